@@ -1,0 +1,337 @@
+//! The command line. Flags are made from the table of settings and carry no defaults: a default here would beat the
+//! configuration file. What is parsed becomes the strongest layer of [`crate::config::resolve`], which finds all that
+//! is wrong at once; clap itself only refuses what is no option at all.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser, ValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::config::settings::{self, Default, Flag, Kind, Setting};
+use crate::config::{Inputs, Layer, Origin, Problem, Resolved, Value, resolve};
+use crate::exit_code;
+
+/// Load the objects under an S3 prefix into a MySQL or MariaDB table, and account for every row.
+#[derive(Parser)]
+#[command(name = "s3-to-mysql", version, after_long_help = after_long_help())]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Cmd,
+}
+
+#[derive(Subcommand)]
+pub enum Cmd {
+    /// Load objects into a table.
+    Load(LoadArgs),
+    /// List, check and show what `load` would do, touching nothing.
+    Plan(LoadArgs),
+    /// Print a script that completes this program's options.
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args)]
+pub struct CompletionsArgs {
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// What `load` and `plan` both take.
+#[derive(Args)]
+#[command(after_long_help = after_long_help())]
+pub struct LoadArgs {
+    #[command(flatten)]
+    settings: SettingArgs,
+
+    /// Read settings from this TOML file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Configuration")]
+    config: Option<PathBuf>,
+
+    /// Print the effective settings and where each comes from, without secrets, and exit.
+    #[arg(long, help_heading = "Configuration")]
+    pub print_config: bool,
+
+    /// There for its error: mysql's users have it in their fingers.
+    #[arg(long, short, hide = true, num_args = 0..=1, default_missing_value = "", value_name = "REFUSED")]
+    password: Option<OsString>,
+}
+
+impl Cli {
+    /// Parses the process's arguments. Leaves the process after `--help`, `--version` and on a usage error, as clap
+    /// does.
+    #[must_use]
+    pub fn from_process() -> Self {
+        Self::parse()
+    }
+}
+
+impl CompletionsArgs {
+    /// Writes the script.
+    ///
+    /// # Errors
+    ///
+    /// What `out` fails with.
+    pub fn write(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        // Straight to `out`, clap would panic where a reader such as `head` has gone.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "s3-to-mysql", &mut script);
+        out.write_all(&script)
+    }
+}
+
+impl LoadArgs {
+    /// Settles everything, from this process's environment and the files that were named.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn resolve(self) -> Result<Resolved, Vec<Problem>> {
+        self.resolve_in(std::env::vars_os(), |path| std::fs::read_to_string(path))
+    }
+
+    pub(crate) fn resolve_in(
+        self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        read_file: impl Fn(&Path) -> std::io::Result<String>,
+    ) -> Result<Resolved, Vec<Problem>> {
+        let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+        let variable = format!("{}CONFIG", settings::ENVIRONMENT_PREFIX);
+        let named = environment.iter().find(|(name, value)| *name == *variable && !value.is_empty());
+        let file = match (self.config, named) {
+            (Some(path), _) => Some((path, Origin::CommandLine("--config".to_owned()))),
+            (None, Some((_, path))) => Some((PathBuf::from(path), Origin::Environment(variable))),
+            (None, None) => None,
+        };
+        let mut problems = Vec::new();
+        if self.password.is_some() {
+            problems.push(Problem {
+                what: "a password is not taken from the command line, where other users can read it (ps)".to_owned(),
+                origin: Some(Origin::CommandLine("--password".to_owned())),
+                remedy: "give it in MYSQL_PWD, --password-file or the configuration file".to_owned(),
+            });
+        }
+        let mut text = String::new();
+        if let Some((path, origin)) = &file {
+            match read_file(path) {
+                Ok(read) => text = read,
+                Err(error) => {
+                    problems.push(Problem {
+                        what: format!("the configuration file {} cannot be read: {error}", path.display()),
+                        origin: Some(origin.clone()),
+                        remedy: String::new(),
+                    });
+                    // What it would have said is not known to be missing.
+                    return Err(problems);
+                }
+            }
+        }
+        let resolved = resolve(Inputs {
+            command_line: self.settings.0,
+            environment,
+            file: file.as_ref().map(|(path, _)| (path.as_path(), text.as_str())),
+            read_file: &read_file,
+        });
+        match resolved {
+            Ok(resolved) if problems.is_empty() => Ok(resolved),
+            Ok(_) => Err(problems),
+            Err(found) => {
+                problems.extend(found);
+                Err(problems)
+            }
+        }
+    }
+}
+
+/// The flags that the table of settings makes.
+struct SettingArgs(Layer);
+
+impl Args for SettingArgs {
+    fn augment_args(command: Command) -> Command {
+        settings::ALL.iter().copied().fold(command, with_setting)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut layer = Layer::default();
+        for setting in settings::ALL.iter().copied() {
+            if let Some((value, flag)) = value_of(setting, matches) {
+                layer.insert(setting, value, Origin::CommandLine(flag));
+            }
+        }
+        Ok(Self(layer))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+const VERBOSE: &str = "verbose";
+const QUIET: &str = "quiet";
+
+fn with_setting(command: Command, setting: &'static Setting) -> Command {
+    let heading = setting.section.title();
+    let mut arg = Arg::new(setting.name).help(help(setting));
+    if setting.flag != Flag::Positional {
+        arg = arg.help_heading(heading);
+    }
+    if !setting.more.is_empty() {
+        arg = arg.long_help(format!("{}.\n\n{}", help(setting), setting.more));
+    }
+    match setting.flag {
+        Flag::None => return command,
+        Flag::Counted => {
+            let counted = |name: &'static str, short, help: &'static str| {
+                Arg::new(name).long(name).short(short).action(ArgAction::Count).help(help).help_heading(heading)
+            };
+            return command.arg(counted(VERBOSE, 'v', "Log more (repeatable)")).arg(counted(
+                QUIET,
+                'q',
+                "Log less (repeatable)",
+            ));
+        }
+        Flag::Positional => arg = arg.num_args(0..),
+        Flag::Long => arg = arg.long(setting.name),
+        Flag::Short(short) => arg = arg.long(setting.name).short(short),
+    }
+    if let Kind::Switch { opposite } = setting.kind {
+        let off = Arg::new(opposite).long(opposite).action(ArgAction::SetTrue).hide(true);
+        return command
+            .arg(arg.action(ArgAction::SetTrue).overrides_with(opposite))
+            .arg(off.overrides_with(setting.name));
+    }
+    let action = if setting.kind == Kind::List { ArgAction::Append } else { ArgAction::Set };
+    let hint = match (setting.kind, setting.value) {
+        (Kind::Path, "DIR") => ValueHint::DirPath,
+        (Kind::Path, _) => ValueHint::FilePath,
+        (_, "URL" | "S3_URI") => ValueHint::Url,
+        _ => ValueHint::Other,
+    };
+    let parser = match setting.kind {
+        Kind::Choice(words) => ValueParser::new(Words(words)),
+        _ => ValueParser::string(),
+    };
+    // A delimiter, a pattern or an expression may start with a hyphen.
+    let hyphens = matches!(setting.kind, Kind::Delimiter | Kind::List) && setting.flag != Flag::Positional;
+    command.arg(
+        arg.action(action).value_name(setting.value).value_hint(hint).value_parser(parser).allow_hyphen_values(hyphens),
+    )
+}
+
+fn help(setting: &Setting) -> String {
+    match setting.default {
+        Default::Text(_) if matches!(setting.kind, Kind::Switch { .. }) => setting.doc.to_owned(),
+        Default::Text(text) => format!("{} [default: {text}]", setting.doc),
+        Default::Derived { rule, .. } => format!("{} [default: {rule}]", setting.doc),
+        Default::Unset => setting.doc.to_owned(),
+    }
+}
+
+/// The value that the command line gives, and by which flag.
+fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<(Value, String)> {
+    let flag = format!("--{}", setting.name);
+    match (setting.flag, setting.kind) {
+        (Flag::None, _) => None,
+        (Flag::Counted, _) => {
+            let (more, less) = (matches.get_count(VERBOSE), matches.get_count(QUIET));
+            let flag = if more >= less { "-v" } else { "-q" };
+            (more > 0 || less > 0)
+                .then(|| (Value::Text((i16::from(more) - i16::from(less)).clamp(-9, 9).to_string()), flag.to_owned()))
+        }
+        (_, Kind::Switch { opposite }) => {
+            if matches.get_flag(setting.name) {
+                Some((Value::Text(true.to_string()), flag))
+            } else {
+                matches.get_flag(opposite).then(|| (Value::Text(false.to_string()), format!("--{opposite}")))
+            }
+        }
+        (kind, Kind::List) => {
+            let items: Vec<String> = matches.get_many(setting.name)?.cloned().collect();
+            Some((Value::List(items), if kind == Flag::Positional { setting.value.to_owned() } else { flag }))
+        }
+        _ => matches.get_one(setting.name).map(|text: &String| (Value::Text(text.clone()), flag)),
+    }
+}
+
+/// Words that help and completion show, and that `resolve` checks together with everything else.
+#[derive(Clone)]
+struct Words(&'static [&'static str]);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &std::ffi::OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}
+
+fn after_long_help() -> String {
+    format!(
+        "Settings:\n  \
+         Every option of load and plan can also be set in the environment, as\n  \
+         S3_TO_MYSQL_ and its name in capitals with _ for -, and in a configuration\n  \
+         file, which config.example.toml documents. A flag beats a variable, and a\n  \
+         variable beats the file. DATABASE_URL and MYSQL_PWD count where none of these\n  \
+         says more. A list in a variable has one item a line. Every switch has an\n  \
+         opposite, as in --no-path-style.\n\n{}",
+        exit_code::help()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_with_the_command_line() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_has_a_default_that_would_beat_the_file() {
+        let Cmd::Load(args) = Cli::parse_from(["s3-to-mysql", "load"]).command else { unreachable!("load was given") };
+        for setting in settings::ALL {
+            assert!(args.settings.0.get(setting).is_none(), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn load_and_plan_take_every_setting_but_secrets() {
+        let command = Cli::command();
+        for name in ["load", "plan"] {
+            let command = command.find_subcommand(name).unwrap();
+            for setting in settings::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {
+                let has = command.get_arguments().any(|arg| arg.get_id() == setting.name && !arg.is_hide_set());
+                assert_eq!(has, !setting.secret, "{}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn help_lists_the_exit_codes() {
+        for name in ["load", "plan"] {
+            let help = Cli::command().find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            assert!(help.contains("Exit codes:") && help.contains("143"), "{help}");
+        }
+        assert!(Cli::command().render_long_help().to_string().contains("Exit codes:"));
+    }
+
+    #[test]
+    fn completion_scripts_know_the_words_of_a_choice() {
+        let mut script = Vec::new();
+        CompletionsArgs { shell: Shell::Bash }.write(&mut script).unwrap();
+        let script = String::from_utf8(script).unwrap();
+        assert!(script.contains("VERIFY_IDENTITY") && script.contains("hive-raw"));
+    }
+}

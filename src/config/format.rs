@@ -1,0 +1,305 @@
+//! What the objects' text looks like: a preset, and what overrides parts of it; which field goes where.
+
+use super::layer::{Origin, Value};
+use super::resolver::Resolver;
+use super::settings::{self as s, Setting};
+use super::{ColumnOrVariable, FormatConfig};
+use crate::dialect::{Charset, Dialect, LineTerminator, Preset, parse_delimiter, parse_delimiter_byte, show_delimiter};
+
+pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
+    let preset = resolver.choice(&s::PRESET, &Preset::ALL).unwrap_or(Preset::Mysql);
+    let charset = resolver.optional(&s::CHARSET, Charset::new).unwrap_or_default();
+    let problems_before = resolver.problems.len();
+    let dialect = dialect(resolver, preset);
+    // A part that could not be read is not what the rest contradicts.
+    if resolver.problems.len() == problems_before {
+        for error in dialect.validate(&charset) {
+            resolver.problems.push(super::Problem { what: error.to_string(), origin: None, remedy: String::new() });
+        }
+    }
+    let null_strings = if resolver.find(&s::NULL_STRING).is_some() {
+        resolver.list(&s::NULL_STRING).0
+    } else {
+        let strings: Vec<String> = preset.null_strings().iter().map(|text| (*text).to_owned()).collect();
+        let origin = if strings.is_empty() { Origin::Default } else { Origin::Preset(preset.name()) };
+        resolver.record(&s::NULL_STRING, Value::List(strings.clone()), origin);
+        strings
+    };
+    let (assignments, origin) = resolver.list(&s::SET);
+    let mut set = Vec::new();
+    for text in assignments {
+        match assignment(&text) {
+            Ok(pair) => set.push(pair),
+            Err(why) => resolver.bad(&s::SET, &text, &origin, why),
+        }
+    }
+    let format = FormatConfig {
+        dialect,
+        charset,
+        ignore_lines: resolver.integer(&s::IGNORE_LINES),
+        columns: resolver.optional(&s::COLUMNS, columns),
+        set,
+        null_strings,
+    };
+    (format, preset)
+}
+
+fn dialect(resolver: &mut Resolver, preset: Preset) -> Dialect {
+    let base = preset.dialect();
+    let (fields_enclosed_by, fields_optionally_enclosed) = enclosure(resolver, preset, &base);
+    Dialect {
+        fields_terminated_by: part(
+            resolver,
+            &s::FIELDS_TERMINATED_BY,
+            preset,
+            base.fields_terminated_by,
+            parse_delimiter,
+            |bytes| show_delimiter(bytes),
+        ),
+        fields_enclosed_by,
+        fields_optionally_enclosed,
+        fields_escaped_by: part(
+            resolver,
+            &s::FIELDS_ESCAPED_BY,
+            preset,
+            base.fields_escaped_by,
+            parse_delimiter_byte,
+            |byte| show_byte(*byte),
+        ),
+        lines_terminated_by: part(
+            resolver,
+            &s::LINES_TERMINATED_BY,
+            preset,
+            base.lines_terminated_by,
+            str::parse::<LineTerminator>,
+            ToString::to_string,
+        ),
+        lines_starting_by: part(
+            resolver,
+            &s::LINES_STARTING_BY,
+            preset,
+            base.lines_starting_by,
+            parse_delimiter,
+            |bytes| show_delimiter(bytes),
+        ),
+    }
+}
+
+/// The part that is given, or the preset's.
+fn part<T, E: std::fmt::Display>(
+    resolver: &mut Resolver,
+    setting: &'static Setting,
+    preset: Preset,
+    base: T,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+    show: impl FnOnce(&T) -> String,
+) -> T {
+    if resolver.find(setting).is_some() {
+        resolver.optional(setting, parse).unwrap_or(base)
+    } else {
+        resolver.record_derived(setting, show(&base), Origin::Preset(preset.name()));
+        base
+    }
+}
+
+/// The two settings are one: which bytes enclose fields, and whether the SQL says OPTIONALLY.
+fn enclosure(resolver: &mut Resolver, preset: Preset, base: &Dialect) -> (Option<u8>, bool) {
+    let always = resolver.find(&s::FIELDS_ENCLOSED_BY);
+    let optionally = resolver.find(&s::FIELDS_OPTIONALLY_ENCLOSED_BY);
+    let is_empty = |value: &Value| *value == Value::Text(String::new());
+    // Whether the optional one counts, whether the other does.
+    let (use_optionally, use_always) = match (&always, &optionally) {
+        (None, None) => (false, false),
+        (Some(_), None) => (false, true),
+        (None, Some(_)) => (true, false),
+        (Some((always_rank, always)), Some((optionally_rank, optionally))) if always_rank == optionally_rank => {
+            if !is_empty(&always.value) && !is_empty(&optionally.value) {
+                resolver.problems.push(super::Problem::new(
+                    "fields-enclosed-by and fields-optionally-enclosed-by are both set",
+                    &optionally.origin,
+                    "set one of them",
+                ));
+            }
+            let optional = !is_empty(&optionally.value);
+            (optional, !optional)
+        }
+        (Some((always_rank, _)), Some((optionally_rank, _))) => {
+            (optionally_rank < always_rank, always_rank < optionally_rank)
+        }
+    };
+    let none = |resolver: &mut Resolver, setting| resolver.record_derived(setting, "", Origin::Default);
+    if use_optionally || use_always {
+        let (used, other) = if use_optionally {
+            (&s::FIELDS_OPTIONALLY_ENCLOSED_BY, &s::FIELDS_ENCLOSED_BY)
+        } else {
+            (&s::FIELDS_ENCLOSED_BY, &s::FIELDS_OPTIONALLY_ENCLOSED_BY)
+        };
+        none(resolver, other);
+        let byte = resolver.optional(used, parse_delimiter_byte).flatten();
+        return (byte, use_optionally && byte.is_some());
+    }
+    let shown = show_byte(base.fields_enclosed_by);
+    let (used, other) = if base.fields_optionally_enclosed {
+        (&s::FIELDS_OPTIONALLY_ENCLOSED_BY, &s::FIELDS_ENCLOSED_BY)
+    } else {
+        (&s::FIELDS_ENCLOSED_BY, &s::FIELDS_OPTIONALLY_ENCLOSED_BY)
+    };
+    resolver.record_derived(used, shown, Origin::Preset(preset.name()));
+    none(resolver, other);
+    (base.fields_enclosed_by, base.fields_optionally_enclosed)
+}
+
+fn show_byte(byte: Option<u8>) -> String {
+    show_delimiter(byte.as_slice())
+}
+
+/// Why a list of columns or an assignment cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum ColumnError {
+    #[error("a name is empty")]
+    EmptyName,
+    #[error("a backtick is not closed; write a backtick inside a name twice")]
+    UnclosedQuote,
+    #[error("only a comma may follow a closing backtick")]
+    TextAfterQuote,
+    #[error("a name holds a NUL character, which MySQL does not allow")]
+    Nul,
+    #[error("the column {0} is listed twice; the server would keep one of its fields without a word")]
+    Twice(String),
+    #[error("it must be COLUMN=EXPRESSION, as in day=DATE(@t)")]
+    NoExpression,
+    #[error("SET fills columns, not variables")]
+    SetVariable,
+}
+
+/// `` a, @skip, `odd, name` ``
+fn columns(text: &str) -> Result<Vec<ColumnOrVariable>, ColumnError> {
+    let mut columns = Vec::new();
+    let mut rest = text;
+    loop {
+        let (item, after) = column_or_variable(rest, ',')?;
+        if let ColumnOrVariable::Column(name) = &item {
+            let lower = name.to_lowercase();
+            let same = |other: &ColumnOrVariable| match other {
+                ColumnOrVariable::Column(other) => other.to_lowercase() == lower,
+                ColumnOrVariable::Variable(_) => false,
+            };
+            if columns.iter().any(same) {
+                return Err(ColumnError::Twice(name.clone()));
+            }
+        }
+        columns.push(item);
+        match after {
+            Some(after) => rest = after,
+            None => return Ok(columns),
+        }
+    }
+}
+
+/// `` `odd=name` = EXPR ``
+fn assignment(text: &str) -> Result<(String, String), ColumnError> {
+    let (item, expression) = column_or_variable(text, '=').map_err(|error| match error {
+        ColumnError::TextAfterQuote => ColumnError::NoExpression,
+        error => error,
+    })?;
+    let expression = expression.map(str::trim).filter(|expression| !expression.is_empty());
+    match (item, expression) {
+        (ColumnOrVariable::Variable(_), _) => Err(ColumnError::SetVariable),
+        (ColumnOrVariable::Column(_), None) => Err(ColumnError::NoExpression),
+        (ColumnOrVariable::Column(column), Some(expression)) => Ok((column, expression.to_owned())),
+    }
+}
+
+/// The first name of `text`, and what follows the separator after it, if there is one.
+fn column_or_variable(text: &str, separator: char) -> Result<(ColumnOrVariable, Option<&str>), ColumnError> {
+    let text = text.trim_start();
+    let (is_variable, text) = text.strip_prefix('@').map_or((false, text), |text| (true, text));
+    let (name, after) = match text.strip_prefix('`') {
+        Some(quoted) => {
+            let (name, after) = quoted_name(quoted)?;
+            let after = after.trim_start();
+            let follows = after.strip_prefix(separator);
+            if follows.is_none() && !after.is_empty() {
+                return Err(ColumnError::TextAfterQuote);
+            }
+            (name, follows)
+        }
+        None => match text.split_once(separator) {
+            Some((name, after)) => (name.trim_end().to_owned(), Some(after)),
+            None => (text.trim_end().to_owned(), None),
+        },
+    };
+    if name.is_empty() {
+        return Err(ColumnError::EmptyName);
+    }
+    if name.contains('\0') {
+        return Err(ColumnError::Nul);
+    }
+    Ok((if is_variable { ColumnOrVariable::Variable(name) } else { ColumnOrVariable::Column(name) }, after))
+}
+
+/// The name up to its closing backtick, and the text after that.
+fn quoted_name(text: &str) -> Result<(String, &str), ColumnError> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = rest.split_once('`').ok_or(ColumnError::UnclosedQuote)?;
+        name.push_str(part);
+        match after.strip_prefix('`') {
+            Some(after) => {
+                name.push('`');
+                rest = after;
+            }
+            None => return Ok((name, after)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str) -> ColumnOrVariable {
+        ColumnOrVariable::Column(name.into())
+    }
+
+    fn variable(name: &str) -> ColumnOrVariable {
+        ColumnOrVariable::Variable(name.into())
+    }
+
+    #[test]
+    fn columns_are_separated_by_commas_outside_backticks() {
+        assert_eq!(columns("a, @skip ,b"), Ok(vec![column("a"), variable("skip"), column("b")]));
+        assert_eq!(columns("`a,b`,`c``d` , @`e f`"), Ok(vec![column("a,b"), column("c`d"), variable("e f")]));
+        assert_eq!(columns("@x,@x"), Ok(vec![variable("x"), variable("x")]), "a variable may drop many fields");
+    }
+
+    #[test]
+    fn a_column_list_that_would_lose_fields_is_refused() {
+        assert_eq!(columns("a,,b"), Err(ColumnError::EmptyName));
+        assert_eq!(columns("a,"), Err(ColumnError::EmptyName));
+        assert_eq!(columns("@"), Err(ColumnError::EmptyName));
+        assert_eq!(columns("`a"), Err(ColumnError::UnclosedQuote));
+        assert_eq!(columns("`a`b"), Err(ColumnError::TextAfterQuote));
+        assert_eq!(columns("a,b,A"), Err(ColumnError::Twice("A".into())));
+    }
+
+    #[test]
+    fn an_assignment_splits_at_its_first_equals_sign_outside_backticks() {
+        let pair = |column: &str, expression: &str| Ok((column.to_owned(), expression.to_owned()));
+        assert_eq!(assignment("day=DATE(@t)"), pair("day", "DATE(@t)"));
+        assert_eq!(assignment(" a = IF(@x = 1, 2, 3) "), pair("a", "IF(@x = 1, 2, 3)"));
+        assert_eq!(assignment("`a=b` = 1"), pair("a=b", "1"));
+        assert_eq!(assignment("a"), Err(ColumnError::NoExpression));
+        assert_eq!(assignment("a="), Err(ColumnError::NoExpression));
+        assert_eq!(assignment("`a` 1"), Err(ColumnError::NoExpression));
+        assert_eq!(assignment("=1"), Err(ColumnError::EmptyName));
+        assert_eq!(assignment("@a=1"), Err(ColumnError::SetVariable));
+    }
+
+    #[test]
+    fn the_presets_of_the_table_are_those_of_the_dialects() {
+        let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name()).collect();
+        assert!(matches!(s::PRESET.kind, s::Kind::Choice(words) if words == names));
+    }
+}

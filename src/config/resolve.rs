@@ -1,0 +1,295 @@
+//! The order of precedence, and the [`Config`] that comes out of it.
+//!
+//! Command line, then `S3_TO_MYSQL_…` variables, then the file, then `DATABASE_URL` and `MYSQL_PWD`, then defaults.
+//! The stronger place wins for each setting by itself, and a list of a stronger place replaces the weaker one whole.
+//! Settings that answer one question count together, at the strongest place that gives any of them:
+//!
+//! - URIs and `keys-from`: a retry with `--keys-from` does not load the file's URIs too;
+//! - `socket` and `host`/`port`; `password`, `password-file` and the URL's password;
+//! - `fields-enclosed-by` and `fields-optionally-enclosed-by`.
+//!
+//! Only the strongest database URL is looked at; its parts count where it was given, below single settings from the
+//! same place. An empty value says "not set" where a setting may be unset, and hides weaker places.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use globset::Glob;
+use jiff::civil::Date;
+use jiff::{Timestamp, tz::TimeZone};
+use regex::Regex;
+
+use super::file::{self, FileLayer};
+use super::layer::{Layer, Origin, Problem, Value};
+use super::print::Provenance;
+use super::resolver::Resolver;
+use super::settings as s;
+use super::{
+    ByteSize, Config, LoadConfig, LogFormat, OnBadRow, OnDuplicate, OutputConfig, ProgressMode, RetryConfig,
+    SourceConfig, SourceUri, StagingConfig, environment, format, target,
+};
+
+/// A configuration in which everything is settled.
+pub struct Resolved {
+    pub config: Config,
+    /// Where every value came from.
+    pub provenance: Provenance,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
+}
+
+/// What there is to resolve.
+pub struct Inputs<'a, E> {
+    pub command_line: Layer,
+    pub environment: E,
+    /// The configuration file's path and text.
+    pub file: Option<(&'a Path, &'a str)>,
+    /// Reads `password-file`.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+/// # Errors
+///
+/// Everything that is wrong, in all places at once.
+pub fn resolve<E>(inputs: Inputs<'_, E>) -> Result<Resolved, Vec<Problem>>
+where
+    E: IntoIterator<Item = (OsString, OsString)>,
+{
+    let environment = environment::read(inputs.environment);
+    let file = match inputs.file {
+        Some((path, text)) => file::read(path, text),
+        None => FileLayer { layer: Layer::default(), problems: Vec::new(), suggested: Vec::new() },
+    };
+    let mut resolver = Resolver {
+        layers: vec![inputs.command_line, environment.own, file.layer, environment.shared],
+        problems: environment.problems.into_iter().chain(file.problems).collect(),
+        explained: environment.suggested.into_iter().chain(file.suggested).collect(),
+        ..Resolver::default()
+    };
+
+    let (format, preset) = format::resolve(&mut resolver);
+    let config = Config {
+        source: source(&mut resolver, preset),
+        staging: staging(&mut resolver, environment.temporary_dir),
+        format,
+        target: target::resolve(&mut resolver, inputs.read_file),
+        load: LoadConfig {
+            load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
+            on_bad_row: choose(&mut resolver, &s::ON_BAD_ROW, &[OnBadRow::Fail, OnBadRow::Accept]),
+            on_duplicate: choose(
+                &mut resolver,
+                &s::ON_DUPLICATE,
+                &[OnDuplicate::Error, OnDuplicate::Ignore, OnDuplicate::Replace],
+            ),
+        },
+        retry: RetryConfig {
+            max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
+            max_elapsed: resolver.duration(&s::RETRY_MAX_ELAPSED),
+        },
+        output: output(&mut resolver),
+    };
+    files_that_collide(&mut resolver, &config);
+
+    if resolver.problems.is_empty() {
+        let provenance = Provenance::new(resolver.effective);
+        Ok(Resolved { config, provenance, warnings: resolver.warnings })
+    } else {
+        Err(resolver.problems)
+    }
+}
+
+fn source(resolver: &mut Resolver, preset: crate::dialect::Preset) -> SourceConfig {
+    let (uris, keys_from) = uris_and_keys_from(resolver);
+    let modified_after = resolver.optional(&s::MODIFIED_AFTER, parse_time);
+    let modified_before = resolver.optional(&s::MODIFIED_BEFORE, parse_time);
+    if let (Some(after), Some(before)) = (modified_after, modified_before)
+        && after >= before
+    {
+        resolver.problems.push(Problem {
+            what: "no object can match: modified-after is not before modified-before".to_owned(),
+            origin: None,
+            remedy: "swap them, or leave one out".to_owned(),
+        });
+    }
+    let skip_hidden = if resolver.find(&s::SKIP_HIDDEN).is_some() {
+        resolver.switch(&s::SKIP_HIDDEN)
+    } else {
+        let skips = preset.skips_hidden();
+        resolver.record_derived(&s::SKIP_HIDDEN, skips.to_string(), Origin::Preset(preset.name()));
+        skips
+    };
+    let include = globs(resolver, &s::INCLUDE);
+    let exclude = globs(resolver, &s::EXCLUDE);
+    SourceConfig {
+        uris,
+        keys_from,
+        include,
+        exclude,
+        key_regex: resolver.optional(&s::KEY_REGEX, |text| {
+            Regex::new(text).map(|_| text.to_owned()).map_err(|error| regex_problem(&error))
+        }),
+        modified_after,
+        modified_before,
+        skip_hidden,
+        allow_empty: resolver.switch(&s::ALLOW_EMPTY),
+        region: resolver.text(&s::REGION).map(|(text, _)| text),
+        profile: resolver.text(&s::PROFILE).map(|(text, _)| text),
+        endpoint_url: resolver.optional(&s::ENDPOINT_URL, endpoint_url),
+        path_style: resolver.switch(&s::PATH_STYLE),
+        no_sign_request: resolver.switch(&s::NO_SIGN_REQUEST),
+        request_payer: resolver.switch(&s::REQUEST_PAYER),
+        connect_timeout: resolver.duration(&s::CONNECT_TIMEOUT),
+        stall_timeout: resolver.duration(&s::STALL_TIMEOUT),
+    }
+}
+
+/// The two say together what to load, so the stronger place that gives either hides what weaker ones say.
+fn uris_and_keys_from(resolver: &mut Resolver) -> (Vec<SourceUri>, Option<PathBuf>) {
+    let rank = |found: Option<(usize, _)>| found.map_or(usize::MAX, |(rank, _)| rank);
+    let uris_rank = rank(resolver.find(&s::URIS));
+    let keys_rank = rank(resolver.find_set(&s::KEYS_FROM));
+    let force_prefix = resolver.switch(&s::PREFIX);
+
+    let keys_from = if keys_rank <= uris_rank {
+        resolver.path(&s::KEYS_FROM)
+    } else {
+        resolver.record_unset(&s::KEYS_FROM, Origin::Default);
+        None
+    };
+    let texts = if uris_rank <= keys_rank {
+        let (texts, origin) = resolver.list(&s::URIS);
+        texts.into_iter().map(|text| (text, origin.clone())).collect()
+    } else {
+        resolver.record(&s::URIS, Value::List(Vec::new()), Origin::Default);
+        Vec::new()
+    };
+    if texts.is_empty() && keys_from.is_none() {
+        let remedy = "name an S3 URI such as s3://BUCKET/PREFIX/, or --keys-from FILE";
+        resolver.missing(&s::URIS, "there is nothing to load", remedy);
+    }
+    let mut uris = Vec::new();
+    for (text, origin) in texts {
+        match SourceUri::parse(&text, force_prefix) {
+            Ok(uri) => uris.push(uri),
+            Err(why) => resolver.bad(&s::URIS, &text, &origin, why),
+        }
+    }
+    (uris, keys_from)
+}
+
+fn staging(resolver: &mut Resolver, temporary_dir: Option<String>) -> StagingConfig {
+    let path = |text: &str| if text.is_empty() { Err("it must be a directory") } else { Ok(PathBuf::from(text)) };
+    let dir = if resolver.find(&s::STAGING_DIR).is_some() {
+        resolver.optional(&s::STAGING_DIR, path).unwrap_or_default()
+    } else {
+        let (dir, origin) = match temporary_dir {
+            Some(dir) => (dir, Origin::Environment("TMPDIR".to_owned())),
+            None => ("/tmp".to_owned(), Origin::Default),
+        };
+        resolver.record_derived(&s::STAGING_DIR, dir.clone(), origin);
+        PathBuf::from(dir)
+    };
+    StagingConfig {
+        dir,
+        budget: resolver.optional(&s::STAGING_BUDGET, |text| match text.parse::<ByteSize>() {
+            Ok(size) if size.bytes() == 0 => Err("nothing can be staged in no space".to_owned()),
+            Ok(size) => Ok(size),
+            Err(error) => Err(error.to_string()),
+        }),
+        download_concurrency: count(resolver.integer(&s::DOWNLOAD_CONCURRENCY)),
+    }
+}
+
+fn output(resolver: &mut Resolver) -> OutputConfig {
+    OutputConfig {
+        report: resolver.path(&s::REPORT),
+        failed_keys: resolver.path(&s::FAILED_KEYS),
+        log_format: choose(resolver, &s::LOG_FORMAT, &[LogFormat::Text, LogFormat::Json]),
+        verbosity: resolver
+            .optional(&s::VERBOSITY, |text| {
+                let number: Option<i8> = text.trim().parse().ok();
+                number.filter(|number| (-9..=9).contains(number)).ok_or("it must be a whole number from -9 to 9")
+            })
+            .unwrap_or_default(),
+        progress: choose(
+            resolver,
+            &s::PROGRESS,
+            &[ProgressMode::Auto, ProgressMode::Bars, ProgressMode::Log, ProgressMode::Off],
+        ),
+    }
+}
+
+/// A file that is read while it is written would lose what it held.
+fn files_that_collide(resolver: &mut Resolver, config: &Config) {
+    let files = [
+        (&s::KEYS_FROM, config.source.keys_from.as_ref()),
+        (&s::REPORT, config.output.report.as_ref()),
+        (&s::FAILED_KEYS, config.output.failed_keys.as_ref()),
+    ];
+    for (index, (one, one_path)) in files.iter().enumerate() {
+        for (other, other_path) in &files[index + 1..] {
+            if let (Some(path), Some(other_path)) = (one_path, other_path)
+                && path == other_path
+                && path.as_os_str() != "-"
+            {
+                resolver.problems.push(Problem {
+                    what: format!("{} and {} are the same file, {}", one.name, other.name, path.display()),
+                    origin: None,
+                    remedy: "each needs its own".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+fn globs(resolver: &mut Resolver, setting: &'static s::Setting) -> Vec<String> {
+    let (globs, origin) = resolver.list(setting);
+    for glob in &globs {
+        if let Err(why) = Glob::new(glob) {
+            resolver.bad(setting, glob, &origin, why.kind());
+        }
+    }
+    globs
+}
+
+/// The library draws a picture of several lines; the last one says it.
+fn regex_problem(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default();
+    format!("not a regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
+}
+
+/// RFC 3339 with an offset, or a date, which means its midnight in UTC, as S3's own times are UTC.
+fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
+    const EXPECTED: &str = "it must be a time with its offset, as in 2026-01-31T18:00:00Z, or a date";
+    let text = text.trim();
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    // Date's own parser would drop a time of day that follows.
+    let is_date = text.len() == "2026-01-31".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let date: Date = is_date.then(|| text.parse().ok()).flatten().ok_or(EXPECTED)?;
+    date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp()).map_err(|_| EXPECTED)
+}
+
+fn endpoint_url(text: &str) -> Result<String, &'static str> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or("it must be a URL such as https://s3.example.com or http://127.0.0.1:9000")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it must not hold credentials; they come from the AWS environment variables and files");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("it must end after the host, port and path");
+    }
+    Ok(text.to_owned())
+}
+
+fn choose<T: Copy>(resolver: &mut Resolver, setting: &'static s::Setting, values: &[T]) -> T {
+    // Each of these settings has a default: nothing is chosen only where a problem was recorded.
+    resolver.choice(setting, values).unwrap_or(values[0])
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

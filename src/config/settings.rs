@@ -1,0 +1,373 @@
+//! The table of settings. Flags, environment variables, keys of the configuration file, `--print-config` and the
+//! example file all come from it, so that none of them can forget a setting or name it otherwise: `on-duplicate` is
+//! `--on-duplicate`, `S3_TO_MYSQL_ON_DUPLICATE` and the key `on-duplicate`.
+//!
+//! A setting that is not here does not exist; one that is here and that `resolve` does not read fails a test.
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The key in the file; the flag without its dashes.
+    pub name: &'static str,
+    pub section: Section,
+    pub kind: Kind,
+    pub default: Default,
+    /// One line, for `-h`.
+    pub doc: &'static str,
+    /// What `--help` and the example file say beyond that.
+    pub more: &'static str,
+    pub flag: Flag,
+    /// Stands for the value in the help.
+    pub value: &'static str,
+    /// Never shown.
+    pub secret: bool,
+}
+
+/// How values are written, in every layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Path,
+    Switch {
+        /// The flag that says `false`.
+        opposite: &'static str,
+    },
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Size,
+    Duration,
+    /// RFC 3339, or a date.
+    Time,
+    Choice(&'static [&'static str]),
+    /// In an environment variable one item a line.
+    List,
+    /// Text in which escapes stand for bytes, and in which empty is a value.
+    Delimiter,
+    /// Integer from -9 to 9.
+    Verbosity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Default {
+    /// Not set; a list is empty.
+    Unset,
+    Text(&'static str),
+    /// Depends on something else; `basic` is what it comes to where nothing else is set.
+    Derived {
+        basic: &'static str,
+        rule: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    Long,
+    Short(char),
+    Positional,
+    /// `-v` and `-q`.
+    Counted,
+    /// Would be seen in the process list.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Source,
+    S3,
+    Staging,
+    Format,
+    Target,
+    Loading,
+    Retries,
+    Output,
+}
+
+impl Section {
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Source => "Source",
+            Self::S3 => "Access to S3",
+            Self::Staging => "Staging",
+            Self::Format => "Format",
+            Self::Target => "Target",
+            Self::Loading => "Loading",
+            Self::Retries => "Retries and time limits",
+            Self::Output => "Output",
+        }
+    }
+}
+
+pub(crate) const ENVIRONMENT_PREFIX: &str = "S3_TO_MYSQL_";
+
+impl Setting {
+    const fn new(section: Section, name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        let value = match kind {
+            Kind::Text | Kind::List => "TEXT",
+            Kind::Path => "FILE",
+            Kind::Switch { .. } => "",
+            Kind::Integer { .. } | Kind::Verbosity => "N",
+            Kind::Size => "SIZE",
+            Kind::Duration => "DURATION",
+            Kind::Time => "TIME",
+            Kind::Choice(_) => "WORD",
+            Kind::Delimiter => "CHARS",
+        };
+        let default = if matches!(kind, Kind::Switch { .. }) { Default::Text("false") } else { Default::Unset };
+        Self { name, section, kind, default, doc, more: "", flag: Flag::Long, value, secret: false }
+    }
+
+    const fn default(mut self, text: &'static str) -> Self {
+        self.default = Default::Text(text);
+        self
+    }
+
+    const fn derived(mut self, basic: &'static str, rule: &'static str) -> Self {
+        self.default = Default::Derived { basic, rule };
+        self
+    }
+
+    const fn more(mut self, more: &'static str) -> Self {
+        self.more = more;
+        self
+    }
+
+    const fn value(mut self, value: &'static str) -> Self {
+        self.value = value;
+        self
+    }
+
+    const fn flag(mut self, flag: Flag) -> Self {
+        self.flag = flag;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self.flag = Flag::None;
+        self
+    }
+
+    /// `S3_TO_MYSQL_ON_DUPLICATE`.
+    pub(crate) fn environment_variable(&self) -> String {
+        format!("{ENVIRONMENT_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Whether an empty text says "not set".
+    pub(crate) fn empty_is_unset(&self) -> bool {
+        match self.kind {
+            Kind::Delimiter | Kind::List => false,
+            _ => matches!(self.default, Default::Unset),
+        }
+    }
+
+    pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
+        ALL.iter().copied().find(|setting| setting.name == name)
+    }
+}
+
+macro_rules! settings {
+    ($($id:ident = $setting:expr;)*) => {
+        $(pub(crate) static $id: Setting = $setting;)*
+        /// In the order of the data's flow, which is the order of the help and of the example file.
+        pub(crate) static ALL: &[&Setting] = &[$(&$id),*];
+    };
+}
+
+use Kind::{Choice, Delimiter, Duration, Integer, List, Path, Size, Switch, Text, Time, Verbosity};
+use Section::{Format, Loading, Output, Retries, S3, Source, Staging, Target};
+
+const BY_PRESET: &str = "what the preset says";
+
+settings! {
+    URIS = Setting::new(Source, "uris", List, "What to load: s3://BUCKET/PREFIX/ or s3://BUCKET/KEY")
+        .more("A URI that ends in / or has no key is a prefix, any other names one object. Keys are taken as they are, \
+               not percent-decoded. URIs given on the command line replace those of the environment and of the file.")
+        .flag(Flag::Positional).value("S3_URI");
+    PREFIX = Setting::new(Source,
+        "prefix", Switch { opposite: "no-prefix" }, "Take every URI as a prefix, also one that does not end in /");
+    INCLUDE = Setting::new(Source, "include", List, "Load only keys that match this glob (repeatable: any of them)")
+        .more("Matched against the part of a listed key after its prefix; * crosses /. Exact keys are not filtered.")
+        .value("GLOB");
+    EXCLUDE = Setting::new(Source, "exclude", List, "Pass over keys that match this glob (repeatable); beats --include")
+        .value("GLOB");
+    KEY_REGEX = Setting::new(Source, "key-regex", Text, "Load only keys in which this regular expression is found")
+        .more("Searched for in the whole key; use ^ and $ to match all of it.").value("REGEX");
+    MODIFIED_AFTER = Setting::new(Source,
+        "modified-after", Time, "Load only objects last modified at this time or later")
+        .more("RFC 3339 with an offset, as in 2026-01-31T18:00:00Z, or a date, which means its midnight in UTC.");
+    MODIFIED_BEFORE = Setting::new(Source, "modified-before", Time, "Load only objects last modified before this time")
+        .more("Written like modified-after. The time itself is not included, so that windows can follow each other.");
+    KEYS_FROM = Setting::new(Source, "keys-from", Path, "Load the objects named in this file; - is standard input")
+        .more("One S3 URI a line, each an exact key. A line that starts with a double quote is a JSON string; empty \
+               lines and lines that start with # are ignored. --failed-keys writes this form.");
+    ALLOW_EMPTY = Setting::new(Source,
+        "allow-empty", Switch { opposite: "no-allow-empty" }, "Exit with 0, not 4, where no object matches");
+    SKIP_HIDDEN = Setting::new(Source,
+        "skip-hidden", Switch { opposite: "no-skip-hidden" },
+        "Pass over keys with a component that starts with an underscore or a dot")
+        .more("Only components after the prefix count. Hive and Spark write such files for themselves.")
+        .derived("false", "true with the hive presets");
+
+    REGION = Setting::new(S3, "region", Text, "The buckets' AWS region")
+        .more("Not set: as the AWS CLI finds it (AWS_REGION, the profile, the instance).").value("REGION");
+    PROFILE = Setting::new(S3, "profile", Text, "A profile of the AWS configuration files")
+        .more("Not set: AWS_PROFILE, or the default profile.").value("NAME");
+    ENDPOINT_URL = Setting::new(S3, "endpoint-url", Text, "The address of an S3-compatible store")
+        .more("As in http://127.0.0.1:9000. Not set: AWS_ENDPOINT_URL, or AWS itself.").value("URL");
+    PATH_STYLE = Setting::new(S3, "path-style", Switch { opposite: "no-path-style" },
+        "Put the bucket into the path, not into the host name")
+        .more("Most S3-compatible stores need it.");
+    NO_SIGN_REQUEST = Setting::new(S3, "no-sign-request", Switch { opposite: "sign-request" },
+        "Use no credentials: public buckets only");
+    REQUEST_PAYER = Setting::new(S3, "request-payer", Switch { opposite: "no-request-payer" },
+        "Agree to be charged for requests to requester-pays buckets");
+
+    STAGING_DIR = Setting::new(Staging, "staging-dir", Path, "Where objects are staged on disk before they are loaded")
+        .more("The files have no name, so that nothing is left behind.")
+        .derived("/tmp", "$TMPDIR, or /tmp").value("DIR");
+    STAGING_BUDGET = Setting::new(Staging, "staging-budget", Size, "How much disk staging may use; larger objects fail")
+        .more("Not set: 2 GiB, at most half of what is free when the run starts. Sizes are written like 512MiB, 8GB \
+               (a power of 1000), or in bytes.");
+    DOWNLOAD_CONCURRENCY = Setting::new(Staging, "download-concurrency", Integer { min: 1, max: 1024 },
+        "How many objects are downloaded at once").default("16");
+
+    PRESET = Setting::new(Format, "preset", Choice(PRESETS), "What the objects' text looks like")
+        .more("mysql: LOAD DATA's defaults. hive: fields ended by byte 0x01, NULL as \\N, backslash escapes. hive-raw: \
+               the same without escapes. csv: RFC 4180, CRLF or LF found out for each object. csv-unix: LF only. tsv: \
+               tabs. The format options below override parts of a preset.")
+        .default("mysql");
+    FIELDS_TERMINATED_BY = Setting::new(Format, "fields-terminated-by", Delimiter, "What stands between fields")
+        .more("Delimiters understand \\t, \\n, \\r, \\0, \\\\, \\x01, \\u0001 and ^A.")
+        .derived("\\t", BY_PRESET);
+    FIELDS_ENCLOSED_BY = Setting::new(Format,
+        "fields-enclosed-by", Delimiter, "The quote around every field; empty: none")
+        .derived("", BY_PRESET).value("CHAR");
+    FIELDS_OPTIONALLY_ENCLOSED_BY = Setting::new(Format, "fields-optionally-enclosed-by", Delimiter,
+        "The quote around some fields; empty: none")
+        .more("Takes the place of fields-enclosed-by.")
+        .derived("", BY_PRESET).value("CHAR");
+    FIELDS_ESCAPED_BY = Setting::new(Format, "fields-escaped-by", Delimiter, "The escape character; empty: none")
+        .derived("\\\\", BY_PRESET).value("CHAR");
+    LINES_TERMINATED_BY = Setting::new(Format, "lines-terminated-by", Delimiter, "What ends a line")
+        .more("auto: CRLF or LF, found out for each object.")
+        .derived("\\n", BY_PRESET);
+    LINES_STARTING_BY = Setting::new(Format, "lines-starting-by", Delimiter, "What every line starts with; not loaded")
+        .more("Whatever stands before it, and lines without it, are dropped.")
+        .derived("", BY_PRESET);
+    IGNORE_LINES = Setting::new(Format, "ignore-lines", Integer { min: 0, max: u64::MAX },
+        "How many header lines each object has").default("0");
+    CHARSET = Setting::new(Format, "charset", Text, "The character set of the objects, by MySQL's name")
+        .more("A UTF-8 byte order mark is dropped.").default("utf8mb4").value("NAME");
+    COLUMNS = Setting::new(Format, "columns", Text, "The columns in the order of the fields, as in a,@skip,b")
+        .more("@NAME reads a field into a variable, which drops it or serves --set. Backticks quote odd names. \
+               Not set: the table's columns in their order.").value("LIST");
+    SET = Setting::new(Format, "set", List, "Fill a column by an SQL expression, as in day=DATE(@t) (repeatable)")
+        .value("COLUMN=EXPR");
+    NULL_STRING = Setting::new(Format, "null-string", List, "A field value that means NULL (repeatable)")
+        .more("Beyond what the dialect itself reads as NULL. An empty one makes empty fields NULL. Where it is given, \
+               the preset's own are not used.");
+
+    DATABASE_URL = Setting::new(Target, "database-url", Text, "mysql://USER:PASSWORD@HOST:PORT/DATABASE")
+        .more("User, password and database percent-encoded where they hold / ? # @ : or %. May end in ?ssl-mode=…, \
+               ssl-ca, ssl-cert, ssl-key or socket. Each part can be overridden by its own option. A password given \
+               here on the command line can be read by other users of the machine. DATABASE_URL is used where nothing \
+               else says more.").value("URL");
+    HOST = Setting::new(Target, "host", Text, "The database server")
+        .more("localhost is TCP too; a unix socket is used where socket is set.").default("127.0.0.1").value("HOST");
+    PORT = Setting::new(Target, "port", Integer { min: 1, max: 65535 }, "The database server's TCP port")
+        .default("3306").flag(Flag::Short('P')).value("PORT");
+    SOCKET = Setting::new(Target, "socket", Path, "Connect through this unix socket instead of TCP")
+        .flag(Flag::Short('S'));
+    USER = Setting::new(Target, "user", Text, "The database user").flag(Flag::Short('u')).value("NAME");
+    PASSWORD = Setting::new(Target, "password", Text, "The database user's password")
+        .more("Not a flag, as other users could read it. MYSQL_PWD is used where nothing else gives a password.")
+        .secret();
+    PASSWORD_FILE = Setting::new(Target, "password-file", Path, "A file that holds the password and nothing else")
+        .more("One line end after it is dropped.");
+    DATABASE = Setting::new(Target, "database", Text, "The default database of the connection")
+        .flag(Flag::Short('D')).value("NAME");
+    TABLE = Setting::new(Target, "table", Text, "The table to load into: TABLE or DATABASE.TABLE")
+        .more("Split at the first dot outside backticks; backticks quote, as in `odd.db`.`odd table`.").value("TABLE");
+    SSL_MODE = Setting::new(Target,
+        "ssl-mode", Choice(SSL_MODES), "How the connection is encrypted, and what is verified")
+        .more("The names and meanings of the mysql client, in any case.")
+        .derived("PREFERRED", "PREFERRED on loopback addresses and sockets, else REQUIRED").value("MODE");
+    SSL_CA = Setting::new(Target,
+        "ssl-ca", Path, "Certificate authorities that may sign the server's certificate (PEM)");
+    SSL_CERT = Setting::new(Target, "ssl-cert", Path, "The client's own certificate (PEM); needs ssl-key");
+    SSL_KEY = Setting::new(Target, "ssl-key", Path, "The client's private key (PEM); needs ssl-cert");
+    INIT_SQL = Setting::new(Target,
+        "init-sql", List, "A statement run on every new connection (repeatable)").value("SQL");
+
+    LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
+        "How many connections load at once").default("4");
+    ON_BAD_ROW = Setting::new(Loading,
+        "on-bad-row", Choice(&["fail", "accept"]), "What a warning about a row's values does")
+        .more("fail: the whole object is rolled back. accept: the server's own conversions stand, \
+               counted and reported.")
+        .default("fail");
+    ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(&["error", "ignore", "replace"]),
+        "What a row does whose unique key is in the table")
+        .more("error: the whole object is rolled back. ignore: the row is skipped and counted. replace: it takes the \
+               other's place.")
+        .default("error");
+
+    MAX_ATTEMPTS = Setting::new(Retries, "max-attempts", Integer { min: 1, max: 1000 },
+        "How often one thing is tried, the first time included").default("8");
+    RETRY_MAX_ELAPSED = Setting::new(Retries,
+        "retry-max-elapsed", Duration, "How long one thing is tried again at most")
+        .more("Durations are written like 500ms, 30s, 15m or 1h30m.").default("15m");
+    CONNECT_TIMEOUT = Setting::new(Retries, "connect-timeout", Duration, "How long a connection may take to come up")
+        .default("10s");
+    STALL_TIMEOUT = Setting::new(Retries, "stall-timeout", Duration, "How long a transfer may go without moving a byte")
+        .default("60s");
+
+    REPORT = Setting::new(Output, "report", Path, "Write the outcome of every object to this file, as JSON Lines");
+    FAILED_KEYS = Setting::new(Output, "failed-keys", Path, "Write the keys that failed to this file, for --keys-from");
+    LOG_FORMAT = Setting::new(Output, "log-format", Choice(&["text", "json"]), "How log lines on standard error look")
+        .default("text");
+    VERBOSITY = Setting::new(Output, "verbosity", Verbosity, "How much is logged")
+        .more("0 is usual; -v adds one and -q takes one away, each as often as it is given.")
+        .default("0").flag(Flag::Counted);
+    PROGRESS = Setting::new(Output, "progress", Choice(&["auto", "bars", "log", "off"]), "How progress is shown")
+        .more("auto: bars on a terminal, log lines elsewhere.").default("auto");
+}
+
+/// [`crate::dialect::Preset`]'s names; a test compares.
+const PRESETS: &[&str] = &["mysql", "hive", "hive-raw", "csv", "csv-unix", "tsv"];
+const SSL_MODES: &[&str] = &["DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_has_its_own_name_and_every_switch_its_own_opposite() {
+        let mut names: Vec<&str> = ALL.iter().map(|s| s.name).collect();
+        for setting in ALL {
+            if let Kind::Switch { opposite } = setting.kind {
+                let expected = setting.name.strip_prefix("no-").map_or(format!("no-{}", setting.name), str::to_owned);
+                assert_eq!(opposite, expected);
+                names.push(opposite);
+            }
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_variable_is_named_after_its_setting() {
+        assert_eq!(ON_DUPLICATE.environment_variable(), "S3_TO_MYSQL_ON_DUPLICATE");
+    }
+
+    #[test]
+    fn only_secrets_have_no_flag() {
+        for setting in ALL {
+            assert_eq!(setting.secret, setting.flag == Flag::None, "{}", setting.name);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What can go wrong, and what the program does about it.
+//!
+//! Every failure is folded into a [`Kind`] at the library it came from; [`Kind::consequence`] is the one place that says
+//! whether it is tried again, costs the object or ends the run, and [`Kind::hint`] what the operator can do.
+
+use std::fmt;
+
+use crate::exit_code;
+
+/// The classes of failure that the program tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    // S3: reaching it
+    /// The endpoint can't be reached, or the connection broke before an answer.
+    SourceUnreachable,
+    /// 5xx, SlowDown, RequestTimeout: the store asks for another try.
+    SourceBusy,
+    /// No credentials, or ones the store does not know.
+    SourceCredentials,
+    BucketMissing,
+    ListingDenied,
+    /// The store answered something that is not S3.
+    SourceProtocol,
+
+    /// Not one object is wanted.
+    NothingMatched,
+
+    // S3: one object
+    ObjectMissing,
+    ObjectDenied,
+    ObjectArchived,
+    ObjectEncrypted,
+    /// The ETag or size is no longer the listed one.
+    ObjectChanged,
+    /// The body ended early, or not a byte came for too long.
+    BodyBroken,
+    /// The staged bytes do not have the checksum that the store holds.
+    ChecksumMismatch,
+
+    // Staging
+    ObjectTooLarge,
+    StagingFailed,
+
+    // What the bytes are
+    UnsupportedFormat,
+    Malformed,
+
+    // MySQL: reaching it
+    TargetUnreachable,
+    TargetLogin,
+    TargetTls,
+    /// Too many connections, or the server is shutting down or read-only for the moment.
+    TargetBusy,
+
+    // MySQL: the transaction
+    /// 1213, 1205: rolled back, safe to repeat.
+    LockConflict,
+    /// The connection was lost before COMMIT was sent: rolled back by the server.
+    ConnectionLost,
+    /// Not a byte moved for too long; the connection was destroyed before COMMIT was sent.
+    LoadStalled,
+    /// The connection was lost while COMMIT was under way.
+    OutcomeUnknown,
+    BadRows,
+    Duplicates,
+    /// The server's `Records:` is not our own row count.
+    CountMismatch,
+    /// The server refused the statement for a reason that lies in the object's data.
+    StatementFailed,
+    /// The server refuses every statement of this kind: no privilege, no such table, `local_infile` off.
+    TargetRefused,
+
+    /// A setting that turned out wrong only when it was used: an unreadable file, a bad pattern.
+    Usage,
+    /// The user stopped the run.
+    Interrupted,
+    /// A defect of this program.
+    Bug,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Try again within the retry bounds; past them the object fails.
+    Retry,
+    /// Try again within the retry bounds; past them there is no point in going on with other objects either.
+    RetryThenAbort,
+    FailObject,
+    AbortRun,
+}
+
+impl Kind {
+    /// The one table: failure -> what happens.
+    #[must_use]
+    pub fn consequence(self) -> Consequence {
+        use Consequence::{AbortRun, FailObject, Retry, RetryThenAbort};
+        match self {
+            Self::SourceBusy | Self::BodyBroken | Self::ChecksumMismatch | Self::StagingFailed => Retry,
+            Self::LockConflict | Self::LoadStalled => Retry,
+            Self::SourceUnreachable | Self::TargetUnreachable | Self::TargetBusy | Self::ConnectionLost => {
+                RetryThenAbort
+            }
+            Self::ObjectMissing
+            | Self::ObjectDenied
+            | Self::ObjectArchived
+            | Self::ObjectEncrypted
+            | Self::ObjectChanged
+            | Self::ObjectTooLarge
+            | Self::UnsupportedFormat
+            | Self::Malformed
+            | Self::OutcomeUnknown
+            | Self::BadRows
+            | Self::Duplicates
+            | Self::CountMismatch
+            | Self::StatementFailed
+            | Self::SourceProtocol => FailObject,
+            Self::SourceCredentials
+            | Self::BucketMissing
+            | Self::ListingDenied
+            | Self::NothingMatched
+            | Self::TargetLogin
+            | Self::TargetTls
+            | Self::TargetRefused
+            | Self::Usage
+            | Self::Interrupted
+            | Self::Bug => AbortRun,
+        }
+    }
+
+    /// The exit code of a run that this ended.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::SourceUnreachable
+            | Self::SourceBusy
+            | Self::SourceCredentials
+            | Self::BucketMissing
+            | Self::ListingDenied
+            | Self::SourceProtocol => exit_code::SOURCE_UNAVAILABLE,
+            Self::TargetUnreachable
+            | Self::TargetLogin
+            | Self::TargetTls
+            | Self::TargetBusy
+            | Self::ConnectionLost
+            | Self::TargetRefused => exit_code::TARGET_UNAVAILABLE,
+            Self::NothingMatched => exit_code::NOTHING_MATCHED,
+            Self::Usage => exit_code::USAGE,
+            Self::Bug => exit_code::BUG,
+            _ => exit_code::OBJECTS_FAILED,
+        }
+    }
+
+    /// What the operator can do, where that is more than the message says.
+    #[must_use]
+    pub fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SourceUnreachable => "check --endpoint-url, the network and the proxy settings",
+            Self::SourceCredentials => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, or use --no-sign-request for a public bucket"
+            }
+            Self::BucketMissing => "check the bucket's name, --region and --endpoint-url",
+            Self::ListingDenied => "the credentials need s3:ListBucket on the bucket",
+            Self::SourceProtocol => "check that --endpoint-url is an S3 endpoint, and --path-style if it is not AWS's",
+            Self::NothingMatched => "check the URIs and filters; --allow-empty makes this a success",
+            Self::ObjectMissing => "it was deleted after it was listed, or the key is misspelt",
+            Self::ObjectDenied => "the credentials need s3:GetObject on the object",
+            Self::ObjectArchived => "restore the object from its archive class first",
+            Self::ObjectEncrypted => "the credentials need kms:Decrypt on the object's key",
+            Self::ObjectChanged => {
+                "the object was overwritten after it was listed; run again to load what is there now"
+            }
+            Self::ObjectTooLarge => "raise --staging-budget, or write smaller objects",
+            Self::StagingFailed => "free some disk space, lower --staging-budget, or choose another --staging-dir",
+            Self::UnsupportedFormat => "unpack or convert the object to delimited text first",
+            Self::TargetUnreachable => "check --host, --port, --socket and that the server is running",
+            Self::TargetLogin => "check --user, the password and the account's host part",
+            Self::TargetTls => "check --ssl-mode and --ssl-ca",
+            Self::TargetBusy => "lower --load-concurrency, or raise max_connections on the server",
+            Self::LoadStalled => "check the network and the server's load; --stall-timeout sets the limit",
+            Self::OutcomeUnknown => "look whether the object's rows are in the table before you load it again",
+            Self::BadRows => "mend the rows, or use --on-bad-row accept to take what MySQL makes of them",
+            Self::Duplicates => "use --on-duplicate ignore or replace if that is what you want",
+            _ => return None,
+        })
+    }
+
+    /// A stable name for reports: `snake_case`, never changed once released.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::SourceUnreachable => "source_unreachable",
+            Self::SourceBusy => "source_busy",
+            Self::SourceCredentials => "source_credentials",
+            Self::BucketMissing => "bucket_missing",
+            Self::ListingDenied => "listing_denied",
+            Self::SourceProtocol => "source_protocol",
+            Self::NothingMatched => "nothing_matched",
+            Self::ObjectMissing => "object_missing",
+            Self::ObjectDenied => "object_denied",
+            Self::ObjectArchived => "object_archived",
+            Self::ObjectEncrypted => "object_encrypted",
+            Self::ObjectChanged => "object_changed",
+            Self::BodyBroken => "body_broken",
+            Self::ChecksumMismatch => "checksum_mismatch",
+            Self::ObjectTooLarge => "object_too_large",
+            Self::StagingFailed => "staging_failed",
+            Self::UnsupportedFormat => "unsupported_format",
+            Self::Malformed => "malformed",
+            Self::TargetUnreachable => "target_unreachable",
+            Self::TargetLogin => "target_login",
+            Self::TargetTls => "target_tls",
+            Self::TargetBusy => "target_busy",
+            Self::LockConflict => "lock_conflict",
+            Self::ConnectionLost => "connection_lost",
+            Self::LoadStalled => "load_stalled",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::BadRows => "bad_rows",
+            Self::Duplicates => "duplicates",
+            Self::CountMismatch => "count_mismatch",
+            Self::StatementFailed => "statement_failed",
+            Self::TargetRefused => "target_refused",
+            Self::Usage => "usage",
+            Self::Interrupted => "interrupted",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// A failure with its class, what it happened to, and why.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    message: String,
+    source: Option<anyhow::Error>,
+    hint: Option<String>,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None, hint: None }
+    }
+
+    /// The same failure, seen from where it means something else.
+    #[must_use]
+    pub fn as_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// With what caused it. The cause must hold no secret: it reaches logs and reports.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<anyhow::Error>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A remedy that is more exact than the kind's own.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref().or_else(|| self.kind.hint())
+    }
+
+    /// The message and its causes in one line, for logs and reports.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let mut text = self.message.clone();
+        for cause in self.causes() {
+            // Libraries often repeat their cause in their own text.
+            if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
+        }
+        text
+    }
+
+    /// The causes, outermost first.
+    #[must_use]
+    pub fn causes(&self) -> Vec<String> {
+        self.source.iter().flat_map(|source| source.chain().map(ToString::to_string)).collect()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

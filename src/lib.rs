@@ -1,0 +1,47 @@
+//! Loads the objects under an S3 prefix into a MySQL or MariaDB table, and accounts for every row.
+//!
+//! The library is the seam for the tests of the `s3-to-mysql` program, not an interface for others.
+//!
+//! # How data flows
+//!
+//! ```text
+//! config -> source (list) -> staging (download, verify) -> split (row boundaries, counts) -> load (transaction) -> report
+//! ```
+//!
+//! Modules stand in that order, and nothing imports from its right but [`run`], which owns every task. `source`, `staging`
+//! and `load` do not know each other: [`object`] has the nouns that they share.
+//!
+//! - [`cli`] and [`config`]: flag over environment over file over default, every problem at once.
+//! - [`source`]: S3; the only place that imports the SDK.
+//! - [`staging`]: a byte budget, unnamed temporary files, length and checksum.
+//! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
+//!   what they would swallow. Pure, no I/O.
+//! - [`load`]: connections, the statement, one transaction per object.
+//! - [`report`] and [`progress`]: what happened, for people and machines.
+//! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
+//!
+//! # What it promises today
+//!
+//! 1. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
+//!    COMMIT; a warning or a skipped row that the policy does not accept rolls the object back.
+//! 2. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed ETag; length, and the
+//!    store's checksum where it has one, are verified before the first byte goes to MySQL.
+//! 3. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a budget; concurrency at S3
+//!    and at MySQL is bounded separately.
+//! 4. **All or nothing per object**, but not yet exactly once: a run that is repeated loads its objects again.
+
+pub mod cli;
+pub mod config;
+pub mod dialect;
+pub mod error;
+pub mod exit_code;
+pub mod load;
+pub mod object;
+pub mod progress;
+pub mod report;
+pub mod retry;
+pub mod run;
+pub mod shutdown;
+pub mod source;
+pub mod split;
+pub mod staging;

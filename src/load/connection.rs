@@ -1,0 +1,227 @@
+//! Connections: how they are made, secured, pooled and destroyed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{
+    ClientIdentity, Conn, DriverError, Error as Driver, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, SslOpts,
+};
+use secrecy::ExposeSecret;
+
+use super::server::Server;
+use super::server_error::{During, fold};
+use crate::config::{OnBadRow, SslMode, TargetConfig};
+use crate::error::{Error, Kind, Result};
+
+/// The driver sets none; a NAT or firewall between forgets an idle connection after minutes.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Destroying a connection is best effort: the server rolls back by itself when the socket closes.
+const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Makes connections to one target.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    opts: OptsBuilder,
+    /// For messages: `host:port` or the socket's path, with the user, without any secret.
+    pub(super) name: Arc<str>,
+    ssl_mode: SslMode,
+    is_local: bool,
+    connect_timeout: Duration,
+    init_sql: Vec<String>,
+}
+
+impl Connector {
+    /// # Errors
+    /// `Usage` for TLS settings that contradict the transport.
+    pub fn new(target: &TargetConfig, connect_timeout: Duration) -> Result<Self> {
+        let mut opts = OptsBuilder::default()
+            .user(Some(&target.user))
+            .pass(target.password.as_ref().map(ExposeSecret::expose_secret))
+            .db_name(target.database.as_ref())
+            .tcp_keepalive(Some(TCP_KEEPALIVE))
+            .tcp_nodelay(true)
+            // On by default, it would leave the host that was asked for, for whatever socket the server names.
+            .prefer_socket(false)
+            // Not a statement that we send is prepared.
+            .stmt_cache_size(0);
+        let place = match &target.socket {
+            Some(socket) => {
+                if matches!(target.ssl_mode, SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity) {
+                    let message = "TLS over a unix socket is not supported: its bytes do not leave the machine";
+                    return Err(Error::new(Kind::Usage, message)
+                        .with_hint("use --ssl-mode PREFERRED, or --host and --port instead of --socket"));
+                }
+                opts = opts.socket(socket.to_str());
+                socket.display().to_string()
+            }
+            None => {
+                opts = opts.ip_or_hostname(&target.host).tcp_port(target.port);
+                format!("{}:{}", target.host, target.port)
+            }
+        };
+        let ssl_mode = if target.socket.is_some() { SslMode::Disabled } else { target.ssl_mode };
+        if ssl_mode != SslMode::Disabled {
+            opts = opts.ssl_opts(ssl_opts(target, ssl_mode));
+        }
+        let is_local = target.socket.is_some() || is_loopback(&target.host);
+        Ok(Self {
+            opts,
+            name: format!("{}@{place}", target.user).into(),
+            ssl_mode,
+            is_local,
+            connect_timeout,
+            init_sql: target.init_sql.clone(),
+        })
+    }
+
+    /// Connects and reads what the server is. Settles, for all later connections, whether TLS is used where it is only
+    /// preferred.
+    pub(super) async fn probe(&mut self) -> Result<(Conn, Server)> {
+        let mut conn = match self.connect(self.opts.clone()).await {
+            Err(Driver::Driver(DriverError::NoClientSslFlagFromServer)) if self.ssl_mode == SslMode::Preferred => {
+                if self.is_local {
+                    tracing::info!("the server offers no TLS; the connection stays on this machine");
+                } else {
+                    tracing::warn!("the server offers no TLS: rows and credentials travel unencrypted");
+                }
+                self.opts = self.opts.clone().ssl_opts(None);
+                self.connect(self.opts.clone()).await
+            }
+            other => other,
+        }
+        .map_err(|error| fold(During::Connect, &self.name, error))?;
+        let server = Server::read(&mut conn).await.map_err(|error| fold(During::Connect, &self.name, error))?;
+        Ok((conn, server))
+    }
+
+    /// A connection, its establishment bounded in time.
+    async fn connect(&self, opts: impl Into<Opts>) -> mysql_async::Result<Conn> {
+        let refused = || {
+            let message = format!("no connection within {:?}", self.connect_timeout);
+            Driver::from(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
+        };
+        tokio::time::timeout(self.connect_timeout, Conn::new(opts)).await.unwrap_or_else(|_| Err(refused()))
+    }
+
+    /// The options of connections that load: settings pinned, then the user's own statements.
+    fn loading_opts(&self, server: &Server, on_bad_row: OnBadRow) -> OptsBuilder {
+        let mut setup = vec![server.setup(on_bad_row)];
+        setup.extend(self.init_sql.iter().cloned());
+        // `setup` runs again after every reset of the connection, `init` does not.
+        self.opts.clone().setup(setup)
+    }
+
+    /// A pool of at most `size` connections that load.
+    #[must_use]
+    pub fn pool(&self, server: &Server, on_bad_row: OnBadRow, size: usize) -> Sessions {
+        let mut opts = self.loading_opts(server, on_bad_row);
+        if let Some(constraints) = PoolConstraints::new(0, size.max(1)) {
+            opts = opts.pool_opts(PoolOpts::default().with_constraints(constraints));
+        }
+        Sessions { pool: Pool::new(opts), connector: self.clone(), server: Arc::new(server.clone()) }
+    }
+}
+
+/// The pool, and what it takes to destroy one of its connections.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    pool: Pool,
+    connector: Connector,
+    server: Arc<Server>,
+}
+
+impl Sessions {
+    /// A session to load with, for as long as nothing goes wrong on it.
+    ///
+    /// # Errors
+    /// What connecting can meet.
+    pub async fn get(&self) -> Result<Session> {
+        let timeout = self.connector.connect_timeout;
+        let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
+            Ok(connected) => connected.map_err(|error| fold(During::Connect, &self.connector.name, error))?,
+            Err(_) => {
+                let message = format!("{}: no connection within {timeout:?}", self.connector.name);
+                return Err(Error::new(Kind::TargetUnreachable, message));
+            }
+        };
+        Ok(Session { conn, sessions: self.clone() })
+    }
+
+    /// Closes the idle connections; those in use must have been given back.
+    pub async fn close(self) {
+        // The server drops them anyway when the process ends.
+        let _ = tokio::time::timeout(DESTROY_TIMEOUT, self.pool.disconnect()).await;
+    }
+}
+
+/// One connection of the pool. After any error on it: [`Session::destroy`].
+#[derive(Debug)]
+pub struct Session {
+    pub(super) conn: Conn,
+    sessions: Sessions,
+}
+
+impl Session {
+    pub(super) fn target_name(&self) -> &str {
+        &self.sessions.connector.name
+    }
+
+    /// Ends a session on which nothing went wrong.
+    pub async fn close(self) {
+        let _ = tokio::time::timeout(DESTROY_TIMEOUT, self.conn.disconnect()).await;
+    }
+
+    /// Ends the connection and whatever its transaction has done, on the server too.
+    ///
+    /// The pool must not have it back: a protocol that stopped in the middle of an infile would take the pool's reset for
+    /// more of the file. Closing the socket is enough for a server that reads or writes; KILL reaches one that
+    /// is waiting for a lock.
+    pub async fn destroy(self) {
+        let Self { conn, sessions } = self;
+        let id = conn.id();
+        // Closes the socket also where COM_QUIT can't be sent.
+        let _ = tokio::time::timeout(DESTROY_TIMEOUT, conn.disconnect()).await;
+        let _ = tokio::time::timeout(DESTROY_TIMEOUT, sessions.kill(id)).await;
+    }
+}
+
+impl Sessions {
+    /// KILLs connection `id`, if it is on the server that this reaches: behind a name that spreads connections over several
+    /// servers the same number may be somebody else's.
+    async fn kill(&self, id: u32) -> mysql_async::Result<()> {
+        let Some(identity) = &self.server.identity else { return Ok(()) };
+        let mut conn = self.connector.connect(self.connector.opts.clone()).await?;
+        let there = Server::read(&mut conn).await?;
+        if there.identity.as_ref() == Some(identity) {
+            // Error 1094, no such thread, is the usual answer: it has gone by itself.
+            let _ = conn.query_drop(format!("KILL {id}")).await;
+        }
+        conn.disconnect().await
+    }
+}
+
+fn ssl_opts(target: &TargetConfig, mode: SslMode) -> SslOpts {
+    let mut opts = SslOpts::default();
+    if let Some(ca) = &target.ssl_ca {
+        // A CA of one's own replaces the public ones, as with the mysql client.
+        opts = opts.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
+    }
+    if let (Some(cert), Some(key)) = (&target.ssl_cert, &target.ssl_key) {
+        opts = opts.with_client_identity(Some(ClientIdentity::new(cert.clone().into(), key.clone().into())));
+    }
+    match mode {
+        SslMode::VerifyIdentity => opts,
+        SslMode::VerifyCa => opts.with_danger_skip_domain_validation(true),
+        // Encrypted, but not authenticated, as documented for these modes.
+        SslMode::Disabled | SslMode::Preferred | SslMode::Required => {
+            opts.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)
+        }
+    }
+}
+
+/// Whether `host` names this machine, so that the bytes of a connection do not leave it.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

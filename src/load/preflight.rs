@@ -1,0 +1,285 @@
+//! Everything about the target that would go wrong, found before the first byte is read.
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::connection::Connector;
+use super::infile::Payload;
+use super::server::Server;
+use super::server_error::{During, fold};
+use super::statement::Statement;
+use super::transaction::Policy;
+use crate::config::{ColumnOrVariable, Config, OnBadRow};
+use crate::error::{Error, Kind, Result};
+use crate::object::TableName;
+
+/// A target that is ready to be loaded.
+#[derive(Clone, Debug)]
+pub struct Preflight {
+    pub server: Server,
+    pub statement: Statement,
+    /// Fields that make a row: the items of the column list.
+    pub fields_per_row: usize,
+    pub policy: Policy,
+    /// What will hurt, but works.
+    pub warnings: Vec<String>,
+}
+
+/// Engines that roll back.
+const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
+
+/// Checks the target, and runs the real statement with not a byte of data in a transaction that is rolled back.
+///
+/// # Errors
+/// Every problem there is, not the first one.
+pub async fn preflight(connector: &mut Connector, config: &Config) -> std::result::Result<Preflight, Vec<Error>> {
+    let (mut conn, server) = connector.probe().await.map_err(|error| vec![error])?;
+    let table = match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await {
+        Ok(table) => table,
+        Err(error) => return Err(vec![error]),
+    };
+    // Best effort, as its end is all that matters.
+    let _ = conn.disconnect().await;
+
+    let columns = config.format.columns.clone().unwrap_or_else(|| {
+        table
+            .columns
+            .iter()
+            .filter(|column| !column.invisible)
+            .map(|column| ColumnOrVariable::Column(column.name.clone()))
+            .collect()
+    });
+    let policy = Policy {
+        on_bad_row: config.load.on_bad_row,
+        on_duplicate: config.load.on_duplicate,
+        skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
+        stall_timeout: config.source.stall_timeout,
+    };
+    let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
+
+    let mut problems = table.problems(config, &columns);
+    // With columns missing the server would only say the same in its own words.
+    if problems.is_empty()
+        && let Err(error) = rehearse(connector, &server, &statement, policy, &config.target.table).await
+    {
+        problems.push(error);
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let warnings = table.warnings(config, &server, &columns);
+    Ok(Preflight { server, statement, fields_per_row: columns.len(), policy, warnings })
+}
+
+/// The real statement on a connection like those that load.
+async fn rehearse(
+    connector: &Connector,
+    server: &Server,
+    statement: &Statement,
+    policy: Policy,
+    table: &TableName,
+) -> Result<()> {
+    let sessions = connector.pool(server, policy.on_bad_row, 1);
+    let mut session = sessions.get().await?;
+    let what = format!("table {table} at {}", session.target_name());
+    let tried = session.attempt(&what, &statement.sql(b"\n"), Payload::empty(), 0, policy).await;
+    let rolled_back = session.conn.query_drop("ROLLBACK").await;
+    session.destroy().await;
+    sessions.close().await;
+    tried.map_err(|error| match error.kind {
+        // The data is empty, so whatever the server refuses lies in the statement.
+        Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
+        _ => error,
+    })?;
+    rolled_back.map_err(|error| fold(During::Transaction, &what, error))
+}
+
+/// What information_schema knows of the target.
+struct Table {
+    /// For messages.
+    name: String,
+    engine: Option<String>,
+    is_view: bool,
+    partitioned: bool,
+    has_foreign_keys: bool,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    name: String,
+    invisible: bool,
+    generated: bool,
+    auto_increment: bool,
+}
+
+impl Table {
+    async fn read(conn: &mut Conn, table: &TableName, default_database: Option<&str>) -> Result<Self> {
+        let what = format!("table {table}");
+        let failed = |error| fold(During::Connect, &what, error);
+        let Some(database) = table.database.as_deref().or(default_database) else {
+            return Err(Error::new(Kind::TargetRefused, format!("{what}: no database is named"))
+                .with_hint("write --table database.table, or name the database in --database or the URL"));
+        };
+        // Bound, because a literal's quoting would depend on the account's sql_mode.
+        let known: Option<(Option<String>, String, Option<String>)> = conn
+            .exec_first(
+                "SELECT ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                (database, &table.table),
+            )
+            .await
+            .map_err(failed)?;
+        let Some((engine, table_type, options)) = known else {
+            return Err(Self::missing(conn, table, database).await);
+        };
+        let columns: Vec<(String, String)> = conn
+            .exec(
+                "SELECT COLUMN_NAME, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+                (database, &table.table),
+            )
+            .await
+            .map_err(failed)?;
+        let foreign_keys: Option<u64> = conn
+            .exec_first(
+                "SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                (database, &table.table),
+            )
+            .await
+            .map_err(failed)?;
+        let columns = columns
+            .into_iter()
+            .map(|(name, extra)| {
+                let extra = extra.to_ascii_uppercase();
+                Column {
+                    name,
+                    invisible: extra.contains("INVISIBLE"),
+                    generated: extra.contains("VIRTUAL") || extra.contains("STORED") || extra.contains("PERSISTENT"),
+                    auto_increment: extra.contains("AUTO_INCREMENT"),
+                }
+            })
+            .collect();
+        let is_view = table_type.contains("VIEW");
+        Ok(Self {
+            name: what,
+            engine,
+            is_view,
+            // Of the table behind a view nothing is known here.
+            partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
+            has_foreign_keys: is_view || foreign_keys.unwrap_or(0) > 0,
+            columns,
+        })
+    }
+
+    async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
+        let error =
+            Error::new(Kind::TargetRefused, format!("table {table}: there is none, or the account may not see it"));
+        let names: Vec<String> = conn
+            .exec("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?", (database,))
+            .await
+            .unwrap_or_default();
+        match nearest(&table.table, names.iter().map(String::as_str)) {
+            Some(name) => error.with_hint(format!("did you mean {name:?}?")),
+            None => error.with_hint(format!(
+                "create the table first, or check --table; database {database:?} has {} tables that the account can see",
+                names.len()
+            )),
+        }
+    }
+
+    fn problems(&self, config: &Config, columns: &[ColumnOrVariable]) -> Vec<Error> {
+        let mut problems = Vec::new();
+        let transactional = self
+            .engine
+            .as_deref()
+            .is_none_or(|engine| TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine)));
+        if !transactional {
+            let engine = self.engine.as_deref().unwrap_or_default();
+            let message = format!(
+                "{}: its engine {engine} does not roll back, so that a failed object would leave half of its rows",
+                self.name
+            );
+            problems.push(
+                Error::new(Kind::TargetRefused, message)
+                    .with_hint("ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first"),
+            );
+        }
+        let named = columns
+            .iter()
+            .filter_map(|item| match item {
+                ColumnOrVariable::Column(name) => Some((name, "--columns")),
+                ColumnOrVariable::Variable(_) => None,
+            })
+            .chain(config.format.set.iter().map(|(name, _)| (name, "--set")));
+        for (name, flag) in named {
+            // Column names are compared without case by both servers.
+            if self.columns.iter().any(|column| {
+                column.name.eq_ignore_ascii_case(name) || column.name.to_lowercase() == name.to_lowercase()
+            }) {
+                continue;
+            }
+            let error =
+                Error::new(Kind::TargetRefused, format!("{}: there is no column {name:?}, named in {flag}", self.name));
+            problems.push(match nearest(name, self.columns.iter().map(|column| column.name.as_str())) {
+                Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+                None => error,
+            });
+        }
+        problems
+    }
+
+    fn warnings(&self, config: &Config, server: &Server, columns: &[ColumnOrVariable]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if config.load.load_concurrency > 1
+            && server.serialises_auto_increment()
+            && self.columns.iter().any(|column| column.auto_increment)
+        {
+            warnings.push(format!(
+                "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2: parallel loads wait for each other; --load-concurrency 1 does as well",
+                self.name
+            ));
+        }
+        if server.splits_load_data() {
+            warnings.push(
+                "wsrep_load_data_splitting is ON: the cluster commits every 10,000 rows of a load by itself, so that a failed object leaves rows behind; have it switched off"
+                    .to_owned(),
+            );
+        }
+        let ignored: Vec<&str> = self
+            .columns
+            .iter()
+            .filter(|column| column.generated)
+            .map(|column| column.name.as_str())
+            .filter(|name| {
+                columns
+                    .iter()
+                    .any(|item| matches!(item, ColumnOrVariable::Column(listed) if listed.eq_ignore_ascii_case(name)))
+            })
+            .collect();
+        if !ignored.is_empty() {
+            warnings.push(format!(
+                "{}: the server computes {} and ignores their fields in the objects; list @variables for them in --columns to say so",
+                self.name,
+                ignored.join(", ")
+            ));
+        }
+        if self.is_view {
+            warnings
+                .push(format!("{} is a view: whether its base table rolls back can't be seen from here", self.name));
+        }
+        if config.load.on_bad_row == OnBadRow::Accept {
+            warnings.push(
+                "--on-bad-row accept: values that do not fit are changed, as MySQL does; see the warnings per object"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// The known name closest to `name`, where one is close enough to be a typo.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

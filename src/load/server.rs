@@ -1,0 +1,128 @@
+//! What the server at the other end is, and the session settings that make it behave the same everywhere.
+
+use std::collections::HashMap;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::config::OnBadRow;
+
+/// Which of the two families a server belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavor {
+    Mysql,
+    Mariadb,
+}
+
+/// The server's variables that matter here, read once.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub flavor: Flavor,
+    pub version: String,
+    /// The time zone in which TIMESTAMPs are read from the objects: the server's own.
+    pub time_zone: String,
+    variables: HashMap<String, String>,
+    /// Tells this server from its replicas, so that a KILL can't hit a stranger; `None` behind a proxy that
+    /// numbers connections itself.
+    pub(super) identity: Option<String>,
+}
+
+/// How long the server keeps a transaction, its locks included, for a client that has gone without a word.
+const WAIT_TIMEOUT_SECONDS: u32 = 120;
+/// How long a load waits for a metadata lock, such as an ALTER TABLE holds; MySQL's own default is a year.
+const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
+
+const READ: [&str; 13] = [
+    "autocommit",
+    "binlog_format",
+    "innodb_autoinc_lock_mode",
+    "local_infile",
+    "log_bin",
+    "max_connections",
+    "sql_mode",
+    "system_time_zone",
+    "time_zone",
+    "transaction_isolation",
+    "tx_isolation",
+    "wsrep_load_data_splitting",
+    "wsrep_on",
+];
+
+impl Server {
+    pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Self> {
+        let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
+        let rows: Vec<(String, String)> =
+            conn.query(format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(", "))).await?;
+        let mut variables: HashMap<String, String> = rows.into_iter().collect();
+        // Session-only names on one family are global on the other.
+        let rows: Vec<(String, String)> = conn
+            .query("SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')")
+            .await?;
+        variables.extend(rows);
+        let known: Option<(String, u64, String)> = conn
+            .query_first(
+                "SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
+            )
+            .await?;
+        let (version, connection_id, identity) = known.unwrap_or_default();
+        let flavor = if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql };
+        let named = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        let time_zone = match named("time_zone").as_str() {
+            "SYSTEM" => format!("SYSTEM ({})", named("system_time_zone")),
+            zone => zone.to_owned(),
+        };
+        let identity = (connection_id == u64::from(conn.id())).then_some(identity);
+        Ok(Self { flavor, version, time_zone, variables, identity })
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.variables.get(name).is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1")
+    }
+
+    /// Whether two LOADs into a table with an AUTO_INCREMENT column wait for each other.
+    pub(super) fn serialises_auto_increment(&self) -> bool {
+        self.variables.get("innodb_autoinc_lock_mode").is_some_and(|mode| mode != "2")
+    }
+
+    /// Whether Galera commits every 10,000 rows of a LOAD by itself.
+    pub(super) fn splits_load_data(&self) -> bool {
+        self.is_on("wsrep_on") && self.is_on("wsrep_load_data_splitting")
+    }
+
+    /// The one statement that pins every setting on which the meaning of a load depends.
+    #[must_use]
+    pub fn setup(&self, on_bad_row: OnBadRow) -> String {
+        // Statement-based replication can't replay READ COMMITTED; elsewhere it spares parallel loads the gap locks.
+        let statement_based = self.is_on("log_bin")
+            && self.variables.get("binlog_format").is_some_and(|format| format.eq_ignore_ascii_case("STATEMENT"));
+        let isolation = if statement_based { "REPEATABLE-READ" } else { "READ-COMMITTED" };
+        let isolation_variable =
+            if self.variables.contains_key("transaction_isolation") { "transaction_isolation" } else { "tx_isolation" };
+        let strict = match on_bad_row {
+            OnBadRow::Fail => {
+                "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+            }
+            // REPLACE under a strict mode fails at its first bad row, which is not what `accept` asks for.
+            OnBadRow::Accept => "",
+        };
+        let mut settings = vec![
+            // A 0 in an AUTO_INCREMENT column must stay 0.
+            format!("sql_mode = '{strict}NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"),
+            "autocommit = 1".to_owned(),
+            format!("{isolation_variable} = '{isolation}'"),
+            "time_zone = @@GLOBAL.time_zone".to_owned(),
+            // The counts are read from a text that would be translated.
+            "lc_messages = 'en_US'".to_owned(),
+            "sql_notes = 1".to_owned(),
+            "unique_checks = 1".to_owned(),
+            "foreign_key_checks = 1".to_owned(),
+            format!("wait_timeout = {WAIT_TIMEOUT_SECONDS}"),
+            format!("lock_wait_timeout = {LOCK_WAIT_TIMEOUT_SECONDS}"),
+        ];
+        if self.flavor == Flavor::Mariadb {
+            // MySQL wants a privilege for it; here the default is 64.
+            settings.push("max_error_count = 65535".to_owned());
+        }
+        format!("SET SESSION {}", settings.join(", SESSION "))
+    }
+}

@@ -1,0 +1,161 @@
+//! The driver's and the server's errors, folded into our kinds.
+//!
+//! The numbers are those of MySQL's and MariaDB's error references.
+
+use mysql_async::{DriverError, Error as Driver, IoError};
+
+use crate::error::{Error, Kind};
+
+/// Where in a session's life an error came up, because the same error means different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum During {
+    Connect,
+    /// Anything before COMMIT is sent: what was done is rolled back.
+    Transaction,
+    Commit,
+}
+
+/// Our error for the driver's, on `what`.
+pub(super) fn fold(during: During, what: &str, error: Driver) -> Error {
+    let kind = kind(during, &error);
+    let folded = Error::new(kind, format!("{what}: {}", headline(kind)));
+    let folded = match remedy(&error) {
+        Some(remedy) => folded.with_hint(remedy),
+        None => folded,
+    };
+    folded.caused_by(anyhow::anyhow!(said(&error)))
+}
+
+/// The error in the form that the `mysql` client prints, or the driver's text without its wrapping.
+fn said(error: &Driver) -> String {
+    match error {
+        Driver::Server(server) => format!("ERROR {} ({}): {}", server.code, server.state, server.message),
+        Driver::Driver(driver) => driver.to_string(),
+        Driver::Io(IoError::Io(io)) => io.to_string(),
+        Driver::Io(IoError::Tls(tls)) => tls.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn kind(during: During, error: &Driver) -> Kind {
+    match (during, error) {
+        (During::Commit, Driver::Server(server)) => match server.code {
+            // Deadlock and lock wait (a certification conflict on a cluster), read-only, conflict in group replication:
+            // all say that the transaction was rolled back. Of any other error at COMMIT that is not sure.
+            1213 | 1205 => Kind::LockConflict,
+            1290 | 1792 | 1836 | 3101 => Kind::TargetBusy,
+            _ => Kind::OutcomeUnknown,
+        },
+        (During::Commit, _) => Kind::OutcomeUnknown,
+        (_, Driver::Server(server)) => server_kind(during, server.code),
+        (_, Driver::Driver(DriverError::NoClientSslFlagFromServer)) | (_, Driver::Io(IoError::Tls(_))) => {
+            Kind::TargetTls
+        }
+        (
+            During::Connect,
+            Driver::Driver(
+                DriverError::UnknownAuthPlugin { .. }
+                | DriverError::CleartextPluginDisabled
+                | DriverError::MysqlOldPasswordDisabled,
+            ),
+        ) => Kind::TargetLogin,
+        (_, Driver::Url(_)) => Kind::Usage,
+        (During::Connect, _) => Kind::TargetUnreachable,
+        (During::Transaction, _) => Kind::ConnectionLost,
+    }
+}
+
+fn server_kind(during: During, code: u16) -> Kind {
+    match code {
+        // Lock wait timeout, deadlock, NOWAIT lock, "record has changed since last read".
+        1205 | 1213 | 3572 | 1020 => Kind::LockConflict,
+        // Too many connections; out of resources; shutting down; too many of this user's connections; host blocked for errors;
+        // connection killed.
+        1040 | 1041 | 1053 | 1203 | 1226 | 1129 => Kind::TargetBusy,
+        1927 | 2006 | 2013 | 1158..=1161 => Kind::ConnectionLost,
+        // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be under way.
+        1290 | 1792 | 1836 => Kind::TargetBusy,
+        // Access denied for the user, for the database; account locked; must change password; no such plugin.
+        1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => Kind::TargetLogin,
+        // Secure transport required.
+        3159 => Kind::TargetTls,
+        1049 => Kind::TargetRefused,
+        // local_infile off; no table or column; no privilege on table, column or routine; unknown charset, variable or
+        // separators; syntax; not allowed on this object.
+        3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231 | 1083 | 1064 | 1348
+        | 1471 | 1347 => Kind::TargetRefused,
+        _ if during == During::Connect => Kind::TargetRefused,
+        _ => Kind::StatementFailed,
+    }
+}
+
+fn remedy(error: &Driver) -> Option<&'static str> {
+    let Driver::Server(server) = error else { return None };
+    Some(match server.code {
+        3948 | 4166 | 1148 => {
+            "local_infile is OFF on the server; an administrator must run SET GLOBAL local_infile = ON (and set local_infile=ON in the server's option file)"
+        }
+        1142 | 1143 if server.message.contains("DELETE") => {
+            "--on-duplicate replace also needs the DELETE privilege; an administrator must GRANT it"
+        }
+        1142 | 1143 => "the account needs the INSERT privilege on the table; an administrator must GRANT it",
+        1146 => "create the table first, or check --table and --database",
+        1049 | 1044 => "create the database first, or check --database and the account's privileges",
+        1054 => "check --columns and --set against the table's columns",
+        1115 => "check --charset against SHOW CHARACTER SET",
+        1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
+        3159 => "the server wants TLS: use --ssl-mode REQUIRED",
+        1129 => "an administrator must run FLUSH HOSTS (or mariadb-admin flush-hosts) on the server",
+        _ => return None,
+    })
+}
+
+fn headline(kind: Kind) -> &'static str {
+    match kind {
+        Kind::TargetUnreachable => "the database server can't be reached",
+        Kind::TargetLogin => "the database server refused the login",
+        Kind::TargetTls => "no TLS connection to the database server",
+        Kind::TargetBusy => "the database server can't take this now",
+        Kind::TargetRefused => "the database server refused the statement",
+        Kind::LockConflict => "the transaction met another one's locks and was rolled back",
+        Kind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
+        Kind::OutcomeUnknown => "the connection was lost during COMMIT; the object may be loaded or not",
+        _ => "the statement failed and was rolled back",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mysql_async::ServerError;
+
+    fn server(code: u16) -> Driver {
+        Driver::Server(ServerError { code, message: "m".into(), state: "HY000".into() })
+    }
+
+    fn broken() -> Driver {
+        Driver::Io(IoError::Io(std::io::ErrorKind::BrokenPipe.into()))
+    }
+
+    #[test]
+    fn a_connection_lost_during_commit_is_never_repeated() {
+        assert_eq!(kind(During::Commit, &broken()), Kind::OutcomeUnknown);
+        assert_eq!(kind(During::Commit, &server(1180)), Kind::OutcomeUnknown);
+        assert_eq!(kind(During::Transaction, &broken()), Kind::ConnectionLost);
+        assert_eq!(kind(During::Connect, &broken()), Kind::TargetUnreachable);
+    }
+
+    #[test]
+    fn a_deadlock_at_commit_is_known_to_be_rolled_back() {
+        assert_eq!(kind(During::Commit, &server(1213)), Kind::LockConflict);
+    }
+
+    #[test]
+    fn local_infile_off_is_recognised_on_both_servers_and_names_its_remedy() {
+        for code in [3948, 4166] {
+            let error = fold(During::Transaction, "t", server(code));
+            assert_eq!(error.kind, Kind::TargetRefused);
+            assert!(error.hint().unwrap().contains("SET GLOBAL local_infile = ON"));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The transaction that loads one object.
+//!
+//! START TRANSACTION, LOAD DATA, the checks, COMMIT. Until COMMIT is sent nothing of it can stay: an error or a drop at any
+//! earlier point leaves a transaction that the server rolls back. The one gap is COMMIT itself: when the connection is
+//! lost while it is under way, the outcome is unknown and said to be so.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+
+use super::connection::Session;
+use super::infile::{Payload, Sent};
+use super::server_error::{During, fold};
+use super::warnings::{Counts, QUOTED, Warning, show};
+use crate::config::{OnBadRow, OnDuplicate};
+use crate::error::{Error, Kind, Result};
+
+/// What one transaction put into the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Rows of the object, by our own count.
+    pub rows: u64,
+    /// Rows that were not stored, because of their keys or where the policy accepts it for other reasons.
+    pub skipped: u64,
+    /// Rows of the table that REPLACE deleted.
+    pub deleted: u64,
+    pub warnings: u64,
+}
+
+/// What is acceptable in a transaction, and how long it may stand still.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub on_bad_row: OnBadRow,
+    pub on_duplicate: OnDuplicate,
+    /// Nothing but a duplicate key can make the target skip a row: it has no partitions and no foreign keys.
+    pub skips_only_duplicates: bool,
+    pub stall_timeout: Duration,
+}
+
+impl Session {
+    /// Loads `payload`, which holds `rows` rows by our count, with the statement `sql`, and commits.
+    ///
+    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way; either way the session must
+    /// be destroyed then, as after any error.
+    ///
+    /// # Errors
+    /// `BadRows`, `Duplicates`, `CountMismatch` when the checks refuse what the server took; `LockConflict`, `ConnectionLost`,
+    /// `LoadStalled` when it is rolled back and may be repeated; `OutcomeUnknown` when the connection was lost during COMMIT.
+    pub async fn load(&mut self, what: &str, sql: &str, payload: Payload, rows: u64, policy: Policy) -> Result<Loaded> {
+        let attempted = self.attempt(what, sql, payload, rows, policy).await;
+        match attempted {
+            Ok(loaded) => {
+                self.conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, what, error))?;
+                Ok(loaded)
+            }
+            Err(error) => {
+                // At once, so that no lock outlives the failure. Where it can't be sent, destroying the session does it.
+                let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Everything before COMMIT.
+    pub(super) async fn attempt(
+        &mut self,
+        what: &str,
+        sql: &str,
+        payload: Payload,
+        rows: u64,
+        policy: Policy,
+    ) -> Result<Loaded> {
+        let failed = |error| fold(During::Transaction, what, error);
+        self.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+
+        let size_bytes = payload.size_bytes();
+        let sent = Arc::new(Sent::default());
+        let counter = Arc::clone(&sent);
+        // Armed for this one statement: the driver takes it when the server asks for a file.
+        self.conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
+        let loading = self.conn.query_drop(sql);
+        unless_stalled(loading, &sent, policy.stall_timeout)
+            .await
+            .ok_or_else(|| {
+                let message = format!("{what}: not a byte moved to the server for {:?}", policy.stall_timeout);
+                Error::new(Kind::LoadStalled, message)
+            })?
+            .map_err(failed)?;
+
+        let info = self.conn.info().into_owned();
+        let counts = Counts::parse(&info).ok_or_else(|| {
+            Error::new(Kind::CountMismatch, format!("{what}: the server's answer has no row counts: {info:?}"))
+        })?;
+        let sent_bytes = sent.bytes.load(Ordering::Relaxed);
+        if sent_bytes != size_bytes {
+            let message = format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
+            return Err(Error::new(Kind::CountMismatch, message));
+        }
+        let shown = if counts.warnings > 0 { show(&mut self.conn).await.map_err(failed)? } else { Vec::new() };
+        judge(what, rows, counts, &shown, policy)?;
+        Ok(Loaded {
+            rows,
+            skipped: counts.skipped + (rows - counts.records),
+            deleted: counts.deleted,
+            warnings: counts.warnings,
+        })
+    }
+}
+
+/// `None` when the bytes stood still for `limit`. After the last byte the server may take its time.
+async fn unless_stalled<T>(loading: impl Future<Output = T>, sent: &Sent, limit: Duration) -> Option<T> {
+    let mut loading = std::pin::pin!(loading);
+    let mut seen = 0;
+    loop {
+        if let Ok(done) = tokio::time::timeout(limit, &mut loading).await {
+            return Some(done);
+        }
+        let now = sent.bytes.load(Ordering::Relaxed);
+        if now == seen && !sent.all.load(Ordering::Relaxed) {
+            return None;
+        }
+        seen = now;
+    }
+}
+
+/// Whether what the server did is what was asked for, to the row.
+fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Policy) -> Result<()> {
+    let refused = |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back{}", quote(counts, shown)));
+
+    let duplicates = shown.iter().filter(|warning| warning.is_duplicate()).count() as u64;
+    let other = shown.len() as u64 - duplicates;
+    // Warnings past max_error_count are counted but can't be read.
+    let hidden = counts.warnings.saturating_sub(shown.len() as u64);
+    // A skipped row makes one warning or more. Where there are as many warnings as skipped rows, none is about a value.
+    let hidden_are_duplicates = policy.skips_only_duplicates && counts.warnings == counts.skipped && other == 0;
+
+    // Bad values first: they are the likelier cause of the rest, and what the author of the data can mend.
+    if policy.on_bad_row == OnBadRow::Fail && other > 0 {
+        let text = format!("{rows} rows, {} warnings that are not about duplicates", counts.warnings - duplicates);
+        return Err(refused(Kind::BadRows, text));
+    }
+    if policy.on_duplicate == OnDuplicate::Error && (duplicates > 0 || counts.skipped > 0 && hidden > 0) {
+        let text = format!("{} of {rows} rows were skipped, their keys are there already", counts.skipped);
+        return Err(refused(Kind::Duplicates, text));
+    }
+    if policy.on_bad_row == OnBadRow::Fail && hidden > 0 && !hidden_are_duplicates {
+        let text = format!(
+            "{} warnings, of which the server shows {}: the others can't be told from bad rows",
+            counts.warnings,
+            shown.len()
+        );
+        return Err(refused(Kind::BadRows, text)
+            .with_hint("load smaller objects, have max_error_count raised on the server, or use --on-bad-row accept"));
+    }
+    if policy.on_bad_row == OnBadRow::Fail && counts.skipped > duplicates + hidden {
+        return Err(refused(Kind::BadRows, format!("{} of {rows} rows were skipped", counts.skipped)));
+    }
+    // Rows refused by a CHECK or a foreign key are in no count of some servers.
+    let uncounted = shown.iter().filter(|warning| warning.is_uncounted_refusal()).count() as u64 + hidden;
+    if counts.records > rows || rows - counts.records > uncounted {
+        let text = format!("the object has {rows} rows, the server counted Records: {}", counts.records);
+        return Err(refused(Kind::CountMismatch, text));
+    }
+    Ok(())
+}
+
+/// The first warnings, a line each, and how many more there are.
+fn quote(counts: Counts, shown: &[Warning]) -> String {
+    let mut text: String = shown.iter().take(QUOTED).map(|warning| format!("\n  {warning}")).collect();
+    let more = counts.warnings.saturating_sub(shown.len().min(QUOTED) as u64);
+    if !shown.is_empty() && more > 0 {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        on_bad_row: OnBadRow::Fail,
+        on_duplicate: OnDuplicate::Error,
+        skips_only_duplicates: true,
+        stall_timeout: Duration::from_secs(60),
+    };
+
+    fn counts(records: u64, skipped: u64, warnings: u64) -> Counts {
+        Counts { records, deleted: 0, skipped, warnings }
+    }
+
+    fn warnings(code: u16, count: usize) -> Vec<Warning> {
+        vec![Warning { level: "Warning".into(), code, message: "m".into() }; count]
+    }
+
+    fn verdict(counts: Counts, shown: &[Warning], policy: Policy) -> std::result::Result<(), Kind> {
+        judge("o", 10, counts, shown, policy).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn equal_counts_without_a_warning_pass() {
+        assert_eq!(verdict(counts(10, 0, 0), &[], POLICY), Ok(()));
+    }
+
+    #[test]
+    fn a_row_more_or_less_than_counted_is_refused() {
+        assert_eq!(verdict(counts(9, 0, 0), &[], POLICY), Err(Kind::CountMismatch));
+        assert_eq!(verdict(counts(11, 0, 0), &[], POLICY), Err(Kind::CountMismatch));
+        let accept = Policy { on_bad_row: OnBadRow::Accept, ..POLICY };
+        assert_eq!(verdict(counts(9, 0, 1), &warnings(1265, 1), accept), Err(Kind::CountMismatch));
+    }
+
+    #[test]
+    fn any_warning_fails_the_object_unless_it_is_accepted() {
+        assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), POLICY), Err(Kind::BadRows));
+        let accept = Policy { on_bad_row: OnBadRow::Accept, ..POLICY };
+        assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), accept), Ok(()));
+    }
+
+    #[test]
+    fn a_skipped_row_fails_the_object_unless_duplicates_are_ignored() {
+        assert_eq!(verdict(counts(10, 2, 2), &warnings(1062, 2), POLICY), Err(Kind::Duplicates));
+        let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..POLICY };
+        assert_eq!(verdict(counts(10, 2, 2), &warnings(1062, 2), ignore), Ok(()));
+    }
+
+    #[test]
+    fn ignoring_duplicates_does_not_let_other_skips_through() {
+        let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..POLICY };
+        assert_eq!(verdict(counts(10, 1, 1), &warnings(1526, 1), ignore), Err(Kind::BadRows));
+        assert_eq!(verdict(counts(10, 1, 0), &[], ignore), Err(Kind::BadRows));
+    }
+
+    #[test]
+    fn duplicates_past_what_the_server_shows_pass_only_where_nothing_else_can_hide_there() {
+        let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..POLICY };
+        assert_eq!(verdict(counts(10, 8, 8), &warnings(1062, 2), ignore), Ok(()));
+        assert_eq!(verdict(counts(10, 7, 8), &warnings(1062, 2), ignore), Err(Kind::BadRows));
+        let partitioned = Policy { skips_only_duplicates: false, ..ignore };
+        assert_eq!(verdict(counts(10, 8, 8), &warnings(1062, 2), partitioned), Err(Kind::BadRows));
+    }
+
+    #[test]
+    fn rows_that_a_check_refused_explain_a_smaller_count_when_they_are_accepted() {
+        let accept = Policy { on_bad_row: OnBadRow::Accept, ..POLICY };
+        assert_eq!(verdict(counts(8, 0, 2), &warnings(3819, 2), accept), Ok(()));
+        assert_eq!(verdict(counts(7, 0, 2), &warnings(3819, 2), accept), Err(Kind::CountMismatch));
+    }
+
+    #[test]
+    fn an_error_quotes_ten_warnings_and_counts_the_rest() {
+        let error = judge("s3://b/k", 64, counts(64, 0, 60), &warnings(1265, 60), POLICY).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(text.matches("Warning 1265").count(), 10);
+        assert!(text.starts_with("s3://b/k: ") && text.ends_with("and 50 more"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_stands_still_is_given_up_and_a_slow_one_is_not() {
+        let limit = Duration::from_secs(60);
+        let sent = Arc::new(Sent::default());
+        assert_eq!(unless_stalled(std::future::pending::<()>(), &sent, limit).await, None);
+
+        let drip = async {
+            for _ in 0..10 {
+                tokio::time::sleep(limit - Duration::from_secs(1)).await;
+                sent.bytes.fetch_add(1, Ordering::Relaxed);
+            }
+            sent.all.store(true, Ordering::Relaxed);
+            tokio::time::sleep(limit * 10).await;
+        };
+        assert_eq!(unless_stalled(drip, &sent, limit).await, Some(()));
+    }
+}

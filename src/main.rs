@@ -1,0 +1,107 @@
+//! Parses, builds the runtime, runs, and leaves with the exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use s3_to_mysql::cli::{Cli, Cmd};
+use s3_to_mysql::config::{Config, LogFormat, Problem, Resolved};
+use s3_to_mysql::error::Error;
+use s3_to_mysql::progress::Terminal;
+use s3_to_mysql::run::Ended;
+use s3_to_mysql::shutdown::Signals;
+use s3_to_mysql::{exit_code, run};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let (args, is_plan) = match Cli::from_process().command {
+        Cmd::Load(args) => (args, false),
+        Cmd::Plan(args) => (args, true),
+        Cmd::Completions(completions) => {
+            return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);
+        }
+    };
+    let print_config = args.print_config;
+    let Resolved { config, provenance, warnings } = match args.resolve() {
+        Ok(resolved) => resolved,
+        Err(problems) => return refuse(&problems),
+    };
+    if print_config {
+        return finish(write!(std::io::stdout(), "{provenance}"), exit_code::ALL_LOADED);
+    }
+    let terminal = Terminal::new(config.output.progress);
+    log_to(&terminal, &config);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let ended = match start(config, &terminal, is_plan) {
+        Ok(ended) => ended,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(exit_code::BUG);
+        }
+    };
+    for error in &ended.errors {
+        show(error);
+    }
+    finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
+}
+
+fn start(config: Config, terminal: &Terminal, is_plan: bool) -> anyhow::Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(async {
+        if is_plan {
+            Ok::<_, std::io::Error>(run::plan(config, &mut std::io::stdout()).await)
+        } else {
+            let signals = Signals::catch()?;
+            Ok(run::load(config, terminal, signals).await)
+        }
+    })?)
+}
+
+/// Logs of this crate alone: those of the SDK and the driver are not ours to keep free of secrets.
+fn log_to(terminal: &Terminal, config: &Config) {
+    let level = match config.output.verbosity {
+        ..=-2 => "error",
+        -1 => "warn",
+        0 => "info",
+        1 => "debug",
+        2.. => "trace",
+    };
+    let terminal = terminal.clone();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
+        .with_target(false)
+        .with_writer(move || terminal.clone());
+    match config.output.log_format {
+        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+fn refuse(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("error: {problem}");
+    }
+    ExitCode::from(exit_code::USAGE)
+}
+
+fn show(error: &Error) {
+    eprintln!("error: {error}");
+    for cause in error.causes() {
+        eprintln!("  caused by: {cause}");
+    }
+    if let Some(hint) = error.hint() {
+        eprintln!("  hint: {hint}");
+    }
+}
+
+/// A closed standard output (`... | head`) changes nothing about what was loaded.
+fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: standard output can't be written: {error}");
+            ExitCode::from(code.max(exit_code::BUG))
+        }
+        _ => ExitCode::from(code),
+    }
+}

@@ -1,0 +1,197 @@
+//! How far a run is: bars on a terminal, a log line every few seconds elsewhere.
+//!
+//! The run tells what happens; nothing here can slow it down or fail it.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::config::ProgressMode;
+use crate::report::Outcome;
+
+/// Often enough to see that a cron job lives, seldom enough for its mail.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+/// In-flight objects named below the bars; more do not fit a terminal's line.
+const IN_FLIGHT_NAMED: usize = 3;
+
+/// What the listing has found so far, shared with the listing task.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub objects: AtomicU64,
+    pub bytes: AtomicU64,
+    pub complete: AtomicBool,
+}
+
+/// Standard error, shared by bars and logs so that neither tears the other.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    bars: Option<MultiProgress>,
+}
+
+impl Terminal {
+    /// Bars where they were asked for, or where standard error is a terminal.
+    #[must_use]
+    pub fn new(mode: ProgressMode) -> Self {
+        let wanted = match mode {
+            ProgressMode::Auto => io::stderr().is_terminal(),
+            ProgressMode::Bars => true,
+            ProgressMode::Log | ProgressMode::Off => false,
+        };
+        Self { bars: wanted.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8))) }
+    }
+}
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// The progress of one run.
+#[derive(Debug)]
+pub struct Progress {
+    found: Arc<Found>,
+    started: Instant,
+    in_flight: BTreeSet<String>,
+    objects: u64,
+    failed: u64,
+    bytes: u64,
+    rows: u64,
+    logs: bool,
+    bars: Option<Bars>,
+}
+
+#[derive(Debug)]
+struct Bars {
+    objects: ProgressBar,
+    bytes: ProgressBar,
+    in_flight: ProgressBar,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn new(terminal: &Terminal, mode: ProgressMode, found: Arc<Found>) -> Self {
+        let bars = terminal.bars.as_ref().map(|multi| {
+            let bar = |template: &str| {
+                let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+                multi.add(ProgressBar::new(0).with_style(style))
+            };
+            Bars {
+                objects: bar("{bar:32} {pos}/{len} objects  {msg}"),
+                bytes: bar("{bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left"),
+                in_flight: bar("{msg}"),
+            }
+        });
+        Self {
+            found,
+            started: Instant::now(),
+            in_flight: BTreeSet::new(),
+            objects: 0,
+            failed: 0,
+            bytes: 0,
+            rows: 0,
+            logs: bars.is_none() && mode != ProgressMode::Off,
+            bars,
+        }
+    }
+
+    /// How often [`Progress::tick`] wants to be called.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        if self.bars.is_some() { Duration::from_millis(250) } else { LOG_EVERY }
+    }
+
+    pub fn began(&mut self, object: String) {
+        self.in_flight.insert(object);
+    }
+
+    pub fn ended(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Loaded { object, loaded, .. } => {
+                self.in_flight.remove(&object.to_string());
+                self.objects += 1;
+                self.bytes += object.size_bytes;
+                self.rows += loaded.rows;
+            }
+            Outcome::Failed { object, .. } => {
+                self.failed += 1;
+                if let Some(object) = object {
+                    self.in_flight.remove(&object.to_string());
+                    self.bytes += object.size_bytes;
+                }
+            }
+            Outcome::NotReached { object } => {
+                self.in_flight.remove(&object.to_string());
+            }
+        }
+    }
+
+    /// Shows how things stand.
+    pub fn tick(&self) {
+        let objects_found = self.found.objects.load(Ordering::Relaxed);
+        let bytes_found = self.found.bytes.load(Ordering::Relaxed);
+        let more = if self.found.complete.load(Ordering::Relaxed) { "" } else { "+" };
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rows_per_second = self.rows as f64 / seconds;
+        if let Some(bars) = &self.bars {
+            bars.objects.set_length(objects_found);
+            bars.objects.set_position(self.objects + self.failed);
+            let failed = if self.failed > 0 { format!("  {} failed", self.failed) } else { String::new() };
+            bars.objects.set_message(format!("{} rows  {rows_per_second:.0} rows/s{failed}", self.rows));
+            bars.bytes.set_length(bytes_found);
+            bars.bytes.set_position(self.bytes);
+            let named: Vec<&str> = self.in_flight.iter().take(IN_FLIGHT_NAMED).map(String::as_str).collect();
+            let others = self.in_flight.len().saturating_sub(IN_FLIGHT_NAMED);
+            let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+            bars.in_flight.set_message(format!("{}{others}", named.join("  ")));
+        }
+        if self.logs {
+            tracing::info!(
+                "{} of {objects_found}{more} objects, {} of {}{more}, {} rows, {rows_per_second:.0} rows/s, {} in flight, {} failed{}",
+                self.objects,
+                HumanBytes(self.bytes),
+                HumanBytes(bytes_found),
+                self.rows,
+                self.in_flight.len(),
+                self.failed,
+                self.time_left(bytes_found, seconds)
+            );
+        }
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate for people"
+    )]
+    fn time_left(&self, bytes_found: u64, seconds: f64) -> String {
+        let left = bytes_found.saturating_sub(self.bytes) as f64;
+        if self.bytes == 0 || left == 0.0 || !self.found.complete.load(Ordering::Relaxed) {
+            return String::new();
+        }
+        let seconds_left = (left * seconds / self.bytes as f64).min(1e9) as u64;
+        format!(", {} left", indicatif::HumanDuration(Duration::from_secs(seconds_left)))
+    }
+
+    /// Takes the bars away, so that the summary stands alone.
+    pub fn finish(self) {
+        if let Some(bars) = self.bars {
+            for bar in [bars.objects, bars.bytes, bars.in_flight] {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}

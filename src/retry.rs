@@ -1,0 +1,95 @@
+//! The one layer that tries again: bounded by count and by elapsed time, with jitter.
+//!
+//! The SDK's own retries are off and the driver has none, because layers multiply. What may be repeated is decided by
+//! [`Kind::consequence`](crate::error::Kind::consequence) alone, and only operations that are safe to repeat are handed here:
+//! reads from S3, and transactions that are known to have been rolled back.
+
+use std::time::{Duration, Instant};
+
+use crate::config::RetryConfig;
+use crate::error::{Consequence, Error};
+
+/// The first pause is drawn from 0 to this; each later one may be twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Long enough for a server to restart or a throttled prefix to recover, short enough to notice that it has.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The tries that one operation has left.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    made: u32,
+    started: Instant,
+    config: RetryConfig,
+}
+
+impl Attempts {
+    pub(crate) fn new(config: &RetryConfig) -> Self {
+        Self { made: 1, started: Instant::now(), config: config.clone() }
+    }
+
+    /// How many tries were begun, the first included.
+    pub(crate) fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// How long to wait before the next try, or `None` where there shall be none.
+    pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
+        if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::RetryThenAbort) {
+            return None;
+        }
+        if self.made >= self.config.max_attempts {
+            return None;
+        }
+        let ceiling = FIRST_PAUSE.saturating_mul(1 << (self.made - 1).min(16)).min(LONGEST_PAUSE);
+        // Full jitter: many workers that failed together must not come back together.
+        let pause = ceiling.mul_f64(fastrand::f64());
+        if self.started.elapsed() + pause >= self.config.max_elapsed {
+            return None;
+        }
+        self.made += 1;
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn attempts(max_attempts: u32, max_elapsed: Duration) -> Attempts {
+        Attempts::new(&RetryConfig { max_attempts, max_elapsed })
+    }
+
+    #[test]
+    fn tries_end_at_the_count() {
+        let busy = Error::new(Kind::SourceBusy, "503");
+        let mut attempts = attempts(3, Duration::from_secs(900));
+        assert!(attempts.pause_after(&busy).is_some());
+        assert!(attempts.pause_after(&busy).is_some());
+        assert_eq!(attempts.pause_after(&busy), None);
+        assert_eq!(attempts.made(), 3);
+    }
+
+    #[test]
+    fn tries_end_at_the_elapsed_time() {
+        let busy = Error::new(Kind::SourceBusy, "503");
+        assert_eq!(attempts(100, Duration::ZERO).pause_after(&busy), None);
+    }
+
+    #[test]
+    fn what_is_not_safe_to_repeat_is_not_repeated() {
+        for kind in [Kind::OutcomeUnknown, Kind::ObjectChanged, Kind::BadRows, Kind::TargetLogin] {
+            assert_eq!(attempts(8, Duration::from_secs(900)).pause_after(&Error::new(kind, "")), None);
+        }
+    }
+
+    #[test]
+    fn pauses_stay_below_the_longest() {
+        let busy = Error::new(Kind::SourceBusy, "503");
+        let mut attempts = attempts(60, Duration::from_secs(900));
+        while let Some(pause) = attempts.pause_after(&busy) {
+            assert!(pause <= LONGEST_PAUSE);
+        }
+        assert_eq!(attempts.made(), 60);
+    }
+}

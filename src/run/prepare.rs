@@ -1,0 +1,135 @@
+//! Everything that has to be right before the first object, checked at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::counter;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::load::{Connector, Preflight, preflight};
+use crate::progress::Found;
+use crate::source::{Findings, Listed, Listing, PassedOver, S3};
+use crate::staging::{Budget, is_memory_backed};
+
+/// One page of S3's: the listing is one ahead of the work, and no more is held.
+const LISTED_AHEAD: usize = 1000;
+
+/// A run that can begin: its listing is under way.
+pub(super) struct Prepared {
+    pub(super) s3: S3,
+    pub(super) budget: Budget,
+    pub(super) connector: Connector,
+    pub(super) preflight: Preflight,
+    pub(super) listing: JoinHandle<Result<PassedOver>>,
+    pub(super) objects: Objects,
+    pub(super) warnings: Vec<String>,
+}
+
+/// The listed objects, in order.
+pub(super) struct Objects {
+    first: Option<Listed>,
+    rest: mpsc::Receiver<Listed>,
+}
+
+impl Objects {
+    pub(super) async fn next(&mut self) -> Option<Listed> {
+        match self.first.take() {
+            Some(first) => Some(first),
+            None => self.rest.recv().await,
+        }
+    }
+}
+
+/// Starts the listing and checks source, staging and target side by side.
+///
+/// # Errors
+/// All problems that there are. The listing has ended then.
+pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result::Result<Prepared, Vec<Error>> {
+    let s3 = S3::new(&config.source).await;
+    let mut problems = Vec::new();
+    let listing = Listing::new(s3.clone(), &config.source, &config.retry);
+    let budget = Budget::new(&config.staging);
+    let connector = Connector::new(&config.target, config.source.connect_timeout);
+    let (listing, budget, mut connector) = match (listing, budget, connector) {
+        (Ok(listing), Ok(budget), Ok(connector)) => (listing, budget, connector),
+        (listing, budget, connector) => {
+            return Err([listing.err(), budget.err(), connector.err()].into_iter().flatten().collect());
+        }
+    };
+
+    let listing = Arc::new(listing);
+    let (sender, mut rest) = mpsc::channel(LISTED_AHEAD);
+    let findings = Findings::new(sender, counter(found));
+    let running = tokio::spawn({
+        let (listing, found) = (Arc::clone(&listing), Arc::clone(found));
+        async move {
+            let passed_over = listing.run(findings).await;
+            found.complete.store(true, Ordering::Relaxed);
+            passed_over
+        }
+    });
+    let (checked, first, preflight) = tokio::join!(listing.check(), rest.recv(), preflight(&mut connector, config));
+
+    problems.extend(checked);
+    // With nothing found the listing has ended, and says why.
+    let mut running = running;
+    if first.is_none() {
+        match (&mut running).await {
+            Ok(Ok(passed_over)) => {
+                if !config.source.allow_empty && problems.is_empty() {
+                    problems.push(nothing_matched(passed_over));
+                }
+                running = tokio::spawn(async move { Ok(passed_over) });
+            }
+            Ok(Err(error)) => {
+                // The check has met it too.
+                if !problems.iter().any(|problem| problem.kind == error.kind) {
+                    problems.push(error);
+                }
+            }
+            Err(error) => problems.push(Error::new(Kind::Bug, "the listing died").caused_by(error)),
+        }
+    }
+    let preflight = match preflight {
+        Ok(preflight) => Some(preflight),
+        Err(errors) => {
+            problems.extend(errors);
+            None
+        }
+    };
+    let (true, Some(preflight)) = (problems.is_empty(), preflight) else {
+        running.abort();
+        return Err(problems);
+    };
+    let mut warnings = preflight.warnings.clone();
+    if is_memory_backed(&config.staging.dir) {
+        warnings.push(format!(
+            "--staging-dir {} is on tmpfs: up to {} of memory may be taken by staged objects",
+            config.staging.dir.display(),
+            budget.total()
+        ));
+    }
+    tracing::info!(
+        "loading into {} on {:?} {}, time zone {}, staging up to {}",
+        config.target.table,
+        preflight.server.flavor,
+        preflight.server.version,
+        preflight.server.time_zone,
+        budget.total()
+    );
+    Ok(Prepared { s3, budget, connector, preflight, listing: running, objects: Objects { first, rest }, warnings })
+}
+
+fn nothing_matched(passed_over: PassedOver) -> Error {
+    let PassedOver { folder_markers, hidden, filtered_out } = passed_over;
+    let mut message = "no object matches".to_owned();
+    if folder_markers + hidden + filtered_out > 0 {
+        message.push_str(&format!(
+            "; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out"
+        ));
+    }
+    Error::new(Kind::NothingMatched, message)
+}

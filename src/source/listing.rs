@@ -1,0 +1,350 @@
+//! The keys of a run, handed on while the listing goes on.
+//!
+//! Keys named exactly come first, then each prefix. A key is handed on once, however many URIs cover it: a second time
+//! would load its rows twice. Only the keys that were named exactly are remembered, sixteen bytes each.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
+
+use super::filter::{Filter, Verdict};
+use super::s3::{Page, S3};
+use crate::config::{RetryConfig, SourceConfig, SourceUri};
+use crate::error::{Consequence, Error, Kind, Result};
+use crate::object::Object;
+use crate::retry::Attempts;
+
+/// HeadObject requests in flight for keys that were named exactly, or that the store lists without an ETag.
+const HEADS_IN_FLIGHT: usize = 16;
+
+/// What a listing yields.
+#[derive(Debug)]
+pub enum Listed {
+    Object(Object),
+    /// A key named exactly that can't be read: it fails alone.
+    Failed {
+        bucket: String,
+        key: String,
+        error: Error,
+    },
+}
+
+/// What a listing passed over, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    pub folder_markers: u64,
+    pub hidden: u64,
+    pub filtered_out: u64,
+}
+
+/// Where a listing sends what it finds.
+pub struct Findings {
+    sender: mpsc::Sender<Listed>,
+    count: Box<dyn Fn(&Object) + Send + Sync>,
+}
+
+impl Findings {
+    /// `count` sees every object before it is sent, so that a total is known ahead of the work.
+    pub fn new(sender: mpsc::Sender<Listed>, count: impl Fn(&Object) + Send + Sync + 'static) -> Self {
+        Self { sender, count: Box::new(count) }
+    }
+
+    /// False when nobody receives any more.
+    async fn send(&self, listed: Listed) -> bool {
+        if let Listed::Object(object) = &listed {
+            (self.count)(object);
+        }
+        self.sender.send(listed).await.is_ok()
+    }
+}
+
+/// A listing that is ready to run.
+#[derive(Debug)]
+pub struct Listing {
+    s3: S3,
+    filter: Filter,
+    retry: RetryConfig,
+    uris: Vec<SourceUri>,
+    keys_from: Option<std::path::PathBuf>,
+}
+
+impl Listing {
+    /// # Errors
+    /// `Usage` for a pattern that is none.
+    pub fn new(s3: S3, source: &SourceConfig, retry: &RetryConfig) -> Result<Self> {
+        Ok(Self {
+            s3,
+            filter: Filter::new(source)?,
+            retry: retry.clone(),
+            uris: source.uris.clone(),
+            keys_from: source.keys_from.clone(),
+        })
+    }
+
+    /// Looks whether every bucket is there and every prefix can be listed, with one small request per bucket; all
+    /// problems, not the first.
+    pub async fn check(&self) -> Vec<Error> {
+        let mut prefixes: Vec<(&str, Option<&str>)> = Vec::new();
+        for uri in &self.uris {
+            let (bucket, prefix) = match uri {
+                SourceUri::Prefix { bucket, prefix } => (bucket, Some(prefix.as_str())),
+                SourceUri::Key { bucket, .. } => (bucket, None),
+            };
+            match prefixes.iter_mut().find(|(seen, _)| seen == bucket) {
+                Some((_, checked)) => *checked = checked.or(prefix),
+                None => prefixes.push((bucket, prefix)),
+            }
+        }
+        let mut problems = Vec::new();
+        for (bucket, prefix) in prefixes {
+            let mut attempts = Attempts::new(&self.retry);
+            let checked = match prefix {
+                Some(prefix) => {
+                    persist(&mut attempts, || self.s3.list_page(bucket, prefix, None, Some(1))).await.map(drop)
+                }
+                None => persist(&mut attempts, || self.s3.head_bucket(bucket)).await,
+            };
+            match checked {
+                // Reading a key needs no right to its bucket.
+                Err(error) if prefix.is_none() && error.kind == Kind::ListingDenied => {}
+                Err(error) => problems.push(error),
+                Ok(()) => {}
+            }
+        }
+        problems
+    }
+
+    /// Sends every wanted object to `found`; ends early, without an error, when nobody receives any more.
+    ///
+    /// # Errors
+    /// A listing that is refused or stays unreachable; what was sent until then stands.
+    pub async fn run(&self, found: Findings) -> Result<PassedOver> {
+        let mut passed_over = PassedOver::default();
+        let mut named = NamedKeys::default();
+
+        let exact = self.uris.iter().filter_map(|uri| match uri {
+            SourceUri::Key { bucket, key } => Some((bucket.clone(), key.clone())),
+            SourceUri::Prefix { .. } => None,
+        });
+        let exact: Vec<_> = exact.filter(|(bucket, key)| named.insert(bucket, key)).collect();
+        self.look_up(stream::iter(exact.into_iter().map(Ok)), &found).await?;
+        if let Some(path) = &self.keys_from {
+            let lines = key_lines(path).await?.filter(|line| {
+                let fresh = line.as_ref().map_or(true, |(bucket, key)| named.insert(bucket, key));
+                async move { fresh }
+            });
+            self.look_up(Box::pin(lines), &found).await?;
+        }
+
+        for (bucket, prefix) in outermost_prefixes(&self.uris) {
+            self.list_prefix(bucket, prefix, &named, &mut passed_over, &found).await?;
+        }
+        Ok(passed_over)
+    }
+
+    /// Asks for each of `keys` by itself, several at a time, in order.
+    async fn look_up(
+        &self,
+        keys: impl futures_util::Stream<Item = Result<(String, String)>> + Unpin,
+        found: &Findings,
+    ) -> Result<()> {
+        let mut answers = keys
+            .map(|named| async {
+                let (bucket, key) = named?;
+                let mut attempts = Attempts::new(&self.retry);
+                match persist(&mut attempts, || self.s3.head(&bucket, &key)).await {
+                    Ok(object) => Ok(Listed::Object(object)),
+                    Err(error) if error.kind.consequence() == Consequence::FailObject => {
+                        Ok(Listed::Failed { bucket, key, error })
+                    }
+                    Err(error) => Err(error),
+                }
+            })
+            .buffered(HEADS_IN_FLIGHT);
+        while let Some(answer) = answers.next().await {
+            if !found.send(answer?).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn list_prefix(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        named: &NamedKeys,
+        passed_over: &mut PassedOver,
+        found: &Findings,
+    ) -> Result<()> {
+        let mut token = None;
+        loop {
+            let mut attempts = Attempts::new(&self.retry);
+            let Page { objects, continuation_token } =
+                persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None)).await?;
+            let mut without_etag = Vec::new();
+            for entry in objects {
+                if named.contains(bucket, &entry.key) {
+                    continue;
+                }
+                match self.filter.judge(&entry.key, prefix.len(), entry.size_bytes, entry.last_modified) {
+                    Verdict::FolderMarker => passed_over.folder_markers += 1,
+                    Verdict::Hidden => passed_over.hidden += 1,
+                    Verdict::FilteredOut => passed_over.filtered_out += 1,
+                    Verdict::Take => match entry.etag {
+                        Some(etag) => {
+                            let object = Object {
+                                bucket: bucket.to_owned(),
+                                key: entry.key,
+                                etag,
+                                size_bytes: entry.size_bytes,
+                                last_modified: entry.last_modified,
+                            };
+                            if !found.send(Listed::Object(object)).await {
+                                return Ok(());
+                            }
+                        }
+                        None => without_etag.push(Ok((bucket.to_owned(), entry.key))),
+                    },
+                }
+            }
+            if !without_etag.is_empty() {
+                self.look_up(stream::iter(without_etag), found).await?;
+            }
+            if continuation_token.is_none() || found.sender.is_closed() {
+                return Ok(());
+            }
+            if continuation_token == token {
+                let what = format!("s3://{bucket}/{}", prefix.escape_debug());
+                return Err(Error::new(Kind::SourceProtocol, format!("{what}: the listing repeats its own page")));
+            }
+            token = continuation_token;
+        }
+    }
+}
+
+/// Repeats `operation` as long as the retry layer allows.
+async fn persist<T, F>(attempts: &mut Attempts, operation: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    loop {
+        match operation().await {
+            Ok(value) => return Ok(value),
+            Err(error) => match attempts.pause_after(&error) {
+                Some(pause) => {
+                    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+                    tokio::time::sleep(pause).await;
+                }
+                None => return Err(error),
+            },
+        }
+    }
+}
+
+/// The prefixes that no other one of the same bucket covers, in the order given.
+fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
+    let prefixes: Vec<(&str, &str)> = uris
+        .iter()
+        .filter_map(|uri| match uri {
+            SourceUri::Prefix { bucket, prefix } => Some((bucket.as_str(), prefix.as_str())),
+            SourceUri::Key { .. } => None,
+        })
+        .collect();
+    let covered = |index: usize, (bucket, prefix): (&str, &str)| {
+        prefixes.iter().enumerate().any(|(other, &(other_bucket, other_prefix))| {
+            other_bucket == bucket
+                && prefix.starts_with(other_prefix)
+                && (other_prefix.len() < prefix.len() || other < index)
+        })
+    };
+    prefixes.iter().enumerate().filter(|&(index, &prefix)| !covered(index, prefix)).map(|(_, &prefix)| prefix).collect()
+}
+
+/// The keys of a `--keys-from` file, one a line, as they are read.
+async fn key_lines(path: &Path) -> Result<impl futures_util::Stream<Item = Result<(String, String)>> + use<>> {
+    let name = path.display().to_string();
+    let unreadable = move |error: std::io::Error| {
+        Error::new(Kind::Usage, format!("--keys-from {name} can't be read")).caused_by(error)
+    };
+    let reader: Box<dyn AsyncBufRead + Unpin + Send> = if path == Path::new("-") {
+        Box::new(BufReader::new(tokio::io::stdin()))
+    } else {
+        let file = tokio::fs::File::open(path).await.map_err(&unreadable)?;
+        Box::new(BufReader::new(file))
+    };
+    let name = path.display().to_string();
+    Ok(stream::unfold(Some((reader.lines(), 0_u64)), move |state| {
+        let name = name.clone();
+        let unreadable = unreadable.clone();
+        async move {
+            let (mut lines, mut number) = state?;
+            loop {
+                number += 1;
+                match lines.next_line().await {
+                    Ok(Some(line)) => match SourceUri::from_key_line(&line) {
+                        Ok(None) => {}
+                        Ok(Some(SourceUri::Key { bucket, key } | SourceUri::Prefix { bucket, prefix: key })) => {
+                            return Some((Ok((bucket, key)), Some((lines, number))));
+                        }
+                        Err(error) => {
+                            let message = format!("--keys-from {name}, line {number}: {error}");
+                            return Some((Err(Error::new(Kind::Usage, message)), None));
+                        }
+                    },
+                    Ok(None) => return None,
+                    Err(error) => return Some((Err(unreadable(error)), None)),
+                }
+            }
+        }
+    }))
+}
+
+/// The keys that were named exactly, as 128-bit hashes: at a million keys the odds of a false match are below 1e-26.
+#[derive(Debug, Default)]
+struct NamedKeys {
+    hashes: HashSet<u128>,
+    states: [RandomState; 2],
+}
+
+impl NamedKeys {
+    /// False where it was there already.
+    fn insert(&mut self, bucket: &str, key: &str) -> bool {
+        self.hashes.insert(self.hash(bucket, key))
+    }
+
+    fn contains(&self, bucket: &str, key: &str) -> bool {
+        !self.hashes.is_empty() && self.hashes.contains(&self.hash(bucket, key))
+    }
+
+    fn hash(&self, bucket: &str, key: &str) -> u128 {
+        let [high, low] = self.states.each_ref().map(|state| u128::from(state.hash_one((bucket, key))));
+        high << 64 | low
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_inside_another_is_listed_once() {
+        let prefix = |bucket: &str, prefix: &str| SourceUri::Prefix { bucket: bucket.into(), prefix: prefix.into() };
+        let uris = [prefix("b", "a/x/"), prefix("b", "a/"), prefix("c", "a/"), prefix("b", "a/"), prefix("b", "aa")];
+        assert_eq!(outermost_prefixes(&uris), [("b", "a/"), ("c", "a/"), ("b", "aa")]);
+    }
+
+    #[test]
+    fn a_key_named_twice_is_taken_once_and_buckets_are_told_apart() {
+        let mut named = NamedKeys::default();
+        assert!(named.insert("b", "k"));
+        assert!(!named.insert("b", "k"));
+        assert!(named.insert("bk", ""));
+        assert!(named.contains("b", "k"));
+        assert!(!named.contains("b", "kk"));
+    }
+}

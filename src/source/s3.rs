@@ -1,0 +1,324 @@
+//! The S3 client: one request per call, no retries, our errors.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{ChecksumType, EncodingType, RequestPayer};
+use bytes::Bytes;
+use futures_util::stream;
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+
+use super::s3_error::{Asked, fold};
+use crate::config::SourceConfig;
+use crate::error::{Error, Kind, Result};
+use crate::object::{Body, Checksum, ChecksumAlgorithm, Object};
+
+/// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore it.
+const FALLBACK_REGION: &str = "us-east-1";
+
+/// A handle on S3, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct S3 {
+    client: Client,
+    request_payer: Option<RequestPayer>,
+    stall_timeout: Duration,
+}
+
+/// One page of a listing.
+pub(super) struct Page {
+    pub(super) objects: Vec<PageEntry>,
+    /// Present where more pages follow.
+    pub(super) continuation_token: Option<String>,
+}
+
+/// An object as a listing shows it; some stores list no ETag.
+pub(super) struct PageEntry {
+    pub(super) key: String,
+    pub(super) etag: Option<String>,
+    pub(super) size_bytes: u64,
+    pub(super) last_modified: Option<Timestamp>,
+}
+
+impl S3 {
+    /// A client with credentials from the SDK's default chain. Sends nothing to S3 yet.
+    pub async fn new(config: &SourceConfig) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(config.connect_timeout)
+            // Until the first byte of the answer; the body has a limit of its own.
+            .read_timeout(config.stall_timeout)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // The staged bytes are hashed here, also across a body resumed by range, which the SDK can't.
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(profile) = &config.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint_url) = &config.endpoint_url {
+            loader = loader.endpoint_url(endpoint_url);
+        }
+        if config.no_sign_request {
+            loader = loader.no_credentials();
+        }
+        loader = match (&config.region, &config.endpoint_url) {
+            (Some(region), _) => loader.region(Region::new(region.clone())),
+            // Without this a machine outside EC2 waits for its metadata service to time out.
+            (None, Some(_)) => loader.region(
+                RegionProviderChain::first_try(aws_config::environment::EnvironmentVariableRegionProvider::new())
+                    .or_else(profile_region(config.profile.as_deref()))
+                    .or_else(Region::new(FALLBACK_REGION)),
+            ),
+            (None, None) => loader,
+        };
+        let sdk_config = loader.load().await;
+        let s3_config = aws_sdk_s3::config::Builder::from(&sdk_config)
+            .force_path_style(config.path_style)
+            .region(sdk_config.region().cloned().unwrap_or_else(|| Region::new(FALLBACK_REGION)))
+            .build();
+        Self {
+            client: Client::from_conf(s3_config),
+            request_payer: config.request_payer.then_some(RequestPayer::Requester),
+            stall_timeout: config.stall_timeout,
+        }
+    }
+
+    /// One ListObjectsV2 request.
+    pub(super) async fn list_page(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        continuation_token: Option<String>,
+        max_keys: Option<i32>,
+    ) -> Result<Page> {
+        let what = format!("s3://{}/{}", bucket.escape_debug(), prefix.escape_debug());
+        let output = self
+            .client
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(prefix)
+            // Keys may hold control characters, which XML can't.
+            .encoding_type(EncodingType::Url)
+            .set_continuation_token(continuation_token)
+            .set_max_keys(max_keys)
+            .set_request_payer(self.request_payer.clone())
+            .send()
+            .await
+            .map_err(|error| fold(Asked::Bucket, &what, error))?;
+
+        let encoded = output.encoding_type() == Some(&EncodingType::Url);
+        let truncated = output.is_truncated() == Some(true);
+        let continuation_token = output.next_continuation_token().map(str::to_owned);
+        if truncated && continuation_token.is_none() {
+            return Err(Error::new(
+                Kind::SourceProtocol,
+                format!("{what}: the listing says that it goes on, but not where"),
+            ));
+        }
+        let objects = output
+            .contents
+            .unwrap_or_default()
+            .into_iter()
+            .map(|object| {
+                let key = object.key.unwrap_or_default();
+                Ok(PageEntry {
+                    key: if encoded { decode_key(&key, &what)? } else { key },
+                    etag: object.e_tag,
+                    size_bytes: object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+                    last_modified: object.last_modified.as_ref().and_then(timestamp),
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Page { objects, continuation_token: continuation_token.filter(|_| truncated) })
+    }
+
+    /// HeadBucket: whether there is such a bucket.
+    pub(super) async fn head_bucket(&self, bucket: &str) -> Result<()> {
+        let what = format!("s3://{}/", bucket.escape_debug());
+        self.client
+            .head_bucket()
+            .bucket(bucket)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| fold(Asked::Bucket, &what, error))
+    }
+
+    /// HeadObject: the object as it is now.
+    ///
+    /// # Errors
+    /// `ObjectMissing`, `ObjectDenied`, and what any request can meet.
+    pub(super) async fn head(&self, bucket: &str, key: &str) -> Result<Object> {
+        let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
+        let output = self
+            .client
+            .head_object()
+            .bucket(bucket)
+            .key(key)
+            .set_request_payer(self.request_payer.clone())
+            .send()
+            .await
+            .map_err(|error| fold(Asked::Object, &what, error))?;
+        let etag = output.e_tag.ok_or_else(|| {
+            Error::new(Kind::SourceProtocol, format!("{what}: the store gives no ETag, so its bytes can't be pinned"))
+        })?;
+        Ok(Object {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            etag,
+            size_bytes: output.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            last_modified: output.last_modified.as_ref().and_then(timestamp),
+        })
+    }
+
+    /// GetObject from byte `from` on, pinned to the object's ETag.
+    ///
+    /// # Errors
+    /// `ObjectChanged` where the store honours If-Match; the caller compares the ETag of the answer for those that don't.
+    /// The stream yields `BodyBroken` when the connection breaks, or when not a byte came for the stall timeout.
+    pub async fn get(&self, object: &Object, from: u64) -> Result<Body> {
+        let output = self
+            .client
+            .get_object()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .if_match(&object.etag)
+            .set_range((from > 0).then(|| format!("bytes={from}-")))
+            .set_request_payer(self.request_payer.clone())
+            .customize()
+            // Asks for the stored checksum without the SDK's own validation of it.
+            .mutate_request(|request| {
+                request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+            })
+            .send()
+            .await
+            .map_err(|error| fold(Asked::Object, object, error))?;
+
+        let (offset, size_bytes) = extent(&output);
+        Ok(Body {
+            offset,
+            etag: output.e_tag().map(str::to_owned),
+            size_bytes,
+            version_id: output.version_id().map(str::to_owned),
+            checksum: full_object_checksum(&output),
+            stream: Box::pin(chunks(output.body, object.to_string(), self.stall_timeout)),
+        })
+    }
+}
+
+fn profile_region(profile: Option<&str>) -> aws_config::profile::ProfileFileRegionProvider {
+    let mut builder = aws_config::profile::ProfileFileRegionProvider::builder();
+    if let Some(profile) = profile {
+        builder = builder.profile_name(profile);
+    }
+    builder.build()
+}
+
+/// Undoes `encoding-type=url`, which the SDK leaves to its caller.
+fn decode_key(encoded: &str, what: &str) -> Result<String> {
+    let spaced = encoded.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|error| {
+        Error::new(Kind::SourceProtocol, format!("{what}: a listed key is not UTF-8")).caused_by(error)
+    })
+}
+
+fn timestamp(time: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
+}
+
+/// The first byte of the answer and the whole object's size, from `Content-Range: bytes 5-9/10` or `Content-Length`.
+fn extent(output: &GetObjectOutput) -> (u64, Option<u64>) {
+    let length = output.content_length().and_then(|length| u64::try_from(length).ok());
+    let Some(range) = output.content_range() else {
+        return (0, length);
+    };
+    let parsed = range.strip_prefix("bytes ").and_then(|range| {
+        let (positions, size) = range.split_once('/')?;
+        let (first, _) = positions.split_once('-')?;
+        Some((first.parse().ok()?, size.parse().ok()))
+    });
+    parsed.unwrap_or((0, length))
+}
+
+fn full_object_checksum(output: &GetObjectOutput) -> Option<Checksum> {
+    if output.checksum_type() == Some(&ChecksumType::Composite) {
+        return None;
+    }
+    let held = [
+        (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme()),
+        (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c()),
+        (ChecksumAlgorithm::Crc32, output.checksum_crc32()),
+        (ChecksumAlgorithm::Sha256, output.checksum_sha256()),
+        (ChecksumAlgorithm::Sha1, output.checksum_sha1()),
+    ];
+    held.into_iter()
+        .find_map(|(algorithm, value)| Some(Checksum { algorithm, value: value?.to_owned() }))
+        // Older multipart uploads carry `-N` and no type: a checksum of checksums.
+        .filter(|checksum| !checksum.value.contains('-'))
+}
+
+/// The body's bytes; ends after its first error.
+fn chunks(
+    body: ByteStream,
+    what: String,
+    stall_timeout: Duration,
+) -> impl futures_util::Stream<Item = Result<Bytes>> + Send {
+    stream::unfold(Some((body, what)), move |state| async move {
+        let (mut body, what) = state?;
+        match tokio::time::timeout(stall_timeout, body.next()).await {
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some((body, what)))),
+            Ok(Some(Err(error))) => {
+                Some((Err(Error::new(Kind::BodyBroken, format!("{what}: the body broke off")).caused_by(error)), None))
+            }
+            Ok(None) => None,
+            Err(_) => {
+                let stalled = format!("{what}: not a byte of the body came for {stall_timeout:?}");
+                Some((Err(Error::new(Kind::BodyBroken, stalled)), None))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_key_is_decoded_once_and_only_once() {
+        assert_eq!(decode_key("a+b%2Bc%2525%0A%C3%A9", "").unwrap(), "a b+c%25\n\u{e9}");
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf8_is_an_error() {
+        assert_eq!(decode_key("a%FF", "s3://b/").unwrap_err().kind, Kind::SourceProtocol);
+    }
+
+    #[test]
+    fn the_extent_of_a_ranged_answer_is_read_from_its_content_range() {
+        let ranged = GetObjectOutput::builder().content_range("bytes 5-9/10").content_length(5).build();
+        assert_eq!(extent(&ranged), (5, Some(10)));
+        let whole = GetObjectOutput::builder().content_length(10).build();
+        assert_eq!(extent(&whole), (0, Some(10)));
+        let unknown = GetObjectOutput::builder().content_range("bytes 5-9/*").content_length(5).build();
+        assert_eq!(extent(&unknown), (5, None));
+    }
+
+    #[test]
+    fn a_checksum_of_part_checksums_is_no_checksum_of_the_object() {
+        let composite = GetObjectOutput::builder().checksum_crc32("AAAAAA==-3").build();
+        assert_eq!(full_object_checksum(&composite), None);
+        let composite =
+            GetObjectOutput::builder().checksum_crc32("AAAAAA==").checksum_type(ChecksumType::Composite).build();
+        assert_eq!(full_object_checksum(&composite), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! S3's and the SDK's errors, folded into our kinds.
+
+use std::fmt;
+
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::error::{Error, Kind};
+
+/// What was being asked, because the same answer means different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// ListObjectsV2 or HeadBucket.
+    Bucket,
+    /// GetObject or HeadObject.
+    Object,
+}
+
+/// Our error for `error`, which happened while asking for `what`.
+pub(super) fn fold<E>(asked: Asked, what: &dyn fmt::Display, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+    let code = error.code().unwrap_or_default().to_owned();
+    let message = error.message().unwrap_or_default().to_owned();
+    let region =
+        error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
+
+    let (kind, hint) = match &error {
+        SdkError::ServiceError(_) => match answer(asked, status, &code, &message) {
+            Some(kind) => (kind, None),
+            None => (Kind::SourceProtocol, None),
+        },
+        SdkError::ConstructionFailure(_) => (Kind::SourceCredentials, None),
+        SdkError::TimeoutError(_) => (Kind::SourceUnreachable, None),
+        SdkError::DispatchFailure(failure) => {
+            let text = DisplayErrorContext(&error).to_string();
+            if text.contains("credentials") && !failure.is_io() && !failure.is_timeout() {
+                (Kind::SourceCredentials, None)
+            } else {
+                (Kind::SourceUnreachable, None)
+            }
+        }
+        // An answer that could not be read: cut off, or not S3 at all.
+        _ if status >= 500 => (Kind::SourceBusy, None),
+        _ if status == 0 => (Kind::SourceUnreachable, None),
+        _ => (Kind::SourceProtocol, None),
+    };
+    let hint = hint.or_else(|| {
+        (matches!(status, 301 | 307 | 400) && region.is_some())
+            .then(|| format!("the bucket is in region {0}: use --region {0}", region.unwrap_or_default()))
+    });
+
+    let said = if code.is_empty() && message.is_empty() {
+        DisplayErrorContext(&error).to_string()
+    } else {
+        format!("{status} {code}: {message}")
+    };
+    let folded = Error::new(kind, format!("{what}: {}", headline(kind))).caused_by(anyhow::anyhow!(said));
+    match hint {
+        Some(hint) => folded.with_hint(hint),
+        None => folded,
+    }
+}
+
+/// The kind of an S3 error answer, by its code first: some stores give the right code with an odd status.
+fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<Kind> {
+    Some(match code {
+        "NoSuchBucket" => Kind::BucketMissing,
+        "NoSuchKey" | "NoSuchVersion" => Kind::ObjectMissing,
+        "PreconditionFailed" => Kind::ObjectChanged,
+        "InvalidObjectState" => Kind::ObjectArchived,
+        "SlowDown"
+        | "InternalError"
+        | "ServiceUnavailable"
+        | "RequestTimeout"
+        | "Throttling"
+        | "RequestLimitExceeded"
+        | "TooManyRequests" => Kind::SourceBusy,
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed"
+        | "AuthorizationHeaderMalformed" => Kind::SourceCredentials,
+        _ if code.starts_with("KMS.") || (status == 403 && message.contains("kms:Decrypt")) => Kind::ObjectEncrypted,
+        "PermanentRedirect" | "TemporaryRedirect" => Kind::BucketMissing,
+        _ => match (status, asked) {
+            (404, Asked::Bucket) => Kind::BucketMissing,
+            (404, Asked::Object) => Kind::ObjectMissing,
+            (401 | 403, Asked::Bucket) => Kind::ListingDenied,
+            (401 | 403, Asked::Object) => Kind::ObjectDenied,
+            (412, _) => Kind::ObjectChanged,
+            (301 | 307, _) => Kind::BucketMissing,
+            (408 | 429, _) => Kind::SourceBusy,
+            (500.., _) => Kind::SourceBusy,
+            _ => return None,
+        },
+    })
+}
+
+fn headline(kind: Kind) -> &'static str {
+    match kind {
+        Kind::SourceUnreachable => "S3 can't be reached",
+        Kind::SourceBusy => "S3 asks for another try",
+        Kind::SourceCredentials => "the S3 credentials were refused, or there are none",
+        Kind::BucketMissing => "there is no such bucket at this endpoint and region",
+        Kind::ListingDenied => "listing the bucket is denied",
+        Kind::ObjectMissing => "there is no such object",
+        Kind::ObjectDenied => "reading the object is denied",
+        Kind::ObjectArchived => "the object is archived",
+        Kind::ObjectEncrypted => "the object is encrypted with a key that the credentials may not use",
+        Kind::ObjectChanged => "the object was overwritten after it was listed",
+        _ => "the answer is not one of S3's",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_status_means_different_things_for_a_bucket_and_an_object() {
+        assert_eq!(answer(Asked::Bucket, 403, "AccessDenied", ""), Some(Kind::ListingDenied));
+        assert_eq!(answer(Asked::Object, 403, "AccessDenied", ""), Some(Kind::ObjectDenied));
+        assert_eq!(answer(Asked::Object, 404, "", ""), Some(Kind::ObjectMissing));
+        assert_eq!(answer(Asked::Bucket, 404, "", ""), Some(Kind::BucketMissing));
+    }
+
+    #[test]
+    fn a_missing_bucket_is_known_by_its_code_also_when_an_object_was_asked_for() {
+        assert_eq!(answer(Asked::Object, 404, "NoSuchBucket", ""), Some(Kind::BucketMissing));
+    }
+
+    #[test]
+    fn a_kms_denial_is_not_taken_for_a_missing_s3_right() {
+        let message = "User is not authorized to perform: kms:Decrypt on resource";
+        assert_eq!(answer(Asked::Object, 403, "AccessDenied", message), Some(Kind::ObjectEncrypted));
+    }
+
+    #[test]
+    fn throttling_is_recognised_under_every_status() {
+        for (status, code) in [(503, "SlowDown"), (503, ""), (429, ""), (500, "InternalError"), (400, "RequestTimeout")]
+        {
+            assert_eq!(answer(Asked::Object, status, code, ""), Some(Kind::SourceBusy), "{status} {code}");
+        }
+    }
+}

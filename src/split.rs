@@ -1,0 +1,277 @@
+//! Where rows begin and end in delimited text, and how many there are: our own reading of an object, made before the
+//! server's.
+//!
+//! [`RowReader`] is a field reader, because the server's is one: it reads as many fields as the column list has and
+//! passes over the rest of the line, and a quote means something in the former only. What it counts is what LOAD DATA
+//! will report as `Records:` for the bytes that are sent, which are the object's from [`Scan::data_start`] on, and a
+//! line terminator where [`Scan::needs_terminator`] says so. A difference between the two is an error of its own.
+//!
+//! It is stricter than the server wherever the server would lose or join data without a warning: see
+//! [`MalformedKind`]. It promises exactness for single-byte character sets and for valid UTF-8, and for other
+//! multi-byte sets if the object is valid in them; [`Dialect::validate`] must have passed.
+//!
+//! Pure: no I/O, and memory does not grow with the object. Chunks may end anywhere, also inside a character, an escape
+//! or a terminator; the result is the same.
+
+mod grammar;
+mod machine;
+mod malformed;
+mod masks;
+#[cfg(test)]
+mod reference;
+mod stride;
+#[cfg(test)]
+mod tests;
+mod utf8;
+
+use crate::dialect::{Charset, Dialect};
+use grammar::{Grammar, LF};
+use machine::{Machine, State};
+pub use malformed::{Malformed, MalformedKind};
+use utf8::Verdict;
+
+const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Text is validated and then read in blocks of this size, so that the second pass finds it in the processor's cache.
+const BLOCK_BYTES: usize = 32 * 1024;
+
+/// How much is read byte by byte, where that is the only way, before asking again whether it still is.
+const ODD_BYTES: usize = 4096;
+
+/// What an object was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Bytes at the start that are not sent: a byte order mark and the header lines.
+    pub data_start: u64,
+    /// Data rows, as the server will count them.
+    pub rows: u64,
+    /// What ends a line; LF if that was to be detected and no line ended.
+    pub lines_terminated_by: Vec<u8>,
+    /// The last row does not end in the terminator: it must be sent after the object's bytes.
+    pub needs_terminator: bool,
+    /// Bytes from `data_start` on that belong to no row, because `lines_starting_by` stands after them or nowhere.
+    pub unprefixed_bytes: u64,
+}
+
+/// Reads one object, chunk by chunk. After an error it is of no further use.
+#[derive(Clone, Debug)]
+pub struct RowReader {
+    grammar: Grammar,
+    machine: Machine,
+    text: Option<Utf8>,
+    /// Bytes at `position` that cannot be decided upon without those that follow; fewer than the grammar's lookahead.
+    pending: Vec<u8>,
+    /// Bytes of the object that have been read for good.
+    position: u64,
+}
+
+/// What validating needs to know between chunks.
+#[derive(Clone, Debug)]
+struct Utf8 {
+    charset: String,
+    four_byte_characters: bool,
+    /// The beginning of a character whose end is in the next chunk.
+    incomplete: Vec<u8>,
+}
+
+impl RowReader {
+    /// `fields_per_row` is the number of items in LOAD DATA's column list, `@variables` included, or of the table's
+    /// columns where there is no list. `ignore_lines` header lines, of any number of fields, are not data.
+    #[must_use]
+    pub fn new(dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
+        let grammar = Grammar::new(dialect, fields_per_row);
+        let text = charset.is_utf8().then(|| Utf8 {
+            charset: charset.name().to_owned(),
+            four_byte_characters: charset.has_four_byte_characters(),
+            incomplete: Vec::new(),
+        });
+        Self { machine: Machine::new(&grammar, ignore_lines), grammar, text, pending: Vec::new(), position: 0 }
+    }
+
+    /// Reads the object's next bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first place at which the object is not what the dialect says. Which one that is does not depend on how the
+    /// object is cut into chunks.
+    pub fn feed(&mut self, mut chunk: &[u8]) -> Result<(), Malformed> {
+        let Some(text) = &mut self.text else {
+            return self.read(chunk);
+        };
+        if let Some(&lead) = text.incomplete.first() {
+            let missing = utf8::character_bytes(lead) - text.incomplete.len();
+            let (completion, rest) = chunk.split_at(missing.min(chunk.len()));
+            text.incomplete.extend_from_slice(completion);
+            if completion.len() < missing {
+                return Ok(());
+            }
+            chunk = rest;
+            let character = std::mem::take(&mut text.incomplete);
+            self.read_text(&character)?;
+        }
+        while !chunk.is_empty() {
+            let block = &chunk[..chunk.len().min(BLOCK_BYTES)];
+            let complete_bytes = block.len() - utf8::incomplete_tail_bytes(block);
+            if complete_bytes == 0 {
+                // Shorter than a character, so this is the end of the chunk.
+                if let Some(text) = &mut self.text {
+                    text.incomplete.extend_from_slice(block);
+                }
+                return Ok(());
+            }
+            self.read_text(&block[..complete_bytes])?;
+            chunk = &chunk[complete_bytes..];
+        }
+        Ok(())
+    }
+
+    /// Ends the object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::feed`], and where the object ends inside a quoted field, a character, an escape or a terminator.
+    pub fn finish(mut self) -> Result<Scan, Malformed> {
+        if self.text.as_ref().is_some_and(|text| !text.incomplete.is_empty()) {
+            return Err(self.not_text(false));
+        }
+        let undecided = self.machine.clone();
+        let unread = self.flush()?;
+        let terminator = self.grammar.line_terminator(self.machine.detected).unwrap_or(LF).to_vec();
+        let end = self.position + self.pending.len() as u64;
+        let mut scan = Scan {
+            data_start: self.machine.data_start,
+            rows: self.machine.rows,
+            needs_terminator: false,
+            unprefixed_bytes: self.machine.unprefixed_bytes,
+            lines_terminated_by: terminator,
+        };
+        if !self.machine.is_between_rows(&self.grammar) {
+            let closing_quote = unread.is_some() && unread == self.grammar.quote;
+            if self.machine.state == State::Quoted && !closing_quote {
+                return Err(self.machine.malformed(MalformedKind::UnclosedQuote, self.machine.quote_offset));
+            }
+            if unread.is_some() && self.machine.state != State::Quoted {
+                return Err(self.machine.malformed(MalformedKind::EscapeAtEnd, end - 1));
+            }
+            self.check_terminated(undecided, &scan, end)?;
+            scan.rows += u64::from(self.machine.header_lines_left == 0);
+            scan.needs_terminator = self.machine.header_lines_left == 0;
+        }
+        if self.machine.header_lines_left > 0 {
+            // The object has no more lines than were to be ignored.
+            scan.data_start = end;
+        }
+        Ok(scan)
+    }
+
+    /// Decides what is pending as if the object ended here, and returns the last byte if it stays undecided: an escape
+    /// or a quote.
+    fn flush(&mut self) -> Result<Option<u8>, Malformed> {
+        let pending = self.pending.len();
+        let read = self.machine.run(&self.grammar, &self.pending, 0, pending, true, self.position)?;
+        Ok(self.pending.get(read).copied())
+    }
+
+    /// Reads what is pending, followed by the line terminator that the last row lacks, as the server will. That must
+    /// end just this one row: together with the last bytes the terminator might otherwise be found too early.
+    fn check_terminated(&self, mut machine: Machine, scan: &Scan, end: u64) -> Result<(), Malformed> {
+        let lines_before = (self.machine.rows, self.machine.header_lines_left);
+        let is_header = self.machine.header_lines_left > 0;
+        let lines_after = (lines_before.0 + u64::from(!is_header), lines_before.1 - u64::from(is_header));
+        let completed = [self.pending.as_slice(), &scan.lines_terminated_by].concat();
+        let read = machine
+            .run(&self.grammar, &completed, 0, completed.len(), true, self.position)
+            .map_err(|error| Malformed { offset: error.offset.min(end), ..error })?;
+        let ends_well = read == completed.len()
+            && machine.is_between_rows(&self.grammar)
+            && (machine.rows, machine.header_lines_left) == lines_after;
+        if ends_well {
+            Ok(())
+        } else {
+            let expected = scan.lines_terminated_by.clone();
+            Err(self.machine.malformed(MalformedKind::TruncatedTerminator { expected }, end))
+        }
+    }
+
+    /// Reads whole characters, if that is what they are.
+    fn read_text(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let four_byte_characters = self.text.as_ref().is_none_or(|text| text.four_byte_characters);
+        let (valid_bytes, four_bytes) = match utf8::judge(bytes, four_byte_characters) {
+            Verdict::Valid => (bytes.len(), None),
+            Verdict::InvalidFrom(at) => (at, Some(false)),
+            Verdict::FourBytesFrom(at) => (at, Some(true)),
+        };
+        let mut valid = &bytes[..valid_bytes];
+        // A character is never cut here, so the mark is whole if it is there.
+        if self.position == 0
+            && self.pending.is_empty()
+            && let Some(rest) = valid.strip_prefix(UTF8_BYTE_ORDER_MARK)
+        {
+            valid = rest;
+            self.position = UTF8_BYTE_ORDER_MARK.len() as u64;
+            self.machine.data_start = self.position;
+        }
+        self.read(valid)?;
+        match four_bytes {
+            Some(four_bytes) => Err(self.not_text(four_bytes)),
+            None => Ok(()),
+        }
+    }
+
+    /// The error for the byte after all that was read.
+    fn not_text(&mut self, four_bytes: bool) -> Malformed {
+        let offset = self.position + self.pending.len() as u64;
+        // What comes before is read as if the object ended here: for the row's number, and an error there is the first.
+        if let Err(earlier) = self.flush() {
+            return earlier;
+        }
+        let charset = self.text.as_ref().map(|text| text.charset.clone()).unwrap_or_default();
+        let kind = if four_bytes {
+            MalformedKind::FourByteCharacter { charset }
+        } else {
+            MalformedKind::InvalidUtf8 { charset }
+        };
+        self.machine.malformed(kind, offset)
+    }
+
+    /// Reads bytes that are known to be text.
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+        while !self.pending.is_empty() && !bytes.is_empty() {
+            let old = self.pending.len();
+            let (head, tail) = bytes.split_at(self.grammar.lookahead_bytes.min(bytes.len()));
+            let mut stitched = std::mem::take(&mut self.pending);
+            stitched.extend_from_slice(head);
+            let read = self.scan(&stitched)?;
+            if read >= old {
+                bytes = &bytes[read - old..];
+            } else {
+                self.pending = stitched.split_off(read);
+                bytes = tail;
+            }
+        }
+        if !bytes.is_empty() {
+            let read = self.scan(bytes)?;
+            self.pending.extend_from_slice(&bytes[read..]);
+        }
+        Ok(())
+    }
+
+    /// Reads as much of `data`, which starts at `position`, as can be decided without what follows it.
+    fn scan(&mut self, data: &[u8]) -> Result<usize, Malformed> {
+        let mut at = 0;
+        while at < data.len() {
+            let passed = stride::pass_over(&self.grammar, &mut self.machine, data, at, self.position);
+            // One word, if the next may be ordinary again.
+            let odd_bytes = if passed.is_some() { stride::WORD_BYTES } else { ODD_BYTES };
+            at = passed.unwrap_or(at);
+            let stop = data.len().min(at + odd_bytes);
+            let read = self.machine.run(&self.grammar, data, at, stop, false, self.position)?;
+            at = read;
+            if read < stop {
+                break;
+            }
+        }
+        self.position += at as u64;
+        Ok(at)
+    }
+}

@@ -1,0 +1,196 @@
+//! A dialect made ready for reading: which bytes need a decision in which state, and what ends a line.
+
+use memchr::memmem;
+
+use crate::dialect::{Dialect, LineTerminator};
+use crate::split::malformed::MalformedKind;
+
+pub(super) const LF: &[u8] = b"\n";
+pub(super) const CRLF: &[u8] = b"\r\n";
+const CRCRLF: &[u8] = b"\r\r\n";
+
+/// One flag per byte value: does it need a decision.
+pub(super) type ByteSet = [bool; 256];
+
+#[derive(Clone, Debug)]
+pub(super) struct Grammar {
+    pub(super) field: Vec<u8>,
+    pub(super) quote: Option<u8>,
+    pub(super) escape: Option<u8>,
+    /// `escape`, where it has a meaning within the N fields: if it is the quote, it only doubles.
+    pub(super) field_escape: Option<u8>,
+    pub(super) lines: Lines,
+    pub(super) prefix: Option<memmem::Finder<'static>>,
+    /// Fields that are read; what follows them in a line is passed over.
+    pub(super) fields_per_row: usize,
+    /// Whether the field a byte is in changes where rows end. If not, a row is read as one long field.
+    pub(super) tracks_fields: bool,
+    /// Bytes from a byte that needs a decision on, itself included, with which it can always be made.
+    pub(super) lookahead_bytes: usize,
+    pub(super) plain_set: ByteSet,
+    pub(super) quoted_set: ByteSet,
+    pub(super) skipped_set: ByteSet,
+}
+
+/// What ends a line, by the checks that go with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// LF; a CRLF is a mistake.
+    Lf,
+    /// CRLF; a bare LF is a mistake.
+    CrLf,
+    /// The first of the two decides; the other one and a bare CR are mistakes.
+    Detect,
+    /// Anything else, unchecked.
+    Other(Vec<u8>),
+}
+
+/// What a detecting reader has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Lf,
+    CrLf,
+}
+
+impl Ending {
+    pub(super) fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => LF,
+            Self::CrLf => CRLF,
+        }
+    }
+}
+
+/// What stands at a place where a line might end.
+pub(super) enum LineTest {
+    Ends {
+        terminator_bytes: usize,
+        detected: Option<Ending>,
+    },
+    /// Something that is certainly a mistake, starting so many bytes before the place.
+    Mistaken {
+        kind: MalformedKind,
+        bytes_before: u64,
+    },
+    No,
+}
+
+impl Grammar {
+    pub(super) fn new(dialect: &Dialect, fields_per_row: usize) -> Self {
+        let field = dialect.fields_terminated_by.clone();
+        let quote = dialect.fields_enclosed_by;
+        let escape = dialect.fields_escaped_by;
+        let field_escape = escape.filter(|_| escape != quote);
+        let lines = match &dialect.lines_terminated_by {
+            LineTerminator::Detect => Lines::Detect,
+            LineTerminator::Exact(line) if line == LF => Lines::Lf,
+            LineTerminator::Exact(line) if line == CRLF => Lines::CrLf,
+            LineTerminator::Exact(line) => Lines::Other(line.clone()),
+        };
+        let line: &[u8] = match &lines {
+            Lines::Lf => LF,
+            Lines::CrLf | Lines::Detect => CRLF,
+            Lines::Other(line) => line,
+        };
+        // A field terminator matters beyond its own field if it can swallow an escape or a part of a line terminator,
+        // or take a carriage return away from the checks.
+        let swallows = field.iter().skip(1).any(|byte| Some(*byte) == escape)
+            || field.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
+            || (1..field.len()).any(|at| field[at..].starts_with(line) || line.starts_with(&field[at..]));
+        let tracks_fields = quote.is_some() || swallows;
+
+        let mut skipped_set = [false; 256];
+        let mut mark = |byte: u8| skipped_set[usize::from(byte)] = true;
+        line.first().copied().into_iter().for_each(&mut mark);
+        if matches!(lines, Lines::CrLf | Lines::Detect) {
+            mark(b'\n');
+        }
+        let mut plain_set = skipped_set;
+        let mut quoted_set = [false; 256];
+        if let Some(byte) = escape {
+            skipped_set[usize::from(byte)] = true;
+        }
+        if let Some(byte) = field_escape {
+            plain_set[usize::from(byte)] = true;
+            quoted_set[usize::from(byte)] = true;
+        }
+        if let Some(byte) = quote {
+            quoted_set[usize::from(byte)] = true;
+        }
+        if let Some(&byte) = field.first().filter(|_| tracks_fields) {
+            plain_set[usize::from(byte)] = true;
+        }
+
+        let prefix = &dialect.lines_starting_by;
+        Self {
+            // A quote and what follows it, or an escape and its byte; at least the CRLF after a quote.
+            lookahead_bytes: 1 + field.len().max(line.len()).max(prefix.len()).max(CRLF.len()),
+            prefix: (!prefix.is_empty()).then(|| memmem::Finder::new(prefix).into_owned()),
+            fields_per_row: fields_per_row.max(1),
+            field,
+            quote,
+            escape,
+            field_escape,
+            lines,
+            tracks_fields,
+            plain_set,
+            quoted_set,
+            skipped_set,
+        }
+    }
+
+    /// What ends a line, so far as it is known.
+    pub(super) fn line_terminator(&self, detected: Option<Ending>) -> Option<&[u8]> {
+        match &self.lines {
+            Lines::Lf => Some(LF),
+            Lines::CrLf => Some(CRLF),
+            Lines::Other(line) => Some(line),
+            Lines::Detect => detected.map(Ending::bytes),
+        }
+    }
+
+    /// Whether a line ends at the start of `rest`. `after_cr`: the byte before it is a carriage return that is part
+    /// of the line, not escaped and not quoted.
+    pub(super) fn line_at(&self, rest: &[u8], detected: Option<Ending>, after_cr: bool) -> LineTest {
+        let ends = |terminator_bytes| LineTest::Ends { terminator_bytes, detected };
+        let wrong = |expected: &[u8], found, bytes_before| LineTest::Mistaken {
+            kind: MalformedKind::WrongLineEnding { expected: expected.to_vec(), found },
+            bytes_before,
+        };
+        match &self.lines {
+            Lines::Lf if rest.starts_with(LF) && after_cr => wrong(LF, CRLF, 1),
+            Lines::Lf if rest.starts_with(LF) => ends(1),
+            Lines::CrLf if rest.starts_with(CRLF) && after_cr => wrong(CRLF, CRCRLF, 1),
+            Lines::CrLf if rest.starts_with(CRLF) => ends(2),
+            Lines::Other(line) if rest.starts_with(line) => ends(line.len()),
+            Lines::Detect => {
+                let found = match rest {
+                    [b'\n', ..] => Ending::Lf,
+                    [b'\r', b'\n', ..] => Ending::CrLf,
+                    [b'\r', ..] => {
+                        return LineTest::Mistaken { kind: MalformedKind::LoneCarriageReturn, bytes_before: 0 };
+                    }
+                    _ => return LineTest::No,
+                };
+                match detected {
+                    Some(first) if first != found => LineTest::Mistaken {
+                        kind: MalformedKind::MixedLineEndings { first: first.bytes(), found: found.bytes() },
+                        bytes_before: 0,
+                    },
+                    _ => LineTest::Ends { terminator_bytes: found.bytes().len(), detected: Some(found) },
+                }
+            }
+            Lines::Lf | Lines::CrLf | Lines::Other(_) => LineTest::No,
+        }
+    }
+
+    /// The other line ending at the start of `rest`, where a line ending is due or would be taken for data.
+    pub(super) fn wrong_ending_at(&self, rest: &[u8]) -> Option<MalformedKind> {
+        let (expected, found) = match self.lines {
+            Lines::Lf if rest.starts_with(CRLF) => (LF, CRLF),
+            Lines::CrLf if rest.starts_with(LF) => (CRLF, LF),
+            _ => return None,
+        };
+        Some(MalformedKind::WrongLineEnding { expected: expected.to_vec(), found })
+    }
+}

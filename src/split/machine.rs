@@ -1,0 +1,229 @@
+//! The field reader itself: the server's reading of an object, one decision at a time.
+//!
+//! It is exact for every dialect and is the only place that knows what ends a row; [`super::stride`] merely passes over
+//! stretches about which there is nothing to decide.
+
+use crate::split::grammar::{Ending, Grammar, LineTest};
+use crate::split::malformed::{Malformed, MalformedKind};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Before a row: everything up to the prefix is dropped.
+    Prefix,
+    /// At the first byte of a field, the only place where a quote opens.
+    FieldStart,
+    /// In a field that is not enclosed.
+    Plain,
+    /// In an enclosed field.
+    Quoted,
+    /// Past the last field that is read: only the escape and the line terminator mean anything.
+    Skipped,
+}
+
+/// Where the reader is, and what it has counted. Small, so that a reading can be tried and taken back.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    pub(super) state: State,
+    /// Field terminators of this row so far, where fields are tracked.
+    pub(super) field: usize,
+    pub(super) rows: u64,
+    pub(super) header_lines_left: u64,
+    /// The byte before the current one is a carriage return that is part of the line, not escaped and not quoted.
+    pub(super) after_cr: bool,
+    /// The quote that opened the current field.
+    pub(super) quote_offset: u64,
+    pub(super) detected: Option<Ending>,
+    pub(super) data_start: u64,
+    pub(super) unprefixed_bytes: u64,
+}
+
+impl Machine {
+    pub(super) fn new(grammar: &Grammar, header_lines: u64) -> Self {
+        let mut machine = Self {
+            state: State::FieldStart,
+            field: 0,
+            rows: 0,
+            header_lines_left: header_lines,
+            after_cr: false,
+            quote_offset: 0,
+            detected: None,
+            data_start: 0,
+            unprefixed_bytes: 0,
+        };
+        machine.begin_row(grammar);
+        machine
+    }
+
+    fn begin_row(&mut self, grammar: &Grammar) {
+        self.field = 0;
+        self.after_cr = false;
+        // Header lines are lines as they stand; the server's IGNORE does not look for the prefix either.
+        let prefixed = grammar.prefix.is_some() && self.header_lines_left == 0;
+        self.state = if prefixed { State::Prefix } else { State::FieldStart };
+    }
+
+    fn end_row(&mut self, grammar: &Grammar, next_offset: u64) {
+        if self.header_lines_left == 0 {
+            self.rows += 1;
+        } else {
+            self.header_lines_left -= 1;
+            self.data_start = next_offset;
+        }
+        self.begin_row(grammar);
+    }
+
+    /// Whether no row has begun: if the object ended here, the last one would be complete.
+    pub(super) fn is_between_rows(&self, grammar: &Grammar) -> bool {
+        match self.state {
+            State::Prefix => true,
+            // A row that has its prefix exists, even if nothing follows.
+            State::FieldStart => self.field == 0 && (grammar.prefix.is_none() || self.header_lines_left > 0),
+            State::Plain | State::Quoted | State::Skipped => false,
+        }
+    }
+
+    pub(super) fn malformed(&self, kind: MalformedKind, offset: u64) -> Malformed {
+        let row = if self.header_lines_left > 0 { 0 } else { self.rows + 1 };
+        Malformed { kind, row, offset }
+    }
+
+    /// Reads `data` from index `from` on, at least to index `stop`, and returns the index up to which it has read.
+    /// That is less than `stop` only where the next decision needs bytes beyond `data`. If `last`, there are none, and
+    /// only an escape or a closing quote as the very last byte stays unread.
+    ///
+    /// `base` is the offset in the object of `data[0]`.
+    pub(super) fn run(
+        &mut self,
+        grammar: &Grammar,
+        data: &[u8],
+        from: usize,
+        stop: usize,
+        last: bool,
+        base: u64,
+    ) -> Result<usize, Malformed> {
+        let mut at = from;
+        while at < stop {
+            let set = match self.state {
+                State::Prefix => match self.find_prefix(grammar, data, at, last) {
+                    Ok(next) => {
+                        at = next;
+                        continue;
+                    }
+                    Err(read_to) => return Ok(read_to),
+                },
+                State::FieldStart => {
+                    if Some(data[at]) == grammar.quote {
+                        self.state = State::Quoted;
+                        self.quote_offset = base + at as u64;
+                        at += 1;
+                    } else {
+                        self.state = State::Plain;
+                    }
+                    continue;
+                }
+                State::Plain => &grammar.plain_set,
+                State::Quoted => &grammar.quoted_set,
+                State::Skipped => &grammar.skipped_set,
+            };
+            let run_length = data[at..].iter().position(|&byte| set[usize::from(byte)]);
+            let found = run_length.map_or(data.len(), |length| at + length);
+            if found > at {
+                self.after_cr = self.state != State::Quoted && data[found - 1] == b'\r';
+                at = found;
+                continue;
+            }
+            let rest = &data[at..];
+            if !last && rest.len() < grammar.lookahead_bytes {
+                return Ok(at);
+            }
+            let decided = match self.state {
+                State::Quoted => self.decide_quoted(grammar, rest, base + at as u64)?,
+                _ => self.decide_unquoted(grammar, rest, base + at as u64)?,
+            };
+            if decided == 0 {
+                return Ok(at);
+            }
+            at += decided;
+        }
+        Ok(at)
+    }
+
+    /// The index after the next prefix, or else the index up to which there is certainly none.
+    fn find_prefix(&mut self, grammar: &Grammar, data: &[u8], at: usize, last: bool) -> Result<usize, usize> {
+        let Some(prefix) = &grammar.prefix else {
+            self.state = State::FieldStart;
+            return Ok(at);
+        };
+        if let Some(distance) = prefix.find(&data[at..]) {
+            self.unprefixed_bytes += distance as u64;
+            self.state = State::FieldStart;
+            return Ok(at + distance + prefix.needle().len());
+        }
+        let undecided = if last { 0 } else { (prefix.needle().len() - 1).min(data.len() - at) };
+        let read_to = data.len() - undecided;
+        self.unprefixed_bytes += (read_to - at) as u64;
+        Err(read_to)
+    }
+
+    /// Decides about the first byte of `rest`, outside quotes, and returns how many bytes that settles: 0 for an
+    /// escape with nothing after it.
+    fn decide_unquoted(&mut self, grammar: &Grammar, rest: &[u8], offset: u64) -> Result<usize, Malformed> {
+        let escape = if self.state == State::Skipped { grammar.escape } else { grammar.field_escape };
+        if escape == Some(rest[0]) {
+            self.after_cr = false;
+            return Ok(if rest.len() < 2 { 0 } else { 2 });
+        }
+        match grammar.line_at(rest, self.detected, self.after_cr) {
+            LineTest::Ends { terminator_bytes, detected } => {
+                self.detected = detected;
+                self.end_row(grammar, offset + terminator_bytes as u64);
+                return Ok(terminator_bytes);
+            }
+            LineTest::Mistaken { kind, bytes_before } => return Err(self.malformed(kind, offset - bytes_before)),
+            LineTest::No => {}
+        }
+        if self.state == State::Plain && grammar.tracks_fields && rest.starts_with(&grammar.field) {
+            self.end_field(grammar);
+            return Ok(grammar.field.len());
+        }
+        if let Some(kind) = grammar.wrong_ending_at(rest).filter(|_| rest[0] == b'\n') {
+            return Err(self.malformed(kind, offset));
+        }
+        self.after_cr = rest[0] == b'\r';
+        Ok(1)
+    }
+
+    fn end_field(&mut self, grammar: &Grammar) {
+        self.field += 1;
+        self.after_cr = false;
+        // A header line has as many fields as it has: its quotes count to its end.
+        let read_all = self.header_lines_left == 0 && self.field >= grammar.fields_per_row;
+        self.state = if read_all { State::Skipped } else { State::FieldStart };
+    }
+
+    /// As [`Self::decide_unquoted`], inside quotes: 0 for a quote or escape with nothing after it.
+    fn decide_quoted(&mut self, grammar: &Grammar, rest: &[u8], offset: u64) -> Result<usize, Malformed> {
+        let Some(&next) = rest.get(1) else {
+            return Ok(0);
+        };
+        if grammar.field_escape == Some(rest[0]) || grammar.quote == Some(next) {
+            return Ok(2);
+        }
+        let after = &rest[1..];
+        match grammar.line_at(after, self.detected, false) {
+            LineTest::Ends { terminator_bytes, detected } => {
+                self.detected = detected;
+                self.end_row(grammar, offset + 1 + terminator_bytes as u64);
+                return Ok(1 + terminator_bytes);
+            }
+            LineTest::Mistaken { kind, .. } => return Err(self.malformed(kind, offset + 1)),
+            LineTest::No => {}
+        }
+        if after.starts_with(&grammar.field) {
+            self.end_field(grammar);
+            return Ok(1 + grammar.field.len());
+        }
+        let kind = grammar.wrong_ending_at(after).unwrap_or(MalformedKind::TextAfterClosingQuote);
+        Err(self.malformed(kind, offset + 1))
+    }
+}

@@ -1,0 +1,68 @@
+//! UTF-8 validation of a stream whose chunks may end inside a character.
+
+/// Whether and where bytes stop being what the character set allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Valid,
+    /// The first so many bytes are valid; then comes what is no character.
+    InvalidFrom(usize),
+    /// The first so many bytes are valid; then comes a character of four bytes in a set that has none.
+    FourBytesFrom(usize),
+}
+
+/// Judges `bytes`, which must not end inside a character.
+pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> Verdict {
+    let valid_bytes = match simdutf8::basic::from_utf8(bytes) {
+        Ok(_) => bytes.len(),
+        // The fast check does not say where.
+        Err(_) => std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len),
+    };
+    if !four_byte_characters && let Some(at) = bytes[..valid_bytes].iter().position(|&byte| byte >= 0xF0) {
+        return Verdict::FourBytesFrom(at);
+    }
+    if valid_bytes == bytes.len() { Verdict::Valid } else { Verdict::InvalidFrom(valid_bytes) }
+}
+
+/// How many bytes at the end of `bytes` begin a character that is not complete.
+pub(super) fn incomplete_tail_bytes(bytes: &[u8]) -> usize {
+    for back in 1..=bytes.len().min(3) {
+        let byte = bytes[bytes.len() - back];
+        // Continuation bytes: the lead is further to the left.
+        if !(0x80..0xC0).contains(&byte) {
+            return if character_bytes(byte) > back { back } else { 0 };
+        }
+    }
+    0
+}
+
+/// The length of the character that `lead` begins; 1 for what begins none.
+pub(super) fn character_bytes(lead: u8) -> usize {
+    match lead {
+        0xC0..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xF7 => 4,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_incomplete_exactly_when_its_character_goes_on() {
+        let text = "aä€😀";
+        for end in 0..=text.len() {
+            let tail = incomplete_tail_bytes(&text.as_bytes()[..end]);
+            assert!(text.is_char_boundary(end - tail), "{end}");
+            assert_eq!(tail == 0, text.is_char_boundary(end), "{end}");
+        }
+    }
+
+    #[test]
+    fn four_byte_characters_are_found_where_the_set_has_none() {
+        assert_eq!(judge("ä😀".as_bytes(), true), Verdict::Valid);
+        assert_eq!(judge("ä😀".as_bytes(), false), Verdict::FourBytesFrom(2));
+        assert_eq!(judge(b"ab\xFF\xF0", false), Verdict::InvalidFrom(2));
+    }
+}

@@ -1,0 +1,13 @@
+//! Local disk: a budget in bytes, and temporary files that hold whole, verified objects.
+//!
+//! An object's permits are taken for all of its bytes before the first one is asked for, and travel inside the
+//! [`Staged`] file they pay for. Files have no name, so nothing is left behind however the process ends. Nothing
+//! that leaves this module is shorter, longer or other than what was listed.
+
+mod budget;
+mod checksum;
+mod download;
+mod signature;
+
+pub use budget::{Budget, is_memory_backed};
+pub use download::{Staged, Verified, Watch, stage};

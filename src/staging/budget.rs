@@ -1,0 +1,128 @@
+//! How many bytes may be staged at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{statfs, statvfs};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{ByteSize, StagingConfig};
+use crate::error::{Error, Kind, Result};
+use crate::object::Object;
+
+/// The default budget: enough for sixteen objects of 128 MiB, little on any disk that databases are loaded from.
+const DEFAULT_BUDGET: ByteSize = ByteSize::from_bytes(2 << 30);
+/// A tokio semaphore counts a request for permits in 32 bits, so a permit is a KiB.
+const PERMIT_BYTES: u64 = 1024;
+/// `f_type` of tmpfs, from statfs(2).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// The staging disk's bytes, shared by all downloads.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    permits: Arc<Semaphore>,
+    total: ByteSize,
+}
+
+impl Budget {
+    /// The configured budget; by default 2 GiB, at most half of what is free now.
+    ///
+    /// # Errors
+    /// `Usage` where the directory does not exist or can't be written.
+    pub fn new(config: &StagingConfig) -> Result<Self> {
+        let refused = |error: std::io::Error| {
+            let message = format!("--staging-dir {} can't be used", config.dir.display());
+            Error::new(Kind::Usage, message).caused_by(error)
+        };
+        tempfile::tempfile_in(&config.dir).map_err(refused)?;
+        let total = match config.budget {
+            Some(budget) => budget,
+            None => {
+                let disk = statvfs(&config.dir).map_err(|error| refused(error.into()))?;
+                ByteSize::from_bytes(DEFAULT_BUDGET.bytes().min(disk.f_bavail.saturating_mul(disk.f_frsize) / 2))
+            }
+        };
+        let permits = usize::try_from(total.bytes() / PERMIT_BYTES).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Ok(Self { permits: Arc::new(Semaphore::new(permits)), total })
+    }
+
+    #[must_use]
+    pub fn total(&self) -> ByteSize {
+        self.total
+    }
+
+    /// Waits until the whole of `object` may be staged. Objects are served in the order in which they ask, so that a
+    /// large one is not overtaken for ever.
+    ///
+    /// # Errors
+    /// `ObjectTooLarge` where it can never fit.
+    pub async fn reserve(&self, object: &Object) -> Result<OwnedSemaphorePermit> {
+        let too_large = || {
+            let size = ByteSize::from_bytes(object.size_bytes);
+            Error::new(
+                Kind::ObjectTooLarge,
+                format!("{object}: {size} do not fit into the staging budget of {}", self.total),
+            )
+        };
+        if object.size_bytes > self.total.bytes() {
+            return Err(too_large());
+        }
+        // An empty object takes a permit too: its file is an inode all the same.
+        let permits = u32::try_from(object.size_bytes.div_ceil(PERMIT_BYTES).max(1)).map_err(|_| too_large())?;
+        if u64::from(permits) > self.total.bytes() / PERMIT_BYTES {
+            return Err(too_large());
+        }
+        Arc::clone(&self.permits)
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| Error::new(Kind::Bug, "the staging budget was closed while objects were waiting for it"))
+    }
+}
+
+/// Whether `dir` is on tmpfs, where staged bytes take memory.
+#[must_use]
+pub fn is_memory_backed(dir: &Path) -> bool {
+    statfs(dir).is_ok_and(|disk| i64::from(disk.f_type) == TMPFS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(size_bytes: u64) -> Object {
+        Object { bucket: "b".into(), key: "k".into(), etag: "\"e\"".into(), size_bytes, last_modified: None }
+    }
+
+    fn budget(bytes: u64) -> Budget {
+        let config = StagingConfig {
+            dir: std::env::temp_dir(),
+            budget: Some(ByteSize::from_bytes(bytes)),
+            download_concurrency: 1,
+        };
+        Budget::new(&config).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_object_larger_than_the_budget_is_refused_and_not_waited_for() {
+        assert_eq!(budget(1 << 20).reserve(&object((1 << 20) + 1)).await.unwrap_err().kind, Kind::ObjectTooLarge);
+        assert!(budget(1 << 20).reserve(&object(1 << 20)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn permits_come_back_when_the_staged_file_is_dropped() {
+        let budget = budget(10 << 10);
+        let held = budget.reserve(&object(10 << 10)).await.unwrap();
+        let small = object(1);
+        let next = budget.reserve(&small);
+        let mut next = std::pin::pin!(next);
+        assert!(futures_util::poll!(&mut next).is_pending());
+        drop(held);
+        assert!(next.await.is_ok());
+    }
+
+    #[test]
+    fn a_staging_directory_that_is_not_there_is_a_usage_error() {
+        let config = StagingConfig { dir: "/nonexistent/staging".into(), budget: None, download_concurrency: 1 };
+        assert_eq!(Budget::new(&config).unwrap_err().kind, Kind::Usage);
+    }
+}

@@ -1,0 +1,304 @@
+//! One object, from the store's stream to a verified file.
+//!
+//! Bytes are gathered into blocks; a block is written, hashed and shown to the [`Watch`] on a blocking thread while the
+//! next one is being received. A body that breaks off is resumed by range under the same ETag: the hash and the watch go on
+//! where they were, so that the checksum covers the bytes as they lie in the file, not as some response delivered them.
+//! Dropping the future half-way drops the file, its permits and the connection.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::checksum::{Hasher, matches};
+use super::signature::{HEAD_BYTES, TAIL_BYTES, recognise};
+use crate::config::RetryConfig;
+use crate::error::{Error, Kind, Result};
+use crate::object::{Body, Checksum, Object, same_etag};
+use crate::retry::Attempts;
+
+/// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for sixteen downloads
+/// with two blocks each.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Sees an object's bytes in order as they land, on a blocking thread.
+pub trait Watch: Send + 'static {
+    /// # Errors
+    /// Ends the download: there is no use in fetching the rest.
+    fn feed(&mut self, chunk: &[u8]) -> Result<()>;
+}
+
+/// How the bytes were shown to be the listed ones, beyond their ETag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    Checksum,
+    /// The store keeps no checksum over the whole object.
+    Length,
+}
+
+/// A whole object on local disk, and the budget that it takes up.
+#[derive(Debug)]
+pub struct Staged {
+    /// Positioned anywhere: read it with offsets.
+    pub file: Arc<File>,
+    pub size_bytes: u64,
+    pub verified: Verified,
+    pub version_id: Option<String>,
+    /// Tries that it took, the first included.
+    pub attempts: u32,
+    /// Given back when the file is.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Downloads `object` into an unnamed file in `dir`.
+///
+/// `open` asks the store for the bytes from an offset on; `watch` makes what looks at them, anew whenever the download has to start
+/// at byte 0 again.
+///
+/// # Errors
+/// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`, `UnsupportedFormat`, `StagingFailed`.
+pub async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
+    object: &Object,
+    dir: &Path,
+    permit: OwnedSemaphorePermit,
+    retry: &RetryConfig,
+    open: impl Fn(u64) -> F,
+    watch: impl Fn() -> W,
+) -> Result<(Staged, W)> {
+    let mut attempts = Attempts::new(retry);
+    let mut landing = Landing::new(object, dir, watch())?;
+    let verified = loop {
+        let tried = match fetch(object, &open, &mut landing).await {
+            Ok(()) => landing.verify(object),
+            Err(error) => Err(error),
+        };
+        match tried {
+            Ok(verified) => break verified,
+            Err(error) => {
+                let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
+                tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+                if landing.broken {
+                    landing = Landing::new(object, dir, watch())?;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        }
+    };
+    let Landing { sink, size_bytes, version_id, .. } = landing;
+    let Some(Sink { mut file, watch, head, .. }) = sink else { return Err(lost_sink(object)) };
+    refuse_known_tail(object, &head, &mut file, size_bytes)?;
+    let staged =
+        Staged { file: Arc::new(file), size_bytes, verified, version_id, attempts: attempts.made(), _permit: permit };
+    Ok((staged, watch))
+}
+
+/// What has landed of an object so far.
+struct Landing<W> {
+    /// Away only while a blocking thread works on it.
+    sink: Option<Sink<W>>,
+    size_bytes: u64,
+    checksum: Option<Checksum>,
+    version_id: Option<String>,
+    /// The bytes so far are of no use: start at 0.
+    broken: bool,
+}
+
+/// Where blocks go.
+struct Sink<W> {
+    file: File,
+    hasher: Option<Hasher>,
+    watch: W,
+    /// The first bytes, as far as they have come.
+    head: Vec<u8>,
+}
+
+impl<W: Watch> Sink<W> {
+    fn take(&mut self, object: &Object, block: &[u8]) -> Result<()> {
+        self.file
+            .write_all(block)
+            .map_err(|error| Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error))?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(block);
+        }
+        self.head.extend(block.iter().take(HEAD_BYTES - self.head.len()));
+        // Before the watch, which would call a packed file's bytes malformed text.
+        if let Some(format) = recognise(&self.head, None) {
+            return Err(unsupported(object, format));
+        }
+        self.watch.feed(block)
+    }
+}
+
+impl<W: Watch> Landing<W> {
+    fn new(object: &Object, dir: &Path, watch: W) -> Result<Self> {
+        let file = tempfile::tempfile_in(dir).map_err(|error| {
+            let message = format!("{object}: no temporary file can be made in {}", dir.display());
+            Error::new(Kind::StagingFailed, message).caused_by(error)
+        })?;
+        let sink = Some(Sink { file, hasher: None, watch, head: Vec::with_capacity(HEAD_BYTES) });
+        Ok(Self { sink, size_bytes: 0, checksum: None, version_id: None, broken: false })
+    }
+
+    /// Length and checksum of what has landed.
+    fn verify(&mut self, object: &Object) -> Result<Verified> {
+        if self.size_bytes != object.size_bytes {
+            self.broken = true;
+            let message = format!("{object}: {} bytes came, {} were listed", self.size_bytes, object.size_bytes);
+            return Err(Error::new(Kind::BodyBroken, message));
+        }
+        let hasher = self.sink.as_mut().and_then(|sink| sink.hasher.take());
+        let (Some(expected), Some(hasher)) = (&self.checksum, hasher) else { return Ok(Verified::Length) };
+        let computed = hasher.finish();
+        if matches(expected, &computed) {
+            return Ok(Verified::Checksum);
+        }
+        self.broken = true;
+        let message = format!(
+            "{object}: the bytes that came have the {:?} checksum {computed}, the store holds {}",
+            expected.algorithm, expected.value
+        );
+        Err(Error::new(Kind::ChecksumMismatch, message))
+    }
+}
+
+/// Receives what is missing of `object`. After an error the landing is as far as whole blocks went, or broken.
+async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
+    object: &Object,
+    open: &impl Fn(u64) -> F,
+    landing: &mut Landing<W>,
+) -> Result<()> {
+    if landing.size_bytes > 0 && landing.size_bytes == object.size_bytes {
+        return Ok(());
+    }
+    let mut body = open(landing.size_bytes).await?;
+    if body.offset != landing.size_bytes {
+        landing.broken = true;
+        return Err(Error::new(Kind::BodyBroken, format!("{object}: the store does not resume a body by range")));
+    }
+    refuse_change(object, &body)?;
+    if landing.size_bytes == 0 {
+        if let Some(sink) = &mut landing.sink {
+            sink.hasher = body.checksum.as_ref().map(|checksum| Hasher::new(checksum.algorithm));
+        }
+        landing.checksum = body.checksum.take();
+        landing.version_id = body.version_id.take();
+    }
+
+    let mut writing = None;
+    loop {
+        // The next block is received while the last one is being written.
+        let received = next_block(&mut body).await;
+        if let Some(writing) = writing.take() {
+            settle(object, landing, writing).await?;
+        }
+        let (block, end) = match received {
+            Ok(received) => received,
+            Err((block, error)) => {
+                // What came before the break is as good as any: keep it, so that resuming makes progress.
+                if !block.is_empty() {
+                    let writing = write(object, landing, block)?;
+                    settle(object, landing, writing).await?;
+                }
+                return Err(error);
+            }
+        };
+        let length: u64 = block.iter().map(|chunk| chunk.len() as u64).sum();
+        if landing.size_bytes + length > object.size_bytes {
+            landing.broken = true;
+            let message = format!("{object}: more bytes came than the {} that were listed", object.size_bytes);
+            return Err(Error::new(Kind::ObjectChanged, message));
+        }
+        if length > 0 {
+            writing = Some(write(object, landing, block)?);
+        }
+        if end {
+            if let Some(writing) = writing.take() {
+                settle(object, landing, writing).await?;
+            }
+            return Ok(());
+        }
+    }
+}
+
+/// A sink on its way through a blocking thread, with the bytes that it took.
+type Writing<W> = tokio::task::JoinHandle<(Sink<W>, u64, Result<()>)>;
+
+fn write<W: Watch>(object: &Object, landing: &mut Landing<W>, block: Vec<Bytes>) -> Result<Writing<W>> {
+    let mut sink = landing.sink.take().ok_or_else(|| lost_sink(object))?;
+    let object = object.clone();
+    Ok(tokio::task::spawn_blocking(move || {
+        let mut taken_bytes = 0;
+        for chunk in &block {
+            if let Err(error) = sink.take(&object, chunk) {
+                return (sink, taken_bytes, Err(error));
+            }
+            taken_bytes += chunk.len() as u64;
+        }
+        (sink, taken_bytes, Ok(()))
+    }))
+}
+
+async fn settle<W: Watch>(object: &Object, landing: &mut Landing<W>, writing: Writing<W>) -> Result<()> {
+    let (sink, taken_bytes, outcome) = writing.await.map_err(|error| {
+        landing.broken = true;
+        Error::new(Kind::Bug, format!("{object}: the staging thread died")).caused_by(error)
+    })?;
+    landing.sink = Some(sink);
+    landing.size_bytes += taken_bytes;
+    // A write that failed may have left half a chunk.
+    landing.broken |= outcome.is_err();
+    outcome
+}
+
+/// Chunks of about [`BLOCK_BYTES`], and whether the body ends with them; on an error, what came before it.
+async fn next_block(body: &mut Body) -> std::result::Result<(Vec<Bytes>, bool), (Vec<Bytes>, Error)> {
+    let mut block = Vec::new();
+    let mut length = 0;
+    while length < BLOCK_BYTES {
+        match body.stream.next().await {
+            Some(Ok(chunk)) => {
+                length += chunk.len();
+                block.push(chunk);
+            }
+            Some(Err(error)) => return Err((block, error)),
+            None => return Ok((block, true)),
+        }
+    }
+    Ok((block, false))
+}
+
+/// Some stores ignore If-Match and answer with whatever is there now.
+fn refuse_change(object: &Object, body: &Body) -> Result<()> {
+    let now = match (&body.etag, body.size_bytes) {
+        (Some(etag), _) if !same_etag(etag, &object.etag) => {
+            format!("its ETag is {etag} now, {} was listed", object.etag)
+        }
+        (None, _) => "the answer carries no ETag to compare with the listed one".to_owned(),
+        (_, Some(size_bytes)) if size_bytes != object.size_bytes => {
+            format!("it has {size_bytes} bytes now, {} were listed", object.size_bytes)
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::ObjectChanged, format!("{object}: {now}")))
+}
+
+/// Formats whose head text may begin with too are known by their end.
+fn refuse_known_tail(object: &Object, head: &[u8], file: &mut File, size_bytes: u64) -> Result<()> {
+    let mut tail = Vec::with_capacity(TAIL_BYTES);
+    file.seek(SeekFrom::Start(size_bytes.saturating_sub(TAIL_BYTES as u64)))
+        .and_then(|_| file.read_to_end(&mut tail))
+        .map_err(|error| Error::new(Kind::StagingFailed, format!("{object}: can't be read back")).caused_by(error))?;
+    recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
+}
+
+fn unsupported(object: &Object, format: &str) -> Error {
+    Error::new(Kind::UnsupportedFormat, format!("{object}: this is {format} data, not delimited text"))
+}
+
+fn lost_sink(object: &Object) -> Error {
+    Error::new(Kind::Bug, format!("{object}: the staging file got lost between two blocks"))
+}

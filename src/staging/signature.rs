@@ -1,0 +1,86 @@
+//! Files that are not text, known by their first bytes.
+//!
+//! A name says nothing: `.csv` objects are often gzip, written with the wrong name or through a `Content-Encoding`.
+
+/// A format that LOAD DATA can't read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Signature {
+    pub(super) name: &'static str,
+    head: &'static [u8],
+    /// For short heads that text could begin with too: bytes the file must hold as well, and how far they are from its end.
+    tail: Option<(&'static [u8], usize)>,
+}
+
+/// How many bytes of a file's start [`recognise`] looks at.
+pub(super) const HEAD_BYTES: usize = 10;
+/// How many bytes of a file's end [`recognise`] looks at.
+pub(super) const TAIL_BYTES: usize = 4;
+
+const SIGNATURES: [Signature; 7] = [
+    Signature { name: "gzip", head: b"\x1f\x8b", tail: None },
+    Signature { name: "zstd", head: b"\x28\xb5\x2f\xfd", tail: None },
+    Signature { name: "bzip2", head: b"BZh", tail: None },
+    Signature { name: "xz", head: b"\xfd7zXZ\0", tail: None },
+    Signature { name: "Parquet", head: b"PAR1", tail: Some((b"PAR1", 0)) },
+    // The last byte of an ORC file is the length of its postscript, which ends with the magic.
+    Signature { name: "ORC", head: b"ORC", tail: Some((b"ORC", 1)) },
+    Signature { name: "Avro", head: b"Obj\x01", tail: None },
+];
+
+/// A bzip2 stream goes on with its block size and the first digits of pi, or of the root of pi where it is empty.
+fn is_bzip2(head: &[u8]) -> bool {
+    head.get(3).is_some_and(|size| (b'1'..=b'9').contains(size))
+        && head.get(4..10).is_some_and(|magic| magic == b"1AY&SY" || magic == b"\x17\x72\x45\x38\x50\x90")
+}
+
+/// The format of a file with this start. Where the end is not known yet, only what the start alone proves.
+pub(super) fn recognise(head: &[u8], tail: Option<&[u8]>) -> Option<&'static str> {
+    SIGNATURES
+        .iter()
+        .find(|signature| {
+            head.starts_with(signature.head)
+                && (signature.name != "bzip2" || is_bzip2(head))
+                && signature.tail.is_none_or(|(bytes, from_end)| {
+                    tail.and_then(|tail| tail.get(..tail.len().checked_sub(from_end)?))
+                        .is_some_and(|tail| tail.ends_with(bytes))
+                })
+        })
+        .map(|signature| signature.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_begins_like_a_magic_is_still_text() {
+        for text in ["ORC,elf\n1,2\n", "PAR1 score\n", "BZh 91\n", "BZh9 rows\n", "Obj1\n"] {
+            assert_eq!(recognise(text.as_bytes(), Some(&text.as_bytes()[text.len() - TAIL_BYTES..])), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_format_is_known_by_its_own_bytes() {
+        assert_eq!(recognise(b"\x1f\x8b\x08\0\0\0\0\0\0\x03", Some(b"\0\0\0\0")), Some("gzip"));
+        assert_eq!(recognise(b"\x28\xb5\x2f\xfd\x24\0\x01\0\0\x99", Some(b"\xe9\xd8\x51\xef")), Some("zstd"));
+        assert_eq!(recognise(b"BZh91AY&SY", Some(b"\0\0\0\0")), Some("bzip2"));
+        assert_eq!(recognise(b"BZh9\x17\x72\x45\x38\x50\x90", Some(b"\0\0\0\0")), Some("bzip2"));
+        assert_eq!(recognise(b"\xfd7zXZ\0\0\x04\xe6\xd6", Some(b"\0\0YZ")), Some("xz"));
+        assert_eq!(recognise(b"PAR1\x15\x04\x15\x10\x15\x14", Some(b"PAR1")), Some("Parquet"));
+        assert_eq!(recognise(b"ORC\x0a\x0b\x0a\x03\0\0\0", Some(b"ORC\x17")), Some("ORC"));
+        assert_eq!(recognise(b"Obj\x01\x04\x14avro", Some(b"\0\0\0\0")), Some("Avro"));
+    }
+
+    #[test]
+    fn a_file_shorter_than_a_magic_is_text() {
+        assert_eq!(recognise(b"", Some(b"")), None);
+        assert_eq!(recognise(b"B", Some(b"B")), None);
+        assert_eq!(recognise(b"ORC", Some(b"ORC")), None);
+    }
+
+    #[test]
+    fn a_start_that_proves_nothing_waits_for_the_end() {
+        assert_eq!(recognise(b"PAR1\x15\x04\x15\x10\x15\x14", None), None);
+        assert_eq!(recognise(b"\x1f\x8b", None), Some("gzip"));
+    }
+}

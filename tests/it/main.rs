@@ -1,0 +1,117 @@
+//! The program from outside, against real MySQL and MariaDB servers and a real S3 endpoint over sockets.
+//!
+//! One binary, so that each server is started once; a harness of its own, so that every test of the loader runs on
+//! both and the servers are gone when it ends. `scripts/setup.sh` installs what this needs; a missing server is a failure.
+//! What is shown where: `tests/README.md`.
+
+// The support modules offer more than every test uses.
+#![allow(dead_code, unreachable_pub, reason = "shared with the examples, each of which uses a part")]
+
+mod contract;
+mod oracle;
+mod rows;
+mod support;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::program::World;
+use support::servers::{ServerKind, shared, start_shared};
+
+/// No test needs a tenth of it on a quiet machine.
+const TEST_LIMIT: Duration = Duration::from_secs(300);
+
+type BoxedTest = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A test that has a schema on a database server and an endpoint to itself.
+pub struct LoadTest {
+    pub name: &'static str,
+    pub run: fn(World) -> BoxedTest,
+}
+
+/// A test that needs no database.
+pub struct PlainTest {
+    pub name: &'static str,
+    pub run: fn() -> BoxedTest,
+}
+
+/// `load_tests![a, b]`: the functions `async fn a(world: World) -> Result<()>` as [`LoadTest`]s.
+#[macro_export]
+macro_rules! load_tests {
+    ($($name:ident),+ $(,)?) => {
+        pub fn tests() -> Vec<$crate::LoadTest> {
+            vec![$($crate::LoadTest { name: concat!(module_path!(), "::", stringify!($name)), run: |world| Box::pin($name(world)) }),+]
+        }
+    };
+}
+
+/// `plain_tests![a, b]`: the functions `async fn a() -> Result<()>` as [`PlainTest`]s.
+#[macro_export]
+macro_rules! plain_tests {
+    ($($name:ident),+ $(,)?) => {
+        pub fn plain_tests() -> Vec<$crate::PlainTest> {
+            vec![$($crate::PlainTest { name: concat!(module_path!(), "::", stringify!($name)), run: || Box::pin($name()) }),+]
+        }
+    };
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    if !arguments.list {
+        start_shared(&ServerKind::ALL);
+    }
+    let mut trials = Vec::new();
+    for kind in ServerKind::ALL {
+        let load_tests = [rows::tests()];
+        for test in load_tests.into_iter().flatten() {
+            let name = format!("{kind}::{}", short(test.name));
+            trials
+                .push(trial(name, move || Box::pin(async move { (test.run)(World::new(shared(kind)?).await?).await })));
+        }
+        trials.push(trial(format!("{kind}::oracle::row_counts_equal_the_servers_own"), move || {
+            Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
+        }));
+    }
+    for (name, fact) in support::s3::facts::facts() {
+        trials.push(trial(format!("endpoint::{name}"), fact));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let ended = runtime.block_on(async {
+            tokio::time::timeout(TEST_LIMIT, test())
+                .await
+                .unwrap_or_else(|_| Err(anyhow!("not ended in {TEST_LIMIT:?}")))
+        });
+        ended.map_err(|error| Failed::from(format!("{error:?}")))
+    })
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("it::").unwrap_or(name)
+}
+
+/// Cases of the property-based comparison with the server in an ordinary run; more with `S3_TO_MYSQL_TEST_ORACLE_CASES`.
+const ORACLE_CASES: u64 = 1000;
+
+async fn row_counts_equal_the_servers_own(kind: ServerKind) -> Result<()> {
+    let server = shared(kind)?;
+    let schema = server.schema().await?;
+    let mut conn = schema.user_conn().await?;
+    let number = |name: &str, default: u64| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is not a number")),
+        Err(_) => Ok(default),
+    };
+    let cases = number("S3_TO_MYSQL_TEST_ORACLE_CASES", ORACLE_CASES)?;
+    let seed = number("S3_TO_MYSQL_TEST_ORACLE_SEED", 1)?;
+    let tally = oracle::compare_row_counts(&mut conn, cases, seed).await.map_err(|difference| anyhow!(difference))?;
+    // A splitter that refuses everything would agree with everybody.
+    anyhow::ensure!(tally.refused_percent() < 50, "{}% of the cases were refused", tally.refused_percent());
+    Ok(())
+}

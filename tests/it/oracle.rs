@@ -1,0 +1,273 @@
+//! The server as the oracle of the splitter: random objects under random dialects, loaded by LOAD DATA itself, must have
+//! as many rows as the splitter says.
+//!
+//! What is sent is exactly what a load would send: the object from `data_start` on, and the line terminator that the
+//! last row lacks. Objects that the splitter refuses have nothing to compare; they are counted, so that a splitter that
+//! refuses everything does not pass.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test: the harness reports the panic")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::{StreamExt, stream};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use s3_to_mysql::dialect::{Charset, Dialect, LineTerminator};
+use s3_to_mysql::split::{MalformedKind, RowReader, Scan};
+
+/// Columns of the table that takes the rows; a case reads up to so many fields.
+const COLUMNS: usize = 4;
+
+/// What a run of cases came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Objects that were loaded, and whose rows agreed.
+    pub(crate) agreed: u64,
+    /// Rows in them.
+    pub(crate) rows: u64,
+    /// Objects that the splitter refused, by the reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// How many of a hundred objects the splitter refused.
+    pub(crate) fn refused_percent(&self) -> u64 {
+        let refused: u64 = self.refused.values().sum();
+        refused * 100 / (refused + self.agreed).max(1)
+    }
+}
+
+/// Loads `cases` random objects through `conn`, whose default database must be empty and stays so but for one table.
+/// The same seed makes the same cases. The error is the first difference, with its case made as small as it would go.
+pub(crate) async fn compare_row_counts(conn: &mut Conn, cases: u64, seed: u64) -> Result<Tally, String> {
+    let columns: Vec<String> = (1..=COLUMNS).map(|n| format!("c{n} LONGTEXT")).collect();
+    let create = format!("CREATE TABLE oracle ({}) CHARACTER SET utf8mb4 ENGINE=InnoDB", columns.join(", "));
+    conn.query_drop(create).await.map_err(|error| error.to_string())?;
+    let mut tally = Tally::default();
+    for number in 0..cases {
+        let case = Case::random(&mut Rng::with_seed(seed.wrapping_add(number)));
+        match case.judge(conn).await {
+            Verdict::Agreed { rows } => {
+                tally.agreed += 1;
+                tally.rows += rows;
+            }
+            Verdict::Refused(reason) => *tally.refused.entry(reason).or_default() += 1,
+            Verdict::Differs(_) => {
+                let (case, difference) = case.shrink(conn).await;
+                return Err(format!("seed {}: {difference}\n{case:#?}", seed.wrapping_add(number)));
+            }
+        }
+    }
+    Ok(tally)
+}
+
+enum Verdict {
+    Agreed { rows: u64 },
+    Refused(&'static str),
+    Differs(String),
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    dialect: Dialect,
+    charset: Charset,
+    /// Items of the column list; a field that goes to a variable is read like any other.
+    items: Vec<String>,
+    ignore_lines: u64,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone)]
+struct Piece(Vec<u8>);
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl Case {
+    fn random(rng: &mut Rng) -> Self {
+        let charset = Charset::new(if rng.bool() { "utf8mb4" } else { "latin1" }).unwrap();
+        let dialect = loop {
+            let dialect = random_dialect(rng);
+            if dialect.validate(&charset).is_empty() {
+                break dialect;
+            }
+        };
+        let items = rng.usize(1..=COLUMNS);
+        let items = (1..=items).map(|n| if rng.u8(..5) == 0 { format!("@v{n}") } else { format!("c{n}") }).collect();
+        let ignore_lines = if rng.u8(..4) == 0 { rng.u64(1..4) } else { 0 };
+        let strays_percent = *rng.choice(&[0, 0, 2, 15]).unwrap();
+        let count = if rng.bool() { rng.usize(..8) } else { rng.usize(8..120) };
+        let mut pieces: Vec<Piece> =
+            (0..count).map(|_| random_piece(rng, &dialect, &charset, strays_percent)).collect();
+        if rng.u8(..10) == 0 {
+            pieces.insert(0, Piece(b"\xEF\xBB\xBF".to_vec()));
+        }
+        Self { dialect, charset, items, ignore_lines, pieces }
+    }
+
+    fn object(&self) -> Vec<u8> {
+        self.pieces.iter().flat_map(|piece| &piece.0).copied().collect()
+    }
+
+    async fn judge(&self, conn: &mut Conn) -> Verdict {
+        let object = self.object();
+        let mut reader = RowReader::new(&self.dialect, &self.charset, self.items.len(), self.ignore_lines);
+        let scan = match reader.feed(&object).and_then(|()| reader.finish()) {
+            Ok(scan) => scan,
+            Err(malformed) => return Verdict::Refused(reason(&malformed.kind)),
+        };
+        let mut sent = object[usize::try_from(scan.data_start).unwrap()..].to_vec();
+        if scan.needs_terminator {
+            sent.extend_from_slice(&scan.lines_terminated_by);
+        }
+        match self.load(conn, &scan, sent).await {
+            Ok(records) if records == scan.rows => Verdict::Agreed { rows: records },
+            Ok(records) => Verdict::Differs(format!("the server has {records} records, the splitter: {scan:?}")),
+            Err(error) => Verdict::Differs(format!("the server says {error}, the splitter: {scan:?}")),
+        }
+    }
+
+    /// The server's `Records:`.
+    async fn load(&self, conn: &mut Conn, scan: &Scan, sent: Vec<u8>) -> mysql_async::Result<u64> {
+        let statement = self.statement(scan);
+        conn.query_drop("START TRANSACTION").await?;
+        conn.set_infile_handler(async move { Ok(stream::iter([Ok(Bytes::from(sent))]).boxed()) });
+        let loaded = conn.query_drop(statement).await;
+        let info = conn.info().into_owned();
+        conn.query_drop("ROLLBACK").await?;
+        loaded?;
+        let records = info.strip_prefix("Records: ").and_then(|rest| rest.split_whitespace().next());
+        Ok(records.and_then(|records| records.parse().ok()).unwrap_or_else(|| panic!("no record count in {info:?}")))
+    }
+
+    fn statement(&self, scan: &Scan) -> String {
+        let dialect = &self.dialect;
+        let hex = |bytes: &[u8]| {
+            let mut literal = bytes.iter().fold("X'".to_owned(), |mut literal, byte| {
+                write!(literal, "{byte:02X}").unwrap();
+                literal
+            });
+            literal.push('\'');
+            literal
+        };
+        format!(
+            "LOAD DATA LOCAL INFILE 'oracle' INTO TABLE oracle CHARACTER SET {} FIELDS TERMINATED BY {} {}ENCLOSED BY {} \
+             ESCAPED BY {} LINES STARTING BY {} TERMINATED BY {} ({})",
+            self.charset,
+            hex(&dialect.fields_terminated_by),
+            if dialect.fields_optionally_enclosed { "OPTIONALLY " } else { "" },
+            hex(dialect.fields_enclosed_by.as_slice()),
+            hex(dialect.fields_escaped_by.as_slice()),
+            hex(&dialect.lines_starting_by),
+            hex(&scan.lines_terminated_by),
+            self.items.join(", "),
+        )
+    }
+
+    /// Leaves out pieces as long as a difference remains.
+    async fn shrink(mut self, conn: &mut Conn) -> (Self, String) {
+        let mut difference = String::new();
+        let mut at = 0;
+        while at <= self.pieces.len() {
+            let mut smaller = self.clone();
+            if at < self.pieces.len() {
+                smaller.pieces.remove(at);
+            }
+            if let Verdict::Differs(found) = smaller.judge(conn).await {
+                difference = found;
+                if at == self.pieces.len() {
+                    break;
+                }
+                self = smaller;
+            } else {
+                at += 1;
+            }
+        }
+        (self, difference)
+    }
+}
+
+fn reason(kind: &MalformedKind) -> &'static str {
+    match kind {
+        MalformedKind::UnclosedQuote => "unclosed quote",
+        MalformedKind::EscapeAtEnd => "escape at the end",
+        MalformedKind::TextAfterClosingQuote => "text after a closing quote",
+        MalformedKind::WrongLineEnding { .. } => "wrong line ending",
+        MalformedKind::MixedLineEndings { .. } => "mixed line endings",
+        MalformedKind::LoneCarriageReturn => "lone carriage return",
+        MalformedKind::InvalidUtf8 { .. } => "invalid UTF-8",
+        MalformedKind::FourByteCharacter { .. } => "four-byte character",
+        MalformedKind::TruncatedTerminator { .. } => "truncated terminator",
+    }
+}
+
+fn random_delimiter(rng: &mut Rng) -> Vec<u8> {
+    const USUAL: [&[u8]; 10] = [b",", b"\t", b"\x01", b"||", b"/", b"##", b"''", b"aab", b";\n", b"\0"];
+    if rng.u8(..5) > 0 {
+        return rng.choice(USUAL).unwrap().to_vec();
+    }
+    (0..rng.usize(1..=3)).map(|_| *rng.choice(b"ab|,\"\\\r\n").unwrap()).collect()
+}
+
+fn random_dialect(rng: &mut Rng) -> Dialect {
+    let quotes = [None, None, Some(b'"'), Some(b'"'), Some(b'"'), Some(b'\'')];
+    let escapes = [None, None, Some(b'\\'), Some(b'\\'), Some(b'\\'), Some(b'"')];
+    let exact = |line: &[u8]| LineTerminator::Exact(line.to_vec());
+    Dialect {
+        fields_terminated_by: if rng.bool() { b",".to_vec() } else { random_delimiter(rng) },
+        fields_enclosed_by: *rng.choice(&quotes).unwrap(),
+        fields_optionally_enclosed: rng.bool(),
+        fields_escaped_by: *rng.choice(&escapes).unwrap(),
+        lines_terminated_by: match rng.u8(..14) {
+            0..4 => exact(b"\n"),
+            4..7 => exact(b"\r\n"),
+            7..10 => LineTerminator::Detect,
+            10 => exact(b"|\n"),
+            _ => LineTerminator::Exact(random_delimiter(rng)),
+        },
+        lines_starting_by: match rng.u8(..10) {
+            0 => b"aab".to_vec(),
+            1 => random_delimiter(rng),
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// Mostly whole constructs of the dialect, so that objects are long before they are refused; sometimes a stray byte.
+fn random_piece(rng: &mut Rng, dialect: &Dialect, charset: &Charset, strays_percent: u8) -> Piece {
+    let line = match &dialect.lines_terminated_by {
+        LineTerminator::Exact(line) => line.as_slice(),
+        LineTerminator::Detect => b"\r\n",
+    };
+    let field = dialect.fields_terminated_by.as_slice();
+    let quote = dialect.fields_enclosed_by.as_slice();
+    let escape = dialect.fields_escaped_by.as_slice();
+    let prefix = dialect.lines_starting_by.as_slice();
+    if rng.u8(..100) < strays_percent {
+        let mut strays: Vec<&[u8]> =
+            vec![b"\r", b"\n", b"\r\n", b"\0", b"\x1A", if charset.is_utf8() { b"x" } else { b"\xE4" }];
+        strays.extend([field, line, quote, escape].into_iter().flat_map(|bytes| bytes.chunks(1)));
+        return Piece(rng.choice(strays).unwrap().to_vec());
+    }
+    let text: &[u8] = rng.choice([&b""[..], b"x", b"17", "ä€😀".as_bytes(), b"a longer stretch of words"]).unwrap();
+    Piece(match rng.u8(..16) {
+        0..3 => [text, field].concat(),
+        3..5 => [quote, text, quote, field].concat(),
+        5 => [quote, text, field, line, text, quote, field].concat(),
+        6 => [quote, text, quote, quote, quote, line].concat(),
+        7 => [quote, text, escape, quote, text, quote, field].concat(),
+        8 => [quote, text, quote, line].concat(),
+        9..11 => [text, line].concat(),
+        11 => [prefix, text, field].concat(),
+        12 => [escape, line, text, field].concat(),
+        13 => [escape, b"N", field].concat(),
+        14 => [prefix, text, line].concat(),
+        _ => [text, field, text, line].concat(),
+    })
+}

@@ -1,0 +1,184 @@
+//! The program under test, run as a user runs it, against one test's own bucket and schema.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::s3::{ACCESS_KEY, Backend, Endpoint, Object, REGION, SECRET_KEY};
+use super::servers::{Schema, Server};
+
+/// Far beyond what any test needs on a busy machine; a program that hangs must fail its test, not the suite.
+const RUN_LIMIT: Duration = Duration::from_secs(120);
+
+/// The bucket that every test has to itself, on an endpoint of its own.
+pub const BUCKET: &str = "etl";
+
+/// One test's endpoint, schema and directory.
+pub struct World {
+    pub server: &'static Server,
+    pub schema: Schema<'static>,
+    pub s3: Endpoint,
+    /// `staging` in it is the program's staging directory.
+    pub dir: tempfile::TempDir,
+}
+
+/// How the program ended and what it said.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// `None` where a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl World {
+    pub async fn new(server: &'static Server) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        std::fs::create_dir(dir.path().join("staging"))?;
+        let s3 = Endpoint::start(Backend::new().with_bucket(BUCKET))?;
+        Ok(Self { server, schema: server.schema().await?, s3, dir })
+    }
+
+    pub fn put(&self, key: &str, object: impl Into<Object>) -> Result<()> {
+        self.s3.backend().put(BUCKET, key, object)?;
+        Ok(())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The program with its environment: nothing of this process's, credentials, region, endpoint, database and staging
+    /// directory. Options given later win over none of these, as they are given in the environment.
+    pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = bare_command(self.dir.path());
+        command
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("AWS_REGION", REGION)
+            .env("AWS_ENDPOINT_URL", self.s3.url())
+            .env("DATABASE_URL", self.schema.url())
+            .env("S3_TO_MYSQL_STAGING_DIR", self.dir.path().join("staging"))
+            .args(args);
+        command
+    }
+
+    /// `s3-to-mysql ARGS...`, to its end.
+    pub async fn run(&self, args: &[&str]) -> Result<Ended> {
+        finish(self.command(args).spawn()?).await
+    }
+
+    /// `s3-to-mysql load s3://etl/ --table TABLE ARGS...`, to its end.
+    pub async fn load(&self, table: &str, args: &[&str]) -> Result<Ended> {
+        self.run(&[&["load", "s3://etl/", "--table", table], args].concat()).await
+    }
+
+    /// [`World::load`], which must end with this code.
+    pub async fn load_ending(&self, code: i32, table: &str, args: &[&str]) -> Result<Ended> {
+        let ended = self.load(table, args).await?;
+        ended.expect(code)?;
+        Ok(ended)
+    }
+
+    pub async fn count(&self, table: &str) -> Result<u64> {
+        self.schema.query_one(&format!("SELECT COUNT(*) FROM {table}")).await
+    }
+
+    /// The lines of a report file.
+    pub fn report(&self, name: &str) -> Result<Vec<serde_json::Value>> {
+        let text = std::fs::read_to_string(self.path(name))?;
+        text.lines().map(|line| serde_json::from_str(line).context("a line of the report is not JSON")).collect()
+    }
+
+    /// Nothing may be left in the staging directory, whatever happened.
+    pub fn ensure_nothing_staged(&self) -> Result<()> {
+        let left: Vec<_> = std::fs::read_dir(self.path("staging"))?.collect::<std::io::Result<_>>()?;
+        ensure!(left.is_empty(), "left in the staging directory: {left:?}");
+        Ok(())
+    }
+}
+
+impl Ended {
+    pub fn expect(&self, code: i32) -> Result<()> {
+        ensure!(self.code == Some(code), "exit code {:?}, not {code}\n{self}", self.code);
+        Ok(())
+    }
+
+    pub fn says(&self, text: &str) -> Result<()> {
+        ensure!(self.stderr.contains(text) || self.stdout.contains(text), "neither output says {text:?}\n{self}");
+        Ok(())
+    }
+
+    /// The number behind a label of the summary.
+    pub fn summary(&self, label: &str) -> Result<String> {
+        self.stdout
+            .lines()
+            .find_map(|line| line.strip_prefix(label).map(|rest| rest.trim().to_owned()))
+            .with_context(|| format!("no {label:?} in the summary\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+    }
+}
+
+/// The program in an empty environment, its output piped, ended when dropped.
+pub fn bare_command(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Waits for a started program's end.
+pub async fn finish(child: Child) -> Result<Ended> {
+    let output =
+        tokio::time::timeout(RUN_LIMIT, child.wait_with_output()).await.context("the program did not end")??;
+    Ok(Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Waits until the program's log says `text`, then goes on collecting it.
+pub async fn wait_for_log(child: &mut Child, text: &str) -> Result<tokio::task::JoinHandle<String>> {
+    let mut lines = BufReader::new(child.stderr.take().context("standard error is not piped")?).lines();
+    let mut seen = String::new();
+    loop {
+        let line = tokio::time::timeout(RUN_LIMIT, lines.next_line()).await.context("the log went silent")??;
+        let line = line.with_context(|| format!("the log ended without {text:?}:\n{seen}"))?;
+        seen.push_str(&line);
+        seen.push('\n');
+        if line.contains(text) {
+            break;
+        }
+    }
+    Ok(tokio::spawn(async move {
+        let mut rest = String::new();
+        let _ = lines.into_inner().read_to_string(&mut rest).await;
+        seen + &rest
+    }))
+}
+
+/// Sends a signal to a running program, by its id.
+pub fn signal(child: &Child, name: &str) -> Result<()> {
+    let pid = child.id().context("the program has ended already")?;
+    let status = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status()?;
+    ensure!(status.success(), "kill failed");
+    Ok(())
+}

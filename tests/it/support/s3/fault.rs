@@ -1,0 +1,287 @@
+//! Misbehaviour on demand: which request it meets, what it does, and how a test learns that it took effect.
+//!
+//! A fault that refuses, holds or delays acts after the signature was checked and before anything is looked up. When
+//! several match one request, they act in the order in which they were injected.
+
+use super::log::{Operation, Request};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::mem::discriminant;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// An error answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub code: &'static str,
+    pub message: &'static str,
+}
+
+impl Refusal {
+    pub const SLOW_DOWN: Self = Self::new(503, "SlowDown", "Please reduce your request rate.");
+    pub const SERVICE_UNAVAILABLE: Self = Self::new(503, "ServiceUnavailable", "Please try again.");
+    pub const INTERNAL_ERROR: Self =
+        Self::new(500, "InternalError", "We encountered an internal error. Please try again.");
+    pub const ACCESS_DENIED: Self = Self::new(403, "AccessDenied", "Access Denied");
+    pub const ARCHIVED: Self =
+        Self::new(403, "InvalidObjectState", "The operation is not valid for the object's storage class");
+    pub const KMS_DENIED: Self = Self::new(
+        403,
+        "AccessDenied",
+        "User: arn:aws:iam::111122223333:user/loader is not authorized to perform: kms:Decrypt on the resource \
+         associated with this ciphertext because no identity-based policy allows the kms:Decrypt action",
+    );
+    pub const NO_SUCH_KEY: Self = Self::new(404, "NoSuchKey", "The specified key does not exist.");
+    pub const NO_SUCH_BUCKET: Self = Self::new(404, "NoSuchBucket", "The specified bucket does not exist");
+    pub const EXPIRED_TOKEN: Self = Self::new(400, "ExpiredToken", "The provided token has expired.");
+    pub const CLOCK_SKEWED: Self = Self::new(
+        403,
+        "RequestTimeTooSkewed",
+        "The difference between the request time and the current time is too large.",
+    );
+    pub const PRECONDITION_FAILED: Self =
+        Self::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+    /// As Garage answers to a HEAD with checksum mode.
+    pub const BAD_REQUEST: Self = Self::new(400, "InvalidRequest", "Bad request");
+
+    pub const fn new(status: u16, code: &'static str, message: &'static str) -> Self {
+        Self { status, code, message }
+    }
+}
+
+type Hook = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What goes wrong. Offsets are counted from the start of the body that would be sent.
+#[derive(Clone)]
+pub enum Fault {
+    /// An error answer instead.
+    Refuse(Refusal),
+    /// No answer until [`Injection::release`].
+    Hold,
+    /// The answer comes this much later.
+    Delay(Duration),
+    /// Something else happens first, an overwrite for example: see [`Fault::before`].
+    Before(Hook),
+    /// The connection is closed when this much of the body has been sent, though more was promised.
+    CutBody { after_bytes: u64 },
+    /// Nothing more comes when this much of the body has been sent, until [`Injection::release`].
+    StallBody { after_bytes: u64 },
+    /// Only so much of the body is sent, and `Content-Length` says that this is all. ETag and checksum are the whole's.
+    ShortenBody { to_bytes: u64 },
+    /// One bit of this byte arrives changed.
+    FlipBit { at_byte: u64 },
+    /// The checksum header does not belong to the content.
+    WrongChecksum,
+    /// `GetObject` and `HeadObject` answer 200 with the present object, whatever If-Match says.
+    IgnoreIfMatch,
+    /// `GetObject` answers 200 with the whole object, whatever Range says.
+    IgnoreRange,
+    /// Listings, `GetObject` and `HeadObject` give no ETag.
+    NoEtag,
+    /// Listings give keys as they are, also under `encoding-type=url`.
+    PlainKeys,
+    /// Every page of the listing says that more follows, under the token that was asked for.
+    EndlessListing,
+    /// The body of a listing is this, with status 200.
+    ReplaceListing(Bytes),
+}
+
+impl Fault {
+    /// Runs this before the request is answered, after it was logged.
+    pub fn before<F>(hook: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::Before(Arc::new(move |request| Box::pin(hook(request))))
+    }
+
+    /// A listing answered by something that is no S3 store at all.
+    pub fn garbage_listing() -> Self {
+        Self::ReplaceListing(Bytes::from_static(b"<html><body><h1>Welcome</h1><p>Please log in</body></html>"))
+    }
+}
+
+/// The keys that a fault meets; for a listing, the prefix that it asks for counts as its key.
+#[derive(Clone)]
+pub enum Keys {
+    Any,
+    Exactly(String),
+    StartingWith(String),
+    Where(Arc<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+impl Keys {
+    fn contains(&self, key: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exactly(exact) => key == exact,
+            Self::StartingWith(prefix) => key.starts_with(prefix),
+            Self::Where(is_met) => is_met(key),
+        }
+    }
+}
+
+/// How often a fault shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    Always,
+    /// At the next so many matching requests.
+    Next(u64),
+    /// At the next so many matching requests of each key.
+    NextOfEachKey(u64),
+    /// At every matching request after so many have been answered well.
+    After(u64),
+}
+
+/// The faults of an endpoint. A clone is the same list.
+#[derive(Clone, Default)]
+pub struct Faults {
+    rules: Arc<Mutex<Vec<Arc<Rule>>>>,
+}
+
+pub(super) struct Rule {
+    /// None: any.
+    operation: Option<Operation>,
+    keys: Keys,
+    times: Times,
+    pub(super) fault: Fault,
+    met: Mutex<HashMap<String, u64>>,
+    released: watch::Sender<bool>,
+    effects: watch::Sender<u64>,
+}
+
+impl Faults {
+    /// Lets the matching requests meet this fault.
+    pub fn inject(&self, operation: Operation, keys: Keys, times: Times, fault: Fault) -> Injection {
+        self.add(Some(operation), keys, times, fault)
+    }
+
+    /// Lets every request meet this fault.
+    pub fn on_everything(&self, times: Times, fault: Fault) -> Injection {
+        self.add(None, Keys::Any, times, fault)
+    }
+
+    fn add(&self, operation: Option<Operation>, keys: Keys, times: Times, fault: Fault) -> Injection {
+        let rule = Arc::new(Rule {
+            operation,
+            keys,
+            times,
+            fault,
+            met: Mutex::default(),
+            released: watch::Sender::new(false),
+            effects: watch::Sender::new(0),
+        });
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&rule));
+        Injection { rule, faults: self.clone() }
+    }
+
+    /// Lets the GETs of one key meet this fault.
+    pub fn on_get(&self, key: &str, times: Times, fault: Fault) -> Injection {
+        self.inject(Operation::GetObject, Keys::Exactly(key.to_owned()), times, fault)
+    }
+
+    /// Lets listings meet this fault.
+    pub fn on_list(&self, times: Times, fault: Fault) -> Injection {
+        self.inject(Operation::ListObjectsV2, Keys::Any, times, fault)
+    }
+
+    /// From now on nothing goes wrong. What is held or stalled stays so until it is released.
+    pub fn clear(&self) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn met_by(&self, request: &Request) -> Vec<Arc<Rule>> {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.iter().filter(|rule| rule.meets(request)).cloned().collect()
+    }
+}
+
+impl Rule {
+    fn meets(&self, request: &Request) -> bool {
+        if self.operation.is_some_and(|operation| operation != request.operation) || !self.keys.contains(&request.key) {
+            return false;
+        }
+        let counted_under = if matches!(self.times, Times::NextOfEachKey(_)) { request.key.as_str() } else { "" };
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = met.entry(counted_under.to_owned()).or_default();
+        *count += 1;
+        match self.times {
+            Times::Always => true,
+            Times::Next(times) | Times::NextOfEachKey(times) => *count <= times,
+            Times::After(times) => *count > times,
+        }
+    }
+
+    pub(super) fn took_effect(&self) {
+        self.effects.send_modify(|count| *count += 1);
+    }
+
+    pub(super) async fn released(&self) {
+        // The sender lives in `self`, so that the channel can't be closed.
+        let _ = self.released.subscribe().wait_for(|released| *released).await;
+    }
+}
+
+/// A fault that was injected. Dropping it changes nothing.
+pub struct Injection {
+    rule: Arc<Rule>,
+    faults: Faults,
+}
+
+impl Injection {
+    /// How often it took effect: requests refused, held or changed, bodies that reached the place of the fault.
+    pub fn effect_count(&self) -> u64 {
+        *self.rule.effects.borrow()
+    }
+
+    /// Waits until it has taken effect so often.
+    pub async fn wait_for_effects(&self, count: u64) {
+        // The sender lives in the rule, so that the channel can't be closed.
+        let _ = self.rule.effects.subscribe().wait_for(|effects| *effects >= count).await;
+    }
+
+    /// Lets go everything that it holds or stalls, now and later.
+    pub fn release(&self) {
+        self.rule.released.send_replace(true);
+    }
+
+    /// Lets go everything that it holds, and meets no further request.
+    pub fn remove(&self) {
+        self.faults.rules.lock().unwrap_or_else(PoisonError::into_inner).retain(|rule| !Arc::ptr_eq(rule, &self.rule));
+        self.release();
+    }
+}
+
+/// The faults that one request met and that change its answer.
+#[derive(Default)]
+pub(super) struct Effects(Vec<Arc<Rule>>);
+
+impl Effects {
+    pub(super) fn push(&mut self, rule: Arc<Rule>) {
+        self.0.push(rule);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of these is among them, which then counts as having taken effect. For faults that carry nothing.
+    pub(super) fn has(&self, kind: &Fault) -> bool {
+        self.take(|fault| (discriminant(fault) == discriminant(kind)).then_some(())).is_some()
+    }
+
+    /// The first fault that `pick` takes, which counts as having taken effect.
+    pub(super) fn take<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        let (found, rule) = self.find(pick)?;
+        rule.took_effect();
+        Some(found)
+    }
+
+    /// The first fault that `pick` takes. It is for the caller to say when it takes effect.
+    pub(super) fn find<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<(T, Arc<Rule>)> {
+        self.0.iter().find_map(|rule| Some((pick(&rule.fault)?, Arc::clone(rule))))
+    }
+}

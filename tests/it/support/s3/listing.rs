@@ -1,0 +1,104 @@
+//! One page of a listing, computed from a sorted map of keys; and S3's own encoding of keys in it.
+
+use super::object::Object;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// The versions under each key, the newest last and none empty. `String` sorts by UTF-8 bytes, as S3 lists.
+pub(super) type Keyspace = BTreeMap<String, Vec<Arc<Object>>>;
+
+/// As many keys as S3 gives in one page.
+pub(super) const PAGE_KEYS: usize = 1000;
+
+/// Where a page begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    Beginning,
+    AfterKey(String),
+    /// After everything that was folded into this common prefix.
+    AfterPrefix(String),
+}
+
+impl Start {
+    /// The continuation token: opaque to clients.
+    pub(super) fn token(&self) -> Option<String> {
+        match self {
+            Self::Beginning => None,
+            Self::AfterKey(key) => Some(STANDARD.encode(format!("k{key}"))),
+            Self::AfterPrefix(prefix) => Some(STANDARD.encode(format!("p{prefix}"))),
+        }
+    }
+
+    /// The place that a token stands for; none if it is not one of ours.
+    pub(super) fn from_token(token: &str) -> Option<Self> {
+        let text = String::from_utf8(STANDARD.decode(token).ok()?).ok()?;
+        if let Some(key) = text.strip_prefix('k') {
+            return Some(Self::AfterKey(key.to_owned()));
+        }
+        text.strip_prefix('p').map(|prefix| Self::AfterPrefix(prefix.to_owned()))
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) objects: Vec<(String, Arc<Object>)>,
+    pub(super) common_prefixes: Vec<String>,
+    /// Where the next page begins; none if this is the last.
+    pub(super) next: Option<Start>,
+}
+
+/// The page of at most `max_keys` keys and common prefixes under `prefix`, from `start` on.
+pub(super) fn page(keys: &Keyspace, prefix: &str, delimiter: Option<&str>, start: &Start, max_keys: usize) -> Page {
+    let lower = match start {
+        Start::AfterKey(key) if key.as_str() >= prefix => Bound::Excluded(key.as_str()),
+        Start::AfterPrefix(folded) if folded.as_str() >= prefix => Bound::Included(folded.as_str()),
+        _ => Bound::Included(prefix),
+    };
+    let passed = if let Start::AfterPrefix(folded) = start { Some(folded.as_str()) } else { None };
+    let mut page = Page::default();
+    let mut last = None;
+    for (key, versions) in
+        keys.range::<str, _>((lower, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix))
+    {
+        let folded = delimiter.and_then(|delimiter| {
+            let end = prefix.len() + key.get(prefix.len()..)?.find(delimiter)? + delimiter.len();
+            key.get(..end)
+        });
+        if let Some(folded) = folded
+            && (passed == Some(folded) || page.common_prefixes.last().is_some_and(|last| last == folded))
+        {
+            continue;
+        }
+        if page.objects.len() + page.common_prefixes.len() == max_keys {
+            page.next = last;
+            break;
+        }
+        if let Some(folded) = folded {
+            page.common_prefixes.push(folded.to_owned());
+            last = Some(Start::AfterPrefix(folded.to_owned()));
+        } else if let Some(newest) = versions.last() {
+            page.objects.push((key.clone(), Arc::clone(newest)));
+            last = Some(Start::AfterKey(key.clone()));
+        }
+    }
+    page
+}
+
+/// A key as S3 writes it under `encoding-type=url`: like a form, a space as `+`, but with `/` and `*` as they are.
+pub(super) fn url_encoded(key: &str) -> String {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let mut encoded = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => encoded.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        }
+    }
+    encoded
+}
