@@ -41,9 +41,9 @@ pub struct PlainTest {
 /// `load_tests![a, b]`: the functions `async fn a(world: World) -> Result<()>` as [`LoadTest`]s.
 #[macro_export]
 macro_rules! load_tests {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident),* $(,)?) => {
         pub fn tests() -> Vec<$crate::LoadTest> {
-            vec![$($crate::LoadTest { name: concat!(module_path!(), "::", stringify!($name)), run: |world| Box::pin($name(world)) }),+]
+            vec![$($crate::LoadTest { name: concat!(module_path!(), "::", stringify!($name)), run: |world| Box::pin($name(world)) }),*]
         }
     };
 }
@@ -51,9 +51,9 @@ macro_rules! load_tests {
 /// `plain_tests![a, b]`: the functions `async fn a() -> Result<()>` as [`PlainTest`]s.
 #[macro_export]
 macro_rules! plain_tests {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident),* $(,)?) => {
         pub fn plain_tests() -> Vec<$crate::PlainTest> {
-            vec![$($crate::PlainTest { name: concat!(module_path!(), "::", stringify!($name)), run: || Box::pin($name()) }),+]
+            vec![$($crate::PlainTest { name: concat!(module_path!(), "::", stringify!($name)), run: || Box::pin($name()) }),*]
         }
     };
 }
