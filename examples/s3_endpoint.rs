@@ -9,6 +9,7 @@
 //! the credentials that it accepts. It stops when its standard input
 //! ends, or on SIGTERM or SIGINT; so it can't outlive the script that started it with a pipe.
 
+#[allow(unreachable_pub, reason = "shared with the tests")]
 #[path = "../tests/it/support/s3/mod.rs"]
 mod s3;
 

@@ -13,7 +13,7 @@ pub enum Kind {
     // S3: reaching it
     /// The endpoint can't be reached, or the connection broke before an answer.
     SourceUnreachable,
-    /// 5xx, SlowDown, RequestTimeout: the store asks for another try.
+    /// 5xx, `SlowDown`, `RequestTimeout`: the store asks for another try.
     SourceBusy,
     /// No credentials, or ones the store does not know.
     SourceCredentials,

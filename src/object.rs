@@ -98,7 +98,7 @@ pub enum TableNameError {
 impl std::str::FromStr for TableName {
     type Err = TableNameError;
 
-    /// Splits at the first dot outside backticks: `db.table`, `` `odd.db`.table ``, `` `a``b` ``.
+    /// Splits at the first dot outside backticks: backticks quote, and stand doubled for themselves.
     fn from_str(text: &str) -> Result<Self, TableNameError> {
         let (first, rest) = identifier(text)?;
         let name = match rest {

@@ -90,8 +90,8 @@ impl Connector {
             }
             other => other,
         }
-        .map_err(|error| fold(During::Connect, &self.name, error))?;
-        let server = Server::read(&mut conn).await.map_err(|error| fold(During::Connect, &self.name, error))?;
+        .map_err(|error| fold(During::Connect, &self.name, &error))?;
+        let server = Server::read(&mut conn).await.map_err(|error| fold(During::Connect, &self.name, &error))?;
         Ok((conn, server))
     }
 
@@ -139,7 +139,7 @@ impl Sessions {
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.connect_timeout;
         let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
-            Ok(connected) => connected.map_err(|error| fold(During::Connect, &self.connector.name, error))?,
+            Ok(connected) => connected.map_err(|error| fold(During::Connect, &self.connector.name, &error))?,
             Err(_) => {
                 let message = format!("{}: no connection within {timeout:?}", self.connector.name);
                 return Err(Error::new(Kind::TargetUnreachable, message));

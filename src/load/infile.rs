@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use mysql_async::InfileData;
 
 /// One packet: far below any server's `max_allowed_packet`, and larger ones are not faster.
-const BLOCK_BYTES: u64 = 256 * 1024;
+const BLOCK_BYTES: usize = 256 * 1024;
 /// Blocks read ahead of the one being sent.
 const BLOCKS_AHEAD: usize = 2;
 
@@ -46,11 +46,11 @@ impl Payload {
     /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
     pub(super) fn stream(self, sent: Arc<Sent>) -> InfileData {
         let Self { file, from, to, terminator } = self;
-        let starts = (from..to).step_by(BLOCK_BYTES as usize);
+        let starts = (from..to).step_by(BLOCK_BYTES);
         let blocks = stream::iter(starts)
             .map(move |start| {
                 let file = file.clone();
-                let length = BLOCK_BYTES.min(to - start);
+                let length = (to - start).min(BLOCK_BYTES as u64);
                 tokio::task::spawn_blocking(move || read(file.as_deref(), start, length))
             })
             .buffered(BLOCKS_AHEAD)
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_stretch_is_sent_whole_and_in_order_with_its_terminator() {
-        let bytes: Vec<u8> = (0..2 * BLOCK_BYTES as usize + 7).map(|index| (index % 251) as u8).collect();
+        let bytes: Vec<u8> = (0_u8..251).cycle().take(2 * BLOCK_BYTES + 7).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let payload =

@@ -91,10 +91,10 @@ async fn rehearse(
         Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
         _ => error,
     })?;
-    rolled_back.map_err(|error| fold(During::Transaction, &what, error))
+    rolled_back.map_err(|error| fold(During::Transaction, &what, &error))
 }
 
-/// What information_schema knows of the target.
+/// What `information_schema` knows of the target.
 struct Table {
     /// For messages.
     name: String,
@@ -115,7 +115,7 @@ struct Column {
 impl Table {
     async fn read(conn: &mut Conn, table: &TableName, default_database: Option<&str>) -> Result<Self> {
         let what = format!("table {table}");
-        let failed = |error| fold(During::Connect, &what, error);
+        let failed = |error: mysql_async::Error| fold(During::Connect, &what, &error);
         let Some(database) = table.database.as_deref().or(default_database) else {
             return Err(Error::new(Kind::TargetRefused, format!("{what}: no database is named"))
                 .with_hint("write --table database.table, or name the database in --database or the URL"));

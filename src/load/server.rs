@@ -59,16 +59,16 @@ impl Server {
             .query("SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')")
             .await?;
         variables.extend(rows);
-        let known: Option<(String, u64, String)> = conn
+        let identified: Option<(String, u64, String)> = conn
             .query_first(
                 "SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
             )
             .await?;
-        let (version, connection_id, identity) = known.unwrap_or_default();
+        let (version, connection_id, identity) = identified.unwrap_or_default();
         let flavor = if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql };
-        let named = |name: &str| variables.get(name).cloned().unwrap_or_default();
-        let time_zone = match named("time_zone").as_str() {
-            "SYSTEM" => format!("SYSTEM ({})", named("system_time_zone")),
+        let value = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        let time_zone = match value("time_zone").as_str() {
+            "SYSTEM" => format!("SYSTEM ({})", value("system_time_zone")),
             zone => zone.to_owned(),
         };
         let identity = (connection_id == u64::from(conn.id())).then_some(identity);
@@ -79,7 +79,7 @@ impl Server {
         self.variables.get(name).is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1")
     }
 
-    /// Whether two LOADs into a table with an AUTO_INCREMENT column wait for each other.
+    /// Whether two LOADs into a table with an `AUTO_INCREMENT` column wait for each other.
     pub(super) fn serialises_auto_increment(&self) -> bool {
         self.variables.get("innodb_autoinc_lock_mode").is_some_and(|mode| mode != "2")
     }

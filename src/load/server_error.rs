@@ -16,14 +16,14 @@ pub(super) enum During {
 }
 
 /// Our error for the driver's, on `what`.
-pub(super) fn fold(during: During, what: &str, error: Driver) -> Error {
-    let kind = kind(during, &error);
+pub(super) fn fold(during: During, what: &str, error: &Driver) -> Error {
+    let kind = kind(during, error);
     let folded = Error::new(kind, format!("{what}: {}", headline(kind)));
-    let folded = match remedy(&error) {
+    let folded = match remedy(error) {
         Some(remedy) => folded.with_hint(remedy),
         None => folded,
     };
-    folded.caused_by(anyhow::anyhow!(said(&error)))
+    folded.caused_by(anyhow::anyhow!(said(error)))
 }
 
 /// The error in the form that the `mysql` client prints, or the driver's text without its wrapping.
@@ -48,9 +48,7 @@ fn kind(during: During, error: &Driver) -> Kind {
         },
         (During::Commit, _) => Kind::OutcomeUnknown,
         (_, Driver::Server(server)) => server_kind(during, server.code),
-        (_, Driver::Driver(DriverError::NoClientSslFlagFromServer)) | (_, Driver::Io(IoError::Tls(_))) => {
-            Kind::TargetTls
-        }
+        (_, Driver::Driver(DriverError::NoClientSslFlagFromServer) | Driver::Io(IoError::Tls(_))) => Kind::TargetTls,
         (
             During::Connect,
             Driver::Driver(
@@ -153,7 +151,7 @@ mod tests {
     #[test]
     fn local_infile_off_is_recognised_on_both_servers_and_names_its_remedy() {
         for code in [3948, 4166] {
-            let error = fold(During::Transaction, "t", server(code));
+            let error = fold(During::Transaction, "t", &server(code));
             assert_eq!(error.kind, Kind::TargetRefused);
             assert!(error.hint().unwrap().contains("SET GLOBAL local_infile = ON"));
         }

@@ -4,6 +4,7 @@
 //! earlier point leaves a transaction that the server rolls back. The one gap is COMMIT itself: when the connection is
 //! lost while it is under way, the outcome is unknown and said to be so.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Session {
         let attempted = self.attempt(what, sql, payload, rows, policy).await;
         match attempted {
             Ok(loaded) => {
-                self.conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, what, error))?;
+                self.conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, what, &error))?;
                 Ok(loaded)
             }
             Err(error) => {
@@ -72,7 +73,7 @@ impl Session {
         rows: u64,
         policy: Policy,
     ) -> Result<Loaded> {
-        let failed = |error| fold(During::Transaction, what, error);
+        let failed = |error: mysql_async::Error| fold(During::Transaction, what, &error);
         self.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
 
         let size_bytes = payload.size_bytes();
@@ -168,10 +169,14 @@ fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Polic
 
 /// The first warnings, a line each, and how many more there are.
 fn quote(counts: Counts, shown: &[Warning]) -> String {
-    let mut text: String = shown.iter().take(QUOTED).map(|warning| format!("\n  {warning}")).collect();
+    let mut text = String::new();
+    for warning in shown.iter().take(QUOTED) {
+        // Writing to a String can't fail.
+        let _ = write!(text, "\n  {warning}");
+    }
     let more = counts.warnings.saturating_sub(shown.len().min(QUOTED) as u64);
     if !shown.is_empty() && more > 0 {
-        text.push_str(&format!("\n  and {more} more"));
+        let _ = write!(text, "\n  and {more} more");
     }
     text
 }
@@ -265,7 +270,7 @@ mod tests {
 
         let drip = async {
             for _ in 0..10 {
-                tokio::time::sleep(limit - Duration::from_secs(1)).await;
+                tokio::time::sleep(limit / 2).await;
                 sent.bytes.fetch_add(1, Ordering::Relaxed);
             }
             sent.all.store(true, Ordering::Relaxed);

@@ -125,11 +125,10 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
 
 fn nothing_matched(passed_over: PassedOver) -> Error {
     let PassedOver { folder_markers, hidden, filtered_out } = passed_over;
-    let mut message = "no object matches".to_owned();
-    if folder_markers + hidden + filtered_out > 0 {
-        message.push_str(&format!(
-            "; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out"
-        ));
-    }
-    Error::new(Kind::NothingMatched, message)
+    let passed = if folder_markers + hidden + filtered_out > 0 {
+        format!("; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out")
+    } else {
+        String::new()
+    };
+    Error::new(Kind::NothingMatched, format!("no object matches{passed}"))
 }

@@ -33,7 +33,7 @@ pub(super) struct Context {
 #[derive(Debug)]
 pub(super) enum Event {
     Began(String),
-    Ended(Outcome),
+    Ended(Box<Outcome>),
 }
 
 /// An object that is ready to be loaded.
@@ -68,7 +68,7 @@ pub(super) async fn dispatch(
             Listed::Failed { bucket, key, error } => {
                 let elapsed = std::time::Duration::ZERO;
                 let failed = Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed };
-                tell(&events, Event::Ended(failed)).await;
+                tell(&events, Event::Ended(Box::new(failed))).await;
                 continue;
             }
         };
@@ -83,8 +83,8 @@ pub(super) async fn dispatch(
             } => Some(reserved),
         };
         match reserved {
-            None => tell(&events, Event::Ended(Outcome::NotReached { object })).await,
-            Some(Err(error)) => tell(&events, Event::Ended(failed(object, error, 1, began))).await,
+            None => tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await,
+            Some(Err(error)) => tell(&events, Event::Ended(Box::new(failed(object, error, 1, began)))).await,
             Some(Ok((permit, turn))) => {
                 let (context, staged, events) = (Arc::clone(&context), staged.clone(), events.clone());
                 downloads.spawn(async move {
@@ -95,13 +95,16 @@ pub(super) async fn dispatch(
                         tried = download(&context, &object, permit) => Some(tried),
                     };
                     match tried {
-                        None => tell(&events, Event::Ended(Outcome::NotReached { object })).await,
-                        Some(Err(error)) => tell(&events, Event::Ended(failed(object, error, 1, began))).await,
+                        None => tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await,
+                        Some(Err(error)) => {
+                            tell(&events, Event::Ended(Box::new(failed(object, error, 1, began)))).await
+                        }
                         Some(Ok((file, scan))) => {
                             let ready = Ready { object, staged: file, scan, began };
                             // The workers outlive the downloads: only a dead one leaves an object behind.
                             if let Err(lost) = staged.send(ready).await {
-                                tell(&events, Event::Ended(Outcome::NotReached { object: lost.0.object })).await;
+                                tell(&events, Event::Ended(Box::new(Outcome::NotReached { object: lost.0.object })))
+                                    .await;
                             }
                         }
                     }
@@ -161,7 +164,7 @@ pub(super) async fn load_staged(
         let ready = { staged.lock().await.recv().await };
         let Some(Ready { object, staged, scan, began }) = ready else { break };
         if context.shutdown.draining.is_cancelled() {
-            tell(&events, Event::Ended(Outcome::NotReached { object })).await;
+            tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await;
             continue;
         }
         let mut attempts = Attempts::new(&context.config.retry);
@@ -173,7 +176,7 @@ pub(super) async fn load_staged(
             Ok(loaded) => Outcome::Loaded { object, loaded, verified, attempts, elapsed: began.elapsed() },
             Err(error) => failed(object, error, attempts, began),
         };
-        tell(&events, Event::Ended(outcome)).await;
+        tell(&events, Event::Ended(Box::new(outcome))).await;
     }
     if let Some(session) = session {
         session.close().await;

@@ -114,7 +114,7 @@ impl S3 {
             .set_request_payer(self.request_payer.clone())
             .send()
             .await
-            .map_err(|error| fold(Asked::Bucket, &what, error))?;
+            .map_err(|error| fold(Asked::Bucket, &what, &error))?;
 
         let encoded = output.encoding_type() == Some(&EncodingType::Url);
         let truncated = output.is_truncated() == Some(true);
@@ -142,7 +142,7 @@ impl S3 {
         Ok(Page { objects, continuation_token: continuation_token.filter(|_| truncated) })
     }
 
-    /// HeadBucket: whether there is such a bucket.
+    /// `HeadBucket`: whether there is such a bucket.
     pub(super) async fn head_bucket(&self, bucket: &str) -> Result<()> {
         let what = format!("s3://{}/", bucket.escape_debug());
         self.client
@@ -151,7 +151,7 @@ impl S3 {
             .send()
             .await
             .map(drop)
-            .map_err(|error| fold(Asked::Bucket, &what, error))
+            .map_err(|error| fold(Asked::Bucket, &what, &error))
     }
 
     /// HeadObject: the object as it is now.
@@ -168,7 +168,7 @@ impl S3 {
             .set_request_payer(self.request_payer.clone())
             .send()
             .await
-            .map_err(|error| fold(Asked::Object, &what, error))?;
+            .map_err(|error| fold(Asked::Object, &what, &error))?;
         let etag = output.e_tag.ok_or_else(|| {
             Error::new(Kind::SourceProtocol, format!("{what}: the store gives no ETag, so its bytes can't be pinned"))
         })?;
@@ -202,7 +202,7 @@ impl S3 {
             })
             .send()
             .await
-            .map_err(|error| fold(Asked::Object, object, error))?;
+            .map_err(|error| fold(Asked::Object, object, &error))?;
 
         let (offset, size_bytes) = extent(&output);
         Ok(Body {

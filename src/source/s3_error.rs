@@ -10,14 +10,14 @@ use crate::error::{Error, Kind};
 /// What was being asked, because the same answer means different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// ListObjectsV2 or HeadBucket.
+    /// `ListObjectsV2` or `HeadBucket`.
     Bucket,
     /// GetObject or HeadObject.
     Object,
 }
 
 /// Our error for `error`, which happened while asking for `what`.
-pub(super) fn fold<E>(asked: Asked, what: &dyn fmt::Display, error: SdkError<E, HttpResponse>) -> Error
+pub(super) fn fold<E>(asked: Asked, what: &dyn fmt::Display, error: &SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -27,7 +27,7 @@ where
     let region =
         error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
 
-    let (kind, hint) = match &error {
+    let (kind, hint) = match error {
         SdkError::ServiceError(_) => match answer(asked, status, &code, &message) {
             Some(kind) => (kind, None),
             None => (Kind::SourceProtocol, None),
@@ -35,7 +35,7 @@ where
         SdkError::ConstructionFailure(_) => (Kind::SourceCredentials, None),
         SdkError::TimeoutError(_) => (Kind::SourceUnreachable, None),
         SdkError::DispatchFailure(failure) => {
-            let text = DisplayErrorContext(&error).to_string();
+            let text = DisplayErrorContext(error).to_string();
             if text.contains("credentials") && !failure.is_io() && !failure.is_timeout() {
                 (Kind::SourceCredentials, None)
             } else {
@@ -53,7 +53,7 @@ where
     });
 
     let said = if code.is_empty() && message.is_empty() {
-        DisplayErrorContext(&error).to_string()
+        DisplayErrorContext(error).to_string()
     } else {
         format!("{status} {code}: {message}")
     };

@@ -82,7 +82,7 @@ impl Budget {
 /// Whether `dir` is on tmpfs, where staged bytes take memory.
 #[must_use]
 pub fn is_memory_backed(dir: &Path) -> bool {
-    statfs(dir).is_ok_and(|disk| i64::from(disk.f_type) == TMPFS_MAGIC)
+    statfs(dir).is_ok_and(|disk| disk.f_type == TMPFS_MAGIC)
 }
 
 #[cfg(test)]

@@ -1,0 +1,280 @@
+//! The whole program beside the floor: server-side `LOAD DATA INFILE` of the same files in four sessions.
+//!
+//! ```text
+//! cargo bench --bench load -- [--rounds N] [--files N] [--rows N] [mysql|mariadb]...
+//! ```
+//!
+//! Both run in turn, round after round, in one process' lifetime on the same server with its default durability; the
+//! figure to quote is the median of the rounds' ratios. The floor reads files that lie on the server's own disk and counts,
+//! checks and reports nothing. The table is emptied before each run, and checked against the generator after each.
+
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
+#[path = "../tests/it/support/hive.rs"]
+mod hive;
+#[allow(unreachable_pub, reason = "shared with the tests")]
+#[path = "../tests/it/support/s3/mod.rs"]
+mod s3;
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
+#[path = "../tests/it/support/servers.rs"]
+mod servers;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mysql_async::prelude::Queryable as _;
+use s3::{ACCESS_KEY, Backend, Endpoint, REGION, SECRET_KEY};
+use servers::{Server, ServerKind};
+
+const SESSIONS: usize = 4;
+const TABLE: &str = "bi_supplier_spu_month_detail";
+const BUCKET: &str = "etl";
+/// The kernel's unit in /proc/PID/stat, on every Linux there is.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+struct Options {
+    rounds: usize,
+    files: u64,
+    rows: u64,
+    kinds: Vec<ServerKind>,
+}
+
+fn main() -> Result<()> {
+    let mut options = Options { rounds: 5, files: 144, rows: 9000, kinds: Vec::new() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().context("a number is missing")?.parse::<u64>().context("not a number");
+        match argument.as_str() {
+            "--endpoint" => return serve(&arguments.next().context("a folder is missing")?),
+            "--rounds" => options.rounds = usize::try_from(number()?)?,
+            "--files" => options.files = number()?,
+            "--rows" => options.rows = number()?,
+            "mysql" => options.kinds.push(ServerKind::Mysql),
+            "mariadb" => options.kinds.push(ServerKind::Mariadb),
+            // Cargo's own.
+            "--bench" => {}
+            other => bail!("unknown argument {other}"),
+        }
+    }
+    if options.kinds.is_empty() {
+        options.kinds = ServerKind::ALL.to_vec();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    options.kinds.iter().try_for_each(|&kind| compare(&options, kind, &runtime))
+}
+
+/// Serves a folder until standard input ends: the endpoint as a process of its own, so that its CPU time is its own.
+fn serve(folder: &str) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let backend = Backend::new().with_folder(BUCKET, folder);
+        backend.warm().await?;
+        let endpoint = Endpoint::start(backend)?;
+        writeln!(std::io::stdout(), "{}", endpoint.url())?;
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
+        endpoint.stop().await;
+        Ok(())
+    })
+}
+
+#[derive(Clone, Copy, Default)]
+struct Run {
+    wall_seconds: f64,
+    client_cpu_seconds: f64,
+    server_cpu_seconds: f64,
+    endpoint_cpu_seconds: f64,
+    peak_memory_kib: f64,
+}
+
+fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime) -> Result<()> {
+    let server = Server::start(kind, &[])?;
+    let folder = server.files().join("seed");
+    let sums = hive::write_files(&folder, options.files, options.rows)?;
+    println!(
+        "\n{kind} {}: {} files, {} rows, {:.1} MB; {SESSIONS} sessions, {} rounds",
+        server.version(),
+        options.files,
+        sums.rows,
+        megabytes(sums.bytes),
+        options.rounds
+    );
+    runtime.block_on(async {
+        let mut conn = server.root().await?;
+        conn.query_drop("CREATE DATABASE bench").await?;
+        conn.query_drop(hive::create_table(&format!("bench.{TABLE}"))).await?;
+        conn.query_drop("CREATE USER loader").await?;
+        conn.query_drop("GRANT INSERT, SELECT ON bench.* TO loader").await?;
+        anyhow::Ok(())
+    })?;
+    let (mut endpoint, url) = start_endpoint(&server)?;
+
+    println!("  round   floor s    ours s   ratio   client CPU s   server CPU s (floor)   S3 CPU s   peak MiB");
+    let mut rounds: Vec<(Run, Run)> = Vec::new();
+    // The first round warms caches and is not counted.
+    for round in 0..=options.rounds {
+        let floor = measured(&server, &sums, runtime, || floor(&server, &folder))?;
+        let endpoint_before = cpu_seconds(endpoint.id())?;
+        let mut ours = measured(&server, &sums, runtime, || ours(&server, &url))?;
+        ours.endpoint_cpu_seconds = cpu_seconds(endpoint.id())? - endpoint_before;
+        println!(
+            "  {:>5}   {:>7.2}   {:>7.2}   {:>5.2}   {:>12.2}   {:>12.2} ({:.2})   {:>8.2}   {:>8.1}{}",
+            round,
+            floor.wall_seconds,
+            ours.wall_seconds,
+            ours.wall_seconds / floor.wall_seconds,
+            ours.client_cpu_seconds,
+            ours.server_cpu_seconds,
+            floor.server_cpu_seconds,
+            ours.endpoint_cpu_seconds,
+            ours.peak_memory_kib / 1024.0,
+            if round == 0 { "   (not counted)" } else { "" }
+        );
+        if round > 0 {
+            rounds.push((floor, ours));
+        }
+    }
+    let of = |figure: fn(&(Run, Run)) -> f64| median(rounds.iter().map(figure).collect());
+    println!(
+        "{kind} medians: ratio to the floor {:.2}; floor {:.2} s, ours {:.2} s ({:.1} MB/s); CPU per 100 MB: client {:.2} s, S3 endpoint {:.2} s; server CPU {:.2} of the floor's; peak memory {:.1} MiB",
+        of(|(floor, ours)| ours.wall_seconds / floor.wall_seconds),
+        of(|(floor, _)| floor.wall_seconds),
+        of(|(_, ours)| ours.wall_seconds),
+        megabytes(sums.bytes) / of(|(_, ours)| ours.wall_seconds),
+        of(|(_, ours)| ours.client_cpu_seconds) * 100.0 / megabytes(sums.bytes),
+        of(|(_, ours)| ours.endpoint_cpu_seconds) * 100.0 / megabytes(sums.bytes),
+        of(|(floor, ours)| ours.server_cpu_seconds / floor.server_cpu_seconds),
+        of(|(_, ours)| ours.peak_memory_kib) / 1024.0,
+    );
+    drop(endpoint.stdin.take());
+    endpoint.wait()?;
+    Ok(())
+}
+
+fn start_endpoint(server: &Server) -> Result<(Child, String)> {
+    let mut endpoint = Command::new(std::env::current_exe()?)
+        .arg("--endpoint")
+        .arg(server.files())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut url = String::new();
+    BufReader::new(endpoint.stdout.take().context("no pipe")?).read_line(&mut url)?;
+    ensure!(!url.is_empty(), "the endpoint did not start");
+    Ok((endpoint, url.trim().to_owned()))
+}
+
+/// Empties the table, runs, and checks the table against the generator's sums.
+fn measured(
+    server: &Server,
+    sums: &hive::Sums,
+    runtime: &tokio::runtime::Runtime,
+    run: impl FnOnce() -> Result<Run>,
+) -> Result<Run> {
+    let mut conn = runtime.block_on(server.root())?;
+    runtime.block_on(conn.query_drop(format!("TRUNCATE TABLE bench.{TABLE}")))?;
+    let before = cpu_seconds(server.pid())?;
+    let mut figures = run()?;
+    figures.server_cpu_seconds = cpu_seconds(server.pid())? - before;
+    let found: Option<(u64, u64)> =
+        runtime.block_on(conn.query_first(hive::checksum_query(&format!("bench.{TABLE}"))))?;
+    ensure!(found == Some((sums.rows, sums.checksum)), "the table holds {found:?}, not {sums:?}");
+    Ok(figures)
+}
+
+/// Server-side LOAD DATA INFILE of every file, each its own statement and transaction, in [`SESSIONS`] sessions.
+fn floor(server: &Server, folder: &PathBuf) -> Result<Run> {
+    let mut files = Vec::new();
+    for partition in std::fs::read_dir(folder)? {
+        for file in std::fs::read_dir(partition?.path())? {
+            let path = file?.path();
+            if path.file_name().is_some_and(|name| name != "_SUCCESS") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let files = Arc::new(Mutex::new(files));
+    let began = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let sessions = (0..SESSIONS).map(|_| async {
+            let mut conn = server.root().await?;
+            loop {
+                let next = files.lock().ok().and_then(|mut files| files.pop());
+                let Some(path) = next else { break };
+                conn.query_drop(format!(
+                    "LOAD DATA INFILE '{}' INTO TABLE bench.{TABLE} CHARACTER SET utf8mb4 \
+                     FIELDS TERMINATED BY X'01' ESCAPED BY X'5C' LINES TERMINATED BY X'0A'",
+                    path.display()
+                ))
+                .await?;
+            }
+            conn.disconnect().await?;
+            anyhow::Ok(())
+        });
+        futures_util::future::try_join_all(sessions).await
+    })?;
+    Ok(Run { wall_seconds: began.elapsed().as_secs_f64(), ..Run::default() })
+}
+
+/// The program, from its start to its end.
+fn ours(server: &Server, endpoint_url: &str) -> Result<Run> {
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"))
+        .args(["load", "s3://etl/seed/", "--preset", "hive", "--table", TABLE, "-q"])
+        .env("DATABASE_URL", server.url("loader", "bench"))
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env("AWS_REGION", REGION)
+        .env("AWS_ENDPOINT_URL", endpoint_url)
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut figures = Run::default();
+    // The kernel keeps the CPU time of a process that has ended until it is waited for, but not its memory.
+    while process_state(child.id())? != 'Z' {
+        figures.peak_memory_kib = figures.peak_memory_kib.max(peak_memory_kib(child.id()).unwrap_or(0.0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    figures.wall_seconds = began.elapsed().as_secs_f64();
+    figures.client_cpu_seconds = cpu_seconds(child.id())?;
+    ensure!(child.wait()?.success(), "the program failed");
+    Ok(figures)
+}
+
+/// The fields of /proc/PID/stat after the command's name, which may hold anything.
+fn stat(pid: u32) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = text.rsplit_once(')').context("unknown format of /proc/PID/stat")?;
+    Ok(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+fn process_state(pid: u32) -> Result<char> {
+    stat(pid)?.first().and_then(|state| state.chars().next()).context("no state")
+}
+
+/// User and system time of a process and all its threads.
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    let fields = stat(pid)?;
+    let ticks = |index: usize| fields.get(index).context("no times")?.parse::<f64>().context("not a number");
+    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+}
+
+fn peak_memory_kib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}

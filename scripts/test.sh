@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+#
+# Everything that has to hold before a change lands: format, lints, documentation, the demo at a small size, and all tests,
+# against real MySQL and MariaDB servers.
+#
+#   scripts/test.sh
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+scripts/setup.sh
+say "Format"
+cargo fmt --check
+say "Lints"
+cargo clippy --locked --all-targets -- -D warnings
+say "Documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+say "Dependencies"
+if cargo deny --version > /dev/null 2>&1; then
+    # Advisories need a download from elsewhere; run `cargo deny check` where there is a network.
+    cargo deny --locked check bans licenses sources
+else
+    echo "not checked: cargo-deny is not installed (cargo install cargo-deny)"
+fi
+say "Demo"
+scripts/demo.sh --small mysql
+scripts/demo.sh --small mariadb
+say "Tests"
+# Last, so that the result is what one sees.
+cargo test --locked --lib --bins --test it
