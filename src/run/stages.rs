@@ -97,7 +97,7 @@ pub(super) async fn dispatch(
                     match tried {
                         None => tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await,
                         Some(Err(error)) => {
-                            tell(&events, Event::Ended(Box::new(failed(object, error, 1, began)))).await
+                            tell(&events, Event::Ended(Box::new(failed(object, error, 1, began)))).await;
                         }
                         Some(Ok((file, scan))) => {
                             let ready = Ready { object, staged: file, scan, began };
