@@ -96,10 +96,9 @@ impl Kind {
         use Consequence::{AbortRun, FailObject, Retry, RetryThenAbort};
         match self {
             Self::SourceBusy | Self::BodyBroken | Self::ChecksumMismatch | Self::StagingFailed => Retry,
-            Self::LockConflict | Self::LoadStalled => Retry,
-            Self::SourceUnreachable | Self::TargetUnreachable | Self::TargetBusy | Self::ConnectionLost => {
-                RetryThenAbort
-            }
+            // A server that is gone shows when the next connection is made.
+            Self::LockConflict | Self::LoadStalled | Self::ConnectionLost => Retry,
+            Self::SourceUnreachable | Self::TargetUnreachable | Self::TargetBusy => RetryThenAbort,
             Self::ObjectMissing
             | Self::ObjectDenied
             | Self::ObjectArchived
