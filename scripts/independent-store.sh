@@ -10,7 +10,7 @@ set -eu
 
 # What the table of differences in tests/it/contract.rs was written against.
 moto_version=5.2.5
-home=${XDG_CACHE_HOME:-$HOME/.cache}/s3-to-mysql/moto
+home=${S3_TO_MYSQL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/s3-to-mysql}/moto
 
 install() {
     if [ -x "$home/bin/python" ] && [ "$(cat "$home/installed" 2>/dev/null)" = "$moto_version" ]; then

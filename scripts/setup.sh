@@ -15,6 +15,8 @@
 #                           sid's, or this Ubuntu release's) is put into a folder by debootstrap, outside this tree
 #                           and without touching this system. About 250 MB to download, 600 MB on disk.
 #   openssl                 the command, for the certificates of servers that are tested over TLS
+#   moto                    an S3 store that is not ours, in a Python environment of its own: python3 and its venv are
+#                           installed where they are missing (see scripts/independent-store.sh)
 #
 # Environment:
 #   S3_TO_MYSQL_CACHE           where these folders go: default $XDG_CACHE_HOME/s3-to-mysql or ~/.cache/s3-to-mysql
@@ -162,6 +164,13 @@ if ! command -v openssl >/dev/null; then
     need_apt openssl
     install_packages openssl
 fi
+
+if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    need_apt python3-venv
+    install_packages python3-venv
+fi
+"$SCRIPTS/independent-store.sh" install ||
+    die "the independent S3 store of the tests could not be installed" "see the message above; it comes from PyPI by pip"
 
 if ! found mariadb; then
     need_apt mariadb-server-core

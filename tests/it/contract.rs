@@ -7,6 +7,7 @@
 
 mod access;
 mod listing;
+pub mod moto;
 mod reading;
 
 use crate::support::s3::client_with_keys;

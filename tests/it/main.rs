@@ -10,6 +10,8 @@
 mod contract;
 mod oracle;
 mod rows;
+mod source;
+mod staging;
 mod support;
 
 use std::future::Future;
@@ -17,8 +19,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use contract::{Store, moto};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::program::World;
+use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
 
 /// No test needs a tenth of it on a quiet machine.
@@ -65,7 +69,7 @@ fn main() {
     }
     let mut trials = Vec::new();
     for kind in ServerKind::ALL {
-        let load_tests = [rows::tests()];
+        let load_tests = [rows::tests(), source::tests(), staging::tests()];
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));
             trials
@@ -77,6 +81,19 @@ fn main() {
     }
     for (name, fact) in support::s3::facts::facts() {
         trials.push(trial(format!("endpoint::{name}"), fact));
+    }
+    for check in contract::checks() {
+        trials.push(trial(format!("contract::endpoint::{}", check.name), move || {
+            Box::pin(async move {
+                let endpoint = Endpoint::start(Backend::new())?;
+                check.run(Store::Endpoint, endpoint.url(), ACCESS_KEY, SECRET_KEY).await
+            })
+        }));
+    }
+    for check in contract::checks() {
+        trials.push(trial(format!("contract::moto::{}", check.name), move || {
+            Box::pin(async move { check.run(Store::Moto, moto::url()?, moto::ACCESS_KEY, moto::SECRET_KEY).await })
+        }));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -1,6 +1,7 @@
 //! What the tests stand on: real servers, a real S3 endpoint, and the program, run from outside.
 
 pub mod hive;
+pub mod lines;
 pub mod program;
 pub mod s3;
 pub mod servers;

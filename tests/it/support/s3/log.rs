@@ -26,6 +26,8 @@ pub struct Request {
     pub key: String,
     pub at: Instant,
     pub is_signed: bool,
+    /// What a listing was signed for.
+    pub region: Option<String>,
     pub range: Option<String>,
     /// As it was sent, so with its quotes.
     pub if_match: Option<String>,
@@ -47,6 +49,7 @@ impl Request {
             key: key.to_owned(),
             at: Instant::now(),
             is_signed,
+            region: None,
             range: None,
             if_match: None,
             version_id: None,

@@ -83,11 +83,13 @@ macro_rules! show {
 impl S3 for Service {
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         let is_signed = req.credentials.is_some();
+        let region = req.region.as_ref().map(ToString::to_string);
         let input = req.input;
         let prefix = input.prefix.unwrap_or_default();
         let encoding_type = input.encoding_type.map(|encoding| encoding.as_str().to_owned());
         let (_, effects) = self
             .admit(Request {
+                region,
                 continuation_token: input.continuation_token.clone(),
                 start_after: input.start_after.clone(),
                 delimiter: input.delimiter.clone(),

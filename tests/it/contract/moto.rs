@@ -1,0 +1,44 @@
+//! moto's server, the store that is not ours: started by the first check that runs against it, once per process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+/// Includes its installation, where `scripts/setup.sh` was not run.
+const START_LIMIT: Duration = Duration::from_secs(180);
+
+/// It takes any key pair.
+pub const ACCESS_KEY: &str = "moto";
+pub const SECRET_KEY: &str = "moto-secret";
+
+/// Where it listens. Blocks until it does; a store that can't be started is an error that every check reports.
+pub fn url() -> Result<&'static str> {
+    /// It runs until its standard input closes, which this process's end does.
+    static RUNNING: OnceLock<Result<(String, Child), String>> = OnceLock::new();
+    let running = RUNNING.get_or_init(|| start().map_err(|error| format!("{error:#}")));
+    running.as_ref().map(|(url, _)| url.as_str()).map_err(|reason| anyhow!("{reason}"))
+}
+
+fn start() -> Result<(String, Child)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/independent-store.sh");
+    let mut child = Command::new(&script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", script.display()))?;
+    let stdout = child.stdout.take().context("standard output was piped")?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        // A receiver that is gone has given up waiting.
+        let _ = sender.send(BufReader::new(stdout).read_line(&mut line).map(|_| line));
+    });
+    let line = receiver.recv_timeout(START_LIMIT).context("the independent store was not ready in time")??;
+    let url = line.trim_end().strip_prefix("ready ").unwrap_or_default().to_owned();
+    ensure!(!url.is_empty(), "the independent store did not start (scripts/setup.sh installs what is missing)");
+    Ok((url, child))
+}

@@ -1,0 +1,636 @@
+//! The source: which objects a run finds, under which names, and what it makes of a store that refuses or misbehaves.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use crate::support::lines::{self, expect, expect_failure, planned};
+use crate::support::program::{BUCKET, Ended, World, finish};
+use crate::support::s3::{ACCESS_KEY, Fault, Keys, Object, Operation, Refusal, SECRET_KEY, Times};
+
+crate::load_tests![
+    every_page_of_a_listing_is_read,
+    keys_beyond_the_first_page_are_loaded_once,
+    objects_are_loaded_while_the_listing_goes_on,
+    a_listing_does_not_run_ahead_of_the_work,
+    a_plan_whose_reader_leaves_ends_early_and_well,
+    awkward_keys_are_loaded_once_and_reported_as_they_are,
+    failed_keys_are_read_back_by_keys_from,
+    a_uri_that_ends_in_a_slash_is_a_prefix_and_any_other_a_key,
+    an_exact_key_that_is_missing_fails_alone,
+    several_buckets_load_in_one_run,
+    uris_that_overlap_load_an_object_once,
+    keys_are_chosen_by_globs_and_a_regular_expression,
+    keys_are_chosen_by_the_time_of_their_last_change,
+    keys_come_from_a_file_with_comments_and_quotes,
+    keys_come_from_standard_input,
+    a_bad_line_among_the_keys_is_named_by_its_number,
+    a_file_of_keys_that_is_not_there_is_a_usage_error,
+    folder_markers_and_hidden_keys_are_passed_over_and_counted,
+    a_store_that_lists_no_etag_is_asked_for_each_object,
+    an_object_without_any_etag_is_refused,
+    keys_that_the_store_does_not_encode_are_taken_as_they_are,
+    a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice,
+    an_answer_that_is_no_listing_is_an_error,
+    a_refused_listing_stops_the_run,
+    a_prefix_refused_after_another_was_loaded_is_no_success,
+    a_missing_bucket_stops_the_run,
+    credentials_that_are_refused_stop_the_run,
+    credentials_that_are_refused_for_an_exact_key_stop_the_run,
+    no_credentials_at_all_are_said_so,
+    an_endpoint_that_is_down_stops_the_run,
+    a_busy_listing_is_tried_again,
+    a_listing_that_stays_busy_ends_the_run_after_its_tries,
+    nothing_matched_is_no_success_unless_allowed,
+    unsigned_requests_read_an_open_bucket,
+    the_requester_pays_when_asked_to,
+    requests_are_signed_for_the_region_that_is_given,
+    a_profile_gives_credentials_and_region,
+    a_profile_that_is_named_beats_the_environments_keys,
+    path_style_puts_the_bucket_into_the_path,
+];
+
+/// A table `t`, and an object of one row under each key; the row is the key's number in the list.
+async fn fill(world: &World, keys: &[&str]) -> Result<()> {
+    lines::create(world, "t").await?;
+    for (number, key) in keys.iter().enumerate() {
+        world.put(key, format!("{number}\n"))?;
+    }
+    Ok(())
+}
+
+/// `plan`, which lists and checks as `load` does.
+async fn plan(world: &World, args: &[&str]) -> Result<BTreeSet<String>> {
+    let ended = world.run(&[&["plan", "--table", "t"], args].concat()).await?;
+    ended.expect(0)?;
+    Ok(planned(&ended))
+}
+
+async fn expect_plan(world: &World, args: &[&str], keys: &[&str]) -> Result<()> {
+    let expected: BTreeSet<String> = keys.iter().map(|key| format!("s3://{BUCKET}/{key}")).collect();
+    let found = plan(world, args).await?;
+    ensure!(found == expected, "{args:?} takes {found:?}, not {expected:?}");
+    Ok(())
+}
+
+/// A run that ended before it loaded anything, with this code and words.
+async fn refused(world: &World, args: &[&str], code: i32, words: &[&str]) -> Result<()> {
+    let ended = world.load("t", args).await?;
+    ended.expect(code)?;
+    words.iter().try_for_each(|text| ended.says(text))?;
+    expect(world, "t", &[]).await
+}
+
+async fn every_page_of_a_listing_is_read(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    let keys: Vec<String> = (0..2300).map(|number| format!("in/{number:04}")).collect();
+    for key in &keys {
+        world.put(key, "1\n")?;
+    }
+    expect_plan(&world, &["s3://etl/in/"], &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let pages = world.s3.log().of(Operation::ListObjectsV2);
+    let tokens: BTreeSet<_> = pages.iter().filter_map(|page| page.continuation_token.clone()).collect();
+    ensure!(tokens.len() == 2, "2300 keys are three pages, but these were asked for: {tokens:?}");
+    Ok(())
+}
+
+async fn keys_beyond_the_first_page_are_loaded_once(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    let rows: Vec<String> = (0..1010).map(|number| format!("{number:04}")).collect();
+    for row in &rows {
+        world.put(&format!("in/{row}"), format!("{row}\n"))?;
+    }
+    let ended = world.load_ending(0, "t", &["--load-concurrency", "8"]).await?;
+    ensure!(ended.summary("objects loaded")? == "1010", "{ended}");
+    expect(&world, "t", &rows.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    world.ensure_nothing_staged()
+}
+
+async fn objects_are_loaded_while_the_listing_goes_on(world: World) -> Result<()> {
+    fill(&world, &["a/1", "b/1"]).await?;
+    let held =
+        world.s3.faults().inject(Operation::ListObjectsV2, Keys::Exactly("b/".into()), Times::Always, Fault::Hold);
+    let running = world.command(["load", "s3://etl/a/", "s3://etl/b/", "--table", "t"]).spawn()?;
+    held.wait_for_effects(1).await;
+    while world.count("t").await? == 0 {}
+    expect(&world, "t", &["0"]).await?;
+    held.release();
+    finish(running).await?.expect(0)?;
+    expect(&world, "t", &["0", "1"]).await
+}
+
+/// Else a million keys would sit in memory while the first ones are loaded.
+async fn a_listing_does_not_run_ahead_of_the_work(world: World) -> Result<()> {
+    const PAGES: usize = 12;
+    lines::create(&world, "t").await?;
+    for number in 0..PAGES * 1000 {
+        world.put(&format!("in/{number:05}"), "1\n")?;
+    }
+    let held = world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
+    let mut running = world.command(["load", "s3://etl/in/", "--table", "t"]).spawn()?;
+    held.wait_for_effects(16).await;
+    // Lists everything itself: as long as a listing that nothing holds back takes, and longer.
+    let client = world.s3.client();
+    let before = own_pages(&world);
+    let mut pages = client.list_objects_v2().bucket(BUCKET).into_paginator().send();
+    let mut page_count = 0;
+    while pages.next().await.transpose()?.is_some() {
+        page_count += 1;
+    }
+    let asked = own_pages(&world) - page_count;
+    ensure!(page_count == PAGES, "{page_count} pages were listed");
+    // The page that is worked on, the one that waits, and the one that is being handed on; one more is the check's.
+    ensure!(asked <= 4, "{asked} pages were asked for ({before} before) while no object could be read");
+    running.kill().await?;
+    Ok(())
+}
+
+fn own_pages(world: &World) -> usize {
+    world.s3.log().count(Operation::ListObjectsV2)
+}
+
+async fn a_plan_whose_reader_leaves_ends_early_and_well(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    for number in 0..8000 {
+        world.put(&format!("in/{number:05}"), "1\n")?;
+    }
+    // The last pages never come: only a plan that stops listing can end.
+    world.s3.faults().on_list(Times::After(5), Fault::Hold);
+    let mut running = world.command(["plan", "s3://etl/in/", "--table", "t"]).spawn()?;
+    let mut stdout = BufReader::new(running.stdout.take().context("standard output is piped")?).lines();
+    let first = stdout.next_line().await?.unwrap_or_default();
+    ensure!(first.ends_with("s3://etl/in/00000"), "{first:?}");
+    drop(stdout);
+    finish(running).await?.expect(0)
+}
+
+/// Everything that was ever decoded twice, split at, or taken for a pattern.
+fn awkward_keys() -> Vec<String> {
+    let mut keys: Vec<String> = [
+        "plain",
+        "with space",
+        " leading",
+        "trailing ",
+        "a+b",
+        "a%2Bb",
+        "%2B",
+        "%252B",
+        "100%",
+        "a%20b",
+        "q?x=1&y=2",
+        "#hash",
+        "semi;colon",
+        "'single' \"double\"",
+        "\"quoted\"",
+        "back\\slash\\n",
+        "<tag>&amp;",
+        "star*[0]{1}?",
+        "line\nfeed",
+        "ends in a line feed\n",
+        "carriage\rreturn\r",
+        "tab\there",
+        "/leading/slash",
+        "double//slash",
+        "dots/../x",
+        "M\u{fc}nchen/caf\u{e9}.csv",
+        "e\u{301}",
+        "\u{1f680}/\u{6771}\u{4eac}",
+        "nbsp\u{a0}",
+        "s3://etl/plain",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    keys.push("k".repeat(1024));
+    keys
+}
+
+async fn awkward_keys_are_loaded_once_and_reported_as_they_are(world: World) -> Result<()> {
+    let keys = awkward_keys();
+    fill(&world, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let report = world.path("report");
+    world.load_ending(0, "t", &["--report", &report.to_string_lossy()]).await?;
+    let numbers: Vec<String> = (0..keys.len()).map(|number| number.to_string()).collect();
+    expect(&world, "t", &numbers.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    for key in &keys {
+        let line = lines::outcome(&world, "report", key)?;
+        ensure!(line["status"] == "loaded" && line["rows"] == 1 && line["bucket"] == BUCKET, "{line}");
+    }
+    world.ensure_nothing_staged()
+}
+
+async fn failed_keys_are_read_back_by_keys_from(world: World) -> Result<()> {
+    let keys = awkward_keys();
+    fill(&world, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    world.put("good", "good\n")?;
+    let (failed, report) = (world.path("failed"), world.path("report"));
+    let (failed, report) = (failed.to_string_lossy(), report.to_string_lossy());
+    let denied = Keys::Where(std::sync::Arc::new(|key| key != "good"));
+    let injection =
+        world.s3.faults().inject(Operation::GetObject, denied, Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    world.load_ending(3, "t", &["--failed-keys", &failed, "--report", &report]).await?;
+    expect(&world, "t", &["good"]).await?;
+    for key in &keys {
+        expect_failure(&world, "report", key, "object_denied")?;
+    }
+    injection.remove();
+    world.run(&["load", "--keys-from", &failed, "--table", "t"]).await?.expect(0)?;
+    let mut numbers: Vec<String> = (0..keys.len()).map(|number| number.to_string()).collect();
+    numbers.push("good".to_owned());
+    expect(&world, "t", &numbers.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+async fn a_uri_that_ends_in_a_slash_is_a_prefix_and_any_other_a_key(world: World) -> Result<()> {
+    fill(&world, &["a", "ab", "a/1", "a/2/3", "b"]).await?;
+    expect_plan(&world, &["s3://etl/a"], &["a"]).await?;
+    expect_plan(&world, &["s3://etl/a/"], &["a/1", "a/2/3"]).await?;
+    expect_plan(&world, &["s3://etl/a", "--prefix"], &["a", "ab", "a/1", "a/2/3"]).await?;
+    expect_plan(&world, &["s3://etl"], &["a", "ab", "a/1", "a/2/3", "b"]).await
+}
+
+async fn an_exact_key_that_is_missing_fails_alone(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    let report = world.path("report");
+    let args = ["load", "s3://etl/a", "s3://etl/b", "--table", "t", "--report", &report.to_string_lossy()];
+    world.run(&args).await?.expect(3)?;
+    expect_failure(&world, "report", "b", "object_missing")?;
+    expect(&world, "t", &["0"]).await
+}
+
+async fn several_buckets_load_in_one_run(world: World) -> Result<()> {
+    fill(&world, &["a/1", "x"]).await?;
+    world.s3.backend().put("second", "a/1", "second\n")?;
+    world.s3.backend().put("third", "exact", "third\n")?;
+    let ended = world.run(&["load", "s3://etl/a/", "s3://second/", "s3://third/exact", "--table", "t"]).await?;
+    ended.expect(0)?;
+    expect(&world, "t", &["0", "second", "third"]).await
+}
+
+async fn uris_that_overlap_load_an_object_once(world: World) -> Result<()> {
+    fill(&world, &["a/1", "a/b/2", "a/b/3", "c"]).await?;
+    let keys = world.path("keys");
+    std::fs::write(&keys, "s3://etl/a/b/3\ns3://etl/c\ns3://etl/c\n\"s3://etl/c\"\n")?;
+    let keys = keys.to_string_lossy();
+    let uris = ["s3://etl/a/b/", "s3://etl/a/", "s3://etl/a/", "s3://etl/a/b/2", "s3://etl/a/b/2", "s3://etl/c"];
+    let args = [&["load", "--table", "t", "--keys-from", &keys], uris.as_slice()].concat();
+    world.run(&args).await?.expect(0)?;
+    expect(&world, "t", &["0", "1", "2", "3"]).await
+}
+
+async fn keys_are_chosen_by_globs_and_a_regular_expression(world: World) -> Result<()> {
+    fill(&world, &["in/a.csv", "in/old/b.csv", "in/c.json", "in/d[1].csv", "in/E.CSV"]).await?;
+    let all = "s3://etl/in/";
+    expect_plan(&world, &[all, "--include", "*.csv"], &["in/a.csv", "in/old/b.csv", "in/d[1].csv"]).await?;
+    expect_plan(&world, &[all, "--include", "*.csv", "--exclude", "old/*"], &["in/a.csv", "in/d[1].csv"]).await?;
+    expect_plan(&world, &[all, "--include", "a.*", "--include", "c.*"], &["in/a.csv", "in/c.json"]).await?;
+    expect_plan(&world, &[all, "--exclude", "*.csv", "--exclude", "*.CSV"], &["in/c.json"]).await?;
+    expect_plan(&world, &[all, "--include", r"d\[1\]*"], &["in/d[1].csv"]).await?;
+    // Over the whole key, unlike the globs.
+    expect_plan(&world, &[all, "--key-regex", r"^in/[a-c]\."], &["in/a.csv", "in/c.json"]).await?;
+    // A key that was named is not filtered.
+    expect_plan(&world, &["s3://etl/in/c.json", "--include", "*.csv"], &["in/c.json"]).await?;
+    let ended = world.run(&["plan", "--table", "t", all, "--key-regex", "("]).await?;
+    ended.expect(2)?;
+    ended.says("key-regex")
+}
+
+async fn keys_are_chosen_by_the_time_of_their_last_change(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    // 2026-01-01T00:00:00Z is 1767225600.
+    for (key, second) in [("before", 1_767_225_599), ("at", 1_767_225_600), ("after", 1_767_225_601)] {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        world.put(key, Object::new("1\n").last_modified(modified))?;
+    }
+    let midnight = "2026-01-01T00:00:00Z";
+    expect_plan(&world, &["s3://etl/", "--modified-after", midnight], &["at", "after"]).await?;
+    expect_plan(&world, &["s3://etl/", "--modified-before", midnight], &["before"]).await?;
+    let second = ["--modified-after", "2026-01-01", "--modified-before", "2026-01-01T01:00:01+01:00"];
+    expect_plan(&world, &[&["s3://etl/"], second.as_slice()].concat(), &["at"]).await
+}
+
+async fn keys_come_from_a_file_with_comments_and_quotes(world: World) -> Result<()> {
+    fill(&world, &["a b", "c\nd", "#x", "folder/", "e%20f"]).await?;
+    world.s3.backend().put("second", "g", "second\n")?;
+    let keys = world.path("keys");
+    let text = "\u{feff}# a comment\r\ns3://etl/a b\r\n\n\"s3://etl/c\\nd\"\ns3://etl/#x\ns3://etl/folder/\n   \n\
+        s3://etl/e%20f\ns3://second/g";
+    std::fs::write(&keys, text)?;
+    world.run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]).await?.expect(0)?;
+    expect(&world, "t", &["0", "1", "2", "3", "4", "second"]).await
+}
+
+async fn keys_come_from_standard_input(world: World) -> Result<()> {
+    fill(&world, &["a", "b", "c"]).await?;
+    let mut running = world.command(["load", "--keys-from", "-", "--table", "t"]).stdin(Stdio::piped()).spawn()?;
+    let mut stdin = running.stdin.take().context("standard input is piped")?;
+    stdin.write_all(b"s3://etl/a\n").await?;
+    // The first key is loaded before the last one is known: the list is not gathered.
+    while world.count("t").await? == 0 {}
+    stdin.write_all(b"s3://etl/c\n").await?;
+    drop(stdin);
+    finish(running).await?.expect(0)?;
+    expect(&world, "t", &["0", "2"]).await
+}
+
+async fn a_bad_line_among_the_keys_is_named_by_its_number(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    let keys = world.path("keys");
+    for (line, why) in
+        [("https://host/a", "starts with https://"), ("\"s3://etl/a", "not valid"), ("s3://etl", "key is missing")]
+    {
+        std::fs::write(&keys, format!("# keys\n{line}\n"))?;
+        let ended = world.run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]).await?;
+        ended.expect(2)?;
+        ended.says("line 2")?;
+        ended.says(why)?;
+    }
+    expect(&world, "t", &[]).await
+}
+
+async fn a_file_of_keys_that_is_not_there_is_a_usage_error(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    let ended = world.run(&["load", "--keys-from", "no-such-file", "--table", "t"]).await?;
+    ended.expect(2)?;
+    ended.says("no-such-file")
+}
+
+async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    for marker in ["_in/", "_in/dt=1/", "_in/dt=1_$folder$"] {
+        world.put(marker, "")?;
+    }
+    for hidden in ["_in/_SUCCESS", "_in/dt=1/.part-0.crc", "_in/_temporary/0/part-0"] {
+        world.put(hidden, "hidden\n")?;
+    }
+    world.put("_in/dt=1/part_0", "shown\n")?;
+    let report = world.path("report");
+    let report = report.to_string_lossy();
+    let args = ["load", "s3://etl/_in/", "--table", "t", "--preset", "hive", "--report", &report];
+    let ended = world.run(&args).await?;
+    ended.expect(0)?;
+    expect(&world, "t", &["shown"]).await?;
+    let passed_over = ended.summary("keys passed over")?;
+    ensure!(passed_over == "6 (3 folder markers, 3 hidden, 0 filtered out)", "{passed_over}");
+    let last = world.report("report")?.pop().context("an empty report")?;
+    ensure!(last["passed_over"]["folder_markers"] == 3 && last["passed_over"]["hidden"] == 3, "{last}");
+    // Without a hive preset a name with an underscore is a name.
+    world.schema.exec("TRUNCATE TABLE t").await?;
+    world.run(&["load", "s3://etl/_in/", "--table", "t"]).await?.expect(0)?;
+    expect(&world, "t", &["shown", "hidden", "hidden", "hidden"]).await
+}
+
+async fn a_store_that_lists_no_etag_is_asked_for_each_object(world: World) -> Result<()> {
+    fill(&world, &["a", "b"]).await?;
+    world.s3.faults().on_list(Times::Always, Fault::NoEtag);
+    world.load_ending(0, "t", &[]).await?;
+    expect(&world, "t", &["0", "1"]).await?;
+    ensure!(world.s3.log().count(Operation::HeadObject) == 2, "each object is asked for once");
+    for key in ["a", "b"] {
+        let etag = world.s3.backend().newest(BUCKET, key).context("it was put")?.quoted_etag();
+        let gets = world.s3.log().gets_of(key);
+        ensure!(gets.len() == 1 && gets[0].if_match.as_deref() == Some(&etag), "not pinned: {gets:?}");
+    }
+    Ok(())
+}
+
+async fn an_object_without_any_etag_is_refused(world: World) -> Result<()> {
+    fill(&world, &["a", "b"]).await?;
+    let report = world.path("report");
+    world.s3.faults().on_list(Times::Always, Fault::NoEtag);
+    world.s3.faults().inject(Operation::HeadObject, Keys::Exactly("a".into()), Times::Always, Fault::NoEtag);
+    let ended = world.load_ending(3, "t", &["--report", &report.to_string_lossy()]).await?;
+    ended.says("no ETag")?;
+    expect_failure(&world, "report", "a", "source_protocol")?;
+    expect(&world, "t", &["1"]).await
+}
+
+async fn keys_that_the_store_does_not_encode_are_taken_as_they_are(world: World) -> Result<()> {
+    fill(&world, &["a%2Bb", "a+b", "c d"]).await?;
+    world.s3.faults().on_list(Times::Always, Fault::PlainKeys);
+    world.load_ending(0, "t", &[]).await?;
+    expect(&world, "t", &["0", "1", "2"]).await
+}
+
+async fn a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice(world: World) -> Result<()> {
+    fill(&world, &["a", "b"]).await?;
+    world.s3.faults().on_list(Times::Always, Fault::EndlessListing);
+    let ended = world.load_ending(5, "t", &[]).await?;
+    ended.says("the listing repeats its own page")?;
+    let rows = lines::rows(&world, "t").await?;
+    let distinct: BTreeSet<_> = rows.iter().collect();
+    ensure!(distinct.len() == rows.len(), "loaded twice: {rows:?}");
+    Ok(())
+}
+
+async fn an_answer_that_is_no_listing_is_an_error(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    world.s3.faults().on_list(Times::Always, Fault::garbage_listing());
+    refused(&world, &[], 5, &["error: s3://etl/", "--endpoint-url"]).await
+}
+
+async fn a_refused_listing_stops_the_run(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    world.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    refused(&world, &[], 5, &["s3://etl/: listing the bucket is denied", "s3:ListBucket"]).await
+}
+
+async fn a_prefix_refused_after_another_was_loaded_is_no_success(world: World) -> Result<()> {
+    fill(&world, &["a/1", "b/1"]).await?;
+    let denied = Fault::Refuse(Refusal::ACCESS_DENIED);
+    world.s3.faults().inject(Operation::ListObjectsV2, Keys::Exactly("b/".into()), Times::Always, denied);
+    let ended = world.run(&["load", "s3://etl/a/", "s3://etl/b/", "--table", "t"]).await?;
+    ended.expect(5)?;
+    ended.says("s3://etl/b/: listing the bucket is denied")?;
+    let rows = lines::rows(&world, "t").await?;
+    ensure!(rows.is_empty() || rows == ["0"], "{rows:?}");
+    Ok(())
+}
+
+async fn a_missing_bucket_stops_the_run(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    for uri in ["s3://not-there/", "s3://not-there/key"] {
+        let ended = world.run(&["load", "s3://etl/", uri, "--table", "t"]).await?;
+        ended.expect(5)?;
+        ended.says("s3://not-there/: there is no such bucket at this endpoint and region")?;
+        ended.says("check the bucket's name, --region and --endpoint-url")?;
+    }
+    expect(&world, "t", &[]).await
+}
+
+/// `load URI` with keys in the environment that the store refuses.
+async fn load_with_keys(world: &World, uri: &str, access_key: &str, secret_key: &str) -> Result<Ended> {
+    let mut command = world.command(["load", uri, "--table", "t"]);
+    finish(command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", secret_key).spawn()?).await
+}
+
+async fn credentials_that_are_refused_stop_the_run(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    let unknown = load_with_keys(&world, "s3://etl/", "AKIAUNKNOWN000000000", SECRET_KEY).await?;
+    unknown.expect(5)?;
+    unknown.says("the S3 credentials were refused")?;
+    unknown.says("AWS_ACCESS_KEY_ID")?;
+    let wrong = load_with_keys(&world, "s3://etl/", ACCESS_KEY, "wrong-secret").await?;
+    wrong.expect(5)?;
+    wrong.says("SignatureDoesNotMatch")?;
+    ensure!(!format!("{wrong}").contains("wrong-secret"), "the secret is in the output\n{wrong}");
+    world.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::EXPIRED_TOKEN));
+    refused(&world, &[], 5, &["ExpiredToken", "the S3 credentials were refused"]).await
+}
+
+async fn credentials_that_are_refused_for_an_exact_key_stop_the_run(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    let wrong = load_with_keys(&world, "s3://etl/a", ACCESS_KEY, "wrong-secret").await?;
+    wrong.expect(5)?;
+    wrong.says("the S3 credentials were refused")?;
+    let keys = world.path("keys");
+    std::fs::write(&keys, "s3://etl/a\n")?;
+    let mut command = world.command(["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]);
+    let wrong = finish(command.env("AWS_SECRET_ACCESS_KEY", "wrong-secret").spawn()?).await?;
+    wrong.expect(5)?;
+    wrong.says("the S3 credentials were refused")?;
+    expect(&world, "t", &[]).await
+}
+
+async fn no_credentials_at_all_are_said_so(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
+    let ended = finish(command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?).await?;
+    ended.expect(5)?;
+    ended.says("the S3 credentials were refused, or there are none")?;
+    ended.says("--no-sign-request")?;
+    ensure!(world.s3.log().all().is_empty(), "a request was made without credentials");
+    expect(&world, "t", &[]).await
+}
+
+async fn an_endpoint_that_is_down_stops_the_run(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    // Bound and not listening: a connection is refused, and nobody else gets the port.
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind("127.0.0.1:0".parse()?)?;
+    let url = format!("http://{}", socket.local_addr()?);
+    refused(&world, &["--endpoint-url", &url, "--max-attempts", "2"], 5, &["S3 can't be reached", "--endpoint-url"])
+        .await
+}
+
+async fn a_busy_listing_is_tried_again(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    for refusal in [Refusal::SLOW_DOWN, Refusal::SERVICE_UNAVAILABLE, Refusal::INTERNAL_ERROR] {
+        world.s3.faults().on_list(Times::Next(1), Fault::Refuse(refusal));
+    }
+    world.load_ending(0, "t", &[]).await?;
+    expect(&world, "t", &["0"]).await
+}
+
+async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    world.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    refused(&world, &["--max-attempts", "3"], 5, &["s3://etl/", "SlowDown"]).await?;
+    let asked = world.s3.log().count(Operation::ListObjectsV2);
+    // The check and the listing, side by side.
+    ensure!(asked == 6, "{asked} requests");
+    Ok(())
+}
+
+async fn nothing_matched_is_no_success_unless_allowed(world: World) -> Result<()> {
+    fill(&world, &["in/a", "in/_SUCCESS"]).await?;
+    let empty = ["load", "s3://etl/none/", "--table", "t"];
+    let ended = world.run(&empty).await?;
+    ended.expect(4)?;
+    ended.says("no object matches")?;
+    ended.says("--allow-empty")?;
+    world.run(&[&empty[..], &["--allow-empty"]].concat()).await?.expect(0)?;
+    let filtered = ["--exclude", "*a", "--preset", "hive"];
+    refused(&world, &filtered, 4, &["0 folder markers, 1 hidden keys, 1 filtered out"]).await?;
+    world.load_ending(0, "t", &[&filtered[..], &["--allow-empty"]].concat()).await?;
+    let nothing = world.path("nothing");
+    std::fs::write(&nothing, "# none\n")?;
+    world.run(&["load", "--keys-from", &nothing.to_string_lossy(), "--table", "t"]).await?.expect(4)?;
+    expect(&world, "t", &[]).await
+}
+
+async fn unsigned_requests_read_an_open_bucket(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    refused(&world, &["--no-sign-request"], 5, &["s3://etl/: listing the bucket is denied"]).await?;
+    world.s3.backend().allow_anonymous(BUCKET);
+    world.s3.log().clear();
+    let mut command = world.command(["load", "s3://etl/", "s3://etl/a", "--table", "t", "--no-sign-request"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    finish(command.spawn()?).await?.expect(0)?;
+    expect(&world, "t", &["0"]).await?;
+    let requests = world.s3.log().all();
+    ensure!(!requests.is_empty() && requests.iter().all(|request| !request.is_signed), "{requests:?}");
+    Ok(())
+}
+
+async fn the_requester_pays_when_asked_to(world: World) -> Result<()> {
+    fill(&world, &["a", "b/1"]).await?;
+    let uris = ["s3://etl/a", "s3://etl/b/"];
+    let args = [&["load", "--table", "t", "--request-payer"], uris.as_slice()].concat();
+    world.run(&args).await?.expect(0)?;
+    for operation in [Operation::ListObjectsV2, Operation::HeadObject, Operation::GetObject] {
+        let requests = world.s3.log().of(operation);
+        let all_pay = requests.iter().all(|request| request.payer.as_deref() == Some("requester"));
+        ensure!(!requests.is_empty() && all_pay, "{operation:?}: {requests:?}");
+    }
+    world.s3.log().clear();
+    world.run(&[&["load", "--table", "t"], uris.as_slice()].concat()).await?.expect(0)?;
+    ensure!(world.s3.log().all().iter().all(|request| request.payer.is_none()), "nobody agreed to pay");
+    Ok(())
+}
+
+fn regions(world: &World) -> BTreeSet<String> {
+    world.s3.log().of(Operation::ListObjectsV2).into_iter().filter_map(|request| request.region).collect()
+}
+
+async fn requests_are_signed_for_the_region_that_is_given(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    plan(&world, &["s3://etl/"]).await?;
+    ensure!(regions(&world) == BTreeSet::from(["us-east-1".to_owned()]), "{:?}", regions(&world));
+    world.s3.log().clear();
+    plan(&world, &["s3://etl/", "--region", "eu-north-1"]).await?;
+    ensure!(regions(&world) == BTreeSet::from(["eu-north-1".to_owned()]), "{:?}", regions(&world));
+    Ok(())
+}
+
+/// Writes an AWS profile `other` with the right keys into the program's home.
+fn write_profile(world: &World) -> Result<()> {
+    let folder = world.path(".aws");
+    std::fs::create_dir(&folder)?;
+    let keys = format!("[other]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
+    std::fs::write(folder.join("credentials"), keys)?;
+    std::fs::write(folder.join("config"), "[profile other]\nregion=eu-west-3\n")?;
+    Ok(())
+}
+
+async fn a_profile_gives_credentials_and_region(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    write_profile(&world)?;
+    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_REGION");
+    finish(command.spawn()?).await?.expect(0)?;
+    expect(&world, "t", &["0"]).await?;
+    ensure!(regions(&world) == BTreeSet::from(["eu-west-3".to_owned()]), "{:?}", regions(&world));
+    Ok(())
+}
+
+/// As the AWS command line does: what is said on the command line is meant.
+async fn a_profile_that_is_named_beats_the_environments_keys(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    write_profile(&world)?;
+    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
+    command.env("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000");
+    finish(command.spawn()?).await?.expect(0)?;
+    expect(&world, "t", &["0"]).await
+}
+
+async fn path_style_puts_the_bucket_into_the_path(world: World) -> Result<()> {
+    fill(&world, &["a"]).await?;
+    // With a name, unlike an address, the bucket would go in front of it.
+    let url = format!("http://localhost:{}", world.s3.address().port());
+    let args = ["--endpoint-url", &url, "--max-attempts", "1"];
+    refused(&world, &args, 5, &["s3://etl/"]).await?;
+    world.load_ending(0, "t", &[&args[..], &["--path-style"]].concat()).await?;
+    expect(&world, "t", &["0"]).await
+}

@@ -1,0 +1,1 @@
+crate::load_tests![];
