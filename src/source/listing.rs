@@ -186,6 +186,11 @@ impl Listing {
             let mut attempts = Attempts::new(&self.retry);
             let Page { objects, continuation_token } =
                 persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None)).await?;
+            // Before a key of it is handed on: this page's were, under the token before.
+            if continuation_token.is_some() && continuation_token == token {
+                let what = format!("s3://{bucket}/{}", prefix.escape_debug());
+                return Err(Error::new(Kind::SourceProtocol, format!("{what}: the listing repeats its own page")));
+            }
             let mut without_etag = Vec::new();
             for entry in objects {
                 if named.contains(bucket, &entry.key) {
@@ -217,10 +222,6 @@ impl Listing {
             }
             if continuation_token.is_none() || found.sender.is_closed() {
                 return Ok(());
-            }
-            if continuation_token == token {
-                let what = format!("s3://{bucket}/{}", prefix.escape_debug());
-                return Err(Error::new(Kind::SourceProtocol, format!("{what}: the listing repeats its own page")));
             }
             token = continuation_token;
         }
