@@ -167,8 +167,18 @@ impl S3 {
             .key(key)
             .set_request_payer(self.request_payer.clone())
             .send()
-            .await
-            .map_err(|error| fold(Asked::Object, &what, &error))?;
+            .await;
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => {
+                let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+                let folded = fold(Asked::Object, &what, &error);
+                return Err(match status {
+                    400..=403 => self.refusal(bucket, key, &what).await.unwrap_or(folded),
+                    _ => folded,
+                });
+            }
+        };
         let etag = output.e_tag.ok_or_else(|| {
             Error::new(Kind::SourceProtocol, format!("{what}: the store gives no ETag, so its bytes can't be pinned"))
         })?;
@@ -179,6 +189,14 @@ impl S3 {
             size_bytes: output.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
             last_modified: output.last_modified.as_ref().and_then(timestamp),
         })
+    }
+
+    /// Why an object is refused. An answer to HEAD has no body and so does not tell a wrong secret, which every other object
+    /// would meet too, from a right that is missing for this one; the answer to a GET does.
+    async fn refusal(&self, bucket: &str, key: &str, what: &str) -> Option<Error> {
+        let request = self.client.get_object().bucket(bucket).key(key).set_request_payer(self.request_payer.clone());
+        // A body that comes after all is dropped unread.
+        request.send().await.err().map(|error| fold(Asked::Object, &what, &error))
     }
 
     /// GetObject from byte `from` on, pinned to the object's ETag.
