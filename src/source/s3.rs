@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -63,7 +66,16 @@ impl S3 {
             // The staged bytes are hashed here, also across a body resumed by range, which the SDK can't.
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(profile) = &config.profile {
-            loader = loader.profile_name(profile);
+            // As the aws command line does: keys in the environment must not beat a profile that was named. A role in it
+            // is assumed in the run's region.
+            let region = match &config.region {
+                Some(region) => Some(Region::new(region.clone())),
+                None => environment_or_profile_region(Some(profile)).region().await,
+            };
+            let credentials = ProfileFileCredentialsProvider::builder()
+                .configure(&ProviderConfig::without_region().with_region(region))
+                .profile_name(profile);
+            loader = loader.profile_name(profile).credentials_provider(credentials.build());
         }
         if let Some(endpoint_url) = &config.endpoint_url {
             loader = loader.endpoint_url(endpoint_url);
@@ -74,11 +86,8 @@ impl S3 {
         loader = match (&config.region, &config.endpoint_url) {
             (Some(region), _) => loader.region(Region::new(region.clone())),
             // Without this a machine outside EC2 waits for its metadata service to time out.
-            (None, Some(_)) => loader.region(
-                RegionProviderChain::first_try(aws_config::environment::EnvironmentVariableRegionProvider::new())
-                    .or_else(profile_region(config.profile.as_deref()))
-                    .or_else(Region::new(FALLBACK_REGION)),
-            ),
+            (None, Some(_)) => loader
+                .region(environment_or_profile_region(config.profile.as_deref()).or_else(Region::new(FALLBACK_REGION))),
             (None, None) => loader,
         };
         let sdk_config = loader.load().await;
@@ -234,12 +243,12 @@ impl S3 {
     }
 }
 
-fn profile_region(profile: Option<&str>) -> aws_config::profile::ProfileFileRegionProvider {
-    let mut builder = aws_config::profile::ProfileFileRegionProvider::builder();
+fn environment_or_profile_region(profile: Option<&str>) -> RegionProviderChain {
+    let mut builder = ProfileFileRegionProvider::builder();
     if let Some(profile) = profile {
         builder = builder.profile_name(profile);
     }
-    builder.build()
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(builder.build())
 }
 
 /// Undoes `encoding-type=url`, which the SDK leaves to its caller.
