@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::checksum::{Hasher, matches};
-use super::signature::{HEAD_BYTES, TAIL_BYTES, recognise};
+use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
 use crate::config::RetryConfig;
 use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, Object, same_etag};
@@ -28,7 +28,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Sees an object's bytes in order as they land, on a blocking thread.
 pub trait Watch: Send + 'static {
     /// # Errors
-    /// Ends the download: there is no use in fetching the rest.
+    /// Ends the download: there is no use in fetching the rest, unless only that tells text from another format.
     fn feed(&mut self, chunk: &[u8]) -> Result<()>;
 }
 
@@ -89,8 +89,11 @@ pub async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
         }
     };
     let Landing { sink, size_bytes, version_id, .. } = landing;
-    let Some(Sink { mut file, watch, head, .. }) = sink else { return Err(lost_sink(object)) };
+    let Some(Sink { mut file, watch, head, refusal, .. }) = sink else { return Err(lost_sink(object)) };
     refuse_known_tail(object, &head, &mut file, size_bytes)?;
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
     let staged =
         Staged { file: Arc::new(file), size_bytes, verified, version_id, attempts: attempts.made(), _permit: permit };
     Ok((staged, watch))
@@ -112,6 +115,8 @@ struct Sink<W> {
     file: File,
     hasher: Option<Hasher>,
     watch: W,
+    /// The watch's, kept back until the end of the file tells whether it is text at all.
+    refusal: Option<Error>,
     /// The first bytes, as far as they have come.
     head: Vec<u8>,
 }
@@ -129,7 +134,17 @@ impl<W: Watch> Sink<W> {
         if let Some(format) = recognise(&self.head, None) {
             return Err(unsupported(object, format));
         }
-        self.watch.feed(block)
+        if self.refusal.is_some() {
+            return Ok(());
+        }
+        match self.watch.feed(block) {
+            // Rare enough that the rest may be fetched only to call the object by its name.
+            Err(refusal) if depends_on_end(&self.head) => {
+                self.refusal = Some(refusal);
+                Ok(())
+            }
+            fed => fed,
+        }
     }
 }
 
@@ -139,7 +154,7 @@ impl<W: Watch> Landing<W> {
             let message = format!("{object}: no temporary file can be made in {}", dir.display());
             Error::new(Kind::StagingFailed, message).caused_by(error)
         })?;
-        let sink = Some(Sink { file, hasher: None, watch, head: Vec::with_capacity(HEAD_BYTES) });
+        let sink = Some(Sink { file, hasher: None, watch, refusal: None, head: Vec::with_capacity(HEAD_BYTES) });
         Ok(Self { sink, size_bytes: 0, checksum: None, version_id: None, broken: false })
     }
 

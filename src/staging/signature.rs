@@ -12,9 +12,9 @@ pub(super) struct Signature {
 }
 
 /// How many bytes of a file's start [`recognise`] looks at.
-pub(super) const HEAD_BYTES: usize = 10;
+pub(super) const HEAD_BYTES: usize = 12;
 /// How many bytes of a file's end [`recognise`] looks at.
-pub(super) const TAIL_BYTES: usize = 4;
+pub(super) const TAIL_BYTES: usize = 8;
 
 const SIGNATURES: [Signature; 7] = [
     Signature { name: "gzip", head: b"\x1f\x8b", tail: None },
@@ -22,8 +22,9 @@ const SIGNATURES: [Signature; 7] = [
     Signature { name: "bzip2", head: b"BZh", tail: None },
     Signature { name: "xz", head: b"\xfd7zXZ\0", tail: None },
     Signature { name: "Parquet", head: b"PAR1", tail: Some((b"PAR1", 0)) },
-    // The last byte of an ORC file is the length of its postscript, which ends with the magic.
-    Signature { name: "ORC", head: b"ORC", tail: Some((b"ORC", 1)) },
+    // The last byte of an ORC file is the length of its postscript, whose last field (number 8000, three bytes long) is
+    // the magic. Without the field's tag, text whose first and last word is ORC would be one.
+    Signature { name: "ORC", head: b"ORC", tail: Some((b"\x82\xf4\x03\x03ORC", 1)) },
     Signature { name: "Avro", head: b"Obj\x01", tail: None },
 ];
 
@@ -39,6 +40,10 @@ pub(super) fn recognise(head: &[u8], tail: Option<&[u8]>) -> Option<&'static str
         .iter()
         .find(|signature| {
             head.starts_with(signature.head)
+                // The head of a file this short is all of it: head and tail must not be the same bytes.
+                && signature.tail.is_none_or(|(bytes, from_end)| {
+                    head.len() >= signature.head.len() + bytes.len() + from_end
+                })
                 && (signature.name != "bzip2" || is_bzip2(head))
                 && signature.tail.is_none_or(|(bytes, from_end)| {
                     tail.and_then(|tail| tail.get(..tail.len().checked_sub(from_end)?))
@@ -48,14 +53,30 @@ pub(super) fn recognise(head: &[u8], tail: Option<&[u8]>) -> Option<&'static str
         .map(|signature| signature.name)
 }
 
+/// Whether only the end of a file with this start tells what it is.
+pub(super) fn depends_on_end(head: &[u8]) -> bool {
+    SIGNATURES.iter().any(|signature| signature.tail.is_some() && head.starts_with(signature.head))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn text_that_begins_like_a_magic_is_still_text() {
-        for text in ["ORC,elf\n1,2\n", "PAR1 score\n", "BZh 91\n", "BZh9 rows\n", "Obj1\n"] {
-            assert_eq!(recognise(text.as_bytes(), Some(&text.as_bytes()[text.len() - TAIL_BYTES..])), None, "{text:?}");
+        for text in [
+            "ORC,elf\n1,2\n",
+            "ORC and then ORC\n",
+            "PAR1 score\n",
+            "PAR1",
+            "ORC\n",
+            "BZh 91\n",
+            "BZh9 rows\n",
+            "Obj1\n",
+        ] {
+            let bytes = text.as_bytes();
+            let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+            assert_eq!(recognise(head, Some(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])), None, "{text:?}");
         }
     }
 
@@ -66,8 +87,8 @@ mod tests {
         assert_eq!(recognise(b"BZh91AY&SY", Some(b"\0\0\0\0")), Some("bzip2"));
         assert_eq!(recognise(b"BZh9\x17\x72\x45\x38\x50\x90", Some(b"\0\0\0\0")), Some("bzip2"));
         assert_eq!(recognise(b"\xfd7zXZ\0\0\x04\xe6\xd6", Some(b"\0\0YZ")), Some("xz"));
-        assert_eq!(recognise(b"PAR1\x15\x04\x15\x10\x15\x14", Some(b"PAR1")), Some("Parquet"));
-        assert_eq!(recognise(b"ORC\x0a\x0b\x0a\x03\0\0\0", Some(b"ORC\x17")), Some("ORC"));
+        assert_eq!(recognise(b"PAR1\x15\x04\x15\x10\x15\x14", Some(b"\0\0\0\0PAR1")), Some("Parquet"));
+        assert_eq!(recognise(b"ORC\x0a\x0b\x0a\x03\0\0\0\0\0", Some(b"\x82\xf4\x03\x03ORC\x17")), Some("ORC"));
         assert_eq!(recognise(b"Obj\x01\x04\x14avro", Some(b"\0\0\0\0")), Some("Avro"));
     }
 
