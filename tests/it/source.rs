@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
+use crate::contract::moto;
 use crate::support::lines::{self, expect, expect_failure, planned};
 use crate::support::program::{BUCKET, Ended, World, finish};
-use crate::support::s3::{ACCESS_KEY, Fault, Keys, Object, Operation, Refusal, SECRET_KEY, Times};
+use crate::support::s3::{ACCESS_KEY, Fault, Keys, Object, Operation, Refusal, SECRET_KEY, Times, client_with_keys};
 
 crate::load_tests![
     every_page_of_a_listing_is_read,
@@ -51,6 +52,7 @@ crate::load_tests![
     a_profile_gives_credentials_and_region,
     a_profile_that_is_named_beats_the_environments_keys,
     path_style_puts_the_bucket_into_the_path,
+    a_store_that_others_wrote_is_loaded_from,
 ];
 
 /// A table `t`, and an object of one row under each key; the row is the key's number in the list.
@@ -633,4 +635,25 @@ async fn path_style_puts_the_bucket_into_the_path(world: World) -> Result<()> {
     refused(&world, &args, 5, &["s3://etl/"]).await?;
     world.load_ending(0, "t", &[&args[..], &["--path-style"]].concat()).await?;
     expect(&world, "t", &["0"]).await
+}
+
+/// What the endpoint of the tests and the program both get wrong would show here.
+async fn a_store_that_others_wrote_is_loaded_from(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    let client = client_with_keys(moto::url()?, moto::ACCESS_KEY, moto::SECRET_KEY);
+    let bucket = format!("{}-{}", world.server.kind(), world.schema.name);
+    client.create_bucket().bucket(&bucket).send().await?;
+    let keys = ["plain", "with space", "a+b", "%2B", "M\u{fc}nchen", "in/_SUCCESS", "deep/er/key"];
+    for (number, key) in keys.iter().enumerate() {
+        let body = format!("{number}\n").into_bytes();
+        client.put_object().bucket(&bucket).key(*key).body(body.into()).send().await?;
+    }
+    let packed = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
+    client.put_object().bucket(&bucket).key("packed").body(packed.into()).send().await?;
+    let (uri, failed) = (format!("s3://{bucket}/"), world.path("failed"));
+    let mut command = world.command(["load", &uri, "--table", "t", "--preset", "hive", "--endpoint-url", moto::url()?]);
+    let ended = finish(command.arg("--failed-keys").arg(&failed).spawn()?).await?;
+    ended.expect(3)?;
+    ensure!(std::fs::read_to_string(failed)? == format!("s3://{bucket}/packed\n"), "{ended}");
+    expect(&world, "t", &["0", "1", "2", "3", "4", "6"]).await
 }
