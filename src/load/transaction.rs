@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mysql_async::LocalInfileError;
 use mysql_async::prelude::Queryable;
 
 use super::connection::Session;
@@ -82,8 +83,10 @@ impl Session {
         // Armed for this one statement: the driver takes it when the server asks for a file.
         self.conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
         let loading = self.conn.query_drop(sql);
-        unless_stalled(loading, &sent, policy.stall_timeout)
-            .await
+        let ended = unless_stalled(loading, &sent, policy.stall_timeout).await;
+        // A server that did not take the bytes now must not get them in answer to a later statement.
+        self.conn.set_infile_handler(async { Err(LocalInfileError::NoHandler.into()) });
+        ended
             .ok_or_else(|| {
                 let message = format!("{what}: not a byte moved to the server for {:?}", policy.stall_timeout);
                 Error::new(Kind::LoadStalled, message)
