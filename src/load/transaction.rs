@@ -58,8 +58,11 @@ impl Session {
                 Ok(loaded)
             }
             Err(error) => {
-                // At once, so that no lock outlives the failure. Where it can't be sent, destroying the session does it.
-                let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
+                // At once, so that no lock outlives the failure. Not where the server may still be reading the file, of
+                // which it would be a part: destroying the session rolls back there.
+                if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
+                    let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
+                }
                 Err(error)
             }
         }
