@@ -134,7 +134,8 @@ async fn unless_stalled<T>(loading: impl Future<Output = T>, sent: &Sent, limit:
 
 /// Whether what the server did is what was asked for, to the row.
 fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Policy) -> Result<()> {
-    let refused = |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back{}", quote(counts, shown)));
+    let refused =
+        |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back{}", quote(counts.warnings, shown)));
 
     let duplicates = shown.iter().filter(|warning| warning.is_duplicate()).count() as u64;
     let other = shown.len() as u64 - duplicates;
@@ -145,8 +146,12 @@ fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Polic
 
     // Bad values first: they are the likelier cause of the rest, and what the author of the data can mend.
     if policy.on_bad_row == OnBadRow::Fail && other > 0 {
-        let text = format!("{rows} rows, {} warnings that are not about duplicates", counts.warnings - duplicates);
-        return Err(refused(Kind::BadRows, text));
+        // The duplicates would only stand before what matters here.
+        let about_values: Vec<Warning> = shown.iter().filter(|warning| !warning.is_duplicate()).cloned().collect();
+        let count = counts.warnings - duplicates;
+        let quoted = quote(count, &about_values);
+        let text = format!("{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back{quoted}");
+        return Err(Error::new(Kind::BadRows, text));
     }
     if policy.on_duplicate == OnDuplicate::Error && (duplicates > 0 || counts.skipped > 0 && hidden > 0) {
         let text = format!("{} of {rows} rows were skipped, their keys are there already", counts.skipped);
@@ -173,14 +178,14 @@ fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Polic
     Ok(())
 }
 
-/// The first warnings, a line each, and how many more there are.
-fn quote(counts: Counts, shown: &[Warning]) -> String {
+/// The first of `count` warnings, a line each, and how many more there are.
+fn quote(count: u64, shown: &[Warning]) -> String {
     let mut text = String::new();
     for warning in shown.iter().take(QUOTED) {
         // Writing to a String can't fail.
         let _ = write!(text, "\n  {warning}");
     }
-    let more = counts.warnings.saturating_sub(shown.len().min(QUOTED) as u64);
+    let more = count.saturating_sub(shown.len().min(QUOTED) as u64);
     if !shown.is_empty() && more > 0 {
         let _ = write!(text, "\n  and {more} more");
     }
