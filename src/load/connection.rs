@@ -108,6 +108,8 @@ impl Connector {
     fn loading_opts(&self, server: &Server, on_bad_row: OnBadRow) -> OptsBuilder {
         let mut setup = vec![server.setup(on_bad_row)];
         setup.extend(self.init_sql.iter().cloned());
+        // The driver begins with the last one.
+        setup.reverse();
         // `setup` runs again after every reset of the connection, `init` does not.
         self.opts.clone().setup(setup)
     }
