@@ -49,6 +49,10 @@ fn kind(during: During, error: &Driver) -> Kind {
         (During::Commit, _) => Kind::OutcomeUnknown,
         (_, Driver::Server(server)) => server_kind(during, server.code),
         (_, Driver::Driver(DriverError::NoClientSslFlagFromServer) | Driver::Io(IoError::Tls(_))) => Kind::TargetTls,
+        // How a certificate that is not trusted, or a handshake that fails, comes through the driver.
+        (During::Connect, Driver::Io(IoError::Io(io))) if io.kind() == std::io::ErrorKind::InvalidData => {
+            Kind::TargetTls
+        }
         (
             During::Connect,
             Driver::Driver(
