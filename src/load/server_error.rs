@@ -87,6 +87,9 @@ fn server_kind(during: During, code: u16) -> Kind {
         3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231 | 1083 | 1064 | 1348
         | 1471 | 1347 => Kind::TargetRefused,
         _ if during == During::Connect => Kind::TargetRefused,
+        // What is a warning otherwise is an error under REPLACE in a strict mode: a value that does not fit its column, NULL
+        // in NOT NULL, too few or too many fields, no parent row, no partition, CHECK.
+        1048 | 1261..=1265 | 1292 | 1366 | 1406 | 1411 | 1452 | 1526 | 3819 | 4025 => Kind::BadRows,
         _ => Kind::StatementFailed,
     }
 }
@@ -122,6 +125,7 @@ fn headline(kind: Kind) -> &'static str {
         Kind::LockConflict => "the transaction met another one's locks and was rolled back",
         Kind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
         Kind::OutcomeUnknown => "the connection was lost during COMMIT; the object may be loaded or not",
+        Kind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",
     }
 }
