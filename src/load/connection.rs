@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{
-    ClientIdentity, Conn, DriverError, Error as Driver, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, SslOpts,
+    ClientIdentity, Conn, DriverError, Error as Driver, IoError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts,
+    SslOpts,
 };
 use secrecy::ExposeSecret;
 
@@ -87,6 +88,21 @@ impl Connector {
                 }
                 self.opts = self.opts.clone().ssl_opts(None);
                 self.connect(self.opts.clone()).await
+            }
+            Err(Driver::Io(IoError::Io(error))) if self.ssl_mode == SslMode::VerifyCa => {
+                match name_in_certificate(&error.to_string()) {
+                    // The driver's own way to skip the name's check does not know the wording of this error. To ask for a name
+                    // that the certificate has is the same: any will do, and the issuer is verified as before.
+                    Some(name) => {
+                        let ssl_opts = Opts::from(self.opts.clone()).ssl_opts().cloned();
+                        self.opts = self
+                            .opts
+                            .clone()
+                            .ssl_opts(ssl_opts.map(|opts| opts.with_danger_tls_hostname_override(Some(name))));
+                        self.connect(self.opts.clone()).await
+                    }
+                    None => Err(Driver::Io(IoError::Io(error))),
+                }
             }
             other => other,
         }
@@ -222,8 +238,38 @@ fn ssl_opts(target: &TargetConfig, mode: SslMode) -> SslOpts {
     }
 }
 
+/// A name for which the certificate is valid, from the error that says for which it is not.
+fn name_in_certificate(error: &str) -> Option<String> {
+    let names = error.split_once("certificate is only valid for ")?.1;
+    let name = match names.strip_prefix("DnsName(\"") {
+        Some(name) => name.split_once('"')?.0,
+        None => names.strip_prefix("IpAddress(")?.split_once(')')?.0,
+    };
+    // A wildcard is no name, but stands for one.
+    Some(name.strip_prefix("*.").map_or_else(|| name.to_owned(), |domain| format!("any.{domain}")))
+}
+
 /// Whether `host` names this machine, so that the bytes of a connection do not leave it.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_what_the_certificate_is_valid_for() {
+        let text = |names: &str| {
+            format!(
+                "invalid peer certificate: certificate not valid for name \"h\"; certificate is only valid for {names}"
+            )
+        };
+        let found = |names: &str| name_in_certificate(&text(names));
+        assert_eq!(found("DnsName(\"db.example\") or IpAddress(10.0.0.1)").as_deref(), Some("db.example"));
+        assert_eq!(found("IpAddress(10.0.0.1) or DnsName(\"db.example\")").as_deref(), Some("10.0.0.1"));
+        assert_eq!(found("DnsName(\"*.db.example\")").as_deref(), Some("any.db.example"));
+        assert_eq!(name_in_certificate("invalid peer certificate: UnknownIssuer"), None);
+    }
 }

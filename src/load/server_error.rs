@@ -95,7 +95,16 @@ fn server_kind(during: During, code: u16) -> Kind {
 }
 
 fn remedy(error: &Driver) -> Option<&'static str> {
-    let Driver::Server(server) = error else { return None };
+    let server = match error {
+        Driver::Server(server) => server,
+        // The library that verifies has no other word for it.
+        Driver::Io(IoError::Io(io)) if io.to_string().contains("not valid for any names") => {
+            return Some(
+                "the server's certificate has no subject alternative name, without which it can't be verified: have it made anew with one, or use --ssl-mode REQUIRED",
+            );
+        }
+        _ => return None,
+    };
     Some(match server.code {
         3948 | 4166 | 1148 => {
             "local_infile is OFF on the server; an administrator must run SET GLOBAL local_infile = ON (and set local_infile=ON in the server's option file)"
