@@ -9,10 +9,13 @@
 
 mod contract;
 mod oracle;
+mod policy;
 mod rows;
 mod source;
 mod staging;
 mod support;
+mod target;
+mod transaction;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -69,7 +72,14 @@ fn main() {
     }
     let mut trials = Vec::new();
     for kind in ServerKind::ALL {
-        let load_tests = [rows::tests(), source::tests(), staging::tests()];
+        let load_tests = [
+            rows::tests(),
+            policy::tests(),
+            target::tests(),
+            transaction::tests(),
+            source::tests(),
+            staging::tests(),
+        ];
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));
             trials
@@ -78,6 +88,10 @@ fn main() {
         trials.push(trial(format!("{kind}::oracle::row_counts_equal_the_servers_own"), move || {
             Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
         }));
+    }
+    let plain_tests = [transaction::plain_tests()];
+    for test in plain_tests.into_iter().flatten() {
+        trials.push(trial(short(test.name).to_owned(), move || (test.run)()));
     }
     for (name, fact) in support::s3::facts::facts() {
         trials.push(trial(format!("endpoint::{name}"), fact));

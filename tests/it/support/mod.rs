@@ -3,5 +3,8 @@
 pub mod hive;
 pub mod lines;
 pub mod program;
+pub mod proxy;
+pub mod rogue;
 pub mod s3;
 pub mod servers;
+pub mod values;

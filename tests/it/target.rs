@@ -1,0 +1,565 @@
+//! The target: names, accounts, passwords, TLS, and everything that is found before the first byte is read.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::program::{Ended, World, finish};
+use crate::support::servers::{Server, ServerKind};
+use crate::support::values::{ensure_values, values};
+
+crate::load_tests![
+    tables_and_columns_of_any_name_are_loaded,
+    a_wrong_password_is_told_with_its_remedy,
+    an_unknown_database_is_told_with_its_remedy,
+    a_table_that_is_missing_is_told_with_the_nearest_name,
+    all_columns_that_are_missing_are_told_at_once,
+    an_account_without_insert_is_refused,
+    an_account_with_insert_alone_can_load,
+    replacing_needs_the_delete_privilege,
+    engines_that_do_not_roll_back_are_refused,
+    local_infile_off_names_the_variable_and_the_remedy,
+    a_server_that_is_not_there_is_told,
+    a_server_that_never_answers_costs_the_connect_timeout,
+    problems_of_source_and_target_are_told_at_once,
+    every_ssl_mode_does_what_its_name_says,
+    a_server_without_trusted_tls_is_refused_where_tls_is_required,
+    an_account_that_requires_a_certificate_gets_one,
+    a_password_is_never_sent_in_the_clear,
+    a_unix_socket_is_used_when_asked_for,
+    a_password_is_taken_from_everywhere_and_shown_nowhere,
+    init_sql_runs_on_every_connection,
+    loads_that_wait_for_each_other_are_warned_of,
+    session_settings_are_pinned_whatever_the_servers_defaults,
+    plan_touches_nothing,
+];
+
+/// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
+async fn load_at(world: &World, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
+    let all = [&["load", "s3://etl/", "--table", table], args].concat();
+    finish(world.command(all).env("DATABASE_URL", url).spawn()?).await
+}
+
+/// Creates an account that has these privileges on the test's table `t`, and gives its URL.
+async fn account(world: &World, privileges: &str) -> Result<String> {
+    let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
+    world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
+    world.schema.exec(&format!("GRANT {privileges} ON {schema}.t TO {name}@'%'")).await?;
+    Ok(world.server.url(&name, schema))
+}
+
+async fn tables_and_columns_of_any_name_are_loaded(world: World) -> Result<()> {
+    world.put("1", "1\t2\t3\t4\t5\n")?;
+    let columns = "`a b` INT, `a``b` INT, `a.b` INT, `select` INT, `\u{540d}\u{524d}` INT";
+    let named = "`a b`,`a``b`,`a.b`,`select`,`\u{540d}\u{524d}`";
+    for (given, quoted) in [
+        ("a b", "`a b`"),
+        ("`a.b`", "`a.b`"),
+        ("`a``b`", "`a``b`"),
+        ("select", "`select`"),
+        ("\u{540d}\u{524d}", "`\u{540d}\u{524d}`"),
+        ("it's \"x\"; --", "`it's \"x\"; --`"),
+    ] {
+        world.schema.exec(&format!("CREATE TABLE {quoted} ({columns})")).await?;
+        world.load_ending(0, given, &[]).await?;
+        world.load_ending(0, given, &["--columns", named]).await?;
+        ensure_values(&world.schema, &format!("SELECT * FROM {quoted}"), &["1|2|3|4|5", "1|2|3|4|5"]).await?;
+    }
+
+    let database = format!("`odd.{} ``x`", world.schema.name);
+    world.schema.exec(&format!("CREATE DATABASE {database}")).await?;
+    world.schema.exec(&format!("GRANT ALL ON {database}.* TO {}@'%'", world.schema.user)).await?;
+    world.schema.exec(&format!("CREATE TABLE {database}.`a.b` ({columns})")).await?;
+    world.load_ending(0, &format!("{database}.`a.b`"), &[]).await?;
+    world.load_ending(0, &format!("{database}.a.b"), &[]).await?;
+    ensure!(world.count(&format!("{database}.`a.b`")).await? == 2);
+    Ok(())
+}
+
+async fn a_wrong_password_is_told_with_its_remedy(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    let args = ["load", "s3://etl/", "--table", "t"];
+    let ended = finish(world.command(args).env("MYSQL_PWD", "wrong-secret").spawn()?).await?;
+    ended.expect(6)?;
+    ended.says("the database server refused the login")?;
+    ended.says("ERROR 1045 (28000): Access denied")?;
+    ended.says("hint: check --user, the password and the account's host part")?;
+    ensure!(!ended.stderr.contains("wrong-secret"), "{ended}");
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn an_unknown_database_is_told_with_its_remedy(world: World) -> Result<()> {
+    world.put("1", "1\n")?;
+    let ended = load_at(&world, &world.server.url("root", "nonesuch"), "t", &[]).await?;
+    ended.expect(6)?;
+    ended.says("ERROR 1049 (42000): Unknown database 'nonesuch'")?;
+    ended.says("hint: create the database first, or check --database")?;
+    // An account that may not know of it gets another error, and the same remedy.
+    let ended = world.load_ending(6, "t", &["--database", "nonesuch"]).await?;
+    ended.says("ERROR 1044 (42000): Access denied")?;
+    ended.says("hint: create the database first, or check --database")
+}
+
+async fn a_table_that_is_missing_is_told_with_the_nearest_name(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE orders (a INT)").await?;
+    world.put("1", "1\n")?;
+    let ended = world.load_ending(6, "ordres", &[]).await?;
+    ended.says("table `ordres`: there is none, or the account may not see it")?;
+    ended.says("hint: did you mean \"orders\"?")?;
+    let ended = world.load_ending(6, "something_else", &[]).await?;
+    ended.says("hint: create the table first, or check --table")
+}
+
+async fn all_columns_that_are_missing_are_told_at_once(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (amount INT, price INT)").await?;
+    world.put("1", "1\n")?;
+    let ended = world.load_ending(6, "t", &["--columns", "amuont,zzz,@x", "--set", "prize = 1"]).await?;
+    ended.says("there is no column \"amuont\", named in --columns")?;
+    ended.says("hint: did you mean \"amount\"?")?;
+    ended.says("there is no column \"zzz\", named in --columns")?;
+    ended.says("there is no column \"prize\", named in --set")?;
+    ended.says("hint: did you mean \"price\"?")
+}
+
+async fn an_account_without_insert_is_refused(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    let url = account(&world, "SELECT, UPDATE, DELETE").await?;
+    let ended = load_at(&world, &url, "t", &[]).await?;
+    ended.expect(6)?;
+    ended.says("ERROR 1142 (42000): INSERT command denied")?;
+    ended.says("hint: the account needs the INSERT privilege on the table")?;
+    ensure!(world.s3.log().gets_of("1").is_empty(), "nothing was to be read");
+    Ok(())
+}
+
+async fn an_account_with_insert_alone_can_load(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, b INT)").await?;
+    world.put("1", "1\t2\n")?;
+    let url = account(&world, "INSERT").await?;
+    load_at(&world, &url, "t", &[]).await?.expect(0)?;
+    ensure_values(&world.schema, "SELECT * FROM t", &["1|2"]).await
+}
+
+async fn replacing_needs_the_delete_privilege(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
+    world.put("1", "1\n")?;
+    let url = account(&world, "SELECT, INSERT").await?;
+    let ended = load_at(&world, &url, "t", &["--on-duplicate", "replace"]).await?;
+    ended.expect(6)?;
+    ended.says("ERROR 1142 (42000): ")?;
+    ended.says("hint: --on-duplicate replace also needs the DELETE privilege")?;
+    ensure!(world.count("t").await? == 0);
+    load_at(&world, &url, "t", &[]).await?.expect(0)
+}
+
+async fn engines_that_do_not_roll_back_are_refused(world: World) -> Result<()> {
+    world.put("1", "1\n")?;
+    let engines = match world.server.kind() {
+        ServerKind::Mysql => vec!["MyISAM", "MEMORY"],
+        ServerKind::Mariadb => vec!["MyISAM", "MEMORY", "Aria"],
+    };
+    for engine in engines {
+        let table = format!("t_{engine}");
+        world.schema.exec(&format!("CREATE TABLE {table} (a INT) ENGINE={engine}")).await?;
+        let ended = world.load_ending(6, &table, &[]).await?;
+        ended.says(&format!("its engine {engine} does not roll back"))?;
+        ended.says("hint: ALTER TABLE ... ENGINE=InnoDB")?;
+        ensure!(world.count(&table).await? == 0);
+    }
+    Ok(())
+}
+
+async fn local_infile_off_names_the_variable_and_the_remedy(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &["--local-infile=OFF"])?;
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    let ended = load_at(&world, &schema.url(), "t", &[]).await?;
+    ended.expect(6)?;
+    ended.says(match server.kind() {
+        ServerKind::Mysql => "ERROR 3948 (42000)",
+        ServerKind::Mariadb => "ERROR 4166 (HY000)",
+    })?;
+    ended.says("hint: local_infile is OFF on the server; an administrator must run SET GLOBAL local_infile = ON")?;
+    ensure!(world.s3.log().gets_of("1").is_empty(), "nothing was to be read");
+    schema.exec("SET GLOBAL local_infile = ON").await?;
+    load_at(&world, &schema.url(), "t", &[]).await?.expect(0)?;
+    ensure_values(&schema, "SELECT a FROM t", &["1"]).await
+}
+
+async fn a_server_that_is_not_there_is_told(world: World) -> Result<()> {
+    world.put("1", "1\n")?;
+    // A port that was free a moment ago.
+    let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
+    let ended = world.load_ending(6, "t", &["--port", &port.to_string()]).await?;
+    ended.says("the database server can't be reached")?;
+    ended.says("hint: check --host, --port, --socket and that the server is running")?;
+    let ended = world.load_ending(6, "t", &["--socket", "/nonexistent/socket"]).await?;
+    ended.says("/nonexistent/socket")?;
+    let ended = world.load_ending(6, "t", &["--host", "no-such-host.invalid", "--port", "1"]).await?;
+    ended.says("no-such-host.invalid:1")
+}
+
+async fn a_server_that_never_answers_costs_the_connect_timeout(world: World) -> Result<()> {
+    world.put("1", "1\n")?;
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let port = silent.local_addr()?.port().to_string();
+    let started = Instant::now();
+    let ended = world.load_ending(6, "t", &["--port", &port, "--connect-timeout", "300ms"]).await?;
+    ended.says("no connection within 300ms")?;
+    ensure!(started.elapsed() < Duration::from_secs(9), "the default limit was used");
+    Ok(())
+}
+
+async fn problems_of_source_and_target_are_told_at_once(world: World) -> Result<()> {
+    let args = ["load", "s3://nonesuch/", "--table", "t"];
+    let ended = finish(world.command(args).env("MYSQL_PWD", "wrong").spawn()?).await?;
+    ended.expect(5)?;
+    ended.says("nonesuch")?;
+    ended.says("hint: check the bucket's name")?;
+    ended.says("ERROR 1045 (28000)")?;
+
+    world.schema.exec("CREATE TABLE t (a INT) ENGINE=MyISAM").await?;
+    let ended = world.run(&["load", "s3://nonesuch/", "--table", "t", "--columns", "b"]).await?;
+    ended.expect(5)?;
+    for problem in ["hint: check the bucket's name", "does not roll back", "there is no column \"b\""] {
+        ended.says(problem)?;
+    }
+    // Nothing matched is a lesser problem than a target that can't take it.
+    let ended = world.load_ending(6, "t", &[]).await?;
+    ended.says("no object matches")?;
+    ended.says("does not roll back")
+}
+
+/// Sends every connection to this address on to a server, byte for byte.
+async fn forwarder(address: &str, server_port: u16) -> Result<(u16, tokio::task::JoinHandle<()>)> {
+    let listener = TcpListener::bind((address, 0)).await?;
+    let port = listener.local_addr()?.port();
+    let forwarding = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", server_port)).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    Ok((port, forwarding))
+}
+
+/// Notes, on every connection that loads, the cipher that it uses.
+fn note_cipher(kind: ServerKind) -> String {
+    let status = match kind {
+        ServerKind::Mysql => "performance_schema.session_status",
+        ServerKind::Mariadb => "information_schema.session_status",
+    };
+    format!("INSERT INTO ciphers SELECT VARIABLE_VALUE FROM {status} WHERE VARIABLE_NAME = 'Ssl_cipher'")
+}
+
+async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &["--tls"])?;
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    schema.exec("CREATE TABLE ciphers (cipher VARCHAR(99))").await?;
+    world.put("1", "1\n")?;
+    let folder = server.certificates();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    // A certificate that has signed nothing.
+    let (ca, wrong_ca) = (path("ca.pem"), path("client-cert.pem"));
+    // The server's certificate names 127.0.0.1 and localhost, not this.
+    let (other_port, forwarding) = forwarder("127.0.0.2", server.port()).await?;
+    let elsewhere = ["--host", "127.0.0.2", "--port", &other_port.to_string()].map(str::to_owned);
+    let here: [String; 2] = ["--host", "localhost"].map(str::to_owned);
+
+    let cases: [(&[String], &str, Option<&str>, Option<bool>); 11] = [
+        (&[], "DISABLED", None, Some(false)),
+        (&[], "preferred", None, Some(true)),
+        (&[], "REQUIRED", None, Some(true)),
+        (&elsewhere, "REQUIRED", None, Some(true)),
+        (&[], "VERIFY_CA", Some(&ca), Some(true)),
+        (&elsewhere, "VERIFY_CA", Some(&ca), Some(true)),
+        (&[], "VERIFY_CA", Some(&wrong_ca), None),
+        (&[], "VERIFY_CA", None, None),
+        (&here, "VERIFY_IDENTITY", Some(&ca), Some(true)),
+        (&elsewhere, "VERIFY_IDENTITY", Some(&ca), None),
+        (&[], "VERIFY_IDENTITY", Some(&wrong_ca), None),
+    ];
+    for (place, mode, ca, encrypted) in cases {
+        schema.exec("DELETE FROM ciphers").await?;
+        let note = note_cipher(server.kind());
+        let mut args: Vec<&str> = vec!["--ssl-mode", mode, "--init-sql", &note];
+        args.extend(place.iter().map(String::as_str));
+        args.extend(ca.map(|ca| ["--ssl-ca", ca]).into_iter().flatten());
+        let ended = load_at(&world, &schema.url(), "t", &args).await?;
+        let case = || format!("{mode} {place:?} {ca:?}");
+        match encrypted {
+            None => {
+                ended.expect(6).with_context(case)?;
+                ended.says("no TLS connection to the database server").with_context(case)?;
+                ended.says("hint: check --ssl-mode and --ssl-ca").with_context(case)?;
+            }
+            Some(encrypted) => {
+                ended.expect(0).with_context(case)?;
+                let ciphers = values(&schema, "SELECT cipher FROM ciphers").await?;
+                ensure!(!ciphers.is_empty(), "nothing was noted");
+                ensure!(ciphers.iter().all(|cipher| cipher.is_empty() != encrypted), "{}: {ciphers:?}", case());
+            }
+        }
+    }
+    forwarding.abort();
+    let loads = cases.iter().filter(|(.., encrypted)| encrypted.is_some()).count();
+    let rows: u64 = schema.query_one("SELECT COUNT(*) FROM t").await?;
+    ensure!(rows == loads as u64, "{rows}");
+    Ok(())
+}
+
+async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    match world.server.kind() {
+        // It makes certificates of its own, which nobody has signed that a client would know.
+        ServerKind::Mysql => {
+            for mode in ["VERIFY_CA", "VERIFY_IDENTITY"] {
+                world.load_ending(6, "t", &["--ssl-mode", mode]).await?;
+            }
+            ensure!(world.count("t").await? == 0);
+            world.load_ending(0, "t", &["--ssl-mode", "REQUIRED"]).await?;
+        }
+        // It has no TLS at all.
+        ServerKind::Mariadb => {
+            for mode in ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"] {
+                let ended = world.load_ending(6, "t", &["--ssl-mode", mode]).await?;
+                ended.says("no TLS connection to the database server")?;
+            }
+            ensure!(world.count("t").await? == 0);
+            let ended = world.load_ending(0, "t", &["--ssl-mode", "PREFERRED"]).await?;
+            ended.says("the server offers no TLS")?;
+        }
+    }
+    ensure!(world.count("t").await? == 1);
+    Ok(())
+}
+
+async fn an_account_that_requires_a_certificate_gets_one(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &["--tls"])?;
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    schema.exec(&format!("ALTER USER {}@'%' REQUIRE SSL", schema.user)).await?;
+    load_at(&world, &schema.url(), "t", &["--ssl-mode", "DISABLED"]).await?.expect(6)?;
+    load_at(&world, &schema.url(), "t", &["--ssl-mode", "PREFERRED"]).await?.expect(0)?;
+
+    schema.exec(&format!("ALTER USER {}@'%' REQUIRE X509", schema.user)).await?;
+    load_at(&world, &schema.url(), "t", &["--ssl-mode", "REQUIRED"]).await?.expect(6)?;
+    let folder = server.certificates();
+    let (cert, key) = (folder.join("client-cert.pem"), folder.join("client-key.pem"));
+    let own = ["--ssl-cert", cert.to_str().context("path")?, "--ssl-key", key.to_str().context("path")?];
+    load_at(&world, &schema.url(), "t", &[&["--ssl-mode", "REQUIRED"], &own[..]].concat()).await?.expect(0)?;
+    load_at(&world, &schema.url(), "t", &own[..2]).await?.expect(2)?;
+    ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
+}
+
+/// A forwarder that keeps what the client sends.
+async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mutex<Vec<u8>>>)> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let port = listener.local_addr()?.port();
+    let heard: std::sync::Arc<std::sync::Mutex<Vec<u8>>> = std::sync::Arc::default();
+    let tap = std::sync::Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let tap = std::sync::Arc::clone(&tap);
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) =
+                    TcpStream::connect(("127.0.0.1", server_port)).await?.into_split();
+                let there = async {
+                    let mut block = vec![0; 4096];
+                    loop {
+                        let length = from_client.read(&mut block).await?;
+                        if length == 0 {
+                            return to_server.shutdown().await;
+                        }
+                        if let Ok(mut heard) = tap.lock() {
+                            heard.extend(&block[..length]);
+                        }
+                        to_server.write_all(&block[..length]).await?;
+                    }
+                };
+                tokio::try_join!(there, tokio::io::copy(&mut from_server, &mut to_client)).map(|_| ())
+            });
+        }
+    });
+    Ok((port, heard))
+}
+
+async fn a_password_is_never_sent_in_the_clear(world: World) -> Result<()> {
+    // Never used before, so that MySQL's caching_sha2_password asks for the whole password.
+    let schema = world.server.schema_with_password(Some("Open-Sesame-17")).await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    let (port, heard) = wiretap(world.server.port()).await?;
+    let args = ["--ssl-mode", "DISABLED", "--port", &port.to_string()];
+    load_at(&world, &schema.url(), "t", &args).await?.expect(0)?;
+    ensure_values(&schema, "SELECT a FROM t", &["1"]).await?;
+    let heard = heard.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+    let has = |text: &[u8]| heard.windows(text.len()).any(|window| window == text);
+    ensure!(has(b"LOAD DATA LOCAL"), "the wire was not tapped");
+    ensure!(!has(b"Open-Sesame-17"), "the password was on the wire");
+    Ok(())
+}
+
+async fn a_unix_socket_is_used_when_asked_for(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, host VARCHAR(99))").await?;
+    world.put("1", "1\n")?;
+    let socket = world.server.socket().to_str().context("path")?;
+    let host = ["--columns", "a", "--set", "host = SUBSTRING_INDEX(USER(), '@', -1)"];
+    world.load_ending(0, "t", &[&["--socket", socket], &host[..]].concat()).await?;
+    world.load_ending(0, "t", &host).await?;
+    ensure_values(&world.schema, "SELECT host FROM t ORDER BY host", &["127.0.0.1", "localhost"]).await?;
+    let ended = world.load_ending(2, "t", &["--socket", socket, "--ssl-mode", "REQUIRED"]).await?;
+    ended.says("TLS over a unix socket is not supported")
+}
+
+async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> Result<()> {
+    let password = "p\u{e4}ss/w@rd:#?%'\\";
+    let schema = world.server.schema_with_password(Some(password)).await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    world.put("1", "1\n")?;
+    world.put("bad", "x\n")?;
+    let url = schema.url();
+    let without = world.server.url(&schema.user, &schema.name);
+    let encoded = url.split([':', '@']).nth(2).context("no password in the URL")?;
+    std::fs::write(world.path("password"), format!("{password}\n"))?;
+    std::fs::write(world.path("config.toml"), format!("password = \"\"\"{}\"\"\"\n", password.replace('\\', "\\\\")))?;
+    let (file, config, report) = (world.path("password"), world.path("config.toml"), world.path("report"));
+    let base = ["load", "s3://etl/", "--table", "t", "-vv", "--report", report.to_str().context("path")?];
+    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+
+    let cases: [(&str, &str, Option<&str>, Vec<String>); 5] = [
+        ("the environment", &without, Some(password), vec![]),
+        ("a file", &without, None, vec!["--password-file".into(), path(&file)]),
+        ("the configuration file", &without, None, vec!["--config".into(), path(&config)]),
+        ("DATABASE_URL", &url, None, vec![]),
+        ("--database-url", &without, None, vec!["--database-url".into(), url.clone()]),
+    ];
+    for (number, (place, database_url, variable, args)) in cases.into_iter().enumerate() {
+        for shown in [&[][..], &["--print-config"][..]] {
+            let mut command = world.command(base.iter().copied().chain(shown.iter().copied()));
+            command.args(&args).env("DATABASE_URL", database_url);
+            if let Some(password) = variable {
+                command.env("MYSQL_PWD", password);
+            }
+            let ended = finish(command.spawn()?).await?;
+            ended.expect(if shown.is_empty() { 3 } else { 0 }).context(place)?;
+            for secret in [password, encoded] {
+                let said =
+                    [&ended.stdout, &ended.stderr, &std::fs::read_to_string(&report)?].map(String::as_str).concat();
+                ensure!(!said.contains(secret), "{place}: {ended}");
+            }
+            // Others can read a command line, and nothing else of these.
+            let warned = ended.stderr.contains("can be read by other users of this machine");
+            ensure!(warned == (place == "--database-url" && shown.is_empty()), "{place}: {ended}");
+        }
+        ensure_values(&schema, "SELECT COUNT(*) FROM t", &[&format!("{}", number + 1)]).await?;
+    }
+    let ended = world.run(&["load", "s3://etl/", "--table", "t", "--password", password]).await?;
+    ended.expect(2)?;
+    ended.says("a password is not taken from the command line")?;
+    ensure!(!ended.stderr.contains(password), "{ended}");
+    Ok(())
+}
+
+async fn init_sql_runs_on_every_connection(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, v VARCHAR(9), w VARCHAR(9), connection BIGINT)").await?;
+    world.schema.exec("CREATE TABLE connections (id BIGINT)").await?;
+    for number in 0..20 {
+        world.put(&format!("{number}"), format!("{number}\n"))?;
+    }
+    let args = ["--load-concurrency", "3", "--columns", "a", "--set", "v = @v", "--set", "w = @w"];
+    let note =
+        ["--init-sql", "INSERT INTO connections VALUES (CONNECTION_ID())", "--set", "connection = CONNECTION_ID()"];
+    let init = ["--init-sql", "SET @v = 'first'", "--init-sql", "SET @w = @v"];
+    world.load_ending(0, "t", &[&args[..], &note[..], &init[..]].concat()).await?;
+    ensure_values(&world.schema, "SELECT v, w, COUNT(*) FROM t GROUP BY v, w", &["first|first|20"]).await?;
+    let strangers = "SELECT COUNT(*) FROM t WHERE connection NOT IN (SELECT id FROM connections)";
+    ensure_values(&world.schema, strangers, &["0"]).await?;
+
+    let ended = world.load_ending(6, "t", &["--init-sql", "SET @v = nonesuch.f()"]).await?;
+    ended.says("nonesuch")
+}
+
+async fn loads_that_wait_for_each_other_are_warned_of(world: World) -> Result<()> {
+    const WARNING: &str = "parallel loads wait for each other";
+    world.put("1", "1\n")?;
+    let check = async |server: &Server, warned: bool| {
+        let schema = server.schema().await?;
+        schema.exec("CREATE TABLE plain (a INT)").await?;
+        schema.exec("CREATE TABLE ai (a INT AUTO_INCREMENT PRIMARY KEY)").await?;
+        let plain = load_at(&world, &schema.url(), "plain", &[]).await?;
+        let one = load_at(&world, &schema.url(), "ai", &["--load-concurrency", "1"]).await?;
+        let several = load_at(&world, &schema.url(), "ai", &["--on-duplicate", "ignore"]).await?;
+        for (ended, warned) in [(plain, false), (one, false), (several, warned)] {
+            ended.expect(0)?;
+            ensure!(ended.stderr.contains(WARNING) == warned, "{ended}");
+        }
+        anyhow::Ok(())
+    };
+    match world.server.kind() {
+        // The default is 1 here, and 2 there.
+        ServerKind::Mariadb => check(world.server, true).await,
+        ServerKind::Mysql => {
+            check(world.server, false).await?;
+            check(&Server::start(ServerKind::Mysql, &["--innodb-autoinc-lock-mode=1"])?, true).await
+        }
+    }
+}
+
+async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World) -> Result<()> {
+    let options = [
+        "--sql-mode=ANSI,NO_BACKSLASH_ESCAPES",
+        "--default-time-zone=+05:00",
+        "--autocommit=0",
+        "--transaction-isolation=SERIALIZABLE",
+        "--completion-type=1",
+    ];
+    let server = Server::start(world.server.kind(), &options)?;
+    let schema = server.schema().await?;
+    schema
+        .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n TINYINT, at TIMESTAMP NULL, s VARCHAR(9))")
+        .await?;
+    // The server speaks another language, so that this shows something.
+    schema.exec("SET GLOBAL lc_messages = 'de_DE'").await?;
+    let mut conn = schema.conn().await?;
+    let refused = conn.query_drop("SELECT * FROM nonesuch").await.err().context("no error")?.to_string();
+    ensure!(refused.contains("existiert nicht"), "{refused}");
+    drop(conn);
+
+    world.put("good", "0\t1\t2026-01-31 12:00:00\ta\\tb\n7\t2\t\\N\t\\N\n")?;
+    world.put("bad", "8\t1\t\\N\t\\N\n9\t300\t\\N\t\\N\n")?;
+    world.put("duplicate", "5\t1\t\\N\t\\N\n5\t1\t\\N\t\\N\n")?;
+    let ended = load_at(&world, &schema.url(), "t", &[]).await?;
+    ended.expect(3)?;
+    ended.says("Warning 1264: Out of range value for column 'n' at row 2")?;
+    ended.says("1 of 2 rows were skipped")?;
+    ended.says("time zone +05:00")?;
+    let expected = ["0|1|1769842800|a\\tb", "7|2|∅|∅"];
+    ensure_values(&schema, "SELECT id, n, UNIX_TIMESTAMP(at), s FROM t ORDER BY id", &expected).await
+}
+
+async fn plan_touches_nothing(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT AUTO_INCREMENT PRIMARY KEY)").await?;
+    world.put("1", "1\n")?;
+    let ended = world.run(&["plan", "s3://etl/", "--table", "t"]).await?;
+    ended.expect(0)?;
+    ended.says(
+        "LOAD DATA LOCAL INFILE 's3-to-mysql' IGNORE INTO TABLE `t` CHARACTER SET utf8mb4 FIELDS TERMINATED BY X'09'",
+    )?;
+    ensure!(world.count("t").await? == 0);
+    ensure!(world.s3.log().gets_of("1").is_empty(), "plan reads no object");
+    Ok(())
+}

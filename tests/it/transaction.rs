@@ -1,0 +1,423 @@
+//! The transaction: whatever breaks, and wherever, an object's rows are in the table once or not at all.
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+use serde_json::Value;
+
+use crate::support::hive;
+use crate::support::program::{Ended, World, finish, signal, wait_for_log};
+use crate::support::proxy::{Break, Proxy, Step};
+use crate::support::rogue::{Answer, Malice, Received, Rogue};
+use crate::support::servers::{Schema, Server};
+use crate::support::values::ensure_values;
+
+crate::load_tests![
+    the_victim_of_a_deadlock_is_loaded_again_and_once,
+    a_lock_wait_timeout_is_rolled_back_and_tried_again,
+    lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds,
+    a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once,
+    a_commit_that_never_arrived_is_an_unknown_outcome,
+    a_commit_whose_answer_is_lost_is_an_unknown_outcome,
+    a_server_killed_for_good_ends_the_run_within_the_bounds,
+    a_server_that_comes_back_gets_every_row_once,
+    too_many_connections_are_waited_out,
+    too_many_connections_at_the_start_are_told_with_the_remedy,
+    a_loader_killed_in_the_middle_of_the_file_leaves_no_row,
+    a_server_that_stands_still_is_left_and_the_object_loaded_again,
+    a_session_on_which_something_failed_is_not_used_again,
+];
+
+crate::plain_tests![
+    a_server_that_asks_for_another_file_gets_the_object_and_nothing_else,
+    a_server_that_asks_for_a_file_out_of_turn_gets_nothing,
+    a_server_that_did_not_take_the_file_does_not_get_it_later,
+];
+
+const ROWS: u64 = 20_000;
+
+/// Puts one object of [`ROWS`] rows into the bucket, and makes its table `t`.
+async fn one_object(world: &World, schema: &Schema<'_>) -> Result<hive::Sums> {
+    schema.exec(&hive::create_table("t")).await?;
+    let (bytes, sums) = hive::object(0, ROWS);
+    world.put("big", bytes)?;
+    Ok(sums)
+}
+
+async fn ensure_once(schema: &Schema<'_>, sums: hive::Sums) -> Result<()> {
+    let found: (u64, u64) = schema.query_one(&hive::checksum_query("t")).await?;
+    ensure!(found == (sums.rows, sums.checksum), "{found:?}, not {sums:?}");
+    Ok(())
+}
+
+async fn ensure_none(schema: &Schema<'_>) -> Result<()> {
+    ensure_values(schema, "SELECT COUNT(*) FROM t", &["0"]).await
+}
+
+/// The program's command for `load s3://etl/ --table t` through a proxy, hive's text, without TLS.
+fn through(world: &World, schema: &Schema<'_>, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
+    let port = proxy.port().to_string();
+    let base = ["load", "s3://etl/", "--table", "t", "--preset", "hive", "--ssl-mode", "DISABLED", "--port", &port];
+    let mut command = world.command(base.iter().chain(args));
+    command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", world.path("report"));
+    command
+}
+
+/// The report's line for a key.
+fn line(world: &World, key: &str) -> Result<Value> {
+    let report = world.report("report")?;
+    report.iter().find(|line| line["key"] == key).cloned().with_context(|| format!("no line for {key}: {report:#?}"))
+}
+
+/// Waits until a query of root's gives this number.
+async fn wait_for(schema: &Schema<'_>, sql: &str, number: u64) -> Result<()> {
+    let mut conn = schema.conn().await?;
+    // Each round is a round trip to the server; together far beyond what any state needs to come about.
+    for _ in 0..50_000 {
+        if conn.query_first(sql).await? == Some(number) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("{sql} never gave {number}")
+}
+
+/// How many LOADs wait for a lock in this schema.
+fn waiting_loads(schema: &Schema<'_>) -> String {
+    format!(
+        "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON id = trx_mysql_thread_id \
+         WHERE db = '{}' AND trx_state = 'LOCK WAIT' AND info LIKE 'LOAD DATA%'",
+        schema.name
+    )
+}
+
+async fn the_victim_of_a_deadlock_is_loaded_again_and_once(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
+    world.put("1", "1\n5\n9\n")?;
+    let mut other = world.schema.conn().await?;
+    other.query_drop("START TRANSACTION").await?;
+    // More work than the loader's, so that the server chooses the loader.
+    let many: Vec<String> = (1000..3000).map(|id| format!("({id})")).collect();
+    other.query_drop(format!("INSERT INTO t VALUES (5), {}", many.join(", "))).await?;
+    let mut child = world.command(["load", "s3://etl/", "--table", "t"]).spawn()?;
+    wait_for(&world.schema, &waiting_loads(&world.schema), 1).await?;
+    other.query_drop("INSERT INTO t VALUES (1)").await?;
+    let log = wait_for_log(&mut child, "trying again").await?;
+    other.query_drop("ROLLBACK").await?;
+    let ended = finish(child).await?;
+    ended.expect(0)?;
+    let log = log.await?;
+    ensure!(log.contains("ERROR 1213 (40001)"), "{log}");
+    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
+}
+
+/// A connection that holds row 5 of `t`.
+async fn holding_row_five(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
+    let mut other = schema.conn().await?;
+    other.query_drop("START TRANSACTION").await?;
+    other.query_drop("INSERT INTO t VALUES (5)").await?;
+    Ok(other)
+}
+
+const SHORT_WAIT: [&str; 2] = ["--init-sql", "SET innodb_lock_wait_timeout = 1"];
+
+async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(world: World) -> Result<()> {
+    // No key, so that a row that stays from the first try shows.
+    world.schema.exec("CREATE TABLE t (id INT, u INT AS (IF(id = 5, 5, NULL)) STORED UNIQUE)").await?;
+    world.put("1", "1\n5\n9\n")?;
+    let mut other = world.schema.conn().await?;
+    other.query_drop("START TRANSACTION").await?;
+    other.query_drop("INSERT INTO t (id) VALUES (5)").await?;
+    let args = ["load", "s3://etl/", "--table", "t", "--columns", "id"];
+    let mut child = world.command(args.iter().chain(&SHORT_WAIT)).spawn()?;
+    let log = wait_for_log(&mut child, "trying again").await?;
+    other.query_drop("ROLLBACK").await?;
+    let ended = finish(child).await?;
+    ended.expect(0)?;
+    let log = log.await?;
+    ensure!(log.contains("ERROR 1205 (HY000)"), "{log}");
+    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
+}
+
+async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
+    world.put("blocked", "1\n5\n9\n")?;
+    world.put("free", "2\n")?;
+    let other = holding_row_five(&world.schema).await?;
+    let report = world.path("report");
+    let args = ["--max-attempts", "2", "--report", report.to_str().context("path")?];
+    let ended = world.load_ending(3, "t", &[&args[..], &SHORT_WAIT].concat()).await?;
+    ended.says("ERROR 1205")?;
+    let line = line(&world, "blocked")?;
+    ensure!(line["attempts"] == 2 && line["error"]["code"] == "lock_conflict", "{line}");
+    other.disconnect().await?;
+    ensure_values(&world.schema, "SELECT id FROM t", &["2"]).await
+}
+
+async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(world: World) -> Result<()> {
+    let sums = one_object(&world, &world.schema).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let cut = proxy.times(2, Step::InfileBytes(600_000), Break::Cut);
+    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    ended.expect(0)?;
+    ensure!(cut.count() == 2, "{ended}");
+    ended.says("the connection was lost before COMMIT")?;
+    ensure!(line(&world, "big")?["attempts"] == 3, "{ended}");
+    ensure_once(&world.schema, sums).await
+}
+
+async fn a_commit_that_never_arrived_is_an_unknown_outcome(world: World) -> Result<()> {
+    one_object(&world, &world.schema).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let cut = proxy.next(Step::Statement("COMMIT"), Break::Cut);
+    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    outcome_is_unknown(&world, &ended)?;
+    ensure!(cut.count() == 1);
+    // Not even tried a second time.
+    ensure_none(&world.schema).await
+}
+
+async fn a_commit_whose_answer_is_lost_is_an_unknown_outcome(world: World) -> Result<()> {
+    let sums = one_object(&world, &world.schema).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let cut = proxy.next(Step::Statement("COMMIT"), Break::SwallowAnswer);
+    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    outcome_is_unknown(&world, &ended)?;
+    ensure!(cut.count() == 1);
+    ensure_once(&world.schema, sums).await
+}
+
+fn outcome_is_unknown(world: &World, ended: &Ended) -> Result<()> {
+    ended.expect(3)?;
+    ended.says("the connection was lost during COMMIT; the object may be loaded or not")?;
+    let line = line(world, "big")?;
+    ensure!(line["attempts"] == 1 && line["error"]["code"] == "outcome_unknown", "{line}");
+    let hint = line["error"]["hint"].as_str().context("no hint")?;
+    ensure!(hint.contains("look whether the object's rows are in the table"), "{line}");
+    Ok(())
+}
+
+async fn a_server_killed_for_good_ends_the_run_within_the_bounds(world: World) -> Result<()> {
+    let mut server = Server::start(world.server.kind(), &[])?;
+    let proxy = Proxy::start(server.port()).await?;
+    let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
+    let child = {
+        let schema = server.schema().await?;
+        one_object(&world, &schema).await?;
+        through(&world, &schema, &proxy, &["--max-attempts", "3", "--retry-max-elapsed", "20s"]).spawn()?
+    };
+    held.wait().await?;
+    server.kill9()?;
+    let ended = finish(child).await?;
+    ended.expect(6)?;
+    ended.says("the run was ended by this: ")?;
+    let line = line(&world, "big")?;
+    ensure!(line["status"] == "failed" && line["attempts"] == 3, "{line}");
+    world.ensure_nothing_staged()
+}
+
+async fn a_server_that_comes_back_gets_every_row_once(world: World) -> Result<()> {
+    let mut server = Server::start(world.server.kind(), &[])?;
+    let proxy = Proxy::start(server.port()).await?;
+    let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
+    let (name, sums, mut child) = {
+        let schema = server.schema().await?;
+        let sums = one_object(&world, &schema).await?;
+        let child = through(&world, &schema, &proxy, &["--max-attempts", "100"]).spawn()?;
+        (schema.name.clone(), sums, child)
+    };
+    held.wait().await?;
+    server.kill9()?;
+    let log = wait_for_log(&mut child, "trying again").await?;
+    tokio::task::block_in_place(|| server.restart())?;
+    let ended = finish(child).await?;
+    ended.expect(0).with_context(|| format!("{ended}"))?;
+    log.await?;
+    let mut root = server.root().await?;
+    let found: Option<(u64, u64)> = root.query_first(hive::checksum_query(&format!("{name}.t"))).await?;
+    ensure!(found == Some((sums.rows, sums.checksum)), "{found:?}");
+    Ok(())
+}
+
+/// MariaDB takes no less for `max_connections`.
+const MAX_CONNECTIONS: usize = 10;
+
+async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    for number in 0..30 {
+        world.put(&format!("{number}"), format!("{number}\n"))?;
+    }
+    // Room for the loader's preflight and a worker or two, not for eight.
+    let mut others = Vec::new();
+    for _ in 0..MAX_CONNECTIONS - 3 {
+        others.push(schema.user_conn().await?);
+    }
+    let args = ["load", "s3://etl/", "--table", "t", "--load-concurrency", "8", "--max-attempts", "30"];
+    let ended = finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
+    ended.expect(0)?;
+    ended.says("Too many connections")?;
+    drop(others);
+    let mut conn = connect_when_free(&schema).await?;
+    let found: Option<(u64, u64)> = conn.query_first("SELECT COUNT(*), COUNT(DISTINCT a) FROM t").await?;
+    ensure!(found == Some((30, 30)), "{found:?}");
+    Ok(())
+}
+
+async fn too_many_connections_at_the_start_are_told_with_the_remedy(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
+    let schema = server.schema().await?;
+    world.put("1", "1\n")?;
+    let mut others = Vec::new();
+    while others.len() < MAX_CONNECTIONS {
+        // The last of root's own connections may still be closing.
+        others.extend(schema.user_conn().await.ok());
+    }
+    let args = ["load", "s3://etl/", "--table", "t", "--retry-max-elapsed", "1s"];
+    let ended = finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
+    ended.expect(6)?;
+    ended.says("ERROR 1040")?;
+    ended.says("hint: lower --load-concurrency, or raise max_connections on the server")
+}
+
+/// Connections that were just closed count for a moment longer.
+async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
+    for _ in 0..1000 {
+        if let Ok(conn) = schema.conn().await {
+            return Ok(conn);
+        }
+    }
+    schema.conn().await
+}
+
+/// How many connections the test's account has.
+fn connections(schema: &Schema<'_>) -> String {
+    format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'", schema.user)
+}
+
+async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(world: World) -> Result<()> {
+    one_object(&world, &world.schema).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
+    let child = through(&world, &world.schema, &proxy, &[]).spawn()?;
+    held.wait().await?;
+    signal(&child, "KILL")?;
+    let ended = finish(child).await?;
+    ensure!(ended.code.is_none(), "{ended}");
+    // What was on its way arrives, and then the connection ends without the end of the file.
+    held.release();
+    wait_for(&world.schema, &connections(&world.schema), 0).await?;
+    ensure_none(&world.schema).await?;
+    world.ensure_nothing_staged()
+}
+
+async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, b LONGTEXT)").await?;
+    // More than the sockets' buffers take.
+    let rows = 64;
+    let text = "x".repeat(512 * 1024);
+    world.put("big", (0..rows).map(|row| format!("{row}\x01{text}\n")).collect::<String>())?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
+    let ended = finish(through(&world, &world.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
+    ended.expect(0)?;
+    ensure!(held.count() == 1, "{ended}");
+    ended.says("not a byte moved to the server for 2s")?;
+    ensure!(line(&world, "big")?["attempts"] == 2, "{ended}");
+    // The session that stood still is gone although its socket is still open here.
+    wait_for(&world.schema, &connections(&world.schema), 0).await?;
+    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT a) FROM t", &["64|64"]).await
+}
+
+async fn a_session_on_which_something_failed_is_not_used_again(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
+    world.schema.exec("CREATE TABLE connections (n INT AUTO_INCREMENT PRIMARY KEY, id BIGINT)").await?;
+    world.put("1", "1\n")?;
+    world.put("2-bad", "x\n")?;
+    world.put("3", "3\n")?;
+    world.put("4", "4\n")?;
+    let args = ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
+    let serial = ["--download-concurrency", "1"];
+    let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
+    world.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
+    // The preflight's, the one that failed at its second object, the one that took its place.
+    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT id) FROM connections", &["3|3"]).await?;
+    let used = "SELECT a, n - (SELECT MIN(n) FROM connections) FROM t JOIN connections ON id = connection ORDER BY a";
+    ensure_values(&world.schema, used, &["1|1", "3|2", "4|2"]).await
+}
+
+/// `load` into a rogue server; the object's text is in `a.csv`.
+async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> {
+    let endpoint = crate::support::s3::Endpoint::start(
+        crate::support::s3::Backend::new().with_bucket(crate::support::program::BUCKET),
+    )?;
+    endpoint.backend().put(crate::support::program::BUCKET, "a", object.to_owned())?;
+    let home = tempfile::tempdir()?;
+    let mut command = crate::support::program::bare_command(home.path());
+    command
+        .env("AWS_ACCESS_KEY_ID", crate::support::s3::ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", crate::support::s3::SECRET_KEY)
+        .env("AWS_REGION", crate::support::s3::REGION)
+        .env("AWS_ENDPOINT_URL", endpoint.url())
+        .env("DATABASE_URL", rogue.url())
+        .env("S3_TO_MYSQL_STAGING_DIR", home.path())
+        .args(["load", "s3://etl/", "--table", "t", "--max-attempts", "2"])
+        .args(args);
+    finish(command.spawn()?).await
+}
+
+async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() -> Result<()> {
+    const MALICE: &[Malice] = &[Malice { statement: "LOAD DATA", what: Answer::AskFor("/etc/hostname") }];
+    let rogue = Rogue::start(MALICE).await?;
+    load_into(&rogue, "1\n2\n3\n", &[]).await?.expect(0)?;
+    let received: Vec<Vec<u8>> = rogue.received().into_iter().map(|received| received.bytes).collect();
+    // The preflight's empty file, then the object.
+    ensure!(received == [b"".to_vec(), b"1\n2\n3\n".to_vec()], "{received:?}");
+    Ok(())
+}
+
+async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> {
+    const SECRET: Answer = Answer::AskFor("/etc/hostname");
+    // Every statement that a run sends, those before the object is known and those after.
+    const ALL: [&[Malice]; 8] = [
+        &[Malice { statement: "SELECT @@max_allowed_packet", what: SECRET }],
+        &[Malice { statement: "SHOW GLOBAL VARIABLES", what: SECRET }],
+        &[Malice { statement: "SELECT VERSION()", what: SECRET }],
+        &[Malice { statement: "SET SESSION", what: SECRET }],
+        &[Malice { statement: "START TRANSACTION", what: SECRET }],
+        &[Malice { statement: "COMMIT", what: SECRET }],
+        &[Malice { statement: "ROLLBACK", what: SECRET }],
+        &[
+            Malice { statement: "SHOW WARNINGS", what: SECRET },
+            Malice { statement: "LOAD DATA", what: Answer::Ok("Records: 3  Deleted: 0  Skipped: 0  Warnings: 1") },
+        ],
+    ];
+    for malice in ALL {
+        let rogue = Rogue::start(malice).await?;
+        let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
+        ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
+        let asked: Vec<Received> =
+            rogue.received().into_iter().filter(|received| !received.statement.starts_with("LOAD DATA")).collect();
+        ensure!(!asked.is_empty(), "{malice:?} was never used:\n{:#?}", rogue.statements());
+        ensure!(asked.iter().all(|received| received.bytes.is_empty()), "{asked:#?}");
+    }
+    Ok(())
+}
+
+async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<()> {
+    const LATER: Answer = Answer::AskFor("s3-to-mysql");
+    const OK: Malice =
+        Malice { statement: "LOAD DATA", what: Answer::Ok("Records: 3  Deleted: 0  Skipped: 0  Warnings: 0") };
+    const ERROR: Malice = Malice { statement: "LOAD DATA", what: Answer::Error };
+    const ALL: [&[Malice]; 2] = [
+        &[OK, Malice { statement: "ROLLBACK", what: LATER }, Malice { statement: "COMMIT", what: LATER }],
+        &[ERROR, Malice { statement: "ROLLBACK", what: LATER }, Malice { statement: "COMMIT", what: LATER }],
+    ];
+    for malice in ALL {
+        let rogue = Rogue::start(malice).await?;
+        let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
+        ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
+        ensure!(!rogue.received().is_empty(), "it was never asked for:\n{:#?}", rogue.statements());
+        ensure!(rogue.received().iter().all(|received| received.bytes.is_empty()), "{:#?}", rogue.received());
+    }
+    Ok(())
+}
