@@ -11,7 +11,7 @@ use super::settings::{self, DATABASE_URL, ENVIRONMENT_PREFIX, Kind, PASSWORD, Se
 
 /// Names with our prefix that are no settings: the configuration file's path, and what scripts and tests of this
 /// repository read.
-const OTHER_NAMES: &[&str] = &["CONFIG", "MYSQL_ROOT"];
+const OTHER_NAMES: &[&str] = &["CONFIG", "CACHE", "MYSQL_ROOT", "MARIADB_ROOT"];
 const OTHER_PREFIXES: &[&str] = &["TEST_", "DEMO_", "BENCH_"];
 
 pub(super) struct EnvironmentLayers {
