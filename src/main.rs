@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         return finish(write!(std::io::stdout(), "{provenance}"), exit_code::ALL_LOADED);
     }
     let terminal = Terminal::new(config.output.progress);
+    let log_format = config.output.log_format;
     log_to(&terminal, &config);
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -36,26 +37,30 @@ fn main() -> ExitCode {
     let ended = match start(config, &terminal, is_plan) {
         Ok(ended) => ended,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}"));
             return ExitCode::from(exit_code::BUG);
         }
     };
     for error in &ended.errors {
-        show(error);
+        show(error, log_format);
     }
     finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
 }
 
 fn start(config: Config, terminal: &Terminal, is_plan: bool) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    Ok(runtime.block_on(async {
+    let ended = runtime.block_on(async {
         if is_plan {
             Ok::<_, std::io::Error>(run::plan(config, &mut std::io::stdout()).await)
         } else {
             let signals = Signals::catch()?;
             Ok(run::load(config, terminal, signals).await)
         }
-    })?)
+    });
+    // A thread may be reading standard input, for --keys-from -, and can't be called off: waiting for it would keep a
+    // run that was stopped from ending.
+    runtime.shutdown_background();
+    Ok(ended?)
 }
 
 /// Logs of this crate alone: those of the SDK and the driver are not ours to keep free of secrets.
@@ -71,6 +76,8 @@ fn log_to(terminal: &Terminal, config: &Config) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
         .with_target(false)
+        // They would be told by eprintln!, which panics where the reader of standard error has gone.
+        .log_internal_errors(false)
         .with_writer(move || terminal.clone());
     match config.output.log_format {
         LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
@@ -80,27 +87,37 @@ fn log_to(terminal: &Terminal, config: &Config) {
 
 fn refuse(problems: &[Problem]) -> ExitCode {
     for problem in problems {
-        eprintln!("error: {problem}");
+        say(format_args!("error: {problem}"));
     }
     ExitCode::from(exit_code::USAGE)
 }
 
-fn show(error: &Error) {
-    eprintln!("error: {error}");
+fn show(error: &Error, log_format: LogFormat) {
+    if log_format == LogFormat::Json {
+        // Who asked for JSON reads standard error with a program.
+        tracing::error!(code = error.kind.code(), hint = error.hint(), "{}", error.one_line());
+        return;
+    }
+    say(format_args!("error: {error}"));
     for cause in error.causes() {
-        eprintln!("  caused by: {cause}");
+        say(format_args!("  caused by: {cause}"));
     }
     if let Some(hint) = error.hint() {
-        eprintln!("  hint: {hint}");
+        say(format_args!("  hint: {hint}"));
     }
+}
+
+/// A line on standard error, which may be closed (`2>&1 | head`): eprintln! would panic then.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A closed standard output (`... | head`) changes nothing about what was loaded.
 fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
-    match written {
+    match written.and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("error: standard output can't be written: {error}");
-            ExitCode::from(code.max(exit_code::BUG))
+            say(format_args!("error: standard output can't be written: {error}"));
+            ExitCode::from(if code == exit_code::ALL_LOADED { exit_code::USAGE } else { code })
         }
         _ => ExitCode::from(code),
     }
