@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -63,22 +64,45 @@ pub struct Summary {
 /// Collects outcomes, and writes them out.
 #[derive(Debug)]
 pub struct Report {
-    lines: Option<BufWriter<File>>,
-    failed_keys: Option<BufWriter<File>>,
+    lines: Sink,
+    failed_keys: Sink,
     summary: Summary,
     /// The first few, for the summary.
     failures: Vec<String>,
 }
 
+/// What is left to say when all outcomes are in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending<'a> {
+    pub passed_over: PassedOver,
+    /// Every object has an outcome, not only those that were listed until the run was stopped.
+    pub is_listing_complete: bool,
+    pub elapsed: Duration,
+    /// What kept the run from beginning, or ended it.
+    pub error: Option<&'a Error>,
+}
+
+/// A file that lines are added to, each whole; none where it was not asked for, or can be written no longer.
+#[derive(Debug)]
+struct Sink {
+    /// The flag and the path, for messages.
+    name: String,
+    file: Option<File>,
+}
+
 impl Report {
     /// # Errors
-    /// `Usage` for a file that can't be written.
-    pub fn open(config: &OutputConfig) -> Result<Self> {
-        let open =
-            |flag: &str, path: &Option<std::path::PathBuf>| path.as_deref().map(|path| create(flag, path)).transpose();
+    /// `Usage` for a file that can't be written, or that has another use: `--keys-from k --failed-keys k` would
+    /// empty the list before it is read.
+    pub fn open(config: &OutputConfig, keys_from: Option<&Path>) -> Result<Self> {
+        let report = config.report.as_deref();
         Ok(Self {
-            lines: open("--report", &config.report)?,
-            failed_keys: open("--failed-keys", &config.failed_keys)?,
+            lines: Sink::create("--report", &config.report, &[("--keys-from", keys_from)])?,
+            failed_keys: Sink::create(
+                "--failed-keys",
+                &config.failed_keys,
+                &[("--keys-from", keys_from), ("--report", report)],
+            )?,
             summary: Summary::default(),
             failures: Vec::new(),
         })
@@ -87,8 +111,9 @@ impl Report {
     /// Takes in what became of one object.
     ///
     /// # Errors
-    /// The file system's, for a file that can be written no longer.
-    pub fn record(&mut self, outcome: &Outcome) -> io::Result<()> {
+    /// `Usage` for a file that can be written no longer; once for each file, which is left alone from then on.
+    pub fn record(&mut self, outcome: &Outcome) -> Result<()> {
+        let mut kept = Ok(());
         let line = match outcome {
             Outcome::Loaded { object, loaded, verified, attempts, elapsed } => {
                 self.summary.objects_loaded += 1;
@@ -102,7 +127,7 @@ impl Report {
                     "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
                     "rows": loaded.rows, "skipped": loaded.skipped, "deleted": loaded.deleted, "warnings": loaded.warnings,
                     "verified": match verified { Verified::Checksum => "checksum", Verified::Length => "length" },
-                    "attempts": attempts, "seconds": elapsed.as_secs_f64(),
+                    "attempts": attempts, "seconds": elapsed.as_secs_f64(), "error": null,
                 })
             }
             Outcome::Failed { bucket, key, object, error, attempts, elapsed } => {
@@ -110,16 +135,13 @@ impl Report {
                 if self.failures.len() < FAILURES_NAMED {
                     self.failures.push(error.one_line());
                 }
-                if let Some(failed_keys) = &mut self.failed_keys {
-                    writeln!(failed_keys, "{}", key_line(bucket, key))?;
-                    failed_keys.flush()?;
-                }
+                kept = self.failed_keys.add(&key_line(bucket, key));
                 json!({
                     "type": "object", "status": "failed",
                     "bucket": bucket, "key": key,
                     "etag": object.as_ref().map(|object| &object.etag),
                     "size_bytes": object.as_ref().map(|object| object.size_bytes),
-                    "attempts": attempts, "seconds": elapsed.as_secs_f64(),
+                    "rows": null, "attempts": attempts, "seconds": elapsed.as_secs_f64(),
                     "error": { "code": error.kind.code(), "message": error.one_line(), "hint": error.hint() },
                 })
             }
@@ -128,60 +150,78 @@ impl Report {
                 json!({
                     "type": "object", "status": "not_reached",
                     "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
+                    "rows": null, "attempts": 0, "seconds": null, "error": null,
                 })
             }
         };
-        if let Some(lines) = &mut self.lines {
-            writeln!(lines, "{line}")?;
-            lines.flush()?;
-        }
-        Ok(())
+        self.lines.add(&line.to_string()).and(kept)
     }
 
-    /// Writes the last line of the report and gives the sums and the text for standard output.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub fn finish(
-        mut self,
-        passed_over: PassedOver,
-        elapsed: Duration,
-        ended_by: Option<&Error>,
-    ) -> io::Result<(Summary, String)> {
+    /// Writes the last line of the report and gives the sums, the text for standard output, and the error where that
+    /// line can't be written: what was loaded is told all the same.
+    #[must_use]
+    pub fn finish(mut self, ending: Ending<'_>) -> (Summary, String, Option<Error>) {
+        let Ending { passed_over, is_listing_complete, elapsed, error } = ending;
         self.summary.passed_over = passed_over;
         self.summary.elapsed = elapsed;
         let summary = &self.summary;
-        if let Some(lines) = &mut self.lines {
-            let line = json!({
-                "type": "summary",
-                "objects_loaded": summary.objects_loaded, "objects_failed": summary.objects_failed,
-                "objects_not_reached": summary.objects_not_reached,
-                "rows": summary.rows, "skipped": summary.rows_skipped, "deleted": summary.rows_deleted,
-                "warnings": summary.warnings, "bytes": summary.bytes_loaded, "seconds": elapsed.as_secs_f64(),
-                "passed_over": {
-                    "folder_markers": passed_over.folder_markers, "hidden": passed_over.hidden,
-                    "filtered_out": passed_over.filtered_out,
-                },
-                "error": ended_by.map(|error| json!({
-                    "code": error.kind.code(), "message": error.one_line(), "hint": error.hint(),
-                })),
-            });
-            writeln!(lines, "{line}")?;
-            lines.flush()?;
-        }
-        let text = text(&self.summary, &self.failures);
-        Ok((self.summary, text))
+        let line = json!({
+            "type": "summary",
+            "objects_loaded": summary.objects_loaded, "objects_failed": summary.objects_failed,
+            "objects_not_reached": summary.objects_not_reached, "listing_complete": is_listing_complete,
+            "rows": summary.rows, "skipped": summary.rows_skipped, "deleted": summary.rows_deleted,
+            "warnings": summary.warnings, "bytes": summary.bytes_loaded, "seconds": elapsed.as_secs_f64(),
+            "passed_over": {
+                "folder_markers": passed_over.folder_markers, "hidden": passed_over.hidden,
+                "filtered_out": passed_over.filtered_out,
+            },
+            "error": error.map(|error| json!({
+                "code": error.kind.code(), "message": error.one_line(), "hint": error.hint(),
+            })),
+        });
+        let unwritten = self.lines.add(&line.to_string()).err();
+        let text = text(&self.summary, &self.failures, is_listing_complete);
+        (self.summary, text, unwritten)
     }
 }
 
-fn create(flag: &str, path: &Path) -> Result<BufWriter<File>> {
-    File::create(path).map(BufWriter::new).map_err(|error| {
-        Error::new(Kind::Usage, format!("{flag} {} can't be written", path.display())).caused_by(error)
-    })
+impl Sink {
+    fn create(flag: &str, path: &Option<PathBuf>, other_uses: &[(&str, Option<&Path>)]) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self { name: String::new(), file: None }) };
+        let name = format!("{flag} {}", path.display());
+        for (other_flag, other_path) in other_uses {
+            if other_path.is_some_and(|other_path| is_same_file(path, other_path)) {
+                let message = format!("{name} is the file of {other_flag} too, and would overwrite it");
+                return Err(Error::new(Kind::Usage, message).with_hint("give each its own file"));
+            }
+        }
+        let file = File::create(path)
+            .map_err(|error| Error::new(Kind::Usage, format!("{name} can't be written")).caused_by(error))?;
+        Ok(Self { name, file: Some(file) })
+    }
+
+    /// In one write, so that a line is there as a whole or not at all.
+    fn add(&mut self, line: &str) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(format!("{line}\n").as_bytes()).map_err(|error| {
+            // More after half a line would make both unreadable.
+            self.file = None;
+            Error::new(Kind::Usage, format!("{} can't be written", self.name))
+                .with_hint("what was loaded stays in the table; the summary counts it")
+                .caused_by(error)
+        })
+    }
+}
+
+fn is_same_file(left: &Path, right: &Path) -> bool {
+    match (left.metadata(), right.metadata()) {
+        (Ok(left), Ok(right)) => left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino()),
+        _ => false,
+    }
 }
 
 /// The summary as people read it; lines that would say nothing are left out.
-fn text(summary: &Summary, failures: &[String]) -> String {
+fn text(summary: &Summary, failures: &[String], is_listing_complete: bool) -> String {
     let seconds = summary.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
     let megabytes_per_second = summary.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
@@ -192,7 +232,9 @@ fn text(summary: &Summary, failures: &[String]) -> String {
     };
     line("objects loaded", summary.objects_loaded.to_string());
     line("objects failed", summary.objects_failed.to_string());
-    if summary.objects_not_reached > 0 {
+    if !is_listing_complete {
+        line("objects not reached", format!("{} and what was not listed yet", summary.objects_not_reached));
+    } else if summary.objects_not_reached > 0 {
         line("objects not reached", summary.objects_not_reached.to_string());
     }
     let PassedOver { folder_markers, hidden, filtered_out } = summary.passed_over;

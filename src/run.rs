@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
 use crate::progress::{Found, Progress, Terminal};
-use crate::report::{Outcome, Report};
+use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::PassedOver;
 
@@ -69,7 +69,7 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
     let listener = tokio::spawn(shutdown.clone().listen(signals));
     let found = Arc::new(Found::default());
 
-    let mut report = match Report::open(&config.output) {
+    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref()) {
         Ok(report) => report,
         Err(error) => return Ended::before_it_began(vec![error]),
     };
@@ -78,7 +78,7 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
         () = shutdown.draining.cancelled() => Err(Vec::new()),
         prepared = prepare(&config, &found) => prepared,
     };
-    let ended = match prepared {
+    let stopped = match prepared {
         Ok(prepared) => {
             for warning in &prepared.warnings {
                 tracing::warn!("{warning}");
@@ -86,24 +86,24 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
             let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
             run(&config, prepared, &shutdown, &mut report, progress).await
         }
-        Err(problems) => {
-            let code = shutdown.signalled();
+        Err(mut problems) => {
+            problems.extend(shutdown.signalled().map(interrupted));
+            // A report without a line would not tell why.
+            let ending = Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
+            problems.extend(report.finish(ending).2);
             let mut ended = Ended::before_it_began(problems);
-            ended.exit_code = code.unwrap_or(ended.exit_code);
+            ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
             return ended;
         }
     };
     listener.abort();
 
-    let Stopped { passed_over, mut errors } = ended;
-    let finished = report.finish(passed_over, started.elapsed(), errors.first());
-    let (summary, output) = match finished {
-        Ok(finished) => finished,
-        Err(error) => {
-            errors.push(Error::new(Kind::Usage, "the report can't be written").caused_by(error));
-            (crate::report::Summary::default(), String::new())
-        }
-    };
+    let Stopped { passed_over, is_listing_complete, mut errors } = stopped;
+    errors.extend(shutdown.signalled().map(interrupted));
+    let elapsed = started.elapsed();
+    let (summary, output, unwritten) =
+        report.finish(Ending { passed_over, is_listing_complete, elapsed, error: errors.first() });
+    errors.extend(unwritten);
     let exit_code = match (shutdown.signalled(), errors.first()) {
         (_, Some(error)) if error.kind == Kind::Bug => exit_code::BUG,
         (Some(code), _) => code,
@@ -117,6 +117,7 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
 /// What is left to tell of a run whose tasks have all ended.
 struct Stopped {
     passed_over: PassedOver,
+    is_listing_complete: bool,
     /// What ended it early.
     errors: Vec<Error>,
 }
@@ -153,6 +154,7 @@ async fn run(
     drop((events, to_load));
 
     let mut errors: Vec<Error> = Vec::new();
+    let mut is_listing_complete = true;
     let mut ticks = tokio::time::interval(progress.interval());
     ticks.tick().await;
     loop {
@@ -165,11 +167,12 @@ async fn run(
         };
         match event {
             Some(Event::Began(object)) => progress.began(object),
+            Some(Event::ListingCut) => is_listing_complete = false,
             Some(Event::Ended(outcome)) => {
                 progress.ended(&outcome);
                 if let Err(error) = report.record(&outcome) {
                     // Going on would load objects that no report tells of.
-                    errors.push(Error::new(Kind::Usage, "the report can't be written").caused_by(error));
+                    errors.push(error);
                     shutdown.draining.cancel();
                 }
                 if let Some(error) = ends_the_run(&outcome)
@@ -190,15 +193,28 @@ async fn run(
             errors.insert(0, Error::new(Kind::Bug, "a task of the run died").caused_by(error));
         }
     }
+    if shutdown.draining.is_cancelled() {
+        // A page of it may be a long time coming.
+        listing.abort();
+    }
     let mut passed_over = PassedOver::default();
     match listing.await {
         Ok(Ok(seen)) => passed_over = seen,
-        Ok(Err(error)) => errors.push(error),
+        Ok(Err(error)) => {
+            is_listing_complete = false;
+            errors.push(error);
+        }
         Err(error) if error.is_cancelled() => {}
         Err(error) => errors.insert(0, Error::new(Kind::Bug, "the listing died").caused_by(error)),
     }
     sessions.close().await;
-    Stopped { passed_over, errors }
+    Stopped { passed_over, is_listing_complete, errors }
+}
+
+/// What the report and standard error say of a run that a signal ended.
+fn interrupted(exit_code: u8) -> Error {
+    let signal = if exit_code == exit_code::TERMINATED { "SIGTERM" } else { "SIGINT" };
+    Error::new(Kind::Interrupted, format!("the run was stopped by {signal}"))
 }
 
 /// The error that ends the run, where this outcome's is one that every other object would meet too.

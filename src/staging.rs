@@ -10,4 +10,5 @@ mod download;
 mod signature;
 
 pub use budget::{Budget, is_memory_backed};
-pub use download::{Staged, Verified, Watch, stage};
+pub(crate) use download::stage;
+pub use download::{Staged, Verified, Watch};

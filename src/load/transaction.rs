@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mysql_async::LocalInfileError;
 use mysql_async::prelude::Queryable;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::Session;
 use super::infile::{Payload, Sent};
@@ -41,6 +42,9 @@ pub struct Policy {
     pub stall_timeout: Duration,
 }
 
+/// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where nothing holds it.
+const COMMIT_GRACE: Duration = Duration::from_secs(2);
+
 impl Session {
     /// Loads `payload`, which holds `rows` rows by our count, with the statement `sql`, and commits.
     ///
@@ -50,22 +54,44 @@ impl Session {
     /// # Errors
     /// `BadRows`, `Duplicates`, `CountMismatch` when the checks refuse what the server took; `LockConflict`, `ConnectionLost`,
     /// `LoadStalled` when it is rolled back and may be repeated; `OutcomeUnknown` when the connection was lost during COMMIT.
-    pub async fn load(&mut self, what: &str, sql: &str, payload: Payload, rows: u64, policy: Policy) -> Result<Loaded> {
-        let attempted = self.attempt(what, sql, payload, rows, policy).await;
-        match attempted {
-            Ok(loaded) => {
-                self.conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, what, &error))?;
-                Ok(loaded)
-            }
-            Err(error) => {
+    /// `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
+    pub async fn load(
+        &mut self,
+        what: &str,
+        sql: &str,
+        payload: Payload,
+        rows: u64,
+        policy: Policy,
+        abandoning: &CancellationToken,
+    ) -> Result<Loaded> {
+        let attempting = async {
+            let attempted = self.attempt(what, sql, payload, rows, policy).await;
+            if let Err(error) = &attempted
+                && !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost)
+            {
                 // At once, so that no lock outlives the failure. Not where the server may still be reading the file, of
                 // which it would be a part: destroying the session rolls back there.
-                if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
-                    let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
-                }
-                Err(error)
+                let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
             }
-        }
+            attempted
+        };
+        let loaded = tokio::select! {
+            biased;
+            () = abandoning.cancelled() => {
+                Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
+            }
+            attempted = attempting => attempted,
+        }?;
+        // From here on nobody but the server knows whether it can still be rolled back.
+        let committed = tokio::select! {
+            biased;
+            committed = self.conn.query_drop("COMMIT") => committed.map_err(|error| fold(During::Commit, what, &error)),
+            () = async { abandoning.cancelled().await; tokio::time::sleep(COMMIT_GRACE).await } => {
+                let message = format!("{what}: the run was stopped while COMMIT was under way");
+                Err(Error::new(Kind::OutcomeUnknown, message))
+            }
+        };
+        committed.map(|()| loaded)
     }
 
     /// Everything before COMMIT.

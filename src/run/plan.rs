@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use indicatif::HumanBytes;
+
 use super::Ended;
 use super::prepare::{Prepared, prepare};
-use crate::config::{ByteSize, Config, key_line};
+use crate::config::{Config, key_line};
 use crate::dialect::LineTerminator;
 use crate::error::{Error, Kind};
 use crate::exit_code;
@@ -42,7 +44,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
                 }
             }
         }
-        writeln!(output, "{object_count} objects, {total_bytes} bytes ({})", ByteSize::from_bytes(total_bytes))?;
+        writeln!(output, "{object_count} objects, {total_bytes} bytes ({})", HumanBytes(total_bytes))?;
         if unloadable > 0 {
             writeln!(output, "{unloadable} of the keys can't be loaded; see the warnings")?;
         }
@@ -55,8 +57,10 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
         output.flush()
     }
     .await;
-    // Dropping the receiver ends a listing that is still going on.
-    drop(objects);
+    if written.is_err() {
+        // A page of it may be a long time coming.
+        listing.abort();
+    }
     match (written, listing.await) {
         // `plan | head` is no failure.
         (Err(error), _) if error.kind() == std::io::ErrorKind::BrokenPipe => {}

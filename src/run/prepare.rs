@@ -41,6 +41,13 @@ impl Objects {
             None => self.rest.recv().await,
         }
     }
+
+    /// Ends the listing; what it has found until now can still be taken. False where it had not found everything.
+    pub(super) fn close(&mut self) -> bool {
+        let is_complete = self.rest.is_closed();
+        self.rest.close();
+        is_complete
+    }
 }
 
 /// Starts the listing and checks source, staging and target side by side.

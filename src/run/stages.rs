@@ -34,6 +34,14 @@ pub(super) struct Context {
 pub(super) enum Event {
     Began(String),
     Ended(Box<Outcome>),
+    /// The listing was ended with objects still to be found.
+    ListingCut,
+}
+
+impl Event {
+    fn ended(outcome: Outcome) -> Self {
+        Self::Ended(Box::new(outcome))
+    }
 }
 
 /// An object that is ready to be loaded.
@@ -42,6 +50,8 @@ pub(super) struct Ready {
     staged: Staged,
     scan: Scan,
     began: Instant,
+    /// Tries that the download took, the first included.
+    attempts: u32,
 }
 
 /// Takes objects as the budget allows and downloads them side by side.
@@ -66,9 +76,7 @@ pub(super) async fn dispatch(
         let object = match listed {
             Listed::Object(object) => object,
             Listed::Failed { bucket, key, error } => {
-                let elapsed = std::time::Duration::ZERO;
-                let failed = Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed };
-                tell(&events, Event::Ended(Box::new(failed))).await;
+                tell(&events, Event::ended(unreadable(bucket, key, error))).await;
                 continue;
             }
         };
@@ -83,27 +91,27 @@ pub(super) async fn dispatch(
             } => Some(reserved),
         };
         match reserved {
-            None => tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await,
-            Some(Err(error)) => tell(&events, Event::Ended(Box::new(failed(object, error, 1, began)))).await,
+            None => tell(&events, Event::ended(Outcome::NotReached { object })).await,
+            Some(Err(error)) => tell(&events, Event::ended(failed(object, error, 1, began))).await,
             Some(Ok((permit, turn))) => {
                 let (context, staged, events) = (Arc::clone(&context), staged.clone(), events.clone());
                 downloads.spawn(async move {
                     tell(&events, Event::Began(object.to_string())).await;
+                    let mut attempts = Attempts::new(&context.config.retry);
                     let tried = tokio::select! {
                         biased;
                         () = context.shutdown.draining.cancelled() => None,
-                        tried = download(&context, &object, permit) => Some(tried),
+                        tried = download(&context, &object, permit, &mut attempts) => Some(tried),
                     };
+                    let attempts = attempts.made();
                     match tried {
-                        None => tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await,
-                        Some(Err(error)) => {
-                            tell(&events, Event::Ended(Box::new(failed(object, error, 1, began)))).await;
-                        }
+                        None => tell(&events, Event::ended(Outcome::NotReached { object })).await,
+                        Some(Err(error)) => tell(&events, Event::ended(failed(object, error, attempts, began))).await,
                         Some(Ok((file, scan))) => {
-                            let ready = Ready { object, staged: file, scan, began };
+                            let ready = Ready { object, staged: file, scan, began, attempts };
                             // The workers outlive the downloads: only a dead one leaves an object behind.
                             if let Err(lost) = staged.send(ready).await {
-                                tell(&events, Event::Ended(Box::new(Outcome::NotReached { object: lost.0.object })))
+                                tell(&events, Event::ended(Outcome::NotReached { object: lost.0.object }))
                                     .await;
                             }
                         }
@@ -111,6 +119,19 @@ pub(super) async fn dispatch(
                     drop(turn);
                 });
             }
+        }
+    }
+    if draining.is_cancelled() {
+        if !objects.close() {
+            tell(&events, Event::ListingCut).await;
+        }
+        // What was listed is accounted for, also where nobody had looked at it yet.
+        while let Some(listed) = objects.next().await {
+            let outcome = match listed {
+                Listed::Object(object) => Outcome::NotReached { object },
+                Listed::Failed { bucket, key, error } => unreadable(bucket, key, error),
+            };
+            tell(&events, Event::ended(outcome)).await;
         }
     }
     while let Some(joined) = downloads.join_next().await {
@@ -123,6 +144,7 @@ async fn download(
     context: &Context,
     object: &Object,
     permit: tokio::sync::OwnedSemaphorePermit,
+    attempts: &mut Attempts,
 ) -> Result<(Staged, Scan)> {
     let format = &context.config.format;
     let reader = || RowCounter {
@@ -130,8 +152,7 @@ async fn download(
         object: object.to_string(),
     };
     let open = |from| context.s3.get(object, from);
-    let (staged, counter) =
-        stage(object, &context.config.staging.dir, permit, &context.config.retry, open, reader).await?;
+    let (staged, counter) = stage(object, &context.config.staging.dir, permit, attempts, open, reader).await?;
     let scan = counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?;
     Ok((staged, scan))
 }
@@ -162,21 +183,21 @@ pub(super) async fn load_staged(
     loop {
         // The guard must not be held while loading: it would make the workers one.
         let ready = { staged.lock().await.recv().await };
-        let Some(Ready { object, staged, scan, began }) = ready else { break };
+        let Some(Ready { object, staged, scan, began, attempts: downloads }) = ready else { break };
         if context.shutdown.draining.is_cancelled() {
-            tell(&events, Event::Ended(Box::new(Outcome::NotReached { object }))).await;
+            tell(&events, Event::ended(Outcome::NotReached { object })).await;
             continue;
         }
         let mut attempts = Attempts::new(&context.config.retry);
         let verified = staged.verified;
-        let before = staged.attempts - 1;
         let loaded = load(&context, &mut session, &object, staged, &scan, &mut attempts).await;
-        let attempts = attempts.made() + before;
+        // A try that failed, in either stage, is one more than the one that it takes.
+        let attempts = attempts.made() + downloads - 1;
         let outcome = match loaded {
             Ok(loaded) => Outcome::Loaded { object, loaded, verified, attempts, elapsed: began.elapsed() },
             Err(error) => failed(object, error, attempts, began),
         };
-        tell(&events, Event::Ended(Box::new(outcome))).await;
+        tell(&events, Event::ended(outcome)).await;
     }
     if let Some(session) = session {
         session.close().await;
@@ -200,20 +221,21 @@ async fn load(
     loop {
         let tried = match kept.take() {
             Some(session) => Ok(session),
-            None => context.sessions.get().await,
+            None => tokio::select! {
+                biased;
+                () = context.shutdown.abandoning.cancelled() => {
+                    Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped before it was loaded")))
+                }
+                session = context.sessions.get() => session,
+            },
         };
         let error = match tried {
             Err(error) => error,
             Ok(mut session) => {
-                let loading = session.load(&what, &sql, payload.clone(), scan.rows, context.preflight.policy);
-                let loaded = tokio::select! {
-                    biased;
-                    () = context.shutdown.abandoning.cancelled() => {
-                        Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
-                    }
-                    loaded = loading => loaded,
-                };
-                match loaded {
+                let Context { preflight, shutdown, .. } = context;
+                let loading =
+                    session.load(&what, &sql, payload.clone(), scan.rows, preflight.policy, &shutdown.abandoning);
+                match loading.await {
                     Ok(loaded) => {
                         *kept = Some(session);
                         return Ok(loaded);
@@ -232,6 +254,10 @@ async fn load(
         tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
         pause(&context.shutdown, wait).await;
     }
+}
+
+fn unreadable(bucket: String, key: String, error: Error) -> Outcome {
+    Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: std::time::Duration::ZERO }
 }
 
 fn failed(object: Object, error: Error, attempts: u32, began: Instant) -> Outcome {

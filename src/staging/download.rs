@@ -16,7 +16,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::checksum::{Hasher, matches};
 use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
-use crate::config::RetryConfig;
 use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, Object, same_etag};
 use crate::retry::Attempts;
@@ -48,8 +47,6 @@ pub struct Staged {
     pub size_bytes: u64,
     pub verified: Verified,
     pub version_id: Option<String>,
-    /// Tries that it took, the first included.
-    pub attempts: u32,
     /// Given back when the file is.
     _permit: OwnedSemaphorePermit,
 }
@@ -61,15 +58,14 @@ pub struct Staged {
 ///
 /// # Errors
 /// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`, `UnsupportedFormat`, `StagingFailed`.
-pub async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
+pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     object: &Object,
     dir: &Path,
     permit: OwnedSemaphorePermit,
-    retry: &RetryConfig,
+    attempts: &mut Attempts,
     open: impl Fn(u64) -> F,
     watch: impl Fn() -> W,
 ) -> Result<(Staged, W)> {
-    let mut attempts = Attempts::new(retry);
     let mut landing = Landing::new(object, dir, watch())?;
     let verified = loop {
         let tried = match fetch(object, &open, &mut landing).await {
@@ -94,8 +90,7 @@ pub async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
-    let staged =
-        Staged { file: Arc::new(file), size_bytes, verified, version_id, attempts: attempts.made(), _permit: permit };
+    let staged = Staged { file: Arc::new(file), size_bytes, verified, version_id, _permit: permit };
     Ok((staged, watch))
 }
 
