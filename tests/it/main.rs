@@ -7,12 +7,15 @@
 // The support modules offer more than every test uses.
 #![allow(dead_code, unreachable_pub, reason = "shared with the examples, each of which uses a part")]
 
+mod command;
 mod contract;
 mod oracle;
+mod outcome;
 mod policy;
 mod rows;
 mod source;
 mod staging;
+mod stopping;
 mod support;
 mod target;
 mod transaction;
@@ -73,12 +76,15 @@ fn main() {
     let mut trials = Vec::new();
     for kind in ServerKind::ALL {
         let load_tests = [
-            rows::tests(),
+            command::tests(),
+            outcome::tests(),
             policy::tests(),
-            target::tests(),
-            transaction::tests(),
+            rows::tests(),
             source::tests(),
             staging::tests(),
+            stopping::tests(),
+            target::tests(),
+            transaction::tests(),
         ];
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));
@@ -89,9 +95,9 @@ fn main() {
             Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
         }));
     }
-    let plain_tests = [transaction::plain_tests()];
+    let plain_tests = [command::plain_tests(), transaction::plain_tests()];
     for test in plain_tests.into_iter().flatten() {
-        trials.push(trial(short(test.name).to_owned(), move || (test.run)()));
+        trials.push(trial(short(test.name).to_owned(), test.run));
     }
     for (name, fact) in support::s3::facts::facts() {
         trials.push(trial(format!("endpoint::{name}"), fact));

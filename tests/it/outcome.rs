@@ -1,0 +1,464 @@
+//! How a run ends and what it tells: exit codes, summary, report, failed keys, logs and progress.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+
+use crate::support::program::{Ended, World, finish, wait_for_log};
+use crate::support::s3::{Fault, Operation, Refusal, Times};
+
+crate::load_tests![
+    a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone,
+    a_run_with_failures_ends_with_3_and_names_them,
+    nothing_matched_is_4_unless_it_is_allowed,
+    a_source_that_is_not_there_is_5,
+    a_target_that_is_not_there_is_6,
+    every_line_of_a_json_log_is_json_errors_included,
+    quiet_runs_are_quiet_and_verbose_ones_are_not,
+    the_report_accounts_for_every_object_and_its_sums_are_the_summary,
+    the_report_is_written_while_the_run_goes_on,
+    a_report_tells_why_a_run_did_not_begin,
+    tries_are_counted_in_both_stages_and_for_failures_too,
+    a_report_that_cannot_be_written_is_refused_before_anything_is_loaded,
+    a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary,
+    failed_keys_can_be_read_back_and_loaded,
+    a_list_of_keys_is_not_overwritten_by_the_keys_that_fail,
+    progress_is_logged_where_there_is_no_terminal,
+    progress_off_is_silent,
+    bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight,
+    closed_outputs_change_nothing_about_what_is_loaded,
+    a_full_standard_output_is_an_error,
+];
+
+async fn create_table(world: &World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
+}
+
+/// A summary without what differs from run to run.
+fn redacted(stdout: &str) -> String {
+    let lines = stdout.lines().map(|line| match line.split_once(' ') {
+        Some((label @ ("seconds" | "MB/s"), value)) => {
+            let value = value.trim();
+            let is_number = value.parse::<f64>().is_ok_and(|value| value > 0.0);
+            format!("{label:<18} {}", if is_number { "[number]" } else { value })
+        }
+        _ => line.to_owned(),
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/b", "3\tz\n")?;
+    world.put("in/_SUCCESS", "")?;
+    world.put("in/folder/", "")?;
+    let ended = world.load_ending(0, "t", &["--skip-hidden"]).await?;
+    insta::assert_snapshot!("summary", redacted(&ended.stdout));
+    ensure!(ended.stderr.contains("loading into `t`"), "{ended}");
+    ensure!(!ended.stdout.contains("INFO"), "a log line on standard output\n{ended}");
+    ensure!(world.count("t").await? == 3);
+    world.ensure_nothing_staged()
+}
+
+async fn a_run_with_failures_ends_with_3_and_names_them(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/bad", "3\tz\nno number\tz\n")?;
+    for number in 0..11 {
+        world.put(&format!("in/packed{number:02}"), [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
+    }
+    let ended = world.load_ending(3, "t", &["--load-concurrency", "1", "--download-concurrency", "1"]).await?;
+    ensure!(ended.summary("objects loaded")? == "1" && ended.summary("objects failed")? == "12", "{ended}");
+    let named: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
+    ensure!(named.len() == 11 && named[10] == "failed: and 2 more; --report FILE has them all", "{ended}");
+    ended.says("failed: s3://etl/in/bad: ")?;
+    ended.says("Warning 1366")?;
+    ensure!(world.count("t").await? == 2);
+    world.ensure_nothing_staged()
+}
+
+async fn nothing_matched_is_4_unless_it_is_allowed(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    let ended = world.load_ending(4, "t", &["--include", "*.csv"]).await?;
+    ended.says("error: no object matches; passed over: 0 folder markers, 0 hidden keys, 1 filtered out")?;
+    ended.says("hint: check the URIs and filters; --allow-empty makes this a success")?;
+    ensure!(ended.stdout.is_empty(), "{ended}");
+    let ended = world.load_ending(0, "t", &["--include", "*.csv", "--allow-empty"]).await?;
+    ensure!(ended.summary("objects loaded")? == "0", "{ended}");
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn a_source_that_is_not_there_is_5(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    let ended = world.run(&["load", "s3://elsewhere/", "--table", "t"]).await?;
+    ended.expect(5)?;
+    ended.says("elsewhere")?;
+    ended.says("hint: check the bucket's name, --region and --endpoint-url")?;
+    // A port that was free a moment ago.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let url = format!("http://{closed}");
+    let ended = world.load_ending(5, "t", &["--endpoint-url", &url, "--max-attempts", "2"]).await?;
+    ended.says("hint: check --endpoint-url, the network and the proxy settings")?;
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn a_target_that_is_not_there_is_6(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    let ended = world.load_ending(6, "missing", &[]).await?;
+    ended.says("error: table `missing`: there is none")?;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+    let ended = world.load_ending(6, "t", &["--port", &closed, "--max-attempts", "2"]).await?;
+    ended.says("hint: check --host, --port, --socket and that the server is running")?;
+    let ended = world.load_ending(6, "t", &["--user", "nobody"]).await?;
+    ended.says("hint: check --user, the password and the account's host part")?;
+    ensure!(world.s3.log().count(Operation::GetObject) == 0 && world.count("t").await? == 0);
+    Ok(())
+}
+
+fn json_lines(stderr: &str) -> Result<Vec<Value>> {
+    stderr.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}
+
+async fn every_line_of_a_json_log_is_json_errors_included(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    // Something to warn of, with a newline in the key.
+    world.put("in/b\nc", "2\tx\n")?;
+    world.s3.faults().on_get("in/b\nc", Times::Next(1), Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = world.load_ending(0, "t", &["--log-format", "json"]).await?;
+    let lines = json_lines(&ended.stderr)?;
+    ensure!(lines.iter().any(|line| line["level"] == "INFO") && lines.iter().any(|line| line["level"] == "WARN"));
+    ensure!(lines.iter().all(|line| line["timestamp"].is_string() && line["fields"]["message"].is_string()));
+
+    let ended = world.load_ending(6, "missing", &["--log-format", "json", "-qq"]).await?;
+    let lines = json_lines(&ended.stderr)?;
+    ensure!(lines.len() == 1 && lines[0]["level"] == "ERROR", "{ended}");
+    ensure!(lines[0]["fields"]["code"] == "target_refused" && lines[0]["fields"]["hint"].is_string(), "{ended}");
+    Ok(())
+}
+
+async fn quiet_runs_are_quiet_and_verbose_ones_are_not(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    let ended = world.load_ending(0, "t", &[]).await?;
+    ensure!(ended.stderr.contains(" INFO "), "{ended}");
+    // Something to warn of.
+    world.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = world.load_ending(0, "t", &["-q", "--max-attempts", "8"]).await?;
+    ensure!(ended.stderr.contains(" WARN ") && !ended.stderr.contains(" INFO "), "{ended}");
+    world.s3.faults().clear();
+    world.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = world.load_ending(0, "t", &["-qq"]).await?;
+    ensure!(ended.stderr.is_empty(), "{ended}");
+    ensure!(ended.summary("objects loaded")? == "1", "the summary is no log\n{ended}");
+    ensure!(world.count("t").await? == 3);
+    Ok(())
+}
+
+const FIELDS: [&str; 9] = ["type", "status", "bucket", "key", "etag", "size_bytes", "rows", "attempts", "seconds"];
+
+async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/b \"q\"", "3\tz\n1\tagain\n")?;
+    world.put("in/bad", "no number\tz\n")?;
+    let report = world.path("report.jsonl").display().to_string();
+    let args =
+        ["--report", &report, "--on-duplicate", "ignore", "--load-concurrency", "1", "--download-concurrency", "1"];
+    let ended = world.load_ending(3, "t", &args).await?;
+    let lines = world.report("report.jsonl")?;
+    let (summary, objects) = lines.split_last().context("an empty report")?;
+    ensure!(objects.len() == 3 && objects.iter().all(|line| line["type"] == "object"), "{lines:#?}");
+    for line in objects {
+        let fields = line.as_object().context("not an object")?;
+        ensure!(FIELDS.iter().chain(&["error"]).all(|field| fields.contains_key(*field)), "{line:#}");
+        let stored = world.s3.backend().newest("etl", line["key"].as_str().context("no key")?).context("not stored")?;
+        ensure!(line["etag"] == stored.quoted_etag() && line["size_bytes"] == stored.length_bytes(), "{line:#}");
+        ensure!(line["attempts"] == 1 && line["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{line:#}");
+        ensure!(line["error"].is_null() == (line["status"] == "loaded"), "{line:#}");
+    }
+    let loaded: Vec<&Value> = objects.iter().filter(|line| line["status"] == "loaded").collect();
+    let failed: Vec<&Value> = objects.iter().filter(|line| line["status"] == "failed").collect();
+    ensure!(loaded.len() == 2 && failed.len() == 1 && failed[0]["key"] == "in/bad", "{lines:#?}");
+    ensure!(failed[0]["error"]["code"] == "bad_rows" && failed[0]["error"]["hint"].is_string(), "{lines:#?}");
+
+    ensure!(summary["type"] == "summary" && summary["listing_complete"] == true, "{summary:#}");
+    ensure!(summary["objects_loaded"] == 2 && summary["objects_failed"] == 1, "{summary:#}");
+    ensure!(summary["objects_not_reached"] == 0 && summary["error"].is_null(), "{summary:#}");
+    let sum = |field: &str| loaded.iter().filter_map(|line| line[field].as_u64()).sum::<u64>();
+    for (total, field) in [
+        ("rows", "rows"),
+        ("skipped", "skipped"),
+        ("deleted", "deleted"),
+        ("warnings", "warnings"),
+        ("bytes", "size_bytes"),
+    ] {
+        ensure!(summary[total] == sum(field), "{total}: {summary:#}");
+    }
+    // And what it tells is so: three of the four rows are there, one was skipped.
+    ensure!(summary["rows"] == 4 && summary["skipped"] == 1 && world.count("t").await? == 3, "{summary:#}");
+    ensure!(ended.summary("rows skipped")? == "1" && ended.summary("rows")? == "4", "{ended}");
+    Ok(())
+}
+
+async fn the_report_is_written_while_the_run_goes_on(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/b", "3\tz\n")?;
+    let held = world.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
+    let report = world.path("report.jsonl").display().to_string();
+    let child = world.command(["load", "s3://etl/", "--table", "t", "--report", &report]).spawn()?;
+    held.wait_for_effects(1).await;
+    let line = until(|| async {
+        let text = std::fs::read_to_string(&report)?;
+        Ok(text.ends_with('\n').then_some(text))
+    })
+    .await?;
+    let line: Value = serde_json::from_str(&line)?;
+    ensure!(line["key"] == "in/a" && line["status"] == "loaded" && world.count("t").await? == 2, "{line:#}");
+    held.remove();
+    finish(child).await?.expect(0)?;
+    ensure!(world.report("report.jsonl")?.len() == 3);
+    Ok(())
+}
+
+/// Asks again and again until there is an answer: for what no event tells.
+pub async fn until<T, F: Future<Output = Result<Option<T>>>>(ask: impl Fn() -> F) -> Result<T> {
+    for _ in 0..3000 {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("waited 30 seconds in vain")
+}
+
+async fn a_report_tells_why_a_run_did_not_begin(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    let report = world.path("report.jsonl").display().to_string();
+    world.load_ending(6, "missing", &["--report", &report]).await?;
+    let lines = world.report("report.jsonl")?;
+    ensure!(lines.len() == 1 && lines[0]["type"] == "summary" && lines[0]["objects_loaded"] == 0, "{lines:#?}");
+    ensure!(lines[0]["error"]["code"] == "target_refused" && lines[0]["listing_complete"] == false, "{lines:#?}");
+    Ok(())
+}
+
+async fn tries_are_counted_in_both_stages_and_for_failures_too(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/gone", "1\tx\n")?;
+    world.put("in/slow", "2\tx\n")?;
+    world.s3.faults().on_get("in/gone", Times::Always, Fault::CutBody { after_bytes: 1 });
+    world.s3.faults().on_get("in/slow", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let report = world.path("report.jsonl").display().to_string();
+    world.load_ending(3, "t", &["--report", &report, "--max-attempts", "3"]).await?;
+    let lines = world.report("report.jsonl")?;
+    let attempts = |key: &str| lines.iter().find(|line| line["key"] == key).map(|line| line["attempts"].clone());
+    ensure!(attempts("in/gone") == Some(3.into()) && attempts("in/slow") == Some(3.into()), "{lines:#?}");
+    ensure!(world.s3.log().gets_of("in/slow").len() == 3 && world.s3.log().gets_of("in/gone").len() == 3);
+    Ok(())
+}
+
+async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    for flag in ["--report", "--failed-keys"] {
+        let path = world.path("no/such/folder/file").display().to_string();
+        let ended = world.load_ending(2, "t", &[flag, &path]).await?;
+        ended.says(&format!("error: {flag} {path} can't be written"))?;
+        ended.says("caused by: No such file or directory")?;
+    }
+    let report = world.path("both").display().to_string();
+    let ended = world.load_ending(2, "t", &["--report", &report, "--failed-keys", &report]).await?;
+    ended.says("report and failed-keys are the same file")?;
+    std::os::unix::fs::symlink(&report, world.path("link"))?;
+    let link = world.path("link").display().to_string();
+    let ended = world.load_ending(2, "t", &["--report", &report, "--failed-keys", &link]).await?;
+    ended.says("is the file of --report too, and would overwrite it")?;
+    ensure!(world.s3.log().all().is_empty() && world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(world: World) -> Result<()> {
+    create_table(&world).await?;
+    for number in 0..3 {
+        world.put(&format!("in/{number}"), format!("{number}\tx\n"))?;
+    }
+    // The others are not there yet when the first line can't be written.
+    let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
+    let args = ["--report", "/dev/full", "--download-concurrency", "1", "--load-concurrency", "1"];
+    let ended = world.load_ending(2, "t", &args).await?;
+    held.remove();
+    ended.says("error: --report /dev/full can't be written")?;
+    ended.says("caused by: No space left on device")?;
+    ensure!(ended.stderr.matches("error: ").count() == 1, "told more than once\n{ended}");
+    let loaded = ended.summary("objects loaded")?;
+    ensure!(loaded == "1" && ended.summary("objects not reached")? == "2", "{ended}");
+    ensure!(world.count("t").await? == 1);
+
+    world.put("in/1", "no number\tx\n")?;
+    let ended = world.load("t", &["--failed-keys", "/dev/full"]).await?;
+    ended.expect(2)?;
+    ended.says("error: --failed-keys /dev/full can't be written")
+}
+
+async fn failed_keys_can_be_read_back_and_loaded(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/good", "1\tx\n")?;
+    let odd = ["in/a b%20+\u{fc}", "in/new\nline", "in/\"quoted\"", "in/trailing "];
+    for key in odd {
+        world.put(key, "no number\tz\n")?;
+    }
+    let failed_keys = world.path("failed.txt").display().to_string();
+    world.load_ending(3, "t", &["--failed-keys", &failed_keys]).await?;
+    let mut lines: Vec<String> = std::fs::read_to_string(&failed_keys)?.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    insta::assert_snapshot!("failed_keys", lines.join("\n"));
+
+    for key in odd {
+        world.put(key, "2\tx\n")?;
+    }
+    world.s3.log().clear();
+    let ended = world.run(&["load", "--keys-from", &failed_keys, "--table", "t"]).await?;
+    ended.expect(0)?;
+    ensure!(world.count("t").await? == 1 + odd.len() as u64);
+    ensure!(world.s3.log().gets_of("in/good").is_empty(), "what was loaded is loaded again");
+    Ok(())
+}
+
+async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n")?;
+    std::fs::write(world.path("keys"), "s3://etl/in/a\n")?;
+    std::os::unix::fs::symlink(world.path("keys"), world.path("link"))?;
+    let (keys, link) = (world.path("keys").display().to_string(), world.path("link").display().to_string());
+    for flag in ["--failed-keys", "--report"] {
+        let ended = world.run(&["load", "--keys-from", &keys, flag, &link, "--table", "t"]).await?;
+        ended.expect(2)?;
+        ended.says("is the file of --keys-from too, and would overwrite it")?;
+        ensure!(std::fs::read_to_string(&keys)? == "s3://etl/in/a\n", "the list is gone");
+    }
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn progress_is_logged_where_there_is_no_terminal(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/b", "3\tz\n")?;
+    let held = world.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
+    let mut child = world.command(["load", "s3://etl/", "--table", "t"]).spawn()?;
+    let log = wait_for_log(&mut child, "1 of 2 objects, 8 B of 12 B, 2 rows, ").await?;
+    held.remove();
+    finish(child).await?.expect(0)?;
+    let log = log.await?;
+    ensure!(log.contains("1 in flight, 0 failed"), "{log}");
+    ensure!(log.contains("2 of 2 objects, 12 B of 12 B, 3 rows, ") && log.contains(" rows/s, 0 in flight"), "{log}");
+    ensure!(!log.contains('\r') && !log.contains('\u{1b}'), "control characters in {log:?}");
+    Ok(())
+}
+
+async fn progress_off_is_silent(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    let ended = world.load_ending(0, "t", &["--progress", "off"]).await?;
+    ensure!(!ended.stderr.contains("objects"), "{ended}");
+    let ended = world.load_ending(0, "t", &["--progress", "log"]).await?;
+    ensure!(ended.stderr.contains("1 of 1 objects"), "{ended}");
+    Ok(())
+}
+
+async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/held", "3\tz\n")?;
+    let held = world.s3.faults().on_get("in/held", Times::Always, Fault::Hold);
+    let mut with_environment = world.command(["load"]);
+    with_environment.env("TERM", "xterm");
+    let mut command = tokio::process::Command::new("script");
+    // util-linux's script runs its command under a terminal of its own and passes its output on.
+    command.args(["-qefc", "stty cols 120; exec \"$PROGRAM\" load s3://etl/ --table t", "/dev/null"]);
+    command.env_clear().env("SHELL", "/bin/sh").env("PROGRAM", env!("CARGO_BIN_EXE_s3-to-mysql"));
+    for (name, value) in with_environment.as_std().get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().context("script, of util-linux or bsdutils, is needed for a terminal")?;
+    let mut terminal = child.stdout.take().context("standard output is piped")?;
+    let mut seen = String::new();
+    let mut chunk = [0; 4096];
+    let all_seen = |seen: &str| {
+        ["1/2 objects", "8 B/12 B", "2 rows", " rows/s", "s3://etl/in/held"].iter().all(|text| seen.contains(text))
+    };
+    while !all_seen(&seen) {
+        let length = tokio::time::timeout(std::time::Duration::from_secs(60), terminal.read(&mut chunk))
+            .await
+            .with_context(|| format!("the bars do not show it all: {seen:?}"))??;
+        ensure!(length > 0, "it ended with {seen:?}");
+        seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
+    }
+    ensure!(seen.contains('\u{1b}'), "no bars in {seen:?}");
+    held.remove();
+    let mut rest = Vec::new();
+    terminal.read_to_end(&mut rest).await?;
+    finish(child).await?.expect(0)?;
+    // Bars are gone where the summary stands, and no log line stands in for them.
+    let rest = String::from_utf8_lossy(&rest);
+    ensure!(rest.contains("objects loaded     2\r\n"), "{rest:?}");
+    ensure!(!(seen + &rest).contains("1 of 2 objects"), "log lines beside the bars: {rest:?}");
+    Ok(())
+}
+
+/// A pipe whose reader has gone.
+fn closed_pipe() -> Result<Stdio> {
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    Ok(writer.into())
+}
+
+async fn closed_outputs_change_nothing_about_what_is_loaded(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    world.put("in/bad", "no number\tx\n")?;
+    let load = ["load", "s3://etl/in/a", "--table", "t", "-v"];
+    let ended = finish(world.command(load).stdout(closed_pipe()?).spawn()?).await?;
+    ensure!(!ended.stderr.contains("panicked") && !ended.stderr.contains("error"), "{ended}");
+    ended.expect(0)?;
+    // Standard error is where the logs go, so that each one meets it.
+    for format in ["text", "json"] {
+        let args = [load.as_slice(), &["--log-format", format]].concat();
+        let ended = finish(world.command(args).stderr(closed_pipe()?).spawn()?).await?;
+        ended.expect(0)?;
+        ensure!(ended.summary("objects loaded")? == "1", "{ended}");
+    }
+    ensure!(world.count("t").await? == 6);
+    let both =
+        world.command(["load", "s3://etl/", "--table", "t"]).stdout(closed_pipe()?).stderr(closed_pipe()?).spawn()?;
+    finish(both).await?.expect(3)?;
+    ensure!(world.count("t").await? == 8);
+    let problems = world.command(["load", "--table", "t"]).stderr(closed_pipe()?).spawn()?;
+    finish(problems).await?.expect(2)
+}
+
+async fn a_full_standard_output_is_an_error(world: World) -> Result<()> {
+    create_table(&world).await?;
+    world.put("in/a", "1\tx\n2\ty\n")?;
+    for command in ["load", "plan"] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let child = world.command([command, "s3://etl/", "--table", "t"]).stdout(full).spawn()?;
+        let ended: Ended = finish(child).await?;
+        ended.expect(2)?;
+        ended.says("standard output can't be written")?;
+        ended.says("No space left on device")?;
+    }
+    ensure!(world.count("t").await? == 2, "what was loaded stays");
+    Ok(())
+}
