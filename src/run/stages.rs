@@ -111,8 +111,7 @@ pub(super) async fn dispatch(
                             let ready = Ready { object, staged: file, scan, began, attempts };
                             // The workers outlive the downloads: only a dead one leaves an object behind.
                             if let Err(lost) = staged.send(ready).await {
-                                tell(&events, Event::ended(Outcome::NotReached { object: lost.0.object }))
-                                    .await;
+                                tell(&events, Event::ended(Outcome::NotReached { object: lost.0.object })).await;
                             }
                         }
                     }
