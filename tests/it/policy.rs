@@ -17,6 +17,8 @@ crate::load_tests![
     duplicates_within_one_object_are_duplicates_too,
     more_ignored_duplicates_than_the_server_shows_are_counted,
     bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows,
+    rows_without_a_partition_do_not_hide_behind_duplicates_either,
+    more_warnings_than_sixteen_bits_hold_are_counted,
     a_bad_row_fails_a_replacing_load_as_well,
     a_replacing_load_that_accepts_bad_rows_takes_them,
     rows_that_a_check_refuses_fail_the_object,
@@ -190,6 +192,34 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(world
         }
     }
     ensure!(world.count("t").await? == 3000);
+    Ok(())
+}
+
+async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(world: World) -> Result<()> {
+    // A row without a partition makes one warning and is skipped, as a duplicate is: the counts alone can't tell.
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3000))")
+        .await?;
+    world.put("1", three_thousand("old"))?;
+    world.load_ending(0, "t", &[]).await?;
+    world.put("1", format!("{}3000\tnew\n", three_thousand("new")))?;
+    let ended = world.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
+    match world.server.kind() {
+        ServerKind::Mysql => ended.says("the others can't be told from bad rows"),
+        ServerKind::Mariadb => ended.says("Warning 1526"),
+    }
+}
+
+async fn more_warnings_than_sixteen_bits_hold_are_counted(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a TINYINT)").await?;
+    world.put("1", "300\n".repeat(70_000))?;
+    let ended = world.load_ending(3, "t", &[]).await?;
+    ended.says("70000 rows, 70000 warnings")?;
+    ensure!(world.count("t").await? == 0);
+    let ended = world.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
+    ensure!(ended.summary("rows")? == "70000" && ended.summary("warnings")? == "70000", "{ended}");
+    ensure!(world.count("t").await? == 70_000);
     Ok(())
 }
 

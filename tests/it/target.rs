@@ -448,14 +448,15 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
         ("--database-url", &without, None, vec!["--database-url".into(), url.clone()]),
     ];
     for (number, (place, database_url, variable, args)) in cases.into_iter().enumerate() {
-        for shown in [&[][..], &["--print-config"][..]] {
-            let mut command = world.command(base.iter().copied().chain(shown.iter().copied()));
+        // A run that loads, one that fails at the login, and one that only shows its settings.
+        for (more, code) in [(&[][..], 3), (&["--user", "nobody"], 6), (&["--print-config"], 0)] {
+            let mut command = world.command(base.iter().copied().chain(more.iter().copied()));
             command.args(&args).env("DATABASE_URL", database_url);
             if let Some(password) = variable {
                 command.env("MYSQL_PWD", password);
             }
             let ended = finish(command.spawn()?).await?;
-            ended.expect(if shown.is_empty() { 3 } else { 0 }).context(place)?;
+            ended.expect(code).context(place)?;
             for secret in [password, encoded] {
                 let said =
                     [&ended.stdout, &ended.stderr, &std::fs::read_to_string(&report)?].map(String::as_str).concat();
@@ -463,7 +464,7 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
             }
             // Others can read a command line, and nothing else of these.
             let warned = ended.stderr.contains("can be read by other users of this machine");
-            ensure!(warned == (place == "--database-url" && shown.is_empty()), "{place}: {ended}");
+            ensure!(warned == (place == "--database-url" && code != 0), "{place}: {ended}");
         }
         ensure_values(&schema, "SELECT COUNT(*) FROM t", &[&format!("{}", number + 1)]).await?;
     }
@@ -542,8 +543,30 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
     world.put("good", "0\t1\t2026-01-31 12:00:00\ta\\tb\n7\t2\t\\N\t\\N\n")?;
     world.put("bad", "8\t1\t\\N\t\\N\n9\t300\t\\N\t\\N\n")?;
     world.put("duplicate", "5\t1\t\\N\t\\N\n5\t1\t\\N\t\\N\n")?;
-    let ended = load_at(&world, &schema.url(), "t", &[]).await?;
+    schema.exec("CREATE TABLE settings (name VARCHAR(99), value VARCHAR(99)) ENGINE=MyISAM").await?;
+    let table = match server.kind() {
+        ServerKind::Mysql => "performance_schema.session_variables",
+        ServerKind::Mariadb => "information_schema.session_variables",
+    };
+    let note = format!(
+        "INSERT INTO settings SELECT DISTINCT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM {table} WHERE VARIABLE_NAME IN \
+         ('autocommit', 'foreign_key_checks', 'lock_wait_timeout', 'transaction_isolation', 'tx_isolation', 'unique_checks', 'wait_timeout')"
+    );
+    let ended = load_at(&world, &schema.url(), "t", &["--init-sql", &note]).await?;
     ended.expect(3)?;
+    let settings = values(&schema, "SELECT DISTINCT name, value FROM settings ORDER BY name").await?;
+    for setting in
+        ["autocommit|ON", "foreign_key_checks|ON", "lock_wait_timeout|60", "unique_checks|ON", "wait_timeout|120"]
+    {
+        ensure!(settings.iter().any(|found| found == setting), "{setting}: {settings:?}");
+    }
+    ensure!(
+        settings
+            .iter()
+            .any(|found| found.ends_with("x_isolation|READ-COMMITTED")
+                || found == "transaction_isolation|READ-COMMITTED"),
+        "{settings:?}"
+    );
     ended.says("Warning 1264: Out of range value for column 'n' at row 2")?;
     ended.says("1 of 2 rows were skipped")?;
     ended.says("time zone +05:00")?;

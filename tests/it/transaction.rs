@@ -366,7 +366,7 @@ async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> 
 }
 
 async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() -> Result<()> {
-    const MALICE: &[Malice] = &[Malice { statement: "LOAD DATA", what: Answer::AskFor("/etc/hostname") }];
+    const MALICE: &[Malice] = &[Malice { statement: "LOAD DATA", after: 0, what: Answer::AskFor("/etc/hostname") }];
     let rogue = Rogue::start(MALICE).await?;
     load_into(&rogue, "1\n2\n3\n", &[]).await?.expect(0)?;
     let received: Vec<Vec<u8>> = rogue.received().into_iter().map(|received| received.bytes).collect();
@@ -379,16 +379,20 @@ async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> 
     const SECRET: Answer = Answer::AskFor("/etc/hostname");
     // Every statement that a run sends, those before the object is known and those after.
     const ALL: [&[Malice]; 8] = [
-        &[Malice { statement: "SELECT @@max_allowed_packet", what: SECRET }],
-        &[Malice { statement: "SHOW GLOBAL VARIABLES", what: SECRET }],
-        &[Malice { statement: "SELECT VERSION()", what: SECRET }],
-        &[Malice { statement: "SET SESSION", what: SECRET }],
-        &[Malice { statement: "START TRANSACTION", what: SECRET }],
-        &[Malice { statement: "COMMIT", what: SECRET }],
-        &[Malice { statement: "ROLLBACK", what: SECRET }],
+        &[Malice { statement: "SELECT @@max_allowed_packet", after: 0, what: SECRET }],
+        &[Malice { statement: "SHOW GLOBAL VARIABLES", after: 0, what: SECRET }],
+        &[Malice { statement: "SELECT VERSION()", after: 0, what: SECRET }],
+        &[Malice { statement: "SET SESSION", after: 0, what: SECRET }],
+        &[Malice { statement: "START TRANSACTION", after: 0, what: SECRET }],
+        &[Malice { statement: "COMMIT", after: 0, what: SECRET }],
+        &[Malice { statement: "ROLLBACK", after: 0, what: SECRET }],
         &[
-            Malice { statement: "SHOW WARNINGS", what: SECRET },
-            Malice { statement: "LOAD DATA", what: Answer::Ok("Records: 3  Deleted: 0  Skipped: 0  Warnings: 1") },
+            Malice { statement: "SHOW WARNINGS", after: 0, what: SECRET },
+            Malice {
+                statement: "LOAD DATA",
+                after: 1,
+                what: Answer::Ok("Records: 3  Deleted: 0  Skipped: 0  Warnings: 1"),
+            },
         ],
     ];
     for malice in ALL {
@@ -404,19 +408,31 @@ async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> 
 }
 
 async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<()> {
+    // After the preflight, which has nothing to give.
     const LATER: Answer = Answer::AskFor("s3-to-mysql");
-    const OK: Malice =
-        Malice { statement: "LOAD DATA", what: Answer::Ok("Records: 3  Deleted: 0  Skipped: 0  Warnings: 0") };
-    const ERROR: Malice = Malice { statement: "LOAD DATA", what: Answer::Error };
+    const OK: Malice = Malice {
+        statement: "LOAD DATA",
+        after: 1,
+        what: Answer::Ok("Records: 3  Deleted: 0  Skipped: 0  Warnings: 0"),
+    };
+    const ERROR: Malice = Malice { statement: "LOAD DATA", after: 1, what: Answer::Error };
     const ALL: [&[Malice]; 2] = [
-        &[OK, Malice { statement: "ROLLBACK", what: LATER }, Malice { statement: "COMMIT", what: LATER }],
-        &[ERROR, Malice { statement: "ROLLBACK", what: LATER }, Malice { statement: "COMMIT", what: LATER }],
+        &[
+            OK,
+            Malice { statement: "ROLLBACK", after: 1, what: LATER },
+            Malice { statement: "COMMIT", after: 0, what: LATER },
+        ],
+        &[
+            ERROR,
+            Malice { statement: "ROLLBACK", after: 1, what: LATER },
+            Malice { statement: "COMMIT", after: 0, what: LATER },
+        ],
     ];
     for malice in ALL {
         let rogue = Rogue::start(malice).await?;
         let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
         ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
-        ensure!(!rogue.received().is_empty(), "it was never asked for:\n{:#?}", rogue.statements());
+        ensure!(rogue.received().len() > 1, "it was never asked for:\n{:#?}", rogue.statements());
         ensure!(rogue.received().iter().all(|received| received.bytes.is_empty()), "{:#?}", rogue.received());
     }
     Ok(())

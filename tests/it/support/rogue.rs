@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub struct Malice {
     /// What the statement starts with.
     pub statement: &'static str,
+    /// How many such statements are answered well before.
+    pub after: usize,
     pub what: Answer,
 }
 
@@ -43,17 +45,22 @@ pub struct Rogue {
     accepting: tokio::task::JoinHandle<()>,
 }
 
+/// How often each malice was passed over, over all connections.
+type PassedOver = Arc<Mutex<Vec<usize>>>;
+
 impl Rogue {
     pub async fn start(malice: &'static [Malice]) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (received, statements) = (Arc::default(), Arc::default());
+        let passed_over: PassedOver = Arc::new(Mutex::new(vec![0; malice.len()]));
         let accepting = tokio::spawn({
             let (received, statements) = (Arc::clone(&received), Arc::clone(&statements));
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (received, statements) = (Arc::clone(&received), Arc::clone(&statements));
-                    let client = Client { stream, sequence: 0, malice, received, statements };
+                    let passed_over = Arc::clone(&passed_over);
+                    let client = Client { stream, sequence: 0, malice, passed_over, received, statements };
                     // A client that hangs up is not the server's trouble.
                     tokio::spawn(async move { client.serve().await.ok() });
                 }
@@ -87,6 +94,7 @@ struct Client {
     stream: TcpStream,
     sequence: u8,
     malice: &'static [Malice],
+    passed_over: PassedOver,
     received: Arc<Mutex<Vec<Received>>>,
     statements: Arc<Mutex<Vec<String>>>,
 }
@@ -152,8 +160,8 @@ impl Client {
     }
 
     async fn answer(&mut self, statement: &str) -> Result<()> {
-        if let Some(malice) = self.malice.iter().find(|malice| statement.starts_with(malice.statement)) {
-            return match malice.what {
+        if let Some(what) = self.malice_for(statement) {
+            return match what {
                 Answer::AskFor(file) => self.ask_for(file, statement).await,
                 Answer::Ok(info) => self.ok(info).await,
                 Answer::Error => self.write(b"\xFF\x51\x04#HY000no").await,
@@ -164,6 +172,16 @@ impl Client {
         }
         let result = result_of(statement);
         if result.columns == 0 { self.ok("").await } else { self.rows(&result, false).await }
+    }
+
+    fn malice_for(&self, statement: &str) -> Option<Answer> {
+        let index = self.malice.iter().position(|malice| statement.starts_with(malice.statement))?;
+        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed_over[index] < self.malice[index].after {
+            passed_over[index] += 1;
+            return None;
+        }
+        Some(self.malice[index].what)
     }
 
     /// Asks for a file, takes it, and counts its lines.
