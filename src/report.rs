@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -97,10 +97,10 @@ impl Report {
     pub fn open(config: &OutputConfig, keys_from: Option<&Path>) -> Result<Self> {
         let report = config.report.as_deref();
         Ok(Self {
-            lines: Sink::create("--report", &config.report, &[("--keys-from", keys_from)])?,
+            lines: Sink::create("--report", report, &[("--keys-from", keys_from)])?,
             failed_keys: Sink::create(
                 "--failed-keys",
-                &config.failed_keys,
+                config.failed_keys.as_deref(),
                 &[("--keys-from", keys_from), ("--report", report)],
             )?,
             summary: Summary::default(),
@@ -186,7 +186,7 @@ impl Report {
 }
 
 impl Sink {
-    fn create(flag: &str, path: &Option<PathBuf>, other_uses: &[(&str, Option<&Path>)]) -> Result<Self> {
+    fn create(flag: &str, path: Option<&Path>, other_uses: &[(&str, Option<&Path>)]) -> Result<Self> {
         let Some(path) = path else { return Ok(Self { name: String::new(), file: None }) };
         let name = format!("{flag} {}", path.display());
         for (other_flag, other_path) in other_uses {

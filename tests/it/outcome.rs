@@ -399,7 +399,7 @@ async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(world:
         ["1/2 objects", "8 B/12 B", "2 rows", " rows/s", "s3://etl/in/held"].iter().all(|text| seen.contains(text))
     };
     while !all_seen(&seen) {
-        let length = tokio::time::timeout(std::time::Duration::from_secs(60), terminal.read(&mut chunk))
+        let length = tokio::time::timeout(std::time::Duration::from_mins(1), terminal.read(&mut chunk))
             .await
             .with_context(|| format!("the bars do not show it all: {seen:?}"))??;
         ensure!(length > 0, "it ended with {seen:?}");

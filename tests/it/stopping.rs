@@ -35,7 +35,7 @@ async fn create_table(world: &World) -> Result<()> {
 
 /// Nine rows, whose keys begin at `first`.
 fn nine_rows(first: u32) -> String {
-    (first..first + 9).map(|a| format!("{a}\tx\n")).collect()
+    (first..first + 9).fold(String::new(), |rows, a| rows + &format!("{a}\tx\n"))
 }
 
 /// Objects `in/a`, `in/b` and `in/c` of nine rows each.
@@ -86,8 +86,11 @@ const FIRST_ARRIVED: &str =
     "stopping: what is loading is finished, nothing new is begun; a second signal rolls it back";
 const SECOND_ARRIVED: &str = "rolling back what is loading; a third signal leaves at once";
 
-/// The report, whole: the status and error code of every object by its key, and the summary.
-fn outcomes(world: &World) -> Result<(Vec<(String, String, Option<String>)>, Value)> {
+/// An object's key, its status and the code of its error.
+type Outcome = (String, String, Option<String>);
+
+/// The report, whole: every object, sorted by its key, and the summary.
+fn outcomes(world: &World) -> Result<(Vec<Outcome>, Value)> {
     let mut lines = world.report("report.jsonl")?;
     let summary = lines.pop().context("an empty report")?;
     ensure!(summary["type"] == "summary", "the summary is not the last line: {summary:#}");
@@ -106,15 +109,15 @@ fn outcomes(world: &World) -> Result<(Vec<(String, String, Option<String>)>, Val
     Ok((objects, summary))
 }
 
-fn not_reached(key: &str) -> (String, String, Option<String>) {
+fn not_reached(key: &str) -> Outcome {
     (key.to_owned(), "not_reached".to_owned(), None)
 }
 
-fn loaded(key: &str) -> (String, String, Option<String>) {
+fn loaded(key: &str) -> Outcome {
     (key.to_owned(), "loaded".to_owned(), None)
 }
 
-fn failed(key: &str, code: &str) -> (String, String, Option<String>) {
+fn failed(key: &str, code: &str) -> Outcome {
     (key.to_owned(), "failed".to_owned(), Some(code.to_owned()))
 }
 
@@ -330,7 +333,7 @@ impl Drop for CommitHolder {
 async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>) -> Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let (hold, held) = watch::channel(false);
+    let (stop_answers, no_answers) = watch::channel(false);
     let answers = tokio::spawn(async move {
         let mut chunk = vec![0; 64 << 10];
         loop {
@@ -338,7 +341,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>)
             if length == 0 {
                 return Ok::<_, std::io::Error>(());
             }
-            if *held.borrow() {
+            if *no_answers.borrow() {
                 // Until the program gives up.
                 continue;
             }
@@ -353,7 +356,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>)
         }
         let is_commit = chunk[..length].ends_with(b"\x03COMMIT");
         if is_commit {
-            hold.send_replace(true);
+            stop_answers.send_replace(true);
         }
         to_server.write_all(&chunk[..length]).await?;
         if is_commit {
