@@ -169,6 +169,8 @@ async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(world: World
 
 async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(world: World) -> Result<()> {
     three_objects(&world).await?;
+    // One waits for its turn, and one that nobody has looked at.
+    world.put("in/d", nine_rows(40))?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         world.schema.exec("DELETE FROM t").await?;
         let stalled = world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
@@ -180,10 +182,10 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(wo
         ended.expect(code)?;
         stalled.remove();
         let (objects, summary) = outcomes(&world)?;
-        ensure!(objects == [loaded("in/a"), not_reached("in/b"), not_reached("in/c")], "{objects:?}");
+        ensure!(objects == [loaded("in/a"), not_reached("in/b"), not_reached("in/c"), not_reached("in/d")]);
         ensure!(summary["listing_complete"] == true && summary["rows"] == 9, "{summary:#}");
         ensure!(summary["error"]["code"] == "interrupted", "{summary:#}");
-        ensure!(ended.summary("objects not reached")? == "2", "{ended}");
+        ensure!(ended.summary("objects not reached")? == "3", "{ended}");
         ensure!(world.count("t").await? == 9);
         ensure_nothing_left(&world).await?;
     }
