@@ -23,8 +23,9 @@
 #   --where     print the server's executable and the root it belongs to (`/` for the system's own), or exit 1
 #
 # The log is DATA_DIR/log, the data DATA_DIR/data, the pid file DATA_DIR/pid; server-side files may be read and written
-# in DATA_DIR/files. root has no password over the socket and from 127.0.0.1, so this is nothing for a machine whose
-# other users are not trusted. No configuration file is read; durability is the server's default.
+# in DATA_DIR/files. Temporary tables are in DATA_DIR/tmp: at its start MariaDB removes whatever looks like one in its
+# tmpdir, also another server's. root has no password over the socket and from 127.0.0.1, so this is nothing for a
+# machine whose other users are not trusted. No configuration file is read; durability is the server's default.
 #
 # Needs no root. A server outside the system's own root (see scripts/setup.sh) is started by that root's dynamic
 # loader with that root's libraries.
@@ -289,12 +290,12 @@ cleanup() {
 trap cleanup EXIT
 
 if [[ ! -d $data_dir/data ]]; then
-    left=$(find "$data_dir" -mindepth 1 -maxdepth 1 ! -name data.partial ! -name files ! -name kind -print -quit)
+    left=$(find "$data_dir" -mindepth 1 -maxdepth 1 ! -name data.partial ! -name files ! -name tmp ! -name kind -print -quit)
     [[ -z $left ]] || die "$data_dir is neither empty nor a data directory of this script (it contains $left)" 2
     source_dir=$(pristine_data "$kind")
     rm -rf "$data_dir/data.partial"
     cp -a --reflink=auto "$source_dir" "$data_dir/data.partial"
-    mkdir -p -m 700 "$data_dir/files"
+    mkdir -p -m 700 "$data_dir/files" "$data_dir/tmp"
     printf '%s\n' "$kind" >"$data_dir/kind"
     mv "$data_dir/data.partial" "$data_dir/data"
 fi
@@ -304,7 +305,8 @@ fi
 options=(
     --no-defaults "${own_user[@]}"
     --basedir="${server_root%/}/usr" --datadir="$data_dir/data" --socket="$socket" --pid-file="$data_dir/pid"
-    --secure-file-priv="$data_dir/files" --bind-address=127.0.0.1 --skip-name-resolve --local-infile=ON
+    --tmpdir="$data_dir/tmp" --secure-file-priv="$data_dir/files"
+    --bind-address=127.0.0.1 --skip-name-resolve --local-infile=ON
 )
 # The X protocol would listen on a fixed port.
 [[ $kind != mysql ]] || options+=(--mysqlx=OFF)

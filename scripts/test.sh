@@ -16,7 +16,8 @@ cargo fmt --check
 say "Lints"
 cargo clippy --locked --all-targets -- -D warnings
 say "Documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+# With the examples, because their dependencies have features of their own: without, everything would be built once more.
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib --examples
 say "Dependencies"
 if cargo deny --version > /dev/null 2>&1; then
     # Advisories need a download from elsewhere; run `cargo deny check` where there is a network.

@@ -126,7 +126,7 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
                 .await
                 .unwrap_or_else(|_| Err(anyhow!("not ended in {TEST_LIMIT:?}")))
         });
-        ended.map_err(|error| Failed::from(format!("{error:?}")))
+        ended.map_err(|error| Failed::from(format!("{error:#}")))
     })
 }
 

@@ -80,7 +80,7 @@ fn line(partition: u64, row: u64, sums: &mut Sums) -> Vec<u8> {
     let note = match row % 5 {
         0 => None,
         1 => Some("two\nlines".to_owned()),
-        _ => Some(format!("batch {}", row % 1000)),
+        _ => Some(format!("batch number {}", row % 1000)),
     };
     let updated_at =
         format!("2026-{:02}-{:02} {:02}:{:02}:{:02}", row % 12 + 1, row % 28 + 1, row % 24, row % 60, row % 59);
