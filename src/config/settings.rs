@@ -213,7 +213,7 @@ settings! {
     REGION = Setting::new(S3, "region", Text, "The buckets' AWS region")
         .more("Not set: as the AWS CLI finds it (AWS_REGION, the profile, the instance).").value("REGION");
     PROFILE = Setting::new(S3, "profile", Text, "A profile of the AWS configuration files")
-        .more("Not set: AWS_PROFILE, or the default profile.").value("NAME");
+        .more("Beats keys in the environment. Not set: AWS_PROFILE, or the default profile.").value("NAME");
     ENDPOINT_URL = Setting::new(S3, "endpoint-url", Text, "The address of an S3-compatible store")
         .more("As in http://127.0.0.1:9000. Not set: AWS_ENDPOINT_URL, or AWS itself.").value("URL");
     PATH_STYLE = Setting::new(S3, "path-style", Switch { opposite: "no-path-style" },

@@ -7,11 +7,13 @@
 // The support modules offer more than every test uses.
 #![allow(dead_code, unreachable_pub, reason = "shared with the examples, each of which uses a part")]
 
+mod access;
 mod command;
 mod contract;
 mod oracle;
 mod outcome;
 mod policy;
+mod reading;
 mod rows;
 mod source;
 mod staging;
@@ -76,9 +78,11 @@ fn main() {
     let mut trials = Vec::new();
     for kind in ServerKind::ALL {
         let load_tests = [
+            access::tests(),
             command::tests(),
             outcome::tests(),
             policy::tests(),
+            reading::tests(),
             rows::tests(),
             source::tests(),
             staging::tests(),

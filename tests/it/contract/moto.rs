@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 /// Includes its installation, where `scripts/setup.sh` was not run.
-const START_LIMIT: Duration = Duration::from_secs(180);
+const START_LIMIT: Duration = Duration::from_mins(3);
 
 /// It takes any key pair.
 pub const ACCESS_KEY: &str = "moto";
