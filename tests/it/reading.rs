@@ -288,7 +288,7 @@ async fn without_a_checksum_of_the_whole_object_its_length_is_verified(world: Wo
     Ok(())
 }
 
-/// `Content-Length` says that this is all, at the end of a row, under the listed ETag.
+/// `Content-Length` says that this is all, at the end of a row, under the listed `ETag`.
 async fn a_body_shorter_than_listed_is_refused(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     world.put("bad", Object::new("1\n2\n3\n").without_checksum())?;
