@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::{Error, Kind};
@@ -14,6 +14,22 @@ pub(super) enum Asked {
     Bucket,
     /// GetObject or HeadObject.
     Object,
+}
+
+/// What an error and its causes say. The SDK's own `DisplayErrorContext` adds their `Debug` text, which is several lines of
+/// its inner workings.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        // Some repeat their cause in their own text.
+        if !said.iter().any(|earlier| earlier.contains(&text)) {
+            said.push(text);
+        }
+        next = error.source();
+    }
+    said.join(": ")
 }
 
 /// Our error for `error`, which happened while asking for `what`.
@@ -35,7 +51,8 @@ where
         SdkError::ConstructionFailure(_) => (Kind::SourceCredentials, None),
         SdkError::TimeoutError(_) => (Kind::SourceUnreachable, None),
         SdkError::DispatchFailure(failure) => {
-            let text = DisplayErrorContext(error).to_string();
+            // What failed is told by its Debug text alone in some versions.
+            let text = format!("{} {error:?}", causes(error));
             if text.contains("credentials") && !failure.is_io() && !failure.is_timeout() {
                 (Kind::SourceCredentials, None)
             } else {
@@ -52,11 +69,8 @@ where
             .then(|| format!("the bucket is in region {0}: use --region {0}", region.unwrap_or_default()))
     });
 
-    let said = if code.is_empty() && message.is_empty() {
-        DisplayErrorContext(error).to_string()
-    } else {
-        format!("{status} {code}: {message}")
-    };
+    let said =
+        if code.is_empty() && message.is_empty() { causes(error) } else { format!("{status} {code}: {message}") };
     let folded = Error::new(kind, format!("{what}: {}", headline(kind))).caused_by(anyhow::anyhow!(said));
     match hint {
         Some(hint) => folded.with_hint(hint),

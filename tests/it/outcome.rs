@@ -105,6 +105,14 @@ async fn a_source_that_is_not_there_is_5(world: World) -> Result<()> {
     let url = format!("http://{closed}");
     let ended = world.load_ending(5, "t", &["--endpoint-url", &url, "--max-attempts", "2"]).await?;
     ended.says("hint: check --endpoint-url, the network and the proxy settings")?;
+    ended.says("Connection refused (os error 111)")?;
+    ensure!(!ended.stderr.contains('{'), "the SDK's inner workings\n{ended}");
+    let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
+    let ended = finish(command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?).await?;
+    ended.expect(5)?;
+    ended.says("the S3 credentials were refused, or there are none")?;
+    ended.says("use --no-sign-request for a public bucket")?;
+    ensure!(!ended.stderr.contains('{'), "the SDK's inner workings\n{ended}");
     ensure!(world.count("t").await? == 0);
     Ok(())
 }
