@@ -6,6 +6,13 @@
 
 // The support modules offer more than every test uses.
 #![allow(dead_code, unreachable_pub, reason = "shared with the examples, each of which uses a part")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::naive_bytecount,
+    clippy::type_complexity,
+    reason = "plain tests beat fast ones"
+)]
 
 mod access;
 mod command;
