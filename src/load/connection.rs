@@ -1,6 +1,7 @@
 //! Connections: how they are made, secured, pooled and destroyed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -44,7 +45,7 @@ impl Connector {
             .tcp_nodelay(true)
             // On by default, it would leave the host that was asked for, for whatever socket the server names.
             .prefer_socket(false)
-            // Not a statement that we send is prepared.
+            // Only the preflight's few questions are prepared.
             .stmt_cache_size(0);
         let place = match &target.socket {
             Some(socket) => {
@@ -137,7 +138,12 @@ impl Connector {
         if let Some(constraints) = PoolConstraints::new(0, size.max(1)) {
             opts = opts.pool_opts(PoolOpts::default().with_constraints(constraints));
         }
-        Sessions { pool: Pool::new(opts), connector: self.clone(), server: Arc::new(server.clone()) }
+        Sessions {
+            pool: Pool::new(opts),
+            connector: self.clone(),
+            server: Arc::new(server.clone()),
+            in_use: Arc::default(),
+        }
     }
 }
 
@@ -147,6 +153,7 @@ pub struct Sessions {
     pool: Pool,
     connector: Connector,
     server: Arc<Server>,
+    in_use: Arc<AtomicUsize>,
 }
 
 impl Sessions {
@@ -163,7 +170,13 @@ impl Sessions {
                 return Err(Error::new(Kind::TargetUnreachable, message));
             }
         };
-        Ok(Session { conn, sessions: self.clone() })
+        Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
+    }
+
+    /// Sessions that are out: while there is one, a server that refuses another is not gone, but full.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
     }
 
     /// Closes the idle connections; those in use must have been given back.
@@ -178,6 +191,24 @@ impl Sessions {
 pub struct Session {
     pub(super) conn: Conn,
     sessions: Sessions,
+    _in_use: InUse,
+}
+
+/// Counts a session for as long as it is there.
+#[derive(Debug)]
+struct InUse(Arc<AtomicUsize>);
+
+impl InUse {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Session {
@@ -196,7 +227,7 @@ impl Session {
     /// more of the file. Closing the socket is enough for a server that reads or writes; KILL reaches one that
     /// is waiting for a lock.
     pub async fn destroy(self) {
-        let Self { conn, sessions } = self;
+        let Self { conn, sessions, _in_use } = self;
         let id = conn.id();
         // Closes the socket also where COM_QUIT can't be sent.
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, conn.disconnect()).await;

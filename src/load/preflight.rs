@@ -12,6 +12,7 @@ use super::transaction::Policy;
 use crate::config::{ColumnOrVariable, Config, OnBadRow};
 use crate::error::{Error, Kind, Result};
 use crate::object::TableName;
+use crate::retry::Attempts;
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -33,7 +34,14 @@ const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbclu
 /// # Errors
 /// Every problem there is, not the first one.
 pub async fn preflight(connector: &mut Connector, config: &Config) -> std::result::Result<Preflight, Vec<Error>> {
-    let (mut conn, server) = connector.probe().await.map_err(|error| vec![error])?;
+    let mut attempts = Attempts::new(&config.retry);
+    let (mut conn, server) = loop {
+        match connector.probe().await {
+            Ok(probed) => break probed,
+            Err(error) if waited(&mut attempts, &error).await => {}
+            Err(error) => return Err(vec![error]),
+        }
+    };
     let table = match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await {
         Ok(table) => table,
         Err(error) => return Err(vec![error]),
@@ -59,16 +67,30 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
 
     let mut problems = table.problems(config, &columns);
     // With columns missing the server would only say the same in its own words.
-    if problems.is_empty()
+    while problems.is_empty()
         && let Err(error) = rehearse(connector, &server, &statement, policy, &config.target.table).await
     {
-        problems.push(error);
+        if !waited(&mut attempts, &error).await {
+            problems.push(error);
+        }
     }
     if !problems.is_empty() {
         return Err(problems);
     }
     let warnings = table.warnings(config, &server, &columns);
     Ok(Preflight { server, statement, fields_per_row: columns.len(), policy, warnings })
+}
+
+/// Whether it is worth another try, after a pause: of all that can be wrong before a run, only a server without a free
+/// connection mends itself.
+async fn waited(attempts: &mut Attempts, error: &Error) -> bool {
+    if error.kind != Kind::TargetBusy {
+        return false;
+    }
+    let Some(pause) = attempts.pause_after(error) else { return false };
+    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+    tokio::time::sleep(pause).await;
+    true
 }
 
 /// The real statement on a connection like those that load.

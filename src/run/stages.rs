@@ -1,7 +1,7 @@
 //! The stages of a run, each a task: dispatching, downloading, loading.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -18,6 +18,9 @@ use crate::shutdown::Shutdown;
 use crate::source::{Listed, S3};
 use crate::split::{RowReader, Scan};
 use crate::staging::{Budget, Staged, Watch, stage};
+
+/// How long a worker waits before it asks a server that was full for a connection again.
+const FULL_SERVER_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the stages share.
 pub(super) struct Context {
@@ -229,6 +232,16 @@ async fn load(
             },
         };
         let error = match tried {
+            // The server is full, with our own connections among those that fill it: the load that has one goes on, and
+            // this one waits without using up its tries.
+            Err(error) if error.kind == Kind::TargetBusy && context.sessions.in_use() > 0 => {
+                if context.shutdown.draining.is_cancelled() {
+                    return Err(error);
+                }
+                tracing::debug!("{}; waiting for a connection", error.one_line());
+                pause(&context.shutdown, FULL_SERVER_PAUSE).await;
+                continue;
+            }
             Err(error) => error,
             Ok(mut session) => {
                 let Context { preflight, shutdown, .. } = context;
@@ -256,7 +269,7 @@ async fn load(
 }
 
 fn unreadable(bucket: String, key: String, error: Error) -> Outcome {
-    Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: std::time::Duration::ZERO }
+    Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: Duration::ZERO }
 }
 
 fn failed(object: Object, error: Error, attempts: u32, began: Instant) -> Outcome {
