@@ -21,7 +21,7 @@ done
 
 say() { printf '\n== %s\n' "$*"; }
 
-scripts/setup.sh
+scripts/setup.sh servers
 say "Building the release binary"
 cargo build --release --locked --bin s3-to-mysql --example s3_endpoint --example hive_files --example sql
 target=${CARGO_TARGET_DIR:-target}/release

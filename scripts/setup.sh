@@ -2,7 +2,9 @@
 #
 # Makes sure that everything the tests, the demo and the benchmarks need is on this machine, and installs what is not.
 #
-#   scripts/setup.sh
+#   scripts/setup.sh [servers]
+#
+#   servers     the database servers only: all that the demo needs
 #
 # Safe to run at any time, also twice at once; takes well under a second when nothing is missing. Prints where the
 # servers are. Needs root, or sudo, only to install packages. Works on Debian and Ubuntu; on other systems install the
@@ -37,6 +39,12 @@ die() {
     printf 'setup: hint: %s\n' "$2" >&2
     exit 1
 }
+
+case ${1:-} in
+    '') only_servers='' ;;
+    servers) only_servers=1 ;;
+    *) die "unknown argument '$1'" "usage: scripts/setup.sh [servers]" ;;
+esac
 
 # ---- Packages -------------------------------------------------------------------------------------------------------
 
@@ -160,17 +168,19 @@ done
 command -v cargo >/dev/null || [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]] ||
     die "there is no cargo" "install Rust with rustup, or put cargo's folder into PATH"
 
-if ! command -v openssl >/dev/null; then
-    need_apt openssl
-    install_packages openssl
+if [[ -z $only_servers ]]; then
+    if ! command -v openssl >/dev/null; then
+        need_apt openssl
+        install_packages openssl
+    fi
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        need_apt python3-venv
+        install_packages python3-venv
+    fi
+    "$SCRIPTS/independent-store.sh" install ||
+        die "the independent S3 store of the tests could not be installed" \
+            "see the message above; it comes from PyPI by pip"
 fi
-
-if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    need_apt python3-venv
-    install_packages python3-venv
-fi
-"$SCRIPTS/independent-store.sh" install ||
-    die "the independent S3 store of the tests could not be installed" "see the message above; it comes from PyPI by pip"
 
 if ! found mariadb; then
     need_apt mariadb-server-core
