@@ -14,6 +14,15 @@ pub enum Flavor {
     Mariadb,
 }
 
+impl std::fmt::Display for Flavor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mysql => "MySQL",
+            Self::Mariadb => "MariaDB",
+        })
+    }
+}
+
 /// The server's variables that matter here, read once.
 #[derive(Clone, Debug)]
 pub struct Server {

@@ -120,7 +120,7 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
         ));
     }
     tracing::info!(
-        "loading into {} on {:?} {}, time zone {}, staging up to {}",
+        "loading into {} on {} {}, time zone {}, staging up to {}",
         config.target.table,
         preflight.server.flavor,
         preflight.server.version,
