@@ -94,12 +94,12 @@ async fn wait_for_waiting_load(schema: &Schema<'_>) -> Result<()> {
             text("User") == schema.user && text("Info").starts_with("LOAD DATA")
         });
         if let Some(id) = load.and_then(|row| row.get::<u64, _>("Id")) {
-            let state: Option<String> = conn
-                .query_first(format!(
-                    "SELECT trx_state FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = {id}"
-                ))
-                .await?;
-            if state.as_deref() == Some("LOCK WAIT") {
+            // Not information_schema.innodb_trx: the server does not refresh it for readers that come every 100 ms or more
+            // often, as several tests together do.
+            let status: Option<(String, String, String)> = conn.query_first("SHOW ENGINE INNODB STATUS").await?;
+            let status = status.map(|(_, _, text)| text).unwrap_or_default();
+            let thread = format!("thread id {id},");
+            if status.split("---TRANSACTION").any(|trx| trx.contains(&thread) && trx.contains("LOCK WAIT")) {
                 return Ok(());
             }
         }
