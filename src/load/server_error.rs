@@ -2,7 +2,7 @@
 //!
 //! The numbers are those of MySQL's and MariaDB's error references.
 
-use mysql_async::{DriverError, Error as Driver, IoError};
+use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
 use crate::error::{Error, Kind};
 
@@ -61,6 +61,8 @@ fn kind(during: During, error: &Driver) -> Kind {
                 | DriverError::MysqlOldPasswordDisabled,
             ),
         ) => Kind::TargetLogin,
+        // The driver has told the server that the file ends there, and the server has called it OK: nothing of it may stay.
+        (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => Kind::StagingFailed,
         (_, Driver::Url(_)) => Kind::Usage,
         (During::Connect, _) => Kind::TargetUnreachable,
         (During::Transaction, _) => Kind::ConnectionLost,
@@ -134,6 +136,7 @@ fn headline(kind: Kind) -> &'static str {
         Kind::LockConflict => "the transaction met another one's locks and was rolled back",
         Kind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
         Kind::OutcomeUnknown => "the connection was lost during COMMIT; the object may be loaded or not",
+        Kind::StagingFailed => "the staged file can't be read to its end; rolled back",
         Kind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",
     }

@@ -22,6 +22,7 @@ crate::load_tests![
     a_server_that_comes_back_gets_every_row_once,
     too_many_connections_are_waited_out,
     too_many_connections_at_the_start_are_told_with_the_remedy,
+    a_file_that_breaks_off_while_it_is_sent_is_never_committed,
     a_loader_killed_in_the_middle_of_the_file_leaves_no_row,
     a_server_that_stands_still_is_left_and_the_object_loaded_again,
     a_session_on_which_something_failed_is_not_used_again,
@@ -307,6 +308,33 @@ async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
         tokio::time::sleep(POLL).await;
     }
     schema.conn().await
+}
+
+/// The driver ends a stream that fails with the packet that means end of file: the server sees a whole, shorter file.
+async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a VARCHAR(1000))").await?;
+    // More than all buffers on the way hold.
+    world.put("big", format!("{}\n", "x".repeat(1000)).repeat(40_000))?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
+    let child = through(&world, &world.schema, &proxy, &["--max-attempts", "2"]).spawn()?;
+    held.wait().await?;
+    // The staged file has no name, but the process that has it open has.
+    let mut shortened = 0;
+    for descriptor in std::fs::read_dir(format!("/proc/{}/fd", child.id().context("it has ended")?))? {
+        let path = descriptor?.path();
+        if std::fs::read_link(&path).is_ok_and(|target| target.starts_with(world.path("staging"))) {
+            std::fs::OpenOptions::new().write(true).open(&path)?.set_len(0)?;
+            shortened += 1;
+        }
+    }
+    ensure!(shortened == 1, "{shortened} staged files");
+    held.release();
+    let ended = finish(child).await?;
+    ended.expect(3)?;
+    ended.says("the staged file can't be read to its end; rolled back")?;
+    ensure!(line(&world, "big")?["error"]["code"] == "staging_failed");
+    ensure_none(&world.schema).await
 }
 
 async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(world: World) -> Result<()> {
