@@ -16,7 +16,8 @@
 //! - [`staging`]: a byte budget, unnamed temporary files, length and checksum.
 //! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
 //!   what they would swallow. Pure, no I/O.
-//! - [`load`]: connections, the statement, one transaction per object.
+//! - [`mysql`]: connections, and what servers are and say.
+//! - [`load`]: the statement, one transaction per object.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
@@ -36,6 +37,7 @@ pub mod dialect;
 pub mod error;
 pub mod exit_code;
 pub mod load;
+pub mod mysql;
 pub mod object;
 pub mod progress;
 pub mod report;

@@ -1,22 +1,17 @@
-//! MySQL and MariaDB: connections, the statement, and the transaction that loads an object.
+//! The statement, and the transaction that loads an object.
 //!
 //! Every load is an explicit transaction that commits only after the server's own counts agree with ours and every
 //! warning is one that the policy accepts. After an error nothing is continued: the transaction is rolled back and the
 //! connection destroyed. The infile handler is armed for the one LOAD DATA statement and yields that object's bytes,
 //! whatever file name the server asks for; in answer to any other statement a server gets nothing.
 
-mod connection;
 mod infile;
 mod preflight;
-mod server;
-mod server_error;
 mod statement;
 mod transaction;
 mod warnings;
 
-pub use connection::{Connector, Session, Sessions};
 pub use infile::Payload;
 pub use preflight::{Preflight, preflight};
-pub use server::{Flavor, Server};
 pub use statement::Statement;
 pub use transaction::{Loaded, Policy};

@@ -3,14 +3,12 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::connection::Connector;
 use super::infile::Payload;
-use super::server::Server;
-use super::server_error::{During, fold};
 use super::statement::Statement;
 use super::transaction::Policy;
 use crate::config::{ColumnOrVariable, Config, OnBadRow};
 use crate::error::{Error, Kind, Result};
+use crate::mysql::{Connector, During, Server, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
 

@@ -13,12 +13,11 @@ use mysql_async::LocalInfileError;
 use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Session;
 use super::infile::{Payload, Sent};
-use super::server_error::{During, fold};
 use super::warnings::{Counts, QUOTED, Warning, show};
 use crate::config::{OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
+use crate::mysql::{During, Session, fold};
 
 /// What one transaction put into the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

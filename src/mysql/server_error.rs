@@ -8,7 +8,7 @@ use crate::error::{Error, Kind};
 
 /// Where in a session's life an error came up, because the same error means different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum During {
+pub(crate) enum During {
     Connect,
     /// Anything before COMMIT is sent: what was done is rolled back.
     Transaction,
@@ -16,7 +16,7 @@ pub(super) enum During {
 }
 
 /// Our error for the driver's, on `what`.
-pub(super) fn fold(during: During, what: &str, error: &Driver) -> Error {
+pub(crate) fn fold(during: During, what: &str, error: &Driver) -> Error {
     let kind = kind(during, error);
     let folded = Error::new(kind, format!("{what}: {}", headline(kind)));
     let folded = match remedy(error) {

@@ -26,7 +26,7 @@ const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Connector {
     opts: OptsBuilder,
     /// For messages: `host:port` or the socket's path, with the user, without any secret.
-    pub(super) name: Arc<str>,
+    name: Arc<str>,
     ssl_mode: SslMode,
     is_local: bool,
     connect_timeout: Duration,
@@ -79,7 +79,7 @@ impl Connector {
 
     /// Connects and reads what the server is. Settles, for all later connections, whether TLS is used where it is only
     /// preferred.
-    pub(super) async fn probe(&mut self) -> Result<(Conn, Server)> {
+    pub(crate) async fn probe(&mut self) -> Result<(Conn, Server)> {
         let mut conn = match self.connect(self.opts.clone()).await {
             Err(Driver::Driver(DriverError::NoClientSslFlagFromServer)) if self.ssl_mode == SslMode::Preferred => {
                 if self.is_local {
@@ -189,7 +189,7 @@ impl Sessions {
 /// One connection of the pool. After any error on it: [`Session::destroy`].
 #[derive(Debug)]
 pub struct Session {
-    pub(super) conn: Conn,
+    pub(crate) conn: Conn,
     sessions: Sessions,
     _in_use: InUse,
 }
@@ -212,7 +212,7 @@ impl Drop for InUse {
 }
 
 impl Session {
-    pub(super) fn target_name(&self) -> &str {
+    pub(crate) fn target_name(&self) -> &str {
         &self.sessions.connector.name
     }
 

@@ -89,12 +89,12 @@ impl Server {
     }
 
     /// Whether two LOADs into a table with an `AUTO_INCREMENT` column wait for each other.
-    pub(super) fn serialises_auto_increment(&self) -> bool {
+    pub(crate) fn serialises_auto_increment(&self) -> bool {
         self.variables.get("innodb_autoinc_lock_mode").is_some_and(|mode| mode != "2")
     }
 
     /// Whether Galera commits every 10,000 rows of a LOAD by itself.
-    pub(super) fn splits_load_data(&self) -> bool {
+    pub(crate) fn splits_load_data(&self) -> bool {
         self.is_on("wsrep_on") && self.is_on("wsrep_load_data_splitting")
     }
 
