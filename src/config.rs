@@ -42,6 +42,7 @@ pub struct Config {
     pub staging: StagingConfig,
     pub format: FormatConfig,
     pub target: TargetConfig,
+    pub ledger: LedgerConfig,
     pub load: LoadConfig,
     pub retry: RetryConfig,
     pub output: OutputConfig,
@@ -146,12 +147,48 @@ pub enum SslMode {
     VerifyIdentity,
 }
 
+/// What the ledger is called, and what is made of what it says.
+#[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    /// What the names of the ledger's tables begin with, and the database that they are in where it is not the target's.
+    /// `None`: no ledger, at least once.
+    pub table: Option<TableName>,
+    pub on_changed: OnChanged,
+    /// Load what the ledger says is loaded, too.
+    pub force: bool,
+    /// Try what an earlier run failed to load.
+    pub retry_failed: bool,
+}
+
+/// What an object does whose key was loaded with another `ETag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChanged {
+    Error,
+    /// Its rows are added; those of the earlier content stay.
+    Load,
+    Skip,
+}
+
 /// How rows go in.
 #[derive(Clone, Debug)]
 pub struct LoadConfig {
+    pub mode: Mode,
+    /// Keep the table that a swap replaced.
+    pub swap_keep_old: bool,
     pub load_concurrency: usize,
     pub on_bad_row: OnBadRow,
     pub on_duplicate: OnDuplicate,
+}
+
+/// What becomes of the rows that are in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They stay.
+    Append,
+    /// The table is emptied first, once for each job.
+    Truncate,
+    /// The objects are loaded into a table like the target, which takes its place when all are in.
+    Swap,
 }
 
 /// What a warning about a row's values does.

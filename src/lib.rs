@@ -36,6 +36,7 @@ pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod exit_code;
+pub mod ledger;
 pub mod load;
 pub mod mysql;
 pub mod object;

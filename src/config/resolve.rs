@@ -26,9 +26,10 @@ use super::print::Provenance;
 use super::resolver::Resolver;
 use super::settings as s;
 use super::{
-    ByteSize, Config, LoadConfig, LogFormat, OnBadRow, OnDuplicate, OutputConfig, ProgressMode, RetryConfig,
-    SourceConfig, SourceUri, StagingConfig, environment, format, target,
+    ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, OutputConfig,
+    ProgressMode, RetryConfig, SourceConfig, SourceUri, StagingConfig, environment, format, target,
 };
+use crate::object::TableName;
 
 /// A configuration in which everything is settled.
 pub struct Resolved {
@@ -74,7 +75,10 @@ where
         staging: staging(&mut resolver, environment.temporary_dir),
         format,
         target: target::resolve(&mut resolver, inputs.read_file),
+        ledger: ledger(&mut resolver),
         load: LoadConfig {
+            mode: choose(&mut resolver, &s::MODE, &[Mode::Append, Mode::Truncate, Mode::Swap]),
+            swap_keep_old: resolver.switch(&s::SWAP_KEEP_OLD),
             load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
             on_bad_row: choose(&mut resolver, &s::ON_BAD_ROW, &[OnBadRow::Fail, OnBadRow::Accept]),
             on_duplicate: choose(
@@ -96,6 +100,17 @@ where
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
     } else {
         Err(resolver.problems)
+    }
+}
+
+fn ledger(resolver: &mut Resolver) -> LedgerConfig {
+    let table = resolver.optional(&s::LEDGER_TABLE, str::parse::<TableName>);
+    let without = resolver.switch(&s::NO_LEDGER);
+    LedgerConfig {
+        table: table.filter(|_| !without),
+        on_changed: choose(resolver, &s::ON_CHANGED, &[OnChanged::Error, OnChanged::Load, OnChanged::Skip]),
+        force: resolver.switch(&s::FORCE),
+        retry_failed: !resolver.switch(&s::NO_RETRY_FAILED),
     }
 }
 

@@ -79,6 +79,7 @@ pub(crate) enum Section {
     Staging,
     Format,
     Target,
+    Ledger,
     Loading,
     Retries,
     Output,
@@ -92,6 +93,7 @@ impl Section {
             Self::Staging => "Staging",
             Self::Format => "Format",
             Self::Target => "Target",
+            Self::Ledger => "Ledger",
             Self::Loading => "Loading",
             Self::Retries => "Retries and time limits",
             Self::Output => "Output",
@@ -176,7 +178,7 @@ macro_rules! settings {
 }
 
 use Kind::{Choice, Delimiter, Duration, Integer, List, Path, Size, Switch, Text, Time, Verbosity};
-use Section::{Format, Loading, Output, Retries, S3, Source, Staging, Target};
+use Section::{Format, Ledger, Loading, Output, Retries, S3, Source, Staging, Target};
 
 const BY_PRESET: &str = "what the preset says";
 
@@ -301,6 +303,33 @@ settings! {
     INIT_SQL = Setting::new(Target,
         "init-sql", List, "A statement run on every new connection (repeatable)").value("SQL");
 
+    LEDGER_TABLE = Setting::new(Ledger, "ledger-table", Text, "What the names of the ledger's tables begin with")
+        .more("In the target's database, or written DATABASE.NAME. The ledger records which objects are loaded, in the \
+               transactions that load them.")
+        .default("s3_to_mysql").value("NAME");
+    NO_LEDGER = Setting::new(Ledger, "no-ledger", Switch { opposite: "ledger" },
+        "Keep no record of what is loaded: at least once")
+        .more("A run that is repeated loads its objects again, and a COMMIT whose outcome is unknown stays unknown.");
+    ON_CHANGED = Setting::new(Ledger, "on-changed", Choice(&["error", "load", "skip"]),
+        "What an object does whose key was loaded with another ETag")
+        .more("error: it fails. load: its rows are added, and those of the earlier content stay. skip: it is passed over.")
+        .default("error");
+    FORCE = Setting::new(Ledger, "force", Switch { opposite: "no-force" },
+        "Load objects again that the ledger says are loaded")
+        .more("Their rows are in the table twice then, unless a unique key keeps them out.");
+    NO_RETRY_FAILED = Setting::new(Ledger, "no-retry-failed", Switch { opposite: "retry-failed" },
+        "Pass over objects that an earlier run failed to load")
+        .more("They count as failed. Tried all the same where their content has changed.");
+
+    MODE = Setting::new(Loading, "mode", Choice(&["append", "truncate", "swap"]),
+        "What becomes of the rows that are in the table")
+        .more("append: they stay. truncate: the table is emptied first, once for each job and never by a run that resumes \
+               it. swap: the objects are loaded into a table like the target, which takes its place in one step when all \
+               of them are in.")
+        .default("append");
+    SWAP_KEEP_OLD = Setting::new(Loading, "swap-keep-old", Switch { opposite: "no-swap-keep-old" },
+        "Keep the table that a swap replaced, as TABLE_old")
+        .more("In place of the one that an earlier swap has kept.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
         "How many connections load at once").default("4");
     ON_BAD_ROW = Setting::new(Loading,

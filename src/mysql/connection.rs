@@ -134,12 +134,14 @@ impl Connector {
     /// A pool of at most `size` connections that load.
     #[must_use]
     pub fn pool(&self, server: &Server, on_bad_row: OnBadRow, size: usize) -> Sessions {
-        let mut opts = self.loading_opts(server, on_bad_row);
+        let opts = self.loading_opts(server, on_bad_row);
+        let mut pool_opts = PoolOpts::default();
         if let Some(constraints) = PoolConstraints::new(0, size.max(1)) {
-            opts = opts.pool_opts(PoolOpts::default().with_constraints(constraints));
+            pool_opts = pool_opts.with_constraints(constraints);
         }
         Sessions {
-            pool: Pool::new(opts),
+            pool: Pool::new(opts.clone().pool_opts(pool_opts)),
+            opts,
             connector: self.clone(),
             server: Arc::new(server.clone()),
             in_use: Arc::default(),
@@ -151,6 +153,7 @@ impl Connector {
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pool: Pool,
+    opts: OptsBuilder,
     connector: Connector,
     server: Arc<Server>,
     in_use: Arc<AtomicUsize>,
@@ -170,6 +173,16 @@ impl Sessions {
                 return Err(Error::new(Kind::TargetUnreachable, message));
             }
         };
+        Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
+    }
+
+    /// A session outside the pool, which never resets it: what it holds, such as advisory locks, it holds until it ends.
+    ///
+    /// # Errors
+    /// What connecting can meet.
+    pub async fn dedicated(&self) -> Result<Session> {
+        let conn = self.connector.connect(self.opts.clone()).await;
+        let conn = conn.map_err(|error| fold(During::Connect, &self.connector.name, &error))?;
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
     }
 

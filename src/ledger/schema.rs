@@ -1,0 +1,240 @@
+//! The ledger's tables: what they are called, how they are made, and which version of them this program knows.
+//!
+//! The schema's version stands in the comment of each table, so that tables which somebody made by hand from the
+//! documented statements carry it too.
+
+use mysql_async::prelude::Queryable;
+
+use crate::error::{Error, Kind, Result};
+use crate::mysql::{During, Session, fold};
+use crate::object::{TableName, quote_identifier};
+
+/// The version that this program reads and writes.
+const VERSION: u32 = 1;
+/// What the comment says before the version.
+const COMMENT: &str = "s3-to-mysql ledger, schema ";
+
+/// The names of the ledger's tables, quoted and with their database, ready for SQL.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    pub(super) database: String,
+    /// What the names of the tables begin with, also of those that a swap needs for a while.
+    pub(super) stem: String,
+    pub(super) objects: String,
+    pub(super) parts: String,
+    pub(super) jobs: String,
+    pub(super) failures: String,
+    pub(super) runs: String,
+}
+
+impl Tables {
+    /// The tables that `stem` names; in `target_database` where it names no database itself.
+    #[must_use]
+    pub fn new(stem: &TableName, target_database: &str) -> Self {
+        let database = stem.database.clone().unwrap_or_else(|| target_database.to_owned());
+        let name = |suffix: &str| {
+            let table = TableName { database: Some(database.clone()), table: format!("{}_{suffix}", stem.table) };
+            table.to_string()
+        };
+        Self {
+            objects: name("objects"),
+            parts: name("parts"),
+            jobs: name("jobs"),
+            failures: name("failures"),
+            runs: name("runs"),
+            stem: stem.table.clone(),
+            database,
+        }
+    }
+
+    /// Suffixes and quoted names, in the order of the documentation.
+    fn all(&self) -> [(&'static str, &str); 5] {
+        [
+            ("objects", &self.objects),
+            ("parts", &self.parts),
+            ("jobs", &self.jobs),
+            ("failures", &self.failures),
+            ("runs", &self.runs),
+        ]
+    }
+
+    /// For messages: `` `db`.`stem_…` ``.
+    pub(super) fn title(&self) -> String {
+        format!("ledger {}.{}", quote_identifier(&self.database), quote_identifier(&format!("{}_…", self.stem)))
+    }
+
+    /// The statements that make the tables, for accounts that may not.
+    #[must_use]
+    pub fn ddl(&self) -> Vec<String> {
+        self.all().iter().map(|(suffix, name)| create(suffix, name)).collect()
+    }
+
+    /// Which of the tables are there, after a look at their version.
+    ///
+    /// # Errors
+    /// `TargetRefused` where they are of another version, or are not a ledger's.
+    pub(super) async fn present(&self, session: &mut Session) -> Result<Vec<&'static str>> {
+        let title = self.title();
+        let failed = |error: mysql_async::Error| fold(During::Transaction, &title, &error);
+        let known: Vec<(String, String)> = session
+            .conn
+            .exec(
+                "SELECT TABLE_NAME, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN (?, ?, ?, ?, ?)",
+                std::iter::once(self.database.clone())
+                    .chain(self.all().iter().map(|(suffix, _)| format!("{}_{suffix}", self.stem)))
+                    .collect::<Vec<String>>(),
+            )
+            .await
+            .map_err(failed)?;
+        let mut present = Vec::new();
+        for (name, comment) in known {
+            let version = comment.strip_prefix(COMMENT).and_then(|version| version.parse::<u32>().ok());
+            match version {
+                Some(VERSION) => {}
+                Some(newer) if newer > VERSION => {
+                    let message = format!(
+                        "{title}: table {name} has schema {newer}, made by a newer s3-to-mysql; this one knows schema {VERSION}"
+                    );
+                    return Err(Error::new(Kind::TargetRefused, message)
+                        .with_hint("use the newer s3-to-mysql, or another --ledger-table"));
+                }
+                _ => {
+                    let message = format!(
+                        "{title}: there is a table {name} that is no ledger of this program: its comment is {comment:?}, not \"{COMMENT}{VERSION}\""
+                    );
+                    return Err(Error::new(Kind::TargetRefused, message)
+                        .with_hint("choose another --ledger-table, or make the table as the README says"));
+                }
+            }
+            present.extend(
+                self.all()
+                    .iter()
+                    .map(|(suffix, _)| *suffix)
+                    .filter(|suffix| name.eq_ignore_ascii_case(&format!("{}_{suffix}", self.stem))),
+            );
+        }
+        Ok(present)
+    }
+
+    /// Makes what is missing.
+    ///
+    /// # Errors
+    /// `TargetRefused` as [`Tables::present`], and where the account may not make tables.
+    pub(super) async fn ensure(&self, session: &mut Session) -> Result<()> {
+        let present = self.present(session).await?;
+        for (suffix, name) in self.all() {
+            if present.contains(&suffix) {
+                continue;
+            }
+            session.conn.query_drop(create(suffix, name)).await.map_err(|error| {
+                let is_denied = matches!(&error, mysql_async::Error::Server(server) if matches!(server.code, 1142 | 1044));
+                let error = fold(During::Transaction, &format!("{}: table {name} can't be made", self.title()), &error);
+                if is_denied {
+                    error.with_hint(
+                        "the account needs the CREATE privilege once, or somebody who has it runs the statements of the README's \"Ledger\"; --no-ledger does without, at least once",
+                    )
+                } else {
+                    error
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// `VARBINARY`, because two keys are the same where their bytes are, and no collation agrees with that. Nothing in a key is
+/// NULL, which would be unequal to itself. Longest key: 400 + 4 + 255 + 1024 + 255 bytes and lengths, of the 3072 that an
+/// InnoDB index takes.
+fn create(suffix: &str, name: &str) -> String {
+    let columns = match suffix {
+        "objects" => {
+            "  target VARBINARY(400) NOT NULL,
+  generation INT UNSIGNED NOT NULL,
+  bucket VARBINARY(255) NOT NULL,
+  object_key VARBINARY(1024) NOT NULL,
+  etag VARBINARY(255) NOT NULL,
+  state ENUM('loading','partial','loaded') NOT NULL,
+  size_bytes BIGINT UNSIGNED NOT NULL,
+  row_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  skipped_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  deleted_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  rejected_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  warning_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  version_id VARBINARY(1024) NOT NULL DEFAULT '',
+  part_size_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  dialect_fingerprint VARBINARY(32) NOT NULL DEFAULT '',
+  worker VARBINARY(300) NOT NULL,
+  run_id VARBINARY(40) NOT NULL,
+  tool_version VARBINARY(40) NOT NULL,
+  began_at DATETIME(6) NOT NULL,
+  loaded_at DATETIME(6) NULL,
+  PRIMARY KEY (target, generation, bucket, object_key, etag)"
+        }
+        "parts" => {
+            "  object_id BINARY(32) NOT NULL,
+  part_number INT UNSIGNED NOT NULL,
+  size_bytes BIGINT UNSIGNED NOT NULL,
+  row_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  skipped_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  deleted_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  rejected_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  warning_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  worker VARBINARY(300) NOT NULL,
+  run_id VARBINARY(40) NOT NULL,
+  began_at DATETIME(6) NOT NULL,
+  loaded_at DATETIME(6) NULL,
+  PRIMARY KEY (object_id, part_number)"
+        }
+        "jobs" => {
+            "  target VARBINARY(400) NOT NULL,
+  generation INT UNSIGNED NOT NULL,
+  table_generation INT UNSIGNED NOT NULL,
+  mode ENUM('append','truncate','swap') NOT NULL,
+  state ENUM('begun','emptied','loading','swapping','done','swapped') NOT NULL,
+  source_fingerprint BINARY(32) NOT NULL,
+  old_table VARBINARY(256) NOT NULL DEFAULT '',
+  run_id VARBINARY(40) NOT NULL,
+  tool_version VARBINARY(40) NOT NULL,
+  begun_at DATETIME(6) NOT NULL,
+  changed_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (target)"
+        }
+        "failures" => {
+            "  target VARBINARY(400) NOT NULL,
+  generation INT UNSIGNED NOT NULL,
+  bucket VARBINARY(255) NOT NULL,
+  object_key VARBINARY(1024) NOT NULL,
+  etag VARBINARY(255) NOT NULL,
+  error_code VARBINARY(64) NOT NULL,
+  message VARBINARY(4000) NOT NULL,
+  attempts INT UNSIGNED NOT NULL,
+  first_failed_at DATETIME(6) NOT NULL,
+  last_failed_at DATETIME(6) NOT NULL,
+  worker VARBINARY(300) NOT NULL,
+  run_id VARBINARY(40) NOT NULL,
+  PRIMARY KEY (target, generation, bucket, object_key)"
+        }
+        _ => {
+            "  run_id VARBINARY(40) NOT NULL,
+  target VARBINARY(400) NOT NULL,
+  generation INT UNSIGNED NOT NULL,
+  mode ENUM('append','truncate','swap') NOT NULL,
+  source VARBINARY(2000) NOT NULL,
+  worker VARBINARY(300) NOT NULL,
+  tool_version VARBINARY(40) NOT NULL,
+  started_at DATETIME(6) NOT NULL,
+  ended_at DATETIME(6) NULL,
+  exit_code INT UNSIGNED NULL,
+  objects_loaded BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  objects_already_loaded BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  objects_failed BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  row_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  loaded_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  PRIMARY KEY (run_id),
+  KEY target_started_at (target, started_at)"
+        }
+    };
+    format!(
+        "CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='{COMMENT}{VERSION}'"
+    )
+}
