@@ -78,6 +78,25 @@ pub struct SourceConfig {
     pub stall_timeout: Duration,
 }
 
+impl std::fmt::Display for SourceConfig {
+    /// What is loaded, for people: holds no secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut separator = "";
+        for uri in &self.uris {
+            let (bucket, rest) = match uri {
+                SourceUri::Prefix { bucket, prefix } => (bucket, prefix),
+                SourceUri::Key { bucket, key } => (bucket, key),
+            };
+            write!(f, "{separator}s3://{bucket}/{rest}")?;
+            separator = " ";
+        }
+        if let Some(keys_from) = &self.keys_from {
+            write!(f, "{separator}--keys-from {}", keys_from.display())?;
+        }
+        Ok(())
+    }
+}
+
 /// One S3 URI of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceUri {

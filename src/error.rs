@@ -65,10 +65,22 @@ pub enum Kind {
     Duplicates,
     /// The server's `Records:` is not our own row count.
     CountMismatch,
+    /// The transaction's ledger row is gone before COMMIT.
+    LedgerRowLost,
     /// The server refused the statement for a reason that lies in the object's data.
     StatementFailed,
     /// The server refuses every statement of this kind: no privilege, no such table, `local_infile` off.
     TargetRefused,
+
+    // What the ledger says
+    /// The key is loaded with another ETag.
+    ContentChanged,
+    /// An earlier run failed, and this one is not to try again.
+    FailedBefore,
+    /// The ledger has rows for a table that has none.
+    TargetEmptied,
+    /// Another run has emptied or replaced the table meanwhile.
+    Superseded,
 
     /// A setting that turned out wrong only when it was used: an unreadable file, a bad pattern.
     Usage,
@@ -112,6 +124,9 @@ impl Kind {
             | Self::Duplicates
             | Self::CountMismatch
             | Self::StatementFailed
+            | Self::LedgerRowLost
+            | Self::ContentChanged
+            | Self::FailedBefore
             | Self::SourceProtocol => FailObject,
             Self::SourceCredentials
             | Self::BucketMissing
@@ -120,6 +135,8 @@ impl Kind {
             | Self::TargetLogin
             | Self::TargetTls
             | Self::TargetRefused
+            | Self::TargetEmptied
+            | Self::Superseded
             | Self::Usage
             | Self::Interrupted
             | Self::Bug => AbortRun,
@@ -141,6 +158,7 @@ impl Kind {
             | Self::TargetTls
             | Self::TargetBusy
             | Self::ConnectionLost
+            | Self::TargetEmptied
             | Self::TargetRefused => exit_code::TARGET_UNAVAILABLE,
             Self::NothingMatched => exit_code::NOTHING_MATCHED,
             Self::Usage => exit_code::USAGE,
@@ -176,6 +194,14 @@ impl Kind {
             Self::TargetTls => "check --ssl-mode and --ssl-ca",
             Self::TargetBusy => "lower --load-concurrency, or raise max_connections on the server",
             Self::LoadStalled => "check the network and the server's load; --stall-timeout sets the limit",
+            Self::ContentChanged => {
+                "use --on-changed load to add the new content's rows, or --on-changed skip to leave the table as it is"
+            }
+            Self::FailedBefore => "mend the cause, and run again without --no-retry-failed",
+            Self::TargetEmptied => {
+                "use --force to load the objects again, or remove them from the ledger first with `s3-to-mysql forget`"
+            }
+            Self::Superseded => "run again",
             Self::OutcomeUnknown => "look whether the object's rows are in the table before you load it again",
             Self::BadRows => "mend the rows, or use --on-bad-row accept to take what MySQL makes of them",
             Self::Duplicates => "use --on-duplicate ignore or replace if that is what you want",
@@ -217,6 +243,11 @@ impl Kind {
             Self::Duplicates => "duplicates",
             Self::CountMismatch => "count_mismatch",
             Self::StatementFailed => "statement_failed",
+            Self::LedgerRowLost => "ledger_row_lost",
+            Self::ContentChanged => "content_changed",
+            Self::FailedBefore => "failed_before",
+            Self::TargetEmptied => "target_emptied",
+            Self::Superseded => "superseded",
             Self::TargetRefused => "target_refused",
             Self::Usage => "usage",
             Self::Interrupted => "interrupted",

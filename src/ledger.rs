@@ -1,12 +1,51 @@
-//! The record of what is loaded, in the target's own database.
+//! The record of what is loaded, in the target's own database: what makes loading exactly once.
+//!
+//! # Why it is right
+//!
+//! - An object's rows and the ledger row that says they are loaded commit in one transaction ([`Entry`]). So whatever dies,
+//!   and whenever, both are there or neither.
+//! - The row's primary key is the object's identity: table, generation, bucket, key and `ETag`. Two runs that load the same object
+//!   at the same time meet there; one waits, and finds the other's row.
+//! - A COMMIT whose answer is lost may still be under way. A locking read on a new connection waits for it, and then knows
+//!   ([`Ledger::settle`]). Until the server has decided, nothing is loaded again.
+//! - Everything else is convenience: the comparison of the listing with the ledger ([`Ledger::look_up`]) spares work, claims
+//!   ([`Claims`]) share it out, failures and runs are for people. All of it may be wrong or lost without a row too many or too few.
+//!
+//! # Generations
+//!
+//! A table that is emptied or replaced begins a new generation, which the rows of earlier ones do not satisfy. The job's row
+//! ([`Job`]) says which generation the table holds, and every load reads it under a shared lock.
+//!
+//! # When it fails
+//!
+//! A ledger that can't be reached ends the run: what it would load might be loaded. One that was made by a newer version, or is no ledger,
+//! is refused before anything is read.
 
+mod claims;
+mod connection;
+mod entry;
+mod failures;
+mod history;
 mod identity;
+mod jobs;
+mod runs;
 mod schema;
 
-use crate::config::RetryConfig;
-use crate::mysql::Sessions;
+use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
+use crate::config::RetryConfig;
+use crate::error::{Error, Kind, Result};
+use crate::mysql::Sessions;
+use connection::Own;
+
+pub use claims::{Claim, Claimed, Claims};
+pub use entry::{Entered, Entry, Loaded, Settled};
+pub use history::{Failed, Known};
 pub use identity::{RunId, Target};
+pub use jobs::Job;
+pub use runs::Achieved;
 pub use schema::Tables;
 
 /// The ledger of one target, as one run uses it.
@@ -17,5 +56,62 @@ pub struct Ledger {
     run: RunId,
     /// Strict, and outside the pool of those that load.
     sessions: Sessions,
+    own: Arc<Mutex<Own>>,
     retry: RetryConfig,
+}
+
+impl Ledger {
+    /// Connects, and makes the tables that are missing.
+    ///
+    /// # Errors
+    /// `TargetRefused` for a ledger of a newer version, tables that are no ledger's, and tables that may not be made.
+    pub async fn open(
+        tables: Tables,
+        target: Target,
+        run: RunId,
+        sessions: Sessions,
+        retry: RetryConfig,
+    ) -> Result<Self> {
+        let mut session = sessions.dedicated().await?;
+        let ensured = tables.ensure(&mut session).await;
+        session.close().await;
+        ensured?;
+        Ok(Self { tables, target, run, sessions, own: Arc::default(), retry })
+    }
+
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Refuses to call objects loaded whose rows somebody has removed all.
+    ///
+    /// # Errors
+    /// `TargetEmptied` where the ledger has rows of this generation and the table has none.
+    pub async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
+        let what = format!("table {}", job.load_into);
+        // The ledger first: rows that it knows were committed with it.
+        let stored = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE target = {} AND generation = {} AND state = 'loaded' AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
+            self.tables.objects,
+            self.target.literal(),
+            job.generation
+        );
+        let filled = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
+        let is_stored = self.query::<u64>(&stored).await?.first() == Some(&1);
+        if !is_stored {
+            return Ok(());
+        }
+        match self.query::<u64>(&filled).await {
+            Ok(filled) if filled.first() == Some(&0) => {}
+            // An account that may only INSERT can't look; that is no reason not to load.
+            Err(error) if error.kind != Kind::TargetRefused => return Err(error),
+            _ => return Ok(()),
+        }
+        let message = format!(
+            "{what} is empty, but {} says that objects were loaded into it: somebody has emptied it",
+            self.tables.title()
+        );
+        Err(Error::new(Kind::TargetEmptied, message))
+    }
 }

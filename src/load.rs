@@ -14,4 +14,4 @@ mod warnings;
 pub use infile::Payload;
 pub use preflight::{Preflight, preflight};
 pub use statement::Statement;
-pub use transaction::{Loaded, Policy};
+pub use transaction::{Attempted, Policy, Shipment};

@@ -124,6 +124,11 @@ impl Progress {
                 self.bytes += object.size_bytes;
                 self.rows += loaded.rows;
             }
+            Outcome::AlreadyLoaded { object } | Outcome::SkippedChanged { object } => {
+                self.in_flight.remove(&object.to_string());
+                self.objects += 1;
+                self.bytes += object.size_bytes;
+            }
             Outcome::Failed { object, .. } => {
                 self.failed += 1;
                 if let Some(object) = object {

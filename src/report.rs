@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::config::{OutputConfig, key_line};
 use crate::error::{Error, Kind, Result};
-use crate::load::Loaded;
+use crate::ledger::{Job, Loaded, RunId};
 use crate::object::Object;
 use crate::source::PassedOver;
 use crate::staging::Verified;
@@ -29,8 +29,18 @@ pub enum Outcome {
         object: Object,
         loaded: Loaded,
         verified: Verified,
+        /// The ledger said that it was loaded, and it was forced.
+        again: bool,
         attempts: u32,
         elapsed: Duration,
+    },
+    /// By an earlier run, or by another one meanwhile.
+    AlreadyLoaded {
+        object: Object,
+    },
+    /// Loaded with another content, which is to stay.
+    SkippedChanged {
+        object: Object,
     },
     Failed {
         bucket: String,
@@ -50,6 +60,9 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub objects_loaded: u64,
+    pub objects_loaded_again: u64,
+    pub objects_already_loaded: u64,
+    pub objects_skipped_changed: u64,
     pub objects_failed: u64,
     pub objects_not_reached: u64,
     pub bytes_loaded: u64,
@@ -59,6 +72,14 @@ pub struct Summary {
     pub warnings: u64,
     pub passed_over: PassedOver,
     pub elapsed: Duration,
+}
+
+impl Summary {
+    /// Every object that was listed is in the table, or left out on purpose.
+    #[must_use]
+    pub fn is_everything_loaded(&self) -> bool {
+        self.objects_failed == 0 && self.objects_not_reached == 0
+    }
 }
 
 /// Collects outcomes, and writes them out.
@@ -80,6 +101,10 @@ pub struct Ending<'a> {
     pub elapsed: Duration,
     /// What kept the run from beginning, or ended it.
     pub error: Option<&'a Error>,
+    /// The run and the job in the ledger, where there is one.
+    pub ledger: Option<(&'a RunId, &'a Job)>,
+    /// The run got as far as its objects.
+    pub did_begin: bool,
 }
 
 /// A file that lines are added to, each whole; none where it was not asked for, or can be written no longer.
@@ -115,8 +140,9 @@ impl Report {
     pub fn record(&mut self, outcome: &Outcome) -> Result<()> {
         let mut kept = Ok(());
         let line = match outcome {
-            Outcome::Loaded { object, loaded, verified, attempts, elapsed } => {
+            Outcome::Loaded { object, loaded, verified, again, attempts, elapsed } => {
                 self.summary.objects_loaded += 1;
+                self.summary.objects_loaded_again += u64::from(*again);
                 self.summary.bytes_loaded += object.size_bytes;
                 self.summary.rows += loaded.rows;
                 self.summary.rows_skipped += loaded.skipped;
@@ -125,7 +151,7 @@ impl Report {
                 json!({
                     "type": "object", "status": "loaded",
                     "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
-                    "rows": loaded.rows, "skipped": loaded.skipped, "deleted": loaded.deleted, "warnings": loaded.warnings,
+                    "loaded_again": again, "rows": loaded.rows, "skipped": loaded.skipped, "deleted": loaded.deleted, "warnings": loaded.warnings,
                     "verified": match verified { Verified::Checksum => "checksum", Verified::Length => "length" },
                     "attempts": attempts, "seconds": elapsed.as_secs_f64(), "error": null,
                 })
@@ -145,29 +171,42 @@ impl Report {
                     "error": { "code": error.kind.code(), "message": error.one_line(), "hint": error.hint() },
                 })
             }
+            Outcome::AlreadyLoaded { object } => {
+                self.summary.objects_already_loaded += 1;
+                untouched("already_loaded", object)
+            }
+            Outcome::SkippedChanged { object } => {
+                self.summary.objects_skipped_changed += 1;
+                untouched("skipped_changed", object)
+            }
             Outcome::NotReached { object } => {
                 self.summary.objects_not_reached += 1;
-                json!({
-                    "type": "object", "status": "not_reached",
-                    "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
-                    "rows": null, "attempts": 0, "seconds": null, "error": null,
-                })
+                untouched("not_reached", object)
             }
         };
         self.lines.add(&line.to_string()).and(kept)
+    }
+
+    /// The sums so far.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     /// Writes the last line of the report and gives the sums, the text for standard output, and the error where that
     /// line can't be written: what was loaded is told all the same.
     #[must_use]
     pub fn finish(mut self, ending: Ending<'_>) -> (Summary, String, Option<Error>) {
-        let Ending { passed_over, is_listing_complete, elapsed, error } = ending;
+        let Ending { passed_over, is_listing_complete, elapsed, error, ledger, did_begin } = ending;
         self.summary.passed_over = passed_over;
         self.summary.elapsed = elapsed;
         let summary = &self.summary;
         let line = json!({
             "type": "summary",
-            "objects_loaded": summary.objects_loaded, "objects_failed": summary.objects_failed,
+            "run_id": ledger.map(|(run, _)| &run.id), "generation": ledger.map(|(_, job)| job.generation),
+            "objects_loaded": summary.objects_loaded, "objects_loaded_again": summary.objects_loaded_again,
+            "objects_already_loaded": summary.objects_already_loaded,
+            "objects_skipped_changed": summary.objects_skipped_changed, "objects_failed": summary.objects_failed,
             "objects_not_reached": summary.objects_not_reached, "listing_complete": is_listing_complete,
             "rows": summary.rows, "skipped": summary.rows_skipped, "deleted": summary.rows_deleted,
             "warnings": summary.warnings, "bytes": summary.bytes_loaded, "seconds": elapsed.as_secs_f64(),
@@ -180,9 +219,19 @@ impl Report {
             })),
         });
         let unwritten = self.lines.add(&line.to_string()).err();
-        let text = text(&self.summary, &self.failures, is_listing_complete);
+        let has_no_ledger = did_begin && ledger.is_none();
+        let text = text(&self.summary, &self.failures, is_listing_complete, has_no_ledger);
         (self.summary, text, unwritten)
     }
+}
+
+/// The line of an object with which nothing was done.
+fn untouched(status: &str, object: &Object) -> serde_json::Value {
+    json!({
+        "type": "object", "status": status,
+        "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
+        "rows": null, "attempts": 0, "seconds": null, "error": null,
+    })
 }
 
 impl Sink {
@@ -221,7 +270,7 @@ fn is_same_file(left: &Path, right: &Path) -> bool {
 }
 
 /// The summary as people read it; lines that would say nothing are left out.
-fn text(summary: &Summary, failures: &[String], is_listing_complete: bool) -> String {
+fn text(summary: &Summary, failures: &[String], is_listing_complete: bool, has_no_ledger: bool) -> String {
     let seconds = summary.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
     let megabytes_per_second = summary.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
@@ -231,6 +280,16 @@ fn text(summary: &Summary, failures: &[String], is_listing_complete: bool) -> St
         let _ = writeln!(text, "{label:<18} {value}");
     };
     line("objects loaded", summary.objects_loaded.to_string());
+    if summary.objects_loaded_again > 0 {
+        let value = format!("{} (their rows were in the table already)", summary.objects_loaded_again);
+        line("loaded again", value);
+    }
+    if summary.objects_already_loaded > 0 {
+        line("already loaded", summary.objects_already_loaded.to_string());
+    }
+    if summary.objects_skipped_changed > 0 {
+        line("changed, skipped", summary.objects_skipped_changed.to_string());
+    }
     line("objects failed", summary.objects_failed.to_string());
     if !is_listing_complete {
         line("objects not reached", format!("{} and what was not listed yet", summary.objects_not_reached));
@@ -254,6 +313,9 @@ fn text(summary: &Summary, failures: &[String], is_listing_complete: bool) -> St
     line("bytes", summary.bytes_loaded.to_string());
     line("seconds", format!("{seconds:.2}"));
     line("MB/s", format!("{megabytes_per_second:.1}"));
+    if has_no_ledger {
+        line("ledger", "none: at least once; the same command again loads the same objects again".to_owned());
+    }
     for failure in failures {
         let _ = writeln!(text, "failed: {}", failure.replace('\n', "\n  "));
     }

@@ -1,17 +1,19 @@
 //! One run: the sole owner of its tasks.
 //!
 //! ```text
-//! listing --(objects)--> dispatcher --(spawns)--> downloads --(staged files)--> load workers
-//!                                                     \______________(events)_______/--> here: report, progress, ending
+//! listing --(objects)--> choice --(wanted)--> dispatcher --(spawns)--> downloads --(staged files)--> load workers
+//!                           \______________________________________________\__________(events)_______/--> here: report, progress, ending
 //! ```
 //!
-//! Every channel is bounded. The dispatcher alone waits for staging permits, one object at a time and in order; a download
+//! Every channel is bounded. The choice asks the ledger what is left of what was listed, and claims it a little ahead of the
+//! work. The dispatcher alone waits for staging permits, one object at a time and in order; a download
 //! holds all of its permits from the start and waits for nothing but its turn to hand over; load workers wait for no
 //! permit at all. So what is held is always held by somebody who can go on, and the pools can't wait for each other.
 //!
 //! A run ends when the listing is through and every object has an outcome; or when a signal or a failure that concerns
 //! every object stops the dispatcher, and what is loading has been finished.
 
+mod choose;
 mod plan;
 mod prepare;
 mod stages;
@@ -22,21 +24,28 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
+use crate::ledger::{Achieved, Claims, Job, Ledger};
+use crate::load::Statement;
 use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::PassedOver;
 
+use choose::{Chooser, choose};
 pub use plan::plan;
-use prepare::{Prepared, prepare};
+use prepare::{Prepared, open_ledger, prepare};
 use stages::{Context, Event, dispatch, load_staged};
 
 /// Events that wait for the report: more would only hide that it is the slow part.
 const EVENTS: usize = 256;
+
+/// Far below the time after which a server closes a connection on which nothing is said.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -78,14 +87,18 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
         () = shutdown.draining.cancelled() => Err(Vec::new()),
         prepared = prepare(&config, &found) => prepared,
     };
-    let stopped = match prepared {
-        Ok(prepared) => {
-            for warning in &prepared.warnings {
-                tracing::warn!("{warning}");
+    let begun = match prepared {
+        Ok(prepared) => match open_ledger(&config, &prepared, &shutdown.draining).await {
+            Ok(ledger) => Ok((prepared, ledger)),
+            Err(error) => {
+                prepared.listing.abort();
+                Err(vec![error])
             }
-            let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
-            run(&config, prepared, &shutdown, &mut report, progress).await
-        }
+        },
+        Err(problems) => Err(problems),
+    };
+    let (prepared, ledger) = match begun {
+        Ok(begun) => begun,
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
             // A report without a line would not tell why.
@@ -96,22 +109,73 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
             return ended;
         }
     };
+    for warning in &prepared.warnings {
+        tracing::warn!("{warning}");
+    }
+    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
+    let ended = CancellationToken::new();
+    let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
+    let Stopped { passed_over, is_listing_complete, mut errors } =
+        run(&config, prepared, ledger.clone(), &shutdown, &mut report, progress).await;
+    if let Some((ledger, job)) = &ledger
+        && job.mode != Mode::Append
+        && errors.is_empty()
+        && shutdown.signalled().is_none()
+        && report.summary().is_everything_loaded()
+        && is_listing_complete
+        && let Err(error) = ledger.finish_job(job, &config, &shutdown.draining).await
+    {
+        errors.push(error);
+    }
     listener.abort();
 
-    let Stopped { passed_over, is_listing_complete, mut errors } = stopped;
     errors.extend(shutdown.signalled().map(interrupted));
     let elapsed = started.elapsed();
-    let (summary, output, unwritten) =
-        report.finish(Ending { passed_over, is_listing_complete, elapsed, error: errors.first() });
+    let (summary, output, unwritten) = report.finish(Ending {
+        passed_over,
+        is_listing_complete,
+        elapsed,
+        error: errors.first(),
+        ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
+        did_begin: true,
+    });
     errors.extend(unwritten);
     let exit_code = match (shutdown.signalled(), errors.first()) {
         (_, Some(error)) if error.kind == Kind::Bug => exit_code::BUG,
         (Some(code), _) => code,
         (None, Some(error)) => error.kind.exit_code(),
-        (None, None) if summary.objects_failed > 0 || summary.objects_not_reached > 0 => exit_code::OBJECTS_FAILED,
+        (None, None) if !summary.is_everything_loaded() => exit_code::OBJECTS_FAILED,
         (None, None) => exit_code::ALL_LOADED,
     };
+    ended.cancel();
+    if let Some(keeper) = keeper {
+        // It ends by itself; a panic of it changes nothing.
+        let _ = keeper.await;
+    }
+    if let Some((ledger, _)) = &ledger {
+        let achieved = Achieved {
+            exit_code,
+            objects_loaded: summary.objects_loaded,
+            objects_already_loaded: summary.objects_already_loaded,
+            objects_failed: summary.objects_failed,
+            rows: summary.rows,
+            bytes: summary.bytes_loaded,
+        };
+        if let Err(error) = ledger.end_run(achieved).await {
+            tracing::warn!("the end of this run is not in the ledger: {}", error.one_line());
+        }
+        ledger.close().await;
+    }
     Ended { exit_code, output, errors }
+}
+
+/// Keeps the ledger's connection, and the claims on it, while nothing is said on it.
+async fn keep_alive(ledger: Ledger, ended: CancellationToken) {
+    while ended.run_until_cancelled(tokio::time::sleep(KEEP_ALIVE)).await.is_some() {
+        if let Err(error) = ledger.ping().await {
+            tracing::warn!("{}", error.one_line());
+        }
+    }
 }
 
 /// What is left to tell of a run whose tasks have all ended.
@@ -126,6 +190,7 @@ struct Stopped {
 async fn run(
     config: &Config,
     prepared: Prepared,
+    ledger: Option<(Ledger, Job)>,
     shutdown: &Shutdown,
     report: &mut Report,
     mut progress: Progress,
@@ -133,11 +198,17 @@ async fn run(
     let Prepared { s3, budget, connector, preflight, listing, objects, .. } = prepared;
     let load_concurrency = config.load.load_concurrency;
     let sessions = connector.pool(&preflight.server, preflight.policy.on_bad_row, load_concurrency);
+    let statement = match &ledger {
+        Some((_, job)) => Statement::new(&job.load_into, &preflight.columns, &config.format, config.load.on_duplicate),
+        None => preflight.statement.clone(),
+    };
     let context = Arc::new(Context {
         config: config.clone(),
         s3,
         budget,
         preflight,
+        statement,
+        ledger: ledger.clone(),
         sessions: sessions.clone(),
         shutdown: shutdown.clone(),
     });
@@ -146,8 +217,21 @@ async fn run(
     // As many staged files wait as are being loaded: enough that no worker does, few enough for any file limit.
     let (staged, to_load) = mpsc::channel(load_concurrency);
     let to_load = Arc::new(Mutex::new(to_load));
+    // Not one ahead: what waits here is claimed, and could be another run's.
+    let (wanted, to_download) = mpsc::channel(1);
+    let chooser = Chooser {
+        ledger,
+        config: config.ledger.clone(),
+        claims: Arc::new(Claims::default()),
+        shutdown: shutdown.clone(),
+        in_hand_limit: config.staging.download_concurrency + 2 * load_concurrency,
+        in_hand_limit_shared: 2 * load_concurrency,
+        wanted,
+        events: events.clone(),
+    };
     let mut tasks = JoinSet::new();
-    tasks.spawn(dispatch(Arc::clone(&context), objects, staged, events.clone()));
+    tasks.spawn(choose(chooser, objects));
+    tasks.spawn(dispatch(Arc::clone(&context), to_download, staged, events.clone()));
     for _ in 0..load_concurrency {
         tasks.spawn(load_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone()));
     }
@@ -168,6 +252,10 @@ async fn run(
         match event {
             Some(Event::Began(object)) => progress.began(object),
             Some(Event::ListingCut) => is_listing_complete = false,
+            Some(Event::Broken(error)) => {
+                errors.push(error);
+                shutdown.draining.cancel();
+            }
             Some(Event::Ended(outcome)) => {
                 progress.ended(&outcome);
                 if let Err(error) = report.record(&outcome) {

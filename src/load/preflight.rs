@@ -5,9 +5,10 @@ use mysql_async::prelude::Queryable;
 
 use super::infile::Payload;
 use super::statement::Statement;
-use super::transaction::Policy;
+use super::transaction::{Policy, Shipment};
 use crate::config::{ColumnOrVariable, Config, OnBadRow};
 use crate::error::{Error, Kind, Result};
+use crate::ledger::Target;
 use crate::mysql::{Connector, During, Server, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
@@ -16,6 +17,9 @@ use crate::retry::Attempts;
 #[derive(Clone, Debug)]
 pub struct Preflight {
     pub server: Server,
+    /// By the server's own spelling.
+    pub target: Target,
+    pub columns: Vec<ColumnOrVariable>,
     pub statement: Statement,
     /// Fields that make a row: the items of the column list.
     pub fields_per_row: usize,
@@ -23,6 +27,9 @@ pub struct Preflight {
     /// What will hurt, but works.
     pub warnings: Vec<String>,
 }
+
+const SPLITS_LOAD_DATA: &str =
+    "wsrep_load_data_splitting is ON: the cluster commits every 10,000 rows of a load by itself";
 
 /// Engines that roll back.
 const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
@@ -59,11 +66,12 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         on_bad_row: config.load.on_bad_row,
         on_duplicate: config.load.on_duplicate,
         skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
+        rolls_back: table.rolls_back(),
         stall_timeout: config.source.stall_timeout,
     };
     let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
 
-    let mut problems = table.problems(config, &columns);
+    let mut problems = table.problems(config, &server, &columns);
     // With columns missing the server would only say the same in its own words.
     while problems.is_empty()
         && let Err(error) = rehearse(connector, &server, &statement, policy, &config.target.table).await
@@ -76,7 +84,8 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         return Err(problems);
     }
     let warnings = table.warnings(config, &server, &columns);
-    Ok(Preflight { server, statement, fields_per_row: columns.len(), policy, warnings })
+    let fields_per_row = columns.len();
+    Ok(Preflight { server, target: table.target, columns, statement, fields_per_row, policy, warnings })
 }
 
 /// Whether it is worth another try, after a pause: of all that can be wrong before a run, only a server without a free
@@ -102,11 +111,13 @@ async fn rehearse(
     let sessions = connector.pool(server, policy.on_bad_row, 1);
     let mut session = sessions.get().await?;
     let what = format!("table {table} at {}", session.target_name());
-    let tried = session.attempt(&what, &statement.sql(b"\n"), Payload::empty(), 0, policy).await;
+    let nothing =
+        Shipment { what: what.clone(), sql: statement.sql(b"\n"), payload: Payload::empty(), rows: 0, entry: None };
+    let tried = session.attempt(&nothing, policy).await;
     let rolled_back = session.conn.query_drop("ROLLBACK").await;
     session.destroy().await;
     sessions.close().await;
-    tried.map_err(|error| match error.kind {
+    tried.map(|_| ()).map_err(|error| match error.kind {
         // The data is empty, so whatever the server refuses lies in the statement.
         Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
         _ => error,
@@ -118,6 +129,7 @@ async fn rehearse(
 struct Table {
     /// For messages.
     name: String,
+    target: Target,
     engine: Option<String>,
     is_view: bool,
     partitioned: bool,
@@ -141,14 +153,14 @@ impl Table {
                 .with_hint("write --table database.table, or name the database in --database or the URL"));
         };
         // Bound, because a literal's quoting would depend on the account's sql_mode.
-        let known: Option<(Option<String>, String, Option<String>)> = conn
+        let known: Option<(String, String, Option<String>, String, Option<String>)> = conn
             .exec_first(
-                "SELECT ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
                 (database, &table.table),
             )
             .await
             .map_err(failed)?;
-        let Some((engine, table_type, options)) = known else {
+        let Some((schema, name, engine, table_type, options)) = known else {
             return Err(Self::missing(conn, table, database).await);
         };
         let columns: Vec<(String, String)> = conn
@@ -180,6 +192,7 @@ impl Table {
         let is_view = table_type.contains("VIEW");
         Ok(Self {
             name: what,
+            target: Target { database: schema, table: name },
             engine,
             is_view,
             // Of the table behind a view nothing is known here.
@@ -205,21 +218,29 @@ impl Table {
         }
     }
 
-    fn problems(&self, config: &Config, columns: &[ColumnOrVariable]) -> Vec<Error> {
-        let mut problems = Vec::new();
-        let transactional = self
-            .engine
+    /// Of a view it is not known.
+    fn rolls_back(&self) -> bool {
+        self.engine
             .as_deref()
-            .is_none_or(|engine| TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine)));
-        if !transactional {
+            .is_none_or(|engine| TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine)))
+    }
+
+    fn problems(&self, config: &Config, server: &Server, columns: &[ColumnOrVariable]) -> Vec<Error> {
+        let mut problems = Vec::new();
+        if !self.rolls_back() && config.ledger.table.is_some() {
             let engine = self.engine.as_deref().unwrap_or_default();
             let message = format!(
-                "{}: its engine {engine} does not roll back, so that a failed object would leave half of its rows",
+                "{}: its engine {engine} does not roll back, so that a failed object would leave half of its rows, and no ledger could be right about them",
                 self.name
             );
+            problems.push(Error::new(Kind::TargetRefused, message).with_hint(
+                "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger loads into it as it is, without any guarantee",
+            ));
+        }
+        if server.splits_load_data() && config.ledger.table.is_some() {
             problems.push(
-                Error::new(Kind::TargetRefused, message)
-                    .with_hint("ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first"),
+                Error::new(Kind::TargetRefused, format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them"))
+                    .with_hint("have wsrep_load_data_splitting switched off, or use --no-ledger: at least once"),
             );
         }
         let named = columns
@@ -257,11 +278,15 @@ impl Table {
                 self.name
             ));
         }
-        if server.splits_load_data() {
-            warnings.push(
-                "wsrep_load_data_splitting is ON: the cluster commits every 10,000 rows of a load by itself, so that a failed object leaves rows behind; have it switched off"
-                    .to_owned(),
-            );
+        if !self.rolls_back() {
+            warnings.push(format!(
+                "{}: its engine does not roll back: an object that fails may leave rows behind, and is not tried again",
+                self.name
+            ));
+        }
+        if server.splits_load_data() && config.ledger.table.is_none() {
+            warnings
+                .push(format!("{SPLITS_LOAD_DATA}, so that a failed object leaves rows behind; have it switched off"));
         }
         let ignored: Vec<&str> = self
             .columns

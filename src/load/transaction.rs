@@ -1,8 +1,8 @@
 //! The transaction that loads one object.
 //!
-//! START TRANSACTION, LOAD DATA, the checks, COMMIT. Until COMMIT is sent nothing of it can stay: an error or a drop at any
-//! earlier point leaves a transaction that the server rolls back. The one gap is COMMIT itself: when the connection is
-//! lost while it is under way, the outcome is unknown and said to be so.
+//! START TRANSACTION, the ledger's row, LOAD DATA, the checks, the ledger's row completed, COMMIT. Until COMMIT is sent nothing of
+//! it can stay: an error or a drop at any earlier point leaves a transaction that the server rolls back. When the connection is
+//! lost while COMMIT is under way the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays unknown.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,18 +17,29 @@ use super::infile::{Payload, Sent};
 use super::warnings::{Counts, QUOTED, Warning, show};
 use crate::config::{OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
+use crate::ledger::{Entered, Entry, Loaded};
 use crate::mysql::{During, Session, fold};
 
-/// What one transaction put into the table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// Rows of the object, by our own count.
+/// How an attempt to load an object ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    Committed(Loaded),
+    /// Another run has loaded it; nothing was done.
+    AlreadyLoaded,
+}
+
+/// One object, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Shipment {
+    /// For messages.
+    pub what: String,
+    /// LOAD DATA.
+    pub sql: String,
+    pub payload: Payload,
+    /// By our own count.
     pub rows: u64,
-    /// Rows that were not stored, because of their keys or where the policy accepts it for other reasons.
-    pub skipped: u64,
-    /// Rows of the table that REPLACE deleted.
-    pub deleted: u64,
-    pub warnings: u64,
+    /// The object's ledger row, where there is a ledger.
+    pub entry: Option<Entry>,
 }
 
 /// What is acceptable in a transaction, and how long it may stand still.
@@ -38,6 +49,8 @@ pub struct Policy {
     pub on_duplicate: OnDuplicate,
     /// Nothing but a duplicate key can make the target skip a row: it has no partitions and no foreign keys.
     pub skips_only_duplicates: bool,
+    /// The target's engine takes back what a transaction did.
+    pub rolls_back: bool,
     pub stall_timeout: Duration,
 }
 
@@ -45,42 +58,48 @@ pub struct Policy {
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Loads `payload`, which holds `rows` rows by our count, with the statement `sql`, and commits.
+    /// Loads an object and commits.
     ///
     /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way; either way the session must
     /// be destroyed then, as after any error.
     ///
     /// # Errors
     /// `BadRows`, `Duplicates`, `CountMismatch` when the checks refuse what the server took; `LockConflict`, `ConnectionLost`,
-    /// `LoadStalled` when it is rolled back and may be repeated; `OutcomeUnknown` when the connection was lost during COMMIT.
-    /// `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
+    /// `LoadStalled` when it is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the ledger; `OutcomeUnknown` when the
+    /// connection was lost during COMMIT. `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
     pub async fn load(
         &mut self,
-        what: &str,
-        sql: &str,
-        payload: Payload,
-        rows: u64,
+        shipment: &Shipment,
         policy: Policy,
         abandoning: &CancellationToken,
-    ) -> Result<Loaded> {
+    ) -> Result<Attempted> {
+        let what = &shipment.what;
         let attempting = async {
-            let attempted = self.attempt(what, sql, payload, rows, policy).await;
-            if let Err(error) = &attempted
-                && !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost)
-            {
+            let attempted = self.attempt(shipment, policy).await;
+            let Err(error) = attempted else { return attempted };
+            if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
                 // At once, so that no lock outlives the failure. Not where the server may still be reading the file, of
                 // which it would be a part: destroying the session rolls back there.
                 let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
             }
-            attempted
+            if policy.rolls_back {
+                return Err(error);
+            }
+            // To try again would be to load twice what is there.
+            let message =
+                format!("{what}: the table's engine does not roll back, so that some of the rows may have stayed");
+            Err(Error::new(Kind::OutcomeUnknown, message).caused_by(error))
         };
-        let loaded = tokio::select! {
+        let attempted = tokio::select! {
             biased;
             () = abandoning.cancelled() => {
                 Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
             }
             attempted = attempting => attempted,
         }?;
+        if attempted == Attempted::AlreadyLoaded {
+            return Ok(attempted);
+        }
         // From here on nobody but the server knows whether it can still be rolled back.
         let committed = tokio::select! {
             biased;
@@ -90,25 +109,28 @@ impl Session {
                 Err(Error::new(Kind::OutcomeUnknown, message))
             }
         };
-        committed.map(|()| loaded)
+        committed.map(|()| attempted)
     }
 
     /// Everything before COMMIT.
-    pub(super) async fn attempt(
-        &mut self,
-        what: &str,
-        sql: &str,
-        payload: Payload,
-        rows: u64,
-        policy: Policy,
-    ) -> Result<Loaded> {
+    pub(super) async fn attempt(&mut self, shipment: &Shipment, policy: Policy) -> Result<Attempted> {
+        let Shipment { what, sql, payload, rows, entry } = shipment;
+        let rows = *rows;
         let failed = |error: mysql_async::Error| fold(During::Transaction, what, &error);
-        self.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+        match entry {
+            None => self.conn.query_drop("START TRANSACTION").await.map_err(failed)?,
+            Some(entry) => {
+                if entry.begin(&mut self.conn).await? == Entered::AlreadyLoaded {
+                    return Ok(Attempted::AlreadyLoaded);
+                }
+            }
+        }
 
         let size_bytes = payload.size_bytes();
         let sent = Arc::new(Sent::default());
         let counter = Arc::clone(&sent);
         // Armed for this one statement: the driver takes it when the server asks for a file.
+        let payload = payload.clone();
         self.conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
         let loading = self.conn.query_drop(sql);
         let ended = unless_stalled(loading, &sent, policy.stall_timeout).await;
@@ -132,12 +154,16 @@ impl Session {
         }
         let shown = if counts.warnings > 0 { show(&mut self.conn).await.map_err(failed)? } else { Vec::new() };
         judge(what, rows, counts, &shown, policy)?;
-        Ok(Loaded {
+        let loaded = Loaded {
             rows,
             skipped: counts.skipped + (rows - counts.records),
             deleted: counts.deleted,
             warnings: counts.warnings,
-        })
+        };
+        if let Some(entry) = entry {
+            entry.complete(&mut self.conn, loaded).await?;
+        }
+        Ok(Attempted::Committed(loaded))
     }
 }
 
@@ -225,6 +251,7 @@ mod tests {
         on_bad_row: OnBadRow::Fail,
         on_duplicate: OnDuplicate::Error,
         skips_only_duplicates: true,
+        rolls_back: true,
         stall_timeout: Duration::from_secs(60),
     };
 

@@ -229,6 +229,14 @@ impl Session {
         &self.sessions.connector.name
     }
 
+    /// Whether this leads to the server on which the run began, as far as that can be told: behind a name or an address that
+    /// moves, a new connection may not.
+    pub(crate) async fn is_where_the_run_began(&mut self) -> mysql_async::Result<bool> {
+        let there = Server::read(&mut self.conn).await?;
+        let here = &self.sessions.server.identity;
+        Ok(here.is_none() || there.identity.is_none() || there.identity == *here)
+    }
+
     /// Ends a session on which nothing went wrong.
     pub async fn close(self) {
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, self.conn.disconnect()).await;

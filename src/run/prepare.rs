@@ -1,14 +1,17 @@
-//! Everything that has to be right before the first object, checked at once.
+//! Everything that has to be right before the first object, checked at once; then the ledger, which is the first thing that a run
+//! changes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::counter;
-use crate::config::Config;
+use crate::config::{Config, Mode, OnBadRow};
 use crate::error::{Error, Kind, Result};
+use crate::ledger::{Achieved, Job, Ledger, RunId, Tables};
 use crate::load::{Preflight, preflight};
 use crate::mysql::Connector;
 use crate::progress::Found;
@@ -129,6 +132,58 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
         budget.total()
     );
     Ok(Prepared { s3, budget, connector, preflight, listing: running, objects: Objects { first, rest }, warnings })
+}
+
+/// Opens the ledger and begins, or goes on with, the job; `None` where there shall be no ledger.
+///
+/// # Errors
+/// What keeps the run from beginning. What it has begun by then it has ended.
+pub(super) async fn open_ledger(
+    config: &Config,
+    prepared: &Prepared,
+    stop: &CancellationToken,
+) -> Result<Option<(Ledger, Job)>> {
+    let Some(stem) = &config.ledger.table else { return Ok(None) };
+    let Prepared { connector, preflight, .. } = prepared;
+    let tables = Tables::new(stem, &preflight.target.database);
+    // Its own connections, which are strict whatever the policy for the objects' rows is.
+    let sessions = connector.pool(&preflight.server, OnBadRow::Fail, 1);
+    let target = preflight.target.clone();
+    let ledger = Ledger::open(tables, target, RunId::new(), sessions, config.retry.clone()).await?;
+    let begun = begin(&ledger, config, stop).await;
+    if begun.is_err() {
+        ledger.close().await;
+    }
+    Ok(Some((ledger, begun?)))
+}
+
+async fn begin(ledger: &Ledger, config: &Config, stop: &CancellationToken) -> Result<Job> {
+    ledger.begin_run(config.load.mode, &config.source.to_string()).await?;
+    let begun = async {
+        let job = ledger.begin_job(config, stop).await?;
+        ledger.join_job(&job).await?;
+        if config.ledger.force {
+            tracing::warn!("--force: objects that are loaded already are loaded again, and their rows doubled");
+        } else {
+            ledger.ensure_not_emptied(&job).await?;
+        }
+        Ok::<_, Error>(job)
+    }
+    .await;
+    match &begun {
+        Ok(job) => {
+            let RunId { id, worker } = ledger.run();
+            tracing::info!("run {id} on {worker}, generation {} of the table", job.generation);
+            if job.mode != Mode::Append {
+                tracing::info!("loading into {}", job.load_into);
+            }
+        }
+        Err(error) => {
+            // Best effort: the run is over, whatever its row says.
+            let _ = ledger.end_run(Achieved { exit_code: error.kind.exit_code(), ..Achieved::default() }).await;
+        }
+    }
+    begun
 }
 
 fn nothing_matched(passed_over: PassedOver) -> Error {

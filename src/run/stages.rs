@@ -1,4 +1,4 @@
-//! The stages of a run, each a task: dispatching, downloading, loading.
+//! The stages of a run after the choice, each a task: dispatching, downloading, loading.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::choose::Wanted;
 use super::pause;
-use super::prepare::Objects;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::load::{Loaded, Payload, Preflight};
+use crate::ledger::{Job, Ledger, Settled};
+use crate::load::{Attempted, Payload, Preflight, Shipment, Statement};
 use crate::mysql::{Session, Sessions};
 use crate::object::Object;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::shutdown::Shutdown;
-use crate::source::{Listed, S3};
+use crate::source::S3;
 use crate::split::{RowReader, Scan};
 use crate::staging::{Budget, Staged, Watch, stage};
 
@@ -29,6 +30,10 @@ pub(super) struct Context {
     pub(super) s3: S3,
     pub(super) budget: Budget,
     pub(super) preflight: Preflight,
+    /// For the table that the job loads into.
+    pub(super) statement: Statement,
+    /// `None`: at least once.
+    pub(super) ledger: Option<(Ledger, Job)>,
     pub(super) sessions: Sessions,
     pub(super) shutdown: Shutdown,
 }
@@ -40,17 +45,19 @@ pub(super) enum Event {
     Ended(Box<Outcome>),
     /// The listing was ended with objects still to be found.
     ListingCut,
+    /// What is left to load can't be found out any more.
+    Broken(Error),
 }
 
 impl Event {
-    fn ended(outcome: Outcome) -> Self {
+    pub(super) fn ended(outcome: Outcome) -> Self {
         Self::Ended(Box::new(outcome))
     }
 }
 
 /// An object that is ready to be loaded.
 pub(super) struct Ready {
-    object: Object,
+    wanted: Wanted,
     staged: Staged,
     scan: Scan,
     began: Instant,
@@ -61,80 +68,64 @@ pub(super) struct Ready {
 /// Takes objects as the budget allows and downloads them side by side.
 pub(super) async fn dispatch(
     context: Arc<Context>,
-    mut objects: Objects,
+    mut objects: mpsc::Receiver<Wanted>,
     staged: mpsc::Sender<Ready>,
     events: mpsc::Sender<Event>,
 ) {
     let draining = &context.shutdown.draining;
     let turns = Arc::new(Semaphore::new(context.config.staging.download_concurrency));
     let mut downloads = JoinSet::new();
-    while let Some(listed) = tokio::select! {
-        biased;
-        () = draining.cancelled() => None,
-        listed = objects.next() => listed,
-    } {
+    // What comes while the run drains is passed on too, and gets its outcome below.
+    while let Some(wanted) = objects.recv().await {
         // Reaps what has ended, so that the set does not grow with the number of objects.
         while let Some(joined) = downloads.try_join_next() {
             rethrow(joined);
         }
-        let object = match listed {
-            Listed::Object(object) => object,
-            Listed::Failed { bucket, key, error } => {
-                tell(&events, Event::ended(unreadable(bucket, key, error))).await;
-                continue;
-            }
-        };
         let began = Instant::now();
         let reserved = tokio::select! {
             biased;
             () = draining.cancelled() => None,
             reserved = async {
-                let permit = context.budget.reserve(&object).await?;
+                let permit = context.budget.reserve(&wanted.object).await?;
                 let turn = Arc::clone(&turns).acquire_owned().await;
                 Ok((permit, turn.map_err(|error| Error::new(Kind::Bug, "downloads were closed").caused_by(error))?))
             } => Some(reserved),
         };
         match reserved {
-            None => tell(&events, Event::ended(Outcome::NotReached { object })).await,
-            Some(Err(error)) => tell(&events, Event::ended(failed(object, error, 1, began))).await,
+            None => tell(&events, Event::ended(Outcome::NotReached { object: wanted.object })).await,
+            Some(Err(error)) => {
+                let outcome = failed(context.ledger.as_ref(), wanted.object, error, 1, began).await;
+                tell(&events, Event::ended(outcome)).await;
+            }
             Some(Ok((permit, turn))) => {
                 let (context, staged, events) = (Arc::clone(&context), staged.clone(), events.clone());
                 downloads.spawn(async move {
-                    tell(&events, Event::Began(object.to_string())).await;
+                    tell(&events, Event::Began(wanted.object.to_string())).await;
                     let mut attempts = Attempts::new(&context.config.retry);
                     let tried = tokio::select! {
                         biased;
                         () = context.shutdown.draining.cancelled() => None,
-                        tried = download(&context, &object, permit, &mut attempts) => Some(tried),
+                        tried = download(&context, &wanted.object, permit, &mut attempts) => Some(tried),
                     };
                     let attempts = attempts.made();
                     match tried {
-                        None => tell(&events, Event::ended(Outcome::NotReached { object })).await,
-                        Some(Err(error)) => tell(&events, Event::ended(failed(object, error, attempts, began))).await,
+                        None => tell(&events, Event::ended(Outcome::NotReached { object: wanted.object })).await,
+                        Some(Err(error)) => {
+                            let outcome = failed(context.ledger.as_ref(), wanted.object, error, attempts, began).await;
+                            tell(&events, Event::ended(outcome)).await;
+                        }
                         Some(Ok((file, scan))) => {
-                            let ready = Ready { object, staged: file, scan, began, attempts };
+                            let ready = Ready { wanted, staged: file, scan, began, attempts };
                             // The workers outlive the downloads: only a dead one leaves an object behind.
                             if let Err(lost) = staged.send(ready).await {
-                                tell(&events, Event::ended(Outcome::NotReached { object: lost.0.object })).await;
+                                let object = lost.0.wanted.object;
+                                tell(&events, Event::ended(Outcome::NotReached { object })).await;
                             }
                         }
                     }
                     drop(turn);
                 });
             }
-        }
-    }
-    if draining.is_cancelled() {
-        if !objects.close() {
-            tell(&events, Event::ListingCut).await;
-        }
-        // What was listed is accounted for, also where nobody had looked at it yet.
-        while let Some(listed) = objects.next().await {
-            let outcome = match listed {
-                Listed::Object(object) => Outcome::NotReached { object },
-                Listed::Failed { bucket, key, error } => unreadable(bucket, key, error),
-            };
-            tell(&events, Event::ended(outcome)).await;
         }
     }
     while let Some(joined) = downloads.join_next().await {
@@ -186,41 +177,69 @@ pub(super) async fn load_staged(
     loop {
         // The guard must not be held while loading: it would make the workers one.
         let ready = { staged.lock().await.recv().await };
-        let Some(Ready { object, staged, scan, began, attempts: downloads }) = ready else { break };
+        let Some(Ready { wanted, staged, scan, began, attempts: downloads }) = ready else { break };
+        let Wanted { object, claim, had_failed, again } = wanted;
         if context.shutdown.draining.is_cancelled() {
             tell(&events, Event::ended(Outcome::NotReached { object })).await;
             continue;
         }
         let mut attempts = Attempts::new(&context.config.retry);
         let verified = staged.verified;
-        let loaded = load(&context, &mut session, &object, staged, &scan, &mut attempts).await;
+        let shipment = shipment(&context, &object, &staged, &scan, had_failed);
+        let loaded = match shipment {
+            Ok(shipment) => load(&context, &mut session, &shipment, &mut attempts).await,
+            Err(error) => Err(error),
+        };
+        drop(staged);
         // A try that failed, in either stage, is one more than the one that it takes.
         let attempts = attempts.made() + downloads - 1;
         let outcome = match loaded {
-            Ok(loaded) => Outcome::Loaded { object, loaded, verified, attempts, elapsed: began.elapsed() },
-            Err(error) => failed(object, error, attempts, began),
+            Ok(Attempted::Committed(loaded)) => {
+                Outcome::Loaded { object, loaded, verified, again, attempts, elapsed: began.elapsed() }
+            }
+            Ok(Attempted::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
+            Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
         };
         tell(&events, Event::ended(outcome)).await;
+        // Only now may other runs try the object.
+        drop(claim);
     }
     if let Some(session) = session {
         session.close().await;
     }
 }
 
+fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, had_failed: bool) -> Result<Shipment> {
+    let terminator = if scan.needs_terminator { scan.lines_terminated_by.clone() } else { Vec::new() };
+    let entry = match &context.ledger {
+        Some((ledger, job)) => {
+            let version_id = staged.version_id.as_deref();
+            Some(ledger.entry(job, object, version_id, had_failed, context.config.ledger.force)?)
+        }
+        None => None,
+    };
+    Ok(Shipment {
+        what: object.to_string(),
+        sql: context.statement.sql(&scan.lines_terminated_by),
+        payload: Payload {
+            file: Some(Arc::clone(&staged.file)),
+            from: scan.data_start,
+            to: staged.size_bytes,
+            terminator,
+        },
+        rows: scan.rows,
+        entry,
+    })
+}
+
 /// Loads one object, again where that is safe. The session is put back only when it is beyond doubt.
 async fn load(
     context: &Context,
     kept: &mut Option<Session>,
-    object: &Object,
-    staged: Staged,
-    scan: &Scan,
+    shipment: &Shipment,
     attempts: &mut Attempts,
-) -> Result<Loaded> {
-    let what = object.to_string();
-    let sql = context.preflight.statement.sql(&scan.lines_terminated_by);
-    let terminator = if scan.needs_terminator { scan.lines_terminated_by.clone() } else { Vec::new() };
-    let Staged { file, size_bytes, .. } = &staged;
-    let payload = Payload { file: Some(Arc::clone(file)), from: scan.data_start, to: *size_bytes, terminator };
+) -> Result<Attempted> {
+    let what = &shipment.what;
     loop {
         let tried = match kept.take() {
             Some(session) => Ok(session),
@@ -246,16 +265,17 @@ async fn load(
             Err(error) => error,
             Ok(mut session) => {
                 let Context { preflight, shutdown, .. } = context;
-                let loading =
-                    session.load(&what, &sql, payload.clone(), scan.rows, preflight.policy, &shutdown.abandoning);
-                match loading.await {
-                    Ok(loaded) => {
+                match session.load(shipment, preflight.policy, &shutdown.abandoning).await {
+                    Ok(attempted) => {
                         *kept = Some(session);
-                        return Ok(loaded);
+                        return Ok(attempted);
                     }
                     Err(error) => {
                         session.destroy().await;
-                        error
+                        match settle(context, shipment, error).await {
+                            Ok(attempted) => return Ok(attempted),
+                            Err(error) => error,
+                        }
                     }
                 }
             }
@@ -269,11 +289,44 @@ async fn load(
     }
 }
 
-fn unreadable(bucket: String, key: String, error: Error) -> Outcome {
+/// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any other error stands.
+async fn settle(context: &Context, shipment: &Shipment, error: Error) -> Result<Attempted> {
+    let (Kind::OutcomeUnknown, Some((ledger, _)), Some(entry)) = (error.kind, &context.ledger, &shipment.entry) else {
+        return Err(error);
+    };
+    tracing::warn!("{}; asking the ledger", error.one_line());
+    let settled = tokio::select! {
+        biased;
+        settled = ledger.settle(entry) => settled?,
+        // The next run finds out.
+        () = context.shutdown.abandoning.cancelled() => {
+            return Err(error.with_hint("run again: the ledger tells whether it was committed"));
+        }
+    };
+    match settled {
+        Settled::Committed(loaded) => Ok(Attempted::Committed(loaded)),
+        Settled::CommittedByAnother => Ok(Attempted::AlreadyLoaded),
+        Settled::RolledBack => {
+            let message = format!("{}: the connection was lost during COMMIT, which was rolled back", shipment.what);
+            Err(Error::new(Kind::ConnectionLost, message).caused_by(error))
+        }
+    }
+}
+
+/// The outcome of a key that was listed without an object to go with it.
+pub(super) async fn unreadable(ledger: Option<&(Ledger, Job)>, bucket: String, key: String, error: Error) -> Outcome {
+    record(ledger, &bucket, &key, "", &error, 1).await;
     Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: Duration::ZERO }
 }
 
-fn failed(object: Object, error: Error, attempts: u32, began: Instant) -> Outcome {
+pub(super) async fn failed(
+    ledger: Option<&(Ledger, Job)>,
+    object: Object,
+    error: Error,
+    attempts: u32,
+    began: Instant,
+) -> Outcome {
+    record(ledger, &object.bucket, &object.key, &object.etag, &error, attempts).await;
     Outcome::Failed {
         bucket: object.bucket.clone(),
         key: object.key.clone(),
@@ -284,8 +337,17 @@ fn failed(object: Object, error: Error, attempts: u32, began: Instant) -> Outcom
     }
 }
 
+/// Best effort: the report tells of the failure in any case.
+async fn record(ledger: Option<&(Ledger, Job)>, bucket: &str, key: &str, etag: &str, error: &Error, attempts: u32) {
+    if let Some((ledger, job)) = ledger
+        && let Err(unrecorded) = ledger.record_failure(job.generation, bucket, key, etag, error, attempts).await
+    {
+        tracing::warn!("a failure is not in the ledger: {}", unrecorded.one_line());
+    }
+}
+
 /// The run listens until every stage has ended, so that this can't fail while anybody cares.
-async fn tell(events: &mpsc::Sender<Event>, event: Event) {
+pub(super) async fn tell(events: &mpsc::Sender<Event>, event: Event) {
     let _ = events.send(event).await;
 }
 

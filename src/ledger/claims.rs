@@ -1,0 +1,139 @@
+//! Claims: which of several runs on one target works on an object.
+//!
+//! An advisory lock for each object in flight, taken without waiting. Who does not get it goes on to the next object and
+//! comes back later. After a claim the ledger is asked again: the run that had the claim before may have
+//! loaded the object since the ledger was asked first.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Ledger;
+use super::connection::{get_locks, names_sql};
+use super::history::Known;
+use super::identity::claim_name;
+use crate::error::Result;
+use crate::object::Object;
+
+/// The claims of one run: how many objects it has in hand, and what it may let go.
+#[derive(Debug, Default)]
+pub struct Claims {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    in_hand: usize,
+    /// Names of claims whose objects have an outcome; given back at the next occasion.
+    to_release: Vec<String>,
+}
+
+/// An object of which this run alone makes something, until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    name: String,
+    claims: Arc<Claims>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut state = self.claims.lock();
+        state.in_hand -= 1;
+        if !self.name.is_empty() {
+            state.to_release.push(std::mem::take(&mut self.name));
+        }
+        drop(state);
+        self.claims.changed.notify_one();
+    }
+}
+
+/// What came of asking for an object.
+#[derive(Debug)]
+pub enum Claimed {
+    /// It is this run's, and the ledger said this of it after the claim.
+    Ours(Claim, Known),
+    /// Another run has it.
+    Others,
+}
+
+impl Claims {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing is left half-done in it by a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Objects that this run has begun and that have no outcome yet.
+    #[must_use]
+    pub fn in_hand(&self) -> usize {
+        self.lock().in_hand
+    }
+
+    /// Waits until an object has an outcome.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// A claim on an object where there is no ledger, and so nobody to share with.
+    #[must_use]
+    pub fn unshared(self: &Arc<Self>) -> Claim {
+        self.claim(String::new())
+    }
+
+    fn claim(self: &Arc<Self>, name: String) -> Claim {
+        self.lock().in_hand += 1;
+        Claim { name, claims: Arc::clone(self) }
+    }
+}
+
+impl Ledger {
+    /// Claims those of `objects` that nobody has.
+    ///
+    /// If this is dropped half-way some may be claimed on the server that nobody works on: only until the run ends.
+    ///
+    /// # Errors
+    /// What a connection can meet, past the retry bounds.
+    pub async fn claim(&self, claims: &Arc<Claims>, generation: u32, objects: &[Object]) -> Result<Vec<Claimed>> {
+        let names: Vec<String> =
+            objects.iter().map(|object| claim_name(&self.target, generation, &object.bucket, &object.key)).collect();
+        let asked: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.release(claims).await?;
+        let taken: Vec<(String, Option<i64>)> = self.query(&get_locks(&asked)).await?;
+        let taken: HashSet<String> =
+            taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
+        let known = self.look_up(generation, objects).await?;
+        let mut own = self.own.lock().await;
+        Ok(names
+            .into_iter()
+            .zip(known)
+            .map(|(name, known)| {
+                if !taken.contains(&name) {
+                    return Claimed::Others;
+                }
+                own.held.insert(name.clone());
+                Claimed::Ours(claims.claim(name), known)
+            })
+            .collect())
+    }
+
+    /// Gives back the claims on objects that have an outcome.
+    ///
+    /// # Errors
+    /// As [`Ledger::claim`].
+    pub async fn release(&self, claims: &Claims) -> Result<()> {
+        let names = std::mem::take(&mut claims.lock().to_release);
+        if names.is_empty() {
+            return Ok(());
+        }
+        {
+            let mut own = self.own.lock().await;
+            for name in &names {
+                own.held.remove(name);
+            }
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sql = format!("SELECT SUM(RELEASE_LOCK(n)) FROM ({}) AS names", names_sql(&names));
+        self.execute(&sql).await
+    }
+}

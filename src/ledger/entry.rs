@@ -1,0 +1,241 @@
+//! An object's ledger row, in the transaction that loads the object.
+//!
+//! The row goes in first and is completed last. First, because a second run that got this far with the same object then waits
+//! before it loads, not after; last by an UPDATE that must find the row, because a server that has rolled back behind our back
+//! (a deadlock leaves the session in autocommit) has no such row any more, where an INSERT at the end would commit "loaded"
+//! without the data.
+//!
+//! The INSERT reads the job's row under a shared lock, so that a job that empties or swaps the table waits for the loads
+//! that are under way, and no load of an earlier generation gets in after it.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as Driver};
+
+use super::Ledger;
+use super::identity::{ensure_fits, etag, literal};
+use super::jobs::Job;
+use crate::config::Mode;
+use crate::error::{Error, Kind, Result};
+use crate::mysql::{During, fold};
+use crate::object::Object;
+use crate::retry::Attempts;
+
+/// The error number of a row whose primary key is there.
+const DUPLICATE_ENTRY: u16 = 1062;
+
+/// What one transaction put into the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Rows of the object, by our own count.
+    pub rows: u64,
+    /// Rows that were not stored, because of their keys or where the policy accepts it for other reasons.
+    pub skipped: u64,
+    /// Rows of the table that REPLACE deleted.
+    pub deleted: u64,
+    pub warnings: u64,
+}
+
+/// The statements for one object's row.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    what: String,
+    begin: String,
+    objects: String,
+    /// The primary key as a condition.
+    key: String,
+    run_id: String,
+    /// Removes what is known of earlier failures; empty where nothing is.
+    clear_failure: String,
+    replaces: bool,
+}
+
+/// How a transaction got in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// The row is there and locked; the load may begin.
+    Yes,
+    /// Another run has loaded the object; the transaction has been rolled back.
+    AlreadyLoaded,
+}
+
+/// What became of a COMMIT whose answer never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    Committed(Loaded),
+    CommittedByAnother,
+    RolledBack,
+}
+
+impl Ledger {
+    /// The row of `object`, loaded as a part of `job`. `had_failed` where the ledger knows of a failure; `replaces` where a row that is there
+    /// gives way (`--force`).
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` for names that the ledger can't hold.
+    pub fn entry(
+        &self,
+        job: &Job,
+        object: &Object,
+        version_id: Option<&str>,
+        had_failed: bool,
+        replaces: bool,
+    ) -> Result<Entry> {
+        ensure_fits(object)?;
+        let objects = self.tables.objects.clone();
+        let target = self.target.literal();
+        let generation = job.generation;
+        let bucket = literal(object.bucket.as_bytes());
+        let object_key = literal(object.key.as_bytes());
+        let etag = literal(etag(object).as_bytes());
+        let place = format!(
+            "target = {target} AND generation = {generation} AND bucket = {bucket} AND object_key = {object_key}"
+        );
+        let key = format!("{place} AND etag = {etag}");
+        let open_for_loads = match job.mode {
+            Mode::Append | Mode::Truncate => {
+                format!("table_generation = {generation} AND (mode <> 'truncate' OR state IN ('loading', 'done'))")
+            }
+            Mode::Swap => format!("generation = {generation} AND mode = 'swap' AND state = 'loading'"),
+        };
+        let removal = if replaces { format!("DELETE FROM {objects} WHERE {key}; ") } else { String::new() };
+        let begin = format!(
+            "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
+            size_bytes = object.size_bytes,
+            version_id = literal(version_id.unwrap_or_default().as_bytes()),
+            worker = literal(self.run.worker.as_bytes()),
+            run_id = literal(self.run.id.as_bytes()),
+            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            jobs = self.tables.jobs,
+        );
+        let clear_failure =
+            if had_failed { format!("DELETE FROM {} WHERE {place}; ", self.tables.failures) } else { String::new() };
+        Ok(Entry {
+            what: object.to_string(),
+            begin,
+            objects,
+            key,
+            run_id: literal(self.run.id.as_bytes()),
+            clear_failure,
+            replaces,
+        })
+    }
+
+    /// What became of `entry`'s transaction, by a locking read on a new connection: it waits for a COMMIT that is still
+    /// under way, where a plain read would call it absent.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown` where the server does not decide, or can't be asked, within the retry bounds.
+    pub async fn settle(&self, entry: &Entry) -> Result<Settled> {
+        let mut attempts = Attempts::new(&self.retry);
+        loop {
+            let error = match self.read_locked(entry).await {
+                Ok(settled) => return Ok(settled),
+                Err(error) => error,
+            };
+            let Some(pause) = attempts.pause_after(&error) else {
+                let message = format!(
+                    "{}: the connection was lost during COMMIT, and what became of it can't be found out",
+                    entry.what
+                );
+                return Err(Error::new(Kind::OutcomeUnknown, message)
+                    .with_hint("run again: the ledger tells whether it was committed")
+                    .caused_by(error));
+            };
+            tracing::warn!(attempt = attempts.made(), "{}; asking again what became of COMMIT", error.one_line());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn read_locked(&self, entry: &Entry) -> Result<Settled> {
+        let mut session = self.sessions.dedicated().await?;
+        let read = async {
+            let failed = |error: Driver| fold(During::Transaction, &entry.what, &error);
+            if !session.is_where_the_run_began().await.map_err(failed)? {
+                let message = format!("{}: connections now lead to another server, which can't tell", entry.what);
+                return Err(Error::new(Kind::OutcomeUnknown, message));
+            }
+            session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+            let sql = format!(
+                "SELECT state, run_id = {}, row_count, skipped_count, deleted_count, warning_count FROM {} WHERE {} FOR UPDATE",
+                entry.run_id, entry.objects, entry.key
+            );
+            let row: Option<(String, bool, u64, u64, u64, u64)> =
+                session.conn.query_first(sql).await.map_err(failed)?;
+            Ok(match row {
+                Some((state, true, rows, skipped, deleted, warnings)) if state == "loaded" => {
+                    Settled::Committed(Loaded { rows, skipped, deleted, warnings })
+                }
+                Some((state, false, ..)) if state == "loaded" && !entry.replaces => Settled::CommittedByAnother,
+                _ => Settled::RolledBack,
+            })
+        }
+        .await;
+        // Its lock must not outlive the question.
+        session.close().await;
+        read
+    }
+}
+
+impl Entry {
+    /// Begins the transaction and puts the row in.
+    ///
+    /// # Errors
+    /// `Superseded` where the job has moved on; else what a transaction can meet. The transaction is open then.
+    pub async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
+        let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
+        match conn.query_drop(&self.begin).await {
+            Ok(()) if conn.affected_rows() == 1 => Ok(Entered::Yes),
+            Ok(()) => {
+                let message =
+                    format!("{}: another run has emptied or replaced the table since this one began", self.what);
+                Err(Error::new(Kind::Superseded, message))
+            }
+            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
+                // The rows of a loser must never be committed, and its locks are in the way of its neighbours.
+                conn.query_drop("ROLLBACK").await.map_err(failed)?;
+                let state: Option<String> = conn
+                    .query_first(format!("SELECT state FROM {} WHERE {}", self.objects, self.key))
+                    .await
+                    .map_err(failed)?;
+                match state.as_deref() {
+                    Some("loaded") if !self.replaces => Ok(Entered::AlreadyLoaded),
+                    // Put there by a run that forces too, or gone again: from the start.
+                    Some("loaded") | None => Err(Error::new(
+                        Kind::LockConflict,
+                        format!("{}: another run changes its ledger row at the same time", self.what),
+                    )),
+                    Some(state) => {
+                        let message =
+                            format!("{}: its ledger row says {state:?}, and no transaction is under way", self.what);
+                        Err(Error::new(Kind::StatementFailed, message).with_hint(
+                            "look whether its rows are in the table, then remove the row with `s3-to-mysql forget`",
+                        ))
+                    }
+                }
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Completes the row: the last statement before COMMIT.
+    ///
+    /// # Errors
+    /// `LedgerRowLost` where the row is not there any more.
+    pub async fn complete(&self, conn: &mut Conn, loaded: Loaded) -> Result<()> {
+        let Loaded { rows, skipped, deleted, warnings } = loaded;
+        let sql = format!(
+            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, warning_count = {warnings}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
+            self.clear_failure, self.objects, self.key, self.run_id
+        );
+        conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
+        if conn.affected_rows() == 1 {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: the transaction has lost its ledger row, so the server has ended it by itself; whether the object's rows stayed is not known",
+            self.what
+        );
+        Err(Error::new(Kind::LedgerRowLost, message)
+            .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?"))
+    }
+}

@@ -1,0 +1,49 @@
+//! Failures that outlive the run: what could not be loaded, why, how often it was tried and when.
+
+use mysql_async::Row;
+
+use super::Ledger;
+use super::identity::literal;
+use crate::error::{Consequence, Error, Kind, Result};
+
+/// The column's length.
+const MESSAGE_LIMIT_BYTES: usize = 4000;
+
+impl Ledger {
+    /// Records that an object could not be loaded. Failures that are about the run and not about the object, and such whose
+    /// outcome is unknown, are none of its.
+    ///
+    /// # Errors
+    /// What a connection can meet; there is no second try, as the report tells of the failure too.
+    pub async fn record_failure(
+        &self,
+        generation: u32,
+        bucket: &str,
+        key: &str,
+        etag: &str,
+        error: &Error,
+        attempts: u32,
+    ) -> Result<()> {
+        let is_the_objects = matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject);
+        if !is_the_objects || error.kind == Kind::OutcomeUnknown {
+            return Ok(());
+        }
+        let mut message = error.one_line();
+        while message.len() > MESSAGE_LIMIT_BYTES {
+            message.pop();
+        }
+        let sql = format!(
+            "INSERT INTO {failures} (target, generation, bucket, object_key, etag, error_code, message, attempts, first_failed_at, last_failed_at, worker, run_id) VALUES ({target}, {generation}, {bucket}, {key}, {etag}, {code}, {message}, {attempts}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), {worker}, {run_id}) ON DUPLICATE KEY UPDATE first_failed_at = IF(etag = VALUES(etag), first_failed_at, VALUES(first_failed_at)), attempts = IF(etag = VALUES(etag), attempts, 0) + VALUES(attempts), etag = VALUES(etag), error_code = VALUES(error_code), message = VALUES(message), last_failed_at = VALUES(last_failed_at), worker = VALUES(worker), run_id = VALUES(run_id)",
+            failures = self.tables.failures,
+            target = self.target.literal(),
+            bucket = literal(bucket.as_bytes()),
+            key = literal(key.as_bytes()),
+            etag = literal(etag.trim_matches('"').as_bytes()),
+            code = literal(error.kind.code().as_bytes()),
+            message = literal(message.as_bytes()),
+            worker = literal(self.run.worker.as_bytes()),
+            run_id = literal(self.run.id.as_bytes()),
+        );
+        self.query_once::<Row>(&sql).await.map(|_| ())
+    }
+}

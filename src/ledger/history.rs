@@ -1,0 +1,102 @@
+//! What the ledger knows of listed objects, asked for many at a time.
+
+use std::collections::HashMap;
+
+use super::Ledger;
+use super::connection::list;
+use super::identity::{etag, literal};
+use crate::error::Result;
+use crate::object::Object;
+
+/// What the ledger knows of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// These very bytes are in the table.
+    pub is_loaded: bool,
+    /// Its key is loaded with this other `ETag`.
+    pub loaded_etag: Option<String>,
+    pub failed: Option<Failed>,
+}
+
+/// An earlier run failed to load the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// With the content that is listed now.
+    pub is_same_content: bool,
+    pub error_code: String,
+    pub attempts: u32,
+}
+
+/// Rows for one key.
+#[derive(Debug, Default)]
+struct Rows {
+    loaded_etags: Vec<Vec<u8>>,
+    failed: Option<(Vec<u8>, Vec<u8>, u32)>,
+}
+
+fn known(object: &Object, rows: &Rows) -> Known {
+    let listed = etag(object).as_bytes();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Known {
+        is_loaded: rows.loaded_etags.iter().any(|etag| etag == listed),
+        loaded_etag: rows.loaded_etags.iter().find(|etag| *etag != listed).map(|etag| text(etag)),
+        failed: rows.failed.as_ref().map(|(failed_etag, error_code, attempts)| Failed {
+            is_same_content: failed_etag == listed,
+            error_code: text(error_code),
+            attempts: *attempts,
+        }),
+    }
+}
+
+impl Ledger {
+    /// What is known of `objects`, in their order: one query, however many they are.
+    ///
+    /// # Errors
+    /// What a connection can meet, past the retry bounds.
+    pub async fn look_up(&self, generation: u32, objects: &[Object]) -> Result<Vec<Known>> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut keys_by_bucket: HashMap<&str, Vec<&[u8]>> = HashMap::new();
+        for object in objects {
+            keys_by_bucket.entry(&object.bucket).or_default().push(object.key.as_bytes());
+        }
+        let (target, tables) = (self.target.literal(), &self.tables);
+        let questions: Vec<String> = keys_by_bucket
+            .into_iter()
+            .flat_map(|(bucket, keys)| {
+                let bucket = literal(bucket.as_bytes());
+                let wanted = format!(
+                    "target = {target} AND generation = {generation} AND bucket = {bucket} AND object_key IN {}",
+                    list(keys.into_iter())
+                );
+                [
+                    format!(
+                        "SELECT bucket, object_key, etag, '' AS error_code, 0 AS attempts FROM {} WHERE {wanted} AND state = 'loaded'",
+                        tables.objects
+                    ),
+                    format!("SELECT bucket, object_key, etag, error_code, attempts FROM {} WHERE {wanted}", tables.failures),
+                ]
+            })
+            .collect();
+        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32)> = self.query(&questions.join(" UNION ALL ")).await?;
+
+        let mut by_key: HashMap<(Vec<u8>, Vec<u8>), Rows> = HashMap::new();
+        for (bucket, key, etag, error_code, attempts) in rows {
+            let rows = by_key.entry((bucket, key)).or_default();
+            if error_code.is_empty() {
+                rows.loaded_etags.push(etag);
+            } else {
+                rows.failed = Some((etag, error_code, attempts));
+            }
+        }
+        let none = Rows::default();
+        Ok(objects
+            .iter()
+            .map(|object| {
+                let place = (object.bucket.as_bytes().to_vec(), object.key.as_bytes().to_vec());
+                known(object, by_key.get(&place).unwrap_or(&none))
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,89 @@
+//! The runs themselves: who ran, when, and with what result.
+
+use mysql_async::Row;
+
+use super::Ledger;
+use super::identity::literal;
+use super::jobs::Job;
+use crate::config::Mode;
+use crate::error::Result;
+
+/// Ended runs are kept for so long.
+const KEPT_DAYS: u32 = 90;
+/// The column's length.
+const SOURCE_LIMIT_BYTES: usize = 2000;
+
+/// What a run did, by its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Achieved {
+    pub exit_code: u8,
+    pub objects_loaded: u64,
+    pub objects_already_loaded: u64,
+    pub objects_failed: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Mode {
+    /// The word in the ledger, and of the option.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Truncate => "truncate",
+            Self::Swap => "swap",
+        }
+    }
+}
+
+impl Ledger {
+    /// Records that the run begins, with its sources for people to read.
+    ///
+    /// # Errors
+    /// What a connection can meet, past the retry bounds.
+    pub async fn begin_run(&self, mode: Mode, source: &str) -> Result<()> {
+        let mut source = source.to_owned();
+        while source.len() > SOURCE_LIMIT_BYTES {
+            source.pop();
+        }
+        let sql = format!(
+            "INSERT IGNORE INTO {runs} (run_id, target, generation, mode, source, worker, tool_version, started_at) VALUES ({run_id}, {target}, 0, '{mode}', {source}, {worker}, {tool_version}, UTC_TIMESTAMP(6))",
+            runs = self.tables.runs,
+            run_id = literal(self.run.id.as_bytes()),
+            target = self.target.literal(),
+            mode = mode.word(),
+            source = literal(source.as_bytes()),
+            worker = literal(self.run.worker.as_bytes()),
+            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+        );
+        self.execute(&sql).await
+    }
+
+    /// Records which job the run works on.
+    ///
+    /// # Errors
+    /// As [`Ledger::begin_run`].
+    pub async fn join_job(&self, job: &Job) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} SET generation = {} WHERE run_id = {}",
+            self.tables.runs,
+            job.generation,
+            literal(self.run.id.as_bytes())
+        );
+        self.execute(&sql).await
+    }
+
+    /// Records how the run ended, and drops what is known of runs that ended long ago.
+    ///
+    /// # Errors
+    /// What a connection can meet; there is no second try, as nothing depends on it.
+    pub async fn end_run(&self, achieved: Achieved) -> Result<()> {
+        let Achieved { exit_code, objects_loaded, objects_already_loaded, objects_failed, rows, bytes } = achieved;
+        let sql = format!(
+            "UPDATE {runs} SET ended_at = UTC_TIMESTAMP(6), exit_code = {exit_code}, objects_loaded = {objects_loaded}, objects_already_loaded = {objects_already_loaded}, objects_failed = {objects_failed}, row_count = {rows}, loaded_bytes = {bytes} WHERE run_id = {run_id}; DELETE FROM {runs} WHERE target = {target} AND started_at < UTC_TIMESTAMP(6) - INTERVAL {KEPT_DAYS} DAY LIMIT 1000",
+            runs = self.tables.runs,
+            run_id = literal(self.run.id.as_bytes()),
+            target = self.target.literal(),
+        );
+        self.query_once::<Row>(&sql).await.map(|_| ())
+    }
+}

@@ -1,0 +1,407 @@
+//! Of what is listed, what is left to load, and which of it this run takes on.
+//!
+//! Listed objects are compared with the ledger a page at a time, so that a run that has nothing to do asks a handful of
+//! questions. What is left is claimed a few objects ahead of the work. What another run has claimed is put aside and asked for
+//! again later, until it is loaded, or that run has given it up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::pause;
+use super::prepare::Objects;
+use super::stages::{Event, failed, tell, unreadable};
+use crate::config::{LedgerConfig, OnChanged};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Claim, Claimed, Claims, Job, Known, Ledger};
+use crate::object::Object;
+use crate::report::Outcome;
+use crate::shutdown::Shutdown;
+use crate::source::Listed;
+
+/// Objects asked for in one query: a page of S3's listing.
+const PAGE: usize = 1000;
+/// The listing hands on a page at once; a gap of this length is its end, or the store being slow.
+const PAGE_GAP: Duration = Duration::from_millis(5);
+/// Objects put aside for other runs; when there are more, they are settled before new ones are looked at.
+const ASIDE_LIMIT: usize = 10_000;
+/// Between two questions after objects that other runs have, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the ledger may take for an answer when the run drains.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// An object that this run loads.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) object: Object,
+    /// Dropped when the object has an outcome.
+    pub(super) claim: Claim,
+    /// The ledger knows of a failure, to be cleared.
+    pub(super) had_failed: bool,
+    /// It is loaded already, and forced.
+    pub(super) again: bool,
+}
+
+/// What the choice needs of the run.
+pub(super) struct Chooser {
+    pub(super) ledger: Option<(Ledger, Job)>,
+    pub(super) config: LedgerConfig,
+    pub(super) claims: Arc<Claims>,
+    pub(super) shutdown: Shutdown,
+    /// Objects that the run can have under way: those that download, are staged, and load.
+    pub(super) in_hand_limit: usize,
+    /// The same where others share the work: more would be hoarding.
+    pub(super) in_hand_limit_shared: usize,
+    pub(super) wanted: mpsc::Sender<Wanted>,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+/// Why the choice ended early.
+enum Stop {
+    Draining,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Chooses until the listing is through and every object has been passed on or has an outcome.
+pub(super) async fn choose(mut chooser: Chooser, mut objects: Objects) {
+    let mut left = Left::default();
+    let stopped = match chooser.ledger.clone() {
+        None => chooser.pass_on_all(&mut objects).await,
+        Some((ledger, job)) => chooser.choose_by(&ledger, &job, &mut objects, &mut left).await,
+    };
+    let Err(stop) = stopped else { return };
+    if let Stop::Failed(error) = stop {
+        tell(&chooser.events, Event::Broken(error)).await;
+    }
+    // What was listed is accounted for, also where nobody had looked at it yet.
+    for object in left.page.into_iter().chain(left.aside) {
+        tell(&chooser.events, Event::ended(Outcome::NotReached { object })).await;
+    }
+    if !objects.close() {
+        tell(&chooser.events, Event::ListingCut).await;
+    }
+    while let Some(listed) = objects.next().await {
+        let outcome = match listed {
+            Listed::Object(object) => Outcome::NotReached { object },
+            Listed::Failed { bucket, key, error } => unreadable(chooser.ledger.as_ref(), bucket, key, error).await,
+        };
+        tell(&chooser.events, Event::ended(outcome)).await;
+    }
+}
+
+/// Objects that are in this task's hands.
+#[derive(Default)]
+struct Left {
+    /// Not loaded when the ledger was asked, and not claimed yet.
+    page: VecDeque<Object>,
+    /// Claimed by other runs when they were asked for.
+    aside: VecDeque<Object>,
+}
+
+impl Chooser {
+    async fn pass_on_all(&self, objects: &mut Objects) -> std::result::Result<(), Stop> {
+        while let Some(listed) = self.unless_draining(objects.next()).await? {
+            match listed {
+                Listed::Object(object) => {
+                    let claim = self.claims.unshared();
+                    self.pass_on(Wanted { object, claim, had_failed: false, again: false }).await?;
+                }
+                Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn choose_by(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        objects: &mut Objects,
+        left: &mut Left,
+    ) -> std::result::Result<(), Stop> {
+        let mut is_listed = false;
+        let mut wait = FIRST_WAIT;
+        let mut progressed = true;
+        loop {
+            if !left.page.is_empty() {
+                progressed |= self.claim_some(ledger, job, left).await?;
+            } else if !is_listed && left.aside.len() < ASIDE_LIMIT {
+                is_listed = !self.take_page(ledger, job, objects, left).await?;
+            } else if left.aside.is_empty() {
+                return Ok(());
+            } else {
+                if progressed {
+                    wait = FIRST_WAIT;
+                } else {
+                    // Others work on all of it.
+                    self.unless_draining(pause(&self.shutdown, wait)).await?;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                progressed = self.review_aside(ledger, job, left).await?;
+            }
+        }
+    }
+
+    /// Takes a page of the listing and keeps what the ledger lacks. False at the listing's end.
+    async fn take_page(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        objects: &mut Objects,
+        left: &mut Left,
+    ) -> std::result::Result<bool, Stop> {
+        let mut page = Vec::new();
+        let mut next = self.unless_draining(objects.next()).await?;
+        let goes_on = next.is_some();
+        while let Some(listed) = next.take() {
+            match listed {
+                Listed::Object(object) => page.push(object),
+                Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
+            }
+            if page.len() == PAGE {
+                break;
+            }
+            next = tokio::time::timeout(PAGE_GAP, objects.next()).await.unwrap_or(None);
+        }
+        let known = match self.settle(ledger.look_up(job.generation, &page)).await {
+            Ok(known) => known,
+            Err(stop) => {
+                left.page.extend(page);
+                return Err(stop);
+            }
+        };
+        for (object, known) in page.into_iter().zip(known) {
+            match verdict(&self.config, &object, &known) {
+                Verdict::Load { .. } => left.page.push_back(object),
+                Verdict::Over(ending) => self.end(object, ending).await,
+            }
+        }
+        Ok(goes_on)
+    }
+
+    /// Claims as many objects of the page as there is room for, and passes on those that are ours. True if there are any.
+    async fn claim_some(&mut self, ledger: &Ledger, job: &Job, left: &mut Left) -> std::result::Result<bool, Stop> {
+        let room = self.room().await?;
+        let asked: Vec<Object> = left.page.iter().take(room).cloned().collect();
+        let claimed = self.settle(ledger.claim(&self.claims, job.generation, &asked)).await?;
+        let mut ours = VecDeque::new();
+        for claimed in claimed {
+            let Some(object) = left.page.pop_front() else { break };
+            match claimed {
+                Claimed::Ours(claim, known) => ours.push_back((object, claim, known)),
+                Claimed::Others => {
+                    self.in_hand_limit = self.in_hand_limit_shared;
+                    left.aside.push_back(object);
+                }
+            }
+        }
+        let is_any_ours = !ours.is_empty();
+        while let Some((object, claim, known)) = ours.pop_front() {
+            // Others may have loaded it since it was asked for first.
+            let Some(wanted) = self.unless_settled(object, claim, &known).await else { continue };
+            if let Err(stop) = self.pass_on(wanted).await {
+                left.page.extend(ours.into_iter().map(|(object, ..)| object));
+                return Err(stop);
+            }
+        }
+        Ok(is_any_ours)
+    }
+
+    /// Asks after some of the objects that others had: what is not loaded yet may be to be had now. True where one is.
+    async fn review_aside(&mut self, ledger: &Ledger, job: &Job, left: &mut Left) -> std::result::Result<bool, Stop> {
+        let asked: Vec<Object> = left.aside.iter().take(PAGE).cloned().collect();
+        let known = self.settle(ledger.look_up(job.generation, &asked)).await?;
+        let mut is_any_settled = false;
+        for known in known {
+            let Some(object) = left.aside.pop_front() else { break };
+            if known.is_loaded && !self.config.force {
+                is_any_settled = true;
+                tell(&self.events, Event::ended(Outcome::AlreadyLoaded { object })).await;
+            } else {
+                left.page.push_back(object);
+            }
+        }
+        Ok(is_any_settled)
+    }
+
+    /// Passes an object on as soon as a download can begin; it has its outcome where none will.
+    async fn pass_on(&self, wanted: Wanted) -> std::result::Result<(), Stop> {
+        let permit = tokio::select! {
+            biased;
+            () = self.shutdown.draining.cancelled() => None,
+            permit = self.wanted.reserve() => permit.ok(),
+        };
+        match permit {
+            Some(permit) => {
+                permit.send(wanted);
+                Ok(())
+            }
+            None => {
+                tell(&self.events, Event::ended(Outcome::NotReached { object: wanted.object })).await;
+                Err(Stop::Draining)
+            }
+        }
+    }
+
+    /// The object to load, unless what is known of it says that there is nothing to do.
+    async fn unless_settled(&self, object: Object, claim: Claim, known: &Known) -> Option<Wanted> {
+        match verdict(&self.config, &object, known) {
+            Verdict::Load { again } => Some(Wanted { object, claim, had_failed: known.failed.is_some(), again }),
+            Verdict::Over(ending) => {
+                drop(claim);
+                self.end(object, ending).await;
+                None
+            }
+        }
+    }
+
+    async fn end(&self, object: Object, ending: Ending) {
+        let outcome = match ending {
+            Ending::AlreadyLoaded => Outcome::AlreadyLoaded { object },
+            Ending::SkippedChanged => Outcome::SkippedChanged { object },
+            Ending::Failed(error) => {
+                let ledger = self.ledger.as_ref();
+                failed(ledger, object, error, 1, Instant::now()).await
+            }
+        };
+        tell(&self.events, Event::ended(outcome)).await;
+    }
+
+    async fn fail_unlisted(&self, bucket: String, key: String, error: Error) {
+        let outcome = unreadable(self.ledger.as_ref(), bucket, key, error).await;
+        tell(&self.events, Event::ended(outcome)).await;
+    }
+
+    /// Waits until there is room for some objects, and for how many.
+    async fn room(&self) -> std::result::Result<usize, Stop> {
+        loop {
+            let room = self.in_hand_limit.saturating_sub(self.claims.in_hand());
+            // Some at a time: each claim is a question to the server.
+            if room * 3 >= self.in_hand_limit {
+                return Ok(room);
+            }
+            self.unless_draining(self.claims.changed()).await?;
+        }
+    }
+
+    /// The ledger's answer. It is not broken off at once when the run drains: the connection would be lost, and the claims on what
+    /// is still loading with it.
+    async fn settle<T>(&self, asking: impl Future<Output = Result<T>>) -> std::result::Result<T, Stop> {
+        tokio::select! {
+            biased;
+            answer = asking => Ok(answer?),
+            () = async { self.shutdown.draining.cancelled().await; tokio::time::sleep(DRAIN_GRACE).await } => {
+                Err(Stop::Draining)
+            }
+        }
+    }
+
+    async fn unless_draining<T>(&self, future: impl Future<Output = T>) -> std::result::Result<T, Stop> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.draining.cancelled() => Err(Stop::Draining),
+            done = future => Ok(done),
+        }
+    }
+}
+
+/// What follows from what the ledger knows of an object.
+#[derive(Debug)]
+enum Verdict {
+    Load { again: bool },
+    Over(Ending),
+}
+
+#[derive(Debug)]
+enum Ending {
+    AlreadyLoaded,
+    SkippedChanged,
+    Failed(Error),
+}
+
+fn verdict(config: &LedgerConfig, object: &Object, known: &Known) -> Verdict {
+    if config.force {
+        return Verdict::Load { again: known.is_loaded };
+    }
+    if known.is_loaded {
+        return Verdict::Over(Ending::AlreadyLoaded);
+    }
+    if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
+        && !config.retry_failed
+    {
+        let message = format!(
+            "{object}: failed in an earlier run ({}, {} attempts), and is not tried again",
+            failed.error_code, failed.attempts
+        );
+        return Verdict::Over(Ending::Failed(Error::new(Kind::FailedBefore, message)));
+    }
+    match (&known.loaded_etag, config.on_changed) {
+        (None, _) | (Some(_), OnChanged::Load) => Verdict::Load { again: false },
+        (Some(_), OnChanged::Skip) => Verdict::Over(Ending::SkippedChanged),
+        (Some(loaded), OnChanged::Error) => {
+            let message = format!(
+                "{object}: its content has changed since it was loaded: ETag {loaded:?} then, {:?} now",
+                object.etag.trim_matches('"')
+            );
+            Verdict::Over(Ending::Failed(Error::new(Kind::ContentChanged, message)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Failed;
+
+    fn says(config: LedgerConfig, known: &Known) -> String {
+        let object =
+            Object { bucket: "b".into(), key: "k".into(), etag: "\"e\"".into(), size_bytes: 1, last_modified: None };
+        match verdict(&config, &object, known) {
+            Verdict::Load { again } => if again { "again" } else { "load" }.to_owned(),
+            Verdict::Over(Ending::AlreadyLoaded) => "already loaded".to_owned(),
+            Verdict::Over(Ending::SkippedChanged) => "skipped".to_owned(),
+            Verdict::Over(Ending::Failed(error)) => error.kind.code().to_owned(),
+        }
+    }
+
+    const CONFIG: LedgerConfig =
+        LedgerConfig { table: None, on_changed: OnChanged::Error, force: false, retry_failed: true };
+
+    #[test]
+    fn what_the_ledger_lacks_is_loaded_and_what_it_has_is_not() {
+        assert_eq!(says(CONFIG, &Known::default()), "load");
+        let loaded = Known { is_loaded: true, loaded_etag: Some("older".into()), failed: None };
+        assert_eq!(says(CONFIG, &loaded), "already loaded");
+        assert_eq!(says(LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
+    }
+
+    #[test]
+    fn content_that_changed_is_the_users_decision() {
+        let changed = Known { loaded_etag: Some("older".into()), ..Known::default() };
+        assert_eq!(says(CONFIG, &changed), "content_changed");
+        assert_eq!(says(LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
+        assert_eq!(says(LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed), "skipped");
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_unless_it_must_not_or_the_content_is_new() {
+        let failed = |is_same_content| Known {
+            failed: Some(Failed { is_same_content, error_code: "bad_rows".into(), attempts: 1 }),
+            ..Known::default()
+        };
+        assert_eq!(says(CONFIG, &failed(true)), "load");
+        let no_retry = LedgerConfig { retry_failed: false, ..CONFIG };
+        assert_eq!(says(no_retry.clone(), &failed(true)), "failed_before");
+        assert_eq!(says(no_retry, &failed(false)), "load");
+    }
+}
