@@ -37,6 +37,14 @@ impl fmt::Display for Object {
     }
 }
 
+/// Where a read of an object begins, and in which of its versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadFrom {
+    pub offset: u64,
+    /// The version that an earlier read found under the listed ETag: it can be read also after an overwrite.
+    pub version_id: Option<String>,
+}
+
 /// An object's bytes on their way from the store, from `offset` on.
 pub struct Body {
     /// The first byte that the stream yields: what was asked for, or 0 where the store ignored the range.
@@ -45,6 +53,7 @@ pub struct Body {
     pub etag: Option<String>,
     /// The whole object's, not what is left of it.
     pub size_bytes: Option<u64>,
+    /// Absent where the bucket keeps no versions, and where the object is older than its versions (`null`).
     pub version_id: Option<String>,
     /// Over the whole object; absent where the store has none, or only a checksum of part checksums.
     pub checksum: Option<Checksum>,

@@ -23,7 +23,7 @@ use percent_encoding::percent_decode_str;
 use super::s3_error::{Asked, fold};
 use crate::config::SourceConfig;
 use crate::error::{Error, Kind, Result};
-use crate::object::{Body, Checksum, ChecksumAlgorithm, Object};
+use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom};
 
 /// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore it.
 const FALLBACK_REGION: &str = "us-east-1";
@@ -208,19 +208,20 @@ impl S3 {
         request.send().await.err().map(|error| fold(Asked::Object, &what, &error))
     }
 
-    /// GetObject from byte `from` on, pinned to the object's ETag.
+    /// GetObject from a byte on, pinned to the object's ETag, and to a version where one is named.
     ///
     /// # Errors
-    /// `ObjectChanged` where the store honours If-Match; the caller compares the ETag of the answer for those that don't.
+    /// `ObjectMissing` where the object or that version of it is gone; `ObjectChanged` where the store honours If-Match; the caller compares the ETag of the answer for those that don't.
     /// The stream yields `BodyBroken` when the connection breaks, or when not a byte came for the stall timeout.
-    pub async fn get(&self, object: &Object, from: u64) -> Result<Body> {
+    pub async fn get(&self, object: &Object, from: ReadFrom) -> Result<Body> {
         let output = self
             .client
             .get_object()
             .bucket(&object.bucket)
             .key(&object.key)
             .if_match(&object.etag)
-            .set_range((from > 0).then(|| format!("bytes={from}-")))
+            .set_version_id(from.version_id)
+            .set_range((from.offset > 0).then(|| format!("bytes={}-", from.offset)))
             .set_request_payer(self.request_payer.clone())
             .customize()
             // Asks for the stored checksum without the SDK's own validation of it.
@@ -236,7 +237,7 @@ impl S3 {
             offset,
             etag: output.e_tag().map(str::to_owned),
             size_bytes,
-            version_id: output.version_id().map(str::to_owned),
+            version_id: named_version(output.version_id()),
             checksum: full_object_checksum(&output),
             stream: Box::pin(chunks(output.body, object.to_string(), self.stall_timeout)),
         })
@@ -275,6 +276,11 @@ fn extent(output: &GetObjectOutput) -> (u64, Option<u64>) {
         Some((first.parse().ok()?, size.parse().ok()))
     });
     parsed.unwrap_or((0, length))
+}
+
+/// `null` names whatever was put while the bucket kept no versions: another object, after an overwrite.
+fn named_version(version_id: Option<&str>) -> Option<String> {
+    version_id.filter(|id| !matches!(*id, "" | "null")).map(str::to_owned)
 }
 
 fn full_object_checksum(output: &GetObjectOutput) -> Option<Checksum> {
@@ -338,6 +344,12 @@ mod tests {
         assert_eq!(extent(&whole), (0, Some(10)));
         let unknown = GetObjectOutput::builder().content_range("bytes 5-9/*").content_length(5).build();
         assert_eq!(extent(&unknown), (5, None));
+    }
+
+    #[test]
+    fn a_null_version_names_nothing_that_could_be_pinned() {
+        assert_eq!(named_version(Some("null")), None);
+        assert_eq!(named_version(Some("3HL4kqtJlcpXroDTDmJ")), Some("3HL4kqtJlcpXroDTDmJ".to_owned()));
     }
 
     #[test]

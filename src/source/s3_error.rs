@@ -109,6 +109,8 @@ fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<Kind> 
             (412, _) => Kind::ObjectChanged,
             (301 | 307, _) => Kind::BucketMissing,
             (408 | 429, _) => Kind::SourceBusy,
+            // Not implemented: asking again won't change that.
+            (501, _) => return None,
             (500.., _) => Kind::SourceBusy,
             _ => return None,
         },
@@ -152,6 +154,11 @@ mod tests {
     fn a_kms_denial_is_not_taken_for_a_missing_s3_right() {
         let message = "User is not authorized to perform: kms:Decrypt on resource";
         assert_eq!(answer(Asked::Object, 403, "AccessDenied", message), Some(Kind::ObjectEncrypted));
+    }
+
+    #[test]
+    fn what_a_store_does_not_implement_is_not_asked_again() {
+        assert_eq!(answer(Asked::Object, 501, "NotImplemented", ""), None);
     }
 
     #[test]

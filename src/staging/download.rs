@@ -3,6 +3,8 @@
 //! Bytes are gathered into blocks; a block is written, hashed and shown to the [`Watch`] on a blocking thread while the
 //! next one is being received. A body that breaks off is resumed by range under the same ETag: the hash and the watch go on
 //! where they were, so that the checksum covers the bytes as they lie in the file, not as some response delivered them.
+//! Where the bucket keeps versions, every later read asks for the one that the first read found under the listed ETag: an
+//! overwrite in the meantime is then no matter.
 //! Dropping the future half-way drops the file, its permits and the connection.
 
 use std::fs::File;
@@ -17,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::checksum::{Hasher, matches};
 use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
 use crate::error::{Error, Kind, Result};
-use crate::object::{Body, Checksum, Object, same_etag};
+use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
 use crate::retry::Attempts;
 
 /// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for sixteen downloads
@@ -46,6 +48,7 @@ pub struct Staged {
     pub file: Arc<File>,
     pub size_bytes: u64,
     pub verified: Verified,
+    /// The version that its bytes are of, where the bucket keeps versions.
     pub version_id: Option<String>,
     /// Given back when the file is.
     _permit: OwnedSemaphorePermit,
@@ -53,7 +56,7 @@ pub struct Staged {
 
 /// Downloads `object` into an unnamed file in `dir`.
 ///
-/// `open` asks the store for the bytes from an offset on; `watch` makes what looks at them, anew whenever the download has to start
+/// `open` asks the store for the bytes; `watch` makes what looks at them, anew whenever the download has to start
 /// at byte 0 again.
 ///
 /// # Errors
@@ -63,10 +66,10 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     dir: &Path,
     permit: OwnedSemaphorePermit,
     attempts: &mut Attempts,
-    open: impl Fn(u64) -> F,
+    open: impl Fn(ReadFrom) -> F,
     watch: impl Fn() -> W,
 ) -> Result<(Staged, W)> {
-    let mut landing = Landing::new(object, dir, watch())?;
+    let mut landing = Landing::new(object, dir, watch(), Pin::default())?;
     let verified = loop {
         let tried = match fetch(object, &open, &mut landing).await {
             Ok(()) => landing.verify(object),
@@ -78,18 +81,19 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
                 let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
                 tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
                 if landing.broken {
-                    landing = Landing::new(object, dir, watch())?;
+                    landing = Landing::new(object, dir, watch(), landing.pin)?;
                 }
                 tokio::time::sleep(pause).await;
             }
         }
     };
-    let Landing { sink, size_bytes, version_id, .. } = landing;
+    let Landing { sink, size_bytes, pin, .. } = landing;
     let Some(Sink { mut file, watch, head, refusal, .. }) = sink else { return Err(lost_sink(object)) };
     refuse_known_tail(object, &head, &mut file, size_bytes)?;
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
+    let version_id = pin.version_id;
     let staged = Staged { file: Arc::new(file), size_bytes, verified, version_id, _permit: permit };
     Ok((staged, watch))
 }
@@ -100,9 +104,17 @@ struct Landing<W> {
     sink: Option<Sink<W>>,
     size_bytes: u64,
     checksum: Option<Checksum>,
-    version_id: Option<String>,
+    pin: Pin,
     /// The bytes so far are of no use: start at 0.
     broken: bool,
+}
+
+/// The version that had the listed ETag when it was first read.
+#[derive(Default)]
+struct Pin {
+    version_id: Option<String>,
+    /// The store would not read it by its version; the ETag still pins, until an overwrite.
+    refused: bool,
 }
 
 /// Where blocks go.
@@ -144,13 +156,13 @@ impl<W: Watch> Sink<W> {
 }
 
 impl<W: Watch> Landing<W> {
-    fn new(object: &Object, dir: &Path, watch: W) -> Result<Self> {
+    fn new(object: &Object, dir: &Path, watch: W, pin: Pin) -> Result<Self> {
         let file = tempfile::tempfile_in(dir).map_err(|error| {
             let message = format!("{object}: no temporary file can be made in {}", dir.display());
             Error::new(Kind::StagingFailed, message).caused_by(error)
         })?;
         let sink = Some(Sink { file, hasher: None, watch, refusal: None, head: Vec::with_capacity(HEAD_BYTES) });
-        Ok(Self { sink, size_bytes: 0, checksum: None, version_id: None, broken: false })
+        Ok(Self { sink, size_bytes: 0, checksum: None, pin, broken: false })
     }
 
     /// Length and checksum of what has landed.
@@ -178,13 +190,13 @@ impl<W: Watch> Landing<W> {
 /// Receives what is missing of `object`. After an error the landing is as far as whole blocks went, or broken.
 async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
     object: &Object,
-    open: &impl Fn(u64) -> F,
+    open: &impl Fn(ReadFrom) -> F,
     landing: &mut Landing<W>,
 ) -> Result<()> {
     if landing.size_bytes > 0 && landing.size_bytes == object.size_bytes {
         return Ok(());
     }
-    let mut body = open(landing.size_bytes).await?;
+    let mut body = open_pinned(open, landing).await?;
     if body.offset != landing.size_bytes {
         landing.broken = true;
         return Err(Error::new(Kind::BodyBroken, format!("{object}: the store does not resume a body by range")));
@@ -195,7 +207,8 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
             sink.hasher = body.checksum.as_ref().map(|checksum| Hasher::new(checksum.algorithm));
         }
         landing.checksum = body.checksum.take();
-        landing.version_id = body.version_id.take();
+        // The ETag is the listed one, and so are this version's bytes, now and later.
+        landing.pin.version_id = body.version_id.take();
     }
 
     let mut writing = None;
@@ -232,6 +245,23 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
             return Ok(());
         }
     }
+}
+
+/// Asks for what is missing, of the version that is known to be the listed one.
+async fn open_pinned<W, F: Future<Output = Result<Body>>>(
+    open: &impl Fn(ReadFrom) -> F,
+    landing: &mut Landing<W>,
+) -> Result<Body> {
+    let Landing { size_bytes: offset, pin, .. } = landing;
+    let offset = *offset;
+    if let Some(version_id) = pin.version_id.clone().filter(|_| !pin.refused) {
+        match open(ReadFrom { offset, version_id: Some(version_id) }).await {
+            // A right of its own (s3:GetObjectVersion), or something that the store names without knowing it by that name.
+            Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => pin.refused = true,
+            opened => return opened,
+        }
+    }
+    open(ReadFrom { offset, version_id: None }).await
 }
 
 /// A sink on its way through a blocking thread, with the bytes that it took.

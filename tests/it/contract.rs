@@ -117,6 +117,8 @@ pub fn checks() -> Vec<Check> {
         check!(reading::no_checksum_is_given_for_a_range),
         check!(reading::no_checksum_is_given_unasked),
         check!(reading::versions_are_named_and_stay_readable),
+        check!(reading::an_overwritten_version_is_read_on_by_range_under_its_etag),
+        check!(reading::a_version_that_was_deleted_is_refused_though_the_key_is_there),
         check!(access::a_missing_bucket_and_a_missing_key_are_told_apart),
         check!(access::a_wrong_secret_is_refused, Moto: "lets everyone in" => access::a_wrong_secret_is_let_in),
         check!(access::an_unknown_access_key_is_refused, Moto: "lets everyone in" => access::an_unknown_access_key_is_let_in),

@@ -1,11 +1,13 @@
 //! Reading an object: the bytes that were listed are the bytes that are loaded, whatever happens on the way.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
 
 use crate::support::hive;
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, World, finish};
-use crate::support::s3::{Algorithm, Fault, Keys, Object, Operation, Refusal, Times};
+use crate::support::s3::{Algorithm, Backend, Fault, Keys, Object, Operation, Refusal, Times};
 
 crate::load_tests![
     every_read_is_pinned_to_the_listed_etag,
@@ -15,6 +17,11 @@ crate::load_tests![
     a_store_that_ignores_ranges_is_read_from_the_start_again,
     an_object_overwritten_before_it_is_resumed_is_refused,
     an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match,
+    an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept,
+    reading_from_the_start_again_asks_for_the_listed_version_too,
+    a_version_that_is_gone_before_it_is_resumed_fails_the_object,
+    where_a_version_may_not_be_read_the_etag_alone_pins,
+    a_null_version_is_never_asked_for,
     a_body_that_keeps_breaking_fails_after_the_bounded_tries,
     a_body_that_stalls_is_resumed,
     a_busy_store_is_tried_again,
@@ -51,8 +58,7 @@ pub(crate) async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ende
 /// Loads the big object, all of it, by reads of exactly these ranges.
 async fn load_big(world: &World, sums: hive::Sums, ranges: &[Option<&str>], args: &[&str]) -> Result<()> {
     load(world, 0, &[&["--preset", "hive"], args].concat()).await?;
-    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
-    ensure!(found == (sums.rows, sums.checksum), "{found:?} is not {sums:?}");
+    expect_big(world, sums).await?;
     let gets = world.s3.log().gets_of("big");
     let asked: Vec<_> = gets.iter().map(|get| get.range.as_deref()).collect();
     ensure!(asked == ranges, "asked for {asked:?}, not {ranges:?}");
@@ -160,6 +166,116 @@ async fn an_object_overwritten_before_it_is_resumed_is_refused(world: World) -> 
 async fn an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match(world: World) -> Result<()> {
     world.s3.faults().on_get("big", Times::Always, Fault::IgnoreIfMatch);
     overwrite_before_resuming(&world).await
+}
+
+/// What the GETs of a key asked for: range and version.
+fn asked(world: &World, key: &str) -> Vec<(Option<String>, Option<String>)> {
+    world.s3.log().gets_of(key).into_iter().map(|get| (get.range, get.version_id)).collect()
+}
+
+/// Lets something happen to the store before every read of `key` but the first.
+fn before_reading_on(world: &World, key: &str, change: impl Fn(&Backend) + Send + Sync + 'static) {
+    let backend = world.s3.backend().clone();
+    let change = Fault::before(move |_| {
+        change(&backend);
+        async {}
+    });
+    world.s3.faults().on_get(key, Times::After(1), change);
+}
+
+/// The bytes of the big object's table are those of the listed one.
+async fn expect_big(world: &World, sums: hive::Sums) -> Result<()> {
+    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+    ensure!(found == (sums.rows, sums.checksum), "{found:?} is not {sums:?}");
+    Ok(())
+}
+
+/// The big object, in a bucket that keeps versions, whose first body is cut.
+async fn put_big_version(world: &World) -> Result<(hive::Sums, Arc<Object>)> {
+    world.s3.backend().enable_versions(BUCKET);
+    let sums = put_big(world).await?;
+    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+    let listed = world.s3.backend().newest(BUCKET, "big").context("it was put")?;
+    Ok((sums, listed))
+}
+
+async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(world: World) -> Result<()> {
+    let (sums, listed) = put_big_version(&world).await?;
+    before_reading_on(&world, "big", |backend| drop(backend.put(BUCKET, "big", "something else\n")));
+    load(&world, 0, &["--preset", "hive"]).await?;
+    expect_big(&world, sums).await?;
+    let version = listed.version_id().map(str::to_owned);
+    ensure!(version.is_some(), "the bucket keeps no versions");
+    let expected = [(None, None), (Some("bytes=700000-".to_owned()), version)];
+    ensure!(asked(&world, "big") == expected, "{:?}", asked(&world, "big"));
+    let etag = listed.quoted_etag();
+    ensure!(
+        world.s3.log().gets_of("big").iter().all(|get| get.if_match.as_ref() == Some(&etag)),
+        "not pinned to {etag}"
+    );
+    ensure!(world.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag() != etag, "not overwritten");
+    Ok(())
+}
+
+async fn reading_from_the_start_again_asks_for_the_listed_version_too(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    world.s3.backend().enable_versions(BUCKET);
+    world.put("a", "row 2\n")?;
+    let version = world.s3.backend().newest(BUCKET, "a").context("it was put")?.version_id().map(str::to_owned);
+    world.s3.faults().on_get("a", Times::Next(1), Fault::FlipBit { at_byte: 4 });
+    before_reading_on(&world, "a", |backend| drop(backend.put(BUCKET, "a", "row 9\n")));
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &["row 2"]).await?;
+    ensure!(asked(&world, "a") == [(None, None), (None, version)], "{:?}", asked(&world, "a"));
+    Ok(())
+}
+
+async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(world: World) -> Result<()> {
+    let (_, listed) = put_big_version(&world).await?;
+    let version = listed.version_id().context("the bucket keeps no versions")?.to_owned();
+    before_reading_on(&world, "big", move |backend| {
+        drop(backend.put(BUCKET, "big", "something else\n"));
+        backend.remove_version(BUCKET, "big", &version);
+    });
+    refuse_big(&world, "object_missing", &[]).await?;
+    ensure!(asked(&world, "big").len() == 2, "{:?}", asked(&world, "big"));
+    Ok(())
+}
+
+/// Amazon wants a right of its own for it, s3:GetObjectVersion; some stores name versions and can't read by them.
+async fn where_a_version_may_not_be_read_the_etag_alone_pins(world: World) -> Result<()> {
+    for refusal in [Refusal::ACCESS_DENIED, Refusal::new(501, "NotImplemented", "Not implemented.")] {
+        let (sums, listed) = put_big_version(&world).await?;
+        let faults = world.s3.faults().clone();
+        let refuse_next = Fault::before(move |_| {
+            faults.on_get("big", Times::Next(1), Fault::Refuse(refusal));
+            async {}
+        });
+        world.s3.faults().on_get("big", Times::Next(1), refuse_next);
+        load(&world, 0, &["--preset", "hive"]).await?;
+        expect_big(&world, sums).await?;
+        let range = Some("bytes=700000-".to_owned());
+        let version = listed.version_id().map(str::to_owned);
+        let expected = [(None, None), (range.clone(), version), (range, None)];
+        ensure!(asked(&world, "big") == expected, "{refusal:?}: {:?}", asked(&world, "big"));
+        world.s3.faults().clear();
+        world.s3.log().clear();
+        world.schema.exec("DROP TABLE t").await?;
+    }
+    Ok(())
+}
+
+/// What was put before the bucket kept versions, or while it was told to stop: an overwrite takes its name, too.
+async fn a_null_version_is_never_asked_for(world: World) -> Result<()> {
+    world.schema.exec(&hive::create_table("t")).await?;
+    let (bytes, sums) = hive::object(0, ROWS);
+    world.put("big", Object::new(bytes).with_version_id("null"))?;
+    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+    load(&world, 0, &["--preset", "hive"]).await?;
+    expect_big(&world, sums).await?;
+    let expected = [(None, None), (Some("bytes=700000-".to_owned()), None)];
+    ensure!(asked(&world, "big") == expected, "{:?}", asked(&world, "big"));
+    Ok(())
 }
 
 async fn a_body_that_keeps_breaking_fails_after_the_bounded_tries(world: World) -> Result<()> {

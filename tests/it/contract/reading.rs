@@ -203,9 +203,40 @@ fn checksums(get: &GetObjectOutput) -> usize {
     shown.iter().flatten().count()
 }
 
-pub(super) async fn versions_are_named_and_stay_readable(context: &Context) -> anyhow::Result<()> {
+async fn enable_versions(context: &Context) -> anyhow::Result<()> {
     let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     context.client.put_bucket_versioning().bucket(&context.bucket).versioning_configuration(versioning).send().await?;
+    Ok(())
+}
+
+pub(super) async fn an_overwritten_version_is_read_on_by_range_under_its_etag(context: &Context) -> anyhow::Result<()> {
+    enable_versions(context).await?;
+    let etag = context.put("a", b"0123456789").await?;
+    let version = context.get("a").await?.version_id.context("a GET names no version")?;
+    context.put("a", b"abcdefghij").await?;
+    let get = || context.client.get_object().bucket(&context.bucket).key("a").if_match(&etag).range("bytes=4-");
+    let old = get().version_id(&version).send().await?;
+    same("range", old.content_range(), Some("bytes 4-9/10"))?;
+    same("ETag", old.e_tag(), Some(etag.as_str()))?;
+    same("content", content(old).await?, Bytes::from_static(b"456789"))?;
+    same("without the version", refusal(get().send().await)?, (412, "PreconditionFailed".to_owned()))
+}
+
+pub(super) async fn a_version_that_was_deleted_is_refused_though_the_key_is_there(
+    context: &Context,
+) -> anyhow::Result<()> {
+    enable_versions(context).await?;
+    let etag = context.put("a", b"one").await?;
+    let version = context.get("a").await?.version_id.context("a GET names no version")?;
+    context.put("a", b"two").await?;
+    context.client.delete_object().bucket(&context.bucket).key("a").version_id(&version).send().await?;
+    let get = context.client.get_object().bucket(&context.bucket).key("a").if_match(&etag).version_id(&version);
+    same("deleted version", refusal(get.send().await)?, (404, "NoSuchVersion".to_owned()))?;
+    same("newest content", content(context.get("a").await?).await?, Bytes::from_static(b"two"))
+}
+
+pub(super) async fn versions_are_named_and_stay_readable(context: &Context) -> anyhow::Result<()> {
+    enable_versions(context).await?;
     context.put("a", b"one").await?;
     let version = context.get("a").await?.version_id.context("a GET names no version")?;
     context.put("a", b"two").await?;

@@ -100,6 +100,22 @@ impl Backend {
         }
     }
 
+    /// Takes one version of a key out of a bucket in memory, as S3 does for good; tells whether it was there.
+    pub fn remove_version(&self, bucket: &str, key: &str, version_id: &str) -> bool {
+        let mut buckets = self.write();
+        let Some(BucketContent::Memory(keyspace)) = buckets.get_mut(bucket).map(|bucket| &mut bucket.content) else {
+            return false;
+        };
+        let Some(versions) = keyspace.get_mut(key) else { return false };
+        let kept = versions.len();
+        versions.retain(|object| object.version_id.as_deref() != Some(version_id));
+        let removed = versions.len() < kept;
+        if versions.is_empty() {
+            keyspace.remove(key);
+        }
+        removed
+    }
+
     /// The newest object under a key of a bucket in memory.
     pub fn newest(&self, bucket: &str, key: &str) -> Option<Arc<Object>> {
         self.read().get(bucket)?.keyspace()?.get(key)?.last().cloned()

@@ -87,6 +87,11 @@ impl Object {
         self
     }
 
+    /// Under which it is read again once it is overwritten, where its bucket gives versions.
+    pub fn version_id(&self) -> Option<&str> {
+        self.version_id.as_deref()
+    }
+
     /// With this version id. The versions of a key that were put before stay readable under theirs.
     pub fn with_version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());

@@ -306,7 +306,10 @@ impl S3 for Service {
         self.admit(Request::new(Operation::DeleteObject, &bucket, &key, req.credentials.is_some())).await?;
         self.require_bucket(&bucket)?;
         // S3 says the same whether the key was there or not.
-        self.backend.remove(&bucket, &key);
+        match req.input.version_id {
+            Some(version_id) => self.backend.remove_version(&bucket, &key, &version_id),
+            None => self.backend.remove(&bucket, &key),
+        };
         Ok(S3Response::with_status(DeleteObjectOutput::default(), StatusCode::NO_CONTENT))
     }
 
