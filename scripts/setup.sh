@@ -19,6 +19,7 @@
 #   openssl                 the command, for the certificates of servers that are tested over TLS
 #   moto                    an S3 store that is not ours, in a Python environment of its own: python3 and its venv are
 #                           installed where they are missing (see scripts/independent-store.sh)
+#   schemas                 of Kubernetes and of AWS Batch, in a Python environment too (see scripts/check-manifests.sh)
 #
 # Environment:
 #   S3_TO_MYSQL_CACHE           where these folders go: default $XDG_CACHE_HOME/s3-to-mysql or ~/.cache/s3-to-mysql
@@ -180,6 +181,9 @@ if [[ -z $only_servers ]]; then
     "$SCRIPTS/independent-store.sh" install ||
         die "the independent S3 store of the tests could not be installed" \
             "see the message above; it comes from PyPI by pip"
+    "$SCRIPTS/check-manifests.sh" install ||
+        die "the schemas that the files of deploy/ are checked against could not be installed" \
+            "see the message above; they come from PyPI by pip"
 fi
 
 if ! found mariadb; then
