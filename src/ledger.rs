@@ -44,7 +44,7 @@ pub use claims::{Claim, Claimed, Claims};
 pub use entry::{Entered, Entry, Loaded, Settled};
 pub use history::{Failed, Known};
 pub use identity::{RunId, Target};
-pub use jobs::Job;
+pub use jobs::{Finished, Job};
 pub use runs::Achieved;
 pub use schema::Tables;
 

@@ -1,38 +1,435 @@
-//! Jobs.
+//! Jobs: what a truncate or a swap has done so far, so that it is done once, whoever dies.
+//!
+//! TRUNCATE and RENAME commit by themselves, so that no transaction holds them together with the ledger. The target's row in
+//! the ledger's jobs table does, by its state:
+//!
+//! ```text
+//! truncate: begun -TRUNCATE-> emptied -> loading -> done
+//! swap:     begun -CREATE shadow-> loading -> swapping -RENAME-> swapped
+//! ```
+//!
+//! - Each step leaves the row in a state from which repeating the step, or looking what became of it, is safe. A run that
+//!   finds an unfinished job of its own mode and source goes on with it; otherwise it begins a new generation, which the
+//!   ledger rows of older ones do not satisfy.
+//! - A transaction that loads reads the row in share mode and only goes on in the state it needs. So an UPDATE of the row
+//!   waits for those in flight, and after it none of the old state can follow.
+//! - Every step runs on one session that holds the target's advisory lock from before the row is read. A client that died
+//!   leaves its TRUNCATE or RENAME on the server, waiting for the table; that session keeps the advisory lock until
+//!   the statement has ended, so that no later run can take it for never begun.
+//!
+//! If a call is dropped half-way the job is where its row says, and the next call goes on from there.
 
+mod fingerprint;
+mod row;
+mod swap;
+
+use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
+use self::row::{JobRow, State};
 use super::Ledger;
-use super::identity::literal;
+use super::identity::{hex, run_lock_name};
 use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
+use crate::mysql::{During, Session, fold};
 use crate::object::TableName;
+use crate::retry::Attempts;
 
-/// What a run works on.
-#[derive(Clone, Debug)]
+use sha2::{Digest as _, Sha256};
+
+/// A statement that waits for a reader makes everybody who comes after it wait too, so it does not wait long; MySQL's own
+/// limit is a year.
+const DDL_LOCK_WAIT_SECONDS: u32 = 5;
+/// One wait for the advisory lock, after which is looked whether there is still time.
+const ADVISORY_LOCK_WAIT_SECONDS: u32 = 5;
+/// Short transactions, so that no run waits for the cleaning.
+const FORGOTTEN_ROWS: u64 = 10_000;
+
+/// The job that a run works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub mode: Mode,
+    /// Of the ledger rows that count for this run.
     pub generation: u32,
-    /// The table that LOAD DATA names.
+    /// The table that LOAD DATA names: the target, or for a swap the table that will take its place.
     pub load_into: TableName,
+    /// An earlier run began it, or another one shares it.
+    pub is_resumed: bool,
+}
+
+/// What became of a job whose objects are all loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// An append is finished with its last object.
+    NothingToDo,
+    /// Now, by this run.
+    Now,
+    /// By another run that shared the job.
+    Before,
 }
 
 impl Ledger {
-    pub async fn begin_job(&self, config: &Config, _stop: &CancellationToken) -> Result<Job> {
-        let jobs = &self.tables.jobs;
-        let target = self.target.literal();
-        let run_id = literal(self.run.id.as_bytes());
-        let sql = format!(
-            "INSERT IGNORE INTO {jobs} (target, generation, table_generation, mode, state, source_fingerprint, run_id, tool_version, begun_at, changed_at) VALUES ({target}, 1, 1, 'append', 'done', X'00', {run_id}, '0', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))"
-        );
-        self.execute(&sql).await?;
-        let generation: Vec<u32> =
-            self.query(&format!("SELECT table_generation FROM {jobs} WHERE target = {target}")).await?;
-        let generation = generation.first().copied().ok_or_else(|| Error::new(Kind::Bug, "no job"))?;
-        Ok(Job { mode: config.load.mode, generation, load_into: self.target.name() })
+    /// The job for a run of this configuration: the one that is unfinished, or a new one, with the target emptied or the
+    /// shadow table made.
+    ///
+    /// # Errors
+    /// `TargetRefused` where the job can't be begun: another run that is alive works on another one; an append meets
+    /// a truncate that has not come to its end; the account lacks a privilege. `LockConflict`, `TargetBusy` where the table or
+    /// the server stayed busy past the retry bounds. `Interrupted` by `stop`.
+    pub async fn begin_job(&self, config: &Config, stop: &CancellationToken) -> Result<Job> {
+        let begin =
+            async |session: &mut Session, attempts: &mut Attempts| self.begin_on(session, attempts, config).await;
+        self.on_session_of_its_own(config, stop, begin).await
     }
 
-    pub async fn finish_job(&self, _job: &Job, _config: &Config, _stop: &CancellationToken) -> Result<()> {
+    /// Ends a job of which every object is loaded and none has failed: for a swap, verifies the shadow table and puts it in
+    /// the target's place.
+    ///
+    /// # Errors
+    /// `CountMismatch` where the shadow table has not the rows that the ledger says; nothing is swapped then.
+    /// `TargetRefused` where another job has taken this one's place. Others as [`Ledger::begin_job`].
+    pub async fn finish_job(&self, job: &Job, config: &Config, stop: &CancellationToken) -> Result<Finished> {
+        if job.mode == Mode::Append {
+            return Ok(Finished::NothingToDo);
+        }
+        let finish =
+            async |session: &mut Session, attempts: &mut Attempts| self.finish_on(session, attempts, job, config).await;
+        self.on_session_of_its_own(config, stop, finish).await
+    }
+
+    /// Does `work` on a fresh session, again within the bounds where it failed in a way that may pass: every step can be
+    /// repeated.
+    async fn on_session_of_its_own<T>(
+        &self,
+        config: &Config,
+        stop: &CancellationToken,
+        work: impl AsyncFn(&mut Session, &mut Attempts) -> Result<T>,
+    ) -> Result<T> {
+        let mut attempts = Attempts::new(&config.retry);
+        let stopped = || Error::new(Kind::Interrupted, format!("{}: the run was stopped", self.what()));
+        loop {
+            let connected = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(stopped()),
+                connected = self.sessions.dedicated() => connected,
+            };
+            let error = match connected {
+                Err(error) => error,
+                Ok(mut session) => {
+                    let worked = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => Err(stopped()),
+                        worked = work(&mut session, &mut attempts) => worked,
+                    };
+                    match worked {
+                        Ok(done) => {
+                            session.close().await;
+                            return Ok(done);
+                        }
+                        Err(error) => {
+                            // Its statement too: what this run gave up must not happen later.
+                            session.destroy().await;
+                            error
+                        }
+                    }
+                }
+            };
+            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
+            tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(stopped()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn begin_on(&self, session: &mut Session, attempts: &mut Attempts, config: &Config) -> Result<Job> {
+        let mode = config.load.mode;
+        let mut row = self.job_row(session).await?;
+        if mode != Mode::Append || row.state == State::Swapping {
+            self.lock_jobs(session, config).await?;
+            row = self.job_row(session).await?;
+            row = self.recover(session, attempts, row).await?;
+        }
+        if mode == Mode::Append {
+            if row.mode == Mode::Truncate && matches!(row.state, State::Begun | State::Emptied) {
+                return Err(self.still_to_be_emptied(session, &row).await?);
+            }
+            return Ok(Job {
+                mode,
+                generation: row.table_generation,
+                load_into: self.target.name(),
+                is_resumed: false,
+            });
+        }
+
+        if config.load.swap_keep_old && mode == Mode::Swap {
+            self.ensure_kept_name_is_free(session, &row).await?;
+        }
+        let source_fingerprint = fingerprint::of(config);
+        // --force asks for objects to be loaded again: into an unfinished job they would come twice.
+        let is_this_job = row.is_unfinished()
+            && row.mode == mode
+            && row.source_fingerprint == source_fingerprint
+            && !config.ledger.force;
+        let is_resumed = is_this_job && !self.has_lost_its_shadow(session, &row).await?;
+        let row = if is_resumed {
+            row
+        } else {
+            if let Some(run) = self.run_at_work(session, &row).await? {
+                return Err(self.occupied(&row, &run));
+            }
+            if row.is_unfinished() {
+                tracing::warn!(
+                    "{}: giving up the unfinished {} job of run {}, generation {}",
+                    self.what(),
+                    row::word(row.mode),
+                    row.run_id,
+                    row.generation
+                );
+            }
+            if mode == Mode::Truncate {
+                self.warn_of_appends(session).await?;
+            }
+            self.change(session, &row, &JobRow::new_generation(&row, mode, &source_fingerprint, &self.run)).await?
+        };
+        let row = match mode {
+            Mode::Swap => self.make_shadow(session, attempts, row).await?,
+            Mode::Truncate | Mode::Append => self.empty_target(session, attempts, row).await?,
+        };
+        let load_into = if mode == Mode::Swap { self.swap_names()?.shadow } else { self.target.name() };
+        tracing::info!(
+            "{}: {} {} job, generation {}",
+            self.what(),
+            if is_resumed { "going on with the" } else { "beginning a" },
+            row::word(mode),
+            row.generation
+        );
+        Ok(Job { mode, generation: row.generation, load_into, is_resumed })
+    }
+
+    async fn finish_on(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        job: &Job,
+        config: &Config,
+    ) -> Result<Finished> {
+        self.lock_jobs(session, config).await?;
+        let row = self.job_row(session).await?;
+        let row = self.recover(session, attempts, row).await?;
+        if row.generation != job.generation || row.mode != job.mode {
+            // What readers see is this job's table: it was swapped, and then the next job began.
+            if job.mode == Mode::Swap && row.table_generation == job.generation {
+                return Ok(Finished::Before);
+            }
+            let message = format!(
+                "{}: the {} job of this run, generation {}, was given up for generation {} ({}, run {}) while it was loading",
+                self.what(),
+                row::word(job.mode),
+                job.generation,
+                row.generation,
+                row::word(row.mode),
+                row.run_id
+            );
+            return Err(Error::new(Kind::TargetRefused, message)
+                .with_hint("the table holds what that job makes of it; run again if this run's objects are wanted"));
+        }
+        match (row.mode, row.state) {
+            (_, State::Done | State::Swapped) => return Ok(Finished::Before),
+            (Mode::Truncate, State::Loading) => {
+                self.change(session, &row, &row.with_state(State::Done)).await?;
+            }
+            (Mode::Swap, State::Loading) => self.swap(session, attempts, row, config).await?,
+            (_, state) => {
+                let message = format!("{}: its job is {} where it must be loading", self.what(), state.word());
+                return Err(Error::new(Kind::Bug, message));
+            }
+        }
+        self.unlock_jobs(session).await?;
+        self.forget_older_generations(session, job.generation).await;
+        Ok(Finished::Now)
+    }
+
+    /// Empties the target unless that has been done. Nothing of this generation is in it until the state is `loading`, so that
+    /// to empty it again is the same.
+    async fn empty_target(&self, session: &mut Session, attempts: &mut Attempts, mut row: JobRow) -> Result<JobRow> {
+        if row.state == State::Begun {
+            self.drop_leftovers(session, attempts).await?;
+            self.ddl(session, attempts, "TRUNCATE TABLE", &format!("TRUNCATE TABLE {}", self.target.name())).await?;
+            row = self.change(session, &row, &row.with_state(State::Emptied)).await?;
+        }
+        if row.state == State::Emptied {
+            row = self.change(session, &row, &row.with_state(State::Loading)).await?;
+        }
+        Ok(row)
+    }
+
+    /// Runs a statement that commits by itself. It waits for the transactions that have the table open, a while each time.
+    async fn ddl(&self, session: &mut Session, attempts: &mut Attempts, what: &str, sql: &str) -> Result<()> {
+        loop {
+            let Err(error) = session.conn.query_drop(sql).await else { return Ok(()) };
+            let error = self.ddl_failed(what, &error);
+            if error.kind != Kind::LockConflict {
+                return Err(error);
+            }
+            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
+            tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn ddl_failed(&self, statement: &str, error: &mysql_async::Error) -> Error {
+        let what = format!("{}: {statement}", self.what());
+        let code = if let mysql_async::Error::Server(server) = error { server.code } else { 0 };
+        let folded = fold(During::Transaction, &what, error);
+        match code {
+            1205 => {
+                let message = format!("{what} waits for a transaction that has the table open");
+                Error::new(Kind::LockConflict, message)
+                    .with_hint("end that transaction (SHOW PROCESSLIST) and run again: the job goes on where it is")
+            }
+            1142 | 1044 | 1227 => folded.as_kind(Kind::TargetRefused).with_hint(
+                "--mode truncate needs the DROP privilege on the table; --mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
+            ),
+            1701 => folded.as_kind(Kind::TargetRefused).with_hint(
+                "foreign keys of other tables refer to it, so that it can't be emptied; drop them first, or use --mode append",
+            ),
+            _ if folded.kind == Kind::StatementFailed => folded.as_kind(Kind::TargetRefused),
+            _ => folded,
+        }
+    }
+
+    /// Takes the advisory lock under which jobs go on, and waits for it as long as a retry may.
+    async fn lock_jobs(&self, session: &mut Session, config: &Config) -> Result<()> {
+        let failed = |error: mysql_async::Error| fold(During::Transaction, &self.what(), &error);
+        session
+            .conn
+            .query_drop(format!("SET SESSION lock_wait_timeout = {DDL_LOCK_WAIT_SECONDS}"))
+            .await
+            .map_err(failed)?;
+        let sql = format!("SELECT GET_LOCK('{}', {ADVISORY_LOCK_WAIT_SECONDS})", self.jobs_lock_name());
+        let began = std::time::Instant::now();
+        loop {
+            let taken: Option<Option<u64>> = session.conn.query_first(sql.as_str()).await.map_err(failed)?;
+            if taken.flatten() == Some(1) {
+                return Ok(());
+            }
+            if began.elapsed() >= config.retry.max_elapsed {
+                let message = format!("{}: another run has been changing the table's job all the while", self.what());
+                return Err(Error::new(Kind::LockConflict, message)
+                    .with_hint("see SHOW PROCESSLIST for its TRUNCATE, RENAME or COUNT(*)"));
+            }
+            tracing::info!("{}: waiting for another run that changes the table's job", self.what());
+        }
+    }
+
+    async fn unlock_jobs(&self, session: &mut Session) -> Result<()> {
+        let sql = format!("DO RELEASE_LOCK('{}')", self.jobs_lock_name());
+        session.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))
+    }
+
+    fn jobs_lock_name(&self) -> String {
+        hex(&Sha256::digest(format!("s3-to-mysql jobs of {}", self.target.name())))
+    }
+
+    fn what(&self) -> String {
+        format!("table {}", self.target.name())
+    }
+
+    /// A live run that works on this job, if it is unfinished: the run that began it, or one that has joined.
+    async fn run_at_work(&self, session: &mut Session, row: &JobRow) -> Result<Option<String>> {
+        if !row.is_unfinished() {
+            return Ok(None);
+        }
+        let condition = format!("mode = '{}' AND generation = {}", row::word(row.mode), row.generation);
+        let mut runs = self.open_runs(session, &condition).await?;
+        // Before it has a row of its own.
+        runs.push((row.run_id.clone(), format!("run {}", row.run_id)));
+        self.first_alive(session, runs).await
+    }
+
+    /// Runs of this target that have not said that they ended, with a name for people.
+    async fn open_runs(&self, session: &mut Session, condition: &str) -> Result<Vec<(String, String)>> {
+        let sql = format!(
+            "SELECT run_id, CONCAT('run ', run_id, ' (', worker, ')') FROM {} WHERE target = {} AND ended_at IS NULL AND {condition} ORDER BY started_at DESC",
+            self.tables.runs,
+            self.target.literal()
+        );
+        session.conn.query(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))
+    }
+
+    async fn first_alive(&self, session: &mut Session, runs: Vec<(String, String)>) -> Result<Option<String>> {
+        for (run_id, name) in runs {
+            if run_id == self.run.id {
+                continue;
+            }
+            let sql = format!("SELECT IS_USED_LOCK('{}') IS NOT NULL", run_lock_name(&run_id));
+            let alive: Option<bool> =
+                session.conn.query_first(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+            if alive == Some(true) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    fn occupied(&self, row: &JobRow, run: &str) -> Error {
+        let message = format!(
+            "{}: {run} is at work on an unfinished {} job, generation {}; this run would begin another one",
+            self.what(),
+            row::word(row.mode),
+            row.generation
+        );
+        Error::new(Kind::TargetRefused, message)
+            .with_hint("wait for its end, or stop it: the job is given up as soon as no run is at work on it")
+    }
+
+    /// Appending now would put rows where TRUNCATE is still to come.
+    async fn still_to_be_emptied(&self, session: &mut Session, row: &JobRow) -> Result<Error> {
+        if let Some(run) = self.run_at_work(session, row).await? {
+            let message = format!("{}: {run} is emptying it", self.what());
+            return Ok(Error::new(Kind::TargetBusy, message).with_hint("run again when it has been emptied"));
+        }
+        let message = format!(
+            "{}: an unfinished truncate job, generation {} of run {}, is still to empty it",
+            self.what(),
+            row.generation,
+            row.run_id
+        );
+        Ok(Error::new(Kind::TargetRefused, message)
+            .with_hint("run that --mode truncate command again first: what is appended now would be lost"))
+    }
+
+    async fn warn_of_appends(&self, session: &mut Session) -> Result<()> {
+        let appends = self.open_runs(session, "mode = 'append'").await?;
+        if let Some(run) = self.first_alive(session, appends).await? {
+            tracing::warn!(
+                "{}: {run} is appending to it: what it has loaded goes, and its next load fails",
+                self.what()
+            );
+        }
         Ok(())
+    }
+
+    /// Removes the ledger rows that no job can need any more. They do no harm, so that a failure here is not the run's.
+    async fn forget_older_generations(&self, session: &mut Session, generation: u32) {
+        for table in [&self.tables.objects, &self.tables.failures] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE target = {} AND generation < {generation} LIMIT {FORGOTTEN_ROWS}",
+                self.target.literal()
+            );
+            loop {
+                if let Err(error) = session.conn.query_drop(sql.as_str()).await {
+                    let error = fold(During::Transaction, &self.what(), &error);
+                    tracing::warn!("ledger rows of earlier generations stay for now: {}", error.one_line());
+                    return;
+                }
+                if session.conn.affected_rows() < FORGOTTEN_ROWS {
+                    break;
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,165 @@
+//! The target's row in the jobs table: how it is read, and how it changes.
+
+use mysql_async::prelude::Queryable;
+
+use crate::config::Mode;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::Ledger;
+use crate::ledger::identity::{RunId, literal};
+use crate::mysql::{During, Session, fold};
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The table is still to be emptied, the shadow still to be made.
+    Begun,
+    Emptied,
+    /// The one state in which the job's objects can be loaded.
+    Loading,
+    /// The shadow is complete; whether it has taken the target's place, its marker tells.
+    Swapping,
+    Done,
+    Swapped,
+}
+
+impl State {
+    const ALL: [Self; 6] = [Self::Begun, Self::Emptied, Self::Loading, Self::Swapping, Self::Done, Self::Swapped];
+
+    /// As the column has it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Emptied => "emptied",
+            Self::Loading => "loading",
+            Self::Swapping => "swapping",
+            Self::Done => "done",
+            Self::Swapped => "swapped",
+        }
+    }
+}
+
+/// As the column has it.
+pub(super) fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Append => "append",
+        Mode::Truncate => "truncate",
+        Mode::Swap => "swap",
+    }
+}
+
+/// The job that a target has, or had last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct JobRow {
+    /// The highest there was so far: numbers are never used again.
+    pub(super) generation: u32,
+    /// Of the rows that readers see.
+    pub(super) table_generation: u32,
+    pub(super) mode: Mode,
+    pub(super) state: State,
+    pub(super) source_fingerprint: Vec<u8>,
+    /// The table that a swap kept last, so that the next one may replace it; empty where there is none.
+    pub(super) old_table: String,
+    /// The run that began it.
+    pub(super) run_id: String,
+}
+
+impl JobRow {
+    pub(super) fn is_unfinished(&self) -> bool {
+        !matches!(self.state, State::Done | State::Swapped)
+    }
+
+    pub(super) fn with_state(&self, state: State) -> Self {
+        Self { state, ..self.clone() }
+    }
+
+    /// A new job in place of `row`.
+    pub(super) fn new_generation(row: &Self, mode: Mode, source_fingerprint: &[u8], run: &RunId) -> Self {
+        let generation = row.generation + 1;
+        Self {
+            generation,
+            // What is in a table that is about to be emptied counts for nobody; what a swap will replace does, until then.
+            table_generation: if mode == Mode::Truncate { generation } else { row.table_generation },
+            mode,
+            state: State::Begun,
+            source_fingerprint: source_fingerprint.to_vec(),
+            old_table: row.old_table.clone(),
+            run_id: run.id.clone(),
+        }
+    }
+}
+
+impl Ledger {
+    /// The target's row, made where there is none.
+    pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
+        if let Some(row) = self.find_job_row(session).await? {
+            return Ok(row);
+        }
+        let sql = format!(
+            "INSERT IGNORE INTO {} (target, generation, table_generation, mode, state, source_fingerprint, run_id, tool_version, begun_at, changed_at) VALUES ({}, 1, 1, 'append', 'done', {}, {}, {}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
+            self.tables.jobs,
+            self.target.literal(),
+            literal(&[0; 32]),
+            literal(self.run.id.as_bytes()),
+            literal(env!("CARGO_PKG_VERSION").as_bytes()),
+        );
+        session.conn.query_drop(sql).await.map_err(|error| self.job_failed(&error))?;
+        self.find_job_row(session).await?.ok_or_else(|| {
+            Error::new(
+                Kind::TargetRefused,
+                format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs),
+            )
+        })
+    }
+
+    async fn find_job_row(&self, session: &mut Session) -> Result<Option<JobRow>> {
+        let sql = format!(
+            "SELECT generation, table_generation, mode, state, source_fingerprint, CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4) FROM {} WHERE target = {}",
+            self.tables.jobs,
+            self.target.literal()
+        );
+        let found: Option<(u32, u32, String, String, Vec<u8>, String, String)> =
+            session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
+        let Some((generation, table_generation, mode, state, source_fingerprint, old_table, run_id)) = found else {
+            return Ok(None);
+        };
+        let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap].into_iter().find(|known| word(*known) == mode);
+        let known_state = State::ALL.into_iter().find(|known| known.word() == state);
+        let (Some(mode), Some(state)) = (known_mode, known_state) else {
+            let message = format!("{}: its job has mode {mode:?} and state {state:?}, which are unknown", self.what());
+            return Err(Error::new(Kind::TargetRefused, message));
+        };
+        Ok(Some(JobRow { generation, table_generation, mode, state, source_fingerprint, old_table, run_id }))
+    }
+
+    /// Turns `from` into `to`. Waits for the transactions in flight that have read the row.
+    pub(super) async fn change(&self, session: &mut Session, from: &JobRow, to: &JobRow) -> Result<JobRow> {
+        let begun_at = if from.generation == to.generation { "begun_at" } else { "UTC_TIMESTAMP(6)" };
+        let sql = format!(
+            "UPDATE {} SET generation = {}, table_generation = {}, mode = '{}', state = '{}', source_fingerprint = {}, old_table = {}, run_id = {}, tool_version = {}, begun_at = {begun_at}, changed_at = UTC_TIMESTAMP(6) WHERE target = {} AND generation = {} AND mode = '{}' AND state = '{}'",
+            self.tables.jobs,
+            to.generation,
+            to.table_generation,
+            word(to.mode),
+            to.state.word(),
+            literal(&to.source_fingerprint),
+            literal(to.old_table.as_bytes()),
+            literal(to.run_id.as_bytes()),
+            literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            self.target.literal(),
+            from.generation,
+            word(from.mode),
+            from.state.word(),
+        );
+        session.conn.query_drop(sql).await.map_err(|error| self.job_failed(&error))?;
+        if session.conn.affected_rows() != 1 {
+            // Under the advisory lock only somebody who does not take it can have changed the row.
+            let message = format!("{}: its job was changed by somebody else", self.what());
+            return Err(Error::new(Kind::LockConflict, message));
+        }
+        Ok(to.clone())
+    }
+
+    fn job_failed(&self, error: &mysql_async::Error) -> Error {
+        fold(During::Transaction, &format!("{}: its job in {}", self.what(), self.tables.jobs), error)
+    }
+}

@@ -1,0 +1,322 @@
+//! The swap: a table like the target, loaded beside it, takes its place in one RENAME.
+//!
+//! A marker table is renamed in the same statement, which is atomic: after a crash it tells whether the swap has happened.
+//! The number of the job stands in the marker's comment, so that one which was left behind is not taken for a new one. All of
+//! the tables that a swap needs are in the target's database, named after the ledger and the target's hash.
+
+use std::collections::HashMap;
+
+use mysql_async::prelude::Queryable;
+
+use super::row::{JobRow, State};
+use crate::config::{Config, Mode};
+use crate::error::{Error, Kind, Result};
+use crate::ledger::Ledger;
+use crate::mysql::{During, Session, fold};
+use crate::object::TableName;
+use crate::retry::Attempts;
+
+/// Of MySQL and MariaDB, in characters.
+const NAME_LIMIT: usize = 64;
+/// What a marker's comment says before the generation.
+const MARKER_COMMENT: &str = "s3-to-mysql swap, generation ";
+/// What it says after the generation where the old table is to be kept.
+const KEEPS_OLD: &str = ", old table kept";
+
+/// The tables that stand beside the target for a while.
+pub(super) struct SwapNames {
+    pub(super) shadow: TableName,
+    /// The marker before the swap.
+    pending: TableName,
+    /// The marker after it.
+    done: TableName,
+    /// The target's table after it, until it is dropped or gets the name by which it is kept.
+    old: TableName,
+}
+
+impl Ledger {
+    pub(super) fn swap_names(&self) -> Result<SwapNames> {
+        let name = |what: &str| {
+            let table = format!("{}_{what}_{}", self.tables.stem, self.target.hash());
+            TableName { database: Some(self.target.database.clone()), table }
+        };
+        let names = SwapNames { shadow: name("shadow"), pending: name("swap"), done: name("done"), old: name("old") };
+        let longest = &names.shadow.table;
+        if longest.chars().count() > NAME_LIMIT {
+            let message = format!("{}: a swap needs a table named {longest}, which is too long", self.what());
+            return Err(Error::new(Kind::TargetRefused, message)
+                .with_hint(format!("names have at most {NAME_LIMIT} characters: use a shorter --ledger-table")));
+        }
+        Ok(names)
+    }
+
+    /// The name by which `--swap-keep-old` keeps the old table.
+    fn kept_name(&self) -> TableName {
+        TableName { database: Some(self.target.database.clone()), table: format!("{}_old", self.target.table) }
+    }
+
+    /// # Errors
+    /// `TargetRefused` where the name by which the old table would be kept is too long, or somebody else's.
+    pub(super) async fn ensure_kept_name_is_free(&self, session: &mut Session, row: &JobRow) -> Result<()> {
+        let kept = self.kept_name();
+        let refused = |problem: &str, hint: String| {
+            let message = format!("{}: --swap-keep-old would keep its rows as {kept}, {problem}", self.what());
+            Err(Error::new(Kind::TargetRefused, message).with_hint(hint))
+        };
+        if kept.table.chars().count() > NAME_LIMIT {
+            return refused("a name that is too long", format!("names have at most {NAME_LIMIT} characters"));
+        }
+        if row.old_table != kept.table && self.comments(session, [&kept]).await?.contains_key(&kept.table) {
+            return refused(
+                "a table that no swap has made",
+                "rename or drop it, or swap without --swap-keep-old".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// A swap's job that goes on without its shadow has lost what the ledger says is loaded.
+    pub(super) async fn has_lost_its_shadow(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
+        if row.mode != Mode::Swap || row.state == State::Begun {
+            return Ok(false);
+        }
+        let shadow = self.swap_names()?.shadow;
+        let is_lost = !self.comments(session, [&shadow]).await?.contains_key(&shadow.table);
+        if is_lost {
+            tracing::warn!("{}: {shadow}, which was being loaded, has gone; beginning anew", self.what());
+        }
+        Ok(is_lost)
+    }
+
+    /// Makes the shadow unless that has been done.
+    pub(super) async fn make_shadow(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        row: JobRow,
+    ) -> Result<JobRow> {
+        if row.state != State::Begun {
+            return Ok(row);
+        }
+        self.drop_leftovers(session, attempts).await?;
+        let shadow = self.swap_names()?.shadow;
+        let sql = format!("CREATE TABLE {shadow} LIKE {}", self.target.name());
+        self.ddl(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
+        self.change(session, &row, &row.with_state(State::Loading)).await
+    }
+
+    /// Drops what an abandoned swap has left.
+    pub(super) async fn drop_leftovers(&self, session: &mut Session, attempts: &mut Attempts) -> Result<()> {
+        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let found = self.comments(session, [&shadow, &pending, &done, &old]).await?;
+        for table in [&shadow, &pending, &done, &old] {
+            if found.contains_key(&table.table) {
+                self.ddl(session, attempts, &format!("DROP TABLE {table}"), &format!("DROP TABLE {table}")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out what became of a swap during which a run died, and tidies up after one that happened.
+    pub(super) async fn recover(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        mut row: JobRow,
+    ) -> Result<JobRow> {
+        if row.state == State::Swapping {
+            row = self.settle(session, &row).await?;
+            if row.state == State::Swapped {
+                tracing::info!("{}: the swap of generation {} had happened", self.what(), row.generation);
+            }
+        }
+        if row.state == State::Swapped {
+            row = self.tidy_up(session, attempts, row).await?;
+        }
+        Ok(row)
+    }
+
+    /// Whether the RENAME has happened, by its marker: swapped, or back to loading.
+    async fn settle(&self, session: &mut Session, row: &JobRow) -> Result<JobRow> {
+        let done = self.swap_names()?.done;
+        let marker = self.comments(session, [&done]).await?.remove(&done.table);
+        let settled = if marker.is_some_and(|comment| generation_of(&comment) == Some(row.generation)) {
+            // Readers see this job's rows.
+            JobRow { table_generation: row.generation, ..row.with_state(State::Swapped) }
+        } else {
+            row.with_state(State::Loading)
+        };
+        self.change(session, row, &settled).await
+    }
+
+    /// Verifies the shadow and puts it in the target's place.
+    pub(super) async fn swap(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        row: JobRow,
+        config: &Config,
+    ) -> Result<()> {
+        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        if config.load.swap_keep_old {
+            self.ensure_kept_name_is_free(session, &row).await?;
+        }
+        // From here on nothing is loaded, neither into the shadow nor into the table that it will replace.
+        let row = self.change(session, &row, &row.with_state(State::Swapping)).await?;
+        let renamed = async {
+            self.verify(session, &row, &shadow).await?;
+            // All of them in the RENAME's way, none of them this job's.
+            let found = self.comments(session, [&pending, &done, &old]).await?;
+            for table in [&pending, &done, &old] {
+                if found.contains_key(&table.table) {
+                    self.ddl(session, attempts, &format!("DROP TABLE {table}"), &format!("DROP TABLE {table}")).await?;
+                }
+            }
+            let keeps = if config.load.swap_keep_old { KEEPS_OLD } else { "" };
+            let sql = format!(
+                "CREATE TABLE {pending} (generation INT UNSIGNED NOT NULL PRIMARY KEY) ENGINE=InnoDB COMMENT='{MARKER_COMMENT}{}{keeps}'",
+                row.generation
+            );
+            self.ddl(session, attempts, &format!("CREATE TABLE {pending}"), &sql).await?;
+            let target = self.target.name();
+            let sql = format!("RENAME TABLE {target} TO {old}, {shadow} TO {target}, {pending} TO {done}");
+            self.ddl(session, attempts, "RENAME TABLE", &sql).await
+        }
+        .await;
+        match renamed {
+            // The next to look will have to find out.
+            Err(error) if error.kind == Kind::ConnectionLost => return Err(error),
+            renamed => {
+                let row = self.settle(session, &row).await?;
+                if row.state != State::Swapped {
+                    // No RENAME that was answered with OK leaves no marker.
+                    renamed?;
+                    let message = format!("{}: its swap has left no marker", self.what());
+                    return Err(Error::new(Kind::Bug, message));
+                }
+                self.tidy_up(session, attempts, row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The shadow must have the rows that the ledger says.
+    async fn verify(&self, session: &mut Session, row: &JobRow, shadow: &TableName) -> Result<()> {
+        let failed = |error: mysql_async::Error| {
+            let error = fold(During::Transaction, &format!("{}: counting the rows of {shadow}", self.what()), &error);
+            if error.kind == Kind::StatementFailed { error.as_kind(Kind::TargetRefused) } else { error }
+        };
+        let expected: Option<(i64, u64)> = session
+            .conn
+            .query_first(format!(
+                "SELECT CAST(COALESCE(SUM(CAST(row_count AS SIGNED) - CAST(skipped_count AS SIGNED) - CAST(deleted_count AS SIGNED) - CAST(rejected_count AS SIGNED)), 0) AS SIGNED), COUNT(CASE WHEN state <> 'loaded' THEN 1 END) FROM {} WHERE target = {} AND generation = {}",
+                self.tables.objects,
+                self.target.literal(),
+                row.generation
+            ))
+            .await
+            .map_err(failed)?;
+        let (expected_rows, incomplete_objects) = expected.unwrap_or_default();
+        let rows: Option<i64> =
+            session.conn.query_first(format!("SELECT COUNT(*) FROM {shadow}")).await.map_err(failed)?;
+        let rows = rows.unwrap_or_default();
+        let refused = |problem: String| {
+            Err(Error::new(Kind::CountMismatch, format!("{}: not swapped: {problem}", self.what())).with_hint(format!(
+                "look into {shadow}; when it is dropped, or with --force, the next run begins the job anew"
+            )))
+        };
+        if incomplete_objects > 0 {
+            return refused(format!("{incomplete_objects} objects are not loaded completely"));
+        }
+        if rows != expected_rows {
+            return refused(format!("{shadow} has {rows} rows, the ledger says {expected_rows}"));
+        }
+        Ok(())
+    }
+
+    /// Drops the old table, or gives it the name by which it is kept, and then the marker. None of it concerns
+    /// readers any more.
+    async fn tidy_up(&self, session: &mut Session, attempts: &mut Attempts, mut row: JobRow) -> Result<JobRow> {
+        let SwapNames { pending, done, old, .. } = self.swap_names()?;
+        let kept = self.kept_name();
+        let found = self.comments(session, [&pending, &done, &old, &kept]).await?;
+        let Some(marker) = found.get(&done.table) else { return Ok(row) };
+        let keeps = marker.ends_with(KEEPS_OLD);
+        if found.contains_key(&old.table) && keeps {
+            if found.contains_key(&kept.table) && row.old_table != kept.table {
+                // It came up after the last look: nobody's table is dropped for it.
+                let message = format!("{}: swapped, but its old table is {old}: there is a {kept} now", self.what());
+                return Err(Error::new(Kind::TargetRefused, message).with_hint("rename that table, and run again"));
+            }
+            if !found.contains_key(&kept.table) || self.drop_old(session, attempts, &kept).await? {
+                let recorded = JobRow { old_table: kept.table.clone(), ..row.clone() };
+                row = self.change(session, &row, &recorded).await?;
+                self.ddl(session, attempts, "RENAME TABLE", &format!("RENAME TABLE {old} TO {kept}")).await?;
+            }
+        } else if found.contains_key(&old.table) {
+            self.drop_old(session, attempts, &old).await?;
+        }
+        // Last, as it tells what is to be done.
+        self.ddl(session, attempts, &format!("DROP TABLE {done}"), &format!("DROP TABLE {done}")).await?;
+        Ok(row)
+    }
+
+    /// False where it can't be dropped, because foreign keys refer to it: it stays then, which hurts no reader.
+    async fn drop_old(&self, session: &mut Session, attempts: &mut Attempts, old: &TableName) -> Result<bool> {
+        match self.ddl(session, attempts, &format!("DROP TABLE {old}"), &format!("DROP TABLE {old}")).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind == Kind::TargetRefused => {
+                tracing::warn!(
+                    "{}: swapped, but the old table stays as {old}: {}; foreign keys that referred to the target refer to that one now",
+                    self.what(),
+                    error.one_line()
+                );
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of these tables that there are, with their comments.
+    async fn comments<const N: usize>(
+        &self,
+        session: &mut Session,
+        tables: [&TableName; N],
+    ) -> Result<HashMap<String, String>> {
+        let mut found = HashMap::new();
+        for table in tables {
+            // Asked one by one, and kept under the name that was asked for: the server may spell it otherwise.
+            let comment: Option<String> = session
+                .conn
+                .exec_first(
+                    "SELECT TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                    (&self.target.database, &table.table),
+                )
+                .await
+                .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+            if let Some(comment) = comment {
+                found.insert(table.table.clone(), comment);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The job of which a marker tells.
+fn generation_of(comment: &str) -> Option<u32> {
+    let rest = comment.strip_prefix(MARKER_COMMENT)?;
+    rest.strip_suffix(KEEPS_OLD).unwrap_or(rest).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_tells_its_generation_and_no_other() {
+        assert_eq!(generation_of("s3-to-mysql swap, generation 12"), Some(12));
+        assert_eq!(generation_of("s3-to-mysql swap, generation 12, old table kept"), Some(12));
+        assert_eq!(generation_of("s3-to-mysql swap, generation 12x"), None);
+        assert_eq!(generation_of(""), None);
+    }
+}
