@@ -1,5 +1,7 @@
 //! Everything about the target that would go wrong, found before the first byte is read.
 
+mod swap;
+
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -51,6 +53,10 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         Ok(table) => table,
         Err(error) => return Err(vec![error]),
     };
+    let findings = match swap::check(&mut conn, config).await {
+        Ok(findings) => findings,
+        Err(error) => return Err(vec![error]),
+    };
     // Best effort, as its end is all that matters.
     let _ = conn.disconnect().await;
 
@@ -72,6 +78,7 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
 
     let mut problems = table.problems(config, &server, &columns);
+    problems.extend(findings.problems);
     // With columns missing the server would only say the same in its own words.
     while problems.is_empty()
         && let Err(error) = rehearse(connector, &server, &statement, policy, &config.target.table).await
@@ -83,7 +90,8 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     if !problems.is_empty() {
         return Err(problems);
     }
-    let warnings = table.warnings(config, &server, &columns);
+    let mut warnings = table.warnings(config, &server, &columns);
+    warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
     Ok(Preflight { server, target: table.target, columns, statement, fields_per_row, policy, warnings })
 }
