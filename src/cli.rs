@@ -3,6 +3,8 @@
 //! is wrong at once; clap itself only refuses what is no option at all.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser, ValueParser};
@@ -10,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMat
 use clap_complete::Shell;
 
 use crate::config::settings::{self, Default, Flag, Kind, Setting};
-use crate::config::{Inputs, Layer, Origin, Problem, Resolved, Value, resolve};
+use crate::config::{Inputs, Layer, Origin, Problem, Resolved, Scope, Value, resolve};
 use crate::exit_code;
 
 /// Load the objects under an S3 prefix into a MySQL or MariaDB table, and account for every row.
@@ -27,6 +29,10 @@ pub enum Cmd {
     Load(LoadArgs),
     /// List, check and show what `load` would do, touching nothing.
     Plan(LoadArgs),
+    /// Show what the ledger says of a table: what is loaded, failed and in flight, and the last runs.
+    Status(StatusArgs),
+    /// Make the ledger forget objects, so that the next run loads them again; rows stay in the table.
+    Forget(ForgetArgs),
     /// Print a script that completes this program's options.
     Completions(CompletionsArgs),
 }
@@ -38,11 +44,36 @@ pub struct CompletionsArgs {
 }
 
 /// What `load` and `plan` both take.
+pub type LoadArgs = ScopedArgs<ForLoad>;
+
+#[derive(Args)]
+#[command(after_long_help = ledger_help("what the ledger says is shown; also that there is none"))]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForStatus>,
+
+    /// Write one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_long_help = ledger_help("forgotten; also where there was nothing to forget"))]
+pub struct ForgetArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForForget>,
+
+    /// Do it. Without this, only what would be forgotten is shown.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// The options of the settings that a command uses, and where more of them are.
 #[derive(Args)]
 #[command(after_long_help = after_long_help())]
-pub struct LoadArgs {
+pub struct ScopedArgs<S: Scoped> {
     #[command(flatten)]
-    settings: SettingArgs,
+    settings: SettingArgs<S>,
 
     /// Read settings from this TOML file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Configuration")]
@@ -55,6 +86,27 @@ pub struct LoadArgs {
     /// There for its error: mysql's users have it in their fingers.
     #[arg(long, short, hide = true, num_args = 0..=1, default_missing_value = "", value_name = "REFUSED")]
     password: Option<OsString>,
+}
+
+/// A command, as a type: clap makes a command's options from types alone.
+pub trait Scoped {
+    const SCOPE: Scope;
+}
+
+pub enum ForLoad {}
+pub enum ForStatus {}
+pub enum ForForget {}
+
+impl Scoped for ForLoad {
+    const SCOPE: Scope = Scope::Load;
+}
+
+impl Scoped for ForStatus {
+    const SCOPE: Scope = Scope::Status;
+}
+
+impl Scoped for ForForget {
+    const SCOPE: Scope = Scope::Forget;
 }
 
 impl Cli {
@@ -80,7 +132,7 @@ impl CompletionsArgs {
     }
 }
 
-impl LoadArgs {
+impl<S: Scoped> ScopedArgs<S> {
     /// Settles everything, from this process's environment and the files that were named.
     ///
     /// # Errors
@@ -127,7 +179,8 @@ impl LoadArgs {
             }
         }
         let resolved = resolve(Inputs {
-            command_line: self.settings.0,
+            scope: S::SCOPE,
+            command_line: self.settings.layer,
             environment,
             file: file.as_ref().map(|(path, _)| (path.as_path(), text.as_str())),
             read_file: &read_file,
@@ -144,11 +197,19 @@ impl LoadArgs {
 }
 
 /// The flags that the table of settings makes.
-struct SettingArgs(Layer);
+struct SettingArgs<S> {
+    layer: Layer,
+    scope: PhantomData<S>,
+}
 
-impl Args for SettingArgs {
+/// The settings that a command uses.
+fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
+    settings::ALL.iter().copied().filter(|setting| S::SCOPE.uses(setting))
+}
+
+impl<S: Scoped> Args for SettingArgs<S> {
     fn augment_args(command: Command) -> Command {
-        settings::ALL.iter().copied().fold(command, with_setting)
+        used::<S>().fold(command, with_setting)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -156,15 +217,15 @@ impl Args for SettingArgs {
     }
 }
 
-impl FromArgMatches for SettingArgs {
+impl<S: Scoped> FromArgMatches for SettingArgs<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut layer = Layer::default();
-        for setting in settings::ALL.iter().copied() {
+        for setting in used::<S>() {
             if let Some((value, flag)) = value_of(setting, matches) {
                 layer.insert(setting, value, Origin::CommandLine(flag));
             }
         }
-        Ok(Self(layer))
+        Ok(Self { layer, scope: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -289,6 +350,24 @@ fn after_long_help() -> String {
     )
 }
 
+/// For the commands that load nothing.
+fn ledger_help(success: &str) -> String {
+    let mut text = String::from(
+        "Settings:\n  \
+         The environment and the configuration file of a load can be used as they are:\n  \
+         what this command does not need is not looked at. See load --help.\n\n\
+         Exit codes:",
+    );
+    let codes = [exit_code::BUG, exit_code::USAGE, exit_code::TARGET_UNAVAILABLE];
+    for (code, meaning) in std::iter::once((exit_code::ALL_LOADED, success))
+        .chain(exit_code::MEANINGS.iter().copied().filter(|(code, _)| codes.contains(code)))
+    {
+        // Writing to a String can't fail.
+        let _ = write!(text, "\n  {code:>3}  {meaning}");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,18 +381,20 @@ mod tests {
     fn no_flag_has_a_default_that_would_beat_the_file() {
         let Cmd::Load(args) = Cli::parse_from(["s3-to-mysql", "load"]).command else { unreachable!("load was given") };
         for setting in settings::ALL {
-            assert!(args.settings.0.get(setting).is_none(), "{}", setting.name);
+            assert!(args.settings.layer.get(setting).is_none(), "{}", setting.name);
         }
     }
 
     #[test]
-    fn load_and_plan_take_every_setting_but_secrets() {
+    fn every_command_takes_the_settings_that_it_uses_but_secrets() {
         let command = Cli::command();
-        for name in ["load", "plan"] {
+        for (name, scope) in
+            [("load", Scope::Load), ("plan", Scope::Load), ("status", Scope::Status), ("forget", Scope::Forget)]
+        {
             let command = command.find_subcommand(name).unwrap();
             for setting in settings::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {
                 let has = command.get_arguments().any(|arg| arg.get_id() == setting.name && !arg.is_hide_set());
-                assert_eq!(has, !setting.secret, "{}", setting.name);
+                assert_eq!(has, !setting.secret && scope.uses(setting), "{name} {}", setting.name);
             }
         }
     }

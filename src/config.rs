@@ -32,6 +32,7 @@ pub(crate) use layer::Value;
 pub use layer::{Layer, Origin, Problem};
 pub use print::Provenance;
 pub use resolve::{Inputs, Resolved, resolve};
+pub use settings::Scope;
 pub use units::{ByteSize, ByteSizeError};
 pub use uri::{KeyLineError, SourceUriError, key_line};
 
@@ -52,7 +53,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
 pub struct SourceConfig {
-    /// In the order given; never empty unless `keys_from` is set.
+    /// In the order given; of a run, never empty unless `keys_from` is set.
     pub uris: Vec<SourceUri>,
     /// A file with one S3 URI a line, each an exact key; `-` is standard input.
     pub keys_from: Option<PathBuf>,

@@ -25,11 +25,14 @@ mod claims;
 mod connection;
 mod entry;
 mod failures;
+mod forget;
 mod history;
 mod identity;
 mod jobs;
+mod records;
 mod runs;
 mod schema;
+pub mod status;
 
 use std::sync::Arc;
 
@@ -42,9 +45,11 @@ use connection::Own;
 
 pub use claims::{Claim, Claimed, Claims};
 pub use entry::{Entered, Entry, Loaded, Settled};
+pub use forget::Forgotten;
 pub use history::{Failed, Known};
 pub use identity::{RunId, Target};
 pub use jobs::{Finished, Job};
+pub use records::Records;
 pub use runs::Achieved;
 pub use schema::Tables;
 

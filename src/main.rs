@@ -12,16 +12,26 @@ use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::{exit_code, run};
 use tracing_subscriber::EnvFilter;
 
+/// What the command line asks for, beyond its settings.
+#[derive(Clone, Copy)]
+enum Task {
+    Load,
+    Plan,
+    Status { json: bool },
+    Forget { yes: bool },
+}
+
 fn main() -> ExitCode {
-    let (args, is_plan) = match Cli::from_process().command {
-        Cmd::Load(args) => (args, false),
-        Cmd::Plan(args) => (args, true),
+    let (task, print_config, resolved) = match Cli::from_process().command {
+        Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
+        Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
+        Cmd::Status(args) => (Task::Status { json: args.json }, args.settings.print_config, args.settings.resolve()),
+        Cmd::Forget(args) => (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve()),
         Cmd::Completions(completions) => {
             return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);
         }
     };
-    let print_config = args.print_config;
-    let Resolved { config, provenance, warnings } = match args.resolve() {
+    let Resolved { config, provenance, warnings } = match resolved {
         Ok(resolved) => resolved,
         Err(problems) => return refuse(&problems),
     };
@@ -34,7 +44,7 @@ fn main() -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let ended = match start(config, &terminal, is_plan) {
+    let ended = match start(config, &terminal, task) {
         Ok(ended) => ended,
         Err(error) => {
             say(format_args!("error: {error:#}"));
@@ -47,15 +57,15 @@ fn main() -> ExitCode {
     finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
 }
 
-fn start(config: Config, terminal: &Terminal, is_plan: bool) -> anyhow::Result<Ended> {
+fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        if is_plan {
-            Ok::<_, std::io::Error>(run::plan(config, &mut std::io::stdout()).await)
-        } else {
-            let signals = Signals::catch()?;
-            Ok(run::load(config, terminal, signals).await)
-        }
+        Ok::<_, std::io::Error>(match task {
+            Task::Load => run::load(config, terminal, Signals::catch()?).await,
+            Task::Plan => run::plan(config, &mut std::io::stdout()).await,
+            Task::Status { json } => run::status(config, json).await,
+            Task::Forget { yes } => run::forget(config, yes, &mut std::io::stdout()).await,
+        })
     });
     // A thread may be reading standard input, for --keys-from -, and can't be called off: waiting for it would keep a
     // run that was stopped from ending.

@@ -14,9 +14,11 @@
 //! every object stops the dispatcher, and what is loading has been finished.
 
 mod choose;
+mod forget;
 mod plan;
 mod prepare;
 mod stages;
+mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,9 +39,11 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::source::PassedOver;
 
 use choose::{Chooser, choose};
+pub use forget::forget;
 pub use plan::plan;
 use prepare::{Prepared, open_ledger, prepare};
 use stages::{Context, Event, dispatch, load_staged};
+pub use status::status;
 
 /// Events that wait for the report: more would only hide that it is the slow part.
 const EVENTS: usize = 256;

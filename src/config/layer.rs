@@ -30,6 +30,11 @@ impl Layer {
         self.0.insert(setting.name, Given { value, origin });
     }
 
+    /// Drops all other settings.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Setting) -> bool) {
+        self.0.retain(|name, _| Setting::by_name(name).is_some_and(&keep));
+    }
+
     pub(crate) fn get(&self, setting: &Setting) -> Option<&Given> {
         self.0.get(setting.name)
     }

@@ -6,10 +6,13 @@
 //!
 //! - URIs and `keys-from`: a retry with `--keys-from` does not load the file's URIs too;
 //! - `socket` and `host`/`port`; `password`, `password-file` and the URL's password;
-//! - `fields-enclosed-by` and `fields-optionally-enclosed-by`.
+//! - `fields-enclosed-by` and `fields-optionally-enclosed-by`;
+//! - `ledger-table` and `no-ledger`.
 //!
 //! Only the strongest database URL is looked at; its parts count where it was given, below single settings from the
 //! same place. An empty value says "not set" where a setting may be unset, and hides weaker places.
+//!
+//! A command that uses only some settings looks at none of the others: a file may hold what all commands need.
 
 use std::ffi::OsString;
 use std::io;
@@ -27,9 +30,9 @@ use super::resolver::Resolver;
 use super::settings as s;
 use super::{
     ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, OutputConfig,
-    ProgressMode, RetryConfig, SourceConfig, SourceUri, StagingConfig, environment, format, target,
+    ProgressMode, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, environment, format, target,
 };
-use crate::object::TableName;
+use crate::object::{TableName, TableNameError};
 
 /// A configuration in which everything is settled.
 pub struct Resolved {
@@ -42,6 +45,7 @@ pub struct Resolved {
 
 /// What there is to resolve.
 pub struct Inputs<'a, E> {
+    pub scope: Scope,
     pub command_line: Layer,
     pub environment: E,
     /// The configuration file's path and text.
@@ -57,13 +61,20 @@ pub fn resolve<E>(inputs: Inputs<'_, E>) -> Result<Resolved, Vec<Problem>>
 where
     E: IntoIterator<Item = (OsString, OsString)>,
 {
+    let scope = inputs.scope;
     let environment = environment::read(inputs.environment);
     let file = match inputs.file {
         Some((path, text)) => file::read(path, text),
         None => FileLayer { layer: Layer::default(), problems: Vec::new(), suggested: Vec::new() },
     };
+    let mut layers = vec![inputs.command_line, environment.own, file.layer, environment.shared];
+    for (rank, layer) in layers.iter_mut().enumerate() {
+        // What is forgotten is named where it is asked for: a file's URIs are there to be loaded.
+        let is_elsewhere = scope == Scope::Forget && rank > 0;
+        layer.retain(|setting| scope.uses(setting) && !(is_elsewhere && setting.name == s::URIS.name));
+    }
     let mut resolver = Resolver {
-        layers: vec![inputs.command_line, environment.own, file.layer, environment.shared],
+        layers,
         problems: environment.problems.into_iter().chain(file.problems).collect(),
         explained: environment.suggested.into_iter().chain(file.suggested).collect(),
         ..Resolver::default()
@@ -71,7 +82,7 @@ where
 
     let (format, preset) = format::resolve(&mut resolver);
     let config = Config {
-        source: source(&mut resolver, preset),
+        source: source(&mut resolver, preset, scope),
         staging: staging(&mut resolver, environment.temporary_dir),
         format,
         target: target::resolve(&mut resolver, inputs.read_file),
@@ -94,8 +105,10 @@ where
         output: output(&mut resolver),
     };
     files_that_collide(&mut resolver, &config);
+    contradictions(&mut resolver, &config);
 
     if resolver.problems.is_empty() {
+        resolver.effective.retain(|name, _| s::Setting::by_name(name).is_some_and(|setting| scope.uses(setting)));
         let provenance = Provenance::new(resolver.effective);
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
     } else {
@@ -103,19 +116,114 @@ where
     }
 }
 
+/// Characters of a ledger's stem. The longest name made of it, STEM_shadow_ and 16 digits, has MySQL's limit of 64 then.
+const STEM_LIMIT_CHARS: usize = 40;
+
 fn ledger(resolver: &mut Resolver) -> LedgerConfig {
-    let table = resolver.optional(&s::LEDGER_TABLE, str::parse::<TableName>);
-    let without = resolver.switch(&s::NO_LEDGER);
+    let table = ledger_table(resolver);
     LedgerConfig {
-        table: table.filter(|_| !without),
+        table,
         on_changed: choose(resolver, &s::ON_CHANGED, &[OnChanged::Error, OnChanged::Load, OnChanged::Skip]),
         force: resolver.switch(&s::FORCE),
         retry_failed: !resolver.switch(&s::NO_RETRY_FAILED),
     }
 }
 
-fn source(resolver: &mut Resolver, preset: crate::dialect::Preset) -> SourceConfig {
-    let (uris, keys_from) = uris_and_keys_from(resolver);
+/// `None` where there shall be no ledger: the stronger place says.
+fn ledger_table(resolver: &mut Resolver) -> Option<TableName> {
+    let named = resolver.find(&s::LEDGER_TABLE);
+    let without = resolver.find(&s::NO_LEDGER);
+    let is_named_stronger = match (&named, &without) {
+        (Some((named, _)), Some((without, _))) => named < without,
+        _ => false,
+    };
+    if is_named_stronger {
+        resolver.record_derived(&s::NO_LEDGER, "false", Origin::Default);
+    } else if resolver.switch(&s::NO_LEDGER) {
+        if let (Some((named, given)), Some((without, _))) = (&named, &without)
+            && named == without
+        {
+            resolver.problems.push(Problem::new(
+                "ledger-table names the ledger that no-ledger switches off",
+                &given.origin,
+                "set one of them",
+            ));
+        }
+        // Read back, it would be a contradiction.
+        resolver.record_unset(&s::LEDGER_TABLE, Origin::Default);
+        return None;
+    }
+    let table = resolver.optional(&s::LEDGER_TABLE, |text| {
+        let name: TableName = text.parse().map_err(|error: TableNameError| error.to_string())?;
+        let length_chars = name.table.chars().count();
+        if length_chars > STEM_LIMIT_CHARS {
+            return Err(format!(
+                "the name has {length_chars} characters; at most {STEM_LIMIT_CHARS} leave room for what follows it in \
+                 the tables' names"
+            ));
+        }
+        Ok(name)
+    });
+    // A name that can't be read is not the absence of one.
+    Some(table.unwrap_or(TableName { database: None, table: String::new() }))
+}
+
+/// Settings that can't all be meant. Each message says where both come from.
+fn contradictions(resolver: &mut Resolver, config: &Config) {
+    let (without_ledger, force) = (config.ledger.table.is_none(), config.ledger.force);
+    let mode = match config.load.mode {
+        Mode::Append => None,
+        Mode::Truncate => Some("truncate"),
+        Mode::Swap => Some("swap"),
+    };
+    if without_ledger && let Some(mode) = mode {
+        contradiction(
+            resolver,
+            &format!("mode {mode} needs the ledger, which no-ledger switches off"),
+            [&s::MODE, &s::NO_LEDGER],
+            "leave out --no-ledger, or use --mode append",
+        );
+    }
+    if without_ledger && force {
+        contradiction(
+            resolver,
+            "force is about what the ledger says, and no-ledger switches it off",
+            [&s::FORCE, &s::NO_LEDGER],
+            "leave out --force: without a ledger every object is loaded",
+        );
+    }
+    if force && let Some(mode) = mode {
+        contradiction(
+            resolver,
+            &format!("force would load objects twice into a table that mode {mode} fills from nothing"),
+            [&s::FORCE, &s::MODE],
+            "leave out --force: every new job loads all objects; or use --mode append",
+        );
+    }
+    if config.load.swap_keep_old && config.load.mode != Mode::Swap {
+        contradiction(
+            resolver,
+            "swap-keep-old is set, but mode is not swap",
+            [&s::SWAP_KEEP_OLD, &s::MODE],
+            "add --mode swap, or leave out --swap-keep-old",
+        );
+    }
+}
+
+fn contradiction(resolver: &mut Resolver, what: &str, between: [&'static s::Setting; 2], remedy: &str) {
+    let places = between.map(|setting| {
+        let origin = resolver.effective.get(setting.name).map_or(Origin::Default, |effective| effective.origin.clone());
+        format!("{}: {origin}", setting.name)
+    });
+    resolver.problems.push(Problem {
+        what: format!("{what} ({})", places.join("; ")),
+        origin: None,
+        remedy: remedy.to_owned(),
+    });
+}
+
+fn source(resolver: &mut Resolver, preset: crate::dialect::Preset, scope: Scope) -> SourceConfig {
+    let (uris, keys_from) = uris_and_keys_from(resolver, scope);
     let modified_after = resolver.optional(&s::MODIFIED_AFTER, parse_time);
     let modified_before = resolver.optional(&s::MODIFIED_BEFORE, parse_time);
     if let (Some(after), Some(before)) = (modified_after, modified_before)
@@ -160,7 +268,7 @@ fn source(resolver: &mut Resolver, preset: crate::dialect::Preset) -> SourceConf
 }
 
 /// The two say together what to load, so the stronger place that gives either hides what weaker ones say.
-fn uris_and_keys_from(resolver: &mut Resolver) -> (Vec<SourceUri>, Option<PathBuf>) {
+fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>, Option<PathBuf>) {
     let rank = |found: Option<(usize, _)>| found.map_or(usize::MAX, |(rank, _)| rank);
     let uris_rank = rank(resolver.find(&s::URIS));
     let keys_rank = rank(resolver.find_set(&s::KEYS_FROM));
@@ -180,8 +288,17 @@ fn uris_and_keys_from(resolver: &mut Resolver) -> (Vec<SourceUri>, Option<PathBu
         Vec::new()
     };
     if texts.is_empty() && keys_from.is_none() {
-        let remedy = "name an S3 URI such as s3://BUCKET/PREFIX/, or --keys-from FILE";
-        resolver.missing(&s::URIS, "there is nothing to load", remedy);
+        match scope {
+            Scope::Load => {
+                let remedy = "name an S3 URI such as s3://BUCKET/PREFIX/, or --keys-from FILE";
+                resolver.missing(&s::URIS, "there is nothing to load", remedy);
+            }
+            Scope::Forget => {
+                let remedy = "name s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it, on the command line";
+                resolver.missing(&s::URIS, "there is nothing to forget", remedy);
+            }
+            Scope::Status => {}
+        }
     }
     let mut uris = Vec::new();
     for (text, origin) in texts {

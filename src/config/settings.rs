@@ -101,6 +101,27 @@ impl Section {
     }
 }
 
+/// A command, as far as the settings go that it uses: those of others in a file or in the environment are no concern of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `load` and `plan`: all of them.
+    Load,
+    Status,
+    Forget,
+}
+
+impl Scope {
+    pub(crate) fn uses(self, setting: &Setting) -> bool {
+        let of_the_ledger = matches!(setting.section, Section::Target | Section::Retries)
+            || [LEDGER_TABLE.name, LOG_FORMAT.name, VERBOSITY.name].contains(&setting.name);
+        match self {
+            Self::Load => true,
+            Self::Status => of_the_ledger,
+            Self::Forget => of_the_ledger || [URIS.name, PREFIX.name].contains(&setting.name),
+        }
+    }
+}
+
 pub(crate) const ENVIRONMENT_PREFIX: &str = "S3_TO_MYSQL_";
 
 impl Setting {
@@ -304,32 +325,34 @@ settings! {
         "init-sql", List, "A statement run on every new connection (repeatable)").value("SQL");
 
     LEDGER_TABLE = Setting::new(Ledger, "ledger-table", Text, "What the names of the ledger's tables begin with")
-        .more("In the target's database, or written DATABASE.NAME. The ledger records which objects are loaded, in the \
-               transactions that load them.")
+        .more("In the target's database, or written DATABASE.NAME; at most 40 characters. The tables NAME_objects, \
+               NAME_jobs and so on are made when they are first needed. They record which objects are loaded, in the \
+               same transactions as the rows, so that every run loads only what is missing.")
         .default("s3_to_mysql").value("NAME");
     NO_LEDGER = Setting::new(Ledger, "no-ledger", Switch { opposite: "ledger" },
-        "Keep no record of what is loaded: at least once")
-        .more("A run that is repeated loads its objects again, and a COMMIT whose outcome is unknown stays unknown.");
+        "Keep no record of what is loaded: every run loads everything")
+        .more("At least once instead of exactly once: a run that is repeated loads its objects again, and where the \
+               connection is lost during COMMIT, nobody can tell whether the object is loaded.");
     ON_CHANGED = Setting::new(Ledger, "on-changed", Choice(&["error", "load", "skip"]),
-        "What an object does whose key was loaded with another ETag")
-        .more("error: it fails. load: its rows are added, and those of the earlier content stay. skip: it is passed over.")
+        "What to do with an object that was loaded with another ETag")
+        .more("error: it fails. load: its rows are added; the rows of its earlier content stay. skip: it is passed over.")
         .default("error");
     FORCE = Setting::new(Ledger, "force", Switch { opposite: "no-force" },
-        "Load objects again that the ledger says are loaded")
+        "Also load objects that the ledger says are loaded")
         .more("Their rows are in the table twice then, unless a unique key keeps them out.");
     NO_RETRY_FAILED = Setting::new(Ledger, "no-retry-failed", Switch { opposite: "retry-failed" },
         "Pass over objects that an earlier run failed to load")
-        .more("They count as failed. Tried all the same where their content has changed.");
+        .more("They count as failed again. Objects whose content has changed since then are tried all the same.");
 
     MODE = Setting::new(Loading, "mode", Choice(&["append", "truncate", "swap"]),
-        "What becomes of the rows that are in the table")
-        .more("append: they stay. truncate: the table is emptied first, once for each job and never by a run that resumes \
-               it. swap: the objects are loaded into a table like the target, which takes its place in one step when all \
-               of them are in.")
+        "What happens to the rows that are in the table already")
+        .more("append: they stay. truncate: the table is emptied first, once for each job; a run that resumes an \
+               unfinished job does not empty it again. swap: the objects are loaded into a new table like the target, \
+               which takes its place in one step when all of them are in.")
         .default("append");
     SWAP_KEEP_OLD = Setting::new(Loading, "swap-keep-old", Switch { opposite: "no-swap-keep-old" },
         "Keep the table that a swap replaced, as TABLE_old")
-        .more("In place of the one that an earlier swap has kept.");
+        .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
         "How many connections load at once").default("4");
     ON_BAD_ROW = Setting::new(Loading,

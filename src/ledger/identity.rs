@@ -91,6 +91,16 @@ pub(super) fn claim_name(target: &Target, generation: u32, bucket: &str, key: &s
     hex(&hash.finalize())
 }
 
+/// The column `object_id` of the parts of an object, in hexadecimal.
+pub(super) fn object_id(target: &Target, generation: u32, bucket: &str, key: &str, etag: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in ["s3-to-mysql object", &target.database, &target.table, &generation.to_string(), bucket, key, etag] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
 /// The ETag as the ledger has it: without its quotes, which some stores leave out in one place or the other.
 pub(super) fn etag(object: &Object) -> &str {
     object.etag.trim_matches('"')

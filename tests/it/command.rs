@@ -45,6 +45,8 @@ async fn help_is_as_documented() -> Result<()> {
         ("load_help", &["load", "-h"]),
         ("load_long_help", &["load", "--help"]),
         ("plan_help", &["plan", "-h"]),
+        ("status_long_help", &["status", "--help"]),
+        ("forget_help", &["forget", "-h"]),
     ] {
         let ended = run(args).await?;
         ended.expect(0)?;
@@ -160,7 +162,7 @@ async fn completions_are_scripts_that_the_shell_accepts() -> Result<()> {
         let ended = run(&["completions", shell]).await?;
         ended.expect(0)?;
         ensure!(ended.stderr.is_empty(), "{ended}");
-        for word in ["s3-to-mysql", "on-duplicate", "hive-raw"] {
+        for word in ["s3-to-mysql", "on-duplicate", "hive-raw", "status", "forget"] {
             ensure!(ended.stdout.contains(word), "{shell}: no {word}");
         }
         if shell == "bash" {
@@ -215,7 +217,9 @@ async fn the_strongest_place_decides_which_table_is_loaded(world: World) -> Resu
 
 /// As it is, with a few lines added; and with every setting made active, at its default.
 async fn the_example_file_works_as_a_configuration_file(world: World) -> Result<()> {
-    create_table(&world, "t").await?;
+    for table in ["t0", "t1"] {
+        create_table(&world, table).await?;
+    }
     world.put("in/a", "1\tx\n2\ty\n")?;
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"))?;
     // What a comment explains starts with a blank, a setting does not.
@@ -227,16 +231,17 @@ async fn the_example_file_works_as_a_configuration_file(world: World) -> Result<
         .map(|line| if is_setting(line) { &line[1..] } else { line })
         .collect();
     ensure!(active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count() > 50);
-    let added = format!("uris = [\"s3://etl/in/\"]\ntable = \"t\"\nuser = \"{}\"\n", world.schema.user);
+    let added = format!("uris = [\"s3://etl/in/\"]\nuser = \"{}\"\n", world.schema.user);
     for (number, text) in [format!("{example}{added}"), format!("{}\n{added}", active.join("\n"))].iter().enumerate() {
-        std::fs::write(world.path("c.toml"), text)?;
+        let table = format!("t{number}");
+        std::fs::write(world.path("c.toml"), format!("{text}table = \"{table}\"\n"))?;
         let mut command = world.command(["load"]);
         command.env("S3_TO_MYSQL_CONFIG", world.path("c.toml"));
         // Where the test's server is, which no file can know.
         command.env_remove("DATABASE_URL").env("S3_TO_MYSQL_PORT", world.server.port().to_string());
         command.env("S3_TO_MYSQL_DATABASE", &world.schema.name);
         finish(command.spawn()?).await?.expect(0)?;
-        ensure!(world.count("t").await? == 2 * (number as u64 + 1));
+        ensure!(world.count(&table).await? == 2, "{table}");
     }
     Ok(())
 }

@@ -29,7 +29,9 @@ crate::load_tests![
 /// Puts one object, and loads it alone.
 async fn load_text(world: &World, table: &str, text: impl AsRef<[u8]>, args: &[&str]) -> Result<Ended> {
     world.put("one", text.as_ref().to_vec())?;
-    world.run(&[&["load", "s3://etl/one", "--table", table], args].concat()).await
+    // Several texts are put under the one key.
+    let base = ["load", "s3://etl/one", "--on-changed", "load", "--table", table];
+    world.run(&[&base, args].concat()).await
 }
 
 async fn hive_files_land_to_the_row(world: World) -> Result<()> {

@@ -95,6 +95,7 @@ mod tests {
     fn fingerprint(file: &str) -> Vec<u8> {
         let text = format!("database-url = \"mysql://u@localhost/db\"\ntable = \"t\"\n{file}");
         let resolved = resolve(Inputs {
+            scope: crate::config::Scope::Load,
             command_line: Layer::default(),
             environment: Vec::new(),
             file: Some((std::path::Path::new("file"), &text)),

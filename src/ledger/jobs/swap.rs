@@ -125,7 +125,7 @@ impl Ledger {
         mut row: JobRow,
     ) -> Result<JobRow> {
         if row.state == State::Swapping {
-            row = self.settle(session, &row).await?;
+            row = self.look_what_became_of_the_swap(session, &row).await?;
             if row.state == State::Swapped {
                 tracing::info!("{}: the swap of generation {} had happened", self.what(), row.generation);
             }
@@ -137,7 +137,7 @@ impl Ledger {
     }
 
     /// Whether the RENAME has happened, by its marker: swapped, or back to loading.
-    async fn settle(&self, session: &mut Session, row: &JobRow) -> Result<JobRow> {
+    async fn look_what_became_of_the_swap(&self, session: &mut Session, row: &JobRow) -> Result<JobRow> {
         let done = self.swap_names()?.done;
         let marker = self.comments(session, [&done]).await?.remove(&done.table);
         let settled = if marker.is_some_and(|comment| generation_of(&comment) == Some(row.generation)) {
@@ -187,7 +187,7 @@ impl Ledger {
             // The next to look will have to find out.
             Err(error) if error.kind == Kind::ConnectionLost => return Err(error),
             renamed => {
-                let row = self.settle(session, &row).await?;
+                let row = self.look_what_became_of_the_swap(session, &row).await?;
                 if row.state != State::Swapped {
                     // No RENAME that was answered with OK leaves no marker.
                     renamed?;

@@ -1,0 +1,214 @@
+//! Making the ledger forget objects, so that the next run loads them again. Rows that are in the table stay there.
+//!
+//! Objects in flight are left alone: their ledger rows are not committed, so that they are neither counted nor waited for.
+
+use super::identity::{literal, object_id};
+use super::records::Records;
+use crate::config::SourceUri;
+use crate::error::Result;
+
+/// Rows that one transaction removes: few enough that a run which meets them waits for a moment only.
+const BATCH: usize = 200;
+
+/// What the ledger has on some objects, in all generations; or what was removed of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Ledger rows; more than keys where objects were loaded several times.
+    pub objects: u64,
+    /// In the table, according to the ledger.
+    pub rows: u64,
+    pub bytes: u64,
+    pub failures: u64,
+}
+
+impl Records {
+    /// What [`Records::forget`] would remove.
+    ///
+    /// # Errors
+    /// As of queries; the connection is not to be used again then.
+    pub async fn survey(&mut self, uri: &SourceUri) -> Result<Forgotten> {
+        let mut found = Forgotten::default();
+        let condition = keys(uri, None);
+        for generation in self.generations("objects").await? {
+            let sql = format!(
+                "SELECT COUNT(*) AS object_count, COALESCE(SUM(row_count), 0) AS row_count, COALESCE(SUM(size_bytes), 0) AS size_bytes FROM {} WHERE {} AND {condition}",
+                self.tables.objects,
+                self.in_generation(generation)
+            );
+            if let Some(mut fields) = self.rows(&sql).await?.pop() {
+                found.objects += fields.take::<u64>("object_count")?;
+                found.rows += fields.take::<u64>("row_count")?;
+                found.bytes += fields.take::<u64>("size_bytes")?;
+            }
+        }
+        for generation in self.generations("failures").await? {
+            let sql = format!(
+                "SELECT COUNT(*) AS failure_count FROM {} WHERE {} AND {condition}",
+                self.tables.failures,
+                self.in_generation(generation)
+            );
+            if let Some(mut fields) = self.rows(&sql).await?.pop() {
+                found.failures += fields.take::<u64>("failure_count")?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what the ledger has on these objects, in transactions of bounded size. What is removed is added to `removed`
+    /// as it is committed, so that it is right also where an error ends this early; to call it again goes on.
+    ///
+    /// # Errors
+    /// As of queries; the connection is not to be used again then.
+    pub async fn forget(&mut self, uri: &SourceUri, removed: &mut Forgotten) -> Result<()> {
+        for generation in self.generations("objects").await? {
+            let mut from: Option<Vec<u8>> = None;
+            while let Some(next) = self.forget_objects(uri, generation, from.as_deref(), removed).await? {
+                from = Some(next);
+            }
+        }
+        for generation in self.generations("failures").await? {
+            while self.forget_failures(uri, generation, removed).await? {}
+        }
+        Ok(())
+    }
+
+    /// Removes the first of the rows from this key on; gives the last key that it has looked at, until there is none.
+    async fn forget_objects(
+        &mut self,
+        uri: &SourceUri,
+        generation: u32,
+        from: Option<&[u8]>,
+        removed: &mut Forgotten,
+    ) -> Result<Option<Vec<u8>>> {
+        let (table, of_target) = (self.tables.objects.clone(), self.in_generation(generation));
+        // Without a lock only what is committed is seen; by their whole keys only these rows are locked then.
+        let sql = format!(
+            "SELECT object_key, etag FROM {table} WHERE {of_target} AND {} ORDER BY object_key, etag LIMIT {BATCH}",
+            keys(uri, from)
+        );
+        let mut chosen = Vec::with_capacity(BATCH);
+        for mut fields in self.rows(&sql).await? {
+            chosen.push((fields.take::<Vec<u8>>("object_key")?, fields.take::<Vec<u8>>("etag")?));
+        }
+        let Some((last, _)) = chosen.last().cloned() else { return Ok(None) };
+        let rows: Vec<String> = chosen
+            .iter()
+            .map(|(key, etag)| format!("(object_key = {} AND etag = {})", literal(key), literal(etag)))
+            .collect();
+        let condition =
+            format!("{of_target} AND bucket = {} AND ({})", literal(uri.bucket().as_bytes()), rows.join(" OR "));
+
+        self.change("START TRANSACTION").await?;
+        let sql = format!("SELECT object_key, etag, row_count, size_bytes FROM {table} WHERE {condition} FOR UPDATE");
+        let mut batch = Forgotten::default();
+        let mut ids = Vec::new();
+        for mut fields in self.rows(&sql).await? {
+            batch.objects += 1;
+            batch.rows += fields.take::<u64>("row_count")?;
+            batch.bytes += fields.take::<u64>("size_bytes")?;
+            let (key, etag) = (fields.text("object_key")?, fields.text("etag")?);
+            ids.push(format!("X'{}'", object_id(&self.target, generation, uri.bucket(), &key, &etag)));
+        }
+        self.change(&format!("DELETE FROM {table} WHERE {condition}")).await?;
+        // A part's transaction holds its object's row, which is gone now: none comes after this.
+        if self.has("parts") && !ids.is_empty() {
+            let sql = format!("DELETE FROM {} WHERE object_id IN ({})", self.tables.parts, ids.join(", "));
+            self.change(&sql).await?;
+        }
+        self.change("COMMIT").await?;
+        removed.objects += batch.objects;
+        removed.rows += batch.rows;
+        removed.bytes += batch.bytes;
+        Ok(Some(last))
+    }
+
+    /// Removes some of the failures; false where there were none.
+    async fn forget_failures(&mut self, uri: &SourceUri, generation: u32, removed: &mut Forgotten) -> Result<bool> {
+        let (table, of_target) = (self.tables.failures.clone(), self.in_generation(generation));
+        self.change("START TRANSACTION").await?;
+        // A failure that is locked is being cleared by a load, or written anew.
+        let sql = format!(
+            "SELECT object_key FROM {table} WHERE {of_target} AND {} ORDER BY object_key LIMIT {BATCH} FOR UPDATE SKIP LOCKED",
+            keys(uri, None)
+        );
+        let mut chosen = Vec::new();
+        for mut fields in self.rows(&sql).await? {
+            chosen.push(literal(&fields.take::<Vec<u8>>("object_key")?));
+        }
+        let mut failures = 0;
+        if !chosen.is_empty() {
+            failures = self
+                .change(&format!(
+                    "DELETE FROM {table} WHERE {of_target} AND bucket = {} AND object_key IN ({})",
+                    literal(uri.bucket().as_bytes()),
+                    chosen.join(", ")
+                ))
+                .await?;
+        }
+        self.change("COMMIT").await?;
+        removed.failures += failures;
+        Ok(!chosen.is_empty())
+    }
+
+    /// The generations of which a table has rows for this target.
+    async fn generations(&mut self, suffix: &'static str) -> Result<Vec<u32>> {
+        if !self.has(suffix) {
+            return Ok(Vec::new());
+        }
+        let table = if suffix == "objects" { &self.tables.objects } else { &self.tables.failures };
+        let sql = format!("SELECT DISTINCT generation FROM {table} WHERE target = {}", self.target.literal());
+        self.rows(&sql).await?.into_iter().map(|mut fields| fields.take("generation")).collect()
+    }
+
+    fn in_generation(&self, generation: u32) -> String {
+        format!("target = {} AND generation = {generation}", self.target.literal())
+    }
+}
+
+/// The condition that holds for what the URI names, from this key on. A range of bytes: in a pattern, `%` and `_` would be
+/// wildcards.
+fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
+    let bucket = literal(uri.bucket().as_bytes());
+    match uri {
+        SourceUri::Key { key, .. } => format!("bucket = {bucket} AND object_key = {}", literal(key.as_bytes())),
+        SourceUri::Prefix { prefix, .. } => {
+            let first = literal(from.unwrap_or(prefix.as_bytes()));
+            let mut condition = format!("bucket = {bucket} AND object_key >= {first}");
+            if let Some(end) = end_of_prefix(prefix.as_bytes()) {
+                condition.push_str(&format!(" AND object_key < {}", literal(&end)));
+            }
+            condition
+        }
+    }
+}
+
+/// The smallest text that is greater than every one with this prefix; none where every text is below it.
+fn end_of_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_prefixs_range_holds_what_begins_with_it_and_nothing_else(
+            prefix in proptest::collection::vec(prop_oneof![Just(0xff), Just(0), Just(b'a'), any::<u8>()], 0..4),
+            key in proptest::collection::vec(prop_oneof![Just(0xff), Just(0), Just(b'a'), any::<u8>()], 0..6),
+        ) {
+            let is_in = key >= prefix && end_of_prefix(&prefix).is_none_or(|end| key < end);
+            prop_assert_eq!(is_in, key.starts_with(&prefix));
+        }
+    }
+
+    #[test]
+    fn an_exact_key_is_that_key_alone() {
+        let uri = SourceUri::Key { bucket: "b".into(), key: "a'%".into() };
+        assert_eq!(keys(&uri, None), "bucket = X'62' AND object_key = X'612725'");
+    }
+}

@@ -1,0 +1,435 @@
+//! What the ledger says of one target.
+//!
+//! Quick on large ledgers: every question is a range of a primary key, and only what is listed is fetched. The answers are
+//! those of several moments, as nothing is locked: a run that goes on meanwhile may be in one and not yet in another.
+
+use std::collections::HashMap;
+
+use super::identity::{literal, object_id, run_lock_name};
+use super::records::{Fields, Records, time};
+use crate::error::Result;
+use crate::object::TableName;
+
+/// Of the runs that have ended, this many.
+const RUNS_LISTED: u64 = 10;
+/// Of the runs that have no end, whether alive or dead, this many are looked at.
+const OPEN_RUNS_LISTED: u64 = 1000;
+/// Hashes in one query.
+const BATCH: usize = 500;
+
+/// What the ledger says of one target.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub target: TableName,
+    pub ledger: TableName,
+    /// `None` where nothing has been loaded with this ledger.
+    pub job: Option<Job>,
+    /// What is in the table as readers see it.
+    pub table: Sums,
+    /// What is in the table that a swap under way will put in its place.
+    pub shadow: Option<Sums>,
+    pub partial: Vec<Partial>,
+    pub in_flight: Vec<InFlight>,
+    /// The first of them, where not all were asked for.
+    pub failed: Vec<Failed>,
+    pub objects_failed: u64,
+    /// The latest first, and those that are alive in any case.
+    pub runs: Vec<Run>,
+}
+
+/// What all runs on the target work on.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub generation: u32,
+    /// Of the rows that readers see.
+    pub table_generation: u32,
+    pub mode: String,
+    pub state: String,
+    /// Empty unless a swap has kept it.
+    pub old_table: String,
+    pub run_id: String,
+    pub tool_version: String,
+    pub begun_at: String,
+    pub changed_at: String,
+}
+
+/// The sums over one generation.
+#[derive(Clone, Debug, Default)]
+pub struct Sums {
+    pub generation: u32,
+    pub objects_loaded: u64,
+    pub objects_partial: u64,
+    pub rows: u64,
+    pub skipped: u64,
+    pub deleted: u64,
+    pub rejected: u64,
+    pub warnings: u64,
+    pub bytes: u64,
+}
+
+/// An object of which some parts are loaded.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    pub generation: u32,
+    pub bucket: String,
+    pub key: String,
+    pub etag: String,
+    pub size_bytes: u64,
+    pub part_size_bytes: u64,
+    pub parts: u64,
+    pub parts_loaded: u64,
+}
+
+/// An object whose transaction is open: the row that it has inserted, and nobody else counts yet.
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    pub generation: u32,
+    pub bucket: String,
+    pub key: String,
+    pub etag: String,
+    pub size_bytes: u64,
+    pub worker: String,
+    pub run_id: String,
+    pub since: String,
+}
+
+/// An object that could not be loaded.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    pub generation: u32,
+    pub bucket: String,
+    pub key: String,
+    pub etag: String,
+    pub error_code: String,
+    pub message: String,
+    pub attempts: u64,
+    pub first_failed_at: String,
+    pub last_failed_at: String,
+    pub worker: String,
+    pub run_id: String,
+}
+
+/// One execution of the program.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub run_id: String,
+    pub generation: u32,
+    pub mode: String,
+    pub source: String,
+    pub worker: String,
+    pub tool_version: String,
+    pub started_at: String,
+    pub ended_at: Option<String>,
+    pub state: RunState,
+    pub exit_code: Option<u64>,
+    pub objects_loaded: u64,
+    pub objects_already_loaded: u64,
+    pub objects_failed: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Its connection holds its advisory lock.
+    Running,
+    Ended,
+    /// It never said how it ended, and its lock is free.
+    Died,
+}
+
+impl RunState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Died => "died",
+        }
+    }
+}
+
+impl Records {
+    /// Everything the ledger says of the target; of the failures at most `failures_listed`.
+    ///
+    /// # Errors
+    /// As of queries; the connection is not to be used again then.
+    pub async fn status(&mut self, failures_listed: u64) -> Result<Status> {
+        let job = self.job().await?;
+        let table_generation = job.as_ref().map_or(1, |job| job.table_generation);
+        let shadow_generation = job.as_ref().map(|job| job.generation).filter(|other| *other != table_generation);
+        let generations: Vec<u32> = std::iter::once(table_generation).chain(shadow_generation).collect();
+        let where_target = self.where_target(&generations);
+
+        let table = self.sums(table_generation).await?;
+        let shadow = match shadow_generation {
+            Some(generation) => Some(self.sums(generation).await?),
+            None => None,
+        };
+        let partial = if table.objects_partial + shadow.as_ref().map_or(0, |sums| sums.objects_partial) > 0 {
+            self.partial(&where_target).await?
+        } else {
+            Vec::new()
+        };
+        let in_flight = self.in_flight(&where_target).await?;
+        let (failed, objects_failed) = self.failed(&where_target, failures_listed).await?;
+        let runs = self.runs().await?;
+        Ok(Status {
+            target: self.target.name(),
+            ledger: self.ledger(),
+            job,
+            table,
+            shadow,
+            partial,
+            in_flight,
+            failed,
+            objects_failed,
+            runs,
+        })
+    }
+
+    fn where_target(&self, generations: &[u32]) -> String {
+        let generations: Vec<String> = generations.iter().map(ToString::to_string).collect();
+        format!("target = {} AND generation IN ({})", self.target.literal(), generations.join(", "))
+    }
+
+    async fn job(&mut self) -> Result<Option<Job>> {
+        if !self.has("jobs") {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT generation, table_generation, mode, state, old_table, run_id, tool_version, {}, {} FROM {} WHERE target = {}",
+            time("begun_at"),
+            time("changed_at"),
+            self.tables.jobs,
+            self.target.literal()
+        );
+        let Some(mut fields) = self.rows(&sql).await?.pop() else { return Ok(None) };
+        Ok(Some(Job {
+            generation: fields.take("generation")?,
+            table_generation: fields.take("table_generation")?,
+            mode: fields.text("mode")?,
+            state: fields.text("state")?,
+            old_table: fields.text("old_table")?,
+            run_id: fields.text("run_id")?,
+            tool_version: fields.text("tool_version")?,
+            begun_at: fields.text("begun_at")?,
+            changed_at: fields.text("changed_at")?,
+        }))
+    }
+
+    async fn sums(&mut self, generation: u32) -> Result<Sums> {
+        let mut sums = Sums { generation, ..Sums::default() };
+        if !self.has("objects") {
+            return Ok(sums);
+        }
+        let sql = format!(
+            "SELECT COUNT(IF(state = 'loaded', 1, NULL)) AS objects_loaded, COUNT(IF(state = 'partial', 1, NULL)) AS objects_partial, COALESCE(SUM(row_count), 0) AS row_count, COALESCE(SUM(skipped_count), 0) AS skipped_count, COALESCE(SUM(deleted_count), 0) AS deleted_count, COALESCE(SUM(rejected_count), 0) AS rejected_count, COALESCE(SUM(warning_count), 0) AS warning_count, COALESCE(SUM(IF(state = 'loaded', size_bytes, 0)), 0) AS size_bytes FROM {} WHERE {}",
+            self.tables.objects,
+            self.where_target(&[generation])
+        );
+        let Some(mut fields) = self.rows(&sql).await?.pop() else { return Ok(sums) };
+        sums.objects_loaded = fields.take("objects_loaded")?;
+        sums.objects_partial = fields.take("objects_partial")?;
+        sums.rows = fields.take("row_count")?;
+        sums.skipped = fields.take("skipped_count")?;
+        sums.deleted = fields.take("deleted_count")?;
+        sums.rejected = fields.take("rejected_count")?;
+        sums.warnings = fields.take("warning_count")?;
+        sums.bytes = fields.take("size_bytes")?;
+        Ok(sums)
+    }
+
+    async fn partial(&mut self, where_target: &str) -> Result<Vec<Partial>> {
+        let sql = format!(
+            "SELECT generation, bucket, object_key, etag, size_bytes, part_size_bytes FROM {} WHERE {where_target} AND state = 'partial' ORDER BY generation, bucket, object_key, etag",
+            self.tables.objects
+        );
+        let mut partial = Vec::new();
+        for mut fields in self.rows(&sql).await? {
+            let (size_bytes, part_size_bytes) = (fields.take("size_bytes")?, fields.take("part_size_bytes")?);
+            partial.push(Partial {
+                generation: fields.take("generation")?,
+                bucket: fields.text("bucket")?,
+                key: fields.text("object_key")?,
+                etag: fields.text("etag")?,
+                size_bytes,
+                part_size_bytes,
+                parts: u64::div_ceil(size_bytes, u64::max(part_size_bytes, 1)),
+                parts_loaded: 0,
+            });
+        }
+        if !self.has("parts") {
+            return Ok(partial);
+        }
+        for batch in partial.chunks_mut(BATCH) {
+            let id = |of: &Partial| object_id(&self.target, of.generation, &of.bucket, &of.key, &of.etag);
+            let ids: Vec<String> = batch.iter().map(id).collect();
+            let literals: Vec<String> = ids.iter().map(|id| format!("X'{id}'")).collect();
+            let sql = format!(
+                "SELECT LOWER(HEX(object_id)) AS object_id, COUNT(*) AS part_count FROM {} WHERE object_id IN ({}) AND loaded_at IS NOT NULL GROUP BY object_id",
+                self.tables.parts,
+                literals.join(", ")
+            );
+            let mut counts: HashMap<String, u64> = HashMap::new();
+            for mut fields in self.rows(&sql).await? {
+                counts.insert(fields.text("object_id")?, fields.take("part_count")?);
+            }
+            for (partial, id) in batch.iter_mut().zip(&ids) {
+                partial.parts_loaded = counts.get(id).copied().unwrap_or(0);
+            }
+        }
+        Ok(partial)
+    }
+
+    /// Rows that no transaction has committed yet, so that a read which may see such rows is the only one that finds them.
+    async fn in_flight(&mut self, where_target: &str) -> Result<Vec<InFlight>> {
+        if !self.has("objects") {
+            return Ok(Vec::new());
+        }
+        // For the next statement alone.
+        self.change("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
+        let sql = format!(
+            "SELECT generation, bucket, object_key, etag, size_bytes, worker, run_id, {} FROM {} AS entry WHERE {where_target} AND state = 'loading' ORDER BY entry.began_at, bucket, object_key",
+            time("began_at"),
+            self.tables.objects
+        );
+        let row = |mut fields: Fields| {
+            Ok(InFlight {
+                generation: fields.take("generation")?,
+                bucket: fields.text("bucket")?,
+                key: fields.text("object_key")?,
+                etag: fields.text("etag")?,
+                size_bytes: fields.take("size_bytes")?,
+                worker: fields.text("worker")?,
+                run_id: fields.text("run_id")?,
+                since: fields.text("began_at")?,
+            })
+        };
+        self.rows(&sql).await?.into_iter().map(row).collect()
+    }
+
+    /// The first failures, and how many there are.
+    async fn failed(&mut self, where_target: &str, listed: u64) -> Result<(Vec<Failed>, u64)> {
+        if !self.has("failures") {
+            return Ok((Vec::new(), 0));
+        }
+        let failures = self.tables.failures.clone();
+        let sql = format!("SELECT COUNT(*) AS failure_count FROM {failures} WHERE {where_target}");
+        let count = match self.rows(&sql).await?.pop() {
+            Some(mut fields) => fields.take("failure_count")?,
+            None => 0,
+        };
+        let sql = format!(
+            "SELECT generation, bucket, object_key, etag, error_code, message, attempts, worker, run_id, {}, {} FROM {failures} WHERE {where_target} ORDER BY generation, bucket, object_key LIMIT {listed}",
+            time("first_failed_at"),
+            time("last_failed_at")
+        );
+        let row = |mut fields: Fields| {
+            Ok(Failed {
+                generation: fields.take("generation")?,
+                bucket: fields.text("bucket")?,
+                key: fields.text("object_key")?,
+                etag: fields.text("etag")?,
+                error_code: fields.text("error_code")?,
+                message: fields.text("message")?,
+                attempts: fields.take("attempts")?,
+                first_failed_at: fields.text("first_failed_at")?,
+                last_failed_at: fields.text("last_failed_at")?,
+                worker: fields.text("worker")?,
+                run_id: fields.text("run_id")?,
+            })
+        };
+        let failed: Result<Vec<Failed>> = self.rows(&sql).await?.into_iter().map(row).collect();
+        Ok((failed?, count))
+    }
+
+    async fn runs(&mut self) -> Result<Vec<Run>> {
+        if !self.has("runs") {
+            return Ok(Vec::new());
+        }
+        let mut runs = self.runs_where("TRUE", RUNS_LISTED).await?;
+        let latest = runs.len();
+        let open = self.runs_where("ended_at IS NULL", OPEN_RUNS_LISTED).await?;
+        let is_new = |run: &Run| runs.iter().all(|known| known.run_id != run.run_id);
+        let older: Vec<Run> = open.into_iter().filter(is_new).collect();
+        runs.extend(older);
+        let alive = self.alive(&runs).await?;
+        let mut place = 0;
+        runs.retain(|run| {
+            place += 1;
+            place <= latest || alive.contains(&run.run_id)
+        });
+
+        // One that ended between the look at its row and that at its lock has neither an end nor a lock: now its row tells.
+        let unclear = |run: &&Run| run.ended_at.is_none() && !alive.contains(&run.run_id);
+        let unclear: Vec<String> = runs.iter().filter(unclear).map(|run| literal(run.run_id.as_bytes())).collect();
+        if !unclear.is_empty() {
+            let condition = format!("run_id IN ({})", unclear.join(", "));
+            for known_now in self.runs_where(&condition, OPEN_RUNS_LISTED).await? {
+                if let Some(run) = runs.iter_mut().find(|run| run.run_id == known_now.run_id) {
+                    *run = known_now;
+                }
+            }
+        }
+        for run in &mut runs {
+            if run.ended_at.is_none() && alive.contains(&run.run_id) {
+                run.state = RunState::Running;
+            }
+        }
+        Ok(runs)
+    }
+
+    async fn runs_where(&mut self, condition: &str, limit: u64) -> Result<Vec<Run>> {
+        let sql = format!(
+            "SELECT run_id, generation, mode, source, worker, tool_version, {}, {}, exit_code, objects_loaded, objects_already_loaded, objects_failed, row_count, loaded_bytes FROM {} AS run WHERE target = {} AND {condition} ORDER BY run.started_at DESC, run_id DESC LIMIT {limit}",
+            time("started_at"),
+            time("ended_at"),
+            self.tables.runs,
+            self.target.literal()
+        );
+        let row = |mut fields: Fields| {
+            let ended_at = fields.optional_text("ended_at")?;
+            Ok(Run {
+                run_id: fields.text("run_id")?,
+                generation: fields.take("generation")?,
+                mode: fields.text("mode")?,
+                source: fields.text("source")?,
+                worker: fields.text("worker")?,
+                tool_version: fields.text("tool_version")?,
+                started_at: fields.text("started_at")?,
+                state: if ended_at.is_some() { RunState::Ended } else { RunState::Died },
+                ended_at,
+                exit_code: fields.take("exit_code")?,
+                objects_loaded: fields.take("objects_loaded")?,
+                objects_already_loaded: fields.take("objects_already_loaded")?,
+                objects_failed: fields.take("objects_failed")?,
+                rows: fields.take("row_count")?,
+                bytes: fields.take("loaded_bytes")?,
+            })
+        };
+        self.rows(&sql).await?.into_iter().map(row).collect()
+    }
+
+    /// Those of these runs whose lock somebody holds.
+    async fn alive(&mut self, runs: &[Run]) -> Result<Vec<String>> {
+        let mut alive = Vec::new();
+        for batch in runs.chunks(BATCH) {
+            let names: Vec<String> = batch
+                .iter()
+                .map(|run| {
+                    let (id, lock) = (literal(run.run_id.as_bytes()), run_lock_name(&run.run_id));
+                    format!("SELECT {id} AS run_id, '{lock}' AS lock_name")
+                })
+                .collect();
+            let sql = format!(
+                "SELECT run_id FROM ({}) AS run WHERE IS_USED_LOCK(lock_name) IS NOT NULL",
+                names.join(" UNION ALL ")
+            );
+            for mut fields in self.rows(&sql).await? {
+                alive.push(fields.text("run_id")?);
+            }
+        }
+        Ok(alive)
+    }
+}
