@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! cargo bench --bench load -- [--rounds N] [--files N] [--rows N] [mysql|mariadb]...
+//! cargo bench --bench load -- --no-op [--rounds N] [--files N] [mysql|mariadb]...
 //! ```
 //!
 //! Both run in turn, round after round, in one process' lifetime on the same server with its default durability; the
 //! figure to quote is the median of the rounds' ratios. The floor reads files that lie on the server's own disk and counts,
-//! checks and reports nothing. The table is emptied before each run, and checked against the generator after each.
+//! checks and reports nothing. The table is emptied before each run, and checked against the generator after each; the ledger
+//! is on.
+//!
+//! `--no-op` measures the run that finds everything loaded already, 10,000 objects, beside the same listing without a ledger
+//! (`plan --no-ledger`), and counts the statements that the server was sent.
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/hive.rs"]
@@ -39,11 +44,12 @@ struct Options {
     rounds: usize,
     files: u64,
     rows: u64,
+    no_op: bool,
     kinds: Vec<ServerKind>,
 }
 
 fn main() -> Result<()> {
-    let mut options = Options { rounds: 5, files: 144, rows: 9000, kinds: Vec::new() };
+    let mut options = Options { rounds: 5, files: 144, rows: 9000, no_op: false, kinds: Vec::new() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().context("a number is missing")?.parse::<u64>().context("not a number");
@@ -52,6 +58,10 @@ fn main() -> Result<()> {
             "--rounds" => options.rounds = usize::try_from(number()?)?,
             "--files" => options.files = number()?,
             "--rows" => options.rows = number()?,
+            "--no-op" => {
+                options.no_op = true;
+                (options.files, options.rows) = (10_000, 10);
+            }
             "mysql" => options.kinds.push(ServerKind::Mysql),
             "mariadb" => options.kinds.push(ServerKind::Mariadb),
             // Cargo's own.
@@ -63,7 +73,8 @@ fn main() -> Result<()> {
         options.kinds = ServerKind::ALL.to_vec();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    options.kinds.iter().try_for_each(|&kind| compare(&options, kind, &runtime))
+    let measure = if options.no_op { no_op } else { compare };
+    options.kinds.iter().try_for_each(|&kind| measure(&options, kind, &runtime))
 }
 
 /// Serves a folder until standard input ends: the endpoint as a process of its own, so that its CPU time is its own.
@@ -89,10 +100,74 @@ struct Run {
     peak_memory_kib: f64,
 }
 
-fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime) -> Result<()> {
+/// A server with the files in a folder of its own, an empty table, and an account to load it.
+fn prepare(
+    options: &Options,
+    kind: ServerKind,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(Server, PathBuf, hive::Sums)> {
     let server = Server::start(kind, &[])?;
     let folder = server.files().join("seed");
     let sums = hive::write_files(&folder, options.files, options.rows)?;
+    runtime.block_on(async {
+        let mut conn = server.root().await?;
+        conn.query_drop("CREATE DATABASE bench").await?;
+        conn.query_drop(hive::create_table(&format!("bench.{TABLE}"))).await?;
+        conn.query_drop("CREATE USER loader").await?;
+        conn.query_drop("GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON bench.* TO loader").await?;
+        anyhow::Ok(())
+    })?;
+    Ok((server, folder, sums))
+}
+
+/// The run that has nothing to do.
+fn no_op(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime) -> Result<()> {
+    let (server, _, sums) = prepare(options, kind, runtime)?;
+    let (mut endpoint, url) = start_endpoint(&server)?;
+    let first = measured(&server, &sums, runtime, || ours(&server, &url, &["load"]))?;
+    println!(
+        "\n{kind} {}: {} objects, loaded in {:.2} s; then {} rounds of nothing to do",
+        server.version(),
+        options.files,
+        first.wall_seconds,
+        options.rounds
+    );
+    println!("  round   listing s    no-op s   ratio   statements");
+    let mut rounds: Vec<(f64, f64)> = Vec::new();
+    for round in 0..=options.rounds {
+        let listing = ours(&server, &url, &["plan", "--no-ledger"])?.wall_seconds;
+        let before = statements(&server, runtime)?;
+        let no_op = ours(&server, &url, &["load"])?.wall_seconds;
+        // The second count is a statement too, and has a connection of its own.
+        let sent = statements(&server, runtime)? - before;
+        let note = if round == 0 { "   (not counted)" } else { "" };
+        println!("  {round:>5}   {listing:>9.3}   {no_op:>8.3}   {:>5.2}   {sent:>10}{note}", no_op / listing);
+        if round > 0 {
+            rounds.push((listing, no_op));
+        }
+    }
+    println!(
+        "{kind} medians: no-op {:.3} s, {:.2} of the listing alone",
+        median(rounds.iter().map(|(_, no_op)| *no_op).collect()),
+        median(rounds.iter().map(|(listing, no_op)| no_op / listing).collect()),
+    );
+    drop(endpoint.stdin.take());
+    endpoint.wait()?;
+    Ok(())
+}
+
+/// Statements that the server has been sent since it started.
+fn statements(server: &Server, runtime: &tokio::runtime::Runtime) -> Result<i64> {
+    runtime.block_on(async {
+        let mut conn = server.root().await?;
+        let row: Option<(String, i64)> = conn.query_first("SHOW GLOBAL STATUS LIKE 'Questions'").await?;
+        conn.disconnect().await?;
+        Ok(row.context("no count")?.1)
+    })
+}
+
+fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime) -> Result<()> {
+    let (server, folder, sums) = prepare(options, kind, runtime)?;
     println!(
         "\n{kind} {}: {} files, {} rows, {:.1} MB; {SESSIONS} sessions, {} rounds",
         server.version(),
@@ -101,14 +176,6 @@ fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtim
         megabytes(sums.bytes),
         options.rounds
     );
-    runtime.block_on(async {
-        let mut conn = server.root().await?;
-        conn.query_drop("CREATE DATABASE bench").await?;
-        conn.query_drop(hive::create_table(&format!("bench.{TABLE}"))).await?;
-        conn.query_drop("CREATE USER loader").await?;
-        conn.query_drop("GRANT INSERT, SELECT ON bench.* TO loader").await?;
-        anyhow::Ok(())
-    })?;
     let (mut endpoint, url) = start_endpoint(&server)?;
 
     println!("  round   floor s    ours s   ratio   client CPU s   server CPU s (floor)   S3 CPU s   peak MiB");
@@ -117,7 +184,7 @@ fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtim
     for round in 0..=options.rounds {
         let floor = measured(&server, &sums, runtime, || floor(&server, &folder))?;
         let endpoint_before = cpu_seconds(endpoint.id())?;
-        let mut ours = measured(&server, &sums, runtime, || ours(&server, &url))?;
+        let mut ours = measured(&server, &sums, runtime, || ours(&server, &url, &["load"]))?;
         ours.endpoint_cpu_seconds = cpu_seconds(endpoint.id())? - endpoint_before;
         println!(
             "  {:>5}   {:>7.2}   {:>7.2}   {:>5.2}   {:>12.2}   {:>12.2} ({:.2})   {:>8.2}   {:>8.1}{}",
@@ -175,6 +242,8 @@ fn measured(
 ) -> Result<Run> {
     let mut conn = runtime.block_on(server.root())?;
     runtime.block_on(conn.query_drop(format!("TRUNCATE TABLE bench.{TABLE}")))?;
+    // Not there before the first run.
+    let _ = runtime.block_on(conn.query_drop("DELETE FROM bench.s3_to_mysql_objects"));
     let before = cpu_seconds(server.pid())?;
     let mut figures = run()?;
     figures.server_cpu_seconds = cpu_seconds(server.pid())? - before;
@@ -221,10 +290,11 @@ fn floor(server: &Server, folder: &PathBuf) -> Result<Run> {
 }
 
 /// The program, from its start to its end.
-fn ours(server: &Server, endpoint_url: &str) -> Result<Run> {
+fn ours(server: &Server, endpoint_url: &str, args: &[&str]) -> Result<Run> {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"))
-        .args(["load", "s3://etl/seed/", "--preset", "hive", "--table", TABLE, "-q"])
+        .args(args)
+        .args(["s3://etl/seed/", "--preset", "hive", "--table", TABLE, "-q"])
         .env("DATABASE_URL", server.url("loader", "bench"))
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
         .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)

@@ -70,18 +70,22 @@ echo "$server"
 echo "$endpoint"
 
 sql() { "$target/examples/sql" "mysql://root@127.0.0.1:$port" "$@"; }
-sql "CREATE DATABASE bench" "USE bench" "$create_table" "CREATE USER loader" "GRANT INSERT, SELECT ON bench.* TO loader"
+sql "CREATE DATABASE bench" "USE bench" "$create_table" "CREATE USER loader" "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON bench.* TO loader"
 
 say "Loading"
 # The keys of the private endpoint, which checks signatures as S3 does.
 export AWS_ACCESS_KEY_ID=$(sed -n 's/.* access_key=\([^ ]*\).*/\1/p' <<< "$endpoint")
 export AWS_SECRET_ACCESS_KEY=$(sed -n 's/.* secret_key=\([^ ]*\).*/\1/p' <<< "$endpoint")
 export AWS_ENDPOINT_URL=$(sed -n 's/^ready \([^ ]*\).*/\1/p' <<< "$endpoint")
-(
+load() (
     set -x
     "$target/s3-to-mysql" load s3://etl/seed144/ --database-url "mysql://loader@127.0.0.1:$port/bench" \
         --table bi_supplier_spu_month_detail --preset hive
 )
+load
+
+say "The same command again finds nothing left to load"
+load
 
 say "Checking the table against the generator"
 counted=$(sql "USE bench" "$checksum_query")

@@ -84,6 +84,29 @@ impl Ledger {
         Ok(Self { tables, target, run, sessions, own: Arc::default(), retry })
     }
 
+    /// Connects to a ledger that is there, and finds which generation the table holds. Changes nothing.
+    ///
+    /// # Errors
+    /// `TargetRefused` as [`Ledger::open`].
+    pub async fn look_into(
+        tables: Tables,
+        target: Target,
+        sessions: Sessions,
+        retry: RetryConfig,
+    ) -> Result<Option<(Self, u32)>> {
+        let mut session = sessions.dedicated().await?;
+        let present = tables.present(&mut session).await;
+        session.close().await;
+        if !Tables::are_all(&present?) {
+            return Ok(None);
+        }
+        let ledger = Self { tables, target, run: RunId::new(), sessions, own: Arc::default(), retry };
+        let sql =
+            format!("SELECT table_generation FROM {} WHERE target = {}", ledger.tables.jobs, ledger.target.literal());
+        let generation = ledger.query::<u32>(&sql).await?.first().copied();
+        Ok(generation.map(|generation| (ledger, generation)))
+    }
+
     #[must_use]
     pub fn run(&self) -> &RunId {
         &self.run

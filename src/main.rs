@@ -61,8 +61,8 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<Ende
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         Ok::<_, std::io::Error>(match task {
-            Task::Load => run::load(config, terminal, Signals::catch()?).await,
-            Task::Plan => run::plan(config, &mut std::io::stdout()).await,
+            Task::Load => Box::pin(run::load(config, terminal, Signals::catch()?)).await,
+            Task::Plan => Box::pin(run::plan(config, &mut std::io::stdout())).await,
             Task::Status { json } => run::status(config, json).await,
             Task::Forget { yes } => run::forget(config, yes, &mut std::io::stdout()).await,
         })

@@ -46,9 +46,10 @@ impl Ledger {
         // Taken out, so that a query that is dropped half-way leaves no connection with half an answer in it behind.
         let mut session = match own.session.take() {
             Some(session) => session,
-            None => self.connect(&mut own).await?,
+            // The driver's futures are large, and this one stands in many others.
+            None => Box::pin(self.connect(&mut own)).await?,
         };
-        let error = match session.conn.query(sql).await {
+        let error = match Box::pin(session.conn.query(sql)).await {
             Ok(rows) => {
                 own.session = Some(session);
                 return Ok(rows);
@@ -59,7 +60,7 @@ impl Ledger {
             // The connection and its locks are as they were.
             own.session = Some(session);
         } else {
-            session.destroy().await;
+            Box::pin(session.destroy()).await;
         }
         Err(error)
     }

@@ -173,11 +173,9 @@ fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
         SourceUri::Key { key, .. } => format!("bucket = {bucket} AND object_key = {}", literal(key.as_bytes())),
         SourceUri::Prefix { prefix, .. } => {
             let first = literal(from.unwrap_or(prefix.as_bytes()));
-            let mut condition = format!("bucket = {bucket} AND object_key >= {first}");
-            if let Some(end) = end_of_prefix(prefix.as_bytes()) {
-                condition.push_str(&format!(" AND object_key < {}", literal(&end)));
-            }
-            condition
+            let end = end_of_prefix(prefix.as_bytes());
+            let below = end.map(|end| format!(" AND object_key < {}", literal(&end))).unwrap_or_default();
+            format!("bucket = {bucket} AND object_key >= {first}{below}")
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::{FromValue, Queryable as _};
-use mysql_async::{Error as Driver, FromValueError, Row, Value};
+use mysql_async::{Error as Driver, Row};
 
 use super::identity::Target;
 use super::schema::Tables;
@@ -164,7 +164,7 @@ impl Fields {
         };
         match self.row.take_opt::<T, _>(column) {
             Some(Ok(value)) => Ok(value),
-            Some(Err(FromValueError(Value::NULL))) | None | Some(Err(_)) => Err(unexpected()),
+            None | Some(Err(_)) => Err(unexpected()),
         }
     }
 }

@@ -116,6 +116,10 @@ impl Tables {
         Ok(present)
     }
 
+    pub(super) fn are_all(present: &[&str]) -> bool {
+        present.len() == 5
+    }
+
     /// Makes what is missing.
     ///
     /// # Errors

@@ -23,8 +23,6 @@ use crate::source::Listed;
 
 /// Objects asked for in one query: a page of S3's listing.
 const PAGE: usize = 1000;
-/// The listing hands on a page at once; a gap of this length is its end, or the store being slow.
-const PAGE_GAP: Duration = Duration::from_millis(5);
 /// Objects put aside for other runs; when there are more, they are settled before new ones are looked at.
 const ASIDE_LIMIT: usize = 10_000;
 /// Between two questions after objects that other runs have, at first and at most.
@@ -160,18 +158,14 @@ impl Chooser {
         objects: &mut Objects,
         left: &mut Left,
     ) -> std::result::Result<bool, Stop> {
+        let listed = self.unless_draining(objects.next_page()).await?;
+        let goes_on = !listed.is_empty();
         let mut page = Vec::new();
-        let mut next = self.unless_draining(objects.next()).await?;
-        let goes_on = next.is_some();
-        while let Some(listed) = next.take() {
+        for listed in listed {
             match listed {
                 Listed::Object(object) => page.push(object),
                 Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
             }
-            if page.len() == PAGE {
-                break;
-            }
-            next = tokio::time::timeout(PAGE_GAP, objects.next()).await.unwrap_or(None);
         }
         let known = match self.settle(ledger.look_up(job.generation, &page)).await {
             Ok(known) => known,
@@ -317,19 +311,19 @@ impl Chooser {
 
 /// What follows from what the ledger knows of an object.
 #[derive(Debug)]
-enum Verdict {
+pub(super) enum Verdict {
     Load { again: bool },
     Over(Ending),
 }
 
 #[derive(Debug)]
-enum Ending {
+pub(super) enum Ending {
     AlreadyLoaded,
     SkippedChanged,
     Failed(Error),
 }
 
-fn verdict(config: &LedgerConfig, object: &Object, known: &Known) -> Verdict {
+pub(super) fn verdict(config: &LedgerConfig, object: &Object, known: &Known) -> Verdict {
     if config.force {
         return Verdict::Load { again: known.is_loaded };
     }
@@ -363,10 +357,10 @@ mod tests {
     use super::*;
     use crate::ledger::Failed;
 
-    fn says(config: LedgerConfig, known: &Known) -> String {
+    fn says(config: &LedgerConfig, known: &Known) -> String {
         let object =
             Object { bucket: "b".into(), key: "k".into(), etag: "\"e\"".into(), size_bytes: 1, last_modified: None };
-        match verdict(&config, &object, known) {
+        match verdict(config, &object, known) {
             Verdict::Load { again } => if again { "again" } else { "load" }.to_owned(),
             Verdict::Over(Ending::AlreadyLoaded) => "already loaded".to_owned(),
             Verdict::Over(Ending::SkippedChanged) => "skipped".to_owned(),
@@ -379,18 +373,18 @@ mod tests {
 
     #[test]
     fn what_the_ledger_lacks_is_loaded_and_what_it_has_is_not() {
-        assert_eq!(says(CONFIG, &Known::default()), "load");
+        assert_eq!(says(&CONFIG, &Known::default()), "load");
         let loaded = Known { is_loaded: true, loaded_etag: Some("older".into()), failed: None };
-        assert_eq!(says(CONFIG, &loaded), "already loaded");
-        assert_eq!(says(LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
+        assert_eq!(says(&CONFIG, &loaded), "already loaded");
+        assert_eq!(says(&LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
     }
 
     #[test]
     fn content_that_changed_is_the_users_decision() {
         let changed = Known { loaded_etag: Some("older".into()), ..Known::default() };
-        assert_eq!(says(CONFIG, &changed), "content_changed");
-        assert_eq!(says(LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
-        assert_eq!(says(LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed), "skipped");
+        assert_eq!(says(&CONFIG, &changed), "content_changed");
+        assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
+        assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed), "skipped");
     }
 
     #[test]
@@ -399,9 +393,9 @@ mod tests {
             failed: Some(Failed { is_same_content, error_code: "bad_rows".into(), attempts: 1 }),
             ..Known::default()
         };
-        assert_eq!(says(CONFIG, &failed(true)), "load");
+        assert_eq!(says(&CONFIG, &failed(true)), "load");
         let no_retry = LedgerConfig { retry_failed: false, ..CONFIG };
-        assert_eq!(says(no_retry.clone(), &failed(true)), "failed_before");
-        assert_eq!(says(no_retry, &failed(false)), "load");
+        assert_eq!(says(&no_retry, &failed(true)), "failed_before");
+        assert_eq!(says(&no_retry, &failed(false)), "load");
     }
 }

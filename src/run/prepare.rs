@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,6 +21,9 @@ use crate::staging::{Budget, is_memory_backed};
 
 /// One page of S3's: the listing is one ahead of the work, and no more is held.
 const LISTED_AHEAD: usize = 1000;
+
+/// The listing hands on a page at once; a gap of this length is its end, or the store being slow.
+const PAGE_GAP: Duration = Duration::from_millis(5);
 
 /// A run that can begin: its listing is under way.
 pub(super) struct Prepared {
@@ -44,6 +48,18 @@ impl Objects {
             Some(first) => Some(first),
             None => self.rest.recv().await,
         }
+    }
+
+    /// What comes at once, at most a page of S3's listing; empty at the end.
+    pub(super) async fn next_page(&mut self) -> Vec<Listed> {
+        let mut page: Vec<Listed> = self.next().await.into_iter().collect();
+        while (1..LISTED_AHEAD).contains(&page.len()) {
+            match tokio::time::timeout(PAGE_GAP, self.next()).await {
+                Ok(Some(listed)) => page.push(listed),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        page
     }
 
     /// Ends the listing; what it has found until now can still be taken. False where it had not found everything.
@@ -155,6 +171,18 @@ pub(super) async fn open_ledger(
         ledger.close().await;
     }
     Ok(Some((ledger, begun?)))
+}
+
+/// The ledger to look into, and the generation that the table holds; `None` where there is none yet.
+///
+/// # Errors
+/// As [`open_ledger`], but nothing is made or changed.
+pub(super) async fn look_into_ledger(config: &Config, prepared: &Prepared) -> Result<Option<(Ledger, u32)>> {
+    let Some(stem) = &config.ledger.table else { return Ok(None) };
+    let Prepared { connector, preflight, .. } = prepared;
+    let tables = Tables::new(stem, &preflight.target.database);
+    let sessions = connector.pool(&preflight.server, OnBadRow::Fail, 1);
+    Ledger::look_into(tables, preflight.target.clone(), sessions, config.retry.clone()).await
 }
 
 async fn begin(ledger: &Ledger, config: &Config, stop: &CancellationToken) -> Result<Job> {

@@ -160,11 +160,11 @@ async fn quiet_runs_are_quiet_and_verbose_ones_are_not(world: World) -> Result<(
     ensure!(ended.stderr.contains(" INFO "), "{ended}");
     // Something to warn of.
     world.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
-    let ended = world.load_ending(0, "t", &["-q", "--max-attempts", "8"]).await?;
+    let ended = world.load_ending(0, "t", &["-q", "--force", "--max-attempts", "8"]).await?;
     ensure!(ended.stderr.contains(" WARN ") && !ended.stderr.contains(" INFO "), "{ended}");
     world.s3.faults().clear();
     world.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
-    let ended = world.load_ending(0, "t", &["-qq"]).await?;
+    let ended = world.load_ending(0, "t", &["-qq", "--force"]).await?;
     ensure!(ended.stderr.is_empty(), "{ended}");
     ensure!(ended.summary("objects loaded")? == "1", "the summary is no log\n{ended}");
     ensure!(world.count("t").await? == 3);
@@ -436,7 +436,7 @@ async fn closed_outputs_change_nothing_about_what_is_loaded(world: World) -> Res
     create_table(&world).await?;
     world.put("in/a", "1\tx\n2\ty\n")?;
     world.put("in/bad", "no number\tx\n")?;
-    let load = ["load", "s3://etl/in/a", "--table", "t", "-v"];
+    let load = ["load", "s3://etl/in/a", "--table", "t", "--force", "-v"];
     let ended = finish(world.command(load).stdout(closed_pipe()?).spawn()?).await?;
     ensure!(!ended.stderr.contains("panicked") && !ended.stderr.contains("error"), "{ended}");
     ended.expect(0)?;
@@ -448,8 +448,11 @@ async fn closed_outputs_change_nothing_about_what_is_loaded(world: World) -> Res
         ensure!(ended.summary("objects loaded")? == "1", "{ended}");
     }
     ensure!(world.count("t").await? == 6);
-    let both =
-        world.command(["load", "s3://etl/", "--table", "t"]).stdout(closed_pipe()?).stderr(closed_pipe()?).spawn()?;
+    let both = world
+        .command(["load", "s3://etl/", "--table", "t", "--force"])
+        .stdout(closed_pipe()?)
+        .stderr(closed_pipe()?)
+        .spawn()?;
     finish(both).await?.expect(3)?;
     ensure!(world.count("t").await? == 8);
     let problems = world.command(["load", "--table", "t"]).stderr(closed_pipe()?).spawn()?;

@@ -153,7 +153,7 @@ async fn duplicates_within_one_object_are_duplicates_too(world: World) -> Result
     ensure!(world.count("t").await? == 0);
     world.load_ending(0, "t", &["--on-duplicate", "ignore"]).await?;
     ensure_values(&world.schema, "SELECT * FROM t", &["1|first"]).await?;
-    world.put("twice", "1\tsecond\n1\tthird\n")?;
+    world.put("twice again", "1\tsecond\n1\tthird\n")?;
     let ended = world.load_ending(0, "t", &["--on-duplicate", "replace"]).await?;
     ensure!(ended.summary("rows replaced")? == "2", "{ended}");
     ensure_values(&world.schema, "SELECT * FROM t", &["1|third"]).await
@@ -168,7 +168,7 @@ async fn more_ignored_duplicates_than_the_server_shows_are_counted(world: World)
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     world.put("1", three_thousand("old"))?;
     world.load_ending(0, "t", &[]).await?;
-    world.put("1", format!("{}3000\tnew\n", three_thousand("new")))?;
+    world.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
     let ended = world.load_ending(3, "t", &[]).await?;
     ended.says("3000 of 3001 rows were skipped")?;
     ended.says("and 2990 more")?;
@@ -182,7 +182,7 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(world
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     world.put("1", three_thousand("old"))?;
     world.load_ending(0, "t", &[]).await?;
-    world.put("1", format!("{}3000\tmuch too long\n", three_thousand("new")))?;
+    world.put("2", format!("{}3000\tmuch too long\n", three_thousand("new")))?;
     let ended = world.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
     // MySQL shows 1,024 warnings, which hide the one that matters; MariaDB shows it.
     match world.server.kind() {
@@ -203,7 +203,7 @@ async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(world: Wo
         .await?;
     world.put("1", three_thousand("old"))?;
     world.load_ending(0, "t", &[]).await?;
-    world.put("1", format!("{}3000\tnew\n", three_thousand("new")))?;
+    world.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
     let ended = world.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
     match world.server.kind() {
         ServerKind::Mysql => ended.says("the others can't be told from bad rows"),

@@ -260,6 +260,7 @@ async fn where_a_version_may_not_be_read_the_etag_alone_pins(world: World) -> Re
         ensure!(asked(&world, "big") == expected, "{refusal:?}: {:?}", asked(&world, "big"));
         world.s3.faults().clear();
         world.s3.log().clear();
+        world.start_afresh("t").await?;
         world.schema.exec("DROP TABLE t").await?;
     }
     Ok(())

@@ -361,7 +361,7 @@ async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(world: World
     let last = world.report("report")?.pop().context("an empty report")?;
     ensure!(last["passed_over"]["folder_markers"] == 3 && last["passed_over"]["hidden"] == 3, "{last}");
     // Without a hive preset a name with an underscore is a name.
-    world.schema.exec("TRUNCATE TABLE t").await?;
+    world.start_afresh("t").await?;
     world.run(&["load", "s3://etl/_in/", "--table", "t"]).await?.expect(0)?;
     expect(&world, "t", &["shown", "hidden", "hidden", "hidden"]).await
 }

@@ -268,7 +268,7 @@ async fn text_that_begins_like_another_format_is_loaded(world: World) -> Result<
     load(&world, 0, &[]).await?;
     expect(&world, "t", &[&texts[..], &["PAR1"]].concat()).await?;
     // And what is wrong with it is told of the text, not of the format.
-    world.schema.exec("TRUNCATE TABLE t").await?;
+    world.start_afresh("t").await?;
     for key in world.s3.backend().keys(BUCKET) {
         world.s3.backend().remove(BUCKET, &key);
     }

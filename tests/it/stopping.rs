@@ -172,7 +172,6 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(wo
     // One waits for its turn, and one that nobody has looked at.
     world.put("in/d", nine_rows(40))?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
-        world.schema.exec("DELETE FROM t").await?;
         let stalled = world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
         let child = start(&world, &[])?;
         stalled.wait_for_effects(1).await;
@@ -188,6 +187,7 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(wo
         ensure!(ended.summary("objects not reached")? == "3", "{ended}");
         ensure!(world.count("t").await? == 9);
         ensure_nothing_left(&world).await?;
+        world.start_afresh("t").await?;
     }
     ensure!(world.s3.log().gets_of("in/c").is_empty(), "something new was begun");
     Ok(())
@@ -445,7 +445,7 @@ async fn killed_at_any_stage_the_table_holds_whole_objects_only(world: World) ->
     ensure!(world.count("t").await? == 9);
 
     // With COMMIT under way.
-    world.schema.exec("DELETE FROM t").await?;
+    world.start_afresh("t").await?;
     let mut holder = CommitHolder::start(world.server.port()).await?;
     let child = start(&world, &["--port", &holder.port.to_string(), "--ssl-mode", "DISABLED"])?;
     holder.wait_for_commit().await?;

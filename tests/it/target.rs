@@ -64,7 +64,7 @@ async fn tables_and_columns_of_any_name_are_loaded(world: World) -> Result<()> {
     ] {
         world.schema.exec(&format!("CREATE TABLE {quoted} ({columns})")).await?;
         world.load_ending(0, given, &[]).await?;
-        world.load_ending(0, given, &["--columns", named]).await?;
+        world.load_ending(0, given, &["--force", "--columns", named]).await?;
         ensure_values(&world.schema, &format!("SELECT * FROM {quoted}"), &["1|2|3|4|5", "1|2|3|4|5"]).await?;
     }
 
@@ -73,7 +73,7 @@ async fn tables_and_columns_of_any_name_are_loaded(world: World) -> Result<()> {
     world.schema.exec(&format!("GRANT ALL ON {database}.* TO {}@'%'", world.schema.user)).await?;
     world.schema.exec(&format!("CREATE TABLE {database}.`a.b` ({columns})")).await?;
     world.load_ending(0, &format!("{database}.`a.b`"), &[]).await?;
-    world.load_ending(0, &format!("{database}.a.b"), &[]).await?;
+    world.load_ending(0, &format!("{database}.a.b"), &["--force"]).await?;
     ensure!(world.count(&format!("{database}.`a.b`")).await? == 2);
     Ok(())
 }
@@ -141,7 +141,7 @@ async fn an_account_with_insert_alone_can_load(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b INT)").await?;
     world.put("1", "1\t2\n")?;
     let url = account(&world, "INSERT").await?;
-    load_at(&world, &url, "t", &[]).await?.expect(0)?;
+    load_at(&world, &url, "t", &["--no-ledger"]).await?.expect(0)?;
     ensure_values(&world.schema, "SELECT * FROM t", &["1|2"]).await
 }
 
@@ -149,12 +149,12 @@ async fn replacing_needs_the_delete_privilege(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
     world.put("1", "1\n")?;
     let url = account(&world, "SELECT, INSERT").await?;
-    let ended = load_at(&world, &url, "t", &["--on-duplicate", "replace"]).await?;
+    let ended = load_at(&world, &url, "t", &["--no-ledger", "--on-duplicate", "replace"]).await?;
     ended.expect(6)?;
     ended.says("ERROR 1142 (42000): ")?;
     ended.says("hint: --on-duplicate replace also needs the DELETE privilege")?;
     ensure!(world.count("t").await? == 0);
-    load_at(&world, &url, "t", &[]).await?.expect(0)
+    load_at(&world, &url, "t", &["--no-ledger"]).await?.expect(0)
 }
 
 async fn engines_that_do_not_roll_back_are_refused(world: World) -> Result<()> {
@@ -291,7 +291,7 @@ async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
     for (place, mode, ca, encrypted) in cases {
         schema.exec("DELETE FROM ciphers").await?;
         let note = note_cipher(server.kind());
-        let mut args: Vec<&str> = vec!["--ssl-mode", mode, "--init-sql", &note];
+        let mut args: Vec<&str> = vec!["--force", "--ssl-mode", mode, "--init-sql", &note];
         args.extend(place.iter().map(String::as_str));
         args.extend(ca.map(|ca| ["--ssl-ca", ca]).into_iter().flatten());
         let ended = load_at(&world, &schema.url(), "t", &args).await?;
@@ -358,7 +358,7 @@ async fn an_account_that_requires_a_certificate_gets_one(world: World) -> Result
     let folder = server.certificates();
     let (cert, key) = (folder.join("client-cert.pem"), folder.join("client-key.pem"));
     let own = ["--ssl-cert", cert.to_str().context("path")?, "--ssl-key", key.to_str().context("path")?];
-    load_at(&world, &schema.url(), "t", &[&["--ssl-mode", "REQUIRED"], &own[..]].concat()).await?.expect(0)?;
+    load_at(&world, &schema.url(), "t", &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat()).await?.expect(0)?;
     load_at(&world, &schema.url(), "t", &own[..2]).await?.expect(2)?;
     ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
 }
@@ -419,7 +419,7 @@ async fn a_unix_socket_is_used_when_asked_for(world: World) -> Result<()> {
     let socket = world.server.socket().to_str().context("path")?;
     let host = ["--columns", "a", "--set", "host = SUBSTRING_INDEX(USER(), '@', -1)"];
     world.load_ending(0, "t", &[&["--socket", socket], &host[..]].concat()).await?;
-    world.load_ending(0, "t", &host).await?;
+    world.load_ending(0, "t", &[&["--force"], &host[..]].concat()).await?;
     ensure_values(&world.schema, "SELECT host FROM t ORDER BY host", &["127.0.0.1", "localhost"]).await?;
     let ended = world.load_ending(2, "t", &["--socket", socket, "--ssl-mode", "REQUIRED"]).await?;
     ended.says("TLS over a unix socket is not supported")
@@ -437,7 +437,7 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
     std::fs::write(world.path("password"), format!("{password}\n"))?;
     std::fs::write(world.path("config.toml"), format!("password = \"\"\"{}\"\"\"\n", password.replace('\\', "\\\\")))?;
     let (file, config, report) = (world.path("password"), world.path("config.toml"), world.path("report"));
-    let base = ["load", "s3://etl/", "--table", "t", "-vv", "--report", report.to_str().context("path")?];
+    let base = ["load", "s3://etl/", "--table", "t", "--force", "-vv", "--report", report.to_str().context("path")?];
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
 
     let cases: [(&str, &str, Option<&str>, Vec<String>); 5] = [

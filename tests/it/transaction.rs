@@ -379,7 +379,8 @@ async fn a_session_on_which_something_failed_is_not_used_again(world: World) -> 
     world.put("3", "3\n")?;
     world.put("4", "4\n")?;
     let args = ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
-    let serial = ["--download-concurrency", "1"];
+    // The ledger would have connections of its own.
+    let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
     world.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
     // The preflight's, the one that failed at its second object, the one that took its place.

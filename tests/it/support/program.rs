@@ -85,6 +85,12 @@ impl World {
         Ok(ended)
     }
 
+    /// Empties a table, and the ledger.
+    pub async fn start_afresh(&self, table: &str) -> Result<()> {
+        self.schema.exec(&format!("TRUNCATE TABLE {table}")).await?;
+        self.schema.exec("DELETE FROM s3_to_mysql_objects").await
+    }
+
     pub async fn count(&self, table: &str) -> Result<u64> {
         self.schema.query_one(&format!("SELECT COUNT(*) FROM {table}")).await
     }
