@@ -79,7 +79,7 @@ impl Ledger {
     pub async fn begin_job(&self, config: &Config, stop: &CancellationToken) -> Result<Job> {
         let begin =
             async |session: &mut Session, attempts: &mut Attempts| self.begin_on(session, attempts, config).await;
-        self.on_session_of_its_own(config, stop, begin).await
+        self.on_session_of_its_own(stop, begin).await
     }
 
     /// Ends a job of which every object is loaded and none has failed: for a swap, verifies the shadow table and puts it in
@@ -94,18 +94,17 @@ impl Ledger {
         }
         let finish =
             async |session: &mut Session, attempts: &mut Attempts| self.finish_on(session, attempts, job, config).await;
-        self.on_session_of_its_own(config, stop, finish).await
+        self.on_session_of_its_own(stop, finish).await
     }
 
     /// Does `work` on a fresh session, again within the bounds where it failed in a way that may pass: every step can be
     /// repeated.
     async fn on_session_of_its_own<T>(
         &self,
-        config: &Config,
         stop: &CancellationToken,
         work: impl AsyncFn(&mut Session, &mut Attempts) -> Result<T>,
     ) -> Result<T> {
-        let mut attempts = Attempts::new(&config.retry);
+        let mut attempts = Attempts::new(&self.retry);
         let stopped = || Error::new(Kind::Interrupted, format!("{}: the run was stopped", self.what()));
         loop {
             let connected = tokio::select! {
@@ -148,7 +147,7 @@ impl Ledger {
         let mode = config.load.mode;
         let mut row = self.job_row(session).await?;
         if mode != Mode::Append || row.state == State::Swapping {
-            self.lock_jobs(session, config).await?;
+            self.lock_jobs(session).await?;
             row = self.job_row(session).await?;
             row = self.recover(session, attempts, row).await?;
         }
@@ -216,7 +215,7 @@ impl Ledger {
         job: &Job,
         config: &Config,
     ) -> Result<Finished> {
-        self.lock_jobs(session, config).await?;
+        self.lock_jobs(session).await?;
         let row = self.job_row(session).await?;
         let row = self.recover(session, attempts, row).await?;
         if row.generation != job.generation || row.mode != job.mode {
@@ -302,7 +301,7 @@ impl Ledger {
     }
 
     /// Takes the advisory lock under which jobs go on, and waits for it as long as a retry may.
-    async fn lock_jobs(&self, session: &mut Session, config: &Config) -> Result<()> {
+    async fn lock_jobs(&self, session: &mut Session) -> Result<()> {
         let failed = |error: mysql_async::Error| fold(During::Transaction, &self.what(), &error);
         session
             .conn
@@ -316,7 +315,7 @@ impl Ledger {
             if taken.flatten() == Some(1) {
                 return Ok(());
             }
-            if began.elapsed() >= config.retry.max_elapsed {
+            if began.elapsed() >= self.retry.max_elapsed {
                 let message = format!("{}: another run has been changing the table's job all the while", self.what());
                 return Err(Error::new(Kind::LockConflict, message)
                     .with_hint("see SHOW PROCESSLIST for its TRUNCATE, RENAME or COUNT(*)"));

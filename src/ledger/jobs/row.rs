@@ -88,6 +88,9 @@ impl JobRow {
     }
 }
 
+/// The columns, in the order of [`JobRow`].
+type Columns = (u32, u32, String, String, Vec<u8>, String, String);
+
 impl Ledger {
     /// The target's row, made where there is none.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
@@ -117,8 +120,7 @@ impl Ledger {
             self.tables.jobs,
             self.target.literal()
         );
-        let found: Option<(u32, u32, String, String, Vec<u8>, String, String)> =
-            session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
+        let found: Option<Columns> = session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
         let Some((generation, table_generation, mode, state, source_fingerprint, old_table, run_id)) = found else {
             return Ok(None);
         };
