@@ -93,7 +93,10 @@ impl Ledger {
         let key = format!("{place} AND etag = {etag}");
         let open_for_loads = match job.mode {
             Mode::Append | Mode::Truncate => {
-                format!("table_generation = {generation} AND (mode <> 'truncate' OR state IN ('loading', 'done'))")
+                // While a swap is under way nobody knows whose rows they would be.
+                format!(
+                    "table_generation = {generation} AND (mode <> 'truncate' OR state IN ('loading', 'done')) AND state <> 'swapping'"
+                )
             }
             Mode::Swap => format!("generation = {generation} AND mode = 'swap' AND state = 'loading'"),
         };
