@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::row::{JobRow, State};
 use super::Ledger;
-use super::identity::{hex, run_lock_name};
+use super::identity::{hex, literal, run_lock_name};
 use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::mysql::{During, Session, fold};
@@ -87,7 +87,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `CountMismatch` where the shadow table has not the rows that the ledger says; nothing is swapped then.
-    /// `TargetRefused` where another job has taken this one's place. Others as [`Ledger::begin_job`].
+    /// `Superseded` where another job has taken this one's place. Others as [`Ledger::begin_job`].
     pub async fn finish_job(&self, job: &Job, config: &Config, stop: &CancellationToken) -> Result<Finished> {
         if job.mode == Mode::Append {
             return Ok(Finished::NothingToDo);
@@ -167,11 +167,7 @@ impl Ledger {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         let source_fingerprint = fingerprint::of(config);
-        // --force asks for objects to be loaded again: into an unfinished job they would come twice.
-        let is_this_job = row.is_unfinished()
-            && row.mode == mode
-            && row.source_fingerprint == source_fingerprint
-            && !config.ledger.force;
+        let is_this_job = row.is_unfinished() && row.mode == mode && row.source_fingerprint == source_fingerprint;
         let is_resumed = is_this_job && !self.has_lost_its_shadow(session, &row).await?;
         let row = if is_resumed {
             row
@@ -183,7 +179,7 @@ impl Ledger {
                 tracing::warn!(
                     "{}: giving up the unfinished {} job of run {}, generation {}",
                     self.what(),
-                    row::word(row.mode),
+                    row.mode.word(),
                     row.run_id,
                     row.generation
                 );
@@ -202,7 +198,7 @@ impl Ledger {
             "{}: {} {} job, generation {}",
             self.what(),
             if is_resumed { "going on with the" } else { "beginning a" },
-            row::word(mode),
+            mode.word(),
             row.generation
         );
         Ok(Job { mode, generation: row.generation, load_into, is_resumed })
@@ -226,13 +222,13 @@ impl Ledger {
             let message = format!(
                 "{}: the {} job of this run, generation {}, was given up for generation {} ({}, run {}) while it was loading",
                 self.what(),
-                row::word(job.mode),
+                job.mode.word(),
                 job.generation,
                 row.generation,
-                row::word(row.mode),
+                row.mode.word(),
                 row.run_id
             );
-            return Err(Error::new(Kind::TargetRefused, message)
+            return Err(Error::new(Kind::Superseded, message)
                 .with_hint("the table holds what that job makes of it; run again if this run's objects are wanted"));
         }
         match (row.mode, row.state) {
@@ -342,10 +338,14 @@ impl Ledger {
         if !row.is_unfinished() {
             return Ok(None);
         }
-        let condition = format!("mode = '{}' AND generation = {}", row::word(row.mode), row.generation);
-        let mut runs = self.open_runs(session, &condition).await?;
-        // Before it has a row of its own.
-        runs.push((row.run_id.clone(), format!("run {}", row.run_id)));
+        // The run that began it may not have got to say so in its own row.
+        let condition = format!(
+            "(mode = '{}' AND generation = {} OR run_id = {})",
+            row.mode.word(),
+            row.generation,
+            literal(row.run_id.as_bytes())
+        );
+        let runs = self.open_runs(session, &condition).await?;
         self.first_alive(session, runs).await
     }
 
@@ -378,7 +378,7 @@ impl Ledger {
         let message = format!(
             "{}: {run} is at work on an unfinished {} job, generation {}; this run would begin another one",
             self.what(),
-            row::word(row.mode),
+            row.mode.word(),
             row.generation
         );
         Error::new(Kind::TargetRefused, message)

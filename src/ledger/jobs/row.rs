@@ -38,15 +38,6 @@ impl State {
     }
 }
 
-/// As the column has it.
-pub(super) fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Append => "append",
-        Mode::Truncate => "truncate",
-        Mode::Swap => "swap",
-    }
-}
-
 /// The job that a target has, or had last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobRow {
@@ -124,7 +115,7 @@ impl Ledger {
         let Some((generation, table_generation, mode, state, source_fingerprint, old_table, run_id)) = found else {
             return Ok(None);
         };
-        let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap].into_iter().find(|known| word(*known) == mode);
+        let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap].into_iter().find(|known| known.word() == mode);
         let known_state = State::ALL.into_iter().find(|known| known.word() == state);
         let (Some(mode), Some(state)) = (known_mode, known_state) else {
             let message = format!("{}: its job has mode {mode:?} and state {state:?}, which are unknown", self.what());
@@ -141,7 +132,7 @@ impl Ledger {
             self.tables.jobs,
             to.generation,
             to.table_generation,
-            word(to.mode),
+            to.mode.word(),
             to.state.word(),
             literal(&to.source_fingerprint),
             literal(to.old_table.as_bytes()),
@@ -149,7 +140,7 @@ impl Ledger {
             literal(env!("CARGO_PKG_VERSION").as_bytes()),
             self.target.literal(),
             from.generation,
-            word(from.mode),
+            from.mode.word(),
             from.state.word(),
         );
         session.conn.query_drop(sql).await.map_err(|error| self.job_failed(&error))?;

@@ -221,9 +221,8 @@ impl Ledger {
             session.conn.query_first(format!("SELECT COUNT(*) FROM {shadow}")).await.map_err(failed)?;
         let rows = rows.unwrap_or_default();
         let refused = |problem: String| {
-            Err(Error::new(Kind::CountMismatch, format!("{}: not swapped: {problem}", self.what())).with_hint(format!(
-                "look into {shadow}; when it is dropped, or with --force, the next run begins the job anew"
-            )))
+            Err(Error::new(Kind::CountMismatch, format!("{}: not swapped: {problem}", self.what()))
+                .with_hint(format!("look into {shadow}; when it is dropped, the next run begins the job anew")))
         };
         if incomplete_objects > 0 {
             return refused(format!("{incomplete_objects} objects are not loaded completely"));
