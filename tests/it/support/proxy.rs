@@ -21,6 +21,8 @@ const STEP_LIMIT: Duration = Duration::from_secs(60);
 pub enum Step {
     /// A statement that starts with this is about to be passed on.
     Statement(&'static str),
+    /// A statement that has this in it is about to be passed on.
+    StatementWith(&'static str),
     /// So many bytes of the file have been passed on after a LOAD DATA statement.
     InfileBytes(usize),
     /// A connection is opened.
@@ -34,7 +36,12 @@ pub enum Break {
     Cut,
     /// The packet is passed on, the server's answer is awaited and kept back, and both sides are closed.
     SwallowAnswer,
-    /// Nothing more is passed on until [`Broken::release`].
+    /// The packet is passed on, the server's answer is awaited and kept back, and both sides stay as they are until
+    /// [`Broken::cut`].
+    HoldAnswer,
+    /// As [`Break::HoldAnswer`], but the answer is not awaited: the statement may still be running.
+    HoldUnanswered,
+    /// Nothing more is passed on until [`Broken::release`] or [`Broken::cut`].
     Hold,
 }
 
@@ -50,7 +57,14 @@ struct Rule {
     what: Break,
     left: Mutex<u32>,
     effects: watch::Sender<u32>,
-    released: watch::Sender<bool>,
+    released: watch::Sender<Option<Then>>,
+}
+
+/// What becomes of a connection that was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Cut,
 }
 
 /// One kind of breakage, and how a test learns that it happened.
@@ -90,7 +104,7 @@ impl Proxy {
             what,
             left: Mutex::new(times),
             effects: watch::Sender::new(0),
-            released: watch::Sender::new(false),
+            released: watch::Sender::new(None),
         });
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&rule));
         Broken(rule)
@@ -116,7 +130,12 @@ impl Broken {
     }
 
     pub fn release(&self) {
-        self.0.released.send_replace(true);
+        self.0.released.send_replace(Some(Then::GoOn));
+    }
+
+    /// Closes both sides of what is held; a packet that was not passed on never is.
+    pub fn cut(&self) {
+        self.0.released.send_replace(Some(Then::Cut));
     }
 }
 
@@ -131,11 +150,11 @@ impl Rule {
         true
     }
 
-    async fn hold(&self) {
+    async fn hold(&self) -> Then {
         self.effects.send_modify(|count| *count += 1);
         let mut released = self.released.subscribe();
         // The sender lives in the rule.
-        let _ = released.wait_for(|released| *released).await;
+        released.wait_for(Option::is_some).await.ok().and_then(|then| *then).unwrap_or(Then::Cut)
     }
 }
 
@@ -147,8 +166,9 @@ fn rule_for(rules: &Mutex<Vec<Arc<Rule>>>, met: impl Fn(Step) -> bool) -> Option
 async fn serve(client: TcpStream, server_port: u16, rules: Arc<Mutex<Vec<Arc<Rule>>>>) -> Result<()> {
     if let Some(rule) = rule_for(&rules, |step| matches!(step, Step::Connect)) {
         match rule.what {
-            Break::Hold => rule.hold().await,
-            Break::Cut | Break::SwallowAnswer => {
+            Break::Hold if rule.hold().await == Then::GoOn => {}
+            Break::Hold => return Ok(()),
+            Break::Cut | Break::SwallowAnswer | Break::HoldAnswer | Break::HoldUnanswered => {
                 rule.effects.send_modify(|count| *count += 1);
                 return Ok(());
             }
@@ -212,6 +232,9 @@ async fn forward(
         }
         let rule = rule_for(rules, |step| match step {
             Step::Statement(start) => statement.is_some_and(|statement| statement.starts_with(start.as_bytes())),
+            Step::StatementWith(part) => {
+                statement.is_some_and(|statement| statement.windows(part.len()).any(|window| window == part.as_bytes()))
+            }
             Step::InfileBytes(limit) => infile_bytes.is_some_and(|bytes| bytes >= limit),
             Step::Connect => false,
         });
@@ -225,13 +248,23 @@ async fn forward(
                     rule.effects.send_modify(|count| *count += 1);
                     return Ok(());
                 }
-                Break::Hold => rule.hold().await,
-                Break::SwallowAnswer => {
+                Break::Hold => {
+                    if rule.hold().await == Then::Cut {
+                        return Ok(());
+                    }
+                }
+                Break::SwallowAnswer | Break::HoldAnswer | Break::HoldUnanswered => {
                     swallow.send_replace(true);
                     server.write_all(&header).await?;
                     server.write_all(&packet).await?;
-                    answer.wait_for(|answered| *answered).await?;
-                    rule.effects.send_modify(|count| *count += 1);
+                    if !matches!(rule.what, Break::HoldUnanswered) {
+                        answer.wait_for(|answered| *answered).await?;
+                    }
+                    if matches!(rule.what, Break::SwallowAnswer) {
+                        rule.effects.send_modify(|count| *count += 1);
+                    } else {
+                        rule.hold().await;
+                    }
                     return Ok(());
                 }
             },
