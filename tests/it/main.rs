@@ -18,6 +18,7 @@ mod access;
 mod command;
 mod contract;
 mod deploy;
+mod jobs;
 mod oracle;
 mod outcome;
 mod policy;
@@ -88,6 +89,7 @@ fn main() {
         let load_tests = [
             access::tests(),
             command::tests(),
+            jobs::tests(),
             outcome::tests(),
             policy::tests(),
             reading::tests(),
