@@ -63,7 +63,7 @@ pub struct ForgetArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForForget>,
 
-    /// Do it. Without this, only what would be forgotten is shown.
+    /// Do it. Without this, what would be forgotten is shown, and the exit code is 2.
     #[arg(long)]
     pub yes: bool,
 }
@@ -209,7 +209,8 @@ fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
 
 impl<S: Scoped> Args for SettingArgs<S> {
     fn augment_args(command: Command) -> Command {
-        used::<S>().fold(command, with_setting)
+        let command = used::<S>().fold(command, with_setting);
+        if S::SCOPE == Scope::Forget { command.mut_arg(settings::URIS.name, to_forget) } else { command }
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -232,6 +233,13 @@ impl<S: Scoped> FromArgMatches for SettingArgs<S> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+fn to_forget(uris: Arg) -> Arg {
+    let help = "What to forget: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it";
+    uris.help(help).long_help(format!(
+        "{help}.\n\nTaken from the command line alone: the URIs of a configuration file are there to be loaded."
+    ))
 }
 
 const VERBOSE: &str = "verbose";

@@ -8,7 +8,7 @@ use crate::config::SourceUri;
 use crate::error::Result;
 
 /// Rows that one transaction removes: few enough that a run which meets them waits for a moment only.
-const BATCH: usize = 200;
+const BATCH: usize = 500;
 
 /// What the ledger has on some objects, in all generations; or what was removed of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,6 +19,7 @@ mod command;
 mod contract;
 mod deploy;
 mod jobs;
+mod ledger_commands;
 mod oracle;
 mod outcome;
 mod policy;
@@ -90,6 +91,7 @@ fn main() {
             access::tests(),
             command::tests(),
             jobs::tests(),
+            ledger_commands::tests(),
             outcome::tests(),
             policy::tests(),
             reading::tests(),

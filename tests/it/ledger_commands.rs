@@ -1,0 +1,689 @@
+//! `status` and `forget`: what the ledger says of a table, and how it is made to forget.
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+use s3_to_mysql::ledger::Tables;
+use s3_to_mysql::object::TableName;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::program::{Ended, World, bare_command, finish};
+use crate::support::values::ensure_values;
+
+crate::load_tests![
+    without_a_ledger_status_says_so_and_makes_none,
+    status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap,
+    status_has_a_stable_json_shape,
+    failures_are_told_with_reason_attempts_and_times,
+    partial_objects_are_told_with_the_parts_that_are_loaded,
+    what_is_in_flight_is_told_with_its_worker_and_is_not_counted,
+    runs_are_running_ended_or_dead,
+    a_run_that_is_alive_is_listed_however_old,
+    awkward_keys_are_told_as_they_are,
+    a_target_that_is_gone_still_has_its_history,
+    a_ledger_elsewhere_is_found_where_it_is_named,
+    a_ledger_that_cannot_be_read_names_the_privilege,
+    a_ledger_of_another_version_is_left_alone,
+    the_configuration_of_a_load_serves_status_and_forget,
+    forget_changes_nothing_without_yes,
+    forget_removes_what_it_names_and_nothing_else,
+    a_prefix_is_no_pattern,
+    forgotten_objects_are_forgotten_in_all_generations_with_failures_and_parts,
+    what_is_in_flight_is_not_forgotten_and_not_waited_for,
+    thousands_of_objects_are_forgotten_to_the_last,
+    without_a_ledger_there_is_nothing_to_forget,
+    forgetting_needs_the_delete_privilege,
+    what_cannot_be_told_is_not_forgotten,
+];
+
+/// Makes the ledger's tables in the test's schema, as the program would.
+async fn make_ledger(world: &World) -> Result<()> {
+    let stem = TableName { database: None, table: "s3_to_mysql".to_owned() };
+    for statement in Tables::new(&stem, &world.schema.name).ddl() {
+        world.schema.exec(&statement).await?;
+    }
+    Ok(())
+}
+
+fn quoted(world: &World, table: &str) -> String {
+    format!("'`{}`.`{table}`'", world.schema.name)
+}
+
+fn hex(text: &str) -> String {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("X'{digits}'")
+}
+
+async fn insert_job(world: &World, table: &str, generations: (u32, u32), mode: &str, state: &str) -> Result<()> {
+    let (generation, table_generation) = generations;
+    let sql = format!(
+        "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06')",
+        quoted(world, table)
+    );
+    world.schema.exec(&sql).await
+}
+
+/// The statement that inserts one ledger row: 10 rows, 100 bytes.
+fn object_row(world: &World, table: &str, generation: u32, key: &str, state: &str) -> String {
+    format!(
+        "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, row_count, skipped_count, part_size_bytes, worker, run_id, tool_version, began_at, loaded_at) VALUES ({}, {generation}, 'etl', {}, 'e1', '{state}', 100, 10, 1, 30, 'host-1:7', 'run-1', '0.1.0', '2026-01-02 03:04:05.000001', IF('{state}' = 'loaded', '2026-01-02 03:04:06', NULL))",
+        quoted(world, table),
+        hex(key)
+    )
+}
+
+async fn insert_loaded(world: &World, table: &str, generation: u32, keys: &[&str]) -> Result<()> {
+    for key in keys {
+        world.schema.exec(&object_row(world, table, generation, key, "loaded")).await?;
+    }
+    Ok(())
+}
+
+async fn insert_failure(world: &World, table: &str, generation: u32, key: &str) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO s3_to_mysql_failures VALUES ({}, {generation}, 'etl', {}, 'e1', 'bad_rows', 'row 3: not\na number', 2, '2026-01-02 03:04:05', '2026-01-03 03:04:05', 'host-1:7', 'run-1')",
+        quoted(world, table),
+        hex(key)
+    );
+    world.schema.exec(&sql).await
+}
+
+/// `ended` is what stands behind the columns of the beginning.
+async fn insert_run(world: &World, id: &str, started_at: &str, ended: &str) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO s3_to_mysql_runs VALUES ('{id}', {}, 1, 'append', 's3://etl/', 'host-1:7', '0.1.0', '{started_at}', {ended})",
+        quoted(world, "t")
+    );
+    world.schema.exec(&sql).await
+}
+
+const NO_END: &str = "NULL, NULL, 0, 0, 0, 0, 0";
+const GOOD_END: &str = "'2026-01-02 04:00:00', 0, 3, 4, 0, 30, 300";
+
+async fn one_table(world: &World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT) ENGINE=InnoDB").await
+}
+
+async fn status(world: &World) -> Result<Ended> {
+    let ended = world.run(&["status", "--table", "t"]).await?;
+    ended.expect(0)?;
+    Ok(ended)
+}
+
+async fn status_json(world: &World) -> Result<Value> {
+    let ended = world.run(&["status", "--table", "t", "--json"]).await?;
+    ended.expect(0)?;
+    serde_json::from_str(&ended.stdout).with_context(|| format!("no JSON document\n{ended}"))
+}
+
+async fn forget(world: &World, args: &[&str]) -> Result<Ended> {
+    world.run(&[&["forget", "--table", "t"], args].concat()).await
+}
+
+/// The keys that the ledger has on a table, of whatever generation, each as often as it is there.
+async fn ensure_keys(world: &World, table: &str, expected: &[&str]) -> Result<()> {
+    let sql = format!(
+        "SELECT object_key FROM s3_to_mysql_objects WHERE target = {} ORDER BY object_key, generation",
+        quoted(world, table)
+    );
+    ensure_values(&world.schema, &sql, expected).await
+}
+
+async fn without_a_ledger_status_says_so_and_makes_none(world: World) -> Result<()> {
+    one_table(&world).await?;
+    let ended = status(&world).await?;
+    ensure!(!ended.stderr.contains("error") && !ended.stderr.contains("WARN"), "{ended}");
+    ended.says(&format!("none: no run has loaded into this database with `{}`.`s3_to_mysql`", world.schema.name))?;
+    let document = status_json(&world).await?;
+    ensure!(document["ledger"].is_null() && document["table"].is_null(), "{document}");
+    ensure!(document["target"] == json!({ "database": world.schema.name, "table": "t" }), "{document}");
+    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await
+}
+
+async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&world, "t", 1, &["a", "b", "c"]).await?;
+    // Of another table, and of a generation that is over.
+    insert_loaded(&world, "other", 1, &["a"]).await?;
+    insert_loaded(&world, "t", 7, &["a"]).await?;
+    let ended = status(&world).await?;
+    for (label, value) in [
+        ("target", format!("`{}`.`t`", world.schema.name)),
+        ("ledger", format!("`{}`.`s3_to_mysql`", world.schema.name)),
+        ("mode", "append, done".to_owned()),
+        ("generation", "1, since 2026-01-02T03:04:05Z".to_owned()),
+        ("objects loaded", "3".to_owned()),
+        ("rows ", "30".to_owned()),
+        ("rows skipped", "3".to_owned()),
+        ("bytes", "300 (300 B)".to_owned()),
+        ("objects failed", "0".to_owned()),
+        ("objects in flight", "0".to_owned()),
+    ] {
+        ensure!(ended.summary(label)? == value, "{label}\n{ended}");
+    }
+    ensure!(!ended.stdout.contains("swap"), "{ended}");
+
+    world
+        .schema
+        .exec("UPDATE s3_to_mysql_jobs SET generation = 7, mode = 'swap', state = 'loading', old_table = 't_old'")
+        .await?;
+    let document = status_json(&world).await?;
+    let sums = |generation: u32, objects: u64| {
+        json!({
+            "generation": generation, "objects_loaded": objects, "objects_partial": 0, "rows": objects * 10,
+            "skipped": objects, "deleted": 0, "rejected": 0, "warnings": 0, "bytes": objects * 100,
+        })
+    };
+    ensure!(document["table"] == sums(1, 3), "{document:#}");
+    ensure!(document["shadow"] == sums(7, 1), "{document:#}");
+    status(&world)
+        .await?
+        .says("in the table that the swap will put in its place, generation 7:\nobjects loaded     1\n")
+}
+
+async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&world, "t", 1, &["a"]).await?;
+    world.schema.exec(&object_row(&world, "t", 1, "half", "partial")).await?;
+    insert_failure(&world, "t", 1, "bad").await?;
+    insert_run(&world, "run-1", "2026-01-02 03:04:05", GOOD_END).await?;
+    let document = status_json(&world).await?;
+    let expected = json!({
+        "target": { "database": world.schema.name, "table": "t" },
+        "ledger": { "database": world.schema.name, "stem": "s3_to_mysql" },
+        "job": {
+            "generation": 1, "table_generation": 1, "mode": "append", "state": "done", "old_table": null,
+            "run_id": "run-1", "tool_version": "0.1.0", "begun_at": "2026-01-02T03:04:05.678901Z",
+            "changed_at": "2026-01-02T03:04:06.000000Z",
+        },
+        "table": {
+            "generation": 1, "objects_loaded": 1, "objects_partial": 1, "rows": 20, "skipped": 2, "deleted": 0,
+            "rejected": 0, "warnings": 0, "bytes": 100,
+        },
+        "shadow": null,
+        "objects_failed": 1,
+        "partial": [{
+            "bucket": "etl", "key": "half", "etag": "e1", "generation": 1, "size_bytes": 100, "part_size_bytes": 30,
+            "parts": 4, "parts_loaded": 0,
+        }],
+        "in_flight": [],
+        "failed": [{
+            "bucket": "etl", "key": "bad", "etag": "e1", "generation": 1,
+            "error": { "code": "bad_rows", "message": "row 3: not\na number" }, "attempts": 2,
+            "first_failed_at": "2026-01-02T03:04:05.000000Z", "last_failed_at": "2026-01-03T03:04:05.000000Z",
+            "worker": "host-1:7", "run_id": "run-1",
+        }],
+        "runs": [{
+            "run_id": "run-1", "worker": "host-1:7", "generation": 1, "mode": "append", "source": "s3://etl/",
+            "tool_version": "0.1.0", "state": "ended", "started_at": "2026-01-02T03:04:05.000000Z",
+            "ended_at": "2026-01-02T04:00:00.000000Z", "exit_code": 0, "objects_loaded": 3,
+            "objects_already_loaded": 4, "objects_failed": 0, "rows": 30, "bytes": 300,
+        }],
+    });
+    ensure!(document == expected, "{document:#}");
+    // Nothing is left out where there is nothing.
+    world.schema.exec("DROP TABLE s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, s3_to_mysql_failures, s3_to_mysql_runs").await?;
+    let (with, without) = (document, status_json(&world).await?);
+    let names = |document: &Value| document.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
+    ensure!(names(&with) == names(&without), "{without:#}");
+    Ok(())
+}
+
+async fn failures_are_told_with_reason_attempts_and_times(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    for number in 0..12 {
+        insert_failure(&world, "t", 1, &format!("bad-{number:02}")).await?;
+    }
+    insert_failure(&world, "other", 1, "bad").await?;
+    let ended = status(&world).await?;
+    ensure!(ended.summary("objects failed")? == "12", "{ended}");
+    let failed: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
+    ensure!(failed.len() == 11 && failed[10] == "failed: and 2 more; --json has them all", "{ended}");
+    let first = "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to 2026-01-03T03:04:05Z: row 3: not\\na number";
+    ensure!(failed[0] == first, "{ended}");
+    let document = status_json(&world).await?;
+    let keys: Vec<&str> =
+        document["failed"].as_array().into_iter().flatten().filter_map(|line| line["key"].as_str()).collect();
+    let expected: Vec<String> = (0..12).map(|number| format!("bad-{number:02}")).collect();
+    ensure!(keys == expected, "{document:#}");
+    Ok(())
+}
+
+/// The column that ties a part to its object, as it is documented: the SHA-256 of the parts of its name, each behind its length.
+fn object_id(world: &World, generation: u32, key: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in ["s3-to-mysql object", &world.schema.name, "t", &generation.to_string(), "etl", key, "e1"] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn insert_part(world: &World, id: &str, number: u32) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO s3_to_mysql_parts (object_id, part_number, size_bytes, worker, run_id, began_at, loaded_at) VALUES (X'{id}', {number}, 30, 'host-1:7', 'run-1', '2026-01-02', '2026-01-02')"
+    );
+    world.schema.exec(&sql).await
+}
+
+async fn partial_objects_are_told_with_the_parts_that_are_loaded(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    for key in ["half", "new\nline"] {
+        world.schema.exec(&object_row(&world, "t", 1, key, "partial")).await?;
+    }
+    for number in 0..3 {
+        insert_part(&world, &object_id(&world, 1, "half"), number).await?;
+    }
+    insert_part(&world, &object_id(&world, 2, "half"), 0).await?;
+    let ended = status(&world).await?;
+    ensure!(ended.summary("objects partial")? == "2" && ended.summary("objects loaded")? == "0", "{ended}");
+    ended.says("partial: s3://etl/half: 3 of 4 parts\npartial: s3://etl/new\\nline: 0 of 4 parts\n")
+}
+
+async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&world, "t", 1, &["a"]).await?;
+    let mut open = world.schema.user_conn().await?;
+    open.query_drop("BEGIN").await?;
+    open.query_drop(object_row(&world, "t", 1, "b", "loading")).await?;
+    let ended = status(&world).await?;
+    ensure!(ended.summary("objects in flight")? == "1" && ended.summary("objects loaded")? == "1", "{ended}");
+    ended.says("in flight: s3://etl/b: 100 bytes by host-1:7, run run-1, since 2026-01-02T03:04:05Z\n")?;
+    let document = status_json(&world).await?;
+    let expected = json!([{
+        "bucket": "etl", "key": "b", "etag": "e1", "generation": 1, "size_bytes": 100, "worker": "host-1:7",
+        "run_id": "run-1", "since": "2026-01-02T03:04:05.000001Z",
+    }]);
+    ensure!(document["in_flight"] == expected, "{document:#}");
+    open.query_drop("ROLLBACK").await?;
+    let document = status_json(&world).await?;
+    ensure!(document["in_flight"] == json!([]) && document["table"]["objects_loaded"] == 1, "{document:#}");
+    Ok(())
+}
+
+fn run_lock(run_id: &str) -> String {
+    Sha256::digest(format!("s3-to-mysql run {run_id}")).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Run ids with their states, as the JSON document has them.
+async fn run_states(world: &World) -> Result<Vec<(String, String)>> {
+    let document = status_json(world).await?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let runs = document["runs"].as_array().context("no runs")?;
+    Ok(runs.iter().map(|run| (text(&run["run_id"]), text(&run["state"]))).collect())
+}
+
+async fn runs_are_running_ended_or_dead(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_run(&world, "20260102-1", "2026-01-02 01:00:00", GOOD_END).await?;
+    insert_run(&world, "20260102-2", "2026-01-02 02:00:00", NO_END).await?;
+    insert_run(&world, "20260102-3", "2026-01-02 03:00:00", NO_END).await?;
+    let mut alive = world.schema.user_conn().await?;
+    // Names are server-wide: another test's run of the same name would be the same.
+    let id = format!("20260102-3-{}", world.schema.name);
+    world.schema.exec(&format!("UPDATE s3_to_mysql_runs SET run_id = '{id}' WHERE run_id = '20260102-3'")).await?;
+    alive.query_drop(format!("DO GET_LOCK('{}', 0)", run_lock(&id))).await?;
+    let states = run_states(&world).await?;
+    let expected = |running: &str| {
+        [(id.as_str(), running), ("20260102-2", "died"), ("20260102-1", "ended")]
+            .map(|(run, state)| (run.to_owned(), state.to_owned()))
+    };
+    ensure!(states == expected("running"), "{states:?}");
+    let ended = status(&world).await?;
+    let cells = |start: &str| -> Result<Vec<String>> {
+        let line = ended.stdout.lines().find(|line| line.starts_with(&format!("{start} "))).context("no line")?;
+        Ok(line.split_whitespace().skip(3).map(str::to_owned).collect())
+    };
+    ensure!(cells(&id)? == ["2026-01-02T03:00:00Z", "running", "-", "0", "0", "0", "0", "0"], "{ended}");
+    ensure!(cells("20260102-2")? == ["2026-01-02T02:00:00Z", "died", "-", "0", "0", "0", "0", "0"], "{ended}");
+    let good = ["2026-01-02T01:00:00Z", "2026-01-02T04:00:00Z", "0", "3", "4", "0", "30", "300"];
+    ensure!(cells("20260102-1")? == good, "{ended}");
+
+    alive.query_drop("DO RELEASE_ALL_LOCKS()").await?;
+    let states = run_states(&world).await?;
+    ensure!(states == expected("died"), "{states:?}");
+    Ok(())
+}
+
+async fn a_run_that_is_alive_is_listed_however_old(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    let old = format!("old-{}", world.schema.name);
+    insert_run(&world, &old, "2026-01-01 00:00:00", NO_END).await?;
+    insert_run(&world, "old-and-dead", "2026-01-01 00:00:01", NO_END).await?;
+    for number in 0..12 {
+        insert_run(&world, &format!("{number:02}"), &format!("2026-01-02 {number:02}:00:00"), GOOD_END).await?;
+    }
+    let latest: Vec<String> = (2..12).rev().map(|number| format!("{number:02}")).collect();
+    let listed = |states: Vec<(String, String)>| states.into_iter().map(|(run, _)| run).collect::<Vec<_>>();
+    let states = listed(run_states(&world).await?);
+    ensure!(states == latest, "{states:?}");
+    let mut alive = world.schema.user_conn().await?;
+    alive.query_drop(format!("DO GET_LOCK('{}', 0)", run_lock(&old))).await?;
+    let states = listed(run_states(&world).await?);
+    ensure!(states == [latest, vec![old]].concat(), "{states:?}");
+    Ok(())
+}
+
+const AWKWARD: [&str; 6] = ["it's", "new\nline", "\"quoted\"\\", "caf\u{e9} \u{1f375}", "100%_", " blank "];
+
+async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    for key in AWKWARD {
+        insert_failure(&world, "t", 1, key).await?;
+    }
+    let document = status_json(&world).await?;
+    let mut keys: Vec<&str> =
+        document["failed"].as_array().into_iter().flatten().filter_map(|line| line["key"].as_str()).collect();
+    let mut expected = AWKWARD.to_vec();
+    keys.sort_unstable();
+    expected.sort_unstable();
+    ensure!(keys == expected, "{document:#}");
+    let ended = status(&world).await?;
+    for key in AWKWARD {
+        ended.says(&format!("failed: s3://etl/{}: bad_rows", key.escape_debug()))?;
+    }
+    // The last row of this kind would be half a line otherwise.
+    ensure!(ended.stdout.lines().filter(|line| line.contains("s3://etl/")).count() == AWKWARD.len(), "{ended}");
+    Ok(())
+}
+
+async fn a_target_that_is_gone_still_has_its_history(world: World) -> Result<()> {
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&world, "t", 1, &["a"]).await?;
+    ensure!(status(&world).await?.summary("objects loaded")? == "1");
+    forget(&world, &["s3://etl/a", "--yes"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &[]).await
+}
+
+async fn a_ledger_elsewhere_is_found_where_it_is_named(world: World) -> Result<()> {
+    one_table(&world).await?;
+    let stem = TableName { database: None, table: "odd name".to_owned() };
+    for statement in Tables::new(&stem, &world.schema.name).ddl() {
+        world.schema.exec(&statement).await?;
+    }
+    let row = object_row(&world, "t", 1, "a", "loaded").replace("s3_to_mysql_objects", "`odd name_objects`");
+    world.schema.exec(&row).await?;
+    let name = format!("`{}`.`odd name`", world.schema.name);
+    let ended = world.run(&["status", "--table", "t", "--ledger-table", &name]).await?;
+    ended.expect(0)?;
+    ensure!(ended.summary("objects loaded")? == "1" && ended.summary("ledger")? == name, "{ended}");
+    ended.says("nothing has been loaded into this table with this ledger")?;
+    status(&world).await?.says("none: no run has loaded")
+}
+
+/// An account that may log in, and what is granted on one of the ledger's tables.
+async fn account_with(world: &World, grants: &[(&str, &str)]) -> Result<String> {
+    let user = format!("reader-{}", world.schema.name);
+    world.schema.exec(&format!("CREATE USER '{user}'@'%'")).await?;
+    for (privileges, table) in grants {
+        world.schema.exec(&format!("GRANT {privileges} ON {}.{table} TO '{user}'@'%'", world.schema.name)).await?;
+    }
+    Ok(user)
+}
+
+const ALL_SUFFIXES: [&str; 5] = ["objects", "parts", "jobs", "failures", "runs"];
+
+async fn a_ledger_that_cannot_be_read_names_the_privilege(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    let tables = ALL_SUFFIXES.map(|suffix| format!("s3_to_mysql_{suffix}"));
+    let grants: Vec<(&str, &str)> = tables.iter().map(|table| ("INSERT", table.as_str())).collect();
+    let user = account_with(&world, &grants).await?;
+    let ended = world.run(&["status", "--table", "t", "--user", &user]).await?;
+    ended.expect(6)?;
+    ended.says("ERROR 1142")?;
+    ended.says("needs the SELECT privilege on the ledger's tables")?;
+    ensure!(ended.stdout.is_empty(), "{ended}");
+    for table in &tables {
+        world.schema.exec(&format!("GRANT SELECT ON {table} TO '{user}'@'%'")).await?;
+    }
+    world.run(&["status", "--table", "t", "--user", &user]).await?.expect(0)
+}
+
+async fn a_ledger_of_another_version_is_left_alone(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["a"]).await?;
+    world.schema.exec("ALTER TABLE s3_to_mysql_objects COMMENT = 's3-to-mysql ledger, schema 99'").await?;
+    for args in [["status", "--table", "t"].as_slice(), &["forget", "--table", "t", "s3://etl/", "--yes"]] {
+        let ended = world.run(args).await?;
+        ended.expect(6)?;
+        ended.says("has schema 99, made by a newer s3-to-mysql")?;
+    }
+    ensure_keys(&world, "t", &["a"]).await
+}
+
+async fn the_configuration_of_a_load_serves_status_and_forget(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["a", "nightly/b"]).await?;
+    let file = "uris = [\"s3://etl/nightly/\"]\ntable = \"t\"\nmode = \"truncate\"\nno-ledger = true\n\
+                preset = \"hive\"\nreport = \"/nowhere/report\"\n";
+    std::fs::write(world.path("c.toml"), file)?;
+    let config = world.path("c.toml").display().to_string();
+    let ended = world.run(&["status", "--config", &config]).await?;
+    ended.expect(0)?;
+    ensure!(ended.summary("objects loaded")? == "2", "{ended}");
+    let refused = world.run(&["forget", "--config", &config, "--yes"]).await?;
+    refused.expect(2)?;
+    refused.says("there is nothing to forget; name s3://BUCKET/KEY")?;
+    ensure_keys(&world, "t", &["a", "nightly/b"]).await?;
+    world.run(&["forget", "--config", &config, "--yes", "s3://etl/a"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &["nightly/b"]).await
+}
+
+async fn forget_changes_nothing_without_yes(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["in/a", "in/b", "out"]).await?;
+    insert_failure(&world, "t", 1, "in/bad").await?;
+    let ended = forget(&world, &["s3://etl/in/", "s3://etl/out", "s3://etl/none"]).await?;
+    ended.expect(2)?;
+    let name = &world.schema.name;
+    let expected = format!(
+        "To be forgotten by the ledger `{name}`.`s3_to_mysql` of `{name}`.`t`:\n\
+         s3://etl/in/ and all below it: 2 ledger rows (20 rows, 200 bytes = 200 B), 1 failures\n\
+         s3://etl/out: 1 ledger rows (10 rows, 100 bytes = 100 B), 0 failures\n\
+         s3://etl/none: 0 ledger rows (0 rows, 0 bytes = 0 B), 0 failures\n\
+         The rows stay in the table. The next run loads these objects again, beside those rows unless a unique key keeps them out.\n"
+    );
+    ensure!(ended.stdout == expected, "{ended}");
+    let said = "error: nothing was changed, because --yes is missing\n  hint: run it again with --yes to forget this\n";
+    ensure!(ended.stderr.ends_with(said), "{ended}");
+    ensure_keys(&world, "t", &["in/a", "in/b", "out"]).await?;
+    ensure!(world.count("s3_to_mysql_failures").await? == 1);
+
+    let done = forget(&world, &["s3://etl/in/", "s3://etl/out", "s3://etl/none", "--yes"]).await?;
+    done.expect(0)?;
+    let sums = "forgotten: 3 ledger rows (30 rows, 300 bytes = 300 B), 1 failures\n";
+    ensure!(done.stdout == expected + sums && !done.stderr.contains("error"), "{done}");
+    Ok(())
+}
+
+async fn forget_removes_what_it_names_and_nothing_else(world: World) -> Result<()> {
+    one_table(&world).await?;
+    world.schema.exec("INSERT INTO t VALUES (1), (2)").await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["a", "a/", "a/b", "ab", "b"]).await?;
+    insert_loaded(&world, "other", 1, &["a", "a/b"]).await?;
+    let elsewhere = object_row(&world, "t", 1, "a", "loaded").replace("'etl'", "'etl2'");
+    world.schema.exec(&elsewhere).await?;
+
+    forget(&world, &["s3://etl/a", "--yes"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &["a", "a/", "a/b", "ab", "b"]).await.context("the first is of the other bucket")?;
+    forget(&world, &["s3://etl/a/", "--yes"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &["a", "ab", "b"]).await?;
+    forget(&world, &["s3://etl/a", "--prefix", "--yes"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &["a", "b"]).await?;
+    forget(&world, &["s3://etl", "--yes"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &["a"]).await?;
+    forget(&world, &["s3://etl2/", "s3://etl2/a", "--yes"]).await?.expect(0)?;
+    ensure_keys(&world, "t", &[]).await?;
+    ensure_keys(&world, "other", &["a", "a/b"]).await?;
+    ensure!(world.count("t").await? == 2, "the table's own rows stay");
+    Ok(())
+}
+
+async fn a_prefix_is_no_pattern(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    let keys =
+        ["100%_off", "100%x", "100x_off", "1007_off", "A", "a", "\u{e1}", "it's", "new\nline", "z\u{10ffff}end", "zz"];
+    insert_loaded(&world, "t", 1, &keys).await?;
+    let forget_prefix = async |prefix: &str| {
+        let ended = forget(&world, &[&format!("s3://etl/{prefix}"), "--prefix", "--yes"]).await?;
+        ended.expect(0)?;
+        Ok::<_, anyhow::Error>(ended)
+    };
+    let mut left: Vec<&str> = keys.to_vec();
+    for (prefix, gone) in [
+        ("100%_", &["100%_off"][..]),
+        ("100%", &["100%x"]),
+        ("a", &["a"]),
+        ("it'", &["it's"]),
+        ("new\n", &["new\nline"]),
+        ("z\u{10ffff}", &["z\u{10ffff}end"]),
+    ] {
+        let ended = forget_prefix(prefix).await?;
+        ended.says(&format!("forgotten: {} ledger rows", gone.len()))?;
+        left.retain(|key| !gone.contains(key));
+        left.sort_unstable();
+        let expected: Vec<String> = left.iter().map(|key| key.escape_debug().to_string()).collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        ensure_keys(&world, "t", &expected).await.context(prefix.to_owned())?;
+    }
+    Ok(())
+}
+
+async fn forgotten_objects_are_forgotten_in_all_generations_with_failures_and_parts(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_job(&world, "t", (3, 2), "swap", "loading").await?;
+    for generation in [1, 2, 3] {
+        insert_loaded(&world, "t", generation, &["a", "b"]).await?;
+        insert_failure(&world, "t", generation, "a").await?;
+    }
+    world.schema.exec(&object_row(&world, "t", 3, "a/half", "partial")).await?;
+    world.schema.exec(&object_row(&world, "t", 3, "other", "partial")).await?;
+    for key in ["a/half", "other"] {
+        for number in 0..2 {
+            insert_part(&world, &object_id(&world, 3, key), number).await?;
+        }
+    }
+    let ended = forget(&world, &["s3://etl/a", "--prefix", "--yes"]).await?;
+    ended.expect(0)?;
+    ended.says("forgotten: 4 ledger rows (40 rows, 400 bytes = 400 B), 3 failures\n")?;
+    ensure_keys(&world, "t", &["b", "b", "b", "other"]).await?;
+    ensure!(world.count("s3_to_mysql_failures").await? == 0);
+    let parts = "SELECT LOWER(HEX(object_id)), COUNT(*) FROM s3_to_mysql_parts GROUP BY object_id";
+    ensure_values(&world.schema, parts, &[&format!("{}|2", object_id(&world, 3, "other"))]).await?;
+    ensure!(world.count("s3_to_mysql_jobs").await? == 1, "the job is no object");
+    Ok(())
+}
+
+async fn what_is_in_flight_is_not_forgotten_and_not_waited_for(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["a", "c"]).await?;
+    insert_failure(&world, "t", 1, "b").await?;
+    insert_failure(&world, "t", 1, "c").await?;
+    let mut open = world.schema.user_conn().await?;
+    open.query_drop("BEGIN").await?;
+    open.query_drop(object_row(&world, "t", 1, "b", "loading")).await?;
+    // By its whole key, as a load clears it: no other row is locked.
+    let failure =
+        format!("target = {} AND generation = 1 AND bucket = 'etl' AND object_key = 'b'", quoted(&world, "t"));
+    open.query_drop(format!("DELETE FROM s3_to_mysql_failures WHERE {failure}")).await?;
+    // It would end with a lock wait timeout, far beyond this test's patience, if it waited.
+    let ended = forget(&world, &["s3://etl/", "--yes", "--max-attempts", "1", "--stall-timeout", "20s"]).await?;
+    ended.expect(0)?;
+    ended.says("forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 1 failures\n")?;
+    open.query_drop("UPDATE s3_to_mysql_objects SET state = 'loaded' WHERE object_key = 'b'").await?;
+    open.query_drop("COMMIT").await?;
+    ensure_keys(&world, "t", &["b"]).await
+}
+
+async fn thousands_of_objects_are_forgotten_to_the_last(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    let mut conn = world.schema.conn().await?;
+    let numbers: Vec<String> = (0..1000).map(|number| format!("SELECT {number} AS n")).collect();
+    // Keys with several ETags, and prefixes that share their beginning; an even batch and an odd one.
+    conn.query_drop("CREATE TABLE numbers (n INT)").await?;
+    conn.query_drop(format!("INSERT INTO numbers {}", numbers.join(" UNION ALL "))).await?;
+    for (etag, folder) in [("e1", "in"), ("e2", "in"), ("e1", "in2")] {
+        let row = object_row(&world, "t", 1, "KEY", "loaded").replace("'e1'", &format!("'{etag}'"));
+        let (head, values) = row.split_once(" VALUES (").context("no values")?;
+        let values = values.trim_end_matches(')').replace(&hex("KEY"), &format!("CONCAT('{folder}/', n)"));
+        // The parenthesis of the last function is not the list's.
+        conn.query_drop(format!("{head} SELECT {values}) FROM numbers")).await?;
+    }
+    conn.query_drop(format!(
+        "INSERT INTO s3_to_mysql_failures SELECT {}, 1, 'etl', CONCAT('in/', n), '', 'bad_rows', '', 1, NOW(), NOW(), '', '' FROM numbers",
+        quoted(&world, "t")
+    ))
+    .await?;
+    let ended = forget(&world, &["s3://etl/in/", "--yes"]).await?;
+    ended.expect(0)?;
+    ended.says("forgotten: 2000 ledger rows (20000 rows, 200000 bytes = 195.31 KiB), 1000 failures\n")?;
+    let left = "SELECT COUNT(*), COUNT(IF(object_key LIKE 'in2/%', 1, NULL)) FROM s3_to_mysql_objects";
+    ensure_values(&world.schema, left, &["1000|1000"]).await
+}
+
+async fn without_a_ledger_there_is_nothing_to_forget(world: World) -> Result<()> {
+    one_table(&world).await?;
+    let ended = forget(&world, &["s3://etl/", "--yes"]).await?;
+    ended.expect(0)?;
+    ended.says(&format!("There is no ledger `{}`.`s3_to_mysql`", world.schema.name))?;
+    forget(&world, &["s3://etl/"]).await?.expect(2)?;
+    forget(&world, &["--yes"]).await?.expect(2)?;
+    forget(&world, &["etl/in", "--yes"]).await?.expect(2)?;
+    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await
+}
+
+async fn forgetting_needs_the_delete_privilege(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["a"]).await?;
+    let tables = ALL_SUFFIXES.map(|suffix| format!("s3_to_mysql_{suffix}"));
+    // UPDATE, as a load has it: MySQL locks rows for nobody who may not change them.
+    let grants: Vec<(&str, &str)> = tables.iter().map(|table| ("SELECT, INSERT, UPDATE", table.as_str())).collect();
+    let user = account_with(&world, &grants).await?;
+    let ended = forget(&world, &["s3://etl/a", "--yes", "--user", &user]).await?;
+    ended.expect(6)?;
+    ended.says("DELETE command denied")?;
+    ended.says("to forget also DELETE; an administrator must GRANT them")?;
+    ensure_keys(&world, "t", &["a"]).await
+}
+
+async fn what_cannot_be_told_is_not_forgotten(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    insert_loaded(&world, "t", 1, &["a"]).await?;
+    let mut command = bare_command(world.dir.path());
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    command.env("DATABASE_URL", world.schema.url()).args(["forget", "--table", "t", "s3://etl/a", "--yes"]);
+    command.stdout(writer);
+    let child = command.spawn()?;
+    drop(command);
+    let ended = finish(child).await?;
+    ended.expect(2)?;
+    ended.says("standard output can't be written")?;
+    ensure_keys(&world, "t", &["a"]).await
+}
