@@ -7,7 +7,8 @@ use s3_to_mysql::object::TableName;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::program::{Ended, World, bare_command, finish};
+use crate::support::program::{Ended, World, bare_command, finish, signal};
+use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::ensure_values;
 
 crate::load_tests![
@@ -34,6 +35,11 @@ crate::load_tests![
     without_a_ledger_there_is_nothing_to_forget,
     forgetting_needs_the_delete_privilege,
     what_cannot_be_told_is_not_forgotten,
+    status_tells_what_the_runs_have_done,
+    a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead,
+    a_swap_under_way_is_told_beside_the_table,
+    what_was_forgotten_is_loaded_again,
+    a_failure_that_was_forgotten_is_tried_again,
 ];
 
 /// Makes the ledger's tables in the test's schema, as the program would.
@@ -686,4 +692,150 @@ async fn what_cannot_be_told_is_not_forgotten(world: World) -> Result<()> {
     ended.expect(2)?;
     ended.says("standard output can't be written")?;
     ensure_keys(&world, "t", &["a"]).await
+}
+
+async fn lines_table(world: &World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT NOT NULL) ENGINE=InnoDB").await
+}
+
+async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
+    lines_table(&world).await?;
+    world.put("in/a", "1\n2\n")?;
+    world.put("in/b'\n%", "3\n")?;
+    world.put("in/bad", "4\nfive\n")?;
+    world.load_ending(3, "t", &[]).await?;
+    world.put("in/c", "6\n")?;
+    world.load_ending(3, "t", &[]).await?;
+
+    let document = status_json(&world).await?;
+    let job = &document["job"];
+    ensure!(job["generation"] == 1 && job["mode"] == "append" && job["state"] == "done", "{document:#}");
+    let table = json!({
+        "generation": 1, "objects_loaded": 3, "objects_partial": 0, "rows": 4, "skipped": 0, "deleted": 0,
+        "rejected": 0, "warnings": 0, "bytes": 8,
+    });
+    ensure!(document["table"] == table && document["shadow"].is_null(), "{document:#}");
+    ensure!(world.count("t").await? == 4, "the table agrees");
+    let [failed] = document["failed"].as_array().map(Vec::as_slice).unwrap_or_default() else {
+        anyhow::bail!("{document:#}")
+    };
+    ensure!(failed["key"] == "in/bad" && failed["error"]["code"] == "bad_rows", "{failed:#}");
+    ensure!(failed["attempts"] == 2 && failed["first_failed_at"] != failed["last_failed_at"], "{failed:#}");
+    let runs: Vec<Value> = document["runs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|run| {
+            json!([
+                run["state"],
+                run["exit_code"],
+                run["objects_loaded"],
+                run["objects_already_loaded"],
+                run["objects_failed"],
+                run["rows"],
+                run["bytes"]
+            ])
+        })
+        .collect();
+    ensure!(runs == [json!(["ended", 3, 1, 2, 1, 1, 2]), json!(["ended", 3, 2, 0, 1, 3, 6])], "{runs:#?}");
+    ensure!(document["runs"][0]["run_id"] == failed["run_id"], "{document:#}");
+    Ok(())
+}
+
+/// A load that is held in the middle of its file: the transaction is open.
+async fn held_load(world: &World, args: &[&str]) -> Result<(tokio::process::Child, Proxy, Broken)> {
+    let proxy = Proxy::start(world.server.port()).await?;
+    let held = proxy.next(Step::InfileBytes(1), Break::Hold);
+    let port = proxy.port().to_string();
+    let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
+    let child = world.command(base.iter().chain(args)).spawn()?;
+    held.wait().await?;
+    Ok((child, proxy, held))
+}
+
+async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(world: World) -> Result<()> {
+    lines_table(&world).await?;
+    world.put("in/held", "1\n2\n")?;
+    let (child, _proxy, held) = held_load(&world, &[]).await?;
+    let pid = format!(":{}", child.id().context("it has ended")?);
+
+    let document = status_json(&world).await?;
+    let in_flight = &document["in_flight"];
+    ensure!(in_flight.as_array().is_some_and(|all| all.len() == 1), "{document:#}");
+    ensure!(in_flight[0]["key"] == "in/held" && in_flight[0]["size_bytes"] == 4, "{document:#}");
+    let worker = in_flight[0]["worker"].as_str().unwrap_or_default();
+    let run = &document["runs"][0];
+    ensure!(worker.ends_with(&pid) && run["worker"] == worker, "{pid}: {document:#}");
+    ensure!(run["state"] == "running" && run["run_id"] == in_flight[0]["run_id"], "{document:#}");
+    ensure!(document["table"]["objects_loaded"] == 0, "{document:#}");
+    // It is not forgotten under the feet of the run that loads it.
+    let ended = forget(&world, &["s3://etl/", "--yes", "--stall-timeout", "20s"]).await?;
+    ended.expect(0)?;
+    ended.says("forgotten: 0 ledger rows")?;
+
+    signal(&child, "KILL")?;
+    finish(child).await?;
+    // The proxy reads on, and finds that the client has gone.
+    held.release();
+    for _ in 0..1000 {
+        let document = status_json(&world).await?;
+        if document["in_flight"] == json!([]) && document["runs"][0]["state"] == "died" {
+            ensure!(document["runs"][0]["ended_at"].is_null(), "{document:#}");
+            ensure!(world.count("t").await? == 0);
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the server never noticed: {:#}", status_json(&world).await?)
+}
+
+async fn a_swap_under_way_is_told_beside_the_table(world: World) -> Result<()> {
+    lines_table(&world).await?;
+    world.put("in/a", "1\n2\n")?;
+    world.load_ending(0, "t", &[]).await?;
+    world.put("in/b", "3\n")?;
+    let (child, _proxy, held) = held_load(&world, &["--mode", "swap", "--load-concurrency", "1"]).await?;
+    let document = status_json(&world).await?;
+    let job = &document["job"];
+    ensure!(job["mode"] == "swap" && job["state"] == "loading", "{document:#}");
+    ensure!(document["table"]["objects_loaded"] == 1 && document["table"]["rows"] == 2, "{document:#}");
+    ensure!(document["shadow"]["objects_loaded"] == 0, "{document:#}");
+    ensure!(document["in_flight"][0]["generation"] == document["shadow"]["generation"], "{document:#}");
+    held.release();
+    finish(child).await?.expect(0)?;
+    let document = status_json(&world).await?;
+    ensure!(document["job"]["state"] == "swapped" && document["shadow"].is_null(), "{document:#}");
+    ensure!(document["table"]["objects_loaded"] == 2 && document["table"]["rows"] == 3, "{document:#}");
+    ensure!(world.count("t").await? == 3);
+    Ok(())
+}
+
+async fn what_was_forgotten_is_loaded_again(world: World) -> Result<()> {
+    lines_table(&world).await?;
+    world.put("in/a", "1\n2\n")?;
+    world.put("in/b", "3\n")?;
+    world.load_ending(0, "t", &[]).await?;
+    world.load_ending(0, "t", &[]).await?;
+    ensure!(world.count("t").await? == 3, "a second run has nothing to do");
+    forget(&world, &["s3://etl/in/b"]).await?.expect(2)?;
+    world.load_ending(0, "t", &[]).await?;
+    ensure!(world.count("t").await? == 3, "nothing was forgotten without --yes");
+    forget(&world, &["s3://etl/in/b", "--yes"]).await?.expect(0)?;
+    ensure!(world.count("t").await? == 3, "the rows stay");
+    world.load_ending(0, "t", &[]).await?;
+    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "3"]).await
+}
+
+async fn a_failure_that_was_forgotten_is_tried_again(world: World) -> Result<()> {
+    lines_table(&world).await?;
+    world.put("in/bad", "x\n")?;
+    world.load_ending(3, "t", &[]).await?;
+    world.load_ending(3, "t", &["--no-retry-failed"]).await?;
+    let attempts = "SELECT CAST(attempts AS CHAR) FROM s3_to_mysql_failures";
+    ensure_values(&world.schema, attempts, &["1"]).await.context("it was passed over")?;
+    forget(&world, &["s3://etl/in/bad", "--yes"])
+        .await?
+        .says("forgotten: 0 ledger rows (0 rows, 0 bytes = 0 B), 1 failures")?;
+    ensure_values(&world.schema, attempts, &[]).await?;
+    world.load_ending(3, "t", &["--no-retry-failed"]).await?;
+    ensure_values(&world.schema, attempts, &["1"]).await.context("it was tried")
 }
