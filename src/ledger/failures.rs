@@ -11,7 +11,7 @@ const MESSAGE_LIMIT_BYTES: usize = 4000;
 
 impl Ledger {
     /// Records that an object could not be loaded. Failures that are about the run and not about the object, and such whose
-    /// outcome is unknown, are none of its.
+    /// outcome is unknown, are none of its; nor is that it was not tried again, which would take the place of the reason.
     ///
     /// # Errors
     /// What a connection can meet; there is no second try, as the report tells of the failure too.
@@ -25,7 +25,7 @@ impl Ledger {
         attempts: u32,
     ) -> Result<()> {
         let is_the_objects = matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject);
-        if !is_the_objects || error.kind == Kind::OutcomeUnknown {
+        if !is_the_objects || matches!(error.kind, Kind::OutcomeUnknown | Kind::FailedBefore) {
             return Ok(());
         }
         let mut message = error.one_line();
