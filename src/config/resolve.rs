@@ -116,7 +116,7 @@ where
     }
 }
 
-/// Characters of a ledger's stem. The longest name made of it, `STEM_shadow_` and 16 digits, has MySQL's limit of 64 then.
+/// Characters of a ledger's stem. The longest name made of it, `STEM_shadow_` and 16 digits, has the servers' limit of 64 then.
 const STEM_LIMIT_CHARS: usize = 40;
 
 fn ledger(resolver: &mut Resolver) -> LedgerConfig {

@@ -173,9 +173,11 @@ fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
         SourceUri::Key { key, .. } => format!("bucket = {bucket} AND object_key = {}", literal(key.as_bytes())),
         SourceUri::Prefix { prefix, .. } => {
             let first = literal(from.unwrap_or(prefix.as_bytes()));
-            let end = end_of_prefix(prefix.as_bytes());
-            let below = end.map(|end| format!(" AND object_key < {}", literal(&end))).unwrap_or_default();
-            format!("bucket = {bucket} AND object_key >= {first}{below}")
+            let end = match end_of_prefix(prefix.as_bytes()) {
+                Some(end) => format!(" AND object_key < {}", literal(&end)),
+                None => String::new(),
+            };
+            format!("bucket = {bucket} AND object_key >= {first}{end}")
         }
     }
 }

@@ -162,10 +162,7 @@ impl Fields {
                 format!("{}: column {column} holds what this program never wrote", self.ledger),
             )
         };
-        match self.row.take_opt::<T, _>(column) {
-            Some(Ok(value)) => Ok(value),
-            None | Some(Err(_)) => Err(unexpected()),
-        }
+        self.row.take_opt::<T, _>(column).and_then(std::result::Result::ok).ok_or_else(unexpected)
     }
 }
 
