@@ -19,7 +19,9 @@ mod command;
 mod contract;
 mod deploy;
 mod jobs;
+mod ledger;
 mod ledger_commands;
+mod ledger_tables;
 mod oracle;
 mod outcome;
 mod policy;
@@ -91,7 +93,9 @@ fn main() {
             access::tests(),
             command::tests(),
             jobs::tests(),
+            ledger::tests(),
             ledger_commands::tests(),
+            ledger_tables::tests(),
             outcome::tests(),
             policy::tests(),
             reading::tests(),
@@ -111,7 +115,8 @@ fn main() {
             Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
         }));
     }
-    let plain_tests = [command::plain_tests(), deploy::plain_tests(), transaction::plain_tests()];
+    let plain_tests =
+        [command::plain_tests(), deploy::plain_tests(), ledger_tables::plain_tests(), transaction::plain_tests()];
     for test in plain_tests.into_iter().flatten() {
         trials.push(trial(short(test.name).to_owned(), test.run));
     }

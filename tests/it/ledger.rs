@@ -1,0 +1,630 @@
+//! The ledger, object by object: what is loaded is not loaded again, what failed is known, what changed is noticed.
+//!
+//! Tables here have no key, unless a test says so: a row that is loaded twice shows.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::support::hive;
+use crate::support::lines::{self, expect, expect_failure, outcome};
+use crate::support::program::{BUCKET, Ended, World, finish};
+use crate::support::s3::{Fault, Object, Operation, Refusal, Times};
+use crate::support::servers::{Schema, Server, ServerKind};
+use crate::support::values::{ensure_values, values};
+
+crate::load_tests![
+    a_second_run_loads_nothing_and_reads_nothing,
+    a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are,
+    a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content,
+    keys_are_told_apart_byte_for_byte,
+    changed_content_is_an_error_unless_told_otherwise,
+    content_that_comes_back_is_loaded_already,
+    force_loads_again_says_so_and_replaces_the_ledger_row,
+    a_forced_load_that_fails_leaves_the_ledger_as_it_was,
+    without_a_ledger_a_repeated_run_loads_again_and_says_so,
+    failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success,
+    failures_are_left_alone_when_asked_to,
+    a_failure_of_other_content_is_tried_even_so,
+    the_version_that_was_read_is_recorded,
+    an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time,
+    a_listing_that_changes_between_its_pages_costs_and_doubles_no_row,
+    a_ledger_row_that_somebody_deleted_means_loading_again,
+    a_target_that_somebody_emptied_is_an_error_with_its_remedies,
+    a_target_whose_objects_have_no_rows_is_not_called_emptied,
+    every_row_is_there_once_in_a_table_without_any_key,
+];
+
+/// `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave nothing on disk.
+async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
+    let report = world.path("report");
+    let ended = world.load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat()).await?;
+    world.ensure_nothing_staged()?;
+    Ok(ended)
+}
+
+/// The last line of the report.
+fn sums(world: &World) -> Result<serde_json::Value> {
+    world.report("report")?.pop().context("the report is empty")
+}
+
+fn ensure_sums(world: &World, expected: &[(&str, u64)]) -> Result<()> {
+    let sums = sums(world)?;
+    for (name, number) in expected {
+        ensure!(sums[name] == *number, "{name} is not {number}: {sums}");
+    }
+    Ok(())
+}
+
+fn ensure_status(world: &World, key: &str, status: &str) -> Result<()> {
+    let line = outcome(world, "report", key)?;
+    ensure!(line["status"] == status, "{key:?} is not {status}: {line}");
+    Ok(())
+}
+
+/// Key, state and own count of every object in the ledger.
+const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count FROM s3_to_mysql_objects ORDER BY object_key, loaded_at";
+/// Key, code and attempts of every failure in the ledger.
+const FAILURES: &str = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(error_code USING utf8mb4), attempts FROM s3_to_mysql_failures ORDER BY object_key";
+
+/// An object of one row, its key, under each key.
+fn put(world: &World, keys: &[&str]) -> Result<()> {
+    keys.iter().try_for_each(|key| world.put(key, format!("{key}\n")))
+}
+
+fn etag(world: &World, key: &str) -> Result<String> {
+    let object = world.s3.backend().newest(BUCKET, key).context("it was put")?;
+    Ok(object.quoted_etag().trim_matches('"').to_owned())
+}
+
+async fn a_second_run_loads_nothing_and_reads_nothing(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b", "c"])?;
+    load(&world, 0, &[]).await?;
+    ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
+    let everything = "SELECT * FROM s3_to_mysql_objects ORDER BY object_key";
+    let before = values(&world.schema, everything).await?;
+
+    world.s3.log().clear();
+    let ended = load(&world, 0, &[]).await?;
+    expect(&world, "t", &["a", "b", "c"]).await?;
+    ensure!(world.s3.log().all().iter().all(|request| request.operation == Operation::ListObjectsV2), "read again");
+    ensure!(world.s3.log().count(Operation::ListObjectsV2) == 1, "listed more than once");
+    ensure!(ended.summary("objects loaded")? == "0" && ended.summary("already loaded")? == "3", "{ended}");
+    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 3), ("objects_failed", 0), ("rows", 0)])?;
+    for key in ["a", "b", "c"] {
+        ensure_status(&world, key, "already_loaded")?;
+    }
+    ensure!(values(&world.schema, everything).await? == before, "the ledger's rows have changed");
+
+    // One object more: that one alone.
+    put(&world, &["d"])?;
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &["a", "b", "c", "d"]).await?;
+    ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", 3), ("rows", 1)])?;
+    let read: Vec<_> = world.s3.log().of(Operation::GetObject).into_iter().map(|get| get.key).collect();
+    ensure!(read == ["d"], "read {read:?}");
+    // Who ran, and with what result.
+    let runs = "SELECT exit_code, objects_loaded, objects_already_loaded, row_count, mode FROM s3_to_mysql_runs \
+                WHERE ended_at >= started_at ORDER BY started_at";
+    ensure_values(&world.schema, runs, &["0|3|0|3|append", "0|0|3|0|append", "0|1|3|1|append"]).await
+}
+
+/// Puts objects of the same content as `model` under `keys`, and into the ledger as loaded, as that one is.
+async fn put_as_loaded(world: &World, schema: &Schema<'_>, model: &str, keys: &[String]) -> Result<()> {
+    let columns = "target, generation, bucket, object_key, etag, state, size_bytes, row_count, worker, run_id, \
+                   tool_version, began_at, loaded_at";
+    for some in keys.chunks(500) {
+        let names: Vec<String> = some.iter().map(|key| format!("SELECT '{key}' AS name")).collect();
+        let sql = format!(
+            "INSERT INTO s3_to_mysql_objects ({columns}) SELECT {} FROM s3_to_mysql_objects AS model, ({}) AS names \
+             WHERE model.object_key = '{model}'",
+            columns.replace("object_key", "names.name"),
+            names.join(" UNION ALL ")
+        );
+        schema.exec(&sql).await?;
+    }
+    let content = world.s3.backend().newest(BUCKET, model).context("it was put")?;
+    keys.iter().try_for_each(|key| world.put(key, (*content).clone()))
+}
+
+/// On a server of its own, whose counters nobody else moves.
+async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[])?;
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (v VARCHAR(200) NOT NULL)").await?;
+    put(&world, &["model"])?;
+    let report = world.path("report").to_string_lossy().into_owned();
+    let run = || async {
+        let args = ["load", "s3://etl/", "--table", "t", "--report", &report];
+        finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)
+    };
+    run().await?;
+    // What the server counts: every statement that it was sent, and every SELECT, also of several in one.
+    let counters = format!(
+        "SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM {}.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('COM_SELECT', 'QUESTIONS')",
+        match server.kind() {
+            ServerKind::Mysql => "performance_schema",
+            ServerKind::Mariadb => "information_schema",
+        }
+    );
+    let mut asked = Vec::new();
+    let mut first = 0;
+    for key_count in [10, 900, 5000_u64] {
+        let keys: Vec<String> = (first..key_count).map(|number| format!("{number:05}")).collect();
+        put_as_loaded(&world, &schema, "model", &keys).await?;
+        first = key_count;
+        let before: u64 = schema.query_one(&counters).await?;
+        world.s3.log().clear();
+        run().await?;
+        let after: u64 = schema.query_one(&counters).await?;
+        ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", key_count + 1)])?;
+        ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
+        asked.push(after - before);
+    }
+    let [ten, nine_hundred, five_thousand] = asked[..] else { anyhow::bail!("three runs were made") };
+    // One for each page of a thousand keys; a page that comes slowly is asked for in pieces.
+    ensure!(ten < 100 && nine_hundred < ten + 10 && five_thousand < ten + 40, "{asked:?} questions");
+    let rows: u64 = schema.query_one("SELECT COUNT(*) FROM t").await?;
+    ensure!(rows == 1, "{rows} rows");
+    Ok(())
+}
+
+async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    world.s3.faults().on_list(Times::Always, Fault::NoEtag);
+    load(&world, 0, &[]).await?;
+    world.s3.log().clear();
+    load(&world, 0, &[]).await?;
+    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 2)])?;
+    let log = world.s3.log();
+    ensure!(log.count(Operation::HeadObject) == 2 && log.count(Operation::GetObject) == 0, "{:?}", log.all());
+    expect(&world, "t", &["a", "b"]).await
+}
+
+/// Keys that some collation, or some normalisation, takes for the same.
+fn confusable_keys() -> Vec<String> {
+    let mut keys: Vec<String> = [
+        "a",
+        "A",
+        "a ",
+        "a  ",
+        " a",
+        "\u{e1}",
+        "a\u{301}",
+        "\u{c1}",
+        "a\u{a0}",
+        "a\u{200b}",
+        "a\t",
+        "a\n",
+        "ss",
+        "\u{df}",
+        "\u{1e9e}",
+        "fi",
+        "\u{fb01}",
+        "\u{212b}",
+        "\u{c5}",
+        "i",
+        "I",
+        "\u{130}",
+        "\u{131}",
+        "1",
+        "\u{661}",
+        "\u{ff11}",
+        "a/b",
+        "a//b",
+        "a%2Fb",
+        "a\\b",
+        "a'b",
+        "a\"b",
+        "\\N",
+        "NULL",
+        "\u{1f600}",
+        "\u{1f601}",
+        "%",
+        "_",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    // Of 1,024 bytes, the same up to the last character.
+    keys.extend(["x", "X", "y", " "].map(|last| "k".repeat(1023) + last));
+    keys.extend(["\u{1f680}", "\u{1f681}"].map(|last| "\u{1f680}".repeat(255) + last));
+    keys
+}
+
+async fn keys_are_told_apart_byte_for_byte(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    let keys = confusable_keys();
+    for (number, key) in keys.iter().enumerate() {
+        // Of one content, so that nothing but the key tells them apart in the ledger.
+        world.put(key, "one\n")?;
+        ensure!(key.len() <= 1024, "key {number} is too long for S3");
+    }
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &vec!["one"; keys.len()]).await?;
+    let mut expected: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+    expected.sort_unstable();
+    let recorded = "SELECT object_key FROM s3_to_mysql_objects WHERE state = 'loaded' ORDER BY object_key";
+    let recorded: Vec<Vec<u8>> = world.schema.query(recorded).await?;
+    ensure!(recorded == expected, "the ledger has {recorded:02X?}");
+
+    load(&world, 0, &[]).await?;
+    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", keys.len() as u64)])?;
+
+    // Each of them missing alone is seen to be missing, whatever looks like it.
+    for key in ["A", "a ", "a\u{301}", "\u{df}", "\u{fb01}"] {
+        let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+        world.schema.exec(&format!("DELETE FROM s3_to_mysql_objects WHERE object_key = X'{hex}'")).await?;
+        load(&world, 0, &[]).await?;
+        ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", keys.len() as u64 - 1)])?;
+        ensure_status(&world, key, "loaded")?;
+    }
+    Ok(())
+}
+
+async fn changed_content_is_an_error_unless_told_otherwise(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    world.put("a", "old\n")?;
+    load(&world, 0, &[]).await?;
+    let old = etag(&world, "a")?;
+    world.put("a", "new\n")?;
+    put(&world, &["b"])?;
+    let new = etag(&world, "a")?;
+
+    world.s3.log().clear();
+    let ended = load(&world, 3, &[]).await?;
+    expect_failure(&world, "report", "a", "content_changed")?;
+    ended.says("s3://etl/a")?;
+    ended.says(&old)?;
+    ended.says(&new)?;
+    let hint = outcome(&world, "report", "a")?["error"]["hint"].to_string();
+    ensure!(hint.contains("--on-changed load") && hint.contains("--on-changed skip"), "{hint}");
+    ensure!(world.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
+    // The other one loads all the same.
+    expect(&world, "t", &["old", "b"]).await?;
+
+    let ended = load(&world, 0, &["--on-changed", "skip"]).await?;
+    ensure_status(&world, "a", "skipped_changed")?;
+    ensure_sums(&world, &[("objects_skipped_changed", 1), ("objects_already_loaded", 1), ("objects_failed", 0)])?;
+    ensure!(ended.summary("changed, skipped")? == "1", "{ended}");
+    ensure!(world.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
+    expect(&world, "t", &["old", "b"]).await?;
+
+    load(&world, 0, &["--on-changed", "load"]).await?;
+    ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", 1)])?;
+    expect(&world, "t", &["old", "new", "b"]).await?;
+    ensure_values(&world.schema, LOADED, &["a|loaded|1", "a|loaded|1", "b|loaded|1"]).await?;
+    // And that is that.
+    load(&world, 0, &[]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await?;
+    expect(&world, "t", &["old", "new", "b"]).await
+}
+
+/// Its rows are in the table, whatever came after them.
+async fn content_that_comes_back_is_loaded_already(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    for content in ["one\n", "two\n"] {
+        world.put("a", content)?;
+        load(&world, 0, &["--on-changed", "load"]).await?;
+    }
+    for content in ["one\n", "two\n", "one\n"] {
+        world.put("a", content)?;
+        for policy in ["error", "load", "skip"] {
+            load(&world, 0, &["--on-changed", policy]).await?;
+            ensure_status(&world, "a", "already_loaded")?;
+        }
+    }
+    expect(&world, "t", &["one", "two"]).await
+}
+
+async fn force_loads_again_says_so_and_replaces_the_ledger_row(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    load(&world, 0, &[]).await?;
+    let runs = "SELECT DISTINCT run_id FROM s3_to_mysql_objects";
+    let first = values(&world.schema, runs).await?;
+    put(&world, &["c"])?;
+
+    let ended = load(&world, 0, &["--force"]).await?;
+    expect(&world, "t", &["a", "a", "b", "b", "c"]).await?;
+    ended.says("--force")?;
+    ensure!(ended.stderr.contains("doubled"), "it is not said that rows double:\n{ended}");
+    ensure!(ended.summary("loaded again")?.starts_with('2'), "{ended}");
+    ensure_sums(&world, &[("objects_loaded", 3), ("objects_loaded_again", 2), ("rows", 3)])?;
+    for (key, again) in [("a", true), ("b", true), ("c", false)] {
+        let line = outcome(&world, "report", key)?;
+        ensure!(line["status"] == "loaded" && line["loaded_again"] == again, "{line}");
+    }
+    ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
+    let second = values(&world.schema, runs).await?;
+    ensure!(second.len() == 1 && second != first, "the rows are not those of the forced run: {second:?}");
+
+    load(&world, 0, &[]).await?;
+    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 3)])
+}
+
+/// A unique key keeps the doubled rows out: what the ledger said before is what is true.
+async fn a_forced_load_that_fails_leaves_the_ledger_as_it_was(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (v VARCHAR(200) PRIMARY KEY)").await?;
+    put(&world, &["a", "b"])?;
+    load(&world, 0, &[]).await?;
+    let everything = "SELECT * FROM s3_to_mysql_objects ORDER BY object_key";
+    let before = values(&world.schema, everything).await?;
+    load(&world, 3, &["--force"]).await?;
+    for key in ["a", "b"] {
+        expect_failure(&world, "report", key, "duplicates")?;
+    }
+    ensure!(values(&world.schema, everything).await? == before, "the ledger's rows have changed");
+    expect(&world, "t", &["a", "b"]).await?;
+    load(&world, 0, &[]).await?;
+    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 2)])
+}
+
+async fn without_a_ledger_a_repeated_run_loads_again_and_says_so(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    for _ in 0..2 {
+        let ended = load(&world, 0, &["--no-ledger"]).await?;
+        ensure!(ended.summary("ledger")?.contains("at least once"), "{ended}");
+        ensure_sums(&world, &[("objects_loaded", 2), ("objects_already_loaded", 0)])?;
+    }
+    expect(&world, "t", &["a", "a", "b", "b"]).await?;
+    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
+    // With one, nothing of the kind is said.
+    let ended = load(&world, 0, &[]).await?;
+    ensure!(!ended.stdout.contains("at least once"), "{ended}");
+    Ok(())
+}
+
+const TIMES: &str = "SELECT first_failed_at <= last_failed_at, first_failed_at < last_failed_at, \
+                     last_failed_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 10 MINUTE AND UTC_TIMESTAMP(6) \
+                     FROM s3_to_mysql_failures ORDER BY object_key";
+
+async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
+    world.put("bad", "no number\n")?;
+    world.put("busy", "2\n")?;
+    world.put("good", "3\n")?;
+    let busy = world.s3.faults().on_get("busy", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+
+    load(&world, 3, &["--max-attempts", "2"]).await?;
+    ensure_values(&world.schema, FAILURES, &["bad|bad_rows|1", "busy|source_busy|2"]).await?;
+    ensure_values(&world.schema, TIMES, &["1|0|1", "1|0|1"]).await?;
+    let messages = "SELECT CONVERT(message USING utf8mb4) FROM s3_to_mysql_failures ORDER BY object_key";
+    let said: Vec<String> = world.schema.query(messages).await?;
+    ensure!(said[0].contains("s3://etl/bad") && said[0].contains("Incorrect integer value"), "{said:?}");
+    ensure!(said[1].contains("s3://etl/busy") && said[1].contains("SlowDown"), "{said:?}");
+    let first = "SELECT first_failed_at FROM s3_to_mysql_failures ORDER BY object_key";
+    let begun = values(&world.schema, first).await?;
+
+    // Every run tries again, and adds to what is known.
+    load(&world, 3, &["--max-attempts", "3"]).await?;
+    ensure_values(&world.schema, FAILURES, &["bad|bad_rows|2", "busy|source_busy|5"]).await?;
+    ensure_values(&world.schema, TIMES, &["1|1|1", "1|1|1"]).await?;
+    ensure!(values(&world.schema, first).await? == begun, "the first time has moved");
+
+    // Mended by the same content under the other fault's end, and by another content.
+    busy.remove();
+    world.put("bad", "1\n")?;
+    load(&world, 0, &[]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await?;
+    ensure_values(&world.schema, LOADED, &["bad|loaded|1", "busy|loaded|1", "good|loaded|1"]).await?;
+    ensure_values(&world.schema, "SELECT v FROM t ORDER BY v", &["1", "2", "3"]).await
+}
+
+async fn failures_are_left_alone_when_asked_to(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
+    world.put("bad", "no number\n")?;
+    load(&world, 3, &[]).await?;
+    let everything = "SELECT * FROM s3_to_mysql_failures";
+    let before = values(&world.schema, everything).await?;
+    world.put("good", "1\n")?;
+    world.s3.log().clear();
+    for _ in 0..2 {
+        let ended = load(&world, 3, &["--no-retry-failed"]).await?;
+        ended.says("bad_rows")?;
+        expect_failure(&world, "report", "bad", "failed_before")?;
+        ensure!(world.s3.log().gets_of("bad").is_empty(), "it was tried again");
+        // What went wrong is what is to be known, not that it was passed over since.
+        ensure!(values(&world.schema, everything).await? == before, "{:?}", values(&world.schema, everything).await?);
+    }
+    ensure_values(&world.schema, "SELECT v FROM t", &["1"]).await
+}
+
+async fn a_failure_of_other_content_is_tried_even_so(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
+    world.put("a", "no number\n")?;
+    load(&world, 3, &[]).await?;
+    // Still wrong, but not what failed before: its attempts are counted from the start.
+    world.put("a", "no number either\n")?;
+    load(&world, 3, &["--no-retry-failed"]).await?;
+    expect_failure(&world, "report", "a", "bad_rows")?;
+    ensure_values(&world.schema, FAILURES, &["a|bad_rows|1"]).await?;
+    world.put("a", "1\n")?;
+    load(&world, 0, &["--no-retry-failed"]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await?;
+    ensure_values(&world.schema, "SELECT v FROM t", &["1"]).await
+}
+
+async fn the_version_that_was_read_is_recorded(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["before"])?;
+    world.put("null", Object::new("null\n").with_version_id("null"))?;
+    world.s3.backend().enable_versions(BUCKET);
+    put(&world, &["versioned"])?;
+    let version = world.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
+    let version = version.version_id().context("the bucket gives no versions")?.to_owned();
+    load(&world, 0, &[]).await?;
+    let versions = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(version_id USING utf8mb4) FROM s3_to_mysql_objects \
+                    ORDER BY object_key";
+    ensure_values(&world.schema, versions, &["before|", "null|", &format!("versioned|{version}")]).await?;
+
+    // It is no part of the identity: the same bytes as another version are loaded already.
+    put(&world, &["versioned"])?;
+    let newest = world.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
+    ensure!(newest.version_id().is_some_and(|newest| newest != version), "it is no new version");
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &["before", "null", "versioned"]).await
+}
+
+async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    let backend = world.s3.backend().clone();
+    let overwrite = Fault::before(move |_| {
+        drop(backend.put(BUCKET, "a", "new a\n"));
+        async {}
+    });
+    world.s3.faults().on_get("a", Times::Next(1), overwrite);
+    load(&world, 3, &[]).await?;
+    expect_failure(&world, "report", "a", "object_changed")?;
+    ensure_values(&world.schema, LOADED, &["b|loaded|1"]).await?;
+    ensure_values(&world.schema, FAILURES, &["a|object_changed|1"]).await?;
+    // Nothing of the old content was loaded, so that this is no change of what is in the table.
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &["b", "new a"]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await
+}
+
+/// Before the second page is answered, an object of the first page is overwritten, one that would be on the second vanishes, and
+/// two appear: one where the listing has been already, and one where it is yet to come.
+async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["model"])?;
+    load(&world, 0, &[]).await?;
+    // A first page of a thousand keys, all but ten loaded already; and a second one.
+    let key = |number: usize| format!("k{number:04}");
+    put_as_loaded(&world, &world.schema, "model", &(10..1000).map(key).collect::<Vec<_>>()).await?;
+    let on_first: Vec<String> = (0..10).map(key).collect();
+    let on_second: Vec<String> = (1000..1004).map(key).collect();
+    for key in on_first.iter().chain(&on_second) {
+        world.put(key, format!("{key}\n"))?;
+    }
+
+    let held = world.s3.faults().on_get("k0000", Times::Next(1), Fault::Hold);
+    let backend = world.s3.backend().clone();
+    let change = Fault::before(move |_| {
+        drop(backend.put(BUCKET, "k0000", "k0000, new\n"));
+        backend.remove(BUCKET, "k1003");
+        drop(backend.put(BUCKET, "k0000 behind", "behind\n"));
+        drop(backend.put(BUCKET, "k2000", "ahead\n"));
+        async {}
+    });
+    let changed = world.s3.faults().on_list(Times::After(1), change);
+    let report = world.path("report");
+    let running =
+        world.command(["load", "s3://etl/", "--table", "t", "--report", &report.to_string_lossy()]).spawn()?;
+    held.wait_for_effects(1).await;
+    changed.wait_for_effects(1).await;
+    held.release();
+    finish(running).await?.expect(3)?;
+
+    expect_failure(&world, "report", "k0000", "object_changed")?;
+    let mut expected: Vec<String> = on_first[1..].iter().chain(&on_second[..3]).cloned().collect();
+    expected.extend(["model".to_owned(), "ahead".to_owned()]);
+    expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+
+    world.s3.faults().clear();
+    load(&world, 0, &[]).await?;
+    ensure_sums(&world, &[("objects_loaded", 2)])?;
+    expected.extend(["k0000, new".to_owned(), "behind".to_owned()]);
+    expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+/// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as the README says.
+async fn a_ledger_row_that_somebody_deleted_means_loading_again(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    load(&world, 0, &[]).await?;
+    let delete = "DELETE FROM s3_to_mysql_objects WHERE object_key = 'a'";
+    world.schema.exec(delete).await?;
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &["a", "a", "b"]).await?;
+    ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1"]).await?;
+
+    // Where a unique key keeps them out, they are refused as the duplicates that they are.
+    world.schema.exec("DELETE FROM t WHERE v = 'a' LIMIT 1").await?;
+    world.schema.exec("ALTER TABLE t ADD UNIQUE (v)").await?;
+    world.schema.exec(delete).await?;
+    load(&world, 3, &[]).await?;
+    expect_failure(&world, "report", "a", "duplicates")?;
+    expect(&world, "t", &["a", "b"]).await?;
+    ensure_values(&world.schema, LOADED, &["b|loaded|1"]).await
+}
+
+async fn a_target_that_somebody_emptied_is_an_error_with_its_remedies(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    load(&world, 0, &[]).await?;
+    for emptying in ["DELETE FROM t", "TRUNCATE TABLE t", "DROP TABLE t"] {
+        world.schema.exec(emptying).await?;
+        if emptying.starts_with("DROP") {
+            lines::create(&world, "t").await?;
+        }
+        put(&world, &["c"])?;
+        world.s3.log().clear();
+        let ended = load(&world, 6, &[]).await?;
+        ended.says("is empty")?;
+        ended.says("--force")?;
+        ended.says("s3-to-mysql forget")?;
+        ensure!(sums(&world)?["error"]["code"] == "target_emptied", "{}", sums(&world)?);
+        ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
+        expect(&world, "t", &[]).await?;
+
+        load(&world, 0, &["--force"]).await?;
+        expect(&world, "t", &["a", "b", "c"]).await?;
+        load(&world, 0, &[]).await?;
+    }
+    Ok(())
+}
+
+async fn a_target_whose_objects_have_no_rows_is_not_called_emptied(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    world.put("empty", "")?;
+    load(&world, 0, &[]).await?;
+    load(&world, 0, &[]).await?;
+    ensure_status(&world, "empty", "already_loaded")?;
+    put(&world, &["a"])?;
+    load(&world, 0, &[]).await?;
+    expect(&world, "t", &["a"]).await
+}
+
+/// Objects come, and something goes wrong in every run but the last.
+async fn every_row_is_there_once_in_a_table_without_any_key(world: World) -> Result<()> {
+    world.schema.exec(&hive::create_table("t")).await?;
+    let preset = ["--preset", "hive", "--max-attempts", "1"];
+    let mut expected = hive::Sums::default();
+    let mut objects = 0;
+    for (round, fault) in [
+        Fault::Refuse(Refusal::ACCESS_DENIED),
+        Fault::CutBody { after_bytes: 20_000 },
+        Fault::FlipBit { at_byte: 30_000 },
+        Fault::WrongChecksum,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for number in 0..6 {
+            let (bytes, sums) = hive::object(objects * 500, (objects + 1) * 500);
+            world.put(&format!("{round}/{number}"), bytes)?;
+            expected.rows += sums.rows;
+            expected.checksum += sums.checksum;
+            objects += 1;
+        }
+        let last = format!("{round}/5");
+        let fault = world.s3.faults().on_get(&last, Times::Always, fault);
+        load(&world, 3, &preset).await?;
+        fault.remove();
+        // The one that failed last time is in now, and this time's is not.
+        let loaded = 5 + u64::from(round > 0);
+        ensure_sums(&world, &[("objects_loaded", loaded), ("objects_failed", 1)])?;
+        ensure_status(&world, &last, "failed")?;
+    }
+    load(&world, 0, &preset).await?;
+    load(&world, 0, &preset).await?;
+    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+    ensure!(found == (expected.rows, expected.checksum), "{found:?} is not {expected:?}");
+    let recorded: (u64, u64) =
+        world.schema.query_one("SELECT COUNT(*), CAST(SUM(row_count) AS UNSIGNED) FROM s3_to_mysql_objects").await?;
+    ensure!(recorded == (objects, expected.rows), "the ledger has {recorded:?}");
+    Ok(())
+}

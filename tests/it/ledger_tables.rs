@@ -1,0 +1,296 @@
+//! The ledger's tables: who makes them, what they are called, and targets and servers that can't have them.
+
+use anyhow::{Context as _, Result, ensure};
+use s3_to_mysql::ledger::Tables;
+use s3_to_mysql::object::TableName;
+
+use crate::support::lines::{self, expect};
+use crate::support::program::{Ended, World, finish};
+use crate::support::s3::{Fault, Operation, Times};
+use crate::support::servers::{Server, ServerKind};
+use crate::support::values::{ensure_values, values};
+
+crate::plain_tests![the_documented_tables_are_those_that_the_program_makes];
+
+crate::load_tests![
+    tables_made_by_hand_are_those_that_the_program_makes,
+    without_the_create_privilege_the_documented_statements_are_enough,
+    a_ledger_of_a_newer_version_is_refused,
+    a_table_that_is_no_ledger_is_left_alone,
+    two_ledgers_know_nothing_of_each_other,
+    a_ledger_may_have_a_database_of_its_own,
+    targets_of_any_name_are_told_apart,
+    an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger,
+    a_read_only_server_is_told_and_loads_nothing,
+    a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agreed,
+];
+
+/// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
+async fn load_at(world: &World, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
+    let all = [&["load", "s3://etl/", "--table", table], args].concat();
+    finish(world.command(all).env("DATABASE_URL", url).spawn()?).await
+}
+
+/// An object of one row, its key, under each key.
+fn put(world: &World, keys: &[&str]) -> Result<()> {
+    keys.iter().try_for_each(|key| world.put(key, format!("{key}\n")))
+}
+
+fn no_object_was_read(world: &World) -> Result<()> {
+    ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
+    Ok(())
+}
+
+/// The statements of the README's section "Ledger", for a database that is called this.
+fn documented_statements(database: &str) -> Result<Vec<String>> {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
+    let (_, block) = section.split_once("```sql\nCREATE ").context("the section has no statements")?;
+    let (block, _) = block.split_once("\n```").context("the statements do not end")?;
+    let block = format!("CREATE {block}").replace("`shop`", &format!("`{database}`"));
+    Ok(block.split(";\n").map(|statement| statement.trim_end_matches(';').trim().to_owned()).collect())
+}
+
+fn ddl(database: &str) -> Vec<String> {
+    let stem = TableName { database: None, table: "s3_to_mysql".to_owned() };
+    Tables::new(&stem, database).ddl()
+}
+
+async fn the_documented_tables_are_those_that_the_program_makes() -> Result<()> {
+    let documented = documented_statements("shop")?;
+    ensure!(
+        documented == ddl("shop"),
+        "the README has\n{}\nand not\n{}",
+        documented.join(";\n\n"),
+        ddl("shop").join(";\n\n")
+    );
+    Ok(())
+}
+
+/// Every table that the ledger has in this database, as the server says that it would be made.
+async fn tables(world: &World) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for table in ["objects", "parts", "jobs", "failures", "runs"] {
+        all.extend(values(&world.schema, &format!("SHOW CREATE TABLE s3_to_mysql_{table}")).await?);
+    }
+    Ok(all)
+}
+
+async fn tables_made_by_hand_are_those_that_the_program_makes(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a"])?;
+    world.load_ending(0, "t", &[]).await?;
+    let by_program = tables(&world).await?;
+    for table in ["objects", "parts", "jobs", "failures", "runs"] {
+        world.schema.exec(&format!("DROP TABLE s3_to_mysql_{table}")).await?;
+    }
+    for statement in documented_statements(&world.schema.name)? {
+        world.schema.exec(&statement).await?;
+    }
+    ensure!(tables(&world).await? == by_program, "they differ: {by_program:#?}");
+    Ok(())
+}
+
+async fn without_the_create_privilege_the_documented_statements_are_enough(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
+    world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
+    // What the README says is needed: the target's own, and the ledger's.
+    world.schema.exec(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO {name}@'%'")).await?;
+    let url = world.server.url(&name, schema);
+    let ended = load_at(&world, &url, "t", &[]).await?;
+    ended.expect(6)?;
+    ended.says("CREATE")?;
+    ended.says("hint: the account needs the CREATE privilege once, or somebody who has it runs the statements of the README's \"Ledger\"")?;
+    ended.says("--no-ledger")?;
+    no_object_was_read(&world)?;
+    expect(&world, "t", &[]).await?;
+    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
+
+    for statement in documented_statements(schema)? {
+        world.schema.exec(&statement).await?;
+    }
+    for _ in 0..2 {
+        load_at(&world, &url, "t", &[]).await?.expect(0)?;
+        expect(&world, "t", &["a", "b"]).await?;
+    }
+    Ok(())
+}
+
+async fn a_ledger_of_a_newer_version_is_refused(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a"])?;
+    world.load_ending(0, "t", &[]).await?;
+    put(&world, &["b"])?;
+    for table in ["objects", "parts", "jobs", "failures", "runs"] {
+        let comment =
+            |version| format!("ALTER TABLE s3_to_mysql_{table} COMMENT = 's3-to-mysql ledger, schema {version}'");
+        world.schema.exec(&comment(2)).await?;
+        world.s3.log().clear();
+        let ended = world.load_ending(6, "t", &[]).await?;
+        ended.says(&format!("table s3_to_mysql_{table} has schema 2, made by a newer s3-to-mysql"))?;
+        ended.says("hint: use the newer s3-to-mysql, or another --ledger-table")?;
+        no_object_was_read(&world)?;
+        // Nor may the force of somebody who is in a hurry.
+        world.load_ending(6, "t", &["--force"]).await?;
+        world.schema.exec(&comment(1)).await?;
+    }
+    expect(&world, "t", &["a"]).await?;
+    world.load_ending(0, "t", &[]).await?;
+    expect(&world, "t", &["a", "b"]).await
+}
+
+async fn a_table_that_is_no_ledger_is_left_alone(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a"])?;
+    world.schema.exec("CREATE TABLE s3_to_mysql_runs (mine INT) COMMENT = 'the marathon'").await?;
+    world.schema.exec("INSERT INTO s3_to_mysql_runs VALUES (42)").await?;
+    let ended = world.load_ending(6, "t", &[]).await?;
+    ended.says("there is a table s3_to_mysql_runs that is no ledger of this program")?;
+    ended.says("the marathon")?;
+    ended.says("--ledger-table")?;
+    no_object_was_read(&world)?;
+    ensure_values(&world.schema, "SHOW TABLES", &["s3_to_mysql_runs", "t"]).await?;
+    ensure_values(&world.schema, "SELECT * FROM s3_to_mysql_runs", &["42"]).await?;
+    // The same where the name is a view's.
+    world.schema.exec("CREATE VIEW other_objects AS SELECT * FROM s3_to_mysql_runs").await?;
+    world.load_ending(6, "t", &["--ledger-table", "other"]).await?.says("table other_objects that is no ledger")?;
+    expect(&world, "t", &[]).await?;
+    world.load_ending(0, "t", &["--ledger-table", "another"]).await?;
+    expect(&world, "t", &["a"]).await
+}
+
+async fn two_ledgers_know_nothing_of_each_other(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    for (ledger, expected) in [("one", &["a", "b"][..]), ("odd `name`", &["a", "a", "b", "b"])] {
+        // Written as SQL would have it.
+        let quoted = format!("`{}`", ledger.replace('`', "``"));
+        for _ in 0..2 {
+            world.load_ending(0, "t", &["--ledger-table", &quoted]).await?;
+            expect(&world, "t", expected).await?;
+        }
+        let table = format!("`{}_objects`", ledger.replace('`', "``"));
+        ensure!(world.count(&table).await? == 2, "{ledger} has not both objects");
+    }
+    Ok(())
+}
+
+async fn a_ledger_may_have_a_database_of_its_own(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a"])?;
+    let other = world.server.schema().await?;
+    world.schema.exec(&format!("GRANT ALL ON {}.* TO {}@'%'", other.name, world.schema.user)).await?;
+    let stem = format!("{}.books", other.name);
+    for _ in 0..2 {
+        world.load_ending(0, "t", &["--ledger-table", &stem]).await?;
+        expect(&world, "t", &["a"]).await?;
+    }
+    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
+    let target = "SELECT CONVERT(target USING utf8mb4), state FROM books_objects";
+    ensure_values(&other, target, &[&format!("`{}`.`t`|loaded", world.schema.name)]).await
+}
+
+/// Tables that only their names tell apart, one ledger for all.
+async fn targets_of_any_name_are_told_apart(world: World) -> Result<()> {
+    let names =
+        ["orders", "Orders", "ORDERS", "a`b", "a``b", "a.b", "\u{fc}", "u\u{308}", "\u{6771}\u{4eac}", "with space"];
+    put(&world, &["a", "b"])?;
+    for name in names {
+        let quoted = format!("`{}`", name.replace('`', "``"));
+        lines::create(&world, &quoted).await?;
+        for _ in 0..2 {
+            world.load_ending(0, &quoted, &[]).await?;
+            expect(&world, &quoted, &["a", "b"]).await?;
+        }
+        let target = format!("`{}`.{quoted}", world.schema.name);
+        let hex: String = target.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let recorded = format!("SELECT COUNT(*) FROM s3_to_mysql_objects WHERE target = X'{hex}'");
+        let recorded: u64 = world.schema.query_one(&recorded).await?;
+        ensure!(recorded == 2, "{recorded} objects are recorded for {target}");
+    }
+    ensure!(world.count("s3_to_mysql_objects").await? == 2 * names.len() as u64);
+    // The database named or not: it is the same table.
+    world.load_ending(0, &format!("{}.orders", world.schema.name), &[]).await?;
+    expect(&world, "orders", &["a", "b"]).await
+}
+
+async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(world: World) -> Result<()> {
+    put(&world, &["a"])?;
+    let engines = match world.server.kind() {
+        ServerKind::Mysql => vec!["MyISAM", "MEMORY"],
+        ServerKind::Mariadb => vec!["MyISAM", "MEMORY", "Aria"],
+    };
+    for engine in engines {
+        let table = format!("t_{engine}");
+        world.schema.exec(&format!("CREATE TABLE {table} (v VARCHAR(20)) ENGINE={engine}")).await?;
+        let ended = world.load_ending(6, &table, &[]).await?;
+        ended.says(&format!("its engine {engine} does not roll back"))?;
+        ended.says("no ledger could be right")?;
+        ended.says("ENGINE=InnoDB")?;
+        ended.says("--no-ledger")?;
+        expect(&world, &table, &[]).await?;
+        let ended = world.load_ending(0, &table, &["--no-ledger"]).await?;
+        ended.says("its engine does not roll back")?;
+        expect(&world, &table, &["a"]).await?;
+    }
+    ensure!(
+        !values(&world.schema, "SHOW TABLES").await?.iter().any(|table| table.starts_with("s3_to_mysql")),
+        "a ledger"
+    );
+    Ok(())
+}
+
+async fn a_read_only_server_is_told_and_loads_nothing(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[])?;
+    // Its account has no privilege beyond its database, so that read_only holds for it.
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (v VARCHAR(20) NOT NULL)").await?;
+    put(&world, &["a"])?;
+    let tries = ["--max-attempts", "2"];
+    for state in ["without a ledger's tables", "with them"] {
+        schema.exec("SET GLOBAL read_only = ON").await?;
+        let ended = load_at(&world, &schema.url(), "t", &tries).await?;
+        ended.expect(6)?;
+        ended.says("read-only").or_else(|_| ended.says("read_only")).context(state)?;
+        ended.says("hint: the server is read-only; connect to the primary")?;
+        no_object_was_read(&world)?;
+        schema.exec("SET GLOBAL read_only = OFF").await?;
+        if state.starts_with("without") {
+            load_at(&world, &schema.url(), "t", &tries).await?.expect(0)?;
+            world.s3.log().clear();
+            put(&world, &["b"])?;
+        }
+    }
+    ensure_values(&schema, "SELECT v FROM t", &["a"]).await?;
+    load_at(&world, &schema.url(), "t", &tries).await?.expect(0)?;
+    ensure_values(&schema, "SELECT v FROM t ORDER BY v", &["a", "b"]).await
+}
+
+async fn a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agreed(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[])?;
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (v VARCHAR(20) NOT NULL)").await?;
+    put(&world, &["a", "b"])?;
+    let held = world.s3.faults().on_get("b", Times::Always, Fault::Hold);
+    let args = ["load", "s3://etl/", "--table", "t", "--max-attempts", "2"];
+    let running = world.command(args).env("DATABASE_URL", schema.url()).spawn()?;
+    held.wait_for_effects(1).await;
+    while schema.query_one::<u64>("SELECT COUNT(*) FROM t").await? == 0 {
+        tokio::task::yield_now().await;
+    }
+    schema.exec("SET GLOBAL read_only = ON").await?;
+    held.release();
+    let ended = finish(running).await?;
+    ended.expect(6)?;
+    ended.says("read-only; connect to the primary")?;
+    let agreed = "SELECT CONVERT(object_key USING utf8mb4), state FROM s3_to_mysql_objects ORDER BY object_key";
+    ensure_values(&schema, "SELECT v FROM t", &["a"]).await?;
+    ensure_values(&schema, agreed, &["a|loaded"]).await?;
+
+    schema.exec("SET GLOBAL read_only = OFF").await?;
+    load_at(&world, &schema.url(), "t", &[]).await?.expect(0)?;
+    ensure_values(&schema, "SELECT v FROM t ORDER BY v", &["a", "b"]).await?;
+    ensure_values(&schema, agreed, &["a|loaded", "b|loaded"]).await
+}
