@@ -6,7 +6,7 @@ use s3_to_mysql::object::TableName;
 
 use crate::support::lines::{self, expect};
 use crate::support::program::{Ended, World, finish};
-use crate::support::s3::{Fault, Operation, Times};
+use crate::support::s3::{Fault, Operation, Refusal, Times};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
@@ -14,6 +14,7 @@ crate::plain_tests![the_documented_tables_are_those_that_the_program_makes];
 
 crate::load_tests![
     tables_made_by_hand_are_those_that_the_program_makes,
+    the_documented_queries_find_what_is_loaded_and_what_failed,
     without_the_create_privilege_the_documented_statements_are_enough,
     a_ledger_of_a_newer_version_is_refused,
     a_table_that_is_no_ledger_is_left_alone,
@@ -47,8 +48,11 @@ fn documented_statements(database: &str) -> Result<Vec<String>> {
     let (_, section) = readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
     let (_, block) = section.split_once("```sql\nCREATE ").context("the section has no statements")?;
     let (block, _) = block.split_once("\n```").context("the statements do not end")?;
-    let block = format!("CREATE {block}").replace("`shop`", &format!("`{database}`"));
-    Ok(block.split(";\n").map(|statement| statement.trim_end_matches(';').trim().to_owned()).collect())
+    Ok(statements(&format!("CREATE {block}").replace("`shop`", &format!("`{database}`"))))
+}
+
+fn statements(block: &str) -> Vec<String> {
+    block.split(";\n").map(|statement| statement.trim_end_matches(';').trim().to_owned()).collect()
 }
 
 fn ddl(database: &str) -> Vec<String> {
@@ -88,6 +92,26 @@ async fn tables_made_by_hand_are_those_that_the_program_makes(world: World) -> R
         world.schema.exec(&statement).await?;
     }
     ensure!(tables(&world).await? == by_program, "they differ: {by_program:#?}");
+    Ok(())
+}
+
+async fn the_documented_queries_find_what_is_loaded_and_what_failed(world: World) -> Result<()> {
+    lines::create(&world, "orders").await?;
+    put(&world, &["good", "r\u{e9}fus\u{e9}"])?;
+    world.s3.faults().on_get("r\u{e9}fus\u{e9}", Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    world.load_ending(3, "orders", &[]).await?;
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
+    let (_, block) = section.split_once("```sql\nSELECT ").context("the section has no queries")?;
+    let (block, _) = block.split_once("\n```").context("the queries do not end")?;
+    let queries = statements(&format!("SELECT {block}").replace("`shop`", &format!("`{}`", world.schema.name)));
+    let found = [values(&world.schema, &queries[0]).await?, values(&world.schema, &queries[1]).await?];
+    ensure!(queries.len() == 2 && found[0].len() == 1 && found[1].len() == 1, "{found:?}");
+    ensure!(found[0][0].starts_with("good|1|20"), "{found:?}");
+    ensure!(
+        found[1][0].starts_with("r\u{e9}fus\u{e9}|s3://etl/r\u{e9}fus\u{e9}: reading the object is denied"),
+        "{found:?}"
+    );
     Ok(())
 }
 
