@@ -5,6 +5,7 @@ use mysql_async::Row;
 use super::Ledger;
 use super::identity::literal;
 use crate::error::{Consequence, Error, Kind, Result};
+use crate::object::Object;
 
 /// The column's length.
 const MESSAGE_LIMIT_BYTES: usize = 4000;
@@ -43,6 +44,21 @@ impl Ledger {
             message = literal(message.as_bytes()),
             worker = literal(self.run.worker.as_bytes()),
             run_id = literal(self.run.id.as_bytes()),
+        );
+        self.query_once::<Row>(&sql).await.map(|_| ())
+    }
+
+    /// Drops what is known of a failure of `object`, where there turned out to be nothing to load.
+    ///
+    /// # Errors
+    /// What a connection can meet; there is no second try, as the next run gets here too.
+    pub async fn clear_failure(&self, generation: u32, object: &Object) -> Result<()> {
+        let sql = format!(
+            "DELETE FROM {} WHERE target = {} AND generation = {generation} AND bucket = {} AND object_key = {}",
+            self.tables.failures,
+            self.target.literal(),
+            literal(object.bucket.as_bytes()),
+            literal(object.key.as_bytes()),
         );
         self.query_once::<Row>(&sql).await.map(|_| ())
     }

@@ -177,7 +177,7 @@ impl Chooser {
         for (object, known) in page.into_iter().zip(known) {
             match verdict(&self.config, &object, &known) {
                 Verdict::Load { .. } => left.page.push_back(object),
-                Verdict::Over(ending) => self.end(object, ending).await,
+                Verdict::Over(ending) => self.end(object, ending, &known).await,
             }
         }
         Ok(goes_on)
@@ -253,13 +253,21 @@ impl Chooser {
             Verdict::Load { again } => Some(Wanted { object, claim, had_failed: known.failed.is_some(), again }),
             Verdict::Over(ending) => {
                 drop(claim);
-                self.end(object, ending).await;
+                self.end(object, ending, known).await;
                 None
             }
         }
     }
 
-    async fn end(&self, object: Object, ending: Ending) {
+    async fn end(&self, object: Object, ending: Ending, known: &Known) {
+        // Of content that is there no more, or that is not wanted: it would be called failed for ever.
+        if !matches!(ending, Ending::Failed(_))
+            && known.failed.is_some()
+            && let Some((ledger, job)) = &self.ledger
+            && let Err(error) = ledger.clear_failure(job.generation, &object).await
+        {
+            tracing::warn!("{object}: an earlier failure stays in the ledger: {}", error.one_line());
+        }
         let outcome = match ending {
             Ending::AlreadyLoaded => Outcome::AlreadyLoaded { object },
             Ending::SkippedChanged => Outcome::SkippedChanged { object },
@@ -332,6 +340,8 @@ pub(super) fn verdict(config: &LedgerConfig, object: &Object, known: &Known) -> 
     }
     if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
         && !config.retry_failed
+        // Nobody has tried to load that: it is decided anew below.
+        && failed.error_code != Kind::ContentChanged.code()
     {
         let message = format!(
             "{object}: failed in an earlier run ({}, {} attempts), and is not tried again",
