@@ -18,6 +18,7 @@ crate::load_tests![
     keys_are_told_apart_byte_for_byte,
     changed_content_is_an_error_unless_told_otherwise,
     content_that_comes_back_is_loaded_already,
+    a_change_that_was_refused_is_decided_anew_by_every_run,
     force_loads_again_says_so_and_replaces_the_ledger_row,
     a_forced_load_that_fails_leaves_the_ledger_as_it_was,
     without_a_ledger_a_repeated_run_loads_again_and_says_so,
@@ -315,6 +316,32 @@ async fn content_that_comes_back_is_loaded_already(world: World) -> Result<()> {
         }
     }
     expect(&world, "t", &["one", "two"]).await
+}
+
+/// That an earlier run would not have it is no failure of the object, which `--no-retry-failed` would leave alone.
+async fn a_change_that_was_refused_is_decided_anew_by_every_run(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    world.put("a", "old\n")?;
+    load(&world, 0, &[]).await?;
+    world.put("a", "new\n")?;
+    for _ in 0..2 {
+        load(&world, 3, &["--no-retry-failed"]).await?;
+        expect_failure(&world, "report", "a", "content_changed")?;
+        let known = values(&world.schema, FAILURES).await?;
+        ensure!(known.len() == 1 && known[0].starts_with("a|content_changed|"), "{known:?}");
+    }
+    load(&world, 0, &["--no-retry-failed", "--on-changed", "skip"]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await?;
+    load(&world, 3, &[]).await?;
+    // Nothing is left of it when the object is what it was.
+    world.put("a", "old\n")?;
+    load(&world, 0, &[]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await?;
+    world.put("a", "new\n")?;
+    load(&world, 3, &[]).await?;
+    load(&world, 0, &["--no-retry-failed", "--on-changed", "load"]).await?;
+    ensure_values(&world.schema, FAILURES, &[]).await?;
+    expect(&world, "t", &["old", "new"]).await
 }
 
 async fn force_loads_again_says_so_and_replaces_the_ledger_row(world: World) -> Result<()> {
