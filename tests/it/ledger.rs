@@ -25,6 +25,7 @@ crate::load_tests![
     failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success,
     failures_are_left_alone_when_asked_to,
     a_failure_of_other_content_is_tried_even_so,
+    the_ledger_row_tells_what_was_loaded_by_whom_and_when,
     the_version_that_was_read_is_recorded,
     an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time,
     a_listing_that_changes_between_its_pages_costs_and_doubles_no_row,
@@ -471,6 +472,33 @@ async fn a_failure_of_other_content_is_tried_even_so(world: World) -> Result<()>
     load(&world, 0, &["--no-retry-failed"]).await?;
     ensure_values(&world.schema, FAILURES, &[]).await?;
     ensure_values(&world.schema, "SELECT v FROM t", &["1"]).await
+}
+
+async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT NOT NULL)").await?;
+    // Another time zone must not reach the ledger's times.
+    let zone = ["--init-sql", "SET time_zone = '+09:00'"];
+    world.put("a", "1\t1\n2\t2\n3\t3\n")?;
+    load(&world, 0, &zone).await?;
+    world.put("b", "3\t4\n4\t4\n")?;
+    load(&world, 0, &[&["--on-duplicate", "ignore"][..], &zone].concat()).await?;
+    world.put("c", "4\t5\n5\t5\n")?;
+    load(&world, 0, &[&["--on-duplicate", "replace"][..], &zone].concat()).await?;
+    world.put("d", "6\t1000\n")?;
+    let accepted = load(&world, 0, &[&["--on-bad-row", "accept"][..], &zone].concat()).await?;
+    ensure_values(&world.schema, "SELECT id, v FROM t ORDER BY id", &["1|1", "2|2", "3|3", "4|5", "5|5", "6|127"])
+        .await?;
+    let counts = "SELECT CONVERT(object_key USING utf8mb4), size_bytes, row_count, skipped_count, deleted_count, \
+                  warning_count FROM s3_to_mysql_objects ORDER BY object_key";
+    let expected = ["a|12|3|0|0|0", "b|8|2|1|0|1", "c|8|2|0|1|0", "d|7|1|0|0|1"];
+    ensure_values(&world.schema, counts, &expected).await.with_context(|| accepted.to_string())?;
+
+    let of_d = "SELECT CONVERT(run_id USING utf8mb4), CONVERT(etag USING utf8mb4), CONVERT(tool_version USING utf8mb4), \
+                began_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE AND loaded_at, loaded_at <= UTC_TIMESTAMP(6), \
+                CONVERT(worker USING utf8mb4) REGEXP '^[^:]+:[0-9]+$' FROM s3_to_mysql_objects WHERE object_key = 'd'";
+    let run = sums(&world)?["run_id"].as_str().context("the report names no run")?.to_owned();
+    let expected = format!("{run}|{}|{}|1|1|1", etag(&world, "d")?, env!("CARGO_PKG_VERSION"));
+    ensure_values(&world.schema, of_d, &[&expected]).await
 }
 
 async fn the_version_that_was_read_is_recorded(world: World) -> Result<()> {

@@ -16,6 +16,7 @@ crate::load_tests![
     tables_made_by_hand_are_those_that_the_program_makes,
     the_documented_queries_find_what_is_loaded_and_what_failed,
     without_the_create_privilege_the_documented_statements_are_enough,
+    the_documented_privileges_are_enough,
     a_ledger_of_a_newer_version_is_refused,
     a_table_that_is_no_ledger_is_left_alone,
     two_ledgers_know_nothing_of_each_other,
@@ -140,6 +141,31 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(world
         expect(&world, "t", &["a", "b"]).await?;
     }
     Ok(())
+}
+
+/// On the ledger's tables, and INSERT alone on the target: not even a look into it.
+async fn the_documented_privileges_are_enough(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a", "b"])?;
+    let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
+    world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
+    for statement in documented_statements(schema)? {
+        world.schema.exec(&statement).await?;
+    }
+    for table in ["objects", "parts", "jobs", "failures", "runs"] {
+        let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.s3_to_mysql_{table} TO {name}@'%'");
+        world.schema.exec(&grant).await?;
+    }
+    world.schema.exec(&format!("GRANT INSERT ON {schema}.t TO {name}@'%'")).await?;
+    let url = world.server.url(&name, schema);
+    world.s3.faults().on_get("b", Times::Next(1), Fault::Refuse(Refusal::ACCESS_DENIED));
+    load_at(&world, &url, "t", &[]).await?.expect(3)?;
+    for _ in 0..2 {
+        load_at(&world, &url, "t", &[]).await?.expect(0)?;
+        expect(&world, "t", &["a", "b"]).await?;
+    }
+    load_at(&world, &url, "t", &["--force"]).await?.expect(0)?;
+    expect(&world, "t", &["a", "a", "b", "b"]).await
 }
 
 async fn a_ledger_of_a_newer_version_is_refused(world: World) -> Result<()> {
