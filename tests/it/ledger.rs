@@ -527,7 +527,8 @@ async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_ne
     put(&world, &["a", "b"])?;
     let backend = world.s3.backend().clone();
     let overwrite = Fault::before(move |_| {
-        drop(backend.put(BUCKET, "a", "new a\n"));
+        // As long as before: nothing but the ETag tells.
+        drop(backend.put(BUCKET, "a", "A\n"));
         async {}
     });
     world.s3.faults().on_get("a", Times::Next(1), overwrite);
@@ -537,7 +538,7 @@ async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_ne
     ensure_values(&world.schema, FAILURES, &["a|object_changed|1"]).await?;
     // Nothing of the old content was loaded, so that this is no change of what is in the table.
     load(&world, 0, &[]).await?;
-    expect(&world, "t", &["b", "new a"]).await?;
+    expect(&world, "t", &["A", "b"]).await?;
     ensure_values(&world.schema, FAILURES, &[]).await
 }
 
@@ -561,7 +562,7 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(world
     let (change, mut changed) = tokio::sync::watch::channel(false);
     let change = Fault::before(move |request| {
         if request.continuation_token.is_some() {
-            drop(backend.put(BUCKET, "k0000", "k0000, new\n"));
+            drop(backend.put(BUCKET, "k0000", "K0000\n"));
             backend.remove(BUCKET, "k1003");
             drop(backend.put(BUCKET, "k0000 behind", "behind\n"));
             drop(backend.put(BUCKET, "k2000", "ahead\n"));
@@ -586,7 +587,7 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(world
     world.s3.faults().clear();
     load(&world, 0, &[]).await?;
     ensure_sums(&world, &[("objects_loaded", 2)])?;
-    expected.extend(["k0000, new".to_owned(), "behind".to_owned()]);
+    expected.extend(["K0000".to_owned(), "behind".to_owned()]);
     expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
