@@ -45,7 +45,7 @@ use connection::Own;
 
 pub use claims::{Claim, Claimed, Claims};
 pub use entry::{Entered, Entry, Loaded, Settled};
-pub use forget::Forgotten;
+pub use forget::{Forgotten, Removed};
 pub use history::{Failed, Known};
 pub use identity::{RunId, Target};
 pub use jobs::{Finished, Job};

@@ -10,6 +10,14 @@ use crate::error::Result;
 /// Rows that one transaction removes: few enough that a run which meets them waits for a moment only.
 const BATCH: usize = 500;
 
+/// What was removed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub sums: Forgotten,
+    /// Whose COMMIT had no answer: gone, or still there and removed by the next call.
+    pub unanswered: Forgotten,
+}
+
 /// What the ledger has on some objects, in all generations; or what was removed of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
@@ -54,12 +62,12 @@ impl Records {
         Ok(found)
     }
 
-    /// Removes what the ledger has on these objects, in transactions of bounded size. What is removed is added to `removed`
-    /// as it is committed, so that it is right also where an error ends this early; to call it again goes on.
+    /// Removes what the ledger has on these objects, in transactions of bounded size. Each is added to `removed` as it
+    /// is committed, so that it is right also where an error ends this early; to call it again goes on.
     ///
     /// # Errors
     /// As of queries; the connection is not to be used again then.
-    pub async fn forget(&mut self, uri: &SourceUri, removed: &mut Forgotten) -> Result<()> {
+    pub async fn forget(&mut self, uri: &SourceUri, removed: &mut Removed) -> Result<()> {
         for generation in self.generations("objects").await? {
             let mut from: Option<Vec<u8>> = None;
             while let Some(next) = self.forget_objects(uri, generation, from.as_deref(), removed).await? {
@@ -78,7 +86,7 @@ impl Records {
         uri: &SourceUri,
         generation: u32,
         from: Option<&[u8]>,
-        removed: &mut Forgotten,
+        removed: &mut Removed,
     ) -> Result<Option<Vec<u8>>> {
         let (table, of_target) = (self.tables.objects.clone(), self.in_generation(generation));
         // Without a lock only what is committed is seen; by their whole keys only these rows are locked then.
@@ -115,15 +123,12 @@ impl Records {
             let sql = format!("DELETE FROM {} WHERE object_id IN ({})", self.tables.parts, ids.join(", "));
             self.change(&sql).await?;
         }
-        self.change("COMMIT").await?;
-        removed.objects += batch.objects;
-        removed.rows += batch.rows;
-        removed.bytes += batch.bytes;
+        self.commit(batch, removed).await?;
         Ok(Some(last))
     }
 
     /// Removes some of the failures; false where there were none.
-    async fn forget_failures(&mut self, uri: &SourceUri, generation: u32, removed: &mut Forgotten) -> Result<bool> {
+    async fn forget_failures(&mut self, uri: &SourceUri, generation: u32, removed: &mut Removed) -> Result<bool> {
         let (table, of_target) = (self.tables.failures.clone(), self.in_generation(generation));
         self.change("START TRANSACTION").await?;
         // A failure that is locked is being cleared by a load, or written anew.
@@ -145,9 +150,18 @@ impl Records {
                 ))
                 .await?;
         }
-        self.change("COMMIT").await?;
-        removed.failures += failures;
+        self.commit(Forgotten { failures, ..Forgotten::default() }, removed).await?;
         Ok(!chosen.is_empty())
+    }
+
+    async fn commit(&mut self, batch: Forgotten, removed: &mut Removed) -> Result<()> {
+        let committed = self.change("COMMIT").await;
+        let sums = if committed.is_ok() { &mut removed.sums } else { &mut removed.unanswered };
+        sums.objects += batch.objects;
+        sums.rows += batch.rows;
+        sums.bytes += batch.bytes;
+        sums.failures += batch.failures;
+        committed.map(|_| ())
     }
 
     /// The generations of which a table has rows for this target.

@@ -9,7 +9,7 @@ use super::status::{is_tried_again, refused, uri};
 use crate::config::{Config, SourceUri};
 use crate::error::{Error, Kind, Result};
 use crate::exit_code;
-use crate::ledger::{Forgotten, Records};
+use crate::ledger::{Forgotten, Records, Removed};
 use crate::retry::Attempts;
 
 /// Writes to `output` what will be forgotten, and, if that is wanted, forgets it. What can't be told is not done.
@@ -22,9 +22,10 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
             Err(error) if is_tried_again(&mut attempts, &error).await => {}
             Err(error) => {
                 let mut ended = refused(error);
-                if progress.removed != Forgotten::default() {
+                if progress.removed != Removed::default() {
                     // Committed, whatever came then.
-                    ended.output = told("forgotten before the error", &progress.removed);
+                    ended.output = told("forgotten before the error", &progress.removed.sums);
+                    ended.output.push_str(&unanswered(&progress.removed, "gone, or still there"));
                 }
                 return ended;
             }
@@ -37,7 +38,11 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
     }
     Ended {
         exit_code: exit_code::ALL_LOADED,
-        output: if progress.is_there { told("forgotten", &progress.removed) } else { String::new() },
+        output: if progress.is_there {
+            told("forgotten", &progress.removed.sums) + &unanswered(&progress.removed, "gone too, or counted above")
+        } else {
+            String::new()
+        },
         errors: Vec::new(),
     }
 }
@@ -48,7 +53,7 @@ struct Progress {
     is_told: bool,
     /// Whether there is a ledger at all.
     is_there: bool,
-    removed: Forgotten,
+    removed: Removed,
 }
 
 async fn take(config: &Config, yes: bool, progress: &mut Progress, output: &mut (dyn Write + Send)) -> Result<()> {
@@ -114,4 +119,12 @@ fn told(what: &str, sums: &Forgotten) -> String {
         "{what}: {objects} ledger rows ({rows} rows, {bytes} bytes = {}), {failures} failures\n",
         HumanBytes(*bytes)
     )
+}
+
+/// Of transactions whose COMMIT had no answer; empty where there were none.
+fn unanswered(removed: &Removed, fate: &str) -> String {
+    if removed.unanswered == Forgotten::default() {
+        return String::new();
+    }
+    told(&format!("in transactions whose COMMIT had no answer, {fate}"), &removed.unanswered)
 }

@@ -8,6 +8,7 @@ use super::{
     lines_table, make_ledger, object_id, object_row, one_table, quoted,
 };
 use crate::support::program::{World, bare_command, finish};
+use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::values::ensure_values;
 
 crate::load_tests![
@@ -20,6 +21,7 @@ crate::load_tests![
     without_a_ledger_there_is_nothing_to_forget,
     forgetting_needs_the_delete_privilege,
     what_cannot_be_told_is_not_forgotten,
+    a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told,
     what_was_forgotten_is_loaded_again,
     a_failure_that_was_forgotten_is_tried_again,
 ];
@@ -223,6 +225,41 @@ async fn what_cannot_be_told_is_not_forgotten(world: World) -> Result<()> {
     ended.expect(2)?;
     ended.says("standard output can't be written")?;
     ensure_keys(&world, "t", &["a"]).await
+}
+
+async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(world: World) -> Result<()> {
+    one_table(&world).await?;
+    make_ledger(&world).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let port = proxy.port().to_string();
+    for (start, broken, told) in [
+        ("DELETE", Break::Cut, "forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n"),
+        (
+            "COMMIT",
+            Break::SwallowAnswer,
+            "forgotten: 0 ledger rows (0 rows, 0 bytes = 0 B), 0 failures\n\
+             in transactions whose COMMIT had no answer, gone too, or counted above: \
+             2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n",
+        ),
+    ] {
+        insert_loaded(&world, "t", 1, &["a", "b"]).await?;
+        let lost = proxy.next(Step::Statement(start), broken);
+        let ended = forget(&world, &["s3://etl/", "--yes", "--port", &port, "--ssl-mode", "DISABLED"]).await?;
+        ended.expect(0)?;
+        ensure!(lost.count() == 1 && ended.stdout.ends_with(told), "{start}\n{ended}");
+        ensure!(ended.stdout.matches("To be forgotten").count() == 1, "{ended}");
+        ensure_keys(&world, "t", &[]).await?;
+
+        insert_loaded(&world, "t", 1, &["a", "b"]).await?;
+        let lost = proxy.next(Step::Statement(start), broken);
+        let once = ["s3://etl/", "--yes", "--port", &port, "--ssl-mode", "DISABLED", "--max-attempts", "1"];
+        let ended = forget(&world, &once).await?;
+        ended.expect(6)?;
+        let is_told = ended.stdout.contains("COMMIT had no answer, gone, or still there: 2 ledger rows");
+        ensure!(lost.count() == 1 && is_told == (start == "COMMIT"), "{start}\n{ended}");
+        world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+    }
+    Ok(())
 }
 
 async fn what_was_forgotten_is_loaded_again(world: World) -> Result<()> {
