@@ -103,7 +103,7 @@ impl Tables {
                         "{title}: there is a table {name} that is no ledger of this program: its comment is {comment:?}, not \"{COMMENT}{VERSION}\""
                     );
                     return Err(Error::new(Kind::TargetRefused, message)
-                        .with_hint("choose another --ledger-table, or make the table as the README says"));
+                        .with_hint("choose another --ledger-table, or make the table as deploy/ledger.sql does"));
                 }
             }
             present.extend(
@@ -135,7 +135,7 @@ impl Tables {
                 let error = fold(During::Transaction, &format!("{}: table {name} can't be made", self.title()), &error);
                 if is_denied {
                     error.with_hint(
-                        "the account needs the CREATE privilege once, or somebody who has it runs the statements of the README's \"Ledger\"; --no-ledger does without, at least once",
+                        "the account needs the CREATE privilege once, or somebody who has it runs deploy/ledger.sql; --no-ledger does without, at least once",
                     )
                 } else {
                     error

@@ -43,13 +43,11 @@ fn no_object_was_read(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The statements of the README's section "Ledger", for a database that is called this.
-fn documented_statements(database: &str) -> Result<Vec<String>> {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
-    let (_, block) = section.split_once("```sql\nCREATE ").context("the section has no statements")?;
-    let (block, _) = block.split_once("\n```").context("the statements do not end")?;
-    Ok(statements(&format!("CREATE {block}").replace("`shop`", &format!("`{database}`"))))
+/// The statements of `deploy/ledger.sql`, for the database that they are run in.
+fn documented_statements() -> Vec<String> {
+    let file = include_str!("../../deploy/ledger.sql");
+    let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with("--")).collect();
+    statements(lines.join("\n").trim())
 }
 
 fn statements(block: &str) -> Vec<String> {
@@ -62,13 +60,9 @@ fn ddl(database: &str) -> Vec<String> {
 }
 
 async fn the_documented_tables_are_those_that_the_program_makes() -> Result<()> {
-    let documented = documented_statements("shop")?;
-    ensure!(
-        documented == ddl("shop"),
-        "the README has\n{}\nand not\n{}",
-        documented.join(";\n\n"),
-        ddl("shop").join(";\n\n")
-    );
+    let made: Vec<String> = ddl("shop").iter().map(|statement| statement.replace("`shop`.", "")).collect();
+    let documented = documented_statements();
+    ensure!(documented == made, "the file has\n{}\nand not\n{}", documented.join(";\n\n"), made.join(";\n\n"));
     Ok(())
 }
 
@@ -89,7 +83,7 @@ async fn tables_made_by_hand_are_those_that_the_program_makes(world: World) -> R
     for table in ["objects", "parts", "jobs", "failures", "runs"] {
         world.schema.exec(&format!("DROP TABLE s3_to_mysql_{table}")).await?;
     }
-    for statement in documented_statements(&world.schema.name)? {
+    for statement in documented_statements() {
         world.schema.exec(&statement).await?;
     }
     ensure!(tables(&world).await? == by_program, "they differ: {by_program:#?}");
@@ -127,13 +121,13 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(world
     let ended = load_at(&world, &url, "t", &[]).await?;
     ended.expect(6)?;
     ended.says("CREATE")?;
-    ended.says("hint: the account needs the CREATE privilege once, or somebody who has it runs the statements of the README's \"Ledger\"")?;
+    ended.says("hint: the account needs the CREATE privilege once, or somebody who has it runs deploy/ledger.sql")?;
     ended.says("--no-ledger")?;
     no_object_was_read(&world)?;
     expect(&world, "t", &[]).await?;
     ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
 
-    for statement in documented_statements(schema)? {
+    for statement in documented_statements() {
         world.schema.exec(&statement).await?;
     }
     for _ in 0..2 {
@@ -149,7 +143,7 @@ async fn the_documented_privileges_are_enough(world: World) -> Result<()> {
     put(&world, &["a", "b"])?;
     let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
     world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
-    for statement in documented_statements(schema)? {
+    for statement in documented_statements() {
         world.schema.exec(&statement).await?;
     }
     for table in ["objects", "parts", "jobs", "failures", "runs"] {

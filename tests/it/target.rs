@@ -358,7 +358,9 @@ async fn an_account_that_requires_a_certificate_gets_one(world: World) -> Result
     let folder = server.certificates();
     let (cert, key) = (folder.join("client-cert.pem"), folder.join("client-key.pem"));
     let own = ["--ssl-cert", cert.to_str().context("path")?, "--ssl-key", key.to_str().context("path")?];
-    load_at(&world, &schema.url(), "t", &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat()).await?.expect(0)?;
+    load_at(&world, &schema.url(), "t", &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat())
+        .await?
+        .expect(0)?;
     load_at(&world, &schema.url(), "t", &own[..2]).await?.expect(2)?;
     ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
 }
