@@ -5,7 +5,8 @@
 //! # How data flows
 //!
 //! ```text
-//! config -> source (list) -> staging (download, verify) -> split (row boundaries, counts) -> load (transaction) -> report
+//! config -> source (list) -> ledger (what is left) -> staging (download, verify) -> split (row boundaries, counts)
+//!        -> load (transaction: rows and ledger row) -> report
 //! ```
 //!
 //! Modules stand in that order, and nothing imports from its right but [`run`], which owns every task. `source`, `staging`
@@ -13,23 +14,25 @@
 //!
 //! - [`cli`] and [`config`]: flag over environment over file over default, every problem at once.
 //! - [`source`]: S3; the only place that imports the SDK.
+//! - [`mysql`]: connections, and what servers are and say; left of the ledger and of the load, which both stand on it.
+//! - [`ledger`]: the record of what is loaded, in the target's database; claims, jobs, failures, runs.
 //! - [`staging`]: a byte budget, unnamed temporary files, length and checksum.
 //! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
 //!   what they would swallow. Pure, no I/O.
-//! - [`mysql`]: connections, and what servers are and say.
 //! - [`load`]: the statement, one transaction per object.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
 //! # What it promises today
 //!
-//! 1. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
+//! 1. **Exactly once.** An object's rows and the ledger row that says they are loaded commit in one transaction; [`ledger`] says
+//!    why that is enough.
+//! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
 //!    COMMIT; a warning or a skipped row that the policy does not accept rolls the object back.
-//! 2. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed ETag; length, and the
+//! 3. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed `ETag`; length, and the
 //!    store's checksum where it has one, are verified before the first byte goes to MySQL.
-//! 3. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a budget; concurrency at S3
+//! 4. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a budget; concurrency at S3
 //!    and at MySQL is bounded separately.
-//! 4. **All or nothing per object**, but not yet exactly once: a run that is repeated loads its objects again.
 
 pub mod cli;
 pub mod config;
