@@ -30,6 +30,7 @@ crate::load_tests![
     an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time,
     a_listing_that_changes_between_its_pages_costs_and_doubles_no_row,
     a_ledger_row_that_somebody_deleted_means_loading_again,
+    a_job_row_that_somebody_deleted_is_missed_where_it_matters,
     a_target_that_somebody_emptied_is_an_error_with_its_remedies,
     a_target_whose_objects_have_no_rows_is_not_called_emptied,
     every_row_is_there_once_in_a_table_without_any_key,
@@ -610,6 +611,33 @@ async fn a_ledger_row_that_somebody_deleted_means_loading_again(world: World) ->
     expect_failure(&world, "report", "a", "duplicates")?;
     expect(&world, "t", &["a", "b"]).await?;
     ensure_values(&world.schema, LOADED, &["b|loaded|1"]).await
+}
+
+/// It alone tells which generation's objects are in the table, as long as there has been one only.
+async fn a_job_row_that_somebody_deleted_is_missed_where_it_matters(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a"])?;
+    load(&world, 0, &[]).await?;
+    let delete = "DELETE FROM s3_to_mysql_jobs";
+    world.schema.exec(delete).await?;
+    load(&world, 0, &[]).await?;
+    ensure_status(&world, "a", "already_loaded")?;
+
+    load(&world, 0, &["--mode", "truncate"]).await?;
+    put(&world, &["b"])?;
+    world.schema.exec(delete).await?;
+    for mode in ["append", "truncate", "swap"] {
+        world.s3.log().clear();
+        let ended = load(&world, 6, &["--mode", mode]).await?;
+        ended.says("its row in")?;
+        ended.says("`s3_to_mysql_jobs` has been removed")?;
+        ended.says("another --ledger-table")?;
+        ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
+        expect(&world, "t", &["a"]).await?;
+    }
+    world.schema.exec("DELETE FROM t").await?;
+    load(&world, 0, &["--ledger-table", "other"]).await?;
+    expect(&world, "t", &["a", "b"]).await
 }
 
 async fn a_target_that_somebody_emptied_is_an_error_with_its_remedies(world: World) -> Result<()> {

@@ -84,9 +84,24 @@ type Columns = (u32, u32, String, String, Vec<u8>, String, String);
 
 impl Ledger {
     /// The target's row, made where there is none.
+    ///
+    /// # Errors
+    /// `TargetRefused` where there must have been one: which generation the table holds, only that row tells.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
         if let Some(row) = self.find_job_row(session).await? {
             return Ok(row);
+        }
+        if self.newest_generation(session).await? > 1 {
+            // Another run may have made it just now, and begun the second generation.
+            return self.find_job_row(session).await?.ok_or_else(|| {
+                let message = format!(
+                    "{}: its row in {} has been removed, so that nothing tells which of the objects in the ledger are in the table",
+                    self.what(),
+                    self.tables.jobs
+                );
+                Error::new(Kind::TargetRefused, message)
+                    .with_hint("restore the row, or empty the table and load it with another --ledger-table")
+            });
         }
         let sql = format!(
             "INSERT IGNORE INTO {} (target, generation, table_generation, mode, state, source_fingerprint, run_id, tool_version, begun_at, changed_at) VALUES ({}, 1, 1, 'append', 'done', {}, {}, {}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
@@ -103,6 +118,17 @@ impl Ledger {
                 format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs),
             )
         })
+    }
+
+    /// The highest generation that an object is recorded for; 0 where there is none.
+    async fn newest_generation(&self, session: &mut Session) -> Result<u32> {
+        let sql = format!(
+            "SELECT COALESCE(MAX(generation), 0) FROM {} WHERE target = {}",
+            self.tables.objects,
+            self.target.literal()
+        );
+        let newest: Option<u32> = session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
+        Ok(newest.unwrap_or(0))
     }
 
     async fn find_job_row(&self, session: &mut Session) -> Result<Option<JobRow>> {
