@@ -72,14 +72,14 @@ impl Tables {
     /// Which of the tables are there, after a look at their version.
     ///
     /// # Errors
-    /// `TargetRefused` where they are of another version, or are not a ledger's.
+    /// `TargetRefused` where they are of another version or engine, or are not a ledger's.
     pub(super) async fn present(&self, session: &mut Session) -> Result<Vec<&'static str>> {
         let title = self.title();
         let failed = |error: mysql_async::Error| fold(During::Transaction, &title, &error);
-        let known: Vec<(String, String)> = session
+        let known: Vec<(String, String, Option<String>)> = session
             .conn
             .exec(
-                "SELECT TABLE_NAME, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN (?, ?, ?, ?, ?)",
+                "SELECT TABLE_NAME, TABLE_COMMENT, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN (?, ?, ?, ?, ?)",
                 std::iter::once(self.database.clone())
                     .chain(self.all().iter().map(|(suffix, _)| format!("{}_{suffix}", self.stem)))
                     .collect::<Vec<String>>(),
@@ -87,7 +87,7 @@ impl Tables {
             .await
             .map_err(failed)?;
         let mut present = Vec::new();
-        for (name, comment) in known {
+        for (name, comment, engine) in known {
             let version = comment.strip_prefix(COMMENT).and_then(|version| version.parse::<u32>().ok());
             match version {
                 Some(VERSION) => {}
@@ -105,6 +105,13 @@ impl Tables {
                     return Err(Error::new(Kind::TargetRefused, message)
                         .with_hint("choose another --ledger-table, or make the table as deploy/ledger.sql does"));
                 }
+            }
+            // Everything rests on its rows being committed with the objects', or not at all.
+            if let Some(engine) = engine.filter(|engine| !engine.eq_ignore_ascii_case("InnoDB")) {
+                let message = format!(
+                    "{title}: the engine of table {name} is {engine}, which does not commit together with the rows that are loaded"
+                );
+                return Err(Error::new(Kind::TargetRefused, message).with_hint("ALTER TABLE ... ENGINE=InnoDB"));
             }
             present.extend(
                 self.all()

@@ -19,6 +19,7 @@ crate::load_tests![
     the_documented_privileges_are_enough,
     a_ledger_of_a_newer_version_is_refused,
     a_table_that_is_no_ledger_is_left_alone,
+    a_ledger_that_does_not_roll_back_is_refused,
     two_ledgers_know_nothing_of_each_other,
     a_ledger_may_have_a_database_of_its_own,
     targets_of_any_name_are_told_apart,
@@ -203,6 +204,23 @@ async fn a_table_that_is_no_ledger_is_left_alone(world: World) -> Result<()> {
     expect(&world, "t", &[]).await?;
     world.load_ending(0, "t", &["--ledger-table", "another"]).await?;
     expect(&world, "t", &["a"]).await
+}
+
+/// Somebody has moved it to an engine whose rows stay when the transaction is rolled back.
+async fn a_ledger_that_does_not_roll_back_is_refused(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    put(&world, &["a"])?;
+    world.load_ending(0, "t", &[]).await?;
+    put(&world, &["b"])?;
+    world.s3.log().clear();
+    world.schema.exec("ALTER TABLE s3_to_mysql_jobs ENGINE = MyISAM").await?;
+    let ended = world.load_ending(6, "t", &[]).await?;
+    ended.says("the engine of table s3_to_mysql_jobs is MyISAM")?;
+    ended.says("hint: ALTER TABLE ... ENGINE=InnoDB")?;
+    no_object_was_read(&world)?;
+    world.schema.exec("ALTER TABLE s3_to_mysql_jobs ENGINE = InnoDB").await?;
+    world.load_ending(0, "t", &[]).await?;
+    expect(&world, "t", &["a", "b"]).await
 }
 
 async fn two_ledgers_know_nothing_of_each_other(world: World) -> Result<()> {
