@@ -22,6 +22,7 @@ mod jobs;
 mod ledger;
 mod ledger_commands;
 mod ledger_tables;
+mod kill;
 mod oracle;
 mod outcome;
 mod policy;
@@ -47,6 +48,7 @@ use support::servers::{ServerKind, shared, start_shared};
 
 /// No test needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);
+const LONG_TEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 type BoxedTest = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -96,6 +98,7 @@ fn main() {
             ledger::tests(),
             ledger_commands::tests(),
             ledger_tables::tests(),
+            kill::tests(),
             outcome::tests(),
             policy::tests(),
             reading::tests(),
@@ -140,12 +143,12 @@ fn main() {
 }
 
 fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Trial {
+    // A long version says for itself how much it does.
+    let limit = if std::env::var_os("S3_TO_MYSQL_TEST_KILL_ROUNDS").is_some() { LONG_TEST_LIMIT } else { TEST_LIMIT };
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ended = runtime.block_on(async {
-            tokio::time::timeout(TEST_LIMIT, test())
-                .await
-                .unwrap_or_else(|_| Err(anyhow!("not ended in {TEST_LIMIT:?}")))
+            tokio::time::timeout(limit, test()).await.unwrap_or_else(|_| Err(anyhow!("not ended in {limit:?}")))
         });
         ended.map_err(|error| Failed::from(format!("{error:#}")))
     })

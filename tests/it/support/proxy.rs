@@ -1,10 +1,10 @@
 //! A TCP proxy in front of a database server that breaks a connection at a chosen step of the protocol.
 //!
 //! It reads the client's side packet by packet, which it can only without TLS: tests give `--ssl-mode DISABLED`. What
-//! the server sends is passed on as it is.
+//! the server sends is passed on as it is. A prepared statement is met where it is executed.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Far beyond what any step needs on a busy machine.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
@@ -21,28 +22,38 @@ const STEP_LIMIT: Duration = Duration::from_secs(60);
 pub enum Step {
     /// A statement that starts with this is about to be passed on.
     Statement(&'static str),
-    /// A statement that has this in it is about to be passed on.
+    /// A statement, or several in one packet, with this in it is about to be passed on.
     StatementWith(&'static str),
-    /// So many bytes of the file have been passed on after a LOAD DATA statement.
+    /// The same with the first and somewhere behind it the second.
+    StatementWithBoth(&'static str, &'static str),
+    /// So many bytes of a file have been passed on, or all of it where it is shorter and not empty. Once for each file.
     InfileBytes(usize),
+    /// The packet that ends a file that was not empty is about to be passed on: what the server answers is LOAD's OK.
+    InfileEnd,
+    /// The COMMIT of a transaction in which a file that was not empty was sent is about to be passed on.
+    LoadCommit,
     /// A connection is opened.
     Connect,
 }
 
-/// What happens there.
+/// What happens there; at [`Step::InfileBytes`] only `Cut`, `Hold` and `Watch` can.
 #[derive(Clone, Copy, Debug)]
 pub enum Break {
     /// Both sides are closed; the packet is not passed on.
     Cut,
-    /// The packet is passed on, the server's answer is awaited and kept back, and both sides are closed.
+    /// The packet is passed on and both sides are closed, without waiting for what the server makes of it.
+    CutBehind,
+    /// The packet is passed on, the server's answer (the last one to several statements) is awaited and kept back, and both
+    /// sides are closed.
     SwallowAnswer,
-    /// The packet is passed on, the server's answer is awaited and kept back, and both sides stay as they are until
-    /// [`Broken::cut`].
-    HoldAnswer,
-    /// As [`Break::HoldAnswer`], but the answer is not awaited: the statement may still be running.
-    HoldUnanswered,
-    /// Nothing more is passed on until [`Broken::release`] or [`Broken::cut`].
+    /// Nothing more is passed on, not even the client's end, until [`Broken::release`].
     Hold,
+    /// The packet is passed on, the server's answer (the last one) is awaited and kept back until [`Broken::release`].
+    HoldAnswer,
+    /// The same, but the answer is not awaited: the statement may still be running.
+    HoldUnanswered,
+    /// Nothing, but it is counted, and the connection is known to [`Broken::cut`].
+    Watch,
 }
 
 /// The proxy; it listens for as long as this lives.
@@ -55,16 +66,12 @@ pub struct Proxy {
 struct Rule {
     step: Step,
     what: Break,
+    skip: Mutex<u32>,
     left: Mutex<u32>,
     effects: watch::Sender<u32>,
-    released: watch::Sender<Option<Then>>,
-}
-
-/// What becomes of a connection that was held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
-    GoOn,
-    Cut,
+    released: watch::Sender<bool>,
+    /// The connections that met it.
+    met: Mutex<Vec<CancellationToken>>,
 }
 
 /// One kind of breakage, and how a test learns that it happened.
@@ -99,14 +106,25 @@ impl Proxy {
     }
 
     pub fn times(&self, times: u32, step: Step, what: Break) -> Broken {
+        self.add(0, times, step, what)
+    }
+
+    /// Breaks one connection: the one that gets to this step after it was come to `skip` times.
+    pub fn after(&self, skip: u32, step: Step, what: Break) -> Broken {
+        self.add(skip, 1, step, what)
+    }
+
+    fn add(&self, skip: u32, times: u32, step: Step, what: Break) -> Broken {
         let rule = Arc::new(Rule {
             step,
             what,
+            skip: Mutex::new(skip),
             left: Mutex::new(times),
             effects: watch::Sender::new(0),
-            released: watch::Sender::new(None),
+            released: watch::Sender::new(false),
+            met: Mutex::default(),
         });
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&rule));
+        lock(&self.rules).push(Arc::clone(&rule));
         Broken(rule)
     }
 }
@@ -130,19 +148,31 @@ impl Broken {
     }
 
     pub fn release(&self) {
-        self.0.released.send_replace(Some(Then::GoOn));
+        self.0.released.send_replace(true);
     }
 
-    /// Closes both sides of what is held; a packet that was not passed on never is.
+    /// Closes both sides of the connections that met this, whatever they are doing now; a packet that is held is never
+    /// passed on.
     pub fn cut(&self) {
-        self.0.released.send_replace(Some(Then::Cut));
+        lock(&self.0.met).iter().for_each(CancellationToken::cancel);
+    }
+
+    /// Meets nothing more; what it holds goes on.
+    pub fn remove(&self) {
+        *lock(&self.0.left) = 0;
+        self.release();
     }
 }
 
 impl Rule {
     /// Takes one of the times that are left.
     fn take(&self) -> bool {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut skip = lock(&self.skip);
+        if *skip > 0 {
+            *skip -= 1;
+            return false;
+        }
+        let mut left = lock(&self.left);
         if *left == 0 {
             return false;
         }
@@ -150,126 +180,276 @@ impl Rule {
         true
     }
 
-    async fn hold(&self) -> Then {
+    fn took_effect(&self) {
         self.effects.send_modify(|count| *count += 1);
+    }
+
+    async fn released(&self) {
         let mut released = self.released.subscribe();
         // The sender lives in the rule.
-        released.wait_for(Option::is_some).await.ok().and_then(|then| *then).unwrap_or(Then::Cut)
+        let _ = released.wait_for(|released| *released).await;
     }
 }
 
-fn rule_for(rules: &Mutex<Vec<Arc<Rule>>>, met: impl Fn(Step) -> bool) -> Option<Arc<Rule>> {
-    let rules = rules.lock().unwrap_or_else(PoisonError::into_inner);
-    rules.iter().find(|rule| met(rule.step) && rule.take()).cloned()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What becomes of the server's answers.
+#[derive(Clone, Debug)]
+enum Answers {
+    PassOn,
+    /// They are kept back until the rule is released.
+    Hold(Arc<Rule>),
+    /// They end here.
+    Swallow,
+}
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} at {:?}", self.what, self.step)
+    }
 }
 
 async fn serve(client: TcpStream, server_port: u16, rules: Arc<Mutex<Vec<Arc<Rule>>>>) -> Result<()> {
-    if let Some(rule) = rule_for(&rules, |step| matches!(step, Step::Connect)) {
-        match rule.what {
-            Break::Hold if rule.hold().await == Then::GoOn => {}
-            Break::Hold => return Ok(()),
-            Break::Cut | Break::SwallowAnswer | Break::HoldAnswer | Break::HoldUnanswered => {
-                rule.effects.send_modify(|count| *count += 1);
-                return Ok(());
-            }
-        }
-    }
-    let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let (from_client, mut to_client) = client.into_split();
-    let (mut from_server, to_server) = server.into_split();
-    // While the answer is kept back its bytes end here.
-    let (swallow, swallowing) = watch::channel(false);
-    let (answered, answer) = watch::channel(false);
-    let back = async move {
-        let mut block = vec![0; 64 * 1024];
-        loop {
-            let length = from_server.read(&mut block).await?;
-            if length == 0 {
-                return Ok(());
-            }
-            if *swallowing.borrow() {
-                answered.send_replace(true);
-                std::future::pending::<()>().await;
-            }
-            to_client.write_all(&block[..length]).await?;
-        }
-    };
-    // Both sockets close when either direction has ended.
+    let doomed = CancellationToken::new();
+    let ended = doomed.clone();
+    // Both sockets close when this ends.
     tokio::select! {
-        ended = forward(from_client, to_server, &rules, &swallow, answer) => ended,
-        ended = back => ended,
+        served = Connection { server_port, rules, doomed }.serve(client) => served,
+        () = ended.cancelled() => Ok(()),
     }
 }
 
-async fn forward(
-    mut client: OwnedReadHalf,
-    mut server: OwnedWriteHalf,
-    rules: &Mutex<Vec<Arc<Rule>>>,
-    swallow: &watch::Sender<bool>,
-    mut answer: watch::Receiver<bool>,
-) -> Result<()> {
-    const COM_QUERY: u8 = 3;
-    // Bytes of the file so far, where one is being sent.
-    let mut infile_bytes = None;
-    let mut logged_in = false;
-    loop {
-        let mut header = [0; 4];
-        client.read_exact(&mut header).await?;
-        let [a, b, c, sequence] = header;
-        let mut packet = vec![0; usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16];
-        client.read_exact(&mut packet).await?;
+struct Connection {
+    server_port: u16,
+    rules: Arc<Mutex<Vec<Arc<Rule>>>>,
+    doomed: CancellationToken,
+}
 
-        // Every command starts the numbers anew; a file's packets go on from the server's answer.
-        let is_command = sequence == 0;
-        logged_in |= is_command;
-        let statement = (logged_in && is_command && packet.first() == Some(&COM_QUERY)).then(|| &packet[1..]);
-        if is_command {
-            infile_bytes = None;
-        } else if let Some(bytes) = &mut infile_bytes {
-            *bytes += packet.len();
-        }
-        let rule = rule_for(rules, |step| match step {
-            Step::Statement(start) => statement.is_some_and(|statement| statement.starts_with(start.as_bytes())),
-            Step::StatementWith(part) => {
-                statement.is_some_and(|statement| statement.windows(part.len()).any(|window| window == part.as_bytes()))
-            }
-            Step::InfileBytes(limit) => infile_bytes.is_some_and(|bytes| bytes >= limit),
-            Step::Connect => false,
-        });
-        if statement.is_some_and(|statement| statement.starts_with(b"LOAD DATA")) {
-            infile_bytes = Some(0);
-        }
-        match rule.as_deref() {
-            None => {}
-            Some(rule) => match rule.what {
-                Break::Cut => {
-                    rule.effects.send_modify(|count| *count += 1);
+/// What the client's side has come to.
+#[derive(Default)]
+struct Progress {
+    /// Bytes of the file so far, where one is being sent.
+    infile_bytes: Option<usize>,
+    /// A file that was not empty was sent in the transaction.
+    loaded: bool,
+    prepared: Vec<u8>,
+}
+
+impl Connection {
+    /// The first rule that this step meets and that has a time left.
+    fn rule_for(&self, met: impl Fn(Step) -> bool) -> Option<Arc<Rule>> {
+        let rule = lock(&self.rules).iter().find(|rule| met(rule.step) && rule.take()).cloned()?;
+        lock(&rule.met).push(self.doomed.clone());
+        Some(rule)
+    }
+
+    async fn serve(self, client: TcpStream) -> Result<()> {
+        if let Some(rule) = self.rule_for(|step| matches!(step, Step::Connect)) {
+            rule.took_effect();
+            match rule.what {
+                Break::Hold => rule.released().await,
+                Break::Watch => {}
+                Break::Cut | Break::CutBehind | Break::SwallowAnswer | Break::HoldAnswer | Break::HoldUnanswered => {
                     return Ok(());
                 }
-                Break::Hold => {
-                    if rule.hold().await == Then::Cut {
-                        return Ok(());
+            }
+        }
+        let server = TcpStream::connect(("127.0.0.1", self.server_port)).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (from_client, mut to_client) = client.into_split();
+        let (mut from_server, to_server) = server.into_split();
+        let (answers, mode) = watch::channel(Answers::PassOn);
+        let (answered, answer) = watch::channel(false);
+        let back = async move {
+            let mut block = vec![0; 64 * 1024];
+            loop {
+                let length = from_server.read(&mut block).await?;
+                if length == 0 {
+                    return Ok(());
+                }
+                let mode = mode.borrow().clone();
+                match mode {
+                    Answers::PassOn => {}
+                    Answers::Hold(rule) => {
+                        if is_last_answer(&block[..length]) {
+                            if *rule.effects.borrow() == 0 {
+                                rule.took_effect();
+                            }
+                            rule.released().await;
+                        }
+                    }
+                    Answers::Swallow if !is_last_answer(&block[..length]) => continue,
+                    Answers::Swallow => {
+                        answered.send_replace(true);
+                        std::future::pending::<()>().await;
                     }
                 }
-                Break::SwallowAnswer | Break::HoldAnswer | Break::HoldUnanswered => {
-                    swallow.send_replace(true);
+                to_client.write_all(&block[..length]).await?;
+            }
+        };
+        tokio::select! {
+            ended = self.forward(from_client, to_server, &answers, answer) => ended,
+            ended = back => ended,
+        }
+    }
+
+    async fn forward(
+        &self,
+        mut client: OwnedReadHalf,
+        mut server: OwnedWriteHalf,
+        answers: &watch::Sender<Answers>,
+        mut answer: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let mut progress = Progress::default();
+        loop {
+            let mut header = [0; 4];
+            client.read_exact(&mut header).await?;
+            let [a, b, c, sequence] = header;
+            let mut packet = vec![0; usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16];
+            client.read_exact(&mut packet).await?;
+
+            let bytes_before = progress.infile_bytes;
+            let statement = progress.take_in(sequence, &packet);
+            let bytes_now = progress.infile_bytes;
+            let is_end_of_file = bytes_before.is_some_and(|bytes| bytes > 0) && packet.is_empty();
+            let rule = self.rule_for(|step| match step {
+                Step::Statement(start) => statement.as_ref().is_some_and(|text| text.starts_with(start.as_bytes())),
+                Step::StatementWith(part) => {
+                    statement.as_ref().is_some_and(|text| String::from_utf8_lossy(text).contains(part))
+                }
+                Step::StatementWithBoth(first, second) => statement.as_ref().is_some_and(|text| {
+                    let text = String::from_utf8_lossy(text);
+                    text.split_once(first).is_some_and(|(_, behind)| behind.contains(second))
+                }),
+                Step::InfileBytes(limit) => {
+                    bytes_before.is_some_and(|before| before < limit)
+                        && (is_end_of_file || bytes_now.is_some_and(|now| now >= limit))
+                }
+                Step::InfileEnd => is_end_of_file,
+                Step::LoadCommit => progress.loaded && statement.as_ref().is_some_and(|text| text == b"COMMIT"),
+                Step::Connect => false,
+            });
+            if statement.as_ref().is_some_and(|text| text == b"COMMIT" || text == b"ROLLBACK") {
+                progress.loaded = false;
+            }
+            // Of a file, exactly so much is passed on before it breaks.
+            let mut passed_on = 0;
+            if let (Some(rule), Some(before)) = (&rule, bytes_before)
+                && let Step::InfileBytes(limit) = rule.step
+                && !is_end_of_file
+            {
+                passed_on = limit - before;
+                server.write_all(&header).await?;
+                server.write_all(&packet[..passed_on]).await?;
+            }
+            match rule.as_ref().map(|rule| (rule, rule.what)) {
+                None => {}
+                Some((rule, Break::Watch)) => rule.took_effect(),
+                Some((rule, Break::Cut)) => {
+                    rule.took_effect();
+                    return Ok(());
+                }
+                Some((rule, Break::Hold)) => {
+                    rule.took_effect();
+                    rule.released().await;
+                }
+                Some((rule, Break::HoldAnswer | Break::HoldUnanswered)) => {
+                    answers.send_replace(Answers::Hold(Arc::clone(rule)));
                     server.write_all(&header).await?;
                     server.write_all(&packet).await?;
-                    if !matches!(rule.what, Break::HoldUnanswered) {
-                        answer.wait_for(|answered| *answered).await?;
+                    if matches!(rule.what, Break::HoldUnanswered) {
+                        rule.took_effect();
                     }
-                    if matches!(rule.what, Break::SwallowAnswer) {
-                        rule.effects.send_modify(|count| *count += 1);
-                    } else {
-                        rule.hold().await;
-                    }
+                    // Until then the server does not learn either that the client has gone.
+                    rule.released().await;
+                    continue;
+                }
+                Some((rule, Break::CutBehind)) => {
+                    server.write_all(&header).await?;
+                    server.write_all(&packet).await?;
+                    rule.took_effect();
                     return Ok(());
                 }
-            },
+                Some((rule, Break::SwallowAnswer)) => {
+                    answers.send_replace(Answers::Swallow);
+                    server.write_all(&header).await?;
+                    server.write_all(&packet).await?;
+                    answer.wait_for(|answered| *answered).await?;
+                    rule.took_effect();
+                    return Ok(());
+                }
+            }
+            if passed_on == 0 {
+                server.write_all(&header).await?;
+            }
+            server.write_all(&packet[passed_on..]).await?;
         }
-        server.write_all(&header).await?;
-        server.write_all(&packet).await?;
+    }
+}
+
+/// Whether these packets end with one that says that nothing more follows. Sets of rows are not told apart.
+fn is_last_answer(mut packets: &[u8]) -> bool {
+    const SERVER_MORE_RESULTS_EXISTS: u8 = 0x08;
+    let mut is_last = true;
+    while let [a, b, c, _, rest @ ..] = packets {
+        let length = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
+        let (packet, behind) = rest.split_at(length.min(rest.len()));
+        is_last = ok_flags(packet).is_none_or(|flags| flags & SERVER_MORE_RESULTS_EXISTS == 0);
+        packets = behind;
+    }
+    is_last
+}
+
+/// The low byte of an OK packet's status flags, which stand behind the counts of affected rows and of the last id.
+fn ok_flags(packet: &[u8]) -> Option<u8> {
+    const OK: u8 = 0x00;
+    let mut rest = packet.strip_prefix(&[OK])?;
+    for _ in 0..2 {
+        let count_bytes = match rest.first()? {
+            0xFC => 3,
+            0xFD => 4,
+            0xFE => 9,
+            _ => 1,
+        };
+        rest = rest.get(count_bytes..)?;
+    }
+    rest.first().copied()
+}
+
+impl Progress {
+    /// Takes in a packet of the client's; its statement where it runs one.
+    fn take_in(&mut self, sequence: u8, packet: &[u8]) -> Option<Vec<u8>> {
+        const COM_QUERY: u8 = 0x03;
+        const COM_STMT_PREPARE: u8 = 0x16;
+        const COM_STMT_EXECUTE: u8 = 0x17;
+        // Every command starts the numbers anew; a file's packets go on from the server's answer, and past 255.
+        if sequence != 0 || self.infile_bytes.is_some_and(|bytes| bytes > 0) {
+            if let Some(bytes) = &mut self.infile_bytes {
+                *bytes += packet.len();
+                self.loaded |= !packet.is_empty();
+                if packet.is_empty() {
+                    self.infile_bytes = None;
+                }
+            }
+            return None;
+        }
+        self.infile_bytes = None;
+        let (&command, text) = packet.split_first()?;
+        let statement = match command {
+            COM_QUERY => text.to_vec(),
+            COM_STMT_PREPARE => {
+                self.prepared = text.to_vec();
+                return None;
+            }
+            COM_STMT_EXECUTE => self.prepared.clone(),
+            _ => return None,
+        };
+        if statement.starts_with(b"LOAD DATA") {
+            self.infile_bytes = Some(0);
+        }
+        Some(statement)
     }
 }

@@ -1,0 +1,479 @@
+//! Whatever is killed, and whenever: run again until it ends with 0, every row is in the table once.
+//!
+//! Each round has a fresh table without any key, and a run over eight objects through the proxy. The proxy stops the
+//! protocol at a step inside a transaction that loads, so that what is done then (a signal, a cut, the server's end)
+//! meets a load in flight; a round in which it met none fails. Then the same command is run again until it ends with 0,
+//! and the first of these runs may be hit too. At the end the table's row count and checksum are the source's; and whenever
+//! one looks, the rows in the table are those that the ledger says are loaded.
+//!
+//! Everything that chance decides comes from a seed and the round's number:
+//!
+//! ```text
+//! S3_TO_MYSQL_TEST_KILL_ROUNDS=104 S3_TO_MYSQL_TEST_KILL_SEED=7 cargo test --test it -- kill     # per server
+//! S3_TO_MYSQL_TEST_KILL_ROUNDS=41..42 S3_TO_MYSQL_TEST_KILL_SEED=7 cargo test --test it -- kill  # one of them again
+//! ```
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+use tokio::sync::watch;
+
+use crate::support::hive;
+use crate::support::program::{World, signal};
+use crate::support::proxy::{Break, Broken, Proxy, Step};
+use crate::support::servers::Server;
+
+crate::load_tests![killed_at_any_instant_and_run_again_every_row_is_there_once];
+
+/// Files of one packet and of several.
+const OBJECT_ROWS: [u64; OBJECTS as usize] = [1500, 6000, 2500, 4000, 1000, 5000, 3000, 2000];
+const OBJECTS: u32 = 8;
+/// No object of them is shorter.
+const SHORTEST_BYTES: usize = 60_000;
+
+/// A run that was not hit ends with 0; those before it are at most two.
+const RUNS: usize = 4;
+const RUN_LIMIT: Duration = Duration::from_secs(90);
+
+/// What is done to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Violence {
+    LoaderKilled,
+    LoaderTerminated,
+    LoaderTerminatedTwice,
+    ServerKilled,
+    CutBeforeLedgerInsert,
+    CutAfterLedgerInsert,
+    CutInFile,
+    CutBeforeOk,
+    CutBeforeLedgerUpdate,
+    CutAfterLedgerUpdate,
+    CutBeforeCommit,
+    CutBehindCommit,
+    CutAfterCommit,
+}
+
+impl Violence {
+    const ALL: [Self; 13] = [
+        Self::LoaderKilled,
+        Self::LoaderTerminated,
+        Self::LoaderTerminatedTwice,
+        Self::ServerKilled,
+        Self::CutBeforeLedgerInsert,
+        Self::CutAfterLedgerInsert,
+        Self::CutInFile,
+        Self::CutBeforeOk,
+        Self::CutBeforeLedgerUpdate,
+        Self::CutAfterLedgerUpdate,
+        Self::CutBeforeCommit,
+        Self::CutBehindCommit,
+        Self::CutAfterCommit,
+    ];
+}
+
+const LEDGER_INSERT: Step = Step::StatementWith("INSERT INTO", "_objects`");
+const LEDGER_UPDATE: Step = Step::StatementWith("UPDATE", "_objects`");
+
+/// Where a run is when it is hit.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    step: Step,
+    what: Break,
+    /// Of the run's objects, the one that comes to this step after so many others.
+    skip: u32,
+}
+
+impl Moment {
+    fn draw(violence: Violence, rng: &mut fastrand::Rng) -> Self {
+        let byte = rng.usize(1..SHORTEST_BYTES);
+        let held = [
+            (LEDGER_INSERT, Break::Hold),
+            (LEDGER_INSERT, Break::HoldAnswer),
+            (Step::InfileBytes(byte), Break::Hold),
+            (Step::InfileBytes(byte), Break::Hold),
+            (Step::InfileEnd, Break::Hold),
+            (Step::InfileEnd, Break::HoldAnswer),
+            (LEDGER_UPDATE, Break::Hold),
+            (LEDGER_UPDATE, Break::HoldAnswer),
+            (Step::LoadCommit, Break::Hold),
+            (Step::LoadCommit, Break::HoldAnswer),
+        ];
+        let any = held[rng.usize(..held.len())];
+        let (step, what) = match violence {
+            Violence::LoaderKilled
+            | Violence::LoaderTerminated
+            | Violence::LoaderTerminatedTwice
+            | Violence::ServerKilled => any,
+            Violence::CutBeforeLedgerInsert => (LEDGER_INSERT, Break::Cut),
+            Violence::CutAfterLedgerInsert => (LEDGER_INSERT, Break::SwallowAnswer),
+            Violence::CutInFile => (Step::InfileBytes(byte), Break::Cut),
+            Violence::CutBeforeOk => (Step::InfileEnd, Break::SwallowAnswer),
+            Violence::CutBeforeLedgerUpdate => (LEDGER_UPDATE, Break::Cut),
+            Violence::CutAfterLedgerUpdate => (LEDGER_UPDATE, Break::SwallowAnswer),
+            Violence::CutBeforeCommit => (Step::LoadCommit, Break::Cut),
+            Violence::CutBehindCommit => (Step::LoadCommit, Break::CutBehind),
+            Violence::CutAfterCommit => (Step::LoadCommit, Break::SwallowAnswer),
+        };
+        Self { step, what, skip: rng.u32(..OBJECTS) }
+    }
+
+    /// The server itself has a transaction open then, which has written.
+    fn has_written(self) -> bool {
+        let is_answered = matches!(self.what, Break::HoldAnswer);
+        match self.step {
+            Step::LoadCommit => !is_answered,
+            Step::StatementWith("INSERT INTO", _) => is_answered,
+            _ => true,
+        }
+    }
+}
+
+/// What is to be done, from the environment.
+struct Plan {
+    seed: u64,
+    rounds: Range<u64>,
+    is_long: bool,
+}
+
+impl Plan {
+    fn read() -> Result<Self> {
+        let seed = match std::env::var("S3_TO_MYSQL_TEST_KILL_SEED") {
+            Ok(text) => text.parse().context("S3_TO_MYSQL_TEST_KILL_SEED is not a number")?,
+            Err(_) => 1,
+        };
+        let rounds = std::env::var("S3_TO_MYSQL_TEST_KILL_ROUNDS").ok();
+        let is_long = rounds.is_some();
+        let rounds = match rounds.as_deref().map(|text| text.split_once("..").unwrap_or(("0", text))) {
+            Some((from, to)) => {
+                from.parse()?..to.parse().context("S3_TO_MYSQL_TEST_KILL_ROUNDS is neither N nor M..N")?
+            }
+            None => 0..Violence::ALL.len() as u64,
+        };
+        Ok(Self { seed, rounds, is_long })
+    }
+
+    fn rng(&self, number: u64, what: u64) -> fastrand::Rng {
+        // The multiplier keeps neighbouring numbers apart.
+        fastrand::Rng::with_seed((self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(what))
+    }
+
+    /// Every kind once, in an order of chance; then every kind once more.
+    fn violence(&self, round: u64) -> Violence {
+        let kinds = Violence::ALL.len() as u64;
+        let mut deal = Violence::ALL;
+        self.rng(round / kinds, 1).shuffle(&mut deal);
+        deal[(round % kinds) as usize]
+    }
+}
+
+/// What a long run tells.
+#[derive(Default)]
+struct Tally {
+    rounds: BTreeMap<Violence, u64>,
+    /// Times that violence met a load in flight; reruns included.
+    hits: u64,
+    /// Times that the server itself had the load's transaction open, with rows written, when it was looked at.
+    seen_by_server: u64,
+    runs: u64,
+}
+
+async fn killed_at_any_instant_and_run_again_every_row_is_there_once(world: World) -> Result<()> {
+    let plan = Plan::read()?;
+    let mut scene = Scene::new(world).await?;
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    for number in plan.rounds.clone() {
+        let violence = plan.violence(number);
+        let mut story = Vec::new();
+        let played = scene.play(number, violence, plan.rng(number, 0), &mut tally, &mut story).await;
+        played.with_context(|| {
+            format!(
+                "round {number} of seed {}, {violence:?}; again: S3_TO_MYSQL_TEST_KILL_SEED={} \
+                 S3_TO_MYSQL_TEST_KILL_ROUNDS={number}..{}\n{}\n",
+                plan.seed,
+                plan.seed,
+                number + 1,
+                story.join("\n")
+            )
+        })?;
+        *tally.rounds.entry(violence).or_default() += 1;
+    }
+    let Tally { rounds, hits, seen_by_server, runs } = tally;
+    if plan.is_long {
+        eprintln!(
+            "{} {}: seed {}, rounds {:?} in {:.0} s, {runs} runs, {hits} hits with a load in flight, of which the server \
+             itself confirmed {seen_by_server}\n{rounds:?}",
+            scene.server.kind(),
+            scene.server.version(),
+            plan.seed,
+            plan.rounds,
+            started.elapsed().as_secs_f64(),
+        );
+    } else {
+        ensure!(rounds.len() == Violence::ALL.len(), "not every kind was met: {rounds:?}");
+    }
+    ensure!(hits >= plan.rounds.end - plan.rounds.start, "{hits} hits only");
+    Ok(())
+}
+
+/// A server to be killed, the proxy before it, and the source.
+struct Scene {
+    world: World,
+    server: Server,
+    proxy: Proxy,
+    database: String,
+    url: String,
+    user: String,
+    sums: hive::Sums,
+}
+
+impl Scene {
+    async fn new(world: World) -> Result<Self> {
+        let server = Server::start(world.server.kind(), &[])?;
+        let proxy = Proxy::start(server.port()).await?;
+        let mut sums = hive::Sums::default();
+        for (number, rows) in OBJECT_ROWS.into_iter().enumerate() {
+            let (bytes, object) = hive::object(sums.rows, sums.rows + rows);
+            ensure!(bytes.len() > SHORTEST_BYTES, "{} bytes", bytes.len());
+            world.put(&format!("in/{number}"), bytes)?;
+            sums.rows += object.rows;
+            sums.bytes += object.bytes;
+            sums.checksum += object.checksum;
+        }
+        let (database, url, user) = {
+            let schema = server.schema().await?;
+            (schema.name.clone(), schema.url(), schema.user.clone())
+        };
+        Ok(Self { world, server, proxy, database, url, user, sums })
+    }
+
+    /// One round, its story told step by step.
+    async fn play(
+        &mut self,
+        number: u64,
+        violence: Violence,
+        mut rng: fastrand::Rng,
+        tally: &mut Tally,
+        story: &mut Vec<String>,
+    ) -> Result<()> {
+        let table = format!("t{number}");
+        let name = format!("{}.{table}", self.database);
+        self.exec(&hive::create_table(&name)).await?;
+        let concurrency = rng.u32(1..=3);
+        let second = Violence::ALL[rng.usize(..Violence::ALL.len())];
+        // Every third round's second run is hit too. The server's end takes seconds: once in a round is enough.
+        let is_second_hit = rng.u32(..3) == 0 && second != Violence::ServerKilled;
+        let mut hits = std::iter::once(violence).chain(is_second_hit.then_some(second));
+        let mut late: Option<Broken> = None;
+        let mut is_first = true;
+        for _ in 0..RUNS {
+            let hit = hits.next();
+            let moment = hit.map(|violence| Moment::draw(violence, &mut rng));
+            let moment =
+                moment.map(|moment| if is_first { moment } else { Moment { skip: moment.skip / 4, ..moment } });
+            let is_late = rng.u32(..3) == 0;
+            let is_restarted_late = rng.bool();
+            story.push(format!("-- run with {concurrency} connections; {hit:?} at {moment:?}"));
+            let broken = moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
+            let mut running = Running::start(self, &table, concurrency)?;
+            if let Some(late) = late.take() {
+                // What the killed run had sent arrives when its successor is about to load, or has.
+                let next = self.proxy.next(LEDGER_INSERT, Break::Watch);
+                running.until(&next).await?;
+                next.remove();
+                late.release();
+                story.push("released what the run before had under way".to_owned());
+            }
+            let mut ended = None;
+            if let (Some(violence), Some(moment), Some(broken)) = (hit, moment, &broken) {
+                let landed = running.until(broken).await?;
+                story.push(format!("it {}", if landed { "landed" } else { "did not land" }));
+                ensure!(landed || !is_first, "nothing was hit: the run got to no such moment\n{}", running.log());
+                if landed {
+                    tally.hits += 1;
+                    self.ensure_agreement(&name).await.context("while a load was in flight")?;
+                    if matches!(moment.what, Break::Hold | Break::HoldAnswer) && moment.has_written() {
+                        ensure!(self.transactions_in_flight().await? > 0, "no load was in flight");
+                        tally.seen_by_server += 1;
+                    }
+                    match violence {
+                        Violence::LoaderKilled => {
+                            signal(&running.child, "KILL")?;
+                            let status = running.ended().await?;
+                            ensure!(status.code().is_none(), "{status}");
+                            ended = Some(status);
+                        }
+                        Violence::LoaderTerminated => {
+                            signal(&running.child, "TERM")?;
+                            running.wait_for("stopping: ").await?;
+                        }
+                        Violence::LoaderTerminatedTwice => {
+                            signal(&running.child, "TERM")?;
+                            running.wait_for("stopping: ").await?;
+                            signal(&running.child, "TERM")?;
+                            ended = Some(running.ended().await?);
+                        }
+                        Violence::ServerKilled => {
+                            tokio::task::block_in_place(|| self.server.kill9())?;
+                            broken.release();
+                            if is_restarted_late {
+                                ended = Some(running.ended().await?);
+                            }
+                            tokio::task::block_in_place(|| self.server.restart())?;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            match broken {
+                Some(broken) if is_late && hit == Some(Violence::LoaderKilled) => late = Some(broken),
+                Some(broken) => broken.remove(),
+                None => {}
+            }
+            let status = match ended {
+                Some(status) => status,
+                None => running.ended().await?,
+            };
+            tally.runs += 1;
+            story.push(format!("{status}\n{}{}", running.log(), running.summary()));
+            if let (Some(Violence::LoaderTerminated | Violence::LoaderTerminatedTwice), true) = (hit, is_first) {
+                ensure!(status.code() == Some(143), "{status}, not 143");
+            }
+            if late.is_none() {
+                self.wait_for_no_connection().await?;
+            }
+            self.ensure_agreement(&name).await.context("after a run")?;
+            is_first = false;
+            if hit.is_none() && status.success() {
+                return self.ensure_loaded_once(&name).await;
+            }
+        }
+        anyhow::bail!("it did not end with 0 in {RUNS} runs")
+    }
+
+    async fn exec(&self, sql: &str) -> Result<()> {
+        let mut root = self.server.root().await?;
+        root.query_drop(sql).await.with_context(|| sql.to_owned())?;
+        Ok(root.disconnect().await?)
+    }
+
+    async fn query<T: mysql_async::prelude::FromRow + Send + 'static>(&self, sql: &str) -> Result<T> {
+        let mut root = self.server.root().await?;
+        let row = root.query_first(sql).await.with_context(|| sql.to_owned())?;
+        root.disconnect().await?;
+        row.with_context(|| format!("no row: {sql}"))
+    }
+
+    /// In one statement, so at one instant: the rows in the table are those that the ledger has as loaded.
+    async fn ensure_agreement(&self, name: &str) -> Result<()> {
+        let table = name.rsplit('.').next().unwrap_or_default();
+        let database = &self.database;
+        let sql = format!(
+            "SELECT (SELECT COUNT(*) FROM {name}), CAST(COALESCE(SUM(row_count), 0) AS UNSIGNED), \
+             CAST(COALESCE(SUM(state <> 'loaded'), 0) AS UNSIGNED) \
+             FROM {database}.s3_to_mysql_objects WHERE target = '`{database}`.`{table}`'"
+        );
+        let (rows, said, unfinished): (u64, u64, u64) = self.query(&sql).await?;
+        ensure!(
+            rows == said && unfinished == 0,
+            "the table has {rows} rows, the ledger says {said}, and has {unfinished} unfinished entries"
+        );
+        Ok(())
+    }
+
+    async fn ensure_loaded_once(&self, name: &str) -> Result<()> {
+        let found: (u64, u64) = self.query(&hive::checksum_query(name)).await?;
+        ensure!(found == (self.sums.rows, self.sums.checksum), "the table has {found:?}, not {:?}", self.sums);
+        self.exec(&format!("DROP TABLE {name}")).await
+    }
+
+    async fn transactions_in_flight(&self) -> Result<u64> {
+        self.query("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0").await
+    }
+
+    /// Until the server has noticed the end of every connection of the program.
+    async fn wait_for_no_connection(&self) -> Result<()> {
+        let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'", self.user);
+        let mut root = self.server.root().await?;
+        for _ in 0..1500 {
+            if root.query_first::<u64, _>(&sql).await? == Some(0) {
+                return Ok(root.disconnect().await?);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        anyhow::bail!("{} is still connected", self.user)
+    }
+}
+
+/// The program under way, its log read as it is written.
+struct Running {
+    child: Child,
+    log: watch::Receiver<String>,
+    report: std::path::PathBuf,
+}
+
+impl Running {
+    fn start(scene: &Scene, table: &str, concurrency: u32) -> Result<Self> {
+        let report = scene.world.path("report");
+        // What an earlier run has written is not this one's.
+        let _ = std::fs::remove_file(&report);
+        let (port, concurrency) = (scene.proxy.port().to_string(), concurrency.to_string());
+        let mut child = scene
+            .world
+            .command(["load", "s3://etl/in/", "--table", table, "--preset", "hive", "--ssl-mode", "DISABLED"])
+            .args(["--port", &port, "--load-concurrency", &concurrency, "--max-attempts", "4"])
+            .args(["--retry-max-elapsed", "30s", "-v"])
+            .env("DATABASE_URL", &scene.url)
+            .env("S3_TO_MYSQL_REPORT", &report)
+            .stdout(std::process::Stdio::null())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().context("standard error is piped")?).lines();
+        let (write, log) = watch::channel(String::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                write.send_modify(|log| *log = format!("{log}{line}\n"));
+            }
+        });
+        Ok(Self { child, log, report })
+    }
+
+    /// Whether the proxy's rule took effect, or the program ended before.
+    async fn until(&mut self, broken: &Broken) -> Result<bool> {
+        let took_effect = tokio::select! {
+            biased;
+            waited = broken.wait() => waited.map(|()| true),
+            ended = self.child.wait() => ended.map(|_| false).map_err(Into::into),
+        };
+        took_effect.with_context(|| self.log())
+    }
+
+    async fn wait_for(&mut self, text: &str) -> Result<()> {
+        let waiting = self.log.wait_for(|log| log.contains(text));
+        let is_said = matches!(tokio::time::timeout(RUN_LIMIT, waiting).await, Ok(Ok(_)));
+        ensure!(is_said, "it does not say {text:?}:\n{}", self.log());
+        Ok(())
+    }
+
+    async fn ended(&mut self) -> Result<ExitStatus> {
+        let status = tokio::time::timeout(RUN_LIMIT, self.child.wait()).await;
+        let status = status.with_context(|| format!("the program did not end:\n{}", self.log()))??;
+        // The log's end: its writer is gone.
+        while self.log.changed().await.is_ok() {}
+        Ok(status)
+    }
+
+    fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    fn summary(&self) -> String {
+        let report = std::fs::read_to_string(&self.report).unwrap_or_default();
+        report.lines().last().unwrap_or_default().to_owned()
+    }
+}
