@@ -3,8 +3,9 @@
 //! Each round has a fresh table without any key, and a run over eight objects through the proxy. The proxy stops the
 //! protocol at a step inside a transaction that loads, so that what is done then (a signal, a cut, the server's end)
 //! meets a load in flight; a round in which it met none fails. Then the same command is run again until it ends with 0,
-//! and the first of these runs may be hit too. At the end the table's row count and checksum are the source's; and whenever
-//! one looks, the rows in the table are those that the ledger says are loaded.
+//! and the first of these runs may be hit too. At the end the table's row count and checksum are the source's; whenever one
+//! looks, the rows in the table are those that the ledger says are loaded; and a run that lives to tell has loaded the rows
+//! that it says it has.
 //!
 //! Everything that chance decides comes from a seed and the round's number:
 //!
@@ -77,8 +78,8 @@ impl Violence {
     ];
 }
 
-const LEDGER_INSERT: Step = Step::StatementWith("INSERT INTO", "_objects`");
-const LEDGER_UPDATE: Step = Step::StatementWith("UPDATE", "_objects`");
+const LEDGER_INSERT: Step = Step::StatementWith("INSERT INTO", "_objects` (");
+const LEDGER_UPDATE: Step = Step::StatementWith("UPDATE", "_objects` SET");
 
 /// Where a run is when it is hit.
 #[derive(Clone, Copy, Debug)]
@@ -281,6 +282,8 @@ impl Scene {
             let is_restarted_late = rng.bool();
             story.push(format!("-- run with {concurrency} connections; {hit:?} at {moment:?}"));
             let broken = moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
+            let rows_before: u64 = self.query(&format!("SELECT COUNT(*) FROM {name}")).await?;
+            let has_predecessor = late.is_some();
             let mut running = Running::start(self, &table, concurrency)?;
             if let Some(late) = late.take() {
                 // What the killed run had sent arrives when its successor is about to load, or has.
@@ -348,7 +351,10 @@ impl Scene {
             if late.is_none() {
                 self.wait_for_no_connection().await?;
             }
-            self.ensure_agreement(&name).await.context("after a run")?;
+            let rows_after = self.ensure_agreement(&name).await.context("after a run")?;
+            if status.code().is_some() && !has_predecessor {
+                running.ensure_said_the_truth(rows_after - rows_before)?;
+            }
             is_first = false;
             if hit.is_none() && status.success() {
                 return self.ensure_loaded_once(&name).await;
@@ -370,8 +376,8 @@ impl Scene {
         row.with_context(|| format!("no row: {sql}"))
     }
 
-    /// In one statement, so at one instant: the rows in the table are those that the ledger has as loaded.
-    async fn ensure_agreement(&self, name: &str) -> Result<()> {
+    /// In one statement, so at one instant: the rows in the table, which are those that the ledger has as loaded.
+    async fn ensure_agreement(&self, name: &str) -> Result<u64> {
         let table = name.rsplit('.').next().unwrap_or_default();
         let database = &self.database;
         let sql = format!(
@@ -384,7 +390,7 @@ impl Scene {
             rows == said && unfinished == 0,
             "the table has {rows} rows, the ledger says {said}, and has {unfinished} unfinished entries"
         );
-        Ok(())
+        Ok(rows)
     }
 
     async fn ensure_loaded_once(&self, name: &str) -> Result<()> {
@@ -475,5 +481,15 @@ impl Running {
     fn summary(&self) -> String {
         let report = std::fs::read_to_string(&self.report).unwrap_or_default();
         report.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// The rows that the report says were loaded are those that came into the table, unless it says that it can't know.
+    fn ensure_said_the_truth(&self, rows: u64) -> Result<()> {
+        let report = std::fs::read_to_string(&self.report)?;
+        let lines = report.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
+        let summary = lines.last().context("an empty report")?;
+        let is_unknown = lines.iter().any(|line| line["error"]["code"] == "outcome_unknown");
+        ensure!(is_unknown || summary["rows"] == rows, "{rows} rows were loaded, the report says:\n{report}");
+        Ok(())
     }
 }

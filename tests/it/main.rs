@@ -28,6 +28,7 @@ mod outcome;
 mod policy;
 mod reading;
 mod rows;
+mod sharing;
 mod source;
 mod staging;
 mod stopping;
@@ -103,6 +104,7 @@ fn main() {
             policy::tests(),
             reading::tests(),
             rows::tests(),
+            sharing::tests(),
             source::tests(),
             staging::tests(),
             stopping::tests(),

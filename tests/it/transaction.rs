@@ -16,8 +16,13 @@ crate::load_tests![
     a_lock_wait_timeout_is_rolled_back_and_tried_again,
     lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds,
     a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once,
-    a_commit_that_never_arrived_is_an_unknown_outcome,
-    a_commit_whose_answer_is_lost_is_an_unknown_outcome,
+    a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again,
+    a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again,
+    without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome,
+    without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome,
+    a_commit_that_the_server_holds_is_waited_for,
+    a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until_the_next_run,
+    a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger,
     a_server_killed_for_good_ends_the_run_within_the_bounds,
     a_server_that_comes_back_gets_every_row_once,
     too_many_connections_are_waited_out,
@@ -184,25 +189,179 @@ async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(wo
     ensure_once(&world.schema, sums).await
 }
 
-async fn a_commit_that_never_arrived_is_an_unknown_outcome(world: World) -> Result<()> {
+/// State and row count of every entry in the ledger.
+async fn entries(schema: &Schema<'_>) -> Result<Vec<(String, u64)>> {
+    schema.query("SELECT state, row_count FROM s3_to_mysql_objects ORDER BY object_key").await
+}
+
+/// The ledger has one entry, and it has this many rows.
+async fn ensure_one_entry(schema: &Schema<'_>, rows: u64) -> Result<()> {
+    let entries = entries(schema).await?;
+    ensure!(entries == [("loaded".to_owned(), rows)], "{entries:?}");
+    Ok(())
+}
+
+async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(world: World) -> Result<()> {
+    let sums = one_object(&world, &world.schema).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let cut = proxy.next(Step::LoadCommit, Break::Cut);
+    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    ended.expect(0)?;
+    ensure!(cut.count() == 1, "{ended}");
+    ended.says("the connection was lost during COMMIT, which was rolled back")?;
+    let line = line(&world, "big")?;
+    ensure!(line["status"] == "loaded" && line["attempts"] == 2, "{line}");
+    ensure_once(&world.schema, sums).await?;
+    ensure_one_entry(&world.schema, ROWS).await
+}
+
+async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again(world: World) -> Result<()> {
+    let sums = one_object(&world, &world.schema).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let cut = proxy.next(Step::LoadCommit, Break::SwallowAnswer);
+    let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
+    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    ended.expect(0)?;
+    ensure!(cut.count() == 1 && sent.count() == 1, "{ended}");
+    let line = line(&world, "big")?;
+    ensure!(line["status"] == "loaded" && line["attempts"] == 1 && line["rows"] == ROWS, "{line}");
+    ensure_once(&world.schema, sums).await?;
+    ensure_one_entry(&world.schema, ROWS).await
+}
+
+async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(world: World) -> Result<()> {
     one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
-    let cut = proxy.next(Step::Statement("COMMIT"), Break::Cut);
-    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    let cut = proxy.next(Step::LoadCommit, Break::Cut);
+    let ended = finish(through(&world, &world.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
     outcome_is_unknown(&world, &ended)?;
     ensure!(cut.count() == 1);
     // Not even tried a second time.
     ensure_none(&world.schema).await
 }
 
-async fn a_commit_whose_answer_is_lost_is_an_unknown_outcome(world: World) -> Result<()> {
+async fn without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome(world: World) -> Result<()> {
     let sums = one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
-    let cut = proxy.next(Step::Statement("COMMIT"), Break::SwallowAnswer);
-    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    let cut = proxy.next(Step::LoadCommit, Break::SwallowAnswer);
+    let ended = finish(through(&world, &world.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
     outcome_is_unknown(&world, &ended)?;
     ensure!(cut.count() == 1);
     ensure_once(&world.schema, sums).await
+}
+
+/// A run whose COMMIT the server holds under a global read lock.
+struct HeldCommit {
+    child: tokio::process::Child,
+    /// The lock's owner.
+    locker: mysql_async::Conn,
+}
+
+impl HeldCommit {
+    /// The lock comes when the data is loaded, and COMMIT after it. Then the program's socket is closed, which the server
+    /// does not notice as long as it waits.
+    async fn start(world: &World, schema: &Schema<'_>, proxy: &Proxy, args: &[&str]) -> Result<Self> {
+        let held = proxy.next(Step::LoadCommit, Break::Hold);
+        let child = through(world, schema, proxy, args).spawn()?;
+        held.wait().await?;
+        let mut locker = schema.conn().await?;
+        locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
+        held.release();
+        crate::outcome::until(|| async {
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = 'COMMIT'",
+                schema.user
+            );
+            Ok((schema.query_one::<u64>(&sql).await? == 1).then_some(()))
+        })
+        .await
+        .context("no COMMIT is under way")?;
+        held.cut();
+        Ok(Self { child, locker })
+    }
+}
+
+/// The question after a COMMIT whose answer is lost.
+const QUESTION: Step = Step::StatementWith("_objects` WHERE", "FOR UPDATE");
+const LEDGER_INSERT: Step = Step::StatementWith("INSERT INTO", "_objects` (");
+
+async fn a_commit_that_the_server_holds_is_waited_for(world: World) -> Result<()> {
+    // The lock stops everybody.
+    let server = Server::start(world.server.kind(), &[])?;
+    let schema = server.schema().await?;
+    let sums = one_object(&world, &schema).await?;
+    let proxy = Proxy::start(server.port()).await?;
+    let asked = proxy.next(QUESTION, Break::Watch);
+    let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
+    let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &[]).await?;
+    asked.wait().await?;
+    ensure!(sent.count() == 1, "it is loaded again before its outcome is known");
+    locker.query_drop("UNLOCK TABLES").await?;
+    let ended = finish(child).await?;
+    ended.expect(0)?;
+    let line = line(&world, "big")?;
+    ensure!(line["status"] == "loaded" && line["rows"] == ROWS, "{line}\n{ended}");
+    // Loaded again where the server rolled it back, and only there.
+    ensure!(line["attempts"] == sent.count(), "{line}, sent {} times\n{ended}", sent.count());
+    ensure_once(&schema, sums).await?;
+    ensure_one_entry(&schema, ROWS).await
+}
+
+async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until_the_next_run(
+    world: World,
+) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[])?;
+    let schema = server.schema().await?;
+    let sums = one_object(&world, &schema).await?;
+    let proxy = Proxy::start(server.port()).await?;
+    let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
+    let short = ["--max-attempts", "2", "--init-sql", "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1"];
+    let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &short).await?;
+    let ended = finish(child).await?;
+    ended.expect(3)?;
+    let unknown = line(&world, "big")?;
+    ensure!(unknown["error"]["code"] == "outcome_unknown" && unknown["attempts"] == 1, "{unknown}\n{ended}");
+    ensure!(unknown["error"]["hint"].as_str().is_some_and(|hint| hint.contains("run again")), "{unknown}");
+    ensure!(sent.count() == 1, "it was loaded again all the same\n{ended}");
+    locker.query_drop("UNLOCK TABLES").await?;
+    locker.disconnect().await?;
+
+    finish(through(&world, &schema, &proxy, &[]).spawn()?).await?.expect(0)?;
+    ensure_once(&schema, sums).await?;
+    ensure_one_entry(&schema, ROWS).await
+}
+
+/// After a deadlock the session is in autocommit: a ledger row that is written then is committed, without any data.
+async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, who VARCHAR(10) NOT NULL DEFAULT 'loader')").await?;
+    world.put("1", "1\n5\n9\n")?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let again = proxy.after(1, LEDGER_INSERT, Break::Hold);
+    let mut other = world.schema.conn().await?;
+    other.query_drop("START TRANSACTION").await?;
+    // More work than the loader's, so that the server chooses the loader.
+    let many: Vec<String> = (1000..3000).map(|id| format!("({id}, 'other')")).collect();
+    other.query_drop(format!("INSERT INTO t VALUES (5, 'other'), {}", many.join(", "))).await?;
+    let port = proxy.port().to_string();
+    let args = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port, "--columns", "id"];
+    let mut child = world.command(args).spawn()?;
+    wait_for_waiting_load(&world.schema).await?;
+    other.query_drop("INSERT INTO t VALUES (1, 'other')").await?;
+    let log = wait_for_log(&mut child, "trying again").await?;
+    again.wait().await?;
+    // Also of what is not committed.
+    let mut dirty = world.schema.conn().await?;
+    dirty.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
+    let sql = "SELECT (SELECT COUNT(*) FROM t WHERE who = 'loader'), (SELECT COUNT(*) FROM s3_to_mysql_objects)";
+    let left: Option<(u64, u64)> = dirty.query_first(sql).await?;
+    ensure!(left == Some((0, 0)), "{left:?} is left of the transaction that was rolled back");
+    other.query_drop("ROLLBACK").await?;
+    again.release();
+    finish(child).await?.expect(0)?;
+    let log = log.await?;
+    ensure!(log.contains("ERROR 1213 (40001)"), "{log}");
+    ensure_values(&world.schema, "SELECT id, who FROM t ORDER BY id", &["1|loader", "5|loader", "9|loader"]).await?;
+    ensure_one_entry(&world.schema, 3).await
 }
 
 fn outcome_is_unknown(world: &World, ended: &Ended) -> Result<()> {
@@ -379,7 +538,11 @@ async fn a_session_on_which_something_failed_is_not_used_again(world: World) -> 
     world.put("3", "3\n")?;
     world.put("4", "4\n")?;
     let args = ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
+<<<<<<< HEAD
     // The ledger would have connections of its own.
+=======
+    // The ledger's own connections would be among those that are counted.
+>>>>>>> 0af261a (Show what becomes of a COMMIT in doubt with a ledger, and of runs that share a target)
     let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
     world.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
@@ -404,7 +567,7 @@ async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> 
         .env("AWS_ENDPOINT_URL", endpoint.url())
         .env("DATABASE_URL", rogue.url())
         .env("S3_TO_MYSQL_STAGING_DIR", home.path())
-        .args(["load", "s3://etl/", "--table", "t", "--max-attempts", "2"])
+        .args(["load", "s3://etl/", "--table", "t", "--no-ledger", "--max-attempts", "2"])
         .args(args);
     finish(command.spawn()?).await
 }

@@ -1,0 +1,272 @@
+//! Several runs on one target at once: they share the work, none loads what another has, and what becomes of one is no
+//! harm to the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tokio::process::Child;
+
+use crate::outcome::until;
+use crate::support::program::{Ended, World, finish, signal};
+use crate::support::proxy::{Break, Proxy, Step};
+use crate::support::s3::Operation;
+use crate::support::values::ensure_values;
+
+crate::load_tests![
+    three_processes_share_the_work_and_one_may_die,
+    runs_that_overlap_agree_about_an_object_that_fails,
+    a_run_waits_for_an_object_that_another_run_holds,
+    a_run_takes_over_the_object_of_a_run_that_dies,
+    a_run_takes_over_the_object_of_a_run_whose_host_is_gone,
+    a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice,
+];
+
+/// A run of its own, with a report `NAME.jsonl`.
+fn start(world: &World, name: &str, args: &[&str]) -> Result<Child> {
+    let report = world.path(&format!("{name}.jsonl"));
+    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--report"]);
+    Ok(command.arg(report).args(args).spawn()?)
+}
+
+/// `start`, through the proxy.
+fn start_through(world: &World, proxy: &Proxy, name: &str, args: &[&str]) -> Result<Child> {
+    let port = proxy.port().to_string();
+    start(world, name, &[&["--port", &port, "--ssl-mode", "DISABLED"], args].concat())
+}
+
+/// The keys that a run's report says this of. The last line of a run that was killed may be half a line.
+fn keys(world: &World, name: &str, status: &str) -> Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(world.path(&format!("{name}.jsonl")))?;
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let mut keys = BTreeSet::new();
+    for line in whole.lines() {
+        let line: Value = serde_json::from_str(line).context("a line of the report is not JSON")?;
+        if line["type"] == "object" && line["status"] == status {
+            let key = line["key"].as_str().context("no key")?.to_owned();
+            ensure!(keys.insert(key), "{name} tells of a key twice: {line}");
+        }
+    }
+    Ok(keys)
+}
+
+/// Every object of [`put_small_objects`] is in the table once, and in the ledger.
+async fn ensure_all_loaded_once(world: &World, objects: u64) -> Result<()> {
+    let rows = objects * ROWS;
+    let table = format!("{rows}|{rows}|{}", (rows - 1) * rows / 2);
+    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT a), SUM(a) FROM t", &[&table]).await?;
+    let ledger = format!("{objects}|{rows}");
+    ensure_values(
+        &world.schema,
+        "SELECT COUNT(*), SUM(row_count) FROM s3_to_mysql_objects WHERE state = 'loaded'",
+        &[&ledger],
+    )
+    .await
+}
+
+const ROWS: u64 = 20;
+
+/// `count` objects of [`ROWS`] rows, all numbers different, and the table for them: without a key, so that a row that is loaded
+/// twice shows.
+async fn put_small_objects(world: &World, count: u64) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL)").await?;
+    for number in 0..count {
+        let rows = number * ROWS..(number + 1) * ROWS;
+        world.put(&format!("in/{number:05}"), rows.map(|a| format!("{a}\tsome text\n")).collect::<String>())?;
+    }
+    Ok(())
+}
+
+async fn loaded_objects(world: &World) -> Result<u64> {
+    // Before the first run has made it there is no such table.
+    let sql = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 's3_to_mysql_objects'";
+    if world.schema.query_one::<u64>(sql).await? == 0 {
+        return Ok(0);
+    }
+    world.schema.query_one("SELECT COUNT(*) FROM s3_to_mysql_objects WHERE state = 'loaded'").await
+}
+
+async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<()> {
+    const OBJECTS: u64 = 2000;
+    put_small_objects(&world, OBJECTS).await?;
+    let args = ["--load-concurrency", "2", "--download-concurrency", "4"];
+    let victim = start(&world, "victim", &args)?;
+    let others = [start(&world, "one", &args)?, start(&world, "two", &args)?];
+    until(|| async { Ok((loaded_objects(&world).await? >= OBJECTS / 2).then_some(())) }).await?;
+    signal(&victim, "KILL")?;
+    let ended = finish(victim).await?;
+    ensure!(ended.code.is_none(), "it ended before it was killed\n{ended}");
+    let at_death = loaded_objects(&world).await?;
+    ensure!(at_death < OBJECTS * 9 / 10, "{at_death} objects were loaded when it died");
+    for child in others {
+        finish(child).await?.expect(0)?;
+    }
+    ensure_all_loaded_once(&world, OBJECTS).await?;
+
+    // The work was shared: a figure for each, and nothing told by two.
+    let loaded: BTreeMap<&str, BTreeSet<String>> = ["victim", "one", "two"]
+        .into_iter()
+        .map(|name| Ok((name, keys(&world, name, "loaded")?)))
+        .collect::<Result<_>>()?;
+    let shares: BTreeMap<&str, usize> = loaded.iter().map(|(name, keys)| (*name, keys.len())).collect();
+    let told: usize = shares.values().sum();
+    let different = loaded.values().flatten().collect::<BTreeSet<_>>().len();
+    ensure!(told == different, "{} objects were loaded by two runs: {shares:?}", told - different);
+    // What the victim had committed and not yet told of, at most one object for each of its connections.
+    ensure!(told + 2 >= OBJECTS as usize, "{shares:?}: {told} objects are told of");
+    if std::env::var_os("S3_TO_MYSQL_TEST_FIGURES").is_some() {
+        eprintln!("{} shares: {shares:?}", world.server.kind());
+    }
+    for name in ["one", "two"] {
+        ensure!(shares[name] >= OBJECTS as usize / 5, "{name} had no fair share: {shares:?}");
+    }
+    ensure!(shares["victim"] >= OBJECTS as usize / 10, "the victim had no fair share: {shares:?}");
+
+    // Nobody works on what another has: only what the victim had in hand is fetched a second time.
+    let gets = world.s3.log().count(Operation::GetObject);
+    let again = gets - OBJECTS as usize;
+    ensure!(again <= 4 + 2 + 2 + 1, "{again} objects were fetched twice");
+    Ok(())
+}
+
+async fn runs_that_overlap_agree_about_an_object_that_fails(world: World) -> Result<()> {
+    const OBJECTS: u64 = 60;
+    put_small_objects(&world, OBJECTS).await?;
+    world.put("in/00030-bad", "no number\tx\n")?;
+    let args = ["--load-concurrency", "1", "--download-concurrency", "2"];
+    let runs = [start(&world, "one", &args)?, start(&world, "two", &args)?];
+    for child in runs {
+        let ended = finish(child).await?;
+        ended.expect(3)?;
+        ensure!(ended.summary("objects failed")? == "1", "{ended}");
+    }
+    ensure_all_loaded_once(&world, OBJECTS).await?;
+    let mut loaded = 0;
+    for name in ["one", "two"] {
+        ensure!(keys(&world, name, "failed")? == BTreeSet::from(["in/00030-bad".to_owned()]));
+        loaded += keys(&world, name, "loaded")?.len() as u64;
+    }
+    ensure!(loaded == OBJECTS, "{loaded} objects are told of");
+    ensure_values(&world.schema, "SELECT object_key, error_code FROM s3_to_mysql_failures", &["in/00030-bad|bad_rows"])
+        .await
+}
+
+/// One run that has `in/00000` in the middle of its file, and nothing else.
+struct Holder {
+    child: Child,
+    held: crate::support::proxy::Broken,
+}
+
+impl Holder {
+    async fn start(world: &World, proxy: &Proxy, args: &[&str]) -> Result<Self> {
+        let held = proxy.next(Step::InfileBytes(100), Break::Hold);
+        let one_by_one = ["--load-concurrency", "1", "--download-concurrency", "1"];
+        let child = start_through(world, proxy, "holder", &[&one_by_one[..], args].concat())?;
+        held.wait().await?;
+        Ok(Self { child, held })
+    }
+}
+
+/// Another run beside it, through a proxy of its own, which has loaded all that the holder does not have.
+async fn start_beside(world: &World, proxy: &Proxy) -> Result<Child> {
+    let child = start_through(world, proxy, "other", &["--load-concurrency", "2"])?;
+    // It can't get at those that the holder has in hand: one that loads, one that is staged, one that is downloaded, and
+    // a few that are claimed ahead.
+    until(|| async { Ok((loaded_objects(world).await? >= OBJECTS - IN_HAND).then_some(())) }).await?;
+    Ok(child)
+}
+
+const OBJECTS: u64 = 30;
+/// What a run of one download and one load at a time has claimed at most.
+const IN_HAND: u64 = 10;
+
+async fn a_run_waits_for_an_object_that_another_run_holds(world: World) -> Result<()> {
+    put_small_objects(&world, OBJECTS).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let holder = Holder::start(&world, &proxy, &[]).await?;
+    let others_proxy = Proxy::start(world.server.port()).await?;
+    let mut other = start_beside(&world, &others_proxy).await?;
+    // It asks again, and goes on waiting.
+    let asked = others_proxy.next(CLAIM, Break::Watch);
+    asked.wait().await?;
+    ensure!(other.try_wait()?.is_none(), "it did not wait");
+    holder.held.release();
+    finish(holder.child).await?.expect(0)?;
+    let ended = finish(other).await?;
+    ended.expect(0)?;
+    ensure_all_loaded_once(&world, OBJECTS).await?;
+    ensure!(keys(&world, "other", "already_loaded")?.contains("in/00000"), "{ended}");
+    // Nobody fetched what the other had.
+    ensure!(world.s3.log().gets_of("in/00000").len() == 1);
+    Ok(())
+}
+
+async fn a_run_takes_over_the_object_of_a_run_that_dies(world: World) -> Result<()> {
+    put_small_objects(&world, OBJECTS).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let holder = Holder::start(&world, &proxy, &[]).await?;
+    let others_proxy = Proxy::start(world.server.port()).await?;
+    let other = start_beside(&world, &others_proxy).await?;
+    signal(&holder.child, "KILL")?;
+    finish(holder.child).await?;
+    holder.held.release();
+    let ended = finish(other).await?;
+    ended.expect(0)?;
+    ensure_all_loaded_once(&world, OBJECTS).await?;
+    ensure!(keys(&world, "other", "loaded")?.contains("in/00000"), "{ended}");
+    Ok(())
+}
+
+/// Its claims are free, but the server does not know yet that the connection with its transaction is dead.
+async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(world: World) -> Result<()> {
+    put_small_objects(&world, OBJECTS).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let holder = Holder::start(&world, &proxy, &[]).await?;
+    let others_proxy = Proxy::start(world.server.port()).await?;
+    let other = start_beside(&world, &others_proxy).await?;
+    let ours = others_proxy.next(Step::StatementWith("INSERT INTO", "_objects` ("), Break::Watch);
+    signal(&holder.child, "KILL")?;
+    finish(holder.child).await?;
+    ours.wait().await?;
+    // It waits for the ledger row of a transaction whose client is gone.
+    until(|| async {
+        let sql = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
+        Ok((world.schema.query_one::<u64>(sql).await? > 0).then_some(()))
+    })
+    .await?;
+    holder.held.release();
+    finish(other).await?.expect(0)?;
+    ensure_all_loaded_once(&world, OBJECTS).await
+}
+
+/// The statement by which a run claims objects.
+const CLAIM: Step = Step::StatementWith("GET_LOCK(", "FROM");
+
+async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(world: World) -> Result<()> {
+    put_small_objects(&world, OBJECTS).await?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let claiming = proxy.times(u32::MAX, CLAIM, Break::Watch);
+    let holder = Holder::start(&world, &proxy, &[]).await?;
+    // In the middle of a load, the claims of the run are gone; its load is not.
+    claiming.wait().await?;
+    claiming.remove();
+    claiming.cut();
+    let other = start(&world, "other", &["--load-concurrency", "2"])?;
+    until(|| async { Ok((loaded_objects(&world).await? >= OBJECTS - IN_HAND).then_some(())) }).await?;
+    holder.held.release();
+    let (holder, other) = (finish(holder.child).await?, finish(other).await?);
+    for ended in [&holder, &other] {
+        ended.expect(0)?;
+    }
+    ensure_all_loaded_once(&world, OBJECTS).await?;
+    ensure_told_once(&world, &holder, &other)
+}
+
+/// What two runs say that they have loaded is all of it, each object by one of them.
+fn ensure_told_once(world: &World, holder: &Ended, other: &Ended) -> Result<()> {
+    let (by_holder, by_other) = (keys(world, "holder", "loaded")?, keys(world, "other", "loaded")?);
+    let by_both: Vec<_> = by_holder.intersection(&by_other).collect();
+    ensure!(by_both.is_empty(), "both say they have loaded {by_both:?}\n{holder}\n{other}");
+    ensure!(by_holder.len() + by_other.len() == OBJECTS as usize, "{by_holder:?} {by_other:?}\n{holder}\n{other}");
+    Ok(())
+}
