@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 use tokio::process::Child;
 
@@ -77,13 +78,29 @@ async fn put_small_objects(world: &World, count: u64) -> Result<()> {
     Ok(())
 }
 
-async fn loaded_objects(world: &World) -> Result<u64> {
+async fn loaded_objects(conn: &mut mysql_async::Conn) -> Result<u64> {
     // Before the first run has made it there is no such table.
-    let sql = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 's3_to_mysql_objects'";
-    if world.schema.query_one::<u64>(sql).await? == 0 {
+    let is_there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 's3_to_mysql_objects'";
+    if conn.query_first(is_there).await? != Some(1) {
         return Ok(0);
     }
-    world.schema.query_one("SELECT COUNT(*) FROM s3_to_mysql_objects WHERE state = 'loaded'").await
+    let loaded: Option<u64> =
+        conn.query_first("SELECT COUNT(*) FROM s3_to_mysql_objects WHERE state = 'loaded'").await?;
+    loaded.context("no count")
+}
+
+/// Asks seldom and on one connection, so that the runs have the machine to themselves.
+async fn wait_for_loaded_objects(world: &World, count: u64) -> Result<()> {
+    let mut conn = world.schema.conn().await?;
+    let mut found = 0;
+    for _ in 0..2000 {
+        found = loaded_objects(&mut conn).await?;
+        if found >= count {
+            return Ok(conn.disconnect().await?);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{found} objects are loaded, not {count}")
 }
 
 async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<()> {
@@ -92,11 +109,11 @@ async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<
     let args = ["--load-concurrency", "2", "--download-concurrency", "4"];
     let victim = start(&world, "victim", &args)?;
     let others = [start(&world, "one", &args)?, start(&world, "two", &args)?];
-    until(|| async { Ok((loaded_objects(&world).await? >= OBJECTS / 2).then_some(())) }).await?;
+    wait_for_loaded_objects(&world, OBJECTS / 2).await?;
     signal(&victim, "KILL")?;
     let ended = finish(victim).await?;
     ensure!(ended.code.is_none(), "it ended before it was killed\n{ended}");
-    let at_death = loaded_objects(&world).await?;
+    let at_death = loaded_objects(&mut world.schema.conn().await?).await?;
     ensure!(at_death < OBJECTS * 9 / 10, "{at_death} objects were loaded when it died");
     for child in others {
         finish(child).await?.expect(0)?;
@@ -172,7 +189,7 @@ async fn start_beside(world: &World, proxy: &Proxy) -> Result<Child> {
     let child = start_through(world, proxy, "other", &["--load-concurrency", "2"])?;
     // It can't get at those that the holder has in hand: one that loads, one that is staged, one that is downloaded, and
     // a few that are claimed ahead.
-    until(|| async { Ok((loaded_objects(world).await? >= OBJECTS - IN_HAND).then_some(())) }).await?;
+    wait_for_loaded_objects(world, OBJECTS - IN_HAND).await?;
     Ok(child)
 }
 
@@ -252,7 +269,7 @@ async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(world: Worl
     claiming.remove();
     claiming.cut();
     let other = start(&world, "other", &["--load-concurrency", "2"])?;
-    until(|| async { Ok((loaded_objects(&world).await? >= OBJECTS - IN_HAND).then_some(())) }).await?;
+    wait_for_loaded_objects(&world, OBJECTS - IN_HAND).await?;
     holder.held.release();
     let (holder, other) = (finish(holder.child).await?, finish(other).await?);
     for ended in [&holder, &other] {

@@ -305,7 +305,7 @@ fn result_of(statement: &str) -> ResultSet {
     } else if statement.contains("@@max_allowed_packet") {
         (2, vec![vec!["67108864", "28800"]])
     } else if statement.contains("information_schema.TABLES") {
-        (3, vec![vec!["InnoDB", "BASE TABLE", ""]])
+        (5, vec![vec!["db", "t", "InnoDB", "BASE TABLE", ""]])
     } else if statement.contains("information_schema.COLUMNS") {
         (2, vec![vec!["a", ""]])
     } else if statement.contains("TABLE_CONSTRAINTS") {
