@@ -25,6 +25,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
 
+use crate::outcome::until;
 use crate::support::hive;
 use crate::support::program::{World, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
@@ -57,11 +58,12 @@ enum Violence {
     CutAfterLedgerUpdate,
     CutBeforeCommit,
     CutBehindCommit,
+    CutDuringHeldCommit,
     CutAfterCommit,
 }
 
 impl Violence {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::LoaderKilled,
         Self::LoaderTerminated,
         Self::LoaderTerminatedTwice,
@@ -74,12 +76,15 @@ impl Violence {
         Self::CutAfterLedgerUpdate,
         Self::CutBeforeCommit,
         Self::CutBehindCommit,
+        Self::CutDuringHeldCommit,
         Self::CutAfterCommit,
     ];
 }
 
-const LEDGER_INSERT: Step = Step::StatementWith("INSERT INTO", "_objects` (");
-const LEDGER_UPDATE: Step = Step::StatementWith("UPDATE", "_objects` SET");
+const LEDGER_INSERT: Step = Step::StatementWithBoth("INSERT INTO", "_objects` (");
+const LEDGER_UPDATE: Step = Step::StatementWithBoth("UPDATE", "_objects` SET");
+
+const LEDGER_QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UPDATE");
 
 /// Where a run is when it is hit.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +124,7 @@ impl Moment {
             Violence::CutAfterLedgerUpdate => (LEDGER_UPDATE, Break::SwallowAnswer),
             Violence::CutBeforeCommit => (Step::LoadCommit, Break::Cut),
             Violence::CutBehindCommit => (Step::LoadCommit, Break::CutBehind),
+            Violence::CutDuringHeldCommit => (Step::LoadCommit, Break::Hold),
             Violence::CutAfterCommit => (Step::LoadCommit, Break::SwallowAnswer),
         };
         Self { step, what, skip: rng.u32(..OBJECTS) }
@@ -129,7 +135,7 @@ impl Moment {
         let is_answered = matches!(self.what, Break::HoldAnswer);
         match self.step {
             Step::LoadCommit => !is_answered,
-            Step::StatementWith("INSERT INTO", _) => is_answered,
+            Step::StatementWithBoth("INSERT INTO", _) => is_answered,
             _ => true,
         }
     }
@@ -330,6 +336,7 @@ impl Scene {
                             }
                             tokio::task::block_in_place(|| self.server.restart())?;
                         }
+                        Violence::CutDuringHeldCommit => self.hold_commit(broken, &mut running).await?,
                         _ => {}
                     }
                 }
@@ -361,6 +368,29 @@ impl Scene {
             }
         }
         anyhow::bail!("it did not end with 0 in {RUNS} runs")
+    }
+
+    /// Lets a COMMIT through to a server that holds it, cuts the connection, which the server does not notice meanwhile, and
+    /// lets the server go on when the program has begun to ask what became of it.
+    async fn hold_commit(&self, broken: &Broken, running: &mut Running) -> Result<()> {
+        let mut locker = self.server.root().await?;
+        locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
+        // It would decide the matter.
+        let kill = self.proxy.next(Step::Statement("KILL"), Break::Cut);
+        let asked = self.proxy.next(LEDGER_QUESTION, Break::Watch);
+        broken.release();
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = 'COMMIT'",
+            self.user
+        );
+        until(|| async { Ok((self.query::<u64>(&sql).await? > 0).then_some(())) }).await.context("no COMMIT")?;
+        broken.cut();
+        running.until(&asked).await?;
+        ensure!(asked.count() > 0, "it did not ask\n{}", running.log());
+        locker.query_drop("UNLOCK TABLES").await?;
+        locker.disconnect().await?;
+        kill.remove();
+        Ok(())
     }
 
     async fn exec(&self, sql: &str) -> Result<()> {

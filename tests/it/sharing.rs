@@ -285,7 +285,7 @@ async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(world: World) -
     let holder = Holder::start(&world, &proxy, &[]).await?;
     let others_proxy = Proxy::start(world.server.port()).await?;
     let other = start_beside(&world, &others_proxy).await?;
-    let ours = others_proxy.next(Step::StatementWith("INSERT INTO", "_objects` ("), Break::Watch);
+    let ours = others_proxy.next(Step::StatementWithBoth("INSERT INTO", "_objects` ("), Break::Watch);
     signal(&holder.child, "KILL")?;
     finish(holder.child).await?;
     ours.wait().await?;
@@ -301,7 +301,7 @@ async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(world: World) -
 }
 
 /// The statement by which a run claims objects.
-const CLAIM: Step = Step::StatementWith("GET_LOCK(", "FROM");
+const CLAIM: Step = Step::StatementWithBoth("GET_LOCK(", "FROM");
 
 async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(world: World) -> Result<()> {
     put_small_objects(&world, OBJECTS).await?;

@@ -21,6 +21,7 @@ crate::load_tests![
     without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome,
     without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome,
     a_commit_that_the_server_holds_is_waited_for,
+    a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed,
     a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until_the_next_run,
     a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger,
     a_server_killed_for_good_ends_the_run_within_the_bounds,
@@ -282,10 +283,19 @@ impl HeldCommit {
 }
 
 /// The question after a COMMIT whose answer is lost.
-const QUESTION: Step = Step::StatementWith("_objects` WHERE", "FOR UPDATE");
-const LEDGER_INSERT: Step = Step::StatementWith("INSERT INTO", "_objects` (");
+const QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UPDATE");
+const LEDGER_INSERT: Step = Step::StatementWithBoth("INSERT INTO", "_objects` (");
 
 async fn a_commit_that_the_server_holds_is_waited_for(world: World) -> Result<()> {
+    held_commit(world, true).await
+}
+
+/// Nothing ends it then but the server's own decision, which on MySQL is to commit.
+async fn a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed(world: World) -> Result<()> {
+    held_commit(world, false).await
+}
+
+async fn held_commit(world: World, can_be_killed: bool) -> Result<()> {
     // The lock stops everybody.
     let server = Server::start(world.server.kind(), &[])?;
     let schema = server.schema().await?;
@@ -293,8 +303,10 @@ async fn a_commit_that_the_server_holds_is_waited_for(world: World) -> Result<()
     let proxy = Proxy::start(server.port()).await?;
     let asked = proxy.next(QUESTION, Break::Watch);
     let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
+    let kill = proxy.next(Step::Statement("KILL"), if can_be_killed { Break::Watch } else { Break::Cut });
     let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &[]).await?;
     asked.wait().await?;
+    ensure!(kill.count() == 1, "the connection was abandoned without a KILL");
     ensure!(sent.count() == 1, "it is loaded again before its outcome is known");
     locker.query_drop("UNLOCK TABLES").await?;
     let ended = finish(child).await?;
@@ -538,11 +550,7 @@ async fn a_session_on_which_something_failed_is_not_used_again(world: World) -> 
     world.put("3", "3\n")?;
     world.put("4", "4\n")?;
     let args = ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
-<<<<<<< HEAD
     // The ledger would have connections of its own.
-=======
-    // The ledger's own connections would be among those that are counted.
->>>>>>> 0af261a (Show what becomes of a COMMIT in doubt with a ledger, and of runs that share a target)
     let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
     world.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
