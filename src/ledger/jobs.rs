@@ -19,6 +19,7 @@
 //!
 //! If a call is dropped half-way the job is where its row says, and the next call goes on from there.
 
+mod definition;
 mod fingerprint;
 mod row;
 mod swap;
@@ -168,7 +169,7 @@ impl Ledger {
         }
         let source_fingerprint = fingerprint::of(config);
         let is_this_job = row.is_unfinished() && row.mode == mode && row.source_fingerprint == source_fingerprint;
-        let is_resumed = is_this_job && !self.has_lost_its_shadow(session, &row).await?;
+        let is_resumed = is_this_job && self.can_go_on(session, &row).await?;
         let row = if is_resumed {
             row
         } else {

@@ -75,17 +75,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// A swap's job that goes on without its shadow has lost what the ledger says is loaded.
-    pub(super) async fn has_lost_its_shadow(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
+    /// Whether what an unfinished job has done so far is of use: for a swap, its shadow is there, and like the target.
+    pub(super) async fn can_go_on(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
         if row.mode != Mode::Swap || row.state == State::Begun {
-            return Ok(false);
+            return Ok(true);
         }
         let shadow = self.swap_names()?.shadow;
-        let is_lost = !self.comments(session, [&shadow]).await?.contains_key(&shadow.table);
-        if is_lost {
+        if !self.comments(session, [&shadow]).await?.contains_key(&shadow.table) {
             tracing::warn!("{}: {shadow}, which was being loaded, has gone; beginning anew", self.what());
+            return Ok(false);
         }
-        Ok(is_lost)
+        if let Some(difference) = self.difference(session, &shadow).await? {
+            tracing::warn!("{}: altered since the job began ({difference}); beginning anew", self.what());
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// Makes the shadow unless that has been done.
@@ -102,6 +106,11 @@ impl Ledger {
         let shadow = self.swap_names()?.shadow;
         let sql = format!("CREATE TABLE {shadow} LIKE {}", self.target.name());
         self.ddl(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
+        if let Some(difference) = self.difference(session, &shadow).await? {
+            let message =
+                format!("{}: a table made LIKE it is not the same ({difference}): a swap would change it", self.what());
+            return Err(Error::new(Kind::TargetRefused, message).with_hint("use --mode truncate"));
+        }
         self.change(session, &row, &row.with_state(State::Loading)).await
     }
 
@@ -164,6 +173,12 @@ impl Ledger {
         // From here on nothing is loaded, neither into the shadow nor into the table that it will replace.
         let row = self.change(session, &row, &row.with_state(State::Swapping)).await?;
         let renamed = async {
+            if let Some(difference) = self.difference(session, &shadow).await? {
+                let message =
+                    format!("{}: not swapped: altered since the job began ({difference})", self.what());
+                return Err(Error::new(Kind::Superseded, message)
+                    .with_hint("run again: the job begins anew, with a table like the one that is there now"));
+            }
             self.verify(session, &row, &shadow).await?;
             // All of them in the RENAME's way, none of them this job's.
             let found = self.comments(session, [&pending, &done, &old]).await?;

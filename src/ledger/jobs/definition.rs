@@ -1,0 +1,69 @@
+//! Whether the shadow is still like the target.
+//!
+//! A swap puts the shadow's definition in the place of the target's. What somebody has changed in the target since the shadow
+//! was made (a column, an index, a partition, a trigger) would be undone without a word.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Row, Value};
+
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::mysql::{During, Session, fold};
+use crate::object::TableName;
+
+/// What is compared: what it is called, and the query for it, of which the first column is shown in messages. Names that a table
+/// made LIKE another does not take over, such as those of constraints, are left out.
+const PARTS: [(&str, &str); 6] = [
+    (
+        "column",
+        "SELECT COLUMN_NAME, ORDINAL_POSITION, COLUMN_DEFAULT, IS_NULLABLE, COLUMN_TYPE, COLLATION_NAME, EXTRA, GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+    ),
+    (
+        "index",
+        "SELECT INDEX_NAME, SEQ_IN_INDEX, NON_UNIQUE, COLUMN_NAME, SUB_PART, INDEX_TYPE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+    ),
+    (
+        "partition",
+        "SELECT PARTITION_NAME, SUBPARTITION_NAME, PARTITION_METHOD, PARTITION_EXPRESSION, PARTITION_DESCRIPTION FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION",
+    ),
+    (
+        "a constraint",
+        "SELECT CONSTRAINT_TYPE, COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? GROUP BY CONSTRAINT_TYPE ORDER BY CONSTRAINT_TYPE",
+    ),
+    (
+        "trigger",
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME",
+    ),
+    (
+        "a table option",
+        "SELECT CREATE_OPTIONS, ENGINE, TABLE_COLLATION, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+    ),
+];
+
+impl Ledger {
+    /// The first thing in which the target differs from `shadow`, if there is one.
+    pub(super) async fn difference(&self, session: &mut Session, shadow: &TableName) -> Result<Option<String>> {
+        for (part, sql) in PARTS {
+            let target = self.rows(session, sql, &self.target.table).await?;
+            let shadow = self.rows(session, sql, &shadow.table).await?;
+            if target != shadow {
+                let only_here = target.iter().find(|row| !shadow.contains(row));
+                let differs = only_here.or_else(|| shadow.iter().find(|row| !target.contains(row)));
+                return Ok(Some(match differs.and_then(|row| row.first()) {
+                    Some(Value::Bytes(name)) => format!("{part} {}", String::from_utf8_lossy(name)),
+                    _ => part.to_owned(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn rows(&self, session: &mut Session, sql: &str, table: &str) -> Result<Vec<Vec<Value>>> {
+        let rows: Vec<Row> = session
+            .conn
+            .exec(sql, (&self.target.database, table))
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+        Ok(rows.into_iter().map(Row::unwrap).collect())
+    }
+}
