@@ -195,7 +195,7 @@ impl Kind {
             Self::TargetBusy => "lower --load-concurrency, or raise max_connections on the server",
             Self::LoadStalled => "check the network and the server's load; --stall-timeout sets the limit",
             Self::ContentChanged => {
-                "use --on-changed load to add the new content's rows, or --on-changed skip to leave the table as it is"
+                "use --on-changed load to add the new content's rows, or --on-changed skip to leave the table as it is; an unfinished truncate or swap job is begun anew with --force"
             }
             Self::FailedBefore => "mend the cause, and run again without --no-retry-failed",
             Self::TargetEmptied => {

@@ -76,7 +76,7 @@ impl Ended {
 }
 
 /// `s3-to-mysql load`.
-pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ended {
+pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> Ended {
     let started = Instant::now();
     let shutdown = Shutdown::default();
     let listener = tokio::spawn(shutdown.clone().listen(signals));
@@ -113,6 +113,8 @@ pub async fn load(config: Config, terminal: &Terminal, signals: Signals) -> Ende
             return ended;
         }
     };
+    // A job that was begun anew has nothing to load again.
+    config.ledger.force &= config.load.mode == Mode::Append;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }

@@ -192,14 +192,6 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
             "leave out --force: without a ledger every object is loaded",
         );
     }
-    if force && let Some(mode) = mode {
-        contradiction(
-            resolver,
-            &format!("force would load objects twice into a table that mode {mode} fills from nothing"),
-            [&s::FORCE, &s::MODE],
-            "leave out --force: every new job loads all objects; or use --mode append",
-        );
-    }
     if config.load.swap_keep_old && config.load.mode != Mode::Swap {
         contradiction(
             resolver,

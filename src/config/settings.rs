@@ -339,7 +339,8 @@ settings! {
         .default("error");
     FORCE = Setting::new(Ledger, "force", Switch { opposite: "no-force" },
         "Also load objects that the ledger says are loaded")
-        .more("Their rows are in the table twice then, unless a unique key keeps them out.");
+        .more("Their rows are in the table twice then, unless a unique key keeps them out. With mode truncate or swap: \
+               begin a new job, also where one is unfinished.");
     NO_RETRY_FAILED = Setting::new(Ledger, "no-retry-failed", Switch { opposite: "retry-failed" },
         "Pass over objects that an earlier run failed to load")
         .more("They count as failed again. Objects whose content has changed since then are tried all the same.");

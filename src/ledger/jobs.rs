@@ -168,7 +168,11 @@ impl Ledger {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         let source_fingerprint = fingerprint::of(config);
-        let is_this_job = row.is_unfinished() && row.mode == mode && row.source_fingerprint == source_fingerprint;
+        // To load again into what an unfinished job has filled would be to load twice: force means anew.
+        let is_this_job = row.is_unfinished()
+            && row.mode == mode
+            && row.source_fingerprint == source_fingerprint
+            && !config.ledger.force;
         let is_resumed = is_this_job && self.can_go_on(session, &row).await?;
         let row = if is_resumed {
             row

@@ -190,7 +190,7 @@ async fn begin(ledger: &Ledger, config: &Config, stop: &CancellationToken) -> Re
     let begun = async {
         let job = ledger.begin_job(config, stop).await?;
         ledger.join_job(&job).await?;
-        if config.ledger.force {
+        if config.ledger.force && job.mode == Mode::Append {
             tracing::warn!("--force: objects that are loaded already are loaded again, and their rows doubled");
         } else {
             ledger.ensure_not_emptied(&job).await?;

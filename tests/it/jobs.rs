@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable as _;
 use tokio::process::{Child, Command};
 
 use crate::support::hive;
-use crate::support::program::{Ended, World};
+use crate::support::program::{BUCKET, Ended, World};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::Schema;
 use crate::support::values::{ensure_values, values};
@@ -18,6 +18,7 @@ use crate::support::values::{ensure_values, values};
 crate::load_tests![
     a_truncate_job_empties_the_table_once_and_the_next_one_again,
     a_swap_with_a_failed_object_leaves_the_table_as_it_was,
+    an_unfinished_job_whose_objects_changed_is_begun_anew_by_force,
     the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap,
     views_and_grants_stay_with_the_name,
     a_shadow_that_has_gone_begins_the_job_anew,
@@ -148,6 +149,29 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(world: Wor
     ensure!(tonight.summary("objects loaded")? == "3", "{tonight}");
     ensure_rows(&world, "t", sums).await?;
     ensure_job(&world, "3|3|truncate|done").await
+}
+
+/// What was loaded into the job before the content changed can't be told from the rest of the table.
+async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(world: World) -> Result<()> {
+    for mode in [TRUNCATE, SWAP] {
+        world.schema.exec("DROP TABLE IF EXISTS t").await?;
+        old_rows(&world).await?;
+        put_objects(&world, 0, 2)?;
+        world.put("in/bad", "no row of this table\n")?;
+        load(&world, &mode).await?.expect(3)?;
+
+        let sums = put_objects(&world, 50_000, 2)?;
+        world.s3.backend().remove(BUCKET, "in/bad");
+        let resumed = load(&world, &mode).await?;
+        resumed.expect(3)?;
+        resumed.says("its content has changed since it was loaded")?;
+        let anew = load(&world, &[&mode[..], &["--force"]].concat()).await?;
+        anew.expect(0)?;
+        ensure!(anew.summary("objects loaded")? == "2" && !anew.stdout.contains("loaded again"), "{anew}");
+        ensure_rows(&world, "t", sums).await?;
+        ensure_no_leftovers(&world).await?;
+    }
+    Ok(())
 }
 
 async fn a_swap_with_a_failed_object_leaves_the_table_as_it_was(world: World) -> Result<()> {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_places_and_a_remedy() {
-    let cases: [(Case<'_>, &str); 8] = [
+    let cases: [(Case<'_>, &str); 6] = [
         (
             (&["--no-ledger"], &[], "mode = 'truncate'"),
             "mode truncate needs the ledger, which no-ledger switches off (mode: c.toml line 1; no-ledger: command \
@@ -19,18 +19,6 @@ fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_p
             (&["--no-ledger", "--force"], &[], ""),
             "force is about what the ledger says, and no-ledger switches it off (force: command line, --force; \
              no-ledger: command line, --no-ledger); leave out --force: without a ledger every object is loaded",
-        ),
-        (
-            (&["--force"], &[("S3_TO_MYSQL_MODE", "swap")], ""),
-            "force would load objects twice into a table that mode swap fills from nothing (force: command line, \
-             --force; mode: environment variable S3_TO_MYSQL_MODE); leave out --force: every new job loads all \
-             objects; or use --mode append",
-        ),
-        (
-            (&["--force", "--mode", "truncate"], &[], ""),
-            "force would load objects twice into a table that mode truncate fills from nothing (force: command line, \
-             --force; mode: command line, --mode); leave out --force: every new job loads all objects; or use --mode \
-             append",
         ),
         (
             (&["--swap-keep-old"], &[], ""),
@@ -56,11 +44,12 @@ fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_p
         &["--mode", "swap", "--swap-keep-old"],
         &["--no-ledger", "--ledger", "--mode", "swap"],
         &["--mode", "append", "--force", "--ledger-table", "x"],
+        &["--mode", "truncate", "--force"],
     ] {
         assert_eq!(incomplete(args, &[], ""), [""; 0], "{args:?}");
     }
     let both = incomplete(&["--no-ledger", "--force", "--mode", "swap"], &[], "");
-    assert_eq!(both.len(), 3, "all at once: {both:#?}");
+    assert_eq!(both.len(), 2, "all at once: {both:#?}");
 }
 
 #[test]
