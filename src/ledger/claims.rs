@@ -102,18 +102,17 @@ impl Ledger {
         let taken: Vec<(String, Option<i64>)> = self.query(&get_locks(&asked)).await?;
         let taken: HashSet<String> =
             taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
+        // Before the next question, which may need a new connection that takes them again.
+        self.own.lock().await.held.extend(taken.iter().cloned());
         let known = self.look_up(generation, objects).await?;
-        let mut own = self.own.lock().await;
         Ok(names
             .into_iter()
             .zip(known)
-            .map(|(name, known)| {
-                if !taken.contains(&name) {
-                    return Claimed::Others;
-                }
-                own.held.insert(name.clone());
-                Claimed::Ours(claims.claim(name), known)
-            })
+            .map(
+                |(name, known)| {
+                    if taken.contains(&name) { Claimed::Ours(claims.claim(name), known) } else { Claimed::Others }
+                },
+            )
             .collect())
     }
 
@@ -126,12 +125,7 @@ impl Ledger {
         if names.is_empty() {
             return Ok(());
         }
-        {
-            let mut own = self.own.lock().await;
-            for name in &names {
-                own.held.remove(name);
-            }
-        }
+        self.own.lock().await.held.retain(|name| !names.contains(name));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sql = format!("SELECT SUM(RELEASE_LOCK(n)) FROM ({}) AS names", names_sql(&names));
         self.execute(&sql).await

@@ -15,6 +15,7 @@ crate::load_tests![
     a_second_run_loads_nothing_and_reads_nothing,
     a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are,
     a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content,
+    a_plan_lists_what_is_left_and_changes_nothing,
     keys_are_told_apart_byte_for_byte,
     changed_content_is_an_error_unless_told_otherwise,
     content_that_comes_back_is_loaded_already,
@@ -233,6 +234,34 @@ fn confusable_keys() -> Vec<String> {
     keys.extend(["x", "X", "y", " "].map(|last| "k".repeat(1023) + last));
     keys.extend(["\u{1f680}", "\u{1f681}"].map(|last| "\u{1f680}".repeat(255) + last));
     keys
+}
+
+async fn a_plan_lists_what_is_left_and_changes_nothing(world: World) -> Result<()> {
+    lines::create(&world, "t").await?;
+    world.put("a", "a\n")?;
+    world.put("b", "b\n")?;
+    let plan = ["plan", "s3://etl/", "--table", "t"];
+    let first = world.run(&plan).await?;
+    first.expect(0)?;
+    ensure!(first.stdout.contains("s3://etl/a\n") && first.stdout.contains("2 objects, 4 bytes"), "{first}");
+    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
+
+    load(&world, 0, &[]).await?;
+    world.put("b", "changed\n")?;
+    world.put("c", "c\n")?;
+    let ended = world.run(&plan).await?;
+    ended.expect(3)?;
+    ended.says("s3://etl/b: its content has changed since it was loaded")?;
+    ensure!(!ended.stdout.contains("s3://etl/a\n") && ended.stdout.contains("s3://etl/c\n"), "{ended}");
+    ended.says("1 objects are loaded already\n1 objects, 2 bytes")?;
+    let skipping = world.run(&[&plan[..], &["--on-changed", "skip"]].concat()).await?;
+    skipping.expect(0)?;
+    skipping.says("1 objects have changed since they were loaded, and are passed over")?;
+    let anew = world.run(&[&plan[..], &["--mode", "truncate"]].concat()).await?;
+    anew.expect(0)?;
+    anew.says("3 objects, 12 bytes")?;
+    ensure_values(&world.schema, "SELECT COUNT(*) FROM s3_to_mysql_runs", &["1"]).await?;
+    expect(&world, "t", &["a", "b"]).await
 }
 
 async fn keys_are_told_apart_byte_for_byte(world: World) -> Result<()> {
