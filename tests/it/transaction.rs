@@ -306,6 +306,13 @@ async fn held_commit(world: World, can_be_killed: bool) -> Result<()> {
     let kill = proxy.next(Step::Statement("KILL"), if can_be_killed { Break::Watch } else { Break::Cut });
     let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &[]).await?;
     asked.wait().await?;
+    let is_waiting = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info LIKE 'SELECT state%FOR UPDATE%'",
+        schema.user
+    );
+    crate::outcome::until(|| async { Ok((schema.query_one::<u64>(&is_waiting).await? == 1).then_some(())) })
+        .await
+        .context("the question does not wait for the answer")?;
     ensure!(kill.count() == 1, "the connection was abandoned without a KILL");
     ensure!(sent.count() == 1, "it is loaded again before its outcome is known");
     locker.query_drop("UNLOCK TABLES").await?;
