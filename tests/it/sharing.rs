@@ -319,6 +319,7 @@ async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(world: Worl
     for ended in [&holder, &other] {
         ended.expect(0)?;
     }
+    holder.says("the connection was lost; its")?;
     ensure_all_loaded_once(&world, OBJECTS).await?;
     ensure_told_once(&world, &holder, &other)
 }
