@@ -32,6 +32,14 @@ impl Attempts {
         self.made
     }
 
+    /// Says so and waits for the next try. False where there shall be none.
+    pub(crate) async fn wait_after(&mut self, error: &Error) -> bool {
+        let Some(pause) = self.pause_after(error) else { return false };
+        tracing::warn!(attempt = self.made, "{}; trying again", error.one_line());
+        tokio::time::sleep(pause).await;
+        true
+    }
+
     /// How long to wait before the next try, or `None` where there shall be none.
     pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
         if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::RetryThenAbort) {

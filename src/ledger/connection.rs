@@ -34,9 +34,9 @@ impl Ledger {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,
             };
-            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-            tokio::time::sleep(pause).await;
+            if !attempts.wait_after(&error).await {
+                return Err(error);
+            }
         }
     }
 

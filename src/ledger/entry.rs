@@ -135,7 +135,7 @@ impl Ledger {
                 Ok(settled) => return Ok(settled),
                 Err(error) => error,
             };
-            let Some(pause) = attempts.pause_after(&error) else {
+            if !attempts.wait_after(&error).await {
                 let message = format!(
                     "{}: the connection was lost during COMMIT, and what became of it can't be found out",
                     entry.what
@@ -143,9 +143,7 @@ impl Ledger {
                 return Err(Error::new(Kind::OutcomeUnknown, message)
                     .with_hint("run again: the ledger tells whether it was committed")
                     .caused_by(error));
-            };
-            tracing::warn!(attempt = attempts.made(), "{}; asking again what became of COMMIT", error.one_line());
-            tokio::time::sleep(pause).await;
+            }
         }
     }
 

@@ -274,9 +274,9 @@ impl Ledger {
             if error.kind != Kind::LockConflict {
                 return Err(error);
             }
-            let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-            tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-            tokio::time::sleep(pause).await;
+            if !attempts.wait_after(&error).await {
+                return Err(error);
+            }
         }
     }
 

@@ -1,7 +1,11 @@
 //! The ledger's tables: what they are called, how they are made, and which version of them this program knows.
 //!
-//! The schema's version stands in the comment of each table, so that tables which somebody made by hand from the
-//! documented statements carry it too.
+//! The statements are those of `deploy/ledger.sql`, which people run whose accounts may not make tables. The schema's version stands
+//! in the comment of each table, so that tables made by hand carry it too.
+//!
+//! Keys are `VARBINARY`, because two of them are the same where their bytes are, and no collation agrees with that. Nothing in a key
+//! is NULL, which would be unequal to itself. The longest key has 400 + 4 + 255 + 1024 + 255 bytes and lengths, of the 3072 that an
+//! InnoDB index takes.
 
 use mysql_async::prelude::Queryable;
 
@@ -13,6 +17,8 @@ use crate::object::{TableName, quote_identifier};
 const VERSION: u32 = 1;
 /// What the comment says before the version.
 const COMMENT: &str = "s3-to-mysql ledger, schema ";
+
+const STATEMENTS: &str = include_str!("../../deploy/ledger.sql");
 
 /// The names of the ledger's tables, quoted and with their database, ready for SQL.
 #[derive(Clone, Debug)]
@@ -153,99 +159,28 @@ impl Tables {
     }
 }
 
-/// `VARBINARY`, because two keys are the same where their bytes are, and no collation agrees with that. Nothing in a key is
-/// NULL, which would be unequal to itself. Longest key: 400 + 4 + 255 + 1024 + 255 bytes and lengths, of the 3072 that an
-/// InnoDB index takes.
+/// The statement of the documentation, for the table of this name.
 fn create(suffix: &str, name: &str) -> String {
-    let columns = match suffix {
-        "objects" => {
-            "  target VARBINARY(400) NOT NULL,
-  generation INT UNSIGNED NOT NULL,
-  bucket VARBINARY(255) NOT NULL,
-  object_key VARBINARY(1024) NOT NULL,
-  etag VARBINARY(255) NOT NULL,
-  state ENUM('loading','partial','loaded') NOT NULL,
-  size_bytes BIGINT UNSIGNED NOT NULL,
-  row_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  skipped_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  deleted_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  rejected_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  warning_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  version_id VARBINARY(1024) NOT NULL DEFAULT '',
-  part_size_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  dialect_fingerprint VARBINARY(32) NOT NULL DEFAULT '',
-  worker VARBINARY(300) NOT NULL,
-  run_id VARBINARY(40) NOT NULL,
-  tool_version VARBINARY(40) NOT NULL,
-  began_at DATETIME(6) NOT NULL,
-  loaded_at DATETIME(6) NULL,
-  PRIMARY KEY (target, generation, bucket, object_key, etag)"
+    let documented = format!("`s3_to_mysql_{suffix}`");
+    let statement = STATEMENTS.split(';').find(|statement| statement.contains(&documented)).unwrap_or_default();
+    let (_, statement) = statement.split_once("CREATE ").unwrap_or_default();
+    format!("CREATE {}", statement.replace(&documented, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_made_under_its_own_name_with_the_version() {
+        let stem = TableName { database: Some("d;b".into()), table: "s3_to_mysql".into() };
+        let tables = Tables::new(&stem, "elsewhere");
+        let statements = tables.ddl();
+        for ((suffix, name), statement) in tables.all().iter().zip(&statements) {
+            assert_eq!(*name, format!("`d;b`.`s3_to_mysql_{suffix}`"));
+            assert!(statement.starts_with(&format!("CREATE TABLE IF NOT EXISTS {name} (\n")), "{statement}");
+            assert!(statement.ends_with(&format!("COMMENT='{COMMENT}{VERSION}'")), "{statement}");
         }
-        "parts" => {
-            "  object_id BINARY(32) NOT NULL,
-  part_number INT UNSIGNED NOT NULL,
-  size_bytes BIGINT UNSIGNED NOT NULL,
-  row_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  skipped_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  deleted_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  rejected_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  warning_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  worker VARBINARY(300) NOT NULL,
-  run_id VARBINARY(40) NOT NULL,
-  began_at DATETIME(6) NOT NULL,
-  loaded_at DATETIME(6) NULL,
-  PRIMARY KEY (object_id, part_number)"
-        }
-        "jobs" => {
-            "  target VARBINARY(400) NOT NULL,
-  generation INT UNSIGNED NOT NULL,
-  table_generation INT UNSIGNED NOT NULL,
-  mode ENUM('append','truncate','swap') NOT NULL,
-  state ENUM('begun','emptied','loading','swapping','done','swapped') NOT NULL,
-  source_fingerprint BINARY(32) NOT NULL,
-  old_table VARBINARY(256) NOT NULL DEFAULT '',
-  run_id VARBINARY(40) NOT NULL,
-  tool_version VARBINARY(40) NOT NULL,
-  begun_at DATETIME(6) NOT NULL,
-  changed_at DATETIME(6) NOT NULL,
-  PRIMARY KEY (target)"
-        }
-        "failures" => {
-            "  target VARBINARY(400) NOT NULL,
-  generation INT UNSIGNED NOT NULL,
-  bucket VARBINARY(255) NOT NULL,
-  object_key VARBINARY(1024) NOT NULL,
-  etag VARBINARY(255) NOT NULL,
-  error_code VARBINARY(64) NOT NULL,
-  message VARBINARY(4000) NOT NULL,
-  attempts INT UNSIGNED NOT NULL,
-  first_failed_at DATETIME(6) NOT NULL,
-  last_failed_at DATETIME(6) NOT NULL,
-  worker VARBINARY(300) NOT NULL,
-  run_id VARBINARY(40) NOT NULL,
-  PRIMARY KEY (target, generation, bucket, object_key)"
-        }
-        _ => {
-            "  run_id VARBINARY(40) NOT NULL,
-  target VARBINARY(400) NOT NULL,
-  generation INT UNSIGNED NOT NULL,
-  mode ENUM('append','truncate','swap') NOT NULL,
-  source VARBINARY(2000) NOT NULL,
-  worker VARBINARY(300) NOT NULL,
-  tool_version VARBINARY(40) NOT NULL,
-  started_at DATETIME(6) NOT NULL,
-  ended_at DATETIME(6) NULL,
-  exit_code INT UNSIGNED NULL,
-  objects_loaded BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  objects_already_loaded BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  objects_failed BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  row_count BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  loaded_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
-  PRIMARY KEY (run_id),
-  KEY target_started_at (target, started_at)"
-        }
-    };
-    format!(
-        "CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='{COMMENT}{VERSION}'"
-    )
+        assert_eq!(STATEMENTS.matches("CREATE TABLE").count(), statements.len());
+    }
 }

@@ -99,13 +99,7 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
 /// Whether it is worth another try, after a pause: of all that can be wrong before a run, only a server without a free
 /// connection mends itself.
 async fn waited(attempts: &mut Attempts, error: &Error) -> bool {
-    if error.kind != Kind::TargetBusy {
-        return false;
-    }
-    let Some(pause) = attempts.pause_after(error) else { return false };
-    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-    tokio::time::sleep(pause).await;
-    true
+    error.kind == Kind::TargetBusy && attempts.wait_after(error).await
 }
 
 /// The real statement on a connection like those that load.

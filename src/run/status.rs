@@ -51,13 +51,8 @@ pub(super) fn refused(error: Error) -> Ended {
 
 /// Whether it is worth another try, after a pause. A server that isn't there is told at once: somebody may be waiting.
 pub(super) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bool {
-    if !matches!(error.kind, Kind::TargetBusy | Kind::ConnectionLost | Kind::LockConflict) {
-        return false;
-    }
-    let Some(pause) = attempts.pause_after(error) else { return false };
-    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-    tokio::time::sleep(pause).await;
-    true
+    matches!(error.kind, Kind::TargetBusy | Kind::ConnectionLost | Kind::LockConflict)
+        && attempts.wait_after(error).await
 }
 
 /// What there is to tell.

@@ -236,13 +236,8 @@ where
     loop {
         match operation().await {
             Ok(value) => return Ok(value),
-            Err(error) => match attempts.pause_after(&error) {
-                Some(pause) => {
-                    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-                    tokio::time::sleep(pause).await;
-                }
-                None => return Err(error),
-            },
+            Err(error) if attempts.wait_after(&error).await => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -78,12 +78,12 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
         match tried {
             Ok(verified) => break verified,
             Err(error) => {
-                let Some(pause) = attempts.pause_after(&error) else { return Err(error) };
-                tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+                if !attempts.wait_after(&error).await {
+                    return Err(error);
+                }
                 if landing.broken {
                     landing = Landing::new(object, dir, watch(), landing.pin)?;
                 }
-                tokio::time::sleep(pause).await;
             }
         }
     };

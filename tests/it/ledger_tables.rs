@@ -1,16 +1,12 @@
 //! The ledger's tables: who makes them, what they are called, and targets and servers that can't have them.
 
 use anyhow::{Context as _, Result, ensure};
-use s3_to_mysql::ledger::Tables;
-use s3_to_mysql::object::TableName;
 
 use crate::support::lines::{self, expect};
 use crate::support::program::{Ended, World, finish};
 use crate::support::s3::{Fault, Operation, Refusal, Times};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
-
-crate::plain_tests![the_documented_tables_are_those_that_the_program_makes];
 
 crate::load_tests![
     tables_made_by_hand_are_those_that_the_program_makes,
@@ -53,18 +49,6 @@ fn documented_statements() -> Vec<String> {
 
 fn statements(block: &str) -> Vec<String> {
     block.split(";\n").map(|statement| statement.trim_end_matches(';').trim().to_owned()).collect()
-}
-
-fn ddl(database: &str) -> Vec<String> {
-    let stem = TableName { database: None, table: "s3_to_mysql".to_owned() };
-    Tables::new(&stem, database).ddl()
-}
-
-async fn the_documented_tables_are_those_that_the_program_makes() -> Result<()> {
-    let made: Vec<String> = ddl("shop").iter().map(|statement| statement.replace("`shop`.", "")).collect();
-    let documented = documented_statements();
-    ensure!(documented == made, "the file has\n{}\nand not\n{}", documented.join(";\n\n"), made.join(";\n\n"));
-    Ok(())
 }
 
 /// Every table that the ledger has in this database, as the server says that it would be made.

@@ -123,8 +123,7 @@ fn main() {
             Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
         }));
     }
-    let plain_tests =
-        [command::plain_tests(), deploy::plain_tests(), ledger_tables::plain_tests(), transaction::plain_tests()];
+    let plain_tests = [command::plain_tests(), deploy::plain_tests(), transaction::plain_tests()];
     for test in plain_tests.into_iter().flatten() {
         trials.push(trial(short(test.name).to_owned(), test.run));
     }
