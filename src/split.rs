@@ -14,6 +14,7 @@
 //! or a terminator; the result is the same.
 
 mod grammar;
+mod locate;
 mod machine;
 mod malformed;
 mod masks;
@@ -26,6 +27,7 @@ mod utf8;
 
 use crate::dialect::{Charset, Dialect};
 use grammar::{Grammar, LF};
+pub use locate::{LocatedRow, RowLocator};
 use machine::{Machine, State};
 pub use malformed::{Malformed, MalformedKind};
 use utf8::Verdict;

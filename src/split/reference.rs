@@ -51,6 +51,62 @@ pub(super) fn read(
     Ok(scan)
 }
 
+/// Where a data row stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) start: usize,
+    /// Without the terminator.
+    pub(super) end: usize,
+    pub(super) line: u64,
+}
+
+/// The places of an object's rows, for an object that [`read`] accepts.
+pub(super) fn places(
+    dialect: &Dialect,
+    charset: &Charset,
+    fields_per_row: usize,
+    ignore_lines: u64,
+    object: &[u8],
+) -> Result<Vec<Place>, Malformed> {
+    let (reading, _) = Reading::of(dialect, charset, fields_per_row, ignore_lines, object)?;
+    let line_break = match &dialect.lines_terminated_by {
+        LineTerminator::Exact(line) if !line.contains(&b'\n') => line.clone(),
+        _ => b"\n".to_vec(),
+    };
+    let mut places = Vec::new();
+    let mut lines_before = 0;
+    let mut at = 0;
+    for unit in &reading.units {
+        lines_before += breaks(&object[at..unit.start], &line_break);
+        if unit.is_data {
+            places.push(Place { start: unit.start, end: unit.end, line: lines_before + 1 });
+        }
+        lines_before += breaks(&object[unit.start..unit.next], &line_break);
+        at = unit.next;
+    }
+    Ok(places)
+}
+
+fn breaks(text: &[u8], line_break: &[u8]) -> u64 {
+    let mut count = 0;
+    let mut at = 0;
+    while at < text.len() {
+        let found = text[at..].starts_with(line_break);
+        count += u64::from(found);
+        at += if found { line_break.len() } else { 1 };
+    }
+    count
+}
+
+/// A header line or a row.
+struct Unit {
+    is_data: bool,
+    start: usize,
+    end: usize,
+    /// Where the next one may begin.
+    next: usize,
+}
+
 struct Reading<'a> {
     dialect: &'a Dialect,
     text: &'a [u8],
@@ -61,6 +117,7 @@ struct Reading<'a> {
     data_start: usize,
     rows: u64,
     unprefixed: usize,
+    units: Vec<Unit>,
 }
 
 #[derive(PartialEq)]
@@ -90,8 +147,17 @@ impl<'a> Reading<'a> {
             LineTerminator::Detect => None,
         };
         let at = if charset.is_utf8() && text.starts_with("\u{FEFF}".as_bytes()) { 3 } else { 0 };
-        let mut reading =
-            Reading { dialect, text, at, line, headers_left: ignore_lines, data_start: at, rows: 0, unprefixed: 0 };
+        let mut reading = Reading {
+            dialect,
+            text,
+            at,
+            line,
+            headers_left: ignore_lines,
+            data_start: at,
+            rows: 0,
+            unprefixed: 0,
+            units: Vec::new(),
+        };
         loop {
             let is_data = reading.headers_left == 0;
             let prefix = &dialect.lines_starting_by;
@@ -107,9 +173,13 @@ impl<'a> Reading<'a> {
             } else if reading.at == text.len() {
                 return Ok((reading, End::BetweenRows));
             }
+            let start = reading.at - if is_data { prefix.len() } else { 0 };
             if let Some(end) = reading.row(if is_data { fields_per_row } else { usize::MAX })? {
+                reading.units.push(Unit { is_data, start, end: text.len(), next: text.len() });
                 return Ok((reading, end));
             }
+            let terminator_bytes = reading.line.as_ref().map_or(0, Vec::len);
+            reading.units.push(Unit { is_data, start, end: reading.at - terminator_bytes, next: reading.at });
             if is_data {
                 reading.rows += 1;
             } else {

@@ -1,3 +1,5 @@
+mod locate;
+
 use proptest::prelude::*;
 
 use super::*;

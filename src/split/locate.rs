@@ -1,0 +1,271 @@
+//! Where certain rows of an object stand: the line that an editor shows them at, and their bytes.
+//!
+//! A server numbers the rows that it reads; people look for lines. The two differ as soon as there is a header, a
+//! quoted or escaped line break, or text that belongs to no row. [`RowLocator`] reads an object again as
+//! [`super::RowReader`] did, with the same [`Machine`], so that it can't have another opinion on where a row begins.
+//!
+//! Pure, and its memory depends on the number of rows asked for only. The object must be one that the reader accepted.
+
+use memchr::{memchr_iter, memmem};
+
+use crate::dialect::{Charset, Dialect};
+use crate::split::grammar::{Grammar, LF, Lines};
+use crate::split::machine::{Machine, State};
+use crate::split::{Malformed, UTF8_BYTE_ORDER_MARK, stride};
+
+/// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to matter.
+const KEPT_BYTES: usize = 1024;
+
+/// Bytes passed over at a time, as long as no row begins in them that is asked for.
+const WINDOW_BYTES: usize = 4096;
+
+/// A row of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocatedRow {
+    /// 1 for the first data row, as the server counts.
+    pub row: u64,
+    /// The byte of the object at which the row begins, with its `lines_starting_by`.
+    pub offset: u64,
+    /// The line of the object on which the row begins; 1 is the object's first, a header line included. A line ends at
+    /// every line feed, wherever it stands; where the line terminator has none, at every such terminator.
+    pub line: u64,
+    /// The row's bytes without its line terminator, as many as are kept.
+    pub raw: Vec<u8>,
+    /// How many bytes the row has, without its line terminator.
+    pub size_bytes: u64,
+}
+
+impl LocatedRow {
+    /// Whether the row is longer than what is kept of it.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.size_bytes > self.raw.len() as u64
+    }
+}
+
+/// Reads an object, chunk by chunk, for the rows that it was given.
+#[derive(Clone, Debug)]
+pub struct RowLocator {
+    grammar: Grammar,
+    machine: Machine,
+    /// The rows still to be found, the next one last.
+    wanted: Vec<u64>,
+    found: Vec<LocatedRow>,
+    /// The row that was begun, if it is wanted.
+    begun: Option<LocatedRow>,
+    lines: LineBreaks,
+    may_start_with_mark: bool,
+    /// Bytes at `position` that cannot be decided upon without those that follow.
+    pending: Vec<u8>,
+    position: u64,
+}
+
+impl RowLocator {
+    /// The arguments are those of [`super::RowReader::new`], and the numbers of the rows in any order.
+    #[must_use]
+    pub fn new(
+        dialect: &Dialect,
+        charset: &Charset,
+        fields_per_row: usize,
+        ignore_lines: u64,
+        rows: impl IntoIterator<Item = u64>,
+    ) -> Self {
+        let grammar = Grammar::new(dialect, fields_per_row);
+        let mut wanted: Vec<u64> = rows.into_iter().filter(|&row| row > 0).collect();
+        wanted.sort_unstable_by(|left, right| right.cmp(left));
+        wanted.dedup();
+        Self {
+            machine: Machine::new(&grammar, ignore_lines),
+            lines: LineBreaks::new(&grammar),
+            grammar,
+            wanted,
+            found: Vec::new(),
+            begun: None,
+            may_start_with_mark: charset.is_utf8(),
+            pending: Vec::new(),
+            position: 0,
+        }
+    }
+
+    /// Whether every row has been found, so that the rest of the object need not be read.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// Reads the object's next bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::RowReader::feed`], but for what that finds in characters and not in rows.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Malformed> {
+        let mut data = std::mem::take(&mut self.pending);
+        data.extend_from_slice(chunk);
+        if self.may_start_with_mark {
+            if data.len() < UTF8_BYTE_ORDER_MARK.len() && UTF8_BYTE_ORDER_MARK.starts_with(&data) {
+                self.pending = data;
+                return Ok(());
+            }
+            self.may_start_with_mark = false;
+            if data.starts_with(UTF8_BYTE_ORDER_MARK) {
+                self.position = UTF8_BYTE_ORDER_MARK.len() as u64;
+                data.drain(..UTF8_BYTE_ORDER_MARK.len());
+            }
+        }
+        let read = self.read(&data, false)?;
+        self.position += read as u64;
+        self.pending = data.split_off(read);
+        Ok(())
+    }
+
+    /// Ends the object, and gives the rows that it has of those that were asked for, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::feed`].
+    pub fn finish(mut self) -> Result<Vec<LocatedRow>, Malformed> {
+        let data = std::mem::take(&mut self.pending);
+        let read = self.read(&data, true)?;
+        if !self.machine.is_between_rows(&self.grammar) {
+            // A closing quote as the very last byte is left unread.
+            self.keep(&data[read..]);
+            self.end_row(self.position + data.len() as u64);
+        }
+        Ok(self.found)
+    }
+
+    /// Reads as much of `data`, which starts at `position`, as can be decided.
+    fn read(&mut self, data: &[u8], last: bool) -> Result<usize, Malformed> {
+        let mut at = 0;
+        let mut step_to = 0;
+        while at < data.len() {
+            if self.is_done() {
+                return Ok(data.len());
+            }
+            if at >= step_to && self.begun.is_none() {
+                match self.pass_over(data, at) {
+                    Ok(passed) => {
+                        at = passed;
+                        continue;
+                    }
+                    Err(steps_bytes) => step_to = at + steps_bytes,
+                }
+            }
+            let next = self.step(data, at, last)?;
+            if next == at {
+                break;
+            }
+            at = next;
+        }
+        Ok(at)
+    }
+
+    /// Passes over text in which no wanted row begins, and returns up to where. Otherwise how many bytes are to be read
+    /// step by step before this is worth another try.
+    fn pass_over(&mut self, data: &[u8], at: usize) -> Result<usize, usize> {
+        let window = &data[..data.len().min(at + WINDOW_BYTES)];
+        let mut tried = self.machine.clone();
+        let passed = stride::pass_over(&self.grammar, &mut tried, window, at, self.position).unwrap_or(at);
+        if passed == at {
+            return Err(stride::WORD_BYTES);
+        }
+        if self.wanted.last().is_some_and(|&wanted| tried.rows + 1 >= wanted) {
+            return Err(WINDOW_BYTES);
+        }
+        self.machine = tried;
+        self.lines.count(&data[at..passed]);
+        Ok(passed)
+    }
+
+    /// Lets the machine make one decision, so that no row begins unseen. Returns where it has got to.
+    fn step(&mut self, data: &[u8], at: usize, last: bool) -> Result<usize, Malformed> {
+        let before = (self.machine.rows, self.machine.header_lines_left);
+        let seeks_prefix = self.machine.state == State::Prefix;
+        if self.grammar.prefix.is_none() {
+            self.begin_row(self.position + at as u64);
+        }
+        let next = self.machine.run(&self.grammar, data, at, at + 1, last, self.position)?;
+        let mut counted = at;
+        if seeks_prefix && self.machine.state != State::Prefix {
+            let prefix_bytes = self.grammar.prefix.as_ref().map_or(0, |prefix| prefix.needle().len());
+            counted = next - prefix_bytes;
+            self.lines.count(&data[at..counted]);
+            self.lines.start_anew();
+            self.begin_row(self.position + counted as u64);
+        }
+        self.lines.count(&data[counted..next]);
+        self.keep(&data[counted..next]);
+        if before != (self.machine.rows, self.machine.header_lines_left) {
+            self.lines.start_anew();
+            let terminator_bytes = self.grammar.line_terminator(self.machine.detected).map_or(0, <[u8]>::len);
+            self.end_row(self.position + (next - terminator_bytes) as u64);
+        }
+        Ok(next)
+    }
+
+    /// Takes note of the row that begins at `offset`, if it is the wanted one and not begun already.
+    fn begin_row(&mut self, offset: u64) {
+        let row = self.machine.rows + 1;
+        let is_data = self.machine.header_lines_left == 0;
+        if is_data && self.begun.is_none() && self.wanted.last() == Some(&row) {
+            let line = self.lines.passed + 1;
+            self.begun = Some(LocatedRow { row, offset, line, raw: Vec::new(), size_bytes: 0 });
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(begun) = &mut self.begun {
+            let room_bytes = KEPT_BYTES.saturating_sub(begun.raw.len());
+            begun.raw.extend_from_slice(&bytes[..bytes.len().min(room_bytes)]);
+        }
+    }
+
+    /// `end` is where the row's terminator begins.
+    fn end_row(&mut self, end: u64) {
+        if let Some(mut row) = self.begun.take() {
+            row.size_bytes = end - row.offset;
+            // The terminator may have been kept with it.
+            row.raw.truncate(usize::try_from(row.size_bytes).unwrap_or(usize::MAX));
+            self.wanted.pop();
+            self.found.push(row);
+        }
+    }
+}
+
+/// Counts what ends a line for a reader of the object, whether or not it ends a row.
+#[derive(Clone, Debug)]
+struct LineBreaks {
+    line_break: Vec<u8>,
+    passed: u64,
+    /// The last bytes, of which a line break of several bytes may be the rest.
+    recent: Vec<u8>,
+}
+
+impl LineBreaks {
+    fn new(grammar: &Grammar) -> Self {
+        let line_break = match &grammar.lines {
+            Lines::Other(line) if !line.contains(&b'\n') => line.clone(),
+            _ => LF.to_vec(),
+        };
+        Self { line_break, passed: 0, recent: Vec::new() }
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        if let &[byte] = self.line_break.as_slice() {
+            self.passed += memchr_iter(byte, bytes).count() as u64;
+            return;
+        }
+        self.recent.extend_from_slice(bytes);
+        let mut unmatched = self.recent.len().saturating_sub(self.line_break.len().saturating_sub(1));
+        for at in memmem::find_iter(&self.recent, &self.line_break) {
+            self.passed += 1;
+            unmatched = unmatched.max(at + self.line_break.len());
+        }
+        self.recent.drain(..unmatched);
+    }
+
+    /// A row begins or ends here, so that no line break goes on from before.
+    fn start_anew(&mut self) {
+        self.recent.clear();
+    }
+}
