@@ -3,9 +3,12 @@
 //! Every failure is folded into a [`Kind`] at the library it came from; [`Kind::consequence`] is the one place that says
 //! whether it is tried again, costs the object or ends the run, and [`Kind::hint`] what the operator can do.
 
+mod bad_row;
+
 use std::fmt;
 
 use crate::exit_code;
+pub use bad_row::{BadRow, BadRows, RawRow};
 
 /// The classes of failure that the program tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -263,13 +266,14 @@ pub struct Error {
     message: String,
     source: Option<anyhow::Error>,
     hint: Option<String>,
+    bad_rows: Option<Box<BadRows>>,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hint: None }
+        Self { kind, message: message.into(), source: None, hint: None, bad_rows: None }
     }
 
     /// The same failure, seen from where it means something else.
@@ -292,12 +296,35 @@ impl Error {
         self
     }
 
+    /// With what the server said of the object's rows, which goes below the message.
+    #[must_use]
+    pub fn with_bad_rows(mut self, bad_rows: BadRows) -> Self {
+        self.bad_rows = Some(Box::new(bad_rows));
+        self
+    }
+
+    /// What the server said of the object's rows.
+    #[must_use]
+    pub fn bad_rows(&self) -> &[BadRow] {
+        self.bad_rows.as_ref().map_or(&[], |bad_rows| &bad_rows.shown)
+    }
+
+    /// [`Self::bad_rows`], for who knows more of them.
+    pub fn bad_rows_mut(&mut self) -> &mut [BadRow] {
+        self.bad_rows.as_mut().map_or(&mut [], |bad_rows| &mut bad_rows.shown)
+    }
+
+    /// Takes them off, to put them on an error that this one is the cause of.
+    pub(crate) fn take_bad_rows(&mut self) -> BadRows {
+        self.bad_rows.take().map(|bad_rows| *bad_rows).unwrap_or_default()
+    }
+
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref().or_else(|| self.kind.hint())
     }
 
-    /// The message and its causes in one line, for logs and reports.
+    /// The message and its causes in one line, for logs and reports; bad rows follow, a line or two each.
     #[must_use]
     pub fn one_line(&self) -> String {
         let mut text = self.message.clone();
@@ -307,6 +334,9 @@ impl Error {
                 text.push_str(": ");
                 text.push_str(&cause);
             }
+        }
+        if let Some(bad_rows) = &self.bad_rows {
+            text.push_str(&bad_rows.text(&text));
         }
         text
     }
@@ -320,7 +350,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        self.bad_rows.as_ref().map_or(Ok(()), |bad_rows| f.write_str(&bad_rows.text(&self.message)))
     }
 }
 

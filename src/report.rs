@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::{OutputConfig, key_line};
-use crate::error::{Error, Kind, Result};
+use crate::error::{BadRow, Error, Kind, RawRow, Result};
 use crate::ledger::{Job, Loaded, RunId};
 use crate::object::Object;
 use crate::source::PassedOver;
@@ -168,7 +168,10 @@ impl Report {
                     "etag": object.as_ref().map(|object| &object.etag),
                     "size_bytes": object.as_ref().map(|object| object.size_bytes),
                     "rows": null, "attempts": attempts, "seconds": elapsed.as_secs_f64(),
-                    "error": { "code": error.kind.code(), "message": error.one_line(), "hint": error.hint() },
+                    "error": {
+                        "code": error.kind.code(), "message": error.one_line(), "hint": error.hint(),
+                        "rows": error.bad_rows().iter().map(row).collect::<Vec<_>>(),
+                    },
                 })
             }
             Outcome::AlreadyLoaded { object } => {
@@ -223,6 +226,14 @@ impl Report {
         let text = text(&self.summary, &self.failures, is_listing_complete, has_no_ledger);
         (self.summary, text, unwritten)
     }
+}
+
+/// What is said of a row. What is not known is null; nothing in it is guessed.
+fn row(bad: &BadRow) -> serde_json::Value {
+    json!({
+        "line": bad.line, "row": bad.row, "column": bad.column, "code": bad.code, "reason": bad.reason,
+        "raw": bad.raw.as_ref().map(RawRow::text), "raw_is_cut": bad.raw.as_ref().map(|raw| raw.is_cut),
+    })
 }
 
 /// The line of an object with which nothing was done.

@@ -1,0 +1,192 @@
+//! The rows for which an object was refused, as far as they are known, and how they are shown.
+
+use std::fmt::Write as _;
+
+/// Characters of a row that a message quotes; the report has more of them.
+const QUOTED_CHARACTERS: usize = 200;
+
+/// What the server said of an object's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BadRows {
+    /// In the order of the rows; there may be several things about one row.
+    pub shown: Vec<BadRow>,
+    /// How many more things there were.
+    pub more: u64,
+}
+
+/// One thing that the server said of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// The line of the object on which the row begins, from 1.
+    pub line: Option<u64>,
+    /// The number among the object's data rows, from 1, where it is beyond doubt.
+    pub row: Option<u64>,
+    /// The server gave a number, but it is not that of the row.
+    pub is_misnumbered: bool,
+    pub column: Option<String>,
+    /// `Warning`, `Note` or `Error`.
+    pub level: String,
+    pub code: u16,
+    /// In the server's own words.
+    pub reason: String,
+    pub raw: Option<RawRow>,
+}
+
+/// The bytes of a row as they stand in the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRow {
+    pub bytes: Vec<u8>,
+    /// The row is longer.
+    pub is_cut: bool,
+}
+
+impl BadRows {
+    /// Lines to go below a message; what `said` says already is left out.
+    pub(super) fn text(&self, said: &str) -> String {
+        let mut text = String::new();
+        for (index, bad) in self.shown.iter().enumerate() {
+            let mut parts = Vec::new();
+            parts.extend(bad.place());
+            if !said.contains(&bad.reason) {
+                parts.push(format!("{} {}: {}", bad.level, bad.code, escape(bad.reason.as_bytes(), usize::MAX)));
+            }
+            if parts.is_empty() {
+                continue;
+            }
+            // Writing to a String can't fail.
+            let _ = write!(text, "\n  {}", parts.join(": "));
+            let is_last_of_row = self.shown.get(index + 1).is_none_or(|next| next.row.is_none() || next.row != bad.row);
+            if let Some(raw) = bad.raw.as_ref().filter(|_| is_last_of_row) {
+                let _ = write!(text, "\n    {}", raw.quoted());
+            }
+        }
+        if self.more > 0 && !self.shown.is_empty() {
+            let _ = write!(text, "\n  and {} more", self.more);
+        }
+        if self.shown.iter().any(|bad| bad.is_misnumbered) {
+            text.push_str("\n  line unknown: the server's row numbers leave out rows that a constraint refused");
+        }
+        text
+    }
+}
+
+impl BadRow {
+    /// `line 3002, column s`
+    fn place(&self) -> Option<String> {
+        let row = match (self.line, self.row) {
+            (Some(line), _) => format!("line {line}"),
+            (None, Some(row)) => format!("row {row}"),
+            (None, None) if self.is_misnumbered => "line unknown".to_owned(),
+            (None, None) => return None,
+        };
+        Some(match &self.column {
+            Some(column) => format!("{row}, column {}", escape(column.as_bytes(), usize::MAX)),
+            None => row,
+        })
+    }
+}
+
+impl RawRow {
+    /// On one line, and not too long for it.
+    fn quoted(&self) -> String {
+        let mut text = escape(&self.bytes, QUOTED_CHARACTERS);
+        if self.is_cut && !text.ends_with('…') {
+            text.push('…');
+        }
+        text
+    }
+
+    /// For machines: as it stands, but for what is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        // Where it was cut, perhaps inside a character.
+        let text = if self.is_cut { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
+        text.to_owned()
+    }
+}
+
+/// Text that stays on its line and does nothing to a terminal. A backslash is shown as it is, because `\N` is what the
+/// object says.
+fn escape(bytes: &[u8], limit_characters: usize) -> String {
+    let mut text = String::new();
+    let mut left = limit_characters;
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if left == 0 {
+                return text + "…";
+            }
+            left -= 1;
+            match character {
+                '\t' | '\n' | '\r' => text.extend(character.escape_default()),
+                '\0'..='\x1F' | '\x7F' => {
+                    let _ = write!(text, "\\x{:02X}", u32::from(character));
+                }
+                // Line and paragraph separators, and what turns the direction of writing.
+                '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => text.extend(character.escape_default()),
+                _ if character.is_control() => text.extend(character.escape_default()),
+                _ => text.push(character),
+            }
+        }
+        for byte in chunk.invalid() {
+            if left == 0 {
+                return text + "…";
+            }
+            left -= 1;
+            let _ = write!(text, "\\x{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(row: u64, column: &str, raw: &[u8]) -> BadRow {
+        BadRow {
+            line: Some(row + 1),
+            row: Some(row),
+            is_misnumbered: false,
+            column: Some(column.to_owned()),
+            level: "Warning".to_owned(),
+            code: 1265,
+            reason: format!("m at row {row}"),
+            raw: Some(RawRow { bytes: raw.to_vec(), is_cut: false }),
+        }
+    }
+
+    #[test]
+    fn a_row_is_quoted_once_below_all_that_is_said_of_it() {
+        let rows = BadRows { shown: vec![bad(1, "a", b"x\ty"), bad(1, "b", b"x\ty"), bad(2, "a", b"z")], more: 7 };
+        let expected = "\n  line 2, column a: Warning 1265: m at row 1\n  line 2, column b: Warning 1265: m at row 1\
+                        \n    x\\ty\n  line 3, column a: Warning 1265: m at row 2\n    z\n  and 7 more";
+        assert_eq!(rows.text(""), expected);
+    }
+
+    #[test]
+    fn what_was_said_is_not_repeated_and_what_is_not_known_is_not_made_up() {
+        let rows = BadRows { shown: vec![bad(1, "a", b"x")], more: 0 };
+        assert_eq!(rows.text("o: ERROR 1265: m at row 1"), "\n  line 2, column a\n    x");
+        let nowhere = BadRow { line: None, row: None, column: None, raw: None, ..bad(1, "a", b"") };
+        let rows = BadRows { shown: vec![nowhere.clone()], more: 0 };
+        assert_eq!(rows.text("m at row 1"), "");
+        let rows = BadRows { shown: vec![BadRow { is_misnumbered: true, ..nowhere }], more: 0 };
+        assert!(rows.text("").starts_with("\n  line unknown: Warning 1265: m at row 1\n  line unknown: the server's"));
+    }
+
+    #[test]
+    fn a_quoted_row_stays_on_its_line_and_within_bounds() {
+        let raw = |bytes: &[u8], is_cut| RawRow { bytes: bytes.to_vec(), is_cut }.quoted();
+        assert_eq!(
+            raw(b"a\t\\N\x01\r\n\xE4\x1B[1m\xC2\x9B\xE2\x80\xAE", false),
+            "a\\t\\N\\x01\\r\\n\\xE4\\x1B[1m\\u{9b}\\u{202e}"
+        );
+        assert_eq!(raw("ä".repeat(200).as_bytes(), false), "ä".repeat(200));
+        assert_eq!(raw("ä".repeat(201).as_bytes(), false), "ä".repeat(200) + "…");
+        assert_eq!(raw(&[0xFF; 1024], true), "\\xFF".repeat(200) + "…");
+        assert_eq!(raw(b"ab", true), "ab…");
+        let cut = RawRow { bytes: b"a\n\xE4b\xE2\x82".to_vec(), is_cut: true };
+        assert_eq!(cut.text(), "a\n\u{FFFD}b");
+    }
+}
