@@ -7,6 +7,7 @@
 
 mod infile;
 mod preflight;
+mod row_numbers;
 mod statement;
 mod transaction;
 mod warnings;

@@ -4,17 +4,17 @@
 //! it can stay: an error or a drop at any earlier point leaves a transaction that the server rolls back. When the connection is
 //! lost while COMMIT is under way the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays unknown.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mysql_async::LocalInfileError;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Error as Driver, LocalInfileError};
 use tokio_util::sync::CancellationToken;
 
 use super::infile::{Payload, Sent};
-use super::warnings::{Counts, QUOTED, Warning, show};
+use super::row_numbers;
+use super::warnings::{Counts, Warning, quote, show};
 use crate::config::{OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Entered, Entry, Loaded};
@@ -76,7 +76,7 @@ impl Session {
         let what = &shipment.what;
         let attempting = async {
             let attempted = self.attempt(shipment, policy).await;
-            let Err(error) = attempted else { return attempted };
+            let Err(mut error) = attempted else { return attempted };
             if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
                 // At once, so that no lock outlives the failure. Not where the server may still be reading the file, of
                 // which it would be a part: destroying the session rolls back there.
@@ -88,7 +88,8 @@ impl Session {
             // To try again would be to load twice what is there.
             let message =
                 format!("{what}: the table's engine does not roll back, so that some of the rows may have stayed");
-            Err(Error::new(Kind::OutcomeUnknown, message).caused_by(error))
+            let bad_rows = error.take_bad_rows();
+            Err(Error::new(Kind::OutcomeUnknown, message).caused_by(error).with_bad_rows(bad_rows))
         };
         let attempted = tokio::select! {
             biased;
@@ -141,7 +142,7 @@ impl Session {
                 let message = format!("{what}: not a byte moved to the server for {:?}", policy.stall_timeout);
                 Error::new(Kind::LoadStalled, message)
             })?
-            .map_err(failed)?;
+            .map_err(|error| with_its_row(fold(During::Transaction, what, &error), &error, policy))?;
 
         let info = self.conn.info().into_owned();
         let counts = Counts::parse(&info).ok_or_else(|| {
@@ -152,7 +153,8 @@ impl Session {
             let message = format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
             return Err(Error::new(Kind::CountMismatch, message));
         }
-        let shown = if counts.warnings > 0 { show(&mut self.conn).await.map_err(failed)? } else { Vec::new() };
+        let mut shown = if counts.warnings > 0 { show(&mut self.conn).await.map_err(failed)? } else { Vec::new() };
+        row_numbers::put_right(&mut shown, rows, counts);
         judge(what, rows, counts, &shown, policy)?;
         let loaded = Loaded {
             rows,
@@ -183,10 +185,22 @@ async fn unless_stalled<T>(loading: impl Future<Output = T>, sent: &Sent, limit:
     }
 }
 
+/// With the row that the server named when it ended a replacing load. Without REPLACE no error is about a row's number.
+fn with_its_row(folded: Error, error: &Driver, policy: Policy) -> Error {
+    match error {
+        Driver::Server(server) if folded.kind == Kind::BadRows && policy.on_duplicate == OnDuplicate::Replace => {
+            let warning = Warning::new("Error".to_owned(), server.code, server.message.clone());
+            folded.with_bad_rows(quote(1, [&warning]))
+        }
+        _ => folded,
+    }
+}
+
 /// Whether what the server did is what was asked for, to the row.
 fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Policy) -> Result<()> {
-    let refused =
-        |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back{}", quote(counts.warnings, shown)));
+    let refused = |kind, text: String| {
+        Error::new(kind, format!("{what}: {text}; rolled back")).with_bad_rows(quote(counts.warnings, shown))
+    };
 
     let duplicates = shown.iter().filter(|warning| warning.is_duplicate()).count() as u64;
     let other = shown.len() as u64 - duplicates;
@@ -198,11 +212,10 @@ fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Polic
     // Bad values first: they are the likelier cause of the rest, and what the author of the data can mend.
     if policy.on_bad_row == OnBadRow::Fail && other > 0 {
         // The duplicates would only stand before what matters here.
-        let about_values: Vec<Warning> = shown.iter().filter(|warning| !warning.is_duplicate()).cloned().collect();
+        let about_values = shown.iter().filter(|warning| !warning.is_duplicate());
         let count = counts.warnings - duplicates;
-        let quoted = quote(count, &about_values);
-        let text = format!("{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back{quoted}");
-        return Err(Error::new(Kind::BadRows, text));
+        let text = format!("{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back");
+        return Err(Error::new(Kind::BadRows, text).with_bad_rows(quote(count, about_values)));
     }
     if policy.on_duplicate == OnDuplicate::Error && (duplicates > 0 || counts.skipped > 0 && hidden > 0) {
         let text = format!("{} of {rows} rows were skipped, their keys are there already", counts.skipped);
@@ -229,20 +242,6 @@ fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Polic
     Ok(())
 }
 
-/// The first of `count` warnings, a line each, and how many more there are.
-fn quote(count: u64, shown: &[Warning]) -> String {
-    let mut text = String::new();
-    for warning in shown.iter().take(QUOTED) {
-        // Writing to a String can't fail.
-        let _ = write!(text, "\n  {warning}");
-    }
-    let more = count.saturating_sub(shown.len().min(QUOTED) as u64);
-    if !shown.is_empty() && more > 0 {
-        let _ = write!(text, "\n  and {more} more");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,7 +259,7 @@ mod tests {
     }
 
     fn warnings(code: u16, count: usize) -> Vec<Warning> {
-        vec![Warning { level: "Warning".into(), code, message: "m".into() }; count]
+        vec![Warning::new("Warning".into(), code, "m".into()); count]
     }
 
     fn verdict(counts: Counts, shown: &[Warning], policy: Policy) -> std::result::Result<(), Kind> {

@@ -3,8 +3,13 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-/// How many warnings an error quotes: enough to see a pattern, few enough to read.
-pub(super) const QUOTED: usize = 10;
+use super::row_numbers;
+use crate::error::{BadRow, BadRows};
+
+/// Of how many rows an error quotes the warnings: enough to see a pattern, few enough to read.
+const ROWS_QUOTED: usize = 10;
+/// How many warnings it quotes at most, where rows have many.
+const QUOTED: usize = 30;
 
 /// The counts in the OK packet's info text. The packet's own warning count has 16 bits and is not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +46,19 @@ pub(super) struct Warning {
     pub(super) level: String,
     pub(super) code: u16,
     pub(super) message: String,
+    /// The row that it is about, counted as the server does until [`row_numbers::put_right`].
+    pub(super) row: Option<u64>,
+    /// The server gave a number, but it is not that of the row.
+    pub(super) is_misnumbered: bool,
+    pub(super) column: Option<String>,
 }
 
 impl Warning {
+    pub(super) fn new(level: String, code: u16, message: String) -> Self {
+        let (row, column) = row_numbers::named(code, &message);
+        Self { level, code, message, row, is_misnumbered: false, column }
+    }
+
     /// A row that was not stored because of its key: duplicate entry, duplicate entry in a foreign key's or index' wording.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self.code, 1062 | 1586 | 1761 | 1762)
@@ -51,23 +66,51 @@ impl Warning {
 
     /// A row refused by CHECK, by a view's CHECK OPTION or by a foreign key, which some servers count nowhere.
     pub(super) fn is_uncounted_refusal(&self) -> bool {
-        matches!(self.code, 3819 | 4025 | 1369 | 1452)
+        self.is_refused_by_constraint() || self.is_refused_by_foreign_key()
+    }
+
+    pub(super) fn is_refused_by_constraint(&self) -> bool {
+        matches!(self.code, 3819 | 4025 | 1369)
+    }
+
+    pub(super) fn is_refused_by_foreign_key(&self) -> bool {
+        self.code == 1452
+    }
+
+    pub(super) fn bad_row(&self) -> BadRow {
+        BadRow {
+            line: None,
+            row: self.row,
+            is_misnumbered: self.is_misnumbered,
+            column: self.column.clone(),
+            level: self.level.clone(),
+            code: self.code,
+            reason: self.message.clone(),
+            raw: None,
+        }
     }
 }
 
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}: {}", self.level, self.code, self.message)
+/// The first of `count` warnings: those of the first ten rows, one that names no row being counted as one.
+pub(super) fn quote<'a>(count: u64, shown: impl IntoIterator<Item = &'a Warning>) -> BadRows {
+    let mut quoted: Vec<BadRow> = Vec::new();
+    let mut rows = 0;
+    for warning in shown {
+        let is_same_row = quoted.last().is_some_and(|last| last.row.is_some() && last.row == warning.row);
+        rows += usize::from(!is_same_row);
+        if rows > ROWS_QUOTED || quoted.len() == QUOTED {
+            break;
+        }
+        quoted.push(warning.bad_row());
     }
+    BadRows { more: count.saturating_sub(quoted.len() as u64), shown: quoted }
 }
 
 /// The warnings of the last statement, as far as `max_error_count` kept them.
 pub(super) async fn show(conn: &mut Conn) -> mysql_async::Result<Vec<Warning>> {
-    conn.query_map("SHOW WARNINGS", |(level, code, message): (String, u16, Vec<u8>)| Warning {
-        level,
-        code,
+    conn.query_map("SHOW WARNINGS", |(level, code, message): (String, u16, Vec<u8>)| {
         // It quotes the data, which may be anything.
-        message: String::from_utf8_lossy(&message).into_owned(),
+        Warning::new(level, code, String::from_utf8_lossy(&message).into_owned())
     })
     .await
 }
@@ -92,5 +135,18 @@ mod tests {
         ] {
             assert_eq!(Counts::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_warnings_of_ten_rows_are_quoted_and_the_rest_is_counted() {
+        let warning = |row| Warning::new("Warning".into(), 1265, format!("Data truncated for column 's' at row {row}"));
+        let rows = |quoted: &BadRows| quoted.shown.iter().filter_map(|bad| bad.row).collect::<Vec<_>>();
+        let pairs: Vec<Warning> = (0..40).map(|index| warning(1 + index / 2)).collect();
+        let quoted = quote(100, &pairs);
+        assert_eq!((rows(&quoted), quoted.more), ((0..20).map(|index| 1 + index / 2).collect(), 80));
+        let wide: Vec<Warning> = (0..40).map(|_| warning(7)).collect();
+        assert_eq!((quote(40, &wide).shown.len(), quote(40, &wide).more), (QUOTED, 10));
+        let unnumbered: Vec<Warning> = (0..40).map(|_| Warning::new("Warning".into(), 1062, "m".into())).collect();
+        assert_eq!((quote(40, &unnumbered).shown.len(), quote(40, &unnumbered).more), (ROWS_QUOTED, 30));
     }
 }
