@@ -15,6 +15,7 @@
 
 mod choose;
 mod forget;
+mod locate;
 mod plan;
 mod prepare;
 mod stages;

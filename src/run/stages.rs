@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::choose::Wanted;
+use super::locate::with_lines;
 use super::pause;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -189,6 +190,10 @@ pub(super) async fn load_staged(
         let loaded = match shipment {
             Ok(shipment) => load(&context, &mut session, &shipment, &mut attempts).await,
             Err(error) => Err(error),
+        };
+        let loaded = match loaded {
+            Err(error) => Err(with_lines(&context, &staged, error).await),
+            loaded => loaded,
         };
         drop(staged);
         // A try that failed, in either stage, is one more than the one that it takes.

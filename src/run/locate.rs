@@ -1,0 +1,68 @@
+//! The lines of an object's bad rows, looked up in the staged file before it goes.
+//!
+//! Only of an object that failed, and only as far as its last bad row that is shown. The transaction is rolled back and
+//! the connection gone by then; what is held meanwhile is the staged file and the object's turn. A file that can't be
+//! read again costs the lines and nothing else: the failure is told as it was.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::stages::Context;
+use crate::error::{Error, RawRow};
+use crate::split::{LocatedRow, RowLocator};
+use crate::staging::Staged;
+
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// The same error, its rows with the lines and the bytes that the object has for them.
+pub(super) async fn with_lines(context: &Context, staged: &Staged, mut error: Error) -> Error {
+    let rows: Vec<u64> = error.bad_rows().iter().filter_map(|bad| bad.row).collect();
+    if rows.is_empty() {
+        return error;
+    }
+    let format = &context.config.format;
+    let fields_per_row = context.preflight.fields_per_row;
+    let locator = RowLocator::new(&format.dialect, &format.charset, fields_per_row, format.ignore_lines, rows);
+    let (file, abandoning) = (Arc::clone(&staged.file), context.shutdown.abandoning.clone());
+    let located = match tokio::task::spawn_blocking(move || locate(&file, locator, &abandoning)).await {
+        Ok(located) => located.unwrap_or_else(|unread| {
+            tracing::warn!("the lines of the bad rows can't be looked up: {unread}");
+            Vec::new()
+        }),
+        Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+        // The runtime is shutting down.
+        Err(_) => Vec::new(),
+    };
+    for bad in error.bad_rows_mut() {
+        if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
+            bad.line = Some(found.line);
+            bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
+        }
+    }
+    error
+}
+
+fn locate(file: &File, mut locator: RowLocator, abandoning: &CancellationToken) -> io::Result<Vec<LocatedRow>> {
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut offset = 0;
+    while !locator.is_done() && !abandoning.is_cancelled() {
+        let length = match file.read_at(&mut block, offset) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if length == 0 {
+            break;
+        }
+        locator.feed(&block[..length]).map_err(io::Error::other)?;
+        offset += length as u64;
+    }
+    if abandoning.is_cancelled() {
+        return Ok(Vec::new());
+    }
+    locator.finish().map_err(io::Error::other)
+}
