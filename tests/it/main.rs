@@ -23,6 +23,7 @@ mod kill;
 mod ledger;
 mod ledger_commands;
 mod ledger_tables;
+mod lines_of_bad_rows;
 mod oracle;
 mod outcome;
 mod policy;
@@ -103,6 +104,7 @@ fn main() {
             ledger_commands::tests(),
             ledger_tables::tests(),
             kill::tests(),
+            lines_of_bad_rows::tests(),
             outcome::tests(),
             policy::tests(),
             reading::tests(),

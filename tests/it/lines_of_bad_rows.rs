@@ -1,0 +1,383 @@
+//! A refused object is told with the lines, columns and bytes of its first bad rows, and never with a wrong line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
+use mysql_async::prelude::Queryable as _;
+use serde_json::{Value, json};
+
+use crate::support::program::{Ended, World};
+use crate::support::servers::ServerKind;
+
+crate::load_tests![
+    the_line_is_the_one_that_an_editor_shows,
+    the_message_names_line_column_and_reason_and_quotes_the_row,
+    what_is_said_of_one_row_stands_above_it,
+    the_first_ten_rows_are_told_in_order_and_the_rest_is_counted,
+    rows_far_into_a_large_object_are_found,
+    duplicates_and_rows_without_a_partition_do_not_move_the_lines,
+    rows_that_constraints_refuse_do_not_move_the_lines,
+    rows_that_a_view_refuses_do_not_move_the_lines,
+    rows_without_a_parent_do_not_move_the_lines,
+    a_line_that_cannot_be_known_is_not_told,
+    what_a_trigger_does_does_not_move_the_lines,
+    a_replacing_load_names_the_line_of_its_error,
+    a_table_that_does_not_roll_back_has_its_lines_told_too,
+    what_a_row_quotes_stays_on_its_line_and_is_cut,
+];
+
+/// Loads one object, which must be refused for its rows; what was said, and the report's error.
+async fn refused(world: &World, table: &str, object: impl AsRef<[u8]>, args: &[&str]) -> Result<(Ended, Value)> {
+    world.put("one", object.as_ref().to_vec())?;
+    let report = world.path("report");
+    let base = ["load", "s3://etl/one", "--table", table, "--report", report.to_str().context("path")?];
+    let ended = world.run(&[&base, args].concat()).await?;
+    ended.expect(3)?;
+    let line = world.report("report")?.into_iter().next().context("an empty report")?;
+    let error = line["error"].clone();
+    ensure!(error["code"] == "bad_rows" && error["hint"].is_string(), "{error:#}");
+    Ok((ended, error))
+}
+
+fn rows(error: &Value) -> Result<&Vec<Value>> {
+    error["rows"].as_array().context("no rows in the error")
+}
+
+async fn the_line_is_the_one_that_an_editor_shows(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(9) NOT NULL)").await?;
+    // The bad row begins with BAD.
+    let cases: [(&[&str], &str, u64); 19] = [
+        (&[], "1\tx\nBAD\ty\n3\tz\n", 2),
+        (&[], "BAD\tx\n2\ty\n", 1),
+        (&[], "1\tx\n2\ty\nBAD\tz", 3),
+        (&["--ignore-lines", "2"], "a\tb\nanother\n1\tx\nBAD\ty\n", 2),
+        (&[], "1\tx\\\ny\\\nz\nBAD\t\\\ny\n", 2),
+        (&["--ignore-lines", "1"], "a\\\nb\nBAD\ty\n", 1),
+        (&["--preset", "hive"], "1\x01x\\\ny\nBAD\x01y\n", 2),
+        (&["--preset", "csv"], "1,\"x\ny\nz\"\n2,y\nBAD,\"y\n\"\n", 3),
+        (&["--preset", "csv"], "1,\"x\r\n\"\r\n2,y\r\nBAD,\"y\"\r\n", 3),
+        (&["--preset", "csv"], "1,x\r\n2,y\r\nBAD,z", 3),
+        (&["--preset", "csv", "--ignore-lines", "1"], "\u{feff}a,\"b\nc\"\nBAD,y\n", 1),
+        (&["--preset", "csv"], "\u{feff}BAD,y\n1,x\n", 1),
+        (&["--preset", "csv-unix", "--charset", "latin1"], "1,x\n\"BAD\",y\n", 2),
+        (&["--lines-starting-by", ">>"], "junk\n>>1\tx\nmore\njunk>>BAD\ty\n", 2),
+        (&["--lines-starting-by", ">>", "--ignore-lines", "1"], "head\njunk\n>>BAD\ty\n", 1),
+        (&["--lines-terminated-by", ";\\n"], "1\tx\n;\n2\ty;\nBAD\tz;\n", 3),
+        (&["--lines-terminated-by", "##"], "1\tx##2\ty##BAD\tz#", 3),
+        (&["--lines-terminated-by", "\\r"], "1\tx\r2\ty\rBAD\tz\r", 3),
+        (&["--null-string", "-", "--columns", "a,b"], "1\tx\n2\ty\nBAD\tz\n", 3),
+    ];
+    for (args, object, row) in cases {
+        // A terminator that was begun is not what this is about.
+        let object = object.strip_suffix("z#").map_or(object.to_owned(), |rest| format!("{rest}z##"));
+        let (ended, error) =
+            refused(&world, "t", &object, args).await.with_context(|| format!("{args:?} {object:?}"))?;
+        let rows = rows(&error)?;
+        ensure!(rows.len() == 1 && rows[0]["row"] == row && rows[0]["column"] == "a", "{args:?}: {error:#}");
+        ensure!(rows[0]["code"] == 1366 && rows[0]["reason"].as_str().is_some_and(|reason| reason.contains("'BAD'")));
+        let raw = rows[0]["raw"].as_str().context("no raw row")?;
+        // Where the row stands, by its bytes.
+        let offset = object.find(raw).context("not in the object")?;
+        ensure!(raw.trim_start_matches(['"', '>']).starts_with("BAD") && rows[0]["raw_is_cut"] == false, "{error:#}");
+        let ends = args.iter().position(|arg| *arg == "--lines-terminated-by").map_or("\n", |at| match args[at + 1] {
+            "\\r" => "\r",
+            "##" => "##",
+            _ => "\n",
+        });
+        let line = object[..offset].matches(ends).count() + 1;
+        ensure!(rows[0]["line"] == line, "{args:?}: line {line}, not {error:#}");
+        ended.says(&format!("line {line}, column a: Warning 1366: "))?;
+        // All of the row, without what ends it.
+        let rest = &object[offset + raw.len()..];
+        ensure!(
+            rest.is_empty() || ["\n", "\r\n", ";\n", "##", "\r"].iter().any(|end| rest.starts_with(end)),
+            "{rest:?}"
+        );
+    }
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn the_message_names_line_column_and_reason_and_quotes_the_row(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3))").await?;
+    let args = ["--ignore-lines", "1"];
+    let (ended, error) = refused(&world, "t", "id\ts\n1\tok\n2\tlong\n3\n4\tok\tx\n", &args).await?;
+    let expected = "failed: s3://etl/one: 4 rows, 3 warnings that are not about duplicates; rolled back
+    line 3, column s: Warning 1265: Data truncated for column 's' at row 2
+      2\\tlong
+    line 4: Warning 1261: Row 3 doesn't contain data for all columns
+      3
+    line 5: Warning 1262: Row 4 was truncated; it contained more data than there were input columns
+      4\\tok\\tx
+";
+    ended.says(expected)?;
+    let expected = json!([
+        {"line": 3, "row": 2, "column": "s", "code": 1265, "reason": "Data truncated for column 's' at row 2", "raw": "2\tlong", "raw_is_cut": false},
+        {"line": 4, "row": 3, "column": null, "code": 1261, "reason": "Row 3 doesn't contain data for all columns", "raw": "3", "raw_is_cut": false},
+        {"line": 5, "row": 4, "column": null, "code": 1262, "reason": "Row 4 was truncated; it contained more data than there were input columns", "raw": "4\tok\tx", "raw_is_cut": false},
+    ]);
+    ensure!(error["rows"] == expected, "{error:#}");
+    // Other failures have no rows, and say so in the same place.
+    world.put("packed", [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
+    let report = world.path("report").display().to_string();
+    world.run(&["load", "s3://etl/packed", "--table", "t", "--report", &report]).await?.expect(3)?;
+    ensure!(world.report("report")?[0]["error"]["rows"] == json!([]));
+    Ok(())
+}
+
+async fn what_is_said_of_one_row_stands_above_it(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, b INT, s VARCHAR(3))").await?;
+    let (ended, error) = refused(&world, "t", "1\t1\tok\nx\ty\tlong\n2\t2\tok\n", &[]).await?;
+    ensure!(rows(&error)?.iter().all(|row| row["line"] == 2 && row["row"] == 2), "{error:#}");
+    let columns: Vec<&Value> = rows(&error)?.iter().map(|row| &row["column"]).collect();
+    ensure!(columns == ["a", "b", "s"], "{columns:?}");
+    ensure!(ended.stdout.matches("\n      x\\ty\\tlong\n").count() == 1, "{ended}");
+    Ok(())
+}
+
+async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(5))").await?;
+    // Every third row is bad in both columns, below two header lines; every row takes two lines.
+    let mut object = "a\nb\n".to_owned();
+    for row in 1..=300 {
+        let (a, b) = if row % 3 == 0 { (format!("x{row}"), "too\nlong") } else { (row.to_string(), "a\nb") };
+        writeln!(object, "\"{a}\",\"{b}\"")?;
+    }
+    let args = ["--preset", "csv", "--ignore-lines", "2"];
+    let (ended, error) = refused(&world, "t", &object, &args).await?;
+    let found: Vec<(u64, u64)> = rows(&error)?
+        .iter()
+        .filter(|row| row["column"] == "a")
+        .map(|row| Ok((row["row"].as_u64().context("no row")?, row["line"].as_u64().context("no line")?)))
+        .collect::<Result<_>>()?;
+    let expected: Vec<(u64, u64)> = (1..=10).map(|number| (3 * number, 2 + 2 * (3 * number - 1) + 1)).collect();
+    ensure!(found == expected, "{found:?}");
+    ensure!(rows(&error)?.len() == 20, "{error:#}");
+    ended.says("300 rows, 200 warnings")?;
+    ended.says("\n    and 180 more\n")
+}
+
+async fn rows_far_into_a_large_object_are_found(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, s VARCHAR(40))").await?;
+    let mut object = String::new();
+    for row in 1..=200_000 {
+        let value = if row == 77_777 || row == 199_999 { format!("x{row}") } else { row.to_string() };
+        // Every tenth row has a line break in it.
+        writeln!(object, "{value},\"a text{}that goes on\"", if row % 10 == 0 { "\n" } else { " " })?;
+    }
+    let (_, error) = refused(&world, "t", &object, &["--preset", "csv"]).await?;
+    let lines: Vec<&Value> = rows(&error)?.iter().map(|row| &row["line"]).collect();
+    ensure!(lines == [77_777 + 7777, 199_999 + 19_999], "{lines:?}");
+    ensure!(rows(&error)?[1]["raw"] == "x199999,\"a text that goes on\"", "{error:#}");
+    Ok(())
+}
+
+/// What becomes of a row in the tables below, and the text that makes it so. `number` is its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Good,
+    /// `x<number>` does not fit.
+    Bad,
+    /// Does not fit, and is refused as well.
+    BadAndRefused,
+    Refused,
+    Duplicate,
+}
+
+/// Loads objects of rows with random fates below a header line, and compares the line of everything that names a value
+/// with the line on which that value stands.
+async fn compare_lines(world: &World, table: &str, fates: &[Fate], refused_id: impl Fn(u64) -> String) -> Result<()> {
+    const OBJECTS: u64 = 60;
+    let mut expected = BTreeMap::new();
+    for seed in 0..OBJECTS {
+        let mut rng = Rng::with_seed(seed);
+        let mut object = "id,n,s\n".to_owned();
+        let mut lines = 1;
+        let mut bad = Vec::new();
+        for number in 1..=12_u64 {
+            let fate = *rng.choice(fates).context("no fates")?;
+            let id = match fate {
+                Fate::Refused | Fate::BadAndRefused => refused_id(number),
+                Fate::Duplicate => "1".to_owned(),
+                Fate::Good | Fate::Bad => (number + 1).to_string(),
+            };
+            let is_bad = matches!(fate, Fate::Bad | Fate::BadAndRefused);
+            let value = if is_bad { format!("x{number}") } else { number.to_string() };
+            if is_bad {
+                bad.push((number, lines + 1, value.clone()));
+            }
+            let text = if rng.bool() { "a\nb" } else { "a" };
+            writeln!(object, "{id},{value},\"{text}\"")?;
+            lines += 1 + text.matches('\n').count() as u64;
+        }
+        if !bad.is_empty() {
+            let key = format!("random/{seed:02}");
+            world.put(&key, object.clone())?;
+            expected.insert(key, (bad, object));
+        }
+    }
+    let report = world.path("report").display().to_string();
+    let args = ["--report", &report, "--preset", "csv", "--ignore-lines", "1", "--columns", "id,n,s"];
+    world.load_ending(3, table, &args).await?;
+    let mut compared = 0;
+    for line in world.report("report")?.into_iter().filter(|line| line["type"] == "object") {
+        let (bad, object) = &expected[line["key"].as_str().context("no key")?];
+        let error = &line["error"];
+        ensure!(error["code"] == "bad_rows", "{line:#}");
+        let found: Vec<&Value> = rows(error)?.iter().filter(|row| row["code"] == 1366).collect();
+        ensure!(rows(error)?.len() >= 10 || found.len() == bad.len(), "{error:#}\n{object}");
+        for (row, (number, line, value)) in found.iter().zip(bad) {
+            let is_right = row["reason"].as_str().is_some_and(|reason| reason.contains(&format!("'{value}'")))
+                && row["row"] == *number
+                && row["line"] == *line
+                && row["raw"].as_str().is_some_and(|raw| raw.contains(&format!(",{value},")));
+            ensure!(is_right, "row {number} is on line {line}: {error:#}\n{object}");
+            compared += 1;
+        }
+        // What names no row has no line.
+        for row in rows(error)?.iter().filter(|row| row["code"] != 1366) {
+            ensure!(row["line"].is_null() && row["row"].is_null() && row["raw"].is_null(), "{row:#}");
+        }
+    }
+    ensure!(compared > OBJECTS, "only {compared} lines were compared");
+    ensure!(world.count(table).await? <= 1);
+    Ok(())
+}
+
+async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(world: World) -> Result<()> {
+    world
+        .schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (100))",
+        )
+        .await?;
+    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
+    let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
+    compare_lines(&world, "t", &fates, |number| (100 + number).to_string()).await
+}
+
+async fn rows_that_constraints_refuse_do_not_move_the_lines(world: World) -> Result<()> {
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 100), CHECK (id < 105))")
+        .await?;
+    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
+    let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
+    compare_lines(&world, "t", &fates, |number| (100 + number).to_string()).await
+}
+
+async fn rows_that_a_view_refuses_do_not_move_the_lines(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n INT, s VARCHAR(9))").await?;
+    world.schema.exec("INSERT INTO base VALUES (1, 1, 'old')").await?;
+    world.schema.exec("CREATE VIEW v AS SELECT * FROM base WHERE id < 100 WITH CHECK OPTION").await?;
+    let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
+    compare_lines(&world, "v", &fates, |number| (100 + number).to_string()).await
+}
+
+async fn rows_without_a_parent_do_not_move_the_lines(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    world
+        .schema
+        .exec(&format!("INSERT INTO p VALUES {}", (0..99).map(|id| format!("({id})")).collect::<Vec<_>>().join(", ")))
+        .await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 105), FOREIGN KEY (id) REFERENCES p (id))")
+        .await?;
+    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
+    let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
+    // Some refused by the CHECK, the others by the foreign key.
+    compare_lines(&world, "t", &fates, |number| (100 + number).to_string()).await
+}
+
+async fn a_line_that_cannot_be_known_is_not_told(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT, n INT, CHECK (id < 1000000))").await?;
+    let mut object = "1\t1\n2\tx2\n1000000\t3\n4\tx4\n".to_owned();
+    (5..3000).try_for_each(|id| writeln!(object, "{id}\tx{id}"))?;
+    let (ended, error) = refused(&world, "t", &object, &[]).await?;
+    let rows = rows(&error)?;
+    let lines: Vec<&Value> = rows.iter().map(|row| &row["line"]).take(4).collect();
+    match world.server.kind() {
+        // It shows 1,024 of the warnings: whether there are more refusals among the others is not known.
+        ServerKind::Mysql => ensure!(lines == [&json!(2), &Value::Null, &Value::Null, &Value::Null], "{error:#}"),
+        ServerKind::Mariadb => ensure!(lines == [&json!(2), &Value::Null, &json!(4), &json!(5)], "{error:#}"),
+    }
+    ensure!(rows[1]["code"] == if world.server.kind() == ServerKind::Mysql { 3819 } else { 4025 }, "{error:#}");
+    match world.server.kind() {
+        ServerKind::Mysql => {
+            ended.says("\n    line unknown, column n: Warning 1366: Incorrect integer value: 'x4'")?;
+            ended.says("line unknown: the server's row numbers leave out rows that a constraint refused")
+        }
+        ServerKind::Mariadb => ended.says("\n    line 4, column n: Warning 1366: Incorrect integer value: 'x4'"),
+    }
+}
+
+async fn what_a_trigger_does_does_not_move_the_lines(world: World) -> Result<()> {
+    let object = "1\t1\n2\tx2\n300\t3\n4\tx4\n5\tx5\n";
+    // 300 does not fit the triggers' own table; the last one is a value of the row itself.
+    let triggers = [
+        "BEFORE INSERT ON t FOR EACH ROW INSERT IGNORE INTO seen VALUES (NEW.id)",
+        "BEFORE INSERT ON t FOR EACH ROW INSERT INTO seen VALUES (NEW.id)",
+        "AFTER INSERT ON t FOR EACH ROW INSERT INTO seen SELECT NEW.id UNION ALL SELECT NEW.id",
+        "BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO seen VALUES (1), (NEW.id); INSERT INTO seen VALUES (1); END",
+        "BEFORE INSERT ON t FOR EACH ROW SET NEW.m = NEW.id",
+    ];
+    for trigger in triggers {
+        let mut conn = world.schema.conn().await?;
+        conn.query_drop("DROP TABLE IF EXISTS seen, t").await?;
+        conn.query_drop("CREATE TABLE seen (n TINYINT)").await?;
+        conn.query_drop("CREATE TABLE t (id INT, n INT, m TINYINT)").await?;
+        // With what it was made under, a trigger runs.
+        conn.query_drop("SET sql_mode = ''").await?;
+        conn.query_drop(format!("CREATE TRIGGER t_seen {trigger}")).await?;
+        conn.disconnect().await?;
+        let (ended, error) = refused(&world, "t", object, &["--columns", "id,n"]).await?;
+        let lines: Vec<&Value> = rows(&error)?.iter().map(|row| &row["line"]).collect();
+        ensure!(lines == [2, 4, 5], "{trigger}: {error:#}\n{ended}");
+    }
+    Ok(())
+}
+
+async fn a_replacing_load_names_the_line_of_its_error(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(5))").await?;
+    world.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old')").await?;
+    let args = ["--preset", "csv", "--ignore-lines", "1", "--on-duplicate", "replace"];
+    let (ended, error) = refused(&world, "t", "id,s\n1,\"a\nb\"\n2,much too long\n3,x\n", &args).await?;
+    let rows = rows(&error)?;
+    ensure!(rows.len() == 1 && rows[0]["line"] == 4 && rows[0]["row"] == 2 && rows[0]["column"] == "s", "{error:#}");
+    ensure!(rows[0]["raw"] == "2,much too long" && rows[0]["code"] == 1406, "{error:#}");
+    ended.says("s3://etl/one: a row does not fit; rolled back: ERROR 1406 (22001): Data too long for column 's' at row 2\n    line 4, column s\n      2,much too long\n")?;
+    ensure!(world.count("t").await? == 2);
+    Ok(())
+}
+
+async fn a_table_that_does_not_roll_back_has_its_lines_told_too(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3)) ENGINE=MyISAM").await?;
+    world.put("one", "id\ts\n1\tok\n2\tlong\n")?;
+    let report = world.path("report").display().to_string();
+    let args = ["--no-ledger", "--ignore-lines", "1", "--report", &report];
+    let ended = world.load_ending(3, "t", &args).await?;
+    let error = world.report("report")?[0]["error"].clone();
+    ensure!(error["code"] == "outcome_unknown", "{error:#}");
+    ensure!(
+        rows(&error)?.len() == 1 && error["rows"][0]["line"] == 3 && error["rows"][0]["raw"] == "2\tlong",
+        "{error:#}"
+    );
+    ended.says("\n    line 3, column s: Warning 1265: Data truncated for column 's' at row 2\n      2\\tlong\n")
+}
+
+async fn what_a_row_quotes_stays_on_its_line_and_is_cut(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
+    let object = format!("x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"\nx2,{}\n", "\u{e9}".repeat(5000));
+    let (ended, error) = refused(&world, "t", &object, &["--preset", "csv"]).await?;
+    ended.says("\n      x1,\"a\\r\\nb\\x1B[31m\\t\\u{202e}\\N\"\n")?;
+    ended.says(&format!("\n      x2,{}…\n", "\u{e9}".repeat(197)))?;
+    let rows = rows(&error)?;
+    ensure!(rows[0]["raw"] == "x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"" && rows[0]["raw_is_cut"] == false, "{error:#}");
+    // 1,024 bytes, the last of which is half a character.
+    ensure!(rows[1]["raw"] == format!("x2,{}", "\u{e9}".repeat(510)) && rows[1]["raw_is_cut"] == true, "{error:#}");
+    ensure!(rows[1]["line"] == 3, "{error:#}");
+    Ok(())
+}
