@@ -1,6 +1,7 @@
 //! Parses, builds the runtime, runs, and leaves with the exit code.
 
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use s3_to_mysql::cli::{Cli, Cmd};
@@ -44,12 +45,15 @@ fn main() -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let ended = match start(config, &terminal, task) {
-        Ok(ended) => ended,
-        Err(error) => {
+    // A panic has told what it had to tell; what is left is the exit code that is documented for it.
+    let started = std::panic::catch_unwind(AssertUnwindSafe(|| start(config, &terminal, task)));
+    let ended = match started {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => {
             say(format_args!("error: {error:#}"));
             return ExitCode::from(exit_code::BUG);
         }
+        Err(_) => return ExitCode::from(exit_code::BUG),
     };
     for error in &ended.errors {
         show(error, log_format);

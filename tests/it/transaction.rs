@@ -38,6 +38,7 @@ crate::plain_tests![
     a_server_that_asks_for_another_file_gets_the_object_and_nothing_else,
     a_server_that_asks_for_a_file_out_of_turn_gets_nothing,
     a_server_that_did_not_take_the_file_does_not_get_it_later,
+    a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code,
 ];
 
 const ROWS: u64 = 20_000;
@@ -658,4 +659,10 @@ async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<(
         ensure!(rogue.received().iter().all(|received| received.bytes.is_empty()), "{:#?}", rogue.received());
     }
     Ok(())
+}
+
+/// The driver panics where a row has not the columns that were asked for.
+async fn a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code() -> Result<()> {
+    let rogue = Rogue::start(&[Malice { statement: "SELECT VERSION()", after: 0, what: Answer::OneColumn }]).await?;
+    load_into(&rogue, "1\n", &[]).await?.expect(1)
 }
