@@ -1,0 +1,329 @@
+//! Two tables of one case: one loaded by this program's load (`Statement`, `Payload`, `Session::load`), the other by
+//! the server's own LOAD DATA INFILE, under a statement written here, from a file of the object's bytes.
+//!
+//! The rows must be the same to the byte, and the server's `Records:` and `Warnings:` ours. What the program does
+//! otherwise than the server by design is here in one place each:
+//!
+//! - [`Reading::of`]: a byte order mark is dropped, where the server reads it into the first field; header lines
+//!   have fields, in whose quotes and separators a line may break, where the server's IGNORE knows lines only; `auto` settles on one line terminator.
+//! - also there: the last row gets the terminator that it lacks, so that an empty last field is empty as in any other row,
+//!   where the server takes it for missing;
+//! - [`Twins::judge`]: and so that the extra fields of that row make a warning, of which the server says nothing.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use fastrand::Rng;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row, Value};
+use s3_to_mysql::config::{self, ColumnOrVariable, FormatConfig, Inputs, Layer, OnBadRow, OnDuplicate, Scope};
+use s3_to_mysql::dialect::LineTerminator;
+use s3_to_mysql::load::{Attempted, Payload, Policy, Shipment, Statement, preflight};
+use s3_to_mysql::mysql::{Connector, Session, Sessions};
+use s3_to_mysql::object::TableName;
+use s3_to_mysql::split::Scan;
+use tokio_util::sync::CancellationToken;
+
+use super::{Case, Tally, Verdict, count, reason};
+use crate::support::servers::Schema;
+
+/// Seeds that once found something, here or in a break on purpose; every run begins with them.
+const REGRESSION_SEEDS: [u64; 2] = [12, 928];
+
+/// Columns that show NULL, the empty string, conversions, truncation and a default that is not NULL; `number` is the
+/// case's.
+const COLUMNS: &str = "c1 VARBINARY(4096), c2 VARCHAR(2000) CHARACTER SET utf8mb4, c3 INT, \
+     c4 VARCHAR(24) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none', number INT NOT NULL, KEY (number)";
+
+/// Loads `REGRESSION_SEEDS` and `cases` random objects from `seed` on, both ways, in a schema of its own.
+pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> Result<Tally> {
+    let mut twins = Twins::new(schema).await?;
+    let mut tally = Tally::default();
+    let seeds = (0..cases).map(|number| seed.wrapping_add(number));
+    for seed in REGRESSION_SEEDS.into_iter().chain(seeds) {
+        let case = Case::random(&mut Rng::with_seed(seed));
+        match twins.judge(&case).await? {
+            Verdict::Agreed { rows } => {
+                tally.agreed += 1;
+                tally.rows += rows;
+            }
+            Verdict::Refused(reason) => *tally.refused.entry(reason).or_default() += 1,
+            Verdict::Differs(difference) => {
+                let (case, difference) = twins.shrink(case, difference).await?;
+                return Err(anyhow!("seed {seed}: {difference}\n{case:#?}"));
+            }
+        }
+    }
+    tally.as_the_server_reads = twins.as_the_server_reads;
+    Ok(tally)
+}
+
+/// What it takes to load a case both ways.
+struct Twins {
+    sessions: Sessions,
+    /// Taken anew after an error.
+    session: Option<Session>,
+    policy: Policy,
+    ours: TableName,
+    /// Loads and reads as root, under the settings of the session that loads.
+    oracle: Conn,
+    /// The one that the server reads.
+    path: PathBuf,
+    /// Of the case last loaded.
+    number: u32,
+    as_the_server_reads: u64,
+}
+
+impl Twins {
+    async fn new(schema: &Schema<'_>) -> Result<Self> {
+        for table in ["ours", "servers"] {
+            schema.exec(&format!("CREATE TABLE {table} ({COLUMNS}) ENGINE=InnoDB")).await?;
+        }
+        let settings = [
+            ("DATABASE_URL", schema.url()),
+            ("S3_TO_MYSQL_URIS", "s3://nowhere/".to_owned()),
+            ("S3_TO_MYSQL_TABLE", "ours".to_owned()),
+            ("S3_TO_MYSQL_NO_LEDGER", "true".to_owned()),
+            ("S3_TO_MYSQL_ON_BAD_ROW", "accept".to_owned()),
+            ("S3_TO_MYSQL_ON_DUPLICATE", "ignore".to_owned()),
+        ];
+        let resolved = config::resolve(Inputs {
+            scope: Scope::Load,
+            command_line: Layer::default(),
+            environment: settings.map(|(name, value)| (name.into(), value.into())),
+            file: None,
+            read_file: &|path: &Path| std::fs::read_to_string(path),
+        });
+        let config = resolved.map_err(|problems| anyhow!("{problems:?}"))?.config;
+        let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
+        let ready = preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
+        let mut oracle = schema.conn().await?;
+        oracle.query_drop(ready.server.setup(OnBadRow::Accept)).await?;
+        Ok(Self {
+            sessions: connector.pool(&ready.server, OnBadRow::Accept, 1),
+            session: None,
+            policy: ready.policy,
+            ours: config.target.table,
+            oracle,
+            path: schema.server.files().join(&schema.name),
+            number: 0,
+            as_the_server_reads: 0,
+        })
+    }
+
+    async fn judge(&mut self, case: &Case) -> Result<Verdict> {
+        let object = case.object();
+        let scan = match case.scan(&object) {
+            Ok(scan) => scan,
+            Err(malformed) => return Ok(Verdict::Refused(reason(&malformed.kind))),
+        };
+        self.number += 1;
+        let ours = self.load(case, &object, &scan).await?;
+        let reading = Reading::of(case, &object, &scan);
+        let servers = self.load_by_the_server(case, &object, &reading).await;
+        let (ours, servers) = match (ours, servers) {
+            (Ok(ours), Ok(servers)) => (ours, servers),
+            (ours, servers) => return Ok(Verdict::Differs(format!("ours: {ours:?}\nthe server's: {servers:?}"))),
+        };
+        if servers.records != scan.rows || ours.records != scan.rows {
+            let (ours, servers) = (ours.records, servers.records);
+            let difference = format!("the server has {servers} records, our load {ours}, the splitter: {scan:?}");
+            return Ok(Verdict::Differs(difference));
+        }
+        if ours.rows != servers.rows {
+            return Ok(Verdict::Differs(show_difference(&ours.rows, &servers.rows)));
+        }
+        let extra_fields = u64::from(scan.needs_terminator && reading.terminator.is_empty());
+        if ours.warnings != servers.warnings && ours.warnings != servers.warnings + extra_fields {
+            let difference = format!("{} warnings, the server has {}", ours.warnings, servers.warnings);
+            return Ok(Verdict::Differs(difference));
+        }
+        self.as_the_server_reads += u64::from(reading.is_whole);
+        Ok(Verdict::Agreed { rows: scan.rows })
+    }
+
+    /// By the program: as a run loads a staged object.
+    async fn load(&mut self, case: &Case, object: &[u8], scan: &Scan) -> Result<Result<Loaded, String>> {
+        let item = |item: &String| match item.strip_prefix('@') {
+            Some(variable) => ColumnOrVariable::Variable(variable.to_owned()),
+            None => ColumnOrVariable::Column(item.clone()),
+        };
+        let columns: Vec<ColumnOrVariable> = case.items.iter().map(item).collect();
+        let format = FormatConfig {
+            dialect: case.dialect.clone(),
+            charset: case.charset.clone(),
+            ignore_lines: case.ignore_lines,
+            columns: Some(columns.clone()),
+            set: vec![("number".to_owned(), self.number.to_string())],
+            null_strings: Vec::new(),
+        };
+        let file = tempfile::tempfile()?;
+        file.write_all_at(object, 0)?;
+        let shipment = Shipment {
+            what: "the case".to_owned(),
+            sql: Statement::new(&self.ours, &columns, &format, OnDuplicate::Ignore).sql(&scan.lines_terminated_by),
+            payload: Payload {
+                file: Some(Arc::new(file)),
+                from: scan.data_start,
+                to: object.len() as u64,
+                terminator: if scan.needs_terminator { scan.lines_terminated_by.clone() } else { Vec::new() },
+            },
+            rows: scan.rows,
+            entry: None,
+        };
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.sessions.get().await?,
+        };
+        match session.load(&shipment, self.policy, &CancellationToken::new()).await {
+            Ok(Attempted::Committed(loaded)) => {
+                self.session = Some(session);
+                let (records, warnings) = (loaded.rows - loaded.skipped, loaded.warnings);
+                Ok(Ok(Loaded { records, warnings, rows: rows(&mut self.oracle, "ours", self.number).await? }))
+            }
+            Ok(Attempted::AlreadyLoaded) => Err(anyhow!("there is no ledger that could say so")),
+            Err(error) => {
+                session.destroy().await;
+                Ok(Err(error.to_string()))
+            }
+        }
+    }
+
+    /// By the server, of which nothing stays.
+    async fn load_by_the_server(&mut self, case: &Case, object: &[u8], reading: &Reading) -> Result<Loaded> {
+        let mut file = File::create(&self.path)?;
+        file.write_all(&object[reading.from..])?;
+        file.write_all(&reading.terminator)?;
+        let path = self.path.to_str().context("a path in UTF-8")?;
+        let source = format!("INFILE '{path}' IGNORE INTO TABLE servers");
+        let statement = case.statement(&source, &reading.lines_terminated_by, reading.ignore_lines);
+        self.oracle.query_drop("START TRANSACTION").await?;
+        let loaded = self.oracle.query_drop(format!("{statement} SET number = {}", self.number)).await;
+        let info = self.oracle.info().into_owned();
+        let rows = rows(&mut self.oracle, "servers", self.number).await;
+        self.oracle.query_drop("ROLLBACK").await?;
+        loaded.context(statement)?;
+        Ok(Loaded { records: count(&info, "Records: "), warnings: count(&info, "Warnings: "), rows: rows? })
+    }
+
+    /// Leaves out pieces as long as a difference remains.
+    async fn shrink(&mut self, mut case: Case, mut difference: String) -> Result<(Case, String)> {
+        let mut at = 0;
+        while at < case.pieces.len() {
+            let mut smaller = case.clone();
+            smaller.pieces.remove(at);
+            if let Verdict::Differs(found) = self.judge(&smaller).await? {
+                (case, difference) = (smaller, found);
+            } else {
+                at += 1;
+            }
+        }
+        Ok((case, difference))
+    }
+}
+
+/// How the server is to read an object, so that it reads what we do.
+#[derive(Debug)]
+struct Reading {
+    /// The first byte that it gets.
+    from: usize,
+    ignore_lines: u64,
+    lines_terminated_by: Vec<u8>,
+    /// What it gets after the object's last byte.
+    terminator: Vec<u8>,
+    /// It gets the object as it is.
+    is_whole: bool,
+}
+
+impl Reading {
+    fn of(case: &Case, object: &[u8], scan: &Scan) -> Self {
+        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+        let dialect = &case.dialect;
+        let has = |bytes: &[u8], byte: Option<u8>| byte.is_some_and(|byte| bytes.contains(&byte));
+        let lines_terminated_by = match &dialect.lines_terminated_by {
+            LineTerminator::Exact(line) => line.clone(),
+            LineTerminator::Detect => {
+                let first_line = object.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+                let is_plain = dialect.lines_starting_by.is_empty()
+                    && !has(first_line, dialect.fields_enclosed_by)
+                    && !has(first_line, dialect.fields_escaped_by);
+                match first_line {
+                    [.., b'\r', b'\n'] if is_plain => b"\r\n".to_vec(),
+                    _ if is_plain => b"\n".to_vec(),
+                    // Where the first line ends is what the splitter alone can tell here.
+                    _ => scan.lines_terminated_by.clone(),
+                }
+            }
+        };
+        let header = &object[..usize::try_from(scan.data_start).unwrap()];
+        let field = dialect.fields_terminated_by.as_slice();
+        let hides_a_line_break = has(header, dialect.fields_enclosed_by)
+            || field.iter().any(|byte| lines_terminated_by.contains(byte))
+                && header.windows(field.len()).any(|bytes| bytes == field);
+        let (from, ignore_lines) = if case.ignore_lines > 0 && hides_a_line_break {
+            (header.len(), 0)
+        } else if case.ignore_lines == 0 && case.charset.is_utf8() && object.starts_with(BYTE_ORDER_MARK) {
+            (BYTE_ORDER_MARK.len(), 0)
+        } else {
+            (0, case.ignore_lines)
+        };
+        let begins_at_end = [&dialect.fields_terminated_by, &dialect.lines_starting_by]
+            .into_iter()
+            .any(|before| !before.is_empty() && object.ends_with(before));
+        let terminator = if scan.needs_terminator && begins_at_end { lines_terminated_by.clone() } else { Vec::new() };
+        let is_whole = from == 0 && terminator.is_empty();
+        Self { from, ignore_lines, lines_terminated_by, terminator, is_whole }
+    }
+}
+
+#[derive(Debug)]
+struct Loaded {
+    records: u64,
+    warnings: u64,
+    /// Sorted.
+    rows: Vec<Fields>,
+}
+
+/// A row's bytes as they are stored; numbers in decimal.
+type Fields = Vec<Option<Vec<u8>>>;
+
+async fn rows(conn: &mut Conn, table: &str, number: u32) -> Result<Vec<Fields>> {
+    let query = format!("SELECT c1, CAST(c2 AS BINARY), c3, CAST(c4 AS BINARY) FROM {table} WHERE number = {number}");
+    let rows: Vec<Row> = conn.query(query).await?;
+    let field = |value| match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(bytes),
+        other => panic!("not text: {other:?}"),
+    };
+    let mut rows: Vec<Fields> = rows.into_iter().map(|row| row.unwrap().into_iter().map(field).collect()).collect();
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// The rows of each that the other lacks.
+fn show_difference(ours: &[Fields], servers: &[Fields]) -> String {
+    let only = |left: &[Fields], right: &[Fields]| {
+        let mut right = right.to_vec();
+        let mut only = Vec::new();
+        for row in left {
+            match right.iter().position(|other| other == row) {
+                Some(at) => drop(right.swap_remove(at)),
+                None => only.push(show(row)),
+            }
+        }
+        only.join("\n  ")
+    };
+    format!("only ours:\n  {}\nonly the server's:\n  {}", only(ours, servers), only(servers, ours))
+}
+
+fn show(row: &Fields) -> String {
+    let field = |field: &Option<Vec<u8>>| match field {
+        None => "NULL".to_owned(),
+        Some(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+    };
+    row.iter().map(field).collect::<Vec<String>>().join(", ")
+}
