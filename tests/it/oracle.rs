@@ -35,14 +35,16 @@ pub(crate) struct Tally {
     pub(crate) rows: u64,
     /// Objects that the splitter refused, by the reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
-    /// Of those that agreed, the objects that the server read as they are; the others it read from a later byte on.
-    pub(crate) as_the_server_reads: u64,
 }
 
 impl Tally {
     /// A splitter that refuses everything would agree with everybody.
     pub(crate) fn ensure_most_agreed(&self) -> anyhow::Result<()> {
         let refused: u64 = self.refused.values().sum();
+        if refused + self.agreed == 1 {
+            // A case that is played again.
+            return Ok(());
+        }
         anyhow::ensure!(refused < self.agreed, "more than half of the cases were refused: {self:?}");
         Ok(())
     }
@@ -65,11 +67,15 @@ pub(crate) async fn compare_row_counts(conn: &mut Conn, cases: u64, seed: u64) -
             Verdict::Refused(reason) => *tally.refused.entry(reason).or_default() += 1,
             Verdict::Differs(_) => {
                 let (case, difference) = case.shrink(conn).await;
-                return Err(format!("seed {}: {difference}\n{case:#?}", seed.wrapping_add(number)));
+                return Err(format!("{}: {difference}\n{case:#?}", play_again(seed.wrapping_add(number))));
             }
         }
     }
     Ok(tally)
+}
+
+fn play_again(seed: u64) -> String {
+    format!("S3_TO_MYSQL_TEST_ORACLE_CASES=1 S3_TO_MYSQL_TEST_ORACLE_SEED={seed}")
 }
 
 enum Verdict {

@@ -28,11 +28,11 @@ use s3_to_mysql::object::TableName;
 use s3_to_mysql::split::Scan;
 use tokio_util::sync::CancellationToken;
 
-use super::{Case, Tally, Verdict, count, reason};
+use super::{Case, Tally, Verdict, count, play_again, reason};
 use crate::support::servers::Schema;
 
 /// Seeds that once found something, here or in a break on purpose; every run begins with them.
-const REGRESSION_SEEDS: [u64; 2] = [12, 928];
+const REGRESSION_SEEDS: [u64; 8] = [2, 12, 16, 28, 72, 86, 161, 928];
 
 /// Columns that show NULL, the empty string, conversions, truncation and a default that is not NULL; `number` is the
 /// case's.
@@ -46,7 +46,7 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
     let seeds = (0..cases).map(|number| seed.wrapping_add(number));
     for seed in REGRESSION_SEEDS.into_iter().chain(seeds) {
         let case = Case::random(&mut Rng::with_seed(seed));
-        match twins.judge(&case).await? {
+        match twins.judge(&case).await.with_context(|| play_again(seed))? {
             Verdict::Agreed { rows } => {
                 tally.agreed += 1;
                 tally.rows += rows;
@@ -54,11 +54,13 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
             Verdict::Refused(reason) => *tally.refused.entry(reason).or_default() += 1,
             Verdict::Differs(difference) => {
                 let (case, difference) = twins.shrink(case, difference).await?;
-                return Err(anyhow!("seed {seed}: {difference}\n{case:#?}"));
+                return Err(anyhow!("{}: {difference}\n{case:#?}", play_again(seed)));
             }
         }
     }
-    tally.as_the_server_reads = twins.as_the_server_reads;
+    // What is made easy for the server proves less. The regressions alone are mostly that.
+    let are_few = tally.agreed <= 2 * REGRESSION_SEEDS.len() as u64;
+    anyhow::ensure!(are_few || twins.whole > tally.agreed / 2, "only {} were read whole: {tally:?}", twins.whole);
     Ok(tally)
 }
 
@@ -75,7 +77,8 @@ struct Twins {
     path: PathBuf,
     /// Of the case last loaded.
     number: u32,
-    as_the_server_reads: u64,
+    /// Objects that agreed and that the server read as they are.
+    whole: u64,
 }
 
 impl Twins {
@@ -111,7 +114,7 @@ impl Twins {
             oracle,
             path: schema.server.files().join(&schema.name),
             number: 0,
-            as_the_server_reads: 0,
+            whole: 0,
         })
     }
 
@@ -142,7 +145,7 @@ impl Twins {
             let difference = format!("{} warnings, the server has {}", ours.warnings, servers.warnings);
             return Ok(Verdict::Differs(difference));
         }
-        self.as_the_server_reads += u64::from(reading.is_whole);
+        self.whole += u64::from(reading.is_whole);
         Ok(Verdict::Agreed { rows: scan.rows })
     }
 
