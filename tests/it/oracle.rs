@@ -23,6 +23,9 @@ use mysql_async::prelude::Queryable;
 use s3_to_mysql::dialect::{Charset, Dialect, LineTerminator};
 use s3_to_mysql::split::{Malformed, MalformedKind, RowReader, Scan};
 
+/// Character sets of the cases.
+const CHARSETS: usize = 3;
+
 /// Columns of the table that takes the rows; a case reads up to so many fields.
 const COLUMNS: usize = 4;
 
@@ -91,6 +94,8 @@ struct Case {
     /// Items of the column list; a field that goes to a variable is read like any other.
     items: Vec<String>,
     ignore_lines: u64,
+    /// A word that means NULL beyond what the dialect says; only [`contents`] looks at it.
+    null_string: Option<&'static str>,
     pieces: Vec<Piece>,
 }
 
@@ -130,7 +135,8 @@ impl Case {
         if rng.u8(..3) > 0 {
             pieces.push(Piece(line_of(&dialect).to_vec()));
         }
-        Self { dialect, charset, items, ignore_lines, pieces }
+        let null_string = *rng.choice(&[None, None, None, Some("x"), Some("NULL"), Some("-1.7")]).unwrap();
+        Self { dialect, charset, items, ignore_lines, null_string, pieces }
     }
 
     fn object(&self) -> Vec<u8> {
@@ -162,7 +168,8 @@ impl Case {
 
     /// The server's `Records:`.
     async fn load(&self, conn: &mut Conn, scan: &Scan, sent: Vec<u8>) -> mysql_async::Result<u64> {
-        let statement = self.statement("LOCAL INFILE 'oracle' INTO TABLE oracle", &scan.lines_terminated_by, 0);
+        let statement =
+            self.statement("LOCAL INFILE 'oracle' INTO TABLE oracle", &self.items, &scan.lines_terminated_by, 0);
         conn.query_drop("START TRANSACTION").await?;
         conn.set_infile_handler(async move { Ok(stream::iter([Ok(Bytes::from(sent))]).boxed()) });
         let loaded = conn.query_drop(statement).await;
@@ -174,7 +181,7 @@ impl Case {
 
     /// `source` is what stands between LOAD DATA and the dialect. Written apart from the program's own statement, which
     /// it is compared with.
-    fn statement(&self, source: &str, lines_terminated_by: &[u8], ignore_lines: u64) -> String {
+    fn statement(&self, source: &str, items: &[String], lines_terminated_by: &[u8], ignore_lines: u64) -> String {
         let dialect = &self.dialect;
         let hex = |bytes: &[u8]| {
             let mut literal = bytes.iter().fold("X'".to_owned(), |mut literal, byte| {
@@ -194,7 +201,7 @@ impl Case {
             hex(dialect.fields_escaped_by.as_slice()),
             hex(&dialect.lines_starting_by),
             hex(lines_terminated_by),
-            self.items.join(", "),
+            items.join(", "),
         )
     }
 

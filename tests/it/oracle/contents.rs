@@ -10,6 +10,7 @@
 //!   where the server takes it for missing;
 //! - [`Twins::judge`]: and so that the extra fields of that row make a warning, of which the server says nothing.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -28,7 +29,7 @@ use s3_to_mysql::object::TableName;
 use s3_to_mysql::split::Scan;
 use tokio_util::sync::CancellationToken;
 
-use super::{Case, Tally, Verdict, count, play_again, reason};
+use super::{CHARSETS, Case, Tally, Verdict, count, play_again, reason};
 use crate::support::servers::Schema;
 
 /// Seeds that once found something, here or in a break on purpose; every run begins with them.
@@ -67,8 +68,9 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
 /// What it takes to load a case both ways.
 struct Twins {
     sessions: Sessions,
-    /// Taken anew after an error.
-    session: Option<Session>,
+    /// By the character set, as a run has one: on MySQL a session's variables keep that of the load before, also where the
+    /// next says another. Taken anew after an error.
+    loading: BTreeMap<String, Session>,
     policy: Policy,
     ours: TableName,
     /// Loads and reads as root, under the settings of the session that loads.
@@ -107,8 +109,8 @@ impl Twins {
         let mut oracle = schema.conn().await?;
         oracle.query_drop(ready.server.setup(OnBadRow::Accept)).await?;
         Ok(Self {
-            sessions: connector.pool(&ready.server, OnBadRow::Accept, 1),
-            session: None,
+            sessions: connector.pool(&ready.server, OnBadRow::Accept, CHARSETS),
+            loading: BTreeMap::new(),
             policy: ready.policy,
             ours: config.target.table,
             oracle,
@@ -162,7 +164,7 @@ impl Twins {
             ignore_lines: case.ignore_lines,
             columns: Some(columns.clone()),
             set: vec![("number".to_owned(), self.number.to_string())],
-            null_strings: Vec::new(),
+            null_strings: case.null_string.into_iter().map(str::to_owned).collect(),
         };
         let file = tempfile::tempfile()?;
         file.write_all_at(object, 0)?;
@@ -178,20 +180,20 @@ impl Twins {
             rows: scan.rows,
             entry: None,
         };
-        let mut session = match self.session.take() {
+        let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
             None => self.sessions.get().await?,
         };
         match session.load(&shipment, self.policy, &CancellationToken::new()).await {
             Ok(Attempted::Committed(loaded)) => {
-                self.session = Some(session);
+                self.loading.insert(case.charset.name().to_owned(), session);
                 let (records, warnings) = (loaded.rows - loaded.skipped, loaded.warnings);
                 Ok(Ok(Loaded { records, warnings, rows: rows(&mut self.oracle, "ours", self.number).await? }))
             }
             Ok(Attempted::AlreadyLoaded) => Err(anyhow!("there is no ledger that could say so")),
             Err(error) => {
                 session.destroy().await;
-                Ok(Err(error.to_string()))
+                Ok(Err(format!("{:#}", anyhow!(error))))
             }
         }
     }
@@ -203,9 +205,21 @@ impl Twins {
         file.write_all(&reading.terminator)?;
         let path = self.path.to_str().context("a path in UTF-8")?;
         let source = format!("INFILE '{path}' IGNORE INTO TABLE servers");
-        let statement = case.statement(&source, &reading.lines_terminated_by, reading.ignore_lines);
+        let mut items = case.items.clone();
+        let charset = case.charset.name();
+        let mut set = vec![format!("number = {}", self.number)];
+        if let Some(null_string) = case.null_string {
+            for item in items.iter_mut().filter(|item| !item.starts_with('@')) {
+                // In hexadecimal no collation has a say.
+                set.push(format!(
+                    "{item} = CASE HEX(@{charset}_{item}) WHEN HEX('{null_string}') THEN NULL ELSE @{charset}_{item} END"
+                ));
+                *item = format!("@{charset}_{item}");
+            }
+        }
+        let statement = case.statement(&source, &items, &reading.lines_terminated_by, reading.ignore_lines);
         self.oracle.query_drop("START TRANSACTION").await?;
-        let loaded = self.oracle.query_drop(format!("{statement} SET number = {}", self.number)).await;
+        let loaded = self.oracle.query_drop(format!("{statement} SET {}", set.join(", "))).await;
         let info = self.oracle.info().into_owned();
         let rows = rows(&mut self.oracle, "servers", self.number).await;
         self.oracle.query_drop("ROLLBACK").await?;
