@@ -9,11 +9,11 @@ use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 use tokio::process::Child;
 
-use crate::outcome::until;
 use crate::support::program::{Ended, World, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::Operation;
 use crate::support::values::ensure_values;
+use crate::transaction::wait_for_waiting;
 
 crate::load_tests![
     three_processes_share_the_work_and_one_may_die,
@@ -290,11 +290,7 @@ async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(world: World) -
     finish(holder.child).await?;
     ours.wait().await?;
     // It waits for the ledger row of a transaction whose client is gone.
-    until(|| async {
-        let sql = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'";
-        Ok((world.schema.query_one::<u64>(sql).await? > 0).then_some(()))
-    })
-    .await?;
+    wait_for_waiting(&world.schema, "_objects` (").await?;
     holder.held.release();
     finish(other).await?.expect(0)?;
     ensure_all_loaded_once(&world, OBJECTS).await

@@ -94,26 +94,33 @@ async fn wait_for_no_connection(schema: &Schema<'_>) -> Result<()> {
 
 /// Waits until a LOAD waits for a lock in this schema.
 async fn wait_for_waiting_load(schema: &Schema<'_>) -> Result<()> {
+    wait_for_waiting(schema, "LOAD DATA").await
+}
+
+/// Waits until a statement of the test's own account that has this in its first hundred characters waits for a row lock.
+pub(crate) async fn wait_for_waiting(schema: &Schema<'_>, part: &str) -> Result<()> {
     let mut conn = schema.conn().await?;
     for _ in 0..1000 {
         let connections: Vec<mysql_async::Row> = conn.query("SHOW PROCESSLIST").await?;
-        let load = connections.iter().find(|row| {
+        let running = connections.iter().filter(|row| {
             let text = |name| row.get::<Option<String>, _>(name).flatten().unwrap_or_default();
-            text("User") == schema.user && text("Info").starts_with("LOAD DATA")
+            text("User") == schema.user && text("Info").contains(part)
         });
-        if let Some(id) = load.and_then(|row| row.get::<u64, _>("Id")) {
+        let threads: Vec<String> =
+            running.filter_map(|row| row.get::<u64, _>("Id")).map(|id| format!("thread id {id},")).collect();
+        if !threads.is_empty() {
             // Not information_schema.innodb_trx: the server does not refresh it for readers that come every 100 ms or more
             // often, as several tests together do.
             let status: Option<(String, String, String)> = conn.query_first("SHOW ENGINE INNODB STATUS").await?;
             let status = status.map(|(_, _, text)| text).unwrap_or_default();
-            let thread = format!("thread id {id},");
-            if status.split("---TRANSACTION").any(|trx| trx.contains(&thread) && trx.contains("LOCK WAIT")) {
+            let waits = |trx: &str| trx.contains("LOCK WAIT") && threads.iter().any(|thread| trx.contains(thread));
+            if status.split("---TRANSACTION").any(waits) {
                 return Ok(());
             }
         }
         tokio::time::sleep(POLL).await;
     }
-    anyhow::bail!("no LOAD came to wait for a lock")
+    anyhow::bail!("no statement with {part:?} came to wait for a lock")
 }
 
 async fn the_victim_of_a_deadlock_is_loaded_again_and_once(world: World) -> Result<()> {
