@@ -44,6 +44,9 @@ pub enum Kind {
     ObjectTooLarge,
     StagingFailed,
 
+    /// The rows that are held back can't be written down.
+    RejectsUnwritable,
+
     // What the bytes are
     UnsupportedFormat,
     Malformed,
@@ -120,6 +123,8 @@ impl Kind {
             | Self::ObjectEncrypted
             | Self::ObjectChanged
             | Self::ObjectTooLarge
+            // Without its record a row must not be dropped; objects without rejects load on.
+            | Self::RejectsUnwritable
             | Self::UnsupportedFormat
             | Self::Malformed
             | Self::OutcomeUnknown
@@ -191,6 +196,9 @@ impl Kind {
             }
             Self::ObjectTooLarge => "raise --staging-budget, or write smaller objects",
             Self::StagingFailed => "free some disk space, lower --staging-budget, or choose another --staging-dir",
+            Self::RejectsUnwritable => {
+                "see that what --rejects names can be written and has room; nothing of the object was loaded, so run again then"
+            }
             Self::UnsupportedFormat => "unpack or convert the object to delimited text first",
             Self::TargetUnreachable => "check --host, --port, --socket and that the server is running",
             Self::TargetLogin => "check --user, the password and the account's host part",
@@ -232,6 +240,7 @@ impl Kind {
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::ObjectTooLarge => "object_too_large",
             Self::StagingFailed => "staging_failed",
+            Self::RejectsUnwritable => "rejects_unwritable",
             Self::UnsupportedFormat => "unsupported_format",
             Self::Malformed => "malformed",
             Self::TargetUnreachable => "target_unreachable",

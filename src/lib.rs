@@ -19,6 +19,7 @@
 //! - [`staging`]: a byte budget, unnamed temporary files, length and checksum.
 //! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
 //!   what they would swallow. Pure, no I/O.
+//! - [`rejects`]: the rows that are held back, written down before the COMMIT that leaves them out.
 //! - [`load`]: the statement, one transaction per object.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
@@ -44,6 +45,7 @@ pub mod load;
 pub mod mysql;
 pub mod object;
 pub mod progress;
+pub mod rejects;
 pub mod report;
 pub mod retry;
 pub mod run;

@@ -1,5 +1,7 @@
 //! The S3 client: one request per call, no retries, our errors.
 
+mod write;
+
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -24,6 +26,7 @@ use super::s3_error::{Asked, fold};
 use crate::config::SourceConfig;
 use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom};
+pub(crate) use write::PUT_LIMIT_BYTES;
 
 /// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore it.
 const FALLBACK_REGION: &str = "us-east-1";
@@ -33,6 +36,7 @@ const FALLBACK_REGION: &str = "us-east-1";
 pub struct S3 {
     client: Client,
     request_payer: Option<RequestPayer>,
+    connect_timeout: Duration,
     stall_timeout: Duration,
 }
 
@@ -98,6 +102,7 @@ impl S3 {
         Self {
             client: Client::from_conf(s3_config),
             request_payer: config.request_payer.then_some(RequestPayer::Requester),
+            connect_timeout: config.connect_timeout,
             stall_timeout: config.stall_timeout,
         }
     }

@@ -14,6 +14,8 @@ pub(super) enum Asked {
     Bucket,
     /// GetObject or HeadObject.
     Object,
+    /// `PutObject` or `DeleteObject`, or HeadObject of what one of them wrote.
+    Write,
 }
 
 /// What an error and its causes say. The SDK's own `DisplayErrorContext` adds their `Debug` text, which is several lines of
@@ -101,17 +103,23 @@ fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<Kind> 
         | "AuthorizationHeaderMalformed" => Kind::SourceCredentials,
         _ if code.starts_with("KMS.") || (status == 403 && message.contains("kms:Decrypt")) => Kind::ObjectEncrypted,
         "PermanentRedirect" | "TemporaryRedirect" => Kind::BucketMissing,
+        // The body did not arrive as it was sent.
+        "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" if asked == Asked::Write => Kind::SourceBusy,
+        // Another writer of the same key.
+        "OperationAborted" | "ConditionalRequestConflict" if asked == Asked::Write => Kind::SourceBusy,
         _ => match (status, asked) {
             (404, Asked::Bucket) => Kind::BucketMissing,
             (404, Asked::Object) => Kind::ObjectMissing,
             (401 | 403, Asked::Bucket) => Kind::ListingDenied,
             (401 | 403, Asked::Object) => Kind::ObjectDenied,
+            (404, Asked::Write) => Kind::ObjectMissing,
             (412, _) => Kind::ObjectChanged,
             (301 | 307, _) => Kind::BucketMissing,
             (408 | 429, _) => Kind::SourceBusy,
             // Not implemented: asking again won't change that.
             (501, _) => return None,
             (500.., _) => Kind::SourceBusy,
+            (400..500, Asked::Write) => Kind::RejectsUnwritable,
             _ => return None,
         },
     })
@@ -128,6 +136,7 @@ fn headline(kind: Kind) -> &'static str {
         Kind::ObjectDenied => "reading the object is denied",
         Kind::ObjectArchived => "the object is archived",
         Kind::ObjectEncrypted => "the object is encrypted with a key that the credentials may not use",
+        Kind::RejectsUnwritable => "the store does not take it",
         Kind::ObjectChanged => "the object was overwritten after it was listed",
         _ => "the answer is not one of S3's",
     }
@@ -143,6 +152,19 @@ mod tests {
         assert_eq!(answer(Asked::Object, 403, "AccessDenied", ""), Some(Kind::ObjectDenied));
         assert_eq!(answer(Asked::Object, 404, "", ""), Some(Kind::ObjectMissing));
         assert_eq!(answer(Asked::Bucket, 404, "", ""), Some(Kind::BucketMissing));
+    }
+
+    #[test]
+    fn a_store_that_does_not_let_write_is_not_said_to_deny_reading() {
+        assert_eq!(answer(Asked::Write, 403, "AccessDenied", ""), Some(Kind::RejectsUnwritable));
+        assert_eq!(answer(Asked::Write, 400, "EntityTooLarge", ""), Some(Kind::RejectsUnwritable));
+        assert_eq!(answer(Asked::Write, 403, "SignatureDoesNotMatch", ""), Some(Kind::SourceCredentials));
+    }
+
+    #[test]
+    fn a_body_that_arrived_damaged_is_sent_again() {
+        assert_eq!(answer(Asked::Write, 400, "BadDigest", ""), Some(Kind::SourceBusy));
+        assert_eq!(answer(Asked::Object, 400, "BadDigest", ""), None);
     }
 
     #[test]
