@@ -28,6 +28,7 @@ mod oracle;
 mod outcome;
 mod policy;
 mod reading;
+mod rejects;
 mod rows;
 mod sharing;
 mod source;
@@ -87,6 +88,7 @@ macro_rules! plain_tests {
 }
 
 fn main() {
+    sign_with_the_endpoints_keys();
     let arguments = Arguments::from_args();
     if !arguments.list {
         start_shared(&ServerKind::ALL);
@@ -128,7 +130,8 @@ fn main() {
             Box::pin(async move { rows_equal_the_servers_own(kind).await })
         }));
     }
-    let plain_tests = [command::plain_tests(), deploy::plain_tests(), transaction::plain_tests()];
+    let plain_tests =
+        [command::plain_tests(), deploy::plain_tests(), rejects::plain_tests(), transaction::plain_tests()];
     for test in plain_tests.into_iter().flatten() {
         trials.push(trial(short(test.name).to_owned(), test.run));
     }
@@ -149,6 +152,15 @@ fn main() {
         }));
     }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// For tests that use the library's client in this process. Programs are started with an environment of their own.
+#[expect(unsafe_code, reason = "no other thread is running yet that could read the environment")]
+fn sign_with_the_endpoints_keys() {
+    for (name, value) in [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)] {
+        // SAFETY: the first thing that the process does.
+        unsafe { std::env::set_var(name, value) };
+    }
 }
 
 fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Trial {
