@@ -6,13 +6,19 @@
 //! whatever file name the server asks for; in answer to any other statement a server gets nothing.
 
 mod infile;
+mod insertion;
 mod preflight;
+mod private_table;
 mod row_numbers;
 mod statement;
+mod target_columns;
 mod transaction;
 mod warnings;
 
 pub use infile::Payload;
+pub use insertion::{Foreseen, Inserted, OnConflict, foresee};
 pub use preflight::{Preflight, preflight};
+pub use private_table::PrivateTable;
 pub use statement::Statement;
+pub use target_columns::TargetColumns;
 pub use transaction::{Attempted, Policy, Shipment};
