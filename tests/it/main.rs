@@ -18,6 +18,7 @@ mod access;
 mod command;
 mod contract;
 mod deploy;
+mod foresight;
 mod jobs;
 mod kill;
 mod ledger;
@@ -98,6 +99,7 @@ fn main() {
         let load_tests = [
             access::tests(),
             command::tests(),
+            foresight::tests(),
             jobs::tests(),
             jobs::killed::tests(),
             jobs::refused::tests(),
