@@ -24,7 +24,7 @@ use crate::object::{TableName, quote_identifier};
 pub struct PrivateTable {
     pub(super) target: TableName,
     table: TableName,
-    /// The AUTO_INCREMENT column that numbers the rows: a name that the target does not have.
+    /// The `AUTO_INCREMENT` column that numbers the rows: a name that the target does not have.
     number: String,
     /// Everything behind the name in CREATE TEMPORARY TABLE.
     definition: String,

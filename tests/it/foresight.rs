@@ -24,6 +24,7 @@ crate::load_tests![
     an_account_without_temporary_tables_is_told_so,
     a_default_that_the_mode_forbids_is_no_obstacle,
     a_row_of_null_is_left_to_the_targets_trigger,
+    a_view_whose_plan_may_not_be_seen_is_asked_row_by_row,
 ];
 
 const STRICT: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
@@ -401,7 +402,7 @@ async fn an_account_without_temporary_tables_is_told_so(world: World) -> Result<
     schema.exec("CREATE TABLE t (n INT PRIMARY KEY)").await?;
     schema.exec(&format!("REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'", schema.name, schema.user)).await?;
     let mut conn = schema.user_conn().await?;
-    let refused = private(&mut conn, schema, "t", &["n"], &[]).await.expect_err("it may not");
+    let Err(refused) = private(&mut conn, schema, "t", &["n"], &[]).await else { anyhow::bail!("it may not") };
     let error = refused.downcast_ref::<s3_to_mysql::error::Error>().context("not an error of the program")?;
     ensure!(error.kind == s3_to_mysql::error::Kind::TargetRefused, "{error:?}");
     // The connection goes on.
@@ -436,5 +437,27 @@ async fn a_row_of_null_is_left_to_the_targets_trigger(world: World) -> Result<()
     let private = private(&mut conn, schema, "t", &["id", "w"], &rows).await?;
     let inserted = private.insert_into(&mut conn, OnConflict::Skip).await?;
     ensure!(inserted.refused.iter().map(|one| one.row).eq([3]) && inserted.remarks.is_empty(), "{inserted:?}");
+    Ok(())
+}
+
+async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(world: World) -> Result<()> {
+    let schema = &world.schema;
+    for sql in [
+        "CREATE TABLE t (n INT PRIMARY KEY, w INT, CHECK (w <> 4))".to_owned(),
+        "CREATE VIEW v AS SELECT n, w FROM t".to_owned(),
+        format!("REVOKE ALL ON {}.* FROM {}@'%'", schema.name, schema.user),
+        format!("GRANT CREATE TEMPORARY TABLES ON {}.* TO {}@'%'", schema.name, schema.user),
+        format!("GRANT SELECT, INSERT ON {}.v TO {}@'%'", schema.name, schema.user),
+    ] {
+        schema.exec(&sql).await?;
+    }
+    let mut conn = schema.user_conn().await?;
+    conn.query_drop(STRICT).await?;
+    conn.query_drop("START TRANSACTION").await?;
+    let rows: Vec<String> = (1..=9).map(|row| format!("{}\t{row}\n", row % 7)).collect();
+    let private = private(&mut conn, schema, "v", &["n", "w"], &rows).await?;
+    let foreseen = foresee(&mut conn, &private, true).await?;
+    let rows: Vec<u64> = foreseen.iter().map(|one| one.row).collect();
+    ensure!(rows == [4, 8, 9], "{foreseen:?}");
     Ok(())
 }

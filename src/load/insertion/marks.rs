@@ -24,6 +24,11 @@ fn is_refusal(code: u16) -> bool {
     is_duplicate(code) || matches!(code, 3819 | 4025 | 1369 | 1216 | 1452 | 1526 | 1591 | 1748)
 }
 
+/// What is about the statement, wherever it stands: deprecated syntax, unsafe to replicate as a statement.
+fn is_about_the_statement(code: u16) -> bool {
+    matches!(code, 1287 | 1592 | 1681)
+}
+
 /// `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. CHECK failures are not among the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -72,12 +77,12 @@ pub(super) struct Marked {
     pub(super) refused: Vec<Foreseen>,
     pub(super) remarks: Vec<Foreseen>,
     /// There is a mark of each row, they are in order, and nothing that is about a row comes before the first.
-    pub(super) rows_are_marked: bool,
+    pub(super) is_whole: bool,
 }
 
 impl Marked {
     pub(super) fn read(shown: Vec<Warning>, numbers: Numbers, (first, last): Piece) -> Self {
-        let mut marked = Self { rows_are_marked: true, ..Self::default() };
+        let mut marked = Self { is_whole: true, ..Self::default() };
         // A single row needs no mark.
         let mut row = if first == last { first } else { 0 };
         let mut next = first;
@@ -90,14 +95,17 @@ impl Marked {
                     }
                     // A condition may be looked at twice.
                     Some(found) if found == row => {}
-                    _ => marked.rows_are_marked = false,
+                    _ => marked.is_whole = false,
                 }
+                continue;
+            }
+            if is_about_the_statement(warning.code) {
                 continue;
             }
             let is_refused = is_refusal(warning.code);
             if row < first {
-                // Deprecated syntax and the like is about the statement.
-                marked.rows_are_marked &= !is_refused;
+                // Nothing has been read yet, so it is about no row.
+                marked.is_whole &= !is_refused;
                 continue;
             }
             let Warning { code, level, message: reason, column, .. } = warning;
@@ -108,7 +116,7 @@ impl Marked {
                 marked.remarks.push(foreseen);
             }
         }
-        marked.rows_are_marked &= next == last + 1;
+        marked.is_whole &= next == last + 1;
         marked
     }
 }
@@ -148,9 +156,10 @@ mod tests {
             warning(4038, "Syntax error in JSON text"),
             warning(4025, "CONSTRAINT `c` failed for `d`.`t`"),
             marked(26),
+            warning(1592, "Unsafe statement written to the binary log"),
         ];
         let read = Marked::read(shown, NUMBERS, (1, 4));
-        assert!(read.rows_are_marked);
+        assert!(read.is_whole);
         assert_eq!(rows(&read.refused), [(2, 1062), (3, 4025)]);
         assert_eq!(rows(&read.remarks), [(3, 1265), (3, 4038)]);
         assert_eq!(read.remarks[0].column.as_deref(), Some("g"));
@@ -160,10 +169,10 @@ mod tests {
     fn a_list_without_the_mark_of_every_row_in_order_proves_nothing() {
         for numbers in [&[5, 12, 19][..], &[5, 12, 26, 19], &[12, 19, 26], &[5, 12, 13, 19, 26], &[]] {
             let shown = numbers.iter().map(|number| marked(*number)).collect();
-            assert!(!Marked::read(shown, NUMBERS, (1, 4)).rows_are_marked, "{numbers:?}");
+            assert!(!Marked::read(shown, NUMBERS, (1, 4)).is_whole, "{numbers:?}");
         }
         let refused_before = vec![warning(1062, "Duplicate entry"), marked(5), marked(12), marked(19), marked(26)];
-        assert!(!Marked::read(refused_before, NUMBERS, (1, 4)).rows_are_marked);
+        assert!(!Marked::read(refused_before, NUMBERS, (1, 4)).is_whole);
     }
 
     #[test]
