@@ -37,6 +37,7 @@ mod staging;
 mod stopping;
 mod support;
 mod target;
+mod tpch;
 mod transaction;
 
 use std::future::Future;
@@ -118,6 +119,7 @@ fn main() {
             staging::tests(),
             stopping::tests(),
             target::tests(),
+            tpch::tests(),
             transaction::tests(),
         ];
         for test in load_tests.into_iter().flatten() {

@@ -7,4 +7,5 @@ pub mod proxy;
 pub mod rogue;
 pub mod s3;
 pub mod servers;
+pub mod tpch;
 pub mod values;
