@@ -35,6 +35,11 @@ pub(super) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
             let Ok(row) = number.parse() else { return (None, None) };
             (Some(row), rest.rsplit_once(" column ").and_then(|(_, name)| unquoted(name)))
         }
+        // MySQL's of old notations of dates: `... in datetime value '2026/01/01' at row 2 is deprecated. ...`.
+        4095 | 4096 => {
+            let number = message.rsplit_once(" at row ").and_then(|(_, rest)| rest.split(' ').next());
+            (number.and_then(|number| number.parse().ok()), None)
+        }
         // Not a word about the row.
         1048 => (None, message.strip_prefix("Column ").and_then(|rest| unquoted(rest.split(' ').next()?))),
         _ => (None, None),
@@ -111,7 +116,7 @@ mod tests {
 
     #[test]
     fn row_and_column_are_found_in_the_words_of_both_servers() {
-        let cases: [(u16, &str, Option<u64>, Option<&str>); 14] = [
+        let cases: [(u16, &str, Option<u64>, Option<&str>); 15] = [
             (1265, "Data truncated for column 's' at row 3001", Some(3001), Some("s")),
             (1264, "Out of range value for column 'a' at row 2", Some(2), Some("a")),
             (1366, "Incorrect integer value: 'x' for column 'a' at row 2", Some(2), Some("a")),
@@ -123,6 +128,12 @@ mod tests {
             (1261, "Row 12 doesn't contain data for all columns", Some(12), None),
             (1262, "Row 3 was truncated; it contained more data than there were input columns", Some(3), None),
             (1048, "Column 'x' cannot be null", None, Some("x")),
+            (
+                4095,
+                "Delimiter '/' in position 4 in datetime value '2026/01/01 at row 7' at row 2 is deprecated. Prefer the standard '-'.",
+                Some(2),
+                None,
+            ),
             (1062, "Duplicate entry 'x at row 3' for key 't.PRIMARY'", None, None),
             (1292, "Truncated incorrect DOUBLE value: 'x at row 3'", None, None),
             (1644, "what a trigger says at row 3", None, None),
