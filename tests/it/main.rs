@@ -37,6 +37,7 @@ mod staging;
 mod stopping;
 mod support;
 mod target;
+mod torture;
 mod tpch;
 mod transaction;
 
@@ -119,6 +120,7 @@ fn main() {
             staging::tests(),
             stopping::tests(),
             target::tests(),
+            torture::tests(),
             tpch::tests(),
             transaction::tests(),
         ];

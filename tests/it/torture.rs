@@ -1,0 +1,281 @@
+//! The torture object: every kind of bad value for every common type of column, between good rows.
+//!
+//! [`cases`] says what is bad and what the servers call it; [`object`] writes the rows and knows where they stand.
+
+mod cases;
+mod object;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use cases::{CASES, Case, Fate, Field};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+use object::{ARGS, DIALECT, Torture};
+use serde_json::Value;
+
+use crate::support::program::World;
+use crate::support::servers::ServerKind;
+use crate::support::values::values;
+
+crate::load_tests![
+    a_strict_mode_takes_and_refuses_what_the_cases_say,
+    every_row_is_told_with_its_line_column_and_code,
+    what_is_accepted_is_what_the_servers_own_load_makes_of_it,
+    an_error_of_the_statement_fails_its_object,
+    duplicates_fail_their_object,
+    the_servers_own_load_says_of_every_row_what_the_cases_say,
+];
+
+/// The settings under which values are converted; `strict` as under `--on-bad-row fail`.
+const STRICT: &str = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+     NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
+const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
+
+async fn create(world: &World, table: &str) -> Result<()> {
+    for sql in cases::create(table) {
+        world.schema.exec(&sql).await?;
+    }
+    Ok(())
+}
+
+async fn session(world: &World, sql_mode: &str) -> Result<Conn> {
+    let mut conn = world.schema.conn().await?;
+    conn.query_drop(format!("SET SESSION sql_mode = '{sql_mode}', SESSION max_error_count = 65535")).await?;
+    Ok(conn)
+}
+
+/// Of the columns that have a field.
+fn names() -> Vec<&'static str> {
+    object::columns().map(|column| column.name).collect()
+}
+
+/// A literal in the character set of the objects.
+fn literal(value: Option<&str>) -> String {
+    value.map_or("NULL".to_owned(), |value| {
+        format!("_utf8mb4 X'{}'", value.bytes().map(|byte| format!("{byte:02X}")).collect::<String>())
+    })
+}
+
+async fn a_strict_mode_takes_and_refuses_what_the_cases_say(world: World) -> Result<()> {
+    create(&world, "t").await?;
+    let mut conn = session(&world, STRICT).await?;
+    let kind = world.server.kind();
+    let good = &CASES.iter().find(|case| matches!(case.field, Field::Missing)).context("no case of a missing field")?;
+    let mut wrong = Vec::new();
+    // Row 1 is the one that others are duplicates of.
+    let fields = CASES.iter().filter(|case| !matches!(case.field, Field::Missing | Field::Extra));
+    for (id, case) in (1..).zip(std::iter::once(*good).chain(fields)) {
+        let row: Vec<String> =
+            object::columns().map(|column| literal(object::value(case, column, id, 1).as_deref())).collect();
+        let sql = format!("INSERT INTO t ({}) VALUES ({})", names().join(", "), row.join(", "));
+        let inserted = conn.query_drop(sql).await;
+        let code = match inserted {
+            Ok(()) => None,
+            Err(mysql_async::Error::Server(error)) => Some(error.code),
+            Err(error) => return Err(error.into()),
+        };
+        let fate = if id == 1 { Fate::Good } else { case.fate(kind) };
+        let is_right = match fate.itself() {
+            Fate::Good | Fate::Remark(_) => code.is_none(),
+            // Other codes than a load's: 1406 for what a load calls 1265.
+            Fate::Bad(_) | Fate::BadByMode { .. } | Fate::Disguised(_) | Fate::ZeroDate(_) => {
+                code.is_some_and(|code| matches!(code, 1048 | 1264..=1366 | 1406))
+            }
+            Fate::Refused(expected) | Fate::Error(expected) => code == Some(expected),
+            Fate::Duplicate => code == Some(1062),
+            Fate::After(..) => false,
+        };
+        if !is_right {
+            wrong.push(format!("{} {}: {fate:?}, but INSERT: {code:?}", case.column, case.what));
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// What the server's own LOAD DATA says of an object's rows, on a session of its own.
+struct Servers {
+    /// `Records`, `Deleted`, `Skipped`, `Warnings`.
+    info: String,
+    warnings: Vec<(String, u16, String)>,
+}
+
+/// Loads rows as the server reads them itself from a file on its disk.
+async fn load_by_the_server(world: &World, conn: &mut Conn, table: &str, data: &[u8]) -> Result<Servers> {
+    let path = world.server.files().join(&world.schema.name);
+    std::fs::write(&path, data)?;
+    let path = path.to_str().context("a path in UTF-8")?;
+    conn.query_drop(format!("LOAD DATA INFILE '{path}' IGNORE INTO TABLE {table} {DIALECT} ({})", names().join(", ")))
+        .await?;
+    let info = conn.info().into_owned();
+    let warnings = conn.query("SHOW WARNINGS").await?;
+    Ok(Servers { info, warnings })
+}
+
+async fn the_servers_own_load_says_of_every_row_what_the_cases_say(world: World) -> Result<()> {
+    create(&world, "t").await?;
+    let kind = world.server.kind();
+    let mut wrong = Vec::new();
+    for (sql_mode, is_lenient) in [(STRICT, false), (LENIENT, true)] {
+        let mut conn = session(&world, sql_mode).await?;
+        for case in CASES {
+            let fate = case.fate(kind);
+            let torture = Torture::new([case], 1);
+            conn.query_drop("DELETE FROM t").await?;
+            let loaded = load_by_the_server(&world, &mut conn, "t", torture.data()).await;
+            let stored: u64 = conn.query_first("SELECT COUNT(*) FROM t").await?.context("no count")?;
+            let (codes, levels) = match loaded {
+                Ok(servers) => servers.warnings.into_iter().map(|(level, code, _)| (code, level)).unzip(),
+                Err(error) => match error.downcast::<mysql_async::Error>()? {
+                    mysql_async::Error::Server(error) => (vec![error.code], vec!["Error".to_owned()]),
+                    error => return Err(error.into()),
+                },
+            };
+            let (expected, level) = match fate.itself() {
+                Fate::Good | Fate::Remark(4095) | Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) => {
+                    (3, "Warning")
+                }
+                Fate::Remark(_) | Fate::Disguised(_) => (3, "Note"),
+                Fate::Refused(_) | Fate::Duplicate | Fate::After(..) => (2, "Warning"),
+                Fate::Error(_) => (0, "Error"),
+            };
+            let is_level = levels.last().is_none_or(|last: &String| last == level);
+            if codes != fate.codes(is_lenient) || stored != expected || !is_level {
+                wrong.push(format!("{} {}: {fate:?}, but {codes:?} {levels:?}", case.column, case.what));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    Ok(())
+}
+
+/// Loads one object of its own, and gives the report's line about it.
+async fn load(world: &World, torture: &Torture, code: i32, args: &[&str]) -> Result<Value> {
+    world.put("torture", torture.bytes.clone())?;
+    let report = world.path("report").display().to_string();
+    world
+        .load_ending(code, "t", &[&ARGS[..], &["--columns", &names().join(","), "--report", &report], args].concat())
+        .await?;
+    world.report("report")?.into_iter().next().context("an empty report")
+}
+
+fn is_skipped_without_a_word_about_its_row(code: u64) -> bool {
+    matches!(code, 1062 | 1369 | 1452 | 1526 | 3819 | 4025 | 4037 | 4038)
+}
+
+async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result<()> {
+    create(&world, "t").await?;
+    let kind = world.server.kind();
+    let bad: Vec<&Case> = CASES
+        .iter()
+        .filter(|case| {
+            matches!(
+                case.fate(kind).itself(),
+                Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) | Fate::Refused(_)
+            )
+        })
+        .collect();
+    // Ten are shown, and what names no row counts for one: a refusal and the remark before it.
+    for cases in bad.chunks(7) {
+        let torture = Torture::new(cases.iter().copied(), 1);
+        let error = load(&world, &torture, 3, &[]).await?["error"].clone();
+        ensure!(error["code"] == "bad_rows", "{error:#}");
+        let mut shown = error["rows"].as_array().context("no rows")?.iter();
+        for (row, case) in torture.cases() {
+            for code in case.fate(kind).codes(false) {
+                let told = shown.next().with_context(|| format!("{case:?} is not told of: {error:#}"))?;
+                let is_remark = matches!(code, 4037 | 4038);
+                ensure!(told["code"] == code, "{case:?}: {told:#}");
+                if is_skipped_without_a_word_about_its_row(code.into()) && told["row"].is_null() {
+                    ensure!(told["line"].is_null() && told["raw"].is_null(), "{case:?}: {told:#}");
+                    continue;
+                }
+                ensure!(told["row"] == row.number && told["line"] == row.line, "{case:?}, {}: {told:#}", row.line);
+                let text = torture.text(row);
+                let raw = told["raw"].as_str().context("no raw row")?;
+                ensure!(raw == text, "{text:?}: {told:#}");
+                ensure!(is_remark || code == 4096 || told["column"] == Value::from(case.named_column()), "{told:#}");
+            }
+        }
+        ensure!(shown.next().is_none(), "{error:#}");
+        ensure!(world.count("t").await? == 0);
+    }
+    // All at once: the first ten.
+    let torture = Torture::new(bad.iter().copied(), 1);
+    let error = load(&world, &torture, 3, &[]).await?["error"].clone();
+    let lines: Vec<u64> =
+        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["line"].as_u64()).collect();
+    let expected: Vec<u64> = torture.cases().take(10).map(|(row, _)| row.line).collect();
+    ensure!(lines == expected, "{lines:?}, not {expected:?}");
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(world: World) -> Result<()> {
+    let kind = world.server.kind();
+    for table in ["t", "servers"] {
+        create(&world, table).await?;
+    }
+    let cases: Vec<&Case> = CASES.iter().filter(|case| !matches!(case.fate(kind), Fate::Error(_))).collect();
+    let torture = Torture::new(cases.iter().copied(), 1);
+    let mut conn = session(&world, LENIENT).await?;
+    let servers = load_by_the_server(&world, &mut conn, "servers", torture.data()).await?;
+    let mut expected: BTreeMap<u16, u64> = BTreeMap::new();
+    let (mut warnings, mut missing) = (0, 0);
+    for case in cases {
+        for code in case.fate(kind).codes(true) {
+            *expected.entry(code).or_default() += 1;
+            warnings += 1;
+        }
+        missing += u64::from(matches!(case.fate(kind).itself(), Fate::Refused(_) | Fate::Duplicate));
+    }
+    let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
+    servers.warnings.iter().for_each(|(_, code, _)| *by_code.entry(*code).or_default() += 1);
+    ensure!(by_code == expected, "{by_code:?}, not {expected:?}");
+    ensure!(servers.info.ends_with(&format!("Warnings: {warnings}")), "{}", servers.info);
+
+    let line = load(&world, &torture, 0, &["--on-bad-row", "accept", "--on-duplicate", "ignore"]).await?;
+    let rows = torture.rows.len() as u64;
+    ensure!(line["rows"] == rows && line["warnings"] == warnings && line["skipped"] == missing, "{line:#}");
+    let select = |table| format!("SELECT * FROM {table} ORDER BY id");
+    let (ours, servers) =
+        (values(&world.schema, &select("t")).await?, values(&world.schema, &select("servers")).await?);
+    ensure!(ours.len() as u64 == rows - missing, "{} of {rows} rows, {missing} missing", ours.len());
+    for (ours, servers) in ours.iter().zip(&servers) {
+        ensure!(ours == servers, "ours:     {ours}\nserver's: {servers}");
+    }
+    ensure!(ours.len() == servers.len());
+    Ok(())
+}
+
+async fn an_error_of_the_statement_fails_its_object(world: World) -> Result<()> {
+    create(&world, "t").await?;
+    let kind = world.server.kind();
+    let mut codes = Vec::new();
+    for case in CASES {
+        let Fate::Error(code) = case.fate(kind) else { continue };
+        for on_bad_row in ["fail", "accept"] {
+            let line = load(&world, &Torture::new([case], 1), 3, &["--on-bad-row", on_bad_row]).await?;
+            let message = line["error"]["message"].as_str().context("no message")?;
+            ensure!(message.contains(&format!("ERROR {code} ")), "{case:?}: {message}");
+            ensure!(world.count("t").await? == 0);
+        }
+        codes.push(code);
+    }
+    ensure!(codes.contains(&1416) && codes.contains(&3140) == (kind == ServerKind::Mysql), "{codes:?}");
+    Ok(())
+}
+
+async fn duplicates_fail_their_object(world: World) -> Result<()> {
+    create(&world, "t").await?;
+    let kind = world.server.kind();
+    let cases: Vec<&Case> = CASES.iter().filter(|case| case.fate(kind) == Fate::Duplicate).collect();
+    let torture = Torture::new(cases.iter().copied(), 1);
+    let error = load(&world, &torture, 3, &[]).await?["error"].clone();
+    ensure!(error["code"] == "duplicates", "{error:#}");
+    let rows = error["rows"].as_array().context("no rows")?;
+    ensure!(rows.len() == cases.len() && rows.iter().all(|row| row["code"] == 1062), "{error:#}");
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
