@@ -121,6 +121,7 @@ fn main() {
             stopping::tests(),
             target::tests(),
             torture::tests(),
+            torture::duplicates::tests(),
             tpch::tests(),
             transaction::tests(),
         ];

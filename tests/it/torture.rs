@@ -3,7 +3,9 @@
 //! [`cases`] says what is bad and what the servers call it; [`object`] writes the rows and knows where they stand.
 
 mod cases;
+pub(crate) mod duplicates;
 mod object;
+pub(crate) mod rejects;
 
 use std::collections::BTreeMap;
 
