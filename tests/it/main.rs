@@ -122,6 +122,7 @@ fn main() {
             target::tests(),
             torture::tests(),
             torture::duplicates::tests(),
+            torture::many::tests(),
             tpch::tests(),
             transaction::tests(),
         ];

@@ -4,6 +4,7 @@
 
 mod cases;
 pub(crate) mod duplicates;
+pub(crate) mod many;
 mod object;
 pub(crate) mod rejects;
 
