@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench load -- [--rounds N] [--files N] [--rows N] [mysql|mariadb]...
+//! cargo bench --bench load -- --tpch [--rounds N] [--files N] [--scale X] [mysql|mariadb]...
+//! cargo bench --bench load -- --bad-rows N [--rounds N] [--rows N] [mysql|mariadb]...
 //! cargo bench --bench load -- --no-op [--rounds N] [--files N] [mysql|mariadb]...
 //! ```
 //!
@@ -10,32 +12,45 @@
 //! checks and reports nothing. The table is emptied before each run, and checked against the generator after each; the ledger
 //! is on.
 //!
+//! `--tpch` loads TPC-H's `lineitem` as `dbgen` writes it, 16 files at scale 1, into a table with its primary key. `--bad-rows`
+//! loads one object of a million rows, of which N are bad or duplicates, under `--on-bad-row reject --on-duplicate reject`; the floor is
+//! what the server does with IGNORE, which takes most of them, and is not checked.
+//!
 //! `--no-op` measures the run that finds everything loaded already, 10,000 objects, beside the same listing without a ledger
 //! (`plan --no-ledger`), and counts the statements that the server was sent.
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/hive.rs"]
 mod hive;
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
+#[path = "../tests/it/support/many_bad_rows.rs"]
+mod many_bad_rows;
 #[allow(unreachable_pub, reason = "shared with the tests")]
 #[path = "../tests/it/support/s3/mod.rs"]
 mod s3;
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/servers.rs"]
 mod servers;
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
+#[path = "../tests/it/support/tpch.rs"]
+mod tpch;
+#[path = "load/workload.rs"]
+mod workload;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mysql_async::prelude::Queryable as _;
+use mysql_async::{Row, Value};
 use s3::{ACCESS_KEY, Backend, Endpoint, REGION, SECRET_KEY};
 use servers::{Server, ServerKind};
+use workload::{Data, Workload};
 
 const SESSIONS: usize = 4;
-const TABLE: &str = "bi_supplier_spu_month_detail";
 const BUCKET: &str = "etl";
 /// The kernel's unit in /proc/PID/stat, on every Linux there is.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -44,12 +59,13 @@ struct Options {
     rounds: usize,
     files: u64,
     rows: u64,
+    data: Data,
     no_op: bool,
     kinds: Vec<ServerKind>,
 }
 
 fn main() -> Result<()> {
-    let mut options = Options { rounds: 5, files: 144, rows: 9000, no_op: false, kinds: Vec::new() };
+    let mut options = Options { rounds: 5, files: 144, rows: 9000, data: Data::Hive, no_op: false, kinds: Vec::new() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().context("a number is missing")?.parse::<u64>().context("not a number");
@@ -58,6 +74,15 @@ fn main() -> Result<()> {
             "--rounds" => options.rounds = usize::try_from(number()?)?,
             "--files" => options.files = number()?,
             "--rows" => options.rows = number()?,
+            "--tpch" => (options.data, options.files) = (Data::Tpch { scale: 1.0 }, 16),
+            "--scale" => {
+                let scale = arguments.next().context("a number is missing")?.parse().context("not a number")?;
+                options.data = Data::Tpch { scale };
+            }
+            "--bad-rows" => {
+                options.data = Data::BadRows { bad: number()? };
+                (options.files, options.rows) = (1, 1_000_000);
+            }
             "--no-op" => {
                 options.no_op = true;
                 (options.files, options.rows) = (10_000, 10);
@@ -100,31 +125,32 @@ struct Run {
     peak_memory_kib: f64,
 }
 
-/// A server with the files in a folder of its own, an empty table, and an account to load it.
+/// A server with the files in a folder of its own, and an account to load them.
 fn prepare(
     options: &Options,
     kind: ServerKind,
     runtime: &tokio::runtime::Runtime,
-) -> Result<(Server, PathBuf, hive::Sums)> {
+) -> Result<(Server, PathBuf, Workload)> {
     let server = Server::start(kind, &[])?;
     let folder = server.files().join("seed");
-    let sums = hive::write_files(&folder, options.files, options.rows)?;
+    let workload = Workload::write(options, &folder)?;
     runtime.block_on(async {
         let mut conn = server.root().await?;
         conn.query_drop("CREATE DATABASE bench").await?;
-        conn.query_drop(hive::create_table(&format!("bench.{TABLE}"))).await?;
         conn.query_drop("CREATE USER loader").await?;
-        conn.query_drop("GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON bench.* TO loader").await?;
+        // Temporary tables are what bad rows are found with.
+        conn.query_drop("GRANT CREATE, SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON bench.* TO loader")
+            .await?;
         anyhow::Ok(())
     })?;
-    Ok((server, folder, sums))
+    Ok((server, folder, workload))
 }
 
 /// The run that has nothing to do.
 fn no_op(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime) -> Result<()> {
-    let (server, _, sums) = prepare(options, kind, runtime)?;
+    let (server, _, workload) = prepare(options, kind, runtime)?;
     let (mut endpoint, url) = start_endpoint(&server)?;
-    let first = measured(&server, &sums, runtime, || ours(&server, &url, &["load"]))?;
+    let first = measured(&server, &workload, runtime, true, || ours(&server, &workload, &url, &["load"]))?;
     println!(
         "\n{kind} {}: {} objects, loaded in {:.2} s; then {} rounds of nothing to do",
         server.version(),
@@ -135,9 +161,9 @@ fn no_op(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime)
     println!("  round   listing s    no-op s   ratio   statements");
     let mut rounds: Vec<(f64, f64)> = Vec::new();
     for round in 0..=options.rounds {
-        let listing = ours(&server, &url, &["plan", "--no-ledger"])?.wall_seconds;
+        let listing = ours(&server, &workload, &url, &["plan", "--no-ledger"])?.wall_seconds;
         let before = statements(&server, runtime)?;
-        let no_op = ours(&server, &url, &["load"])?.wall_seconds;
+        let no_op = ours(&server, &workload, &url, &["load"])?.wall_seconds;
         // The second count is a statement too, and has a connection of its own.
         let sent = statements(&server, runtime)? - before;
         let note = if round == 0 { "   (not counted)" } else { "" };
@@ -167,13 +193,13 @@ fn statements(server: &Server, runtime: &tokio::runtime::Runtime) -> Result<i64>
 }
 
 fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtime) -> Result<()> {
-    let (server, folder, sums) = prepare(options, kind, runtime)?;
+    let (server, folder, workload) = prepare(options, kind, runtime)?;
     println!(
         "\n{kind} {}: {} files, {} rows, {:.1} MB; {SESSIONS} sessions, {} rounds",
         server.version(),
-        options.files,
-        sums.rows,
-        megabytes(sums.bytes),
+        workload.files,
+        workload.rows,
+        megabytes(workload.bytes),
         options.rounds
     );
     let (mut endpoint, url) = start_endpoint(&server)?;
@@ -182,9 +208,11 @@ fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtim
     let mut rounds: Vec<(Run, Run)> = Vec::new();
     // The first round warms caches and is not counted.
     for round in 0..=options.rounds {
-        let floor = measured(&server, &sums, runtime, || floor(&server, &folder))?;
+        let is_checked = workload.rejects.is_none();
+        let floor = measured(&server, &workload, runtime, is_checked, || floor(&server, &workload, &folder))?;
         let endpoint_before = cpu_seconds(endpoint.id())?;
-        let mut ours = measured(&server, &sums, runtime, || ours(&server, &url, &["load"]))?;
+        let mut ours = measured(&server, &workload, runtime, true, || ours(&server, &workload, &url, &["load"]))?;
+        workload.check_rejects()?;
         ours.endpoint_cpu_seconds = cpu_seconds(endpoint.id())? - endpoint_before;
         println!(
             "  {:>5}   {:>7.2}   {:>7.2}   {:>5.2}   {:>12.2}   {:>12.2} ({:.2})   {:>8.2}   {:>8.1}{}",
@@ -209,9 +237,9 @@ fn compare(options: &Options, kind: ServerKind, runtime: &tokio::runtime::Runtim
         of(|(floor, ours)| ours.wall_seconds / floor.wall_seconds),
         of(|(floor, _)| floor.wall_seconds),
         of(|(_, ours)| ours.wall_seconds),
-        megabytes(sums.bytes) / of(|(_, ours)| ours.wall_seconds),
-        of(|(_, ours)| ours.client_cpu_seconds) * 100.0 / megabytes(sums.bytes),
-        of(|(_, ours)| ours.endpoint_cpu_seconds) * 100.0 / megabytes(sums.bytes),
+        megabytes(workload.bytes) / of(|(_, ours)| ours.wall_seconds),
+        of(|(_, ours)| ours.client_cpu_seconds) * 100.0 / megabytes(workload.bytes),
+        of(|(_, ours)| ours.endpoint_cpu_seconds) * 100.0 / megabytes(workload.bytes),
         of(|(floor, ours)| ours.server_cpu_seconds / floor.server_cpu_seconds),
         of(|(_, ours)| ours.peak_memory_kib) / 1024.0,
     );
@@ -233,28 +261,41 @@ fn start_endpoint(server: &Server) -> Result<(Child, String)> {
     Ok((endpoint, url.trim().to_owned()))
 }
 
-/// Empties the table, runs, and checks the table against the generator's sums.
+/// Makes the table what it was before, runs, and checks the table against the generator's sums.
 fn measured(
     server: &Server,
-    sums: &hive::Sums,
+    workload: &Workload,
     runtime: &tokio::runtime::Runtime,
+    is_checked: bool,
     run: impl FnOnce() -> Result<Run>,
 ) -> Result<Run> {
     let mut conn = runtime.block_on(server.root())?;
-    runtime.block_on(conn.query_drop(format!("TRUNCATE TABLE bench.{TABLE}")))?;
+    for statement in &workload.prepare {
+        runtime.block_on(conn.query_drop(statement))?;
+    }
     // Not there before the first run.
     let _ = runtime.block_on(conn.query_drop("DELETE FROM bench.s3_to_mysql_objects"));
     let before = cpu_seconds(server.pid())?;
     let mut figures = run()?;
     figures.server_cpu_seconds = cpu_seconds(server.pid())? - before;
-    let found: Option<(u64, u64)> =
-        runtime.block_on(conn.query_first(hive::checksum_query(&format!("bench.{TABLE}"))))?;
-    ensure!(found == Some((sums.rows, sums.checksum)), "the table holds {found:?}, not {sums:?}");
+    if is_checked {
+        let found: Vec<Row> = runtime.block_on(conn.query(&workload.check))?;
+        let found: Vec<String> = found.into_iter().map(shown).collect();
+        ensure!(found == workload.expected, "the table holds {found:?}, not {:?}", workload.expected);
+    }
     Ok(figures)
 }
 
+fn shown(row: Row) -> String {
+    let values = row.unwrap().into_iter().map(|value| match value {
+        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        other => format!("{other:?}"),
+    });
+    values.collect::<Vec<_>>().join(" ")
+}
+
 /// Server-side LOAD DATA INFILE of every file, each its own statement and transaction, in [`SESSIONS`] sessions.
-fn floor(server: &Server, folder: &PathBuf) -> Result<Run> {
+fn floor(server: &Server, workload: &Workload, folder: &Path) -> Result<Run> {
     let mut files = Vec::new();
     for partition in std::fs::read_dir(folder)? {
         for file in std::fs::read_dir(partition?.path())? {
@@ -275,9 +316,11 @@ fn floor(server: &Server, folder: &PathBuf) -> Result<Run> {
                 let next = files.lock().ok().and_then(|mut files| files.pop());
                 let Some(path) = next else { break };
                 conn.query_drop(format!(
-                    "LOAD DATA INFILE '{}' INTO TABLE bench.{TABLE} CHARACTER SET utf8mb4 \
-                     FIELDS TERMINATED BY X'01' ESCAPED BY X'5C' LINES TERMINATED BY X'0A'",
-                    path.display()
+                    "LOAD DATA INFILE '{}' {} bench.{} {}",
+                    path.display(),
+                    workload.into,
+                    workload.table,
+                    workload.dialect
                 ))
                 .await?;
             }
@@ -290,11 +333,12 @@ fn floor(server: &Server, folder: &PathBuf) -> Result<Run> {
 }
 
 /// The program, from its start to its end.
-fn ours(server: &Server, endpoint_url: &str, args: &[&str]) -> Result<Run> {
+fn ours(server: &Server, workload: &Workload, endpoint_url: &str, args: &[&str]) -> Result<Run> {
     let began = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"))
         .args(args)
-        .args(["s3://etl/seed/", "--preset", "hive", "--table", TABLE, "-q"])
+        .args(["s3://etl/seed/", "--table", workload.table, "-q"])
+        .args(&workload.args)
         .env("DATABASE_URL", server.url("loader", "bench"))
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
         .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
@@ -310,7 +354,9 @@ fn ours(server: &Server, endpoint_url: &str, args: &[&str]) -> Result<Run> {
     }
     figures.wall_seconds = began.elapsed().as_secs_f64();
     figures.client_cpu_seconds = cpu_seconds(child.id())?;
-    ensure!(child.wait()?.success(), "the program failed");
+    let code = child.wait()?.code();
+    // `plan` holds no row back.
+    ensure!(code == Some(workload.exit_code) || code == Some(0) && args != ["load"], "the program ended with {code:?}");
     Ok(figures)
 }
 
