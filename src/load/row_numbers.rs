@@ -30,7 +30,7 @@ pub(super) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
         }
         // `... for column 'a' at row 2`, MariaDB also: ... for column `d`.`t`.`a` at row 2. What is quoted of the value
         // stands before it and may say anything, hence from the end.
-        1263..=1265 | 1292 | 1366 | 1406 => {
+        1263..=1265 | 1292 | 1299 | 1366 | 1406 => {
             let Some((rest, number)) = message.rsplit_once(" at row ") else { return (None, None) };
             let Ok(row) = number.parse() else { return (None, None) };
             (Some(row), rest.rsplit_once(" column ").and_then(|(_, name)| unquoted(name)))
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn row_and_column_are_found_in_the_words_of_both_servers() {
-        let cases: [(u16, &str, Option<u64>, Option<&str>); 15] = [
+        let cases: [(u16, &str, Option<u64>, Option<&str>); 16] = [
             (1265, "Data truncated for column 's' at row 3001", Some(3001), Some("s")),
             (1264, "Out of range value for column 'a' at row 2", Some(2), Some("a")),
             (1366, "Incorrect integer value: 'x' for column 'a' at row 2", Some(2), Some("a")),
@@ -124,6 +124,7 @@ mod tests {
             (1366, "Incorrect integer value: 'x' for column `d.e`.`t``u`.`a``.b` at row 2", Some(2), Some("a`.b")),
             (1366, "Incorrect integer value: 'for column 'b' at row 7' for column 'a' at row 2", Some(2), Some("a")),
             (1366, "Incorrect integer value: 'x' for column 'my column' at row 2", Some(2), Some("my column")),
+            (1299, "Invalid TIMESTAMP value in column 's' at row 2", Some(2), Some("s")),
             (1263, "Column set to default value; NULL supplied to NOT NULL column 'x' at row 9", Some(9), Some("x")),
             (1261, "Row 12 doesn't contain data for all columns", Some(12), None),
             (1262, "Row 3 was truncated; it contained more data than there were input columns", Some(3), None),
