@@ -27,6 +27,8 @@ crate::load_tests![
     what_is_accepted_is_what_the_servers_own_load_makes_of_it,
     an_error_of_the_statement_fails_its_object,
     duplicates_fail_their_object,
+    a_time_that_the_clocks_skip_is_a_bad_value,
+    every_bad_row_has_a_good_one_that_loads_without_a_word,
     the_servers_own_load_says_of_every_row_what_the_cases_say,
 ];
 
@@ -279,6 +281,55 @@ async fn duplicates_fail_their_object(world: World) -> Result<()> {
     ensure!(error["code"] == "duplicates", "{error:#}");
     let rows = error["rows"].as_array().context("no rows")?;
     ensure!(rows.len() == cases.len() && rows.iter().all(|row| row["code"] == 1062), "{error:#}");
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn every_bad_row_has_a_good_one_that_loads_without_a_word(world: World) -> Result<()> {
+    create(&world, "t").await?;
+    let torture = Torture::new(CASES, 1);
+    let mut mended = torture.header.clone();
+    for row in &torture.rows {
+        let good = object::good_row(row.id);
+        ensure!((torture.text(row) == good) == row.case.is_none(), "row {}", row.number);
+        mended.extend([&good, "\n"]);
+    }
+    world.put("mended", mended)?;
+    let ended = world.load_ending(0, "t", &[&ARGS[..], &["--columns", &names().join(",")]].concat()).await?;
+    ensure!(ended.summary("rows")? == torture.rows.len().to_string() && ended.summary("warnings")? == "0", "{ended}");
+    ensure!(world.count("t").await? == torture.rows.len() as u64);
+    Ok(())
+}
+
+async fn a_time_that_the_clocks_skip_is_a_bad_value(world: World) -> Result<()> {
+    // Servers know no zones by name until they are told of them: this one puts its clocks forward at 1 in the morning.
+    let mut conn = world.schema.conn().await?;
+    for sql in [
+        "REPLACE INTO mysql.time_zone VALUES (7001, 'N')",
+        "REPLACE INTO mysql.time_zone_name VALUES ('Test/Skip', 7001)",
+        "REPLACE INTO mysql.time_zone_transition_type VALUES (7001, 0, 0, 0, 'STD'), (7001, 1, 3600, 1, 'DST')",
+        "REPLACE INTO mysql.time_zone_transition VALUES (7001, -2147483648, 0), (7001, 1774746000, 1)",
+        "CREATE TABLE t (id INT, stamp TIMESTAMP NULL, instant DATETIME)",
+    ] {
+        conn.query_drop(sql).await.context(sql)?;
+    }
+    let skipped = "2026-03-29 01:30:00";
+    conn.query_drop(format!("SET SESSION sql_mode = '{STRICT}', SESSION time_zone = 'Test/Skip'")).await?;
+    let inserted = conn.query_drop(format!("INSERT INTO t VALUES (1, '{skipped}', '{skipped}')")).await;
+    ensure!(matches!(&inserted, Err(mysql_async::Error::Server(error)) if error.code == 1292), "{inserted:?}");
+    conn.disconnect().await?;
+
+    world.put(
+        "torture",
+        format!("1\t2026-03-29 00:59:59\t\\N\n2\t{skipped}\t\\N\n3\t\\N\t{skipped}\n4\t2026-03-29 02:00:00\t\\N\n"),
+    )?;
+    let report = world.path("report").display().to_string();
+    let args = ["--init-sql", "SET time_zone = 'Test/Skip'", "--report", &report];
+    world.load_ending(3, "t", &args).await?;
+    let error = world.report("report")?[0]["error"].clone();
+    let rows = error["rows"].as_array().context("no rows")?;
+    ensure!(rows.len() == 1 && rows[0]["code"] == 1299, "{error:#}");
+    ensure!(rows[0]["line"] == 2 && rows[0]["column"] == "stamp", "{error:#}");
     ensure!(world.count("t").await? == 0);
     Ok(())
 }
