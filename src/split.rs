@@ -13,6 +13,7 @@
 //! Pure: no I/O, and memory does not grow with the object. Chunks may end anywhere, also inside a character, an escape
 //! or a terminator; the result is the same.
 
+mod fields;
 mod grammar;
 mod locate;
 mod machine;
@@ -26,6 +27,7 @@ mod tests;
 mod utf8;
 
 use crate::dialect::{Charset, Dialect};
+pub use fields::{Field, FieldReader, RowCutter};
 use grammar::{Grammar, LF};
 pub use locate::{LocatedRow, RowLocator};
 use machine::{Machine, State};

@@ -1,7 +1,8 @@
 //! Two tables of one case: one loaded by this program's load (`Statement`, `Payload`, `Session::load`), the other by
 //! the server's own LOAD DATA INFILE, under a statement written here, from a file of the object's bytes.
 //!
-//! The rows must be the same to the byte, and the server's `Records:` and `Warnings:` ours. What the program does
+//! The rows must be the same to the byte, and the server's `Records:` and `Warnings:` ours; and what the library's own
+//! [`FieldReader`] makes of the object must be what both have stored. What the program does
 //! otherwise than the server by design is here in one place each:
 //!
 //! - [`Reading::of`]: a byte order mark is dropped, where the server reads it into the first field; header lines
@@ -26,7 +27,7 @@ use s3_to_mysql::dialect::LineTerminator;
 use s3_to_mysql::load::{Attempted, Payload, Policy, Shipment, Statement, preflight};
 use s3_to_mysql::mysql::{Connector, Session, Sessions};
 use s3_to_mysql::object::TableName;
-use s3_to_mysql::split::Scan;
+use s3_to_mysql::split::{Field, FieldReader, RowCutter, Scan};
 use tokio_util::sync::CancellationToken;
 
 use super::{CHARSETS, Case, Tally, Verdict, count, play_again, reason};
@@ -141,6 +142,9 @@ impl Twins {
         }
         if ours.rows != servers.rows {
             return Ok(Verdict::Differs(show_difference(&ours.rows, &servers.rows)));
+        }
+        if let Some(difference) = values_differ(case, &object, &scan, &ours.rows)? {
+            return Ok(Verdict::Differs(difference));
         }
         let extra_fields = u64::from(scan.needs_terminator && reading.terminator.is_empty());
         if ours.warnings != servers.warnings && ours.warnings != servers.warnings + extra_fields {
@@ -319,6 +323,41 @@ async fn rows(conn: &mut Conn, table: &str, number: u32) -> Result<Vec<Fields>> 
     let mut rows: Vec<Fields> = rows.into_iter().map(|row| row.unwrap().into_iter().map(field).collect()).collect();
     rows.sort_unstable();
     Ok(rows)
+}
+
+/// Whether the fields as the library reads them are not what the columns got that take any bytes; `stored` has all
+/// columns. `None` also where a value does not fit.
+fn values_differ(case: &Case, object: &[u8], scan: &Scan, stored: &[Fields]) -> Result<Option<String>> {
+    const FITS_BYTES: usize = 2000;
+    let mut cutter = RowCutter::new(&case.dialect, &scan.lines_terminated_by, case.items.len());
+    let reader = FieldReader::new(&case.dialect, case.items.len());
+    // As latin1, `c2` would get other bytes; `c3` and `c4` change what they get.
+    let columns = if case.charset.is_utf8() { vec!["c1", "c2"] } else { vec!["c1"] };
+    let mut read: Vec<Fields> = Vec::new();
+    let mut take = |row: &[u8]| {
+        let fields = reader.read(row);
+        let value = |column: &&str| {
+            let at = case.items.iter().position(|item| item == column)?;
+            match &fields[at] {
+                Field::Value(value) if Some(value.as_ref()) == case.null_string.map(str::as_bytes) => None,
+                Field::Value(value) => Some(value.to_vec()),
+                Field::Null | Field::Missing => None,
+            }
+        };
+        read.push(columns.iter().map(value).collect());
+    };
+    cutter.feed(&object[usize::try_from(scan.data_start)?..], &mut take)?;
+    if scan.needs_terminator {
+        cutter.feed(&scan.lines_terminated_by, &mut take)?;
+    }
+    cutter.finish(&mut take)?;
+    if read.iter().flatten().flatten().any(|value| value.len() > FITS_BYTES) {
+        return Ok(None);
+    }
+    let mut stored: Vec<Fields> = stored.iter().map(|row| row[..columns.len()].to_vec()).collect();
+    stored.sort_unstable();
+    read.sort_unstable();
+    Ok((read != stored).then(|| show_difference(&read, &stored)))
 }
 
 /// The rows of each that the other lacks.

@@ -1,0 +1,287 @@
+//! The values of a row's fields, as LOAD DATA reads them: quotes taken off, escapes resolved, NULL told from text.
+//!
+//! Where rows and fields end is [`super::machine::Machine`]'s to say; [`RowCutter`] asks it. [`FieldReader`] reads one of those rows,
+//! and relies on its being one that the splitter accepted: a quote that opens a field is closed in front of a separator.
+//!
+//! Pure. Memory depends on the longest row, which is held whole.
+
+use std::borrow::Cow;
+
+use crate::dialect::{Dialect, LineTerminator};
+use crate::split::Malformed;
+use crate::split::grammar::Grammar;
+use crate::split::machine::{Machine, State};
+
+/// What a row has for one item of LOAD DATA's column list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field<'row> {
+    /// The row ends before it.
+    Missing,
+    Null,
+    /// In the object's character set.
+    Value(Cow<'row, [u8]>),
+}
+
+/// Reads the fields of rows.
+#[derive(Clone, Debug)]
+pub struct FieldReader {
+    terminator: Vec<u8>,
+    quote: Option<u8>,
+    escape: Option<u8>,
+    prefix: Vec<u8>,
+    fields_per_row: usize,
+}
+
+impl FieldReader {
+    /// `fields_per_row` is that of [`super::RowReader::new`].
+    #[must_use]
+    pub fn new(dialect: &Dialect, fields_per_row: usize) -> Self {
+        Self {
+            terminator: dialect.fields_terminated_by.clone(),
+            quote: dialect.fields_enclosed_by,
+            escape: dialect.fields_escaped_by,
+            prefix: dialect.lines_starting_by.clone(),
+            fields_per_row,
+        }
+    }
+
+    /// The fields of a row that stands there from its `lines_starting_by` on, without its line terminator; always as many as
+    /// there are items. What the row has beyond them is dropped.
+    #[must_use]
+    pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
+        let mut fields = Vec::with_capacity(self.fields_per_row);
+        let mut next = Some(if row.starts_with(&self.prefix) { self.prefix.len() } else { 0 });
+        while let Some(from) = next.filter(|_| fields.len() < self.fields_per_row) {
+            let (field, after) = self.field(row, from);
+            fields.push(field);
+            next = after;
+        }
+        fields.resize(self.fields_per_row, Field::Missing);
+        fields
+    }
+
+    /// The field that begins at `from`, and where the next one begins.
+    fn field<'row>(&self, row: &'row [u8], from: usize) -> (Field<'row>, Option<usize>) {
+        let is_enclosed = self.quote.is_some() && row.get(from).copied() == self.quote;
+        let mut at = from + usize::from(is_enclosed);
+        let mut value = Text { row, run: at, resolved: Vec::new() };
+        let mut has_null_escape = false;
+        let next = loop {
+            let Some(&byte) = row.get(at) else { break None };
+            if Some(byte) == self.escape
+                && let Some(&escaped) = row.get(at + 1)
+                // A quote that is the escape too only doubles, inside and outside quotes.
+                && (self.escape != self.quote || escaped == byte)
+            {
+                has_null_escape |= escaped == b'N';
+                value.replace(at, unescaped(escaped), at + 2);
+                at += 2;
+                continue;
+            }
+            if is_enclosed && Some(byte) == self.quote {
+                let rest = &row[at + 1..];
+                if rest.first() == Some(&byte) {
+                    value.replace(at, byte, at + 2);
+                    at += 2;
+                    continue;
+                }
+                if rest.is_empty() {
+                    break None;
+                }
+                if rest.starts_with(&self.terminator) {
+                    break Some(at + 1 + self.terminator.len());
+                }
+            } else if !is_enclosed && row[at..].starts_with(&self.terminator) {
+                break Some(at + self.terminator.len());
+            }
+            at += 1;
+        };
+        let value = value.until(at);
+        let is_null_word = self.quote.is_some() && !is_enclosed && value.as_ref() == b"NULL";
+        // Enclosed, too: the servers look for nothing but the escape.
+        let is_null_escape = has_null_escape && value.len() == 1;
+        (if is_null_word || is_null_escape { Field::Null } else { Field::Value(value) }, next)
+    }
+}
+
+/// What stands for this byte behind an escape.
+fn unescaped(byte: u8) -> u8 {
+    match byte {
+        b'0' => 0,
+        b'b' => 0x08,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'Z' => 0x1A,
+        other => other,
+    }
+}
+
+/// A value that is a stretch of its row for as long as nothing in it has to be resolved.
+struct Text<'row> {
+    row: &'row [u8],
+    /// The first byte that has not been copied.
+    run: usize,
+    resolved: Vec<u8>,
+}
+
+impl<'row> Text<'row> {
+    /// What stands from `at` up to `after` is this byte.
+    fn replace(&mut self, at: usize, byte: u8, after: usize) {
+        self.resolved.extend_from_slice(&self.row[self.run..at]);
+        self.resolved.push(byte);
+        self.run = after;
+    }
+
+    fn until(mut self, end: usize) -> Cow<'row, [u8]> {
+        let run = &self.row[self.run.min(end)..end];
+        if self.resolved.is_empty() {
+            return Cow::Borrowed(run);
+        }
+        self.resolved.extend_from_slice(run);
+        Cow::Owned(self.resolved)
+    }
+}
+
+/// Cuts what is sent of an object into its rows.
+#[derive(Clone, Debug)]
+pub struct RowCutter {
+    grammar: Grammar,
+    machine: Machine,
+    /// Bytes from the beginning of the row that is being read on.
+    held: Vec<u8>,
+    /// Bytes of them that have been decided upon.
+    read: usize,
+    position: u64,
+}
+
+impl RowCutter {
+    /// For an object whose lines end so, from [`super::Scan::data_start`] on.
+    #[must_use]
+    pub fn new(dialect: &Dialect, lines_terminated_by: &[u8], fields_per_row: usize) -> Self {
+        let settled =
+            Dialect { lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()), ..dialect.clone() };
+        let grammar = Grammar::new(&settled, fields_per_row);
+        Self { machine: Machine::new(&grammar, 0), grammar, held: Vec::new(), read: 0, position: 0 }
+    }
+
+    /// Reads the next bytes, and hands on the rows that end in them: from their `lines_starting_by` on, without line
+    /// terminator.
+    ///
+    /// # Errors
+    /// As [`super::RowReader::feed`], but for what that finds in characters.
+    pub fn feed(&mut self, bytes: &[u8], on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
+        self.held.extend_from_slice(bytes);
+        self.cut(false, on_row)
+    }
+
+    /// Ends the object, the last row's line terminator included: without one that row is not handed on.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub fn finish(mut self, on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
+        self.cut(true, on_row)
+    }
+
+    fn cut(&mut self, is_last: bool, mut on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
+        let Self { grammar, machine, held, read, position } = self;
+        let terminator_bytes = grammar.line_terminator(machine.detected).map_or(0, <[u8]>::len);
+        let prefix_bytes = grammar.prefix.as_ref().map_or(0, |prefix| prefix.needle().len());
+        let mut row_start = 0;
+        while *read < held.len() {
+            let was_between = machine.state == State::Prefix;
+            let rows = machine.rows;
+            // To the next byte that needs a decision, or one decision further.
+            let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
+            if was_between {
+                row_start = if machine.state == State::Prefix { next } else { next - prefix_bytes };
+            } else if machine.rows > rows {
+                on_row(&held[row_start..next - terminator_bytes]);
+                row_start = next;
+            }
+            if next == *read {
+                break;
+            }
+            *read = next;
+        }
+        held.drain(..row_start);
+        *read -= row_start;
+        *position += row_start as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Preset;
+
+    fn shown(dialect: &Dialect, fields_per_row: usize, row: &[u8]) -> Vec<String> {
+        let show = |field: &Field<'_>| match field {
+            Field::Missing => "missing".to_owned(),
+            Field::Null => "NULL".to_owned(),
+            Field::Value(value) => format!("'{}'", value.escape_ascii()),
+        };
+        FieldReader::new(dialect, fields_per_row).read(row).iter().map(show).collect()
+    }
+
+    #[test]
+    fn escapes_stand_for_bytes_and_null_is_one_alone() {
+        let mysql = Preset::Mysql.dialect();
+        assert_eq!(
+            shown(&mysql, 6, b"\\0\\b\\n\\r\\t\\Z\\x\\\\\t\\N\tN\t\\N \t\\\t\t"),
+            [r"'\x00\x08\n\r\t\x1ax\\'", "NULL", "'N'", "'N '", r"'\t'", "''"]
+        );
+        assert_eq!(shown(&Preset::HiveRaw.dialect(), 1, b"\\N"), [r"'\\N'"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_from_what_is_empty_and_what_is_too_much_is_dropped() {
+        let mysql = Preset::Mysql.dialect();
+        assert_eq!(shown(&mysql, 3, b"a\t"), ["'a'", "''", "missing"]);
+        assert_eq!(shown(&mysql, 2, b""), ["''", "missing"]);
+        assert_eq!(shown(&mysql, 1, b"a\tb"), ["'a'"]);
+    }
+
+    #[test]
+    fn quotes_are_taken_off_and_the_word_null_means_null_only_without_them() {
+        let csv = Preset::Csv.dialect();
+        assert_eq!(
+            shown(&csv, 6, b"\"a,\"\"b\"\"\",NULL,\"NULL\",null,a\"b,\"\""),
+            [r#"'a,\"b\"'"#, "NULL", "'NULL'", "'null'", r#"'a\"b'"#, "''"]
+        );
+        assert_eq!(shown(&Preset::Mysql.dialect(), 1, b"NULL"), ["'NULL'"]);
+    }
+
+    #[test]
+    fn a_quote_that_escapes_doubles_everywhere() {
+        let dialect = Dialect { fields_escaped_by: Some(b'"'), ..Preset::CsvUnix.dialect() };
+        assert_eq!(shown(&dialect, 3, b"a\"\"b,\"c\"\",\",\"\""), [r#"'a\"b'"#, r#"'c\",'"#, "''"]);
+    }
+
+    #[test]
+    fn a_prefix_and_a_separator_of_several_bytes_are_no_part_of_a_value() {
+        let dialect = Dialect {
+            fields_terminated_by: b"aab".to_vec(),
+            lines_starting_by: b">>".to_vec(),
+            ..Preset::Mysql.dialect()
+        };
+        assert_eq!(shown(&dialect, 2, b">>xaaab>>"), ["'xa'", "'>>'"]);
+    }
+
+    #[test]
+    fn rows_are_the_same_however_the_object_is_cut() {
+        let dialect = Dialect { lines_starting_by: b">>".to_vec(), ..Preset::Csv.dialect() };
+        let object = b">>a,\"b\r\nc\"\r\n junk >>\r\n>>>>\"\"\"\"\r\n more";
+        let expected: [&[u8]; 3] = [b">>a,\"b\r\nc\"", b">>", b">>>>\"\"\"\""];
+        for chunk_bytes in 1..=object.len() {
+            let mut cutter = RowCutter::new(&dialect, b"\r\n", 2);
+            let mut rows: Vec<Vec<u8>> = Vec::new();
+            for chunk in object.chunks(chunk_bytes) {
+                cutter.feed(chunk, |row| rows.push(row.to_vec())).unwrap();
+            }
+            cutter.finish(|row| rows.push(row.to_vec())).unwrap();
+            assert_eq!(rows, expected, "in chunks of {chunk_bytes}");
+        }
+    }
+}
