@@ -134,6 +134,9 @@ fn main() {
         trials.push(trial(format!("{kind}::oracle::row_counts_equal_the_servers_own"), move || {
             Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
         }));
+        trials.push(trial(format!("{kind}::oracle::values_of_fields_equal_the_servers_own"), move || {
+            Box::pin(async move { values_of_fields_equal_the_servers_own(kind).await })
+        }));
         trials.push(trial(format!("{kind}::oracle::rows_equal_the_servers_own"), move || {
             Box::pin(async move { rows_equal_the_servers_own(kind).await })
         }));
@@ -212,4 +215,9 @@ async fn rows_equal_the_servers_own(kind: ServerKind) -> Result<()> {
     let (cases, seed) = oracle_cases_and_seed(2500)?;
     let schema = shared(kind)?.schema().await?;
     oracle::contents::compare_rows(&schema, cases, seed).await?.ensure_most_agreed()
+}
+
+async fn values_of_fields_equal_the_servers_own(kind: ServerKind) -> Result<()> {
+    let (_, seed) = oracle_cases_and_seed(0)?;
+    oracle::fields::compare_values(&shared(kind)?.schema().await?, seed).await
 }

@@ -3,7 +3,7 @@
 //! [`compare_row_counts`] asks it only for the number of rows, which is cheap: it must be the splitter's. What is sent is
 //! exactly what a load would send: the object from `data_start` on, and the line terminator that the last row lacks.
 //! [`contents`] loads each object twice, by this program's load and by the server from the object's own bytes, and
-//! compares the rows.
+//! compares the rows. [`fields`] compares what the library reads in single rows with what the server stores of them.
 //!
 //! Objects that the splitter refuses have nothing to compare; they are counted, so that a splitter that refuses
 //! everything does not pass. The same seed makes the same cases.
@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test: the harness reports the panic")]
 
 pub(crate) mod contents;
+pub(crate) mod fields;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
