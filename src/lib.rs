@@ -20,6 +20,8 @@
 //! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
 //!   what they would swallow. Pure, no I/O.
 //! - [`rejects`]: the rows that are held back, written down before the COMMIT that leaves them out.
+//! - [`verify`]: sums over rows that the table and the objects are compared by at the end of a job. Pure; it stands on
+//!   [`split`], and the ledger and the load on it.
 //! - [`load`]: the statement, one transaction per object.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
@@ -53,3 +55,4 @@ pub mod shutdown;
 pub mod source;
 pub mod split;
 pub mod staging;
+pub mod verify;

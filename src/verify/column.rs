@@ -1,0 +1,283 @@
+//! Which columns can be compared, by their types: those of which the server has one text for each value.
+
+use std::borrow::Cow;
+
+use super::canonical;
+use crate::dialect::Charset;
+
+pub(super) const IS_GENERATED: &str = "the server computes it";
+
+/// What `information_schema` says of a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnFacts {
+    pub name: String,
+    /// `DATA_TYPE`.
+    pub data_type: String,
+    /// `COLUMN_TYPE`.
+    pub column_type: String,
+    pub charset: Option<String>,
+    pub is_nullable: bool,
+    /// The server computes it.
+    pub is_generated: bool,
+    pub numeric_scale: u64,
+    pub datetime_precision: u64,
+    pub octet_length: u64,
+}
+
+/// A column that is not compared, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unverified {
+    pub column: String,
+    pub reason: String,
+}
+
+/// How the text of a stored value follows from a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Integer {
+        zerofill: bool,
+    },
+    Decimal {
+        scale: usize,
+    },
+    Date,
+    DateTime {
+        fraction_digits: usize,
+    },
+    Time {
+        fraction_digits: usize,
+    },
+    Year,
+    /// One of these labels.
+    Enum(Vec<Vec<u8>>),
+    /// Bytes as they are. `long` ones are hashed by themselves, as the server joins texts up to `max_allowed_packet` only.
+    Bytes {
+        is_character: bool,
+        long: bool,
+    },
+    /// CHAR: without trailing spaces.
+    Unpadded,
+    /// BINARY: with zero bytes up to its length.
+    Padded {
+        length_bytes: usize,
+    },
+}
+
+impl ColumnFacts {
+    /// Column names are compared without case by both servers.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name) || self.name.to_lowercase() == name.to_lowercase()
+    }
+
+    /// # Errors
+    /// Why it can't be compared, for objects in this character set.
+    pub(super) fn form(&self, charset: &Charset) -> Result<Form, String> {
+        if self.is_generated {
+            return Err(IS_GENERATED.to_owned());
+        }
+        let has_zerofill = self.column_type.to_ascii_lowercase().contains("zerofill");
+        let digits = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let fraction_digits = digits(self.datetime_precision);
+        let data_type = self.data_type.to_ascii_lowercase();
+        let form = match data_type.as_str() {
+            "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
+                Form::Integer { zerofill: has_zerofill }
+            }
+            "decimal" | "numeric" if !has_zerofill => Form::Decimal { scale: digits(self.numeric_scale) },
+            "date" => Form::Date,
+            "datetime" | "timestamp" => Form::DateTime { fraction_digits },
+            "time" => Form::Time { fraction_digits },
+            "year" => Form::Year,
+            "char" => Form::Unpadded,
+            "varchar" | "tinytext" | "text" => Form::Bytes { is_character: true, long: false },
+            "mediumtext" | "longtext" => Form::Bytes { is_character: true, long: true },
+            "binary" => Form::Padded { length_bytes: digits(self.octet_length) },
+            "varbinary" | "tinyblob" | "blob" => Form::Bytes { is_character: false, long: false },
+            "mediumblob" | "longblob" => Form::Bytes { is_character: false, long: true },
+            "enum" => Form::Enum(labels(&self.column_type).ok_or("its labels are not plain text")?),
+            "float" | "double" | "real" => {
+                return Err(format!("{data_type} values are not kept as they are written"));
+            }
+            "json" => return Err("the server writes JSON in a form of its own".to_owned()),
+            _ => return Err(format!("type {data_type} is not compared")),
+        };
+        if let Some(of_column) = &self.charset
+            && !is_reversible(charset, of_column, matches!(form, Form::Enum(_)))
+        {
+            return Err(format!("its character set is {of_column}, the objects' is {charset}"));
+        }
+        Ok(form)
+    }
+
+    /// Its text has to be put into UTF-8 to be that of the objects.
+    pub(super) fn is_converted(&self, objects: &Charset) -> bool {
+        objects.is_utf8()
+            && self.charset.as_deref().is_some_and(|charset| !UTF8.contains(&known_name(charset).as_str()))
+    }
+}
+
+/// Character sets of which the bytes are UTF-8.
+const UTF8: [&str; 3] = ["ascii", "utf8mb3", "utf8mb4"];
+
+/// Sets in which some character of Unicode becomes another one, as the servers convert: there and back again was tried for
+/// every set and every character.
+const IRREVERSIBLE: [&str; 2] = ["cp932", "tis620"];
+
+fn known_name(charset: &str) -> String {
+    if charset == "utf8" { "utf8mb3".to_owned() } else { charset.to_ascii_lowercase() }
+}
+
+/// Whether text in the objects' character set can be had back from a column's.
+fn is_reversible(objects: &Charset, column: &str, is_enum: bool) -> bool {
+    let (objects_name, column) = (known_name(objects.name()), known_name(column));
+    if objects.is_utf8() {
+        return !IRREVERSIBLE.contains(&column.as_str());
+    }
+    // Labels are known in UTF-8; what is loaded as `binary` a column takes as it is.
+    !is_enum && (objects_name == column || objects_name == "binary")
+}
+
+/// TIMESTAMPs have another text in another time zone.
+pub(super) fn depends_on_time_zone(facts: &[ColumnFacts], name: &str) -> bool {
+    facts.iter().any(|column| column.name == name && column.data_type.eq_ignore_ascii_case("timestamp"))
+}
+
+/// The labels of `enum('a','it''s')`; `None` where one has what the server writes with an escape.
+fn labels(column_type: &str) -> Option<Vec<Vec<u8>>> {
+    let list = column_type.split_once('(')?.1;
+    let list = list.rsplit_once(')')?.0;
+    if list.contains('\\') {
+        return None;
+    }
+    let mut labels = Vec::new();
+    let mut rest = list;
+    loop {
+        rest = rest.strip_prefix('\'')?;
+        let mut label = String::new();
+        loop {
+            let (text, after) = rest.split_once('\'')?;
+            label.push_str(text);
+            rest = after;
+            let Some(doubled) = rest.strip_prefix('\'') else { break };
+            label.push('\'');
+            rest = doubled;
+        }
+        labels.push(label.into_bytes());
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => return rest.is_empty().then_some(labels),
+        }
+    }
+}
+
+impl Form {
+    /// The text that the server has for this field once it is stored; `None` where it can't be told.
+    pub(super) fn stored<'value>(&self, value: &'value [u8]) -> Option<Cow<'value, [u8]>> {
+        match self {
+            Self::Integer { .. } => canonical::integer(value),
+            Self::Decimal { scale } => canonical::decimal(value, *scale).map(Cow::Owned),
+            Self::Date => canonical::date(value),
+            Self::DateTime { fraction_digits } => canonical::date_time(value, *fraction_digits),
+            Self::Time { fraction_digits } => canonical::time(value, *fraction_digits),
+            Self::Year => canonical::year(value),
+            Self::Enum(labels) => labels.iter().any(|label| label == value).then_some(Cow::Borrowed(value)),
+            Self::Bytes { .. } => Some(Cow::Borrowed(value)),
+            Self::Unpadded => {
+                let length = value.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+                Some(Cow::Borrowed(&value[..length]))
+            }
+            Self::Padded { length_bytes } => match value.len() {
+                length if length == *length_bytes => Some(Cow::Borrowed(value)),
+                length if length < *length_bytes => {
+                    let mut padded = value.to_vec();
+                    padded.resize(*length_bytes, 0);
+                    Some(Cow::Owned(padded))
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// Any bytes may be in it, so that its length has to tell where it ends.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self, Self::Enum(_) | Self::Bytes { .. } | Self::Unpadded | Self::Padded { .. })
+    }
+
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Bytes { long: true, .. })
+    }
+
+    /// An expression for that text, of a quoted name; or of its conversion to UTF-8.
+    pub(super) fn value_sql(&self, name: &str, is_converted: bool) -> String {
+        let name = if is_converted { format!("CONVERT({name} USING utf8mb4)") } else { name.to_owned() };
+        match self {
+            Self::Integer { zerofill: true } => format!("CAST({name} AS UNSIGNED)"),
+            // As bytes, so that texts of several character sets are joined as they are.
+            Self::Enum(_) | Self::Bytes { is_character: true, long: false } | Self::Unpadded => {
+                format!("CAST({name} AS BINARY)")
+            }
+            _ => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(column_type: &str, charset: &str) -> ColumnFacts {
+        ColumnFacts {
+            name: "c".to_owned(),
+            data_type: column_type.split(['(', ' ']).next().unwrap().to_owned(),
+            column_type: column_type.to_owned(),
+            charset: (!charset.is_empty()).then(|| charset.to_owned()),
+            ..ColumnFacts::default()
+        }
+    }
+
+    #[test]
+    fn text_is_compared_only_where_the_objects_bytes_can_be_had_back() {
+        let utf8 = Charset::default();
+        for (charset, is_converted) in [
+            ("utf8mb4", false),
+            ("utf8mb3", false),
+            ("utf8", false),
+            ("ascii", false),
+            ("latin1", true),
+            ("utf16", true),
+        ] {
+            let facts = facts("varchar(9)", charset);
+            assert!(facts.form(&utf8).is_ok() && facts.is_converted(&utf8) == is_converted, "{charset}");
+        }
+        assert!(facts("varchar(9)", "cp932").form(&utf8).is_err());
+        assert!(facts("varchar(9)", "latin1").form(&Charset::new("latin1").unwrap()).is_ok());
+        assert!(facts("varchar(9)", "latin1").form(&Charset::new("binary").unwrap()).is_ok());
+        assert!(facts("varchar(9)", "utf8mb4").form(&Charset::new("latin1").unwrap()).is_err());
+    }
+
+    #[test]
+    fn types_of_which_a_value_has_several_texts_are_not_compared() {
+        for column_type in
+            ["float", "double", "json", "bit(1)", "set('a')", "geometry", "decimal(5,2) zerofill", "uuid"]
+        {
+            assert!(facts(column_type, "").form(&Charset::default()).is_err(), "{column_type}");
+        }
+        let generated = ColumnFacts { is_generated: true, ..facts("int", "") };
+        assert!(generated.form(&Charset::default()).is_err());
+    }
+
+    #[test]
+    fn labels_are_taken_apart_as_they_are_written() {
+        let labels = |text: &str| {
+            labels(text).map(|labels| {
+                labels.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(
+            labels("enum('a,b','it''s','','''')"),
+            Some(vec!["a,b".into(), "it's".into(), String::new(), "'".into()])
+        );
+        assert_eq!(labels(r"enum('a\nb')"), None);
+        assert_eq!(labels("enum('a' 'b')"), None);
+    }
+}

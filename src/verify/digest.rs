@@ -1,0 +1,311 @@
+//! The sums over rows of an object, or of several.
+
+use std::sync::Arc;
+
+use crc_fast::{CrcAlgorithm, checksum};
+use sha2::{Digest as _, Sha256};
+
+use super::Plan;
+use crate::split::Field;
+
+/// What NULL adds to the sum of a column: no value's CRC-32 is so large.
+pub(super) const NULL_VALUE: u64 = 1 << 32;
+
+/// The first bits of a hash that are summed: 15 hexadecimal digits, as the server takes them.
+const HASH_BITS: u32 = 60;
+
+/// The version of the form in which digests are kept.
+const VERSION: u8 = 1;
+
+/// Sums that do not depend on the order of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Of the plan.
+    fingerprint: [u8; 8],
+    rows: u64,
+    /// Without the rows that have a value that can't be compared.
+    row_sum: u128,
+    columns: Vec<ColumnSum>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct ColumnSum {
+    /// Values that can't be compared, and are not in the sum.
+    odd_values: u64,
+    sum: u64,
+}
+
+impl Digest {
+    pub(super) fn new(columns: usize, fingerprint: [u8; 8]) -> Self {
+        Self { fingerprint, rows: 0, row_sum: 0, columns: vec![ColumnSum::default(); columns] }
+    }
+
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Of whole rows; meaningless where a column has odd values.
+    #[must_use]
+    pub fn row_sum(&self) -> u128 {
+        self.row_sum
+    }
+
+    pub(super) fn column_sum(&self, column: usize) -> u64 {
+        self.columns.get(column).map_or(0, |column| column.sum)
+    }
+
+    pub(super) fn odd_values(&self, column: usize) -> u64 {
+        self.columns.get(column).map_or(0, |column| column.odd_values)
+    }
+
+    /// Adds the rows of another digest; false, with nothing added, where it is of another plan.
+    #[must_use]
+    pub fn add(&mut self, other: &Self) -> bool {
+        if self.fingerprint != other.fingerprint || self.columns.len() != other.columns.len() {
+            return false;
+        }
+        self.rows = self.rows.wrapping_add(other.rows);
+        self.row_sum = self.row_sum.wrapping_add(other.row_sum);
+        for (column, more) in self.columns.iter_mut().zip(&other.columns) {
+            column.odd_values = column.odd_values.wrapping_add(more.odd_values);
+            column.sum = column.sum.wrapping_add(more.sum);
+        }
+        true
+    }
+
+    /// The form in which the ledger keeps it: of one length for all digests of a plan.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.fingerprint);
+        bytes.extend_from_slice(&self.rows.to_be_bytes());
+        bytes.extend_from_slice(&self.row_sum.to_be_bytes());
+        for column in &self.columns {
+            bytes.extend_from_slice(&column.odd_values.to_be_bytes());
+            bytes.extend_from_slice(&column.sum.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// `None` where it is not of that form.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (version, bytes) = bytes.split_first()?;
+        let (fingerprint, bytes) = bytes.split_first_chunk::<8>()?;
+        let (rows, bytes) = bytes.split_first_chunk::<8>()?;
+        let (row_sum, bytes) = bytes.split_first_chunk::<16>()?;
+        let (columns, rest) = bytes.as_chunks::<16>();
+        if *version != VERSION || !rest.is_empty() {
+            return None;
+        }
+        let column = |bytes: &[u8; 16]| {
+            let both = u128::from_be_bytes(*bytes);
+            #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
+            let (odd_values, sum) = ((both >> 64) as u64, both as u64);
+            ColumnSum { odd_values, sum }
+        };
+        Some(Self {
+            fingerprint: *fingerprint,
+            rows: u64::from_be_bytes(*rows),
+            row_sum: u128::from_be_bytes(*row_sum),
+            columns: columns.iter().map(column).collect(),
+        })
+    }
+}
+
+/// Adds up rows, and takes them off again.
+#[derive(Clone, Debug)]
+pub struct RowDigest {
+    plan: Arc<Plan>,
+    digest: Digest,
+    /// The text of the row at hand.
+    text: Vec<u8>,
+}
+
+impl RowDigest {
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let digest = plan.no_rows();
+        Self { plan, digest, text: Vec::new() }
+    }
+
+    /// Goes on from what was summed before.
+    #[must_use]
+    pub fn with(plan: Arc<Plan>, digest: Digest) -> Self {
+        Self { plan, digest, text: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    #[must_use]
+    pub fn into_digest(self) -> Digest {
+        self.digest
+    }
+
+    /// Adds a row: its bytes from `lines_starting_by` on, without line terminator.
+    pub fn add_row(&mut self, row: &[u8]) {
+        self.take(row, false);
+    }
+
+    /// Takes off a row that was added and is not stored after all.
+    pub fn subtract_row(&mut self, row: &[u8]) {
+        self.take(row, true);
+    }
+
+    fn take(&mut self, row: &[u8], is_off: bool) {
+        fn sum64(sum: &mut u64, more: u64, is_off: bool) {
+            *sum = if is_off { sum.wrapping_sub(more) } else { sum.wrapping_add(more) };
+        }
+        let Self { plan, digest, text } = self;
+        text.clear();
+        let fields = plan.reader.read(row);
+        let mut is_whole = true;
+        for (column, sums) in plan.columns.iter().zip(&mut digest.columns) {
+            let value = match fields.get(column.item) {
+                None | Some(Field::Missing) => Err(()),
+                Some(Field::Value(value)) if !plan.null_strings.iter().any(|word| word == value.as_ref()) => {
+                    column.form.stored(value).map(Some).ok_or(())
+                }
+                // Into a column that can't be NULL the server may put a value of its own.
+                Some(Field::Null | Field::Value(_)) => {
+                    if column.is_nullable {
+                        Ok(None)
+                    } else {
+                        Err(())
+                    }
+                }
+            };
+            let Ok(value) = value else {
+                sum64(&mut sums.odd_values, 1, is_off);
+                is_whole = false;
+                continue;
+            };
+            let crc = value.as_deref().map_or(NULL_VALUE, |value| checksum(CrcAlgorithm::Crc32IsoHdlc, value));
+            sum64(&mut sums.sum, crc, is_off);
+            if is_whole {
+                column.push_row_text(value.as_deref(), text);
+            }
+        }
+        sum64(&mut digest.rows, 1, is_off);
+        if is_whole {
+            let hash = hash(text);
+            digest.row_sum = if is_off { digest.row_sum.wrapping_sub(hash) } else { digest.row_sum.wrapping_add(hash) };
+        }
+    }
+}
+
+fn hash(text: &[u8]) -> u128 {
+    let hash = Sha256::digest(text);
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    u128::from(u64::from_be_bytes(first) >> (u64::BITS - HASH_BITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ColumnOrVariable, FormatConfig};
+    use crate::dialect::{Charset, Preset};
+    use crate::verify::ColumnFacts;
+
+    fn plan() -> Arc<Plan> {
+        let column = |name: &str, data_type: &str, is_nullable| ColumnFacts {
+            name: name.to_owned(),
+            data_type: data_type.to_owned(),
+            is_nullable,
+            ..ColumnFacts::default()
+        };
+        let facts = [column("a", "int", false), column("b", "varbinary", true), column("c", "double", true)];
+        let items: Vec<ColumnOrVariable> =
+            ["a", "b", "c"].map(|name| ColumnOrVariable::Column(name.to_owned())).to_vec();
+        let format = FormatConfig {
+            dialect: Preset::Mysql.dialect(),
+            charset: Charset::default(),
+            ignore_lines: 0,
+            columns: None,
+            set: Vec::new(),
+            null_strings: vec!["nil".to_owned()],
+        };
+        Arc::new(Plan::new(&facts, &items, &format, "UTC"))
+    }
+
+    fn of(rows: &[&str]) -> Digest {
+        let mut digest = plan().digest();
+        for row in rows {
+            digest.add_row(row.as_bytes());
+        }
+        digest.into_digest()
+    }
+
+    #[test]
+    fn rows_in_any_order_and_in_parts_have_one_sum_and_what_is_taken_off_was_never_there() {
+        let whole = of(&["1\tx\t2", "2\t\\N\t3", "1e3\ty\t"]);
+        let mut parts = of(&["1e3\ty\t", "1\tx\t2"]);
+        assert!(parts.add(&of(&["2\t\\N\t3"])));
+        assert_eq!(parts, whole);
+        let mut more = RowDigest::with(plan(), whole.clone());
+        for row in ["7\tz\t", "7\t\\N\t", "7x\tz\t"] {
+            more.add_row(row.as_bytes());
+        }
+        for row in ["7x\tz\t", "7\tz\t", "7\t\\N\t"] {
+            more.subtract_row(row.as_bytes());
+        }
+        assert_eq!(more.into_digest(), whole);
+    }
+
+    #[test]
+    fn every_difference_that_can_be_compared_makes_another_sum() {
+        let base = of(&["1\tx\t2", "2\ty\t3"]);
+        for other in [
+            &["1\tx\t2"][..],
+            &["1\tx\t2", "2\ty\t3", "2\ty\t3"],
+            &["1\ty\t2", "2\tx\t3"],
+            &["1\tx\t2", "2\t\\N\t3"],
+            &["1\tx\t2", "2\tN\t3"],
+            &["1\tx,\t2", "2\ty\t3"],
+        ] {
+            assert_ne!(of(other).row_sum(), base.row_sum(), "{other:?}");
+        }
+        // No double is compared, and these are the same numbers, and the same NULL.
+        assert_eq!(of(&["+01\tx\t7", "2\ty\t7"]).row_sum(), base.row_sum());
+        assert_eq!(of(&["1\t\\N\t"]).row_sum(), of(&["1\tnil\t"]).row_sum());
+    }
+
+    #[test]
+    fn a_value_that_can_t_be_compared_takes_its_column_out_and_leaves_the_others() {
+        let plan = plan();
+        let odd = of(&["1e3\tx\t2", "2\ty\t3", "\\N\tz\t"]);
+        assert!(!plan.compares_whole_rows(&odd));
+        let verified = plan.verified(&odd);
+        assert_eq!((verified.columns, verified.rows), (vec!["b".to_owned()], 3));
+        let reasons: Vec<String> =
+            verified.unverified.iter().map(|not| format!("{}: {}", not.column, not.reason)).collect();
+        assert_eq!(
+            reasons,
+            [
+                "c: double values are not kept as they are written",
+                "a: 2 values of it are not written as the server shows them"
+            ]
+        );
+        let sums = [0, of(&["1\tx\t", "1\ty\t", "1\tz\t"]).column_sum(1)];
+        assert!(plan.differing(&odd, &sums).is_empty());
+        assert_eq!(plan.differing(&odd, &[0, sums[1] + 1]), ["b"]);
+    }
+
+    #[test]
+    fn a_digest_comes_back_from_its_bytes_and_others_do_not_pass_for_one() {
+        let digest = of(&["1\tx\t2", "1e3\ty\t3"]);
+        let bytes = digest.to_bytes();
+        assert_eq!(Digest::from_bytes(&bytes), Some(digest.clone()));
+        assert_eq!(Digest::from_bytes(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(Digest::from_bytes(&[&[9], &bytes[1..]].concat()), None);
+        assert_eq!(Digest::from_bytes(b""), None);
+        let mut foreign = digest.clone();
+        foreign.fingerprint = [0; 8];
+        assert!(!foreign.add(&digest));
+    }
+}
