@@ -200,6 +200,7 @@ pub struct LoadConfig {
     pub load_concurrency: usize,
     pub on_bad_row: OnBadRow,
     pub on_duplicate: OnDuplicate,
+    pub verify: Verify,
 }
 
 /// What becomes of the rows that are in the table.
@@ -229,6 +230,13 @@ pub enum OnDuplicate {
     Error,
     Ignore,
     Replace,
+}
+
+/// How the whole table is compared with the objects at the end of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    None,
+    Checksum,
 }
 
 /// Bounds of the one layer that retries; whichever is reached first ends it.

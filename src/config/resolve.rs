@@ -30,7 +30,7 @@ use super::resolver::Resolver;
 use super::settings as s;
 use super::{
     ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, OutputConfig,
-    ProgressMode, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, environment, format, target,
+    ProgressMode, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, Verify, environment, format, target,
 };
 use crate::object::{TableName, TableNameError};
 
@@ -97,6 +97,7 @@ where
                 &s::ON_DUPLICATE,
                 &[OnDuplicate::Error, OnDuplicate::Ignore, OnDuplicate::Replace],
             ),
+            verify: choose(&mut resolver, &s::VERIFY, &[Verify::None, Verify::Checksum]),
         },
         retry: RetryConfig {
             max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
@@ -192,12 +193,43 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
             "leave out --force: without a ledger every object is loaded",
         );
     }
+    if config.load.verify == Verify::Checksum {
+        unverifiable(resolver, &config.load);
+    }
     if config.load.swap_keep_old && config.load.mode != Mode::Swap {
         contradiction(
             resolver,
             "swap-keep-old is set, but mode is not swap",
             [&s::SWAP_KEEP_OLD, &s::MODE],
             "add --mode swap, or leave out --swap-keep-old",
+        );
+    }
+}
+
+/// What the objects say can be compared with the table only where the table is to hold just that.
+fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
+    if load.mode == Mode::Append {
+        contradiction(
+            resolver,
+            "verify checksum compares the whole table with the objects, and mode append keeps rows of others in it",
+            [&s::VERIFY, &s::MODE],
+            "use --mode truncate or --mode swap, or leave out --verify",
+        );
+    }
+    if matches!(load.on_duplicate, OnDuplicate::Ignore | OnDuplicate::Replace) {
+        contradiction(
+            resolver,
+            "verify checksum compares every row of the objects, and on-duplicate leaves some out of the table",
+            [&s::VERIFY, &s::ON_DUPLICATE],
+            "use --on-duplicate error, or leave out --verify",
+        );
+    }
+    if load.on_bad_row == OnBadRow::Accept {
+        contradiction(
+            resolver,
+            "verify checksum compares values as the objects have them, and on-bad-row accept lets the server change them",
+            [&s::VERIFY, &s::ON_BAD_ROW],
+            "use --on-bad-row fail, or leave out --verify",
         );
     }
 }

@@ -366,6 +366,12 @@ settings! {
         .more("error: the whole object is rolled back. ignore: the row is skipped and counted. replace: it takes the \
                other's place.")
         .default("error");
+    VERIFY = Setting::new(Loading, "verify", Choice(&["none", "checksum"]),
+        "How the whole table is compared with the objects at the end of a job")
+        .more("checksum: a sum over all rows as the server has stored them must equal one computed from the objects, or the \
+               job does not end and nothing is swapped. Only with mode truncate or swap. Columns of which a value has \
+               several texts, such as FLOAT, are left out, and named in the summary.")
+        .default("none");
 
     MAX_ATTEMPTS = Setting::new(Retries, "max-attempts", Integer { min: 1, max: 1000 },
         "How often one thing is tried, the first time included").default("8");

@@ -121,7 +121,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             let key = line.split(' ').next().unwrap_or_default();
             let is_wanted = match key {
                 "uris" => name != "keys-from",
-                "mode" => name == "swap-keep-old",
+                "mode" => ["swap-keep-old", "verify"].contains(&name),
                 _ => true,
             };
             key != without && is_wanted

@@ -117,3 +117,24 @@ fn a_command_on_the_ledger_needs_and_looks_at_its_own_settings_alone() {
     assert_eq!(run_command("status", &target, &[], "mood = 'swap'").err().unwrap_or_default().len(), 1);
     assert_eq!(run_command("status", &[], &[], "").err().unwrap_or_default().len(), 2, "user and table");
 }
+
+#[test]
+fn what_a_policy_changes_is_not_compared() {
+    for mode in ["truncate", "swap"] {
+        assert_eq!(complete(&["--mode", mode, "--verify", "checksum"], &[], "").config.load.verify, Verify::Checksum);
+    }
+    let problems = incomplete(&["--on-duplicate", "ignore", "--on-bad-row", "accept"], &[], "verify = 'checksum'");
+    let expected = [
+        ("mode append keeps rows of others", "; mode: "),
+        ("on-duplicate leaves some out", "on-duplicate: command line, --on-duplicate"),
+        ("on-bad-row accept lets the server change them", "on-bad-row: command line, --on-bad-row"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, (what, place)) in problems.iter().zip(expected) {
+        assert!(problem.contains(what) && problem.contains(place) && problem.contains("(verify: c.toml"), "{problem}");
+    }
+    for on_duplicate in ["ignore", "replace"] {
+        let args = ["--mode", "swap", "--verify", "checksum", "--on-duplicate", on_duplicate];
+        assert_eq!(incomplete(&args, &[], "").len(), 1, "{on_duplicate}");
+    }
+}
