@@ -71,6 +71,10 @@ pub enum Kind {
     Duplicates,
     /// The server's `Records:` is not our own row count.
     CountMismatch,
+    /// The table does not hold what the job's objects hold.
+    ChecksumDiffers,
+    /// Objects of the job were loaded without what is to be compared.
+    ChecksumMissing,
     /// The transaction's ledger row is gone before COMMIT.
     LedgerRowLost,
     /// The server refused the statement for a reason that lies in the object's data.
@@ -145,6 +149,8 @@ impl Kind {
             | Self::TargetRefused
             | Self::TargetEmptied
             | Self::Superseded
+            | Self::ChecksumDiffers
+            | Self::ChecksumMissing
             | Self::Usage
             | Self::Interrupted
             | Self::Bug => AbortRun,
@@ -254,6 +260,8 @@ impl Kind {
             Self::BadRows => "bad_rows",
             Self::Duplicates => "duplicates",
             Self::CountMismatch => "count_mismatch",
+            Self::ChecksumDiffers => "checksum_differs",
+            Self::ChecksumMissing => "checksum_missing",
             Self::StatementFailed => "statement_failed",
             Self::LedgerRowLost => "ledger_row_lost",
             Self::ContentChanged => "content_changed",

@@ -33,6 +33,7 @@ mod records;
 mod runs;
 mod schema;
 pub mod status;
+mod verification;
 
 use std::sync::Arc;
 

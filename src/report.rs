@@ -17,7 +17,8 @@ use crate::error::{BadRow, Error, Kind, RawRow, Result};
 use crate::ledger::{Job, Loaded, RunId};
 use crate::object::Object;
 use crate::source::PassedOver;
-use crate::staging::Verified;
+use crate::staging;
+use crate::verify::Verified;
 
 /// How many failures the summary names; the report has them all.
 const FAILURES_NAMED: usize = 10;
@@ -28,7 +29,7 @@ pub enum Outcome {
     Loaded {
         object: Object,
         loaded: Loaded,
-        verified: Verified,
+        verified: staging::Verified,
         /// The ledger said that it was loaded, and it was forced.
         again: bool,
         attempts: u32,
@@ -105,6 +106,8 @@ pub struct Ending<'a> {
     pub ledger: Option<(&'a RunId, &'a Job)>,
     /// The run got as far as its objects.
     pub did_begin: bool,
+    /// What was compared at the end of the job.
+    pub verified: Option<&'a Verified>,
 }
 
 /// A file that lines are added to, each whole; none where it was not asked for, or can be written no longer.
@@ -152,7 +155,7 @@ impl Report {
                     "type": "object", "status": "loaded",
                     "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
                     "loaded_again": again, "rows": loaded.rows, "skipped": loaded.skipped, "deleted": loaded.deleted, "warnings": loaded.warnings,
-                    "verified": match verified { Verified::Checksum => "checksum", Verified::Length => "length" },
+                    "verified": match verified { staging::Verified::Checksum => "checksum", staging::Verified::Length => "length" },
                     "attempts": attempts, "seconds": elapsed.as_secs_f64(), "error": null,
                 })
             }
@@ -200,7 +203,7 @@ impl Report {
     /// line can't be written: what was loaded is told all the same.
     #[must_use]
     pub fn finish(mut self, ending: Ending<'_>) -> (Summary, String, Option<Error>) {
-        let Ending { passed_over, is_listing_complete, elapsed, error, ledger, did_begin } = ending;
+        let Ending { passed_over, is_listing_complete, elapsed, error, ledger, did_begin, verified: table } = ending;
         self.summary.passed_over = passed_over;
         self.summary.elapsed = elapsed;
         let summary = &self.summary;
@@ -217,13 +220,18 @@ impl Report {
                 "folder_markers": passed_over.folder_markers, "hidden": passed_over.hidden,
                 "filtered_out": passed_over.filtered_out,
             },
+            "verified_rows": table.map(|table| table.rows), "verified_columns": table.map(|table| &table.columns),
+            "verified_as": table.map(|table| if table.are_rows_whole { "rows" } else { "columns" }),
+            "unverified_columns": table.map(|table| table.unverified.iter().map(|column| json!({
+                "column": column.column, "reason": column.reason,
+            })).collect::<Vec<_>>()),
             "error": error.map(|error| json!({
                 "code": error.kind.code(), "message": error.one_line(), "hint": error.hint(),
             })),
         });
         let unwritten = self.lines.add(&line.to_string()).err();
         let has_no_ledger = did_begin && ledger.is_none();
-        let text = text(&self.summary, &self.failures, is_listing_complete, has_no_ledger);
+        let text = text(&self.summary, &self.failures, is_listing_complete, has_no_ledger, table);
         (self.summary, text, unwritten)
     }
 }
@@ -281,7 +289,13 @@ fn is_same_file(left: &Path, right: &Path) -> bool {
 }
 
 /// The summary as people read it; lines that would say nothing are left out.
-fn text(summary: &Summary, failures: &[String], is_listing_complete: bool, has_no_ledger: bool) -> String {
+fn text(
+    summary: &Summary,
+    failures: &[String],
+    is_listing_complete: bool,
+    has_no_ledger: bool,
+    verified: Option<&Verified>,
+) -> String {
     let seconds = summary.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
     let megabytes_per_second = summary.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
@@ -326,6 +340,12 @@ fn text(summary: &Summary, failures: &[String], is_listing_complete: bool, has_n
     line("MB/s", format!("{megabytes_per_second:.1}"));
     if has_no_ledger {
         line("ledger", "none: at least once; the same command again loads the same objects again".to_owned());
+    }
+    if let Some(verified) = verified {
+        line("verified", verified.to_string());
+        for column in &verified.unverified {
+            line("not verified", format!("{}: {}", column.column, column.reason));
+        }
     }
     for failure in failures {
         let _ = writeln!(text, "failed: {}", failure.replace('\n', "\n  "));

@@ -14,6 +14,7 @@
 //! every object stops the dispatcher, and what is loading has been finished.
 
 mod choose;
+mod digest;
 mod forget;
 mod locate;
 mod plan;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Mode};
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
-use crate::ledger::{Achieved, Claims, Job, Ledger};
+use crate::ledger::{Achieved, Claims, Finished, Job, Ledger};
 use crate::load::Statement;
 use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
@@ -119,6 +120,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
+    let verification = prepared.preflight.verification.clone();
+    let mut verified = None;
     let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
@@ -130,9 +133,15 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         && shutdown.signalled().is_none()
         && report.summary().is_everything_loaded()
         && is_listing_complete
-        && let Err(error) = ledger.finish_job(job, &config, &shutdown.draining).await
     {
-        errors.push(error);
+        match ledger.finish_job(job, &config, verification.as_deref(), &shutdown.draining).await {
+            Ok((_, Some(found))) => verified = Some(found),
+            Ok((Finished::Before, None)) if verification.is_some() => {
+                tracing::warn!("another run has ended the job: whether it has verified the table is in its own report");
+            }
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        }
     }
     listener.abort();
 
@@ -145,6 +154,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         error: errors.first(),
         ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
         did_begin: true,
+        verified: verified.as_ref(),
     });
     errors.extend(unwritten);
     let exit_code = match (shutdown.signalled(), errors.first()) {

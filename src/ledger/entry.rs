@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::mysql::{During, fold};
 use crate::object::Object;
 use crate::retry::Attempts;
+use crate::verify::Digest;
 
 /// The error number of a row whose primary key is there.
 const DUPLICATE_ENTRY: u16 = 1062;
@@ -218,15 +219,21 @@ impl Entry {
         }
     }
 
-    /// Completes the row: the last statement before COMMIT.
+    /// Completes the row: the last statement before COMMIT. `digest` is that of the rows which the transaction has stored,
+    /// where the job is to be verified by it.
     ///
     /// # Errors
     /// `LedgerRowLost` where the row is not there any more.
-    pub async fn complete(&self, conn: &mut Conn, loaded: Loaded) -> Result<()> {
+    pub async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
+        let digest = digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
         let Loaded { rows, skipped, deleted, warnings } = loaded;
         let sql = format!(
-            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, warning_count = {warnings}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
-            self.clear_failure, self.objects, self.key, self.run_id
+            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, warning_count = {warnings}{digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
+            self.clear_failure,
+            self.objects,
+            self.key,
+            self.run_id,
+            digest = digest.unwrap_or_default(),
         );
         conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
         if conn.affected_rows() == 1 {

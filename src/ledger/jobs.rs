@@ -30,11 +30,13 @@ use tokio_util::sync::CancellationToken;
 use self::row::{JobRow, State};
 use super::Ledger;
 use super::identity::{hex, literal, run_lock_name};
+use super::verification::Check;
 use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::mysql::{During, Session, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
+use crate::verify::{Plan, Verified};
 
 use sha2::{Digest as _, Sha256};
 
@@ -87,15 +89,25 @@ impl Ledger {
     /// the target's place.
     ///
     /// # Errors
-    /// `CountMismatch` where the shadow table has not the rows that the ledger says; nothing is swapped then.
+    /// `CountMismatch` where the shadow table has not the rows that the ledger says, `ChecksumDiffers` and `ChecksumMissing` where what
+    /// `verification` compares differs or can't be compared; nothing is swapped then, and the job goes on.
     /// `Superseded` where another job has taken this one's place. Others as [`Ledger::begin_job`].
-    pub async fn finish_job(&self, job: &Job, config: &Config, stop: &CancellationToken) -> Result<Finished> {
+    pub async fn finish_job(
+        &self,
+        job: &Job,
+        config: &Config,
+        verification: Option<&Plan>,
+        stop: &CancellationToken,
+    ) -> Result<(Finished, Option<Verified>)> {
         if job.mode == Mode::Append {
-            return Ok(Finished::NothingToDo);
+            return Ok((Finished::NothingToDo, None));
         }
-        let finish =
-            async |session: &mut Session, attempts: &mut Attempts| self.finish_on(session, attempts, job, config).await;
-        self.on_session_of_its_own(stop, finish).await
+        let check = Check::new(verification);
+        let finish = async |session: &mut Session, attempts: &mut Attempts| {
+            self.finish_on(session, attempts, job, config, &check).await
+        };
+        let finished = self.on_session_of_its_own(stop, finish).await?;
+        Ok((finished, check.passed()))
     }
 
     /// Does `work` on a fresh session, again within the bounds where it failed in a way that may pass: every step can be
@@ -215,6 +227,7 @@ impl Ledger {
         attempts: &mut Attempts,
         job: &Job,
         config: &Config,
+        check: &Check<'_>,
     ) -> Result<Finished> {
         self.lock_jobs(session).await?;
         let row = self.job_row(session).await?;
@@ -239,9 +252,10 @@ impl Ledger {
         match (row.mode, row.state) {
             (_, State::Done | State::Swapped) => return Ok(Finished::Before),
             (Mode::Truncate, State::Loading) => {
+                self.verify_contents(session, job, check).await?;
                 self.change(session, &row, &row.with_state(State::Done)).await?;
             }
-            (Mode::Swap, State::Loading) => self.swap(session, attempts, row, config).await?,
+            (Mode::Swap, State::Loading) => self.swap(session, attempts, row, config, (job, check)).await?,
             (_, state) => {
                 let message = format!("{}: its job is {} where it must be loading", self.what(), state.word());
                 return Err(Error::new(Kind::Bug, message));

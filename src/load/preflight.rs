@@ -1,6 +1,9 @@
 //! Everything about the target that would go wrong, found before the first byte is read.
 
 mod swap;
+mod verify;
+
+use std::sync::Arc;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -14,6 +17,7 @@ use crate::ledger::Target;
 use crate::mysql::{Connector, During, Server, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
+use crate::verify::Plan;
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Preflight {
     /// Fields that make a row: the items of the column list.
     pub fields_per_row: usize,
     pub policy: Policy,
+    /// What is compared at the end of the job, where that is asked for.
+    pub verification: Option<Arc<Plan>>,
     /// What will hurt, but works.
     pub warnings: Vec<String>,
 }
@@ -57,9 +63,6 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         Ok(findings) => findings,
         Err(error) => return Err(vec![error]),
     };
-    // Best effort, as its end is all that matters.
-    let _ = conn.disconnect().await;
-
     let columns = config.format.columns.clone().unwrap_or_else(|| {
         table
             .columns
@@ -68,6 +71,13 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     });
+    let verification = match verify::plan(&mut conn, config, &server, &table.target, &columns).await {
+        Ok(verification) => verification,
+        Err(errors) => return Err(errors),
+    };
+    // Best effort, as its end is all that matters.
+    let _ = conn.disconnect().await;
+
     let policy = Policy {
         on_bad_row: config.load.on_bad_row,
         on_duplicate: config.load.on_duplicate,
@@ -93,7 +103,7 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     let mut warnings = table.warnings(config, &server, &columns);
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
-    Ok(Preflight { server, target: table.target, columns, statement, fields_per_row, policy, warnings })
+    Ok(Preflight { server, target: table.target, columns, statement, fields_per_row, policy, verification, warnings })
 }
 
 /// Whether it is worth another try, after a pause: of all that can be wrong before a run, only a server without a free
@@ -113,8 +123,14 @@ async fn rehearse(
     let sessions = connector.pool(server, policy.on_bad_row, 1);
     let mut session = sessions.get().await?;
     let what = format!("table {table} at {}", session.target_name());
-    let nothing =
-        Shipment { what: what.clone(), sql: statement.sql(b"\n"), payload: Payload::empty(), rows: 0, entry: None };
+    let nothing = Shipment {
+        what: what.clone(),
+        sql: statement.sql(b"\n"),
+        payload: Payload::empty(),
+        rows: 0,
+        entry: None,
+        digest: None,
+    };
     let tried = session.attempt(&nothing, policy).await;
     let rolled_back = session.conn.query_drop("ROLLBACK").await;
     session.destroy().await;

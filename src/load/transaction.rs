@@ -19,6 +19,7 @@ use crate::config::{OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Entered, Entry, Loaded};
 use crate::mysql::{During, Session, fold};
+use crate::verify::RowDigest;
 
 /// How an attempt to load an object ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Shipment {
     pub rows: u64,
     /// The object's ledger row, where there is a ledger.
     pub entry: Option<Entry>,
+    /// Of the object's rows, where the job is to be verified by it.
+    pub digest: Option<RowDigest>,
 }
 
 /// What is acceptable in a transaction, and how long it may stand still.
@@ -115,7 +118,7 @@ impl Session {
 
     /// Everything before COMMIT.
     pub(super) async fn attempt(&mut self, shipment: &Shipment, policy: Policy) -> Result<Attempted> {
-        let Shipment { what, sql, payload, rows, entry } = shipment;
+        let Shipment { what, sql, payload, rows, entry, digest } = shipment;
         let rows = *rows;
         let failed = |error: mysql_async::Error| fold(During::Transaction, what, &error);
         match entry {
@@ -163,7 +166,7 @@ impl Session {
             warnings: counts.warnings,
         };
         if let Some(entry) = entry {
-            entry.complete(&mut self.conn, loaded).await?;
+            entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
         }
         Ok(Attempted::Committed(loaded))
     }

@@ -18,6 +18,7 @@ use crate::mysql::Connector;
 use crate::progress::Found;
 use crate::source::{Findings, Listed, Listing, PassedOver, S3};
 use crate::staging::{Budget, is_memory_backed};
+use crate::verify::Plan;
 
 /// One page of S3's: the listing is one ahead of the work, and no more is held.
 const LISTED_AHEAD: usize = 1000;
@@ -166,7 +167,7 @@ pub(super) async fn open_ledger(
     let sessions = connector.pool(&preflight.server, OnBadRow::Fail, 1);
     let target = preflight.target.clone();
     let ledger = Ledger::open(tables, target, RunId::new(), sessions, config.retry.clone()).await?;
-    let begun = begin(&ledger, config, stop).await;
+    let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
     if begun.is_err() {
         ledger.close().await;
     }
@@ -185,10 +186,14 @@ pub(super) async fn look_into_ledger(config: &Config, prepared: &Prepared) -> Re
     Ledger::look_into(tables, preflight.target.clone(), sessions, config.retry.clone()).await
 }
 
-async fn begin(ledger: &Ledger, config: &Config, stop: &CancellationToken) -> Result<Job> {
+async fn begin(ledger: &Ledger, config: &Config, verification: Option<&Plan>, stop: &CancellationToken) -> Result<Job> {
     ledger.begin_run(config.load.mode, &config.source.to_string()).await?;
     let begun = async {
         let job = ledger.begin_job(config, stop).await?;
+        if let Some(plan) = verification {
+            // Now, not when everything is loaded.
+            ledger.ensure_verifiable(&job, plan).await?;
+        }
         ledger.join_job(&job).await?;
         if config.ledger.force && job.mode == Mode::Append {
             tracing::warn!("--force: objects that are loaded already are loaded again, and their rows doubled");

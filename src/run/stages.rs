@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::choose::Wanted;
+use super::digest::with_digest;
 use super::locate::with_lines;
 use super::pause;
 use crate::config::Config;
@@ -187,6 +188,7 @@ pub(super) async fn load_staged(
         let mut attempts = Attempts::new(&context.config.retry);
         let verified = staged.verified;
         let shipment = shipment(&context, &object, &staged, &scan, had_failed);
+        let shipment = with_digest(&context, shipment, &scan).await;
         let loaded = match shipment {
             Ok(shipment) => load(&context, &mut session, &shipment, &mut attempts).await,
             Err(error) => Err(error),
@@ -234,6 +236,7 @@ fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, ha
         },
         rows: scan.rows,
         entry,
+        digest: None,
     })
 }
 

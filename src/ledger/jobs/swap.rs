@@ -8,10 +8,12 @@ use std::collections::HashMap;
 
 use mysql_async::prelude::Queryable;
 
+use super::Job;
 use super::row::{JobRow, State};
 use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Ledger;
+use crate::ledger::verification::Check;
 use crate::mysql::{During, Session, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
@@ -165,6 +167,7 @@ impl Ledger {
         attempts: &mut Attempts,
         row: JobRow,
         config: &Config,
+        (job, check): (&Job, &Check<'_>),
     ) -> Result<()> {
         let SwapNames { shadow, pending, done, old } = self.swap_names()?;
         if config.load.swap_keep_old {
@@ -180,6 +183,7 @@ impl Ledger {
                     .with_hint("run again: the job begins anew, with a table like the one that is there now"));
             }
             self.verify(session, &row, &shadow).await?;
+            self.verify_contents(session, job, check).await?;
             // All of them in the RENAME's way, none of them this job's.
             let found = self.comments(session, [&pending, &done, &old]).await?;
             for table in [&pending, &done, &old] {

@@ -183,6 +183,7 @@ impl Twins {
             },
             rows: scan.rows,
             entry: None,
+            digest: None,
         };
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,

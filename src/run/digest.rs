@@ -1,0 +1,78 @@
+//! The sums of an object's rows, made of the staged file before it is loaded, where the job is to be verified by them.
+//!
+//! A second reading of the file and none of the download, so that a run without `--verify` pays nothing for it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::stages::Context;
+use crate::error::{Error, Kind, Result};
+use crate::load::{Payload, Shipment};
+use crate::split::{RowCutter, Scan};
+use crate::verify::RowDigest;
+
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// The same shipment, with the digest that the ledger keeps of it.
+///
+/// # Errors
+/// `StagingFailed` where the file can't be read again; `Interrupted`; `Bug` where its rows are not those that were counted.
+pub(super) async fn with_digest(context: &Context, shipment: Result<Shipment>, scan: &Scan) -> Result<Shipment> {
+    let mut shipment = shipment?;
+    let Some(plan) = &context.preflight.verification else { return Ok(shipment) };
+    let dialect = &context.config.format.dialect;
+    let cutter = RowCutter::new(dialect, &scan.lines_terminated_by, context.preflight.fields_per_row);
+    let (digest, payload) = (plan.digest(), shipment.payload.clone());
+    let abandoning = context.shutdown.abandoning.clone();
+    let what = &shipment.what;
+    let summed = tokio::task::spawn_blocking(move || sum(&payload, cutter, digest, &abandoning)).await;
+    let digest = match summed {
+        Ok(Ok(Some(digest))) => digest,
+        Ok(Err(error)) => {
+            let message = format!("{what}: its staged file can't be read again");
+            return Err(Error::new(Kind::StagingFailed, message).caused_by(error));
+        }
+        Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+        // Stopped, or the runtime is shutting down.
+        Ok(Ok(None)) | Err(_) => {
+            let message = format!("{what}: the run was stopped before it was loaded");
+            return Err(Error::new(Kind::Interrupted, message));
+        }
+    };
+    let rows = digest.digest().rows();
+    if rows != shipment.rows {
+        let message = format!("{what}: {rows} rows were summed, and {} counted", shipment.rows);
+        return Err(Error::new(Kind::Bug, message));
+    }
+    shipment.digest = Some(digest);
+    Ok(shipment)
+}
+
+/// `None` where it was told to stop.
+fn sum(
+    payload: &Payload,
+    mut cutter: RowCutter,
+    mut digest: RowDigest,
+    abandoning: &CancellationToken,
+) -> io::Result<Option<RowDigest>> {
+    let Payload { file, from, to, terminator } = payload;
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut offset = *from;
+    while offset < *to {
+        if abandoning.is_cancelled() {
+            return Ok(None);
+        }
+        let length = usize::try_from(to - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        let file: &File = Arc::as_ref(file.as_ref().ok_or(io::ErrorKind::NotFound)?);
+        file.read_exact_at(&mut block[..length], offset)?;
+        cutter.feed(&block[..length], |row| digest.add_row(row)).map_err(io::Error::other)?;
+        offset += length as u64;
+    }
+    cutter.feed(terminator, |row| digest.add_row(row)).map_err(io::Error::other)?;
+    cutter.finish(|row| digest.add_row(row)).map_err(io::Error::other)?;
+    Ok(Some(digest))
+}
