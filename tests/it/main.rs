@@ -40,6 +40,7 @@ mod target;
 mod torture;
 mod tpch;
 mod transaction;
+mod verify;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -125,6 +126,7 @@ fn main() {
             torture::many::tests(),
             tpch::tests(),
             transaction::tests(),
+            verify::tests(),
         ];
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));
@@ -136,6 +138,9 @@ fn main() {
         }));
         trials.push(trial(format!("{kind}::oracle::values_of_fields_equal_the_servers_own"), move || {
             Box::pin(async move { values_of_fields_equal_the_servers_own(kind).await })
+        }));
+        trials.push(trial(format!("{kind}::oracle::texts_of_values_equal_the_servers_own"), move || {
+            Box::pin(async move { texts_of_values_equal_the_servers_own(kind).await })
         }));
         trials.push(trial(format!("{kind}::oracle::rows_equal_the_servers_own"), move || {
             Box::pin(async move { rows_equal_the_servers_own(kind).await })
@@ -220,4 +225,9 @@ async fn rows_equal_the_servers_own(kind: ServerKind) -> Result<()> {
 async fn values_of_fields_equal_the_servers_own(kind: ServerKind) -> Result<()> {
     let (_, seed) = oracle_cases_and_seed(0)?;
     oracle::fields::compare_values(&shared(kind)?.schema().await?, seed).await
+}
+
+async fn texts_of_values_equal_the_servers_own(kind: ServerKind) -> Result<()> {
+    let (_, seed) = oracle_cases_and_seed(0)?;
+    oracle::plain::compare_plain_values(&shared(kind)?.schema().await?, seed).await
 }

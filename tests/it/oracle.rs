@@ -12,6 +12,7 @@
 
 pub(crate) mod contents;
 pub(crate) mod fields;
+pub(crate) mod plain;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
