@@ -4,7 +4,8 @@
 //! quoted or escaped line break, or text that belongs to no row. [`RowLocator`] reads an object again as
 //! [`super::RowReader`] did, with the same [`Machine`], so that it can't have another opinion on where a row begins.
 //!
-//! Pure, and its memory depends on the number of rows asked for only. The object must be one that the reader accepted.
+//! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The object must be one that
+//! the reader accepted.
 
 use memchr::{memchr_iter, memmem};
 
@@ -29,10 +30,12 @@ pub struct LocatedRow {
     /// The line of the object on which the row begins; 1 is the object's first, a header line included. A line ends at
     /// every line feed, wherever it stands; where the line terminator has none, at every such terminator.
     pub line: u64,
-    /// The row's bytes without its line terminator, as many as are kept.
+    /// The row's bytes without its line terminator, as many as are kept; none where every row is asked for.
     pub raw: Vec<u8>,
     /// How many bytes the row has, without its line terminator.
     pub size_bytes: u64,
+    /// The byte after the row's line terminator, or after the row where it has none.
+    pub end: u64,
 }
 
 impl LocatedRow {
@@ -48,8 +51,7 @@ impl LocatedRow {
 pub struct RowLocator {
     grammar: Grammar,
     machine: Machine,
-    /// The rows still to be found, the next one last.
-    wanted: Vec<u64>,
+    wanted: Wanted,
     found: Vec<LocatedRow>,
     /// The row that was begun, if it is wanted.
     begun: Option<LocatedRow>,
@@ -58,6 +60,14 @@ pub struct RowLocator {
     /// Bytes at `position` that cannot be decided upon without those that follow.
     pending: Vec<u8>,
     position: u64,
+}
+
+/// Which rows are asked for.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Every,
+    /// Those still to be found, the next one last.
+    These(Vec<u64>),
 }
 
 impl RowLocator {
@@ -70,10 +80,26 @@ impl RowLocator {
         ignore_lines: u64,
         rows: impl IntoIterator<Item = u64>,
     ) -> Self {
-        let grammar = Grammar::new(dialect, fields_per_row);
         let mut wanted: Vec<u64> = rows.into_iter().filter(|&row| row > 0).collect();
         wanted.sort_unstable_by(|left, right| right.cmp(left));
         wanted.dedup();
+        Self::wanting(Wanted::These(wanted), dialect, charset, fields_per_row, ignore_lines)
+    }
+
+    /// For every row; [`Self::take`] is to be called as they are found.
+    #[must_use]
+    pub fn every(dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
+        Self::wanting(Wanted::Every, dialect, charset, fields_per_row, ignore_lines)
+    }
+
+    fn wanting(
+        wanted: Wanted,
+        dialect: &Dialect,
+        charset: &Charset,
+        fields_per_row: usize,
+        ignore_lines: u64,
+    ) -> Self {
+        let grammar = Grammar::new(dialect, fields_per_row);
         Self {
             machine: Machine::new(&grammar, ignore_lines),
             lines: LineBreaks::new(&grammar),
@@ -90,7 +116,12 @@ impl RowLocator {
     /// Whether every row has been found, so that the rest of the object need not be read.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.wanted.is_empty()
+        matches!(&self.wanted, Wanted::These(rows) if rows.is_empty())
+    }
+
+    /// The rows that have been found since this was called last, in order.
+    pub fn take(&mut self) -> Vec<LocatedRow> {
+        std::mem::take(&mut self.found)
     }
 
     /// Reads the object's next bytes.
@@ -129,7 +160,8 @@ impl RowLocator {
         if !self.machine.is_between_rows(&self.grammar) {
             // A closing quote as the very last byte is left unread.
             self.keep(&data[read..]);
-            self.end_row(self.position + data.len() as u64);
+            let end = self.position + data.len() as u64;
+            self.end_row(end, end);
         }
         Ok(self.found)
     }
@@ -142,7 +174,7 @@ impl RowLocator {
             if self.is_done() {
                 return Ok(data.len());
             }
-            if at >= step_to && self.begun.is_none() {
+            if at >= step_to && self.begun.is_none() && !matches!(self.wanted, Wanted::Every) {
                 match self.pass_over(data, at) {
                     Ok(passed) => {
                         at = passed;
@@ -169,7 +201,7 @@ impl RowLocator {
         if passed == at {
             return Err(stride::WORD_BYTES);
         }
-        if self.wanted.last().is_some_and(|&wanted| tried.rows + 1 >= wanted) {
+        if self.is_wanted_up_to(tried.rows + 1) {
             return Err(WINDOW_BYTES);
         }
         self.machine = tried;
@@ -198,7 +230,8 @@ impl RowLocator {
         if before != (self.machine.rows, self.machine.header_lines_left) {
             self.lines.start_anew();
             let terminator_bytes = self.grammar.line_terminator(self.machine.detected).map_or(0, <[u8]>::len);
-            self.end_row(self.position + (next - terminator_bytes) as u64);
+            let end = self.position + next as u64;
+            self.end_row(end - terminator_bytes as u64, end);
         }
         Ok(next)
     }
@@ -207,26 +240,37 @@ impl RowLocator {
     fn begin_row(&mut self, offset: u64) {
         let row = self.machine.rows + 1;
         let is_data = self.machine.header_lines_left == 0;
-        if is_data && self.begun.is_none() && self.wanted.last() == Some(&row) {
+        if is_data && self.begun.is_none() && self.is_wanted_up_to(row) {
             let line = self.lines.passed + 1;
-            self.begun = Some(LocatedRow { row, offset, line, raw: Vec::new(), size_bytes: 0 });
+            self.begun = Some(LocatedRow { row, offset, line, raw: Vec::new(), size_bytes: 0, end: offset });
+        }
+    }
+
+    /// Whether there is a row to be found up to `row`.
+    fn is_wanted_up_to(&self, row: u64) -> bool {
+        match &self.wanted {
+            Wanted::Every => true,
+            Wanted::These(rows) => rows.last().is_some_and(|&wanted| row >= wanted),
         }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(begun) = &mut self.begun {
+        if let (Some(begun), Wanted::These(_)) = (&mut self.begun, &self.wanted) {
             let room_bytes = KEPT_BYTES.saturating_sub(begun.raw.len());
             begun.raw.extend_from_slice(&bytes[..bytes.len().min(room_bytes)]);
         }
     }
 
-    /// `end` is where the row's terminator begins.
-    fn end_row(&mut self, end: u64) {
+    /// `terminator` is where the row's terminator begins, `end` where it has ended.
+    fn end_row(&mut self, terminator: u64, end: u64) {
         if let Some(mut row) = self.begun.take() {
-            row.size_bytes = end - row.offset;
+            row.size_bytes = terminator - row.offset;
+            row.end = end;
             // The terminator may have been kept with it.
             row.raw.truncate(usize::try_from(row.size_bytes).unwrap_or(usize::MAX));
-            self.wanted.pop();
+            if let Wanted::These(rows) = &mut self.wanted {
+                rows.pop();
+            }
             self.found.push(row);
         }
     }

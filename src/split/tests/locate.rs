@@ -79,6 +79,11 @@ fn rows_far_into_a_long_object_are_found_without_reading_what_follows() {
     assert!(locator.is_done());
 }
 
+/// That of a row which has one: all but perhaps the last.
+fn terminator_bytes(place: &reference::Place, object: &[u8], scan: &Scan) -> u64 {
+    if object[place.end..].starts_with(&scan.lines_terminated_by) { scan.lines_terminated_by.len() as u64 } else { 0 }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES / 4, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -101,6 +106,7 @@ proptest! {
                     line: place.line,
                     raw: raw[..raw.len().min(1024)].to_vec(),
                     size_bytes: raw.len() as u64,
+                    end: (place.start + raw.len()) as u64 + terminator_bytes(place, object, &scan),
                 }
             }).collect();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(object.len() + 1)).collect();
@@ -110,6 +116,19 @@ proptest! {
             let small: Vec<&[u8]> = object.chunks(if object.len() < 500 { 1 } else { 47 }).collect();
             for chunks in [&chunks, &small] {
                 prop_assert_eq!(&locate(dialect, case.charset, *fields, *ignore, &wanted, chunks), &expected);
+                let mut every = RowLocator::every(dialect, &charset, *fields, *ignore);
+                let mut found = Vec::new();
+                for chunk in chunks {
+                    every.feed(chunk).unwrap();
+                    found.extend(every.take());
+                }
+                found.extend(every.finish().unwrap());
+                let chosen = |row: &&LocatedRow| chosen >> (row.row % 64) & 1 != 0;
+                let places = |rows: &[LocatedRow]| -> Vec<(u64, u64, u64, u64, u64)> {
+                    rows.iter().filter(chosen).map(|row| (row.row, row.offset, row.line, row.size_bytes, row.end)).collect()
+                };
+                prop_assert_eq!(found.len() as u64, scan.rows);
+                prop_assert_eq!(places(&found), places(&expected));
             }
         }
     }
