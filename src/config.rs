@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod format;
 mod layer;
+mod loading;
 mod print;
 mod rejects;
 mod resolve;
@@ -31,6 +32,7 @@ use crate::object::TableName;
 
 pub(crate) use layer::Value;
 pub use layer::{Layer, Origin, Problem};
+pub use loading::{LoadConfig, MaxRejects, OnBadRow, OnDuplicate};
 pub use print::Provenance;
 pub use rejects::{RejectsTo, RejectsToError};
 pub use resolve::{Inputs, Resolved, resolve};
@@ -191,18 +193,6 @@ pub enum OnChanged {
     Skip,
 }
 
-/// How rows go in.
-#[derive(Clone, Debug)]
-pub struct LoadConfig {
-    pub mode: Mode,
-    /// Keep the table that a swap replaced.
-    pub swap_keep_old: bool,
-    pub load_concurrency: usize,
-    pub on_bad_row: OnBadRow,
-    pub on_duplicate: OnDuplicate,
-    pub verify: Verify,
-}
-
 /// What becomes of the rows that are in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -212,24 +202,6 @@ pub enum Mode {
     Truncate,
     /// The objects are loaded into a table like the target, which takes its place when all are in.
     Swap,
-}
-
-/// What a warning about a row's values does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBadRow {
-    /// Any warning rolls the object back.
-    Fail,
-    /// MySQL's own behaviour, counted and reported.
-    Accept,
-}
-
-/// What a row whose unique key is already there does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDuplicate {
-    /// Any skipped row rolls the object back.
-    Error,
-    Ignore,
-    Replace,
 }
 
 /// How the whole table is compared with the objects at the end of a job.

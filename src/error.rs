@@ -69,6 +69,10 @@ pub enum Kind {
     OutcomeUnknown,
     BadRows,
     Duplicates,
+    /// More rows of the object would be rejected than `--max-rejects` allows.
+    TooManyRejects,
+    /// More rows of the run would be rejected than `--max-rejects-total` allows.
+    RejectsExhausted,
     /// The server's `Records:` is not our own row count.
     CountMismatch,
     /// The table does not hold what the job's objects hold.
@@ -134,6 +138,7 @@ impl Kind {
             | Self::OutcomeUnknown
             | Self::BadRows
             | Self::Duplicates
+            | Self::TooManyRejects
             | Self::CountMismatch
             | Self::StatementFailed
             | Self::LedgerRowLost
@@ -149,6 +154,7 @@ impl Kind {
             | Self::TargetRefused
             | Self::TargetEmptied
             | Self::Superseded
+            | Self::RejectsExhausted
             | Self::ChecksumDiffers
             | Self::ChecksumMissing
             | Self::Usage
@@ -220,8 +226,12 @@ impl Kind {
             }
             Self::Superseded => "run again",
             Self::OutcomeUnknown => "look whether the object's rows are in the table before you load it again",
-            Self::BadRows => "mend the rows, or use --on-bad-row accept to take what MySQL makes of them",
-            Self::Duplicates => "use --on-duplicate ignore or replace if that is what you want",
+            Self::BadRows => {
+                "mend the rows, or use --on-bad-row reject to load the others, or accept to take what MySQL makes of them"
+            }
+            Self::Duplicates => "use --on-duplicate ignore, replace, update or reject if that is what you want",
+            Self::TooManyRejects => "mend the rows, or raise --max-rejects",
+            Self::RejectsExhausted => "mend the rows, or raise --max-rejects-total",
             _ => return None,
         })
     }
@@ -259,6 +269,8 @@ impl Kind {
             Self::OutcomeUnknown => "outcome_unknown",
             Self::BadRows => "bad_rows",
             Self::Duplicates => "duplicates",
+            Self::TooManyRejects => "too_many_rejects",
+            Self::RejectsExhausted => "rejects_exhausted",
             Self::CountMismatch => "count_mismatch",
             Self::ChecksumDiffers => "checksum_differs",
             Self::ChecksumMissing => "checksum_missing",

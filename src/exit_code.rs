@@ -16,7 +16,7 @@ pub const NOTHING_MATCHED: u8 = 4;
 pub const SOURCE_UNAVAILABLE: u8 = 5;
 /// MySQL could not be reached, or cannot take the load.
 pub const TARGET_UNAVAILABLE: u8 = 6;
-/// All objects are in the table, but rows were held back. Reserved.
+/// All objects are in the table, but this run held rows of them back.
 pub const ROWS_REJECTED: u8 = 7;
 /// 128 + SIGINT.
 pub const INTERRUPTED: u8 = 130;
@@ -32,7 +32,7 @@ pub const MEANINGS: &[(u8, &str)] = &[
     (NOTHING_MATCHED, "nothing matched (0 with --allow-empty)"),
     (SOURCE_UNAVAILABLE, "the source (S3) is unavailable"),
     (TARGET_UNAVAILABLE, "the target (MySQL) is unavailable"),
-    (ROWS_REJECTED, "every object is in the table, some rows were rejected (reserved)"),
+    (ROWS_REJECTED, "every object is in the table, some rows were rejected"),
     (INTERRUPTED, "interrupted by SIGINT"),
     (TERMINATED, "interrupted by SIGTERM"),
 ];

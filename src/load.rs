@@ -5,20 +5,30 @@
 //! connection destroyed. The infile handler is armed for the one LOAD DATA statement and yields that object's bytes,
 //! whatever file name the server asks for; in answer to any other statement a server gets nothing.
 
+mod account;
+mod answer;
+mod chunks;
+mod disguise;
 mod infile;
 mod insertion;
+mod judge;
+mod plan;
 mod preflight;
 mod private_table;
 mod row_numbers;
+mod sift;
 mod statement;
 mod target_columns;
 mod transaction;
 mod warnings;
 
-pub use infile::Payload;
+pub use account::Account;
+pub use chunks::Staged;
 pub use insertion::{Foreseen, Inserted, OnConflict, foresee};
+pub use judge::Policy;
+pub use plan::Plan;
 pub use preflight::{Preflight, preflight};
 pub use private_table::PrivateTable;
 pub use statement::Statement;
 pub use target_columns::TargetColumns;
-pub use transaction::{Attempted, Policy, Shipment};
+pub use transaction::{Attempted, Shipment};

@@ -8,5 +8,5 @@ mod server;
 mod server_error;
 
 pub use connection::{Connector, Session, Sessions};
-pub use server::{Flavor, Server};
+pub use server::{Checks, Flavor, Server};
 pub(crate) use server_error::{During, fold};

@@ -118,11 +118,11 @@ impl Progress {
 
     pub fn ended(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Loaded { object, loaded, .. } => {
+            Outcome::Loaded { object, account, .. } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;
                 self.bytes += object.size_bytes;
-                self.rows += loaded.rows;
+                self.rows += account.loaded.rows;
             }
             Outcome::AlreadyLoaded { object } | Outcome::SkippedChanged { object } => {
                 self.in_flight.remove(&object.to_string());

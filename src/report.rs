@@ -3,6 +3,7 @@
 //! Both files are opened before the run, so that a path that can't be written is a usage error and not a surprise at the
 //! end, and written as objects finish, so that they are right up to the moment at which the process dies.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -14,7 +15,8 @@ use serde_json::json;
 
 use crate::config::{OutputConfig, key_line};
 use crate::error::{BadRow, Error, Kind, RawRow, Result};
-use crate::ledger::{Job, Loaded, RunId};
+use crate::ledger::{Job, RunId};
+use crate::load::Account;
 use crate::object::Object;
 use crate::source::PassedOver;
 use crate::staging;
@@ -28,7 +30,7 @@ const FAILURES_NAMED: usize = 10;
 pub enum Outcome {
     Loaded {
         object: Object,
-        loaded: Loaded,
+        account: Box<Account>,
         verified: staging::Verified,
         /// The ledger said that it was loaded, and it was forced.
         again: bool,
@@ -70,12 +72,40 @@ pub struct Summary {
     pub rows: u64,
     pub rows_skipped: u64,
     pub rows_deleted: u64,
+    pub rows_updated: u64,
+    pub rows_unchanged: u64,
+    pub rows_rejected: u64,
+    pub rejected_duplicates: u64,
     pub warnings: u64,
+    pub notes: u64,
+    pub warnings_by_code: BTreeMap<u16, u64>,
     pub passed_over: PassedOver,
     pub elapsed: Duration,
 }
 
 impl Summary {
+    fn add(&mut self, account: &Account) {
+        let loaded = &account.loaded;
+        self.rows += loaded.rows;
+        self.rows_skipped += loaded.skipped;
+        self.rows_deleted += loaded.deleted;
+        self.rows_updated += account.updated;
+        self.rows_unchanged += account.unchanged;
+        self.rows_rejected += loaded.rejected;
+        self.rejected_duplicates += account.rejected_duplicates;
+        self.warnings += loaded.warnings;
+        self.notes += account.notes;
+        for (code, count) in &account.warnings_by_code {
+            *self.warnings_by_code.entry(*code).or_default() += count;
+        }
+    }
+
+    /// Rows that are in the table now: all but those that were rejected or skipped.
+    #[must_use]
+    pub fn rows_loaded(&self) -> u64 {
+        self.rows - self.rows_rejected - self.rows_skipped
+    }
+
     /// Every object that was listed is in the table, or left out on purpose.
     #[must_use]
     pub fn is_everything_loaded(&self) -> bool {
@@ -143,18 +173,22 @@ impl Report {
     pub fn record(&mut self, outcome: &Outcome) -> Result<()> {
         let mut kept = Ok(());
         let line = match outcome {
-            Outcome::Loaded { object, loaded, verified, again, attempts, elapsed } => {
+            Outcome::Loaded { object, account, verified, again, attempts, elapsed } => {
                 self.summary.objects_loaded += 1;
                 self.summary.objects_loaded_again += u64::from(*again);
                 self.summary.bytes_loaded += object.size_bytes;
-                self.summary.rows += loaded.rows;
-                self.summary.rows_skipped += loaded.skipped;
-                self.summary.rows_deleted += loaded.deleted;
-                self.summary.warnings += loaded.warnings;
+                self.summary.add(account);
+                let loaded = &account.loaded;
                 json!({
                     "type": "object", "status": "loaded",
                     "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
-                    "loaded_again": again, "rows": loaded.rows, "skipped": loaded.skipped, "deleted": loaded.deleted, "warnings": loaded.warnings,
+                    "loaded_again": again, "rows": loaded.rows, "loaded": account.rows_loaded(),
+                    "skipped": loaded.skipped, "deleted": loaded.deleted,
+                    "updated": account.updated, "unchanged": account.unchanged,
+                    "rejected": loaded.rejected, "rejected_duplicates": account.rejected_duplicates,
+                    "reject_file": account.rejects.as_ref().map(|(data, _)| data),
+                    "reject_reasons": account.rejects.as_ref().map(|(_, sidecar)| sidecar),
+                    "warnings": loaded.warnings, "notes": account.notes, "warnings_by_code": account.warnings_by_code,
                     "verified": match verified { staging::Verified::Checksum => "checksum", staging::Verified::Length => "length" },
                     "attempts": attempts, "seconds": elapsed.as_secs_f64(), "error": null,
                 })
@@ -214,8 +248,11 @@ impl Report {
             "objects_already_loaded": summary.objects_already_loaded,
             "objects_skipped_changed": summary.objects_skipped_changed, "objects_failed": summary.objects_failed,
             "objects_not_reached": summary.objects_not_reached, "listing_complete": is_listing_complete,
-            "rows": summary.rows, "skipped": summary.rows_skipped, "deleted": summary.rows_deleted,
-            "warnings": summary.warnings, "bytes": summary.bytes_loaded, "seconds": elapsed.as_secs_f64(),
+            "rows": summary.rows, "loaded": summary.rows_loaded(), "skipped": summary.rows_skipped,
+            "deleted": summary.rows_deleted, "updated": summary.rows_updated, "unchanged": summary.rows_unchanged,
+            "rejected": summary.rows_rejected, "rejected_duplicates": summary.rejected_duplicates,
+            "warnings": summary.warnings, "notes": summary.notes, "warnings_by_code": summary.warnings_by_code,
+            "bytes": summary.bytes_loaded, "seconds": elapsed.as_secs_f64(),
             "passed_over": {
                 "folder_markers": passed_over.folder_markers, "hidden": passed_over.hidden,
                 "filtered_out": passed_over.filtered_out,
@@ -334,7 +371,24 @@ fn text(
     if summary.rows_deleted > 0 {
         line("rows replaced", summary.rows_deleted.to_string());
     }
+    if summary.rows_updated + summary.rows_unchanged > 0 {
+        line("rows updated", summary.rows_updated.to_string());
+        line("rows unchanged", summary.rows_unchanged.to_string());
+    }
+    if summary.rows_rejected > 0 {
+        line("rows rejected", summary.rows_rejected.to_string());
+    }
+    if summary.rejected_duplicates > 0 {
+        line("duplicates among them", summary.rejected_duplicates.to_string());
+    }
     line("warnings", summary.warnings.to_string());
+    if summary.notes > 0 {
+        line("notes among them", summary.notes.to_string());
+    }
+    if !summary.warnings_by_code.is_empty() {
+        let kinds = summary.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
+        line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
+    }
     line("bytes", summary.bytes_loaded.to_string());
     line("seconds", format!("{seconds:.2}"));
     line("MB/s", format!("{megabytes_per_second:.1}"));

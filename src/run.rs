@@ -34,7 +34,7 @@ use crate::config::{Config, Mode};
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
 use crate::ledger::{Achieved, Claims, Finished, Job, Ledger};
-use crate::load::Statement;
+use crate::load::Plan;
 use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
@@ -43,7 +43,7 @@ use crate::source::PassedOver;
 use choose::{Chooser, choose};
 pub use forget::forget;
 pub use plan::plan;
-use prepare::{Prepared, open_ledger, prepare};
+use prepare::{Prepared, open_ledger, open_rejects, prepare};
 use stages::{Context, Event, dispatch, load_staged};
 pub use status::status;
 
@@ -94,13 +94,19 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         prepared = prepare(&config, &found) => prepared,
     };
     let begun = match prepared {
-        Ok(prepared) => match open_ledger(&config, &prepared, &shutdown.draining).await {
-            Ok(ledger) => Ok((prepared, ledger)),
-            Err(error) => {
-                prepared.listing.abort();
-                Err(vec![error])
+        Ok(mut prepared) => {
+            let opened = match open_rejects(&config, &mut prepared).await {
+                Ok(()) => open_ledger(&config, &prepared, &shutdown.draining).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(ledger) => Ok((prepared, ledger)),
+                Err(error) => {
+                    prepared.listing.abort();
+                    Err(vec![error])
+                }
             }
-        },
+        }
         Err(problems) => Err(problems),
     };
     let (prepared, ledger) = match begun {
@@ -162,6 +168,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         (Some(code), _) => code,
         (None, Some(error)) => error.kind.exit_code(),
         (None, None) if !summary.is_everything_loaded() => exit_code::OBJECTS_FAILED,
+        (None, None) if summary.rows_rejected > 0 => exit_code::ROWS_REJECTED,
         (None, None) => exit_code::ALL_LOADED,
     };
     ended.cancel();
@@ -212,19 +219,29 @@ async fn run(
     report: &mut Report,
     mut progress: Progress,
 ) -> Stopped {
-    let Prepared { s3, budget, connector, preflight, listing, objects, .. } = prepared;
+    let Prepared { s3, budget, connector, preflight, rejects, listing, objects, .. } = prepared;
     let load_concurrency = config.load.load_concurrency;
-    let sessions = connector.pool(&preflight.server, preflight.policy.on_bad_row, load_concurrency);
-    let statement = match &ledger {
-        Some((_, job)) => Statement::new(&job.load_into, &preflight.columns, &config.format, config.load.on_duplicate),
-        None => preflight.statement.clone(),
+    let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
+    let load_into = match &ledger {
+        Some((_, job)) => job.load_into.clone(),
+        None => preflight.target.name(),
     };
+    let columns = preflight.columns.clone();
+    let plan = Plan::new(
+        load_into,
+        columns,
+        preflight.decimals.clone(),
+        &config.format,
+        &config.load,
+        preflight.policy,
+        rejects,
+    );
     let context = Arc::new(Context {
         config: config.clone(),
         s3,
         budget,
         preflight,
-        statement,
+        plan,
         ledger: ledger.clone(),
         sessions: sessions.clone(),
         shutdown: shutdown.clone(),

@@ -155,7 +155,7 @@ fn show_byte(byte: Option<u8>) -> String {
 
 /// Why a list of columns or an assignment cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum ColumnError {
+pub(super) enum ColumnError {
     #[error("a name is empty")]
     EmptyName,
     #[error("a backtick is not closed; write a backtick inside a name twice")]
@@ -173,7 +173,7 @@ enum ColumnError {
 }
 
 /// `` a, @skip, `odd, name` ``
-fn columns(text: &str) -> Result<Vec<ColumnOrVariable>, ColumnError> {
+pub(super) fn columns(text: &str) -> Result<Vec<ColumnOrVariable>, ColumnError> {
     let mut columns = Vec::new();
     let mut rest = text;
     loop {

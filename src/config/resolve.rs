@@ -30,7 +30,8 @@ use super::resolver::Resolver;
 use super::settings as s;
 use super::{
     ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, OutputConfig,
-    ProgressMode, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, Verify, environment, format, target,
+    ProgressMode, RejectsTo, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, Verify, environment, format,
+    loading, target,
 };
 use crate::object::{TableName, TableNameError};
 
@@ -87,18 +88,7 @@ where
         format,
         target: target::resolve(&mut resolver, inputs.read_file),
         ledger: ledger(&mut resolver),
-        load: LoadConfig {
-            mode: choose(&mut resolver, &s::MODE, &[Mode::Append, Mode::Truncate, Mode::Swap]),
-            swap_keep_old: resolver.switch(&s::SWAP_KEEP_OLD),
-            load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
-            on_bad_row: choose(&mut resolver, &s::ON_BAD_ROW, &[OnBadRow::Fail, OnBadRow::Accept]),
-            on_duplicate: choose(
-                &mut resolver,
-                &s::ON_DUPLICATE,
-                &[OnDuplicate::Error, OnDuplicate::Ignore, OnDuplicate::Replace],
-            ),
-            verify: choose(&mut resolver, &s::VERIFY, &[Verify::None, Verify::Checksum]),
-        },
+        load: loading::resolve(&mut resolver),
         retry: RetryConfig {
             max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
             max_elapsed: resolver.duration(&s::RETRY_MAX_ELAPSED),
@@ -204,6 +194,55 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
             "add --mode swap, or leave out --swap-keep-old",
         );
     }
+    let (bad, duplicate) =
+        (config.load.on_bad_row == OnBadRow::Reject, config.load.on_duplicate == OnDuplicate::Reject);
+    if (bad || duplicate) && config.load.rejects.is_none() && resolver.find_set(&s::REJECTS).is_none() {
+        let rejecting = if bad { &s::ON_BAD_ROW } else { &s::ON_DUPLICATE };
+        contradiction(
+            resolver,
+            &format!("{} is reject, and nothing says where the rejected rows go", rejecting.name),
+            [rejecting, &s::REJECTS],
+            "add --rejects DIR, or --rejects s3://BUCKET/PREFIX/",
+        );
+    }
+    if !bad && !duplicate {
+        for setting in [&s::REJECTS, &s::MAX_REJECTS, &s::MAX_REJECTS_TOTAL] {
+            if resolver.find_set(setting).is_some() {
+                contradiction(
+                    resolver,
+                    &format!("{} is set, but nothing rejects rows", setting.name),
+                    [setting, &s::ON_BAD_ROW],
+                    "add --on-bad-row reject or --on-duplicate reject",
+                );
+            }
+        }
+    }
+    if matches!(config.load.rejects, Some(RejectsTo::S3 { .. })) && config.source.no_sign_request {
+        contradiction(
+            resolver,
+            "rejects is in S3, where nothing can be written without credentials",
+            [&s::REJECTS, &s::NO_SIGN_REQUEST],
+            "leave out --no-sign-request, or write rejects to a directory",
+        );
+    }
+    if let Some(to) = &config.load.rejects
+        && config.source.uris.iter().any(|source| to.lies_within(source))
+    {
+        contradiction(
+            resolver,
+            "the next run would load what this one rejects: rejects lies below a prefix that is loaded",
+            [&s::REJECTS, &s::URIS],
+            "choose another bucket or prefix for --rejects",
+        );
+    }
+    if config.load.update_columns.is_some() && config.load.on_duplicate != OnDuplicate::Update {
+        contradiction(
+            resolver,
+            "update-columns is set, but on-duplicate is not update",
+            [&s::UPDATE_COLUMNS, &s::ON_DUPLICATE],
+            "add --on-duplicate update, or leave out --update-columns",
+        );
+    }
 }
 
 /// What the objects say can be compared with the table only where the table is to hold just that.
@@ -216,12 +255,12 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
             "use --mode truncate or --mode swap, or leave out --verify",
         );
     }
-    if matches!(load.on_duplicate, OnDuplicate::Ignore | OnDuplicate::Replace) {
+    if matches!(load.on_duplicate, OnDuplicate::Ignore | OnDuplicate::Replace | OnDuplicate::Update) {
         contradiction(
             resolver,
             "verify checksum compares every row of the objects, and on-duplicate leaves some out of the table",
             [&s::VERIFY, &s::ON_DUPLICATE],
-            "use --on-duplicate error, or leave out --verify",
+            "use --on-duplicate error or reject, or leave out --verify",
         );
     }
     if load.on_bad_row == OnBadRow::Accept {
@@ -229,7 +268,7 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
             resolver,
             "verify checksum compares values as the objects have them, and on-bad-row accept lets the server change them",
             [&s::VERIFY, &s::ON_BAD_ROW],
-            "use --on-bad-row fail, or leave out --verify",
+            "use --on-bad-row fail or reject, or leave out --verify",
         );
     }
 }
@@ -441,11 +480,11 @@ fn endpoint_url(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-fn choose<T: Copy>(resolver: &mut Resolver, setting: &'static s::Setting, values: &[T]) -> T {
+pub(super) fn choose<T: Copy>(resolver: &mut Resolver, setting: &'static s::Setting, values: &[T]) -> T {
     // Each of these settings has a default: nothing is chosen only where a problem was recorded.
     resolver.choice(setting, values).unwrap_or(values[0])
 }
 
-fn count(number: u64) -> usize {
+pub(super) fn count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -356,16 +356,40 @@ settings! {
         .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
         "How many connections load at once").default("4");
-    ON_BAD_ROW = Setting::new(Loading,
-        "on-bad-row", Choice(&["fail", "accept"]), "What a warning about a row's values does")
-        .more("fail: the whole object is rolled back. accept: the server's own conversions stand, \
+    ON_BAD_ROW = Setting::new(Loading, "on-bad-row", Choice(&["fail", "reject", "accept"]),
+        "What a row does that the table does not take as it is")
+        .more("A value that does not fit, too few or too many fields, or a row that CHECK, a foreign key, the partitions \
+               or a view refuse. fail: the whole object is rolled back, and the error shows the first of them. reject: \
+               they are written to --rejects, and the others are loaded. accept: what the server makes of them stands, \
                counted and reported.")
         .default("fail");
-    ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(&["error", "ignore", "replace"]),
+    ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(&["error", "ignore", "replace", "update", "reject"]),
         "What a row does whose unique key is in the table")
         .more("error: the whole object is rolled back. ignore: the row is skipped and counted. replace: it takes the \
-               other's place.")
+               other's place. update: the other gets its values (INSERT ... ON DUPLICATE KEY UPDATE). reject: it is \
+               written to --rejects.")
         .default("error");
+    UPDATE_COLUMNS = Setting::new(Loading, "update-columns", Text, "The columns that on-duplicate update sets, as in a,b")
+        .more("Not set: every column that is loaded and is in no unique key.").value("LIST");
+    NOTES_AS_BAD = Setting::new(Loading, "notes-as-bad", Switch { opposite: "no-notes-as-bad" },
+        "Take rows as bad of which the server only makes a note")
+        .more("Such as a decimal that loses digits. Else notes are counted and reported.");
+    SHOW_BAD_ROWS = Setting::new(Loading, "show-bad-rows", Integer { min: 1, max: 1000 },
+        "How many bad rows the error of an object shows").default("10");
+    REJECTS = Setting::new(Loading, "rejects", Text, "Where rejected rows are written: a directory or s3://BUCKET/PREFIX/")
+        .more("For every object with rejected rows a file of them, as they stand in the object, so that they can be mended \
+               and loaded with the same options; and a file that ends in .jsonl with the reasons.").value("DIR");
+    MAX_REJECTS = Setting::new(Loading, "max-rejects", Text, "How many rows of one object may be rejected: 100 or 5%")
+        .more("An object with more fails, and is rolled back.").value("N");
+    MAX_REJECTS_TOTAL = Setting::new(Loading, "max-rejects-total", Text, "How many rows may be rejected in all")
+        .more("The object that would go past it fails and is rolled back, and ends the run; those before it stay.")
+        .value("N");
+    NO_UNIQUE_CHECKS = Setting::new(Loading, "no-unique-checks", Switch { opposite: "unique-checks" },
+        "Load with unique_checks=0")
+        .more("The server may then store duplicates in secondary unique indexes without a word, which corrupts them.");
+    NO_FOREIGN_KEY_CHECKS = Setting::new(Loading, "no-foreign-key-checks", Switch { opposite: "foreign-key-checks" },
+        "Load with foreign_key_checks=0")
+        .more("Rows without a parent row then get in without a word, and are never checked later.");
     VERIFY = Setting::new(Loading, "verify", Choice(&["none", "checksum"]),
         "How the whole table is compared with the objects at the end of a job")
         .more("checksum: a sum over all rows as the server has stored them must equal one computed from the objects, or the \

@@ -98,6 +98,8 @@ fn sample(setting: &settings::Setting) -> Value {
         ("charset", _) => "latin1",
         ("database-url", _) => "mysql://v@w/x",
         ("password-file", _) => "password.txt",
+        ("on-duplicate", _) => "ignore",
+        ("max-rejects" | "max-rejects-total", _) => "7",
         (_, Kind::Text | Kind::Path) => "x",
         (_, Kind::Switch { .. }) => "true",
         (_, Kind::Integer { .. }) => "7",
@@ -116,12 +118,24 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
     use settings::{Flag, Kind};
     // keys-from would hide the file's URIs from a stronger place.
     let base = |name: &str, without: &str| {
-        let lines = ["uris = ['s3://b/k']", "table = 't'", "mode = 'swap'", "ssl-cert = 'c'", "ssl-key = 'k'"];
+        let lines = [
+            "uris = ['s3://b/k']",
+            "table = 't'",
+            "mode = 'swap'",
+            "ssl-cert = 'c'",
+            "ssl-key = 'k'",
+            "on-bad-row = 'reject'",
+            "on-duplicate = 'update'",
+            "rejects = 'r'",
+        ];
         let is_in = |line: &&str| {
             let key = line.split(' ').next().unwrap_or_default();
             let is_wanted = match key {
                 "uris" => name != "keys-from",
                 "mode" => ["swap-keep-old", "verify"].contains(&name),
+                "on-bad-row" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
+                "on-duplicate" => name == "update-columns",
+                "rejects" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 _ => true,
             };
             key != without && is_wanted

@@ -12,7 +12,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
 
 use super::Ledger;
-use super::identity::{ensure_fits, etag, literal};
+use super::identity::{ensure_fits, etag, literal, object_id};
 use super::jobs::Job;
 use crate::config::Mode;
 use crate::error::{Error, Kind, Result};
@@ -33,6 +33,8 @@ pub struct Loaded {
     pub skipped: u64,
     /// Rows of the table that REPLACE deleted.
     pub deleted: u64,
+    /// Rows that were held back and written to a reject file.
+    pub rejected: u64,
     pub warnings: u64,
 }
 
@@ -62,12 +64,18 @@ pub enum Entered {
 /// What became of a COMMIT whose answer never came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    Committed(Loaded),
+    Committed,
     CommittedByAnother,
     RolledBack,
 }
 
 impl Ledger {
+    /// What identifies `object`, loaded as a part of `job`: the same at every try.
+    #[must_use]
+    pub fn object_id(&self, job: &Job, object: &Object) -> String {
+        object_id(&self.target, job.generation, &object.bucket, &object.key, etag(object))
+    }
+
     /// The row of `object`, loaded as a part of `job`. `had_failed` where the ledger knows of a failure; `replaces` where a row that is there
     /// gives way (`--force`).
     ///
@@ -158,16 +166,13 @@ impl Ledger {
             }
             session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
             let sql = format!(
-                "SELECT state, run_id = {}, row_count, skipped_count, deleted_count, warning_count FROM {} WHERE {} FOR UPDATE",
+                "SELECT state, run_id = {} FROM {} WHERE {} FOR UPDATE",
                 entry.run_id, entry.objects, entry.key
             );
-            let row: Option<(String, bool, u64, u64, u64, u64)> =
-                session.conn.query_first(sql).await.map_err(failed)?;
+            let row: Option<(String, bool)> = session.conn.query_first(sql).await.map_err(failed)?;
             Ok(match row {
-                Some((state, true, rows, skipped, deleted, warnings)) if state == "loaded" => {
-                    Settled::Committed(Loaded { rows, skipped, deleted, warnings })
-                }
-                Some((state, false, ..)) if state == "loaded" && !entry.replaces => Settled::CommittedByAnother,
+                Some((state, true)) if state == "loaded" => Settled::Committed,
+                Some((state, false)) if state == "loaded" && !entry.replaces => Settled::CommittedByAnother,
                 _ => Settled::RolledBack,
             })
         }
@@ -226,9 +231,9 @@ impl Entry {
     /// `LedgerRowLost` where the row is not there any more.
     pub async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
         let digest = digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
-        let Loaded { rows, skipped, deleted, warnings } = loaded;
+        let Loaded { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
-            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, warning_count = {warnings}{digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
+            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}{digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
             self.clear_failure,
             self.objects,
             self.key,

@@ -9,9 +9,9 @@ use mysql_async::{Error as Driver, Row};
 
 use super::identity::Target;
 use super::schema::Tables;
-use crate::config::{Config, OnBadRow};
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::mysql::{Connector, During, Session, fold};
+use crate::mysql::{Checks, Connector, During, Session, fold};
 use crate::object::TableName;
 
 /// What the ledger has on one target.
@@ -35,7 +35,7 @@ impl Records {
         let (conn, server) = connector.probe().await?;
         // Best effort, as its end is all that matters.
         let _ = conn.disconnect().await;
-        let mut session = connector.pool(&server, OnBadRow::Fail, 1).dedicated().await?;
+        let mut session = connector.pool(&server, Checks::ALL, 1).dedicated().await?;
         let target = target(&mut session, config).await?;
         let Some(stem) = &config.ledger.table else {
             return Err(Error::new(Kind::Bug, "a ledger was asked for, and none is named"));

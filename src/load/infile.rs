@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,15 +16,13 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Blocks read ahead of the one being sent.
 const BLOCKS_AHEAD: usize = 2;
 
-/// What is sent of a staged file: a stretch of it, and the line terminator that its last row lacks.
+/// What is sent of a staged file: some stretches of it, and the line terminator that the last row lacks.
 #[derive(Clone, Debug)]
-pub struct Payload {
-    pub file: Option<Arc<File>>,
-    /// The first byte that is sent; a byte order mark and header lines lie before it.
-    pub from: u64,
-    /// The first byte that is not sent.
-    pub to: u64,
-    pub terminator: Vec<u8>,
+pub(super) struct Payload {
+    pub(super) file: Option<Arc<File>>,
+    /// In order. Of an object that is sent whole, the bytes after its byte order mark and header lines.
+    pub(super) stretches: Vec<Range<u64>>,
+    pub(super) terminator: Vec<u8>,
 }
 
 /// What became of a payload, seen from the side of the statement.
@@ -36,22 +35,21 @@ pub(super) struct Sent {
 impl Payload {
     /// Not a byte: what the preflight loads.
     pub(super) fn empty() -> Self {
-        Self { file: None, from: 0, to: 0, terminator: Vec::new() }
+        Self { file: None, stretches: Vec::new(), terminator: Vec::new() }
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
-        self.to - self.from + self.terminator.len() as u64
+        let of_the_file: u64 = self.stretches.iter().map(|stretch| stretch.end - stretch.start).sum();
+        of_the_file + self.terminator.len() as u64
     }
 
     /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
     pub(super) fn stream(self, sent: Arc<Sent>) -> InfileData {
-        let Self { file, from, to, terminator } = self;
-        let starts = (from..to).step_by(BLOCK_BYTES);
-        let blocks = stream::iter(starts)
-            .map(move |start| {
+        let Self { file, stretches, terminator } = self;
+        let blocks = stream::iter(Blocks::new(stretches))
+            .map(move |pieces| {
                 let file = file.clone();
-                let length = (to - start).min(BLOCK_BYTES as u64);
-                tokio::task::spawn_blocking(move || read(file.as_deref(), start, length))
+                tokio::task::spawn_blocking(move || read(file.as_deref(), &pieces))
             })
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))));
@@ -72,10 +70,51 @@ impl Payload {
     }
 }
 
-fn read(file: Option<&File>, start: u64, length: u64) -> io::Result<Bytes> {
+/// Stretches, put together and cut to blocks.
+struct Blocks {
+    stretches: std::vec::IntoIter<Range<u64>>,
+    /// What is left of a stretch that went into the last block in part.
+    rest: Range<u64>,
+}
+
+impl Blocks {
+    fn new(stretches: Vec<Range<u64>>) -> Self {
+        Self { stretches: stretches.into_iter(), rest: 0..0 }
+    }
+}
+
+impl Iterator for Blocks {
+    type Item = Vec<Range<u64>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut pieces: Vec<Range<u64>> = Vec::new();
+        let mut room_bytes = BLOCK_BYTES as u64;
+        while room_bytes > 0 {
+            if self.rest.is_empty() {
+                let Some(stretch) = self.stretches.next() else { break };
+                self.rest = stretch;
+                continue;
+            }
+            let piece = self.rest.start..self.rest.end.min(self.rest.start + room_bytes);
+            room_bytes -= piece.end - piece.start;
+            self.rest.start = piece.end;
+            match pieces.last_mut() {
+                Some(last) if last.end == piece.start => last.end = piece.end,
+                _ => pieces.push(piece),
+            }
+        }
+        (!pieces.is_empty()).then_some(pieces)
+    }
+}
+
+fn read(file: Option<&File>, pieces: &[Range<u64>]) -> io::Result<Bytes> {
     let file = file.ok_or(io::ErrorKind::NotFound)?;
-    let mut block = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut block, start)?;
+    let mut block = Vec::with_capacity(BLOCK_BYTES);
+    for piece in pieces {
+        let filled = block.len();
+        block.resize(filled + usize::try_from(piece.end - piece.start).map_err(io::Error::other)?, 0);
+        file.read_exact_at(&mut block[filled..], piece.start)?;
+    }
     Ok(block.into())
 }
 
@@ -85,25 +124,27 @@ mod tests {
     use std::io::Write;
 
     #[tokio::test]
-    async fn the_stretch_is_sent_whole_and_in_order_with_its_terminator() {
+    async fn stretches_are_sent_whole_and_in_order_with_the_terminator() {
         let bytes: Vec<u8> = (0_u8..251).cycle().take(2 * BLOCK_BYTES + 7).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        let payload =
-            Payload { file: Some(Arc::new(file)), from: 3, to: bytes.len() as u64, terminator: b"\r\n".to_vec() };
+        let to = bytes.len() as u64;
+        // Next to each other, apart, empty, and longer than a block.
+        let stretches = vec![3..5, 5..9, 20..20, 30..31, 40..to];
+        let payload = Payload { file: Some(Arc::new(file)), stretches, terminator: b"\r\n".to_vec() };
         let size_bytes = payload.size_bytes();
         let sent = Arc::new(Sent::default());
         let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
         let received: Vec<u8> = blocks.into_iter().flat_map(Result::unwrap).collect();
-        assert_eq!(received, [&bytes[3..], b"\r\n"].concat());
+        assert_eq!(received, [&bytes[3..9], &bytes[30..31], &bytes[40..], b"\r\n"].concat());
         assert_eq!(sent.bytes.load(Ordering::Relaxed), size_bytes);
         assert!(sent.all.load(Ordering::Relaxed));
     }
 
     #[tokio::test]
     async fn a_file_that_is_shorter_than_it_was_is_an_error_and_not_a_short_load() {
-        let payload =
-            Payload { file: Some(Arc::new(tempfile::tempfile().unwrap())), from: 0, to: 5, terminator: Vec::new() };
+        let file = Some(Arc::new(tempfile::tempfile().unwrap()));
+        let payload = Payload { file, stretches: vec![Range { start: 0, end: 5 }], terminator: Vec::new() };
         let sent = Arc::new(Sent::default());
         let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
         assert!(blocks[0].is_err());

@@ -79,12 +79,12 @@ impl Inserted {
     }
 }
 
-/// The rows of `table` that LOAD DATA would not store now, by row; with those whose key is there already if `duplicates`.
-/// Nothing stays in the target.
+/// What LOAD DATA would not store now of the rows of `table`, and what else would be said of them; with rows whose key is
+/// there already if `duplicates`. Nothing stays in the target.
 ///
 /// # Errors
 /// As [`PrivateTable::insert_into`].
-pub async fn foresee(conn: &mut Conn, table: &PrivateTable, duplicates: bool) -> Result<Vec<Foreseen>> {
+pub async fn foresee(conn: &mut Conn, table: &PrivateTable, duplicates: bool) -> Result<Inserted> {
     const FORESIGHT: &str = "s3_to_mysql_foresight";
     let failed = |error: Driver| table.failed(&error);
     conn.query_drop(format!("SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
@@ -92,7 +92,7 @@ pub async fn foresee(conn: &mut Conn, table: &PrivateTable, duplicates: bool) ->
     conn.query_drop(format!("ROLLBACK TO SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
     conn.query_drop(format!("RELEASE SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
     inserted.refused.retain(|row| duplicates || !marks::is_duplicate(row.code));
-    Ok(inserted.refused)
+    Ok(inserted)
 }
 
 /// The row numbers of one statement: from the first to the last, both included.
@@ -175,6 +175,15 @@ impl PrivateTable {
         }
         conn.query_drop(format!("RELEASE SAVEPOINT {SAVEPOINT}")).await.map_err(failed)?;
         Ok(inserted)
+    }
+
+    /// The statement that takes rows to the target, with not a row.
+    ///
+    /// # Errors
+    /// Whatever the server has against it.
+    pub(super) async fn rehearse(&self, conn: &mut Conn, on_conflict: OnConflict<'_>) -> Result<()> {
+        let sql = self.insert_sql(on_conflict, Numbers { first: 1, step: 1, rows: 1 }, (1, 1))?;
+        conn.query_drop(sql).await.map_err(|error| self.failed(&error))
     }
 
     async fn insert(

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use super::answer::{Answer, load_data};
 use super::infile::Payload;
+use super::judge::Policy;
+use super::plan::Plan;
 use super::statement::Statement;
-use super::transaction::{Policy, Shipment};
-use crate::config::{ColumnOrVariable, Config, OnBadRow};
+use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Target;
-use crate::mysql::{Connector, During, Server, fold};
+use crate::mysql::{Checks, Connector, During, Server, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
-use crate::verify::Plan;
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -29,9 +30,11 @@ pub struct Preflight {
     pub statement: Statement,
     /// Fields that make a row: the items of the column list.
     pub fields_per_row: usize,
+    /// The DECIMAL columns among `columns`, with their places there.
+    pub decimals: Vec<(String, usize)>,
     pub policy: Policy,
     /// What is compared at the end of the job, where that is asked for.
-    pub verification: Option<Arc<Plan>>,
+    pub verification: Option<Arc<crate::verify::Plan>>,
     /// What will hurt, but works.
     pub warnings: Vec<String>,
 }
@@ -79,19 +82,25 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     let _ = conn.disconnect().await;
 
     let policy = Policy {
+        checks: Checks::of(&config.load),
         on_bad_row: config.load.on_bad_row,
         on_duplicate: config.load.on_duplicate,
+        notes_as_bad: config.load.notes_as_bad,
+        show_bad_rows: config.load.show_bad_rows,
+        max_rejects: config.load.max_rejects,
         skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
         rolls_back: table.rolls_back(),
         stall_timeout: config.source.stall_timeout,
     };
-    let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
+    let table_name = table.target.name();
+    let decimals = table.decimals(&columns);
+    let plan = Plan::new(table_name, columns.clone(), decimals.clone(), &config.format, &config.load, policy, None);
 
     let mut problems = table.problems(config, &server, &columns);
     problems.extend(findings.problems);
     // With columns missing the server would only say the same in its own words.
     while problems.is_empty()
-        && let Err(error) = rehearse(connector, &server, &statement, policy, &config.target.table).await
+        && let Err(error) = rehearse(connector, &server, &plan, &config.target.table).await
     {
         if !waited(&mut attempts, &error).await {
             problems.push(error);
@@ -103,7 +112,19 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     let mut warnings = table.warnings(config, &server, &columns);
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
-    Ok(Preflight { server, target: table.target, columns, statement, fields_per_row, policy, verification, warnings })
+    // As it was named: for people.
+    let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
+    Ok(Preflight {
+        server,
+        target: table.target,
+        columns,
+        statement,
+        fields_per_row,
+        decimals,
+        policy,
+        verification,
+        warnings,
+    })
 }
 
 /// Whether it is worth another try, after a pause: of all that can be wrong before a run, only a server without a free
@@ -113,29 +134,33 @@ async fn waited(attempts: &mut Attempts, error: &Error) -> bool {
 }
 
 /// The real statement on a connection like those that load.
-async fn rehearse(
-    connector: &Connector,
-    server: &Server,
-    statement: &Statement,
-    policy: Policy,
-    table: &TableName,
-) -> Result<()> {
-    let sessions = connector.pool(server, policy.on_bad_row, 1);
+async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &TableName) -> Result<()> {
+    let sessions = connector.pool(server, plan.policy.checks, 1);
     let mut session = sessions.get().await?;
     let what = format!("table {table} at {}", session.target_name());
-    let nothing = Shipment {
-        what: what.clone(),
-        sql: statement.sql(b"\n"),
-        payload: Payload::empty(),
-        rows: 0,
-        entry: None,
-        digest: None,
-    };
-    let tried = session.attempt(&nothing, policy).await;
+    let conn = &mut session.conn;
+    let tried = async {
+        conn.query_drop("START TRANSACTION").await.map_err(|error| fold(During::Transaction, &what, &error))?;
+        let sql = plan.statement.sql(b"\n");
+        match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
+            Answer::Refused { error, .. } => return Err(error),
+            Answer::Taken { counts, shown } if counts.warnings > 0 => {
+                let said = shown.first().map(|warning| format!(": {} {}", warning.code, warning.message));
+                let message = format!("{what}: the server warns of the statement itself{}", said.unwrap_or_default());
+                return Err(Error::new(Kind::TargetRefused, message));
+            }
+            Answer::Taken { .. } => {}
+        }
+        if plan.policy.on_duplicate == OnDuplicate::Update {
+            plan.careful(conn).await?.rehearse(conn).await?;
+        }
+        Ok(())
+    }
+    .await;
     let rolled_back = session.conn.query_drop("ROLLBACK").await;
     session.destroy().await;
     sessions.close().await;
-    tried.map(|_| ()).map_err(|error| match error.kind {
+    tried.map_err(|error| match error.kind {
         // The data is empty, so whatever the server refuses lies in the statement.
         Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
         _ => error,
@@ -160,6 +185,7 @@ struct Column {
     invisible: bool,
     generated: bool,
     auto_increment: bool,
+    decimal: bool,
 }
 
 impl Table {
@@ -181,9 +207,9 @@ impl Table {
         let Some((schema, name, engine, table_type, options)) = known else {
             return Err(Self::missing(conn, table, database).await);
         };
-        let columns: Vec<(String, String)> = conn
+        let columns: Vec<(String, String, String)> = conn
             .exec(
-                "SELECT COLUMN_NAME, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+                "SELECT COLUMN_NAME, EXTRA, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
                 (database, &table.table),
             )
             .await
@@ -197,13 +223,14 @@ impl Table {
             .map_err(failed)?;
         let columns = columns
             .into_iter()
-            .map(|(name, extra)| {
+            .map(|(name, extra, data_type)| {
                 let extra = extra.to_ascii_uppercase();
                 Column {
                     name,
                     invisible: extra.contains("INVISIBLE"),
                     generated: extra.contains("VIRTUAL") || extra.contains("STORED") || extra.contains("PERSISTENT"),
                     auto_increment: extra.contains("AUTO_INCREMENT"),
+                    decimal: data_type.eq_ignore_ascii_case("decimal"),
                 }
             })
             .collect();
@@ -236,6 +263,18 @@ impl Table {
         }
     }
 
+    /// The DECIMAL columns among `items`, with their places there.
+    fn decimals(&self, items: &[ColumnOrVariable]) -> Vec<(String, usize)> {
+        let is_decimal = |name: &str| {
+            self.columns.iter().any(|column| column.decimal && column.name.to_lowercase() == name.to_lowercase())
+        };
+        let place = |(index, item): (usize, &ColumnOrVariable)| match item {
+            ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
+            _ => None,
+        };
+        items.iter().enumerate().filter_map(place).collect()
+    }
+
     /// Of a view it is not known.
     fn rolls_back(&self) -> bool {
         self.engine
@@ -255,6 +294,16 @@ impl Table {
                 "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger loads into it as it is, without any guarantee",
             ));
         }
+        if !self.rolls_back() && (config.load.may_reject() || config.load.on_duplicate == OnDuplicate::Update) {
+            let message = format!(
+                "{}: rows that are found bad after they are in can't be taken out, as its engine does not roll back",
+                self.name
+            );
+            problems.push(
+                Error::new(Kind::TargetRefused, message)
+                    .with_hint("ALTER TABLE ... ENGINE=InnoDB, or leave out reject and update"),
+            );
+        }
         if server.splits_load_data() && config.ledger.table.is_some() {
             problems.push(
                 Error::new(Kind::TargetRefused, format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them"))
@@ -267,7 +316,8 @@ impl Table {
                 ColumnOrVariable::Column(name) => Some((name, "--columns")),
                 ColumnOrVariable::Variable(_) => None,
             })
-            .chain(config.format.set.iter().map(|(name, _)| (name, "--set")));
+            .chain(config.format.set.iter().map(|(name, _)| (name, "--set")))
+            .chain(config.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")));
         for (name, flag) in named {
             // Column names are compared without case by both servers.
             if self.columns.iter().any(|column| {
@@ -327,6 +377,18 @@ impl Table {
         if self.is_view {
             warnings
                 .push(format!("{} is a view: whether its base table rolls back can't be seen from here", self.name));
+        }
+        if !config.load.unique_checks {
+            warnings.push(
+                "--no-unique-checks: the server may store duplicates in secondary unique indexes without a word; such an index is corrupt, and only rebuilding the table mends it"
+                    .to_owned(),
+            );
+        }
+        if !config.load.foreign_key_checks {
+            warnings.push(
+                "--no-foreign-key-checks: rows without a parent row get in without a word, and the server never checks them later"
+                    .to_owned(),
+            );
         }
         if config.load.on_bad_row == OnBadRow::Accept {
             warnings.push(

@@ -46,6 +46,19 @@ pub(super) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
     }
 }
 
+/// A warning's message with the number that its row has in the object, where it names one.
+pub(super) fn renumbered(warning: &Warning, row: u64) -> String {
+    let message = &warning.message;
+    if matches!(warning.code, 1261 | 1262) {
+        let after = message.strip_prefix("Row ").and_then(|rest| rest.split_once(' ')).map(|(_, after)| after);
+        return after.map_or_else(|| message.clone(), |after| format!("Row {row} {after}"));
+    }
+    match message.rsplit_once(" at row ") {
+        Some((before, number)) if number.parse::<u64>().is_ok() => format!("{before} at row {row}"),
+        _ => message.clone(),
+    }
+}
+
 /// The last part of a name in the way that messages quote one, if it is nothing else.
 fn unquoted(name: &str) -> Option<String> {
     if let Some(inner) = name.strip_prefix('\'') {
@@ -141,6 +154,23 @@ mod tests {
         ];
         for (code, message, row, column) in cases {
             assert_eq!(named(code, message), (row, column.map(ToOwned::to_owned)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_message_gets_the_number_that_the_row_has_in_the_object() {
+        for (code, message, expected) in [
+            (1265, "Data truncated for column 's' at row 3", "Data truncated for column 's' at row 70"),
+            (
+                1366,
+                "Incorrect value: 'at row 5' for column 's' at row 3",
+                "Incorrect value: 'at row 5' for column 's' at row 70",
+            ),
+            (1261, "Row 3 doesn't contain data for all columns", "Row 70 doesn't contain data for all columns"),
+            (1062, "Duplicate entry '3' for key 'PRIMARY'", "Duplicate entry '3' for key 'PRIMARY'"),
+            (1062, "Duplicate entry 'x at row y' for key 'PRIMARY'", "Duplicate entry 'x at row y' for key 'PRIMARY'"),
+        ] {
+            assert_eq!(renumbered(&warning(code, message), 70), expected);
         }
     }
 

@@ -30,7 +30,7 @@ impl Statement {
         let dialect = &format.dialect;
         let duplicates = match on_duplicate {
             // LOCAL skips duplicates whatever is said; IGNORE says so.
-            OnDuplicate::Error | OnDuplicate::Ignore => "IGNORE ",
+            OnDuplicate::Error | OnDuplicate::Ignore | OnDuplicate::Update | OnDuplicate::Reject => "IGNORE ",
             OnDuplicate::Replace => "REPLACE ",
         };
         let mut before_terminator = format!(

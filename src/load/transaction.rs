@@ -3,28 +3,35 @@
 //! START TRANSACTION, the ledger's row, LOAD DATA, the checks, the ledger's row completed, COMMIT. Until COMMIT is sent nothing of
 //! it can stay: an error or a drop at any earlier point leaves a transaction that the server rolls back. When the connection is
 //! lost while COMMIT is under way the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays unknown.
+//!
+//! An object goes in one statement. Where that does not tell enough (the policy holds rows back, or there are more warnings than the
+//! server shows) the transaction is begun anew and its rows are [sifted](super::sift); where it fails for rows that can't be named,
+//! they are sifted once more, to name them, in a transaction that is rolled back whatever comes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Error as Driver, LocalInfileError};
 use tokio_util::sync::CancellationToken;
 
-use super::infile::{Payload, Sent};
-use super::row_numbers;
-use super::warnings::{Counts, Warning, quote, show};
-use crate::config::{OnBadRow, OnDuplicate};
-use crate::error::{Error, Kind, Result};
-use crate::ledger::{Entered, Entry, Loaded};
+use super::account::Account;
+use super::answer::{Answer, load_data};
+use super::chunks::Staged;
+use super::judge::{Class, Verdict, judge};
+use super::plan::{Plan, Spent};
+use super::sift::{Sift, miscounted};
+use super::warnings::{Counts, Warning, quote};
+use crate::config::OnDuplicate;
+use crate::error::{BadRows, Error, Kind, Result};
+use crate::ledger::{Entered, Entry};
 use crate::mysql::{During, Session, fold};
+use crate::rejects::{ObjectName, Published, RejectFile};
 use crate::verify::RowDigest;
 
 /// How an attempt to load an object ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempted {
-    Committed(Loaded),
+    Committed,
     /// Another run has loaded it; nothing was done.
     AlreadyLoaded,
 }
@@ -36,56 +43,57 @@ pub struct Shipment {
     pub what: String,
     /// LOAD DATA.
     pub sql: String,
-    pub payload: Payload,
+    pub staged: Staged,
     /// By our own count.
     pub rows: u64,
     /// The object's ledger row, where there is a ledger.
     pub entry: Option<Entry>,
+    /// What its reject file is named after; `None` where rows are not rejected.
+    pub name: Option<ObjectName>,
     /// Of the object's rows, where the job is to be verified by it.
     pub digest: Option<RowDigest>,
 }
 
-/// What is acceptable in a transaction, and how long it may stand still.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    pub on_bad_row: OnBadRow,
-    pub on_duplicate: OnDuplicate,
-    /// Nothing but a duplicate key can make the target skip a row: it has no partitions and no foreign keys.
-    pub skips_only_duplicates: bool,
-    /// The target's engine takes back what a transaction did.
-    pub rolls_back: bool,
-    pub stall_timeout: Duration,
-}
-
 /// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where nothing holds it.
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
+/// How often bad rows are searched for where other loads are in the way.
+const NAMING_TRIES: u32 = 10;
+const NAMING_PAUSE: Duration = Duration::from_millis(200);
+/// Far below the `wait_timeout` of the session.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 impl Session {
-    /// Loads an object and commits.
+    /// Loads an object and commits. `account` tells what became of its rows, also where the outcome of COMMIT is not known.
     ///
     /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way; either way the session must
     /// be destroyed then, as after any error.
     ///
     /// # Errors
-    /// `BadRows`, `Duplicates`, `CountMismatch` when the checks refuse what the server took; `LockConflict`, `ConnectionLost`,
-    /// `LoadStalled` when it is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the ledger; `OutcomeUnknown` when the
-    /// connection was lost during COMMIT. `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
+    /// `BadRows`, `Duplicates`, `TooManyRejects`, `RejectsExhausted`, `CountMismatch` when the checks refuse what the server took;
+    /// `LockConflict`, `ConnectionLost`, `LoadStalled` when it is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the
+    /// ledger; what a reject file can meet; `OutcomeUnknown` when the connection was lost during COMMIT. `Interrupted` when `abandoning`
+    /// was cancelled before COMMIT was sent.
     pub async fn load(
         &mut self,
         shipment: &Shipment,
-        policy: Policy,
+        plan: &Plan,
         abandoning: &CancellationToken,
+        account: &mut Account,
     ) -> Result<Attempted> {
         let what = &shipment.what;
+        let stall_timeout = plan.policy.stall_timeout;
         let attempting = async {
-            let attempted = self.attempt(shipment, policy).await;
+            let attempted = self.attempt(shipment, plan).await;
             let Err(mut error) = attempted else { return attempted };
             if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
                 // At once, so that no lock outlives the failure. Not where the server may still be reading the file, of
                 // which it would be a part: destroying the session rolls back there.
-                let _ = tokio::time::timeout(policy.stall_timeout, self.conn.query_drop("ROLLBACK")).await;
+                let rolled_back = tokio::time::timeout(stall_timeout, self.conn.query_drop("ROLLBACK")).await;
+                if matches!(rolled_back, Ok(Ok(()))) && plan.policy.rolls_back {
+                    error = self.name_the_rows(shipment, plan, error).await;
+                }
             }
-            if policy.rolls_back {
+            if plan.policy.rolls_back {
                 return Err(error);
             }
             // To try again would be to load twice what is there.
@@ -101,9 +109,8 @@ impl Session {
             }
             attempted = attempting => attempted,
         }?;
-        if attempted == Attempted::AlreadyLoaded {
-            return Ok(attempted);
-        }
+        let Some((attempted, spent)) = attempted else { return Ok(Attempted::AlreadyLoaded) };
+        *account = attempted;
         // From here on nobody but the server knows whether it can still be rolled back.
         let committed = tokio::select! {
             biased;
@@ -113,234 +120,204 @@ impl Session {
                 Err(Error::new(Kind::OutcomeUnknown, message))
             }
         };
-        committed.map(|()| attempted)
+        if committed.as_ref().err().is_none_or(|error| error.kind == Kind::OutcomeUnknown) {
+            spent.into_iter().for_each(Spent::keep);
+        }
+        committed.map(|()| Attempted::Committed)
     }
 
-    /// Everything before COMMIT.
-    pub(super) async fn attempt(&mut self, shipment: &Shipment, policy: Policy) -> Result<Attempted> {
-        let Shipment { what, sql, payload, rows, entry, digest } = shipment;
-        let rows = *rows;
-        let failed = |error: mysql_async::Error| fold(During::Transaction, what, &error);
-        match entry {
-            None => self.conn.query_drop("START TRANSACTION").await.map_err(failed)?,
-            Some(entry) => {
-                if entry.begin(&mut self.conn).await? == Entered::AlreadyLoaded {
-                    return Ok(Attempted::AlreadyLoaded);
+    /// Everything before COMMIT. `None`: loaded already.
+    async fn attempt<'p>(
+        &mut self,
+        shipment: &Shipment,
+        plan: &'p Plan,
+    ) -> Result<Option<(Account, Option<Spent<'p>>)>> {
+        let what = &shipment.what;
+        if !self.begin(shipment).await? {
+            return Ok(None);
+        }
+        let mut whole = None;
+        if !plan.policy.sifts() && !plan.is_whole_unclear.load(Ordering::Relaxed) {
+            whole = self.load_whole(shipment, plan).await?;
+            if whole.is_none() {
+                plan.is_whole_unclear.store(true, Ordering::Relaxed);
+                self.query(what, "ROLLBACK").await?;
+                if !self.begin(shipment).await? {
+                    return Ok(None);
                 }
             }
         }
-
-        let size_bytes = payload.size_bytes();
-        let sent = Arc::new(Sent::default());
-        let counter = Arc::clone(&sent);
-        // Armed for this one statement: the driver takes it when the server asks for a file.
-        let payload = payload.clone();
-        self.conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
-        let loading = self.conn.query_drop(sql);
-        let ended = unless_stalled(loading, &sent, policy.stall_timeout).await;
-        // A server that did not take the bytes now must not get them in answer to a later statement.
-        self.conn.set_infile_handler(async { Err(LocalInfileError::NoHandler.into()) });
-        ended
-            .ok_or_else(|| {
-                let message = format!("{what}: not a byte moved to the server for {:?}", policy.stall_timeout);
-                Error::new(Kind::LoadStalled, message)
-            })?
-            .map_err(|error| with_its_row(fold(During::Transaction, what, &error), &error, policy))?;
-
-        let info = self.conn.info().into_owned();
-        let counts = Counts::parse(&info).ok_or_else(|| {
-            Error::new(Kind::CountMismatch, format!("{what}: the server's answer has no row counts: {info:?}"))
-        })?;
-        let sent_bytes = sent.bytes.load(Ordering::Relaxed);
-        if sent_bytes != size_bytes {
-            let message = format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
-            return Err(Error::new(Kind::CountMismatch, message));
-        }
-        let mut shown = if counts.warnings > 0 { show(&mut self.conn).await.map_err(failed)? } else { Vec::new() };
-        row_numbers::put_right(&mut shown, rows, counts);
-        judge(what, rows, counts, &shown, policy)?;
-        let loaded = Loaded {
-            rows,
-            skipped: counts.skipped + (rows - counts.records),
-            deleted: counts.deleted,
-            warnings: counts.warnings,
-        };
-        if let Some(entry) = entry {
-            entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
-        }
-        Ok(Attempted::Committed(loaded))
-    }
-}
-
-/// `None` when the bytes stood still for `limit`. After the last byte the server may take its time.
-async fn unless_stalled<T>(loading: impl Future<Output = T>, sent: &Sent, limit: Duration) -> Option<T> {
-    let mut loading = std::pin::pin!(loading);
-    let mut seen = 0;
-    loop {
-        if let Ok(done) = tokio::time::timeout(limit, &mut loading).await {
-            return Some(done);
-        }
-        let now = sent.bytes.load(Ordering::Relaxed);
-        if now == seen && !sent.all.load(Ordering::Relaxed) {
-            return None;
-        }
-        seen = now;
-    }
-}
-
-/// With the row that the server named when it ended a replacing load. Without REPLACE no error is about a row's number.
-fn with_its_row(folded: Error, error: &Driver, policy: Policy) -> Error {
-    match error {
-        Driver::Server(server) if folded.kind == Kind::BadRows && policy.on_duplicate == OnDuplicate::Replace => {
-            let warning = Warning::new("Error".to_owned(), server.code, server.message.clone());
-            folded.with_bad_rows(quote(1, [&warning]))
-        }
-        _ => folded,
-    }
-}
-
-/// Whether what the server did is what was asked for, to the row.
-fn judge(what: &str, rows: u64, counts: Counts, shown: &[Warning], policy: Policy) -> Result<()> {
-    let refused = |kind, text: String| {
-        Error::new(kind, format!("{what}: {text}; rolled back")).with_bad_rows(quote(counts.warnings, shown))
-    };
-
-    let duplicates = shown.iter().filter(|warning| warning.is_duplicate()).count() as u64;
-    let other = shown.len() as u64 - duplicates;
-    // Warnings past max_error_count are counted but can't be read.
-    let hidden = counts.warnings.saturating_sub(shown.len() as u64);
-    // A skipped row makes one warning or more. Where there are as many warnings as skipped rows, none is about a value.
-    let hidden_are_duplicates = policy.skips_only_duplicates && counts.warnings == counts.skipped && other == 0;
-
-    // Bad values first: they are the likelier cause of the rest, and what the author of the data can mend.
-    if policy.on_bad_row == OnBadRow::Fail && other > 0 {
-        // The duplicates would only stand before what matters here.
-        let about_values = shown.iter().filter(|warning| !warning.is_duplicate());
-        let count = counts.warnings - duplicates;
-        let text = format!("{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back");
-        return Err(Error::new(Kind::BadRows, text).with_bad_rows(quote(count, about_values)));
-    }
-    if policy.on_duplicate == OnDuplicate::Error && (duplicates > 0 || counts.skipped > 0 && hidden > 0) {
-        let text = format!("{} of {rows} rows were skipped, their keys are there already", counts.skipped);
-        return Err(refused(Kind::Duplicates, text));
-    }
-    if policy.on_bad_row == OnBadRow::Fail && hidden > 0 && !hidden_are_duplicates {
-        let text = format!(
-            "{} warnings, of which the server shows {}: the others can't be told from bad rows",
-            counts.warnings,
-            shown.len()
-        );
-        return Err(refused(Kind::BadRows, text)
-            .with_hint("load smaller objects, have max_error_count raised on the server, or use --on-bad-row accept"));
-    }
-    if policy.on_bad_row == OnBadRow::Fail && counts.skipped > duplicates + hidden {
-        return Err(refused(Kind::BadRows, format!("{} of {rows} rows were skipped", counts.skipped)));
-    }
-    // Rows refused by a CHECK or a foreign key are in no count of some servers.
-    let uncounted = shown.iter().filter(|warning| warning.is_uncounted_refusal()).count() as u64 + hidden;
-    if counts.records > rows || rows - counts.records > uncounted {
-        let text = format!("the object has {rows} rows, the server counted Records: {}", counts.records);
-        return Err(refused(Kind::CountMismatch, text));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: Policy = Policy {
-        on_bad_row: OnBadRow::Fail,
-        on_duplicate: OnDuplicate::Error,
-        skips_only_duplicates: true,
-        rolls_back: true,
-        stall_timeout: Duration::from_secs(60),
-    };
-
-    fn counts(records: u64, skipped: u64, warnings: u64) -> Counts {
-        Counts { records, deleted: 0, skipped, warnings }
-    }
-
-    fn warnings(code: u16, count: usize) -> Vec<Warning> {
-        vec![Warning::new("Warning".into(), code, "m".into()); count]
-    }
-
-    fn verdict(counts: Counts, shown: &[Warning], policy: Policy) -> std::result::Result<(), Kind> {
-        judge("o", 10, counts, shown, policy).map_err(|error| error.kind)
-    }
-
-    #[test]
-    fn equal_counts_without_a_warning_pass() {
-        assert_eq!(verdict(counts(10, 0, 0), &[], POLICY), Ok(()));
-    }
-
-    #[test]
-    fn a_row_more_or_less_than_counted_is_refused() {
-        assert_eq!(verdict(counts(9, 0, 0), &[], POLICY), Err(Kind::CountMismatch));
-        assert_eq!(verdict(counts(11, 0, 0), &[], POLICY), Err(Kind::CountMismatch));
-        let accept = Policy { on_bad_row: OnBadRow::Accept, ..POLICY };
-        assert_eq!(verdict(counts(9, 0, 1), &warnings(1265, 1), accept), Err(Kind::CountMismatch));
-    }
-
-    #[test]
-    fn any_warning_fails_the_object_unless_it_is_accepted() {
-        assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), POLICY), Err(Kind::BadRows));
-        let accept = Policy { on_bad_row: OnBadRow::Accept, ..POLICY };
-        assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), accept), Ok(()));
-    }
-
-    #[test]
-    fn a_skipped_row_fails_the_object_unless_duplicates_are_ignored() {
-        assert_eq!(verdict(counts(10, 2, 2), &warnings(1062, 2), POLICY), Err(Kind::Duplicates));
-        let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..POLICY };
-        assert_eq!(verdict(counts(10, 2, 2), &warnings(1062, 2), ignore), Ok(()));
-    }
-
-    #[test]
-    fn ignoring_duplicates_does_not_let_other_skips_through() {
-        let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..POLICY };
-        assert_eq!(verdict(counts(10, 1, 1), &warnings(1526, 1), ignore), Err(Kind::BadRows));
-        assert_eq!(verdict(counts(10, 1, 0), &[], ignore), Err(Kind::BadRows));
-    }
-
-    #[test]
-    fn duplicates_past_what_the_server_shows_pass_only_where_nothing_else_can_hide_there() {
-        let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..POLICY };
-        assert_eq!(verdict(counts(10, 8, 8), &warnings(1062, 2), ignore), Ok(()));
-        assert_eq!(verdict(counts(10, 7, 8), &warnings(1062, 2), ignore), Err(Kind::BadRows));
-        let partitioned = Policy { skips_only_duplicates: false, ..ignore };
-        assert_eq!(verdict(counts(10, 8, 8), &warnings(1062, 2), partitioned), Err(Kind::BadRows));
-    }
-
-    #[test]
-    fn rows_that_a_check_refused_explain_a_smaller_count_when_they_are_accepted() {
-        let accept = Policy { on_bad_row: OnBadRow::Accept, ..POLICY };
-        assert_eq!(verdict(counts(8, 0, 2), &warnings(3819, 2), accept), Ok(()));
-        assert_eq!(verdict(counts(7, 0, 2), &warnings(3819, 2), accept), Err(Kind::CountMismatch));
-    }
-
-    #[test]
-    fn an_error_quotes_ten_warnings_and_counts_the_rest() {
-        let error = judge("s3://b/k", 64, counts(64, 0, 60), &warnings(1265, 60), POLICY).unwrap_err();
-        let text = error.to_string();
-        assert_eq!(text.matches("Warning 1265").count(), 10);
-        assert!(text.starts_with("s3://b/k: ") && text.ends_with("and 50 more"), "{text}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_load_that_stands_still_is_given_up_and_a_slow_one_is_not() {
-        let limit = Duration::from_secs(60);
-        let sent = Arc::new(Sent::default());
-        assert_eq!(unless_stalled(std::future::pending::<()>(), &sent, limit).await, None);
-
-        let drip = async {
-            for _ in 0..10 {
-                tokio::time::sleep(limit / 2).await;
-                sent.bytes.fetch_add(1, Ordering::Relaxed);
+        let mut spent = None;
+        let mut digest = shipment.digest.clone();
+        let mut account = match whole {
+            Some(account) => account,
+            None => {
+                let careful = plan.careful(&mut self.conn).await?;
+                let file = reject_file(shipment, plan).await?;
+                let (mut account, file) = Sift::new(self, shipment, plan, careful, file).run(&mut digest).await?;
+                if account.loaded.rejected > 0 {
+                    spent = Some(plan.rejects_left.spend(what, account.loaded.rejected)?);
+                }
+                if let Some(file) = file {
+                    let published = self.publish(what, file).await?;
+                    account.rejects = published.map(|published| (published.data, published.sidecar));
+                }
+                account
             }
-            sent.all.store(true, Ordering::Relaxed);
-            tokio::time::sleep(limit * 10).await;
         };
-        assert_eq!(unless_stalled(drip, &sent, limit).await, Some(()));
+        account.loaded.rows = shipment.rows;
+        if let Some(entry) = &shipment.entry {
+            entry.complete(&mut self.conn, account.loaded, digest.as_ref().map(RowDigest::digest)).await?;
+        }
+        Ok(Some((account, spent)))
+    }
+
+    /// Makes the reject file durable. Meanwhile the server is reminded of the transaction that waits.
+    async fn publish(&mut self, what: &str, file: RejectFile) -> Result<Option<Published>> {
+        let mut publishing = std::pin::pin!(file.publish());
+        loop {
+            match tokio::time::timeout(KEEP_ALIVE, &mut publishing).await {
+                Ok(published) => return published,
+                Err(_) => self.query(what, "DO 0").await?,
+            }
+        }
+    }
+
+    /// `false`: loaded already.
+    async fn begin(&mut self, shipment: &Shipment) -> Result<bool> {
+        match &shipment.entry {
+            None => self.query(&shipment.what, "START TRANSACTION").await.map(|()| true),
+            Some(entry) => Ok(entry.begin(&mut self.conn).await? == Entered::Yes),
+        }
+    }
+
+    /// Loads all of an object in one statement. `None` where what the server said of it is not enough.
+    async fn load_whole(&mut self, shipment: &Shipment, plan: &Plan) -> Result<Option<Account>> {
+        let policy = &plan.policy;
+        let Shipment { what, sql, rows, .. } = shipment;
+        let payload = shipment.staged.whole();
+        match load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await? {
+            Answer::Taken { counts, shown } => account_for(what, *rows, counts, &shown, plan),
+            Answer::Refused { error, mut warning } => {
+                // Without REPLACE no error tells a row's number.
+                if policy.on_duplicate != OnDuplicate::Replace || error.kind != Kind::BadRows {
+                    (warning.row, warning.column) = (None, None);
+                }
+                Err(error.with_bad_rows(quote(1, 1, [&warning])))
+            }
+        }
+    }
+
+    /// The error of an object that was refused for its rows, with those rows: where the server has not named the first of
+    /// them, they are searched for, in a transaction that comes to nothing.
+    async fn name_the_rows(&mut self, shipment: &Shipment, plan: &Plan, mut error: Error) -> Error {
+        let is_about_rows = matches!(error.kind, Kind::BadRows | Kind::Duplicates | Kind::StatementFailed);
+        let are_named = error.bad_rows().iter().all(|bad| bad.row.is_some());
+        let is_sifted = error.bad_rows().iter().any(|bad| bad.line.is_some());
+        // Under REPLACE the first bad row ends the statement: there may be others.
+        let may_be_more = plan.policy.on_duplicate == OnDuplicate::Replace;
+        if !is_about_rows || error.bad_rows().is_empty() || is_sifted || are_named && !may_be_more {
+            return error;
+        }
+        let mut tries = NAMING_TRIES;
+        let named = loop {
+            tries -= 1;
+            match self.search(shipment, plan, &error).await {
+                // Another connection's, as any load can meet.
+                Err(unnamed) if unnamed.kind == Kind::LockConflict && tries > 0 => {
+                    tokio::time::sleep(NAMING_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                searched => break searched,
+            }
+        };
+        match named {
+            Ok(mut found) if !found.shown.is_empty() => {
+                let told = error.take_bad_rows();
+                let is_all = found.shown.len() < plan.policy.show_bad_rows;
+                let count = told.shown.len() as u64 + told.more;
+                found.more = if is_all { 0 } else { count.saturating_sub(found.shown.len() as u64) };
+                error.with_bad_rows(found)
+            }
+            Ok(_) => error,
+            Err(unnamed) => {
+                tracing::warn!("the bad rows can't be searched for: {}", unnamed.one_line());
+                error
+            }
+        }
+    }
+
+    /// The first bad rows of an object that was refused with `error`. Nothing of the transaction stays.
+    async fn search(&mut self, shipment: &Shipment, plan: &Plan, error: &Error) -> Result<BadRows> {
+        let what = &shipment.what;
+        self.query(what, "START TRANSACTION").await?;
+        let careful = plan.careful(&mut self.conn).await?;
+        let sifted = Sift::new(self, shipment, plan, careful, None).for_an_error(error).run(&mut None).await;
+        let mut refused = match sifted {
+            // Whatever it was, it is not so any more.
+            Ok(_) => Error::new(Kind::BadRows, what.clone()),
+            Err(refused) => refused,
+        };
+        self.query(what, "ROLLBACK").await?;
+        match refused.kind {
+            Kind::BadRows | Kind::Duplicates => Ok(refused.take_bad_rows()),
+            _ => Err(refused),
+        }
+    }
+
+    async fn query(&mut self, what: &str, sql: &str) -> Result<()> {
+        self.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, what, &error))
+    }
+}
+
+/// The object's reject file, where its rows may be rejected; nothing is written before the first of them.
+async fn reject_file(shipment: &Shipment, plan: &Plan) -> Result<Option<RejectFile>> {
+    let (Some(rejects), Some(name)) = (&plan.rejects, &shipment.name) else { return Ok(None) };
+    let head = shipment.staged.head().await.map_err(|error| {
+        Error::new(Kind::StagingFailed, format!("{}: the staged file can't be read again", shipment.what))
+            .caused_by(error)
+    })?;
+    Ok(Some(rejects.begin(name.clone(), None, head)))
+}
+
+/// What became of an object that went in one statement; `None` where that can't be told.
+fn account_for(what: &str, rows: u64, counts: Counts, shown: &[Warning], plan: &Plan) -> Result<Option<Account>> {
+    let policy = &plan.policy;
+    let refused = |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back"));
+    let all = |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
+    match judge(rows, counts, shown, policy) {
+        // Some note may be about a loss.
+        Verdict::Fine if policy.minds_disguises() && shown.iter().any(|warning| plan.decimals.suspects(warning)) => {
+            Ok(None)
+        }
+        Verdict::Fine => Ok(Some(Account::of(rows, counts, shown))),
+        Verdict::Offences(offences) => {
+            let bad: Vec<&Warning> =
+                offences.iter().filter(|(class, _)| *class == Class::BadRow).map(|(_, warning)| *warning).collect();
+            let accepted = shown.iter().filter(|warning| policy.offence(warning).is_none()).count() as u64;
+            let duplicates = (offences.len() - bad.len()) as u64;
+            if bad.is_empty() {
+                let text = format!("{} of {rows} rows were skipped, their keys are there already", counts.skipped);
+                return Err(all(refused(Kind::Duplicates, text)));
+            }
+            // Bad values first: they are the likelier cause of the rest, and what the author of the data can mend. The
+            // duplicates would only stand before what matters here.
+            let count = counts.warnings - duplicates - accepted;
+            let text = format!("{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back");
+            Err(Error::new(Kind::BadRows, text).with_bad_rows(quote(count, policy.show_bad_rows, bad)))
+        }
+        Verdict::Hidden | Verdict::Unexplained(_) if policy.rolls_back => Ok(None),
+        Verdict::Hidden => {
+            let text = format!(
+                "{} warnings, of which the server shows {}: the others can't be told from bad rows",
+                counts.warnings,
+                shown.len()
+            );
+            let hint = "load smaller objects, have max_error_count raised on the server, or use --on-bad-row accept";
+            Err(all(refused(Kind::BadRows, text).with_hint(hint)))
+        }
+        Verdict::Unexplained(skipped) => {
+            Err(all(refused(Kind::BadRows, format!("{skipped} of {rows} rows were skipped"))))
+        }
+        Verdict::Miscounted => Err(miscounted(what, rows, counts)),
     }
 }

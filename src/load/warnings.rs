@@ -3,13 +3,12 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use super::insertion::Foreseen;
 use super::row_numbers;
 use crate::error::{BadRow, BadRows};
 
-/// Of how many rows an error quotes the warnings: enough to see a pattern, few enough to read.
-const ROWS_QUOTED: usize = 10;
-/// How many warnings it quotes at most, where rows have many.
-const QUOTED: usize = 30;
+/// How many warnings an error quotes at most of each of its rows, taken together.
+const QUOTED_PER_ROW: usize = 3;
 
 /// The counts in the OK packet's info text. The packet's own warning count has 16 bits and is not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +63,16 @@ impl Warning {
         matches!(self.code, 1062 | 1586 | 1761 | 1762)
     }
 
+    /// Of a value that the server changed without harm, as it sees it, or of a date in a notation that it does not like.
+    pub(super) fn is_note(&self) -> bool {
+        self.level.eq_ignore_ascii_case("Note") || matches!(self.code, 4095 | 4096)
+    }
+
+    /// A row that is not stored, and that the server counts as skipped or nowhere.
+    pub(super) fn is_skip(&self) -> bool {
+        self.is_duplicate() || self.is_uncounted_refusal() || matches!(self.code, 1526 | 1591 | 1748)
+    }
+
     /// A row refused by CHECK, by a view's CHECK OPTION or by a foreign key, which some servers count nowhere.
     pub(super) fn is_uncounted_refusal(&self) -> bool {
         self.is_refused_by_constraint() || self.is_refused_by_foreign_key()
@@ -91,14 +100,21 @@ impl Warning {
     }
 }
 
-/// The first of `count` warnings: those of the first ten rows, one that names no row being counted as one.
-pub(super) fn quote<'a>(count: u64, shown: impl IntoIterator<Item = &'a Warning>) -> BadRows {
+impl From<&Foreseen> for Warning {
+    fn from(foreseen: &Foreseen) -> Self {
+        let Foreseen { row, code, level, reason, column } = foreseen.clone();
+        Self { level, code, message: reason, row: Some(row), is_misnumbered: false, column }
+    }
+}
+
+/// The first of `count` warnings: those of the first `limit` rows, one that names no row being counted as one.
+pub(super) fn quote<'a>(count: u64, limit: usize, shown: impl IntoIterator<Item = &'a Warning>) -> BadRows {
     let mut quoted: Vec<BadRow> = Vec::new();
     let mut rows = 0;
     for warning in shown {
         let is_same_row = quoted.last().is_some_and(|last| last.row.is_some() && last.row == warning.row);
         rows += usize::from(!is_same_row);
-        if rows > ROWS_QUOTED || quoted.len() == QUOTED {
+        if rows > limit || quoted.len() == limit * QUOTED_PER_ROW {
             break;
         }
         quoted.push(warning.bad_row());
@@ -142,11 +158,11 @@ mod tests {
         let warning = |row| Warning::new("Warning".into(), 1265, format!("Data truncated for column 's' at row {row}"));
         let rows = |quoted: &BadRows| quoted.shown.iter().filter_map(|bad| bad.row).collect::<Vec<_>>();
         let pairs: Vec<Warning> = (0..40).map(|index| warning(1 + index / 2)).collect();
-        let quoted = quote(100, &pairs);
+        let quoted = quote(100, 10, &pairs);
         assert_eq!((rows(&quoted), quoted.more), ((0..20).map(|index| 1 + index / 2).collect(), 80));
         let wide: Vec<Warning> = (0..40).map(|_| warning(7)).collect();
-        assert_eq!((quote(40, &wide).shown.len(), quote(40, &wide).more), (QUOTED, 10));
+        assert_eq!((quote(40, 10, &wide).shown.len(), quote(40, 10, &wide).more), (30, 10));
         let unnumbered: Vec<Warning> = (0..40).map(|_| Warning::new("Warning".into(), 1062, "m".into())).collect();
-        assert_eq!((quote(40, &unnumbered).shown.len(), quote(40, &unnumbered).more), (ROWS_QUOTED, 30));
+        assert_eq!((quote(40, 10, &unnumbered).shown.len(), quote(40, 10, &unnumbered).more), (10, 30));
     }
 }

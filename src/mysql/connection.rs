@@ -11,9 +11,9 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
-use super::server::Server;
+use super::server::{Checks, Server};
 use super::server_error::{During, fold};
-use crate::config::{OnBadRow, SslMode, TargetConfig};
+use crate::config::{SslMode, TargetConfig};
 use crate::error::{Error, Kind, Result};
 
 /// The driver sets none; a NAT or firewall between forgets an idle connection after minutes.
@@ -122,8 +122,8 @@ impl Connector {
     }
 
     /// The options of connections that load: settings pinned, then the user's own statements.
-    fn loading_opts(&self, server: &Server, on_bad_row: OnBadRow) -> OptsBuilder {
-        let mut setup = vec![server.setup(on_bad_row)];
+    fn loading_opts(&self, server: &Server, checks: Checks) -> OptsBuilder {
+        let mut setup = vec![server.setup(checks)];
         setup.extend(self.init_sql.iter().cloned());
         // The driver begins with the last one.
         setup.reverse();
@@ -133,8 +133,8 @@ impl Connector {
 
     /// A pool of at most `size` connections that load.
     #[must_use]
-    pub fn pool(&self, server: &Server, on_bad_row: OnBadRow, size: usize) -> Sessions {
-        let opts = self.loading_opts(server, on_bad_row);
+    pub fn pool(&self, server: &Server, checks: Checks, size: usize) -> Sessions {
+        let opts = self.loading_opts(server, checks);
         let mut pool_opts = PoolOpts::default();
         if let Some(constraints) = PoolConstraints::new(0, size.max(1)) {
             pool_opts = pool_opts.with_constraints(constraints);

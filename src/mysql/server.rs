@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::config::OnBadRow;
+use crate::config::{LoadConfig, OnBadRow};
 
 /// Which of the two families a server belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,30 @@ const READ: [&str; 13] = [
     "wsrep_on",
 ];
 
+/// What the server is to check in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// Values, by a strict `sql_mode`.
+    pub strict: bool,
+    pub unique: bool,
+    pub foreign_keys: bool,
+}
+
+impl Checks {
+    pub const ALL: Self = Self { strict: true, unique: true, foreign_keys: true };
+
+    /// Those of the sessions that load.
+    #[must_use]
+    pub fn of(load: &LoadConfig) -> Self {
+        Self {
+            // REPLACE under a strict mode fails at its first bad row, which is not what `accept` asks for.
+            strict: load.on_bad_row != OnBadRow::Accept,
+            unique: load.unique_checks,
+            foreign_keys: load.foreign_key_checks,
+        }
+    }
+}
+
 impl Server {
     pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Self> {
         let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
@@ -100,19 +124,17 @@ impl Server {
 
     /// The one statement that pins every setting on which the meaning of a load depends.
     #[must_use]
-    pub fn setup(&self, on_bad_row: OnBadRow) -> String {
+    pub fn setup(&self, checks: Checks) -> String {
         // Statement-based replication can't replay READ COMMITTED; elsewhere it spares parallel loads the gap locks.
         let statement_based = self.is_on("log_bin")
             && self.variables.get("binlog_format").is_some_and(|format| format.eq_ignore_ascii_case("STATEMENT"));
         let isolation = if statement_based { "REPEATABLE-READ" } else { "READ-COMMITTED" };
         let isolation_variable =
             if self.variables.contains_key("transaction_isolation") { "transaction_isolation" } else { "tx_isolation" };
-        let strict = match on_bad_row {
-            OnBadRow::Fail => {
-                "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
-            }
-            // REPLACE under a strict mode fails at its first bad row, which is not what `accept` asks for.
-            OnBadRow::Accept => "",
+        let strict = if checks.strict {
+            "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+        } else {
+            ""
         };
         let mut settings = vec![
             // A 0 in an AUTO_INCREMENT column must stay 0.
@@ -123,8 +145,8 @@ impl Server {
             // The counts are read from a text that would be translated.
             "lc_messages = 'en_US'".to_owned(),
             "sql_notes = 1".to_owned(),
-            "unique_checks = 1".to_owned(),
-            "foreign_key_checks = 1".to_owned(),
+            format!("unique_checks = {}", u8::from(checks.unique)),
+            format!("foreign_key_checks = {}", u8::from(checks.foreign_keys)),
             format!("wait_timeout = {WAIT_TIMEOUT_SECONDS}"),
             format!("lock_wait_timeout = {LOCK_WAIT_TIMEOUT_SECONDS}"),
         ];

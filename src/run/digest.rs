@@ -2,17 +2,15 @@
 //!
 //! A second reading of the file and none of the download, so that a run without `--verify` pays nothing for it.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::stages::Context;
 use crate::error::{Error, Kind, Result};
-use crate::load::{Payload, Shipment};
-use crate::split::{RowCutter, Scan};
+use crate::load::{Shipment, Staged};
+use crate::split::RowCutter;
 use crate::verify::RowDigest;
 
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -21,15 +19,15 @@ const BLOCK_BYTES: usize = 256 * 1024;
 ///
 /// # Errors
 /// `StagingFailed` where the file can't be read again; `Interrupted`; `Bug` where its rows are not those that were counted.
-pub(super) async fn with_digest(context: &Context, shipment: Result<Shipment>, scan: &Scan) -> Result<Shipment> {
+pub(super) async fn with_digest(context: &Context, shipment: Result<Shipment>) -> Result<Shipment> {
     let mut shipment = shipment?;
     let Some(plan) = &context.preflight.verification else { return Ok(shipment) };
     let dialect = &context.config.format.dialect;
-    let cutter = RowCutter::new(dialect, &scan.lines_terminated_by, context.preflight.fields_per_row);
-    let (digest, payload) = (plan.digest(), shipment.payload.clone());
+    let cutter = RowCutter::new(dialect, &shipment.staged.lines_terminated_by, context.preflight.fields_per_row);
+    let (digest, staged) = (plan.digest(), shipment.staged.clone());
     let abandoning = context.shutdown.abandoning.clone();
     let what = &shipment.what;
-    let summed = tokio::task::spawn_blocking(move || sum(&payload, cutter, digest, &abandoning)).await;
+    let summed = tokio::task::spawn_blocking(move || sum(&staged, cutter, digest, &abandoning)).await;
     let digest = match summed {
         Ok(Ok(Some(digest))) => digest,
         Ok(Err(error)) => {
@@ -54,25 +52,26 @@ pub(super) async fn with_digest(context: &Context, shipment: Result<Shipment>, s
 
 /// `None` where it was told to stop.
 fn sum(
-    payload: &Payload,
+    staged: &Staged,
     mut cutter: RowCutter,
     mut digest: RowDigest,
     abandoning: &CancellationToken,
 ) -> io::Result<Option<RowDigest>> {
-    let Payload { file, from, to, terminator } = payload;
+    let Staged { file, data_start, size_bytes, .. } = staged;
     let mut block = vec![0; BLOCK_BYTES];
-    let mut offset = *from;
-    while offset < *to {
+    let mut offset = *data_start;
+    while offset < *size_bytes {
         if abandoning.is_cancelled() {
             return Ok(None);
         }
-        let length = usize::try_from(to - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
-        let file: &File = Arc::as_ref(file.as_ref().ok_or(io::ErrorKind::NotFound)?);
+        let length = usize::try_from(size_bytes - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
         file.read_exact_at(&mut block[..length], offset)?;
         cutter.feed(&block[..length], |row| digest.add_row(row)).map_err(io::Error::other)?;
         offset += length as u64;
     }
-    cutter.feed(terminator, |row| digest.add_row(row)).map_err(io::Error::other)?;
+    if staged.needs_terminator {
+        cutter.feed(&staged.lines_terminated_by, |row| digest.add_row(row)).map_err(io::Error::other)?;
+    }
     cutter.finish(|row| digest.add_row(row)).map_err(io::Error::other)?;
     Ok(Some(digest))
 }

@@ -10,12 +10,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::counter;
-use crate::config::{Config, Mode, OnBadRow};
+use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Achieved, Job, Ledger, RunId, Tables};
 use crate::load::{Preflight, preflight};
-use crate::mysql::Connector;
+use crate::mysql::{Checks, Connector};
 use crate::progress::Found;
+use crate::rejects::Rejects;
 use crate::source::{Findings, Listed, Listing, PassedOver, S3};
 use crate::staging::{Budget, is_memory_backed};
 use crate::verify::Plan;
@@ -32,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) budget: Budget,
     pub(super) connector: Connector,
     pub(super) preflight: Preflight,
+    /// Where rejected rows go, once [`open_rejects`] has looked there.
+    pub(super) rejects: Option<Rejects>,
     pub(super) listing: JoinHandle<Result<PassedOver>>,
     pub(super) objects: Objects,
     pub(super) warnings: Vec<String>,
@@ -148,7 +151,28 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
         preflight.server.time_zone,
         budget.total()
     );
-    Ok(Prepared { s3, budget, connector, preflight, listing: running, objects: Objects { first, rest }, warnings })
+    Ok(Prepared {
+        s3,
+        budget,
+        connector,
+        preflight,
+        rejects: None,
+        listing: running,
+        objects: Objects { first, rest },
+        warnings,
+    })
+}
+
+/// Looks whether rejected rows can be written, where there may be some.
+///
+/// # Errors
+/// What keeps the run from beginning.
+pub(super) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Result<()> {
+    if let Some(to) = config.load.rejects.as_ref().filter(|_| config.load.may_reject()) {
+        let opened = Rejects::open(to, prepared.s3.clone(), &config.staging.dir, &config.retry).await?;
+        prepared.rejects = Some(opened);
+    }
+    Ok(())
 }
 
 /// Opens the ledger and begins, or goes on with, the job; `None` where there shall be no ledger.
@@ -164,7 +188,7 @@ pub(super) async fn open_ledger(
     let Prepared { connector, preflight, .. } = prepared;
     let tables = Tables::new(stem, &preflight.target.database);
     // Its own connections, which are strict whatever the policy for the objects' rows is.
-    let sessions = connector.pool(&preflight.server, OnBadRow::Fail, 1);
+    let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
     let target = preflight.target.clone();
     let ledger = Ledger::open(tables, target, RunId::new(), sessions, config.retry.clone()).await?;
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
@@ -182,7 +206,7 @@ pub(super) async fn look_into_ledger(config: &Config, prepared: &Prepared) -> Re
     let Some(stem) = &config.ledger.table else { return Ok(None) };
     let Prepared { connector, preflight, .. } = prepared;
     let tables = Tables::new(stem, &preflight.target.database);
-    let sessions = connector.pool(&preflight.server, OnBadRow::Fail, 1);
+    let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
     Ledger::look_into(tables, preflight.target.clone(), sessions, config.retry.clone()).await
 }
 

@@ -13,14 +13,15 @@ use super::pause;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Job, Ledger, Settled};
-use crate::load::{Attempted, Payload, Preflight, Shipment, Statement};
+use crate::load::{self, Account, Attempted, Plan, Preflight, Shipment};
 use crate::mysql::{Session, Sessions};
 use crate::object::Object;
+use crate::rejects::ObjectName;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::shutdown::Shutdown;
 use crate::source::S3;
-use crate::split::{RowReader, Scan};
+use crate::split::{RowLocator, RowReader, Scan};
 use crate::staging::{Budget, Staged, Watch, stage};
 
 /// How long a worker waits before it asks a server that was full for a connection again.
@@ -33,7 +34,7 @@ pub(super) struct Context {
     pub(super) budget: Budget,
     pub(super) preflight: Preflight,
     /// For the table that the job loads into.
-    pub(super) statement: Statement,
+    pub(super) plan: Plan,
     /// `None`: at least once.
     pub(super) ledger: Option<(Ledger, Job)>,
     pub(super) sessions: Sessions,
@@ -188,7 +189,7 @@ pub(super) async fn load_staged(
         let mut attempts = Attempts::new(&context.config.retry);
         let verified = staged.verified;
         let shipment = shipment(&context, &object, &staged, &scan, had_failed);
-        let shipment = with_digest(&context, shipment, &scan).await;
+        let shipment = with_digest(&context, shipment).await;
         let loaded = match shipment {
             Ok(shipment) => load(&context, &mut session, &shipment, &mut attempts).await,
             Err(error) => Err(error),
@@ -201,10 +202,11 @@ pub(super) async fn load_staged(
         // A try that failed, in either stage, is one more than the one that it takes.
         let attempts = attempts.made() + downloads - 1;
         let outcome = match loaded {
-            Ok(Attempted::Committed(loaded)) => {
-                Outcome::Loaded { object, loaded, verified, again, attempts, elapsed: began.elapsed() }
+            Ok(Some(account)) => {
+                let account = Box::new(account);
+                Outcome::Loaded { object, account, verified, again, attempts, elapsed: began.elapsed() }
             }
-            Ok(Attempted::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
+            Ok(None) => Outcome::AlreadyLoaded { object },
             Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
         };
         tell(&events, Event::ended(outcome)).await;
@@ -217,7 +219,6 @@ pub(super) async fn load_staged(
 }
 
 fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, had_failed: bool) -> Result<Shipment> {
-    let terminator = if scan.needs_terminator { scan.lines_terminated_by.clone() } else { Vec::new() };
     let entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
@@ -225,29 +226,50 @@ fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, ha
         }
         None => None,
     };
+    let format = &context.config.format;
+    let name = context.plan.rejects.as_ref().map(|_| ObjectName {
+        bucket: object.bucket.clone(),
+        key: object.key.clone(),
+        etag: object.etag.clone(),
+        object_id: match &context.ledger {
+            Some((ledger, job)) => ledger.object_id(job, object),
+            None => context.preflight.target.name().to_string(),
+        },
+    });
     Ok(Shipment {
         what: object.to_string(),
-        sql: context.statement.sql(&scan.lines_terminated_by),
-        payload: Payload {
-            file: Some(Arc::clone(&staged.file)),
-            from: scan.data_start,
-            to: staged.size_bytes,
-            terminator,
+        sql: context.plan.statement.sql(&scan.lines_terminated_by),
+        staged: load::Staged {
+            file: Arc::clone(&staged.file),
+            locator: RowLocator::every(
+                &format.dialect,
+                &format.charset,
+                context.preflight.fields_per_row,
+                format.ignore_lines,
+            ),
+            data_start: scan.data_start,
+            lines_terminated_by: scan.lines_terminated_by.clone(),
+            needs_terminator: scan.needs_terminator,
+            rows: scan.rows,
+            size_bytes: staged.size_bytes,
         },
         rows: scan.rows,
         entry,
+        name,
         digest: None,
     })
 }
 
-/// Loads one object, again where that is safe. The session is put back only when it is beyond doubt.
+/// Loads one object, again where that is safe; `None` where another run has loaded it. The session is put back only when it
+/// is beyond doubt.
 async fn load(
     context: &Context,
     kept: &mut Option<Session>,
     shipment: &Shipment,
     attempts: &mut Attempts,
-) -> Result<Attempted> {
+) -> Result<Option<Account>> {
     let what = &shipment.what;
+    let mut account = Account::default();
     loop {
         let tried = match kept.take() {
             Some(session) => Ok(session),
@@ -272,19 +294,22 @@ async fn load(
             }
             Err(error) => error,
             Ok(mut session) => {
-                let Context { preflight, shutdown, .. } = context;
-                match session.load(shipment, preflight.policy, &shutdown.abandoning).await {
+                let Context { plan, shutdown, .. } = context;
+                let loaded = session.load(shipment, plan, &shutdown.abandoning, &mut account).await;
+                let settled = match loaded {
                     Ok(attempted) => {
                         *kept = Some(session);
-                        return Ok(attempted);
+                        Ok(attempted)
                     }
                     Err(error) => {
                         session.destroy().await;
-                        match settle(context, shipment, error).await {
-                            Ok(attempted) => return Ok(attempted),
-                            Err(error) => error,
-                        }
+                        settle(context, shipment, error).await
                     }
+                };
+                match settled {
+                    Ok(Attempted::Committed) => return Ok(Some(account)),
+                    Ok(Attempted::AlreadyLoaded) => return Ok(None),
+                    Err(error) => error,
                 }
             }
         };
@@ -312,7 +337,7 @@ async fn settle(context: &Context, shipment: &Shipment, error: Error) -> Result<
         }
     };
     match settled {
-        Settled::Committed(loaded) => Ok(Attempted::Committed(loaded)),
+        Settled::Committed => Ok(Attempted::Committed),
         Settled::CommittedByAnother => Ok(Attempted::AlreadyLoaded),
         Settled::RolledBack => {
             let message = format!("{}: the connection was lost during COMMIT, which was rolled back", shipment.what);

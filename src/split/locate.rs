@@ -92,13 +92,7 @@ impl RowLocator {
         Self::wanting(Wanted::Every, dialect, charset, fields_per_row, ignore_lines)
     }
 
-    fn wanting(
-        wanted: Wanted,
-        dialect: &Dialect,
-        charset: &Charset,
-        fields_per_row: usize,
-        ignore_lines: u64,
-    ) -> Self {
+    fn wanting(wanted: Wanted, dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
         let grammar = Grammar::new(dialect, fields_per_row);
         Self {
             machine: Machine::new(&grammar, ignore_lines),

@@ -14,7 +14,12 @@ use super::{LENIENT, STRICT, literal, session};
 use crate::support::program::World;
 use crate::support::values::values;
 
-crate::load_tests![ignoring_and_replacing_do_what_plain_statements_do];
+crate::load_tests![
+    ignoring_and_replacing_do_what_plain_statements_do,
+    every_policy_for_duplicates_does_what_plain_statements_do,
+    an_update_sets_the_columns_that_are_named_and_no_others,
+    bad_rows_and_duplicates_roll_back_what_came_before_them,
+];
 
 /// Two keys, of which a row can hit one or the other, with a column that not every value fits.
 const TABLE: &str = "(id INT PRIMARY KEY, name VARCHAR(20) CHARACTER SET utf8mb4 NOT NULL UNIQUE, n TINYINT, v VARCHAR(20) CHARACTER SET utf8mb4) ENGINE=InnoDB";

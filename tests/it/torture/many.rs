@@ -6,7 +6,11 @@ use super::rejects::rejected;
 use crate::support::many_bad_rows::{ARGS, Badness, ManyBadRows, checksum_query, create_table};
 use crate::support::program::World;
 
-crate::load_tests![of_many_bad_rows_the_first_ten_are_told, many_bad_rows_that_are_accepted_are_counted];
+crate::load_tests![
+    of_many_bad_rows_the_first_ten_are_told,
+    many_bad_rows_that_are_accepted_are_counted,
+    of_many_bad_rows_exactly_the_good_ones_are_loaded,
+];
 
 const ROWS: u64 = 100_000;
 const BAD: u64 = 20_000;

@@ -1,0 +1,135 @@
+//! A staged object, cut at row boundaries into pieces that can be sent, and taken back, one by one.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use super::infile::Payload;
+use crate::error::{Error, Kind, Result};
+use crate::split::{LocatedRow, RowLocator};
+
+/// A statement of a thousand rows is as fast as a longer one; more would only be more to send again, and to remember, where
+/// there is a bad row in it.
+const CHUNK_ROWS: usize = 16_384;
+/// Rows may be long.
+const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Where an object's rows stand: its staged file, and how it is read.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    pub file: Arc<File>,
+    pub locator: RowLocator,
+    /// The byte at which the data begins, after a byte order mark and header lines.
+    pub data_start: u64,
+    pub lines_terminated_by: Vec<u8>,
+    /// The last row lacks its terminator.
+    pub needs_terminator: bool,
+    pub rows: u64,
+    pub size_bytes: u64,
+}
+
+impl Staged {
+    /// The bytes that are sent of it as a whole.
+    pub(super) fn whole(&self) -> Payload {
+        let terminator = if self.needs_terminator { self.lines_terminated_by.clone() } else { Vec::new() };
+        let stretch = self.data_start..self.size_bytes;
+        Payload { file: Some(Arc::clone(&self.file)), stretches: vec![stretch], terminator }
+    }
+
+    /// The bytes before its data: a byte order mark and header lines.
+    pub(super) async fn head(&self) -> io::Result<Vec<u8>> {
+        let (file, length) = (Arc::clone(&self.file), self.data_start);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut head = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            file.read_exact_at(&mut head, 0).map(|()| head)
+        });
+        read.await.unwrap_or_else(|died| Err(io::Error::other(died)))
+    }
+}
+
+/// Yields the rows of a staged object, a chunk at a time.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    file: Arc<File>,
+    locator: Option<RowLocator>,
+    offset: u64,
+    found: VecDeque<LocatedRow>,
+}
+
+impl Chunks {
+    pub(super) fn new(staged: &Staged) -> Self {
+        let (file, locator) = (Arc::clone(&staged.file), Some(staged.locator.clone()));
+        Self { file, locator, offset: 0, found: VecDeque::new() }
+    }
+
+    /// The next rows; none at the end. Reads on a blocking thread.
+    ///
+    /// # Errors
+    /// `StagingFailed` where the file can't be read again as it was.
+    pub(super) async fn next(mut self) -> Result<(Self, Vec<LocatedRow>)> {
+        let read = tokio::task::spawn_blocking(move || {
+            let rows = self.read()?;
+            Ok((self, rows))
+        });
+        match read.await {
+            Ok(read) => read.map_err(|error: io::Error| {
+                Error::new(Kind::StagingFailed, "the staged file can't be read again").caused_by(error)
+            }),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Vec<LocatedRow>> {
+        let mut block = vec![0; BLOCK_BYTES];
+        let is_full = |found: &VecDeque<LocatedRow>| {
+            let stretch = found.front().zip(found.back()).map_or(0, |(first, last)| last.end - first.offset);
+            found.len() >= CHUNK_ROWS || stretch >= CHUNK_BYTES
+        };
+        while !is_full(&self.found)
+            && let Some(locator) = &mut self.locator
+        {
+            let length = match self.file.read_at(&mut block, self.offset) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.offset += length as u64;
+            if length > 0 {
+                locator.feed(&block[..length]).map_err(io::Error::other)?;
+                self.found.extend(locator.take());
+            } else if let Some(locator) = self.locator.take() {
+                self.found.extend(locator.finish().map_err(io::Error::other)?);
+            }
+        }
+        let Some(first) = self.found.front().map(|row| row.offset) else { return Ok(Vec::new()) };
+        // A row that is too long alone goes alone.
+        let fitting = self.found.iter().take_while(|row| row.end - first <= CHUNK_BYTES).count();
+        Ok(self.found.drain(..fitting.clamp(1, CHUNK_ROWS).min(self.found.len())).collect())
+    }
+}
+
+/// The bytes of some of a chunk's rows, by their index.
+pub(super) fn payload(staged: &Staged, chunk: &[LocatedRow], sent: &[usize]) -> Payload {
+    let mut stretches: Vec<std::ops::Range<u64>> = Vec::new();
+    for &index in sent {
+        let row = &chunk[index];
+        match stretches.last_mut() {
+            Some(last) if last.end == row.offset => last.end = row.end,
+            _ => stretches.push(row.offset..row.end),
+        }
+    }
+    let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.rows);
+    let terminator = if has_last && staged.needs_terminator { staged.lines_terminated_by.clone() } else { Vec::new() };
+    Payload { file: Some(Arc::clone(&staged.file)), stretches, terminator }
+}
+
+/// A row's bytes without its terminator, at most `limit` of them.
+pub(super) fn raw(file: &File, row: &LocatedRow, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(row.size_bytes.min(limit)).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, row.offset)?;
+    Ok(bytes)
+}

@@ -1,0 +1,174 @@
+//! How the objects of a run are loaded: made once, read by all that load.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mysql_async::Conn;
+use tokio::sync::OnceCell;
+
+use super::disguise::Decimals;
+use super::insertion::{Inserted, OnConflict};
+use super::judge::Policy;
+use super::private_table::PrivateTable;
+use super::statement::Statement;
+use super::target_columns::{TargetColumns, same_name};
+use crate::config::{ColumnOrVariable, FormatConfig, LoadConfig, OnDuplicate};
+use crate::error::{Error, Kind, Result};
+use crate::object::TableName;
+use crate::rejects::Rejects;
+use crate::split::FieldReader;
+
+/// How the objects of a run are loaded.
+#[derive(Debug)]
+pub struct Plan {
+    pub policy: Policy,
+    /// Into the table that the job loads into.
+    pub statement: Statement,
+    /// Where rejected rows are written.
+    pub rejects: Option<Rejects>,
+    pub rejects_left: RejectsLeft,
+    /// With its database.
+    table: TableName,
+    columns: Vec<ColumnOrVariable>,
+    format: FormatConfig,
+    update_columns: Option<Vec<String>>,
+    pub(super) decimals: Decimals,
+    /// One statement for a whole object did not tell enough, and will not for the next either.
+    pub(super) is_whole_unclear: AtomicBool,
+    careful: OnceCell<Careful>,
+}
+
+impl Plan {
+    /// `table` is the one that is loaded into, with its database. `decimals` are the names of the DECIMAL columns among
+    /// `columns`, with their places there.
+    #[must_use]
+    pub fn new(
+        table: TableName,
+        columns: Vec<ColumnOrVariable>,
+        decimals: Vec<(String, usize)>,
+        format: &FormatConfig,
+        load: &LoadConfig,
+        policy: Policy,
+        rejects: Option<Rejects>,
+    ) -> Self {
+        Self {
+            statement: Statement::new(&table, &columns, format, policy.on_duplicate),
+            policy,
+            rejects,
+            rejects_left: RejectsLeft::new(load.max_rejects_total),
+            decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
+            table,
+            columns,
+            format: format.clone(),
+            update_columns: load.update_columns.clone(),
+            is_whole_unclear: AtomicBool::new(false),
+            careful: OnceCell::new(),
+        }
+    }
+
+    /// What it takes to load piece by piece; asked of the server when it is needed first.
+    pub(super) async fn careful(&self, conn: &mut Conn) -> Result<&Careful> {
+        self.careful.get_or_try_init(|| Careful::read(self, conn)).await
+    }
+}
+
+/// How many more rows the run may reject.
+#[derive(Debug)]
+pub struct RejectsLeft {
+    limit: u64,
+    left: AtomicU64,
+}
+
+impl RejectsLeft {
+    fn new(limit: Option<u64>) -> Self {
+        let limit = limit.unwrap_or(u64::MAX);
+        Self { limit, left: AtomicU64::new(limit) }
+    }
+
+    /// Takes `rows` of them, until what is returned is dropped without [`Spent::keep`].
+    pub(super) fn spend(&self, what: &str, rows: u64) -> Result<Spent<'_>> {
+        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
+        if spent.is_err() {
+            let message = format!(
+                "{what}: with its {rows} rejected rows the run would have more than {}, which --max-rejects-total does not allow; rolled back",
+                self.limit
+            );
+            return Err(Error::new(Kind::RejectsExhausted, message));
+        }
+        Ok(Spent { of: self, rows })
+    }
+}
+
+/// Rejects that are given back unless their object is loaded.
+#[derive(Debug)]
+pub(super) struct Spent<'a> {
+    of: &'a RejectsLeft,
+    rows: u64,
+}
+
+impl Spent<'_> {
+    /// The object is loaded, or may be.
+    pub(super) fn keep(mut self) {
+        self.rows = 0;
+    }
+}
+
+impl Drop for Spent<'_> {
+    fn drop(&mut self) {
+        self.of.left.fetch_add(self.rows, Ordering::Relaxed);
+    }
+}
+
+/// What it takes to load piece by piece.
+#[derive(Debug)]
+pub(super) struct Careful {
+    /// `None` where the account may not make temporary tables.
+    pub(super) private: Option<Private>,
+    /// What `--on-duplicate update` sets.
+    update_columns: Vec<String>,
+}
+
+/// A private table, and how it is loaded.
+#[derive(Debug)]
+pub(super) struct Private {
+    pub(super) table: PrivateTable,
+    pub(super) statement: Statement,
+}
+
+impl Careful {
+    async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
+        let columns = TargetColumns::read(conn, &plan.table).await?;
+        let table = PrivateTable::new(&plan.table, &columns, &plan.columns, &plan.format.set);
+        let statement = Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
+        let is_key = |name: &str| columns.unique_key_columns().iter().any(|key| same_name(key, name));
+        let update_columns = match &plan.update_columns {
+            Some(columns) => columns.clone(),
+            None => table.insert_columns().iter().filter(|name| !is_key(name)).cloned().collect(),
+        };
+        let private = match table.create(conn).await {
+            Ok(()) => {
+                table.drop(conn).await?;
+                Some(Private { table, statement })
+            }
+            // Everything is found without it, only not as fast.
+            Err(error) if error.kind == Kind::TargetRefused && plan.policy.on_duplicate != OnDuplicate::Update => {
+                tracing::warn!("skipped rows are searched for by halving, which is slow: {}", error.one_line());
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { private, update_columns })
+    }
+
+    /// Everything that an update takes, with not a row.
+    pub(super) async fn rehearse(&self, conn: &mut Conn) -> Result<()> {
+        let Some(Private { table, .. }) = &self.private else { return Ok(()) };
+        table.create(conn).await?;
+        table.rehearse(conn, OnConflict::Update(&self.update_columns)).await?;
+        table.drop(conn).await
+    }
+
+    /// Takes the rows of the private table to the target.
+    pub(super) async fn update(&self, conn: &mut Conn, private: &Private) -> Result<Inserted> {
+        private.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
+    }
+}
