@@ -96,6 +96,11 @@ impl RejectsLeft {
         }
         Ok(Spent { of: self, rows })
     }
+
+    /// Those of an object that may have been loaded, and turned out not to be.
+    pub fn give_back(&self, rows: u64) {
+        self.left.fetch_add(rows, Ordering::Relaxed);
+    }
 }
 
 /// Rejects that are given back unless their object is loaded.
@@ -114,7 +119,7 @@ impl Spent<'_> {
 
 impl Drop for Spent<'_> {
     fn drop(&mut self) {
-        self.of.left.fetch_add(self.rows, Ordering::Relaxed);
+        self.of.give_back(self.rows);
     }
 }
 

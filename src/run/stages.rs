@@ -303,7 +303,17 @@ async fn load(
                     }
                     Err(error) => {
                         session.destroy().await;
-                        settle(context, shipment, error).await
+                        let was_unknown = error.kind == Kind::OutcomeUnknown;
+                        let settled = settle(context, shipment, error).await;
+                        // They were spent for a COMMIT that might have come through.
+                        let is_known_not_to_be = match &settled {
+                            Ok(attempted) => *attempted == Attempted::AlreadyLoaded,
+                            Err(error) => error.kind == Kind::ConnectionLost,
+                        };
+                        if was_unknown && is_known_not_to_be {
+                            plan.rejects_left.give_back(account.loaded.rejected);
+                        }
+                        settled
                     }
                 };
                 match settled {
