@@ -167,7 +167,10 @@ impl Session {
         };
         account.loaded.rows = shipment.rows;
         if let Some(entry) = &shipment.entry {
-            entry.complete(&mut self.conn, account.loaded, digest.as_ref().map(RowDigest::digest)).await?;
+            let mut loaded = account.loaded;
+            // The ledger knows by how much the table has grown, which a swap relies on.
+            loaded.deleted += account.updated + account.unchanged;
+            entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
         }
         Ok(Some((account, spent)))
     }
