@@ -84,7 +84,8 @@ impl Directory {
         for name in [&names.data, &names.sidecar] {
             match std::fs::remove_file(self.file(name)) {
                 Ok(()) => is_changed = true,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Nor is there anything where the directory itself has gone.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(error),
             }
         }
