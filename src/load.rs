@@ -4,6 +4,15 @@
 //! warning is one that the policy accepts. After an error nothing is continued: the transaction is rolled back and the
 //! connection destroyed. The infile handler is armed for the one LOAD DATA statement and yields that object's bytes,
 //! whatever file name the server asks for; in answer to any other statement a server gets nothing.
+//!
+//! An object goes in one statement (`transaction`) unless the policy holds rows back, or something is said of its rows that one
+//! statement can't tell exactly: then it is sifted (`sift`), piece by piece, by what the policies make of each row (`judge`).
+//!
+//! ```text
+//! transaction --(whole)--> answer --> judge --> account
+//!      \__(in doubt)--> sift: chunks --> answer --> judge
+//!                           \--> private_table --> insertion (the server tells row by row what it refuses)
+//! ```
 
 mod account;
 mod answer;
