@@ -15,6 +15,7 @@
 )]
 
 mod access;
+mod accounting;
 mod command;
 mod contract;
 mod deploy;
@@ -29,6 +30,7 @@ mod oracle;
 mod outcome;
 mod policy;
 mod reading;
+mod rejecting;
 mod rejects;
 mod rows;
 mod sharing;
@@ -41,6 +43,7 @@ mod torture;
 mod tpch;
 mod transaction;
 mod verify;
+mod upsert;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -101,6 +104,7 @@ fn main() {
     for kind in ServerKind::ALL {
         let load_tests = [
             access::tests(),
+            accounting::tests(),
             command::tests(),
             foresight::tests(),
             jobs::tests(),
@@ -115,6 +119,9 @@ fn main() {
             outcome::tests(),
             policy::tests(),
             reading::tests(),
+            rejecting::tests(),
+            rejecting::durable::tests(),
+            rejecting::text::tests(),
             rows::tests(),
             sharing::tests(),
             source::tests(),
@@ -128,6 +135,7 @@ fn main() {
             tpch::tests(),
             transaction::tests(),
             verify::tests(),
+            upsert::tests(),
         ];
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));

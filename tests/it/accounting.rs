@@ -1,0 +1,521 @@
+//! The account of every object: what the report says, what the ledger keeps and what the table holds are the same.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::support::program::{Ended, World};
+use crate::support::servers::ServerKind;
+use crate::support::values::ensure_values;
+
+crate::load_tests![
+    the_table_grows_by_what_the_report_says_where_bad_rows_fail,
+    the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected,
+    the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted,
+    parallel_loads_of_the_same_keys_are_accounted_for,
+    a_swap_counts_rows_that_were_updated_or_left_as_they_were,
+    a_swap_counts_rows_that_were_replaced_by_their_equals,
+    every_count_is_told_of_each_object_and_of_the_run,
+    a_failed_object_wins_over_rejected_rows,
+    as_many_rejects_as_allowed_are_fine_and_one_more_is_not,
+    a_share_of_rejects_is_that_of_each_object,
+    rejects_of_parallel_loads_never_exceed_the_total,
+    a_total_that_is_used_up_ends_the_run,
+    rejects_of_an_object_that_fails_are_given_back,
+    an_object_that_is_tried_again_spends_its_rejects_once,
+    notes_are_counted_apart_and_bad_only_on_request,
+    as_many_bad_rows_are_shown_as_asked_for,
+    checks_are_on_whatever_the_server_says,
+    checks_that_are_switched_off_are_warned_of_and_really_off,
+];
+
+/// Two keys, a CHECK, a column that not every value fits, and one that the clocks of no zone touch.
+const TABLE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, u INT NULL UNIQUE, n TINYINT NULL, s VARCHAR(5) NULL, CHECK (n <> 13)) ENGINE=InnoDB";
+
+struct Run {
+    ended: Ended,
+    objects: Vec<Value>,
+    summary: Value,
+}
+
+impl Run {
+    fn object(&self, key: &str) -> Result<&Value> {
+        self.objects.iter().find(|line| line["key"] == key).with_context(|| format!("no {key}: {:#?}", self.objects))
+    }
+}
+
+fn number(line: &Value, name: &str) -> Result<i64> {
+    line[name].as_i64().with_context(|| format!("no number {name}: {line:#}"))
+}
+
+/// `s3-to-mysql load s3://etl/data/`, with a report, and with rejects in a directory where the policy needs it.
+async fn load(world: &World, args: &[&str]) -> Result<Run> {
+    let (rejects, report) = (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+    let mut all = vec!["load", "s3://etl/data/", "--table", "t", "--report", &report];
+    if args.contains(&"reject") {
+        all.extend(["--rejects", &rejects]);
+    }
+    all.extend(args);
+    let ended = world.run(&all).await?;
+    let mut objects = world.report("report")?;
+    let summary = objects.pop().context("an empty report")?;
+    ensure!(summary["type"] == "summary", "{summary:#}");
+    Ok(Run { ended, objects, summary })
+}
+
+/// A row of which much can be wrong; keys are few, so that rows meet each other and those of the table.
+fn random_row(rng: &mut Rng) -> String {
+    let id = if rng.bool() { rng.u32(..30) } else { rng.u32(1000..) };
+    let u = match rng.u8(..4) {
+        0 => "\\N".to_owned(),
+        1 => rng.u32(..30).to_string(),
+        _ => rng.u32(1000..2_000_000_000).to_string(),
+    };
+    match rng.u8(..24) {
+        0 => return format!("{id}"),
+        1 => return format!("{id}\t{u}\t1\ts\tmore"),
+        _ => {}
+    }
+    let n = match rng.u8(..12) {
+        0 => "13".to_owned(),
+        1 => "300".to_owned(),
+        2 => "x".to_owned(),
+        _ => rng.i8(-3..=3).to_string(),
+    };
+    let s = ["old", "old", "new", "too long"][rng.usize(..4)];
+    format!("{id}\t{u}\t{n}\t{s}")
+}
+
+/// Rows with the ids and the `u` of 0 to 19, each with what [`random_row`] may well write again.
+async fn fill(world: &World) -> Result<()> {
+    world.schema.exec("DROP TABLE IF EXISTS t").await?;
+    world.schema.exec(TABLE).await?;
+    let rows: Vec<String> = (0..20).map(|key| format!("({key}, {key}, 1, 'old')")).collect();
+    world.schema.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await
+}
+
+/// Rows and duplicates among them, of all reject files.
+fn written_down(world: &World) -> Result<(i64, i64)> {
+    let (mut rows, mut duplicates) = (0, 0);
+    let Ok(entries) = std::fs::read_dir(world.path("rejects")) else { return Ok((0, 0)) };
+    for entry in entries {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let mut is_bad: BTreeMap<u64, bool> = BTreeMap::new();
+            for line in text.lines() {
+                let line: Value = serde_json::from_str(line)?;
+                *is_bad.entry(line["row"].as_u64().context("no row")?).or_default() |= line["kind"] == "bad_row";
+            }
+            duplicates += is_bad.values().filter(|is_bad| !**is_bad).count() as i64;
+        } else {
+            rows += text.lines().count() as i64;
+        }
+    }
+    Ok((rows, duplicates))
+}
+
+const COUNTS: [&str; 9] =
+    ["rows", "loaded", "rejected", "rejected_duplicates", "skipped", "deleted", "updated", "unchanged", "warnings"];
+
+/// The report's lines agree with themselves, the ledger, the reject files, and the growth of the table.
+async fn ensure_reconciled(world: &World, run: &Run, growth: i64) -> Result<()> {
+    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+    for line in run.objects.iter().filter(|line| line["status"] == "loaded") {
+        for name in COUNTS {
+            *sums.entry(name).or_default() += number(line, name)?;
+        }
+        let by_code = line["warnings_by_code"].as_object().context("no warnings_by_code")?;
+        let by_code: i64 = by_code.values().filter_map(Value::as_i64).sum();
+        ensure!(by_code == number(line, "warnings")?, "{line:#}");
+        ensure!(line["reject_file"].is_string() == (number(line, "rejected")? > 0), "{line:#}");
+        ensure!(line["reject_reasons"].is_string() == (number(line, "rejected")? > 0), "{line:#}");
+    }
+    let sum = |name: &str| sums.get(name).copied().unwrap_or(0);
+    for name in COUNTS {
+        ensure!(number(&run.summary, name)? == sum(name), "{name}: {:#}", run.summary);
+    }
+    ensure!(sum("loaded") == sum("rows") - sum("rejected") - sum("skipped"), "{sums:?}");
+    let grown = sum("loaded") - sum("deleted") - sum("updated") - sum("unchanged");
+    ensure!(growth == grown, "the table has {growth} rows more, the report says {grown}: {sums:?}");
+    let (rows, duplicates) = written_down(world)?;
+    ensure!((rows, duplicates) == (sum("rejected"), sum("rejected_duplicates")), "{rows}, {duplicates}: {sums:?}");
+    let ledger: (i64, i64, i64, i64, i64) = world
+        .schema
+        .query_one(
+            "SELECT CAST(COALESCE(SUM(row_count), 0) AS SIGNED), CAST(COALESCE(SUM(skipped_count), 0) AS SIGNED), \
+             CAST(COALESCE(SUM(deleted_count), 0) AS SIGNED), CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED), \
+             CAST(COALESCE(SUM(warning_count), 0) AS SIGNED) FROM s3_to_mysql_objects",
+        )
+        .await?;
+    // What an update found is not a row more either.
+    let deleted = sum("deleted") + sum("updated") + sum("unchanged");
+    let told = (sum("rows"), sum("skipped"), deleted, sum("rejected"), sum("warnings"));
+    ensure!(ledger == told, "the ledger says {ledger:?}, the report {told:?}");
+    Ok(())
+}
+
+async fn reconcile(world: &World, on_bad_row: &str, seed: u64, args: &[&str]) -> Result<()> {
+    let mut rng = Rng::with_seed(seed);
+    for on_duplicate in ["error", "ignore", "replace", "update", "reject"] {
+        fill(world).await?;
+        for object in 0..4 {
+            // One of them good but for its keys, one that also fits.
+            let rows = (0..60).map(|row| match object {
+                0 => format!("{}\t{}\t1\tok\n", 100_000 + row, 100_000 + row),
+                1 => format!("{}\t{}\t1\told\n", rng.u32(..30), rng.u32(..30)),
+                _ => random_row(&mut rng) + "\n",
+            });
+            let mut rows = rows.collect::<String>();
+            if on_bad_row == "accept" && on_duplicate == "replace" {
+                // Accepting is what the server does, which for a row that CHECK refuses is an error under REPLACE.
+                rows = rows.replace("\t13\t", "\t14\t");
+            }
+            world.put(&format!("data/{object}"), rows)?;
+        }
+        let _ = std::fs::remove_dir_all(world.path("rejects"));
+        let before = world.count("t").await?;
+        let run = load(world, &[&["--on-bad-row", on_bad_row, "--on-duplicate", on_duplicate], args].concat()).await?;
+        let growth = world.count("t").await? as i64 - before as i64;
+        let about = || format!("--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}, seed {seed}\n{}", run.ended);
+        ensure!(number(run.object("data/0")?, "loaded").with_context(about)? == 60, "{}", about());
+        let failed = run.objects.iter().filter(|line| line["status"] == "failed").count();
+        let is_expected = match run.ended.code {
+            Some(0) => failed == 0 && number(&run.summary, "rejected")? == 0,
+            Some(7) => failed == 0 && number(&run.summary, "rejected")? > 0,
+            Some(3) => failed > 0,
+            _ => false,
+        };
+        ensure!(is_expected, "{}", about());
+        ensure!((failed > 0) == (on_bad_row == "fail" || on_duplicate == "error"), "{}", about());
+        ensure_reconciled(world, &run, growth).await.with_context(about)?;
+        world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+    }
+    Ok(())
+}
+
+async fn the_table_grows_by_what_the_report_says_where_bad_rows_fail(world: World) -> Result<()> {
+    reconcile(&world, "fail", 1, &["--load-concurrency", "1"]).await
+}
+
+async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected(world: World) -> Result<()> {
+    reconcile(&world, "reject", 2, &["--load-concurrency", "1"]).await
+}
+
+async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted(world: World) -> Result<()> {
+    reconcile(&world, "accept", 3, &["--load-concurrency", "1"]).await
+}
+
+async fn parallel_loads_of_the_same_keys_are_accounted_for(world: World) -> Result<()> {
+    reconcile(&world, "reject", 4, &["--load-concurrency", "4"]).await
+}
+
+async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(world: World) -> Result<()> {
+    fill(&world).await?;
+    world.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
+    world.put("data/2", "2\t2\t2\tc\n3\t3\t3\td\n")?;
+    let run = load(&world, &["--mode", "swap", "--on-duplicate", "update", "--load-concurrency", "1"]).await?;
+    run.ended.expect(0)?;
+    ensure!(number(&run.summary, "updated")? == 1 && number(&run.summary, "unchanged")? == 2, "{:#}", run.summary);
+    ensure_values(&world.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c", "3|d"]).await
+}
+
+async fn a_swap_counts_rows_that_were_replaced_by_their_equals(world: World) -> Result<()> {
+    fill(&world).await?;
+    world.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
+    let run = load(&world, &["--mode", "swap", "--on-duplicate", "replace"]).await?;
+    run.ended.expect(0)?;
+    ensure_values(&world.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c"]).await
+}
+
+async fn every_count_is_told_of_each_object_and_of_the_run(world: World) -> Result<()> {
+    fill(&world).await?;
+    // Bad, a duplicate, both at once, good; and a note, which no integer gets.
+    world.schema.exec("ALTER TABLE t ADD d DECIMAL(4,1) NULL").await?;
+    world.put("data/a", "100\t100\tx\tok\t1.0\n1\t101\t1\tok\t1.0\n2\t102\tx\tok\t1.0\n103\t103\t1\tok\t1.25\n")?;
+    world.put("data/b", "200\t200\t1\tok\t1.0\n")?;
+    world.put("data/c", "300\t300\t13\tok\t1.0\n")?;
+    let args = ["--on-bad-row", "reject", "--on-duplicate", "reject", "--load-concurrency", "1"];
+    let run = load(&world, &args).await?;
+    run.ended.expect(7)?;
+    let a = run.object("data/a")?;
+    let expected = [4, 1, 3, 1, 0, 0, 0, 0, 1];
+    for (name, expected) in COUNTS.into_iter().zip(expected) {
+        ensure!(a[name] == expected, "{name} is not {expected}: {a:#}");
+    }
+    ensure!(a["notes"] == 1 && a["warnings_by_code"] == serde_json::json!({"1265": 1}), "{a:#}");
+    let b = run.object("data/b")?;
+    ensure!(b["rejected"] == 0 && b["reject_file"].is_null() && b["reject_reasons"].is_null(), "{b:#}");
+    ensure!(run.object("data/c")?["loaded"] == 0, "{:#}", run.object("data/c")?);
+    let data = a["reject_file"].as_str().context("no file")?;
+    let rows = std::fs::read_to_string(data)?;
+    ensure!(rows == "100\t100\tx\tok\t1.0\n1\t101\t1\tok\t1.0\n2\t102\tx\tok\t1.0\n", "{rows}");
+    let reasons = std::fs::read_to_string(a["reject_reasons"].as_str().context("no file")?)?;
+    let reasons: Vec<Value> = reasons.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let told: Vec<_> = reasons.iter().map(|reason| (reason["row"].clone(), reason["kind"].clone())).collect();
+    // The row that is bad twice may be told with one reason or with two, but first with that for which it is bad.
+    let is_told = |row: u64, kind: &str| told.contains(&(Value::from(row), Value::from(kind)));
+    ensure!(is_told(1, "bad_row") && is_told(2, "duplicate") && is_told(3, "bad_row"), "{reasons:#?}");
+    ensure!(!is_told(1, "duplicate") && !is_told(2, "bad_row"), "{reasons:#?}");
+    let summary = &run.ended;
+    for (label, expected) in [
+        ("rows rejected", "4"),
+        ("duplicates among them", "1"),
+        ("notes among them", "1"),
+        ("warnings by code", "1 x 1265"),
+    ] {
+        ensure!(summary.summary(label)? == expected, "{label} is not {expected}: {summary}");
+    }
+    Ok(())
+}
+
+async fn a_failed_object_wins_over_rejected_rows(world: World) -> Result<()> {
+    fill(&world).await?;
+    world.put("data/bad", "100\t100\tx\tok\n101\t101\t1\tok\n")?;
+    world.put("data/duplicate", "1\t102\t1\tok\n")?;
+    let run = load(&world, &["--on-bad-row", "reject"]).await?;
+    run.ended.expect(3)?;
+    ensure!(run.object("data/bad")?["rejected"] == 1, "{:#?}", run.objects);
+    ensure!(run.object("data/duplicate")?["error"]["code"] == "duplicates", "{:#?}", run.objects);
+    // What was rejected then is past: the run that mends the rest ends with 0.
+    world.schema.exec("DELETE FROM t WHERE id = 1").await?;
+    load(&world, &["--on-bad-row", "reject"]).await?.ended.expect(0)
+}
+
+/// `bad` rows that do not fit among `rows`, with ids of their own.
+fn with_bad(first: u32, rows: u32, bad: u32) -> String {
+    (0..rows).map(|row| format!("{id}\t{id}\t{}\tok\n", if row < bad { "x" } else { "1" }, id = first + row)).collect()
+}
+
+async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(world: World) -> Result<()> {
+    fill(&world).await?;
+    world.put("data/1", with_bad(1000, 20, 5))?;
+    for (limit, is_fine) in [("4", false), ("0", false), ("24%", false), ("24.99%", false), ("0%", false)]
+        .into_iter()
+        .chain([("5", true), ("25%", true), ("6", true), ("100%", true)])
+    {
+        let run = load(&world, &["--on-bad-row", "reject", "--max-rejects", limit, "--force"]).await?;
+        run.ended.expect(if is_fine { 7 } else { 3 }).with_context(|| limit.to_owned())?;
+        ensure!(world.count("t").await? == if is_fine { 35 } else { 20 }, "{limit}: {}", run.ended);
+        if !is_fine {
+            let error = &run.object("data/1")?["error"];
+            ensure!(error["code"] == "too_many_rejects", "{limit}: {error:#}");
+            ensure!(error["message"].as_str().is_some_and(|text| text.contains("--max-rejects")), "{error:#}");
+            ensure!(error["rows"].as_array().is_some_and(|rows| rows.len() == 5), "{error:#}");
+            ensure!(written_down(&world)? == (0, 0), "{limit}: rows that were not dropped are written down");
+        }
+        world.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
+    }
+    Ok(())
+}
+
+async fn a_share_of_rejects_is_that_of_each_object(world: World) -> Result<()> {
+    fill(&world).await?;
+    world.put("data/few", with_bad(1000, 100, 10))?;
+    world.put("data/many", with_bad(2000, 20, 3))?;
+    let run = load(&world, &["--on-bad-row", "reject", "--max-rejects", "10%"]).await?;
+    run.ended.expect(3)?;
+    ensure!(run.object("data/few")?["rejected"] == 10, "{:#?}", run.objects);
+    ensure!(run.object("data/many")?["error"]["code"] == "too_many_rejects", "{:#?}", run.objects);
+    ensure!(world.count("t").await? == 110);
+    Ok(())
+}
+
+async fn rejects_of_parallel_loads_never_exceed_the_total(world: World) -> Result<()> {
+    fill(&world).await?;
+    for object in 0..16 {
+        world.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 3))?;
+    }
+    let args = ["--on-bad-row", "reject", "--max-rejects-total", "14", "--load-concurrency", "8"];
+    let run = load(&world, &args).await?;
+    run.ended.expect(3)?;
+    ensure!(number(&run.summary, "rejected")? <= 14, "{:#}", run.summary);
+    let ledger: i64 = world
+        .schema
+        .query_one("SELECT CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED) FROM s3_to_mysql_objects")
+        .await?;
+    ensure!(ledger == number(&run.summary, "rejected")?, "{ledger}: {:#}", run.summary);
+    ensure!(world.count("t").await? as i64 == 20 + number(&run.summary, "loaded")?);
+    ensure!(run.objects.iter().any(|line| line["error"]["code"] == "rejects_exhausted"), "{:#?}", run.objects);
+    // The next run has a total of its own.
+    let args = ["--on-bad-row", "reject", "--max-rejects-total", "48", "--load-concurrency", "8"];
+    load(&world, &args).await?.ended.expect(7)?;
+    ensure!(world.count("t").await? == 20 + 16 * 7);
+    Ok(())
+}
+
+async fn a_total_that_is_used_up_ends_the_run(world: World) -> Result<()> {
+    fill(&world).await?;
+    for object in 0..40 {
+        world.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 2))?;
+    }
+    // The fourth object has too many; in S3's order, one at a time.
+    let args = ["--on-bad-row", "reject", "--max-rejects-total", "7", "--load-concurrency", "1"];
+    let run = load(&world, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
+    run.ended.expect(3)?;
+    let loaded = run.objects.iter().filter(|line| line["status"] == "loaded").count();
+    ensure!(loaded == 3 && world.count("t").await? == 20 + 3 * 8, "{:#?}", run.objects);
+    // What was on its way to the server meanwhile may fail for it, too.
+    ensure!(run.objects.iter().filter(|line| line["status"] == "failed").count() <= 2, "{:#?}", run.objects);
+    ensure!(number(&run.summary, "objects_not_reached")? > 0, "{:#}", run.summary);
+    ensure!(run.summary["error"]["code"] == "rejects_exhausted", "{:#}", run.summary);
+    run.ended.says("--max-rejects-total")?;
+    // Where exactly as many are allowed, all is loaded.
+    let args = ["--on-bad-row", "reject", "--max-rejects-total", "74", "--load-concurrency", "1"];
+    load(&world, &args).await?.ended.expect(7)?;
+    ensure!(world.count("t").await? == 20 + 40 * 8);
+    Ok(())
+}
+
+async fn rejects_of_an_object_that_fails_are_given_back(world: World) -> Result<()> {
+    fill(&world).await?;
+    // Its rejects can't be written down, so that it is not loaded.
+    world.put("data/1", with_bad(1000, 10, 2))?;
+    world.put("data/2", with_bad(2000, 10, 2))?;
+    let first = load(&world, &["--on-bad-row", "reject", "--include", "*1"]).await?;
+    let file = first.object("data/1")?["reject_file"].as_str().context("no file")?.to_owned();
+    world.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
+    world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+    std::fs::remove_file(&file)?;
+    std::fs::create_dir_all(format!("{file}/in the way"))?;
+    let args = ["--on-bad-row", "reject", "--max-rejects-total", "2", "--load-concurrency", "1"];
+    let args = [&args[..], &["--download-concurrency", "1"]].concat();
+    let run = load(&world, &args).await?;
+    run.ended.expect(3)?;
+    ensure!(run.object("data/1")?["error"]["code"] == "rejects_unwritable", "{:#?}", run.objects);
+    ensure!(run.object("data/2")?["rejected"] == 2, "{:#?}", run.objects);
+    ensure!(world.count("t").await? == 28);
+    Ok(())
+}
+
+async fn an_object_that_is_tried_again_spends_its_rejects_once(world: World) -> Result<()> {
+    use crate::support::proxy::{Break, Proxy, Step};
+    fill(&world).await?;
+    world.put("data/1", with_bad(1000, 10, 2))?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let cut = proxy.times(2, Step::LoadCommit, Break::Cut);
+    let port = proxy.port().to_string();
+    let args = [
+        "--on-bad-row",
+        "reject",
+        "--max-rejects-total",
+        "2",
+        "--ssl-mode",
+        "DISABLED",
+        "--port",
+        &port,
+        "--max-rejects",
+        "2",
+    ];
+    let run = load(&world, &args).await?;
+    run.ended.expect(7)?;
+    ensure!(cut.count() == 2 && run.object("data/1")?["attempts"] == 3, "{}", run.ended);
+    ensure!(run.summary["rejected"] == 2 && world.count("t").await? == 28, "{:#}", run.summary);
+    ensure!(written_down(&world)? == (2, 0));
+    Ok(())
+}
+
+async fn notes_are_counted_apart_and_bad_only_on_request(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1))").await?;
+    world.put("data/1", "1\t1.25\n2\t2.5\n3\t3.75\n4\tx\n")?;
+    let run = load(&world, &["--on-bad-row", "reject"]).await?;
+    run.ended.expect(7)?;
+    let line = run.object("data/1")?;
+    ensure!(line["rejected"] == 1 && line["notes"] == 2 && line["warnings"] == 2, "{line:#}");
+    ensure!(line["warnings_by_code"] == serde_json::json!({"1265": 2}), "{line:#}");
+    run.ended.says("notes among them   2")?;
+
+    // Whole objects too.
+    world.put("data/2", "11\t1.25\n12\t2.5\n")?;
+    let run = load(&world, &[]).await?;
+    run.ended.expect(0)?;
+    ensure!(run.object("data/2")?["notes"] == 1 && run.summary["notes"] == 1, "{:#}", run.summary);
+    world.put("data/3", "21\t2.5\n22\t1.25\n")?;
+    let run = load(&world, &["--notes-as-bad"]).await?;
+    run.ended.expect(3)?;
+    let error = &run.object("data/3")?["error"];
+    ensure!(error["code"] == "bad_rows" && error["rows"][0]["row"] == 2, "{error:#}");
+    let run = load(&world, &["--notes-as-bad", "--on-bad-row", "reject"]).await?;
+    run.ended.expect(7)?;
+    let line = run.object("data/3")?;
+    ensure!(line["rejected"] == 1 && line["notes"] == 0, "{line:#}");
+    ensure_values(&world.schema, "SELECT id, d FROM t WHERE id > 20", &["21|2.5"]).await
+}
+
+async fn as_many_bad_rows_are_shown_as_asked_for(world: World) -> Result<()> {
+    fill(&world).await?;
+    world.put("data/1", with_bad(1000, 40, 30))?;
+    for (limit, expected) in [("1", 1), ("25", 25), ("100", 30)] {
+        let run = load(&world, &["--show-bad-rows", limit]).await?;
+        run.ended.expect(3)?;
+        let error = &run.object("data/1")?["error"];
+        ensure!(error["rows"].as_array().is_some_and(|rows| rows.len() == expected), "{limit}: {error:#}");
+        let shown = run.ended.stdout.matches("\\tx\\tok\n").count();
+        ensure!(shown == expected, "{limit}: {shown} rows are shown\n{}", run.ended);
+        let more = format!("and {} more", 30 - expected);
+        ensure!(run.ended.stdout.contains(&more) == (expected < 30), "{limit}: {}", run.ended);
+    }
+    Ok(())
+}
+
+/// Parents, children, and rows with a parent and without.
+async fn family(world: &World) -> Result<()> {
+    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    world.schema.exec("INSERT INTO p VALUES (1)").await?;
+    world.schema.exec("CREATE TABLE t (id INT, p INT, f INT, u INT, FOREIGN KEY (p) REFERENCES p (id))").await?;
+    world.put("data/1", "1\t1\n2\t7\n")
+}
+
+/// What the session that loads has.
+const CHECKS: [&str; 6] =
+    ["--columns", "id,p", "--set", "f=@@SESSION.foreign_key_checks", "--set", "u=@@SESSION.unique_checks"];
+
+async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
+    family(&world).await?;
+    world.put("data/1", "1\t1\n2\t1\n")?;
+    // As a server that has them off: every new session begins so.
+    let off = ["--init-sql", "SET @x = 1"];
+    let server = crate::support::servers::Server::start(
+        world.server.kind(),
+        &["--init-connect=SET SESSION foreign_key_checks = 0, SESSION unique_checks = 0"],
+    )?;
+    let schema = server.schema().await?;
+    let mut other = schema.user_conn().await?;
+    let there: Option<(u8, u8)> = mysql_async::prelude::Queryable::query_first(
+        &mut other,
+        "SELECT @@SESSION.foreign_key_checks, @@SESSION.unique_checks",
+    )
+    .await?;
+    ensure!(there == Some((0, 0)), "{there:?}");
+    schema.exec("CREATE TABLE t (id INT, p INT, f INT, u INT)").await?;
+    let mut command = world.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS).chain(&off));
+    command.env("DATABASE_URL", schema.url());
+    crate::support::program::finish(command.spawn()?).await?.expect(0)?;
+    ensure_values(&schema, "SELECT DISTINCT f, u FROM t", &["1|1"]).await
+}
+
+async fn checks_that_are_switched_off_are_warned_of_and_really_off(world: World) -> Result<()> {
+    family(&world).await?;
+    let run = load(&world, &CHECKS).await?;
+    run.ended.expect(3)?;
+    ensure!(run.object("data/1")?["error"]["code"] == "bad_rows", "{:#?}", run.objects);
+    let run = load(&world, &[&CHECKS[..], &["--no-foreign-key-checks"]].concat()).await?;
+    run.ended.expect(0)?;
+    run.ended.says("--no-foreign-key-checks: rows without a parent row get in")?;
+    ensure_values(&world.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|1", "2|7|0|1"]).await?;
+    world.put("data/2", "3\t1\n")?;
+    let run = load(&world, &[&CHECKS[..], &["--no-unique-checks"]].concat()).await?;
+    run.ended.expect(0)?;
+    run.ended.says("--no-unique-checks: the server may store duplicates")?;
+    ensure_values(&world.schema, "SELECT f, u FROM t WHERE id = 3", &["1|0"]).await?;
+    // Also where rows go by way of the private table.
+    world.put("data/3", "4\t8\n5\tx\n")?;
+    let reject = ["--on-bad-row", "reject", "--no-foreign-key-checks"];
+    let run = load(&world, &[&CHECKS[..], &reject].concat()).await?;
+    run.ended.expect(7)?;
+    ensure_values(&world.schema, "SELECT id, p, f FROM t WHERE id > 3", &["4|8|0"]).await?;
+    ensure!(world.server.kind() == ServerKind::Mysql || run.summary["rejected"] == 1);
+    Ok(())
+}

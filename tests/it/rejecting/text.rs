@@ -1,0 +1,168 @@
+//! Reject files in the object's own dialect: its header, its rows as they stand, and mended they load with the same options.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::load;
+use crate::support::program::World;
+use crate::support::values::values;
+
+crate::load_tests![
+    rows_of_a_spreadsheet_are_written_down_as_they_stand,
+    header_lines_may_have_line_breaks_of_their_own,
+    rows_that_begin_with_a_prefix_keep_it,
+    escaped_line_breaks_stay_in_their_row,
+    any_line_terminator_is_kept,
+    rows_on_the_border_of_two_statements_are_told_apart,
+    rows_longer_than_a_statement_go_alone,
+    null_words_and_empty_lines_are_rows_like_others,
+];
+
+/// An object in pieces: what is before its rows, and each row with what ends it. A row that has `BAD` in it is rejected, and
+/// is good when that is replaced by `7`.
+struct Case<'a> {
+    head: &'a str,
+    rows: Vec<String>,
+    /// What ends the last row, where the object does not.
+    missing_end: &'a str,
+    args: Vec<&'a str>,
+}
+
+async fn check(world: &World, case: &Case<'_>) -> Result<()> {
+    let object = format!("{}{}", case.head, case.rows.concat());
+    world.put("data/1", object.clone())?;
+    world.schema.exec("DROP TABLE IF EXISTS t").await?;
+    world.schema.exec("CREATE TABLE t (id INT, n INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
+    let rejects = load(world, "t", 7, &[&case.args[..], &["--on-bad-row", "reject"]].concat()).await?;
+    let bad: Vec<(usize, &String)> = case.rows.iter().enumerate().filter(|(_, row)| row.contains("BAD")).collect();
+    let mut expected = case.head.to_owned();
+    let mut lines = Vec::new();
+    for (_, row) in &bad {
+        lines.push(1 + expected.matches('\n').count() as u64);
+        expected += row;
+    }
+    if case.rows.last().is_some_and(|last| last.contains("BAD")) {
+        expected += case.missing_end;
+    }
+    let text = String::from_utf8(rejects.text)?;
+    ensure!(text == expected, "{text:?}\nnot\n{expected:?}\n{}", rejects.ended);
+
+    let mut reasons = rejects.reasons;
+    reasons.dedup_by(|later, first| later["row"] == first["row"]);
+    ensure!(reasons.len() == bad.len(), "{reasons:#?}");
+    for ((reason, (index, row)), reject_line) in reasons.iter().zip(&bad).zip(lines) {
+        let offset = case.head.len() + case.rows[..*index].iter().map(String::len).sum::<usize>();
+        let line = 1 + object[..offset].matches('\n').count();
+        ensure!(reason["row"] == index + 1 && reason["offset"] == offset, "{row:?}: {reason:#}");
+        // Where lines end in something else, so do their numbers.
+        ensure!(!row.contains('\n') || reason["line"] == line, "{row:?}, line {line}: {reason:#}");
+        ensure!(!row.contains('\n') || reason["reject_line"] == reject_line, "{row:?}, line {reject_line}: {reason:#}");
+    }
+    ensure!(world.count("t").await? as usize == case.rows.len() - bad.len(), "{}", rejects.ended);
+
+    // Mended, it is the rest; and the table is that of the object mended.
+    world.put("data/1", text.replace("BAD", "7"))?;
+    load(world, "t", 0, &case.args).await?;
+    world.put("data/1", object.replace("BAD", "7"))?;
+    world.schema.exec("CREATE TABLE whole LIKE t").await?;
+    load(world, "whole", 0, &case.args).await?;
+    let query = |table: &str| format!("SELECT id, n, CRC32(s), CHAR_LENGTH(s) FROM {table} ORDER BY id");
+    let (found, whole) = (values(&world.schema, &query("t")).await?, values(&world.schema, &query("whole")).await?);
+    world.schema.exec("DROP TABLE whole").await?;
+    ensure!(found == whole && found.len() == case.rows.len(), "{found:#?}\nnot\n{whole:#?}");
+    Ok(())
+}
+
+/// Every third row is bad, and the last; `row` makes one of its number and its `n`.
+fn rows(count: u64, row: impl Fn(u64, &str) -> String) -> Vec<String> {
+    (1..=count).map(|id| row(id, if id % 3 == 2 || id == count { "BAD" } else { "1" })).collect()
+}
+
+async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(world: World) -> Result<()> {
+    let args = vec!["--preset", "csv", "--ignore-lines", "1"];
+    let row = |id: u64, n: &str| format!("{id},{n},\"a \"\"quoted\"\"\r\nline, and \u{e9}\"\r\n");
+    for head in ["id,n,s\r\n", "\u{feff}id,n,s\r\n"] {
+        let mut case = Case { head, rows: rows(8, row), missing_end: "", args: args.clone() };
+        check(&world, &case).await.context("terminated")?;
+        let last = case.rows.last_mut().context("no rows")?;
+        last.truncate(last.len() - 2);
+        case.missing_end = "\r\n";
+        check(&world, &case).await.context("not terminated")?;
+    }
+    // Without a header there is no head but the mark.
+    let case = Case { head: "\u{feff}", rows: rows(5, row), missing_end: "", args: vec!["--preset", "csv"] };
+    check(&world, &case).await
+}
+
+async fn header_lines_may_have_line_breaks_of_their_own(world: World) -> Result<()> {
+    let head = "made by a program\n\"id\nof it\",n,s\n";
+    let row = |id: u64, n: &str| format!("{id},{n},\"s\n\n{id}\"\n");
+    check(
+        &world,
+        &Case { head, rows: rows(7, row), missing_end: "", args: vec!["--preset", "csv", "--ignore-lines", "2"] },
+    )
+    .await
+}
+
+async fn rows_that_begin_with_a_prefix_keep_it(world: World) -> Result<()> {
+    let args = vec!["--lines-starting-by", "row:"];
+    let row = |id: u64, n: &str| format!("row:{id}\t{n}\ts{id}\n");
+    check(&world, &Case { head: "", rows: rows(7, row), missing_end: "", args: args.clone() }).await?;
+    // What stands before a prefix is dropped, and no part of a row. So it is not written down either.
+    world.put("data/1", "noise\nrow:1\t1\ta\nnoise row:2\tBAD\tb\nrow:3\t1\tc\nnoise")?;
+    world.schema.exec("TRUNCATE TABLE t").await?;
+    let rejects = load(&world, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
+    let text = String::from_utf8(rejects.text)?;
+    ensure!(text.ends_with("row:2\tBAD\tb\n") && text.lines().count() == 1, "{text:?}");
+    world.put("data/1", text.replace("BAD", "7"))?;
+    load(&world, "t", 0, &args).await?;
+    ensure!(values(&world.schema, "SELECT id, n, s FROM t ORDER BY id").await? == ["1|1|a", "2|7|b", "3|1|c"]);
+    Ok(())
+}
+
+async fn escaped_line_breaks_stay_in_their_row(world: World) -> Result<()> {
+    let row = |id: u64, n: &str| format!("{id}\t{n}\ta\\\nb\\\\\n");
+    check(&world, &Case { head: "", rows: rows(9, row), missing_end: "", args: Vec::new() }).await?;
+    let hive = |id: u64, n: &str| format!("{id}\x01{n}\x01\\N\n");
+    check(&world, &Case { head: "", rows: rows(9, hive), missing_end: "", args: vec!["--preset", "hive"] }).await
+}
+
+async fn any_line_terminator_is_kept(world: World) -> Result<()> {
+    for end in ["|;", "\r", "\x02\x03"] {
+        let row = |id: u64, n: &str| format!("{id}\t{n}\ttext{end}");
+        let mut case = Case { head: "", rows: rows(6, row), missing_end: "", args: vec!["--lines-terminated-by", end] };
+        check(&world, &case).await.with_context(|| format!("{end:?}"))?;
+        let last = case.rows.last_mut().context("no rows")?;
+        last.truncate(last.len() - end.len());
+        case.missing_end = end;
+        check(&world, &case).await.with_context(|| format!("{end:?}, not terminated"))?;
+    }
+    Ok(())
+}
+
+async fn rows_on_the_border_of_two_statements_are_told_apart(world: World) -> Result<()> {
+    let is_bad = |id: u64| matches!(id, 1 | 16_383..=16_386 | 32_767..=32_770 | 40_000);
+    let row = |id: u64| format!("{id},{},\"two\nlines\"\n", if is_bad(id) { "BAD" } else { "1" });
+    let rows = (1..=40_000).map(row).collect();
+    let case = Case { head: "id,n,s\n", rows, missing_end: "", args: vec!["--preset", "csv", "--ignore-lines", "1"] };
+    check(&world, &case).await
+}
+
+async fn rows_longer_than_a_statement_go_alone(world: World) -> Result<()> {
+    // A statement has at most two megabytes, but for a row that is longer.
+    let long = "long line\\\n".repeat(250_000);
+    let rows = [("1", "x"), ("1", &long), ("BAD", &long), ("BAD", "x"), ("1", &long), ("BAD", "x"), ("1", "x")];
+    let rows = rows.iter().enumerate().map(|(index, (n, s))| format!("{}\t{n}\t{s}\n", index + 1)).collect();
+    check(&world, &Case { head: "", rows, missing_end: "", args: Vec::new() }).await
+}
+
+async fn null_words_and_empty_lines_are_rows_like_others(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (n INT NULL, s VARCHAR(3) NULL)").await?;
+    world.put("data/1", "1\tnil\n\nnil\tlong\nnil\tnil\n")?;
+    let args = ["--null-string", "nil"];
+    let rejects = load(&world, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
+    ensure!(rejects.text == b"\nnil\tlong\n", "{:?}", String::from_utf8_lossy(&rejects.text));
+    let lines: Vec<_> = rejects.reasons.iter().map(|reason| reason["line"].as_u64()).collect();
+    ensure!(lines.first() == Some(&Some(2)) && lines.last() == Some(&Some(3)), "{:#?}", rejects.reasons);
+    ensure!(values(&world.schema, "SELECT n, s FROM t ORDER BY n").await? == ["\u{2205}|\u{2205}", "1|\u{2205}"]);
+    Ok(())
+}

@@ -1,0 +1,3 @@
+pub fn tests() -> Vec<crate::LoadTest> {
+    Vec::new()
+}
