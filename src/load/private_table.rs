@@ -40,6 +40,8 @@ pub(super) struct Numbers {
     pub(super) rows: u64,
 }
 
+/// No right to do this in the database.
+const DATABASE_DENIED: u16 = 1044;
 /// A default that is not valid under the session's `sql_mode`.
 const INVALID_DEFAULT: u16 = 1067;
 /// What such a default needs: no mode that is strict or refuses zero dates.
@@ -113,7 +115,8 @@ impl PrivateTable {
     /// # Errors
     /// `TargetRefused` where the account may not: what needs it can't be done then. Otherwise those of the connection.
     pub async fn create(&self, conn: &mut Conn) -> Result<()> {
-        self.drop(conn).await?;
+        // Where the one is not allowed in a transaction the other isn't either.
+        self.drop(conn).await.map_err(unavailable)?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
         match conn.query_drop(&sql).await {
             Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
@@ -132,12 +135,15 @@ impl PrivateTable {
             other => other,
         }
         .map_err(|error| {
-            let failed = self.failed(&error);
-            match failed.kind {
-                Kind::LockConflict | Kind::ConnectionLost | Kind::TargetBusy => failed,
-                // Above all 1044, no privilege for temporary tables here; whatever it is, it is the same for every one.
-                _ => failed.as_kind(Kind::TargetRefused),
+            let is_denied = matches!(&error, Driver::Server(server) if server.code == DATABASE_DENIED);
+            if is_denied {
+                let message =
+                    format!("the private copy of table {}: the account may not make temporary tables", self.target);
+                return Error::new(Kind::TargetRefused, message).caused_by(error).with_hint(
+                    "it needs the CREATE TEMPORARY TABLES privilege on the database; an administrator must GRANT it",
+                );
             }
+            unavailable(self.failed(&error))
         })
     }
 
@@ -214,6 +220,14 @@ impl Numbers {
     pub(super) fn row(self, number: u64) -> Option<u64> {
         let distance = number.checked_sub(self.first)?;
         (distance % self.step == 0).then(|| distance / self.step + 1).filter(|row| *row <= self.rows)
+    }
+}
+
+/// Whatever is the matter, it is the same for every private table here, but for what passes.
+fn unavailable(error: Error) -> Error {
+    match error.kind {
+        Kind::LockConflict | Kind::ConnectionLost | Kind::TargetBusy => error,
+        _ => error.as_kind(Kind::TargetRefused),
     }
 }
 

@@ -114,6 +114,12 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         1142 | 1143 if server.message.contains("DELETE") => {
             "--on-duplicate replace also needs the DELETE privilege; an administrator must GRANT it"
         }
+        1142 | 1143 if server.message.starts_with("UPDATE") => {
+            "--on-duplicate update also needs the UPDATE privilege on the table; an administrator must GRANT it"
+        }
+        1142 | 1143 if server.message.starts_with("SELECT") => {
+            "--on-duplicate update and reject also need the SELECT privilege on the table; an administrator must GRANT it"
+        }
         1142 | 1143 => "the account needs the INSERT privilege on the table; an administrator must GRANT it",
         1146 => "create the table first, or check --table and --database",
         1049 | 1044 => "create the database first, or check --database and the account's privileges",
