@@ -13,6 +13,7 @@ use super::infile::Payload;
 use super::judge::Policy;
 use super::plan::Plan;
 use super::statement::Statement;
+use super::target_columns::same_name;
 use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Target;
@@ -320,9 +321,7 @@ impl Table {
             .chain(config.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")));
         for (name, flag) in named {
             // Column names are compared without case by both servers.
-            if self.columns.iter().any(|column| {
-                column.name.eq_ignore_ascii_case(name) || column.name.to_lowercase() == name.to_lowercase()
-            }) {
+            if self.columns.iter().any(|column| same_name(&column.name, name)) {
                 continue;
             }
             let error =
@@ -331,6 +330,14 @@ impl Table {
                 Some(near) => error.with_hint(format!("did you mean {near:?}?")),
                 None => error,
             });
+        }
+        // MariaDB would take such a statement, and not set it.
+        for name in config.load.update_columns.iter().flatten() {
+            if self.columns.iter().any(|column| column.generated && same_name(&column.name, name)) {
+                let message = format!("{}: the server computes column {name:?}, named in --update-columns", self.name);
+                problems
+                    .push(Error::new(Kind::TargetRefused, message).with_hint("leave it out: it follows the others"));
+            }
         }
         problems
     }
