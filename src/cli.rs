@@ -29,6 +29,8 @@ pub enum Cmd {
     Load(LoadArgs),
     /// List, check and show what `load` would do, touching nothing.
     Plan(LoadArgs),
+    /// Find out what would go wrong in a load, without loading: into a private table, and back out.
+    Check(CheckArgs),
     /// Show what the ledger says of a table: what is loaded, failed and in flight, and the last runs.
     Status(StatusArgs),
     /// Make the ledger forget objects, so that the next run loads them again; rows stay in the table.
@@ -45,6 +47,17 @@ pub struct CompletionsArgs {
 
 /// What `load` and `plan` both take.
 pub type LoadArgs = ScopedArgs<ForLoad>;
+
+#[derive(Args)]
+#[command(after_long_help = check_help())]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub settings: ScopedArgs<ForLoad>,
+
+    /// Check only the first N data rows of each object, and fetch no more of it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: Option<u64>,
+}
 
 #[derive(Args)]
 #[command(after_long_help = ledger_help("what the ledger says is shown; also that there is none"))]
@@ -346,16 +359,36 @@ impl TypedValueParser for Words {
 }
 
 fn after_long_help() -> String {
-    format!(
-        "Settings:\n  \
-         Every option of load and plan can also be set in the environment, as\n  \
-         S3_TO_MYSQL_ and its name in capitals with _ for -, and in a configuration\n  \
-         file, which config.example.toml documents. A flag beats a variable, and a\n  \
-         variable beats the file. DATABASE_URL and MYSQL_PWD count where none of these\n  \
-         says more. A list in a variable has one item a line. Every switch has an\n  \
-         opposite, as in --no-path-style.\n\n{}",
-        exit_code::help()
-    )
+    format!("{}\n{}", settings_help(), exit_code::help())
+}
+
+fn settings_help() -> &'static str {
+    "Settings:\n  \
+     Every setting of load, plan and check can also be given in the environment, as\n  \
+     S3_TO_MYSQL_ and its name in capitals with _ for -, and in a configuration\n  \
+     file, which config.example.toml documents. A flag beats a variable, and a\n  \
+     variable beats the file. DATABASE_URL and MYSQL_PWD count where none of these\n  \
+     says more. A list in a variable has one item a line. Every switch has an\n  \
+     opposite, as in --no-path-style.\n"
+}
+
+fn check_help() -> String {
+    let mut text = format!(
+        "{}
+Exit codes:",
+        settings_help()
+    );
+    for &(code, meaning) in exit_code::MEANINGS {
+        let meaning = match code {
+            exit_code::ALL_LOADED => "nothing would go wrong, as far as a check can see",
+            exit_code::OBJECTS_FAILED => "some objects would fail",
+            exit_code::ROWS_REJECTED => "every object would load, some rows would be rejected",
+            _ => meaning,
+        };
+        // Writing to a String can't fail.
+        let _ = write!(text, "\n  {code:>3}  {meaning}");
+    }
+    text
 }
 
 /// For the commands that load nothing.
@@ -396,9 +429,13 @@ mod tests {
     #[test]
     fn every_command_takes_the_settings_that_it_uses_but_secrets() {
         let command = Cli::command();
-        for (name, scope) in
-            [("load", Scope::Load), ("plan", Scope::Load), ("status", Scope::Status), ("forget", Scope::Forget)]
-        {
+        for (name, scope) in [
+            ("load", Scope::Load),
+            ("plan", Scope::Load),
+            ("check", Scope::Load),
+            ("status", Scope::Status),
+            ("forget", Scope::Forget),
+        ] {
             let command = command.find_subcommand(name).unwrap();
             for setting in settings::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {
                 let has = command.get_arguments().any(|arg| arg.get_id() == setting.name && !arg.is_hide_set());
@@ -409,7 +446,7 @@ mod tests {
 
     #[test]
     fn help_lists_the_exit_codes() {
-        for name in ["load", "plan"] {
+        for name in ["load", "plan", "check"] {
             let help = Cli::command().find_subcommand_mut(name).unwrap().render_long_help().to_string();
             assert!(help.contains("Exit codes:") && help.contains("143"), "{help}");
         }

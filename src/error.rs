@@ -325,6 +325,12 @@ impl Error {
         self
     }
 
+    /// The message alone, without rows and causes.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With what the server said of the object's rows, which goes below the message.
     #[must_use]
     pub fn with_bad_rows(mut self, bad_rows: BadRows) -> Self {

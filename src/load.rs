@@ -16,6 +16,8 @@
 
 mod account;
 mod answer;
+mod check;
+mod check_table;
 mod chunks;
 mod disguise;
 mod infile;
@@ -32,6 +34,8 @@ mod transaction;
 mod warnings;
 
 pub use account::Account;
+pub use check::{Check, Checked, Verdict};
+pub use check_table::CheckTable;
 pub use chunks::Staged;
 pub use insertion::{Foreseen, Inserted, OnConflict, foresee};
 pub use judge::Policy;

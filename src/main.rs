@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 enum Task {
     Load,
     Plan,
+    Check { sample: Option<u64> },
     Status { json: bool },
     Forget { yes: bool },
 }
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let (task, print_config, resolved) = match Cli::from_process().command {
         Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
         Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
+        Cmd::Check(args) => (Task::Check { sample: args.sample }, args.settings.print_config, args.settings.resolve()),
         Cmd::Status(args) => (Task::Status { json: args.json }, args.settings.print_config, args.settings.resolve()),
         Cmd::Forget(args) => (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve()),
         Cmd::Completions(completions) => {
@@ -67,6 +69,7 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<Ende
         Ok::<_, std::io::Error>(match task {
             Task::Load => Box::pin(run::load(config, terminal, Signals::catch()?)).await,
             Task::Plan => Box::pin(run::plan(config, &mut std::io::stdout())).await,
+            Task::Check { sample } => Box::pin(run::check(config, sample, terminal, Signals::catch()?)).await,
             Task::Status { json } => run::status(config, json).await,
             Task::Forget { yes } => run::forget(config, yes, &mut std::io::stdout()).await,
         })

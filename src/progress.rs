@@ -124,6 +124,12 @@ impl Progress {
                 self.bytes += object.size_bytes;
                 self.rows += account.loaded.rows;
             }
+            Outcome::Checked { object, checked, .. } => {
+                self.in_flight.remove(&object.to_string());
+                self.objects += 1;
+                self.bytes += object.size_bytes;
+                self.rows += checked.rows;
+            }
             Outcome::AlreadyLoaded { object } | Outcome::SkippedChanged { object } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;

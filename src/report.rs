@@ -3,6 +3,8 @@
 //! Both files are opened before the run, so that a path that can't be written is a usage error and not a surprise at the
 //! end, and written as objects finish, so that they are right up to the moment at which the process dies.
 
+mod checked;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,11 +18,13 @@ use serde_json::json;
 use crate::config::{OutputConfig, key_line};
 use crate::error::{BadRow, Error, Kind, RawRow, Result};
 use crate::ledger::{Job, RunId};
-use crate::load::Account;
+use crate::load::{Account, Checked, Verdict};
 use crate::object::Object;
 use crate::source::PassedOver;
 use crate::staging;
 use crate::verify::Verified;
+pub use checked::CheckSummary;
+use checked::Telling;
 
 /// How many failures the summary names; the report has them all.
 const FAILURES_NAMED: usize = 10;
@@ -34,6 +38,14 @@ pub enum Outcome {
         verified: staging::Verified,
         /// The ledger said that it was loaded, and it was forced.
         again: bool,
+        attempts: u32,
+        elapsed: Duration,
+    },
+    /// By `check`, which loads nothing.
+    Checked {
+        object: Object,
+        checked: Box<Checked>,
+        verified: staging::Verified,
         attempts: u32,
         elapsed: Duration,
     },
@@ -119,6 +131,7 @@ pub struct Report {
     lines: Sink,
     failed_keys: Sink,
     summary: Summary,
+    checked: CheckSummary,
     /// The first few, for the summary.
     failures: Vec<String>,
 }
@@ -162,6 +175,7 @@ impl Report {
                 &[("--keys-from", keys_from), ("--report", report)],
             )?,
             summary: Summary::default(),
+            checked: CheckSummary::default(),
             failures: Vec::new(),
         })
     }
@@ -189,14 +203,26 @@ impl Report {
                     "reject_file": account.rejects.as_ref().map(|(data, _)| data),
                     "reject_reasons": account.rejects.as_ref().map(|(_, sidecar)| sidecar),
                     "warnings": loaded.warnings, "notes": account.notes, "warnings_by_code": account.warnings_by_code,
-                    "verified": match verified { staging::Verified::Checksum => "checksum", staging::Verified::Length => "length" },
+                    "verified": verified_word(*verified),
                     "attempts": attempts, "seconds": elapsed.as_secs_f64(), "error": null,
                 })
+            }
+            Outcome::Checked { object, checked, verified, attempts, elapsed } => {
+                self.checked.add(object, checked);
+                if let Some(finding) = checked::finding(object, checked)
+                    && self.failures.len() < FAILURES_NAMED
+                {
+                    self.failures.push(finding);
+                }
+                if matches!(checked.verdict, Verdict::Fails(_)) {
+                    kept = self.failed_keys.add(&key_line(&object.bucket, &object.key));
+                }
+                checked::line(object, checked, *verified, *attempts, *elapsed)
             }
             Outcome::Failed { bucket, key, object, error, attempts, elapsed } => {
                 self.summary.objects_failed += 1;
                 if self.failures.len() < FAILURES_NAMED {
-                    self.failures.push(error.one_line());
+                    self.failures.push(format!("failed: {}", error.one_line()));
                 }
                 kept = self.failed_keys.add(&key_line(bucket, key));
                 json!({
@@ -270,6 +296,38 @@ impl Report {
         let has_no_ledger = did_begin && ledger.is_none();
         let text = text(&self.summary, &self.failures, is_listing_complete, has_no_ledger, table);
         (self.summary, text, unwritten)
+    }
+}
+
+impl Report {
+    /// As [`Self::finish`], of a check.
+    #[must_use]
+    pub fn finish_check(
+        mut self,
+        ending: Ending<'_>,
+        unseen: &[String],
+        sample: Option<u64>,
+    ) -> (CheckSummary, String, Option<Error>) {
+        let Ending { passed_over, is_listing_complete, elapsed, error, .. } = ending;
+        let findings = &self.failures;
+        let telling = Telling { findings, unseen, sample, passed_over, is_listing_complete, elapsed };
+        self.checked.objects_failed = self.summary.objects_failed;
+        self.checked.objects_not_reached = self.summary.objects_not_reached;
+        let mut line = self.checked.line(&telling);
+        line["error"] = json!(error.map(|error| json!({
+            "code": error.kind.code(), "message": error.one_line(), "hint": error.hint(),
+        })));
+        let unwritten = self.lines.add(&line.to_string()).err();
+        let text = self.checked.text(&telling);
+        (self.checked, text, unwritten)
+    }
+}
+
+fn verified_word(verified: staging::Verified) -> Option<&'static str> {
+    match verified {
+        staging::Verified::Checksum => Some("checksum"),
+        staging::Verified::Length => Some("length"),
+        staging::Verified::Part => None,
     }
 }
 
@@ -402,7 +460,7 @@ fn text(
         }
     }
     for failure in failures {
-        let _ = writeln!(text, "failed: {}", failure.replace('\n', "\n  "));
+        let _ = writeln!(text, "{}", failure.replace('\n', "\n  "));
     }
     let more = summary.objects_failed.saturating_sub(failures.len() as u64);
     if more > 0 {

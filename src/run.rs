@@ -13,6 +13,7 @@
 //! A run ends when the listing is through and every object has an outcome; or when a signal or a failure that concerns
 //! every object stops the dispatcher, and what is loading has been finished.
 
+mod check;
 mod choose;
 mod digest;
 mod forget;
@@ -40,11 +41,13 @@ use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::PassedOver;
 
+pub use check::check;
+use check::{Checking, check_staged};
 use choose::{Chooser, choose};
 pub use forget::forget;
 pub use plan::plan;
 use prepare::{Prepared, open_ledger, open_rejects, prepare};
-use stages::{Context, Event, dispatch, load_staged};
+use stages::{Context, Event, Purpose, dispatch, load_staged};
 pub use status::status;
 
 /// Events that wait for the report: more would only hide that it is the slow part.
@@ -132,7 +135,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let Stopped { passed_over, is_listing_complete, mut errors } =
-        run(&config, prepared, ledger.clone(), &shutdown, &mut report, progress).await;
+        run(&config, prepared, For::Load(ledger.clone()), &shutdown, &mut report, progress).await;
     if let Some((ledger, job)) = &ledger
         && job.mode != Mode::Append
         && errors.is_empty()
@@ -202,6 +205,13 @@ async fn keep_alive(ledger: Ledger, ended: CancellationToken) {
     }
 }
 
+/// What the objects of a run are taken for.
+enum For {
+    /// With the ledger, where there is one.
+    Load(Option<(Ledger, Job)>),
+    Check(Box<Checking>),
+}
+
 /// What is left to tell of a run whose tasks have all ended.
 struct Stopped {
     passed_over: PassedOver,
@@ -214,7 +224,7 @@ struct Stopped {
 async fn run(
     config: &Config,
     prepared: Prepared,
-    ledger: Option<(Ledger, Job)>,
+    taken_for: For,
     shutdown: &Shutdown,
     report: &mut Report,
     mut progress: Progress,
@@ -222,26 +232,32 @@ async fn run(
     let Prepared { s3, budget, connector, preflight, rejects, listing, objects, .. } = prepared;
     let load_concurrency = config.load.load_concurrency;
     let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
-    let load_into = match &ledger {
-        Some((_, job)) => job.load_into.clone(),
-        None => preflight.target.name(),
+    let (ledger, purpose) = match taken_for {
+        For::Check(checking) => (None, Purpose::Check(checking)),
+        For::Load(ledger) => {
+            let load_into = match &ledger {
+                Some((_, job)) => job.load_into.clone(),
+                None => preflight.target.name(),
+            };
+            let columns = preflight.columns.clone();
+            let plan = Plan::new(
+                load_into,
+                columns,
+                preflight.decimals.clone(),
+                &config.format,
+                &config.load,
+                preflight.policy,
+                rejects,
+            );
+            (ledger, Purpose::Load(plan))
+        }
     };
-    let columns = preflight.columns.clone();
-    let plan = Plan::new(
-        load_into,
-        columns,
-        preflight.decimals.clone(),
-        &config.format,
-        &config.load,
-        preflight.policy,
-        rejects,
-    );
     let context = Arc::new(Context {
         config: config.clone(),
         s3,
         budget,
         preflight,
-        plan,
+        purpose,
         ledger: ledger.clone(),
         sessions: sessions.clone(),
         shutdown: shutdown.clone(),
@@ -267,7 +283,10 @@ async fn run(
     tasks.spawn(choose(chooser, objects));
     tasks.spawn(dispatch(Arc::clone(&context), to_download, staged, events.clone()));
     for _ in 0..load_concurrency {
-        tasks.spawn(load_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone()));
+        match &context.purpose {
+            Purpose::Load(_) => tasks.spawn(load_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone())),
+            Purpose::Check(_) => tasks.spawn(check_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone())),
+        };
     }
     drop((events, to_load));
 

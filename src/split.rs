@@ -129,6 +129,12 @@ impl RowReader {
         Ok(())
     }
 
+    /// Data rows that have ended so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.machine.rows
+    }
+
     /// Ends the object.
     ///
     /// # Errors

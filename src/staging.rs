@@ -2,7 +2,7 @@
 //!
 //! An object's permits are taken for all of its bytes before the first one is asked for, and travel inside the
 //! [`Staged`] file they pay for. Files have no name, so nothing is left behind however the process ends. Nothing
-//! that leaves this module is shorter, longer or other than what was listed.
+//! that leaves this module is shorter, longer or other than what was listed, but for what is [`Verified::Part`].
 
 mod budget;
 mod checksum;

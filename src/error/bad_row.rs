@@ -41,6 +41,12 @@ pub struct RawRow {
 }
 
 impl BadRows {
+    /// `message`, and what was said of the rows below it.
+    #[must_use]
+    pub fn below(&self, message: &str) -> String {
+        format!("{message}{}", self.text(message))
+    }
+
     /// Lines to go below a message; what `said` says already is left out.
     pub(super) fn text(&self, said: &str) -> String {
         let mut text = String::new();

@@ -28,6 +28,8 @@ pub struct Plan {
     pub rejects_left: RejectsLeft,
     /// With its database.
     table: TableName,
+    /// The table that `information_schema` knows, where that is another one than is loaded into.
+    described_by: Option<TableName>,
     columns: Vec<ColumnOrVariable>,
     format: FormatConfig,
     update_columns: Option<Vec<String>>,
@@ -57,12 +59,19 @@ impl Plan {
             rejects_left: RejectsLeft::new(load.max_rejects_total),
             decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
             table,
+            described_by: None,
             columns,
             format: format.clone(),
             update_columns: load.update_columns.clone(),
             is_whole_unclear: AtomicBool::new(false),
             careful: OnceCell::new(),
         }
+    }
+
+    /// Loads into a table like `table`, which `information_schema` does not know.
+    pub(super) fn described_by(mut self, table: TableName) -> Self {
+        self.described_by = Some(table);
+        self
     }
 
     /// What it takes to load piece by piece; asked of the server when it is needed first.
@@ -141,8 +150,9 @@ pub(super) struct Private {
 
 impl Careful {
     async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
-        let columns = TargetColumns::read(conn, &plan.table).await?;
-        let table = PrivateTable::new(&plan.table, &columns, &plan.columns, &plan.format.set);
+        let described_by = plan.described_by.as_ref().unwrap_or(&plan.table);
+        let columns = TargetColumns::read(conn, described_by).await?;
+        let table = PrivateTable::new(&plan.table, &columns, &plan.columns, &plan.format.set).not_named(described_by);
         let statement = Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
         let is_key = |name: &str| columns.unique_key_columns().iter().any(|key| same_name(key, name));
         let update_columns = match &plan.update_columns {

@@ -110,6 +110,14 @@ impl PrivateTable {
         }
     }
 
+    /// With a name that hides neither the target nor `other`.
+    #[must_use]
+    pub(super) fn not_named(mut self, other: &TableName) -> Self {
+        self.table.table =
+            unlike(&self.table.table, |name| same_name(name, &other.table) || same_name(name, &self.target.table));
+        self
+    }
+
     /// Makes it, empty; one that is there from before goes.
     ///
     /// # Errors
@@ -118,23 +126,7 @@ impl PrivateTable {
         // Where the one is not allowed in a transaction the other isn't either.
         self.drop(conn).await.map_err(unavailable)?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
-        match conn.query_drop(&sql).await {
-            Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
-                // The target was made under another mode. Should this be dropped half-way, the session goes with it.
-                conn.query_drop(format!(
-                    "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = '{LENIENT}'"
-                ))
-                .await
-                .map_err(|error| self.failed(&error))?;
-                let created = conn.query_drop(&sql).await;
-                conn.query_drop("SET SESSION sql_mode = @s3_to_mysql_sql_mode")
-                    .await
-                    .map_err(|error| self.failed(&error))?;
-                created
-            }
-            other => other,
-        }
-        .map_err(|error| {
+        define(conn, &sql).await.map_err(|error| {
             let is_denied = matches!(&error, Driver::Server(server) if server.code == DATABASE_DENIED);
             if is_denied {
                 let message =
@@ -203,6 +195,21 @@ impl PrivateTable {
     }
 }
 
+/// Runs a CREATE TEMPORARY TABLE with defaults that may not be valid under the session's `sql_mode`.
+pub(super) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<(), Driver> {
+    match conn.query_drop(sql).await {
+        Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
+            // The target was made under another mode. Should this be dropped half-way, the session goes with it.
+            conn.query_drop(format!("SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = '{LENIENT}'"))
+                .await?;
+            let defined = conn.query_drop(sql).await;
+            conn.query_drop("SET SESSION sql_mode = @s3_to_mysql_sql_mode").await?;
+            defined
+        }
+        other => other,
+    }
+}
+
 impl Numbers {
     /// Every number is the first plus some steps, and no two are equal: if as many fit between the first and the last as there
     /// are rows, none is missing. They are given in the order of the rows.
@@ -224,7 +231,7 @@ impl Numbers {
 }
 
 /// Whatever is the matter, it is the same for every private table here, but for what passes.
-fn unavailable(error: Error) -> Error {
+pub(super) fn unavailable(error: Error) -> Error {
     match error.kind {
         Kind::LockConflict | Kind::ConnectionLost | Kind::TargetBusy => error,
         _ => error.as_kind(Kind::TargetRefused),
@@ -242,7 +249,7 @@ fn nullable(column: &TargetColumn) -> String {
 }
 
 /// `name`, with as many underscores behind it as it takes not to be taken.
-fn unlike(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+pub(super) fn unlike(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut name = name.to_owned();
     while is_taken(&name) {
         name.push('_');

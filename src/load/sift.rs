@@ -25,6 +25,7 @@ use mysql_async::prelude::Queryable;
 
 use super::account::Account;
 use super::answer::{Answer, load_data};
+use super::check::Survey;
 use super::chunks::{self, Chunks};
 use super::disguise::Decimals;
 use super::insertion::{self, OnConflict};
@@ -81,6 +82,8 @@ pub(super) struct Sift<'a> {
     prefers_roundabout: bool,
     /// Some row is one for which the object is refused.
     doomed: Option<Class>,
+    /// Where what is held back is to be counted by its reasons.
+    survey: Option<&'a mut Survey>,
 }
 
 impl<'a> Sift<'a> {
@@ -105,7 +108,14 @@ impl<'a> Sift<'a> {
             shown: Vec::new(),
             prefers_roundabout: false,
             doomed: None,
+            survey: None,
         }
+    }
+
+    /// Also counts what is held back by its reasons, and hands over the first of it.
+    pub(super) fn surveying(mut self, survey: &'a mut Survey) -> Self {
+        self.survey = Some(survey);
+        self
     }
 
     /// Only to name the rows for which the object was refused with `error`, and which the transaction that is open will not
@@ -153,6 +163,9 @@ impl<'a> Sift<'a> {
         }
         self.account.loaded.rows = rows;
         self.account.loaded.rejected = self.rows_held;
+        if let Some(survey) = self.survey {
+            survey.shown = self.shown;
+        }
         Ok((self.account, self.rejects))
     }
 
@@ -518,6 +531,11 @@ impl<'a> Sift<'a> {
         }
         let policy = self.policy;
         self.rows_held += held.len() as u64;
+        if let Some(survey) = &mut self.survey {
+            for offences in held.values() {
+                survey.count(offences.iter().map(|offence| &offence.warning));
+            }
+        }
         let mut to_show = Vec::new();
         let mut to_reject = Vec::new();
         for (index, offences) in held {

@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// Everything before COMMIT. `None`: loaded already.
-    async fn attempt<'p>(
+    pub(super) async fn attempt<'p>(
         &mut self,
         shipment: &Shipment,
         plan: &'p Plan,

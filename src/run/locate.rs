@@ -46,23 +46,46 @@ pub(super) async fn with_lines(context: &Context, staged: &Staged, mut error: Er
     error
 }
 
-fn locate(file: &File, mut locator: RowLocator, abandoning: &CancellationToken) -> io::Result<Vec<LocatedRow>> {
-    let mut block = vec![0; BLOCK_BYTES];
-    let mut offset = 0;
+pub(super) fn locate(
+    file: &File,
+    mut locator: RowLocator,
+    abandoning: &CancellationToken,
+) -> io::Result<Vec<LocatedRow>> {
+    let mut blocks = Blocks::new(file);
     while !locator.is_done() && !abandoning.is_cancelled() {
-        let length = match file.read_at(&mut block, offset) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        if length == 0 {
-            break;
-        }
-        locator.feed(&block[..length]).map_err(io::Error::other)?;
-        offset += length as u64;
+        let Some(block) = blocks.next()? else { break };
+        locator.feed(block).map_err(io::Error::other)?;
     }
     if abandoning.is_cancelled() {
         return Ok(Vec::new());
     }
     locator.finish().map_err(io::Error::other)
+}
+
+/// A staged file from its beginning.
+pub(super) struct Blocks<'a> {
+    file: &'a File,
+    block: Vec<u8>,
+    offset: u64,
+}
+
+impl<'a> Blocks<'a> {
+    pub(super) fn new(file: &'a File) -> Self {
+        Self { file, block: vec![0; BLOCK_BYTES], offset: 0 }
+    }
+
+    /// `None` at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        loop {
+            match self.file.read_at(&mut self.block, self.offset) {
+                Ok(0) => return Ok(None),
+                Ok(length) => {
+                    self.offset += length as u64;
+                    return Ok(Some(&self.block[..length]));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }

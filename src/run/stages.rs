@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::check::{self, Checking};
 use super::choose::Wanted;
 use super::digest::with_digest;
 use super::locate::with_lines;
@@ -33,12 +34,28 @@ pub(super) struct Context {
     pub(super) s3: S3,
     pub(super) budget: Budget,
     pub(super) preflight: Preflight,
-    /// For the table that the job loads into.
-    pub(super) plan: Plan,
+    pub(super) purpose: Purpose,
     /// `None`: at least once.
     pub(super) ledger: Option<(Ledger, Job)>,
     pub(super) sessions: Sessions,
     pub(super) shutdown: Shutdown,
+}
+
+/// What staged objects are for.
+pub(super) enum Purpose {
+    /// The table that the job loads into.
+    Load(Plan),
+    Check(Box<Checking>),
+}
+
+impl Context {
+    /// How objects are sent first.
+    fn plan(&self) -> &Plan {
+        match &self.purpose {
+            Purpose::Load(plan) => plan,
+            Purpose::Check(checking) => &checking.check.survey,
+        }
+    }
 }
 
 /// What a stage tells the run.
@@ -60,12 +77,12 @@ impl Event {
 
 /// An object that is ready to be loaded.
 pub(super) struct Ready {
-    wanted: Wanted,
-    staged: Staged,
-    scan: Scan,
-    began: Instant,
+    pub(super) wanted: Wanted,
+    pub(super) staged: Staged,
+    pub(super) scan: Scan,
+    pub(super) began: Instant,
     /// Tries that the download took, the first included.
-    attempts: u32,
+    pub(super) attempts: u32,
 }
 
 /// Takes objects as the budget allows and downloads them side by side.
@@ -144,13 +161,32 @@ async fn download(
     attempts: &mut Attempts,
 ) -> Result<(Staged, Scan)> {
     let format = &context.config.format;
-    let reader = || RowCounter {
-        reader: RowReader::new(&format.dialect, &format.charset, context.preflight.fields_per_row, format.ignore_lines),
-        object: object.to_string(),
+    let reader =
+        || RowReader::new(&format.dialect, &format.charset, context.preflight.fields_per_row, format.ignore_lines);
+    let sample = match &context.purpose {
+        Purpose::Load(_) => None,
+        Purpose::Check(checking) => checking.sample,
     };
+    let counter = || RowCounter { reader: reader(), object: object.to_string(), sample };
     let open = |from| context.s3.get(object, from);
-    let (staged, counter) = stage(object, &context.config.staging.dir, permit, attempts, open, reader).await?;
-    let scan = counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?;
+    let (mut staged, counter) = stage(object, &context.config.staging.dir, permit, attempts, open, counter).await?;
+    let scan = match sample {
+        Some(rows) if counter.is_satisfied() => {
+            let locator = RowLocator::new(
+                &format.dialect,
+                &format.charset,
+                context.preflight.fields_per_row,
+                format.ignore_lines,
+                [rows],
+            );
+            let cut = check::cut_to_sample(&staged, locator, reader(), &context.shutdown.abandoning).await;
+            let (scan, size_bytes) =
+                cut.map_err(|error| Error::new(error.kind, object.to_string()).caused_by(error))?;
+            staged.size_bytes = size_bytes;
+            scan
+        }
+        _ => counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?,
+    };
     Ok((staged, scan))
 }
 
@@ -158,11 +194,24 @@ async fn download(
 struct RowCounter {
     reader: RowReader,
     object: String,
+    /// Only so many rows are wanted.
+    sample: Option<u64>,
 }
 
 impl Watch for RowCounter {
     fn feed(&mut self, chunk: &[u8]) -> Result<()> {
-        self.reader.feed(chunk).map_err(|malformed| refused(&self.object, &malformed))
+        if self.is_satisfied() {
+            return Ok(());
+        }
+        self.reader.feed(chunk).or_else(|malformed| {
+            // Beyond the sample nobody looks.
+            let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
+            if is_beyond { Ok(()) } else { Err(refused(&self.object, &malformed)) }
+        })
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.sample.is_some_and(|rows| self.reader.rows() >= rows)
     }
 }
 
@@ -218,7 +267,13 @@ pub(super) async fn load_staged(
     }
 }
 
-fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, had_failed: bool) -> Result<Shipment> {
+pub(super) fn shipment(
+    context: &Context,
+    object: &Object,
+    staged: &Staged,
+    scan: &Scan,
+    had_failed: bool,
+) -> Result<Shipment> {
     let entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
@@ -227,7 +282,7 @@ fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, ha
         None => None,
     };
     let format = &context.config.format;
-    let name = context.plan.rejects.as_ref().map(|_| ObjectName {
+    let name = context.plan().rejects.as_ref().map(|_| ObjectName {
         bucket: object.bucket.clone(),
         key: object.key.clone(),
         etag: object.etag.clone(),
@@ -238,7 +293,7 @@ fn shipment(context: &Context, object: &Object, staged: &Staged, scan: &Scan, ha
     });
     Ok(Shipment {
         what: object.to_string(),
-        sql: context.plan.statement.sql(&scan.lines_terminated_by),
+        sql: context.plan().statement.sql(&scan.lines_terminated_by),
         staged: load::Staged {
             file: Arc::clone(&staged.file),
             locator: RowLocator::every(
@@ -271,31 +326,10 @@ async fn load(
     let what = &shipment.what;
     let mut account = Account::default();
     loop {
-        let tried = match kept.take() {
-            Some(session) => Ok(session),
-            None => tokio::select! {
-                biased;
-                () = context.shutdown.abandoning.cancelled() => {
-                    Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped before it was loaded")))
-                }
-                session = context.sessions.get() => session,
-            },
-        };
-        let error = match tried {
-            // The server is full, with our own connections among those that fill it: the load that has one goes on, and
-            // this one waits without using up its tries.
-            Err(error) if error.kind == Kind::TargetBusy && context.sessions.in_use() > 0 => {
-                if context.shutdown.draining.is_cancelled() {
-                    return Err(error);
-                }
-                tracing::debug!("{}; waiting for a connection", error.one_line());
-                pause(&context.shutdown, FULL_SERVER_PAUSE).await;
-                continue;
-            }
+        let error = match session(context, kept, what, "loaded").await {
             Err(error) => error,
             Ok(mut session) => {
-                let Context { plan, shutdown, .. } = context;
-                let loaded = session.load(shipment, plan, &shutdown.abandoning, &mut account).await;
+                let loaded = session.load(shipment, context.plan(), &context.shutdown.abandoning, &mut account).await;
                 let settled = match loaded {
                     Ok(attempted) => {
                         *kept = Some(session);
@@ -311,7 +345,7 @@ async fn load(
                             Err(error) => error.kind == Kind::ConnectionLost,
                         };
                         if was_unknown && is_known_not_to_be {
-                            plan.rejects_left.give_back(account.loaded.rejected);
+                            context.plan().rejects_left.give_back(account.loaded.rejected);
                         }
                         settled
                     }
@@ -323,13 +357,46 @@ async fn load(
                 }
             }
         };
-        let Some(wait) = attempts.pause_after(&error) else { return Err(error) };
-        if context.shutdown.draining.is_cancelled() {
+        pause_or_fail(context, attempts, error).await?;
+    }
+}
+
+/// A session, the one that was kept if there is one.
+pub(super) async fn session(context: &Context, kept: &mut Option<Session>, what: &str, to_be: &str) -> Result<Session> {
+    if let Some(session) = kept.take() {
+        return Ok(session);
+    }
+    loop {
+        let error = tokio::select! {
+            biased;
+            () = context.shutdown.abandoning.cancelled() => {
+                return Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped before it was {to_be}")));
+            }
+            session = context.sessions.get() => match session {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            },
+        };
+        // The server is full, with our own connections among those that fill it: the load that has one goes on, and
+        // this one waits without using up its tries.
+        let is_full_of_us = error.kind == Kind::TargetBusy && context.sessions.in_use() > 0;
+        if !is_full_of_us || context.shutdown.draining.is_cancelled() {
             return Err(error);
         }
-        tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-        pause(&context.shutdown, wait).await;
+        tracing::debug!("{}; waiting for a connection", error.one_line());
+        pause(&context.shutdown, FULL_SERVER_PAUSE).await;
     }
+}
+
+/// Waits before the next try; the error, where there shall be none.
+pub(super) async fn pause_or_fail(context: &Context, attempts: &mut Attempts, error: Error) -> Result<()> {
+    let Some(wait) = attempts.pause_after(&error) else { return Err(error) };
+    if context.shutdown.draining.is_cancelled() {
+        return Err(error);
+    }
+    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
+    pause(&context.shutdown, wait).await;
+    Ok(())
 }
 
 /// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any other error stands.

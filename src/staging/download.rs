@@ -31,6 +31,11 @@ pub trait Watch: Send + 'static {
     /// # Errors
     /// Ends the download: there is no use in fetching the rest, unless only that tells text from another format.
     fn feed(&mut self, chunk: &[u8]) -> Result<()>;
+
+    /// Whether what has come is all that is wanted of the object. The rest is not fetched then, and nothing verified.
+    fn is_satisfied(&self) -> bool {
+        false
+    }
 }
 
 /// How the bytes were shown to be the listed ones, beyond their ETag.
@@ -39,9 +44,11 @@ pub enum Verified {
     Checksum,
     /// The store keeps no checksum over the whole object.
     Length,
+    /// The watch wanted only a part of the object: there is nothing to compare.
+    Part,
 }
 
-/// A whole object on local disk, and the budget that it takes up.
+/// An object on local disk, whole unless only a part was wanted, and the budget that it takes up.
 #[derive(Debug)]
 pub struct Staged {
     /// Positioned anywhere: read it with offsets.
@@ -72,6 +79,7 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     let mut landing = Landing::new(object, dir, watch(), Pin::default())?;
     let verified = loop {
         let tried = match fetch(object, &open, &mut landing).await {
+            Ok(()) if landing.is_satisfied(object) => Ok(Verified::Part),
             Ok(()) => landing.verify(object),
             Err(error) => Err(error),
         };
@@ -89,7 +97,9 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     };
     let Landing { sink, size_bytes, pin, .. } = landing;
     let Some(Sink { mut file, watch, head, refusal, .. }) = sink else { return Err(lost_sink(object)) };
-    refuse_known_tail(object, &head, &mut file, size_bytes)?;
+    if verified != Verified::Part {
+        refuse_known_tail(object, &head, &mut file, size_bytes)?;
+    }
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
@@ -165,6 +175,13 @@ impl<W: Watch> Landing<W> {
         Ok(Self { sink, size_bytes: 0, checksum: None, pin, broken: false })
     }
 
+    /// Whether the rest is not wanted, and is there.
+    fn is_satisfied(&self, object: &Object) -> bool {
+        let is_watch_satisfied =
+            self.sink.as_ref().is_some_and(|sink| sink.refusal.is_none() && sink.watch.is_satisfied());
+        is_watch_satisfied && self.size_bytes < object.size_bytes
+    }
+
     /// Length and checksum of what has landed.
     fn verify(&mut self, object: &Object) -> Result<Verified> {
         if self.size_bytes != object.size_bytes {
@@ -217,6 +234,9 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
         let received = next_block(&mut body).await;
         if let Some(writing) = writing.take() {
             settle(object, landing, writing).await?;
+            if landing.is_satisfied(object) {
+                return Ok(());
+            }
         }
         let (block, end) = match received {
             Ok(received) => received,

@@ -42,8 +42,8 @@ mod target;
 mod torture;
 mod tpch;
 mod transaction;
-mod verify;
 mod upsert;
+mod verify;
 
 use std::future::Future;
 use std::pin::Pin;

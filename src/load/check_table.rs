@@ -1,0 +1,203 @@
+//! A private TEMPORARY table that takes and refuses rows as the target does, as far as one can.
+//!
+//! It has the target's columns, their defaults, generated columns, CHECKs, PRIMARY and UNIQUE keys and next `AUTO_INCREMENT` value. It is
+//! made from the text of SHOW CREATE TABLE, because CREATE TABLE ... LIKE can't make a temporary table of one that is partitioned or has a
+//! FULLTEXT key, and would keep an engine that does not roll back. Of a view only the columns are known.
+//!
+//! What such a table can't have, [`CheckTable::unseen`] lists.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use super::private_table::{define, unavailable, unlike};
+use super::target_columns::same_name;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::Target;
+use crate::mysql::{During, Session, fold};
+use crate::object::{TableName, quote_identifier};
+
+/// What its name begins with.
+const NAME: &str = "s3_to_mysql_check";
+
+/// How it is made, and what it lacks. Needs CREATE TEMPORARY TABLES on the target's database, and SELECT on the target.
+#[derive(Clone, Debug)]
+pub struct CheckTable {
+    pub(super) target: TableName,
+    pub(super) table: TableName,
+    /// Everything behind the name in CREATE TEMPORARY TABLE.
+    definition: String,
+    unseen: Vec<String>,
+}
+
+impl CheckTable {
+    /// Asks the server for the target's definition, and makes one to see that it can be made.
+    ///
+    /// # Errors
+    /// `TargetRefused` where the account may not, or the server can't; otherwise those of the connection.
+    pub async fn prepare(session: &mut Session, target: &Target) -> Result<Self> {
+        let conn = &mut session.conn;
+        let what = format!("table {}", target.name());
+        let failed = |error: mysql_async::Error| fold(During::Connect, &what, &error);
+        let row: Option<Row> =
+            conn.query_first(format!("SHOW CREATE TABLE {}", target.name())).await.map_err(|error| {
+                let hint = "the account needs the SELECT privilege on the table (on a view also SHOW VIEW) for a private copy of it";
+                failed(error).as_kind(Kind::TargetRefused).with_hint(hint)
+            })?;
+        let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());
+        let is_view =
+            row.as_ref().is_some_and(|row| row.columns_ref().first().is_some_and(|column| column.name_str() == "View"));
+        let (definition, is_partitioned) = if is_view {
+            (format!(" ENGINE=InnoDB SELECT * FROM {} LIMIT 0", target.name()), false)
+        } else {
+            text.as_deref().and_then(|text| definition(text, &target.table)).ok_or_else(|| {
+                let message = format!("{what}: what the server says of its definition can't be read");
+                Error::new(Kind::TargetRefused, message)
+            })?
+        };
+
+        let taken: Vec<String> = conn
+            .exec(
+                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND LEFT(TABLE_NAME, 17) = ?",
+                (&target.database, NAME),
+            )
+            .await
+            .map_err(failed)?;
+        let name = unlike(NAME, |name| taken.iter().any(|taken| same_name(taken, name)));
+        let place = (&target.database, &target.table);
+        let foreign_keys: Vec<String> = conn
+            .exec(
+                "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' \
+                 AND TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY 1",
+                place,
+            )
+            .await
+            .map_err(failed)?;
+        let triggers: Vec<String> = conn
+            .exec(
+                "SELECT CONCAT(TRIGGER_NAME, ' (', ACTION_TIMING, ' ', EVENT_MANIPULATION, ')') FROM information_schema.TRIGGERS \
+                 WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY 1",
+                place,
+            )
+            .await
+            .map_err(failed)?;
+        let table = Self {
+            target: target.name(),
+            table: TableName { database: Some(target.database.clone()), table: name },
+            definition,
+            unseen: unseen(&foreign_keys, &triggers, is_partitioned, is_view),
+        };
+        table.create(conn).await?;
+        table.drop(conn).await?;
+        Ok(table)
+    }
+
+    /// What rows may meet in the target, and not here; one line each.
+    #[must_use]
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
+    }
+
+    /// Makes it, empty; one that is there from before goes.
+    pub(super) async fn create(&self, conn: &mut Conn) -> Result<()> {
+        self.drop(conn).await?;
+        let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
+        define(conn, &sql).await.map_err(|error| {
+            let database = self.table.database.as_deref().map(quote_identifier).unwrap_or_default();
+            unavailable(self.failed(&error)).with_hint(format!(
+                "a check loads into a private copy of the table: an administrator must GRANT CREATE TEMPORARY TABLES ON {database}.* to the account"
+            ))
+        })
+    }
+
+    pub(super) async fn drop(&self, conn: &mut Conn) -> Result<()> {
+        conn.query_drop(format!("DROP TEMPORARY TABLE IF EXISTS {}", self.table))
+            .await
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &mysql_async::Error) -> Error {
+        fold(During::Transaction, &format!("the private copy of table {}", self.target), error)
+    }
+}
+
+/// What follows the name in a CREATE TEMPORARY TABLE like the one of `text`, and whether that one is partitioned.
+fn definition(text: &str, name: &str) -> Option<(String, bool)> {
+    let text = text.strip_prefix("CREATE TABLE ")?.strip_prefix(&quote_identifier(name))?.strip_prefix(" (\n")?;
+    // Line breaks in comments and values are escaped.
+    let (body, options) = text.rsplit_once("\n) ENGINE=")?;
+    let (options, partitions) = options.split_once('\n').map_or((options, ""), |(options, rest)| (options, rest));
+    let declared: Vec<&str> = body.split(",\n").filter(|declared| is_for_rows(declared)).collect();
+    let options = options.split(" COMMENT=").next()?;
+    let kept: Vec<&str> = options
+        .split(' ')
+        .filter(|option| ["AUTO_INCREMENT=", "CHARSET=", "COLLATE="].iter().any(|known| option.starts_with(known)))
+        .collect();
+    let definition = format!(" (\n{}\n) ENGINE=InnoDB {}", declared.join(",\n"), kept.join(" "));
+    Some((definition, partitions.contains("PARTITION BY")))
+}
+
+/// Columns, keys and CHECKs; not FULLTEXT, SPATIAL and other keys that refuse nothing, and that temporary tables can't all
+/// have, nor foreign keys.
+fn is_for_rows(declared: &str) -> bool {
+    let declared = declared.trim_start();
+    let is_foreign_key = declared
+        .strip_prefix("CONSTRAINT `")
+        .and_then(|named| named.replace("``", "").split_once('`').map(|(_, what)| what.starts_with(" FOREIGN KEY")));
+    ["`", "PRIMARY KEY", "UNIQUE KEY", "KEY", "CONSTRAINT"].iter().any(|known| declared.starts_with(known))
+        && is_foreign_key != Some(true)
+}
+
+fn unseen(foreign_keys: &[String], triggers: &[String], is_partitioned: bool, is_view: bool) -> Vec<String> {
+    let mut unseen = Vec::new();
+    if !foreign_keys.is_empty() {
+        unseen.push(format!("rows without a parent row: foreign keys {}", foreign_keys.join(", ")));
+    }
+    unseen.push(if triggers.is_empty() {
+        "triggers: the account can see none".to_owned()
+    } else {
+        format!("what triggers refuse or mend: {}", triggers.join(", "))
+    });
+    if is_partitioned {
+        unseen.push("rows that belong to no partition".to_owned());
+    }
+    if is_view {
+        unseen.push(
+            "all but the columns' types: the target is a view, whose CHECK OPTION and whose tables' keys, CHECKs, foreign keys and AUTO_INCREMENT are not known"
+                .to_owned(),
+        );
+    }
+    unseen.push("duplicates of rows that are in the table, or in other objects".to_owned());
+    unseen.push("the ledger: what is loaded already or has changed since is checked like the rest".to_owned());
+    unseen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_refuses_rows_is_kept_of_a_definition() {
+        let text = "CREATE TABLE `t``x` (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` enum('a,','b') COMMENT 'it''s\\n) ENGINE=',\n  \
+                    `c` int GENERATED ALWAYS AS (`id` * 2) STORED,\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `s` (`s`),\n  KEY `c` (`c`),\n  \
+                    FULLTEXT KEY `f` (`s`),\n  SPATIAL KEY `g` (`g`),\n  CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7),\n  \
+                    CONSTRAINT `t_ibfk_1` FOREIGN KEY (`c`) REFERENCES `p` (`number`)\n) ENGINE=MyISAM AUTO_INCREMENT=77 DEFAULT \
+                    CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=COMPRESSED COMMENT='x CHARSET=latin1'";
+        let expected = " (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` enum('a,','b') COMMENT 'it''s\\n) ENGINE=',\n  \
+                        `c` int GENERATED ALWAYS AS (`id` * 2) STORED,\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `s` (`s`),\n  KEY `c` (`c`),\n  \
+                        CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7)\n) ENGINE=InnoDB AUTO_INCREMENT=77 CHARSET=utf8mb4 \
+                        COLLATE=utf8mb4_bin";
+        assert_eq!(definition(text, "t`x"), Some((expected.to_owned(), false)));
+    }
+
+    #[test]
+    fn partitions_are_left_out_and_told() {
+        for partitions in
+            ["/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 2 */", " PARTITION BY HASH (`id`)\nPARTITIONS 2"]
+        {
+            let text = format!("CREATE TABLE `t` (\n  `id` int\n) ENGINE=InnoDB DEFAULT CHARSET=latin1\n{partitions}");
+            let expected = " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1".to_owned();
+            assert_eq!(definition(&text, "t"), Some((expected, true)));
+        }
+        assert_eq!(definition("CREATE ALGORITHM=UNDEFINED VIEW `t` AS select 1", "t"), None);
+    }
+}
