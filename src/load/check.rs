@@ -180,12 +180,15 @@ impl Session {
                 })
             }
             Ok(None) => Err(Error::new(Kind::Bug, format!("{what}: a check has asked a ledger"))),
-            Err(error) => match error.kind {
-                Kind::BadRows | Kind::Duplicates | Kind::TooManyRejects | Kind::RejectsExhausted => {
-                    Ok(Verdict::Fails(would_be(&error)))
-                }
-                _ => Err(error),
-            },
+            Err(error) => {
+                let is_about_rows = match error.kind {
+                    Kind::BadRows | Kind::Duplicates | Kind::TooManyRejects | Kind::RejectsExhausted => true,
+                    // Otherwise it is about the server's state.
+                    Kind::StatementFailed => !error.bad_rows().is_empty(),
+                    _ => false,
+                };
+                if is_about_rows { Ok(Verdict::Fails(would_be(&error))) } else { Err(error) }
+            }
         };
         if tried.is_ok() {
             self.say(what, "ROLLBACK").await?;
@@ -229,7 +232,9 @@ fn verdict(shipment: &Shipment, plan: &Plan, bad_rows: u64, duplicates: u64) -> 
 
 /// The failure that a load would end with, of which nothing has been rolled back.
 fn would_be(error: &Error) -> Error {
-    Error::new(error.kind, error.message().trim_end_matches("; rolled back"))
+    let cause = error.causes().last().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let message = error.message().trim_end_matches("; rolled back").trim_end_matches(" and was rolled back");
+    Error::new(error.kind, format!("{message}{cause}"))
 }
 
 impl Checked {

@@ -19,7 +19,8 @@ use crate::object::{TableName, quote_identifier};
 /// What its name begins with.
 const NAME: &str = "s3_to_mysql_check";
 
-/// How it is made, and what it lacks. Needs CREATE TEMPORARY TABLES on the target's database, and SELECT on the target.
+/// How it is made, and what it lacks. Needs CREATE TEMPORARY TABLES on the target's database; for a view also SELECT and SHOW
+/// VIEW on it.
 #[derive(Clone, Debug)]
 pub struct CheckTable {
     pub(super) target: TableName,
@@ -40,7 +41,7 @@ impl CheckTable {
         let failed = |error: mysql_async::Error| fold(During::Connect, &what, &error);
         let row: Option<Row> =
             conn.query_first(format!("SHOW CREATE TABLE {}", target.name())).await.map_err(|error| {
-                let hint = "the account needs the SELECT privilege on the table (on a view also SHOW VIEW) for a private copy of it";
+                let hint = "a check loads into a private copy of the table: on a view the account needs the privileges SELECT and SHOW VIEW for it";
                 failed(error).as_kind(Kind::TargetRefused).with_hint(hint)
             })?;
         let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());

@@ -45,6 +45,7 @@ async fn help_is_as_documented() -> Result<()> {
         ("load_help", &["load", "-h"]),
         ("load_long_help", &["load", "--help"]),
         ("plan_help", &["plan", "-h"]),
+        ("check_help", &["check", "-h"]),
         ("status_long_help", &["status", "--help"]),
         ("forget_help", &["forget", "-h"]),
     ] {

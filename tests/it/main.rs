@@ -16,6 +16,7 @@
 
 mod access;
 mod accounting;
+mod check;
 mod command;
 mod contract;
 mod deploy;
@@ -105,6 +106,7 @@ fn main() {
         let load_tests = [
             access::tests(),
             accounting::tests(),
+            check::tests(),
             command::tests(),
             foresight::tests(),
             jobs::tests(),
@@ -129,6 +131,7 @@ fn main() {
             stopping::tests(),
             target::tests(),
             torture::tests(),
+            torture::check::tests(),
             torture::duplicates::tests(),
             torture::rejects::tests(),
             torture::many::tests(),

@@ -3,6 +3,7 @@
 //! [`cases`] says what is bad and what the servers call it; [`object`] writes the rows and knows where they stand.
 
 mod cases;
+pub(crate) mod check;
 pub(crate) mod duplicates;
 pub(crate) mod many;
 mod object;
