@@ -45,7 +45,7 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// What `load` and `plan` both take.
+/// What `load` and `plan` take, and `check` too.
 pub type LoadArgs = ScopedArgs<ForLoad>;
 
 #[derive(Args)]

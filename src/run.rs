@@ -135,7 +135,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let Stopped { passed_over, is_listing_complete, mut errors } =
-        run(&config, prepared, For::Load(ledger.clone()), &shutdown, &mut report, progress).await;
+        run(&config, prepared, ledger.clone(), None, &shutdown, &mut report, progress).await;
     if let Some((ledger, job)) = &ledger
         && job.mode != Mode::Append
         && errors.is_empty()
@@ -205,13 +205,6 @@ async fn keep_alive(ledger: Ledger, ended: CancellationToken) {
     }
 }
 
-/// What the objects of a run are taken for.
-enum For {
-    /// With the ledger, where there is one.
-    Load(Option<(Ledger, Job)>),
-    Check(Box<Checking>),
-}
-
 /// What is left to tell of a run whose tasks have all ended.
 struct Stopped {
     passed_over: PassedOver,
@@ -220,11 +213,12 @@ struct Stopped {
     errors: Vec<Error>,
 }
 
-/// Runs the tasks to their end and takes in their events.
+/// Runs the tasks to their end and takes in their events. With `checking` there is no ledger, and nothing is loaded.
 async fn run(
     config: &Config,
     prepared: Prepared,
-    taken_for: For,
+    ledger: Option<(Ledger, Job)>,
+    checking: Option<Checking>,
     shutdown: &Shutdown,
     report: &mut Report,
     mut progress: Progress,
@@ -232,25 +226,23 @@ async fn run(
     let Prepared { s3, budget, connector, preflight, rejects, listing, objects, .. } = prepared;
     let load_concurrency = config.load.load_concurrency;
     let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
-    let (ledger, purpose) = match taken_for {
-        For::Check(checking) => (None, Purpose::Check(checking)),
-        For::Load(ledger) => {
-            let load_into = match &ledger {
-                Some((_, job)) => job.load_into.clone(),
-                None => preflight.target.name(),
-            };
-            let columns = preflight.columns.clone();
-            let plan = Plan::new(
-                load_into,
-                columns,
-                preflight.decimals.clone(),
-                &config.format,
-                &config.load,
-                preflight.policy,
-                rejects,
-            );
-            (ledger, Purpose::Load(plan))
-        }
+    let purpose = if let Some(checking) = checking {
+        Purpose::Check(checking)
+    } else {
+        let load_into = match &ledger {
+            Some((_, job)) => job.load_into.clone(),
+            None => preflight.target.name(),
+        };
+        let plan = Plan::new(
+            load_into,
+            preflight.columns.clone(),
+            preflight.decimals.clone(),
+            &config.format,
+            &config.load,
+            preflight.policy,
+            rejects,
+        );
+        Purpose::Load(Box::new(plan))
     };
     let context = Arc::new(Context {
         config: config.clone(),

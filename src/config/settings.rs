@@ -104,7 +104,7 @@ impl Section {
 /// A command, as far as the settings go that it uses: those of others in a file or in the environment are no concern of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// `load` and `plan`: all of them.
+    /// `load`, `plan` and `check`: all of them.
     Load,
     Status,
     Forget,

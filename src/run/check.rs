@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::locate::{Blocks, locate};
 use super::prepare::{Prepared, prepare};
 use super::stages::{Context, Event, Purpose, Ready, failed, pause_or_fail, session, shipment, tell};
-use super::{Ended, For, Stopped, interrupted, run};
+use super::{Ended, Stopped, interrupted, run};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::exit_code;
@@ -30,7 +30,7 @@ use crate::staging::Staged;
 
 /// What a check does with staged objects.
 pub(super) struct Checking {
-    pub(super) check: Check,
+    pub(super) check: Box<Check>,
     /// Only so many rows of each object are looked at.
     pub(super) sample: Option<u64>,
 }
@@ -66,9 +66,9 @@ pub async fn check(config: Config, sample: Option<u64>, terminal: &Terminal, sig
     }
     let unseen = check.unseen().to_vec();
     let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
-    let checking = Box::new(Checking { check, sample });
+    let checking = Some(Checking { check: Box::new(check), sample });
     let Stopped { passed_over, is_listing_complete, mut errors } =
-        run(&config, prepared, For::Check(checking), &shutdown, &mut report, progress).await;
+        run(&config, prepared, None, checking, &shutdown, &mut report, progress).await;
     listener.abort();
 
     errors.extend(shutdown.signalled().map(interrupted));

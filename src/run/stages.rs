@@ -44,8 +44,8 @@ pub(super) struct Context {
 /// What staged objects are for.
 pub(super) enum Purpose {
     /// The table that the job loads into.
-    Load(Plan),
-    Check(Box<Checking>),
+    Load(Box<Plan>),
+    Check(Checking),
 }
 
 impl Context {

@@ -53,7 +53,7 @@ async fn state(world: &World, table: &str) -> Result<String> {
     let mut state = format!("{definition:?}\n");
     for table in tables {
         let sum: (String, Option<u64>) = world.schema.query_one(&format!("CHECKSUM TABLE `{table}`")).await?;
-        state.push_str(&format!("{sum:?}\n"));
+        state.extend([format!("{sum:?}\n")]);
     }
     Ok(state)
 }
@@ -133,8 +133,8 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(world: World) ->
         ensure!(rows[0]["raw"] == "2\ttoo long" && rows[0]["column"] == "v", "{line:#}");
         let codes = &line["warnings_by_code"];
         ensure!(codes["1062"] == 2 && codes["1265"] == 1 && codes["1366"] == 1 && codes["1261"] == 1, "{line:#}");
-        let would = if code == 3 { "fail" } else { "load" };
-        ensure!(line["would"] == would && line["error"].is_null() == (code != 3), "{args:?} {line:#}");
+        let expected = if code == 3 { "fail" } else { "load" };
+        ensure!(line["would"] == expected && line["error"].is_null() == (code != 3), "{args:?} {line:#}");
         // The load, in a table like this one, agrees.
         let load = world.load("t", &args).await?;
         ensure!(load.code == Some(code), "{args:?}: check {code}, load\n{load}");
