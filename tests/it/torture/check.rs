@@ -22,7 +22,12 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
     let is_bad = |fate: Fate| {
         matches!(
             fate.itself(),
-            Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) | Fate::Refused(_) | Fate::Error(_)
+            Fate::Bad(_)
+                | Fate::Disguised(_)
+                | Fate::BadByMode { .. }
+                | Fate::ZeroDate(_)
+                | Fate::Refused(_)
+                | Fate::Error(_)
         )
     };
     let report = world.path("report").display().to_string();
