@@ -156,8 +156,11 @@ impl Session {
         {
             self.trial(shipment, check).await?
         } else {
-            verdict(shipment, &check.trial, bad_rows, duplicates)
+            verdict(shipment, check, bad_rows, duplicates)
         };
+        for bad in &mut survey.shown {
+            bad.reason = check.table.renamed(&bad.reason);
+        }
         let Account { notes, mut warnings_by_code, .. } = account;
         for (code, count) in survey.by_code {
             *warnings_by_code.entry(code).or_default() += count;
@@ -187,7 +190,7 @@ impl Session {
                     Kind::StatementFailed => !error.bad_rows().is_empty(),
                     _ => false,
                 };
-                if is_about_rows { Ok(Verdict::Fails(would_be(&error))) } else { Err(error) }
+                if is_about_rows { Ok(Verdict::Fails(would_be(&error, &check.table))) } else { Err(error) }
             }
         };
         if tried.is_ok() {
@@ -202,8 +205,9 @@ impl Session {
 }
 
 /// What the policies make of so many bad rows and duplicates.
-fn verdict(shipment: &Shipment, plan: &Plan, bad_rows: u64, duplicates: u64) -> Verdict {
+fn verdict(shipment: &Shipment, check: &Check, bad_rows: u64, duplicates: u64) -> Verdict {
     let Shipment { what, rows, .. } = shipment;
+    let Check { trial: plan, table, .. } = check;
     let policy = &plan.policy;
     let fails = |kind, text: String| Verdict::Fails(Error::new(kind, format!("{what}: {text}")));
     if bad_rows > 0 && policy.on_bad_row != OnBadRow::Reject {
@@ -226,15 +230,15 @@ fn verdict(shipment: &Shipment, plan: &Plan, bad_rows: u64, duplicates: u64) -> 
             spent.keep();
             Verdict::Rejects(rejected)
         }
-        Err(error) => Verdict::Fails(would_be(&error)),
+        Err(error) => Verdict::Fails(would_be(&error, table)),
     }
 }
 
 /// The failure that a load would end with, of which nothing has been rolled back.
-fn would_be(error: &Error) -> Error {
+fn would_be(error: &Error, table: &CheckTable) -> Error {
     let cause = error.causes().last().map(|cause| format!(": {cause}")).unwrap_or_default();
     let message = error.message().trim_end_matches("; rolled back").trim_end_matches(" and was rolled back");
-    Error::new(error.kind, format!("{message}{cause}"))
+    Error::new(error.kind, table.renamed(&format!("{message}{cause}")))
 }
 
 impl Checked {

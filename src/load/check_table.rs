@@ -116,6 +116,13 @@ impl CheckTable {
             .map_err(|error| self.failed(&error))
     }
 
+    /// What the server says of this table, as it would say it of the target.
+    pub(super) fn renamed(&self, said: &str) -> String {
+        let (table, target) = (&self.table.table, &self.target.table);
+        said.replace(&format!("'{table}."), &format!("'{target}."))
+            .replace(&format!(".{}", quote_identifier(table)), &format!(".{}", quote_identifier(target)))
+    }
+
     fn failed(&self, error: &mysql_async::Error) -> Error {
         fold(During::Transaction, &format!("the private copy of table {}", self.target), error)
     }

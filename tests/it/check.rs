@@ -1,5 +1,7 @@
 //! `check`: everything that is wrong is told, and nothing is touched.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
@@ -28,6 +30,7 @@ crate::load_tests![
     a_sample_ends_with_its_last_row,
     without_the_privileges_it_says_which,
     tables_of_the_same_names_are_not_hidden,
+    a_lost_connection_costs_a_try,
     killed_half_way_nothing_is_left,
 ];
 
@@ -131,6 +134,10 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(world: World) ->
             rows.iter().filter_map(|row| Some((row["line"].as_u64()?, row["code"].as_u64()?))).collect();
         ensure!(told == [(2, 1265), (3, 1366), (5, 1261), (6, 1062), (9, 1062)], "{args:?} {told:?}");
         ensure!(rows[0]["raw"] == "2\ttoo long" && rows[0]["column"] == "v", "{line:#}");
+        ensure!(
+            !line.to_string().contains("s3_to_mysql_check") && !ended.stdout.contains("s3_to_mysql_check"),
+            "{line:#}"
+        );
         let codes = &line["warnings_by_code"];
         ensure!(codes["1062"] == 2 && codes["1265"] == 1 && codes["1366"] == 1 && codes["1261"] == 1, "{line:#}");
         let expected = if code == 3 { "fail" } else { "load" };
@@ -282,6 +289,7 @@ async fn generated_columns_checks_and_defaults_are_the_targets(world: World) -> 
         line["first_rows"].as_array().context("no rows")?.iter().filter_map(|row| row["reason"].as_str()).collect();
     ensure!(reasons.iter().any(|reason| reason.contains("few")), "{reasons:?}");
     ensure!(reasons.iter().any(|reason| reason.contains("twice")), "{reasons:?}");
+    ensure!(!reasons.iter().any(|reason| reason.contains("s3_to_mysql_check")), "{reasons:?}");
     ensure!(state(&world, "t").await? == before);
     Ok(())
 }
@@ -407,19 +415,46 @@ async fn tables_of_the_same_names_are_not_hidden(world: World) -> Result<()> {
     Ok(())
 }
 
+/// Waits until a check is loading, and gives its connection.
+async fn loading(world: &World) -> Result<u64> {
+    let loads = format!(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}' AND INFO LIKE 'LOAD DATA%s3_to_mysql_check%'",
+        world.schema.user
+    );
+    let loading = async {
+        loop {
+            if let Some(id) = world.schema.query::<u64>(&loads).await?.pop() {
+                return Ok(id);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), loading).await.context("it never loads")?
+}
+
+async fn a_lost_connection_costs_a_try(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, slow INT)").await?;
+    world.put("1", "1\n2\n1\n4\n5\n6\n7\n8\n")?;
+    let report = world.path("report").display().to_string();
+    let args =
+        ["check", "s3://etl/", "--table", "t", "--columns", "id", "--set", "slow=SLEEP(0.1)", "--report", &report];
+    let running = world.command(args).spawn()?;
+    world.schema.exec(&format!("KILL {}", loading(&world).await?)).await?;
+    let ended = finish(running).await?;
+    ended.expect(3)?;
+    let line = object(&world, "1")?;
+    ensure!(numbers(&line) == (Some(8), Some(0), Some(1)) && line["attempts"] == 2, "{ended}\n{line:#}");
+    Ok(())
+}
+
 async fn killed_half_way_nothing_is_left(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, slow INT)").await?;
     world.put("1", (0..500).map(|id| format!("{id}\n")).collect::<String>())?;
     let before = state(&world, "t").await?;
     let args = ["check", "s3://etl/", "--table", "t", "--columns", "id", "--set", "slow=SLEEP(0.1)"];
     let running = world.command(args).spawn()?;
+    loading(&world).await?;
     let user = &world.schema.user;
-    let processes = format!(
-        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{user}' AND INFO LIKE '%s3_to_mysql_check%'"
-    );
-    while world.schema.query_one::<u64>(&processes).await? == 0 {
-        tokio::task::yield_now().await;
-    }
     crate::support::program::signal(&running, "KILL")?;
     ensure!(finish(running).await?.code.is_none());
     // The server notices when it writes, or at its next read.
