@@ -181,6 +181,7 @@ struct Table {
     columns: Vec<Column>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Column {
     name: String,
     invisible: bool,
