@@ -109,9 +109,9 @@ fn written_down(world: &World) -> Result<(i64, i64)> {
                 let line: Value = serde_json::from_str(line)?;
                 *is_bad.entry(line["row"].as_u64().context("no row")?).or_default() |= line["kind"] == "bad_row";
             }
-            duplicates += is_bad.values().filter(|is_bad| !**is_bad).count() as i64;
+            duplicates += i64::try_from(is_bad.values().filter(|is_bad| !**is_bad).count())?;
         } else {
-            rows += text.lines().count() as i64;
+            rows += i64::try_from(text.lines().count())?;
         }
     }
     Ok((rows, duplicates))
@@ -178,7 +178,7 @@ async fn reconcile(world: &World, on_bad_row: &str, seed: u64, args: &[&str]) ->
         let _ = std::fs::remove_dir_all(world.path("rejects"));
         let before = world.count("t").await?;
         let run = load(world, &[&["--on-bad-row", on_bad_row, "--on-duplicate", on_duplicate], args].concat()).await?;
-        let growth = world.count("t").await? as i64 - before as i64;
+        let growth = i64::try_from(world.count("t").await?)? - i64::try_from(before)?;
         let about = || format!("--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}, seed {seed}\n{}", run.ended);
         ensure!(number(run.object("data/0")?, "loaded").with_context(about)? == 60, "{}", about());
         let failed = run.objects.iter().filter(|line| line["status"] == "failed").count();
@@ -337,7 +337,7 @@ async fn rejects_of_parallel_loads_never_exceed_the_total(world: World) -> Resul
         .query_one("SELECT CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED) FROM s3_to_mysql_objects")
         .await?;
     ensure!(ledger == number(&run.summary, "rejected")?, "{ledger}: {:#}", run.summary);
-    ensure!(world.count("t").await? as i64 == 20 + number(&run.summary, "loaded")?);
+    ensure!(i64::try_from(world.count("t").await?)? == 20 + number(&run.summary, "loaded")?);
     ensure!(run.objects.iter().any(|line| line["error"]["code"] == "rejects_exhausted"), "{:#?}", run.objects);
     // The next run has a total of its own.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "48", "--load-concurrency", "8"];

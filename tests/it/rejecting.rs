@@ -5,12 +5,12 @@
 pub mod durable;
 pub mod text;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::support::many_bad_rows::{ARGS, ManyBadRows, checksum_query, create_table};
 use crate::support::program::{Ended, World, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::ServerKind;
@@ -28,7 +28,7 @@ crate::load_tests![
     replacing_loads_that_fail_or_accept_keep_their_meaning,
     a_server_that_shows_few_warnings_changes_nothing,
     an_account_without_temporary_tables_is_warned_and_nothing_else_changes,
-    a_hundred_thousand_rejects_need_no_more_memory_than_one,
+    rejects_larger_than_memory_may_be_are_written_down,
 ];
 
 /// What a load that rejects has left.
@@ -51,7 +51,7 @@ impl Rejects {
             match rows.last_mut() {
                 Some(last) if last.0 == row => {
                     if kind == "bad_row" {
-                        last.1 = kind.to_owned();
+                        kind.clone_into(&mut last.1);
                     }
                 }
                 _ => rows.push((row, kind.to_owned())),
@@ -145,13 +145,13 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
     // Rows 1..=40,000 over three chunks; some of each have the id or `u` of one just before the border, of the first row, or
     // of the one before.
-    let borders = [16_384_i64, 32_768];
+    let borders = [16_384_u64, 32_768];
     let mut object = String::new();
     let mut duplicates = Vec::new();
-    for row in 1..=40_000_i64 {
+    for row in 1..=40_000_u64 {
         let (mut id, mut u) = (row, row);
         for border in borders {
-            match row - border {
+            match row.wrapping_sub(border) {
                 1 => id = border,
                 2 => u = border - 1,
                 3 => id = 1,
@@ -160,9 +160,9 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World
             }
         }
         if (id, u) != (row, row) {
-            duplicates.push((row as u64, "duplicate"));
+            duplicates.push((row, "duplicate"));
         }
-        object += &format!("{id}\t{u}\t{row}\n");
+        writeln!(object, "{id}\t{u}\t{row}")?;
     }
     world.put("data/1", object)?;
     let rejects = load(&world, "t", 7, &["--on-duplicate", "reject"]).await?;
@@ -348,8 +348,7 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
     let (object, bad) = many_kinds();
     world.put("data/1", object)?;
     let mut counts = Vec::new();
-    // None shows nothing, and so not which rows had but a remark.
-    for limit in [1, 2, 6, 64, 1024] {
+    for limit in [1_u32, 2, 6, 64, 1024] {
         let init = format!("SET SESSION max_error_count = {limit}");
         let init = ["--init-sql", &init];
         let context = || format!("max_error_count = {limit}");
@@ -370,18 +369,25 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
         world.schema.exec("DELETE FROM t").await?;
         let args = [&init[..], &["--on-bad-row", "accept", "--on-duplicate", "ignore"]].concat();
         let accepted = load(&world, "t", 0, &args).await.with_context(context)?;
-        counts.push((limit, accepted.line["skipped"].clone(), accepted.line["warnings"].clone()));
-        let warnings = &accepted.line["warnings_by_code"];
-        if limit > 1 {
-            ensure!(
-                *warnings == serde_json::json!({"1062": 12, "1261": 2, "1264": 1, "1265": 2, "1366": 12, })
-                    || !warnings.is_null(),
-                "{warnings:#}"
-            );
-        }
+        // Of a row alone one may still be hidden.
+        let kinds = (limit > 1).then(|| accepted.line["warnings_by_code"].clone());
+        counts.push((limit, accepted.line["skipped"].clone(), accepted.line["warnings"].clone(), kinds));
     }
-    let (_, skipped, warnings) = counts.last().cloned().context("none")?;
-    ensure!(counts.iter().all(|(_, other, told)| *other == skipped && *told == warnings), "{counts:#?}");
+    let (_, skipped, warnings, kinds) = counts.last().cloned().context("none")?;
+    let is_same = |(_, other, told, kind): &(u32, Value, Value, Option<Value>)| {
+        *other == skipped && *told == warnings && (kind.is_none() || *kind == kinds)
+    };
+    ensure!(counts.iter().all(is_same), "{counts:#?}");
+
+    // Where nothing is shown, what was warned of can't be told from a remark: rather too many rows are held back.
+    world.schema.exec("DELETE FROM t").await?;
+    let args = ["--init-sql", "SET SESSION max_error_count = 0", "--on-bad-row", "reject", "--on-duplicate", "reject"];
+    let rejects = load(&world, "t", 7, &args).await?;
+    let held: Vec<u64> = rejects.rows().into_iter().map(|(row, _)| row).collect();
+    let mut expected: Vec<u64> = bad.iter().map(|(row, _)| *row).chain([120, 121]).collect();
+    expected.sort_unstable();
+    ensure!(held == expected, "{held:?}");
+    ensure!(world.count("t").await? == 400 - expected.len() as u64);
     Ok(())
 }
 
@@ -408,19 +414,18 @@ async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(
 /// What the program's benchmark allows it, and the tests' build needs no more.
 const MEMORY_LIMIT_KIB: u64 = 64 * 1000;
 
-async fn a_hundred_thousand_rejects_need_no_more_memory_than_one(world: World) -> Result<()> {
-    for sql in create_table("t") {
-        world.schema.exec(&sql).await?;
-    }
-    let mut object = Vec::new();
-    let made = ManyBadRows::write(500_000, 100_000, &mut object)?;
+async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
+    let long = "x".repeat(20_000);
+    let row = |id: u64| format!("{id}\t{}\n", if id % 5 == 0 { &long } else { "short" });
+    let object: String = (1..=20_000).map(row).collect();
     world.put("data/1", object)?;
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::LoadCommit, Break::Hold);
     let (port, rejects) = (proxy.port().to_string(), world.path("rejects").display().to_string());
     let args = ["load", "s3://etl/data/1", "--table", "t", "--on-bad-row", "reject", "--on-duplicate", "reject"];
     let through = ["--ssl-mode", "DISABLED", "--port", &port, "--rejects", &rejects];
-    let child = world.command(args.iter().chain(&ARGS).chain(&through)).spawn()?;
+    let child = world.command(args.iter().chain(&through)).spawn()?;
     held.wait().await?;
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().context("ended")?))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
@@ -428,7 +433,8 @@ async fn a_hundred_thousand_rejects_need_no_more_memory_than_one(world: World) -
     held.release();
     finish(child).await?.expect(7)?;
     ensure!(peak_kib < MEMORY_LIMIT_KIB, "{peak_kib} KiB");
-    let found: (u64, u64) = world.schema.query_one(&checksum_query("t")).await?;
-    ensure!(found == (made.good(), made.checksum), "{found:?}, not {:?}", (made.good(), made.checksum));
+    let largest = std::fs::read_dir(rejects)?.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).max();
+    ensure!(largest.is_some_and(|bytes| bytes > MEMORY_LIMIT_KIB * 1024), "{largest:?} bytes were rejected");
+    ensure!(world.count("t").await? == 16_000);
     Ok(())
 }
