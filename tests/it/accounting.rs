@@ -7,7 +7,6 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::support::program::{Ended, World};
-use crate::support::servers::ServerKind;
 use crate::support::values::ensure_values;
 
 crate::load_tests![
@@ -473,10 +472,8 @@ const CHECKS: [&str; 6] =
     ["--columns", "id,p", "--set", "f=@@SESSION.foreign_key_checks", "--set", "u=@@SESSION.unique_checks"];
 
 async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
-    family(&world).await?;
     world.put("data/1", "1\t1\n2\t1\n")?;
     // As a server that has them off: every new session begins so.
-    let off = ["--init-sql", "SET @x = 1"];
     let server = crate::support::servers::Server::start(
         world.server.kind(),
         &["--init-connect=SET SESSION foreign_key_checks = 0, SESSION unique_checks = 0"],
@@ -490,7 +487,7 @@ async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
     .await?;
     ensure!(there == Some((0, 0)), "{there:?}");
     schema.exec("CREATE TABLE t (id INT, p INT, f INT, u INT)").await?;
-    let mut command = world.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS).chain(&off));
+    let mut command = world.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS));
     command.env("DATABASE_URL", schema.url());
     crate::support::program::finish(command.spawn()?).await?.expect(0)?;
     ensure_values(&schema, "SELECT DISTINCT f, u FROM t", &["1|1"]).await
@@ -516,6 +513,6 @@ async fn checks_that_are_switched_off_are_warned_of_and_really_off(world: World)
     let run = load(&world, &[&CHECKS[..], &reject].concat()).await?;
     run.ended.expect(7)?;
     ensure_values(&world.schema, "SELECT id, p, f FROM t WHERE id > 3", &["4|8|0"]).await?;
-    ensure!(world.server.kind() == ServerKind::Mysql || run.summary["rejected"] == 1);
+    ensure!(run.summary["rejected"] == 1, "{:#}", run.summary);
     Ok(())
 }

@@ -405,6 +405,5 @@ async fn foreign_keys_and_triggers_see_updates_not_replacements(world: World) ->
     let loaded = update(&world, 0, "1\t5\n3\t3\n", &[]).await?;
     ensure_counts(&loaded.line, 1, 1, 0)?;
     ensure!(world.count("c").await? == 2, "children went with a row that was only updated");
-    ensure!(world.server.kind() == ServerKind::Mysql || world.count("log").await? == 2);
     ensure_values(&world.schema, "SELECT * FROM log ORDER BY id", &["UPDATE|1", "INSERT|3"]).await
 }
