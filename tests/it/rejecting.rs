@@ -417,7 +417,7 @@ const MEMORY_LIMIT_KIB: u64 = 64 * 1000;
 async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     let long = "x".repeat(20_000);
-    let row = |id: u64| format!("{id}\t{}\n", if id % 5 == 0 { &long } else { "short" });
+    let row = |id: u64| format!("{id}\t{}\n", if id.is_multiple_of(5) { &long } else { "short" });
     let object: String = (1..=20_000).map(row).collect();
     world.put("data/1", object)?;
     let proxy = Proxy::start(world.server.port()).await?;
