@@ -325,8 +325,12 @@ impl<'a> Sift<'a> {
                 Told::Offences(offences)
                     if !offences.iter().any(|offence| matches!(offence.warning.code, 1263 | 1048)) =>
                 {
-                    Self::hold_numbered(&offences, sent, held);
-                    Roundabout::Again
+                    // What an expression of --set says of a value names no row here either.
+                    if Self::hold_numbered(&offences, sent, held) {
+                        Roundabout::Again
+                    } else {
+                        Roundabout::Closed { is_for_good: true }
+                    }
                 }
                 Told::Hidden { .. } => Roundabout::Closed { is_for_good: false },
                 Told::Offences(_) => Roundabout::Closed { is_for_good: true },

@@ -22,6 +22,7 @@ crate::load_tests![
     the_first_of_rows_with_one_key_is_loaded_across_statements,
     rows_that_a_trigger_refuses_are_held_back,
     rows_that_a_view_refuses_are_held_back,
+    rows_that_an_expression_cannot_take_are_held_back,
     rows_of_a_tree_need_their_parents_before_them,
     checks_and_duplicates_in_one_object_are_told_apart,
     replacing_loads_hold_back_what_constraints_refuse,
@@ -191,6 +192,34 @@ async fn rows_that_a_trigger_refuses_are_held_back(world: World) -> Result<()> {
         rejects.reasons
     );
     ensure!(world.count("t").await? == 35);
+    Ok(())
+}
+
+async fn rows_that_an_expression_cannot_take_are_held_back(world: World) -> Result<()> {
+    // What an expression says of a value names no row, wherever it is loaded to.
+    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n DOUBLE)").await?;
+    let rows = (1..=300).map(|id| match id {
+        70 | 71 | 299 => format!("{id}\tmany\n"),
+        200 => "1\t2\n".to_owned(),
+        _ => format!("{id}\t{id}\n"),
+    });
+    world.put("data/1", rows.collect::<String>())?;
+    let set = ["--columns", "id,@x", "--set", "n=CAST(@x AS SIGNED)+1"];
+    let reject = ["--on-bad-row", "reject", "--on-duplicate", "reject"];
+    let rejects = load(&world, "t", 7, &[&set[..], &reject].concat()).await?;
+    rejects.expect(&[(70, "bad_row"), (71, "bad_row"), (200, "duplicate"), (299, "bad_row")])?;
+    ensure!(rejects.reasons[0]["code"] == 1292, "{:#?}", rejects.reasons);
+    let sum: u64 = world.schema.query_one("SELECT CAST(SUM(n - id) AS UNSIGNED) FROM t").await?;
+    ensure!(sum == 296 && world.count("t").await? == 296);
+    world.schema.exec("DELETE FROM t").await?;
+    let failed = load(&world, "t", 3, &set).await?;
+    let lines: Vec<u64> = failed.line["error"]["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["line"].as_u64())
+        .collect();
+    ensure!(lines == [70, 71, 299], "{:#}", failed.line);
     Ok(())
 }
 
