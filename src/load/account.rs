@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::warnings::{Counts, Warning};
 use crate::ledger::Loaded;
 
 /// The account of one object, complete before its COMMIT.
@@ -27,5 +28,45 @@ impl Account {
     #[must_use]
     pub fn rows_loaded(&self) -> u64 {
         self.loaded.rows - self.loaded.rejected - self.loaded.skipped
+    }
+}
+
+impl Account {
+    /// That of a statement which is fine.
+    pub(super) fn of(rows: u64, counts: Counts, shown: &[Warning]) -> Self {
+        let mut account = Self::default();
+        account.loaded.rows = rows;
+        account.loaded.skipped = counts.skipped + rows.saturating_sub(counts.records);
+        account.loaded.deleted = counts.deleted;
+        account.count(shown);
+        // Where it is fine, what is not shown is about duplicates; or of a kind that the server tells nobody.
+        let hidden = counts.warnings.saturating_sub(shown.len() as u64);
+        if hidden > 0 {
+            account.loaded.warnings += hidden;
+            let code = if counts.warnings == counts.skipped { shown.first().map_or(0, |first| first.code) } else { 0 };
+            *account.warnings_by_code.entry(code).or_default() += hidden;
+        }
+        account
+    }
+
+    /// Counts warnings that are acceptable.
+    pub(super) fn count(&mut self, shown: &[Warning]) {
+        for warning in shown {
+            self.loaded.warnings += 1;
+            self.notes += u64::from(warning.is_note());
+            *self.warnings_by_code.entry(warning.code).or_default() += 1;
+        }
+    }
+
+    pub(super) fn add(&mut self, more: Self) {
+        self.loaded.skipped += more.loaded.skipped;
+        self.loaded.deleted += more.loaded.deleted;
+        self.loaded.warnings += more.loaded.warnings;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.notes += more.notes;
+        for (code, count) in more.warnings_by_code {
+            *self.warnings_by_code.entry(code).or_default() += count;
+        }
     }
 }

@@ -17,6 +17,9 @@
 //!
 //! Memory holds the places of one chunk's rows and what is wrong with them.
 
+mod roundabout;
+mod withheld;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,21 +31,17 @@ use super::answer::{Answer, load_data};
 use super::check::Survey;
 use super::chunks::{self, Chunks};
 use super::disguise::Decimals;
-use super::insertion::{self, OnConflict};
 use super::judge::{Class, Policy, Verdict, judge};
 use super::plan::{Careful, Plan, Private};
-use super::row_numbers::renumbered;
 use super::transaction::Shipment;
 use super::warnings::{Counts, Warning};
 use crate::config::{OnBadRow, OnDuplicate};
-use crate::error::{BadRow, BadRows, Error, Kind, RawRow, Result};
+use crate::error::{BadRow, BadRows, Error, Kind, Result};
 use crate::mysql::{During, Session, fold};
-use crate::rejects::{Reason, ReasonKind, RejectFile, RejectedRow};
+use crate::rejects::RejectFile;
 use crate::split::LocatedRow;
 use crate::verify::RowDigest;
-
-/// Bytes of a row that an error keeps.
-const SHOWN_BYTES: u64 = 1024;
+use roundabout::Roundabout;
 
 const SAVEPOINT: &str = "SAVEPOINT s3_to_mysql";
 const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT s3_to_mysql";
@@ -312,79 +311,6 @@ impl<'a> Sift<'a> {
         Ok(told)
     }
 
-    /// Loads rows by way of the private table, from which the server takes each to the target or says what it has against it.
-    ///
-    /// Not under REPLACE, which does something else with a row whose key is there.
-    async fn roundabout(&mut self, chunk: &[LocatedRow], sent: &[usize], held: &mut Held) -> Result<Roundabout> {
-        let Some(private) = &self.careful.private else { return Ok(Roundabout::Closed { is_for_good: true }) };
-        private.table.create(&mut self.session.conn).await?;
-        let taken = match self.fill(private, chunk, sent).await? {
-            Answer::Taken { counts, shown } => match self.told(chunk, sent, counts, &shown).await? {
-                Told::Fine(kept) => self.take_over(private, sent, kept, held).await?,
-                // Whether NULL is let in, only the target's triggers know.
-                Told::Offences(offences)
-                    if !offences.iter().any(|offence| matches!(offence.warning.code, 1263 | 1048)) =>
-                {
-                    // What an expression of --set says of a value names no row here either.
-                    if Self::hold_numbered(&offences, sent, held) {
-                        Roundabout::Again
-                    } else {
-                        Roundabout::Closed { is_for_good: true }
-                    }
-                }
-                Told::Hidden { .. } => Roundabout::Closed { is_for_good: false },
-                Told::Offences(_) => Roundabout::Closed { is_for_good: true },
-            },
-            Answer::Refused { .. } => Roundabout::Closed { is_for_good: false },
-        };
-        private.table.drop(&mut self.session.conn).await?;
-        self.prefers_roundabout = !matches!(taken, Roundabout::Closed { .. });
-        Ok(taken)
-    }
-
-    /// Takes the rows of the private table to the target, and holds those back that it refuses.
-    async fn take_over(
-        &mut self,
-        private: &Private,
-        sent: &[usize],
-        mut kept: Account,
-        held: &mut Held,
-    ) -> Result<Roundabout> {
-        self.query(SAVEPOINT).await?;
-        let inserted = match private.table.insert_into(&mut self.session.conn, OnConflict::Skip).await {
-            Ok(inserted) => inserted,
-            // A server that tells too little of its warnings.
-            Err(error) if error.kind == Kind::TargetRefused => {
-                tracing::debug!("{}", error.one_line());
-                self.query(ROLLBACK).await?;
-                return Ok(Roundabout::Closed { is_for_good: true });
-            }
-            Err(error) => return Err(error),
-        };
-        let remarks: Vec<Warning> = inserted.remarks.iter().map(Warning::from).collect();
-        let refused: Vec<Warning> = inserted.refused.iter().map(Warning::from).collect();
-        let offences = self.offences(&remarks);
-        if !offences.is_empty() {
-            // They are in the target, but not as they were.
-            self.query(ROLLBACK).await?;
-            Self::hold_numbered(&offences, sent, held);
-            // What refused the same rows is a reason, too; other rows may have been refused for these.
-            let is_held = |offence: &Offence| offences.iter().any(|held| held.warning.row == offence.warning.row);
-            let refused: Vec<Offence> = self.offences(&refused).into_iter().filter(is_held).collect();
-            Self::hold_numbered(&refused, sent, held);
-            return Ok(Roundabout::Again);
-        }
-        let offences = self.offences(&refused);
-        Self::hold_numbered(&offences, sent, held);
-        let accepted = |warning: &&Warning| self.policy.offence(warning).is_none();
-        let skipped: Vec<Warning> = refused.iter().filter(accepted).cloned().collect();
-        kept.loaded.skipped += skipped.len() as u64;
-        kept.count(&skipped);
-        kept.count(&remarks);
-        self.keep((sent.len() - offences.len()) as u64, kept);
-        Ok(Roundabout::Through)
-    }
-
     /// Holds rows back by their numbers among those that were sent; `false` where there was none.
     fn hold_numbered(offences: &[Offence], sent: &[usize], held: &mut Held) -> bool {
         let mut is_any = false;
@@ -396,40 +322,6 @@ impl<'a> Sift<'a> {
             }
         }
         is_any
-    }
-
-    /// Which of the rows REPLACE would end at, as far as that can be said: not one that it would take. `None` where a smaller
-    /// piece has to be asked for.
-    async fn foresee(&mut self, chunk: &[LocatedRow], left: &[usize]) -> Result<Option<Vec<(usize, Offence)>>> {
-        let Some(private) = self.careful.private.as_ref().filter(|_| !left.is_empty()) else {
-            return Ok(Some(Vec::new()));
-        };
-        private.table.create(&mut self.session.conn).await?;
-        let answer = self.fill(private, chunk, left).await?;
-        let mut said = Vec::new();
-        let mut is_hidden = false;
-        // What is refused here, too, halving finds.
-        if let Answer::Taken { counts, shown } = answer {
-            is_hidden = counts.warnings > shown.len() as u64;
-            // The target's own statement ends at its first bad value: this one tells of all.
-            said.extend(shown);
-            if !is_hidden {
-                match insertion::foresee(&mut self.session.conn, &private.table, false).await {
-                    Ok(foreseen) => said.extend(foreseen.refused.iter().chain(&foreseen.remarks).map(Warning::from)),
-                    Err(error) if error.kind == Kind::TargetRefused => tracing::debug!("{}", error.one_line()),
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        private.table.drop(&mut self.session.conn).await?;
-        if is_hidden {
-            return Ok(None);
-        }
-        let place = |offence: Offence| {
-            let row = usize::try_from(offence.warning.row?).ok()?;
-            Some((*left.get(row.checked_sub(1)?)?, offence))
-        };
-        Ok(Some(self.offences(&said).into_iter().filter_map(place).collect()))
     }
 
     /// Loads rows into the private table.
@@ -523,99 +415,6 @@ impl<'a> Sift<'a> {
         self.account.add(kept);
     }
 
-    /// Takes down what is held back of a chunk that is through.
-    async fn keep_account(
-        &mut self,
-        chunk: &Arc<Vec<LocatedRow>>,
-        held: Held,
-        digest: &mut Option<RowDigest>,
-    ) -> Result<()> {
-        if held.is_empty() {
-            return Ok(());
-        }
-        let policy = self.policy;
-        self.rows_held += held.len() as u64;
-        if let Some(survey) = &mut self.survey {
-            for offences in held.values() {
-                survey.count(offences.iter().map(|offence| &offence.warning));
-            }
-        }
-        let mut to_show = Vec::new();
-        let mut to_reject = Vec::new();
-        for (index, offences) in held {
-            let class = if offences.iter().any(|offence| offence.class == Class::BadRow) {
-                Class::BadRow
-            } else {
-                Class::Duplicate
-            };
-            if class == Class::Duplicate {
-                self.account.rejected_duplicates += 1;
-            }
-            if !policy.rejects(class) && self.doomed != Some(Class::BadRow) {
-                self.doomed = Some(class);
-            }
-            if self.shown.len() + to_show.len() < policy.show_bad_rows {
-                to_show.push((index, offences.clone()));
-            }
-            to_reject.push((index, offences));
-        }
-        let file = Arc::clone(&self.shipment.staged.file);
-        let (rows, what) = (Arc::clone(chunk), self.shipment.what.clone());
-        let terminator = self.shipment.staged.lines_terminated_by.clone();
-        let mut rejects = if self.doomed.is_none() { self.rejects.take() } else { None };
-        let mut sums = digest.take();
-        let written = tokio::task::spawn_blocking(move || {
-            let unread = |error| {
-                Error::new(Kind::StagingFailed, format!("{what}: the staged file can't be read again")).caused_by(error)
-            };
-            let mut shown = Vec::new();
-            for (index, offences) in to_show {
-                let row = &rows[index];
-                let bytes = chunks::raw(&file, row, SHOWN_BYTES).map_err(unread)?;
-                let raw = RawRow { is_cut: row.size_bytes > bytes.len() as u64, bytes };
-                shown.extend(offences.iter().map(|offence| bad_row(row, &offence.warning, &raw)));
-            }
-            if let Some(rejects) = &mut rejects {
-                for (index, offences) in to_reject {
-                    let row = &rows[index];
-                    let raw = chunks::raw(&file, row, u64::MAX).map_err(unread)?;
-                    if let Some(sums) = &mut sums {
-                        sums.subtract_row(&raw);
-                    }
-                    let texts: Vec<String> =
-                        offences.iter().map(|offence| renumbered(&offence.warning, row.row)).collect();
-                    let reasons: Vec<Reason<'_>> =
-                        offences.iter().zip(&texts).map(|(offence, text)| reason(offence, text)).collect();
-                    rejects.add(&RejectedRow {
-                        row: row.row,
-                        line: row.line,
-                        offset: row.offset,
-                        raw: &raw,
-                        terminator: &terminator,
-                        reasons: &reasons,
-                    })?;
-                }
-            }
-            Ok((shown, rejects, sums))
-        });
-        let (shown, rejects, sums) = match written.await {
-            Ok(written) => written?,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => return Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
-        };
-        self.shown.extend(shown);
-        (self.rejects, *digest) = (rejects, sums);
-        let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.shipment.rows));
-        if self.doomed.is_none() && self.rows_held > limit {
-            let message = format!(
-                "{}: more than {limit} of {} rows would be rejected, which --max-rejects does not allow; rolled back",
-                self.shipment.what, self.shipment.rows
-            );
-            return Err(Error::new(Kind::TooManyRejects, message).with_bad_rows(self.take_shown()));
-        }
-        Ok(())
-    }
-
     fn refusal(mut self, class: Class) -> Error {
         let Self { shipment, rows_held, .. } = &self;
         let seen = if self.rows_kept + rows_held < shipment.rows { "at least " } else { "" };
@@ -657,44 +456,9 @@ fn unnumbered(mut warning: Warning) -> Offence {
     Offence { class: if warning.is_duplicate() { Class::Duplicate } else { Class::BadRow }, warning }
 }
 
-fn reason<'a>(offence: &'a Offence, text: &'a str) -> Reason<'a> {
-    Reason {
-        kind: match offence.class {
-            Class::BadRow => ReasonKind::BadRow,
-            Class::Duplicate => ReasonKind::Duplicate,
-        },
-        code: offence.warning.code,
-        column: offence.warning.column.as_deref(),
-        reason: text,
-    }
-}
-
-fn bad_row(row: &LocatedRow, warning: &Warning, raw: &RawRow) -> BadRow {
-    BadRow {
-        line: Some(row.line),
-        row: Some(row.row),
-        is_misnumbered: false,
-        column: warning.column.clone(),
-        level: warning.level.clone(),
-        code: warning.code,
-        reason: renumbered(warning, row.row),
-        raw: Some(raw.clone()),
-    }
-}
-
 pub(super) fn miscounted(what: &str, rows: u64, counts: Counts) -> Error {
     let message = format!("{what}: {rows} rows were sent, the server counted Records: {}; rolled back", counts.records);
     Error::new(Kind::CountMismatch, message)
-}
-
-/// What came of the way by the private table.
-enum Roundabout {
-    /// The rows are in, but for those that are held back now.
-    Through,
-    /// Some rows are held back now: the others are to be sent again.
-    Again,
-    /// Not this way; nor, if for good, for any piece of these rows.
-    Closed { is_for_good: bool },
 }
 
 /// What came of sending some rows.
@@ -706,44 +470,4 @@ enum Told {
         shown: u64,
     },
     Offences(Vec<Offence>),
-}
-
-impl Account {
-    /// That of a statement which is fine.
-    pub(super) fn of(rows: u64, counts: Counts, shown: &[Warning]) -> Self {
-        let mut account = Self::default();
-        account.loaded.rows = rows;
-        account.loaded.skipped = counts.skipped + rows.saturating_sub(counts.records);
-        account.loaded.deleted = counts.deleted;
-        account.count(shown);
-        // Where it is fine, what is not shown is about duplicates; or of a kind that the server tells nobody.
-        let hidden = counts.warnings.saturating_sub(shown.len() as u64);
-        if hidden > 0 {
-            account.loaded.warnings += hidden;
-            let code = if counts.warnings == counts.skipped { shown.first().map_or(0, |first| first.code) } else { 0 };
-            *account.warnings_by_code.entry(code).or_default() += hidden;
-        }
-        account
-    }
-
-    /// Counts warnings that are acceptable.
-    fn count(&mut self, shown: &[Warning]) {
-        for warning in shown {
-            self.loaded.warnings += 1;
-            self.notes += u64::from(warning.is_note());
-            *self.warnings_by_code.entry(warning.code).or_default() += 1;
-        }
-    }
-
-    fn add(&mut self, more: Self) {
-        self.loaded.skipped += more.loaded.skipped;
-        self.loaded.deleted += more.loaded.deleted;
-        self.loaded.warnings += more.loaded.warnings;
-        self.updated += more.updated;
-        self.unchanged += more.unchanged;
-        self.notes += more.notes;
-        for (code, count) in more.warnings_by_code {
-            *self.warnings_by_code.entry(code).or_default() += count;
-        }
-    }
 }
