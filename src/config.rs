@@ -18,6 +18,7 @@ pub(crate) mod settings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod throughput;
 mod units;
 mod uri;
 
@@ -37,6 +38,7 @@ pub use print::Provenance;
 pub use rejects::{RejectsTo, RejectsToError};
 pub use resolve::{Inputs, Resolved, resolve};
 pub use settings::Scope;
+pub use throughput::{BatchConfig, ThroughputConfig};
 pub use units::{ByteSize, ByteSizeError};
 pub use uri::{KeyLineError, SourceUriError, key_line};
 
@@ -49,6 +51,7 @@ pub struct Config {
     pub target: TargetConfig,
     pub ledger: LedgerConfig,
     pub load: LoadConfig,
+    pub throughput: ThroughputConfig,
     pub retry: RetryConfig,
     pub output: OutputConfig,
 }
@@ -157,6 +160,7 @@ pub struct TargetConfig {
     pub ssl_ca: Option<PathBuf>,
     pub ssl_cert: Option<PathBuf>,
     pub ssl_key: Option<PathBuf>,
+    pub compress: Compress,
     /// Statements run on every new connection, after our own settings.
     pub init_sql: Vec<String>,
 }
@@ -169,6 +173,15 @@ pub enum SslMode {
     Required,
     VerifyCa,
     VerifyIdentity,
+}
+
+/// Whether the protocol's bytes are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compress {
+    /// Where the connection turns out to be slow.
+    Auto,
+    Zlib,
+    Off,
 }
 
 /// What the ledger is called, and what is made of what it says.

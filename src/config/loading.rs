@@ -12,7 +12,10 @@ pub struct LoadConfig {
     pub mode: Mode,
     /// Keep the table that a swap replaced.
     pub swap_keep_old: bool,
+    /// At most.
     pub load_concurrency: usize,
+    /// Secondary indexes are added at the end of the job.
+    pub defer_indexes: bool,
     pub on_bad_row: OnBadRow,
     pub on_duplicate: OnDuplicate,
     /// What `OnDuplicate::Update` sets; `None`: every loaded column that is in no unique key.
@@ -112,6 +115,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
         mode: choose(resolver, &s::MODE, &[Mode::Append, Mode::Truncate, Mode::Swap]),
         swap_keep_old: resolver.switch(&s::SWAP_KEEP_OLD),
         load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
+        defer_indexes: resolver.switch(&s::DEFER_INDEXES),
         on_bad_row: choose(resolver, &s::ON_BAD_ROW, &[OnBadRow::Fail, OnBadRow::Reject, OnBadRow::Accept]),
         on_duplicate: choose(
             resolver,

@@ -31,7 +31,7 @@ use super::settings as s;
 use super::{
     ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, OutputConfig,
     ProgressMode, RejectsTo, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, Verify, environment, format,
-    loading, target,
+    loading, target, throughput,
 };
 use crate::object::{TableName, TableNameError};
 
@@ -89,6 +89,7 @@ where
         target: target::resolve(&mut resolver, inputs.read_file),
         ledger: ledger(&mut resolver),
         load: loading::resolve(&mut resolver),
+        throughput: throughput::resolve(&mut resolver),
         retry: RetryConfig {
             max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
             max_elapsed: resolver.duration(&s::RETRY_MAX_ELAPSED),
@@ -192,6 +193,24 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
             "swap-keep-old is set, but mode is not swap",
             [&s::SWAP_KEEP_OLD, &s::MODE],
             "add --mode swap, or leave out --swap-keep-old",
+        );
+    }
+    if config.load.defer_indexes && config.load.mode == Mode::Append {
+        contradiction(
+            resolver,
+            "defer-indexes is set, and mode append loads into a table that is in use",
+            [&s::DEFER_INDEXES, &s::MODE],
+            "add --mode truncate or --mode swap, or leave out --defer-indexes",
+        );
+    }
+    let is_lag_bounded = config.throughput.max_lag.is_some();
+    if is_lag_bounded == config.throughput.replicas.is_empty() {
+        let (set, missing) = if is_lag_bounded { (&s::MAX_LAG, &s::REPLICAS) } else { (&s::REPLICAS, &s::MAX_LAG) };
+        contradiction(
+            resolver,
+            &format!("{} is set, but {} is not", set.name, missing.name),
+            [set, missing],
+            &format!("add --{}, or leave out --{}", missing.name, set.name),
         );
     }
     let (bad, duplicate) =

@@ -321,6 +321,10 @@ settings! {
         "ssl-ca", Path, "Certificate authorities that may sign the server's certificate (PEM)");
     SSL_CERT = Setting::new(Target, "ssl-cert", Path, "The client's own certificate (PEM); needs ssl-key");
     SSL_KEY = Setting::new(Target, "ssl-key", Path, "The client's private key (PEM); needs ssl-cert");
+    COMPRESS = Setting::new(Target, "compress", Choice(&["auto", "zlib", "off"]),
+        "Whether what is sent to the server is compressed")
+        .more("auto: where the connection turns out to be slow. zlib: always; it costs processor time.")
+        .default("auto");
     INIT_SQL = Setting::new(Target,
         "init-sql", List, "A statement run on every new connection (repeatable)").value("SQL");
 
@@ -356,6 +360,31 @@ settings! {
         .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
         "How many connections load at once").default("4");
+    BATCH_BYTES = Setting::new(Loading, "batch-bytes", Size, "How many bytes of small objects share a transaction")
+        .more("Larger transactions are not faster, and cost more to repeat.").default("8MiB");
+    BATCH_OBJECTS = Setting::new(Loading, "batch-objects", Integer { min: 1, max: 10_000 },
+        "How many small objects share a transaction; 1: each has its own")
+        .more("Where a shared transaction fails, its objects are loaded one by one.").default("1000");
+    BATCH_WAIT = Setting::new(Loading, "batch-wait", Duration,
+        "How long a transaction with room left waits for more objects").default("50ms");
+    PART_SIZE = Setting::new(Loading, "part-size", Size, "The size of the parts that a larger object is loaded in")
+        .more("Each part is a transaction of its own, and a run that resumes loads only the parts that are missing. The \
+               size that an object was begun with stands.").default("64MiB");
+    NO_SPLIT = Setting::new(Loading, "no-split", Switch { opposite: "split" },
+        "Load every object in one transaction, however large it is")
+        .more("It must fit staging-budget then.");
+    DEFER_INDEXES = Setting::new(Loading, "defer-indexes", Switch { opposite: "no-defer-indexes" },
+        "Load without the secondary indexes, and add them at the end of the job")
+        .more("In one ALTER TABLE, before a swap. Only with mode truncate or swap.");
+    MAX_RATE = Setting::new(Loading, "max-rate", Size, "How many bytes a second are read from S3 at most")
+        .more("By the whole run.");
+    MAX_THREADS_RUNNING = Setting::new(Loading, "max-threads-running", Text,
+        "Begin no load while more threads than these run on the server")
+        .more("The server's status variable Threads_running.").value("N");
+    MAX_LAG = Setting::new(Loading, "max-lag", Text, "Begin no load while a replica is further behind than this")
+        .more("The replicas are those that replica names.").value("DURATION");
+    REPLICAS = Setting::new(Loading, "replica", List, "A replica of which max-lag is watched: HOST or HOST:PORT (repeatable)")
+        .more("User, password and encryption are those of the target.").value("HOST");
     ON_BAD_ROW = Setting::new(Loading, "on-bad-row", Choice(&["fail", "reject", "accept"]),
         "What a row does that the table does not take as it is")
         .more("A value that does not fit, too few or too many fields, or a row that CHECK, a foreign key, the partitions \

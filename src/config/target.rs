@@ -8,9 +8,10 @@ use secrecy::SecretString;
 
 use super::database_url::{self, DatabaseUrl};
 use super::layer::{Given, Layer, Origin, Problem, Value};
+use super::resolve::choose;
 use super::resolver::Resolver;
 use super::settings as s;
-use super::{SslMode, TargetConfig};
+use super::{Compress, SslMode, TargetConfig};
 use crate::object::TableName;
 
 pub(super) fn resolve(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::Result<String>) -> TargetConfig {
@@ -61,6 +62,7 @@ pub(super) fn resolve(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::
         database,
         table,
         ssl_mode,
+        compress: choose(resolver, &s::COMPRESS, &[Compress::Auto, Compress::Zlib, Compress::Off]),
         ssl_ca,
         ssl_cert,
         ssl_key,

@@ -100,7 +100,8 @@ fn sample(setting: &settings::Setting) -> Value {
         ("database-url", _) => "mysql://v@w/x",
         ("password-file", _) => "password.txt",
         ("on-duplicate", _) => "ignore",
-        ("max-rejects" | "max-rejects-total", _) => "7",
+        ("max-rejects" | "max-rejects-total" | "max-threads-running", _) => "7",
+        ("max-lag", _) => "7s",
         (_, Kind::Text | Kind::Path) => "x",
         (_, Kind::Switch { .. }) => "true",
         (_, Kind::Integer { .. }) => "7",
@@ -123,6 +124,8 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             "uris = ['s3://b/k']",
             "table = 't'",
             "mode = 'swap'",
+            "replica = ['h']",
+            "max-lag = '30s'",
             "ssl-cert = 'c'",
             "ssl-key = 'k'",
             "on-bad-row = 'reject'",
@@ -133,7 +136,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             let key = line.split(' ').next().unwrap_or_default();
             let is_wanted = match key {
                 "uris" => name != "keys-from",
-                "mode" => ["swap-keep-old", "verify"].contains(&name),
+                "mode" => ["swap-keep-old", "verify", "defer-indexes"].contains(&name),
                 "on-bad-row" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 "on-duplicate" => name == "update-columns",
                 "rejects" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),

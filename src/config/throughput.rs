@@ -1,0 +1,63 @@
+//! How much goes through at once, and how fast: what settles a run's speed and its manners towards the server.
+
+use std::time::Duration;
+
+use super::ByteSize;
+use super::resolve::count;
+use super::resolver::Resolver;
+use super::settings as s;
+
+/// How much goes through at once, and how fast.
+#[derive(Clone, Debug)]
+pub struct ThroughputConfig {
+    pub batch: BatchConfig,
+    /// The size of the parts that a larger object is split into; `None`: every object is loaded whole.
+    pub part_size: Option<ByteSize>,
+    /// Bytes a second that are read from S3 by the whole run; `None`: as many as come.
+    pub max_rate: Option<ByteSize>,
+    /// No load begins while more threads than these run on the server.
+    pub max_threads_running: Option<u64>,
+    /// No load begins while one of `replicas` is further behind.
+    pub max_lag: Option<Duration>,
+    /// `HOST` or `HOST:PORT` of the replicas whose lag is watched.
+    pub replicas: Vec<String>,
+}
+
+/// How much of how many small objects goes into one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchConfig {
+    pub bytes: u64,
+    /// 1: every object has a transaction of its own.
+    pub objects: usize,
+    /// How long a transaction that has room waits for more objects.
+    pub wait: Duration,
+}
+
+pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
+    let batch = BatchConfig {
+        bytes: size(resolver, &s::BATCH_BYTES).map_or(1, ByteSize::bytes),
+        objects: count(resolver.integer(&s::BATCH_OBJECTS)),
+        wait: resolver.duration(&s::BATCH_WAIT),
+    };
+    let part_size = size(resolver, &s::PART_SIZE);
+    let is_split = !resolver.switch(&s::NO_SPLIT);
+    ThroughputConfig {
+        batch,
+        part_size: part_size.filter(|_| is_split),
+        max_rate: size(resolver, &s::MAX_RATE),
+        max_threads_running: resolver.optional(&s::MAX_THREADS_RUNNING, |text| match text.trim().parse() {
+            Ok(threads) if threads > 0 => Ok(threads),
+            _ => Err("it must be a number of threads, at least 1"),
+        }),
+        max_lag: resolver.optional(&s::MAX_LAG, super::units::parse_duration),
+        replicas: resolver.list(&s::REPLICAS).0,
+    }
+}
+
+fn size(resolver: &mut Resolver, setting: &'static s::Setting) -> Option<ByteSize> {
+    resolver.optional(setting, |text| match text.parse::<ByteSize>() {
+        Ok(size) if size.bytes() == 0 => Err("it must be at least 1 byte".to_owned()),
+        Ok(size) => Ok(size),
+        Err(error) => Err(error.to_string()),
+    })
+}
