@@ -21,6 +21,7 @@
 //! A ledger that can't be reached ends the run: what it would load might be loaded. One that was made by a newer version, or is no ledger,
 //! is refused before anything is read.
 
+mod batch;
 mod claims;
 mod connection;
 mod entry;
@@ -44,7 +45,8 @@ use crate::error::{Error, Kind, Result};
 use crate::mysql::Sessions;
 use connection::Own;
 
-pub use claims::{Claim, Claimed, Claims};
+pub use batch::{BatchEntry, Member};
+pub use claims::{Claim, Claimed, Claims, InHand};
 pub use entry::{Entered, Entry, Loaded, Settled};
 pub use forget::{Forgotten, Removed};
 pub use history::{Failed, Known};

@@ -47,6 +47,7 @@ pub mod load;
 pub mod mysql;
 pub mod object;
 pub mod progress;
+pub mod region;
 pub mod rejects;
 pub mod report;
 pub mod retry;

@@ -8,7 +8,10 @@
 //! An object goes in one statement (`transaction`) unless the policy holds rows back, or something is said of its rows that one
 //! statement can't tell exactly: then it is sifted (`sift`), piece by piece, by what the policies make of each row (`judge`).
 //!
+//! Several small objects go in one (`batch`), which either is clean or comes to nothing.
+//!
 //! ```text
+//! batch --(in doubt)--> one by one
 //! transaction --(whole)--> answer --> judge --> account
 //!      \__(in doubt)--> sift: chunks --> answer --> judge
 //!                           \--> private_table --> insertion (the server tells row by row what it refuses)
@@ -16,6 +19,7 @@
 
 mod account;
 mod answer;
+mod batch;
 mod check;
 mod check_table;
 mod chunks;
@@ -34,6 +38,7 @@ mod transaction;
 mod warnings;
 
 pub use account::Account;
+pub use batch::{Batch, Together, can_share_a_stream};
 pub use check::{Check, Checked, Verdict};
 pub use check_table::CheckTable;
 pub use chunks::Staged;

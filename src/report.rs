@@ -192,6 +192,9 @@ impl Report {
                 self.summary.objects_loaded_again += u64::from(*again);
                 self.summary.bytes_loaded += object.size_bytes;
                 self.summary.add(account);
+                if self.lines.file.is_none() {
+                    return Ok(());
+                }
                 let loaded = &account.loaded;
                 json!({
                     "type": "object", "status": "loaded",

@@ -17,6 +17,8 @@ mod check;
 mod choose;
 mod digest;
 mod forget;
+mod gather;
+mod loading;
 mod locate;
 mod plan;
 mod prepare;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,19 +37,22 @@ use crate::config::{Config, Mode};
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
 use crate::ledger::{Achieved, Claims, Finished, Job, Ledger};
-use crate::load::Plan;
+use crate::load::{Plan, can_share_a_stream};
 use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::PassedOver;
+use crate::staging::Places;
 
 pub use check::check;
 use check::{Checking, check_staged};
-use choose::{Chooser, choose};
+use choose::{Chooser, Limits, choose};
 pub use forget::forget;
+use gather::Queue;
+use loading::load_staged;
 pub use plan::plan;
 use prepare::{Prepared, open_ledger, open_rejects, prepare};
-use stages::{Context, Event, Purpose, dispatch, load_staged};
+use stages::{Context, Event, Purpose, dispatch};
 pub use status::status;
 
 /// Events that wait for the report: more would only hide that it is the slow part.
@@ -244,9 +249,12 @@ async fn run(
         );
         Purpose::Load(Box::new(plan))
     };
+    // A small part of the budget, as a shared file's space comes back only when all of its objects are loaded.
+    let shared_bytes = config.throughput.batch.bytes.min(budget.total().bytes() / 8);
     let context = Arc::new(Context {
         config: config.clone(),
         s3,
+        places: Places::new(config.staging.dir.clone(), shared_bytes),
         budget,
         preflight,
         purpose,
@@ -256,9 +264,17 @@ async fn run(
     });
 
     let (events, mut happened) = mpsc::channel(EVENTS);
-    // As many staged files wait as are being loaded: enough that no worker does, few enough for any file limit.
-    let (staged, to_load) = mpsc::channel(load_concurrency);
-    let to_load = Arc::new(Mutex::new(to_load));
+    let mut batch = config.throughput.batch;
+    // Nothing can be taken back where the table's engine does not roll back.
+    if matches!(context.purpose, Purpose::Check(_))
+        || !context.preflight.policy.rolls_back
+        || !can_share_a_stream(&config.format)
+    {
+        batch.objects = 1;
+    }
+    // What waits is bounded by what is in hand.
+    let (staged, to_load) = mpsc::channel(load_concurrency.max(batch.objects));
+    let to_load = Arc::new(Queue::new(to_load, batch));
     // Not one ahead: what waits here is claimed, and could be another run's.
     let (wanted, to_download) = mpsc::channel(1);
     let chooser = Chooser {
@@ -266,8 +282,17 @@ async fn run(
         config: config.ledger.clone(),
         claims: Arc::new(Claims::default()),
         shutdown: shutdown.clone(),
-        in_hand_limit: config.staging.download_concurrency + 2 * load_concurrency,
-        in_hand_limit_shared: 2 * load_concurrency,
+        in_hand: Limits {
+            objects: config.staging.download_concurrency + 2 * load_concurrency,
+            // Batches that load, and two that gather.
+            small_bytes: (load_concurrency as u64 + 2).saturating_mul(batch.bytes),
+            small_objects: (load_concurrency + 2).saturating_mul(batch.objects),
+        },
+        in_hand_shared: Limits {
+            objects: 2 * load_concurrency,
+            small_bytes: batch.bytes,
+            small_objects: batch.objects,
+        },
         wanted,
         events: events.clone(),
     };

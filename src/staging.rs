@@ -7,8 +7,10 @@
 mod budget;
 mod checksum;
 mod download;
+mod place;
 mod signature;
 
 pub use budget::{Budget, is_memory_backed};
 pub(crate) use download::stage;
 pub use download::{Staged, Verified, Watch};
+pub use place::{Place, Places};

@@ -125,6 +125,13 @@ impl Charset {
         self.family != Family::SingleByte
     }
 
+    /// Whether the bytes of one text can't become part of a character of another that stands beside it: in single-byte sets, and in
+    /// UTF-8 that has been validated.
+    #[must_use]
+    pub fn is_self_contained(&self) -> bool {
+        !matches!(self.family, Family::MultiByte { .. })
+    }
+
     /// Whether `byte` may be part of a longer character, so that finding it does not mean having found a delimiter.
     #[must_use]
     pub fn may_hide(&self, byte: u8) -> bool {

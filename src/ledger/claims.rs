@@ -23,9 +23,16 @@ pub struct Claims {
     changed: Notify,
 }
 
+/// Objects that a run has begun and that have no outcome yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InHand {
+    pub objects: usize,
+    pub bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    in_hand: usize,
+    in_hand: InHand,
     /// Names of claims whose objects have an outcome; given back at the next occasion.
     to_release: Vec<String>,
 }
@@ -34,13 +41,15 @@ struct State {
 #[derive(Debug)]
 pub struct Claim {
     name: String,
+    size_bytes: u64,
     claims: Arc<Claims>,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut state = self.claims.lock();
-        state.in_hand -= 1;
+        state.in_hand.objects -= 1;
+        state.in_hand.bytes -= self.size_bytes;
         if !self.name.is_empty() {
             state.to_release.push(std::mem::take(&mut self.name));
         }
@@ -64,9 +73,8 @@ impl Claims {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Objects that this run has begun and that have no outcome yet.
     #[must_use]
-    pub fn in_hand(&self) -> usize {
+    pub fn in_hand(&self) -> InHand {
         self.lock().in_hand
     }
 
@@ -77,13 +85,16 @@ impl Claims {
 
     /// A claim on an object where there is no ledger, and so nobody to share with.
     #[must_use]
-    pub fn unshared(self: &Arc<Self>) -> Claim {
-        self.claim(String::new())
+    pub fn unshared(self: &Arc<Self>, size_bytes: u64) -> Claim {
+        self.claim(String::new(), size_bytes)
     }
 
-    fn claim(self: &Arc<Self>, name: String) -> Claim {
-        self.lock().in_hand += 1;
-        Claim { name, claims: Arc::clone(self) }
+    fn claim(self: &Arc<Self>, name: String, size_bytes: u64) -> Claim {
+        let mut state = self.lock();
+        state.in_hand.objects += 1;
+        state.in_hand.bytes += size_bytes;
+        drop(state);
+        Claim { name, size_bytes, claims: Arc::clone(self) }
     }
 }
 
@@ -108,11 +119,14 @@ impl Ledger {
         Ok(names
             .into_iter()
             .zip(known)
-            .map(
-                |(name, known)| {
-                    if taken.contains(&name) { Claimed::Ours(claims.claim(name), known) } else { Claimed::Others }
-                },
-            )
+            .zip(objects)
+            .map(|((name, known), object)| {
+                if taken.contains(&name) {
+                    Claimed::Ours(claims.claim(name, object.size_bytes), known)
+                } else {
+                    Claimed::Others
+                }
+            })
             .collect())
     }
 
@@ -121,7 +135,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::claim`].
     pub async fn release(&self, claims: &Claims) -> Result<()> {
-        let names = std::mem::take(&mut claims.lock().to_release);
+        let names: HashSet<String> = std::mem::take(&mut claims.lock().to_release).into_iter().collect();
         if names.is_empty() {
             return Ok(());
         }

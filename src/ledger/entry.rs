@@ -22,7 +22,7 @@ use crate::retry::Attempts;
 use crate::verify::Digest;
 
 /// The error number of a row whose primary key is there.
-const DUPLICATE_ENTRY: u16 = 1062;
+pub(super) const DUPLICATE_ENTRY: u16 = 1062;
 
 /// What one transaction put into the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,15 +101,7 @@ impl Ledger {
             "target = {target} AND generation = {generation} AND bucket = {bucket} AND object_key = {object_key}"
         );
         let key = format!("{place} AND etag = {etag}");
-        let open_for_loads = match job.mode {
-            Mode::Append | Mode::Truncate => {
-                // While a swap is under way nobody knows whose rows they would be.
-                format!(
-                    "table_generation = {generation} AND (mode <> 'truncate' OR state IN ('loading', 'done')) AND state <> 'swapping'"
-                )
-            }
-            Mode::Swap => format!("generation = {generation} AND mode = 'swap' AND state = 'loading'"),
-        };
+        let open_for_loads = open_for_loads(job);
         let removal = if replaces { format!("DELETE FROM {objects} WHERE {key}; ") } else { String::new() };
         let begin = format!(
             "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
@@ -184,6 +176,32 @@ impl Ledger {
     }
 }
 
+/// The condition under which the job's row lets `job`'s loads in.
+pub(super) fn open_for_loads(job: &Job) -> String {
+    let generation = job.generation;
+    match job.mode {
+        // While a swap is under way nobody knows whose rows they would be.
+        Mode::Append | Mode::Truncate => format!(
+            "table_generation = {generation} AND (mode <> 'truncate' OR state IN ('loading', 'done')) AND state <> 'swapping'"
+        ),
+        Mode::Swap => format!("generation = {generation} AND mode = 'swap' AND state = 'loading'"),
+    }
+}
+
+/// The transaction has no ledger row any more.
+pub(super) fn lost(what: &str) -> Error {
+    let message = format!(
+        "{what}: the transaction has lost its ledger row, so the server has ended it by itself; whether the object's rows stayed is not known"
+    );
+    Error::new(Kind::LedgerRowLost, message)
+        .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?")
+}
+
+/// The job is not the one any more for which this run loads.
+pub(super) fn superseded(what: &str) -> Error {
+    Error::new(Kind::Superseded, format!("{what}: another run has emptied or replaced the table since this one began"))
+}
+
 impl Entry {
     /// Begins the transaction and puts the row in.
     ///
@@ -193,11 +211,7 @@ impl Entry {
         let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
         match conn.query_drop(&self.begin).await {
             Ok(()) if conn.affected_rows() == 1 => Ok(Entered::Yes),
-            Ok(()) => {
-                let message =
-                    format!("{}: another run has emptied or replaced the table since this one began", self.what);
-                Err(Error::new(Kind::Superseded, message))
-            }
+            Ok(()) => Err(superseded(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
                 // The rows of a loser must never be committed, and its locks are in the way of its neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
@@ -245,11 +259,6 @@ impl Entry {
         if conn.affected_rows() == 1 {
             return Ok(());
         }
-        let message = format!(
-            "{}: the transaction has lost its ledger row, so the server has ended it by itself; whether the object's rows stayed is not known",
-            self.what
-        );
-        Err(Error::new(Kind::LedgerRowLost, message)
-            .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?"))
+        Err(lost(&self.what))
     }
 }

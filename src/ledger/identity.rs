@@ -1,7 +1,5 @@
 //! Who is who in the ledger: the table, the object, the run; and how their bytes stand in SQL.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -128,9 +126,11 @@ pub(super) fn literal(bytes: &[u8]) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }

@@ -32,6 +32,20 @@ impl Account {
 }
 
 impl Account {
+    /// That of an object of which every row is in the table, and nothing else is to be said.
+    #[must_use]
+    pub fn clean(rows: u64) -> Self {
+        let mut account = Self::default();
+        account.loaded.rows = rows;
+        account
+    }
+
+    /// Whether it is such an account.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        *self == Self::clean(self.loaded.rows)
+    }
+
     /// That of a statement which is fine.
     pub(super) fn of(rows: u64, counts: Counts, shown: &[Warning]) -> Self {
         let mut account = Self::default();

@@ -1,13 +1,11 @@
 //! A staged object, cut at row boundaries into pieces that can be sent, and taken back, one by one.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 use super::infile::Payload;
 use crate::error::{Error, Kind, Result};
+use crate::region::Region;
 use crate::split::{LocatedRow, RowLocator};
 
 /// A statement of a thousand rows is as fast as a longer one; more would only be more to send again, and to remember, where
@@ -20,7 +18,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Where an object's rows stand: its staged file, and how it is read.
 #[derive(Clone, Debug)]
 pub struct Staged {
-    pub file: Arc<File>,
+    pub file: Region,
     pub locator: RowLocator,
     /// The byte at which the data begins, after a byte order mark and header lines.
     pub data_start: u64,
@@ -34,14 +32,14 @@ pub struct Staged {
 impl Staged {
     /// The bytes that are sent of it as a whole.
     pub(super) fn whole(&self) -> Payload {
-        let terminator = if self.needs_terminator { self.lines_terminated_by.clone() } else { Vec::new() };
         let stretch = self.data_start..self.size_bytes;
-        Payload { file: Some(Arc::clone(&self.file)), stretches: vec![stretch], terminator }
+        let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
+        Payload::of(self.file.clone(), vec![stretch], terminator)
     }
 
     /// The bytes before its data: a byte order mark and header lines.
     pub(super) async fn head(&self) -> io::Result<Vec<u8>> {
-        let (file, length) = (Arc::clone(&self.file), self.data_start);
+        let (file, length) = (self.file.clone(), self.data_start);
         let read = tokio::task::spawn_blocking(move || {
             let mut head = vec![0; usize::try_from(length).map_err(io::Error::other)?];
             file.read_exact_at(&mut head, 0).map(|()| head)
@@ -53,7 +51,7 @@ impl Staged {
 /// Yields the rows of a staged object, a chunk at a time.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    file: Arc<File>,
+    file: Region,
     locator: Option<RowLocator>,
     offset: u64,
     found: VecDeque<LocatedRow>,
@@ -61,7 +59,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(staged: &Staged) -> Self {
-        let (file, locator) = (Arc::clone(&staged.file), Some(staged.locator.clone()));
+        let (file, locator) = (staged.file.clone(), Some(staged.locator.clone()));
         Self { file, locator, offset: 0, found: VecDeque::new() }
     }
 
@@ -123,12 +121,12 @@ pub(super) fn payload(staged: &Staged, chunk: &[LocatedRow], sent: &[usize]) -> 
         }
     }
     let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.rows);
-    let terminator = if has_last && staged.needs_terminator { staged.lines_terminated_by.clone() } else { Vec::new() };
-    Payload { file: Some(Arc::clone(&staged.file)), stretches, terminator }
+    let terminator = (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
+    Payload::of(staged.file.clone(), stretches, terminator)
 }
 
 /// A row's bytes without its terminator, at most `limit` of them.
-pub(super) fn raw(file: &File, row: &LocatedRow, limit: u64) -> io::Result<Vec<u8>> {
+pub(super) fn raw(file: &Region, row: &LocatedRow, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(row.size_bytes.min(limit)).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, row.offset)?;
     Ok(bytes)

@@ -1,9 +1,7 @@
 //! The bytes that answer one LOAD DATA LOCAL statement.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -11,18 +9,26 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mysql_async::InfileData;
 
+use crate::region::Region;
+
 /// One packet: far below any server's `max_allowed_packet`, and larger ones are not faster.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Blocks read ahead of the one being sent.
 const BLOCKS_AHEAD: usize = 2;
 
-/// What is sent of a staged file: some stretches of it, and the line terminator that the last row lacks.
-#[derive(Clone, Debug)]
+/// The bytes of one statement, in order.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Payload {
-    pub(super) file: Option<Arc<File>>,
-    /// In order. Of an object that is sent whole, the bytes after its byte order mark and header lines.
-    pub(super) stretches: Vec<Range<u64>>,
-    pub(super) terminator: Vec<u8>,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug)]
+enum Segment {
+    /// Some stretches of a staged file. Of an object that is sent whole, the bytes after its byte order mark and header
+    /// lines.
+    Staged { file: Region, stretches: Vec<Range<u64>> },
+    /// The line terminator that a last row lacks.
+    Terminator(Bytes),
 }
 
 /// What became of a payload, seen from the side of the statement.
@@ -35,28 +41,36 @@ pub(super) struct Sent {
 impl Payload {
     /// Not a byte: what the preflight loads.
     pub(super) fn empty() -> Self {
-        Self { file: None, stretches: Vec::new(), terminator: Vec::new() }
+        Self::default()
+    }
+
+    /// `stretches` of a staged file, in order, and the terminator that the last row in them lacks.
+    pub(super) fn of(file: Region, stretches: Vec<Range<u64>>, terminator: Option<&[u8]>) -> Self {
+        let staged = Segment::Staged { file, stretches };
+        let terminator = terminator.map(|terminator| Segment::Terminator(Bytes::copy_from_slice(terminator)));
+        Self { segments: std::iter::once(staged).chain(terminator).collect() }
+    }
+
+    /// All of these, one behind the other.
+    pub(super) fn joined(payloads: impl Iterator<Item = Self>) -> Self {
+        Self { segments: payloads.flat_map(|payload| payload.segments).collect() }
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
-        let of_the_file: u64 = self.stretches.iter().map(|stretch| stretch.end - stretch.start).sum();
-        of_the_file + self.terminator.len() as u64
+        let size_bytes = |segment: &Segment| match segment {
+            Segment::Staged { stretches, .. } => stretches.iter().map(|stretch| stretch.end - stretch.start).sum(),
+            Segment::Terminator(bytes) => bytes.len() as u64,
+        };
+        self.segments.iter().map(size_bytes).sum()
     }
 
     /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
     pub(super) fn stream(self, sent: Arc<Sent>) -> InfileData {
-        let Self { file, stretches, terminator } = self;
-        let blocks = stream::iter(Blocks::new(stretches))
-            .map(move |pieces| {
-                let file = file.clone();
-                tokio::task::spawn_blocking(move || read(file.as_deref(), &pieces))
-            })
-            .buffered(BLOCKS_AHEAD)
-            .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))));
-        let terminator = (!terminator.is_empty()).then(|| Ok(Bytes::from(terminator)));
         let counted = Arc::clone(&sent);
-        blocks
-            .chain(stream::iter(terminator))
+        stream::iter(Blocks { segments: self.segments.into_iter(), rest: None })
+            .map(|pieces| tokio::task::spawn_blocking(move || read(&pieces)))
+            .buffered(BLOCKS_AHEAD)
+            .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
             .inspect(move |block| {
                 if let Ok(block) = block {
                     counted.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
@@ -70,50 +84,75 @@ impl Payload {
     }
 }
 
-/// Stretches, put together and cut to blocks.
+/// Segments, put together and cut to blocks.
 struct Blocks {
-    stretches: std::vec::IntoIter<Range<u64>>,
-    /// What is left of a stretch that went into the last block in part.
-    rest: Range<u64>,
+    segments: std::vec::IntoIter<Segment>,
+    /// A staged file that went into the last block in part.
+    rest: Option<(Region, std::vec::IntoIter<Range<u64>>, Range<u64>)>,
+}
+
+/// What goes into a block.
+enum Piece {
+    Staged(Region, Range<u64>),
+    Terminator(Bytes),
 }
 
 impl Blocks {
-    fn new(stretches: Vec<Range<u64>>) -> Self {
-        Self { stretches: stretches.into_iter(), rest: 0..0 }
+    /// The next piece, no longer than the room for it.
+    fn piece(&mut self, room_bytes: u64) -> Option<Piece> {
+        loop {
+            if let Some((file, stretches, rest)) = &mut self.rest {
+                if rest.is_empty() {
+                    match stretches.next() {
+                        Some(stretch) => *rest = stretch,
+                        None => self.rest = None,
+                    }
+                    continue;
+                }
+                let piece = rest.start..rest.end.min(rest.start + room_bytes);
+                rest.start = piece.end;
+                return Some(Piece::Staged(file.clone(), piece));
+            }
+            match self.segments.next()? {
+                Segment::Staged { file, stretches } => self.rest = Some((file, stretches.into_iter(), 0..0)),
+                Segment::Terminator(bytes) => return Some(Piece::Terminator(bytes)),
+            }
+        }
     }
 }
 
 impl Iterator for Blocks {
-    type Item = Vec<Range<u64>>;
+    type Item = Vec<Piece>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut pieces: Vec<Range<u64>> = Vec::new();
+        let mut pieces: Vec<Piece> = Vec::new();
         let mut room_bytes = BLOCK_BYTES as u64;
-        while room_bytes > 0 {
-            if self.rest.is_empty() {
-                let Some(stretch) = self.stretches.next() else { break };
-                self.rest = stretch;
-                continue;
-            }
-            let piece = self.rest.start..self.rest.end.min(self.rest.start + room_bytes);
-            room_bytes -= piece.end - piece.start;
-            self.rest.start = piece.end;
-            match pieces.last_mut() {
-                Some(last) if last.end == piece.start => last.end = piece.end,
-                _ => pieces.push(piece),
-            }
+        while room_bytes > 0
+            && let Some(piece) = self.piece(room_bytes)
+        {
+            // A terminator may go past the end by its few bytes.
+            room_bytes = room_bytes.saturating_sub(match &piece {
+                Piece::Staged(_, stretch) => stretch.end - stretch.start,
+                Piece::Terminator(bytes) => bytes.len() as u64,
+            });
+            pieces.push(piece);
         }
         (!pieces.is_empty()).then_some(pieces)
     }
 }
 
-fn read(file: Option<&File>, pieces: &[Range<u64>]) -> io::Result<Bytes> {
-    let file = file.ok_or(io::ErrorKind::NotFound)?;
+fn read(pieces: &[Piece]) -> io::Result<Bytes> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     for piece in pieces {
-        let filled = block.len();
-        block.resize(filled + usize::try_from(piece.end - piece.start).map_err(io::Error::other)?, 0);
-        file.read_exact_at(&mut block[filled..], piece.start)?;
+        match piece {
+            Piece::Staged(file, stretch) => {
+                let filled = block.len();
+                let length = usize::try_from(stretch.end - stretch.start).map_err(io::Error::other)?;
+                block.resize(filled + length, 0);
+                file.read_exact_at(&mut block[filled..], stretch.start)?;
+            }
+            Piece::Terminator(bytes) => block.extend_from_slice(bytes),
+        }
     }
     Ok(block.into())
 }
@@ -131,20 +170,32 @@ mod tests {
         let to = bytes.len() as u64;
         // Next to each other, apart, empty, and longer than a block.
         let stretches = vec![3..5, 5..9, 20..20, 30..31, 40..to];
-        let payload = Payload { file: Some(Arc::new(file)), stretches, terminator: b"\r\n".to_vec() };
+        let file = Region::new(Arc::new(file), 0, to);
+        let payload = Payload::joined(
+            [
+                Payload::of(file.clone(), stretches, Some(b"\r\n")),
+                Payload::empty(),
+                Payload::of(file.clone(), vec![], None),
+                Payload::of(file, vec![1..4, 7..8], None),
+            ]
+            .into_iter(),
+        );
         let size_bytes = payload.size_bytes();
         let sent = Arc::new(Sent::default());
         let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
         let received: Vec<u8> = blocks.into_iter().flat_map(Result::unwrap).collect();
-        assert_eq!(received, [&bytes[3..9], &bytes[30..31], &bytes[40..], b"\r\n"].concat());
+        assert_eq!(
+            received,
+            [&bytes[3..9], &bytes[30..31], &bytes[40..], b"\r\n", &bytes[1..4], &bytes[7..8]].concat()
+        );
         assert_eq!(sent.bytes.load(Ordering::Relaxed), size_bytes);
         assert!(sent.all.load(Ordering::Relaxed));
     }
 
     #[tokio::test]
     async fn a_file_that_is_shorter_than_it_was_is_an_error_and_not_a_short_load() {
-        let file = Some(Arc::new(tempfile::tempfile().unwrap()));
-        let payload = Payload { file, stretches: vec![Range { start: 0, end: 5 }], terminator: Vec::new() };
+        let file = Region::new(Arc::new(tempfile::tempfile().unwrap()), 0, 5);
+        let payload = Payload::of(file, vec![Range { start: 0, end: 5 }], None);
         let sent = Arc::new(Sent::default());
         let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
         assert!(blocks[0].is_err());

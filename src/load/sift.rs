@@ -381,7 +381,7 @@ impl<'a> Sift<'a> {
         if suspected.is_empty() {
             return Ok(Vec::new());
         }
-        let (file, decimals) = (Arc::clone(&self.shipment.staged.file), self.decimals.clone());
+        let (file, decimals) = (self.shipment.staged.file.clone(), self.decimals.clone());
         let looked_at = tokio::task::spawn_blocking(move || {
             let mut losses = Vec::new();
             for (row, mut warning) in suspected {

@@ -111,19 +111,23 @@ impl Session {
         }?;
         let Some((attempted, spent)) = attempted else { return Ok(Attempted::AlreadyLoaded) };
         *account = attempted;
-        // From here on nobody but the server knows whether it can still be rolled back.
-        let committed = tokio::select! {
+        let committed = self.commit(what, abandoning).await;
+        if committed.as_ref().err().is_none_or(|error| error.kind == Kind::OutcomeUnknown) {
+            spent.into_iter().for_each(Spent::keep);
+        }
+        committed.map(|()| Attempted::Committed)
+    }
+
+    /// From here on nobody but the server knows whether it can still be rolled back.
+    pub(super) async fn commit(&mut self, what: &str, abandoning: &CancellationToken) -> Result<()> {
+        tokio::select! {
             biased;
             committed = self.conn.query_drop("COMMIT") => committed.map_err(|error| fold(During::Commit, what, &error)),
             () = async { abandoning.cancelled().await; tokio::time::sleep(COMMIT_GRACE).await } => {
                 let message = format!("{what}: the run was stopped while COMMIT was under way");
                 Err(Error::new(Kind::OutcomeUnknown, message))
             }
-        };
-        if committed.as_ref().err().is_none_or(|error| error.kind == Kind::OutcomeUnknown) {
-            spent.into_iter().for_each(Spent::keep);
         }
-        committed.map(|()| Attempted::Committed)
     }
 
     /// Everything before COMMIT. `None`: loaded already.
@@ -267,7 +271,7 @@ impl Session {
         }
     }
 
-    async fn query(&mut self, what: &str, sql: &str) -> Result<()> {
+    pub(super) async fn query(&mut self, what: &str, sql: &str) -> Result<()> {
         self.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, what, &error))
     }
 }

@@ -37,6 +37,18 @@ impl Counts {
         }
         words.next().is_none().then_some(counts)
     }
+
+    /// Whether so many rows are in the table now, beside those that were there, and there is no more to be said.
+    pub(super) fn is_all_of(self, rows: u64) -> bool {
+        self == Self { records: rows, ..Self::default() }
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { records, deleted, skipped, warnings } = self;
+        write!(f, "Records: {records}  Deleted: {deleted}  Skipped: {skipped}  Warnings: {warnings}")
+    }
 }
 
 /// One row of SHOW WARNINGS.

@@ -4,17 +4,18 @@
 //! private temporary tables in a transaction that is rolled back. With a sample only the beginning of each object is
 //! fetched.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::gather::Queue;
+use super::loading::{pause_or_fail, session, shipment};
 use super::locate::{Blocks, locate};
 use super::prepare::{Prepared, prepare};
-use super::stages::{Context, Event, Purpose, Ready, failed, pause_or_fail, session, shipment, tell};
+use super::stages::{Context, Event, Purpose, Ready, failed, tell};
 use super::{Ended, Stopped, interrupted, run};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -22,6 +23,7 @@ use crate::exit_code;
 use crate::load::{Check, CheckTable, Checked, Shipment};
 use crate::mysql::{Session, Sessions};
 use crate::progress::{Found, Progress, Terminal};
+use crate::region::Region;
 use crate::report::{Ending, Outcome, Report};
 use crate::retry::Attempts;
 use crate::shutdown::{Shutdown, Signals};
@@ -138,7 +140,7 @@ pub(super) async fn cut_to_sample(
     reader: RowReader,
     abandoning: &CancellationToken,
 ) -> Result<(Scan, u64)> {
-    let (file, abandoning) = (Arc::clone(&staged.file), abandoning.clone());
+    let (file, abandoning) = (staged.file.clone(), abandoning.clone());
     match tokio::task::spawn_blocking(move || cut(&file, locator, reader, &abandoning)).await {
         Ok(cut) => cut.map_err(|error| Error::new(Kind::StagingFailed, "its sample can't be cut off").caused_by(error)),
         Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
@@ -147,15 +149,15 @@ pub(super) async fn cut_to_sample(
 }
 
 fn cut(
-    file: &File,
+    file: &Region,
     locator: RowLocator,
     mut reader: RowReader,
     abandoning: &CancellationToken,
 ) -> io::Result<(Scan, u64)> {
     let located = locate(file, locator, abandoning)?;
     let end = located.last().map(|row| row.end).ok_or_else(|| io::Error::other("its last row is not there"))?;
-    file.set_len(end)?;
-    let mut blocks = Blocks::new(file);
+    let sample = file.clone().cut_to(end);
+    let mut blocks = Blocks::new(&sample);
     while let Some(block) = blocks.next()? {
         reader.feed(block).map_err(io::Error::other)?;
     }
@@ -163,16 +165,10 @@ fn cut(
 }
 
 /// Checks staged objects, one at a time, on a session that is kept for as long as nothing goes wrong on it.
-pub(super) async fn check_staged(
-    context: Arc<Context>,
-    staged: Arc<Mutex<mpsc::Receiver<Ready>>>,
-    events: mpsc::Sender<Event>,
-) {
+pub(super) async fn check_staged(context: Arc<Context>, staged: Arc<Queue>, events: mpsc::Sender<Event>) {
     let mut kept = None;
-    loop {
-        // The guard must not be held while checking: it would make the workers one.
-        let ready = { staged.lock().await.recv().await };
-        let Some(Ready { wanted, staged, scan, began, attempts: downloads }) = ready else { break };
+    while let Some(ready) = staged.next().await.and_then(|mut batch| batch.pop()) {
+        let Ready { wanted, staged, scan, began, attempts: downloads, .. } = ready;
         let object = wanted.object;
         if context.shutdown.draining.is_cancelled() {
             tell(&events, Event::ended(Outcome::NotReached { object })).await;

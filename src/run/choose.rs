@@ -15,7 +15,7 @@ use super::prepare::Objects;
 use super::stages::{Event, failed, tell, unreadable};
 use crate::config::{LedgerConfig, OnChanged};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Claim, Claimed, Claims, Job, Known, Ledger};
+use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Known, Ledger};
 use crate::object::Object;
 use crate::report::Outcome;
 use crate::shutdown::Shutdown;
@@ -51,11 +51,29 @@ pub(super) struct Chooser {
     pub(super) claims: Arc<Claims>,
     pub(super) shutdown: Shutdown,
     /// Objects that the run can have under way: those that download, are staged, and load.
-    pub(super) in_hand_limit: usize,
+    pub(super) in_hand: Limits,
     /// The same where others share the work: more would be hoarding.
-    pub(super) in_hand_limit_shared: usize,
+    pub(super) in_hand_shared: Limits,
     pub(super) wanted: mpsc::Sender<Wanted>,
     pub(super) events: mpsc::Sender<Event>,
+}
+
+/// How many objects may be under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Whatever their size.
+    pub(super) objects: usize,
+    /// As long as they are no more than this, more of them.
+    pub(super) small_bytes: u64,
+    pub(super) small_objects: usize,
+}
+
+impl Limits {
+    /// Whether there is room for another object of so many bytes.
+    fn admit(self, in_hand: InHand, size_bytes: u64) -> bool {
+        in_hand.objects < self.objects
+            || in_hand.objects < self.small_objects && in_hand.bytes + size_bytes <= self.small_bytes
+    }
 }
 
 /// Why the choice ended early.
@@ -111,7 +129,7 @@ impl Chooser {
         while let Some(listed) = self.unless_draining(objects.next()).await? {
             match listed {
                 Listed::Object(object) => {
-                    let claim = self.claims.unshared();
+                    let claim = self.claims.unshared(object.size_bytes);
                     self.pass_on(Wanted { object, claim, had_failed: false, again: false }).await?;
                 }
                 Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
@@ -185,8 +203,17 @@ impl Chooser {
 
     /// Claims as many objects of the page as there is room for, and passes on those that are ours. True if there are any.
     async fn claim_some(&mut self, ledger: &Ledger, job: &Job, left: &mut Left) -> std::result::Result<bool, Stop> {
-        let room = self.room().await?;
-        let asked: Vec<Object> = left.page.iter().take(room).cloned().collect();
+        let Some(next) = left.page.front() else { return Ok(false) };
+        self.room(next.size_bytes).await?;
+        let mut in_hand = self.claims.in_hand();
+        let limits = self.in_hand;
+        let fitting = left.page.iter().take_while(|object| {
+            let is_admitted = limits.admit(in_hand, object.size_bytes);
+            in_hand.objects += 1;
+            in_hand.bytes += object.size_bytes;
+            is_admitted
+        });
+        let asked: Vec<Object> = fitting.cloned().collect();
         let claimed = self.settle(ledger.claim(&self.claims, job.generation, &asked)).await?;
         let mut ours = VecDeque::new();
         for claimed in claimed {
@@ -194,7 +221,7 @@ impl Chooser {
             match claimed {
                 Claimed::Ours(claim, known) => ours.push_back((object, claim, known)),
                 Claimed::Others => {
-                    self.in_hand_limit = self.in_hand_limit_shared;
+                    self.in_hand = self.in_hand_shared;
                     left.aside.push_back(object);
                 }
             }
@@ -284,13 +311,17 @@ impl Chooser {
         tell(&self.events, Event::ended(outcome)).await;
     }
 
-    /// Waits until there is room for some objects, and for how many.
-    async fn room(&self) -> std::result::Result<usize, Stop> {
+    /// Waits until there is room for some objects, the first of which has so many bytes.
+    async fn room(&self, size_bytes: u64) -> std::result::Result<(), Stop> {
         loop {
-            let room = self.in_hand_limit.saturating_sub(self.claims.in_hand());
+            let in_hand = self.claims.in_hand();
+            let InHand { objects, bytes } = in_hand;
+            let Limits { objects: limit, small_bytes, small_objects } = self.in_hand;
             // Some at a time: each claim is a question to the server.
-            if room * 3 >= self.in_hand_limit {
-                return Ok(room);
+            let is_room_for_any = objects * 3 <= limit * 2;
+            let is_room_for_small = objects * 3 <= small_objects * 2 && bytes <= small_bytes / 3 * 2;
+            if (is_room_for_any || is_room_for_small) && self.in_hand.admit(in_hand, size_bytes) {
+                return Ok(());
             }
             self.unless_draining(self.claims.changed()).await?;
         }

@@ -3,7 +3,6 @@
 //! A second reading of the file and none of the download, so that a run without `--verify` pays nothing for it.
 
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use tokio_util::sync::CancellationToken;
 

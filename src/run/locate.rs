@@ -4,15 +4,13 @@
 //! the connection gone by then; what is held meanwhile is the staged file and the object's turn. A file that can't be
 //! read again costs the lines and nothing else: the failure is told as it was.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::stages::Context;
 use crate::error::{Error, RawRow};
+use crate::region::Region;
 use crate::split::{LocatedRow, RowLocator};
 use crate::staging::Staged;
 
@@ -27,7 +25,7 @@ pub(super) async fn with_lines(context: &Context, staged: &Staged, mut error: Er
     let format = &context.config.format;
     let fields_per_row = context.preflight.fields_per_row;
     let locator = RowLocator::new(&format.dialect, &format.charset, fields_per_row, format.ignore_lines, rows);
-    let (file, abandoning) = (Arc::clone(&staged.file), context.shutdown.abandoning.clone());
+    let (file, abandoning) = (staged.file.clone(), context.shutdown.abandoning.clone());
     let located = match tokio::task::spawn_blocking(move || locate(&file, locator, &abandoning)).await {
         Ok(located) => located.unwrap_or_else(|unread| {
             tracing::warn!("the lines of the bad rows can't be looked up: {unread}");
@@ -47,7 +45,7 @@ pub(super) async fn with_lines(context: &Context, staged: &Staged, mut error: Er
 }
 
 pub(super) fn locate(
-    file: &File,
+    file: &Region,
     mut locator: RowLocator,
     abandoning: &CancellationToken,
 ) -> io::Result<Vec<LocatedRow>> {
@@ -64,13 +62,13 @@ pub(super) fn locate(
 
 /// A staged file from its beginning.
 pub(super) struct Blocks<'a> {
-    file: &'a File,
+    file: &'a Region,
     block: Vec<u8>,
     offset: u64,
 }
 
 impl<'a> Blocks<'a> {
-    pub(super) fn new(file: &'a File) -> Self {
+    pub(super) fn new(file: &'a Region) -> Self {
         Self { file, block: vec![0; BLOCK_BYTES], offset: 0 }
     }
 

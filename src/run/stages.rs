@@ -3,36 +3,30 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::check::{self, Checking};
 use super::choose::Wanted;
-use super::digest::with_digest;
-use super::locate::with_lines;
-use super::pause;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Job, Ledger, Settled};
-use crate::load::{self, Account, Attempted, Plan, Preflight, Shipment};
-use crate::mysql::{Session, Sessions};
+use crate::ledger::{Job, Ledger};
+use crate::load::{Plan, Preflight};
+use crate::mysql::Sessions;
 use crate::object::Object;
-use crate::rejects::ObjectName;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::shutdown::Shutdown;
 use crate::source::S3;
 use crate::split::{RowLocator, RowReader, Scan};
-use crate::staging::{Budget, Staged, Watch, stage};
-
-/// How long a worker waits before it asks a server that was full for a connection again.
-const FULL_SERVER_PAUSE: Duration = Duration::from_secs(1);
+use crate::staging::{Budget, Places, Staged, Watch, stage};
 
 /// What the stages share.
 pub(super) struct Context {
     pub(super) config: Config,
     pub(super) s3: S3,
     pub(super) budget: Budget,
+    pub(super) places: Places,
     pub(super) preflight: Preflight,
     pub(super) purpose: Purpose,
     /// `None`: at least once.
@@ -50,7 +44,7 @@ pub(super) enum Purpose {
 
 impl Context {
     /// How objects are sent first.
-    fn plan(&self) -> &Plan {
+    pub(super) fn plan(&self) -> &Plan {
         match &self.purpose {
             Purpose::Load(plan) => plan,
             Purpose::Check(checking) => &checking.check.survey,
@@ -83,6 +77,8 @@ pub(super) struct Ready {
     pub(super) began: Instant,
     /// Tries that the download took, the first included.
     pub(super) attempts: u32,
+    /// It may be loaded in one transaction with others.
+    pub(super) may_share: bool,
 }
 
 /// Takes objects as the budget allows and downloads them side by side.
@@ -135,7 +131,9 @@ pub(super) async fn dispatch(
                             tell(&events, Event::ended(outcome)).await;
                         }
                         Some(Ok((file, scan))) => {
-                            let ready = Ready { wanted, staged: file, scan, began, attempts };
+                            // What failed before is likely to fail again; what is forced replaces a row of the ledger.
+                            let may_share = !wanted.had_failed && !wanted.again && attempts == 1;
+                            let ready = Ready { wanted, staged: file, scan, began, attempts, may_share };
                             // The workers outlive the downloads: only a dead one leaves an object behind.
                             if let Err(lost) = staged.send(ready).await {
                                 let object = lost.0.wanted.object;
@@ -168,8 +166,9 @@ async fn download(
         Purpose::Check(checking) => checking.sample,
     };
     let counter = || RowCounter { reader: reader(), object: object.to_string(), sample };
+    let place = context.places.take(object, permit)?;
     let open = |from| context.s3.get(object, from);
-    let (mut staged, counter) = stage(object, &context.config.staging.dir, permit, attempts, open, counter).await?;
+    let (mut staged, counter) = stage(object, place, attempts, open, counter).await?;
     let scan = match sample {
         Some(rows) if counter.is_satisfied() => {
             let locator = RowLocator::new(
@@ -182,6 +181,7 @@ async fn download(
             let cut = check::cut_to_sample(&staged, locator, reader(), &context.shutdown.abandoning).await;
             let (scan, size_bytes) =
                 cut.map_err(|error| Error::new(error.kind, object.to_string()).caused_by(error))?;
+            staged.file = staged.file.cut_to(size_bytes);
             staged.size_bytes = size_bytes;
             scan
         }
@@ -217,210 +217,6 @@ impl Watch for RowCounter {
 
 fn refused(object: &str, malformed: &crate::split::Malformed) -> Error {
     Error::new(Kind::Malformed, format!("{object}: {malformed}"))
-}
-
-/// Loads staged objects, one at a time, on a session that is kept for as long as nothing goes wrong on it.
-pub(super) async fn load_staged(
-    context: Arc<Context>,
-    staged: Arc<Mutex<mpsc::Receiver<Ready>>>,
-    events: mpsc::Sender<Event>,
-) {
-    let mut session = None;
-    loop {
-        // The guard must not be held while loading: it would make the workers one.
-        let ready = { staged.lock().await.recv().await };
-        let Some(Ready { wanted, staged, scan, began, attempts: downloads }) = ready else { break };
-        let Wanted { object, claim, had_failed, again } = wanted;
-        if context.shutdown.draining.is_cancelled() {
-            tell(&events, Event::ended(Outcome::NotReached { object })).await;
-            continue;
-        }
-        let mut attempts = Attempts::new(&context.config.retry);
-        let verified = staged.verified;
-        let shipment = shipment(&context, &object, &staged, &scan, had_failed);
-        let shipment = with_digest(&context, shipment).await;
-        let loaded = match shipment {
-            Ok(shipment) => load(&context, &mut session, &shipment, &mut attempts).await,
-            Err(error) => Err(error),
-        };
-        let loaded = match loaded {
-            Err(error) => Err(with_lines(&context, &staged, error).await),
-            loaded => loaded,
-        };
-        drop(staged);
-        // A try that failed, in either stage, is one more than the one that it takes.
-        let attempts = attempts.made() + downloads - 1;
-        let outcome = match loaded {
-            Ok(Some(account)) => {
-                let account = Box::new(account);
-                Outcome::Loaded { object, account, verified, again, attempts, elapsed: began.elapsed() }
-            }
-            Ok(None) => Outcome::AlreadyLoaded { object },
-            Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
-        };
-        tell(&events, Event::ended(outcome)).await;
-        // Only now may other runs try the object.
-        drop(claim);
-    }
-    if let Some(session) = session {
-        session.close().await;
-    }
-}
-
-pub(super) fn shipment(
-    context: &Context,
-    object: &Object,
-    staged: &Staged,
-    scan: &Scan,
-    had_failed: bool,
-) -> Result<Shipment> {
-    let entry = match &context.ledger {
-        Some((ledger, job)) => {
-            let version_id = staged.version_id.as_deref();
-            Some(ledger.entry(job, object, version_id, had_failed, context.config.ledger.force)?)
-        }
-        None => None,
-    };
-    let format = &context.config.format;
-    let name = context.plan().rejects.as_ref().map(|_| ObjectName {
-        bucket: object.bucket.clone(),
-        key: object.key.clone(),
-        etag: object.etag.clone(),
-        object_id: match &context.ledger {
-            Some((ledger, job)) => ledger.object_id(job, object),
-            None => context.preflight.target.name().to_string(),
-        },
-    });
-    Ok(Shipment {
-        what: object.to_string(),
-        sql: context.plan().statement.sql(&scan.lines_terminated_by),
-        staged: load::Staged {
-            file: Arc::clone(&staged.file),
-            locator: RowLocator::every(
-                &format.dialect,
-                &format.charset,
-                context.preflight.fields_per_row,
-                format.ignore_lines,
-            ),
-            data_start: scan.data_start,
-            lines_terminated_by: scan.lines_terminated_by.clone(),
-            needs_terminator: scan.needs_terminator,
-            rows: scan.rows,
-            size_bytes: staged.size_bytes,
-        },
-        rows: scan.rows,
-        entry,
-        name,
-        digest: None,
-    })
-}
-
-/// Loads one object, again where that is safe; `None` where another run has loaded it. The session is put back only when it
-/// is beyond doubt.
-async fn load(
-    context: &Context,
-    kept: &mut Option<Session>,
-    shipment: &Shipment,
-    attempts: &mut Attempts,
-) -> Result<Option<Account>> {
-    let what = &shipment.what;
-    let mut account = Account::default();
-    loop {
-        let error = match session(context, kept, what, "loaded").await {
-            Err(error) => error,
-            Ok(mut session) => {
-                let loaded = session.load(shipment, context.plan(), &context.shutdown.abandoning, &mut account).await;
-                let settled = match loaded {
-                    Ok(attempted) => {
-                        *kept = Some(session);
-                        Ok(attempted)
-                    }
-                    Err(error) => {
-                        session.destroy().await;
-                        let was_unknown = error.kind == Kind::OutcomeUnknown;
-                        let settled = settle(context, shipment, error).await;
-                        // They were spent for a COMMIT that might have come through.
-                        let is_known_not_to_be = match &settled {
-                            Ok(attempted) => *attempted == Attempted::AlreadyLoaded,
-                            Err(error) => error.kind == Kind::ConnectionLost,
-                        };
-                        if was_unknown && is_known_not_to_be {
-                            context.plan().rejects_left.give_back(account.loaded.rejected);
-                        }
-                        settled
-                    }
-                };
-                match settled {
-                    Ok(Attempted::Committed) => return Ok(Some(account)),
-                    Ok(Attempted::AlreadyLoaded) => return Ok(None),
-                    Err(error) => error,
-                }
-            }
-        };
-        pause_or_fail(context, attempts, error).await?;
-    }
-}
-
-/// A session, the one that was kept if there is one.
-pub(super) async fn session(context: &Context, kept: &mut Option<Session>, what: &str, to_be: &str) -> Result<Session> {
-    if let Some(session) = kept.take() {
-        return Ok(session);
-    }
-    loop {
-        let error = tokio::select! {
-            biased;
-            () = context.shutdown.abandoning.cancelled() => {
-                return Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped before it was {to_be}")));
-            }
-            session = context.sessions.get() => match session {
-                Ok(session) => return Ok(session),
-                Err(error) => error,
-            },
-        };
-        // The server is full, with our own connections among those that fill it: the load that has one goes on, and
-        // this one waits without using up its tries.
-        let is_full_of_us = error.kind == Kind::TargetBusy && context.sessions.in_use() > 0;
-        if !is_full_of_us || context.shutdown.draining.is_cancelled() {
-            return Err(error);
-        }
-        tracing::debug!("{}; waiting for a connection", error.one_line());
-        pause(&context.shutdown, FULL_SERVER_PAUSE).await;
-    }
-}
-
-/// Waits before the next try; the error, where there shall be none.
-pub(super) async fn pause_or_fail(context: &Context, attempts: &mut Attempts, error: Error) -> Result<()> {
-    let Some(wait) = attempts.pause_after(&error) else { return Err(error) };
-    if context.shutdown.draining.is_cancelled() {
-        return Err(error);
-    }
-    tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
-    pause(&context.shutdown, wait).await;
-    Ok(())
-}
-
-/// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any other error stands.
-async fn settle(context: &Context, shipment: &Shipment, error: Error) -> Result<Attempted> {
-    let (Kind::OutcomeUnknown, Some((ledger, _)), Some(entry)) = (error.kind, &context.ledger, &shipment.entry) else {
-        return Err(error);
-    };
-    tracing::warn!("{}; asking the ledger", error.one_line());
-    let settled = tokio::select! {
-        biased;
-        settled = ledger.settle(entry) => settled?,
-        // The next run finds out.
-        () = context.shutdown.abandoning.cancelled() => {
-            return Err(error.with_hint("run again: the ledger tells whether it was committed"));
-        }
-    };
-    match settled {
-        Settled::Committed => Ok(Attempted::Committed),
-        Settled::CommittedByAnother => Ok(Attempted::AlreadyLoaded),
-        Settled::RolledBack => {
-            let message = format!("{}: the connection was lost during COMMIT, which was rolled back", shipment.what);
-            Err(Error::new(Kind::ConnectionLost, message).caused_by(error))
-        }
-    }
 }
 
 /// The outcome of a key that was listed without an object to go with it.

@@ -7,24 +7,23 @@
 //! overwrite in the meantime is then no matter.
 //! Dropping the future half-way drops the file, its permits and the connection.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::checksum::{Hasher, matches};
+use super::place::Place;
 use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
 use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
+use crate::region::Region;
 use crate::retry::Attempts;
 
 /// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for sixteen downloads
 /// with two blocks each.
 const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Objects of up to this size are written, hashed and read where they were received: that takes less than the hop.
+const INLINE_BYTES: u64 = 64 * 1024;
 
 /// Sees an object's bytes in order as they land, on a blocking thread.
 pub trait Watch: Send + 'static {
@@ -51,17 +50,16 @@ pub enum Verified {
 /// An object on local disk, whole unless only a part was wanted, and the budget that it takes up.
 #[derive(Debug)]
 pub struct Staged {
-    /// Positioned anywhere: read it with offsets.
-    pub file: Arc<File>,
+    pub file: Region,
     pub size_bytes: u64,
     pub verified: Verified,
     /// The version that its bytes are of, where the bucket keeps versions.
     pub version_id: Option<String>,
-    /// Given back when the file is.
-    _permit: OwnedSemaphorePermit,
+    /// Of it all, given back when this is.
+    _place: Place,
 }
 
-/// Downloads `object` into an unnamed file in `dir`.
+/// Downloads `object` to `place`.
 ///
 /// `open` asks the store for the bytes; `watch` makes what looks at them, anew whenever the download has to start
 /// at byte 0 again.
@@ -70,13 +68,12 @@ pub struct Staged {
 /// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`, `UnsupportedFormat`, `StagingFailed`.
 pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     object: &Object,
-    dir: &Path,
-    permit: OwnedSemaphorePermit,
+    place: Place,
     attempts: &mut Attempts,
     open: impl Fn(ReadFrom) -> F,
     watch: impl Fn() -> W,
 ) -> Result<(Staged, W)> {
-    let mut landing = Landing::new(object, dir, watch(), Pin::default())?;
+    let mut landing = Landing::new(place.region.clone(), watch(), Pin::default());
     let verified = loop {
         let tried = match fetch(object, &open, &mut landing).await {
             Ok(()) if landing.is_satisfied(object) => Ok(Verified::Part),
@@ -90,21 +87,21 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
                     return Err(error);
                 }
                 if landing.broken {
-                    landing = Landing::new(object, dir, watch(), landing.pin)?;
+                    landing = Landing::new(place.region.clone(), watch(), landing.pin);
                 }
             }
         }
     };
     let Landing { sink, size_bytes, pin, .. } = landing;
-    let Some(Sink { mut file, watch, head, refusal, .. }) = sink else { return Err(lost_sink(object)) };
+    let Some(Sink { file, watch, head, refusal, .. }) = sink else { return Err(lost_sink(object)) };
     if verified != Verified::Part {
-        refuse_known_tail(object, &head, &mut file, size_bytes)?;
+        refuse_known_tail(object, &head, &file, size_bytes)?;
     }
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     let version_id = pin.version_id;
-    let staged = Staged { file: Arc::new(file), size_bytes, verified, version_id, _permit: permit };
+    let staged = Staged { file, size_bytes, verified, version_id, _place: place };
     Ok((staged, watch))
 }
 
@@ -129,7 +126,8 @@ struct Pin {
 
 /// Where blocks go.
 struct Sink<W> {
-    file: File,
+    file: Region,
+    written_bytes: u64,
     hasher: Option<Hasher>,
     watch: W,
     /// The watch's, kept back until the end of the file tells whether it is text at all.
@@ -141,8 +139,9 @@ struct Sink<W> {
 impl<W: Watch> Sink<W> {
     fn take(&mut self, object: &Object, block: &[u8]) -> Result<()> {
         self.file
-            .write_all(block)
+            .write_all_at(block, self.written_bytes)
             .map_err(|error| Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error))?;
+        self.written_bytes += block.len() as u64;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(block);
         }
@@ -166,13 +165,10 @@ impl<W: Watch> Sink<W> {
 }
 
 impl<W: Watch> Landing<W> {
-    fn new(object: &Object, dir: &Path, watch: W, pin: Pin) -> Result<Self> {
-        let file = tempfile::tempfile_in(dir).map_err(|error| {
-            let message = format!("{object}: no temporary file can be made in {}", dir.display());
-            Error::new(Kind::StagingFailed, message).caused_by(error)
-        })?;
-        let sink = Some(Sink { file, hasher: None, watch, refusal: None, head: Vec::with_capacity(HEAD_BYTES) });
-        Ok(Self { sink, size_bytes: 0, checksum: None, pin, broken: false })
+    fn new(file: Region, watch: W, pin: Pin) -> Self {
+        let head = Vec::with_capacity(HEAD_BYTES);
+        let sink = Some(Sink { file, written_bytes: 0, hasher: None, watch, refusal: None, head });
+        Self { sink, size_bytes: 0, checksum: None, pin, broken: false }
     }
 
     /// Whether the rest is not wanted, and is there.
@@ -284,29 +280,43 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
     open(ReadFrom { offset, version_id: None }).await
 }
 
-/// A sink on its way through a blocking thread, with the bytes that it took.
-type Writing<W> = tokio::task::JoinHandle<(Sink<W>, u64, Result<()>)>;
+/// A sink and the bytes that it took.
+type Written<W> = (Sink<W>, u64, Result<()>);
+
+/// A sink on its way.
+enum Writing<W> {
+    OnThread(tokio::task::JoinHandle<Written<W>>),
+    Done(Box<Written<W>>),
+}
 
 fn write<W: Watch>(object: &Object, landing: &mut Landing<W>, block: Vec<Bytes>) -> Result<Writing<W>> {
-    let mut sink = landing.sink.take().ok_or_else(|| lost_sink(object))?;
+    let sink = landing.sink.take().ok_or_else(|| lost_sink(object))?;
+    if object.size_bytes <= INLINE_BYTES {
+        return Ok(Writing::Done(Box::new(take_all(sink, object, &block))));
+    }
     let object = object.clone();
-    Ok(tokio::task::spawn_blocking(move || {
-        let mut taken_bytes = 0;
-        for chunk in &block {
-            if let Err(error) = sink.take(&object, chunk) {
-                return (sink, taken_bytes, Err(error));
-            }
-            taken_bytes += chunk.len() as u64;
+    Ok(Writing::OnThread(tokio::task::spawn_blocking(move || take_all(sink, &object, &block))))
+}
+
+fn take_all<W: Watch>(mut sink: Sink<W>, object: &Object, block: &[Bytes]) -> Written<W> {
+    let mut taken_bytes = 0;
+    for chunk in block {
+        if let Err(error) = sink.take(object, chunk) {
+            return (sink, taken_bytes, Err(error));
         }
-        (sink, taken_bytes, Ok(()))
-    }))
+        taken_bytes += chunk.len() as u64;
+    }
+    (sink, taken_bytes, Ok(()))
 }
 
 async fn settle<W: Watch>(object: &Object, landing: &mut Landing<W>, writing: Writing<W>) -> Result<()> {
-    let (sink, taken_bytes, outcome) = writing.await.map_err(|error| {
-        landing.broken = true;
-        Error::new(Kind::Bug, format!("{object}: the staging thread died")).caused_by(error)
-    })?;
+    let (sink, taken_bytes, outcome) = match writing {
+        Writing::Done(written) => *written,
+        Writing::OnThread(writing) => writing.await.map_err(|error| {
+            landing.broken = true;
+            Error::new(Kind::Bug, format!("{object}: the staging thread died")).caused_by(error)
+        })?,
+    };
     landing.sink = Some(sink);
     landing.size_bytes += taken_bytes;
     // A write that failed may have left half a chunk.
@@ -347,10 +357,13 @@ fn refuse_change(object: &Object, body: &Body) -> Result<()> {
 }
 
 /// Formats whose head text may begin with too are known by their end.
-fn refuse_known_tail(object: &Object, head: &[u8], file: &mut File, size_bytes: u64) -> Result<()> {
-    let mut tail = Vec::with_capacity(TAIL_BYTES);
-    file.seek(SeekFrom::Start(size_bytes.saturating_sub(TAIL_BYTES as u64)))
-        .and_then(|_| file.read_to_end(&mut tail))
+fn refuse_known_tail(object: &Object, head: &[u8], file: &Region, size_bytes: u64) -> Result<()> {
+    if !depends_on_end(head) {
+        return Ok(());
+    }
+    let mut tail = vec![0; TAIL_BYTES.min(usize::try_from(size_bytes).unwrap_or(TAIL_BYTES))];
+    let offset = size_bytes - tail.len() as u64;
+    file.read_exact_at(&mut tail, offset)
         .map_err(|error| Error::new(Kind::StagingFailed, format!("{object}: can't be read back")).caused_by(error))?;
     recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
 }

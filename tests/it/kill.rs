@@ -273,6 +273,8 @@ impl Scene {
         let name = format!("{}.{table}", self.database);
         self.exec(&hive::create_table(&name)).await?;
         let concurrency = rng.u32(1..=3);
+        // Objects that share a transaction at most: the run has at least so many times fewer of them.
+        let together = [1, 2, OBJECTS][rng.usize(..3)];
         let second = Violence::ALL[rng.usize(..Violence::ALL.len())];
         // Every third round's second run is hit too. The server's end takes seconds: once in a round is enough.
         let is_second_hit = rng.u32(..3) == 0 && second != Violence::ServerKilled;
@@ -282,15 +284,18 @@ impl Scene {
         for _ in 0..RUNS {
             let hit = hits.next();
             let moment = hit.map(|violence| Moment::draw(violence, &mut rng));
+            let moment = moment.map(|moment| Moment { skip: moment.skip / together, ..moment });
             let moment =
                 moment.map(|moment| if is_first { moment } else { Moment { skip: moment.skip / 4, ..moment } });
             let is_late = rng.u32(..3) == 0;
             let is_restarted_late = rng.bool();
-            story.push(format!("-- run with {concurrency} connections; {hit:?} at {moment:?}"));
+            story.push(format!(
+                "-- run with {concurrency} connections, {together} objects together; {hit:?} at {moment:?}"
+            ));
             let broken = moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
             let rows_before: u64 = self.query(&format!("SELECT COUNT(*) FROM {name}")).await?;
             let has_predecessor = late.is_some();
-            let mut running = Running::start(self, &table, concurrency)?;
+            let mut running = Running::start(self, &table, concurrency, together)?;
             if let Some(late) = late.take() {
                 // What the killed run had sent arrives when its successor is about to load, or has.
                 let next = self.proxy.next(LEDGER_INSERT, Break::Watch);
@@ -455,7 +460,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(scene: &Scene, table: &str, concurrency: u32) -> Result<Self> {
+    fn start(scene: &Scene, table: &str, concurrency: u32, together: u32) -> Result<Self> {
         let report = scene.world.path("report");
         // What an earlier run has written is not this one's.
         let _ = std::fs::remove_file(&report);
@@ -464,7 +469,7 @@ impl Running {
             .world
             .command(["load", "s3://etl/in/", "--table", table, "--preset", "hive", "--ssl-mode", "DISABLED"])
             .args(["--port", &port, "--load-concurrency", &concurrency, "--max-attempts", "4"])
-            .args(["--retry-max-elapsed", "30s", "-v"])
+            .args(["--batch-objects", &together.to_string(), "--retry-max-elapsed", "30s", "-v"])
             .env("DATABASE_URL", &scene.url)
             .env("S3_TO_MYSQL_REPORT", &report)
             .stdout(std::process::Stdio::null())

@@ -16,6 +16,7 @@
 
 mod access;
 mod accounting;
+mod batches;
 mod check;
 mod command;
 mod contract;
@@ -106,6 +107,7 @@ fn main() {
         let load_tests = [
             access::tests(),
             accounting::tests(),
+            batches::tests(),
             check::tests(),
             command::tests(),
             foresight::tests(),

@@ -70,7 +70,9 @@ async fn a_run_with_failures_ends_with_3_and_names_them(world: World) -> Result<
     for number in 0..11 {
         world.put(&format!("in/packed{number:02}"), [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
     }
-    let ended = world.load_ending(3, "t", &["--load-concurrency", "1", "--download-concurrency", "1"]).await?;
+    let ended = world
+        .load_ending(3, "t", &["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"])
+        .await?;
     ensure!(ended.summary("objects loaded")? == "1" && ended.summary("objects failed")? == "12", "{ended}");
     let named: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
     ensure!(named.len() == 11 && named[10] == "failed: and 2 more; --report FILE has them all", "{ended}");

@@ -108,7 +108,7 @@ async fn wait_for_loaded_objects(world: &World, count: u64) -> Result<()> {
 async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<()> {
     const OBJECTS: u64 = 2000;
     put_small_objects(&world, OBJECTS).await?;
-    let args = ["--load-concurrency", "2", "--download-concurrency", "4"];
+    let args = ["--load-concurrency", "2", "--download-concurrency", "4", "--batch-objects", "1"];
     let victim = start(&world, "victim", &args)?;
     let others = [start(&world, "one", &args)?, start(&world, "two", &args)?];
     // Not at the end of a page of the listing, where a run may have nothing in hand.
@@ -222,7 +222,7 @@ struct Holder {
 impl Holder {
     async fn start(world: &World, proxy: &Proxy, args: &[&str]) -> Result<Self> {
         let held = proxy.next(Step::InfileBytes(100), Break::Hold);
-        let one_by_one = ["--load-concurrency", "1", "--download-concurrency", "1"];
+        let one_by_one = ["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"];
         let child = start_through(world, proxy, "holder", &[&one_by_one[..], args].concat())?;
         held.wait().await?;
         Ok(Self { child, held })

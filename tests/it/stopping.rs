@@ -50,7 +50,7 @@ async fn three_objects(world: &World) -> Result<()> {
 fn start(world: &World, args: &[&str]) -> Result<Child> {
     let report = world.path("report.jsonl");
     let mut command = world.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
-    command.args(["--download-concurrency", "1", "--report"]).arg(report).args(args);
+    command.args(["--download-concurrency", "1", "--batch-objects", "1", "--report"]).arg(report).args(args);
     Ok(command.spawn()?)
 }
 

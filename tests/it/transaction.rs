@@ -458,7 +458,19 @@ async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
     for _ in 0..MAX_CONNECTIONS - 3 {
         others.push(schema.user_conn().await?);
     }
-    let args = ["load", "s3://etl/", "--table", "t", "--load-concurrency", "8", "--max-attempts", "4", "-v"];
+    let args = [
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--load-concurrency",
+        "8",
+        "--batch-objects",
+        "1",
+        "--max-attempts",
+        "4",
+        "-v",
+    ];
     let ended = finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
     ended.expect(0)?;
     ended.says("Too many connections")?;

@@ -236,7 +236,18 @@ async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(world: World)
             let port = proxy.port().to_string();
             let skipped = u32::from(matches!(step, Step::LoadCommit));
             let held = proxy.after(skipped, step, Break::Hold);
-            let words = ["--preset", "hive", "--load-concurrency", "1", "--ssl-mode", "DISABLED", "--port", &port];
+            let words = [
+                "--preset",
+                "hive",
+                "--load-concurrency",
+                "1",
+                "--batch-objects",
+                "1",
+                "--ssl-mode",
+                "DISABLED",
+                "--port",
+                &port,
+            ];
             let mut child = world.command(command(&world, mode)?.iter().map(String::as_str).chain(words)).spawn()?;
             held.wait().await?;
             child.kill().await?;

@@ -52,7 +52,7 @@ impl Sift<'_> {
             }
             to_reject.push((index, offences));
         }
-        let file = Arc::clone(&self.shipment.staged.file);
+        let file = self.shipment.staged.file.clone();
         let (rows, what) = (Arc::clone(chunk), self.shipment.what.clone());
         let terminator = self.shipment.staged.lines_terminated_by.clone();
         let mut rejects = if self.doomed.is_none() { self.rejects.take() } else { None };

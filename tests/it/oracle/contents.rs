@@ -27,6 +27,7 @@ use s3_to_mysql::dialect::LineTerminator;
 use s3_to_mysql::load::{Account, Attempted, Plan, Policy, Shipment, Staged, preflight};
 use s3_to_mysql::mysql::{Connector, Session, Sessions};
 use s3_to_mysql::object::TableName;
+use s3_to_mysql::region::Region;
 use s3_to_mysql::split::{Field, FieldReader, RowCutter, RowLocator, Scan};
 use tokio_util::sync::CancellationToken;
 
@@ -186,7 +187,7 @@ impl Twins {
             what: "the case".to_owned(),
             sql: plan.statement.sql(&scan.lines_terminated_by),
             staged: Staged {
-                file: Arc::new(file),
+                file: Region::new(Arc::new(file), 0, object.len() as u64),
                 locator: RowLocator::every(&case.dialect, &case.charset, case.items.len(), case.ignore_lines),
                 data_start: scan.data_start,
                 lines_terminated_by: scan.lines_terminated_by.clone(),

@@ -1,0 +1,141 @@
+//! The ledger's rows of several objects that are loaded in one transaction.
+//!
+//! As with [one object](super::entry) they go in first and are completed last, by an UPDATE that must find them all. Their counts
+//! are there from the beginning: only objects of which nothing is skipped, deleted or warned of are committed together.
+
+use std::collections::BTreeMap;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as Driver, Row};
+
+use super::Ledger;
+use super::connection::list;
+use super::entry::{DUPLICATE_ENTRY, Entered, Entry, Settled, lost, open_for_loads, superseded};
+use super::identity::{ensure_fits, etag, literal};
+use super::jobs::Job;
+use crate::error::{Error, Kind, Result};
+use crate::mysql::{During, fold};
+use crate::object::Object;
+use crate::verify::Digest;
+
+/// One of the objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    pub object: &'a Object,
+    pub version_id: Option<&'a str>,
+    /// By our own count.
+    pub rows: u64,
+    /// Of its rows, where the job is to be verified by it.
+    pub digest: Option<&'a Digest>,
+}
+
+/// The statements for the rows of several objects.
+#[derive(Clone, Debug)]
+pub struct BatchEntry {
+    what: String,
+    objects: u64,
+    begin: String,
+    complete: String,
+    /// Of any of them: the transaction commits all or none.
+    first: Entry,
+}
+
+impl Ledger {
+    /// The rows of `members`, none of which the ledger knows to have failed, loaded as a part of `job`. `what` is for messages.
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` for names that the ledger can't hold; `Bug` where there are no members.
+    pub fn batch_entry(&self, job: &Job, what: &str, members: &[Member<'_>]) -> Result<BatchEntry> {
+        // In the order of the primary key: two transactions that take rows in one order don't deadlock over them.
+        let mut members: Vec<&Member<'_>> = members.iter().collect();
+        members.sort_by_key(|member| (&member.object.bucket, &member.object.key));
+        let Some(first) = members.first() else { return Err(Error::new(Kind::Bug, "a batch without objects")) };
+        let first = self.entry(job, first.object, first.version_id, false, false)?;
+
+        let (target, generation) = (self.target.literal(), job.generation);
+        let run_id = literal(self.run.id.as_bytes());
+        let worker = literal(self.run.worker.as_bytes());
+        let tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes());
+        let mut rows = Vec::with_capacity(members.len());
+        let mut keys_by_bucket: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
+        for Member { object, version_id, rows: row_count, digest } in &members {
+            ensure_fits(object)?;
+            keys_by_bucket.entry(&object.bucket).or_default().push(object.key.as_bytes());
+            rows.push(format!(
+                "({target}, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {row_count}, {version_id}, {digest}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6))",
+                bucket = literal(object.bucket.as_bytes()),
+                object_key = literal(object.key.as_bytes()),
+                etag = literal(etag(object).as_bytes()),
+                size_bytes = object.size_bytes,
+                version_id = literal(version_id.unwrap_or_default().as_bytes()),
+                digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes())),
+            ));
+        }
+        let begin = format!(
+            "START TRANSACTION; SELECT generation FROM {jobs} WHERE target = {target} AND {open} LOCK IN SHARE MODE; INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, began_at) VALUES {rows}",
+            jobs = self.tables.jobs,
+            open = open_for_loads(job),
+            objects = self.tables.objects,
+            rows = rows.join(", "),
+        );
+        let places: Vec<String> = keys_by_bucket
+            .into_iter()
+            .map(|(bucket, keys)| {
+                format!("bucket = {} AND object_key IN {}", literal(bucket.as_bytes()), list(keys.into_iter()))
+            })
+            .collect();
+        // The state and the run tell the row from those of the same key with other ETags.
+        let complete = format!(
+            "UPDATE {} SET state = 'loaded', loaded_at = UTC_TIMESTAMP(6) WHERE target = {target} AND generation = {generation} AND ({}) AND state = 'loading' AND run_id = {run_id}",
+            self.tables.objects,
+            places.join(" OR "),
+        );
+        Ok(BatchEntry { what: what.to_owned(), objects: members.len() as u64, begin, complete, first })
+    }
+
+    /// What became of a batch's transaction: see [`Ledger::settle`].
+    ///
+    /// # Errors
+    /// As [`Ledger::settle`].
+    pub async fn settle_batch(&self, entry: &BatchEntry) -> Result<Settled> {
+        self.settle(&entry.first).await
+    }
+}
+
+impl BatchEntry {
+    /// Begins the transaction and puts the rows in. After `AlreadyLoaded`, of one of them at least, it has been rolled back.
+    ///
+    /// # Errors
+    /// As [`Entry::begin`].
+    pub async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
+        let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
+        let begun = async {
+            let mut results = conn.query_iter(self.begin.as_str()).await?;
+            results.collect::<Row>().await?;
+            let is_open = !results.collect::<Row>().await?.is_empty();
+            results.drop_result().await?;
+            Ok::<_, Driver>(is_open)
+        }
+        .await;
+        match begun {
+            Ok(false) => Err(superseded(&self.what)),
+            Ok(true) if conn.affected_rows() == self.objects => Ok(Entered::Yes),
+            Ok(true) => Err(lost(&self.what)),
+            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
+                // Its locks are in the way of its neighbours.
+                conn.query_drop("ROLLBACK").await.map_err(failed)?;
+                Ok(Entered::AlreadyLoaded)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Completes the rows: the last statement before COMMIT.
+    ///
+    /// # Errors
+    /// `LedgerRowLost` where they are not all there any more.
+    pub async fn complete(&self, conn: &mut Conn) -> Result<()> {
+        conn.query_drop(self.complete.as_str()).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
+        if conn.affected_rows() == self.objects { Ok(()) } else { Err(lost(&self.what)) }
+    }
+}

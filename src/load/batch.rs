@@ -1,0 +1,109 @@
+//! Several small objects in one transaction and, where their statement's text is the same, through one LOAD DATA.
+//!
+//! A statement, a round trip and a COMMIT cost the server as much as a hundred rows; shared, they cost next to nothing. What is
+//! committed together is beyond doubt: the server took as many rows as were counted in all the objects, skipped, replaced and
+//! deleted none, and warned of nothing. Anything else is rolled back, and the objects are loaded one by one, so that each has its own counts
+//! and its own error. So this has no policies: what is clean is what every policy wants.
+//!
+//! Objects follow each other in the stream without a mark. That is right where each begins and ends between two rows, which the
+//! [splitter](crate::split) has seen, and where no bytes between rows could become data in new company: see
+//! [`can_share_a_stream`].
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Answer, load_data};
+use super::infile::Payload;
+use super::plan::Plan;
+use super::transaction::Shipment;
+use crate::config::FormatConfig;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{BatchEntry, Entered};
+use crate::mysql::Session;
+
+/// Objects that are sent together.
+#[derive(Debug)]
+pub struct Batch {
+    /// For messages.
+    pub what: String,
+    /// At least one.
+    pub shipments: Vec<Shipment>,
+    /// Their ledger rows, where there is a ledger.
+    pub entry: Option<BatchEntry>,
+}
+
+/// How a batch ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Together {
+    Committed,
+    /// Nothing was done, and nothing is known of any single object.
+    OneByOne(String),
+}
+
+/// Whether objects of this format may follow each other in a stream.
+#[must_use]
+pub fn can_share_a_stream(format: &FormatConfig) -> bool {
+    // Before a prefix anything may stand, and half a prefix at an object's end might be completed by the next. In some character sets the
+    // last byte of an object and the first of the next would be one character.
+    format.dialect.lines_starting_by.is_empty() && format.charset.is_self_contained()
+}
+
+impl Session {
+    /// Loads a batch and commits, or does nothing.
+    ///
+    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way; either way the session must
+    /// be destroyed then, as after any error.
+    ///
+    /// # Errors
+    /// Those of [`Session::load`] that are not about rows.
+    pub async fn load_batch(&mut self, batch: &Batch, plan: &Plan, abandoning: &CancellationToken) -> Result<Together> {
+        let what = &batch.what;
+        let doubt = tokio::select! {
+            biased;
+            () = abandoning.cancelled() => {
+                Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
+            }
+            doubt = self.send(batch, plan.policy.stall_timeout) => doubt,
+        }?;
+        if let Some(doubt) = doubt {
+            return Ok(Together::OneByOne(doubt));
+        }
+        self.commit(what, abandoning).await.map(|()| Together::Committed)
+    }
+
+    /// Everything before COMMIT. What makes it doubtful, where something does: it is rolled back then.
+    async fn send(&mut self, batch: &Batch, stall_timeout: Duration) -> Result<Option<String>> {
+        let what = &batch.what;
+        match &batch.entry {
+            None => self.query(what, "START TRANSACTION").await?,
+            Some(entry) if entry.begin(&mut self.conn).await? == Entered::AlreadyLoaded => {
+                return Ok(Some("another run has loaded one of them".to_owned()));
+            }
+            Some(_) => {}
+        }
+        let mut unsent: Vec<&Shipment> = batch.shipments.iter().collect();
+        while let Some(first) = unsent.first() {
+            let sql = first.sql.as_str();
+            let (together, others): (Vec<&Shipment>, Vec<&Shipment>) =
+                unsent.into_iter().partition(|shipment| shipment.sql == sql);
+            unsent = others;
+            let rows = together.iter().map(|shipment| shipment.rows).sum();
+            let payload = Payload::joined(together.iter().map(|shipment| shipment.staged.whole()));
+            let doubt = match load_data(&mut self.conn, what, sql, payload, rows, stall_timeout).await? {
+                Answer::Taken { counts, .. } if counts.is_all_of(rows) => None,
+                Answer::Taken { counts, .. } => Some(format!("{rows} rows were sent, and the server says {counts}")),
+                Answer::Refused { error, .. } => Some(error.one_line()),
+            };
+            if doubt.is_some() {
+                // At once, so that no lock is in the way of what follows.
+                self.query(what, "ROLLBACK").await?;
+                return Ok(doubt);
+            }
+        }
+        if let Some(entry) = &batch.entry {
+            entry.complete(&mut self.conn).await?;
+        }
+        Ok(None)
+    }
+}
