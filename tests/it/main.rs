@@ -28,6 +28,7 @@ mod ledger;
 mod ledger_commands;
 mod ledger_tables;
 mod lines_of_bad_rows;
+mod link;
 mod oracle;
 mod outcome;
 mod policy;
@@ -160,8 +161,13 @@ fn main() {
             Box::pin(rows_equal_the_servers_own(kind))
         }));
     }
-    let plain_tests =
-        [command::plain_tests(), deploy::plain_tests(), rejects::plain_tests(), transaction::plain_tests()];
+    let plain_tests = [
+        command::plain_tests(),
+        deploy::plain_tests(),
+        link::plain_tests(),
+        rejects::plain_tests(),
+        transaction::plain_tests(),
+    ];
     for test in plain_tests.into_iter().flatten() {
         trials.push(trial(short(test.name).to_owned(), test.run));
     }

@@ -2,6 +2,7 @@
 
 pub mod hive;
 pub mod lines;
+pub mod link;
 pub mod many_bad_rows;
 pub mod program;
 pub mod proxy;
