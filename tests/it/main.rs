@@ -35,6 +35,7 @@ mod policy;
 mod reading;
 mod rejecting;
 mod rejects;
+mod round_trips;
 mod rows;
 mod sharing;
 mod source;
@@ -127,6 +128,7 @@ fn main() {
             rejecting::tests(),
             rejecting::durable::tests(),
             rejecting::text::tests(),
+            round_trips::tests(),
             rows::tests(),
             sharing::tests(),
             source::tests(),

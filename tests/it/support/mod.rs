@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, a real S3 endpoint, and the program, run from outside.
 
+pub mod flights;
 pub mod hive;
 pub mod lines;
 pub mod link;

@@ -4,6 +4,7 @@
 //! the server sends is passed on as it is. A prepared statement is met where it is executed.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::flights::{Packet, Recorder};
 
 /// Far beyond what any step needs on a busy machine.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
@@ -60,6 +63,7 @@ pub enum Break {
 pub struct Proxy {
     address: SocketAddr,
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
+    recorder: Recorder,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -83,21 +87,27 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let rules: Arc<Mutex<Vec<Arc<Rule>>>> = Arc::default();
+        let recorder = Recorder::default();
         let accepting = tokio::spawn({
-            let rules = Arc::clone(&rules);
+            let (rules, recorder) = (Arc::clone(&rules), recorder.clone());
             async move {
                 while let Ok((client, _)) = listener.accept().await {
-                    let rules = Arc::clone(&rules);
+                    let (rules, recorder) = (Arc::clone(&rules), recorder.clone());
                     // A connection that breaks is what this is for.
-                    tokio::spawn(async move { serve(client, server_port, rules).await.ok() });
+                    tokio::spawn(async move { serve(client, server_port, rules, recorder).await.ok() });
                 }
             }
         });
-        Ok(Self { address, rules, accepting })
+        Ok(Self { address, rules, recorder, accepting })
     }
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// What was sent to the server.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Breaks the next connection that gets to this step.
@@ -211,12 +221,19 @@ impl std::fmt::Debug for Rule {
     }
 }
 
-async fn serve(client: TcpStream, server_port: u16, rules: Arc<Mutex<Vec<Arc<Rule>>>>) -> Result<()> {
+async fn serve(
+    client: TcpStream,
+    server_port: u16,
+    rules: Arc<Mutex<Vec<Arc<Rule>>>>,
+    recorder: Recorder,
+) -> Result<()> {
     let doomed = CancellationToken::new();
     let ended = doomed.clone();
+    let number = recorder.connection();
+    let connection = Connection { server_port, rules, recorder, number, has_answered: AtomicBool::new(false), doomed };
     // Both sockets close when this ends.
     tokio::select! {
-        served = Connection { server_port, rules, doomed }.serve(client) => served,
+        served = connection.serve(client) => served,
         () = ended.cancelled() => Ok(()),
     }
 }
@@ -224,6 +241,10 @@ async fn serve(client: TcpStream, server_port: u16, rules: Arc<Mutex<Vec<Arc<Rul
 struct Connection {
     server_port: u16,
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
+    recorder: Recorder,
+    number: u64,
+    /// The server has sent something since the client's last packet.
+    has_answered: AtomicBool,
     doomed: CancellationToken,
 }
 
@@ -245,7 +266,7 @@ impl Connection {
         Some(rule)
     }
 
-    async fn serve(self, client: TcpStream) -> Result<()> {
+    async fn serve(&self, client: TcpStream) -> Result<()> {
         if let Some(rule) = self.rule_for(|step| matches!(step, Step::Connect)) {
             rule.took_effect();
             match rule.what {
@@ -263,6 +284,7 @@ impl Connection {
         let (mut from_server, to_server) = server.into_split();
         let (answers, mode) = watch::channel(Answers::PassOn);
         let (answered, answer) = watch::channel(false);
+        let has_answered = &self.has_answered;
         let back = async move {
             let mut block = vec![0; 64 * 1024];
             loop {
@@ -270,6 +292,7 @@ impl Connection {
                 if length == 0 {
                     return Ok(());
                 }
+                has_answered.store(true, Ordering::Relaxed);
                 let mode = mode.borrow().clone();
                 match mode {
                     Answers::PassOn => {}
@@ -313,6 +336,13 @@ impl Connection {
 
             let bytes_before = progress.infile_bytes;
             let statement = progress.take_in(sequence, &packet);
+            let is_of_file = bytes_before.is_some_and(|bytes| bytes > 0 || sequence != 0);
+            let sent = if is_of_file {
+                Packet::File { bytes: packet.len() }
+            } else {
+                Packet::Command { sequence, packet: &packet }
+            };
+            self.recorder.packet(self.number, self.has_answered.swap(false, Ordering::Relaxed), sent);
             let bytes_now = progress.infile_bytes;
             let is_end_of_file = bytes_before.is_some_and(|bytes| bytes > 0) && packet.is_empty();
             let rule = self.rule_for(|step| match step {

@@ -1,0 +1,90 @@
+//! How often the loader waits for the server: on a long path that is what a small object costs.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::support::flights::{Flight, Recorder};
+use crate::support::hive;
+use crate::support::program::World;
+use crate::support::proxy::Proxy;
+
+crate::load_tests![
+    a_clean_object_takes_five_round_trips,
+    nothing_is_asked_between_one_object_and_the_next,
+    a_session_is_set_up_in_three_round_trips,
+    the_first_run_of_one_object_takes_sixty_round_trips,
+];
+
+/// Of the first run with one object, which makes the ledger's tables too, on all of its connections; their handshakes come on top.
+const FIRST_RUN: usize = 60;
+
+/// Loads so many objects on one connection, through the proxy.
+async fn load(world: &World, objects: u64) -> Result<Recorder> {
+    world.schema.exec(&hive::create_table("t")).await?;
+    for number in 0..objects {
+        let (bytes, _) = hive::object(number * 100, (number + 1) * 100);
+        world.put(&format!("{number}"), bytes)?;
+    }
+    let proxy = Proxy::start(world.server.port()).await?;
+    let port = proxy.port().to_string();
+    let args = ["--preset", "hive", "--ssl-mode", "DISABLED", "--load-concurrency", "1", "--port", &port];
+    world.load_ending(0, "t", &args).await?;
+    ensure!(world.count("t").await? == objects * 100, "not every row is there");
+    Ok(proxy.recorder().clone())
+}
+
+/// The flights of the connection that loads.
+fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<Flight>> {
+    let all = recorder.flights();
+    // The preflight sends a file too, of no bytes.
+    let file = all.iter().find(|flight| flight.infile_bytes > 0);
+    let flights = recorder.of(file.with_context(|| format!("no file was sent: {all:#?}"))?.connection);
+    let bytes: usize = flights.iter().map(|flight| flight.infile_bytes).sum();
+    ensure!(bytes as u64 == hive::object(0, objects * 100).1.bytes, "{bytes} bytes were sent on one connection");
+    Ok(flights)
+}
+
+/// From the first transaction's start to the last one's COMMIT.
+fn transactions(flights: &[Flight]) -> Result<&[Flight]> {
+    let first = flights.iter().position(|flight| flight.label.starts_with("START TRANSACTION"));
+    let last = flights.iter().rposition(|flight| flight.label == "COMMIT");
+    let (first, last) = first.zip(last).with_context(|| format!("no transaction in {flights:#?}"))?;
+    Ok(&flights[first..=last])
+}
+
+const QUIT: &str = "command 1";
+
+/// Each flight, by how it begins.
+const CLEAN: [&str; 5] = ["START TRANSACTION", "LOAD DATA", "file", "UPDATE", "COMMIT"];
+
+fn ensure_begin_with(flights: &[Flight], expected: &[&str]) -> Result<()> {
+    let is_same = flights.len() == expected.len()
+        && flights.iter().zip(expected).all(|(flight, start)| flight.label.starts_with(start));
+    ensure!(is_same, "{flights:#?}, not {expected:?}");
+    Ok(())
+}
+
+async fn a_clean_object_takes_five_round_trips(world: World) -> Result<()> {
+    let flights = of_the_load(&load(&world, 1).await?, 1)?;
+    ensure_begin_with(transactions(&flights)?, &CLEAN)
+}
+
+async fn nothing_is_asked_between_one_object_and_the_next(world: World) -> Result<()> {
+    let flights = of_the_load(&load(&world, 3).await?, 3)?;
+    ensure_begin_with(transactions(&flights)?, &[CLEAN; 3].concat())
+}
+
+async fn a_session_is_set_up_in_three_round_trips(world: World) -> Result<()> {
+    let flights = of_the_load(&load(&world, 1).await?, 1)?;
+    let before = flights.iter().position(|flight| flight.label.starts_with("START TRANSACTION")).unwrap_or(0);
+    ensure_begin_with(&flights[..before], &["login", "SELECT @@max_allowed_packet,@@wait_timeout", "SET SESSION"])?;
+    let after = before + transactions(&flights)?.len();
+    ensure_begin_with(&flights[after..], &[QUIT])
+}
+
+async fn the_first_run_of_one_object_takes_sixty_round_trips(world: World) -> Result<()> {
+    let flights = load(&world, 1).await?.flights();
+    // Nobody waits for an answer to a goodbye.
+    let waited = flights.iter().filter(|flight| flight.label != QUIT).count();
+    ensure!(waited <= FIRST_RUN, "{waited} round trips: {flights:#?}");
+    Ok(())
+}

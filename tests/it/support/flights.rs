@@ -1,0 +1,82 @@
+//! What clients have sent through the [proxy](super::proxy), told apart by the answers that they waited for: on a path of
+//! 150 ms every flight costs as much.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Enough to know a statement by.
+const SHOWN_BYTES: usize = 200;
+
+/// Everything that a client sent between two answers of the server's.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    /// In the order in which connections were opened, from 0.
+    pub connection: u64,
+    /// The first in it: a statement's text, `prepare: ` and its text, `file`, or the number of another command.
+    pub label: String,
+    /// Of files.
+    pub infile_bytes: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    flights: Arc<Mutex<Vec<Flight>>>,
+    connections: Arc<AtomicU64>,
+}
+
+impl Recorder {
+    /// The number of a connection that was just opened.
+    pub(super) fn connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A packet that is to be passed on; `has_answered`: the server has sent something since the one before.
+    pub(super) fn packet(&self, connection: u64, has_answered: bool, sent: Packet<'_>) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let infile_bytes = if let Packet::File { bytes } = sent { bytes } else { 0 };
+        let current = flights.iter_mut().rfind(|flight| flight.connection == connection);
+        match current.filter(|_| !has_answered) {
+            Some(flight) => flight.infile_bytes += infile_bytes,
+            None => flights.push(Flight { connection, label: sent.label(), infile_bytes }),
+        }
+    }
+
+    pub fn flights(&self) -> Vec<Flight> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those of one connection, in their order.
+    pub fn of(&self, connection: u64) -> Vec<Flight> {
+        self.flights().into_iter().filter(|flight| flight.connection == connection).collect()
+    }
+}
+
+/// What a packet of the client's is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Packet<'a> {
+    File {
+        bytes: usize,
+    },
+    /// The packet itself, and its number in the exchange.
+    Command {
+        sequence: u8,
+        packet: &'a [u8],
+    },
+}
+
+impl Packet<'_> {
+    fn label(self) -> String {
+        const COM_QUERY: u8 = 0x03;
+        const COM_STMT_PREPARE: u8 = 0x16;
+        let text = |text: &[u8]| String::from_utf8_lossy(&text[..text.len().min(SHOWN_BYTES)]).into_owned();
+        match self {
+            Self::File { .. } => "file".to_owned(),
+            Self::Command { sequence: 0, packet: [COM_QUERY, statement @ ..] } => text(statement),
+            Self::Command { sequence: 0, packet: [COM_STMT_PREPARE, statement @ ..] } => {
+                format!("prepare: {}", text(statement))
+            }
+            Self::Command { sequence: 0, packet: [command, ..] } => format!("command {command}"),
+            Self::Command { .. } => "login".to_owned(),
+        }
+    }
+}
