@@ -6,122 +6,178 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::{Options, hive, many_bad_rows, tpch};
+use super::{hive, many_bad_rows, tpch};
 
 #[derive(Clone, Copy)]
-pub(super) enum Data {
-    Hive,
-    Tpch { scale: f64 },
-    BadRows { bad: u64 },
+pub(crate) enum Data {
+    /// Hive's files, so many of so many rows.
+    Hive { files: u64, rows: u64 },
+    /// The same into a table with three secondary indexes.
+    Indexed { files: u64, rows: u64 },
+    /// All of the rows in one object; the floor has them in 16 files.
+    Large { rows: u64 },
+    /// TPC-H's lineitem as csv.
+    Tpch { files: u64, scale: f64 },
+    /// One object of so many rows, of which so many are bad or duplicates.
+    BadRows { rows: u64, bad: u64 },
 }
 
+const FLOOR_FILES: u64 = 16;
+const HIVE_TABLE: &str = "bi_supplier_spu_month_detail";
+const HIVE_DIALECT: &str =
+    "CHARACTER SET utf8mb4 FIELDS TERMINATED BY X'01' ESCAPED BY X'5C' LINES TERMINATED BY X'0A'";
+
 /// What is loaded, by the server itself and by the program.
-pub(super) struct Workload {
-    pub(super) table: &'static str,
-    pub(super) files: u64,
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Workload {
+    /// The bucket; the objects are below `seed/`.
+    pub(crate) folder: PathBuf,
+    /// What the server reads itself.
+    pub(crate) floor_files: Vec<PathBuf>,
+    pub(crate) table: &'static str,
+    pub(crate) files: u64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
     /// Makes the table, or makes it what it was.
-    pub(super) prepare: Vec<String>,
+    pub(crate) prepare: Vec<String>,
     /// A query, and the rows that it must give: values separated by blanks.
-    pub(super) check: String,
-    pub(super) expected: Vec<String>,
+    pub(crate) check: String,
+    pub(crate) expected: Vec<String>,
     /// Between LOAD DATA INFILE and the table's name.
-    pub(super) into: &'static str,
+    pub(crate) into: &'static str,
     /// Behind the table's name.
-    pub(super) dialect: &'static str,
+    pub(crate) dialect: &'static str,
     /// The same for the program.
-    pub(super) args: Vec<String>,
-    pub(super) exit_code: i32,
+    pub(crate) args: Vec<String>,
+    /// And for `mariadb-import`.
+    pub(crate) import_args: &'static [&'static str],
+    pub(crate) exit_code: i32,
     /// Where rows are held back: the directory, and the CRC32 of the file of rejected rows.
-    pub(super) rejects: Option<(PathBuf, u64)>,
+    pub(crate) rejects: Option<(PathBuf, u64)>,
 }
 
 impl Workload {
-    /// Writes the files into `folder`.
-    pub(super) fn write(options: &Options, folder: &Path) -> Result<Self> {
-        match options.data {
-            Data::Hive => Self::hive(options, folder),
-            Data::Tpch { scale } => Self::tpch(options, scale, folder),
-            Data::BadRows { bad } => Self::bad_rows(options, bad, folder),
+    /// Writes the files below `folder`.
+    pub(crate) fn write(data: Data, folder: &Path) -> Result<Self> {
+        let bucket = folder.join("bucket");
+        let seed = bucket.join("seed");
+        std::fs::create_dir_all(&seed)?;
+        let mut workload = match data {
+            Data::Hive { files, rows } => Self::hive(files, rows, &seed, "")?,
+            Data::Indexed { files, rows } => {
+                let indexes = "ADD INDEX by_spu (spu_id), ADD INDEX by_supplier (supplier_id, month), \
+                               ADD INDEX by_category (category, updated_at)";
+                Self::hive(files, rows, &seed, indexes)?
+            }
+            Data::Large { rows } => {
+                let floor = folder.join("floor");
+                let workload = Self::hive(FLOOR_FILES, rows / FLOOR_FILES, &floor, "")?;
+                let mut object = File::create(seed.join("object"))?;
+                for file in files_below(&floor)? {
+                    std::io::copy(&mut File::open(file)?, &mut object)?;
+                }
+                Self { files: 1, floor_files: files_below(&floor)?, ..workload }
+            }
+            Data::Tpch { files, scale } => Self::tpch(files, scale, &seed)?,
+            Data::BadRows { rows, bad } => Self::bad_rows(rows, bad, &seed)?,
+        };
+        if workload.floor_files.is_empty() {
+            workload.floor_files = files_below(&seed)?;
         }
+        workload.folder = bucket;
+        Ok(workload)
     }
 
-    fn hive(options: &Options, folder: &Path) -> Result<Self> {
-        let sums = hive::write_files(folder, options.files, options.rows)?;
-        let table = "bi_supplier_spu_month_detail";
+    fn hive(files: u64, rows: u64, folder: &Path, indexes: &str) -> Result<Self> {
+        let sums = hive::write_files(folder, files, rows)?;
+        let mut create = vec![hive::create_table(&format!("bench.{HIVE_TABLE}"))];
+        if !indexes.is_empty() {
+            create.push(format!("ALTER TABLE bench.{HIVE_TABLE} {indexes}"));
+        }
         Ok(Self {
-            table,
-            files: options.files,
+            folder: PathBuf::new(),
+            floor_files: Vec::new(),
+            table: HIVE_TABLE,
+            files,
             rows: sums.rows,
             bytes: sums.bytes,
-            prepare: prepared(table, [hive::create_table(&format!("bench.{table}"))]),
-            check: hive::checksum_query(&format!("bench.{table}")),
+            prepare: prepared(HIVE_TABLE, create),
+            check: hive::checksum_query(&format!("bench.{HIVE_TABLE}")),
             expected: vec![format!("{} {}", sums.rows, sums.checksum)],
             into: "INTO TABLE",
-            dialect: "CHARACTER SET utf8mb4 FIELDS TERMINATED BY X'01' ESCAPED BY X'5C' LINES TERMINATED BY X'0A'",
+            dialect: HIVE_DIALECT,
             args: words(&["--preset", "hive"]),
+            import_args: &["--fields-terminated-by=0x01", "--fields-escaped-by=0x5C", "--lines-terminated-by=0x0A"],
             exit_code: 0,
             rejects: None,
         })
     }
 
-    fn tpch(options: &Options, scale: f64, folder: &Path) -> Result<Self> {
-        let folder = folder.join("lineitem");
-        std::fs::create_dir_all(&folder)?;
-        let generator = tpch::Generator::new(scale, i32::try_from(options.files)?);
+    fn tpch(files: u64, scale: f64, folder: &Path) -> Result<Self> {
+        let parts = i32::try_from(files)?;
+        let generator = tpch::Generator::new(scale, parts);
         let (mut sums, mut bytes) = (tpch::Sums::default(), 0);
-        for part in 1..=i32::try_from(options.files)? {
-            let path = folder.join(format!("lineitem.tbl.{part}"));
+        for part in 1..=parts {
+            let path = folder.join(format!("lineitem-{part:02}"));
             let mut out = BufWriter::new(File::create(&path)?);
-            generator.write(part, &mut sums, &mut [(tpch::Form::Bars, &mut out)])?;
+            generator.write(part, &mut sums, &mut [(tpch::Form::Csv, &mut out)])?;
             out.flush()?;
             bytes += path.metadata()?.len();
         }
         Ok(Self {
+            folder: PathBuf::new(),
+            floor_files: Vec::new(),
             table: "lineitem",
-            files: options.files,
+            files,
             rows: sums.rows,
             bytes,
-            prepare: prepared("lineitem", [tpch::create_table("bench.lineitem")]),
+            prepare: prepared("lineitem", vec![tpch::create_table("bench.lineitem")]),
             check: tpch::sums_query("bench.lineitem"),
             expected: sums.lines(),
             into: "INTO TABLE",
-            dialect: "CHARACTER SET utf8mb4 FIELDS TERMINATED BY '|' ESCAPED BY X'5C' LINES TERMINATED BY X'7C0A'",
-            args: words(&["--fields-terminated-by", "|", "--lines-terminated-by", "|\\n"]),
+            dialect: "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' \
+                      LINES TERMINATED BY X'0A' IGNORE 1 LINES",
+            args: words(&["--preset", "csv", "--ignore-lines", "1"]),
+            import_args: &[
+                "--fields-terminated-by=,",
+                "--fields-optionally-enclosed-by=\"",
+                "--fields-escaped-by=",
+                "--lines-terminated-by=0x0A",
+                "--ignore-lines=1",
+            ],
             exit_code: 0,
             rejects: None,
         })
     }
 
-    fn bad_rows(options: &Options, bad: u64, folder: &Path) -> Result<Self> {
-        let folder = folder.join("many");
-        std::fs::create_dir_all(&folder)?;
+    fn bad_rows(rows: u64, bad: u64, folder: &Path) -> Result<Self> {
         let mut out = BufWriter::new(File::create(folder.join("object"))?);
-        let made = many_bad_rows::ManyBadRows::write(options.rows, bad, &mut out)?;
+        let made = many_bad_rows::ManyBadRows::write(rows, bad, &mut out)?;
         out.flush()?;
         let rejects = std::env::temp_dir().join(format!("s3-to-mysql-bench-rejects-{}", std::process::id()));
         let mut args = words(&many_bad_rows::ARGS);
         args.extend(words(&["--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects"]));
         args.push(rejects.display().to_string());
         Ok(Self {
+            folder: PathBuf::new(),
+            floor_files: Vec::new(),
             table: "many",
             files: 1,
             rows: made.rows,
             bytes: made.bytes,
-            prepare: prepared("many", many_bad_rows::create_table("bench.many")),
+            prepare: prepared("many", many_bad_rows::create_table("bench.many").to_vec()),
             check: many_bad_rows::checksum_query("bench.many"),
             expected: vec![format!("{} {}", made.good(), made.checksum)],
             into: "IGNORE INTO TABLE",
             dialect: many_bad_rows::DIALECT,
             args,
+            import_args: &[],
             exit_code: 7,
             rejects: Some((rejects, made.rejects_checksum)),
         })
     }
 
     /// The reject file has what it must, and is gone then.
-    pub(super) fn check_rejects(&self) -> Result<()> {
+    pub(crate) fn check_rejects(&self) -> Result<()> {
         let Some((directory, checksum)) = &self.rejects else { return Ok(()) };
         let mut found = None;
         for entry in std::fs::read_dir(directory)? {
@@ -136,10 +192,25 @@ impl Workload {
     }
 }
 
+/// In order, without the markers.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else if path.file_name().is_some_and(|name| name != "_SUCCESS") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn prepared<const N: usize>(table: &str, create: [String; N]) -> Vec<String> {
+fn prepared(table: &str, create: Vec<String>) -> Vec<String> {
     std::iter::once(format!("DROP TABLE IF EXISTS bench.{table}")).chain(create).collect()
 }

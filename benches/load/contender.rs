@@ -1,0 +1,196 @@
+//! Those that load the same objects into the same table: the server itself, this program, and what is used today.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+
+use super::measure::{Run, watch};
+use super::scene::{BUCKET, Scene};
+use super::workload::Workload;
+
+pub(crate) const SESSIONS: usize = 4;
+/// Of both tools of today.
+const CONCURRENCY: &str = "10";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contender {
+    /// Server-side LOAD DATA INFILE of files on its own disk, each its own statement and transaction, in [`SESSIONS`] sessions.
+    Floor,
+    /// The program.
+    Ours,
+    /// The program with these arguments too.
+    OursWith(&'static [&'static str]),
+    /// `s5cmd cp` to a folder, and `mariadb-import --local --use-threads=4` of its files.
+    Pipeline,
+    /// A script with boto3 and aiomysql: `loader.py`.
+    Python,
+}
+
+/// Where today's tools are.
+pub(crate) struct Tools {
+    pub(crate) s5cmd: Option<PathBuf>,
+    pub(crate) import: Option<PathBuf>,
+    pub(crate) python: Option<PathBuf>,
+}
+
+impl Tools {
+    /// Those of a Python environment, see `scripts/bench.sh`, and of the PATH.
+    pub(crate) fn find(environment: Option<PathBuf>) -> Self {
+        let of = |name: &str| environment.as_ref().map(|home| home.join("bin").join(name)).filter(|path| path.exists());
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let installed =
+            |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.exists());
+        Self {
+            s5cmd: of("s5cmd").or_else(|| installed("s5cmd")),
+            import: installed("mariadb-import").or_else(|| installed("mysqlimport")),
+            python: of("python"),
+        }
+    }
+
+    pub(crate) fn none() -> Self {
+        Self { s5cmd: None, import: None, python: None }
+    }
+}
+
+impl Contender {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Floor => "floor".to_owned(),
+            Self::Ours => "ours".to_owned(),
+            Self::OursWith(args) => format!("ours {}", args.join(" ")),
+            Self::Pipeline => "s5cmd+import".to_owned(),
+            Self::Python => "Python".to_owned(),
+        }
+    }
+
+    /// What it lacks to run here.
+    pub(crate) fn lacks(self, tools: &Tools) -> Option<&'static str> {
+        match self {
+            Self::Pipeline if tools.s5cmd.is_none() => Some("s5cmd"),
+            Self::Pipeline if tools.import.is_none() => Some("mariadb-import"),
+            Self::Python if tools.python.is_none() => Some("a Python with boto3 and aiomysql"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn run(self, scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
+        match self {
+            Self::Floor => floor(scene, workload),
+            Self::Ours => ours(scene, workload, &["load"]),
+            Self::OursWith(args) => ours(scene, workload, &[&["load"], args].concat()),
+            Self::Pipeline => pipeline(scene, workload, tools),
+            Self::Python => python(scene, workload, tools),
+        }
+    }
+}
+
+fn floor(scene: &Scene, workload: &Workload) -> Result<Run> {
+    let files = Arc::new(Mutex::new(workload.floor_files.clone()));
+    let began = Instant::now();
+    scene.runtime.block_on(async {
+        let sessions = (0..SESSIONS).map(|_| async {
+            let mut conn = scene.server.root().await?;
+            loop {
+                let next = files.lock().ok().and_then(|mut files| files.pop());
+                let Some(path) = next else { break };
+                conn.query_drop(format!(
+                    "LOAD DATA INFILE '{}' {} bench.{} {}",
+                    path.display(),
+                    workload.into,
+                    workload.table,
+                    workload.dialect
+                ))
+                .await?;
+            }
+            conn.disconnect().await?;
+            anyhow::Ok(())
+        });
+        futures_util::future::try_join_all(sessions).await
+    })?;
+    Ok(Run { wall_seconds: began.elapsed().as_secs_f64(), ..Run::default() })
+}
+
+/// The program, from its start to its end.
+pub(crate) fn ours(scene: &Scene, workload: &Workload, args: &[&str]) -> Result<Run> {
+    let url = format!("mysql://loader@127.0.0.1:{}/bench", scene.database_port());
+    let began = Instant::now();
+    let child = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"))
+        .args(args)
+        .args([&format!("s3://{BUCKET}/seed/"), "--table", workload.table, "-q"])
+        .args(&workload.args)
+        .env("DATABASE_URL", url)
+        .envs(scene.environment())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let (run, status) = watch(child, began)?;
+    let code = status.code();
+    // `plan` holds no row back.
+    let is_expected = code == Some(workload.exit_code) || code == Some(0) && args.first() != Some(&"load");
+    ensure!(is_expected, "the program ended with {code:?}");
+    Ok(run)
+}
+
+fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
+    let (s5cmd, import) = tools.s5cmd.as_ref().zip(tools.import.as_ref()).context("no s5cmd, or no mariadb-import")?;
+    let folder = tempfile::tempdir()?;
+    let began = Instant::now();
+    let child = Command::new(s5cmd)
+        .args(["--endpoint-url", &scene.endpoint_url(), "--log", "error", "cp", "--exclude", "*_SUCCESS"])
+        .args([&format!("s3://{BUCKET}/seed/*"), &format!("{}/", folder.path().display())])
+        .envs(scene.environment())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let (copied, status) = watch(child, began)?;
+    ensure!(status.success(), "s5cmd: {status}");
+
+    let began = Instant::now();
+    let mut files = Vec::new();
+    name_after_table(folder.path(), folder.path(), workload.table, &mut files)?;
+    // Root, because it sets character_set_database, which MySQL 9 lets no ordinary account do.
+    let child = Command::new(import)
+        .args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp", "--skip-ssl", "--user=root", "--silent"])
+        .args(["--local", &format!("--use-threads={SESSIONS}"), "--default-character-set=utf8mb4"])
+        .arg(format!("--port={}", scene.database_port()))
+        .args(workload.import_args)
+        .arg("bench")
+        .args(&files)
+        .stdout(Stdio::null())
+        .spawn()?;
+    let (imported, status) = watch(child, began)?;
+    ensure!(status.success(), "{}: {status}", import.display());
+    Ok(copied.then(imported))
+}
+
+/// `mariadb-import` knows the table by the file's name up to its dot.
+fn name_after_table(root: &Path, folder: &Path, table: &str, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            name_after_table(root, &path, table, files)?;
+        } else if path.extension().is_none() || path.file_stem().is_none_or(|stem| stem != table) {
+            let named = root.join(format!("{table}.{}", files.len()));
+            std::fs::rename(path, &named)?;
+            files.push(named);
+        }
+    }
+    Ok(())
+}
+
+fn python(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
+    let python = tools.python.as_ref().context("no Python")?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/load/loader.py");
+    let began = Instant::now();
+    let child = Command::new(python)
+        .arg(script)
+        .args([BUCKET, "seed/", &scene.database_port().to_string(), "bench", workload.table, workload.dialect])
+        .arg(CONCURRENCY)
+        .envs(scene.environment())
+        .spawn()?;
+    let (run, status) = watch(child, began)?;
+    ensure!(status.success(), "loader.py: {status}");
+    Ok(run)
+}
