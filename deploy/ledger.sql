@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_jobs` (
   tool_version VARBINARY(40) NOT NULL,
   begun_at DATETIME(6) NOT NULL,
   changed_at DATETIME(6) NOT NULL,
+  deferred_indexes MEDIUMBLOB NULL,
   PRIMARY KEY (target)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='s3-to-mysql ledger, schema 1';
 

@@ -375,7 +375,10 @@ settings! {
         .more("It must fit staging-budget then.");
     DEFER_INDEXES = Setting::new(Loading, "defer-indexes", Switch { opposite: "no-defer-indexes" },
         "Load without the secondary indexes, and add them at the end of the job")
-        .more("In one ALTER TABLE, before a swap. Only with mode truncate or swap.");
+        .more("In one ALTER TABLE, before a swap. Only with mode truncate or swap; with truncate readers of the table do without \
+               these indexes until the job has ended. Primary and unique keys stay, as duplicates are found by them, and so does \
+               what foreign keys, AUTO_INCREMENT or expressions need. A job that is interrupted keeps what is still to be added \
+               in the ledger: the same command adds it, and status shows it.");
     MAX_RATE = Setting::new(Loading, "max-rate", Size, "How many bytes a second are read from S3 at most")
         .more("By the whole run.");
     MAX_THREADS_RUNNING = Setting::new(Loading, "max-threads-running", Text,

@@ -17,10 +17,15 @@
 //!   leaves its TRUNCATE or RENAME on the server, waiting for the table; that session keeps the advisory lock until
 //!   the statement has ended, so that no later run can take it for never begun.
 //!
+//! - With `--defer-indexes` the row says which secondary indexes are still to be added, before they are dropped ([`deferred`]); a job with
+//!   such indexes does not end.
+//!
 //! If a call is dropped half-way the job is where its row says, and the next call goes on from there.
 
+mod deferred;
 mod definition;
 mod fingerprint;
+mod index;
 mod row;
 mod swap;
 
@@ -168,6 +173,13 @@ impl Ledger {
             if row.mode == Mode::Truncate && matches!(row.state, State::Begun | State::Emptied) {
                 return Err(self.still_to_be_emptied(session, &row).await?);
             }
+            if row.mode == Mode::Truncate && !row.deferred_indexes.is_empty() {
+                tracing::warn!(
+                    "{}: an unfinished truncate job has left it without {} secondary indexes; its command, run again, adds them",
+                    self.what(),
+                    row.deferred_indexes.len()
+                );
+            }
             return Ok(Job {
                 mode,
                 generation: row.table_generation,
@@ -203,12 +215,17 @@ impl Ledger {
             }
             if mode == Mode::Truncate {
                 self.warn_of_appends(session).await?;
+            } else if row.mode == Mode::Truncate {
+                // A shadow is made like the target, which has to be whole.
+                row = self.add_indexes(session, attempts, row, &self.target.name()).await?;
             }
             self.change(session, &row, &JobRow::new_generation(&row, mode, &source_fingerprint, &self.run)).await?
         };
         let row = match mode {
-            Mode::Swap => self.make_shadow(session, attempts, row).await?,
-            Mode::Truncate | Mode::Append => self.empty_target(session, attempts, row).await?,
+            Mode::Swap => self.make_shadow(session, attempts, row, config.load.defer_indexes).await?,
+            Mode::Truncate | Mode::Append => {
+                self.empty_target(session, attempts, row, config.load.defer_indexes).await?
+            }
         };
         let load_into = if mode == Mode::Swap { self.swap_names()?.shadow } else { self.target.name() };
         tracing::info!(
@@ -252,6 +269,7 @@ impl Ledger {
         match (row.mode, row.state) {
             (_, State::Done | State::Swapped) => return Ok(Finished::Before),
             (Mode::Truncate, State::Loading) => {
+                let row = self.add_indexes(session, attempts, row, &self.target.name()).await?;
                 self.verify_contents(session, job, check).await?;
                 self.change(session, &row, &row.with_state(State::Done)).await?;
             }
@@ -268,13 +286,29 @@ impl Ledger {
 
     /// Empties the target unless that has been done. Nothing of this generation is in it until the state is `loading`, so that
     /// to empty it again is the same.
-    async fn empty_target(&self, session: &mut Session, attempts: &mut Attempts, mut row: JobRow) -> Result<JobRow> {
+    async fn empty_target(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        mut row: JobRow,
+        defers_indexes: bool,
+    ) -> Result<JobRow> {
+        let target = self.target.name();
         if row.state == State::Begun {
             self.drop_leftovers(session, attempts).await?;
-            self.ddl(session, attempts, "TRUNCATE TABLE", &format!("TRUNCATE TABLE {}", self.target.name())).await?;
+            self.ddl(session, attempts, "TRUNCATE TABLE", &format!("TRUNCATE TABLE {target}")).await?;
             row = self.change(session, &row, &row.with_state(State::Emptied)).await?;
         }
         if row.state == State::Emptied {
+            if defers_indexes {
+                let indexes = self.to_be_deferred(session, &row, &target).await?;
+                if indexes != row.deferred_indexes {
+                    row = self.change(session, &row, &JobRow { deferred_indexes: indexes, ..row.clone() }).await?;
+                }
+                self.drop_indexes(session, attempts, &target, &row.deferred_indexes).await?;
+            } else {
+                row = self.add_indexes(session, attempts, row, &target).await?;
+            }
             row = self.change(session, &row, &row.with_state(State::Loading)).await?;
         }
         Ok(row)
@@ -305,7 +339,7 @@ impl Ledger {
                     .with_hint("end that transaction (SHOW PROCESSLIST) and run again: the job goes on where it is")
             }
             1142 | 1044 | 1227 => folded.as_kind(Kind::TargetRefused).with_hint(
-                "--mode truncate needs the DROP privilege on the table; --mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
+                "--mode truncate needs the DROP privilege on the table, and with --defer-indexes ALTER, CREATE and INSERT; --mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
             ),
             1701 => folded.as_kind(Kind::TargetRefused).with_hint(
                 "foreign keys of other tables refer to it, so that it can't be emptied; drop them first, or use --mode append",
@@ -330,10 +364,11 @@ impl Ledger {
             if taken.flatten() == Some(1) {
                 return Ok(());
             }
-            if began.elapsed() >= self.retry.max_elapsed {
+            // What another run adds to a full table takes as long as it takes.
+            if began.elapsed() >= self.retry.max_elapsed && !self.adds_indexes(session).await? {
                 let message = format!("{}: another run has been changing the table's job all the while", self.what());
                 return Err(Error::new(Kind::LockConflict, message)
-                    .with_hint("see SHOW PROCESSLIST for its TRUNCATE, RENAME or COUNT(*)"));
+                    .with_hint("see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*)"));
             }
             tracing::info!("{}: waiting for another run that changes the table's job", self.what());
         }

@@ -51,6 +51,9 @@ pub struct Job {
     pub tool_version: String,
     pub begun_at: String,
     pub changed_at: String,
+    /// Definitions of the secondary indexes that the job is still to add: to the table for a truncate, to the one that will
+    /// take its place for a swap.
+    pub deferred_indexes: Vec<String>,
 }
 
 /// The sums over one generation.
@@ -198,14 +201,20 @@ impl Records {
             return Ok(None);
         }
         let sql = format!(
-            "SELECT generation, table_generation, mode, state, old_table, run_id, tool_version, {}, {} FROM {} WHERE target = {}",
+            "SELECT generation, table_generation, mode, state, old_table, run_id, tool_version, deferred_indexes, {}, {} FROM {} WHERE target = {}",
             time("begun_at"),
             time("changed_at"),
             self.tables.jobs,
             self.target.literal()
         );
         let Some(mut fields) = self.rows(&sql).await?.pop() else { return Ok(None) };
+        let deferred_indexes = match fields.optional_text("deferred_indexes")? {
+            // What can't be read is shown as it is.
+            Some(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
+            None => Vec::new(),
+        };
         Ok(Some(Job {
+            deferred_indexes,
             generation: fields.take("generation")?,
             table_generation: fields.take("table_generation")?,
             mode: fields.text("mode")?,

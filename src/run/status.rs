@@ -146,7 +146,7 @@ fn document(answer: &Answer) -> Value {
             "generation": job.generation, "table_generation": job.table_generation, "mode": job.mode,
             "state": job.state, "old_table": (!job.old_table.is_empty()).then_some(&job.old_table),
             "run_id": job.run_id, "tool_version": job.tool_version, "begun_at": job.begun_at,
-            "changed_at": job.changed_at,
+            "changed_at": job.changed_at, "deferred_indexes": job.deferred_indexes,
         })),
         "table": sums(&status.table),
         "shadow": status.shadow.as_ref().map(sums),
@@ -185,6 +185,11 @@ fn text(answer: &Answer) -> String {
             line(&mut text, "generation", format_args!("{}, since {}", job.generation, second(&job.begun_at)));
             if !job.old_table.is_empty() {
                 line(&mut text, "table kept", job.old_table.escape_debug());
+            }
+            let label = if job.mode == "swap" { "index to come" } else { "index missing" };
+            for definition in &job.deferred_indexes {
+                // A name can have a newline in it.
+                line(&mut text, label, definition.replace(char::is_control, " "));
             }
         }
         None => line(&mut text, "mode", "none: nothing has been loaded into this table with this ledger"),

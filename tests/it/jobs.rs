@@ -1,5 +1,6 @@
 //! Truncate and swap: a job is done once, whoever dies, and readers see the old rows or the new ones.
 
+pub(crate) mod deferred;
 pub(crate) mod killed;
 pub(crate) mod refused;
 pub(crate) mod sharing;

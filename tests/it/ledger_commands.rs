@@ -39,7 +39,7 @@ fn hex(text: &str) -> String {
 async fn insert_job(world: &World, table: &str, generations: (u32, u32), mode: &str, state: &str) -> Result<()> {
     let (generation, table_generation) = generations;
     let sql = format!(
-        "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06')",
+        "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06', NULL)",
         quoted(world, table)
     );
     world.schema.exec(&sql).await

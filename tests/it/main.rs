@@ -114,6 +114,7 @@ fn main() {
             command::tests(),
             foresight::tests(),
             jobs::tests(),
+            jobs::deferred::tests(),
             jobs::killed::tests(),
             jobs::refused::tests(),
             jobs::sharing::tests(),

@@ -6,6 +6,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Value};
 
+use super::index::Index;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::mysql::{During, Session, fold};
@@ -41,11 +42,26 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 impl Ledger {
-    /// The first thing in which the target differs from `shadow`, if there is one.
-    pub(super) async fn difference(&self, session: &mut Session, shadow: &TableName) -> Result<Option<String>> {
+    /// The first thing in which the target differs from `shadow`, if there is one; `deferred` are indexes that the shadow is
+    /// still to get.
+    pub(super) async fn difference(
+        &self,
+        session: &mut Session,
+        shadow: &TableName,
+        deferred: &[Index],
+    ) -> Result<Option<String>> {
+        if let Some(changed) = self.changed_in_target(session, deferred).await? {
+            return Ok(Some(format!("index {changed}")));
+        }
         for (part, sql) in PARTS {
-            let target = self.rows(session, sql, &self.target.table).await?;
-            let shadow = self.rows(session, sql, &shadow.table).await?;
+            let mut target = self.rows(session, sql, &self.target.table).await?;
+            let mut shadow = self.rows(session, sql, &shadow.table).await?;
+            if part == "index" {
+                // Some of them may have been added by a run that died.
+                for rows in [&mut target, &mut shadow] {
+                    rows.retain(|row| !deferred.iter().any(|index| is_named(row, &index.name)));
+                }
+            }
             if target != shadow {
                 let only_here = target.iter().find(|row| !shadow.contains(row));
                 let differs = only_here.or_else(|| shadow.iter().find(|row| !target.contains(row)));
@@ -66,4 +82,9 @@ impl Ledger {
             .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
         Ok(rows.into_iter().map(Row::unwrap).collect())
     }
+}
+
+/// Whether the first column says this.
+fn is_named(row: &[Value], name: &str) -> bool {
+    matches!(row.first(), Some(Value::Bytes(bytes)) if bytes == name.as_bytes())
 }

@@ -111,7 +111,7 @@ mod tests {
             "uris = [\"s3://b/q/\", \"s3://b/p/\"]",
             "uris = [\"s3://b/p/\", \"s3://b/q/\"]\non-bad-row = \"accept\"\non-duplicate = \"ignore\"",
             "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nload-concurrency = 1\nprofile = \"other\"\nregion = \"r\"",
-            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nmode = \"swap\"\nswap-keep-old = true",
+            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nmode = \"swap\"\nswap-keep-old = true\ndefer-indexes = true",
         ] {
             assert_eq!(fingerprint(same), base, "{same}");
         }

@@ -2,6 +2,7 @@
 
 use mysql_async::prelude::Queryable;
 
+use super::index::Index;
 use crate::config::Mode;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Ledger;
@@ -52,6 +53,8 @@ pub(super) struct JobRow {
     pub(super) old_table: String,
     /// The run that began it.
     pub(super) run_id: String,
+    /// What is to be added before it ends: of the target for a truncate, of the shadow for a swap.
+    pub(super) deferred_indexes: Vec<Index>,
 }
 
 impl JobRow {
@@ -75,12 +78,17 @@ impl JobRow {
             source_fingerprint: source_fingerprint.to_vec(),
             old_table: row.old_table.clone(),
             run_id: run.id.clone(),
+            // Those of an abandoned shadow go with it; those of the target are missing there.
+            deferred_indexes: match (row.mode, mode) {
+                (Mode::Truncate, Mode::Truncate) => row.deferred_indexes.clone(),
+                _ => Vec::new(),
+            },
         }
     }
 }
 
 /// The columns, in the order of [`JobRow`].
-type Columns = (u32, u32, String, String, Vec<u8>, String, String);
+type Columns = (u32, u32, String, String, Vec<u8>, String, String, Option<Vec<u8>>);
 
 impl Ledger {
     /// The target's row, made where there is none.
@@ -133,12 +141,13 @@ impl Ledger {
 
     async fn find_job_row(&self, session: &mut Session) -> Result<Option<JobRow>> {
         let sql = format!(
-            "SELECT generation, table_generation, mode, state, source_fingerprint, CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4) FROM {} WHERE target = {}",
+            "SELECT generation, table_generation, mode, state, source_fingerprint, CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4), deferred_indexes FROM {} WHERE target = {}",
             self.tables.jobs,
             self.target.literal()
         );
         let found: Option<Columns> = session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
-        let Some((generation, table_generation, mode, state, source_fingerprint, old_table, run_id)) = found else {
+        let Some((generation, table_generation, mode, state, source_fingerprint, old_table, run_id, indexes)) = found
+        else {
             return Ok(None);
         };
         let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap].into_iter().find(|known| known.word() == mode);
@@ -147,14 +156,36 @@ impl Ledger {
             let message = format!("{}: its job has mode {mode:?} and state {state:?}, which are unknown", self.what());
             return Err(Error::new(Kind::TargetRefused, message));
         };
-        Ok(Some(JobRow { generation, table_generation, mode, state, source_fingerprint, old_table, run_id }))
+        let deferred_indexes = self.read_indexes(indexes.as_deref())?;
+        Ok(Some(JobRow {
+            generation,
+            table_generation,
+            mode,
+            state,
+            source_fingerprint,
+            old_table,
+            run_id,
+            deferred_indexes,
+        }))
+    }
+
+    /// From a JSON array of the definitions.
+    fn read_indexes(&self, stored: Option<&[u8]>) -> Result<Vec<Index>> {
+        let Some(stored) = stored else { return Ok(Vec::new()) };
+        let definitions: Option<Vec<String>> = serde_json::from_slice(stored).ok();
+        let indexes: Option<Vec<Index>> =
+            definitions.and_then(|all| all.iter().map(|definition| Index::from_definition(definition)).collect());
+        indexes.ok_or_else(|| {
+            let message = format!("{}: the indexes that its job is to add can't be read from the ledger", self.what());
+            Error::new(Kind::TargetRefused, message)
+        })
     }
 
     /// Turns `from` into `to`. Waits for the transactions in flight that have read the row.
     pub(super) async fn change(&self, session: &mut Session, from: &JobRow, to: &JobRow) -> Result<JobRow> {
         let begun_at = if from.generation == to.generation { "begun_at" } else { "UTC_TIMESTAMP(6)" };
         let sql = format!(
-            "UPDATE {} SET generation = {}, table_generation = {}, mode = '{}', state = '{}', source_fingerprint = {}, old_table = {}, run_id = {}, tool_version = {}, begun_at = {begun_at}, changed_at = UTC_TIMESTAMP(6) WHERE target = {} AND generation = {} AND mode = '{}' AND state = '{}'",
+            "UPDATE {} SET generation = {}, table_generation = {}, mode = '{}', state = '{}', source_fingerprint = {}, old_table = {}, run_id = {}, tool_version = {}, begun_at = {begun_at}, changed_at = UTC_TIMESTAMP(6), deferred_indexes = {} WHERE target = {} AND generation = {} AND mode = '{}' AND state = '{}'",
             self.tables.jobs,
             to.generation,
             to.table_generation,
@@ -164,6 +195,7 @@ impl Ledger {
             literal(to.old_table.as_bytes()),
             literal(to.run_id.as_bytes()),
             literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            stored(&to.deferred_indexes),
             self.target.literal(),
             from.generation,
             from.mode.word(),
@@ -181,4 +213,13 @@ impl Ledger {
     fn job_failed(&self, error: &mysql_async::Error) -> Error {
         fold(During::Transaction, &format!("{}: its job in {}", self.what(), self.tables.jobs), error)
     }
+}
+
+/// As the column has them: NULL where there are none.
+fn stored(indexes: &[Index]) -> String {
+    if indexes.is_empty() {
+        return "NULL".to_owned();
+    }
+    let definitions: Vec<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
+    literal(serde_json::Value::from(definitions).to_string().as_bytes())
 }

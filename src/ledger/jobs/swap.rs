@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use mysql_async::prelude::Queryable;
 
 use super::Job;
+use super::index::Index;
 use super::row::{JobRow, State};
 use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
@@ -87,7 +88,7 @@ impl Ledger {
             tracing::warn!("{}: {shadow}, which was being loaded, has gone; beginning anew", self.what());
             return Ok(false);
         }
-        if let Some(difference) = self.difference(session, &shadow).await? {
+        if let Some(difference) = self.difference(session, &shadow, &row.deferred_indexes).await? {
             tracing::warn!("{}: altered since the job began ({difference}); beginning anew", self.what());
             return Ok(false);
         }
@@ -100,6 +101,7 @@ impl Ledger {
         session: &mut Session,
         attempts: &mut Attempts,
         row: JobRow,
+        defers_indexes: bool,
     ) -> Result<JobRow> {
         if row.state != State::Begun {
             return Ok(row);
@@ -107,13 +109,19 @@ impl Ledger {
         self.drop_leftovers(session, attempts).await?;
         let shadow = self.swap_names()?.shadow;
         let sql = format!("CREATE TABLE {shadow} LIKE {}", self.target.name());
-        self.ddl(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
-        if let Some(difference) = self.difference(session, &shadow).await? {
+        self.alter(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
+        if let Some(difference) = self.difference(session, &shadow, &[]).await? {
             let message =
                 format!("{}: a table made LIKE it is not the same ({difference}): a swap would change it", self.what());
             return Err(Error::new(Kind::TargetRefused, message).with_hint("use --mode truncate"));
         }
-        self.change(session, &row, &row.with_state(State::Loading)).await
+        let mut loading = row.with_state(State::Loading);
+        if defers_indexes {
+            // Until the state is `loading` the shadow is nothing that a job would go on with.
+            loading.deferred_indexes = self.to_be_deferred(session, &row, &shadow).await?;
+            self.drop_indexes(session, attempts, &shadow, &loading.deferred_indexes).await?;
+        }
+        self.change(session, &row, &loading).await
     }
 
     /// Drops what an abandoned swap has left.
@@ -173,15 +181,15 @@ impl Ledger {
         if config.load.swap_keep_old {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
+        if !row.deferred_indexes.is_empty() {
+            // First, as it may take long, and appends to the target fail while the swap is under way.
+            self.ensure_like_target(session, &shadow, &row.deferred_indexes).await?;
+        }
+        let row = self.add_indexes(session, attempts, row, &shadow).await?;
         // From here on nothing is loaded, neither into the shadow nor into the table that it will replace.
         let row = self.change(session, &row, &row.with_state(State::Swapping)).await?;
         let renamed = async {
-            if let Some(difference) = self.difference(session, &shadow).await? {
-                let message =
-                    format!("{}: not swapped: altered since the job began ({difference})", self.what());
-                return Err(Error::new(Kind::Superseded, message)
-                    .with_hint("run again: the job begins anew, with a table like the one that is there now"));
-            }
+            self.ensure_like_target(session, &shadow, &[]).await?;
             self.verify(session, &row, &shadow).await?;
             self.verify_contents(session, job, check).await?;
             // All of them in the RENAME's way, none of them this job's.
@@ -217,6 +225,13 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    async fn ensure_like_target(&self, session: &mut Session, shadow: &TableName, deferred: &[Index]) -> Result<()> {
+        let Some(difference) = self.difference(session, shadow, deferred).await? else { return Ok(()) };
+        let message = format!("{}: not swapped: altered since the job began ({difference})", self.what());
+        Err(Error::new(Kind::Superseded, message)
+            .with_hint("run again: the job begins anew, with a table like the one that is there now"))
     }
 
     /// The shadow must have the rows that the ledger says.

@@ -128,7 +128,7 @@ async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
         "job": {
             "generation": 1, "table_generation": 1, "mode": "append", "state": "done", "old_table": null,
             "run_id": "run-1", "tool_version": "0.1.0", "begun_at": "2026-01-02T03:04:05.678901Z",
-            "changed_at": "2026-01-02T03:04:06.000000Z",
+            "changed_at": "2026-01-02T03:04:06.000000Z", "deferred_indexes": [],
         },
         "table": {
             "generation": 1, "objects_loaded": 1, "objects_partial": 1, "rows": 20, "skipped": 2, "deleted": 0,

@@ -1,0 +1,227 @@
+//! The secondary indexes that a job's table is loaded without, and gets again before the job ends.
+//!
+//! What is to be added stands in the job's row before anything is dropped, in the server's own words, and leaves it only after a
+//! look has found every index there. In between it does not matter who dies: to drop is to drop those that are there, to add
+//! is to add those that are not, and one ALTER TABLE does all of it or nothing. For a swap the indexes are the shadow's, which
+//! goes with its job. For a truncate they are the target's: a job that is given up hands them on to the next one.
+
+use std::time::Instant;
+
+use mysql_async::Row;
+use mysql_async::prelude::Queryable;
+
+use super::index::{Columns, Index, deferrable, secondary};
+use super::row::JobRow;
+use crate::config::Mode;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::Ledger;
+use crate::mysql::{During, Session, fold};
+use crate::object::{TableName, quote_identifier};
+use crate::retry::Attempts;
+
+/// SHOW CREATE TABLE with backticks; ALTER TABLE of a table with defaults that a strict mode refuses, such as a date of zeros, for as
+/// long as it takes.
+const ALTER_MODE: &str = "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION', SESSION sql_quote_show_create = 1 /*M!100100 , SESSION max_statement_time = 0 */";
+const USUAL_MODE: &str = "SET SESSION sql_mode = @s3_to_mysql_sql_mode";
+
+impl Ledger {
+    /// The job's indexes and those of `table` that a load can do without, in the table's order.
+    pub(super) async fn to_be_deferred(
+        &self,
+        session: &mut Session,
+        row: &JobRow,
+        table: &TableName,
+    ) -> Result<Vec<Index>> {
+        let facts = self.column_facts(session, table).await?;
+        let text = self.create_table(session, table).await?;
+        let found = deferrable(&text, &facts).ok_or_else(|| self.unreadable(table))?;
+        let mut indexes = row.deferred_indexes.clone();
+        indexes.extend(found.into_iter().filter(|new| row.deferred_indexes.iter().all(|known| known.name != new.name)));
+        Ok(indexes)
+    }
+
+    /// Drops those of the indexes that are there, in one statement.
+    pub(super) async fn drop_indexes(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        table: &TableName,
+        indexes: &[Index],
+    ) -> Result<()> {
+        let there = self.secondary_indexes(session, table).await?;
+        let drops: Vec<String> = indexes
+            .iter()
+            .filter(|index| there.iter().any(|found| found.name == index.name))
+            .map(|index| format!("DROP KEY {}", quote_identifier(&index.name)))
+            .collect();
+        if drops.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(
+            "{}: loading without {} secondary indexes, which are added at the end",
+            self.what(),
+            drops.len()
+        );
+        let sql = format!("ALTER TABLE {table} {}", drops.join(", "));
+        self.alter(session, attempts, "ALTER TABLE ... DROP KEY", &sql).await
+    }
+
+    /// Adds those of the job's indexes that are not there; after that the job has none.
+    pub(super) async fn add_indexes(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        row: JobRow,
+        table: &TableName,
+    ) -> Result<JobRow> {
+        if row.deferred_indexes.is_empty() {
+            return Ok(row);
+        }
+        let there = self.secondary_indexes(session, table).await?;
+        let is_missing = |index: &&Index| there.iter().all(|found| found.name != index.name);
+        let missing: Vec<&Index> = row.deferred_indexes.iter().filter(is_missing).collect();
+        for index in &row.deferred_indexes {
+            if let Some(other) = there.iter().find(|found| found.name == index.name && *found != index) {
+                tracing::warn!("{table}: somebody has added {}, which was {}", other.definition, index.definition);
+            }
+        }
+        for indexes in statements(&missing) {
+            let began = Instant::now();
+            let names: Vec<String> = indexes.iter().map(|index| quote_identifier(&index.name)).collect();
+            let names = names.join(", ");
+            tracing::info!("{table}: adding {} secondary indexes: {names}", indexes.len());
+            let adds: Vec<String> = indexes.iter().map(|index| format!("ADD {}", index.definition)).collect();
+            let sql = format!("ALTER TABLE {table} {}", adds.join(", "));
+            let what = format!("adding the secondary indexes {names} of {table}");
+            self.alter(session, attempts, &what, &sql).await.map_err(|error| resumable(error, &row))?;
+            tracing::info!(
+                "{table}: added {} secondary indexes in {:.1} s",
+                indexes.len(),
+                began.elapsed().as_secs_f64()
+            );
+        }
+        self.change(session, &row, &JobRow { deferred_indexes: Vec::new(), ..row.clone() }).await
+    }
+
+    /// The name of an index that its shadow is to get, and the target has no more, or another one.
+    pub(super) async fn changed_in_target(&self, session: &mut Session, deferred: &[Index]) -> Result<Option<String>> {
+        if deferred.is_empty() {
+            return Ok(None);
+        }
+        let there = self.secondary_indexes(session, &self.target.name()).await?;
+        Ok(deferred.iter().find(|index| !there.contains(index)).map(|index| index.name.clone()))
+    }
+
+    /// Whether the target's job has indexes to add.
+    pub(super) async fn adds_indexes(&self, session: &mut Session) -> Result<bool> {
+        let sql = format!(
+            "SELECT COUNT(*) FROM {} WHERE target = {} AND deferred_indexes IS NOT NULL",
+            self.tables.jobs,
+            self.target.literal()
+        );
+        let jobs: Option<u64> =
+            session.conn.query_first(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+        Ok(jobs.unwrap_or_default() > 0)
+    }
+
+    /// An ALTER TABLE, or a CREATE TABLE ... LIKE, under a mode in which no default of the table is refused.
+    pub(super) async fn alter(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        what: &str,
+        sql: &str,
+    ) -> Result<()> {
+        self.in_mode(session, ALTER_MODE).await?;
+        self.ddl(session, attempts, what, sql).await?;
+        self.in_mode(session, USUAL_MODE).await
+    }
+
+    async fn in_mode(&self, session: &mut Session, sql: &str) -> Result<()> {
+        session.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))
+    }
+
+    async fn secondary_indexes(&self, session: &mut Session, table: &TableName) -> Result<Vec<Index>> {
+        let text = self.create_table(session, table).await?;
+        secondary(&text).ok_or_else(|| self.unreadable(table))
+    }
+
+    async fn create_table(&self, session: &mut Session, table: &TableName) -> Result<String> {
+        self.in_mode(session, ALTER_MODE).await?;
+        let shown: Option<Row> = session
+            .conn
+            .query_first(format!("SHOW CREATE TABLE {table}"))
+            .await
+            .map_err(|error| self.ddl_failed("SHOW CREATE TABLE", &error))?;
+        self.in_mode(session, USUAL_MODE).await?;
+        // A table of the server's own views has more columns; the text is always the second.
+        let text = shown.and_then(|row| row.get_opt::<String, _>(1)).and_then(std::result::Result::ok);
+        text.ok_or_else(|| self.unreadable(table))
+    }
+
+    async fn column_facts(&self, session: &mut Session, table: &TableName) -> Result<Columns> {
+        let columns: Vec<(String, String)> = session
+            .conn
+            .exec(
+                "SELECT COLUMN_NAME, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                (&self.target.database, &table.table),
+            )
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+        let mut facts = Columns::default();
+        for (name, extra) in columns {
+            let extra = extra.to_ascii_uppercase();
+            if extra.contains("VIRTUAL") {
+                facts.virtual_columns.push(name);
+            } else if extra.contains("AUTO_INCREMENT") {
+                facts.auto_increment = Some(name);
+            }
+        }
+        Ok(facts)
+    }
+
+    fn unreadable(&self, table: &TableName) -> Error {
+        let message = format!("{}: the indexes can't be read from what SHOW CREATE TABLE {table} says", self.what());
+        Error::new(Kind::TargetRefused, message).with_hint("leave out --defer-indexes")
+    }
+}
+
+/// What goes into one ALTER TABLE each: InnoDB builds one FULLTEXT index at a time.
+fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
+    let mut statements: Vec<Vec<&Index>> = Vec::new();
+    for index in indexes {
+        match statements.last_mut() {
+            Some(last) if !(index.is_fulltext() && last.iter().any(|other| other.is_fulltext())) => last.push(index),
+            _ => statements.push(vec![index]),
+        }
+    }
+    statements
+}
+
+/// The rows are in: that nothing has to be loaded again is what the operator wants to know.
+fn resumable(error: Error, row: &JobRow) -> Error {
+    let readers = if row.mode == Mode::Truncate { "; until then queries do without them" } else { "" };
+    let hint = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
+    error.with_hint(format!("{hint}the same command goes on with the job and adds them{readers}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_added_at_once_but_for_further_fulltext_indexes() {
+        let index = |definition: &str| Index::from_definition(definition).unwrap();
+        let all = [
+            index("KEY `a` (`a`)"),
+            index("SPATIAL KEY `s` (`s`)"),
+            index("FULLTEXT KEY `f` (`a`)"),
+            index("FULLTEXT KEY `g` (`b`)"),
+            index("FULLTEXT KEY `h` (`b`)"),
+        ];
+        let all: Vec<&Index> = all.iter().collect();
+        let sizes: Vec<usize> = statements(&all).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [3, 1, 1]);
+        assert!(statements(&[]).is_empty());
+    }
+}

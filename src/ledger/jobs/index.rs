@@ -1,0 +1,210 @@
+//! The secondary indexes of a table, as SHOW CREATE TABLE words them, and which of them a load can do without.
+//!
+//! The server's own wording is kept, not built again: it has prefix lengths, order, comments, parsers, visibility, and whatever the
+//! next version brings. What is read of it is where a definition ends, its name and its columns.
+//!
+//! Kept are, besides the primary key:
+//! - UNIQUE keys: without them a duplicate is no error, and none is skipped, replaced or updated.
+//! - Keys over an expression or a virtual column. The server refuses a row for whose index entry the expression can't be computed;
+//!   without the index it would take the row, and refuse the index when it is added again.
+//! - Keys that begin with a column of a foreign key, on either side, or with the AUTO_INCREMENT column where no kept key does: the
+//!   server needs these.
+//! - Kinds that this program does not know.
+
+use std::collections::HashSet;
+
+/// A secondary index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Index {
+    pub(super) name: String,
+    /// What stands behind ADD in an ALTER TABLE.
+    pub(super) definition: String,
+}
+
+impl Index {
+    /// From a definition as SHOW CREATE TABLE words it; `None` for what is none, or of a kind that is not known.
+    pub(super) fn from_definition(definition: &str) -> Option<Self> {
+        let rest = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "].iter().find_map(|kind| definition.strip_prefix(kind))?;
+        let (name, _) = identifier(rest)?;
+        Some(Self { name, definition: definition.to_owned() })
+    }
+
+    pub(super) fn is_fulltext(&self) -> bool {
+        self.definition.starts_with("FULLTEXT")
+    }
+
+    /// The names of the columns, in order; `None` where one of the parts is an expression.
+    fn columns(&self) -> Option<Vec<String>> {
+        columns(&self.definition)
+    }
+}
+
+/// What a server computes when a row is written, or numbers, of a table's columns.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    pub(super) virtual_columns: Vec<String>,
+    pub(super) auto_increment: Option<String>,
+}
+
+/// All secondary indexes of the kinds that are known; `None` where the text can't be followed.
+pub(super) fn secondary(create_table: &str) -> Option<Vec<Index>> {
+    Some(definitions(create_table)?.into_iter().filter_map(Index::from_definition).collect())
+}
+
+/// Those that a load can do without, in their order; `None` where the text can't be followed.
+pub(super) fn deferrable(create_table: &str, facts: &Columns) -> Option<Vec<Index>> {
+    let definitions = definitions(create_table)?;
+    // Of either side: the table may refer to itself. The names of another table's columns keep an index too many, no more.
+    let mut needed_first = HashSet::new();
+    for foreign in definitions.iter().filter_map(|text| keyword(text, "FOREIGN KEY")) {
+        needed_first.extend(columns(foreign)?);
+        needed_first.extend(columns(keyword(foreign, "REFERENCES")?)?);
+    }
+    if let Some(numbered) = &facts.auto_increment {
+        let is_covered = definitions
+            .iter()
+            .filter(|text| text.starts_with("PRIMARY KEY") || text.starts_with("UNIQUE KEY"))
+            .any(|text| columns(text).is_some_and(|columns| columns.first() == Some(numbered)));
+        if !is_covered {
+            needed_first.insert(numbered.clone());
+        }
+    }
+    let can_go = |index: &Index| {
+        index.columns().is_some_and(|columns| {
+            columns.first().is_some_and(|first| !needed_first.contains(first))
+                && !columns.iter().any(|column| facts.virtual_columns.contains(column))
+        })
+    };
+    Some(definitions.into_iter().filter_map(Index::from_definition).filter(can_go).collect())
+}
+
+/// What stands between the commas of CREATE TABLE's outermost parentheses.
+fn definitions(create_table: &str) -> Option<Vec<&str>> {
+    let open = outside_quotes(create_table).find(|(_, byte)| *byte == b'(')?.0;
+    parts(&create_table[open..])
+}
+
+/// The texts between the commas of the list in parentheses with which `text` begins.
+fn parts(text: &str) -> Option<Vec<&str>> {
+    let (mut depth, mut start) = (0_usize, 1);
+    let mut parts = Vec::new();
+    for (at, byte) in outside_quotes(text) {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth == 1 => {
+                parts.push(text[start..at].trim());
+                return Some(parts);
+            }
+            b')' => depth = depth.checked_sub(1)?,
+            b',' if depth == 1 => {
+                parts.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The names of the columns in the first list in parentheses; `None` where something else than a column is in it.
+fn columns(definition: &str) -> Option<Vec<String>> {
+    let open = outside_quotes(definition).find(|(_, byte)| *byte == b'(')?.0;
+    parts(&definition[open..])?.into_iter().map(|part| identifier(part).map(|(name, _)| name)).collect()
+}
+
+/// What stands behind a keyword, which is not looked for in names and strings.
+fn keyword<'text>(text: &'text str, keyword: &str) -> Option<&'text str> {
+    let found = outside_quotes(text).find(|(at, _)| text.as_bytes()[*at..].starts_with(keyword.as_bytes()))?.0;
+    Some(&text[found + keyword.len()..])
+}
+
+/// The quoted name with which `text` begins, and the rest.
+fn identifier(text: &str) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix('`')?;
+    let mut name = String::new();
+    loop {
+        let (before, after) = rest.split_once('`')?;
+        name.push_str(before);
+        match after.strip_prefix('`') {
+            Some(more) => {
+                name.push('`');
+                rest = more;
+            }
+            None => return Some((name, after)),
+        }
+    }
+}
+
+/// The bytes that belong to no name and no string, with their places.
+fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, u8)> {
+    let mut quote = None;
+    let mut escaped = false;
+    text.bytes().enumerate().filter(move |&(_, byte)| {
+        match quote {
+            _ if escaped => escaped = false,
+            // In names it is itself.
+            Some(b'\'' | b'"') if byte == b'\\' => escaped = true,
+            // A doubled quote ends one and begins the next.
+            Some(open) if byte == open => quote = None,
+            Some(_) => {}
+            None if matches!(byte, b'`' | b'\'' | b'"') => quote = Some(byte),
+            None => return true,
+        }
+        false
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "CREATE TABLE `t (1` (
+  `id` int NOT NULL AUTO_INCREMENT,
+  `a` varchar(10) DEFAULT 'KEY `x` (`y`), \\'(',
+  `b` varchar(100) DEFAULT NULL COMMENT 'FOREIGN KEY (`b`)',
+  `p` int DEFAULT NULL,
+  `v` int GENERATED ALWAYS AS ((`a` + 0)) VIRTUAL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `u` (`b`),
+  KEY `o``dd, (` (`a` DESC,`b`(5)) COMMENT 'it''s; \\n (x, \\\\',
+  KEY `by_expression` ((cast(`a` as unsigned))),
+  KEY `mixed` (`b`,(upper(`a`))),
+  KEY `hidden` (`b`,`a`) /*!80000 INVISIBLE */,
+  KEY `child` (`p`,`a`),
+  KEY `by_virtual` (`a`,`v`),
+  SPATIAL KEY `place` (`b`),
+  VECTOR KEY `near` (`b`),
+  FULLTEXT KEY `words` (`b`) /*!50100 WITH PARSER `ngram` */ ,
+  CONSTRAINT `FOREIGN KEY (` FOREIGN KEY (`p`) REFERENCES `q` (`id`, `a(`) ON DELETE CASCADE
+) ENGINE=InnoDB COMMENT='KEY `z` (`a`)'
+/*!50100 PARTITION BY RANGE (`id`) (PARTITION low VALUES LESS THAN (10)) */";
+
+    fn names(facts: &Columns) -> Vec<String> {
+        deferrable(TABLE, facts).unwrap().into_iter().map(|index| index.name).collect()
+    }
+
+    #[test]
+    fn what_the_server_or_the_accounting_needs_stays() {
+        let facts = Columns { virtual_columns: vec!["v".into()], auto_increment: Some("id".into()) };
+        assert_eq!(names(&facts), ["o`dd, (", "hidden", "place", "words"]);
+        // Nothing else begins with that column.
+        let facts = Columns { auto_increment: Some("a".into()), ..Columns::default() };
+        assert_eq!(names(&facts), ["hidden", "place", "words"]);
+    }
+
+    #[test]
+    fn a_definition_is_the_servers_own_text() {
+        let found = deferrable(TABLE, &Columns::default()).unwrap();
+        assert_eq!(found[0].definition, "KEY `o``dd, (` (`a` DESC,`b`(5)) COMMENT 'it''s; \\n (x, \\\\'");
+        assert_eq!(found.last().unwrap().definition, "FULLTEXT KEY `words` (`b`) /*!50100 WITH PARSER `ngram` */");
+        for index in &found {
+            assert_eq!(Index::from_definition(&index.definition).as_ref(), Some(index));
+        }
+    }
+
+    #[test]
+    fn a_text_that_ends_too_early_is_not_followed() {
+        assert_eq!(deferrable("CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)", &Columns::default()), None);
+        assert_eq!(deferrable("CREATE VIEW `v` AS SELECT 1", &Columns::default()), None);
+    }
+}
