@@ -37,6 +37,7 @@ mod rejecting;
 mod rejects;
 mod round_trips;
 mod rows;
+mod scale;
 mod sharing;
 mod source;
 mod staging;
@@ -131,6 +132,7 @@ fn main() {
             rejecting::text::tests(),
             round_trips::tests(),
             rows::tests(),
+            scale::tests(),
             sharing::tests(),
             source::tests(),
             staging::tests(),
