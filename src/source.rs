@@ -8,6 +8,7 @@
 
 mod filter;
 mod listing;
+mod rate;
 mod s3;
 mod s3_error;
 

@@ -79,7 +79,7 @@ impl Objects {
 /// # Errors
 /// All problems that there are. The listing has ended then.
 pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result::Result<Prepared, Vec<Error>> {
-    let s3 = S3::new(&config.source).await;
+    let s3 = S3::new(&config.source).await.with_max_rate(config.throughput.max_rate);
     let mut problems = Vec::new();
     let listing = Listing::new(s3.clone(), &config.source, &config.retry);
     let budget = Budget::new(&config.staging);

@@ -89,7 +89,7 @@ pub(super) async fn dispatch(
     events: mpsc::Sender<Event>,
 ) {
     let draining = &context.shutdown.draining;
-    let turns = Arc::new(Semaphore::new(context.config.staging.download_concurrency));
+    let turns = Arc::new(Semaphore::new(context.s3.readers(context.config.staging.download_concurrency)));
     let mut downloads = JoinSet::new();
     // What comes while the run drains is passed on too, and gets its outcome below.
     while let Some(wanted) = objects.recv().await {

@@ -22,8 +22,9 @@ use futures_util::stream;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
+use super::rate::Rate;
 use super::s3_error::{Asked, fold};
-use crate::config::SourceConfig;
+use crate::config::{ByteSize, SourceConfig};
 use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom};
 pub(crate) use write::PUT_LIMIT_BYTES;
@@ -38,6 +39,7 @@ pub struct S3 {
     request_payer: Option<RequestPayer>,
     connect_timeout: Duration,
     stall_timeout: Duration,
+    rate: Rate,
 }
 
 /// One page of a listing.
@@ -104,7 +106,20 @@ impl S3 {
             request_payer: config.request_payer.then_some(RequestPayer::Requester),
             connect_timeout: config.connect_timeout,
             stall_timeout: config.stall_timeout,
+            rate: Rate::default(),
         }
+    }
+
+    /// Reads the bodies of objects no faster than this, all clones together.
+    #[must_use]
+    pub fn with_max_rate(self, bytes_a_second: Option<ByteSize>) -> Self {
+        Self { rate: Rate::new(bytes_a_second), ..self }
+    }
+
+    /// How many of `wanted` objects it makes sense to read at once.
+    #[must_use]
+    pub fn readers(&self, wanted: usize) -> usize {
+        self.rate.readers(wanted)
     }
 
     /// One ListObjectsV2 request.
@@ -244,7 +259,7 @@ impl S3 {
             size_bytes,
             version_id: named_version(output.version_id()),
             checksum: full_object_checksum(&output),
-            stream: Box::pin(chunks(output.body, object.to_string(), self.stall_timeout)),
+            stream: Box::pin(chunks(output.body, object.to_string(), self.stall_timeout, self.rate.clone())),
         })
     }
 }
@@ -310,11 +325,16 @@ fn chunks(
     body: ByteStream,
     what: String,
     stall_timeout: Duration,
+    rate: Rate,
 ) -> impl futures_util::Stream<Item = Result<Bytes>> + Send {
-    stream::unfold(Some((body, what)), move |state| async move {
-        let (mut body, what) = state?;
+    stream::unfold(Some((body, what, rate)), move |state| async move {
+        let (mut body, what, rate) = state?;
         match tokio::time::timeout(stall_timeout, body.next()).await {
-            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some((body, what)))),
+            Ok(Some(Ok(chunk))) => {
+                // Outside the limit for a stall, which is the store's.
+                rate.take(chunk.len()).await;
+                Some((Ok(chunk), Some((body, what, rate))))
+            }
             Ok(Some(Err(error))) => {
                 Some((Err(Error::new(Kind::BodyBroken, format!("{what}: the body broke off")).caused_by(error)), None))
             }

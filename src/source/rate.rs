@@ -1,0 +1,111 @@
+//! How fast bodies are read: one bound for the whole run.
+//!
+//! A reader that is ahead waits before it reads on, so that the connection's own back-pressure slows the store down; what
+//! the system has buffered by then has come already, which makes the bound one over seconds, not over single reads. The
+//! wait is on this side: it counts for no stall. So that no connection rests so long that the store closes it, few objects
+//! are read at once where the bound is low ([`Rate::readers`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leaky_bucket::RateLimiter;
+
+use crate::config::ByteSize;
+
+/// Between two refills: short beside anything that a person or a network would notice.
+const REFILL: Duration = Duration::from_millis(20);
+const REFILLS_A_SECOND: usize = 50;
+/// What a run may catch up with after it had nothing to read.
+const SAVED_REFILLS: usize = 10;
+/// What one reader must get for its connection to be in use all the time: a read of the client's is of this order.
+const READER_BYTES_A_SECOND: u64 = 64 * 1024;
+
+/// The bound, shared by all that read; none, where none was asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rate(Option<Arc<Bound>>);
+
+#[derive(Debug)]
+struct Bound {
+    bytes_a_second: u64,
+    limiter: RateLimiter,
+}
+
+impl Rate {
+    pub(super) fn new(bytes_a_second: Option<ByteSize>) -> Self {
+        Self(bytes_a_second.map(|rate| {
+            let refilled = usize::try_from(rate.bytes()).unwrap_or(usize::MAX);
+            // Rounded down, which matters where the rate is of the order of the refills.
+            let (refill, interval) = match refilled / REFILLS_A_SECOND {
+                refill @ 100.. => (refill, REFILL),
+                _ => (refilled.max(1), Duration::from_secs(1)),
+            };
+            let max = refill.saturating_mul(SAVED_REFILLS);
+            let limiter = RateLimiter::builder().initial(0).refill(refill).interval(interval).max(max).build();
+            Arc::new(Bound { bytes_a_second: rate.bytes(), limiter })
+        }))
+    }
+
+    /// Waits until so many bytes, which have come, are within the bound.
+    pub(super) async fn take(&self, bytes: usize) {
+        if let Some(bound) = &self.0 {
+            bound.limiter.acquire(bytes).await;
+        }
+    }
+
+    /// How many of `wanted` objects it makes sense to read at once; at least 1.
+    pub(super) fn readers(&self, wanted: usize) -> usize {
+        let Some(bound) = &self.0 else { return wanted };
+        let fed = usize::try_from(bound.bytes_a_second / READER_BYTES_A_SECOND).unwrap_or(usize::MAX);
+        wanted.min(fed).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn rate(bytes_a_second: u64) -> Rate {
+        Rate::new(Some(ByteSize::from_bytes(bytes_a_second)))
+    }
+
+    /// Reads `total` bytes by several readers in chunks; the seconds it took.
+    async fn read(rate: &Rate, readers: usize, chunk: usize, total: usize) -> f64 {
+        let started = Instant::now();
+        let reading = (0..readers).map(|_| async {
+            for _ in 0..total / readers / chunk {
+                rate.take(chunk).await;
+            }
+        });
+        futures_util::future::join_all(reading).await;
+        started.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bound_holds_for_small_and_large_chunks_and_many_readers() {
+        for (bytes_a_second, readers, chunk, total) in [
+            (1_000_000, 1, 10_000, 4_000_000),
+            (1_000_000, 16, 10_000, 4_000_000),
+            (1_000_000, 4, 500_000, 4_000_000),
+            (1000, 1, 1000, 4000),
+            (7, 1, 14, 28),
+            (10_000_000_000, 16, 1 << 20, 40_000_000_000),
+        ] {
+            let took = read(&rate(bytes_a_second), readers, chunk, total).await;
+            assert!((3.7..=4.4).contains(&took), "{bytes_a_second} B/s, {readers} x {chunk}: {took} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_bound_nothing_waits() {
+        assert!(read(&Rate::default(), 16, 1 << 20, 1 << 30).await < 0.001);
+    }
+
+    #[test]
+    fn a_low_bound_is_shared_by_few() {
+        assert_eq!(Rate::default().readers(16), 16);
+        assert_eq!(rate(100_000_000).readers(16), 16);
+        assert_eq!(rate(500_000).readers(16), 7);
+        assert_eq!(rate(10).readers(16), 1);
+    }
+}
