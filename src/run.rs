@@ -229,7 +229,7 @@ async fn run(
     mut progress: Progress,
 ) -> Stopped {
     let Prepared { s3, budget, connector, preflight, rejects, listing, objects, .. } = prepared;
-    let load_concurrency = config.load.load_concurrency;
+    let load_concurrency = preflight.load_concurrency;
     let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
     let purpose = if let Some(checking) = checking {
         Purpose::Check(checking)

@@ -34,6 +34,8 @@ pub struct Preflight {
     /// The DECIMAL columns among `columns`, with their places there.
     pub decimals: Vec<(String, usize)>,
     pub policy: Policy,
+    /// Connections that may load at once.
+    pub load_concurrency: usize,
     /// What is compared at the end of the job, where that is asked for.
     pub verification: Option<Arc<crate::verify::Plan>>,
     /// What will hurt, but works.
@@ -110,6 +112,15 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     if !problems.is_empty() {
         return Err(problems);
     }
+    let mut load_concurrency = config.load.load_concurrency;
+    if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
+        // Also where more were asked for by hand: they would only wait, each with a transaction open.
+        tracing::info!(
+            "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so that loads wait for each other: one connection loads",
+            table.name
+        );
+        load_concurrency = 1;
+    }
     let mut warnings = table.warnings(config, &server, &columns);
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
@@ -123,6 +134,7 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         fields_per_row,
         decimals,
         policy,
+        load_concurrency,
         verification,
         warnings,
     })
@@ -284,6 +296,11 @@ impl Table {
             .is_none_or(|engine| TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine)))
     }
 
+    /// Whether a second LOAD would wait for the first statement's end.
+    fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
+        server.serialises_auto_increment() && self.columns.iter().any(|column| column.auto_increment)
+    }
+
     fn problems(&self, config: &Config, server: &Server, columns: &[ColumnOrVariable]) -> Vec<Error> {
         let mut problems = Vec::new();
         if !self.rolls_back() && config.ledger.table.is_some() {
@@ -345,15 +362,6 @@ impl Table {
 
     fn warnings(&self, config: &Config, server: &Server, columns: &[ColumnOrVariable]) -> Vec<String> {
         let mut warnings = Vec::new();
-        if config.load.load_concurrency > 1
-            && server.serialises_auto_increment()
-            && self.columns.iter().any(|column| column.auto_increment)
-        {
-            warnings.push(format!(
-                "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2: parallel loads wait for each other; --load-concurrency 1 does as well",
-                self.name
-            ));
-        }
         if !self.rolls_back() {
             warnings.push(format!(
                 "{}: its engine does not roll back: an object that fails may leave rows behind, and is not tried again",

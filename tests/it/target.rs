@@ -31,7 +31,7 @@ crate::load_tests![
     a_unix_socket_is_used_when_asked_for,
     a_password_is_taken_from_everywhere_and_shown_nowhere,
     init_sql_runs_on_every_connection,
-    loads_that_wait_for_each_other_are_warned_of,
+    loads_that_would_wait_for_each_other_get_one_connection,
     session_settings_are_pinned_whatever_the_servers_defaults,
     plan_touches_nothing,
 ];
@@ -496,8 +496,8 @@ async fn init_sql_runs_on_every_connection(world: World) -> Result<()> {
     ended.says("nonesuch")
 }
 
-async fn loads_that_wait_for_each_other_are_warned_of(world: World) -> Result<()> {
-    const WARNING: &str = "parallel loads wait for each other";
+async fn loads_that_would_wait_for_each_other_get_one_connection(world: World) -> Result<()> {
+    const WHY: &str = "loads wait for each other: one connection loads";
     world.put("1", "1\n")?;
     let check = async |server: &Server, warned: bool| {
         let schema = server.schema().await?;
@@ -508,7 +508,7 @@ async fn loads_that_wait_for_each_other_are_warned_of(world: World) -> Result<()
         let several = load_at(&world, &schema.url(), "ai", &["--on-duplicate", "ignore"]).await?;
         for (ended, warned) in [(plain, false), (one, false), (several, warned)] {
             ended.expect(0)?;
-            ensure!(ended.stderr.contains(WARNING) == warned, "{ended}");
+            ensure!(ended.stderr.contains(WHY) == warned, "{ended}");
         }
         anyhow::Ok(())
     };
