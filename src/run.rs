@@ -18,6 +18,7 @@ mod choose;
 mod digest;
 mod forget;
 mod gather;
+mod governor;
 mod loading;
 mod locate;
 mod plan;
@@ -49,6 +50,7 @@ use check::{Checking, check_staged};
 use choose::{Chooser, Limits, choose};
 pub use forget::forget;
 use gather::Queue;
+use governor::Governor;
 use loading::load_staged;
 pub use plan::plan;
 use prepare::{Prepared, open_ledger, open_rejects, prepare};
@@ -260,6 +262,7 @@ async fn run(
         purpose,
         ledger: ledger.clone(),
         sessions: sessions.clone(),
+        governor: Governor::new(load_concurrency),
         shutdown: shutdown.clone(),
     });
 

@@ -12,7 +12,7 @@ pub struct LoadConfig {
     pub mode: Mode,
     /// Keep the table that a swap replaced.
     pub swap_keep_old: bool,
-    /// At most.
+    /// Connections that load at once, at most: how many is found out.
     pub load_concurrency: usize,
     /// Secondary indexes are added at the end of the job.
     pub defer_indexes: bool,

@@ -359,7 +359,10 @@ settings! {
         "Keep the table that a swap replaced, as TABLE_old")
         .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
-        "How many connections load at once").default("4");
+        "How many connections load at once, at most")
+        .more("A run begins with two, takes more for as long as they make it faster, and fewer where transactions get in \
+               each other's way or the server has no connection left.")
+        .default("8");
     BATCH_BYTES = Setting::new(Loading, "batch-bytes", Size, "How many bytes of small objects share a transaction")
         .more("Larger transactions are not faster, and cost more to repeat.").default("8MiB");
     BATCH_OBJECTS = Setting::new(Loading, "batch-objects", Integer { min: 1, max: 10_000 },

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::gather::Queue;
-use super::loading::{pause_or_fail, session, shipment};
+use super::loading::{Worker, session, shipment, try_again};
 use super::locate::{Blocks, locate};
 use super::prepare::{Prepared, prepare};
 use super::stages::{Context, Event, Purpose, Ready, failed, tell};
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::exit_code;
 use crate::load::{Check, CheckTable, Checked, Shipment};
-use crate::mysql::{Session, Sessions};
+use crate::mysql::Sessions;
 use crate::progress::{Found, Progress, Terminal};
 use crate::region::Region;
 use crate::report::{Ending, Outcome, Report};
@@ -166,18 +166,20 @@ fn cut(
 
 /// Checks staged objects, one at a time, on a session that is kept for as long as nothing goes wrong on it.
 pub(super) async fn check_staged(context: Arc<Context>, staged: Arc<Queue>, events: mpsc::Sender<Event>) {
-    let mut kept = None;
-    while let Some(ready) = staged.next().await.and_then(|mut batch| batch.pop()) {
+    let mut worker = Worker::new(&context);
+    loop {
+        worker.wait_for_turn().await;
+        let Some(ready) = staged.next().await.and_then(|mut batch| batch.pop()) else { break };
         let Ready { wanted, staged, scan, began, attempts: downloads, .. } = ready;
         let object = wanted.object;
-        if context.shutdown.draining.is_cancelled() {
+        if !worker.begin_turn(&context).await {
             tell(&events, Event::ended(Outcome::NotReached { object })).await;
             continue;
         }
         let mut attempts = Attempts::new(&context.config.retry);
         let verified = staged.verified;
         let checked = match shipment(&context, &object, &staged, &scan, false) {
-            Ok(shipment) => check_one(&context, &mut kept, &shipment, &mut attempts).await,
+            Ok(shipment) => check_one(&context, &mut worker, &shipment, &mut attempts).await,
             Err(error) => Err(error),
         };
         drop(staged);
@@ -191,15 +193,13 @@ pub(super) async fn check_staged(context: Arc<Context>, staged: Arc<Queue>, even
         };
         tell(&events, Event::ended(outcome)).await;
     }
-    if let Some(session) = kept {
-        session.close().await;
-    }
+    worker.close().await;
 }
 
 /// Checks one object, again where something got in the way.
 async fn check_one(
     context: &Context,
-    kept: &mut Option<Session>,
+    worker: &mut Worker,
     shipment: &Shipment,
     attempts: &mut Attempts,
 ) -> Result<Checked> {
@@ -207,11 +207,12 @@ async fn check_one(
         return Err(Error::new(Kind::Bug, "a run that loads was to check"));
     };
     loop {
-        let error = match session(context, kept, &shipment.what, "checked").await {
+        let error = match session(context, worker, &shipment.what, "checked").await {
             Err(error) => error,
             Ok(mut session) => match session.check(shipment, &checking.check, &context.shutdown.abandoning).await {
                 Ok(checked) => {
-                    *kept = Some(session);
+                    worker.turn.loaded(shipment.staged.size_bytes);
+                    worker.keep(session);
                     return Ok(checked);
                 }
                 Err(error) => {
@@ -220,6 +221,7 @@ async fn check_one(
                 }
             },
         };
-        pause_or_fail(context, attempts, error).await?;
+        worker.turn.met(&error);
+        try_again(context, worker, attempts, &shipment.what, error).await?;
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::digest::with_digest;
 use super::gather::Queue;
+use super::governor::Turn;
 use super::locate::with_lines;
 use super::pause;
 use super::stages::{Context, Event, Ready, failed, tell};
@@ -28,40 +29,75 @@ const FULL_SERVER_PAUSE: Duration = Duration::from_secs(1);
 /// How often objects are tried together where something other than they is in the way.
 const TRIES_TOGETHER: u32 = 3;
 
-/// Loads what is staged, on a session that is kept for as long as nothing goes wrong on it.
-pub(super) async fn load_staged(context: Arc<Context>, queue: Arc<Queue>, events: mpsc::Sender<Event>) {
-    let mut session = None;
-    while let Some(mut batch) = queue.next().await {
-        if batch.len() > 1 && !context.shutdown.draining.is_cancelled() {
-            batch = load_together(&context, &queue, &mut session, batch, &events).await;
-        }
-        for ready in batch {
-            Box::pin(load_alone(&context, &queue, &mut session, ready, &events)).await;
-        }
+/// One of those that load, and what it has to itself.
+pub(super) struct Worker {
+    /// Kept for as long as nothing goes wrong on it.
+    session: Option<Session>,
+    pub(super) turn: Turn,
+}
+
+impl Worker {
+    pub(super) fn new(context: &Context) -> Self {
+        Self { session: None, turn: context.governor.turn() }
     }
-    if let Some(session) = session {
-        session.close().await;
+
+    /// Waits for this worker's turn to look for work, without a connection: the server may need it.
+    pub(super) async fn wait_for_turn(&mut self) {
+        if self.turn.is_over() {
+            self.close().await;
+        }
+        self.turn.wait().await;
+    }
+
+    /// Waits until a transaction may begin; false where none shall any more. A pause may outlast what the server gives an idle
+    /// connection.
+    pub(super) async fn begin_turn(&mut self, context: &Context) -> bool {
+        if context.governor.is_paused() {
+            self.close().await;
+        }
+        self.turn.begin(&context.shutdown).await
+    }
+
+    /// Takes the session back, which is beyond doubt.
+    pub(super) fn keep(&mut self, session: Session) {
+        self.session = Some(session);
+    }
+
+    pub(super) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
     }
 }
 
+/// Loads what is staged.
+pub(super) async fn load_staged(context: Arc<Context>, queue: Arc<Queue>, events: mpsc::Sender<Event>) {
+    let mut worker = Worker::new(&context);
+    loop {
+        worker.wait_for_turn().await;
+        let Some(mut batch) = queue.next().await else { break };
+        if batch.len() > 1 && worker.begin_turn(&context).await {
+            batch = load_together(&context, &queue, &mut worker, batch, &events).await;
+        }
+        for ready in batch {
+            Box::pin(load_alone(&context, &queue, &mut worker, ready, &events)).await;
+        }
+    }
+    worker.close().await;
+}
+
 /// Loads one object, and tells its outcome.
-async fn load_alone(
-    context: &Context,
-    queue: &Queue,
-    session: &mut Option<Session>,
-    ready: Ready,
-    events: &mpsc::Sender<Event>,
-) {
+async fn load_alone(context: &Context, queue: &Queue, worker: &mut Worker, ready: Ready, events: &mpsc::Sender<Event>) {
     let Ready { wanted, staged, scan, began, attempts: downloads, .. } = ready;
     let object = wanted.object;
-    if context.shutdown.draining.is_cancelled() {
+    if !worker.begin_turn(context).await {
         return tell(events, Event::ended(Outcome::NotReached { object })).await;
     }
     let mut attempts = Attempts::new(&context.config.retry);
     let verified = staged.verified;
     let shipment = with_digest(context, shipment(context, &object, &staged, &scan, wanted.had_failed)).await;
     let loaded = match shipment {
-        Ok(shipment) => load(context, session, &shipment, &mut attempts).await,
+        Ok(shipment) => load(context, worker, &shipment, &mut attempts).await,
         Err(error) => Err(error),
     };
     let loaded = match loaded {
@@ -94,7 +130,7 @@ async fn load_alone(
 async fn load_together(
     context: &Context,
     queue: &Queue,
-    session: &mut Option<Session>,
+    worker: &mut Worker,
     batch: Vec<Ready>,
     events: &mpsc::Sender<Event>,
 ) -> Vec<Ready> {
@@ -104,7 +140,7 @@ async fn load_together(
         None => return batch,
     };
     let tried = match consignment(context, &what, &batch).await {
-        Ok(consignment) => send(context, session, &consignment).await,
+        Ok(consignment) => send(context, worker, &consignment).await,
         // It is told of the object that it is about.
         Err(_) => return batch,
     };
@@ -173,14 +209,15 @@ async fn consignment(context: &Context, what: &str, batch: &[Ready]) -> Result<B
 }
 
 /// Sends a batch, again where that is safe and something other than its objects was in the way.
-async fn send(context: &Context, kept: &mut Option<Session>, batch: &Batch) -> Result<Together> {
+async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<Together> {
     let mut attempts = Attempts::new(&context.config.retry);
     loop {
-        let error = match session(context, kept, &batch.what, "loaded").await {
+        let error = match session(context, worker, &batch.what, "loaded").await {
             Err(error) => error,
             Ok(mut session) => match session.load_batch(batch, context.plan(), &context.shutdown.abandoning).await {
                 Ok(together) => {
-                    *kept = Some(session);
+                    worker.turn.loaded(batch.shipments.iter().map(|shipment| shipment.staged.size_bytes).sum());
+                    worker.keep(session);
                     return Ok(together);
                 }
                 Err(error) => {
@@ -192,10 +229,11 @@ async fn send(context: &Context, kept: &mut Option<Session>, batch: &Batch) -> R
                 }
             },
         };
+        worker.turn.met(&error);
         if attempts.made() >= TRIES_TOGETHER {
             return Err(error);
         }
-        pause_or_fail(context, &mut attempts, error).await?;
+        try_again(context, worker, &mut attempts, &batch.what, error).await?;
     }
 }
 
@@ -251,20 +289,20 @@ pub(super) fn shipment(
 /// is beyond doubt.
 async fn load(
     context: &Context,
-    kept: &mut Option<Session>,
+    worker: &mut Worker,
     shipment: &Shipment,
     attempts: &mut Attempts,
 ) -> Result<Option<Account>> {
     let what = &shipment.what;
     let mut account = Account::default();
     loop {
-        let error = match session(context, kept, what, "loaded").await {
+        let error = match session(context, worker, what, "loaded").await {
             Err(error) => error,
             Ok(mut session) => {
                 let loaded = session.load(shipment, context.plan(), &context.shutdown.abandoning, &mut account).await;
                 let settled = match loaded {
                     Ok(attempted) => {
-                        *kept = Some(session);
+                        worker.keep(session);
                         Ok(attempted)
                     }
                     Err(error) => {
@@ -283,19 +321,23 @@ async fn load(
                     }
                 };
                 match settled {
-                    Ok(Attempted::Committed) => return Ok(Some(account)),
+                    Ok(Attempted::Committed) => {
+                        worker.turn.loaded(shipment.staged.size_bytes);
+                        return Ok(Some(account));
+                    }
                     Ok(Attempted::AlreadyLoaded) => return Ok(None),
                     Err(error) => error,
                 }
             }
         };
-        pause_or_fail(context, attempts, error).await?;
+        worker.turn.met(&error);
+        try_again(context, worker, attempts, what, error).await?;
     }
 }
 
 /// A session, the one that was kept if there is one.
-pub(super) async fn session(context: &Context, kept: &mut Option<Session>, what: &str, to_be: &str) -> Result<Session> {
-    if let Some(session) = kept.take() {
+pub(super) async fn session(context: &Context, worker: &mut Worker, what: &str, to_be: &str) -> Result<Session> {
+    if let Some(session) = worker.session.take() {
         return Ok(session);
     }
     loop {
@@ -316,19 +358,29 @@ pub(super) async fn session(context: &Context, kept: &mut Option<Session>, what:
             return Err(error);
         }
         tracing::debug!("{}; waiting for a connection", error.one_line());
+        context.governor.server_is_full(context.sessions.in_use());
         pause(&context.shutdown, FULL_SERVER_PAUSE).await;
     }
 }
 
 /// Waits before the next try; the error, where there shall be none.
-pub(super) async fn pause_or_fail(context: &Context, attempts: &mut Attempts, error: Error) -> Result<()> {
+pub(super) async fn try_again(
+    context: &Context,
+    worker: &mut Worker,
+    attempts: &mut Attempts,
+    what: &str,
+    error: Error,
+) -> Result<()> {
     let Some(wait) = attempts.pause_after(&error) else { return Err(error) };
     if context.shutdown.draining.is_cancelled() {
         return Err(error);
     }
     tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
     pause(&context.shutdown, wait).await;
-    Ok(())
+    if worker.begin_turn(context).await {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped before it was tried again")))
 }
 
 /// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any other error stands.

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::check::{self, Checking};
 use super::choose::Wanted;
+use super::governor::Governor;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Job, Ledger};
@@ -32,6 +33,7 @@ pub(super) struct Context {
     /// `None`: at least once.
     pub(super) ledger: Option<(Ledger, Job)>,
     pub(super) sessions: Sessions,
+    pub(super) governor: Arc<Governor>,
     pub(super) shutdown: Shutdown,
 }
 

@@ -31,6 +31,7 @@ mod lines_of_bad_rows;
 mod link;
 mod oracle;
 mod outcome;
+mod pace;
 mod policy;
 mod reading;
 mod rejecting;
@@ -125,6 +126,7 @@ fn main() {
             kill::tests(),
             lines_of_bad_rows::tests(),
             outcome::tests(),
+            pace::tests(),
             policy::tests(),
             reading::tests(),
             rejecting::tests(),

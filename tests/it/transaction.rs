@@ -474,6 +474,7 @@ async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
     let ended = finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
     ended.expect(0)?;
     ended.says("Too many connections")?;
+    ended.says("the server has no room for more")?;
     drop(others);
     let mut conn = connect_when_free(&schema).await?;
     let found: Option<(u64, u64)> = conn.query_first("SELECT COUNT(*), COUNT(DISTINCT a) FROM t").await?;

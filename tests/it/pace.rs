@@ -1,0 +1,132 @@
+//! How much goes through at once, and how fast: connections, rates and pauses.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::support::hive;
+use crate::support::program::{World, finish};
+use crate::support::proxy::{Break, Proxy, Step};
+use crate::support::s3::Operation;
+use crate::support::servers::ServerKind;
+
+crate::load_tests![
+    a_run_begins_with_two_connections_and_takes_four_once_those_load,
+    no_more_connections_load_than_are_allowed,
+    a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection,
+    a_rate_bounds_what_is_read_by_the_whole_run,
+    a_rate_is_no_stall,
+];
+
+/// Every object a transaction of its own.
+const ONE_BY_ONE: [&str; 2] = ["--batch-objects", "1"];
+
+fn put_small_objects(world: &World, objects: u64) -> Result<()> {
+    (0..objects).try_for_each(|number| world.put(&format!("{number:02}"), format!("{number}\n")))
+}
+
+/// `load`, through the proxy.
+fn load_through(world: &World, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
+    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED"]);
+    command.args(["--port", &proxy.port().to_string()]).args(ONE_BY_ONE).args(args);
+    command
+}
+
+/// The program's connections at the server.
+async fn connections(world: &World) -> Result<u64> {
+    let user = &world.schema.user;
+    let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{user}'");
+    world.schema.query_one(&sql).await
+}
+
+async fn a_run_begins_with_two_connections_and_takes_four_once_those_load(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT)").await?;
+    put_small_objects(&world, 20)?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let ends = proxy.times(100, Step::InfileEnd, Break::Hold);
+    let running = load_through(&world, &proxy, &["-v"]).spawn()?;
+    while ends.count() < 4 {
+        ends.wait().await?;
+        tokio::task::yield_now().await;
+    }
+    // Four that load, and the ledger's. More would be there by now: all twenty objects wait for one.
+    for _ in 0..50 {
+        ensure!(connections(&world).await? <= 5 && ends.count() == 4, "{} load", ends.count());
+    }
+    ends.remove();
+    let ended = finish(running).await?;
+    ended.expect(0)?;
+    ended.says("load concurrency 2 -> 4: the first transactions run")?;
+    ensure!(world.count("t").await? == 20);
+    Ok(())
+}
+
+async fn no_more_connections_load_than_are_allowed(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
+    put_small_objects(&world, 40)?;
+    for (most, more) in [(1, "1"), (3, "3")] {
+        world.schema.exec("TRUNCATE TABLE t").await?;
+        let args = ["--columns", "a", "--set", "connection = CONNECTION_ID()", "--load-concurrency", more, "--force"];
+        world.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
+        let (rows, connections): (u64, u64) =
+            world.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
+        ensure!(rows == 40 && connections <= most, "{rows} rows on {connections} connections, of {most}");
+    }
+    Ok(())
+}
+
+async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (n INT AUTO_INCREMENT PRIMARY KEY, a INT, connection BIGINT)").await?;
+    put_small_objects(&world, 20)?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let ends = proxy.times(100, Step::InfileEnd, Break::Hold);
+    let args = ["--columns", "a", "--set", "connection = CONNECTION_ID()", "--load-concurrency", "4"];
+    let running = load_through(&world, &proxy, &args).spawn()?;
+    ends.wait().await?;
+    let (serialised,): (bool,) = world.schema.query_one("SELECT @@innodb_autoinc_lock_mode <> 2").await?;
+    ensure!(serialised == (world.server.kind() == ServerKind::Mariadb), "the server is not as these tests expect it");
+    if !serialised {
+        while ends.count() < 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+    ends.remove();
+    let ended = finish(running).await?;
+    ended.expect(0)?;
+    let (rows, connections): (u64, u64) =
+        world.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
+    ensure!(rows == 20 && (connections == 1) == serialised, "{rows} rows on {connections} connections");
+    ensure!(ended.stderr.contains("so that loads wait for each other: one connection loads") == serialised, "{ended}");
+    Ok(())
+}
+
+async fn a_rate_bounds_what_is_read_by_the_whole_run(world: World) -> Result<()> {
+    world.schema.exec(&hive::create_table("t")).await?;
+    let mut bytes = 0;
+    for number in 0..4 {
+        let (object, sums) = hive::object(number * 3000, (number + 1) * 3000);
+        bytes += sums.bytes;
+        world.put(&format!("{number}"), object)?;
+    }
+    // Two seconds' worth.
+    let rate = (bytes / 2).to_string();
+    let started = Instant::now();
+    world.load_ending(0, "t", &["--preset", "hive", "--max-rate", &rate]).await?;
+    let elapsed = started.elapsed();
+    ensure!(elapsed >= Duration::from_millis(1500), "{bytes} bytes at {rate} a second took {elapsed:?}");
+    ensure!(world.count("t").await? == 12_000);
+    Ok(())
+}
+
+async fn a_rate_is_no_stall(world: World) -> Result<()> {
+    world.schema.exec(&hive::create_table("t")).await?;
+    let (object, sums) = hive::object(0, 3000);
+    let rate = (sums.bytes / 3).to_string();
+    world.put("1", object)?;
+    let args = ["--preset", "hive", "--max-rate", &rate, "--stall-timeout", "1s", "--max-attempts", "1"];
+    world.load_ending(0, "t", &args).await?;
+    ensure!(world.s3.log().of(Operation::GetObject).len() == 1);
+    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+    ensure!(found == (sums.rows, sums.checksum), "{found:?}");
+    Ok(())
+}
