@@ -21,6 +21,7 @@ mod gather;
 mod governor;
 mod loading;
 mod locate;
+mod pauses;
 mod plan;
 mod prepare;
 mod stages;
@@ -52,6 +53,7 @@ pub use forget::forget;
 use gather::Queue;
 use governor::Governor;
 use loading::load_staged;
+use pauses::Pauses;
 pub use plan::plan;
 use prepare::{Prepared, open_ledger, open_rejects, prepare};
 use stages::{Context, Event, Purpose, dispatch};
@@ -105,7 +107,11 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     };
     let begun = match prepared {
         Ok(mut prepared) => {
-            let opened = match open_rejects(&config, &mut prepared).await {
+            let opened = async {
+                prepared.pauses = Pauses::open(&config, &prepared.connector).await?;
+                open_rejects(&config, &mut prepared).await
+            };
+            let opened = match opened.await {
                 Ok(()) => open_ledger(&config, &prepared, &shutdown.draining).await,
                 Err(error) => Err(error),
             };
@@ -230,7 +236,7 @@ async fn run(
     report: &mut Report,
     mut progress: Progress,
 ) -> Stopped {
-    let Prepared { s3, budget, connector, preflight, rejects, listing, objects, .. } = prepared;
+    let Prepared { s3, budget, connector, preflight, rejects, pauses, listing, objects, .. } = prepared;
     let load_concurrency = preflight.load_concurrency;
     let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
     let purpose = if let Some(checking) = checking {
@@ -266,6 +272,8 @@ async fn run(
         shutdown: shutdown.clone(),
     });
 
+    let ended = CancellationToken::new();
+    let watching = pauses.map(|pauses| tokio::spawn(pauses.watch(Arc::clone(&context.governor), ended.clone())));
     let (events, mut happened) = mpsc::channel(EVENTS);
     let mut batch = config.throughput.batch;
     // Nothing can be taken back where the table's engine does not roll back.
@@ -348,6 +356,11 @@ async fn run(
     }
     progress.tick();
     progress.finish();
+    ended.cancel();
+    if let Some(watching) = watching {
+        // It ends by itself; everything that it could hold back has ended.
+        let _ = watching.await;
+    }
 
     while let Some(joined) = tasks.join_next().await {
         if let Err(error) = joined {

@@ -77,6 +77,27 @@ impl Connector {
         })
     }
 
+    /// For messages: the server, with the user.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes connections to another server by TCP, as the same user and with the same encryption.
+    #[must_use]
+    pub fn elsewhere(&self, host: &str, port: u16) -> Self {
+        let (user, _) = self.name.rsplit_once('@').unwrap_or_default();
+        let no_socket: Option<&str> = None;
+        Self {
+            // Of a replica nothing is known but that it can be asked for its state.
+            opts: self.opts.clone().socket(no_socket).ip_or_hostname(host).tcp_port(port).db_name(None::<&str>),
+            name: format!("{user}@{host}:{port}").into(),
+            is_local: is_loopback(host),
+            init_sql: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Connects and reads what the server is. Settles, for all later connections, whether TLS is used where it is only
     /// preferred.
     pub(crate) async fn probe(&mut self) -> Result<(Conn, Server)> {

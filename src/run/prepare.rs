@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::counter;
+use super::pauses::Pauses;
 use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Achieved, Job, Ledger, RunId, Tables};
@@ -35,6 +36,8 @@ pub(super) struct Prepared {
     pub(super) preflight: Preflight,
     /// Where rejected rows go, once [`open_rejects`] has looked there.
     pub(super) rejects: Option<Rejects>,
+    /// What makes the run pause, where something shall.
+    pub(super) pauses: Option<Pauses>,
     pub(super) listing: JoinHandle<Result<PassedOver>>,
     pub(super) objects: Objects,
     pub(super) warnings: Vec<String>,
@@ -157,6 +160,7 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
         connector,
         preflight,
         rejects: None,
+        pauses: None,
         listing: running,
         objects: Objects { first, rest },
         warnings,

@@ -32,6 +32,7 @@ mod link;
 mod oracle;
 mod outcome;
 mod pace;
+mod pauses;
 mod policy;
 mod reading;
 mod rejecting;
@@ -127,6 +128,7 @@ fn main() {
             lines_of_bad_rows::tests(),
             outcome::tests(),
             pace::tests(),
+            pauses::tests(),
             policy::tests(),
             reading::tests(),
             rejecting::tests(),

@@ -1,0 +1,290 @@
+//! Pauses: a run that was told to spare its server, or a replica, begins nothing while that one is behind.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Row};
+use tokio::process::{Child, Command};
+
+use crate::support::program::{World, finish, signal, wait_for_log};
+use crate::support::s3::{Fault, Keys, Operation, Times};
+use crate::support::servers::{Schema, Server, ServerKind};
+
+crate::load_tests![
+    a_run_waits_while_too_many_threads_run_on_the_server,
+    a_run_that_waits_is_stopped_by_a_signal,
+    a_run_waits_for_a_replica_that_is_behind_or_has_stopped,
+    a_replica_that_is_lost_counts_as_behind,
+    a_replica_that_cannot_be_asked_is_told_at_the_start,
+];
+
+const PAUSED: &str = "paused, nothing more is begun: ";
+
+fn put_small_objects(world: &World) -> Result<()> {
+    (0..20).try_for_each(|number| world.put(&format!("{number:02}"), format!("{number}\n")))
+}
+
+/// `load` into a schema of another server than the shared one.
+fn load(world: &World, schema: &Schema<'_>, args: &[&str]) -> Command {
+    let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
+    command.args(args).env("DATABASE_URL", schema.url());
+    command
+}
+
+async fn count(schema: &Schema<'_>) -> Result<u64> {
+    schema.query_one("SELECT COUNT(*) FROM t").await
+}
+
+/// Waits for the program's end; what it said.
+async fn ended_well(mut child: Child, log: tokio::task::JoinHandle<String>) -> Result<String> {
+    let status = child.wait().await?;
+    let log = log.await?;
+    ensure!(status.code() == Some(0), "{status}\n{log}");
+    Ok(log)
+}
+
+/// A server of its own, with a table, and a session on it that so many threads run in.
+async fn busy<'server>(server: &'server Server, threads: usize) -> Result<(Schema<'server>, Vec<u32>)> {
+    let schema = server.schema().await?;
+    schema.exec("CREATE TABLE t (a INT)").await?;
+    let mut ids = Vec::new();
+    for _ in 0..threads {
+        let mut conn = schema.conn().await?;
+        ids.push(conn.id());
+        // Until it is killed.
+        tokio::spawn(async move { conn.query_drop("SELECT SLEEP(600)").await });
+    }
+    loop {
+        let sleeping: u64 = schema
+            .query_one("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'")
+            .await?;
+        if sleeping == threads as u64 {
+            return Ok((schema, ids));
+        }
+    }
+}
+
+async fn a_run_waits_while_too_many_threads_run_on_the_server(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[])?;
+    let (schema, sleepers) = busy(&server, 5).await?;
+    put_small_objects(&world)?;
+    // Where the bound is not passed, nothing is said.
+    let ended = finish(load(&world, &schema, &["--max-threads-running", "9"]).spawn()?).await?;
+    ended.expect(0)?;
+    ensure!(!ended.stderr.contains(PAUSED) && count(&schema).await? == 20, "{ended}");
+
+    let mut running = load(&world, &schema, &["--max-threads-running", "4", "--force"]).spawn()?;
+    let log = wait_for_log(&mut running, PAUSED).await?;
+    ensure!(count(&schema).await? == 20);
+    for id in sleepers {
+        schema.exec(&format!("KILL {id}")).await?;
+    }
+    let log = ended_well(running, log).await?;
+    ensure!(count(&schema).await? == 40);
+    ensure!(log.matches(PAUSED).count() == 1 && log.matches("going on after a pause").count() == 1, "{log}");
+    Ok(())
+}
+
+async fn a_run_that_waits_is_stopped_by_a_signal(world: World) -> Result<()> {
+    let server = Server::start(world.server.kind(), &[])?;
+    let (schema, _sleepers) = busy(&server, 5).await?;
+    put_small_objects(&world)?;
+    let mut running = load(&world, &schema, &["--max-threads-running", "1"]).spawn()?;
+    let log = wait_for_log(&mut running, PAUSED).await?;
+    signal(&running, "TERM")?;
+    let status = running.wait().await?;
+    ensure!(status.code() == Some(143), "{status}\n{}", log.await?);
+    ensure!(count(&schema).await? == 0);
+    world.ensure_nothing_staged()
+}
+
+/// A server and one that replicates from it.
+struct Replicated {
+    primary: Server,
+    replica: Server,
+}
+
+impl Replicated {
+    async fn start(kind: ServerKind) -> Result<Self> {
+        let primary = Server::start(kind, &["--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])?;
+        let replica = Server::start(kind, &["--server-id=2"])?;
+        let servers = Self { primary, replica };
+        servers.follow().await?;
+        Ok(servers)
+    }
+
+    /// Makes the replica follow from where the primary is now.
+    async fn follow(&self) -> Result<()> {
+        let (Self { primary, replica }, kind) = (self, self.kind());
+        let position = match kind {
+            ServerKind::Mysql => "SHOW BINARY LOG STATUS",
+            ServerKind::Mariadb => "SHOW MASTER STATUS",
+        };
+        let row: Option<Row> = primary.root().await?.query_first(position).await?;
+        let row = row.context("no binary log")?;
+        let (file, position): (String, u64) = row.get(0).zip(row.get(1)).context("the binary log has no position")?;
+        let port = primary.port();
+        let (stop, change, start) = match kind {
+            ServerKind::Mysql => (
+                "STOP REPLICA",
+                format!(
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'root', \
+                     GET_SOURCE_PUBLIC_KEY = 1, SOURCE_LOG_FILE = '{file}', SOURCE_LOG_POS = {position}"
+                ),
+                "START REPLICA",
+            ),
+            ServerKind::Mariadb => (
+                "STOP SLAVE",
+                format!(
+                    "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', \
+                     MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}"
+                ),
+                "START SLAVE",
+            ),
+        };
+        let mut conn = replica.root().await?;
+        for sql in [stop, &change, start] {
+            conn.query_drop(sql).await?;
+        }
+        Ok(())
+    }
+
+    fn kind(&self) -> ServerKind {
+        self.primary.kind()
+    }
+
+    /// How far the replica is behind; `None` where it does not replicate.
+    async fn lag(&self, conn: &mut Conn) -> Result<Option<u64>> {
+        let (sql, column) = match self.kind() {
+            ServerKind::Mysql => ("SHOW REPLICA STATUS", "Seconds_Behind_Source"),
+            ServerKind::Mariadb => ("SHOW SLAVE STATUS", "Seconds_Behind_Master"),
+        };
+        let row: Option<Row> = conn.query_first(sql).await?;
+        row.context("it is no replica")?.get(column).context("it tells no lag")
+    }
+
+    async fn wait_for_lag(&self, is_it: impl Fn(Option<u64>) -> bool) -> Result<()> {
+        let mut conn = self.replica.root().await?;
+        for _ in 0..3000 {
+            if is_it(self.lag(&mut conn).await?) {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        bail!("the replica's lag is {:?}", self.lag(&mut conn).await?)
+    }
+
+    /// A schema on both, with a table; its account may ask the replica for its state.
+    async fn schema(&self) -> Result<Schema<'_>> {
+        let schema = self.primary.schema().await?;
+        let privilege = match self.kind() {
+            ServerKind::Mysql => "REPLICATION CLIENT",
+            ServerKind::Mariadb => "REPLICA MONITOR",
+        };
+        schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", schema.user)).await?;
+        schema.exec("CREATE TABLE t (a INT)").await?;
+        let mut conn = self.replica.root().await?;
+        let sql = format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{}'", schema.name);
+        for _ in 0..3000 {
+            if conn.query_first::<u64, _>(&sql).await? == Some(1) {
+                self.wait_for_lag(|lag| lag == Some(0)).await?;
+                return Ok(schema);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        bail!("the table does not come to the replica")
+    }
+
+    fn name(&self) -> String {
+        format!("127.0.0.1:{}", self.replica.port())
+    }
+}
+
+async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -> Result<()> {
+    let servers = Replicated::start(world.server.kind()).await?;
+    let schema = servers.schema().await?;
+    put_small_objects(&world)?;
+    let name = servers.name();
+    let args = ["--max-lag", "1s", "--replica", &name];
+    let ended = finish(load(&world, &schema, &args).spawn()?).await?;
+    ended.expect(0)?;
+    ensure!(!ended.stderr.contains(PAUSED), "{ended}");
+    servers.wait_for_lag(|lag| lag == Some(0)).await?;
+
+    // A lock on the replica keeps it from following.
+    let mut reader = servers.replica.root().await?;
+    reader.query_drop(format!("LOCK TABLES {}.t READ", schema.name)).await?;
+    schema.exec("INSERT INTO t VALUES (100)").await?;
+    servers.wait_for_lag(|lag| lag.is_some_and(|lag| lag >= 2)).await?;
+    let args = [&args[..], &["--force"]].concat();
+    let mut running = load(&world, &schema, &args).spawn()?;
+    let log = wait_for_log(&mut running, "s behind, --max-lag is 1s").await?;
+    ensure!(count(&schema).await? == 21);
+    reader.query_drop("UNLOCK TABLES").await?;
+    ended_well(running, log).await?;
+    ensure!(count(&schema).await? == 41);
+
+    let (stop, start) = match servers.kind() {
+        ServerKind::Mysql => ("STOP REPLICA SQL_THREAD", "START REPLICA SQL_THREAD"),
+        ServerKind::Mariadb => ("STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"),
+    };
+    reader.query_drop(stop).await?;
+    let mut running = load(&world, &schema, &args).spawn()?;
+    let log = wait_for_log(&mut running, "does not replicate, and is ever further behind").await?;
+    ensure!(count(&schema).await? == 41);
+    reader.query_drop(start).await?;
+    ended_well(running, log).await?;
+    ensure!(count(&schema).await? == 61);
+    Ok(())
+}
+
+async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
+    let mut servers = Replicated::start(world.server.kind()).await?;
+    let url = servers.schema().await?.url();
+    put_small_objects(&world)?;
+    let name = servers.name();
+    let held = world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
+    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--max-lag", "60s", "--replica", &name]);
+    let mut running = command.env("DATABASE_URL", &url).spawn()?;
+    // It began, as the replica was there.
+    held.wait_for_effects(1).await;
+    servers.replica.kill9()?;
+    let log = wait_for_log(&mut running, PAUSED).await?;
+    held.release();
+    let mut primary = servers.primary.root().await?;
+    let table = "SELECT CONCAT(table_schema, '.t') FROM information_schema.tables WHERE table_name = 't'";
+    let table: String = primary.query_first(table).await?.context("no table")?;
+    let count = format!("SELECT COUNT(*) FROM {table}");
+    ensure!(primary.query_first::<u64, _>(&count).await? == Some(0));
+    servers.replica.restart()?;
+    // One that was killed may not know where it was.
+    servers.follow().await?;
+    let log = ended_well(running, log).await?;
+    ensure!(
+        primary.query_first::<u64, _>(&count).await? == Some(20) && log.contains("going on after a pause"),
+        "{log}"
+    );
+    Ok(())
+}
+
+async fn a_replica_that_cannot_be_asked_is_told_at_the_start(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (a INT)").await?;
+    put_small_objects(&world)?;
+    let itself = format!("127.0.0.1:{}", world.server.port());
+    let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
+    ended.says(&format!("replica {itself}"))?;
+    ended.says("hint: an administrator must GRANT REPLICATION CLIENT")?;
+
+    // The account may ask, and the server is none.
+    let privilege = if world.server.kind() == ServerKind::Mysql { "REPLICATION CLIENT" } else { "REPLICA MONITOR" };
+    world.schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", world.schema.user)).await?;
+    let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
+    ended.says("it is no replica, so that it has no lag")?;
+
+    let gone = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
+    let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &gone]).await?;
+    ended.says("the database server can't be reached")?;
+    let ended = world.load_ending(2, "t", &["--max-lag", "1s", "--replica", "db:x"]).await?;
+    ended.says("it must be HOST or HOST:PORT")?;
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
