@@ -48,6 +48,8 @@ mod scene;
 #[path = "load/workload.rs"]
 mod workload;
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use benchmark::{BENCHMARKS, Benchmark};
 use contender::Tools;
@@ -70,7 +72,7 @@ fn main() -> Result<()> {
     let mut options = Options {
         rounds: None,
         is_quick: false,
-        tools: Tools::find(std::env::var_os("S3_TO_MYSQL_BENCH_TOOLS").map(Into::into)),
+        tools: Tools::find(std::env::var_os("S3_TO_MYSQL_BENCH_TOOLS").as_ref().map(Path::new)),
         names: Vec::new(),
         kinds: Vec::new(),
     };
@@ -80,7 +82,10 @@ fn main() -> Result<()> {
         match argument.as_str() {
             "--endpoint" => return scene::serve_endpoint(&value()?, value()?.parse()?),
             "--link" => return scene::serve_link(value()?.parse()?, value()?.parse()?, value()?.parse()?),
-            "--list" => return list(),
+            "--list" => {
+                list();
+                return Ok(());
+            }
             "--rounds" => options.rounds = Some(value()?.parse().context("--rounds takes a number")?),
             "--quick" => options.is_quick = true,
             "--no-tools" => options.tools = Tools::none(),
@@ -106,7 +111,7 @@ fn main() -> Result<()> {
     for benchmark in BENCHMARKS.iter().filter(is_chosen) {
         let data = if options.is_quick { benchmark.quick } else { benchmark.data };
         for &kind in &options.kinds {
-            let compared = compare::compare(benchmark, data, kind, rounds, &options.tools);
+            let compared = compare::compare(benchmark, data, kind, rounds, &options.tools, options.is_quick);
             verdicts.extend(compared.with_context(|| format!("{} on {kind}", benchmark.name))?);
         }
     }
@@ -116,12 +121,15 @@ fn main() -> Result<()> {
         }
     }
     println!("\ngoals, by medians of {rounds} rounds{}", if options.is_quick { " of little data" } else { "" });
-    verdicts.iter().for_each(|verdict| println!("  {verdict}"));
+    for verdict in &verdicts {
+        println!("  {verdict}");
+    }
     Ok(())
 }
 
-fn list() -> Result<()> {
-    BENCHMARKS.iter().for_each(|benchmark| println!("{:<10} {}", benchmark.name, benchmark.title));
+fn list() {
+    for benchmark in BENCHMARKS {
+        println!("{:<10} {}", benchmark.name, benchmark.title);
+    }
     println!("{NO_OP:<10} 10,000 objects that are all in the ledger, beside the listing alone");
-    Ok(())
 }

@@ -39,8 +39,8 @@ pub(crate) struct Tools {
 
 impl Tools {
     /// Those of a Python environment, see `scripts/bench.sh`, and of the PATH.
-    pub(crate) fn find(environment: Option<PathBuf>) -> Self {
-        let of = |name: &str| environment.as_ref().map(|home| home.join("bin").join(name)).filter(|path| path.exists());
+    pub(crate) fn find(environment: Option<&Path>) -> Self {
+        let of = |name: &str| environment.map(|home| home.join("bin").join(name)).filter(|path| path.exists());
         let path = std::env::var_os("PATH").unwrap_or_default();
         let installed =
             |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.exists());
