@@ -37,10 +37,12 @@ impl fmt::Display for Object {
     }
 }
 
-/// Where a read of an object begins, and in which of its versions.
+/// Which bytes of an object are read, and of which of its versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadFrom {
     pub offset: u64,
+    /// The byte after the last one that is wanted, where that is not the object's last.
+    pub end: Option<u64>,
     /// The version that an earlier read found under the listed ETag: it can be read also after an overwrite.
     pub version_id: Option<String>,
 }
@@ -58,6 +60,16 @@ pub struct Body {
     /// Over the whole object; absent where the store has none, or only a checksum of part checksums.
     pub checksum: Option<Checksum>,
     pub stream: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>,
+}
+
+/// What the store says of an object without sending it.
+#[derive(Clone, Debug, Default)]
+pub struct Stat {
+    pub etag: Option<String>,
+    pub size_bytes: Option<u64>,
+    pub version_id: Option<String>,
+    /// Over the whole object, as in [`Body`].
+    pub checksum: Option<Checksum>,
 }
 
 /// A checksum over all bytes of an object, as the store keeps it.

@@ -19,6 +19,7 @@ mod locate;
 mod machine;
 mod malformed;
 mod masks;
+mod parts;
 #[cfg(test)]
 mod reference;
 mod stride;
@@ -28,10 +29,12 @@ mod utf8;
 
 use crate::dialect::{Charset, Dialect};
 pub use fields::{Field, FieldReader, RowCutter};
+pub use grammar::Ending;
 use grammar::{Grammar, LF};
 pub use locate::{LocatedRow, RowLocator};
 use machine::{Machine, State};
 pub use malformed::{Malformed, MalformedKind};
+pub use parts::{Boundary, PartSplitter, Step, can_split};
 use utf8::Verdict;
 
 const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -67,6 +70,18 @@ pub struct RowReader {
     pending: Vec<u8>,
     /// Bytes of the object that have been read for good.
     position: u64,
+    /// Where the object is to be split.
+    parts: Option<Parts>,
+}
+
+/// The row boundaries at which parts begin.
+#[derive(Clone, Debug)]
+struct Parts {
+    size_bytes: u64,
+    /// The first byte at or after which the next part begins.
+    next: u64,
+    /// Not taken away yet; their lines are not counted here.
+    found: Vec<Boundary>,
 }
 
 /// What validating needs to know between chunks.
@@ -89,7 +104,24 @@ impl RowReader {
             four_byte_characters: charset.has_four_byte_characters(),
             incomplete: Vec::new(),
         });
-        Self { machine: Machine::new(&grammar, ignore_lines), grammar, text, pending: Vec::new(), position: 0 }
+        Self { machine: Machine::new(&grammar, ignore_lines), grammar, text, pending: Vec::new(), position: 0, parts: None }
+    }
+
+    /// The same, but for an object of which everything before `boundary` has been read.
+    #[must_use]
+    pub fn beginning_at(mut self, boundary: &Boundary) -> Self {
+        self.machine.go_on_at(&self.grammar, boundary);
+        self.position = boundary.offset;
+        self
+    }
+
+    /// Also looks for the boundaries of parts of this size: part k begins at the first row boundary at or after k times it.
+    #[must_use]
+    fn splitting(mut self, part_size_bytes: u64) -> Self {
+        let size_bytes = part_size_bytes.max(1);
+        let next = (self.position / size_bytes + 1).saturating_mul(size_bytes);
+        self.parts = Some(Parts { size_bytes, next, found: Vec::new() });
+        self
     }
 
     /// Reads the object's next bytes.
@@ -141,6 +173,10 @@ impl RowReader {
     ///
     /// As [`Self::feed`], and where the object ends inside a quoted field, a character, an escape or a terminator.
     pub fn finish(mut self) -> Result<Scan, Malformed> {
+        self.close()
+    }
+
+    fn close(&mut self) -> Result<Scan, Malformed> {
         if self.text.as_ref().is_some_and(|text| !text.incomplete.is_empty()) {
             return Err(self.not_text(false));
         }
@@ -178,7 +214,18 @@ impl RowReader {
     /// or a quote.
     fn flush(&mut self) -> Result<Option<u8>, Malformed> {
         let pending = self.pending.len();
-        let read = self.machine.run(&self.grammar, &self.pending, 0, pending, true, self.position)?;
+        let mut read = 0;
+        // One decision at a time where a part may begin.
+        while self.parts.is_some() && read < pending {
+            let rows = self.machine.rows;
+            let next = self.machine.run(&self.grammar, &self.pending, read, read + 1, true, self.position)?;
+            if next == read {
+                break;
+            }
+            read = next;
+            self.note_boundary(rows, self.position + read as u64);
+        }
+        let read = self.machine.run(&self.grammar, &self.pending, read, pending, true, self.position)?;
         Ok(self.pending.get(read).copied())
     }
 
@@ -270,11 +317,26 @@ impl RowReader {
     fn scan(&mut self, data: &[u8]) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < data.len() {
-            let passed = stride::pass_over(&self.grammar, &mut self.machine, data, at, self.position);
+            // No row that is passed over quickly may end where a part may begin.
+            let quick_to = self.parts.as_ref().map_or(data.len(), |parts| {
+                let to = parts.next.saturating_sub(self.position).saturating_sub(self.grammar.lookahead_bytes as u64 + 1);
+                usize::try_from(to).map_or(data.len(), |to| to.min(data.len()))
+            });
+            if at >= quick_to {
+                let rows = self.machine.rows;
+                let read = self.machine.run(&self.grammar, data, at, at + 1, false, self.position)?;
+                if read == at {
+                    break;
+                }
+                at = read;
+                self.note_boundary(rows, self.position + at as u64);
+                continue;
+            }
+            let passed = stride::pass_over(&self.grammar, &mut self.machine, &data[..quick_to], at, self.position);
             // One word, if the next may be ordinary again.
             let odd_bytes = if passed.is_some() { stride::WORD_BYTES } else { ODD_BYTES };
             at = passed.unwrap_or(at);
-            let stop = data.len().min(at + odd_bytes);
+            let stop = quick_to.min(at + odd_bytes);
             let read = self.machine.run(&self.grammar, data, at, stop, false, self.position)?;
             at = read;
             if read < stop {
@@ -283,5 +345,14 @@ impl RowReader {
         }
         self.position += at as u64;
         Ok(at)
+    }
+
+    /// Takes note of a part that begins at `offset`, where a row has ended now and had not at `rows_before`.
+    fn note_boundary(&mut self, rows_before: u64, offset: u64) {
+        let Some(parts) = self.parts.as_mut().filter(|parts| offset >= parts.next) else { return };
+        if self.machine.rows > rows_before {
+            parts.found.push(Boundary { offset, rows: self.machine.rows, lines: 0, ending: self.machine.detected });
+            parts.next = (offset / parts.size_bytes + 1).saturating_mul(parts.size_bytes);
+        }
     }
 }

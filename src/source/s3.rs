@@ -26,7 +26,7 @@ use super::rate::Rate;
 use super::s3_error::{Asked, fold};
 use crate::config::{ByteSize, SourceConfig};
 use crate::error::{Error, Kind, Result};
-use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom};
+use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 pub(crate) use write::PUT_LIMIT_BYTES;
 
 /// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore it.
@@ -228,7 +228,45 @@ impl S3 {
         request.send().await.err().map(|error| fold(Asked::Object, &what, &error))
     }
 
-    /// GetObject from a byte on, pinned to the object's ETag, and to a version where one is named.
+    /// HeadObject, pinned to the object's ETag: what a GET of some of its bytes does not tell.
+    ///
+    /// # Errors
+    /// `ObjectMissing`; `ObjectChanged` where the store honours If-Match; and what any request can meet.
+    pub async fn stat(&self, object: &Object) -> Result<Stat> {
+        let output = self
+            .client
+            .head_object()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .if_match(&object.etag)
+            .set_request_payer(self.request_payer.clone())
+            .customize()
+            .mutate_request(|request| {
+                request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+            })
+            .send()
+            .await
+            .map_err(|error| fold(Asked::Object, object, &error))?;
+        let is_composite = output.checksum_type() == Some(&ChecksumType::Composite);
+        let checksum = whole_checksum(
+            is_composite,
+            [
+                output.checksum_crc64_nvme(),
+                output.checksum_crc32_c(),
+                output.checksum_crc32(),
+                output.checksum_sha256(),
+                output.checksum_sha1(),
+            ],
+        );
+        Ok(Stat {
+            etag: output.e_tag().map(str::to_owned),
+            size_bytes: output.content_length().and_then(|size| u64::try_from(size).ok()),
+            version_id: named_version(output.version_id()),
+            checksum,
+        })
+    }
+
+    /// GetObject of some bytes, pinned to the object's ETag, and to a version where one is named.
     ///
     /// # Errors
     /// `ObjectMissing` where the object or that version of it is gone; `ObjectChanged` where the store honours If-Match; the caller compares the ETag of the answer for those that don't.
@@ -241,7 +279,10 @@ impl S3 {
             .key(&object.key)
             .if_match(&object.etag)
             .set_version_id(from.version_id)
-            .set_range((from.offset > 0).then(|| format!("bytes={}-", from.offset)))
+            .set_range(match from.end {
+                Some(end) => Some(format!("bytes={}-{}", from.offset, end.saturating_sub(1))),
+                None => (from.offset > 0).then(|| format!("bytes={}-", from.offset)),
+            })
             .set_request_payer(self.request_payer.clone())
             .customize()
             // Asks for the stored checksum without the SDK's own validation of it.
@@ -304,20 +345,33 @@ fn named_version(version_id: Option<&str>) -> Option<String> {
 }
 
 fn full_object_checksum(output: &GetObjectOutput) -> Option<Checksum> {
-    if output.checksum_type() == Some(&ChecksumType::Composite) {
-        return None;
-    }
-    let held = [
-        (ChecksumAlgorithm::Crc64Nvme, output.checksum_crc64_nvme()),
-        (ChecksumAlgorithm::Crc32c, output.checksum_crc32_c()),
-        (ChecksumAlgorithm::Crc32, output.checksum_crc32()),
-        (ChecksumAlgorithm::Sha256, output.checksum_sha256()),
-        (ChecksumAlgorithm::Sha1, output.checksum_sha1()),
+    whole_checksum(
+        output.checksum_type() == Some(&ChecksumType::Composite),
+        [
+            output.checksum_crc64_nvme(),
+            output.checksum_crc32_c(),
+            output.checksum_crc32(),
+            output.checksum_sha256(),
+            output.checksum_sha1(),
+        ],
+    )
+}
+
+/// The first of the values that are there, in this order: the cheapest to compute, the ones that can be put together first.
+fn whole_checksum(is_composite: bool, values: [Option<&str>; 5]) -> Option<Checksum> {
+    let algorithms = [
+        ChecksumAlgorithm::Crc64Nvme,
+        ChecksumAlgorithm::Crc32c,
+        ChecksumAlgorithm::Crc32,
+        ChecksumAlgorithm::Sha256,
+        ChecksumAlgorithm::Sha1,
     ];
-    held.into_iter()
+    algorithms
+        .into_iter()
+        .zip(values)
         .find_map(|(algorithm, value)| Some(Checksum { algorithm, value: value?.to_owned() }))
         // Older multipart uploads carry `-N` and no type: a checksum of checksums.
-        .filter(|checksum| !checksum.value.contains('-'))
+        .filter(|checksum| !is_composite && !checksum.value.contains('-'))
 }
 
 /// The body's bytes; ends after its first error.

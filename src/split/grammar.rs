@@ -47,17 +47,24 @@ pub(super) enum Lines {
 
 /// What a detecting reader has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub enum Ending {
     Lf,
     CrLf,
 }
 
 impl Ending {
-    pub(super) fn bytes(self) -> &'static [u8] {
+    #[must_use]
+    pub fn bytes(self) -> &'static [u8] {
         match self {
             Self::Lf => LF,
             Self::CrLf => CRLF,
         }
+    }
+
+    /// `None` for what is neither.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        [Self::Lf, Self::CrLf].into_iter().find(|ending| ending.bytes() == bytes)
     }
 }
 

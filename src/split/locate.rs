@@ -12,7 +12,7 @@ use memchr::{memchr_iter, memmem};
 use crate::dialect::{Charset, Dialect};
 use crate::split::grammar::{Grammar, LF, Lines};
 use crate::split::machine::{Machine, State};
-use crate::split::{Malformed, UTF8_BYTE_ORDER_MARK, stride};
+use crate::split::{Boundary, Malformed, UTF8_BYTE_ORDER_MARK, stride};
 
 /// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to matter.
 const KEPT_BYTES: usize = 1024;
@@ -90,6 +90,18 @@ impl RowLocator {
     #[must_use]
     pub fn every(dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
         Self::wanting(Wanted::Every, dialect, charset, fields_per_row, ignore_lines)
+    }
+
+    /// The same, but for an object that is read from `boundary` on.
+    #[must_use]
+    pub fn beginning_at(mut self, boundary: &Boundary) -> Self {
+        if boundary.offset > 0 {
+            self.machine.go_on_at(&self.grammar, boundary);
+            self.position = boundary.offset;
+            self.lines.passed = boundary.lines;
+            self.may_start_with_mark = false;
+        }
+        self
     }
 
     fn wanting(wanted: Wanted, dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {

@@ -5,6 +5,7 @@
 
 use crate::split::grammar::{Ending, Grammar, LineTest};
 use crate::split::malformed::{Malformed, MalformedKind};
+use crate::split::parts::Boundary;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -52,6 +53,17 @@ impl Machine {
         };
         machine.begin_row(grammar);
         machine
+    }
+
+    /// As if everything before a row boundary had been read.
+    pub(super) fn go_on_at(&mut self, grammar: &Grammar, boundary: &Boundary) {
+        if boundary.offset > 0 {
+            self.header_lines_left = 0;
+            self.data_start = boundary.offset;
+            self.rows = boundary.rows;
+            self.detected = boundary.ending;
+            self.begin_row(grammar);
+        }
     }
 
     fn begin_row(&mut self, grammar: &Grammar) {

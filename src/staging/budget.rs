@@ -51,6 +51,36 @@ impl Budget {
         self.total
     }
 
+    /// Waits until a part of `object` may be staged, as [`Budget::reserve`] does for the whole. Who waits must hold nothing of the
+    /// budget.
+    ///
+    /// # Errors
+    /// `ObjectTooLarge` where it can never fit.
+    pub(super) async fn reserve_part(&self, object: &Object, size_bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let too_large = || {
+            let message = format!(
+                "{object}: a part of {} with its last row does not fit into the staging budget of {}",
+                ByteSize::from_bytes(size_bytes),
+                self.total
+            );
+            Error::new(Kind::ObjectTooLarge, message)
+        };
+        let permits = permits(size_bytes).filter(|permits| u64::from(*permits) <= self.total.bytes() / PERMIT_BYTES);
+        self.acquire(permits.ok_or_else(too_large)?).await
+    }
+
+    /// Adds to what is held without waiting. False where nothing is free: others may wait.
+    pub(super) fn try_extend(&self, held: &mut OwnedSemaphorePermit, size_bytes: u64) -> bool {
+        let Some(permits) = permits(size_bytes) else { return false };
+        match Arc::clone(&self.permits).try_acquire_many_owned(permits) {
+            Ok(more) => {
+                held.merge(more);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Waits until the whole of `object` may be staged. Objects are served in the order in which they ask, so that a
     /// large one is not overtaken for ever.
     ///
@@ -67,16 +97,30 @@ impl Budget {
         if object.size_bytes > self.total.bytes() {
             return Err(too_large());
         }
-        // An empty object takes a permit too: its file is an inode all the same.
-        let permits = u32::try_from(object.size_bytes.div_ceil(PERMIT_BYTES).max(1)).map_err(|_| too_large())?;
+        let permits = permits(object.size_bytes).ok_or_else(too_large)?;
         if u64::from(permits) > self.total.bytes() / PERMIT_BYTES {
             return Err(too_large());
         }
+        self.acquire(permits).await
+    }
+
+    async fn acquire(&self, permits: u32) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.permits)
             .acquire_many_owned(permits)
             .await
             .map_err(|_| Error::new(Kind::Bug, "the staging budget was closed while objects were waiting for it"))
     }
+}
+
+/// An empty object takes a permit too: its file is an inode all the same.
+fn permits(size_bytes: u64) -> Option<u32> {
+    u32::try_from(size_bytes.div_ceil(PERMIT_BYTES).max(1)).ok()
+}
+
+/// Gives back what `held` has beyond this.
+pub(super) fn shrink(held: &mut OwnedSemaphorePermit, size_bytes: u64) {
+    let needed = permits(size_bytes).map_or(usize::MAX, |permits| permits as usize);
+    drop(held.split(held.num_permits().saturating_sub(needed)));
 }
 
 /// Whether `dir` is on tmpfs, where staged bytes take memory.

@@ -8,6 +8,7 @@ use sha2::Digest as _;
 use crate::object::{Checksum, ChecksumAlgorithm};
 
 /// A running checksum over an object's bytes.
+#[derive(Clone)]
 pub(super) enum Hasher {
     Crc32(crc_fast::Digest),
     Crc64(crc_fast::Digest),
@@ -34,6 +35,14 @@ impl Hasher {
         }
     }
 
+    /// What is kept of a part.
+    pub(super) fn part(&self, algorithm: ChecksumAlgorithm) -> Option<PartChecksum> {
+        match self {
+            Self::Crc32(digest) | Self::Crc64(digest) => Some(PartChecksum { algorithm, value: digest.finalize() }),
+            Self::Sha1(_) | Self::Sha256(_) => None,
+        }
+    }
+
     /// In the form of [`Checksum::value`].
     pub(super) fn finish(self) -> String {
         match self {
@@ -43,6 +52,46 @@ impl Hasher {
             Self::Sha1(digest) => STANDARD.encode(digest.finalize()),
             Self::Sha256(digest) => STANDARD.encode(digest.finalize()),
         }
+    }
+}
+
+/// A checksum that can be made of those of an object's parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartChecksum {
+    pub algorithm: ChecksumAlgorithm,
+    pub value: u64,
+}
+
+/// The polynomial of an algorithm whose checksums can be put together.
+pub(super) fn combinable(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
+        ChecksumAlgorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+        ChecksumAlgorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+        ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256 => None,
+    }
+}
+
+/// The checksum of an object, in the form of [`Checksum::value`], from those of its parts in order, with their lengths. `None`
+/// where one has none of this algorithm, or it can't be put together.
+pub(super) fn of_parts(
+    algorithm: ChecksumAlgorithm,
+    parts: impl Iterator<Item = (Option<PartChecksum>, u64)>,
+) -> Option<String> {
+    let crc = combinable(algorithm)?;
+    let mut whole = crc_fast::checksum(crc, b"");
+    for (part, size_bytes) in parts {
+        let part = part.filter(|part| part.algorithm == algorithm)?;
+        whole = crc_fast::checksum_combine(crc, whole, part.value, size_bytes);
+    }
+    Some(encode(algorithm, whole))
+}
+
+/// S3 sends the bytes of a CRC big-endian; a 32-bit one stands in the low half.
+fn encode(algorithm: ChecksumAlgorithm, crc: u64) -> String {
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => STANDARD.encode(crc.to_be_bytes()),
+        _ => STANDARD.encode(&crc.to_be_bytes()[4..]),
     }
 }
 
@@ -84,5 +133,23 @@ mod tests {
             let expected = Checksum { algorithm, value: STANDARD.encode(expected) };
             assert!(matches(&expected, &hasher.finish()), "{algorithm:?}");
         }
+    }
+
+    #[test]
+    fn the_checksums_of_parts_give_that_of_the_whole_however_it_is_cut() {
+        let bytes = b"123456789";
+        for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme] {
+            let of = |bytes: &[u8]| {
+                let mut hasher = Hasher::new(algorithm);
+                hasher.update(bytes);
+                hasher
+            };
+            for size in 1..=bytes.len() {
+                let parts = bytes.chunks(size).map(|part| (of(part).part(algorithm), part.len() as u64));
+                assert_eq!(of_parts(algorithm, parts), Some(of(bytes).finish()), "{algorithm:?} in parts of {size}");
+            }
+        }
+        assert_eq!(of_parts(ChecksumAlgorithm::Crc32, [(None, 3)].into_iter()), None);
+        assert_eq!(of_parts(ChecksumAlgorithm::Sha256, std::iter::empty()), None);
     }
 }

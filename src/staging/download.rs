@@ -214,7 +214,7 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
         landing.broken = true;
         return Err(Error::new(Kind::BodyBroken, format!("{object}: the store does not resume a body by range")));
     }
-    refuse_change(object, &body)?;
+    refuse_change(object, body.etag.as_ref(), body.size_bytes)?;
     if landing.size_bytes == 0 {
         if let Some(sink) = &mut landing.sink {
             sink.hasher = body.checksum.as_ref().map(|checksum| Hasher::new(checksum.algorithm));
@@ -271,13 +271,13 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
     let Landing { size_bytes: offset, pin, .. } = landing;
     let offset = *offset;
     if let Some(version_id) = pin.version_id.clone().filter(|_| !pin.refused) {
-        match open(ReadFrom { offset, version_id: Some(version_id) }).await {
+        match open(ReadFrom { offset, end: None, version_id: Some(version_id) }).await {
             // A right of its own (s3:GetObjectVersion), or something that the store names without knowing it by that name.
             Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => pin.refused = true,
             opened => return opened,
         }
     }
-    open(ReadFrom { offset, version_id: None }).await
+    open(ReadFrom { offset, end: None, version_id: None }).await
 }
 
 /// A sink and the bytes that it took.
@@ -342,8 +342,8 @@ async fn next_block(body: &mut Body) -> std::result::Result<(Vec<Bytes>, bool), 
 }
 
 /// Some stores ignore If-Match and answer with whatever is there now.
-fn refuse_change(object: &Object, body: &Body) -> Result<()> {
-    let now = match (&body.etag, body.size_bytes) {
+pub(super) fn refuse_change(object: &Object, etag: Option<&String>, size_bytes: Option<u64>) -> Result<()> {
+    let now = match (etag, size_bytes) {
         (Some(etag), _) if !same_etag(etag, &object.etag) => {
             format!("its ETag is {etag} now, {} was listed", object.etag)
         }
@@ -368,7 +368,7 @@ fn refuse_known_tail(object: &Object, head: &[u8], file: &Region, size_bytes: u6
     recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
 }
 
-fn unsupported(object: &Object, format: &str) -> Error {
+pub(super) fn unsupported(object: &Object, format: &str) -> Error {
     Error::new(Kind::UnsupportedFormat, format!("{object}: this is {format} data, not delimited text"))
 }
 

@@ -1,0 +1,419 @@
+//! A large object, from the store's ranges to verified parts, each in a file of its own.
+//!
+//! The bytes come in order, because where a row ends depends on everything before it; the requests for them do not wait for each
+//! other ([`super::ranges`]). A part is handed over when it is on disk whole.
+//!
+//! A part's permits are taken before its first byte: for its nominal size, and something for the row that goes on
+//! beyond its end. Where a row needs more, and nothing is free, the part is given up with all that it holds, and begun again with
+//! room for the row: so nobody waits for more of the budget while holding a part of what is needed.
+//!
+//! A part's bytes stand in its file where they stand in the object, below a hole, and the object's header lines at the
+//! file's beginning where they are asked for: what reads rows later needs no offsets but the object's own.
+//! Dropping the stager drops the file, its permits and the connections.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::budget::{Budget, shrink};
+use super::checksum::{Hasher, PartChecksum, combinable, matches, of_parts};
+use super::download::{Verified, unsupported};
+use super::ranges::Pinned;
+use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
+use crate::dialect::Dialect;
+use crate::error::{Error, Kind, Result};
+use crate::object::{ChecksumAlgorithm, Object};
+use crate::split::{Boundary, PartSplitter, RowReader, Scan, Step};
+
+/// Most rows are shorter than a sixteenth of a part, and than this where parts are small.
+const LEAST_OVERHANG_BYTES: u64 = 64 * 1024;
+/// Header lines are kept in memory for the reject files of all parts.
+const HEAD_LIMIT_BYTES: u64 = 1024 * 1024;
+
+/// How an object is cut.
+#[derive(Clone)]
+pub(crate) struct PartPlan {
+    pub(crate) dir: PathBuf,
+    pub(crate) budget: Budget,
+    pub(crate) dialect: Dialect,
+    /// For an object's beginning.
+    pub(crate) reader: RowReader,
+    pub(crate) part_size_bytes: u64,
+    /// Header lines are put before every part.
+    pub(crate) keeps_head: bool,
+}
+
+/// A part on local disk, whole, and the budget that it takes up.
+#[derive(Debug)]
+pub(crate) struct StagedPart {
+    /// The part's bytes are at their offsets in the object.
+    pub(crate) file: Arc<File>,
+    pub(crate) number: u32,
+    pub(crate) start: Boundary,
+    /// The first byte of its rows: for the first part, after a byte order mark and header lines.
+    pub(crate) data_start: u64,
+    /// With the object's rows and lines up to it.
+    pub(crate) end: Boundary,
+    /// The object's byte order mark and header lines are the first bytes of the file, where they are kept.
+    pub(crate) head_bytes: u64,
+    pub(crate) lines_terminated_by: Vec<u8>,
+    pub(crate) needs_terminator: bool,
+    pub(crate) checksum: Option<PartChecksum>,
+    /// The last of the stretch that was to be read.
+    pub(crate) is_last: bool,
+    /// Given back when the file is.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Stages the parts of a stretch of an object one after the other.
+pub(crate) struct PartStager {
+    pinned: Arc<Pinned>,
+    plan: PartPlan,
+    end: u64,
+    stream: Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>>,
+    /// Fetched while the last bytes were being written.
+    ahead: Option<Option<Result<Vec<Bytes>>>>,
+    /// Away only while a blocking thread works on it.
+    cutter: Option<Cutter>,
+    overhang_bytes: u64,
+    is_looked_at: bool,
+}
+
+impl PartStager {
+    /// From a boundary on to `end`, which is the object's or another boundary. `head` is that of the object where it has been read
+    /// before.
+    pub(crate) fn new(pinned: Arc<Pinned>, plan: PartPlan, from: Boundary, end: u64, head: Vec<u8>) -> Self {
+        let algorithm = pinned.checksum.as_ref().map(|checksum| checksum.algorithm);
+        let is_whole = from.offset == 0 && end == pinned.object.size_bytes;
+        let running = algorithm.filter(|algorithm| is_whole && combinable(*algorithm).is_none()).map(Hasher::new);
+        let cutter = Cutter {
+            object: pinned.object.clone(),
+            splitter: Some(plan.splitter(&from)),
+            steps: VecDeque::new(),
+            raw: VecDeque::new(),
+            has_ended: false,
+            start: from,
+            open: None,
+            algorithm,
+            head,
+            keeps_head: plan.keeps_head,
+            part_size_bytes: plan.part_size_bytes.max(1),
+            running_at_start: running.clone(),
+            running,
+        };
+        Self {
+            stream: pinned.stream(from.offset, end),
+            ahead: None,
+            cutter: Some(cutter),
+            overhang_bytes: (plan.part_size_bytes / 16).max(LEAST_OVERHANG_BYTES),
+            is_looked_at: from.offset > 0,
+            pinned,
+            plan,
+            end,
+        }
+    }
+
+    /// The next part; `None` after the last. Not to be called again after an error.
+    ///
+    /// # Errors
+    /// Those of requests; `Malformed`, `UnsupportedFormat`, `StagingFailed`, `ObjectTooLarge`.
+    pub(crate) async fn next(&mut self) -> Result<Option<StagedPart>> {
+        loop {
+            let Some(cutter) = self.cutter.take() else { return Ok(None) };
+            let wants_ahead = self.ahead.is_none();
+            let stream = &mut self.stream;
+            let (worked, fetched) = tokio::join!(tokio::task::spawn_blocking(move || cutter.work()), async {
+                if wants_ahead { Some(stream.next().await) } else { None }
+            });
+            if let Some(fetched) = fetched {
+                self.ahead = Some(fetched);
+            }
+            let (mut cutter, turn) = match worked {
+                Ok(worked) => worked,
+                Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+                Err(died) => return Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
+            };
+            let mut part = None;
+            match turn? {
+                Turn::WantsBytes => match self.ahead.take() {
+                    Some(Some(fetched)) => {
+                        let fetched = fetched?;
+                        self.look_at(&fetched).await?;
+                        cutter.raw.extend(fetched);
+                    }
+                    _ => cutter.has_ended = true,
+                },
+                Turn::WantsPart => {
+                    let permit = self.reserve(&cutter).await?;
+                    cutter.open(&self.plan, permit)?;
+                }
+                Turn::WantsRoom(size_bytes) => {
+                    let is_extended = cutter.open.as_mut().is_some_and(|open| {
+                        let is_extended = self.plan.budget.try_extend(&mut open.permit, size_bytes);
+                        open.room_bytes += if is_extended { size_bytes } else { 0 };
+                        is_extended
+                    });
+                    self.overhang_bytes = self.overhang_bytes.max(cutter.overhang_bytes(self.plan.part_size_bytes) + size_bytes);
+                    if !is_extended {
+                        self.overhang_bytes = self.overhang_bytes.saturating_mul(2);
+                        cutter = self.begin_part_again(cutter);
+                    }
+                }
+                Turn::Part(staged) => part = Some(*staged),
+                Turn::Ended => return Ok(part),
+            }
+            self.cutter = Some(cutter);
+            if part.is_some() {
+                return Ok(part);
+            }
+        }
+    }
+
+    /// Of the whole object, where its checksum can't be made of those of its parts and all of it has been read here.
+    pub(crate) fn running_checksum(&self) -> Option<String> {
+        self.cutter.as_ref().and_then(|cutter| cutter.running.clone()).map(Hasher::finish)
+    }
+
+    /// Waits for room for the next part. Nothing of the budget is held meanwhile.
+    async fn reserve(&self, cutter: &Cutter) -> Result<OwnedSemaphorePermit> {
+        let total = self.plan.budget.total().bytes();
+        let left = self.end - cutter.start.offset;
+        let least = left.min(self.plan.part_size_bytes) + cutter.head.len() as u64;
+        let wanted = left.min(self.plan.part_size_bytes + self.overhang_bytes) + cutter.head.len() as u64;
+        // As much as there can be: whether that is enough only the row tells.
+        let size_bytes = if least < total { wanted.min(total) } else { wanted };
+        self.plan.budget.reserve_part(&self.pinned.object, size_bytes).await
+    }
+
+    /// Lets go of what has been staged of the part at hand, and reads it from its beginning again.
+    fn begin_part_again(&mut self, cutter: Cutter) -> Cutter {
+        let start = cutter.start;
+        self.stream = self.pinned.stream(start.offset, self.end);
+        self.ahead = None;
+        Cutter {
+            splitter: Some(self.plan.splitter(&start)),
+            steps: VecDeque::new(),
+            raw: VecDeque::new(),
+            has_ended: false,
+            open: None,
+            running: cutter.running_at_start.clone(),
+            ..cutter
+        }
+    }
+
+    /// Refuses what is not text before any of it goes to the server.
+    async fn look_at(&mut self, first: &[Bytes]) -> Result<()> {
+        if std::mem::replace(&mut self.is_looked_at, true) {
+            return Ok(());
+        }
+        let Pinned { object, .. } = &*self.pinned;
+        let head: Vec<u8> = first.iter().flatten().take(HEAD_BYTES).copied().collect();
+        let mut format = recognise(&head, None);
+        if depends_on_end(&head) {
+            let from = object.size_bytes.saturating_sub(TAIL_BYTES as u64);
+            let tail = self.pinned.fetch(from, object.size_bytes).await?.concat();
+            format = recognise(&head, Some(&tail));
+        }
+        format.map_or(Ok(()), |format| Err(unsupported(object, format)))
+    }
+}
+
+impl PartPlan {
+    fn splitter(&self, from: &Boundary) -> PartSplitter {
+        PartSplitter::new(self.reader.clone(), &self.dialect, from, self.part_size_bytes)
+    }
+}
+
+/// Takes the bytes apart and writes them, on blocking threads.
+struct Cutter {
+    object: Object,
+    /// `None` once it has been finished.
+    splitter: Option<PartSplitter>,
+    steps: VecDeque<Step>,
+    /// Not fed yet.
+    raw: VecDeque<Bytes>,
+    /// Nothing comes after `raw`.
+    has_ended: bool,
+    /// Of the part at hand.
+    start: Boundary,
+    open: Option<OpenPart>,
+    algorithm: Option<ChecksumAlgorithm>,
+    head: Vec<u8>,
+    keeps_head: bool,
+    part_size_bytes: u64,
+    running: Option<Hasher>,
+    running_at_start: Option<Hasher>,
+}
+
+/// The part at hand.
+struct OpenPart {
+    file: File,
+    permit: OwnedSemaphorePermit,
+    room_bytes: u64,
+    written_bytes: u64,
+    hasher: Option<Hasher>,
+}
+
+/// What a cutter needs to go on, or has to give.
+enum Turn {
+    WantsBytes,
+    WantsPart,
+    WantsRoom(u64),
+    Part(Box<StagedPart>),
+    Ended,
+}
+
+impl Cutter {
+    /// Goes on for as long as it can alone.
+    fn work(mut self) -> (Self, Result<Turn>) {
+        let turn = loop {
+            match self.step() {
+                Ok(None) => {}
+                Ok(Some(turn)) => break Ok(turn),
+                Err(error) => break Err(error),
+            }
+        };
+        (self, turn)
+    }
+
+    fn step(&mut self) -> Result<Option<Turn>> {
+        let Some(step) = self.steps.pop_front() else {
+            let Some(splitter) = &mut self.splitter else { return Ok(Some(Turn::Ended)) };
+            if let Some(raw) = self.raw.pop_front() {
+                self.steps.extend(splitter.feed(raw));
+                return Ok(None);
+            }
+            if !self.has_ended {
+                return Ok(Some(Turn::WantsBytes));
+            }
+            let steps = self.splitter.take().map(PartSplitter::finish).unwrap_or_default();
+            self.steps.extend(steps);
+            return Ok(None);
+        };
+        if self.open.is_none() && !matches!(step, Step::Broken(_)) {
+            self.steps.push_front(step);
+            return Ok(Some(Turn::WantsPart));
+        }
+        match step {
+            Step::Bytes(bytes) => {
+                let Some(open) = &mut self.open else { return Ok(None) };
+                let length = bytes.len() as u64;
+                if open.written_bytes + length > open.room_bytes {
+                    self.steps.push_front(Step::Bytes(bytes));
+                    return Ok(Some(Turn::WantsRoom(length)));
+                }
+                open.file
+                    .write_all_at(&bytes, self.start.offset + open.written_bytes)
+                    .map_err(|error| unstaged(&self.object, error))?;
+                open.written_bytes += length;
+                for hasher in [&mut open.hasher, &mut self.running].into_iter().flatten() {
+                    hasher.update(&bytes);
+                }
+                Ok(None)
+            }
+            Step::Boundary(end) => {
+                let terminator = self.splitter.as_ref().map(|splitter| splitter.lines_terminated_by(&end));
+                let data_start = self.splitter.as_ref().map_or(0, PartSplitter::data_start);
+                self.close(end, data_start, terminator.unwrap_or_default(), false, false)
+            }
+            Step::End(end, scan) => {
+                let Scan { data_start, lines_terminated_by, needs_terminator, .. } = scan;
+                self.close(end, data_start, lines_terminated_by, needs_terminator, true)
+            }
+            Step::Broken(malformed) => {
+                Err(Error::new(Kind::Malformed, format!("{}: {malformed}", self.object)))
+            }
+        }
+    }
+
+    /// Opens a file for the part at hand.
+    fn open(&mut self, plan: &PartPlan, permit: OwnedSemaphorePermit) -> Result<()> {
+        let file = tempfile::tempfile_in(&plan.dir).map_err(|error| {
+            let message = format!("{}: no temporary file can be made in {}", self.object, plan.dir.display());
+            Error::new(Kind::StagingFailed, message).caused_by(error)
+        })?;
+        let head_bytes = if self.start.offset > 0 { self.head.len() as u64 } else { 0 };
+        if head_bytes > 0 {
+            file.write_all_at(&self.head, 0).map_err(|error| unstaged(&self.object, error))?;
+        }
+        let room_bytes = (permit.num_permits() as u64 * 1024).saturating_sub(head_bytes);
+        let hasher = self.algorithm.filter(|algorithm| combinable(*algorithm).is_some()).map(Hasher::new);
+        self.open = Some(OpenPart { file, permit, room_bytes, written_bytes: 0, hasher });
+        self.running_at_start.clone_from(&self.running);
+        Ok(())
+    }
+
+    fn close(
+        &mut self,
+        end: Boundary,
+        data_start: u64,
+        lines_terminated_by: Vec<u8>,
+        needs_terminator: bool,
+        is_last: bool,
+    ) -> Result<Option<Turn>> {
+        let Some(OpenPart { file, mut permit, written_bytes, hasher, .. }) = self.open.take() else { return Ok(None) };
+        let start = std::mem::replace(&mut self.start, end);
+        let data_start = data_start.max(start.offset);
+        if self.keeps_head && start.offset == 0 {
+            if data_start > HEAD_LIMIT_BYTES {
+                let message = format!("{}: its header lines have {data_start} bytes", self.object);
+                return Err(Error::new(Kind::UnsupportedFormat, message).with_hint("--no-split loads it as a whole"));
+            }
+            self.head = vec![0; usize::try_from(data_start).unwrap_or(0)];
+            file.read_exact_at(&mut self.head, 0).map_err(|error| unstaged(&self.object, error))?;
+        }
+        shrink(&mut permit, written_bytes + self.head.len() as u64);
+        let part = StagedPart {
+            file: Arc::new(file),
+            number: u32::try_from(start.offset / self.part_size_bytes).unwrap_or(u32::MAX),
+            start,
+            data_start,
+            end,
+            head_bytes: self.head.len() as u64,
+            lines_terminated_by,
+            needs_terminator,
+            checksum: self.algorithm.zip(hasher).and_then(|(algorithm, hasher)| hasher.part(algorithm)),
+            is_last,
+            _permit: permit,
+        };
+        Ok(Some(Turn::Part(Box::new(part))))
+    }
+
+    /// How far the part at hand has gone beyond its size.
+    fn overhang_bytes(&self, part_size_bytes: u64) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.written_bytes.saturating_sub(part_size_bytes))
+    }
+}
+
+/// Whether the parts of an object, in order and with their lengths, have the checksum that the store holds; `running` is that of
+/// the whole where it has been computed.
+///
+/// # Errors
+/// `ChecksumMismatch`.
+pub(crate) fn verify_parts(
+    pinned: &Pinned,
+    running: Option<String>,
+    parts: impl Iterator<Item = (Option<PartChecksum>, u64)>,
+) -> Result<Verified> {
+    let Some(expected) = &pinned.checksum else { return Ok(Verified::Length) };
+    let Some(computed) = running.or_else(|| of_parts(expected.algorithm, parts)) else { return Ok(Verified::Length) };
+    if matches(expected, &computed) {
+        return Ok(Verified::Checksum);
+    }
+    let message = format!(
+        "{}: the bytes that came have the {:?} checksum {computed}, the store holds {}",
+        pinned.object, expected.algorithm, expected.value
+    );
+    Err(Error::new(Kind::ChecksumMismatch, message))
+}
+
+fn unstaged(object: &Object, error: std::io::Error) -> Error {
+    Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error)
+}

@@ -1,0 +1,137 @@
+//! A stretch of a large object, fetched by several ranged requests at a time and handed over in order.
+//!
+//! Every request is pinned to the listed `ETag`, and to the version that had it where the bucket keeps versions. A range that
+//! breaks off is resumed where it broke. What is fetched ahead is in memory: [`RANGE_BYTES`] for each request in flight.
+//! Dropping the stream drops the connections.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+
+use super::download::refuse_change;
+use crate::config::RetryConfig;
+use crate::error::{Error, Kind, Result};
+use crate::object::{Body, Checksum, Object, ReadFrom};
+use crate::retry::Attempts;
+
+/// Large enough that a request's cost is small beside its bytes', small enough for four in memory for each of two objects.
+pub(super) const RANGE_BYTES: u64 = 1024 * 1024;
+
+/// Asks the store for bytes of the object.
+pub(crate) type Opener = Arc<dyn Fn(ReadFrom) -> Pin<Box<dyn Future<Output = Result<Body>> + Send>> + Send + Sync>;
+
+/// An object as it was when it was looked at first: what every request asks for, and what its bytes must have.
+pub(crate) struct Pinned {
+    pub(crate) object: Object,
+    pub(crate) open: Opener,
+    pub(crate) version_id: Option<String>,
+    /// Over the whole object, where the store has one.
+    pub(crate) checksum: Option<Checksum>,
+    pub(crate) retry: RetryConfig,
+    /// Requests that are in flight at once.
+    pub(crate) window: usize,
+    /// The store would not read it by its version; the ETag still pins, until an overwrite.
+    version_refused: AtomicBool,
+    retries: AtomicU32,
+}
+
+impl Pinned {
+    /// # Errors
+    /// `ObjectChanged` where what the store said of the object is not what was listed.
+    pub(crate) fn new(
+        object: Object,
+        stat: crate::object::Stat,
+        open: Opener,
+        retry: RetryConfig,
+        window: usize,
+    ) -> Result<Self> {
+        if stat.etag.is_some() {
+            refuse_change(&object, stat.etag.as_ref(), stat.size_bytes)?;
+        }
+        Ok(Self {
+            object,
+            open,
+            version_id: stat.version_id,
+            checksum: stat.checksum,
+            retry,
+            window: window.max(1),
+            version_refused: AtomicBool::new(false),
+            retries: AtomicU32::new(0),
+        })
+    }
+
+    /// Tries beyond the first that requests took.
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// The bytes from `from` to `to`, a range at a time.
+    pub(super) fn stream(self: &Arc<Self>, from: u64, to: u64) -> Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>> {
+        let pinned = Arc::clone(self);
+        let step = usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX);
+        let ranges = stream::iter((from..to).step_by(step))
+            .map(move |start| {
+                let pinned = Arc::clone(&pinned);
+                async move { pinned.fetch(start, to.min(start + RANGE_BYTES)).await }
+            })
+            .buffered(self.window);
+        Box::pin(ranges)
+    }
+
+    /// The bytes from `from` to `to`, however often that takes.
+    ///
+    /// # Errors
+    /// Those of the request, past the retry bounds; `ObjectChanged`, `BodyBroken`.
+    pub(super) async fn fetch(&self, from: u64, to: u64) -> Result<Vec<Bytes>> {
+        let mut attempts = Attempts::new(&self.retry);
+        let mut chunks = Vec::new();
+        let mut at = from;
+        while at < to {
+            let Err(error) = self.read(&mut at, to, &mut chunks).await else { continue };
+            if !attempts.wait_after(&error).await {
+                return Err(error);
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(chunks)
+    }
+
+    /// One request. What came before an error stays.
+    async fn read(&self, at: &mut u64, to: u64, chunks: &mut Vec<Bytes>) -> Result<()> {
+        let Self { object, .. } = self;
+        let mut body = self.open(*at, to).await?;
+        if body.offset != *at {
+            let message = format!("{object}: the store does not send the range of bytes that it is asked for");
+            return Err(Error::new(Kind::BodyBroken, message).with_hint("--no-split reads objects whole"));
+        }
+        refuse_change(object, body.etag.as_ref(), body.size_bytes)?;
+        while *at < to {
+            let Some(chunk) = body.stream.next().await else {
+                let message = format!("{object}: the body of a range ended before its end");
+                return Err(Error::new(Kind::BodyBroken, message));
+            };
+            let mut chunk = chunk?;
+            chunk.truncate(usize::try_from(to - *at).unwrap_or(usize::MAX));
+            *at += chunk.len() as u64;
+            chunks.push(chunk);
+        }
+        Ok(())
+    }
+
+    async fn open(&self, offset: u64, end: u64) -> Result<Body> {
+        let end = Some(end);
+        if let Some(version_id) = self.version_id.clone().filter(|_| !self.version_refused.load(Ordering::Relaxed)) {
+            match (self.open)(ReadFrom { offset, end, version_id: Some(version_id) }).await {
+                // A right of its own (s3:GetObjectVersion), or something that the store names without knowing it by that name.
+                Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => {
+                    self.version_refused.store(true, Ordering::Relaxed);
+                }
+                opened => return opened,
+            }
+        }
+        (self.open)(ReadFrom { offset, end, version_id: None }).await
+    }
+}
