@@ -91,6 +91,10 @@ pub enum Kind {
     ContentChanged,
     /// An earlier run failed, and this one is not to try again.
     FailedBefore,
+    /// Some parts of the key are loaded, of a content that is gone.
+    PartialChanged,
+    /// Some parts of the object are loaded, and this run's settings can't go on with it.
+    PartialConflict,
     /// The ledger has rows for a table that has none.
     TargetEmptied,
     /// Another run has emptied or replaced the table meanwhile.
@@ -144,6 +148,8 @@ impl Kind {
             | Self::LedgerRowLost
             | Self::ContentChanged
             | Self::FailedBefore
+            | Self::PartialChanged
+            | Self::PartialConflict
             | Self::SourceProtocol => FailObject,
             Self::SourceCredentials
             | Self::BucketMissing
@@ -221,6 +227,12 @@ impl Kind {
                 "use --on-changed load to add the new content's rows, or --on-changed skip to leave the table as it is; an unfinished truncate or swap job is begun anew with --force"
             }
             Self::FailedBefore => "mend the cause, and run again without --no-retry-failed",
+            Self::PartialChanged => {
+                "the parts' rows are in the table and can't be completed: remove them, then remove the object from the ledger with `s3-to-mysql forget` and run again; an unfinished truncate or swap job is begun anew with --force"
+            }
+            Self::PartialConflict => {
+                "go on with the settings it was begun with; or remove its rows from the table, then the object from the ledger with `s3-to-mysql forget`"
+            }
             Self::TargetEmptied => {
                 "use --force to load the objects again, or remove them from the ledger first with `s3-to-mysql forget`"
             }
@@ -278,6 +290,8 @@ impl Kind {
             Self::LedgerRowLost => "ledger_row_lost",
             Self::ContentChanged => "content_changed",
             Self::FailedBefore => "failed_before",
+            Self::PartialChanged => "partial_changed",
+            Self::PartialConflict => "partial_conflict",
             Self::TargetEmptied => "target_emptied",
             Self::Superseded => "superseded",
             Self::TargetRefused => "target_refused",
@@ -322,6 +336,13 @@ impl Error {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// With something more to say of what it happened to.
+    #[must_use]
+    pub fn adding(mut self, more: &str) -> Self {
+        self.message.push_str(more);
         self
     }
 

@@ -30,6 +30,7 @@ mod forget;
 mod history;
 mod identity;
 mod jobs;
+mod parts;
 mod records;
 mod runs;
 mod schema;
@@ -47,11 +48,12 @@ use connection::Own;
 
 pub use batch::{BatchEntry, Member};
 pub use claims::{Claim, Claimed, Claims, InHand};
-pub use entry::{Entered, Entry, Loaded, Settled};
+pub use entry::{Entered, Entry, LedgerEntry, Loaded, Settled};
 pub use forget::{Forgotten, Removed};
 pub use history::{Failed, Known};
 pub use identity::{RunId, Target};
 pub use jobs::{Finished, Job};
+pub use parts::{Completed, Part, PartEntry, Progress, SplitObject};
 pub use records::Records;
 pub use runs::Achieved;
 pub use schema::Tables;
@@ -130,7 +132,7 @@ impl Ledger {
         );
         let filled = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         let is_stored = self.query::<u64>(&stored).await?.first() == Some(&1);
-        if !is_stored {
+        if !is_stored && !self.has_loaded_parts(job).await? {
             return Ok(());
         }
         match self.query::<u64>(&filled).await {

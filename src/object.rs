@@ -80,6 +80,13 @@ pub struct Checksum {
     pub value: String,
 }
 
+/// Of a part's bytes, by an algorithm whose checksums can be put together to that of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartChecksum {
+    pub algorithm: ChecksumAlgorithm,
+    pub value: u64,
+}
+
 /// S3's checksum algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChecksumAlgorithm {

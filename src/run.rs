@@ -21,6 +21,7 @@ mod gather;
 mod governor;
 mod loading;
 mod locate;
+mod parts;
 mod pauses;
 mod plan;
 mod prepare;
@@ -147,8 +148,19 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
+    let s3 = prepared.s3.clone();
     let Stopped { passed_over, is_listing_complete, mut errors } =
         run(&config, prepared, ledger.clone(), None, &shutdown, &mut report, progress).await;
+    if let Some((ledger, job)) = &ledger
+        && errors.is_empty()
+        && shutdown.signalled().is_none()
+        && is_listing_complete
+    {
+        match parts::gone(&config, &s3, ledger, job).await {
+            Ok(gone) => errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err())),
+            Err(error) => errors.push(error),
+        }
+    }
     if let Some((ledger, job)) = &ledger
         && job.mode != Mode::Append
         && errors.is_empty()

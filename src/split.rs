@@ -104,7 +104,14 @@ impl RowReader {
             four_byte_characters: charset.has_four_byte_characters(),
             incomplete: Vec::new(),
         });
-        Self { machine: Machine::new(&grammar, ignore_lines), grammar, text, pending: Vec::new(), position: 0, parts: None }
+        Self {
+            machine: Machine::new(&grammar, ignore_lines),
+            grammar,
+            text,
+            pending: Vec::new(),
+            position: 0,
+            parts: None,
+        }
     }
 
     /// The same, but for an object of which everything before `boundary` has been read.
@@ -319,7 +326,8 @@ impl RowReader {
         while at < data.len() {
             // No row that is passed over quickly may end where a part may begin.
             let quick_to = self.parts.as_ref().map_or(data.len(), |parts| {
-                let to = parts.next.saturating_sub(self.position).saturating_sub(self.grammar.lookahead_bytes as u64 + 1);
+                let to =
+                    parts.next.saturating_sub(self.position).saturating_sub(self.grammar.lookahead_bytes as u64 + 1);
                 usize::try_from(to).map_or(data.len(), |to| to.min(data.len()))
             });
             if at >= quick_to {

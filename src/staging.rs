@@ -7,15 +7,14 @@
 mod budget;
 mod checksum;
 mod download;
-mod place;
 mod parts;
+mod place;
 mod ranges;
 mod signature;
 
 pub use budget::{Budget, is_memory_backed};
-pub use checksum::PartChecksum;
 pub(crate) use download::stage;
 pub use download::{Staged, Verified, Watch};
-pub use place::{Place, Places};
 pub(crate) use parts::{PartPlan, PartStager, StagedPart, verify_parts};
-pub(crate) use ranges::{Opener, Pinned};
+pub use place::{Place, Places};
+pub(crate) use ranges::Pinned;

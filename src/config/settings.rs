@@ -250,7 +250,7 @@ settings! {
     STAGING_DIR = Setting::new(Staging, "staging-dir", Path, "Where objects are staged on disk before they are loaded")
         .more("The files have no name, so that nothing is left behind.")
         .derived("/tmp", "$TMPDIR, or /tmp").value("DIR");
-    STAGING_BUDGET = Setting::new(Staging, "staging-budget", Size, "How much disk staging may use; larger objects fail")
+    STAGING_BUDGET = Setting::new(Staging, "staging-budget", Size, "How much disk staging may use; larger objects are split")
         .more("Not set: 2 GiB, at most half of what is free when the run starts. Sizes are written like 512MiB, 8GB \
                (a power of 1000), or in bytes.");
     DOWNLOAD_CONCURRENCY = Setting::new(Staging, "download-concurrency", Integer { min: 1, max: 1024 },

@@ -10,7 +10,7 @@ use mysql_async::{Conn, Error as Driver, Row};
 
 use super::Ledger;
 use super::connection::list;
-use super::entry::{DUPLICATE_ENTRY, Entered, Entry, Settled, lost, open_for_loads, superseded};
+use super::entry::{DUPLICATE_ENTRY, Entered, Entry, LedgerEntry, Settled, lost, open_for_loads, superseded};
 use super::identity::{ensure_fits, etag, literal};
 use super::jobs::Job;
 use crate::error::{Error, Kind, Result};
@@ -72,7 +72,7 @@ impl Ledger {
             ));
         }
         let begin = format!(
-            "START TRANSACTION; SELECT generation FROM {jobs} WHERE target = {target} AND {open} LOCK IN SHARE MODE; INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, began_at) VALUES {rows}",
+            "START TRANSACTION; SELECT generation FROM {jobs} AS jobs WHERE target = {target} AND {open} LOCK IN SHARE MODE; INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, began_at) VALUES {rows}",
             jobs = self.tables.jobs,
             open = open_for_loads(job),
             objects = self.tables.objects,
@@ -98,7 +98,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::settle`].
     pub async fn settle_batch(&self, entry: &BatchEntry) -> Result<Settled> {
-        self.settle(&entry.first).await
+        self.settle(&LedgerEntry::Object(entry.first.clone())).await
     }
 }
 

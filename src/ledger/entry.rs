@@ -14,6 +14,7 @@ use mysql_async::{Conn, Error as Driver};
 use super::Ledger;
 use super::identity::{ensure_fits, etag, literal, object_id};
 use super::jobs::Job;
+use super::parts::PartEntry;
 use crate::config::Mode;
 use crate::error::{Error, Kind, Result};
 use crate::mysql::{During, fold};
@@ -37,6 +38,58 @@ pub struct Loaded {
     /// Rows that were held back and written to a reject file.
     pub rejected: u64,
     pub warnings: u64,
+}
+
+/// The row that a transaction puts into the ledger: an object's, or that of a part of one.
+#[derive(Clone, Debug)]
+pub enum LedgerEntry {
+    Object(Entry),
+    Part(PartEntry),
+}
+
+impl LedgerEntry {
+    /// Begins the transaction and puts the row in.
+    ///
+    /// # Errors
+    /// As [`Entry::begin`] and [`PartEntry::begin`].
+    pub async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
+        match self {
+            Self::Object(entry) => entry.begin(conn).await,
+            Self::Part(entry) => entry.begin(conn).await,
+        }
+    }
+
+    /// Completes the row: the last statement before COMMIT.
+    ///
+    /// # Errors
+    /// As [`Entry::complete`].
+    pub async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
+        match self {
+            Self::Object(entry) => entry.complete(conn, loaded, digest).await,
+            Self::Part(entry) => entry.complete(conn, loaded, digest).await,
+        }
+    }
+
+    fn what(&self) -> &str {
+        match self {
+            Self::Object(entry) => &entry.what,
+            Self::Part(entry) => &entry.what,
+        }
+    }
+
+    /// Asks for the row's state, and whether it is this run's, with a lock.
+    fn question(&self) -> String {
+        match self {
+            Self::Object(entry) => {
+                format!("SELECT state, run_id = {} FROM {} WHERE {} FOR UPDATE", entry.run_id, entry.objects, entry.key)
+            }
+            Self::Part(entry) => entry.question(),
+        }
+    }
+
+    fn replaces(&self) -> bool {
+        matches!(self, Self::Object(entry) if entry.replaces)
+    }
 }
 
 /// The statements for one object's row.
@@ -97,14 +150,14 @@ impl Ledger {
         let bucket = literal(object.bucket.as_bytes());
         let object_key = literal(object.key.as_bytes());
         let etag = literal(etag(object).as_bytes());
-        let place = format!(
-            "target = {target} AND generation = {generation} AND bucket = {bucket} AND object_key = {object_key}"
-        );
+        let place = self.place(job, object);
         let key = format!("{place} AND etag = {etag}");
         let open_for_loads = open_for_loads(job);
-        let removal = if replaces { format!("DELETE FROM {objects} WHERE {key}; ") } else { String::new() };
+        // One that is loaded in part is none that could be replaced.
+        let removal =
+            if replaces { format!("DELETE FROM {objects} WHERE {key} AND state = 'loaded'; ") } else { String::new() };
         let begin = format!(
-            "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
+            "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} AS jobs WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
             size_bytes = object.size_bytes,
             version_id = literal(version_id.unwrap_or_default().as_bytes()),
             worker = literal(self.run.worker.as_bytes()),
@@ -125,12 +178,28 @@ impl Ledger {
         })
     }
 
+    /// The rows of `object`'s key, as a condition.
+    pub(super) fn place(&self, job: &Job, object: &Object) -> String {
+        self.place_in("", job, object)
+    }
+
+    /// The same, where `table.` has to stand before every column.
+    pub(super) fn place_in(&self, table: &str, job: &Job, object: &Object) -> String {
+        format!(
+            "{table}target = {} AND {table}generation = {} AND {table}bucket = {} AND {table}object_key = {}",
+            self.target.literal(),
+            job.generation,
+            literal(object.bucket.as_bytes()),
+            literal(object.key.as_bytes())
+        )
+    }
+
     /// What became of `entry`'s transaction, by a locking read on a new connection: it waits for a COMMIT that is still
     /// under way, where a plain read would call it absent.
     ///
     /// # Errors
     /// `OutcomeUnknown` where the server does not decide, or can't be asked, within the retry bounds.
-    pub async fn settle(&self, entry: &Entry) -> Result<Settled> {
+    pub async fn settle(&self, entry: &LedgerEntry) -> Result<Settled> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
             let error = match self.read_locked(entry).await {
@@ -140,7 +209,7 @@ impl Ledger {
             if !attempts.wait_after(&error).await {
                 let message = format!(
                     "{}: the connection was lost during COMMIT, and what became of it can't be found out",
-                    entry.what
+                    entry.what()
                 );
                 return Err(Error::new(Kind::OutcomeUnknown, message)
                     .with_hint("run again: the ledger tells whether it was committed")
@@ -149,23 +218,19 @@ impl Ledger {
         }
     }
 
-    async fn read_locked(&self, entry: &Entry) -> Result<Settled> {
+    async fn read_locked(&self, entry: &LedgerEntry) -> Result<Settled> {
         let mut session = self.sessions.dedicated().await?;
         let read = async {
-            let failed = |error: Driver| fold(During::Transaction, &entry.what, &error);
+            let failed = |error: Driver| fold(During::Transaction, entry.what(), &error);
             if !session.is_where_the_run_began().await.map_err(failed)? {
-                let message = format!("{}: connections now lead to another server, which can't tell", entry.what);
+                let message = format!("{}: connections now lead to another server, which can't tell", entry.what());
                 return Err(Error::new(Kind::OutcomeUnknown, message));
             }
             session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
-            let sql = format!(
-                "SELECT state, run_id = {} FROM {} WHERE {} FOR UPDATE",
-                entry.run_id, entry.objects, entry.key
-            );
-            let row: Option<(String, bool)> = session.conn.query_first(sql).await.map_err(failed)?;
+            let row: Option<(String, bool)> = session.conn.query_first(entry.question()).await.map_err(failed)?;
             Ok(match row {
                 Some((state, true)) if state == "loaded" => Settled::Committed,
-                Some((state, false)) if state == "loaded" && !entry.replaces => Settled::CommittedByAnother,
+                Some((state, false)) if state == "loaded" && !entry.replaces() => Settled::CommittedByAnother,
                 _ => Settled::RolledBack,
             })
         }
@@ -176,15 +241,17 @@ impl Ledger {
     }
 }
 
-/// The condition under which the job's row lets `job`'s loads in.
+/// The states of the job's row in which its objects can be loaded, as a condition.
 pub(super) fn open_for_loads(job: &Job) -> String {
     let generation = job.generation;
     match job.mode {
-        // While a swap is under way nobody knows whose rows they would be.
-        Mode::Append | Mode::Truncate => format!(
-            "table_generation = {generation} AND (mode <> 'truncate' OR state IN ('loading', 'done')) AND state <> 'swapping'"
-        ),
-        Mode::Swap => format!("generation = {generation} AND mode = 'swap' AND state = 'loading'"),
+        Mode::Append | Mode::Truncate => {
+            // While a swap is under way nobody knows whose rows they would be.
+            format!(
+                "jobs.table_generation = {generation} AND (jobs.mode <> 'truncate' OR jobs.state IN ('loading', 'done')) AND jobs.state <> 'swapping'"
+            )
+        }
+        Mode::Swap => format!("jobs.generation = {generation} AND jobs.mode = 'swap' AND jobs.state = 'loading'"),
     }
 }
 
@@ -226,6 +293,13 @@ impl Entry {
                         Kind::LockConflict,
                         format!("{}: another run changes its ledger row at the same time", self.what),
                     )),
+                    Some("partial") => {
+                        let message = format!(
+                            "{}: parts of it are loaded, and it can't be loaded as a whole any more",
+                            self.what
+                        );
+                        Err(Error::new(Kind::PartialConflict, message))
+                    }
                     Some(state) => {
                         let message =
                             format!("{}: its ledger row says {state:?}, and no transaction is under way", self.what);

@@ -1,6 +1,7 @@
 //! Making the ledger forget objects, so that the next run loads them again. Rows that are in the table stay there.
 //!
-//! Objects in flight are left alone: their ledger rows are not committed, so that they are neither counted nor waited for.
+//! Objects in flight are left alone: their ledger rows are not committed, so that they are neither counted nor waited for. Of an object
+//! that is split the row is: the parts in flight are waited for, and none comes after them.
 
 use super::identity::{literal, object_id};
 use super::records::Records;
@@ -48,6 +49,17 @@ impl Records {
                 found.rows += fields.take::<u64>("row_count")?;
                 found.bytes += fields.take::<u64>("size_bytes")?;
             }
+            let sql = format!(
+                "SELECT object_key, etag FROM {} WHERE {} AND {condition} AND state = 'partial'",
+                self.tables.objects,
+                self.in_generation(generation)
+            );
+            let mut ids = Vec::new();
+            for mut fields in self.rows(&sql).await? {
+                let (key, etag) = (fields.text("object_key")?, fields.text("etag")?);
+                ids.push(object_id(&self.target, generation, uri.bucket(), &key, &etag));
+            }
+            found.rows += self.rows_of_parts(&ids).await?;
         }
         for generation in self.generations("failures").await? {
             let sql = format!(
@@ -107,7 +119,9 @@ impl Records {
             format!("{of_target} AND bucket = {} AND ({})", literal(uri.bucket().as_bytes()), rows.join(" OR "));
 
         self.change("START TRANSACTION").await?;
-        let sql = format!("SELECT object_key, etag, row_count, size_bytes FROM {table} WHERE {condition} FOR UPDATE");
+        let sql =
+            format!("SELECT object_key, etag, row_count, size_bytes, state FROM {table} WHERE {condition} FOR UPDATE");
+        let mut partial = Vec::new();
         let mut batch = Forgotten::default();
         let mut ids = Vec::new();
         for mut fields in self.rows(&sql).await? {
@@ -115,8 +129,13 @@ impl Records {
             batch.rows += fields.take::<u64>("row_count")?;
             batch.bytes += fields.take::<u64>("size_bytes")?;
             let (key, etag) = (fields.text("object_key")?, fields.text("etag")?);
-            ids.push(format!("X'{}'", object_id(&self.target, generation, uri.bucket(), &key, &etag)));
+            let id = object_id(&self.target, generation, uri.bucket(), &key, &etag);
+            ids.push(format!("X'{id}'"));
+            if fields.text("state")? == "partial" {
+                partial.push(id);
+            }
         }
+        batch.rows += self.rows_of_parts(&partial).await?;
         self.change(&format!("DELETE FROM {table} WHERE {condition}")).await?;
         // A part's transaction holds its object's row, which is gone now: none comes after this.
         if self.has("parts") && !ids.is_empty() {
@@ -125,6 +144,26 @@ impl Records {
         }
         self.commit(batch, removed).await?;
         Ok(Some(last))
+    }
+
+    /// Rows that parts of these objects have put into the table.
+    async fn rows_of_parts(&mut self, object_ids: &[String]) -> Result<u64> {
+        let mut rows = 0;
+        if !self.has("parts") {
+            return Ok(rows);
+        }
+        for ids in object_ids.chunks(BATCH) {
+            let literals: Vec<String> = ids.iter().map(|id| format!("X'{id}'")).collect();
+            let sql = format!(
+                "SELECT COALESCE(SUM(row_count), 0) AS row_count FROM {} WHERE object_id IN ({}) AND loaded_at IS NOT NULL",
+                self.tables.parts,
+                literals.join(", ")
+            );
+            if let Some(mut fields) = self.rows(&sql).await?.pop() {
+                rows += fields.take::<u64>("row_count")?;
+            }
+        }
+        Ok(rows)
     }
 
     /// Removes some of the failures; false where there were none.

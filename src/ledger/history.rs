@@ -15,6 +15,10 @@ pub struct Known {
     pub is_loaded: bool,
     /// Its key is loaded with this other `ETag`.
     pub loaded_etag: Option<String>,
+    /// Parts of these very bytes may be in the table.
+    pub is_partial: bool,
+    /// Parts of its key may be in the table, with this other `ETag`.
+    pub partial_etag: Option<String>,
     pub failed: Option<Failed>,
 }
 
@@ -31,15 +35,20 @@ pub struct Failed {
 #[derive(Debug, Default)]
 struct Rows {
     loaded_etags: Vec<Vec<u8>>,
+    partial_etags: Vec<Vec<u8>>,
     failed: Option<(Vec<u8>, Vec<u8>, u32)>,
 }
 
 fn known(object: &Object, rows: &Rows) -> Known {
     let listed = etag(object).as_bytes();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let is_among = |etags: &[Vec<u8>]| etags.iter().any(|etag| etag == listed);
+    let other = |etags: &[Vec<u8>]| etags.iter().find(|etag| *etag != listed).map(|etag| text(etag));
     Known {
-        is_loaded: rows.loaded_etags.iter().any(|etag| etag == listed),
-        loaded_etag: rows.loaded_etags.iter().find(|etag| *etag != listed).map(|etag| text(etag)),
+        is_loaded: is_among(&rows.loaded_etags),
+        loaded_etag: other(&rows.loaded_etags),
+        is_partial: is_among(&rows.partial_etags),
+        partial_etag: other(&rows.partial_etags),
         failed: rows.failed.as_ref().map(|(failed_etag, error_code, attempts)| Failed {
             is_same_content: failed_etag == listed,
             error_code: text(error_code),
@@ -72,7 +81,7 @@ impl Ledger {
                 );
                 [
                     format!(
-                        "SELECT bucket, object_key, etag, '' AS error_code, 0 AS attempts FROM {} WHERE {wanted} AND state = 'loaded'",
+                        "SELECT bucket, object_key, etag, '' AS error_code, state = 'partial' AS attempts FROM {} WHERE {wanted} AND state IN ('loaded', 'partial')",
                         tables.objects
                     ),
                     format!("SELECT bucket, object_key, etag, error_code, attempts FROM {} WHERE {wanted}", tables.failures),
@@ -85,7 +94,7 @@ impl Ledger {
         for (bucket, key, etag, error_code, attempts) in rows {
             let rows = by_key.entry((bucket, key)).or_default();
             if error_code.is_empty() {
-                rows.loaded_etags.push(etag);
+                if attempts == 0 { rows.loaded_etags.push(etag) } else { rows.partial_etags.push(etag) }
             } else {
                 rows.failed = Some((etag, error_code, attempts));
             }

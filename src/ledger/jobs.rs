@@ -24,7 +24,7 @@
 
 mod deferred;
 mod definition;
-mod fingerprint;
+pub(super) mod fingerprint;
 mod index;
 mod row;
 mod swap;
@@ -266,6 +266,14 @@ impl Ledger {
             return Err(Error::new(Kind::Superseded, message)
                 .with_hint("the table holds what that job makes of it; run again if this run's objects are wanted"));
         }
+        if let Some((bucket, key, _)) = self.partial_objects(job).await?.first() {
+            let message = format!(
+                "{}: parts of objects are loaded that are not loaded as a whole, such as s3://{bucket}/{key}, so that the {} job can't be ended",
+                self.what(),
+                job.mode.word()
+            );
+            return Err(Error::new(Kind::PartialChanged, message));
+        }
         match (row.mode, row.state) {
             (_, State::Done | State::Swapped) => return Ok(Finished::Before),
             (Mode::Truncate, State::Loading) => {
@@ -468,6 +476,11 @@ impl Ledger {
 
     /// Removes the ledger rows that no job can need any more. They do no harm, so that a failure here is not the run's.
     async fn forget_older_generations(&self, session: &mut Session, generation: u32) {
+        if let Err(error) = self.forget_older_parts(session, generation).await {
+            let error = fold(During::Transaction, &self.what(), &error);
+            tracing::warn!("ledger rows of earlier generations stay for now: {}", error.one_line());
+            return;
+        }
         for table in [&self.tables.objects, &self.tables.failures] {
             let sql = format!(
                 "DELETE FROM {table} WHERE target = {} AND generation < {generation} LIMIT {FORGOTTEN_ROWS}",

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::identity::{literal, object_id, run_lock_name};
+use super::parts::numbers;
 use super::records::{Fields, Records, time};
 use crate::error::Result;
 use crate::object::TableName;
@@ -276,16 +277,19 @@ impl Records {
             let ids: Vec<String> = batch.iter().map(id).collect();
             let literals: Vec<String> = ids.iter().map(|id| format!("X'{id}'")).collect();
             let sql = format!(
-                "SELECT LOWER(HEX(object_id)) AS object_id, COUNT(*) AS part_count FROM {} WHERE object_id IN ({}) AND loaded_at IS NOT NULL GROUP BY object_id",
+                "SELECT LOWER(HEX(object_id)) AS object_id, part_number, start_offset + size_bytes AS end_offset FROM {} WHERE object_id IN ({}) AND loaded_at IS NOT NULL",
                 self.tables.parts,
                 literals.join(", ")
             );
-            let mut counts: HashMap<String, u64> = HashMap::new();
+            let mut loaded: HashMap<String, Vec<(u64, u64)>> = HashMap::new();
             for mut fields in self.rows(&sql).await? {
-                counts.insert(fields.text("object_id")?, fields.take("part_count")?);
+                let part = (fields.take("part_number")?, fields.take("end_offset")?);
+                loaded.entry(fields.text("object_id")?).or_default().push(part);
             }
             for (partial, id) in batch.iter_mut().zip(&ids) {
-                partial.parts_loaded = counts.get(id).copied().unwrap_or(0);
+                let parts = loaded.get(id).map_or(&[][..], Vec::as_slice);
+                let numbers = |(number, end)| numbers(number, end, partial.part_size_bytes, partial.size_bytes);
+                partial.parts_loaded = parts.iter().copied().map(numbers).sum();
             }
         }
         Ok(partial)

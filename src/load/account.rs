@@ -19,8 +19,8 @@ pub struct Account {
     pub notes: u64,
     /// How often the server warned of each error number, notes included.
     pub warnings_by_code: BTreeMap<u16, u64>,
-    /// Where the rejected rows are, and the reasons.
-    pub rejects: Option<(String, String)>,
+    /// Where the rejected rows are, and the reasons; a pair for each part that has some.
+    pub rejects: Vec<(String, String)>,
 }
 
 impl Account {
@@ -70,6 +70,15 @@ impl Account {
             self.notes += u64::from(warning.is_note());
             *self.warnings_by_code.entry(warning.code).or_default() += 1;
         }
+    }
+
+    /// Adds what became of a part's rows.
+    pub fn add_part(&mut self, more: Self) {
+        self.loaded.rows += more.loaded.rows;
+        self.loaded.rejected += more.loaded.rejected;
+        self.rejected_duplicates += more.rejected_duplicates;
+        self.rejects.extend(more.rejects.iter().cloned());
+        self.add(more);
     }
 
     pub(super) fn add(&mut self, more: Self) {

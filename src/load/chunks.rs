@@ -20,26 +20,38 @@ const BLOCK_BYTES: usize = 256 * 1024;
 pub struct Staged {
     pub file: Region,
     pub locator: RowLocator,
+    /// Where the locator begins: 0, or the beginning of a part, whose bytes are at their places in the object.
+    pub from: u64,
     /// The byte at which the data begins, after a byte order mark and header lines.
     pub data_start: u64,
+    /// The first bytes of the file that are the object's byte order mark and header lines.
+    pub head_bytes: u64,
     pub lines_terminated_by: Vec<u8>,
     /// The last row lacks its terminator.
     pub needs_terminator: bool,
-    pub rows: u64,
-    pub size_bytes: u64,
+    /// The number of the last row.
+    pub last_row: u64,
+    /// The byte after the last.
+    pub end: u64,
 }
 
 impl Staged {
     /// The bytes that are sent of it as a whole.
     pub(super) fn whole(&self) -> Payload {
-        let stretch = self.data_start..self.size_bytes;
+        let stretch = self.data_start..self.end;
         let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
         Payload::of(self.file.clone(), vec![stretch], terminator)
     }
 
+    /// The bytes that are sent of it, where it is sent whole.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.whole().size_bytes()
+    }
+
     /// The bytes before its data: a byte order mark and header lines.
     pub(super) async fn head(&self) -> io::Result<Vec<u8>> {
-        let (file, length) = (self.file.clone(), self.data_start);
+        let (file, length) = (self.file.clone(), self.head_bytes);
         let read = tokio::task::spawn_blocking(move || {
             let mut head = vec![0; usize::try_from(length).map_err(io::Error::other)?];
             file.read_exact_at(&mut head, 0).map(|()| head)
@@ -60,7 +72,7 @@ pub(super) struct Chunks {
 impl Chunks {
     pub(super) fn new(staged: &Staged) -> Self {
         let (file, locator) = (staged.file.clone(), Some(staged.locator.clone()));
-        Self { file, locator, offset: 0, found: VecDeque::new() }
+        Self { file, locator, offset: staged.from, found: VecDeque::new() }
     }
 
     /// The next rows; none at the end. Reads on a blocking thread.
@@ -120,7 +132,7 @@ pub(super) fn payload(staged: &Staged, chunk: &[LocatedRow], sent: &[usize]) -> 
             _ => stretches.push(row.offset..row.end),
         }
     }
-    let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.rows);
+    let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.last_row);
     let terminator = (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
     Payload::of(staged.file.clone(), stretches, terminator)
 }

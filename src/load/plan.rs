@@ -93,6 +93,25 @@ impl RejectsLeft {
         Self { limit, left: AtomicU64::new(limit) }
     }
 
+    /// Of an object that may have so many, of which earlier runs have rejected some.
+    #[must_use]
+    pub fn of_object(limit: u64, rejected_before: u64) -> Self {
+        Self { limit, left: AtomicU64::new(limit.saturating_sub(rejected_before)) }
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// What follows where an object has spent them.
+    pub(super) fn too_many(&self, what: &str) -> Error {
+        let message = format!(
+            "{what}: with its rejected rows and those of the object's other parts there would be more than {}, which --max-rejects does not allow; rolled back",
+            self.limit
+        );
+        Error::new(Kind::TooManyRejects, message)
+    }
+
     /// Takes `rows` of them, until what is returned is dropped without [`Spent::keep`].
     pub(super) fn spend(&self, what: &str, rows: u64) -> Result<Spent<'_>> {
         let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));

@@ -48,14 +48,18 @@ pub(super) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
 
 /// A warning's message with the number that its row has in the object, where it names one.
 pub(super) fn renumbered(warning: &Warning, row: u64) -> String {
-    let message = &warning.message;
-    if matches!(warning.code, 1261 | 1262) {
+    renumbered_text(warning.code, &warning.message, row)
+}
+
+/// [`renumbered`], where only the number of the error and its text are left.
+pub(super) fn renumbered_text(code: u16, message: &str, row: u64) -> String {
+    if matches!(code, 1261 | 1262) {
         let after = message.strip_prefix("Row ").and_then(|rest| rest.split_once(' ')).map(|(_, after)| after);
-        return after.map_or_else(|| message.clone(), |after| format!("Row {row} {after}"));
+        return after.map_or_else(|| message.to_owned(), |after| format!("Row {row} {after}"));
     }
     match message.rsplit_once(" at row ") {
         Some((before, number)) if number.parse::<u64>().is_ok() => format!("{before} at row {row}"),
-        _ => message.clone(),
+        _ => message.to_owned(),
     }
 }
 

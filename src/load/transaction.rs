@@ -8,6 +8,7 @@
 //! server shows) the transaction is begun anew and its rows are [sifted](super::sift); where it fails for rows that can't be named,
 //! they are sifted once more, to name them, in a transaction that is rolled back whatever comes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 use super::account::Account;
 use super::answer::{Answer, load_data};
 use super::chunks::Staged;
-use super::judge::{Class, Verdict, judge};
-use super::plan::{Plan, Spent};
+use super::judge::{Class, Policy, Verdict, judge};
+use super::plan::{Plan, RejectsLeft, Spent};
+use super::row_numbers::renumbered_text;
 use super::sift::{Sift, miscounted};
 use super::warnings::{Counts, Warning, quote};
 use crate::config::OnDuplicate;
 use crate::error::{BadRows, Error, Kind, Result};
-use crate::ledger::{Entered, Entry};
+use crate::ledger::{Entered, LedgerEntry};
 use crate::mysql::{During, Session, fold};
 use crate::rejects::{ObjectName, Published, RejectFile};
 use crate::verify::RowDigest;
@@ -46,12 +48,35 @@ pub struct Shipment {
     pub staged: Staged,
     /// By our own count.
     pub rows: u64,
-    /// The object's ledger row, where there is a ledger.
-    pub entry: Option<Entry>,
+    /// The ledger row of the object, or of the part that this is, where there is a ledger.
+    pub entry: Option<LedgerEntry>,
     /// What its reject file is named after; `None` where rows are not rejected.
     pub name: Option<ObjectName>,
-    /// Of the object's rows, where the job is to be verified by it.
+    /// Where this is a part of the object only.
+    pub part: Option<PartOf>,
+    /// Of the rows, where the job is to be verified by it.
     pub digest: Option<RowDigest>,
+}
+
+/// What a part has to know of its object.
+#[derive(Clone, Debug)]
+pub struct PartOf {
+    pub number: u32,
+    /// Rows of the object that come before it.
+    pub rows_before: u64,
+    /// Rows that parts of the object may still reject, where that is limited by their number.
+    pub rejects_left: Option<Arc<RejectsLeft>>,
+}
+
+impl Shipment {
+    /// How many of its rows may be rejected. Where that is a share of them, each part has to keep it, so that the object does.
+    pub(super) fn max_rejects(&self, policy: &Policy) -> u64 {
+        let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.rows));
+        match self.part.as_ref().and_then(|part| part.rejects_left.as_ref()) {
+            Some(left) => limit.min(left.left()),
+            None => limit,
+        }
+    }
 }
 
 /// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where nothing holds it.
@@ -133,9 +158,9 @@ impl Session {
     /// Everything before COMMIT. `None`: loaded already.
     pub(super) async fn attempt<'p>(
         &mut self,
-        shipment: &Shipment,
+        shipment: &'p Shipment,
         plan: &'p Plan,
-    ) -> Result<Option<(Account, Option<Spent<'p>>)>> {
+    ) -> Result<Option<(Account, Vec<Spent<'p>>)>> {
         let what = &shipment.what;
         if !self.begin(shipment).await? {
             return Ok(None);
@@ -151,7 +176,7 @@ impl Session {
                 }
             }
         }
-        let mut spent = None;
+        let mut spent = Vec::new();
         let mut digest = shipment.digest.clone();
         let mut account = match whole {
             Some(account) => account,
@@ -160,11 +185,16 @@ impl Session {
                 let file = reject_file(shipment, plan).await?;
                 let (mut account, file) = Sift::new(self, shipment, plan, careful, file).run(&mut digest).await?;
                 if account.loaded.rejected > 0 {
-                    spent = Some(plan.rejects_left.spend(what, account.loaded.rejected)?);
+                    spent.push(plan.rejects_left.spend(what, account.loaded.rejected)?);
+                    if let Some(left) = shipment.part.as_ref().and_then(|part| part.rejects_left.as_deref()) {
+                        // Parts that are loaded meanwhile spend too.
+                        let of_object = left.spend(what, account.loaded.rejected).map_err(|_| left.too_many(what))?;
+                        spent.push(of_object);
+                    }
                 }
                 if let Some(file) = file {
                     let published = self.publish(what, file).await?;
-                    account.rejects = published.map(|published| (published.data, published.sidecar));
+                    account.rejects.extend(published.map(|published| (published.data, published.sidecar)));
                 }
                 account
             }
@@ -204,13 +234,15 @@ impl Session {
         let Shipment { what, sql, rows, .. } = shipment;
         let payload = shipment.staged.whole();
         match load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await? {
-            Answer::Taken { counts, shown } => account_for(what, *rows, counts, &shown, plan),
+            Answer::Taken { counts, shown } => {
+                account_for(what, *rows, counts, &shown, plan).map_err(|error| of_object(error, shipment))
+            }
             Answer::Refused { error, mut warning } => {
                 // Without REPLACE no error tells a row's number.
                 if policy.on_duplicate != OnDuplicate::Replace || error.kind != Kind::BadRows {
                     (warning.row, warning.column) = (None, None);
                 }
-                Err(error.with_bad_rows(quote(1, 1, [&warning])))
+                Err(of_object(error.with_bad_rows(quote(1, 1, [&warning])), shipment))
             }
         }
     }
@@ -283,7 +315,19 @@ async fn reject_file(shipment: &Shipment, plan: &Plan) -> Result<Option<RejectFi
         Error::new(Kind::StagingFailed, format!("{}: the staged file can't be read again", shipment.what))
             .caused_by(error)
     })?;
-    Ok(Some(rejects.begin(name.clone(), None, head)))
+    Ok(Some(rejects.begin(name.clone(), shipment.part.as_ref().map(|part| part.number), head)))
+}
+
+/// The error with the numbers that its rows have in the object, where the statement had a part of it.
+fn of_object(mut error: Error, shipment: &Shipment) -> Error {
+    let rows_before = shipment.part.as_ref().map_or(0, |part| part.rows_before);
+    for bad in error.bad_rows_mut() {
+        if let Some(row) = bad.row.as_mut().filter(|_| rows_before > 0) {
+            *row += rows_before;
+            bad.reason = renumbered_text(bad.code, &bad.reason, *row);
+        }
+    }
+    error
 }
 
 /// What became of an object that went in one statement; `None` where that can't be told.

@@ -11,11 +11,11 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::gather::Queue;
+use super::gather::{Queue, Work};
 use super::loading::{Worker, session, shipment, try_again};
 use super::locate::{Blocks, locate};
 use super::prepare::{Prepared, prepare};
-use super::stages::{Context, Event, Purpose, Ready, failed, tell};
+use super::stages::{Context, Event, Purpose, ReadyObject, failed, tell};
 use super::{Ended, Stopped, interrupted, run};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -154,10 +154,10 @@ fn cut(
     mut reader: RowReader,
     abandoning: &CancellationToken,
 ) -> io::Result<(Scan, u64)> {
-    let located = locate(file, locator, abandoning)?;
+    let located = locate(file, 0, locator, abandoning)?;
     let end = located.last().map(|row| row.end).ok_or_else(|| io::Error::other("its last row is not there"))?;
     let sample = file.clone().cut_to(end);
-    let mut blocks = Blocks::new(&sample);
+    let mut blocks = Blocks::new(&sample, 0);
     while let Some(block) = blocks.next()? {
         reader.feed(block).map_err(io::Error::other)?;
     }
@@ -169,8 +169,9 @@ pub(super) async fn check_staged(context: Arc<Context>, staged: Arc<Queue>, even
     let mut worker = Worker::new(&context);
     loop {
         worker.wait_for_turn().await;
-        let Some(ready) = staged.next().await.and_then(|mut batch| batch.pop()) else { break };
-        let Ready { wanted, staged, scan, began, attempts: downloads, .. } = ready;
+        // Nothing is split that is not loaded, and nothing is put together.
+        let Some(Work::Objects(mut objects)) = staged.next().await else { break };
+        let Some(ReadyObject { wanted, staged, scan, began, attempts: downloads, .. }) = objects.pop() else { break };
         let object = wanted.object;
         if !worker.begin_turn(&context).await {
             tell(&events, Event::ended(Outcome::NotReached { object })).await;
@@ -211,7 +212,7 @@ async fn check_one(
             Err(error) => error,
             Ok(mut session) => match session.check(shipment, &checking.check, &context.shutdown.abandoning).await {
                 Ok(checked) => {
-                    worker.turn.loaded(shipment.staged.size_bytes);
+                    worker.turn.loaded(shipment.staged.size_bytes());
                     worker.keep(session);
                     return Ok(checked);
                 }

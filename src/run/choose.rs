@@ -42,6 +42,8 @@ pub(super) struct Wanted {
     pub(super) had_failed: bool,
     /// It is loaded already, and forced.
     pub(super) again: bool,
+    /// Parts of it are loaded, or may be.
+    pub(super) is_partial: bool,
 }
 
 /// What the choice needs of the run.
@@ -130,7 +132,7 @@ impl Chooser {
             match listed {
                 Listed::Object(object) => {
                     let claim = self.claims.unshared(object.size_bytes);
-                    self.pass_on(Wanted { object, claim, had_failed: false, again: false }).await?;
+                    self.pass_on(Wanted { object, claim, had_failed: false, again: false, is_partial: false }).await?;
                 }
                 Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
             }
@@ -277,7 +279,10 @@ impl Chooser {
     /// The object to load, unless what is known of it says that there is nothing to do.
     async fn unless_settled(&self, object: Object, claim: Claim, known: &Known) -> Option<Wanted> {
         match verdict(&self.config, &object, known) {
-            Verdict::Load { again } => Some(Wanted { object, claim, had_failed: known.failed.is_some(), again }),
+            Verdict::Load { again } => {
+                let had_failed = known.failed.is_some();
+                Some(Wanted { object, claim, had_failed, again, is_partial: known.is_partial })
+            }
             Verdict::Over(ending) => {
                 drop(claim);
                 self.end(object, ending, known).await;
@@ -363,6 +368,13 @@ pub(super) enum Ending {
 }
 
 pub(super) fn verdict(config: &LedgerConfig, object: &Object, known: &Known) -> Verdict {
+    if let Some(partial) = &known.partial_etag {
+        let message = format!(
+            "{object}: parts of it were loaded when its ETag was {partial:?}, and it is {:?} now: the rest of them can't be loaded any more",
+            object.etag.trim_matches('"')
+        );
+        return Verdict::Over(Ending::Failed(Error::new(Kind::PartialChanged, message)));
+    }
     if config.force {
         return Verdict::Load { again: known.is_loaded };
     }
@@ -415,7 +427,7 @@ mod tests {
     #[test]
     fn what_the_ledger_lacks_is_loaded_and_what_it_has_is_not() {
         assert_eq!(says(&CONFIG, &Known::default()), "load");
-        let loaded = Known { is_loaded: true, loaded_etag: Some("older".into()), failed: None };
+        let loaded = Known { is_loaded: true, loaded_etag: Some("older".into()), ..Known::default() };
         assert_eq!(says(&CONFIG, &loaded), "already loaded");
         assert_eq!(says(&LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
     }
@@ -426,6 +438,17 @@ mod tests {
         assert_eq!(says(&CONFIG, &changed), "content_changed");
         assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
         assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed), "skipped");
+    }
+
+    #[test]
+    fn an_object_whose_parts_are_of_another_content_fails_whatever_is_asked() {
+        let partial = Known { partial_etag: Some("older".into()), ..Known::default() };
+        for on_changed in [OnChanged::Error, OnChanged::Load, OnChanged::Skip] {
+            for force in [false, true] {
+                assert_eq!(says(&LedgerConfig { on_changed, force, ..CONFIG }, &partial), "partial_changed");
+            }
+        }
+        assert_eq!(says(&CONFIG, &Known { is_partial: true, ..Known::default() }), "load");
     }
 
     #[test]

@@ -56,14 +56,14 @@ fn sum(
     mut digest: RowDigest,
     abandoning: &CancellationToken,
 ) -> io::Result<Option<RowDigest>> {
-    let Staged { file, data_start, size_bytes, .. } = staged;
+    let Staged { file, data_start, end, .. } = staged;
     let mut block = vec![0; BLOCK_BYTES];
     let mut offset = *data_start;
-    while offset < *size_bytes {
+    while offset < *end {
         if abandoning.is_cancelled() {
             return Ok(None);
         }
-        let length = usize::try_from(size_bytes - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        let length = usize::try_from(end - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
         file.read_exact_at(&mut block[..length], offset)?;
         cutter.feed(&block[..length], |row| digest.add_row(row)).map_err(io::Error::other)?;
         offset += length as u64;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use super::stages::Ready;
+use super::parts::ReadyPart;
+use super::stages::{Ready, ReadyObject};
 use crate::config::BatchConfig;
 
 /// Bytes of keys in one statement of the ledger: each is four there, and some servers take no more than 4 MiB.
@@ -25,6 +26,13 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     limits: BatchConfig,
     trust: std::sync::Mutex<Trust>,
+}
+
+/// What a worker takes.
+pub(super) enum Work {
+    /// For one transaction; at least one.
+    Objects(Vec<ReadyObject>),
+    Part(Box<ReadyPart>),
 }
 
 struct Waiting {
@@ -40,12 +48,16 @@ impl Queue {
         Self { waiting, limits, trust: std::sync::Mutex::new(Trust::new(limits.objects)) }
     }
 
-    /// Objects for one transaction, at least one; `None` when there will be no more.
-    pub(super) async fn next(&self) -> Option<Vec<Ready>> {
+    /// `None` when there will be no more.
+    pub(super) async fn next(&self) -> Option<Work> {
         let mut waiting = self.waiting.lock().await;
         let first = match waiting.held_over.pop_front() {
             Some(first) => first,
             None => waiting.ready.recv().await?,
+        };
+        let first = match first {
+            Ready::Object(first) => first,
+            Ready::Part(part) => return Some(Work::Part(Box::new(part))),
         };
         let BatchConfig { bytes: bytes_limit, wait, .. } = self.limits;
         let objects_limit = self.trust().objects();
@@ -57,16 +69,19 @@ impl Queue {
             // Nobody waits while there is something for another worker.
             let wait = if waiting.held_over.is_empty() { wait } else { Duration::ZERO };
             let Some(next) = next_before(&mut waiting.ready, deadline, wait).await else { break };
-            let is_too_much = bytes + next.staged.size_bytes > bytes_limit;
-            if !next.may_share || is_too_much {
-                waiting.held_over.push_back(next);
-                if is_too_much { break } else { continue }
-            }
+            let next = match next {
+                Ready::Object(next) if next.may_share && bytes + next.staged.size_bytes <= bytes_limit => next,
+                other => {
+                    let is_of_the_next_batch = matches!(&other, Ready::Object(next) if next.may_share);
+                    waiting.held_over.push_back(other);
+                    if is_of_the_next_batch { break } else { continue }
+                }
+            };
             bytes += next.staged.size_bytes;
             key_bytes += next.wanted.object.key.len();
             batch.push(next);
         }
-        Some(batch)
+        Some(Work::Objects(batch))
     }
 
     /// So many objects were loaded together, or one alone, and nothing was to be said of any.

@@ -6,20 +6,21 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::digest::with_digest;
-use super::gather::Queue;
+use super::gather::{Queue, Work};
 use super::governor::Turn;
 use super::locate::with_lines;
+use super::parts::load_part;
 use super::pause;
-use super::stages::{Context, Event, Ready, failed, tell};
+use super::stages::{Context, Event, ReadyObject, failed, tell};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Member, Settled};
+use crate::ledger::{LedgerEntry, Member, Settled};
 use crate::load::{self, Account, Attempted, Batch, Shipment, Together};
 use crate::mysql::Session;
 use crate::object::Object;
 use crate::rejects::ObjectName;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::split::{RowLocator, Scan};
+use crate::split::{Boundary, RowLocator, Scan};
 use crate::staging::Staged;
 use crate::verify::RowDigest;
 
@@ -75,7 +76,14 @@ pub(super) async fn load_staged(context: Arc<Context>, queue: Arc<Queue>, events
     let mut worker = Worker::new(&context);
     loop {
         worker.wait_for_turn().await;
-        let Some(mut batch) = queue.next().await else { break };
+        let mut batch = match queue.next().await {
+            None => break,
+            Some(Work::Part(part)) => {
+                Box::pin(load_part(&context, &mut worker, *part)).await;
+                continue;
+            }
+            Some(Work::Objects(batch)) => batch,
+        };
         if batch.len() > 1 && worker.begin_turn(&context).await {
             batch = load_together(&context, &queue, &mut worker, batch, &events).await;
         }
@@ -87,8 +95,14 @@ pub(super) async fn load_staged(context: Arc<Context>, queue: Arc<Queue>, events
 }
 
 /// Loads one object, and tells its outcome.
-async fn load_alone(context: &Context, queue: &Queue, worker: &mut Worker, ready: Ready, events: &mpsc::Sender<Event>) {
-    let Ready { wanted, staged, scan, began, attempts: downloads, .. } = ready;
+async fn load_alone(
+    context: &Context,
+    queue: &Queue,
+    worker: &mut Worker,
+    ready: ReadyObject,
+    events: &mpsc::Sender<Event>,
+) {
+    let ReadyObject { wanted, staged, scan, began, attempts: downloads, .. } = ready;
     let object = wanted.object;
     if !worker.begin_turn(context).await {
         return tell(events, Event::ended(Outcome::NotReached { object })).await;
@@ -101,7 +115,7 @@ async fn load_alone(context: &Context, queue: &Queue, worker: &mut Worker, ready
         Err(error) => Err(error),
     };
     let loaded = match loaded {
-        Err(error) => Err(with_lines(context, &staged, error).await),
+        Err(error) => Err(with_lines(context, &staged.file, Boundary::default(), error).await),
         loaded => loaded,
     };
     drop(staged);
@@ -131,9 +145,9 @@ async fn load_together(
     context: &Context,
     queue: &Queue,
     worker: &mut Worker,
-    batch: Vec<Ready>,
+    batch: Vec<ReadyObject>,
     events: &mpsc::Sender<Event>,
-) -> Vec<Ready> {
+) -> Vec<ReadyObject> {
     let objects = batch.len();
     let what = match batch.first() {
         Some(first) => format!("{} and {} more", first.wanted.object, objects - 1),
@@ -147,7 +161,7 @@ async fn load_together(
     match tried {
         Ok(Together::Committed) => {
             queue.were_clean(objects);
-            for Ready { wanted, staged, scan, began, attempts, .. } in batch {
+            for ReadyObject { wanted, staged, scan, began, attempts, .. } in batch {
                 let account = Box::new(Account::clean(scan.rows));
                 let verified = staged.verified;
                 drop(staged);
@@ -164,7 +178,7 @@ async fn load_together(
             batch
         }
         Err(error) if matches!(error.kind, Kind::OutcomeUnknown | Kind::LedgerRowLost | Kind::Interrupted) => {
-            for Ready { wanted, began, attempts, .. } in batch {
+            for ReadyObject { wanted, began, attempts, .. } in batch {
                 let of_it = Error::new(error.kind, format!("{}: {}", wanted.object, error.one_line()));
                 let of_it = match error.hint() {
                     Some(hint) => of_it.with_hint(hint),
@@ -184,9 +198,9 @@ async fn load_together(
     }
 }
 
-async fn consignment(context: &Context, what: &str, batch: &[Ready]) -> Result<Batch> {
+async fn consignment(context: &Context, what: &str, batch: &[ReadyObject]) -> Result<Batch> {
     let mut shipments = Vec::with_capacity(batch.len());
-    for Ready { wanted, staged, scan, .. } in batch {
+    for ReadyObject { wanted, staged, scan, .. } in batch {
         shipments.push(with_digest(context, shipment(context, &wanted.object, staged, scan, false)).await?);
     }
     let entry = match &context.ledger {
@@ -216,7 +230,7 @@ async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<T
             Err(error) => error,
             Ok(mut session) => match session.load_batch(batch, context.plan(), &context.shutdown.abandoning).await {
                 Ok(together) => {
-                    worker.turn.loaded(batch.shipments.iter().map(|shipment| shipment.staged.size_bytes).sum());
+                    worker.turn.loaded(batch.shipments.iter().map(|shipment| shipment.staged.size_bytes()).sum());
                     worker.keep(session);
                     return Ok(together);
                 }
@@ -247,7 +261,7 @@ pub(super) fn shipment(
     let entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
-            Some(ledger.entry(job, object, version_id, had_failed, context.config.ledger.force)?)
+            Some(LedgerEntry::Object(ledger.entry(job, object, version_id, had_failed, context.config.ledger.force)?))
         }
         None => None,
     };
@@ -272,22 +286,25 @@ pub(super) fn shipment(
                 context.preflight.fields_per_row,
                 format.ignore_lines,
             ),
+            from: 0,
             data_start: scan.data_start,
+            head_bytes: scan.data_start,
             lines_terminated_by: scan.lines_terminated_by.clone(),
             needs_terminator: scan.needs_terminator,
-            rows: scan.rows,
-            size_bytes: staged.size_bytes,
+            last_row: scan.rows,
+            end: staged.size_bytes,
         },
         rows: scan.rows,
         entry,
         name,
+        part: None,
         digest: None,
     })
 }
 
-/// Loads one object, again where that is safe; `None` where another run has loaded it. The session is put back only when it
+/// Loads one object or part, again where that is safe; `None` where another run has loaded it. The session is put back only when it
 /// is beyond doubt.
-async fn load(
+pub(super) async fn load(
     context: &Context,
     worker: &mut Worker,
     shipment: &Shipment,
@@ -316,13 +333,16 @@ async fn load(
                         };
                         if was_unknown && is_known_not_to_be {
                             context.plan().rejects_left.give_back(account.loaded.rejected);
+                            if let Some(left) = shipment.part.as_ref().and_then(|part| part.rejects_left.as_ref()) {
+                                left.give_back(account.loaded.rejected);
+                            }
                         }
                         settled
                     }
                 };
                 match settled {
                     Ok(Attempted::Committed) => {
-                        worker.turn.loaded(shipment.staged.size_bytes);
+                        worker.turn.loaded(shipment.staged.size_bytes());
                         return Ok(Some(account));
                     }
                     Ok(Attempted::AlreadyLoaded) => return Ok(None),

@@ -11,22 +11,24 @@ use tokio_util::sync::CancellationToken;
 use super::stages::Context;
 use crate::error::{Error, RawRow};
 use crate::region::Region;
-use crate::split::{LocatedRow, RowLocator};
-use crate::staging::Staged;
+use crate::split::{Boundary, LocatedRow, RowLocator};
 
 const BLOCK_BYTES: usize = 256 * 1024;
 
 /// The same error, its rows with the lines and the bytes that the object has for them.
-pub(super) async fn with_lines(context: &Context, staged: &Staged, mut error: Error) -> Error {
+///
+/// `from` is where the staged bytes begin: a boundary inside the object, where they are a part of it.
+pub(super) async fn with_lines(context: &Context, file: &Region, from: Boundary, mut error: Error) -> Error {
     let rows: Vec<u64> = error.bad_rows().iter().filter_map(|bad| bad.row).collect();
     if rows.is_empty() {
         return error;
     }
     let format = &context.config.format;
     let fields_per_row = context.preflight.fields_per_row;
-    let locator = RowLocator::new(&format.dialect, &format.charset, fields_per_row, format.ignore_lines, rows);
-    let (file, abandoning) = (staged.file.clone(), context.shutdown.abandoning.clone());
-    let located = match tokio::task::spawn_blocking(move || locate(&file, locator, &abandoning)).await {
+    let locator = RowLocator::new(&format.dialect, &format.charset, fields_per_row, format.ignore_lines, rows)
+        .beginning_at(&from);
+    let (file, abandoning) = (file.clone(), context.shutdown.abandoning.clone());
+    let located = match tokio::task::spawn_blocking(move || locate(&file, from.offset, locator, &abandoning)).await {
         Ok(located) => located.unwrap_or_else(|unread| {
             tracing::warn!("the lines of the bad rows can't be looked up: {unread}");
             Vec::new()
@@ -46,10 +48,11 @@ pub(super) async fn with_lines(context: &Context, staged: &Staged, mut error: Er
 
 pub(super) fn locate(
     file: &Region,
+    from: u64,
     mut locator: RowLocator,
     abandoning: &CancellationToken,
 ) -> io::Result<Vec<LocatedRow>> {
-    let mut blocks = Blocks::new(file);
+    let mut blocks = Blocks::new(file, from);
     while !locator.is_done() && !abandoning.is_cancelled() {
         let Some(block) = blocks.next()? else { break };
         locator.feed(block).map_err(io::Error::other)?;
@@ -60,7 +63,7 @@ pub(super) fn locate(
     locator.finish().map_err(io::Error::other)
 }
 
-/// A staged file from its beginning.
+/// A staged file from a byte on.
 pub(super) struct Blocks<'a> {
     file: &'a Region,
     block: Vec<u8>,
@@ -68,8 +71,8 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    pub(super) fn new(file: &'a Region) -> Self {
-        Self { file, block: vec![0; BLOCK_BYTES], offset: 0 }
+    pub(super) fn new(file: &'a Region, offset: u64) -> Self {
+        Self { file, block: vec![0; BLOCK_BYTES], offset }
     }
 
     /// `None` at the end.

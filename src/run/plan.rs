@@ -7,6 +7,7 @@ use indicatif::HumanBytes;
 
 use super::Ended;
 use super::choose::{Ending, Verdict, verdict};
+use super::parts;
 use super::prepare::{Prepared, look_into_ledger, prepare};
 use crate::config::{Config, Mode, key_line};
 use crate::dialect::LineTerminator;
@@ -100,7 +101,8 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
                 object_count += 1;
                 total_bytes += object.size_bytes;
                 writeln!(output, "{:>15}  {}", object.size_bytes, key_line(&object.bucket, &object.key))?;
-                if object.size_bytes > budget.total().bytes() {
+                let is_split = parts::is_large(&config, &budget, config.ledger.table.is_some(), object.size_bytes);
+                if object.size_bytes > budget.total().bytes() && !is_split {
                     unloadable += 1;
                     tracing::warn!("{object}: does not fit into the staging budget of {}", budget.total());
                 }

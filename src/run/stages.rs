@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::check::{self, Checking};
 use super::choose::Wanted;
 use super::governor::Governor;
+use super::parts::{self, ReadyPart, Way, load_in_parts};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Job, Ledger};
@@ -71,8 +72,14 @@ impl Event {
     }
 }
 
+/// What is ready to be loaded.
+pub(super) enum Ready {
+    Object(ReadyObject),
+    Part(ReadyPart),
+}
+
 /// An object that is ready to be loaded.
-pub(super) struct Ready {
+pub(super) struct ReadyObject {
     pub(super) wanted: Wanted,
     pub(super) staged: Staged,
     pub(super) scan: Scan,
@@ -92,6 +99,7 @@ pub(super) async fn dispatch(
 ) {
     let draining = &context.shutdown.draining;
     let turns = Arc::new(Semaphore::new(context.s3.readers(context.config.staging.download_concurrency)));
+    let split_turns = Arc::new(Semaphore::new(parts::AT_ONCE.min(context.config.staging.download_concurrency)));
     let mut downloads = JoinSet::new();
     // What comes while the run drains is passed on too, and gets its outcome below.
     while let Some(wanted) = objects.recv().await {
@@ -100,6 +108,20 @@ pub(super) async fn dispatch(
             rethrow(joined);
         }
         let began = Instant::now();
+        match parts::way(&context, &wanted) {
+            Way::Whole => {}
+            Way::Split => {
+                let (context, staged, events) = (Arc::clone(&context), staged.clone(), events.clone());
+                let turns = Arc::clone(&split_turns);
+                downloads.spawn(async move { load_in_parts(&context, wanted, staged, &events, &turns).await });
+                continue;
+            }
+            Way::None(error) => {
+                let outcome = failed(context.ledger.as_ref(), wanted.object, error, 1, began).await;
+                tell(&events, Event::ended(outcome)).await;
+                continue;
+            }
+        }
         let reserved = tokio::select! {
             biased;
             () = draining.cancelled() => None,
@@ -135,10 +157,10 @@ pub(super) async fn dispatch(
                         Some(Ok((file, scan))) => {
                             // What failed before is likely to fail again; what is forced replaces a row of the ledger.
                             let may_share = !wanted.had_failed && !wanted.again && attempts == 1;
-                            let ready = Ready { wanted, staged: file, scan, began, attempts, may_share };
+                            let object = wanted.object.clone();
+                            let ready = ReadyObject { wanted, staged: file, scan, began, attempts, may_share };
                             // The workers outlive the downloads: only a dead one leaves an object behind.
-                            if let Err(lost) = staged.send(ready).await {
-                                let object = lost.0.wanted.object;
+                            if staged.send(Ready::Object(ready)).await.is_err() {
                                 tell(&events, Event::ended(Outcome::NotReached { object })).await;
                             }
                         }

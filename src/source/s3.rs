@@ -228,6 +228,11 @@ impl S3 {
         request.send().await.err().map(|error| fold(Asked::Object, &what, &error))
     }
 
+    /// Whether the store says that there is no such object.
+    pub async fn is_gone(&self, bucket: &str, key: &str) -> bool {
+        matches!(self.head(bucket, key).await, Err(error) if error.kind == Kind::ObjectMissing)
+    }
+
     /// HeadObject, pinned to the object's ETag: what a GET of some of its bytes does not tell.
     ///
     /// # Errors

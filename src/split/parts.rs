@@ -102,7 +102,8 @@ impl PartSplitter {
     pub fn feed(&mut self, chunk: Bytes) -> Vec<Step> {
         let fed = self.reader.feed(&chunk);
         self.held.push_back(chunk);
-        let mut steps = self.cut(u64::MAX);
+        // Nothing begins at the object's end, and this may be it.
+        let mut steps = self.cut(self.end());
         match fed {
             Ok(()) => self.hand_out(self.reader.position, &mut steps),
             Err(malformed) => steps.push(Step::Broken(malformed)),
@@ -113,9 +114,8 @@ impl PartSplitter {
     /// Ends the object, or the stretch of it that ends at a boundary.
     #[must_use]
     pub fn finish(mut self) -> Vec<Step> {
-        let end = self.handed_out + self.held.iter().map(|held| held.len() as u64).sum::<u64>();
+        let end = self.end();
         let closed = self.reader.close();
-        // What begins at the end has no rows.
         let mut steps = self.cut(end);
         match closed {
             Ok(scan) => {
@@ -129,11 +129,18 @@ impl PartSplitter {
         steps
     }
 
+    /// Where that ends which has been fed.
+    fn end(&self) -> u64 {
+        self.handed_out + self.held.iter().map(|held| held.len() as u64).sum::<u64>()
+    }
+
     /// Everything up to the last boundary that has been found before `end`.
     fn cut(&mut self, end: u64) -> Vec<Step> {
-        let found = self.reader.parts.as_mut().map(|parts| std::mem::take(&mut parts.found)).unwrap_or_default();
+        let Some(parts) = &mut self.reader.parts else { return Vec::new() };
+        let before_end = parts.found.partition_point(|boundary| boundary.offset < end);
+        let found: Vec<Boundary> = parts.found.drain(..before_end).collect();
         let mut steps = Vec::new();
-        for boundary in found.into_iter().filter(|boundary| boundary.offset < end) {
+        for boundary in found {
             self.hand_out(boundary.offset, &mut steps);
             steps.push(Step::Boundary(Boundary { lines: self.lines, ..boundary }));
         }

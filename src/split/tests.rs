@@ -1,5 +1,7 @@
 mod locate;
+mod parts;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
 use sha2::Digest as _;
 
-use crate::object::{Checksum, ChecksumAlgorithm};
+use crate::object::{Checksum, ChecksumAlgorithm, PartChecksum};
 
 /// A running checksum over an object's bytes.
 #[derive(Clone)]
@@ -53,13 +53,6 @@ impl Hasher {
             Self::Sha256(digest) => STANDARD.encode(digest.finalize()),
         }
     }
-}
-
-/// A checksum that can be made of those of an object's parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartChecksum {
-    pub algorithm: ChecksumAlgorithm,
-    pub value: u64,
 }
 
 /// The polynomial of an algorithm whose checksums can be put together.

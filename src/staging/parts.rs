@@ -23,13 +23,13 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::budget::{Budget, shrink};
-use super::checksum::{Hasher, PartChecksum, combinable, matches, of_parts};
+use super::checksum::{Hasher, combinable, matches, of_parts};
 use super::download::{Verified, unsupported};
 use super::ranges::Pinned;
 use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
 use crate::dialect::Dialect;
 use crate::error::{Error, Kind, Result};
-use crate::object::{ChecksumAlgorithm, Object};
+use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::split::{Boundary, PartSplitter, RowReader, Scan, Step};
 
 /// Most rows are shorter than a sixteenth of a part, and than this where parts are small.
@@ -72,14 +72,20 @@ pub(crate) struct StagedPart {
     _permit: OwnedSemaphorePermit,
 }
 
+/// What has come while the last bytes were being written.
+enum Ahead {
+    NotAsked,
+    Fetched(Result<Vec<Bytes>>),
+    End,
+}
+
 /// Stages the parts of a stretch of an object one after the other.
 pub(crate) struct PartStager {
     pinned: Arc<Pinned>,
     plan: PartPlan,
     end: u64,
     stream: Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>>,
-    /// Fetched while the last bytes were being written.
-    ahead: Option<Option<Result<Vec<Bytes>>>>,
+    ahead: Ahead,
     /// Away only while a blocking thread works on it.
     cutter: Option<Cutter>,
     overhang_bytes: u64,
@@ -105,12 +111,13 @@ impl PartStager {
             head,
             keeps_head: plan.keeps_head,
             part_size_bytes: plan.part_size_bytes.max(1),
+            refused_bytes: 0,
             running_at_start: running.clone(),
             running,
         };
         Self {
             stream: pinned.stream(from.offset, end),
-            ahead: None,
+            ahead: Ahead::NotAsked,
             cutter: Some(cutter),
             overhang_bytes: (plan.part_size_bytes / 16).max(LEAST_OVERHANG_BYTES),
             is_looked_at: from.offset > 0,
@@ -127,13 +134,13 @@ impl PartStager {
     pub(crate) async fn next(&mut self) -> Result<Option<StagedPart>> {
         loop {
             let Some(cutter) = self.cutter.take() else { return Ok(None) };
-            let wants_ahead = self.ahead.is_none();
+            let wants_ahead = matches!(self.ahead, Ahead::NotAsked);
             let stream = &mut self.stream;
             let (worked, fetched) = tokio::join!(tokio::task::spawn_blocking(move || cutter.work()), async {
                 if wants_ahead { Some(stream.next().await) } else { None }
             });
             if let Some(fetched) = fetched {
-                self.ahead = Some(fetched);
+                self.ahead = fetched.map_or(Ahead::End, Ahead::Fetched);
             }
             let (mut cutter, turn) = match worked {
                 Ok(worked) => worked,
@@ -142,8 +149,8 @@ impl PartStager {
             };
             let mut part = None;
             match turn? {
-                Turn::WantsBytes => match self.ahead.take() {
-                    Some(Some(fetched)) => {
+                Turn::WantsBytes => match std::mem::replace(&mut self.ahead, Ahead::NotAsked) {
+                    Ahead::Fetched(fetched) => {
                         let fetched = fetched?;
                         self.look_at(&fetched).await?;
                         cutter.raw.extend(fetched);
@@ -151,7 +158,9 @@ impl PartStager {
                     _ => cutter.has_ended = true,
                 },
                 Turn::WantsPart => {
-                    let permit = self.reserve(&cutter).await?;
+                    let wanted_bytes = self.wanted_bytes(&cutter);
+                    // Nothing of the budget is held meanwhile.
+                    let permit = self.plan.budget.reserve_part(&self.pinned.object, wanted_bytes).await?;
                     cutter.open(&self.plan, permit)?;
                 }
                 Turn::WantsRoom(size_bytes) => {
@@ -160,9 +169,12 @@ impl PartStager {
                         open.room_bytes += if is_extended { size_bytes } else { 0 };
                         is_extended
                     });
-                    self.overhang_bytes = self.overhang_bytes.max(cutter.overhang_bytes(self.plan.part_size_bytes) + size_bytes);
+                    self.overhang_bytes =
+                        self.overhang_bytes.max(cutter.overhang_bytes(self.plan.part_size_bytes) + size_bytes);
                     if !is_extended {
                         self.overhang_bytes = self.overhang_bytes.saturating_mul(2);
+                        let held = cutter.open.as_ref().map_or(0, |open| open.room_bytes);
+                        cutter.refused_bytes = held + size_bytes + cutter.head.len() as u64;
                         cutter = self.begin_part_again(cutter);
                     }
                 }
@@ -176,27 +188,32 @@ impl PartStager {
         }
     }
 
+    /// The object's byte order mark and header lines, where they are kept and have come.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        self.cutter.as_ref().map(|cutter| cutter.head.clone()).unwrap_or_default()
+    }
+
     /// Of the whole object, where its checksum can't be made of those of its parts and all of it has been read here.
     pub(crate) fn running_checksum(&self) -> Option<String> {
         self.cutter.as_ref().and_then(|cutter| cutter.running.clone()).map(Hasher::finish)
     }
 
-    /// Waits for room for the next part. Nothing of the budget is held meanwhile.
-    async fn reserve(&self, cutter: &Cutter) -> Result<OwnedSemaphorePermit> {
+    /// How much is reserved for the next part.
+    fn wanted_bytes(&self, cutter: &Cutter) -> u64 {
         let total = self.plan.budget.total().bytes();
         let left = self.end - cutter.start.offset;
-        let least = left.min(self.plan.part_size_bytes) + cutter.head.len() as u64;
-        let wanted = left.min(self.plan.part_size_bytes + self.overhang_bytes) + cutter.head.len() as u64;
+        let head_bytes = cutter.head.len() as u64;
+        let least = left.min(self.plan.part_size_bytes) + head_bytes;
+        let wanted = left.min(self.plan.part_size_bytes + self.overhang_bytes) + head_bytes;
         // As much as there can be: whether that is enough only the row tells.
-        let size_bytes = if least < total { wanted.min(total) } else { wanted };
-        self.plan.budget.reserve_part(&self.pinned.object, size_bytes).await
+        if least < total { wanted.min(total.max(cutter.refused_bytes)) } else { wanted }
     }
 
     /// Lets go of what has been staged of the part at hand, and reads it from its beginning again.
     fn begin_part_again(&mut self, cutter: Cutter) -> Cutter {
         let start = cutter.start;
         self.stream = self.pinned.stream(start.offset, self.end);
-        self.ahead = None;
+        self.ahead = Ahead::NotAsked;
         Cutter {
             splitter: Some(self.plan.splitter(&start)),
             steps: VecDeque::new(),
@@ -248,6 +265,8 @@ struct Cutter {
     head: Vec<u8>,
     keeps_head: bool,
     part_size_bytes: u64,
+    /// What the part at hand needs at least: it was given up for want of so much.
+    refused_bytes: u64,
     running: Option<Hasher>,
     running_at_start: Option<Hasher>,
 }
@@ -305,9 +324,10 @@ impl Cutter {
             Step::Bytes(bytes) => {
                 let Some(open) = &mut self.open else { return Ok(None) };
                 let length = bytes.len() as u64;
-                if open.written_bytes + length > open.room_bytes {
+                let missing_bytes = (open.written_bytes + length).saturating_sub(open.room_bytes);
+                if missing_bytes > 0 {
                     self.steps.push_front(Step::Bytes(bytes));
-                    return Ok(Some(Turn::WantsRoom(length)));
+                    return Ok(Some(Turn::WantsRoom(missing_bytes)));
                 }
                 open.file
                     .write_all_at(&bytes, self.start.offset + open.written_bytes)
@@ -327,9 +347,7 @@ impl Cutter {
                 let Scan { data_start, lines_terminated_by, needs_terminator, .. } = scan;
                 self.close(end, data_start, lines_terminated_by, needs_terminator, true)
             }
-            Step::Broken(malformed) => {
-                Err(Error::new(Kind::Malformed, format!("{}: {malformed}", self.object)))
-            }
+            Step::Broken(malformed) => Err(Error::new(Kind::Malformed, format!("{}: {malformed}", self.object))),
         }
     }
 
@@ -360,6 +378,7 @@ impl Cutter {
     ) -> Result<Option<Turn>> {
         let Some(OpenPart { file, mut permit, written_bytes, hasher, .. }) = self.open.take() else { return Ok(None) };
         let start = std::mem::replace(&mut self.start, end);
+        self.refused_bytes = 0;
         let data_start = data_start.max(start.offset);
         if self.keeps_head && start.offset == 0 {
             if data_start > HEAD_LIMIT_BYTES {

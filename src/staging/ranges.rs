@@ -14,25 +14,25 @@ use futures_util::{Stream, StreamExt as _, stream};
 use super::download::refuse_change;
 use crate::config::RetryConfig;
 use crate::error::{Error, Kind, Result};
-use crate::object::{Body, Checksum, Object, ReadFrom};
+use crate::object::{Body, Checksum, Object, ReadFrom, Stat};
 use crate::retry::Attempts;
 
 /// Large enough that a request's cost is small beside its bytes', small enough for four in memory for each of two objects.
 pub(super) const RANGE_BYTES: u64 = 1024 * 1024;
 
 /// Asks the store for bytes of the object.
-pub(crate) type Opener = Arc<dyn Fn(ReadFrom) -> Pin<Box<dyn Future<Output = Result<Body>> + Send>> + Send + Sync>;
+pub(super) type Opener = Arc<dyn Fn(ReadFrom) -> Pin<Box<dyn Future<Output = Result<Body>> + Send>> + Send + Sync>;
 
 /// An object as it was when it was looked at first: what every request asks for, and what its bytes must have.
 pub(crate) struct Pinned {
     pub(crate) object: Object,
-    pub(crate) open: Opener,
+    pub(super) open: Opener,
     pub(crate) version_id: Option<String>,
     /// Over the whole object, where the store has one.
     pub(crate) checksum: Option<Checksum>,
-    pub(crate) retry: RetryConfig,
+    pub(super) retry: RetryConfig,
     /// Requests that are in flight at once.
-    pub(crate) window: usize,
+    pub(super) window: usize,
     /// The store would not read it by its version; the ETag still pins, until an overwrite.
     version_refused: AtomicBool,
     retries: AtomicU32,
@@ -41,13 +41,7 @@ pub(crate) struct Pinned {
 impl Pinned {
     /// # Errors
     /// `ObjectChanged` where what the store said of the object is not what was listed.
-    pub(crate) fn new(
-        object: Object,
-        stat: crate::object::Stat,
-        open: Opener,
-        retry: RetryConfig,
-        window: usize,
-    ) -> Result<Self> {
+    pub(crate) fn new(object: Object, stat: Stat, open: Opener, retry: RetryConfig, window: usize) -> Result<Self> {
         if stat.etag.is_some() {
             refuse_change(&object, stat.etag.as_ref(), stat.size_bytes)?;
         }
@@ -68,8 +62,20 @@ impl Pinned {
         self.retries.load(Ordering::Relaxed)
     }
 
+    /// The first bytes: the object's byte order mark and header lines, which another run has found.
+    ///
+    /// # Errors
+    /// Those of the request, past the retry bounds; `ObjectChanged`, `BodyBroken`.
+    pub(crate) async fn head(&self, size_bytes: u64) -> Result<Vec<u8>> {
+        Ok(self.fetch(0, size_bytes).await?.concat())
+    }
+
     /// The bytes from `from` to `to`, a range at a time.
-    pub(super) fn stream(self: &Arc<Self>, from: u64, to: u64) -> Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>> {
+    pub(super) fn stream(
+        self: &Arc<Self>,
+        from: u64,
+        to: u64,
+    ) -> Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>> {
         let pinned = Arc::clone(self);
         let step = usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX);
         let ranges = stream::iter((from..to).step_by(step))

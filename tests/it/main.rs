@@ -32,6 +32,7 @@ mod link;
 mod oracle;
 mod outcome;
 mod pace;
+mod parts;
 mod pauses;
 mod policy;
 mod reading;
@@ -128,6 +129,7 @@ fn main() {
             lines_of_bad_rows::tests(),
             outcome::tests(),
             pace::tests(),
+            parts::tests(),
             pauses::tests(),
             policy::tests(),
             reading::tests(),

@@ -105,7 +105,7 @@ async fn an_object_larger_than_the_budget_is_refused_alone(world: World) -> Resu
     for key in ["a", "z"] {
         world.put(key, format!("{key}\n"))?;
     }
-    let ended = load(&world, 3, &BUDGET).await?;
+    let ended = load(&world, 3, &[&BUDGET[..], &["--no-split"]].concat()).await?;
     ended.says("do not fit into the staging budget of 1MiB")?;
     expect_failure(&world, "report", "large", "object_too_large")?;
     let line = outcome(&world, "report", "large")?;

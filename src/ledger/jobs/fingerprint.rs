@@ -5,7 +5,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{ColumnOrVariable, Config, SourceUri};
+use crate::config::{ColumnOrVariable, Config, FormatConfig, SourceUri};
 use crate::dialect::LineTerminator;
 
 /// SHA-256 over the source and the format.
@@ -28,38 +28,49 @@ pub(super) fn of(config: &Config) -> Vec<u8> {
     fingerprint.optional("modified-before", source.modified_before.map(|time| time.to_string()));
     fingerprint.items("skip-hidden", [[u8::from(source.skip_hidden)]]);
     fingerprint.optional("endpoint-url", source.endpoint_url.as_ref());
+    fingerprint.format(&config.format);
+    fingerprint.0.finalize().to_vec()
+}
 
-    let format = &config.format;
-    let dialect = &format.dialect;
-    fingerprint.items("fields-terminated-by", [&dialect.fields_terminated_by]);
-    fingerprint.optional("fields-enclosed-by", dialect.fields_enclosed_by.map(|byte| [byte]));
-    fingerprint.optional("fields-escaped-by", dialect.fields_escaped_by.map(|byte| [byte]));
-    let lines_terminated_by = match &dialect.lines_terminated_by {
-        LineTerminator::Exact(terminator) => Some(terminator),
-        LineTerminator::Detect => None,
-    };
-    fingerprint.optional("lines-terminated-by", lines_terminated_by);
-    fingerprint.items("lines-starting-by", [&dialect.lines_starting_by]);
-    fingerprint.items("charset", [format.charset.name()]);
-    fingerprint.items("ignore-lines", [format.ignore_lines.to_be_bytes()]);
-    match &format.columns {
-        None => fingerprint.items("no columns", [""; 0]),
-        Some(columns) => fingerprint.items(
-            "columns",
-            columns.iter().map(|item| match item {
-                ColumnOrVariable::Column(name) => format!("column\0{name}"),
-                ColumnOrVariable::Variable(name) => format!("variable\0{name}"),
-            }),
-        ),
-    }
-    fingerprint.items("set", format.set.iter().flat_map(|(column, expression)| [column, expression]));
-    fingerprint.sorted("null-string", format.null_strings.iter().cloned());
+/// SHA-256 over all on which it depends where the rows of an object end, and what is loaded of them.
+pub(in crate::ledger) fn of_format(format: &FormatConfig, fields_per_row: usize) -> Vec<u8> {
+    let mut fingerprint = Fingerprint(Sha256::new());
+    fingerprint.items("fields-per-row", [(fields_per_row as u64).to_be_bytes()]);
+    fingerprint.format(format);
     fingerprint.0.finalize().to_vec()
 }
 
 struct Fingerprint(Sha256);
 
 impl Fingerprint {
+    fn format(&mut self, format: &FormatConfig) {
+        let fingerprint = self;
+        let dialect = &format.dialect;
+        fingerprint.items("fields-terminated-by", [&dialect.fields_terminated_by]);
+        fingerprint.optional("fields-enclosed-by", dialect.fields_enclosed_by.map(|byte| [byte]));
+        fingerprint.optional("fields-escaped-by", dialect.fields_escaped_by.map(|byte| [byte]));
+        let lines_terminated_by = match &dialect.lines_terminated_by {
+            LineTerminator::Exact(terminator) => Some(terminator),
+            LineTerminator::Detect => None,
+        };
+        fingerprint.optional("lines-terminated-by", lines_terminated_by);
+        fingerprint.items("lines-starting-by", [&dialect.lines_starting_by]);
+        fingerprint.items("charset", [format.charset.name()]);
+        fingerprint.items("ignore-lines", [format.ignore_lines.to_be_bytes()]);
+        match &format.columns {
+            None => fingerprint.items("no columns", [""; 0]),
+            Some(columns) => fingerprint.items(
+                "columns",
+                columns.iter().map(|item| match item {
+                    ColumnOrVariable::Column(name) => format!("column\0{name}"),
+                    ColumnOrVariable::Variable(name) => format!("variable\0{name}"),
+                }),
+            ),
+        }
+        fingerprint.items("set", format.set.iter().flat_map(|(column, expression)| [column, expression]));
+        fingerprint.sorted("null-string", format.null_strings.iter().cloned());
+    }
+
     fn items<T: AsRef<[u8]>>(&mut self, name: &str, items: impl IntoIterator<Item = T>) {
         let items: Vec<T> = items.into_iter().collect();
         self.bytes(name.as_bytes());

@@ -98,7 +98,7 @@ impl Sift<'_> {
         };
         self.shown.extend(shown);
         (self.rejects, *digest) = (rejects, sums);
-        let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.shipment.rows));
+        let limit = self.shipment.max_rejects(&policy);
         if self.doomed.is_none() && self.rows_held > limit {
             let message = format!(
                 "{}: more than {limit} of {} rows would be rejected, which --max-rejects does not allow; rolled back",

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
+use bytes::Bytes;
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
@@ -28,7 +29,9 @@ use s3_to_mysql::load::{Account, Attempted, Plan, Policy, Shipment, Staged, pref
 use s3_to_mysql::mysql::{Connector, Session, Sessions};
 use s3_to_mysql::object::TableName;
 use s3_to_mysql::region::Region;
-use s3_to_mysql::split::{Field, FieldReader, RowCutter, RowLocator, Scan};
+use s3_to_mysql::split::{
+    Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, Step, can_split,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{CHARSETS, Case, Tally, Verdict, count, play_again, reason};
@@ -67,6 +70,7 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
     // What is made easy for the server proves less. The regressions alone are mostly that.
     let are_few = tally.agreed <= 2 * REGRESSION_SEEDS.len() as u64;
     anyhow::ensure!(are_few || twins.whole > tally.agreed / 2, "only {} were read whole: {tally:?}", twins.whole);
+    anyhow::ensure!(are_few || twins.split > tally.agreed / 10, "only {} were split: {tally:?}", twins.split);
     Ok(tally)
 }
 
@@ -87,6 +91,14 @@ struct Twins {
     number: u32,
     /// Objects that agreed and that the server read as they are.
     whole: u64,
+    /// Objects that were loaded in several parts.
+    split: u64,
+}
+
+/// What is loaded at once of an object.
+struct Stretch {
+    from: Boundary,
+    to: Boundary,
 }
 
 impl Twins {
@@ -124,6 +136,7 @@ impl Twins {
             path: schema.server.files().join(&schema.name),
             number: 0,
             whole: 0,
+            split: 0,
         })
     }
 
@@ -181,45 +194,84 @@ impl Twins {
         let on_duplicate = if is_sifted { OnDuplicate::Reject } else { OnDuplicate::Ignore };
         let policy = Policy { on_duplicate, ..self.policy };
         let plan = Plan::new(self.ours.clone(), columns, Vec::new(), &format, &self.load, policy, None);
-        let file = tempfile::tempfile()?;
-        file.write_all_at(object, 0)?;
-        let shipment = Shipment {
-            what: "the case".to_owned(),
-            sql: plan.statement.sql(&scan.lines_terminated_by),
-            staged: Staged {
-                file: Region::new(Arc::new(file), 0, object.len() as u64),
-                locator: RowLocator::every(&case.dialect, &case.charset, case.items.len(), case.ignore_lines),
-                data_start: scan.data_start,
-                lines_terminated_by: scan.lines_terminated_by.clone(),
-                needs_terminator: scan.needs_terminator,
-                rows: scan.rows,
-                size_bytes: object.len() as u64,
-            },
-            rows: scan.rows,
-            entry: None,
-            name: None,
-            digest: None,
-        };
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
             None => self.sessions.get().await?,
         };
-        let mut account = Account::default();
-        match session.load(&shipment, &plan, &CancellationToken::new(), &mut account).await {
-            Ok(Attempted::Committed) => {
-                self.loading.insert(case.charset.name().to_owned(), session);
-                let (records, warnings) = (account.rows_loaded(), account.loaded.warnings);
-                Ok(Ok(Loaded { records, warnings, rows: rows(&mut self.oracle, "ours", self.number).await? }))
-            }
-            Ok(Attempted::AlreadyLoaded) => Err(anyhow!("there is no ledger that could say so")),
-            Err(error) => {
-                session.destroy().await;
-                Ok(Err(format!("{:#}", anyhow!(error))))
+        let (mut records, mut warnings) = (0, 0);
+        for part in self.parts(case, object, scan)? {
+            let file = tempfile::tempfile()?;
+            let bytes = &object[usize::try_from(part.from.offset)?..usize::try_from(part.to.offset)?];
+            file.write_all_at(bytes, part.from.offset)?;
+            let locator = RowLocator::every(&case.dialect, &case.charset, case.items.len(), case.ignore_lines);
+            let is_last = part.to.offset == object.len() as u64;
+            let shipment = Shipment {
+                what: "the case".to_owned(),
+                sql: plan.statement.sql(&scan.lines_terminated_by),
+                staged: Staged {
+                    file: Region::new(Arc::new(file), 0, part.to.offset),
+                    locator: locator.beginning_at(&part.from),
+                    from: part.from.offset,
+                    data_start: scan.data_start.max(part.from.offset),
+                    head_bytes: 0,
+                    lines_terminated_by: scan.lines_terminated_by.clone(),
+                    needs_terminator: scan.needs_terminator && is_last,
+                    last_row: part.to.rows,
+                    end: part.to.offset,
+                },
+                rows: part.to.rows - part.from.rows,
+                entry: None,
+                name: None,
+                part: None,
+                digest: None,
+            };
+            let mut account = Account::default();
+            match session.load(&shipment, &plan, &CancellationToken::new(), &mut account).await {
+                Ok(Attempted::Committed) => {
+                    records += account.rows_loaded();
+                    warnings += account.loaded.warnings;
+                }
+                Ok(Attempted::AlreadyLoaded) => return Err(anyhow!("there is no ledger that could say so")),
+                Err(error) => {
+                    session.destroy().await;
+                    return Ok(Err(error.one_line()));
+                }
             }
         }
+        self.loading.insert(case.charset.name().to_owned(), session);
+        Ok(Ok(Loaded { records, warnings, rows: rows(&mut self.oracle, "ours", self.number).await? }))
     }
 
-    /// By the server, of which nothing stays.
+    /// The stretches in which the program loads the object: in half of the cases that it can split, parts of a few bytes.
+    fn parts(&mut self, case: &Case, object: &[u8], scan: &Scan) -> Result<Vec<Stretch>> {
+        let whole = Stretch {
+            from: Boundary::default(),
+            to: Boundary { offset: object.len() as u64, rows: scan.rows, ..Boundary::default() },
+        };
+        if !self.number.is_multiple_of(2) || !can_split(&case.dialect, &case.charset) {
+            return Ok(vec![whole]);
+        }
+        let reader = RowReader::new(&case.dialect, &case.charset, case.items.len(), case.ignore_lines);
+        let size = u64::from(self.number / 2 % 60 + 1);
+        let mut splitter = PartSplitter::new(reader, &case.dialect, &whole.from, size);
+        let mut steps = splitter.feed(Bytes::copy_from_slice(object));
+        steps.extend(splitter.finish());
+        let mut from = whole.from;
+        let mut parts = Vec::new();
+        for step in steps {
+            match step {
+                Step::Boundary(to) | Step::End(to, _) => {
+                    parts.push(Stretch { from, to });
+                    from = to;
+                }
+                Step::Bytes(_) => {}
+                Step::Broken(malformed) => return Err(anyhow!("{malformed} in parts only")),
+            }
+        }
+        self.split += u64::from(parts.len() > 1);
+        Ok(parts)
+    }
+
     async fn load_by_the_server(&mut self, case: &Case, object: &[u8], reading: &Reading) -> Result<Loaded> {
         let mut file = File::create(&self.path)?;
         file.write_all(&object[reading.from..])?;

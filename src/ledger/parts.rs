@@ -1,0 +1,574 @@
+//! An object that is split: its row is committed first, as `partial`, then every part with a row of its own, and at the end it is
+//! `loaded`.
+//!
+//! - The object's row says what the parts are: their size, and a fingerprint of the format. It decides, not the settings of the run
+//!   that goes on with it, so that two runs can't cut the object differently.
+//! - A part's transaction reads the object's row and the job's under a shared lock and puts its own row in first; the row is
+//!   completed last ([`PartEntry`]). So a part is in the table once, and none gets in after the object was forgotten.
+//! - The object becomes `loaded` in a transaction of its own, which locks its row and adds up the parts' ([`Ledger::complete_parts`]). No
+//!   part's transaction does that: each holds the row shared, and two that wanted more would wait for each other. It can be
+//!   repeated, by whoever finds that all parts are there.
+//! - A part's row has what it takes to go on after it, or to load what is missing before it.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as Driver, Row};
+
+use super::Ledger;
+use super::entry::{DUPLICATE_ENTRY, Entered, Loaded, open_for_loads};
+use super::identity::{ensure_fits, etag, literal, object_id};
+use super::jobs::{Job, fingerprint};
+use crate::config::FormatConfig;
+use crate::error::{Error, Kind, Result};
+use crate::mysql::{During, Session, fold};
+use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
+use crate::retry::Attempts;
+use crate::split::{Boundary, Ending};
+use crate::verify::Digest;
+
+/// Hashes in one query.
+const PARTIAL_AT_ONCE: usize = 500;
+
+/// A part, as its row describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub number: u32,
+    pub start: Boundary,
+    /// The first byte of its rows.
+    pub data_start: u64,
+    pub end: Boundary,
+    pub checksum: Option<PartChecksum>,
+}
+
+impl Part {
+    /// Of the object's numbers of parts, how many it stands for: more than one where a row is longer than a part.
+    #[must_use]
+    pub fn numbers(&self, part_size_bytes: u64, size_bytes: u64) -> u64 {
+        numbers(self.number.into(), self.end.offset, part_size_bytes, size_bytes)
+    }
+}
+
+pub(super) fn numbers(number: u64, end_offset: u64, part_size_bytes: u64, size_bytes: u64) -> u64 {
+    let part_size_bytes = part_size_bytes.max(1);
+    let next =
+        if end_offset >= size_bytes { size_bytes.div_ceil(part_size_bytes) } else { end_offset / part_size_bytes };
+    next.saturating_sub(number).max(1)
+}
+
+/// How far a split object is.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// By another run, meanwhile.
+    AlreadyLoaded,
+    Partial {
+        part_size_bytes: u64,
+        /// Those that are loaded, in order.
+        parts: Vec<Part>,
+        /// Rows of theirs that were rejected.
+        rejected: u64,
+    },
+}
+
+/// What the parts of a loaded object come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completed {
+    Yes,
+    /// Parts are missing.
+    No,
+}
+
+/// An object that is split, as one run loads it.
+#[derive(Clone, Debug)]
+pub struct SplitObject {
+    object: Object,
+    object_id: String,
+    place: String,
+    key: String,
+    /// The same for the table as `split`.
+    split_key: String,
+    open_for_loads: String,
+    insert: String,
+    fingerprint: Vec<u8>,
+    replaces: bool,
+}
+
+/// The statements for one part's row.
+#[derive(Clone, Debug)]
+pub struct PartEntry {
+    pub(super) what: String,
+    begin: String,
+    parts: String,
+    key: String,
+    object_state: String,
+    run_id: String,
+}
+
+impl Ledger {
+    /// The rows of `object`, loaded as a part of `job` and split by `part_size_bytes` unless it is split already. `replaces` where a row
+    /// that says it is loaded gives way (`--force`).
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` for names that the ledger can't hold.
+    pub fn split_object(
+        &self,
+        job: &Job,
+        object: &Object,
+        version_id: Option<&str>,
+        part_size_bytes: u64,
+        (format, fields_per_row): (&FormatConfig, usize),
+        replaces: bool,
+    ) -> Result<SplitObject> {
+        ensure_fits(object)?;
+        let place = self.place(job, object);
+        let etag = literal(etag(object).as_bytes());
+        let fingerprint = fingerprint::of_format(format, fields_per_row);
+        let insert = format!(
+            "INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, part_size_bytes, dialect_fingerprint, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {key}, {etag}, 'partial', {size_bytes}, {version_id}, {part_size_bytes}, {fingerprint}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} AS jobs WHERE target = {target} AND {open} LOCK IN SHARE MODE",
+            objects = self.tables.objects,
+            generation = job.generation,
+            bucket = literal(object.bucket.as_bytes()),
+            key = literal(object.key.as_bytes()),
+            size_bytes = object.size_bytes,
+            version_id = literal(version_id.unwrap_or_default().as_bytes()),
+            fingerprint = literal(&fingerprint),
+            worker = literal(self.run.worker.as_bytes()),
+            run_id = literal(self.run.id.as_bytes()),
+            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            jobs = self.tables.jobs,
+            target = self.target.literal(),
+            open = open_for_loads(job),
+        );
+        Ok(SplitObject {
+            object: object.clone(),
+            object_id: self.object_id(job, object),
+            split_key: format!("{} AND split.etag = {etag}", self.place_in("split.", job, object)),
+            key: format!("{place} AND etag = {etag}"),
+            place,
+            open_for_loads: open_for_loads(job),
+            insert,
+            fingerprint,
+            replaces,
+        })
+    }
+
+    /// Commits the object's row as `partial` unless it is there, and reads which parts are loaded.
+    ///
+    /// # Errors
+    /// `PartialConflict` where it was begun with another format; `Superseded` where the job has moved on; what a transaction can meet, past the
+    /// retry bounds.
+    pub async fn begin_parts(&self, split: &SplitObject) -> Result<Progress> {
+        let mut attempts = Attempts::new(&self.retry);
+        loop {
+            let mut session = self.session(&mut attempts).await?;
+            let begun = Box::pin(self.begin_parts_on(&mut session, split)).await;
+            if let Some(begun) = Self::ended(session, begun, &mut attempts).await? {
+                return Ok(begun);
+            }
+        }
+    }
+
+    /// Turns the object `loaded`, with the sums of its parts, where they are all there.
+    ///
+    /// # Errors
+    /// `PartialConflict` where the object's row is gone; what a transaction can meet, past the retry bounds.
+    pub async fn complete_parts(&self, split: &SplitObject) -> Result<Completed> {
+        let mut attempts = Attempts::new(&self.retry);
+        loop {
+            let mut session = self.session(&mut attempts).await?;
+            let completed = Box::pin(self.complete_parts_on(&mut session, split)).await;
+            if let Some(completed) = Self::ended(session, completed, &mut attempts).await? {
+                return Ok(completed);
+            }
+        }
+    }
+
+    /// The parts of the object that are loaded, now. In one try: it is asked where something has gone wrong already.
+    ///
+    /// # Errors
+    /// What a connection can meet.
+    pub async fn loaded_parts(&self, split: &SplitObject) -> Result<Vec<Part>> {
+        let mut session = self.sessions.dedicated().await?;
+        let rows = self.part_rows(&mut session, split, "").await;
+        session.close().await;
+        Ok(rows?.into_iter().map(|row| row.part).collect())
+    }
+
+    /// Whether parts of objects that are not loaded as a whole have put rows into the table.
+    pub(super) async fn has_loaded_parts(&self, job: &Job) -> Result<bool> {
+        for objects in self.partial_objects(job).await?.chunks(PARTIAL_AT_ONCE) {
+            let ids: Vec<String> = objects
+                .iter()
+                .map(|(bucket, key, etag)| format!("X'{}'", object_id(&self.target, job.generation, bucket, key, etag)))
+                .collect();
+            let sql = format!(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE object_id IN ({}) AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
+                self.tables.parts,
+                ids.join(", ")
+            );
+            if self.query::<u64>(&sql).await?.first() == Some(&1) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes the rows of parts of objects of earlier generations.
+    pub(super) async fn forget_older_parts(&self, session: &mut Session, generation: u32) -> mysql_async::Result<()> {
+        let sql = format!(
+            "SELECT generation, CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag USING utf8mb4) FROM {} WHERE target = {} AND generation < {generation} AND part_size_bytes > 0",
+            self.tables.objects,
+            self.target.literal()
+        );
+        let split: Vec<(u32, String, String, String)> = session.conn.query(sql).await?;
+        for (generation, bucket, key, etag) in split {
+            let id = object_id(&self.target, generation, &bucket, &key, &etag);
+            session.conn.query_drop(format!("DELETE FROM {} WHERE object_id = X'{id}'", self.tables.parts)).await?;
+        }
+        Ok(())
+    }
+
+    /// Bucket, key and `ETag` of the objects of which only parts are loaded.
+    ///
+    /// # Errors
+    /// What a connection can meet, past the retry bounds.
+    pub async fn partial_objects(&self, job: &Job) -> Result<Vec<(String, String, String)>> {
+        let sql = format!(
+            "SELECT CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag USING utf8mb4) FROM {} WHERE target = {} AND generation = {} AND state = 'partial'",
+            self.tables.objects,
+            self.target.literal(),
+            job.generation
+        );
+        self.query(&sql).await
+    }
+
+    /// A session of its own.
+    async fn session(&self, attempts: &mut Attempts) -> Result<Session> {
+        loop {
+            let error = match self.sessions.dedicated().await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            if !attempts.wait_after(&error).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// `None` where it is to be tried again: every piece of work here can be repeated.
+    async fn ended<T>(session: Session, ended: Result<T>, attempts: &mut Attempts) -> Result<Option<T>> {
+        match ended {
+            Ok(done) => {
+                session.close().await;
+                Ok(Some(done))
+            }
+            Err(error) => {
+                session.destroy().await;
+                // What became of a COMMIT, the repetition finds out.
+                let is_unknown = error.kind == Kind::OutcomeUnknown;
+                let error = if is_unknown { error.as_kind(Kind::ConnectionLost) } else { error };
+                if attempts.wait_after(&error).await { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    async fn begin_parts_on(&self, session: &mut Session, split: &SplitObject) -> Result<Progress> {
+        let SplitObject { object, key, .. } = split;
+        let failed = |error: Driver| fold(During::Transaction, &object.to_string(), &error);
+        let conn = &mut session.conn;
+        conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+        if split.replaces {
+            let removed = format!("DELETE FROM {} WHERE {key} AND state = 'loaded'", self.tables.objects);
+            conn.query_drop(removed).await.map_err(failed)?;
+        }
+        match conn.query_drop(&split.insert).await {
+            Ok(()) if conn.affected_rows() == 1 => {
+                // Left by one that was replaced, or whose row was removed by hand: they are not of this one.
+                let sql = format!("DELETE FROM {} WHERE object_id = X'{}'", self.tables.parts, split.object_id);
+                conn.query_drop(sql).await.map_err(failed)?;
+            }
+            Ok(()) => return Err(superseded(&object.to_string())),
+            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
+                conn.query_drop("ROLLBACK").await.map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
+
+        let sql = format!(
+            "SELECT state, part_size_bytes, dialect_fingerprint = {} FROM {} WHERE {key}",
+            literal(&split.fingerprint),
+            self.tables.objects
+        );
+        let row: Option<(String, u64, bool)> = session.conn.query_first(sql).await.map_err(failed)?;
+        let (state, part_size_bytes, is_same_format) =
+            row.ok_or_else(|| Error::new(Kind::LockConflict, format!("{object}: its ledger row is gone again")))?;
+        if state == "loaded" {
+            return Ok(Progress::AlreadyLoaded);
+        }
+        if !is_same_format || part_size_bytes == 0 {
+            let message = format!(
+                "{object}: parts of it were loaded with other format options or other columns, so that this run would cut or read it otherwise"
+            );
+            return Err(Error::new(Kind::PartialConflict, message));
+        }
+        let rows = self.part_rows(session, split, "").await?;
+        let rejected = rows.iter().map(|row| row.loaded.rejected).sum();
+        let parts: Vec<Part> = rows.into_iter().map(|row| row.part).collect();
+        if parts.is_sorted_by(|left, right| left.end.offset <= right.start.offset) {
+            Ok(Progress::Partial { part_size_bytes, parts, rejected })
+        } else {
+            Err(Error::new(
+                Kind::PartialConflict,
+                format!("{object}: the ledger's rows of its parts contradict each other"),
+            ))
+        }
+    }
+
+    async fn complete_parts_on(&self, session: &mut Session, split: &SplitObject) -> Result<Completed> {
+        let SplitObject { object, key, .. } = split;
+        let failed = |error: Driver| fold(During::Transaction, &object.to_string(), &error);
+        session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+        // From here on no part of the object is being loaded by anybody.
+        let sql = format!("SELECT state FROM {} WHERE {key} FOR UPDATE", self.tables.objects);
+        let state: Option<String> = session.conn.query_first(sql).await.map_err(failed)?;
+        match state.as_deref() {
+            Some("loaded") => return Ok(Completed::Yes),
+            Some("partial") => {}
+            _ => return Err(forgotten(&object.to_string())),
+        }
+        let rows = self.part_rows(session, split, " LOCK IN SHARE MODE").await?;
+        let mut end = 0;
+        let mut sums = Loaded::default();
+        let mut digest: Option<Digest> = None;
+        let mut is_digest_whole = true;
+        for (index, row) in rows.into_iter().enumerate() {
+            if row.part.start.offset != end {
+                return Ok(Completed::No);
+            }
+            end = row.part.end.offset;
+            sums.rows += row.loaded.rows;
+            sums.skipped += row.loaded.skipped;
+            sums.deleted += row.loaded.deleted;
+            sums.rejected += row.loaded.rejected;
+            sums.warnings += row.loaded.warnings;
+            match (row.digest, &mut digest) {
+                (Some(first), None) if index == 0 => digest = Some(first),
+                (Some(more), Some(digest)) => is_digest_whole &= digest.add(&more),
+                _ => is_digest_whole = false,
+            }
+        }
+        if end != object.size_bytes {
+            return Ok(Completed::No);
+        }
+        let digest = digest.filter(|_| is_digest_whole);
+        let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
+        let Loaded { rows, skipped, deleted, rejected, warnings } = sums;
+        let sql = format!(
+            "DELETE FROM {failures} WHERE {place}; UPDATE {objects} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {key} AND state = 'partial'",
+            failures = self.tables.failures,
+            objects = self.tables.objects,
+            place = split.place,
+        );
+        session.conn.query_drop(sql).await.map_err(failed)?;
+        if session.conn.affected_rows() != 1 {
+            return Err(Error::new(Kind::LedgerRowLost, format!("{object}: its ledger row is gone before COMMIT")));
+        }
+        session.conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
+        Ok(Completed::Yes)
+    }
+
+    async fn part_rows(&self, session: &mut Session, split: &SplitObject, lock: &str) -> Result<Vec<PartRow>> {
+        let SplitObject { object, .. } = split;
+        let sql = format!(
+            "SELECT part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, row_count, skipped_count, deleted_count, rejected_count, warning_count, content_digest FROM {} WHERE object_id = X'{}' AND loaded_at IS NOT NULL ORDER BY part_number{lock}",
+            self.tables.parts, split.object_id
+        );
+        let rows: Vec<Row> =
+            session.conn.query(sql).await.map_err(|error| fold(During::Transaction, &object.to_string(), &error))?;
+        let unexpected = || {
+            let message = format!("{}: a part's row holds what this program never wrote", self.tables.title());
+            Error::new(Kind::TargetRefused, message)
+        };
+        rows.into_iter().map(|row| PartRow::read(row).ok_or_else(unexpected)).collect()
+    }
+
+    /// The row of a part.
+    #[must_use]
+    pub fn part_entry(&self, split: &SplitObject, part: &Part) -> PartEntry {
+        let SplitObject { object_id, key, .. } = split;
+        let run_id = literal(self.run.id.as_bytes());
+        let Part { number, start, data_start, end, checksum } = part;
+        let (algorithm, checksum) =
+            checksum.map_or(("", 0), |checksum| (algorithm_name(checksum.algorithm), checksum.value));
+        let begin = format!(
+            "START TRANSACTION; INSERT INTO {parts} (object_id, part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, worker, run_id, began_at) SELECT X'{object_id}', {number}, {size_bytes}, {start_offset}, {data_start}, {rows}, {lines}, {line_count}, {ending}, {algorithm}, {checksum}, {worker}, {run_id}, UTC_TIMESTAMP(6) FROM {objects} AS split, {jobs} AS jobs WHERE {split_key} AND split.state = 'partial' AND jobs.target = {target} AND {open} LOCK IN SHARE MODE",
+            parts = self.tables.parts,
+            objects = self.tables.objects,
+            jobs = self.tables.jobs,
+            split_key = split.split_key,
+            size_bytes = end.offset - start.offset,
+            start_offset = start.offset,
+            rows = start.rows,
+            lines = start.lines,
+            line_count = end.lines - start.lines,
+            // What the part itself has shown, too.
+            ending = literal(end.ending.map_or(&[], |ending: Ending| ending.bytes())),
+            algorithm = literal(algorithm.as_bytes()),
+            worker = literal(self.run.worker.as_bytes()),
+            target = self.target.literal(),
+            open = split.open_for_loads,
+        );
+        PartEntry {
+            what: format!("{}: part {number}", split.object),
+            begin,
+            parts: self.tables.parts.clone(),
+            key: format!("object_id = X'{object_id}' AND part_number = {number}"),
+            object_state: format!("SELECT state FROM {} WHERE {key}", self.tables.objects),
+            run_id,
+        }
+    }
+}
+
+impl PartEntry {
+    /// Begins the transaction and puts the row in.
+    ///
+    /// # Errors
+    /// `Superseded` where the job has moved on; `PartialConflict` where the object was forgotten; else what a transaction can meet. The
+    /// transaction is open then.
+    pub(super) async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
+        let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
+        match conn.query_drop(&self.begin).await {
+            Ok(()) if conn.affected_rows() == 1 => Ok(Entered::Yes),
+            Ok(()) => {
+                conn.query_drop("ROLLBACK").await.map_err(failed)?;
+                let state: Option<String> = conn.query_first(&self.object_state).await.map_err(failed)?;
+                match state.as_deref() {
+                    Some("loaded") => Ok(Entered::AlreadyLoaded),
+                    Some(_) => Err(superseded(&self.what)),
+                    None => Err(forgotten(&self.what)),
+                }
+            }
+            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
+                // The rows of a loser must never be committed, and its locks are in the way of its neighbours.
+                conn.query_drop("ROLLBACK").await.map_err(failed)?;
+                let sql = format!("SELECT loaded_at IS NOT NULL FROM {} WHERE {}", self.parts, self.key);
+                match conn.query_first(sql).await.map_err(failed)? {
+                    Some(true) => Ok(Entered::AlreadyLoaded),
+                    Some(false) => {
+                        let message =
+                            format!("{}: its ledger row is not complete, and no transaction is under way", self.what);
+                        Err(Error::new(Kind::StatementFailed, message).with_hint(
+                            "look whether its rows are in the table, then remove the object's row with `s3-to-mysql forget`",
+                        ))
+                    }
+                    None => Err(Error::new(
+                        Kind::LockConflict,
+                        format!("{}: another run changes its ledger row at the same time", self.what),
+                    )),
+                }
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Completes the row: the last statement before COMMIT.
+    ///
+    /// # Errors
+    /// `LedgerRowLost` where the row is not there any more.
+    pub(super) async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
+        let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
+        let Loaded { rows, skipped, deleted, rejected, warnings } = loaded;
+        let sql = format!(
+            "UPDATE {} SET row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND loaded_at IS NULL AND run_id = {}",
+            self.parts, self.key, self.run_id,
+        );
+        conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
+        if conn.affected_rows() == 1 {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: the transaction has lost its ledger row, so the server has ended it by itself; whether the part's rows stayed is not known",
+            self.what
+        );
+        Err(Error::new(Kind::LedgerRowLost, message)
+            .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?"))
+    }
+
+    pub(super) fn question(&self) -> String {
+        format!(
+            "SELECT IF(loaded_at IS NULL, 'loading', 'loaded'), run_id = {} FROM {} WHERE {} FOR UPDATE",
+            self.run_id, self.parts, self.key
+        )
+    }
+}
+
+/// A part's row in full.
+struct PartRow {
+    part: Part,
+    loaded: Loaded,
+    digest: Option<Digest>,
+}
+
+impl PartRow {
+    fn read(mut row: Row) -> Option<Self> {
+        let mut number = |column: &str| row.take_opt::<u64, _>(column).and_then(std::result::Result::ok);
+        let (size_bytes, offset) = (number("size_bytes")?, number("start_offset")?);
+        let (rows_before, lines_before) = (number("rows_before")?, number("lines_before")?);
+        let loaded = Loaded {
+            rows: number("row_count")?,
+            skipped: number("skipped_count")?,
+            deleted: number("deleted_count")?,
+            rejected: number("rejected_count")?,
+            warnings: number("warning_count")?,
+        };
+        let (part_number, data_start, line_count) =
+            (number("part_number")?, number("data_offset")?, number("line_count")?);
+        let value = number("checksum")?;
+        let ending = Ending::of(&row.take_opt::<Vec<u8>, _>("line_ending")?.ok()?);
+        let algorithm: Vec<u8> = row.take_opt("checksum_algorithm")?.ok()?;
+        let digest: Option<Vec<u8>> = row.take_opt("content_digest")?.ok()?;
+        Some(Self {
+            part: Part {
+                number: u32::try_from(part_number).ok()?,
+                start: Boundary { offset, rows: rows_before, lines: lines_before, ending },
+                data_start,
+                end: Boundary {
+                    offset: offset + size_bytes,
+                    rows: rows_before + loaded.rows,
+                    lines: lines_before + line_count,
+                    ending,
+                },
+                checksum: algorithm_named(&algorithm).map(|algorithm| PartChecksum { algorithm, value }),
+            },
+            loaded,
+            digest: digest.and_then(|bytes| Digest::from_bytes(&bytes)),
+        })
+    }
+}
+
+/// As the column has it.
+fn algorithm_name(algorithm: ChecksumAlgorithm) -> &'static str {
+    match algorithm {
+        ChecksumAlgorithm::Crc64Nvme => "crc64nvme",
+        ChecksumAlgorithm::Crc32 => "crc32",
+        ChecksumAlgorithm::Crc32c => "crc32c",
+        ChecksumAlgorithm::Sha1 => "sha1",
+        ChecksumAlgorithm::Sha256 => "sha256",
+    }
+}
+
+fn algorithm_named(name: &[u8]) -> Option<ChecksumAlgorithm> {
+    [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c]
+        .into_iter()
+        .find(|algorithm| algorithm_name(*algorithm).as_bytes() == name)
+}
+
+fn superseded(what: &str) -> Error {
+    let message = format!("{what}: another run has emptied or replaced the table since this one began");
+    Error::new(Kind::Superseded, message)
+}
+
+fn forgotten(what: &str) -> Error {
+    let message = format!("{what}: somebody has removed the object from the ledger meanwhile");
+    Error::new(Kind::PartialConflict, message)
+        .with_hint("parts of it that were loaded are still in the table: remove their rows before it is loaded again")
+}

@@ -1,0 +1,695 @@
+//! Large objects are split: every part commits by itself, the whole is in the table once, and what is missing can be completed.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::support::lines::{expect_failure, outcome};
+use crate::support::program::{BUCKET, Ended, World, finish, signal, wait_for_log};
+use crate::support::proxy::{Break, Proxy, Step};
+use crate::support::s3::{Algorithm, Fault, Keys, Object, Operation, Refusal, Times};
+
+crate::load_tests![
+    an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once,
+    quoted_line_breaks_across_boundaries_belong_to_their_row,
+    a_row_longer_than_a_part_is_in_one_part,
+    headers_a_byte_order_mark_and_crlf_are_those_of_the_object,
+    an_object_larger_than_the_staging_budget_is_loaded,
+    several_objects_larger_than_the_budget_do_not_wait_for_each_other,
+    a_row_that_needs_more_than_is_free_is_read_again_and_loaded,
+    what_is_not_to_be_split_is_loaded_whole,
+    a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing,
+    a_resumed_run_reads_only_what_is_missing,
+    the_ledger_decides_on_the_size_of_parts,
+    another_format_or_no_split_can_not_go_on_with_a_partial_object,
+    a_partial_object_that_was_overwritten_is_an_error_of_its_own,
+    a_partial_object_that_is_gone_is_an_error_of_its_own,
+    a_partial_object_is_forgotten_with_its_parts,
+    killed_between_parts_and_run_again_every_row_is_there_once,
+    a_lost_commit_answer_of_a_part_is_settled,
+    a_wrong_checksum_keeps_the_last_part_out,
+    rejects_have_the_numbers_and_lines_of_the_object,
+    max_rejects_counts_over_parts_and_runs,
+    bad_rows_are_named_by_their_numbers_in_the_object,
+    two_runs_on_one_object_load_it_once,
+    a_broken_range_is_resumed,
+    ranges_are_fetched_side_by_side,
+    memory_does_not_grow_with_the_object,
+    force_loads_a_split_object_again,
+    an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again,
+    a_store_that_tells_no_checksum_is_verified_by_length,
+    what_is_no_text_is_known_before_anything_is_loaded,
+    a_stopped_run_finishes_the_parts_it_has_begun,
+    a_malformed_row_leaves_the_parts_before_it,
+    a_swap_with_parts_is_verified_by_sums,
+];
+
+const PART: [&str; 2] = ["--part-size", "1KiB"];
+/// Of that size, in 1000 rows.
+const PARTS: u64 = 24;
+
+async fn table(world: &World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(10000) NOT NULL)").await
+}
+
+/// Rows with the ids 1 to `rows`, of 20 bytes and more.
+fn rows(rows: u32) -> String {
+    (1..=rows).fold(String::new(), |mut text, id| {
+        let _ = writeln!(text, "{id}\tvalue number {id:06}");
+        text
+    })
+}
+
+/// Every id from 1 to `rows` is there once, with its value.
+async fn expect_rows(world: &World, rows: u32) -> Result<()> {
+    let found: (u64, u64, u64) = world
+        .schema
+        .query_one("SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(v = CONCAT('value number ', LPAD(id, 6, '0')), 1, NULL)) FROM t")
+        .await?;
+    let rows = u64::from(rows);
+    ensure!(found == (rows, rows, rows), "rows, ids, right values: {found:?}, not {rows}");
+    Ok(())
+}
+
+async fn state(world: &World) -> Result<(String, u64)> {
+    world.schema.query_one("SELECT state, row_count FROM s3_to_mysql_objects").await
+}
+
+async fn parts(world: &World) -> Result<u64> {
+    world.schema.query_one("SELECT COUNT(*) FROM s3_to_mysql_parts WHERE loaded_at IS NOT NULL").await
+}
+
+async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
+    let report = world.path("report").display().to_string();
+    world.load_ending(code, "t", &[&PART[..], &["--report", &report], args].concat()).await
+}
+
+/// What is to be done about a failed key.
+fn expect_hint(world: &World, key: &str, text: &str) -> Result<()> {
+    let line = outcome(world, "report", key)?;
+    ensure!(line["error"]["hint"].as_str().is_some_and(|hint| hint.contains(text)), "{line:#}");
+    Ok(())
+}
+
+/// Loads through a proxy that was told what to do.
+fn start(world: &World, proxy: &Proxy, args: &[&str]) -> Result<tokio::process::Child> {
+    let port = proxy.port().to_string();
+    let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port, "--part-size", "1KiB"];
+    Ok(world.command(base.iter().chain(args)).spawn()?)
+}
+
+async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(world: World) -> Result<()> {
+    table(&world).await?;
+    let text = rows(1000);
+    world.put("a", Object::new(text.clone()).with_checksum(Algorithm::Crc64Nvme))?;
+    let ended = load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await?;
+    ensure!(state(&world).await? == ("loaded".to_owned(), 1000));
+    let found: (u64, u64, u64, u64) = world
+        .schema
+        .query_one("SELECT COUNT(*), SUM(row_count), SUM(size_bytes), MAX(size_bytes) FROM s3_to_mysql_parts")
+        .await?;
+    let (count, sum, bytes, most) = found;
+    let expected = (text.len() as u64).div_ceil(1024);
+    ensure!(count == expected && sum == 1000 && bytes == text.len() as u64 && most < 1024 + 40, "{found:?}");
+    ensure!(ended.summary("objects loaded")? == "1" && ended.summary("rows")? == "1000", "{ended}");
+    ensure!(outcome(&world, "report", "a")?["verified"] == "checksum");
+    let misplaced: u64 = world
+        .schema
+        .query_one("SELECT COUNT(*) FROM s3_to_mysql_parts WHERE start_offset < part_number * 1024 OR start_offset >= (part_number + 1) * 1024")
+        .await?;
+    ensure!(misplaced == 0);
+    // Nothing is left to do.
+    world.s3.log().clear();
+    let ended = load(&world, 0, &[]).await?;
+    ensure!(ended.summary("already loaded")? == "1", "{ended}");
+    ensure!(world.s3.log().gets_of("a").is_empty());
+    world.ensure_nothing_staged()
+}
+
+async fn quoted_line_breaks_across_boundaries_belong_to_their_row(world: World) -> Result<()> {
+    table(&world).await?;
+    let mut text = String::new();
+    for id in 1..=200 {
+        let _ = write!(text, "{id},\"{}\r\n\"\"{}\"\"\n\"\r\n", "x\ny,".repeat(id % 50), "\"\"".repeat(id % 7));
+    }
+    world.put("a", text)?;
+    for (round, args) in [&["--no-split"][..], &["--part-size", "64"], &["--part-size", "1000"]].into_iter().enumerate()
+    {
+        let args = [&["--preset", "csv"][..], args].concat();
+        world.load_ending(0, "t", &args).await?;
+        let sum: (u64, u64) = world.schema.query_one("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t").await?;
+        world.schema.exec(&format!("RENAME TABLE t TO t{round}")).await?;
+        let sql = format!("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t{round}");
+        ensure!(sum == world.schema.query_one(&sql).await? && sum.0 == 200, "{sum:?}");
+        let first: (u64, u64) =
+            world.schema.query_one("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t0").await?;
+        ensure!(sum == first, "{sum:?} in parts, {first:?} whole");
+        table(&world).await?;
+        world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+        let split: u64 = world.schema.query_one("SELECT COUNT(*) FROM s3_to_mysql_parts").await?;
+        ensure!((round == 0) == (split == 0), "{split} parts in round {round}");
+        world.schema.exec("DELETE FROM s3_to_mysql_parts").await?;
+    }
+    Ok(())
+}
+
+async fn a_row_longer_than_a_part_is_in_one_part(world: World) -> Result<()> {
+    table(&world).await?;
+    let long = "z".repeat(9000);
+    world.put("a", format!("{}1000\t{long}\n{}2000\t{long}", rows(60), rows(60)))?;
+    load(&world, 0, &[]).await?;
+    let found: (u64, u64, u64) = world
+        .schema
+        .query_one("SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(LENGTH(v) = 9000, 1, NULL)) FROM t")
+        .await?;
+    ensure!(found == (122, 62, 2), "{found:?}");
+    ensure!(state(&world).await? == ("loaded".to_owned(), 122));
+    Ok(())
+}
+
+async fn headers_a_byte_order_mark_and_crlf_are_those_of_the_object(world: World) -> Result<()> {
+    table(&world).await?;
+    let text = rows(300).replace('\n', "\r\n").replace('\t', ",");
+    // The last row lacks its terminator.
+    world.put("a", format!("\u{feff}id,\"v\r\nv\"\r\nsecond,line\r\n{}", text.trim_end()))?;
+    load(&world, 0, &["--preset", "csv", "--ignore-lines", "2"]).await?;
+    expect_rows(&world, 300).await?;
+    let ending: Vec<String> = world.schema.query("SELECT DISTINCT HEX(line_ending) FROM s3_to_mysql_parts").await?;
+    ensure!(ending == ["0D0A"], "{ending:?}");
+    Ok(())
+}
+
+async fn an_object_larger_than_the_staging_budget_is_loaded(world: World) -> Result<()> {
+    table(&world).await?;
+    let text = rows(100_000);
+    ensure!(text.len() > 2_400_000);
+    world.put("a", text)?;
+    let ended = world.load_ending(0, "t", &["--staging-budget", "600KiB"]).await?;
+    ensure!(ended.summary("rows")? == "100000", "{ended}");
+    expect_rows(&world, 100_000).await?;
+    ensure!(parts(&world).await? > 10);
+    world.ensure_nothing_staged()
+}
+
+async fn several_objects_larger_than_the_budget_do_not_wait_for_each_other(world: World) -> Result<()> {
+    table(&world).await?;
+    for key in 0..6 {
+        world.put(&format!("large{key}"), rows(12_000))?;
+        world.put(&format!("small{key}"), rows(2_000))?;
+    }
+    let ended = world.load_ending(0, "t", &["--staging-budget", "200KiB", "--part-size", "60KiB"]).await?;
+    ensure!(ended.summary("rows")? == "84000", "{ended}");
+    ensure!(world.count("t").await? == 84_000);
+    world.ensure_nothing_staged()
+}
+
+async fn a_row_that_needs_more_than_is_free_is_read_again_and_loaded(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT NOT NULL, v LONGTEXT NOT NULL)").await?;
+    let long = "z".repeat(300_000);
+    for key in ["a", "b", "c"] {
+        world.put(key, format!("{}1000\t{long}\n{}", rows(4000), rows(4000)))?;
+    }
+    let args = ["--staging-budget", "400KiB", "--part-size", "50KiB"];
+    world.load_ending(0, "t", &args).await?;
+    ensure!(world.count("t").await? == 24_003);
+    let long: u64 = world.schema.query_one("SELECT COUNT(*) FROM t WHERE LENGTH(v) = 300000").await?;
+    ensure!(long == 3);
+    // One that can never fit is refused by its name.
+    world.put("d", format!("{}1000\t{}\n", rows(4000), "z".repeat(500_000)))?;
+    let report = world.path("report").display().to_string();
+    world.load_ending(3, "t", &[&args[..], &["--report", &report]].concat()).await?;
+    expect_failure(&world, "report", "d", "object_too_large")?;
+    expect_hint(&world, "d", "--staging-budget")?;
+    world.ensure_nothing_staged()
+}
+
+async fn what_is_not_to_be_split_is_loaded_whole(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(1000))?;
+    for args in [&["--no-split"][..], &["--no-ledger"], &["--charset", "gbk", "--fields-escaped-by", ""]] {
+        load(&world, 0, args).await?;
+        expect_rows(&world, 1000).await?;
+        let whole = world.s3.log().gets_of("a").into_iter().all(|get| get.range.is_none());
+        ensure!(whole, "it was read in ranges with {args:?}");
+        world.schema.exec("TRUNCATE TABLE t").await?;
+        world.run(&["forget", "s3://etl/", "--table", "t", "--yes"]).await?;
+        world.s3.log().clear();
+    }
+    world.run(&["check", "s3://etl/", "--table", "t", "--part-size", "1KiB"]).await?.expect(0)?;
+    ensure!(parts(&world).await? == 0);
+    Ok(())
+}
+
+/// 1000 rows in [`PARTS`] of which the row 500 does not fit.
+async fn break_part(world: &World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(30) NOT NULL, CHECK (id <> 500))").await?;
+    world.put("a", Object::new(rows(1000)).with_checksum(Algorithm::Crc64Nvme))?;
+    load(world, 3, &["--load-concurrency", "1"]).await?;
+    Ok(())
+}
+
+/// Makes that row fit.
+async fn mend(world: &World) -> Result<()> {
+    let name: String = world
+        .schema
+        .query_one("SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 't' AND CONSTRAINT_TYPE = 'CHECK'")
+        .await?;
+    world.schema.exec(&format!("ALTER TABLE t DROP CONSTRAINT `{name}`")).await
+}
+
+async fn a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing(world: World) -> Result<()> {
+    break_part(&world).await?;
+    let (there, stored): (u64, u64) = (world.count("t").await?, parts(&world).await?);
+    let rows_stored: u64 = world.schema.query_one("SELECT SUM(row_count) FROM s3_to_mysql_parts").await?;
+    ensure!(there == rows_stored && stored > 0 && stored < PARTS, "{there} rows, {rows_stored} in {stored} parts");
+    ensure!(state(&world).await? == ("partial".to_owned(), 0));
+    let line = outcome(&world, "report", "a")?;
+    let message = line["error"]["message"].as_str().unwrap_or_default().to_owned();
+    ensure!(line["error"]["code"] == "bad_rows", "{line}");
+    ensure!(message.contains("part 11: ") && message.contains(&format!("{stored} of {PARTS} parts")), "{message}");
+    let ended = world.run(&["status", "--table", "t"]).await?;
+    ended.says(&format!("partial: s3://etl/a: {stored} of {PARTS} parts"))?;
+    let ended = world.run(&["status", "--table", "t", "--json"]).await?;
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout)?;
+    ensure!(json["partial"][0]["parts_loaded"] == stored && json["partial"][0]["parts"] == PARTS, "{json}");
+    mend(&world).await?;
+    let ended = load(&world, 0, &[]).await?;
+    ensure!(ended.summary("rows")? == (1000 - there).to_string(), "{ended}");
+    expect_rows(&world, 1000).await?;
+    ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS);
+    ensure!(outcome(&world, "report", "a")?["verified"] == "checksum");
+    let failures: u64 = world.schema.query_one("SELECT COUNT(*) FROM s3_to_mysql_failures").await?;
+    ensure!(failures == 0);
+    Ok(())
+}
+
+async fn a_resumed_run_reads_only_what_is_missing(world: World) -> Result<()> {
+    break_part(&world).await?;
+    mend(&world).await?;
+    load(&world, 0, &[]).await?;
+    // As if these had never come: two neighbours, and the last.
+    world.schema.exec("DELETE FROM t WHERE id IN (SELECT id FROM (SELECT t.id FROM t JOIN s3_to_mysql_parts AS p ON t.id > p.rows_before AND t.id <= p.rows_before + p.row_count WHERE p.part_number IN (3, 4, 23)) AS gone)").await?;
+    let missing: Vec<(u64, u64)> = world
+        .schema
+        .query("SELECT start_offset, size_bytes FROM s3_to_mysql_parts WHERE part_number IN (3, 4, 23) ORDER BY part_number")
+        .await?;
+    world.schema.exec("DELETE FROM s3_to_mysql_parts WHERE part_number IN (3, 4, 23)").await?;
+    world.schema.exec("UPDATE s3_to_mysql_objects SET state = 'partial', row_count = 0, loaded_at = NULL").await?;
+    world.s3.log().clear();
+    load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await?;
+    ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS);
+    let ranges: BTreeSet<String> = world.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
+    let range = |from: u64, to: u64| format!("bytes={from}-{}", to - 1);
+    let expected = BTreeSet::from([
+        range(missing[0].0, missing[1].0 + missing[1].1),
+        range(missing[2].0, missing[2].0 + missing[2].1),
+    ]);
+    ensure!(ranges == expected, "{ranges:?}, not {expected:?}");
+    ensure!(outcome(&world, "report", "a")?["verified"] == "checksum");
+    Ok(())
+}
+
+async fn the_ledger_decides_on_the_size_of_parts(world: World) -> Result<()> {
+    break_part(&world).await?;
+    mend(&world).await?;
+    // Larger than the object.
+    world.load_ending(0, "t", &["--part-size", "1GiB"]).await?;
+    expect_rows(&world, 1000).await?;
+    ensure!(parts(&world).await? == PARTS);
+    Ok(())
+}
+
+async fn another_format_or_no_split_can_not_go_on_with_a_partial_object(world: World) -> Result<()> {
+    break_part(&world).await?;
+    mend(&world).await?;
+    let before = world.count("t").await?;
+    for args in
+        [&["--no-split"][..], &["--fields-escaped-by", ""], &["--ignore-lines", "1"], &["--no-split", "--force"]]
+    {
+        load(&world, 3, args).await?;
+        expect_failure(&world, "report", "a", "partial_conflict")?;
+        expect_hint(&world, "a", "s3-to-mysql forget")?;
+    }
+    ensure!(world.count("t").await? == before && state(&world).await?.0 == "partial");
+    load(&world, 0, &["--force"]).await?;
+    expect_rows(&world, 1000).await
+}
+
+async fn a_partial_object_that_was_overwritten_is_an_error_of_its_own(world: World) -> Result<()> {
+    break_part(&world).await?;
+    mend(&world).await?;
+    let before = world.count("t").await?;
+    world.put("a", rows(1001))?;
+    for args in [&[][..], &["--on-changed", "load"], &["--on-changed", "skip"], &["--no-split"]] {
+        load(&world, 3, args).await?;
+        expect_failure(&world, "report", "a", "partial_changed")?;
+        expect_hint(&world, "a", "s3-to-mysql forget")?;
+    }
+    ensure!(world.count("t").await? == before);
+    Ok(())
+}
+
+async fn a_partial_object_that_is_gone_is_an_error_of_its_own(world: World) -> Result<()> {
+    break_part(&world).await?;
+    mend(&world).await?;
+    world.put("b", rows(10))?;
+    ensure!(world.s3.backend().remove(BUCKET, "a"));
+    let ended = load(&world, 3, &[]).await?;
+    expect_failure(&world, "report", "a", "partial_changed")?;
+    ended.says("gone from the store")?;
+    ensure!(outcome(&world, "report", "b")?["status"] == "loaded");
+    // Another prefix has nothing to do with it.
+    world.put("other/c", rows(10))?;
+    world.run(&["load", "s3://etl/other/", "--table", "t"]).await?.expect(0)
+}
+
+async fn a_partial_object_is_forgotten_with_its_parts(world: World) -> Result<()> {
+    break_part(&world).await?;
+    mend(&world).await?;
+    let before = world.count("t").await?;
+    let ended = world.run(&["forget", "s3://etl/a", "--table", "t", "--yes"]).await?;
+    ended.expect(0)?;
+    ensure!(ended.stdout.contains(&before.to_string()), "{before} rows\n{ended}");
+    ensure!(parts(&world).await? == 0);
+    // The ledger knows nothing of it any more.
+    world.schema.exec("DELETE FROM t").await?;
+    load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await?;
+    // Nor is it called loaded when somebody empties the table.
+    world.schema.exec("UPDATE s3_to_mysql_objects SET state = 'partial'; DELETE FROM s3_to_mysql_parts WHERE part_number = 7; TRUNCATE TABLE t").await?;
+    let ended = load(&world, 6, &[]).await?;
+    ended.says("somebody has emptied it")
+}
+
+async fn killed_between_parts_and_run_again_every_row_is_there_once(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", Object::new(rows(1000)).with_checksum(Algorithm::Crc32))?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let part_insert = Step::StatementWithBoth("INSERT INTO", "_parts` (");
+    let part_update = Step::StatementWithBoth("UPDATE", "_parts` SET");
+    let completion = Step::StatementWithBoth("UPDATE", "_objects` SET state = 'loaded'");
+    for (skip, step, what) in [
+        (0, part_insert, Break::Hold),
+        (2, part_insert, Break::HoldAnswer),
+        (3, Step::InfileBytes(100), Break::Hold),
+        (1, part_update, Break::HoldAnswer),
+        (4, Step::LoadCommit, Break::Hold),
+        (1, Step::LoadCommit, Break::HoldAnswer),
+        (0, completion, Break::Hold),
+        (0, completion, Break::HoldAnswer),
+    ] {
+        let held = proxy.after(skip, step, what);
+        let mut child = start(&world, &proxy, &["--load-concurrency", "2"])?;
+        held.wait().await?;
+        signal(&child, "KILL")?;
+        child.wait().await?;
+        held.cut();
+        held.remove();
+        // What it had begun is rolled back when the server notices, or committed.
+        let there = world.count("t").await?;
+        let open: u64 = 40 * 2;
+        let stored: u64 = world.schema.query_one("SELECT COALESCE(SUM(row_count), 0) FROM s3_to_mysql_parts").await?;
+        ensure!(there.abs_diff(stored) <= open, "{there} rows in the table, {stored} in the ledger after {step:?}");
+    }
+    let ended = load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await?;
+    ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS, "{ended}");
+    Ok(())
+}
+
+async fn a_lost_commit_answer_of_a_part_is_settled(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(1000))?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    for what in [Break::SwallowAnswer, Break::Cut, Break::CutBehind] {
+        let broken = proxy.after(5, Step::LoadCommit, what);
+        let ended = finish(start(&world, &proxy, &[])?).await?;
+        ended.expect(0)?;
+        ensure!(broken.count() == 1);
+        ensure!(ended.summary("rows")? == "1000", "{ended}");
+        expect_rows(&world, 1000).await?;
+        ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS);
+        world.schema.exec("DELETE FROM s3_to_mysql_parts; DELETE FROM s3_to_mysql_objects; TRUNCATE TABLE t").await?;
+    }
+    Ok(())
+}
+
+async fn a_wrong_checksum_keeps_the_last_part_out(world: World) -> Result<()> {
+    for algorithm in [Algorithm::Crc64Nvme, Algorithm::Sha256] {
+        table(&world).await?;
+        world.put("a", Object::new(rows(1000)).with_checksum(algorithm))?;
+        let wrong = world.s3.faults().inject(Operation::HeadObject, Keys::Any, Times::Always, Fault::WrongChecksum);
+        load(&world, 3, &[]).await?;
+        expect_failure(&world, "report", "a", "checksum_mismatch")?;
+        let last: u64 = world.schema.query_one("SELECT COUNT(*) FROM t WHERE id = 1000").await?;
+        ensure!(last == 0 && parts(&world).await? == PARTS - 1 && state(&world).await?.0 == "partial");
+        // It stays out.
+        load(&world, if algorithm == Algorithm::Sha256 { 0 } else { 3 }, &[]).await?;
+        wrong.remove();
+        let ended = load(&world, 0, &[]).await?;
+        expect_rows(&world, 1000).await?;
+        if algorithm != Algorithm::Sha256 {
+            ensure!(outcome(&world, "report", "a")?["verified"] == "checksum", "{ended}");
+        }
+        world.schema.exec("DELETE FROM s3_to_mysql_parts; DELETE FROM s3_to_mysql_objects; DROP TABLE t").await?;
+    }
+    Ok(())
+}
+
+/// Rows with header lines and line breaks in quotes, of which every hundredth does not fit.
+fn quoted_rows() -> (String, Vec<(u64, u64)>) {
+    let mut text = "id,v\n\"two\nlines\",h\n".to_owned();
+    let mut bad = Vec::new();
+    for id in 1..=1000_u64 {
+        let line = text.matches('\n').count() as u64 + 1;
+        if id % 100 == 50 {
+            bad.push((id, line));
+            let _ = writeln!(text, "no{id},\"bad\nvalue\"");
+        } else {
+            let _ = writeln!(text, "{id},\"value\nnumber\"");
+        }
+    }
+    (text, bad)
+}
+
+async fn rejects_have_the_numbers_and_lines_of_the_object(world: World) -> Result<()> {
+    table(&world).await?;
+    let (text, bad) = quoted_rows();
+    world.put("a", text)?;
+    let rejects = world.path("rejects");
+    let rejects = rejects.to_str().context("a path")?;
+    let args = ["--preset", "csv-unix", "--ignore-lines", "2", "--on-bad-row", "reject", "--rejects", rejects];
+    let ended = load(&world, 7, &args).await?;
+    ensure!(ended.summary("rows rejected")? == "10", "{ended}");
+    ensure!(world.count("t").await? == 990);
+    let (mut found, mut held) = (Vec::new(), 0);
+    for entry in std::fs::read_dir(rejects)? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            for line in text.lines() {
+                let line: serde_json::Value = serde_json::from_str(line)?;
+                let number = |name: &str| line[name].as_u64().unwrap_or_default();
+                found.push((number("row"), number("line")));
+            }
+        } else {
+            // The header goes with every file, so that the same options load it.
+            ensure!(text.starts_with("id,v\n\"two\nlines\",h\nno"), "{text}");
+            held += text.matches("bad\nvalue").count();
+        }
+    }
+    found.sort_unstable();
+    ensure!(found == bad && held == 10, "{found:?}, not {bad:?}");
+    let line = outcome(&world, "report", "a")?;
+    let more = line["more_reject_files"].as_array().map_or(0, Vec::len);
+    ensure!(line["reject_file"].is_string() && more == 9, "{line}");
+    Ok(())
+}
+
+async fn max_rejects_counts_over_parts_and_runs(world: World) -> Result<()> {
+    table(&world).await?;
+    let (text, _) = quoted_rows();
+    world.put("a", text)?;
+    let rejects = world.path("rejects");
+    let rejects = rejects.to_str().context("a path")?;
+    let base = ["--preset", "csv-unix", "--ignore-lines", "2", "--on-bad-row", "reject", "--rejects", rejects];
+    for _ in 0..2 {
+        load(&world, 3, &[&base[..], &["--max-rejects", "6"]].concat()).await?;
+        expect_failure(&world, "report", "a", "too_many_rejects")?;
+        let rejected: u64 = world.schema.query_one("SELECT SUM(rejected_count) FROM s3_to_mysql_parts").await?;
+        ensure!(rejected <= 6, "{rejected} rejected");
+    }
+    load(&world, 7, &[&base[..], &["--max-rejects", "10"]].concat()).await?;
+    ensure!(world.count("t").await? == 990);
+    let rejected: u64 = world.schema.query_one("SELECT rejected_count FROM s3_to_mysql_objects").await?;
+    ensure!(rejected == 10);
+    Ok(())
+}
+
+async fn bad_rows_are_named_by_their_numbers_in_the_object(world: World) -> Result<()> {
+    table(&world).await?;
+    let mut text = rows(1000);
+    text = text.replace("\n777\t", "\nno777\t");
+    world.put("a", format!("h\nh\n{text}"))?;
+    for args in [&[][..], &["--on-duplicate", "replace"]] {
+        load(&world, 3, &[&["--ignore-lines", "2"][..], args].concat()).await?;
+        let line = outcome(&world, "report", "a")?;
+        let row = &line["error"]["rows"][0];
+        ensure!(row["row"] == 777 && row["line"] == 779, "{line:#}");
+        ensure!(row["raw"].as_str().is_some_and(|raw| raw.starts_with("no777")), "{line:#}");
+        let said = line["error"]["rows"].to_string();
+        ensure!(!said.contains("at row") || said.contains("at row 777"), "{line:#}");
+    }
+    Ok(())
+}
+
+async fn two_runs_on_one_object_load_it_once(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(2000))?;
+    let args = ["load", "s3://etl/", "--table", "t", "--part-size", "1KiB"];
+    let (one, other) = tokio::join!(world.run(&args), world.run(&args));
+    one?.expect(0)?;
+    other?.expect(0)?;
+    expect_rows(&world, 2000).await
+}
+
+async fn a_broken_range_is_resumed(world: World) -> Result<()> {
+    table(&world).await?;
+    let text = rows(100_000);
+    world.put("a", Object::new(text).with_checksum(Algorithm::Crc32c))?;
+    let cut = world.s3.faults().on_get("a", Times::NextOfEachKey(2), Fault::CutBody { after_bytes: 5000 });
+    let report = world.path("report").display().to_string();
+    world.load_ending(0, "t", &["--part-size", "500KiB", "--report", &report]).await?;
+    cut.wait_for_effects(2).await;
+    expect_rows(&world, 100_000).await?;
+    let line = outcome(&world, "report", "a")?;
+    ensure!(line["verified"] == "checksum" && line["attempts"] == 3, "{line}");
+    let ranges: Vec<String> = world.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
+    ensure!(ranges.len() == 5 && ranges.iter().any(|range| range == "bytes=5000-1048575"), "{ranges:?}");
+    Ok(())
+}
+
+async fn ranges_are_fetched_side_by_side(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(300_000))?;
+    let held = world.s3.faults().on_get("a", Times::Next(4), Fault::Hold);
+    let child = world.command(["load", "s3://etl/", "--table", "t", "--part-size", "2MiB"]).spawn()?;
+    held.wait_for_effects(4).await;
+    held.release();
+    finish(child).await?.expect(0)?;
+    ensure!(world.s3.log().max_gets_in_flight() == 4, "{} ranges at once", world.s3.log().max_gets_in_flight());
+    let pins = world.s3.log().gets_of("a").iter().all(|get| get.if_match.is_some());
+    ensure!(pins, "a range was not pinned");
+    expect_rows(&world, 300_000).await
+}
+
+async fn memory_does_not_grow_with_the_object(world: World) -> Result<()> {
+    world.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(8000) NOT NULL)").await?;
+    let row = format!("1\t{}\n", "x".repeat(7997));
+    for key in ["a", "b", "c"] {
+        world.put(key, Object::repeated(row.clone().into_bytes(), 8000 * 4000))?;
+    }
+    let mut child = world.command(["load", "s3://etl/", "--table", "t", "--part-size", "4MiB"]).spawn()?;
+    let pid = child.id().context("it has ended")?;
+    let mut most_kib = 0;
+    while child.try_wait()?.is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        most_kib = line.trim().trim_end_matches(" kB").parse().unwrap_or(most_kib).max(most_kib);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    finish(child).await?.expect(0)?;
+    ensure!(world.count("t").await? == 12_000);
+    ensure!(most_kib > 0 && most_kib < 64 * 1024, "{most_kib} KiB resident at most");
+    Ok(())
+}
+
+async fn force_loads_a_split_object_again(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(1000))?;
+    load(&world, 0, &[]).await?;
+    let ended = load(&world, 0, &["--force"]).await?;
+    ensure!(ended.summary("rows")? == "1000", "{ended}");
+    ensure!(world.count("t").await? == 2000 && parts(&world).await? == PARTS);
+    Ok(())
+}
+
+async fn an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(1000))?;
+    load(&world, 0, &[]).await?;
+    world.start_afresh("t").await?;
+    load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await
+}
+
+async fn a_store_that_tells_no_checksum_is_verified_by_length(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", Object::new(rows(1000)).with_checksum(Algorithm::Crc32))?;
+    let refused = Fault::Refuse(Refusal::BAD_REQUEST);
+    world.s3.faults().inject(Operation::HeadObject, Keys::Any, Times::Always, refused);
+    load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await?;
+    ensure!(outcome(&world, "report", "a")?["verified"] == "length");
+    Ok(())
+}
+
+async fn what_is_no_text_is_known_before_anything_is_loaded(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("gzip", [b"\x1f\x8b\x08", rows(500).as_bytes()].concat())?;
+    world.put("parquet", format!("PAR1\t1\n{}PAR1", rows(500)))?;
+    load(&world, 3, &[]).await?;
+    for key in ["gzip", "parquet"] {
+        expect_failure(&world, "report", key, "unsupported_format")?;
+    }
+    ensure!(world.count("t").await? == 0);
+    Ok(())
+}
+
+async fn a_stopped_run_finishes_the_parts_it_has_begun(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(1000))?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let held = proxy.after(3, Step::LoadCommit, Break::Hold);
+    let mut child = start(&world, &proxy, &["--load-concurrency", "1"])?;
+    held.wait().await?;
+    signal(&child, "TERM")?;
+    let said = wait_for_log(&mut child, "stopping: what is loading").await?;
+    held.release();
+    let ended = finish(child).await?;
+    ended.expect(143)?;
+    ensure!(parts(&world).await? == 4 && state(&world).await?.0 == "partial", "{ended}{}", said.await?);
+    ensure!(ended.summary("objects not reached")? == "1", "{ended}");
+    load(&world, 0, &[]).await?;
+    expect_rows(&world, 1000).await
+}
+
+async fn a_malformed_row_leaves_the_parts_before_it(world: World) -> Result<()> {
+    table(&world).await?;
+    let text = rows(1000).replace('\t', ",").replace("\n777,", "\n777,\"x\"y");
+    world.put("a", text)?;
+    load(&world, 3, &["--preset", "csv"]).await?;
+    expect_failure(&world, "report", "a", "malformed")?;
+    let message = outcome(&world, "report", "a")?["error"]["message"].to_string();
+    ensure!(message.contains("row 777, byte ") && message.contains("18 of 24 parts"), "{message}");
+    let (rows, last): (u64, u64) = world.schema.query_one("SELECT COUNT(*), MAX(id) FROM t").await?;
+    ensure!(rows == last && rows < 777 && rows > 700, "{rows} rows, the last {last}");
+    Ok(())
+}
+
+async fn a_swap_with_parts_is_verified_by_sums(world: World) -> Result<()> {
+    table(&world).await?;
+    world.schema.exec("INSERT INTO t VALUES (0, 'old')").await?;
+    world.put("a", rows(1000).replace("\n777\t", "\nno777\t"))?;
+    let args = ["--mode", "swap", "--verify", "checksum"];
+    load(&world, 3, &args).await?;
+    ensure!(world.count("t").await? == 1, "it was swapped with a part missing");
+    world.put("a", rows(1000))?;
+    load(&world, 3, &args).await?;
+    expect_failure(&world, "report", "a", "partial_changed")?;
+    load(&world, 0, &[&args[..], &["--force"]].concat()).await?;
+    expect_rows(&world, 1000).await
+}
