@@ -164,6 +164,19 @@ async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &T
             }
             Answer::Taken { .. } => {}
         }
+        if connector.compresses(server) {
+            let status: Option<(String, String)> = conn
+                .query_first("SHOW SESSION STATUS LIKE 'Compression'")
+                .await
+                .map_err(|error| fold(During::Transaction, &what, &error))?;
+            if status.is_some_and(|(_, value)| value == "ON") {
+                tracing::info!("what is sent to the server is compressed");
+            } else {
+                tracing::warn!(
+                    "the server does not offer zlib compression, so that nothing is compressed; protocol_compression_algorithms must have it"
+                );
+            }
+        }
         if plan.policy.on_duplicate == OnDuplicate::Update {
             plan.careful(conn).await?.rehearse(conn).await?;
         }

@@ -1,6 +1,7 @@
 //! What the server at the other end is, and the session settings that make it behave the same everywhere.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -30,6 +31,8 @@ pub struct Server {
     pub version: String,
     /// The time zone in which TIMESTAMPs are read from the objects: the server's own.
     pub time_zone: String,
+    /// The shortest of a few questions, with the server's own time for the answer.
+    pub(super) round_trip: Duration,
     variables: HashMap<String, String>,
     /// Tells this server from its replicas, so that a KILL can't hit a stranger; `None` behind a proxy that
     /// numbers connections itself.
@@ -83,20 +86,29 @@ impl Checks {
 
 impl Server {
     pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Self> {
+        let mut round_trip = Duration::MAX;
+        let mut asked = Instant::now();
+        let mut answered = || {
+            round_trip = round_trip.min(asked.elapsed());
+            asked = Instant::now();
+        };
         let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
         let rows: Vec<(String, String)> =
             conn.query(format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(", "))).await?;
+        answered();
         let mut variables: HashMap<String, String> = rows.into_iter().collect();
         // Session-only names on one family are global on the other.
         let rows: Vec<(String, String)> = conn
             .query("SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')")
             .await?;
+        answered();
         variables.extend(rows);
         let identified: Option<(String, u64, String)> = conn
             .query_first(
                 "SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
             )
             .await?;
+        answered();
         let (version, connection_id, identity) = identified.unwrap_or_default();
         let flavor = if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql };
         let value = |name: &str| variables.get(name).cloned().unwrap_or_default();
@@ -105,7 +117,7 @@ impl Server {
             zone => zone.to_owned(),
         };
         let identity = (connection_id == u64::from(conn.id())).then_some(identity);
-        Ok(Self { flavor, version, time_zone, variables, identity })
+        Ok(Self { flavor, version, time_zone, round_trip, variables, identity })
     }
 
     fn is_on(&self, name: &str) -> bool {

@@ -19,6 +19,7 @@ mod accounting;
 mod batches;
 mod check;
 mod command;
+mod compress;
 mod contract;
 mod deploy;
 mod foresight;
@@ -116,6 +117,7 @@ fn main() {
             batches::tests(),
             check::tests(),
             command::tests(),
+            compress::tests(),
             foresight::tests(),
             jobs::tests(),
             jobs::deferred::tests(),

@@ -16,6 +16,7 @@ crate::load_tests![
     a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection,
     a_rate_bounds_what_is_read_by_the_whole_run,
     a_rate_is_no_stall,
+    files_that_share_hot_keys_all_end_well,
 ];
 
 /// Every object a transaction of its own.
@@ -128,5 +129,33 @@ async fn a_rate_is_no_stall(world: World) -> Result<()> {
     ensure!(world.s3.log().of(Operation::GetObject).len() == 1);
     let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
+    Ok(())
+}
+
+async fn files_that_share_hot_keys_all_end_well(world: World) -> Result<()> {
+    const FILES: u32 = 8;
+    const HOT: u32 = 2000;
+    const OWN: u32 = 30_000;
+    let mut random = fastrand::Rng::with_seed(5);
+    for file in 0..FILES {
+        let own = (1 + file) * OWN..(2 + file) * OWN;
+        let mut keys: Vec<u32> = (0..HOT).chain(own).collect();
+        random.shuffle(&mut keys);
+        let text: String = keys.iter().map(|key| format!("{key}\t{}\n", key % 100)).collect();
+        world.put(&format!("{file}"), text)?;
+    }
+    let rows = u64::from(HOT + FILES * OWN);
+    for how in ["ignore", "replace"] {
+        world.schema.exec("DROP TABLE IF EXISTS t").await?;
+        world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b INT NOT NULL)").await?;
+        let args = ["--on-duplicate", how, "--load-concurrency", "8", "--force", "-v"];
+        let ended = world.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
+        let found: (u64, u64) = world.schema.query_one("SELECT COUNT(*), SUM(a % 100 = b) FROM t").await?;
+        ensure!(found == (rows, rows), "{found:?}");
+        let retries = ended.stderr.matches("trying again").count();
+        let falls = ended.stderr.matches("transactions met each other's locks").count();
+        ensure!(retries <= 16, "{retries} retries\n{ended}");
+        ensure!((retries > 0) <= (falls > 0), "{ended}");
+    }
     Ok(())
 }
