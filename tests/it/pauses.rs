@@ -43,7 +43,7 @@ async fn ended_well(mut child: Child, log: tokio::task::JoinHandle<String>) -> R
 }
 
 /// A server of its own, with a table, and a session on it that so many threads run in.
-async fn busy<'server>(server: &'server Server, threads: usize) -> Result<(Schema<'server>, Vec<u32>)> {
+async fn busy(server: &Server, threads: usize) -> Result<(Schema<'_>, Vec<u32>)> {
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
     let mut ids = Vec::new();

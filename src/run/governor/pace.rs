@@ -170,15 +170,14 @@ impl Pace {
         let (busy, idle) = (window.busy.as_secs_f64(), window.idle.as_secs_f64());
         let trial = self.trial.take();
         if idle > IDLE_SHARE * (busy + idle) || busy == 0.0 {
-            let Trial { from, .. } = trial?;
-            return self.end_trial(from, now);
+            return trial.map(|trial| self.end_trial(trial.from, now));
         }
         #[expect(clippy::cast_precision_loss, reason = "a measurement")]
         let rate = window.bytes as f64 / busy * self.limit as f64;
         if let Some(Trial { from, rate: before }) = trial {
             let is_up = self.limit > from;
             if rate < if is_up { before * GAIN } else { before } {
-                return self.end_trial(from, now);
+                return Some(self.end_trial(from, now));
             }
             (self.rest, self.rest_left) = (FIRST_REST, 0);
             self.is_up_next = is_up;
@@ -213,13 +212,14 @@ impl Pace {
         Some(Why::Trial)
     }
 
-    fn end_trial(&mut self, from: usize, now: Duration) -> Option<Why> {
-        self.is_up_next = !(self.limit > from);
+    fn end_trial(&mut self, from: usize, now: Duration) -> Why {
+        // The other way next.
+        self.is_up_next = self.limit <= from;
         self.is_starting = false;
         self.rest_left = self.rest;
         self.rest = (self.rest * 2).min(LONGEST_REST);
         self.change(from, now);
-        Some(Why::TrialEnded)
+        Why::TrialEnded
     }
 
     /// A transaction that began then was rolled back for another one's locks.
@@ -354,9 +354,8 @@ mod tests {
         assert!(pace.limit() >= 12);
         let is_fast = std::cell::Cell::new(false);
         #[expect(clippy::cast_precision_loss, reason = "a measurement")]
-        let mut server = Simulated::new(|limit: usize| match is_fast.get() {
-            true => 1.0 + limit as f64,
-            false => 40.0 / (1.0 + 0.1 * limit.saturating_sub(4) as f64),
+        let mut server = Simulated::new(|limit: usize| {
+            if is_fast.get() { 1.0 + limit as f64 } else { 40.0 / (1.0 + 0.1 * limit.saturating_sub(4) as f64) }
         });
         server.run(&mut pace, 200);
         assert!(pace.limit() <= 8, "{}", pace.limit());
