@@ -285,7 +285,10 @@ async fn run(
     });
 
     let ended = CancellationToken::new();
-    let watching = pauses.map(|pauses| tokio::spawn(pauses.watch(Arc::clone(&context.governor), ended.clone())));
+    let watching = pauses.map(|pauses| {
+        context.governor.pause(true);
+        tokio::spawn(pauses.watch(Arc::clone(&context.governor), ended.clone()))
+    });
     let (events, mut happened) = mpsc::channel(EVENTS);
     let mut batch = config.throughput.batch;
     // Nothing can be taken back where the table's engine does not roll back.

@@ -88,7 +88,8 @@ impl Pauses {
         Ok((!watched.is_empty()).then_some(Self { watched }))
     }
 
-    /// Watches until `ended`.
+    /// Watches until `ended`. The governor is to be paused before: until the first look nobody knows whether something may
+    /// begin.
     pub(super) async fn watch(mut self, governor: Arc<Governor>, ended: CancellationToken) {
         let mut paused: Option<Instant> = None;
         while ended.run_until_cancelled(self.look(&governor, &mut paused)).await.is_some() {
@@ -125,7 +126,9 @@ impl Pauses {
                 governor.pause(false);
                 *paused = None;
             }
-            (None, true) | (Some(_), false) => {}
+            // It was held until the first look.
+            (None, true) => governor.pause(false),
+            (Some(_), false) => {}
         }
     }
 }

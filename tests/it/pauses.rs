@@ -34,6 +34,16 @@ async fn count(schema: &Schema<'_>) -> Result<u64> {
     schema.query_one("SELECT COUNT(*) FROM t").await
 }
 
+/// The table keeps so many rows, for longer than it takes to load all objects where nothing holds the loads back.
+async fn ensure_it_stays(schema: &Schema<'_>, rows: u64) -> Result<()> {
+    let mut conn = schema.conn().await?;
+    for _ in 0..2000 {
+        let found: Option<u64> = conn.query_first("SELECT COUNT(*) FROM t").await?;
+        ensure!(found == Some(rows), "{found:?} rows, not {rows}");
+    }
+    Ok(())
+}
+
 /// Waits for the program's end; what it said.
 async fn ended_well(mut child: Child, log: tokio::task::JoinHandle<String>) -> Result<String> {
     let status = child.wait().await?;
@@ -74,7 +84,7 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(world: World) -> R
 
     let mut running = load(&world, &schema, &["--max-threads-running", "4", "--force"]).spawn()?;
     let log = wait_for_log(&mut running, PAUSED).await?;
-    ensure!(count(&schema).await? == 20);
+    ensure_it_stays(&schema, 20).await?;
     for id in sleepers {
         schema.exec(&format!("KILL {id}")).await?;
     }
@@ -90,6 +100,7 @@ async fn a_run_that_waits_is_stopped_by_a_signal(world: World) -> Result<()> {
     put_small_objects(&world)?;
     let mut running = load(&world, &schema, &["--max-threads-running", "1"]).spawn()?;
     let log = wait_for_log(&mut running, PAUSED).await?;
+    ensure_it_stays(&schema, 0).await?;
     signal(&running, "TERM")?;
     let status = running.wait().await?;
     ensure!(status.code() == Some(143), "{status}\n{}", log.await?);
@@ -218,7 +229,7 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -
     let args = [&args[..], &["--force"]].concat();
     let mut running = load(&world, &schema, &args).spawn()?;
     let log = wait_for_log(&mut running, "s behind, --max-lag is 1s").await?;
-    ensure!(count(&schema).await? == 21);
+    ensure_it_stays(&schema, 21).await?;
     reader.query_drop("UNLOCK TABLES").await?;
     ended_well(running, log).await?;
     ensure!(count(&schema).await? == 41);
@@ -230,7 +241,7 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -
     reader.query_drop(stop).await?;
     let mut running = load(&world, &schema, &args).spawn()?;
     let log = wait_for_log(&mut running, "does not replicate, and is ever further behind").await?;
-    ensure!(count(&schema).await? == 41);
+    ensure_it_stays(&schema, 41).await?;
     reader.query_drop(start).await?;
     ended_well(running, log).await?;
     ensure!(count(&schema).await? == 61);
