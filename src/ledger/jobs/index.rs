@@ -7,7 +7,7 @@
 //! - UNIQUE keys: without them a duplicate is no error, and none is skipped, replaced or updated.
 //! - Keys over an expression or a virtual column. The server refuses a row for whose index entry the expression can't be computed;
 //!   without the index it would take the row, and refuse the index when it is added again.
-//! - Keys that begin with a column of a foreign key, on either side, or with the AUTO_INCREMENT column where no kept key does: the
+//! - Keys that begin with a column of a foreign key, on either side, or with the `AUTO_INCREMENT` column where no kept key does: the
 //!   server needs these.
 //! - Kinds that this program does not know.
 
