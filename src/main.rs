@@ -24,6 +24,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    give_memory_back();
     let (task, print_config, resolved) = match Cli::from_process().command {
         Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
         Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
@@ -62,6 +63,28 @@ fn main() -> ExitCode {
     }
     finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
 }
+
+/// Keeps glibc from holding on to the blocks of downloads that have ended: by itself it raises the size from which a block is
+/// given back at once, up to 32 MiB, with every block that is freed, and then keeps them in a heap per thread. The sizes are those that it
+/// starts with; to name them is what makes them stay. Measured with 144 files of 0.75 MB: 29 MiB at the peak instead of 45 to 50, for the same
+/// CPU time.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn give_memory_back() {
+    #[allow(unsafe_code, reason = "the one way to name a function of the C library that no crate of ours offers")]
+    // SAFETY: the signature is that of malloc.h; any two numbers are allowed, and nobody else is running yet.
+    unsafe extern "C" {
+        safe fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+    }
+    const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
+    const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
+    const THRESHOLD_BYTES: std::ffi::c_int = 128 * 1024;
+    // Refused, it would be as it was without.
+    mallopt(M_MMAP_THRESHOLD, THRESHOLD_BYTES);
+    mallopt(M_TRIM_THRESHOLD, THRESHOLD_BYTES);
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_memory_back() {}
 
 fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
