@@ -8,6 +8,8 @@
 //!   at the same time meet there; one waits, and finds the other's row.
 //! - A COMMIT whose answer is lost may still be under way. A locking read on a new connection waits for it, and then knows
 //!   ([`Ledger::settle`]). Until the server has decided, nothing is loaded again.
+//! - An object that is split has a row for each part, with the same rules, below its own row, which says `partial` until all of them
+//!   are there ([`SplitObject`]).
 //! - Everything else is convenience: the comparison of the listing with the ledger ([`Ledger::look_up`]) spares work, claims
 //!   ([`Claims`]) share it out, failures and runs are for people. All of it may be wrong or lost without a row too many or too few.
 //!

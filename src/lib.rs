@@ -16,24 +16,25 @@
 //! - [`source`]: S3; the only place that imports the SDK.
 //! - [`mysql`]: connections, and what servers are and say; left of the ledger and of the load, which both stand on it.
 //! - [`ledger`]: the record of what is loaded, in the target's database; claims, jobs, failures, runs.
-//! - [`staging`]: a byte budget, unnamed temporary files, length and checksum.
+//! - [`staging`]: a byte budget, unnamed temporary files, length and checksum; large objects in ranges, part by part.
 //! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
 //!   what they would swallow. Pure, no I/O.
 //! - [`rejects`]: the rows that are held back, written down before the COMMIT that leaves them out.
 //! - [`verify`]: sums over rows that the table and the objects are compared by at the end of a job. Pure; it stands on
 //!   [`split`], and the ledger and the load on it.
-//! - [`load`]: the statement, one transaction per object.
+//! - [`load`]: the statement, one transaction per object, or per part of one that is split.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
 //! # What it promises today
 //!
-//! 1. **Exactly once.** An object's rows and the ledger row that says they are loaded commit in one transaction; [`ledger`] says
-//!    why that is enough.
+//! 1. **Exactly once.** The rows of an object, or of a part of one, and the ledger row that says they are loaded commit in one
+//!    transaction; [`ledger`] says why that is enough.
 //! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
 //!    COMMIT; a warning or a skipped row that the policy does not accept rolls the object back.
 //! 3. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed `ETag`; length, and the
-//!    store's checksum where it has one, are verified before the first byte goes to MySQL.
+//!    store's checksum where it has one, are verified before the first byte goes to MySQL; of an object that is split, before
+//!    the first byte of its last part.
 //! 4. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a budget; concurrency at S3
 //!    and at MySQL is bounded separately.
 

@@ -8,7 +8,8 @@
 //! Every channel is bounded. The choice asks the ledger what is left of what was listed, and claims it a little ahead of the
 //! work. The dispatcher alone waits for staging permits, one object at a time and in order; a download
 //! holds all of its permits from the start and waits for nothing but its turn to hand over; load workers wait for no
-//! permit at all. So what is held is always held by somebody who can go on, and the pools can't wait for each other.
+//! permit at all. So what is held is always held by somebody who can go on, and the pools can't wait for each other. An object
+//! that is split has a task of its own (`parts`), which waits for the permits of one part at a time and holds none meanwhile.
 //!
 //! A run ends when the listing is through and every object has an outcome; or when a signal or a failure that concerns
 //! every object stops the dispatcher, and what is loading has been finished.

@@ -74,7 +74,10 @@ impl Queue {
                 other => {
                     let is_of_the_next_batch = matches!(&other, Ready::Object(next) if next.may_share);
                     waiting.held_over.push_back(other);
-                    if is_of_the_next_batch { break } else { continue }
+                    if is_of_the_next_batch {
+                        break;
+                    }
+                    continue;
                 }
             };
             bytes += next.staged.size_bytes;

@@ -26,6 +26,7 @@ crate::load_tests![
     a_partial_object_that_was_overwritten_is_an_error_of_its_own,
     a_partial_object_that_is_gone_is_an_error_of_its_own,
     a_partial_object_is_forgotten_with_its_parts,
+    an_object_that_is_forgotten_while_it_loads_gets_no_further_part,
     killed_between_parts_and_run_again_every_row_is_there_once,
     a_lost_commit_answer_of_a_part_is_settled,
     a_wrong_checksum_keeps_the_last_part_out,
@@ -382,6 +383,23 @@ async fn a_partial_object_is_forgotten_with_its_parts(world: World) -> Result<()
     world.schema.exec("UPDATE s3_to_mysql_objects SET state = 'partial'; DELETE FROM s3_to_mysql_parts WHERE part_number = 7; TRUNCATE TABLE t").await?;
     let ended = load(&world, 6, &[]).await?;
     ended.says("somebody has emptied it")
+}
+
+async fn an_object_that_is_forgotten_while_it_loads_gets_no_further_part(world: World) -> Result<()> {
+    table(&world).await?;
+    world.put("a", rows(1000))?;
+    let proxy = Proxy::start(world.server.port()).await?;
+    let held = proxy.after(3, Step::StatementWithBoth("INSERT INTO", "_parts` ("), Break::Hold);
+    let report = world.path("report").display().to_string();
+    let child = start(&world, &proxy, &["--load-concurrency", "1", "--report", &report])?;
+    held.wait().await?;
+    let before = world.count("t").await?;
+    world.run(&["forget", "s3://etl/a", "--table", "t", "--yes"]).await?.expect(0)?;
+    held.release();
+    finish(child).await?.expect(3)?;
+    expect_failure(&world, "report", "a", "partial_conflict")?;
+    ensure!(world.count("t").await? == before && before > 0 && parts(&world).await? == 0);
+    Ok(())
 }
 
 async fn killed_between_parts_and_run_again_every_row_is_there_once(world: World) -> Result<()> {
