@@ -85,10 +85,13 @@ impl Ledger {
         retry: RetryConfig,
     ) -> Result<Self> {
         let mut session = sessions.dedicated().await?;
-        let ensured = tables.ensure(&mut session).await;
-        session.close().await;
-        ensured?;
-        Ok(Self { tables, target, run, sessions, own: Arc::default(), retry })
+        if let Err(error) = tables.ensure(&mut session).await {
+            session.close().await;
+            return Err(error);
+        }
+        let ledger = Self { tables, target, run, sessions, own: Arc::default(), retry };
+        ledger.hold(session).await?;
+        Ok(ledger)
     }
 
     /// Connects to a ledger that is there, and finds which generation the table holds. Changes nothing.

@@ -22,13 +22,14 @@
 //! - [`rejects`]: the rows that are held back, written down before the COMMIT that leaves them out.
 //! - [`verify`]: sums over rows that the table and the objects are compared by at the end of a job. Pure; it stands on
 //!   [`split`], and the ledger and the load on it.
-//! - [`load`]: the statement, one transaction per object, or per part of one that is split.
+//! - [`load`]: the statement, and its transaction: of an object, of a part of one that is split, or of several small objects.
+//! - [`region`]: a stretch of a temporary file, as small objects share one.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
 //! # What it promises today
 //!
-//! 1. **Exactly once.** The rows of an object, or of a part of one, and the ledger row that says they are loaded commit in one
+//! 1. **Exactly once.** The rows of an object, of a part of one, or of several, and the ledger rows that says they are loaded commit in one
 //!    transaction; [`ledger`] says why that is enough.
 //! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
 //!    COMMIT; a warning or a skipped row that the policy does not accept rolls the object back.

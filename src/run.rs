@@ -1,7 +1,7 @@
 //! One run: the sole owner of its tasks.
 //!
 //! ```text
-//! listing --(objects)--> choice --(wanted)--> dispatcher --(spawns)--> downloads --(staged files)--> load workers
+//! listing --(objects)--> choice --(wanted)--> dispatcher --(spawns)--> downloads --(objects, parts)--> queue --(batches)--> load workers
 //!                           \______________________________________________\__________(events)_______/--> here: report, progress, ending
 //! ```
 //!

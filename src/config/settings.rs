@@ -254,7 +254,8 @@ settings! {
         .more("Not set: 2 GiB, at most half of what is free when the run starts. Sizes are written like 512MiB, 8GB \
                (a power of 1000), or in bytes.");
     DOWNLOAD_CONCURRENCY = Setting::new(Staging, "download-concurrency", Integer { min: 1, max: 1024 },
-        "How many objects are downloaded at once").default("16");
+        "How many objects are downloaded at once")
+        .more("Of those of up to 64 KiB four times as many, unless it is 1.").default("16");
 
     PRESET = Setting::new(Format, "preset", Choice(PRESETS), "What the objects' text looks like")
         .more("mysql: LOAD DATA's defaults. hive: fields ended by byte 0x01, NULL as \\N, backslash escapes. hive-raw: \

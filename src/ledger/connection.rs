@@ -70,13 +70,26 @@ impl Ledger {
         self.query::<Row>(sql).await.map(|_| ())
     }
 
+    /// Makes this session the run's own.
+    pub(super) async fn hold(&self, session: Session) -> Result<()> {
+        let mut own = self.own.lock().await;
+        let session = self.with_locks(&mut own, session).await?;
+        own.session = Some(session);
+        Ok(())
+    }
+
     /// A new connection that holds what the lost one held.
     async fn connect(&self, own: &mut Own) -> Result<Session> {
-        let what = self.tables.title();
         if own.was_connected {
+            let what = self.tables.title();
             tracing::warn!("{what}: the connection was lost; its {} claims are taken again", own.held.len());
         }
-        let mut session = self.sessions.dedicated().await?;
+        let session = self.sessions.dedicated().await?;
+        self.with_locks(own, session).await
+    }
+
+    async fn with_locks(&self, own: &mut Own, mut session: Session) -> Result<Session> {
+        let what = self.tables.title();
         own.was_connected = true;
         let mut names: Vec<&str> = own.held.iter().map(String::as_str).collect();
         let run_lock = self.run.lock_name();

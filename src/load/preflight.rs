@@ -12,7 +12,7 @@ use super::answer::{Answer, load_data};
 use super::infile::Payload;
 use super::judge::Policy;
 use super::plan::Plan;
-use super::statement::Statement;
+use super::statement::{Statement, hex};
 use super::target_columns::same_name;
 use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
@@ -184,7 +184,11 @@ async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &T
     }
     .await;
     let rolled_back = session.conn.query_drop("ROLLBACK").await;
-    session.destroy().await;
+    if tried.is_ok() && rolled_back.is_ok() {
+        session.close().await;
+    } else {
+        session.destroy().await;
+    }
     sessions.close().await;
     tried.map_err(|error| match error.kind {
         // The data is empty, so whatever the server refuses lies in the statement.
@@ -192,6 +196,11 @@ async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &T
         _ => error,
     })?;
     rolled_back.map_err(|error| fold(During::Transaction, &what, &error))
+}
+
+/// A text as SQL has it under every `sql_mode`, to be compared by the collation of what it is compared with.
+fn text_literal(text: &str) -> String {
+    format!("_utf8mb4 {}", hex(text.as_bytes()))
 }
 
 /// What `information_schema` knows of the target.
@@ -223,31 +232,22 @@ impl Table {
             return Err(Error::new(Kind::TargetRefused, format!("{what}: no database is named"))
                 .with_hint("write --table database.table, or name the database in --database or the URL"));
         };
-        // Bound, because a literal's quoting would depend on the account's sql_mode.
-        let known: Option<(String, String, Option<String>, String, Option<String>)> = conn
-            .exec_first(
-                "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-                (database, &table.table),
-            )
-            .await
-            .map_err(failed)?;
-        let Some((schema, name, engine, table_type, options)) = known else {
+        // In hexadecimal, because a literal's quoting would depend on the account's sql_mode; in one packet, because on a long path
+        // every question costs.
+        let place =
+            format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", text_literal(database), text_literal(&table.table));
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE {place}; SELECT COLUMN_NAME, EXTRA, DATA_TYPE FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}"
+        );
+        let mut results = conn.query_iter(sql).await.map_err(failed)?;
+        let known: Vec<(String, String, Option<String>, String, Option<String>)> =
+            results.collect().await.map_err(failed)?;
+        let columns: Vec<(String, String, String)> = results.collect().await.map_err(failed)?;
+        let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
+        results.drop_result().await.map_err(failed)?;
+        let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
             return Err(Self::missing(conn, table, database).await);
         };
-        let columns: Vec<(String, String, String)> = conn
-            .exec(
-                "SELECT COLUMN_NAME, EXTRA, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
-                (database, &table.table),
-            )
-            .await
-            .map_err(failed)?;
-        let foreign_keys: Option<u64> = conn
-            .exec_first(
-                "SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-                (database, &table.table),
-            )
-            .await
-            .map_err(failed)?;
         let columns = columns
             .into_iter()
             .map(|(name, extra, data_type)| {
@@ -269,7 +269,7 @@ impl Table {
             is_view,
             // Of the table behind a view nothing is known here.
             partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
-            has_foreign_keys: is_view || foreign_keys.unwrap_or(0) > 0,
+            has_foreign_keys: is_view || foreign_keys.iter().any(|count| *count > 0),
             columns,
         })
     }

@@ -93,7 +93,7 @@ fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
 }
 
 /// `X'0A'`: the same bytes under every `sql_mode` and connection character set.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(3 + 2 * bytes.len());
     text.push_str("X'");
     for byte in bytes {

@@ -11,13 +11,15 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
-use super::server::{Checks, Server};
+use super::server::{Checks, Server, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{During, fold};
 use crate::config::{Compress, SslMode, TargetConfig};
 use crate::error::{Error, Kind, Result};
 
 /// The driver sets none; a NAT or firewall between forgets an idle connection after minutes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// The default of MariaDB; that of MySQL is larger.
+const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 /// Destroying a connection is best effort: the server rolls back by itself when the socket closes.
 const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
 /// From here on a server is not near, and its link hardly as fast as a core compresses (some 100 MB/s). Within a data centre,
@@ -49,6 +51,9 @@ impl Connector {
             .tcp_nodelay(true)
             // On by default, it would leave the host that was asked for, for whatever socket the server names.
             .prefer_socket(false)
+            // Else the driver asks each new connection for them. Nothing that is sent comes near the one; the other is set by us.
+            .max_allowed_packet(Some(MAX_ALLOWED_PACKET_BYTES))
+            .wait_timeout(Some(WAIT_TIMEOUT_SECONDS as usize))
             // Only the preflight's few questions are prepared.
             .stmt_cache_size(0);
         let place = match &target.socket {

@@ -40,7 +40,7 @@ pub struct Server {
 }
 
 /// How long the server keeps a transaction, its locks included, for a client that has gone without a word.
-const WAIT_TIMEOUT_SECONDS: u32 = 120;
+pub(super) const WAIT_TIMEOUT_SECONDS: u32 = 120;
 /// How long a load waits for a metadata lock, such as an ALTER TABLE holds; MySQL's own default is a year.
 const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
 
@@ -93,16 +93,19 @@ impl Server {
             asked = Instant::now();
         };
         let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
-        let rows: Vec<(String, String)> =
-            conn.query(format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(", "))).await?;
-        answered();
-        let mut variables: HashMap<String, String> = rows.into_iter().collect();
-        // Session-only names on one family are global on the other.
-        let rows: Vec<(String, String)> = conn
-            .query("SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')")
+        // In one packet, as every question costs on a long path. Session-only names on one family are global on the other.
+        let mut results = conn
+            .query_iter(format!(
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ({}); SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')",
+                names.join(", ")
+            ))
             .await?;
-        answered();
+        let rows: Vec<(String, String)> = results.collect().await?;
+        let mut variables: HashMap<String, String> = rows.into_iter().collect();
+        let rows: Vec<(String, String)> = results.collect().await?;
         variables.extend(rows);
+        results.drop_result().await?;
+        answered();
         let identified: Option<(String, u64, String)> = conn
             .query_first(
                 "SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",

@@ -50,6 +50,15 @@ enum Seen {
     NoReplica,
 }
 
+/// Ends a pause at the end of whoever watches.
+struct Resuming(Arc<Governor>);
+
+impl Drop for Resuming {
+    fn drop(&mut self) {
+        self.0.pause(false);
+    }
+}
+
 impl Pauses {
     /// Asks everything once; `None` where nothing is bounded.
     ///
@@ -91,14 +100,14 @@ impl Pauses {
     /// Watches until `ended`. The governor is to be paused before: until the first look nobody knows whether something may
     /// begin.
     pub(super) async fn watch(mut self, governor: Arc<Governor>, ended: CancellationToken) {
+        // Whoever still waits shall not wait for somebody who has gone, however that came about.
+        let _resuming = Resuming(Arc::clone(&governor));
         let mut paused: Option<Instant> = None;
         while ended.run_until_cancelled(self.look(&governor, &mut paused)).await.is_some() {
             if ended.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {
                 break;
             }
         }
-        // Whoever still waits shall not wait for somebody who has gone.
-        governor.pause(false);
         for conn in self.watched.into_iter().filter_map(|watched| watched.conn) {
             let _ = tokio::time::timeout(ANSWER_LIMIT, conn.0.disconnect()).await;
         }

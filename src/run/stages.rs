@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::check::{self, Checking};
@@ -90,6 +90,32 @@ pub(super) struct ReadyObject {
     pub(super) may_share: bool,
 }
 
+/// Objects of up to this size take a [`Turns::SMALL_SHARE`]th of a turn: what they cost is the wait for the answer, and hardly any memory.
+const SMALL_BYTES: u64 = 64 * 1024;
+
+/// How many downloads there may be at once.
+struct Turns {
+    shares: Arc<Semaphore>,
+    /// Of a turn.
+    large: u32,
+}
+
+impl Turns {
+    const SMALL_SHARE: u32 = 4;
+
+    /// `turns` at once, of small objects more; 1 is one object after the other.
+    fn new(turns: usize) -> Self {
+        let large = if turns == 1 { 1 } else { Self::SMALL_SHARE };
+        Self { shares: Arc::new(Semaphore::new(turns * large as usize)), large }
+    }
+
+    async fn take(&self, size_bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let shares = if size_bytes <= SMALL_BYTES { 1 } else { self.large };
+        let taken = Arc::clone(&self.shares).acquire_many_owned(shares).await;
+        taken.map_err(|error| Error::new(Kind::Bug, "downloads were closed").caused_by(error))
+    }
+}
+
 /// Takes objects as the budget allows and downloads them side by side.
 pub(super) async fn dispatch(
     context: Arc<Context>,
@@ -98,7 +124,7 @@ pub(super) async fn dispatch(
     events: mpsc::Sender<Event>,
 ) {
     let draining = &context.shutdown.draining;
-    let turns = Arc::new(Semaphore::new(context.s3.readers(context.config.staging.download_concurrency)));
+    let turns = Turns::new(context.s3.readers(context.config.staging.download_concurrency));
     let split_turns = Arc::new(Semaphore::new(parts::AT_ONCE.min(context.config.staging.download_concurrency)));
     let mut downloads = JoinSet::new();
     // What comes while the run drains is passed on too, and gets its outcome below.
@@ -127,8 +153,7 @@ pub(super) async fn dispatch(
             () = draining.cancelled() => None,
             reserved = async {
                 let permit = context.budget.reserve(&wanted.object).await?;
-                let turn = Arc::clone(&turns).acquire_owned().await;
-                Ok((permit, turn.map_err(|error| Error::new(Kind::Bug, "downloads were closed").caused_by(error))?))
+                Ok((permit, turns.take(wanted.object.size_bytes).await?))
             } => Some(reserved),
         };
         match reserved {

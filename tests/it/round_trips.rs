@@ -15,7 +15,7 @@ crate::load_tests![
 ];
 
 /// Of the first run with one object, which makes the ledger's tables too, on all of its connections; their handshakes come on top.
-const FIRST_RUN: usize = 60;
+const FIRST_RUN: usize = 5;
 
 /// Loads so many objects on one connection, through the proxy.
 async fn load(world: &World, objects: u64) -> Result<Recorder> {
@@ -26,7 +26,18 @@ async fn load(world: &World, objects: u64) -> Result<Recorder> {
     }
     let proxy = Proxy::start(world.server.port()).await?;
     let port = proxy.port().to_string();
-    let args = ["--preset", "hive", "--ssl-mode", "DISABLED", "--load-concurrency", "1", "--port", &port];
+    let args = [
+        "--preset",
+        "hive",
+        "--ssl-mode",
+        "DISABLED",
+        "--load-concurrency",
+        "1",
+        "--batch-objects",
+        "1",
+        "--port",
+        &port,
+    ];
     world.load_ending(0, "t", &args).await?;
     ensure!(world.count("t").await? == objects * 100, "not every row is there");
     Ok(proxy.recorder().clone())

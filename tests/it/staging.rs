@@ -54,7 +54,7 @@ struct Stalled {
 }
 
 async fn downloads_at_once_are_bounded(world: World) -> Result<()> {
-    let Stalled { running, stalled } = start_stalled(&world, 12, 1000, &["--download-concurrency", "3"]).await?;
+    let Stalled { running, stalled } = start_stalled(&world, 12, 100_000, &["--download-concurrency", "3"]).await?;
     stalled.wait_for_effects(3).await;
     let_time_pass(&world).await?;
     stalled.release();
