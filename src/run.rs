@@ -37,7 +37,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mode};
+use crate::config::{Config, FormatConfig, Mode};
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
 use crate::ledger::{Achieved, Claims, Finished, Job, Ledger};
@@ -46,6 +46,7 @@ use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::PassedOver;
+use crate::split::{RowLocator, RowReader};
 use crate::staging::Places;
 
 pub use check::check;
@@ -63,6 +64,9 @@ pub use status::status;
 
 /// Events that wait for the report: more would only hide that it is the slow part.
 const EVENTS: usize = 256;
+
+/// So many batches load, gather and download: more would only be more to remember.
+const BATCHES_IN_HAND: u32 = 6;
 
 /// Far below the time after which a server closes a connection on which nothing is said.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -272,7 +276,11 @@ async fn run(
     };
     // A small part of the budget, as a shared file's space comes back only when all of its objects are loaded.
     let shared_bytes = config.throughput.batch.bytes.min(budget.total().bytes() / 8);
+    let FormatConfig { dialect, charset, ignore_lines, .. } = &config.format;
+    let fields_per_row = preflight.fields_per_row;
     let context = Arc::new(Context {
+        reader: RowReader::new(dialect, charset, fields_per_row, *ignore_lines),
+        locator: RowLocator::every(dialect, charset, fields_per_row, *ignore_lines),
         config: config.clone(),
         s3,
         places: Places::new(config.staging.dir.clone(), shared_bytes),
@@ -311,9 +319,8 @@ async fn run(
         shutdown: shutdown.clone(),
         in_hand: Limits {
             objects: config.staging.download_concurrency + 2 * load_concurrency,
-            // Batches that load, and two that gather.
-            small_bytes: (load_concurrency as u64 + 2).saturating_mul(batch.bytes),
-            small_objects: (load_concurrency + 2).saturating_mul(batch.objects),
+            small_bytes: batch.bytes.saturating_mul(BATCHES_IN_HAND.into()),
+            small_objects: batch.objects.saturating_mul(BATCHES_IN_HAND as usize),
         },
         in_hand_shared: Limits {
             objects: 2 * load_concurrency,

@@ -27,6 +27,8 @@ mod stride;
 mod tests;
 mod utf8;
 
+use std::sync::Arc;
+
 use crate::dialect::{Charset, Dialect};
 pub use fields::{Field, FieldReader, RowCutter};
 pub use grammar::Ending;
@@ -63,7 +65,8 @@ pub struct Scan {
 /// Reads one object, chunk by chunk. After an error it is of no further use.
 #[derive(Clone, Debug)]
 pub struct RowReader {
-    grammar: Grammar,
+    /// Shared, as one reader is cloned for each of many objects.
+    grammar: Arc<Grammar>,
     machine: Machine,
     text: Option<Utf8>,
     /// Bytes at `position` that cannot be decided upon without those that follow; fewer than the grammar's lookahead.
@@ -98,7 +101,7 @@ impl RowReader {
     /// columns where there is no list. `ignore_lines` header lines, of any number of fields, are not data.
     #[must_use]
     pub fn new(dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
-        let grammar = Grammar::new(dialect, fields_per_row);
+        let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         let text = charset.is_utf8().then(|| Utf8 {
             charset: charset.name().to_owned(),
             four_byte_characters: charset.has_four_byte_characters(),

@@ -369,7 +369,7 @@ settings! {
         .more("Larger transactions are not faster, and cost more to repeat.").default("8MiB");
     BATCH_OBJECTS = Setting::new(Loading, "batch-objects", Integer { min: 1, max: 10_000 },
         "How many small objects share a transaction; 1: each has its own")
-        .more("Where a shared transaction fails, its objects are loaded one by one.").default("1000");
+        .more("Where a shared transaction fails, its objects are loaded one by one.").default("500");
     BATCH_WAIT = Setting::new(Loading, "batch-wait", Duration,
         "How long a transaction with room left waits for more objects").default("50ms");
     PART_SIZE = Setting::new(Loading, "part-size", Size, "The size of the parts that a larger object is loaded in")

@@ -85,7 +85,7 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
     assert_eq!(concurrency(complete(&["--load-concurrency", "5"], variable, file)), 5);
     assert_eq!(concurrency(complete(&[], variable, file)), 3);
     assert_eq!(concurrency(complete(&[], &[], file)), 2);
-    assert_eq!(concurrency(complete(&[], &[], "")), 4);
+    assert_eq!(concurrency(complete(&[], &[], "")), 8);
 }
 
 /// A value that is valid and not the default.
@@ -193,7 +193,7 @@ fn the_defaults_are_those_that_are_documented() {
     let config = complete(&[], &[], "").config;
     assert_eq!(config.format.dialect, Preset::Mysql.dialect());
     assert_eq!(config.format.charset.name(), "utf8mb4");
-    assert_eq!((config.staging.download_concurrency, config.load.load_concurrency), (16, 4));
+    assert_eq!((config.staging.download_concurrency, config.load.load_concurrency), (16, 8));
     assert_eq!(config.staging.budget, None);
     assert_eq!(config.staging.dir, Path::new("/tmp"));
     assert_eq!((config.load.on_bad_row, config.load.on_duplicate), (OnBadRow::Fail, OnDuplicate::Error));

@@ -62,7 +62,7 @@ impl Ledger {
             ensure_fits(object)?;
             keys_by_bucket.entry(&object.bucket).or_default().push(object.key.as_bytes());
             rows.push(format!(
-                "({target}, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {row_count}, {version_id}, {digest}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6))",
+                "(@s3m_target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {row_count}, {version_id}, {digest}, @s3m_worker, @s3m_run, @s3m_version, UTC_TIMESTAMP(6))",
                 bucket = literal(object.bucket.as_bytes()),
                 object_key = literal(object.key.as_bytes()),
                 etag = literal(etag(object).as_bytes()),
@@ -72,7 +72,7 @@ impl Ledger {
             ));
         }
         let begin = format!(
-            "START TRANSACTION; SELECT generation FROM {jobs} AS jobs WHERE target = {target} AND {open} LOCK IN SHARE MODE; INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, began_at) VALUES {rows}",
+            "START TRANSACTION; SET @s3m_target = {target}, @s3m_worker = {worker}, @s3m_run = {run_id}, @s3m_version = {tool_version}; SELECT generation FROM {jobs} AS jobs WHERE target = {target} AND {open} LOCK IN SHARE MODE; INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, began_at) VALUES {rows}",
             jobs = self.tables.jobs,
             open = open_for_loads(job),
             objects = self.tables.objects,
@@ -111,7 +111,9 @@ impl BatchEntry {
         let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
         let begun = async {
             let mut results = conn.query_iter(self.begin.as_str()).await?;
-            results.collect::<Row>().await?;
+            for _ in ["START TRANSACTION", "SET"] {
+                results.collect::<Row>().await?;
+            }
             let is_open = !results.collect::<Row>().await?.is_empty();
             results.drop_result().await?;
             Ok::<_, Driver>(is_open)

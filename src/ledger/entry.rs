@@ -51,7 +51,7 @@ impl LedgerEntry {
     /// Begins the transaction and puts the row in.
     ///
     /// # Errors
-    /// As [`Entry::begin`] and [`PartEntry::begin`].
+    /// As [`Entry::begin`].
     pub async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
         match self {
             Self::Object(entry) => entry.begin(conn).await,

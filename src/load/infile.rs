@@ -2,8 +2,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -142,19 +142,66 @@ impl Iterator for Blocks {
 }
 
 fn read(pieces: &[Piece]) -> io::Result<Bytes> {
-    let mut block = Vec::with_capacity(BLOCK_BYTES);
+    let mut block = Block::take();
     for piece in pieces {
+        let filled = block.filled;
         match piece {
             Piece::Staged(file, stretch) => {
-                let filled = block.len();
                 let length = usize::try_from(stretch.end - stretch.start).map_err(io::Error::other)?;
-                block.resize(filled + length, 0);
-                file.read_exact_at(&mut block[filled..], stretch.start)?;
+                file.read_exact_at(block.room(length), stretch.start)?;
+                block.filled = filled + length;
             }
-            Piece::Terminator(bytes) => block.extend_from_slice(bytes),
+            Piece::Terminator(bytes) => {
+                block.room(bytes.len()).copy_from_slice(bytes);
+                block.filled = filled + bytes.len();
+            }
         }
     }
-    Ok(block.into())
+    Ok(Bytes::from_owner(block))
+}
+
+/// Blocks that have been sent, for those that come: memory of this size comes from the system, which clears it page by page, and goes
+/// back to it.
+static SENT_BLOCKS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// As many as four connections have between their files and their sockets.
+const SENT_BLOCKS_KEPT: usize = 4 * (BLOCKS_AHEAD + 1);
+
+/// A block's memory; what is read of it has been written before.
+struct Block {
+    memory: Vec<u8>,
+    filled: usize,
+}
+
+impl Block {
+    fn take() -> Self {
+        // Nothing is left half-done under this lock by a panic.
+        let sent = SENT_BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { memory: sent.unwrap_or_else(|| vec![0; BLOCK_BYTES]), filled: 0 }
+    }
+
+    /// So many bytes behind those that are filled.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        let end = self.filled + length;
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        &mut self.memory[self.filled..end]
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory[..self.filled]
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut sent = SENT_BLOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() < SENT_BLOCKS_KEPT {
+            sent.push(std::mem::take(&mut self.memory));
+        }
+    }
 }
 
 #[cfg(test)]

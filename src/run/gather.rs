@@ -4,7 +4,7 @@
 //! and batches are full; while the store is, they are small, and nothing waits for long.
 //!
 //! The budgets: a transaction of a megabyte already costs the server hardly more for each row than one of 32, so the default, 8 MiB, is the
-//! one that costs least to repeat and is far below what any replication takes; a thousand objects are what one
+//! one that costs least to repeat and is far below what any replication takes; five hundred objects are what one
 //! statement of the ledger is still quick for; and fifty milliseconds are lost once, at the end of a run, while thousands of transactions
 //! of one object each would cost minutes.
 

@@ -20,7 +20,7 @@ use crate::object::Object;
 use crate::rejects::ObjectName;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::split::{Boundary, RowLocator, Scan};
+use crate::split::{Boundary, Scan};
 use crate::staging::Staged;
 use crate::verify::RowDigest;
 
@@ -201,7 +201,7 @@ async fn load_together(
 async fn consignment(context: &Context, what: &str, batch: &[ReadyObject]) -> Result<Batch> {
     let mut shipments = Vec::with_capacity(batch.len());
     for ReadyObject { wanted, staged, scan, .. } in batch {
-        shipments.push(with_digest(context, shipment(context, &wanted.object, staged, scan, false)).await?);
+        shipments.push(with_digest(context, Ok(cargo(context, &wanted.object, staged, scan))).await?);
     }
     let entry = match &context.ledger {
         Some((ledger, job)) => {
@@ -251,6 +251,7 @@ async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<T
     }
 }
 
+/// An object with its own ledger row and reject file.
 pub(super) fn shipment(
     context: &Context,
     object: &Object,
@@ -258,15 +259,15 @@ pub(super) fn shipment(
     scan: &Scan,
     had_failed: bool,
 ) -> Result<Shipment> {
-    let entry = match &context.ledger {
+    let mut shipment = cargo(context, object, staged, scan);
+    shipment.entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
             Some(LedgerEntry::Object(ledger.entry(job, object, version_id, had_failed, context.config.ledger.force)?))
         }
         None => None,
     };
-    let format = &context.config.format;
-    let name = context.plan().rejects.as_ref().map(|_| ObjectName {
+    shipment.name = context.plan().rejects.as_ref().map(|_| ObjectName {
         bucket: object.bucket.clone(),
         key: object.key.clone(),
         etag: object.etag.clone(),
@@ -275,17 +276,17 @@ pub(super) fn shipment(
             None => context.preflight.target.name().to_string(),
         },
     });
-    Ok(Shipment {
+    Ok(shipment)
+}
+
+/// An object's rows and nothing else.
+fn cargo(context: &Context, object: &Object, staged: &Staged, scan: &Scan) -> Shipment {
+    Shipment {
         what: object.to_string(),
         sql: context.plan().statement.sql(&scan.lines_terminated_by),
         staged: load::Staged {
             file: staged.file.clone(),
-            locator: RowLocator::every(
-                &format.dialect,
-                &format.charset,
-                context.preflight.fields_per_row,
-                format.ignore_lines,
-            ),
+            locator: context.locator.clone(),
             from: 0,
             data_start: scan.data_start,
             head_bytes: scan.data_start,
@@ -295,11 +296,11 @@ pub(super) fn shipment(
             end: staged.size_bytes,
         },
         rows: scan.rows,
-        entry,
-        name,
+        entry: None,
+        name: None,
         part: None,
         digest: None,
-    })
+    }
 }
 
 /// Loads one object or part, again where that is safe; `None` where another run has loaded it. The session is put back only when it

@@ -30,6 +30,9 @@ pub(super) struct Context {
     pub(super) budget: Budget,
     pub(super) places: Places,
     pub(super) preflight: Preflight,
+    /// At the beginning of an object, for each to be cloned.
+    pub(super) reader: RowReader,
+    pub(super) locator: RowLocator,
     pub(super) purpose: Purpose,
     /// `None`: at least once.
     pub(super) ledger: Option<(Ledger, Job)>,
@@ -208,8 +211,7 @@ async fn download(
     attempts: &mut Attempts,
 ) -> Result<(Staged, Scan)> {
     let format = &context.config.format;
-    let reader =
-        || RowReader::new(&format.dialect, &format.charset, context.preflight.fields_per_row, format.ignore_lines);
+    let reader = || context.reader.clone();
     let sample = match &context.purpose {
         Purpose::Load(_) => None,
         Purpose::Check(checking) => checking.sample,

@@ -7,6 +7,8 @@
 //! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The object must be one that
 //! the reader accepted.
 
+use std::sync::Arc;
+
 use memchr::{memchr_iter, memmem};
 
 use crate::dialect::{Charset, Dialect};
@@ -49,7 +51,8 @@ impl LocatedRow {
 /// Reads an object, chunk by chunk, for the rows that it was given.
 #[derive(Clone, Debug)]
 pub struct RowLocator {
-    grammar: Grammar,
+    /// Shared, as one locator is cloned for each of many objects.
+    grammar: Arc<Grammar>,
     machine: Machine,
     wanted: Wanted,
     found: Vec<LocatedRow>,
@@ -105,7 +108,7 @@ impl RowLocator {
     }
 
     fn wanting(wanted: Wanted, dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
-        let grammar = Grammar::new(dialect, fields_per_row);
+        let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         Self {
             machine: Machine::new(&grammar, ignore_lines),
             lines: LineBreaks::new(&grammar),
