@@ -29,7 +29,7 @@
 //!
 //! # What it promises today
 //!
-//! 1. **Exactly once.** The rows of an object, of a part of one, or of several, and the ledger rows that says they are loaded commit in one
+//! 1. **Exactly once.** The rows of an object, of a part of one, or of several, and the ledger rows that say they are loaded commit in one
 //!    transaction; [`ledger`] says why that is enough.
 //! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
 //!    COMMIT; a warning or a skipped row that the policy does not accept rolls the object back.
