@@ -65,8 +65,8 @@ pub use status::status;
 /// Events that wait for the report: more would only hide that it is the slow part.
 const EVENTS: usize = 256;
 
-/// So many batches load, gather and download: more would only be more to remember.
-const BATCHES_IN_HAND: u32 = 6;
+/// Batches that load, gather and download, at most: more would only be more to remember.
+const BATCHES_IN_HAND: usize = 6;
 
 /// Far below the time after which a server closes a connection on which nothing is said.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -312,6 +312,7 @@ async fn run(
     let to_load = Arc::new(Queue::new(to_load, batch));
     // Not one ahead: what waits here is claimed, and could be another run's.
     let (wanted, to_download) = mpsc::channel(1);
+    let batches_in_hand = BATCHES_IN_HAND.min(load_concurrency + 2);
     let chooser = Chooser {
         ledger,
         config: config.ledger.clone(),
@@ -319,8 +320,9 @@ async fn run(
         shutdown: shutdown.clone(),
         in_hand: Limits {
             objects: config.staging.download_concurrency + 2 * load_concurrency,
-            small_bytes: batch.bytes.saturating_mul(BATCHES_IN_HAND.into()),
-            small_objects: batch.objects.saturating_mul(BATCHES_IN_HAND as usize),
+            // Those that load, and two that gather and download.
+            small_bytes: batch.bytes.saturating_mul(batches_in_hand as u64),
+            small_objects: batch.objects.saturating_mul(batches_in_hand),
         },
         in_hand_shared: Limits {
             objects: 2 * load_concurrency,
