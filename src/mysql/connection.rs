@@ -11,7 +11,7 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
-use super::server::{Checks, Server, WAIT_TIMEOUT_SECONDS};
+use super::server::{Checks, FAR_ROUND_TRIP, Server, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{During, fold};
 use crate::config::{Compress, SslMode, TargetConfig};
 use crate::error::{Error, Kind, Result};
@@ -22,9 +22,6 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 /// Destroying a connection is best effort: the server rolls back by itself when the socket closes.
 const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
-/// From here on a server is not near, and its link hardly as fast as a core compresses (some 100 MB/s). Within a data centre,
-/// and between those of a region, a round trip takes 0.1 to 2 ms.
-const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 
 /// Makes connections to one target.
 #[derive(Clone, Debug)]
