@@ -134,9 +134,11 @@ impl Replicated {
         let row = row.context("no binary log")?;
         let (file, position): (String, u64) = row.get(0).zip(row.get(1)).context("the binary log has no position")?;
         let port = primary.port();
-        let (stop, change, start) = match kind {
+        // One that was killed may not know where it was, and would refuse to be told without a reset.
+        let (stop, reset, change, start) = match kind {
             ServerKind::Mysql => (
                 "STOP REPLICA",
+                "RESET REPLICA",
                 format!(
                     "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'root', \
                      GET_SOURCE_PUBLIC_KEY = 1, SOURCE_LOG_FILE = '{file}', SOURCE_LOG_POS = {position}"
@@ -145,6 +147,7 @@ impl Replicated {
             ),
             ServerKind::Mariadb => (
                 "STOP SLAVE",
+                "RESET SLAVE",
                 format!(
                     "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', \
                      MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}"
@@ -153,7 +156,7 @@ impl Replicated {
             ),
         };
         let mut conn = replica.root().await?;
-        for sql in [stop, &change, start] {
+        for sql in [stop, reset, &change, start] {
             conn.query_drop(sql).await?;
         }
         Ok(())
@@ -267,7 +270,6 @@ async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
     let count = format!("SELECT COUNT(*) FROM {table}");
     ensure!(primary.query_first::<u64, _>(&count).await? == Some(0));
     servers.replica.restart()?;
-    // One that was killed may not know where it was.
     servers.follow().await?;
     let log = ended_well(running, log).await?;
     ensure!(
