@@ -45,7 +45,7 @@ use tokio::sync::Mutex;
 
 use crate::config::RetryConfig;
 use crate::error::{Error, Kind, Result};
-use crate::mysql::Sessions;
+use crate::mysql::{Session, Sessions};
 use connection::Own;
 
 pub use batch::{BatchEntry, Member};
@@ -73,7 +73,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Connects, and makes the tables that are missing.
+    /// Connects, unless there is an `idle` session, and makes the tables that are missing.
     ///
     /// # Errors
     /// `TargetRefused` for a ledger of a newer version, tables that are no ledger's, and tables that may not be made.
@@ -82,19 +82,16 @@ impl Ledger {
         target: Target,
         run: RunId,
         sessions: Sessions,
+        idle: Option<Session>,
         retry: RetryConfig,
     ) -> Result<Self> {
-        let mut session = sessions.dedicated().await?;
-        if let Err(error) = tables.ensure(&mut session).await {
-            session.close().await;
-            return Err(error);
-        }
-        let ledger = Self { tables, target, run, sessions, own: Arc::default(), retry };
-        ledger.hold(session).await?;
-        Ok(ledger)
+        let ensure = async |session: &mut Session| tables.ensure(session).await;
+        let (session, ()) = on_idle_session(&sessions, idle, ensure).await?;
+        Ok(Self { tables, target, run, sessions, own: Own::holding(session), retry })
     }
 
-    /// Connects to a ledger that is there, and finds which generation the table holds. Changes nothing.
+    /// Connects, unless there is an `idle` session, to a ledger that is there, and finds which generation the table holds. Changes
+    /// nothing.
     ///
     /// # Errors
     /// `TargetRefused` as [`Ledger::open`].
@@ -102,15 +99,16 @@ impl Ledger {
         tables: Tables,
         target: Target,
         sessions: Sessions,
+        idle: Option<Session>,
         retry: RetryConfig,
     ) -> Result<Option<(Self, u32)>> {
-        let mut session = sessions.dedicated().await?;
-        let present = tables.present(&mut session).await;
-        session.close().await;
-        if !Tables::are_all(&present?) {
+        let look = async |session: &mut Session| tables.present(session).await;
+        let (session, present) = on_idle_session(&sessions, idle, look).await?;
+        if !Tables::are_all(&present) {
+            session.close().await;
             return Ok(None);
         }
-        let ledger = Self { tables, target, run: RunId::new(), sessions, own: Arc::default(), retry };
+        let ledger = Self { tables, target, run: RunId::new(), sessions, own: Own::holding(session), retry };
         let sql =
             format!("SELECT table_generation FROM {} WHERE target = {}", ledger.tables.jobs, ledger.target.literal());
         let generation = ledger.query::<u32>(&sql).await?.first().copied();
@@ -122,24 +120,33 @@ impl Ledger {
         &self.run
     }
 
-    /// Refuses to call objects loaded whose rows somebody has removed all.
+    /// Records which job the run works on. Unless rows are to be loaded again anyway, refuses to call objects loaded whose rows
+    /// somebody has removed all. Gives whether parts of some objects are loaded, and others not.
     ///
     /// # Errors
-    /// `TargetEmptied` where the ledger has rows of this generation and the table has none.
-    pub async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
-        let what = format!("table {}", job.load_into);
-        // The ledger first: rows that it knows were committed with it.
+    /// `TargetEmptied` where the ledger has rows of this generation and the table has none; what a connection can meet, past the
+    /// retry bounds.
+    pub async fn join_job(&self, job: &Job, may_be_emptied: bool) -> Result<bool> {
+        // The ledger before the table: rows that it knows were committed with it.
         let stored = format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE target = {} AND generation = {} AND state = 'loaded' AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
             self.tables.objects,
             self.target.literal(),
             job.generation
         );
-        let filled = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
-        let is_stored = self.query::<u64>(&stored).await?.first() == Some(&1);
-        if !is_stored && !self.has_loaded_parts(job).await? {
-            return Ok(());
+        let asked = [self.joining(job), stored, self.partial_objects_sql(job)].join("; ");
+        let mut answers = self.query_all(&asked).await?.skip(1);
+        let is_stored = answers.next_rows::<u64>().first() == Some(&1);
+        let partial = answers.next_rows();
+        if !may_be_emptied && (is_stored || self.has_loaded_parts(job, &partial).await?) {
+            self.ensure_not_emptied(job).await?;
         }
+        Ok(!partial.is_empty())
+    }
+
+    async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
+        let what = format!("table {}", job.load_into);
+        let filled = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         match self.query::<u64>(&filled).await {
             Ok(filled) if filled.first() == Some(&0) => {}
             // An account that may only INSERT can't look; that is no reason not to load.
@@ -151,5 +158,29 @@ impl Ledger {
             self.tables.title()
         );
         Err(Error::new(Kind::TargetEmptied, message))
+    }
+}
+
+/// Does `work` on the idle session, or where there is none, or it was closed for its idleness, on a new one.
+async fn on_idle_session<T>(
+    sessions: &Sessions,
+    mut idle: Option<Session>,
+    work: impl AsyncFn(&mut Session) -> Result<T>,
+) -> Result<(Session, T)> {
+    loop {
+        let was_idle = idle.is_some();
+        let mut session = match idle.take() {
+            Some(session) => session,
+            None => sessions.dedicated().await?,
+        };
+        match work(&mut session).await {
+            Ok(done) => return Ok((session, done)),
+            Err(error) => {
+                session.close().await;
+                if !was_idle || error.kind != Kind::ConnectionLost {
+                    return Err(error);
+                }
+            }
+        }
     }
 }

@@ -118,7 +118,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
                 open_rejects(&config, &mut prepared).await
             };
             let opened = match opened.await {
-                Ok(()) => open_ledger(&config, &prepared, &shutdown.draining).await,
+                Ok(()) => open_ledger(&config, &mut prepared, &shutdown.draining).await,
                 Err(error) => Err(error),
             };
             match opened {
@@ -157,6 +157,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let Stopped { passed_over, is_listing_complete, mut errors } =
         run(&config, prepared, ledger.clone(), None, &shutdown, &mut report, progress).await;
     if let Some((ledger, job)) = &ledger
+        && job.was_partial
         && errors.is_empty()
         && shutdown.signalled().is_none()
         && is_listing_complete

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::Ledger;
 use super::connection::{get_locks, names_sql};
-use super::history::Known;
+use super::history::{Known, known_of};
 use super::identity::claim_name;
 use crate::error::Result;
 use crate::object::Object;
@@ -106,16 +106,21 @@ impl Ledger {
     /// # Errors
     /// What a connection can meet, past the retry bounds.
     pub async fn claim(&self, claims: &Arc<Claims>, generation: u32, objects: &[Object]) -> Result<Vec<Claimed>> {
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
         let names: Vec<String> =
             objects.iter().map(|object| claim_name(&self.target, generation, &object.bucket, &object.key)).collect();
         let asked: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.release(claims).await?;
-        let taken: Vec<(String, Option<i64>)> = self.query(&get_locks(&asked)).await?;
+        // All in one packet, and the ledger asked after the locks are taken.
+        let sql = [self.releasing(claims).await, get_locks(&asked), self.look_up_sql(generation, objects)].join("; ");
+        let mut answers = self.query_all(&sql).await?.skip(1);
+        let taken: Vec<(String, Option<i64>)> = answers.next_rows();
         let taken: HashSet<String> =
             taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
         // Before the next question, which may need a new connection that takes them again.
         self.own.lock().await.held.extend(taken.iter().cloned());
-        let known = self.look_up(generation, objects).await?;
+        let known = known_of(objects, answers.next_rows());
         Ok(names
             .into_iter()
             .zip(known)
@@ -130,18 +135,14 @@ impl Ledger {
             .collect())
     }
 
-    /// Gives back the claims on objects that have an outcome.
-    ///
-    /// # Errors
-    /// As [`Ledger::claim`].
-    pub async fn release(&self, claims: &Claims) -> Result<()> {
+    /// The statement that gives back the claims on objects that have an outcome.
+    async fn releasing(&self, claims: &Claims) -> String {
         let names: HashSet<String> = std::mem::take(&mut claims.lock().to_release).into_iter().collect();
         if names.is_empty() {
-            return Ok(());
+            return "DO 0".to_owned();
         }
         self.own.lock().await.held.retain(|name| !names.contains(name));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let sql = format!("SELECT SUM(RELEASE_LOCK(n)) FROM ({}) AS names", names_sql(&names));
-        self.execute(&sql).await
+        format!("SELECT SUM(RELEASE_LOCK(n)) FROM ({}) AS names", names_sql(&names))
     }
 }

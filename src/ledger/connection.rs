@@ -5,9 +5,11 @@
 //! far as nobody else has it by now: claims share out the work, and are not what keeps an object from being loaded twice.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use mysql_async::Row;
 use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Row, from_row};
+use tokio::sync::Mutex;
 
 use super::Ledger;
 use super::identity::literal;
@@ -16,22 +18,60 @@ use crate::mysql::{During, Session, fold};
 use crate::retry::Attempts;
 
 /// The connection, where there is one, and what it has to hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Own {
     session: Option<Session>,
-    was_connected: bool,
     /// Names of claims that belong to objects of this run that have no outcome yet.
     pub(super) held: BTreeSet<String>,
 }
 
+impl Own {
+    /// With this session as the connection.
+    pub(super) fn holding(session: Session) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { session: Some(session), held: BTreeSet::new() }))
+    }
+}
+
+/// The result sets of several statements, in their order; one that gives no rows has an empty one.
+pub(super) struct Answers(std::vec::IntoIter<Vec<Row>>);
+
+impl Answers {
+    pub(super) async fn to(conn: &mut Conn, sql: &str) -> mysql_async::Result<Self> {
+        let mut results = conn.query_iter(sql).await?;
+        let mut sets = Vec::new();
+        loop {
+            sets.push(results.collect().await?);
+            if results.is_empty() {
+                results.drop_result().await?;
+                return Ok(Self(sets.into_iter()));
+            }
+        }
+    }
+
+    pub(super) fn next_rows<T: FromRow>(&mut self) -> Vec<T> {
+        self.0.next().unwrap_or_default().into_iter().map(from_row).collect()
+    }
+
+    /// Without the first ones.
+    pub(super) fn skip(mut self, sets: usize) -> Self {
+        self.0.by_ref().take(sets).for_each(drop);
+        self
+    }
+}
+
 impl Ledger {
-    /// The rows that `sql` gives, or its first result set where it is several statements. It must be safe to repeat, as it
-    /// is where the connection is lost.
-    pub(super) async fn query<T: FromRow + Send + 'static>(&self, sql: &str) -> Result<Vec<T>> {
+    /// The rows that `sql` gives. It must be safe to repeat, as it is where the connection is lost.
+    pub(super) async fn query<T: FromRow>(&self, sql: &str) -> Result<Vec<T>> {
+        Ok(self.query_all(sql).await?.next_rows())
+    }
+
+    /// What the statements of `sql` give, asked in one packet: on a long path each question costs. They must be safe to
+    /// repeat.
+    pub(super) async fn query_all(&self, sql: &str) -> Result<Answers> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
             let error = match self.query_once(sql).await {
-                Ok(rows) => return Ok(rows),
+                Ok(answers) => return Ok(answers),
                 Err(error) => error,
             };
             if !attempts.wait_after(&error).await {
@@ -41,7 +81,7 @@ impl Ledger {
     }
 
     /// The same in one try, for what is not worth waiting for.
-    pub(super) async fn query_once<T: FromRow + Send + 'static>(&self, sql: &str) -> Result<Vec<T>> {
+    pub(super) async fn query_once(&self, sql: &str) -> Result<Answers> {
         let mut own = self.own.lock().await;
         // Taken out, so that a query that is dropped half-way leaves no connection with half an answer in it behind.
         let mut session = match own.session.take() {
@@ -49,10 +89,10 @@ impl Ledger {
             // The driver's futures are large, and this one stands in many others.
             None => Box::pin(self.connect(&mut own)).await?,
         };
-        let error = match Box::pin(session.conn.query(sql)).await {
-            Ok(rows) => {
+        let error = match Box::pin(Answers::to(&mut session.conn, sql)).await {
+            Ok(answers) => {
                 own.session = Some(session);
-                return Ok(rows);
+                return Ok(answers);
             }
             Err(error) => fold(During::Transaction, &self.tables.title(), &error),
         };
@@ -67,30 +107,14 @@ impl Ledger {
 
     /// A statement that gives no rows.
     pub(super) async fn execute(&self, sql: &str) -> Result<()> {
-        self.query::<Row>(sql).await.map(|_| ())
-    }
-
-    /// Makes this session the run's own.
-    pub(super) async fn hold(&self, session: Session) -> Result<()> {
-        let mut own = self.own.lock().await;
-        let session = self.with_locks(&mut own, session).await?;
-        own.session = Some(session);
-        Ok(())
+        self.query_all(sql).await.map(|_| ())
     }
 
     /// A new connection that holds what the lost one held.
     async fn connect(&self, own: &mut Own) -> Result<Session> {
-        if own.was_connected {
-            let what = self.tables.title();
-            tracing::warn!("{what}: the connection was lost; its {} claims are taken again", own.held.len());
-        }
-        let session = self.sessions.dedicated().await?;
-        self.with_locks(own, session).await
-    }
-
-    async fn with_locks(&self, own: &mut Own, mut session: Session) -> Result<Session> {
         let what = self.tables.title();
-        own.was_connected = true;
+        tracing::warn!("{what}: the connection was lost; its {} claims are taken again", own.held.len());
+        let mut session = self.sessions.dedicated().await?;
         let mut names: Vec<&str> = own.held.iter().map(String::as_str).collect();
         let run_lock = self.run.lock_name();
         names.push(&run_lock);
@@ -108,7 +132,7 @@ impl Ledger {
     /// # Errors
     /// Whatever keeps it from being made again at once.
     pub async fn ping(&self) -> Result<()> {
-        self.query_once::<Row>("DO 0").await.map(|_| ())
+        self.query_once("DO 0").await.map(|_| ())
     }
 
     /// Ends the connection, and with it everything that the run holds.

@@ -1,7 +1,5 @@
 //! Failures that outlive the run: what could not be loaded, why, how often it was tried and when.
 
-use mysql_async::Row;
-
 use super::Ledger;
 use super::identity::literal;
 use crate::error::{Consequence, Error, Kind, Result};
@@ -45,7 +43,7 @@ impl Ledger {
             worker = literal(self.run.worker.as_bytes()),
             run_id = literal(self.run.id.as_bytes()),
         );
-        self.query_once::<Row>(&sql).await.map(|_| ())
+        self.query_once(&sql).await.map(|_| ())
     }
 
     /// Drops what is known of a failure of `object`, where there turned out to be nothing to load.
@@ -60,6 +58,6 @@ impl Ledger {
             literal(object.bucket.as_bytes()),
             literal(object.key.as_bytes()),
         );
-        self.query_once::<Row>(&sql).await.map(|_| ())
+        self.query_once(&sql).await.map(|_| ())
     }
 }

@@ -66,6 +66,12 @@ impl Ledger {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
+        let rows = self.query(&self.look_up_sql(generation, objects)).await?;
+        Ok(known_of(objects, rows))
+    }
+
+    /// The question after `objects`, of which there is one at least; [`known_of`] reads the answer.
+    pub(super) fn look_up_sql(&self, generation: u32, objects: &[Object]) -> String {
         let mut keys_by_bucket: HashMap<&str, Vec<&[u8]>> = HashMap::new();
         for object in objects {
             keys_by_bucket.entry(&object.bucket).or_default().push(object.key.as_bytes());
@@ -88,24 +94,30 @@ impl Ledger {
                 ]
             })
             .collect();
-        let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32)> = self.query(&questions.join(" UNION ALL ")).await?;
-
-        let mut by_key: HashMap<(Vec<u8>, Vec<u8>), Rows> = HashMap::new();
-        for (bucket, key, etag, error_code, attempts) in rows {
-            let rows = by_key.entry((bucket, key)).or_default();
-            if error_code.is_empty() {
-                if attempts == 0 { rows.loaded_etags.push(etag) } else { rows.partial_etags.push(etag) }
-            } else {
-                rows.failed = Some((etag, error_code, attempts));
-            }
-        }
-        let none = Rows::default();
-        Ok(objects
-            .iter()
-            .map(|object| {
-                let place = (object.bucket.as_bytes().to_vec(), object.key.as_bytes().to_vec());
-                known(object, by_key.get(&place).unwrap_or(&none))
-            })
-            .collect())
+        questions.join(" UNION ALL ")
     }
+}
+
+/// A row of the answer: bucket, key, `ETag`; of a failure its code and attempts, else no code, and 1 for an object that is partial.
+pub(super) type KnownRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32);
+
+/// What the rows say of each of `objects`, in their order.
+pub(super) fn known_of(objects: &[Object], rows: Vec<KnownRow>) -> Vec<Known> {
+    let mut by_key: HashMap<(Vec<u8>, Vec<u8>), Rows> = HashMap::new();
+    for (bucket, key, etag, error_code, attempts) in rows {
+        let rows = by_key.entry((bucket, key)).or_default();
+        if error_code.is_empty() {
+            if attempts == 0 { rows.loaded_etags.push(etag) } else { rows.partial_etags.push(etag) }
+        } else {
+            rows.failed = Some((etag, error_code, attempts));
+        }
+    }
+    let none = Rows::default();
+    objects
+        .iter()
+        .map(|object| {
+            let place = (object.bucket.as_bytes().to_vec(), object.key.as_bytes().to_vec());
+            known(object, by_key.get(&place).unwrap_or(&none))
+        })
+        .collect()
 }

@@ -63,6 +63,8 @@ pub struct Job {
     pub load_into: TableName,
     /// An earlier run began it, or another one shares it.
     pub is_resumed: bool,
+    /// Parts of some objects were loaded, and others not, when this run joined it; true until that has been looked at.
+    pub was_partial: bool,
 }
 
 /// What became of a job whose objects are all loaded.
@@ -85,6 +87,17 @@ impl Ledger {
     /// a truncate that has not come to its end; the account lacks a privilege. `LockConflict`, `TargetBusy` where the table or
     /// the server stayed busy past the retry bounds. `Interrupted` by `stop`.
     pub async fn begin_job(&self, config: &Config, stop: &CancellationToken) -> Result<Job> {
+        if config.load.mode == Mode::Append {
+            let row = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(self.stopped()),
+                row = self.job_row_on_own() => row?,
+            };
+            // Else there is more to be looked at, and perhaps to be ended, which takes a session of its own.
+            if row.state != State::Swapping && !row.is_to_be_emptied() {
+                return Ok(self.append_to(&row));
+            }
+        }
         let begin =
             async |session: &mut Session, attempts: &mut Attempts| self.begin_on(session, attempts, config).await;
         self.on_session_of_its_own(stop, begin).await
@@ -123,11 +136,10 @@ impl Ledger {
         work: impl AsyncFn(&mut Session, &mut Attempts) -> Result<T>,
     ) -> Result<T> {
         let mut attempts = Attempts::new(&self.retry);
-        let stopped = || Error::new(Kind::Interrupted, format!("{}: the run was stopped", self.what()));
         loop {
             let connected = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Err(stopped()),
+                () = stop.cancelled() => return Err(self.stopped()),
                 connected = self.sessions.dedicated() => connected,
             };
             let error = match connected {
@@ -135,7 +147,7 @@ impl Ledger {
                 Ok(mut session) => {
                     let worked = tokio::select! {
                         biased;
-                        () = stop.cancelled() => Err(stopped()),
+                        () = stop.cancelled() => Err(self.stopped()),
                         worked = work(&mut session, &mut attempts) => worked,
                     };
                     match worked {
@@ -155,9 +167,31 @@ impl Ledger {
             tracing::warn!(attempt = attempts.made(), "{}; trying again", error.one_line());
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Err(stopped()),
+                () = stop.cancelled() => return Err(self.stopped()),
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+
+    fn stopped(&self) -> Error {
+        Error::new(Kind::Interrupted, format!("{}: the run was stopped", self.what()))
+    }
+
+    /// The job of a run that appends to what the table holds.
+    fn append_to(&self, row: &JobRow) -> Job {
+        if row.mode == Mode::Truncate && !row.deferred_indexes.is_empty() {
+            tracing::warn!(
+                "{}: an unfinished truncate job has left it without {} secondary indexes; its command, run again, adds them",
+                self.what(),
+                row.deferred_indexes.len()
+            );
+        }
+        Job {
+            mode: Mode::Append,
+            generation: row.table_generation,
+            load_into: self.target.name(),
+            is_resumed: false,
+            was_partial: true,
         }
     }
 
@@ -170,22 +204,10 @@ impl Ledger {
             row = self.recover(session, attempts, row).await?;
         }
         if mode == Mode::Append {
-            if row.mode == Mode::Truncate && matches!(row.state, State::Begun | State::Emptied) {
+            if row.is_to_be_emptied() {
                 return Err(self.still_to_be_emptied(session, &row).await?);
             }
-            if row.mode == Mode::Truncate && !row.deferred_indexes.is_empty() {
-                tracing::warn!(
-                    "{}: an unfinished truncate job has left it without {} secondary indexes; its command, run again, adds them",
-                    self.what(),
-                    row.deferred_indexes.len()
-                );
-            }
-            return Ok(Job {
-                mode,
-                generation: row.table_generation,
-                load_into: self.target.name(),
-                is_resumed: false,
-            });
+            return Ok(self.append_to(&row));
         }
 
         if config.load.swap_keep_old && mode == Mode::Swap {
@@ -235,7 +257,7 @@ impl Ledger {
             mode.word(),
             row.generation
         );
-        Ok(Job { mode, generation: row.generation, load_into, is_resumed })
+        Ok(Job { mode, generation: row.generation, load_into, is_resumed, was_partial: true })
     }
 
     async fn finish_on(

@@ -102,6 +102,9 @@ pub struct PartEntry {
     run_id: String,
 }
 
+/// Bucket, key and `ETag`.
+pub(super) type PartialObject = (String, String, String);
+
 impl Ledger {
     /// The rows of `object`, loaded as a part of `job` and split by `part_size_bytes` unless it is split already. `replaces` where a row
     /// that says it is loaded gives way (`--force`).
@@ -192,9 +195,9 @@ impl Ledger {
         Ok(rows?.into_iter().map(|row| row.part).collect())
     }
 
-    /// Whether parts of objects that are not loaded as a whole have put rows into the table.
-    pub(super) async fn has_loaded_parts(&self, job: &Job) -> Result<bool> {
-        for objects in self.partial_objects(job).await?.chunks(PARTIAL_AT_ONCE) {
+    /// Whether parts of these objects, which are not loaded as a whole, have put rows into the table.
+    pub(super) async fn has_loaded_parts(&self, job: &Job, partial: &[PartialObject]) -> Result<bool> {
+        for objects in partial.chunks(PARTIAL_AT_ONCE) {
             let ids: Vec<String> = objects
                 .iter()
                 .map(|(bucket, key, etag)| format!("X'{}'", object_id(&self.target, job.generation, bucket, key, etag)))
@@ -226,18 +229,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// Bucket, key and `ETag` of the objects of which only parts are loaded.
+    /// The objects of which only parts are loaded.
     ///
     /// # Errors
     /// What a connection can meet, past the retry bounds.
-    pub async fn partial_objects(&self, job: &Job) -> Result<Vec<(String, String, String)>> {
-        let sql = format!(
+    pub async fn partial_objects(&self, job: &Job) -> Result<Vec<PartialObject>> {
+        self.query(&self.partial_objects_sql(job)).await
+    }
+
+    pub(super) fn partial_objects_sql(&self, job: &Job) -> String {
+        format!(
             "SELECT CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag USING utf8mb4) FROM {} WHERE target = {} AND generation = {} AND state = 'partial'",
             self.tables.objects,
             self.target.literal(),
             job.generation
-        );
-        self.query(&sql).await
+        )
     }
 
     /// A session of its own.

@@ -33,9 +33,7 @@ impl Records {
     pub async fn open(config: &Config) -> Result<Self> {
         let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
         let (conn, server) = connector.probe().await?;
-        // Best effort, as its end is all that matters.
-        let _ = conn.disconnect().await;
-        let mut session = connector.pool(&server, Checks::ALL, 1).dedicated().await?;
+        let mut session = connector.pool(&server, Checks::ALL, 1).adopt(conn).await?;
         let target = target(&mut session, config).await?;
         let Some(stem) = &config.ledger.table else {
             return Err(Error::new(Kind::Bug, "a ledger was asked for, and none is named"));

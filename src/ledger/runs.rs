@@ -1,8 +1,7 @@
 //! The runs themselves: who ran, when, and with what result.
 
-use mysql_async::Row;
-
 use super::Ledger;
+use super::connection::get_locks;
 use super::identity::literal;
 use super::jobs::Job;
 use crate::config::Mode;
@@ -36,7 +35,7 @@ impl Mode {
 }
 
 impl Ledger {
-    /// Records that the run begins, with its sources for people to read.
+    /// Records that the run begins, with its sources for people to read, and takes the lock that shows that it is alive.
     ///
     /// # Errors
     /// What a connection can meet, past the retry bounds.
@@ -55,21 +54,18 @@ impl Ledger {
             worker = literal(self.run.worker.as_bytes()),
             tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
         );
-        self.execute(&sql).await
+        // Whoever finds the row must find the lock of a run that is alive.
+        self.execute(&format!("{}; {sql}", get_locks(&[&self.run.lock_name()]))).await
     }
 
-    /// Records which job the run works on.
-    ///
-    /// # Errors
-    /// As [`Ledger::begin_run`].
-    pub async fn join_job(&self, job: &Job) -> Result<()> {
-        let sql = format!(
+    /// The statement that records which job the run works on.
+    pub(super) fn joining(&self, job: &Job) -> String {
+        format!(
             "UPDATE {} SET generation = {} WHERE run_id = {}",
             self.tables.runs,
             job.generation,
             literal(self.run.id.as_bytes())
-        );
-        self.execute(&sql).await
+        )
     }
 
     /// Records how the run ended, and drops what is known of runs that ended long ago.
@@ -84,6 +80,6 @@ impl Ledger {
             run_id = literal(self.run.id.as_bytes()),
             target = self.target.literal(),
         );
-        self.query_once::<Row>(&sql).await.map(|_| ())
+        self.query_once(&sql).await.map(|_| ())
     }
 }

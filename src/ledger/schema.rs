@@ -9,6 +9,7 @@
 
 use mysql_async::prelude::Queryable;
 
+use super::identity::literal;
 use crate::error::{Error, Kind, Result};
 use crate::mysql::{During, Session, fold};
 use crate::object::{TableName, quote_identifier};
@@ -82,16 +83,15 @@ impl Tables {
     pub(super) async fn present(&self, session: &mut Session) -> Result<Vec<&'static str>> {
         let title = self.title();
         let failed = |error: mysql_async::Error| fold(During::Transaction, &title, &error);
-        let known: Vec<(String, String, Option<String>)> = session
-            .conn
-            .exec(
-                "SELECT TABLE_NAME, TABLE_COMMENT, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN (?, ?, ?, ?, ?)",
-                std::iter::once(self.database.clone())
-                    .chain(self.all().iter().map(|(suffix, _)| format!("{}_{suffix}", self.stem)))
-                    .collect::<Vec<String>>(),
-            )
-            .await
-            .map_err(failed)?;
+        // Not prepared: that would be another round trip.
+        let text = |text: &str| format!("_utf8mb4 {}", literal(text.as_bytes()));
+        let names = self.all().map(|(suffix, _)| text(&format!("{}_{suffix}", self.stem)));
+        let sql = format!(
+            "SELECT TABLE_NAME, TABLE_COMMENT, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ({})",
+            text(&self.database),
+            names.join(", ")
+        );
+        let known: Vec<(String, String, Option<String>)> = session.conn.query(sql).await.map_err(failed)?;
         let mut present = Vec::new();
         for (name, comment, engine) in known {
             let version = comment.strip_prefix(COMMENT).and_then(|version| version.parse::<u32>().ok());

@@ -4,6 +4,7 @@ mod swap;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -17,7 +18,7 @@ use super::target_columns::same_name;
 use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Target;
-use crate::mysql::{Checks, Connector, During, Server, fold};
+use crate::mysql::{Checks, Connector, During, Server, Session, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
 
@@ -48,23 +49,30 @@ const SPLITS_LOAD_DATA: &str =
 /// Engines that roll back.
 const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
 
-/// Checks the target, and runs the real statement with not a byte of data in a transaction that is rolled back.
+/// Checks the target, and runs the real statement with not a byte of data in a transaction that is rolled back. All of it on one
+/// connection, which comes back as a session like those that load.
 ///
 /// # Errors
 /// Every problem there is, not the first one.
-pub async fn preflight(connector: &mut Connector, config: &Config) -> std::result::Result<Preflight, Vec<Error>> {
+pub async fn preflight(
+    connector: &mut Connector,
+    config: &Config,
+) -> std::result::Result<(Preflight, Session), Vec<Error>> {
     let mut attempts = Attempts::new(&config.retry);
-    let (mut conn, server) = loop {
+    let (mut conn, mut server) = loop {
         match connector.probe().await {
             Ok(probed) => break probed,
-            Err(error) if waited(&mut attempts, &error).await => {}
+            // Of all that can be wrong before a run, only a server without a free connection mends itself.
+            Err(error) if error.kind == Kind::TargetBusy && attempts.wait_after(&error).await => {}
             Err(error) => return Err(vec![error]),
         }
     };
+    let asked = Instant::now();
     let table = match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await {
         Ok(table) => table,
         Err(error) => return Err(vec![error]),
     };
+    server.answered_within(asked.elapsed());
     let findings = match swap::check(&mut conn, config).await {
         Ok(findings) => findings,
         Err(error) => return Err(vec![error]),
@@ -81,8 +89,6 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         Ok(verification) => verification,
         Err(errors) => return Err(errors),
     };
-    // Best effort, as its end is all that matters.
-    let _ = conn.disconnect().await;
 
     let policy = Policy {
         checks: Checks::of(&config.load),
@@ -101,17 +107,16 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
 
     let mut problems = table.problems(config, &server, &columns);
     problems.extend(findings.problems);
-    // With columns missing the server would only say the same in its own words.
-    while problems.is_empty()
-        && let Err(error) = rehearse(connector, &server, &plan, &config.target.table).await
-    {
-        if !waited(&mut attempts, &error).await {
-            problems.push(error);
-        }
-    }
     if !problems.is_empty() {
+        // With columns missing the server would only say the same in its own words.
+        let _ = conn.disconnect().await;
         return Err(problems);
     }
+    let session = match rehearse(connector, &mut server, conn, &plan, &config.target.table).await {
+        Ok(session) => session,
+        Err(error) => return Err(vec![error]),
+    };
+    connector.tell_of_compression(&server);
     let mut load_concurrency = config.load.load_concurrency;
     if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
         // Also where more were asked for by hand: they would only wait, each with a transaction open.
@@ -126,7 +131,7 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
     let fields_per_row = columns.len();
     // As it was named: for people.
     let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
-    Ok(Preflight {
+    let preflight = Preflight {
         server,
         target: table.target,
         columns,
@@ -137,23 +142,25 @@ pub async fn preflight(connector: &mut Connector, config: &Config) -> std::resul
         load_concurrency,
         verification,
         warnings,
-    })
+    };
+    Ok((preflight, session))
 }
 
-/// Whether it is worth another try, after a pause: of all that can be wrong before a run, only a server without a free
-/// connection mends itself.
-async fn waited(attempts: &mut Attempts, error: &Error) -> bool {
-    error.kind == Kind::TargetBusy && attempts.wait_after(error).await
-}
-
-/// The real statement on a connection like those that load.
-async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &TableName) -> Result<()> {
-    let sessions = connector.pool(server, plan.policy.checks, 1);
-    let mut session = sessions.get().await?;
+/// The real statement on a session like those that load.
+async fn rehearse(
+    connector: &Connector,
+    server: &mut Server,
+    conn: Conn,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<Session> {
+    let mut session = connector.pool(server, plan.policy.checks, 1).adopt(conn).await?;
     let what = format!("table {table} at {}", session.target_name());
     let conn = &mut session.conn;
     let tried = async {
+        let asked = Instant::now();
         conn.query_drop("START TRANSACTION").await.map_err(|error| fold(During::Transaction, &what, &error))?;
+        server.answered_within(asked.elapsed());
         let sql = plan.statement.sql(b"\n");
         match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
             Answer::Refused { error, .. } => return Err(error),
@@ -164,19 +171,6 @@ async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &T
             }
             Answer::Taken { .. } => {}
         }
-        if connector.compresses(server) {
-            let status: Option<(String, String)> = conn
-                .query_first("SHOW SESSION STATUS LIKE 'Compression'")
-                .await
-                .map_err(|error| fold(During::Transaction, &what, &error))?;
-            if status.is_some_and(|(_, value)| value == "ON") {
-                tracing::info!("what is sent to the server is compressed");
-            } else {
-                tracing::warn!(
-                    "the server does not offer zlib compression, so that nothing is compressed; protocol_compression_algorithms must have it"
-                );
-            }
-        }
         if plan.policy.on_duplicate == OnDuplicate::Update {
             plan.careful(conn).await?.rehearse(conn).await?;
         }
@@ -184,18 +178,15 @@ async fn rehearse(connector: &Connector, server: &Server, plan: &Plan, table: &T
     }
     .await;
     let rolled_back = session.conn.query_drop("ROLLBACK").await;
-    if tried.is_ok() && rolled_back.is_ok() {
-        session.close().await;
-    } else {
-        session.destroy().await;
-    }
-    sessions.close().await;
-    tried.map_err(|error| match error.kind {
+    let failed = match (tried, rolled_back) {
+        (Ok(()), Ok(())) => return Ok(session),
+        (Ok(()), Err(error)) => fold(During::Transaction, &what, &error),
         // The data is empty, so whatever the server refuses lies in the statement.
-        Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
-        _ => error,
-    })?;
-    rolled_back.map_err(|error| fold(During::Transaction, &what, &error))
+        (Err(error), _) if error.kind == Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
+        (Err(error), _) => error,
+    };
+    session.destroy().await;
+    Err(failed)
 }
 
 /// A text as SQL has it under every `sql_mode`, to be compared by the collation of what it is compared with.

@@ -11,7 +11,7 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
-use super::server::{Checks, FAR_ROUND_TRIP, Server, WAIT_TIMEOUT_SECONDS};
+use super::server::{Checks, Server, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{During, fold};
 use crate::config::{Compress, SslMode, TargetConfig};
 use crate::error::{Error, Kind, Result};
@@ -152,24 +152,42 @@ impl Connector {
 
     /// Whether connections that load ask for compression. What is local is told from what is far by the time alone: a tunnel
     /// to a far server ends on this machine too.
-    pub(crate) fn compresses(&self, server: &Server) -> bool {
+    fn asks_for_compression(&self, server: &Server) -> bool {
         match self.compress {
             Compress::Off => false,
             Compress::Zlib => true,
-            Compress::Auto => server.round_trip >= FAR_ROUND_TRIP,
+            Compress::Auto => server.is_far(),
+        }
+    }
+
+    /// Says what becomes of compression on connections that load, where it is asked for.
+    pub(crate) fn tell_of_compression(&self, server: &Server) {
+        if !self.asks_for_compression(server) {
+        } else if server.offers_zlib() {
+            tracing::info!("what is sent to the server is compressed");
+        } else {
+            tracing::warn!(
+                "the server does not offer zlib compression, so that nothing is compressed; protocol_compression_algorithms must have it"
+            );
         }
     }
 
     /// The options of connections that load: settings pinned, then the user's own statements.
     fn loading_opts(&self, server: &Server, checks: Checks) -> OptsBuilder {
-        let mut setup = vec![server.setup(checks)];
-        setup.extend(self.init_sql.iter().cloned());
+        let mut setup = self.setup(server, checks);
         // The driver begins with the last one.
         setup.reverse();
         // `setup` runs again after every reset of the connection, `init` does not.
         // A higher level takes several times as long, for a few percent.
-        let compression = self.compresses(server).then(Compression::fast);
+        let compression = self.asks_for_compression(server).then(Compression::fast);
         self.opts.clone().setup(setup).compression(compression)
+    }
+
+    /// What a connection that loads begins with.
+    fn setup(&self, server: &Server, checks: Checks) -> Vec<String> {
+        let mut setup = vec![server.setup(checks)];
+        setup.extend(self.init_sql.iter().cloned());
+        setup
     }
 
     /// A pool of at most `size` connections that load.
@@ -184,6 +202,7 @@ impl Connector {
             pool: Pool::new(opts.clone().pool_opts(pool_opts)),
             opts,
             connector: self.clone(),
+            setup: self.setup(server, checks).into(),
             server: Arc::new(server.clone()),
             in_use: Arc::default(),
         }
@@ -196,6 +215,7 @@ pub struct Sessions {
     pool: Pool,
     opts: OptsBuilder,
     connector: Connector,
+    setup: Arc<[String]>,
     server: Arc<Server>,
     in_use: Arc<AtomicUsize>,
 }
@@ -225,6 +245,21 @@ impl Sessions {
         let conn = self.connector.connect(self.opts.clone()).await;
         let conn = conn.map_err(|error| fold(During::Connect, &self.connector.name, &error))?;
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
+    }
+
+    /// Makes a session of the connection that found out what the server is: to make another takes five round trips and more.
+    ///
+    /// # Errors
+    /// What connecting can meet.
+    pub(crate) async fn adopt(&self, conn: Conn) -> Result<Session> {
+        let mut session = Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) };
+        for statement in &*self.setup {
+            if let Err(error) = session.conn.query_drop(statement).await {
+                session.close().await;
+                return Err(fold(During::Connect, &self.connector.name, &error));
+            }
+        }
+        Ok(session)
     }
 
     /// Sessions that are out: while there is one, a server that refuses another is not gone, but full.

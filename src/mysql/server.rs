@@ -31,8 +31,8 @@ pub struct Server {
     pub version: String,
     /// The time zone in which TIMESTAMPs are read from the objects: the server's own.
     pub time_zone: String,
-    /// The shortest of a few questions, with the server's own time for the answer.
-    pub(super) round_trip: Duration,
+    /// Of the questions until now the one that was answered soonest, with the server's own time for it.
+    round_trip: Duration,
     variables: HashMap<String, String>,
     /// Tells this server from its replicas, so that a KILL can't hit a stranger; `None` behind a proxy that
     /// numbers connections itself.
@@ -46,15 +46,17 @@ const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
 
 /// From here on a server is not near, and its link hardly as fast as a core compresses (some 100 MB/s). Within a data centre,
 /// and between those of a region, a round trip takes 0.1 to 2 ms.
-pub(super) const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
+const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 
-const READ: [&str; 13] = [
+const READ: [&str; 15] = [
     "autocommit",
     "binlog_format",
+    "have_compress",
     "innodb_autoinc_lock_mode",
     "local_infile",
     "log_bin",
     "max_connections",
+    "protocol_compression_algorithms",
     "sql_mode",
     "system_time_zone",
     "time_zone",
@@ -88,51 +90,25 @@ impl Checks {
     }
 }
 
-/// How long the server takes for an answer, at its best.
-struct Path {
-    round_trip: Duration,
-    asked: Instant,
-}
-
-impl Path {
-    fn answered(&mut self) {
-        self.round_trip = self.round_trip.min(self.asked.elapsed());
-        self.asked = Instant::now();
-    }
-}
-
 impl Server {
     pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Self> {
-        let mut path = Path { round_trip: Duration::MAX, asked: Instant::now() };
         let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
+        let asked = Instant::now();
         // In one packet, as every question costs on a long path. Session-only names on one family are global on the other.
         let mut results = conn
             .query_iter(format!(
-                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ({}); SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')",
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ({}); SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation'); SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
                 names.join(", ")
             ))
             .await?;
+        let round_trip = asked.elapsed();
         let rows: Vec<(String, String)> = results.collect().await?;
         let mut variables: HashMap<String, String> = rows.into_iter().collect();
         let rows: Vec<(String, String)> = results.collect().await?;
         variables.extend(rows);
+        let identified: Vec<(String, u64, String)> = results.collect().await?;
         results.drop_result().await?;
-        path.answered();
-        let identified: Option<(String, u64, String)> = conn
-            .query_first(
-                "SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
-            )
-            .await?;
-        path.answered();
-        if path.round_trip >= FAR_ROUND_TRIP {
-            // Far, or busy for a moment.
-            for _ in 0..2 {
-                conn.query_drop("DO 0").await?;
-                path.answered();
-            }
-        }
-        let round_trip = path.round_trip;
-        let (version, connection_id, identity) = identified.unwrap_or_default();
+        let (version, connection_id, identity) = identified.into_iter().next().unwrap_or_default();
         let flavor = if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql };
         let value = |name: &str| variables.get(name).cloned().unwrap_or_default();
         let time_zone = match value("time_zone").as_str() {
@@ -141,6 +117,23 @@ impl Server {
         };
         let identity = (connection_id == u64::from(conn.id())).then_some(identity);
         Ok(Self { flavor, version, time_zone, round_trip, variables, identity })
+    }
+
+    /// Another question took so long. A server that is busy for a moment is not taken for a far one.
+    pub(crate) fn answered_within(&mut self, elapsed: Duration) {
+        self.round_trip = self.round_trip.min(elapsed);
+    }
+
+    pub(super) fn is_far(&self) -> bool {
+        self.round_trip >= FAR_ROUND_TRIP
+    }
+
+    /// Whether zlib is among what connections may be compressed with. Servers that do not name what they have, have it.
+    pub(super) fn offers_zlib(&self) -> bool {
+        let is_among = |name: &str, word: &str| {
+            self.variables.get(name).is_none_or(|value| value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word)))
+        };
+        is_among("have_compress", "YES") && is_among("protocol_compression_algorithms", "zlib")
     }
 
     fn is_on(&self, name: &str) -> bool {

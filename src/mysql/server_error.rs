@@ -76,7 +76,7 @@ fn server_kind(during: During, code: u16) -> Kind {
         // Too many connections; out of resources; shutting down; too many of this user's connections; host blocked for errors;
         // connection killed.
         1040 | 1041 | 1053 | 1203 | 1226 | 1129 => Kind::TargetBusy,
-        1927 | 2006 | 2013 | 1158..=1161 => Kind::ConnectionLost,
+        1927 | 2006 | 2013 | 4031 | 1158..=1161 => Kind::ConnectionLost,
         // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be under way.
         1290 | 1792 | 1836 => Kind::TargetBusy,
         // Access denied for the user, for the database; account locked; must change password; no such plugin.

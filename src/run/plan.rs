@@ -38,7 +38,7 @@ impl From<Error> for Broken {
 /// Writes a line per object to `output` while the listing goes on, then the sums and the statement.
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
     let found = Arc::new(Found::default());
-    let prepared = match prepare(&config, &found).await {
+    let mut prepared = match prepare(&config, &found).await {
         Ok(prepared) => prepared,
         Err(problems) => return Ended::before_it_began(problems),
     };
@@ -47,7 +47,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
     }
     // A truncate or a swap begins a new generation, for which nothing is loaded yet.
     let ledger = match config.load.mode {
-        Mode::Append => look_into_ledger(&config, &prepared).await,
+        Mode::Append => look_into_ledger(&config, &mut prepared).await,
         Mode::Truncate | Mode::Swap => Ok(None),
     };
     let Prepared { preflight, listing, mut objects, budget, .. } = prepared;

@@ -1,5 +1,6 @@
 //! Everything that has to be right before the first object, checked at once; then the ledger, which is the first thing that a run
-//! changes.
+//! changes. The preflight, the ledger and an append's job ask their questions on one connection, several in a packet: on a long
+//! path that is what a run's beginning costs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,7 @@ use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Achieved, Job, Ledger, RunId, Tables};
 use crate::load::{Preflight, preflight};
-use crate::mysql::{Checks, Connector};
+use crate::mysql::{Checks, Connector, Session};
 use crate::progress::Found;
 use crate::rejects::Rejects;
 use crate::source::{Findings, Listed, Listing, PassedOver, S3};
@@ -34,6 +35,8 @@ pub(super) struct Prepared {
     pub(super) budget: Budget,
     pub(super) connector: Connector,
     pub(super) preflight: Preflight,
+    /// The connection of the preflight, idle until somebody takes it.
+    pub(super) session: Option<Session>,
     /// Where rejected rows go, once [`open_rejects`] has looked there.
     pub(super) rejects: Option<Rejects>,
     /// What makes the run pause, where something shall.
@@ -105,7 +108,8 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
             passed_over
         }
     });
-    let (checked, first, preflight) = tokio::join!(listing.check(), rest.recv(), preflight(&mut connector, config));
+    let (checked, first, preflight) =
+        tokio::join!(listing.check(), rest.recv(), Box::pin(preflight(&mut connector, config)));
 
     problems.extend(checked);
     // With nothing found the listing has ended, and says why.
@@ -127,14 +131,14 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
             Err(error) => problems.push(Error::new(Kind::Bug, "the listing died").caused_by(error)),
         }
     }
-    let preflight = match preflight {
-        Ok(preflight) => Some(preflight),
+    let begun = match preflight {
+        Ok(begun) => Some(begun),
         Err(errors) => {
             problems.extend(errors);
             None
         }
     };
-    let (true, Some(preflight)) = (problems.is_empty(), preflight) else {
+    let (true, Some((preflight, session))) = (problems.is_empty(), begun) else {
         running.abort();
         return Err(problems);
     };
@@ -159,6 +163,7 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
         budget,
         connector,
         preflight,
+        session: Some(session),
         rejects: None,
         pauses: None,
         listing: running,
@@ -185,16 +190,16 @@ pub(super) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Re
 /// What keeps the run from beginning. What it has begun by then it has ended.
 pub(super) async fn open_ledger(
     config: &Config,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     stop: &CancellationToken,
 ) -> Result<Option<(Ledger, Job)>> {
+    let idle = take_strict_session(config, prepared).await;
     let Some(stem) = &config.ledger.table else { return Ok(None) };
     let Prepared { connector, preflight, .. } = prepared;
     let tables = Tables::new(stem, &preflight.target.database);
-    // Its own connections, which are strict whatever the policy for the objects' rows is.
     let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
     let target = preflight.target.clone();
-    let ledger = Ledger::open(tables, target, RunId::new(), sessions, config.retry.clone()).await?;
+    let ledger = Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
     if begun.is_err() {
         ledger.close().await;
@@ -206,27 +211,38 @@ pub(super) async fn open_ledger(
 ///
 /// # Errors
 /// As [`open_ledger`], but nothing is made or changed.
-pub(super) async fn look_into_ledger(config: &Config, prepared: &Prepared) -> Result<Option<(Ledger, u32)>> {
+pub(super) async fn look_into_ledger(config: &Config, prepared: &mut Prepared) -> Result<Option<(Ledger, u32)>> {
+    let idle = take_strict_session(config, prepared).await;
     let Some(stem) = &config.ledger.table else { return Ok(None) };
     let Prepared { connector, preflight, .. } = prepared;
     let tables = Tables::new(stem, &preflight.target.database);
     let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
-    Ledger::look_into(tables, preflight.target.clone(), sessions, config.retry.clone()).await
+    Ledger::look_into(tables, preflight.target.clone(), sessions, idle, config.retry.clone()).await
+}
+
+/// The preflight's session, where it does for the ledger, which is strict whatever the policy for the objects' rows is. Else it is
+/// closed.
+async fn take_strict_session(config: &Config, prepared: &mut Prepared) -> Option<Session> {
+    let session = prepared.session.take()?;
+    if config.ledger.table.is_some() && prepared.preflight.policy.checks == Checks::ALL {
+        return Some(session);
+    }
+    session.close().await;
+    None
 }
 
 async fn begin(ledger: &Ledger, config: &Config, verification: Option<&Plan>, stop: &CancellationToken) -> Result<Job> {
     ledger.begin_run(config.load.mode, &config.source.to_string()).await?;
     let begun = async {
-        let job = ledger.begin_job(config, stop).await?;
+        let mut job = ledger.begin_job(config, stop).await?;
         if let Some(plan) = verification {
             // Now, not when everything is loaded.
             ledger.ensure_verifiable(&job, plan).await?;
         }
-        ledger.join_job(&job).await?;
-        if config.ledger.force && job.mode == Mode::Append {
+        let loads_again = config.ledger.force && job.mode == Mode::Append;
+        job.was_partial = ledger.join_job(&job, loads_again).await?;
+        if loads_again {
             tracing::warn!("--force: objects that are loaded already are loaded again, and their rows doubled");
-        } else {
-            ledger.ensure_not_emptied(&job).await?;
         }
         Ok::<_, Error>(job)
     }

@@ -6,6 +6,7 @@ use super::index::Index;
 use crate::config::Mode;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Ledger;
+use crate::ledger::connection::Answers;
 use crate::ledger::identity::{RunId, literal};
 use crate::mysql::{During, Session, fold};
 
@@ -62,6 +63,11 @@ impl JobRow {
         !matches!(self.state, State::Done | State::Swapped)
     }
 
+    /// A truncate job has not come to load yet.
+    pub(super) fn is_to_be_emptied(&self) -> bool {
+        self.mode == Mode::Truncate && matches!(self.state, State::Begun | State::Emptied)
+    }
+
     pub(super) fn with_state(&self, state: State) -> Self {
         Self { state, ..self.clone() }
     }
@@ -96,22 +102,56 @@ impl Ledger {
     /// # Errors
     /// `TargetRefused` where there must have been one: which generation the table holds, only that row tells.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
-        if let Some(row) = self.find_job_row(session).await? {
+        let answers =
+            Answers::to(&mut session.conn, &self.job_row_sql()).await.map_err(|error| self.job_failed(&error))?;
+        if let Some(row) = self.read_job_row(answers)? {
             return Ok(row);
         }
-        if self.newest_generation(session).await? > 1 {
-            // Another run may have made it just now, and begun the second generation.
-            return self.find_job_row(session).await?.ok_or_else(|| {
-                let message = format!(
-                    "{}: its row in {} has been removed, so that nothing tells which of the objects in the ledger are in the table",
-                    self.what(),
-                    self.tables.jobs
-                );
-                Error::new(Kind::TargetRefused, message)
-                    .with_hint("restore the row, or empty the table and load it with another --ledger-table")
-            });
+        let made = Answers::to(&mut session.conn, &self.first_job_row_sql()).await;
+        self.first_job_row(made.map_err(|error| self.job_failed(&error))?)
+    }
+
+    /// The same on the run's own connection.
+    pub(super) async fn job_row_on_own(&self) -> Result<JobRow> {
+        if let Some(row) = self.read_job_row(self.query_all(&self.job_row_sql()).await?)? {
+            return Ok(row);
         }
-        let sql = format!(
+        self.first_job_row(self.query_all(&self.first_job_row_sql()).await?)
+    }
+
+    /// The question after the row, and after the highest generation that an object is recorded for, 0 where there is none. Once
+    /// more after the row: another run may make it just then, and begin the second generation.
+    fn job_row_sql(&self) -> String {
+        let newest = format!(
+            "SELECT COALESCE(MAX(generation), 0) FROM {} WHERE target = {}",
+            self.tables.objects,
+            self.target.literal()
+        );
+        [self.find_job_row_sql(), newest, self.find_job_row_sql()].join("; ")
+    }
+
+    /// The answer; `None` where the row is to be made.
+    fn read_job_row(&self, mut answers: Answers) -> Result<Option<JobRow>> {
+        let before: Vec<Columns> = answers.next_rows();
+        let newest: Vec<u32> = answers.next_rows();
+        if let Some(columns) = before.into_iter().chain(answers.next_rows()).next() {
+            return self.read_columns(columns).map(Some);
+        }
+        if newest.first().is_none_or(|newest| *newest <= 1) {
+            return Ok(None);
+        }
+        let message = format!(
+            "{}: its row in {} has been removed, so that nothing tells which of the objects in the ledger are in the table",
+            self.what(),
+            self.tables.jobs
+        );
+        Err(Error::new(Kind::TargetRefused, message)
+            .with_hint("restore the row, or empty the table and load it with another --ledger-table"))
+    }
+
+    /// Makes the row of the first generation, unless there is one by now, and asks for it.
+    fn first_job_row_sql(&self) -> String {
+        let make = format!(
             "INSERT IGNORE INTO {} (target, generation, table_generation, mode, state, source_fingerprint, run_id, tool_version, begun_at, changed_at) VALUES ({}, 1, 1, 'append', 'done', {}, {}, {}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
             self.tables.jobs,
             self.target.literal(),
@@ -119,37 +159,28 @@ impl Ledger {
             literal(self.run.id.as_bytes()),
             literal(env!("CARGO_PKG_VERSION").as_bytes()),
         );
-        session.conn.query_drop(sql).await.map_err(|error| self.job_failed(&error))?;
-        self.find_job_row(session).await?.ok_or_else(|| {
-            Error::new(
-                Kind::TargetRefused,
-                format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs),
-            )
-        })
+        [make, self.find_job_row_sql()].join("; ")
     }
 
-    /// The highest generation that an object is recorded for; 0 where there is none.
-    async fn newest_generation(&self, session: &mut Session) -> Result<u32> {
-        let sql = format!(
-            "SELECT COALESCE(MAX(generation), 0) FROM {} WHERE target = {}",
-            self.tables.objects,
-            self.target.literal()
-        );
-        let newest: Option<u32> = session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
-        Ok(newest.unwrap_or(0))
+    fn first_job_row(&self, answers: Answers) -> Result<JobRow> {
+        let made: Vec<Columns> = answers.skip(1).next_rows();
+        let Some(columns) = made.into_iter().next() else {
+            let message = format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs);
+            return Err(Error::new(Kind::TargetRefused, message));
+        };
+        self.read_columns(columns)
     }
 
-    async fn find_job_row(&self, session: &mut Session) -> Result<Option<JobRow>> {
-        let sql = format!(
+    fn find_job_row_sql(&self) -> String {
+        format!(
             "SELECT generation, table_generation, mode, state, source_fingerprint, CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4), deferred_indexes FROM {} WHERE target = {}",
             self.tables.jobs,
             self.target.literal()
-        );
-        let found: Option<Columns> = session.conn.query_first(sql).await.map_err(|error| self.job_failed(&error))?;
-        let Some((generation, table_generation, mode, state, source_fingerprint, old_table, run_id, indexes)) = found
-        else {
-            return Ok(None);
-        };
+        )
+    }
+
+    fn read_columns(&self, columns: Columns) -> Result<JobRow> {
+        let (generation, table_generation, mode, state, source_fingerprint, old_table, run_id, indexes) = columns;
         let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap].into_iter().find(|known| known.word() == mode);
         let known_state = State::ALL.into_iter().find(|known| known.word() == state);
         let (Some(mode), Some(state)) = (known_mode, known_state) else {
@@ -157,7 +188,7 @@ impl Ledger {
             return Err(Error::new(Kind::TargetRefused, message));
         };
         let deferred_indexes = self.read_indexes(indexes.as_deref())?;
-        Ok(Some(JobRow {
+        Ok(JobRow {
             generation,
             table_generation,
             mode,
@@ -166,7 +197,7 @@ impl Ledger {
             old_table,
             run_id,
             deferred_indexes,
-        }))
+        })
     }
 
     /// From a JSON array of the definitions.

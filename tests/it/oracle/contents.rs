@@ -123,7 +123,7 @@ impl Twins {
         });
         let config = resolved.map_err(|problems| anyhow!("{problems:?}"))?.config;
         let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
-        let ready = preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
+        let (ready, _) = preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
         oracle.query_drop(ready.server.setup(ready.policy.checks)).await?;
         Ok(Self {

@@ -62,7 +62,8 @@ impl Rogue {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (received, statements) = (Arc::clone(&received), Arc::clone(&statements));
                     let passed_over = Arc::clone(&passed_over);
-                    let client = Client { stream, sequence: 0, malice, passed_over, received, statements };
+                    let client =
+                        Client { stream, sequence: 0, more_results: false, malice, passed_over, received, statements };
                     // A client that hangs up is not the server's trouble.
                     tokio::spawn(async move { client.serve().await.ok() });
                 }
@@ -95,6 +96,8 @@ impl Drop for Rogue {
 struct Client {
     stream: TcpStream,
     sequence: u8,
+    /// What is being answered is not the last statement of its packet.
+    more_results: bool,
     malice: &'static [Malice],
     passed_over: PassedOver,
     received: Arc<Mutex<Vec<Received>>>,
@@ -116,6 +119,7 @@ const CAPABILITIES: u32 = 0x1 // long password
     | 0x8000 // authentication of 4.1
     | 0x0008_0000; // authentication by plugin
 const AUTOCOMMIT: u16 = 2;
+const MORE_RESULTS: u16 = 8;
 
 impl Client {
     async fn serve(mut self) -> Result<()> {
@@ -131,7 +135,11 @@ impl Client {
                 COM_QUERY => {
                     let text = String::from_utf8_lossy(rest).into_owned();
                     self.statements.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
-                    self.answer(&text).await?;
+                    let mut statements = text.split("; ").peekable();
+                    while let Some(statement) = statements.next() {
+                        self.more_results = statements.peek().is_some();
+                        self.answer(statement).await?;
+                    }
                 }
                 COM_STMT_PREPARE => {
                     prepared = String::from_utf8_lossy(rest).into_owned();
@@ -261,13 +269,17 @@ impl Client {
         self.write(&packet).await
     }
 
+    fn status(&self) -> [u8; 2] {
+        (AUTOCOMMIT | if self.more_results { MORE_RESULTS } else { 0 }).to_le_bytes()
+    }
+
     async fn end_of_rows(&mut self) -> Result<()> {
-        let [low, high] = AUTOCOMMIT.to_le_bytes();
+        let [low, high] = self.status();
         self.write(&[0xFE, 0, 0, low, high]).await
     }
 
     async fn ok(&mut self, info: &str) -> Result<()> {
-        let [low, high] = AUTOCOMMIT.to_le_bytes();
+        let [low, high] = self.status();
         let length = u8::try_from(info.len())?;
         self.write(&[&[0, 0, 0, low, high, 0, 0, length], info.as_bytes()].concat()).await
     }
