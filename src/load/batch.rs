@@ -9,8 +9,6 @@
 //! [splitter](crate::split) has seen, and where no bytes between rows could become data in new company: see
 //! [`can_share_a_stream`].
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, load_data};
@@ -64,7 +62,7 @@ impl Session {
             () = abandoning.cancelled() => {
                 Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
             }
-            doubt = self.send(batch, plan.policy.stall_timeout) => doubt,
+            doubt = self.send(batch, plan) => doubt,
         }?;
         if let Some(doubt) = doubt {
             return Ok(Together::OneByOne(doubt));
@@ -73,8 +71,14 @@ impl Session {
     }
 
     /// Everything before COMMIT. What makes it doubtful, where something does: it is rolled back then.
-    async fn send(&mut self, batch: &Batch, stall_timeout: Duration) -> Result<Option<String>> {
+    async fn send(&mut self, batch: &Batch, plan: &Plan) -> Result<Option<String>> {
         let what = &batch.what;
+        let statements = statements(batch);
+        let mut payloads = Vec::with_capacity(statements.len());
+        for together in &statements {
+            // Before the transaction, so that no lock waits for it.
+            payloads.push(plan.sorting.sorted(what, together.iter().map(|shipment| &shipment.staged)).await);
+        }
         match &batch.entry {
             None => self.query(what, "START TRANSACTION").await?,
             Some(entry) if entry.begin(&mut self.conn).await? == Entered::AlreadyLoaded => {
@@ -82,15 +86,14 @@ impl Session {
             }
             Some(_) => {}
         }
-        let mut unsent: Vec<&Shipment> = batch.shipments.iter().collect();
-        while let Some(first) = unsent.first() {
-            let sql = first.sql.as_str();
-            let (together, others): (Vec<&Shipment>, Vec<&Shipment>) =
-                unsent.into_iter().partition(|shipment| shipment.sql == sql);
-            unsent = others;
+        for (together, sorted) in statements.iter().zip(payloads) {
+            let Some(first) = together.first() else { continue };
             let rows = together.iter().map(|shipment| shipment.rows).sum();
-            let payload = Payload::joined(together.iter().map(|shipment| shipment.staged.whole()));
-            let doubt = match load_data(&mut self.conn, what, sql, payload, rows, stall_timeout).await? {
+            let payload =
+                sorted.unwrap_or_else(|| Payload::joined(together.iter().map(|shipment| shipment.staged.whole())));
+            let answer = load_data(&mut self.conn, what, &first.sql, payload, rows, plan.policy.stall_timeout).await;
+            // What is clean names no row, in whatever order they came.
+            let doubt = match answer.inspect_err(|error| plan.sorting.met(error))? {
                 Answer::Taken { counts, .. } if counts.is_all_of(rows) => None,
                 Answer::Taken { counts, .. } => Some(format!("{rows} rows were sent, and the server says {counts}")),
                 Answer::Refused { error, .. } => Some(error.one_line()),
@@ -106,4 +109,16 @@ impl Session {
         }
         Ok(None)
     }
+}
+
+/// The shipments by the text of their statements.
+fn statements(batch: &Batch) -> Vec<Vec<&Shipment>> {
+    let mut statements: Vec<Vec<&Shipment>> = Vec::new();
+    for shipment in &batch.shipments {
+        match statements.iter_mut().find(|together| together.iter().any(|first| first.sql == shipment.sql)) {
+            Some(together) => together.push(shipment),
+            None => statements.push(vec![shipment]),
+        }
+    }
+    statements
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mysql_async::InfileData;
 
+use super::sorting::SortedRows;
 use crate::region::Region;
 
 /// One packet: far below any server's `max_allowed_packet`, and larger ones are not faster.
@@ -27,6 +28,8 @@ enum Segment {
     /// Some stretches of a staged file. Of an object that is sent whole, the bytes after its byte order mark and header
     /// lines.
     Staged { file: Region, stretches: Vec<Range<u64>> },
+    /// The rows of some staged files, in another order.
+    Sorted(Arc<SortedRows>),
     /// The line terminator that a last row lacks.
     Terminator(Bytes),
 }
@@ -51,6 +54,11 @@ impl Payload {
         Self { segments: std::iter::once(staged).chain(terminator).collect() }
     }
 
+    /// Rows in their order, each with its terminator.
+    pub(super) fn sorted(rows: SortedRows) -> Self {
+        Self { segments: vec![Segment::Sorted(Arc::new(rows))] }
+    }
+
     /// All of these, one behind the other.
     pub(super) fn joined(payloads: impl Iterator<Item = Self>) -> Self {
         Self { segments: payloads.flat_map(|payload| payload.segments).collect() }
@@ -59,6 +67,7 @@ impl Payload {
     pub(super) fn size_bytes(&self) -> u64 {
         let size_bytes = |segment: &Segment| match segment {
             Segment::Staged { stretches, .. } => stretches.iter().map(|stretch| stretch.end - stretch.start).sum(),
+            Segment::Sorted(rows) => rows.size_bytes(),
             Segment::Terminator(bytes) => bytes.len() as u64,
         };
         self.segments.iter().map(size_bytes).sum()
@@ -67,7 +76,7 @@ impl Payload {
     /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
     pub(super) fn stream(self, sent: Arc<Sent>) -> InfileData {
         let counted = Arc::clone(&sent);
-        stream::iter(Blocks { segments: self.segments.into_iter(), rest: None })
+        stream::iter(Blocks::of(self.segments))
             .map(|pieces| tokio::task::spawn_blocking(move || read(&pieces)))
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
@@ -84,39 +93,53 @@ impl Payload {
     }
 }
 
+impl Segment {
+    fn pieces(self) -> Box<dyn Iterator<Item = Piece> + Send> {
+        match self {
+            Self::Staged { file, stretches } => {
+                Box::new(stretches.into_iter().map(move |stretch| Piece::Staged(file.clone(), stretch)))
+            }
+            Self::Sorted(rows) => Box::new(rows.pieces()),
+            Self::Terminator(bytes) => Box::new(std::iter::once(Piece::Terminator(bytes))),
+        }
+    }
+}
+
 /// Segments, put together and cut to blocks.
 struct Blocks {
-    segments: std::vec::IntoIter<Segment>,
-    /// A staged file that went into the last block in part.
-    rest: Option<(Region, std::vec::IntoIter<Range<u64>>, Range<u64>)>,
+    pieces: Box<dyn Iterator<Item = Piece> + Send>,
+    /// What went into the last block in part.
+    rest: Option<(Region, Range<u64>)>,
 }
 
 /// What goes into a block.
-enum Piece {
+#[derive(Debug)]
+pub(super) enum Piece {
     Staged(Region, Range<u64>),
     Terminator(Bytes),
 }
 
 impl Blocks {
+    fn of(segments: Vec<Segment>) -> Self {
+        Self { pieces: Box::new(segments.into_iter().flat_map(Segment::pieces)), rest: None }
+    }
+
     /// The next piece, no longer than the room for it.
     fn piece(&mut self, room_bytes: u64) -> Option<Piece> {
         loop {
-            if let Some((file, stretches, rest)) = &mut self.rest {
-                if rest.is_empty() {
-                    match stretches.next() {
-                        Some(stretch) => *rest = stretch,
-                        None => self.rest = None,
-                    }
-                    continue;
-                }
-                let piece = rest.start..rest.end.min(rest.start + room_bytes);
-                rest.start = piece.end;
-                return Some(Piece::Staged(file.clone(), piece));
+            let (file, stretch) = match self.rest.take() {
+                Some(rest) => rest,
+                None => match self.pieces.next()? {
+                    Piece::Staged(file, stretch) => (file, stretch),
+                    terminator @ Piece::Terminator(_) => return Some(terminator),
+                },
+            };
+            if stretch.is_empty() {
+                continue;
             }
-            match self.segments.next()? {
-                Segment::Staged { file, stretches } => self.rest = Some((file, stretches.into_iter(), 0..0)),
-                Segment::Terminator(bytes) => return Some(Piece::Terminator(bytes)),
-            }
+            let cut = stretch.end.min(stretch.start + room_bytes);
+            self.rest = (cut < stretch.end).then(|| (file.clone(), cut..stretch.end));
+            return Some(Piece::Staged(file, stretch.start..cut));
         }
     }
 }

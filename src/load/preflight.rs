@@ -15,6 +15,7 @@ use super::judge::Policy;
 use super::plan::Plan;
 use super::statement::{Statement, hex};
 use super::target_columns::same_name;
+use super::unique_key::{KeyColumn, KeyPart, UniqueKey};
 use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Target;
@@ -34,6 +35,8 @@ pub struct Preflight {
     pub fields_per_row: usize,
     /// The DECIMAL columns among `columns`, with their places there.
     pub decimals: Vec<(String, usize)>,
+    /// What rows may be sorted by.
+    pub key: Option<UniqueKey>,
     pub policy: Policy,
     /// Connections that may load at once.
     pub load_concurrency: usize,
@@ -103,6 +106,7 @@ pub async fn preflight(
     };
     let table_name = table.target.name();
     let decimals = table.decimals(&columns);
+    let key = table.plain_key(config, &columns);
     let plan = Plan::new(table_name, columns.clone(), decimals.clone(), &config.format, &config.load, policy, None);
 
     let mut problems = table.problems(config, &server, &columns);
@@ -138,6 +142,7 @@ pub async fn preflight(
         statement,
         fields_per_row,
         decimals,
+        key,
         policy,
         load_concurrency,
         verification,
@@ -195,6 +200,7 @@ fn text_literal(text: &str) -> String {
 }
 
 /// What `information_schema` knows of the target.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Table {
     /// For messages.
     name: String,
@@ -203,16 +209,20 @@ struct Table {
     is_view: bool,
     partitioned: bool,
     has_foreign_keys: bool,
+    /// As far as the account can see them.
+    has_triggers: bool,
     columns: Vec<Column>,
+    /// Of all unique keys.
+    key_parts: Vec<KeyPart>,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Column {
     name: String,
     invisible: bool,
     generated: bool,
     auto_increment: bool,
-    decimal: bool,
+    data_type: String,
+    collation: Option<String>,
 }
 
 impl Table {
@@ -228,29 +238,37 @@ impl Table {
         let place =
             format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", text_literal(database), text_literal(&table.table));
         let sql = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE {place}; SELECT COLUMN_NAME, EXTRA, DATA_TYPE FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE {place}; SELECT COLUMN_NAME, EXTRA, DATA_TYPE, COLLATION_NAME FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}; SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NOT NULL, INDEX_TYPE = 'BTREE' FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {place} ORDER BY INDEX_NAME, SEQ_IN_INDEX; SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE {}",
+            place.replace("TABLE_SCHEMA", "EVENT_OBJECT_SCHEMA").replace("TABLE_NAME", "EVENT_OBJECT_TABLE")
         );
         let mut results = conn.query_iter(sql).await.map_err(failed)?;
         let known: Vec<(String, String, Option<String>, String, Option<String>)> =
             results.collect().await.map_err(failed)?;
-        let columns: Vec<(String, String, String)> = results.collect().await.map_err(failed)?;
+        let columns: Vec<(String, String, String, Option<String>)> = results.collect().await.map_err(failed)?;
         let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
+        let key_parts: Vec<(String, Option<String>, bool, bool)> = results.collect().await.map_err(failed)?;
+        let triggers: Vec<u64> = results.collect().await.map_err(failed)?;
         results.drop_result().await.map_err(failed)?;
         let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
             return Err(Self::missing(conn, table, database).await);
         };
         let columns = columns
             .into_iter()
-            .map(|(name, extra, data_type)| {
+            .map(|(name, extra, data_type, collation)| {
                 let extra = extra.to_ascii_uppercase();
                 Column {
                     name,
                     invisible: extra.contains("INVISIBLE"),
                     generated: extra.contains("VIRTUAL") || extra.contains("STORED") || extra.contains("PERSISTENT"),
                     auto_increment: extra.contains("AUTO_INCREMENT"),
-                    decimal: data_type.eq_ignore_ascii_case("decimal"),
+                    data_type,
+                    collation,
                 }
             })
+            .collect();
+        let key_parts = key_parts
+            .into_iter()
+            .map(|(key, column, is_prefix, is_btree)| KeyPart { key, column, is_prefix, is_btree })
             .collect();
         let is_view = table_type.contains("VIEW");
         Ok(Self {
@@ -261,7 +279,9 @@ impl Table {
             // Of the table behind a view nothing is known here.
             partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
             has_foreign_keys: is_view || foreign_keys.iter().any(|count| *count > 0),
+            has_triggers: is_view || triggers.iter().any(|count| *count > 0),
             columns,
+            key_parts,
         })
     }
 
@@ -284,13 +304,31 @@ impl Table {
     /// The DECIMAL columns among `items`, with their places there.
     fn decimals(&self, items: &[ColumnOrVariable]) -> Vec<(String, usize)> {
         let is_decimal = |name: &str| {
-            self.columns.iter().any(|column| column.decimal && column.name.to_lowercase() == name.to_lowercase())
+            self.columns.iter().any(|column| {
+                column.data_type.eq_ignore_ascii_case("decimal") && column.name.to_lowercase() == name.to_lowercase()
+            })
         };
         let place = |(index, item): (usize, &ColumnOrVariable)| match item {
             ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
             _ => None,
         };
         items.iter().enumerate().filter_map(place).collect()
+    }
+
+    /// The key by which rows may be sorted without anybody noticing.
+    fn plain_key(&self, config: &Config, items: &[ColumnOrVariable]) -> Option<UniqueKey> {
+        if self.is_view || self.has_foreign_keys || self.has_triggers || !self.rolls_back() {
+            return None;
+        }
+        let column = |column: &Column| KeyColumn {
+            name: column.name.clone(),
+            data_type: column.data_type.clone(),
+            collation: column.collation.clone(),
+            is_generated: column.generated,
+            is_auto_increment: column.auto_increment,
+        };
+        let columns: Vec<KeyColumn> = self.columns.iter().map(column).collect();
+        UniqueKey::plain(&columns, &self.key_parts, items, &config.format)
     }
 
     /// Of a view it is not known.

@@ -23,6 +23,7 @@ mod compress;
 mod contract;
 mod deploy;
 mod foresight;
+mod hot_keys;
 mod jobs;
 mod kill;
 mod ledger;
@@ -119,6 +120,7 @@ fn main() {
             command::tests(),
             compress::tests(),
             foresight::tests(),
+            hot_keys::tests(),
             jobs::tests(),
             jobs::deferred::tests(),
             jobs::killed::tests(),
