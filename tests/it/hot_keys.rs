@@ -17,6 +17,7 @@ crate::load_tests![
     the_same_row_of_a_key_wins_in_whatever_order_they_go,
     a_bad_row_is_told_with_its_own_line_also_after_a_deadlock,
     objects_that_are_sent_together_are_sorted_together,
+    parts_are_sorted_too,
     rows_stay_in_their_order_where_it_could_be_told,
     a_key_that_the_server_changes_leaves_rows_in_their_order,
     what_the_server_holds_for_equal_is_equal_to_us,
@@ -84,7 +85,7 @@ async fn the_same_row_of_a_key_wins_in_whatever_order_they_go(world: World) -> R
 
 async fn a_bad_row_is_told_with_its_own_line_also_after_a_deadlock(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v DATE)").await?;
-    world.put("1", "9\t2026-01-01\n5\t2026-01-01\n7\tsome day\n1\t2026-01-01\n")?;
+    world.put("1", "9\t2026-01-01\n5\t2026-01-01\n7\tsome day\n10\t2026-01-01\n")?;
     for how in ["error", "replace"] {
         let ended = load_with_a_deadlock(&world, 3, &["--on-duplicate", how]).await?;
         ended.says(SORTED)?;
@@ -117,6 +118,18 @@ async fn objects_that_are_sent_together_are_sorted_together(world: World) -> Res
     let found = values(&world.schema, transactions).await?;
     ensure!(found[0].starts_with("4|1|8"), "{found:?}");
     Ok(())
+}
+
+async fn parts_are_sorted_too(world: World) -> Result<()> {
+    world.schema.exec(&format!("CREATE TABLE t (id INT PRIMARY KEY, {SEEN})")).await?;
+    // The second part begins behind the row that has byte 16.
+    world.put("1", "id\n9\n8\n5\n7\n1\n6\n4\n12\n11\n10")?;
+    let args = ["--columns", "id", "--ignore-lines", "1", "--part-size", "16"];
+    let ended = load_with_a_deadlock(&world, 0, &args).await?;
+    ended.says(SORTED)?;
+    let sorted = ["1", "4", "5", "6", "7", "8", "9", "10", "11", "12"];
+    ensure_values(&world.schema, "SELECT id FROM t ORDER BY seen", &sorted).await?;
+    ensure_values(&world.schema, "SELECT row_count FROM s3_to_mysql_parts ORDER BY part_number", &["7", "3"]).await
 }
 
 async fn rows_stay_in_their_order_where_it_could_be_told(world: World) -> Result<()> {
@@ -286,9 +299,9 @@ async fn what_the_server_holds_for_equal_is_equal_to_us(world: World) -> Result<
 
 /// Two runs, as one lowers its concurrency and two can't go below two connections.
 async fn runs_that_sort_do_not_deadlock_over_hot_keys(world: World) -> Result<()> {
-    const FILES: u32 = 12;
+    const FILES: u32 = 24;
     const HOT: u32 = 1000;
-    const OWN: u32 = 1000;
+    const OWN: u32 = 300;
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL DEFAULT 0)").await?;
     // What each run has read when it comes to a row that is locked, so that it can be made the victim of a deadlock.
     let runs = [("ignore", 200, 300), ("replace", 700, 800)];
