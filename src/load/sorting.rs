@@ -1,9 +1,13 @@
 //! Rows in the order of their key, where transactions would deadlock otherwise.
 //!
 //! Two transactions deadlock when they lock rows that both of them have in different orders: each holds what the other one waits for.
-//! Files that share keys do, in whatever order their rows stand. Sent in the order of the unique key, by all, they only
+//! Loads of files that share keys do, wherever rows stand in no order. Sent in the order of the unique key, by all, they only
 //! wait. So from the first lock conflict of a load on, statements are sent that way, where the [key is plain](super::unique_key); before
 //! it they are not, because most runs never meet one, and sorting costs a reading of each file and many small ones.
+//!
+//! Within a run the number of its transactions falls as well, down to one. Several runs can't fall below one each: four, one
+//! connection each, REPLACE, 48 files that have the same 1,000 of their 6,000 keys, had 17 to 42 deadlocks; 4 to 23 where each
+//! sorted from its own first on (who is never the victim does not know, and goes on in any order); none where all sorted.
 //!
 //! It changes nothing but the order, and only where nobody can tell:
 //!
@@ -139,6 +143,7 @@ impl Held {
     }
 
     fn less(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         self.of.left_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
