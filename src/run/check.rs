@@ -93,7 +93,11 @@ pub async fn check(config: Config, sample: Option<u64>, terminal: &Terminal, sig
 
 /// Everything that has to be right before the first object, and the private table.
 async fn begin(config: &Config, found: &Arc<Found>) -> std::result::Result<(Prepared, Check), Vec<Error>> {
-    let prepared = prepare(config, found).await?;
+    let mut prepared = prepare(config, found).await?;
+    if let Some(idle) = prepared.session.take() {
+        // There is no ledger for it.
+        idle.close().await;
+    }
     let Prepared { connector, preflight, .. } = &prepared;
     let sessions = connector.pool(&preflight.server, preflight.policy.checks, 1);
     let table = check_table(config, &prepared, &sessions).await;
