@@ -163,7 +163,9 @@ impl Connector {
     /// Says what becomes of compression on connections that load, where it is asked for.
     pub(crate) fn tell_of_compression(&self, server: &Server) {
         if !self.asks_for_compression(server) {
-        } else if server.offers_zlib() {
+            return;
+        }
+        if server.offers_zlib() {
             tracing::info!("what is sent to the server is compressed");
         } else {
             tracing::warn!(
