@@ -1,18 +1,21 @@
-//! The whole program beside the floor, server-side `LOAD DATA INFILE` of the same files in four sessions, and beside the
-//! tools that are used today.
+//! The whole program beside the floor, server-side `LOAD DATA INFILE` of the same files in four
+//! sessions, and beside the tools that are used today.
 //!
 //! ```text
 //! scripts/bench.sh [--quick] [--rounds N] [--no-tools] [--list] [NAME]... [mysql|mariadb]...
 //! scripts/bench.sh no-op|bad-rows ...
 //! ```
 //!
-//! Without a name, all of [`benchmark::BENCHMARKS`] but `bad-rows`. The contenders run in turn, round after round, on the same
-//! server with its default durability; the figure to quote is the median of the rounds' ratios. The floor reads files that lie on the
-//! server's own disk and counts, checks and reports nothing. The table is emptied before each run, and row count and checksum are
-//! compared with the generator's after each, whoever made it; of ours the ledger is on. `--quick` does everything with little data and one round: it
-//! shows that all of it works, and its ratios mean nothing.
+//! Without a name, all of [`benchmark::BENCHMARKS`] but `bad-rows`. The contenders run in turn,
+//! round after round, on the same server with its default durability; the figure to quote is the
+//! median of the rounds' ratios. The floor reads files that lie on the server's own disk and
+//! counts, checks and reports nothing. The table is emptied before each run, and row count and
+//! checksum are compared with the generator's after each, whoever made it; of ours the ledger is
+//! on. `--quick` does everything with little data and one round: it shows that all of it works, and
+//! its ratios mean nothing.
 //!
-//! The endpoint and the slow paths are processes of their own. Of the tools those that are missing are named and left out.
+//! The endpoint and the slow paths are processes of their own. Of the tools those that are missing
+//! are named and left out.
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/hive.rs"]
@@ -81,12 +84,16 @@ fn main() -> Result<()> {
         let mut value = || arguments.next().context("a value is missing");
         match argument.as_str() {
             "--endpoint" => return scene::serve_endpoint(&value()?, value()?.parse()?),
-            "--link" => return scene::serve_link(value()?.parse()?, value()?.parse()?, value()?.parse()?),
+            "--link" => {
+                return scene::serve_link(value()?.parse()?, value()?.parse()?, value()?.parse()?);
+            }
             "--list" => {
                 list();
                 return Ok(());
             }
-            "--rounds" => options.rounds = Some(value()?.parse().context("--rounds takes a number")?),
+            "--rounds" => {
+                options.rounds = Some(value()?.parse().context("--rounds takes a number")?)
+            }
             "--quick" => options.is_quick = true,
             "--no-tools" => options.tools = Tools::none(),
             "mysql" => options.kinds.push(ServerKind::Mysql),
@@ -111,7 +118,8 @@ fn main() -> Result<()> {
     for benchmark in BENCHMARKS.iter().filter(is_chosen) {
         let data = if options.is_quick { benchmark.quick } else { benchmark.data };
         for &kind in &options.kinds {
-            let compared = compare::compare(benchmark, data, kind, rounds, &options.tools, options.is_quick);
+            let compared =
+                compare::compare(benchmark, data, kind, rounds, &options.tools, options.is_quick);
             verdicts.extend(compared.with_context(|| format!("{} on {kind}", benchmark.name))?);
         }
     }
@@ -120,7 +128,10 @@ fn main() -> Result<()> {
             no_op::no_op(if options.is_quick { 500 } else { 10_000 }, kind, rounds)?;
         }
     }
-    println!("\ngoals, by medians of {rounds} rounds{}", if options.is_quick { " of little data" } else { "" });
+    println!(
+        "\ngoals, by medians of {rounds} rounds{}",
+        if options.is_quick { " of little data" } else { "" }
+    );
     for verdict in &verdicts {
         println!("  {verdict}");
     }

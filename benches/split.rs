@@ -1,14 +1,17 @@
-//! The splitter alone, on one core, in GB/s: what counts rows while an object downloads, and what finds and takes apart single
-//! ones where some are bad.
+//! The splitter alone, on one core, in GB/s: what counts rows while an object downloads, and what
+//! finds and takes apart single ones where some are bad.
 //!
 //! ```text
 //! scripts/bench.sh split
 //! ```
 //!
-//! Goals for `count`: 5 GB/s without escapes, 2 with backslash escapes, 1 with quotes and escapes. Bytes are fed as the downloads feed
-//! them, validation of UTF-8 included.
+//! Goals for `count`: 5 GB/s without escapes, 2 with backslash escapes, 1 with quotes and escapes.
+//! Bytes are fed as the downloads feed them, validation of UTF-8 included.
 
-#![allow(clippy::unwrap_used, reason = "where its text is not what it says, a benchmark has no figure to give")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "where its text is not what it says, a benchmark has no figure to give"
+)]
 
 use std::hint::black_box;
 
@@ -40,7 +43,8 @@ fn cases() -> Vec<Case> {
         fields(row, category, &note).join("\x01") + "\n"
     };
     let plain = |row: usize| fields(row, "plain goods", "batch number 7").join("\x01") + "\n";
-    // As a spreadsheet writes them: text in quotes, one row in five with a quote or a line break in it.
+    // As a spreadsheet writes them: text in quotes, one row in five with a quote or a line break in
+    // it.
     let quoted = |row: usize| {
         let note = match row % 5 {
             0 => r#""a ""quoted"" word""#.to_owned(),
@@ -91,14 +95,25 @@ fn split(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Bytes(text.len() as u64));
         let rows = count(&dialect, &charset, &text);
-        assert_eq!(rows, locate(&dialect, &charset, &text).len() as u64, "{name}: the two disagree");
-        group.bench_function("count", |bencher| bencher.iter(|| count(&dialect, &charset, black_box(&text))));
-        group.bench_function("locate", |bencher| bencher.iter(|| locate(&dialect, &charset, black_box(&text))));
+        assert_eq!(
+            rows,
+            locate(&dialect, &charset, &text).len() as u64,
+            "{name}: the two disagree"
+        );
+        group.bench_function("count", |bencher| {
+            bencher.iter(|| count(&dialect, &charset, black_box(&text)))
+        });
+        group.bench_function("locate", |bencher| {
+            bencher.iter(|| locate(&dialect, &charset, black_box(&text)))
+        });
         let located = locate(&dialect, &charset, &text);
         let fields = FieldReader::new(&dialect, FIELDS);
         group.bench_function("fields", |bencher| {
             bencher.iter(|| {
-                located.iter().map(|&(from, to)| fields.read(black_box(&text[from..to])).len()).sum::<usize>()
+                located
+                    .iter()
+                    .map(|&(from, to)| fields.read(black_box(&text[from..to])).len())
+                    .sum::<usize>()
             });
         });
         group.finish();

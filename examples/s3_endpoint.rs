@@ -1,13 +1,14 @@
-//! Serves a folder, or generated objects, as an S3 bucket: for the demo, for benchmarks, and for trying things out.
+//! Serves a folder, or generated objects, as an S3 bucket: for the demo, for benchmarks, and for
+//! trying things out.
 //!
 //! ```text
 //! s3_endpoint --bucket etl --folder data/ [--port 9000] [--anonymous]
 //! s3_endpoint --bucket etl --generate 10000x7500 [--prefix seed/]
 //! ```
 //!
-//! One line goes to standard output when it is ready: `ready http://127.0.0.1:PORT access_key=... secret_key=...`, with
-//! the credentials that it accepts. It stops when its standard input
-//! ends, or on SIGTERM or SIGINT; so it can't outlive the script that started it with a pipe.
+//! One line goes to standard output when it is ready: `ready http://127.0.0.1:PORT access_key=...
+//! secret_key=...`, with the credentials that it accepts. It stops when its standard input ends, or
+//! on SIGTERM or SIGINT; so it can't outlive the script that started it with a pipe.
 
 #[allow(unreachable_pub, reason = "shared with the tests")]
 #[path = "../tests/it/support/s3/mod.rs"]
@@ -59,8 +60,14 @@ async fn main() -> anyhow::Result<()> {
     let object_count = backend.warm().await?;
     let endpoint = Endpoint::start_on(backend, SocketAddr::from(([127, 0, 0, 1], arguments.port)))?;
     eprintln!("serving {object_count} objects as s3://{}/", arguments.bucket);
-    writeln!(std::io::stdout(), "ready {} access_key={} secret_key={}", endpoint.url(), s3::ACCESS_KEY, s3::SECRET_KEY)
-        .context("cannot write the ready line")?;
+    writeln!(
+        std::io::stdout(),
+        "ready {} access_key={} secret_key={}",
+        endpoint.url(),
+        s3::ACCESS_KEY,
+        s3::SECRET_KEY
+    )
+    .context("cannot write the ready line")?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -73,7 +80,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the end of standard input on a thread of its own, which does not keep the process alive.
+/// Waits for the end of standard input on a thread of its own, which does not keep the process
+/// alive.
 async fn input_ended() {
     let (ended, wait) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
@@ -99,11 +107,14 @@ fn parse(mut given: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
             "--bucket" => arguments.bucket = value()?,
             "--folder" => arguments.folder = Some(value()?),
             "--prefix" => arguments.prefix = value()?,
-            "--port" => arguments.port = value()?.parse().context("--port takes a number up to 65535")?,
+            "--port" => {
+                arguments.port = value()?.parse().context("--port takes a number up to 65535")?
+            }
             "--anonymous" => arguments.is_anonymous = true,
             "--generate" => {
                 let text = value()?;
-                let (count, bytes) = text.split_once('x').context("--generate takes COUNTxBYTES")?;
+                let (count, bytes) =
+                    text.split_once('x').context("--generate takes COUNTxBYTES")?;
                 let number = |text: &str| text.parse().context("--generate takes COUNTxBYTES");
                 arguments.generate = Some((number(count)?, number(bytes)?));
             }

@@ -1,5 +1,5 @@
-//! Runs SQL statements on one connection and prints their rows, tab-separated: a client for the demo and the benchmarks, which
-//! must not depend on one being installed.
+//! Runs SQL statements on one connection and prints their rows, tab-separated: a client for the
+//! demo and the benchmarks, which must not depend on one being installed.
 //!
 //! ```text
 //! sql mysql://USER@HOST:PORT/DATABASE STATEMENT...

@@ -1,6 +1,7 @@
-//! The command line. Flags are made from the table of settings and carry no defaults: a default here would beat the
-//! configuration file. What is parsed becomes the strongest layer of [`crate::config::resolve`], which finds all that
-//! is wrong at once; clap itself only refuses what is no option at all.
+//! The command line. Flags are made from the table of settings and carry no defaults: a default
+//! here would beat the configuration file. What is parsed becomes the strongest layer of
+//! [`crate::config::resolve`], which finds all that is wrong at once; clap itself only refuses what
+//! is no option at all.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -8,7 +9,10 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser, ValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueHint,
+};
 use clap_complete::Shell;
 
 use crate::config::settings::{self, Default, Flag, Kind, Setting};
@@ -31,9 +35,11 @@ pub enum Cmd {
     Plan(LoadArgs),
     /// Find out what would go wrong in a load, without loading: into a private table, and back out.
     Check(CheckArgs),
-    /// Show what the ledger says of a table: what is loaded, failed and in flight, and the last runs.
+    /// Show what the ledger says of a table: what is loaded, failed and in flight, and the last
+    /// runs.
     Status(StatusArgs),
-    /// Make the ledger forget objects, so that the next run loads them again; rows stay in the table.
+    /// Make the ledger forget objects, so that the next run loads them again; rows stay in the
+    /// table.
     Forget(ForgetArgs),
     /// Print a script that completes this program's options.
     Completions(CompletionsArgs),
@@ -123,8 +129,8 @@ impl Scoped for ForForget {
 }
 
 impl Cli {
-    /// Parses the process's arguments. Leaves the process after `--help`, `--version` and on a usage error, as clap
-    /// does.
+    /// Parses the process's arguments. Leaves the process after `--help`, `--version` and on a
+    /// usage error, as clap does.
     #[must_use]
     pub fn from_process() -> Self {
         Self::parse()
@@ -162,7 +168,8 @@ impl<S: Scoped> ScopedArgs<S> {
     ) -> Result<Resolved, Vec<Problem>> {
         let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
         let variable = format!("{}CONFIG", settings::ENVIRONMENT_PREFIX);
-        let named = environment.iter().find(|(name, value)| *name == *variable && !value.is_empty());
+        let named =
+            environment.iter().find(|(name, value)| *name == *variable && !value.is_empty());
         let file = match (self.config, named) {
             (Some(path), _) => Some((path, Origin::CommandLine("--config".to_owned()))),
             (None, Some((_, path))) => Some((PathBuf::from(path), Origin::Environment(variable))),
@@ -182,7 +189,10 @@ impl<S: Scoped> ScopedArgs<S> {
                 Ok(read) => text = read,
                 Err(error) => {
                     problems.push(Problem {
-                        what: format!("the configuration file {} cannot be read: {error}", path.display()),
+                        what: format!(
+                            "the configuration file {} cannot be read: {error}",
+                            path.display()
+                        ),
                         origin: Some(origin.clone()),
                         remedy: String::new(),
                     });
@@ -223,7 +233,11 @@ fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
 impl<S: Scoped> Args for SettingArgs<S> {
     fn augment_args(command: Command) -> Command {
         let command = used::<S>().fold(command, with_setting);
-        if S::SCOPE == Scope::Forget { command.mut_arg(settings::URIS.name, to_forget) } else { command }
+        if S::SCOPE == Scope::Forget {
+            command.mut_arg(settings::URIS.name, to_forget)
+        } else {
+            command
+        }
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -271,7 +285,12 @@ fn with_setting(command: Command, setting: &'static Setting) -> Command {
         Flag::None => return command,
         Flag::Counted => {
             let counted = |name: &'static str, short, help: &'static str| {
-                Arg::new(name).long(name).short(short).action(ArgAction::Count).help(help).help_heading(heading)
+                Arg::new(name)
+                    .long(name)
+                    .short(short)
+                    .action(ArgAction::Count)
+                    .help(help)
+                    .help_heading(heading)
             };
             return command.arg(counted(VERBOSE, 'v', "Log more (repeatable)")).arg(counted(
                 QUIET,
@@ -301,9 +320,14 @@ fn with_setting(command: Command, setting: &'static Setting) -> Command {
         _ => ValueParser::string(),
     };
     // A delimiter, a pattern or an expression may start with a hyphen.
-    let hyphens = matches!(setting.kind, Kind::Delimiter | Kind::List) && setting.flag != Flag::Positional;
+    let hyphens =
+        matches!(setting.kind, Kind::Delimiter | Kind::List) && setting.flag != Flag::Positional;
     command.arg(
-        arg.action(action).value_name(setting.value).value_hint(hint).value_parser(parser).allow_hyphen_values(hyphens),
+        arg.action(action)
+            .value_name(setting.value)
+            .value_hint(hint)
+            .value_parser(parser)
+            .allow_hyphen_values(hyphens),
     )
 }
 
@@ -324,19 +348,28 @@ fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<(Value, String)> 
         (Flag::Counted, _) => {
             let (more, less) = (matches.get_count(VERBOSE), matches.get_count(QUIET));
             let flag = if more >= less { "-v" } else { "-q" };
-            (more > 0 || less > 0)
-                .then(|| (Value::Text((i16::from(more) - i16::from(less)).clamp(-9, 9).to_string()), flag.to_owned()))
+            (more > 0 || less > 0).then(|| {
+                (
+                    Value::Text((i16::from(more) - i16::from(less)).clamp(-9, 9).to_string()),
+                    flag.to_owned(),
+                )
+            })
         }
         (_, Kind::Switch { opposite }) => {
             if matches.get_flag(setting.name) {
                 Some((Value::Text(true.to_string()), flag))
             } else {
-                matches.get_flag(opposite).then(|| (Value::Text(false.to_string()), format!("--{opposite}")))
+                matches
+                    .get_flag(opposite)
+                    .then(|| (Value::Text(false.to_string()), format!("--{opposite}")))
             }
         }
         (kind, Kind::List) => {
             let items: Vec<String> = matches.get_many(setting.name)?.cloned().collect();
-            Some((Value::List(items), if kind == Flag::Positional { setting.value.to_owned() } else { flag }))
+            Some((
+                Value::List(items),
+                if kind == Flag::Positional { setting.value.to_owned() } else { flag },
+            ))
         }
         _ => matches.get_one(setting.name).map(|text: &String| (Value::Text(text.clone()), flag)),
     }
@@ -349,7 +382,12 @@ struct Words(&'static [&'static str]);
 impl TypedValueParser for Words {
     type Value = String;
 
-    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &std::ffi::OsStr) -> Result<String, clap::Error> {
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
         StringValueParser::new().parse_ref(command, arg, value)
     }
 
@@ -420,7 +458,9 @@ mod tests {
 
     #[test]
     fn no_flag_has_a_default_that_would_beat_the_file() {
-        let Cmd::Load(args) = Cli::parse_from(["s3-to-mysql", "load"]).command else { unreachable!("load was given") };
+        let Cmd::Load(args) = Cli::parse_from(["s3-to-mysql", "load"]).command else {
+            unreachable!("load was given")
+        };
         for setting in settings::ALL {
             assert!(args.settings.layer.get(setting).is_none(), "{}", setting.name);
         }
@@ -438,7 +478,9 @@ mod tests {
         ] {
             let command = command.find_subcommand(name).unwrap();
             for setting in settings::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {
-                let has = command.get_arguments().any(|arg| arg.get_id() == setting.name && !arg.is_hide_set());
+                let has = command
+                    .get_arguments()
+                    .any(|arg| arg.get_id() == setting.name && !arg.is_hide_set());
                 assert_eq!(has, !setting.secret && scope.uses(setting), "{name} {}", setting.name);
             }
         }
@@ -447,7 +489,8 @@ mod tests {
     #[test]
     fn help_lists_the_exit_codes() {
         for name in ["load", "plan", "check"] {
-            let help = Cli::command().find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            let help =
+                Cli::command().find_subcommand_mut(name).unwrap().render_long_help().to_string();
             assert!(help.contains("Exit codes:") && help.contains("143"), "{help}");
         }
         assert!(Cli::command().render_long_help().to_string().contains("Exit codes:"));

@@ -1,8 +1,9 @@
 //! The validated settings of one run.
 //!
-//! Flags, environment, file and defaults meet in [`resolve()`], which yields a [`Config`] in which every value is
-//! present, in range and consistent with the others, or every problem it found at once. Nothing past this module
-//! looks at a flag or an environment variable, and arguments never travel below [`crate::run`].
+//! Flags, environment, file and defaults meet in [`resolve()`], which yields a [`Config`] in which
+//! every value is present, in range and consistent with the others, or every problem it found at
+//! once. Nothing past this module looks at a flag or an environment variable, and arguments never
+//! travel below [`crate::run`].
 
 mod database_url;
 mod environment;
@@ -128,7 +129,8 @@ pub struct FormatConfig {
     pub charset: Charset,
     /// Header lines at the start of every object, never loaded.
     pub ignore_lines: u64,
-    /// Column names and `@variables` as fields are read; `None`: the table's visible columns in their order.
+    /// Column names and `@variables` as fields are read; `None`: the table's visible columns in
+    /// their order.
     pub columns: Option<Vec<ColumnOrVariable>>,
     /// `SET column = expression`, in order.
     pub set: Vec<(String, String)>,
@@ -187,8 +189,8 @@ pub enum Compress {
 /// What the ledger is called, and what is made of what it says.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
-    /// What the names of the ledger's tables begin with, and the database that they are in where it is not the target's.
-    /// `None`: no ledger, at least once.
+    /// What the names of the ledger's tables begin with, and the database that they are in where it
+    /// is not the target's. `None`: no ledger, at least once.
     pub table: Option<TableName>,
     pub on_changed: OnChanged,
     /// Load what the ledger says is loaded, too.

@@ -1,9 +1,9 @@
 //! Delimited-text dialects: which bytes end a field and a line, which quote and which escape.
 //!
-//! A [`Dialect`] is what LOAD DATA's FIELDS and LINES clauses say, and what [`crate::split`] reads by. It comes from a
-//! [`Preset`], with any part replaced. [`Dialect::validate`] refuses, all at once, every combination under which the
-//! server's reading and ours could differ, or under which the server itself reads nonsense without a word; past it,
-//! no other module looks for such things.
+//! A [`Dialect`] is what LOAD DATA's FIELDS and LINES clauses say, and what [`crate::split`] reads
+//! by. It comes from a [`Preset`], with any part replaced. [`Dialect::validate`] refuses, all at
+//! once, every combination under which the server's reading and ours could differ, or under which
+//! the server itself reads nonsense without a word; past it, no other module looks for such things.
 
 mod charset;
 mod delimiter;
@@ -26,7 +26,8 @@ pub struct Dialect {
     pub fields_optionally_enclosed: bool,
     pub fields_escaped_by: Option<u8>,
     pub lines_terminated_by: LineTerminator,
-    /// Empty: none. Otherwise a row starts after this prefix only, and whatever stands before it is dropped.
+    /// Empty: none. Otherwise a row starts after this prefix only, and whatever stands before it is
+    /// dropped.
     pub lines_starting_by: Vec<u8>,
 }
 
@@ -48,7 +49,11 @@ impl FromStr for LineTerminator {
 
     /// `auto`, or a delimiter as [`parse_delimiter`] reads it.
     fn from_str(text: &str) -> Result<Self, DelimiterError> {
-        if text == Self::DETECT_WORD { Ok(Self::Detect) } else { parse_delimiter(text).map(Self::Exact) }
+        if text == Self::DETECT_WORD {
+            Ok(Self::Detect)
+        } else {
+            parse_delimiter(text).map(Self::Exact)
+        }
     }
 }
 
@@ -75,13 +80,14 @@ pub enum Preset {
     Csv,
     /// As `csv`, with LF.
     CsvUnix,
-    /// IANA's text/tab-separated-values, as spreadsheets export it: tab, no quotes, no escapes; CRLF or LF, decided
-    /// per object. Files with backslash escapes between their tabs are `mysql`.
+    /// IANA's text/tab-separated-values, as spreadsheets export it: tab, no quotes, no escapes;
+    /// CRLF or LF, decided per object. Files with backslash escapes between their tabs are `mysql`.
     Tsv,
 }
 
 impl Preset {
-    pub const ALL: [Self; 6] = [Self::Mysql, Self::Hive, Self::HiveRaw, Self::Csv, Self::CsvUnix, Self::Tsv];
+    pub const ALL: [Self; 6] =
+        [Self::Mysql, Self::Hive, Self::HiveRaw, Self::Csv, Self::CsvUnix, Self::Tsv];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -116,8 +122,8 @@ impl Preset {
         }
     }
 
-    /// Field values that mean NULL in this preset and that the server does not know as such: it understands `\N`
-    /// only where `\` escapes.
+    /// Field values that mean NULL in this preset and that the server does not know as such: it
+    /// understands `\N` only where `\` escapes.
     #[must_use]
     pub const fn null_strings(self) -> &'static [&'static str] {
         match self {
@@ -126,8 +132,8 @@ impl Preset {
         }
     }
 
-    /// Whether keys with a path component that starts with `_` or `.` are passed over, as Hive does: they are
-    /// markers and unfinished output.
+    /// Whether keys with a path component that starts with `_` or `.` are passed over, as Hive
+    /// does: they are markers and unfinished output.
     #[must_use]
     pub const fn skips_hidden(self) -> bool {
         matches!(self, Self::Hive | Self::HiveRaw)
@@ -149,7 +155,10 @@ impl FromStr for Preset {
     type Err = UnknownPreset;
 
     fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        Self::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| UnknownPreset(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|preset| preset.name() == name)
+            .ok_or_else(|| UnknownPreset(name.to_owned()))
     }
 }
 
@@ -206,7 +215,8 @@ pub enum DialectError {
          choose another byte or switch {part} off with an empty value", show_delimiter(&[*.byte])
     )]
     StartsTerminator { part: DialectPart, byte: u8, terminator: DialectPart },
-    // Both servers say so themselves (warning 1638), and MariaDB misses some line terminators of several such bytes.
+    // Both servers say so themselves (warning 1638), and MariaDB misses some line terminators of
+    // several such bytes.
     #[error(
         "{part} contains {}, which is not ASCII; the servers do not fully support that: choose bytes up to \\x7f, \
          or replace the delimiter in the objects first",
@@ -227,11 +237,11 @@ pub enum DialectError {
 }
 
 impl Dialect {
-    /// Every reason why objects in `charset` could not be loaded correctly under this dialect; empty if there is
-    /// none.
+    /// Every reason why objects in `charset` could not be loaded correctly under this dialect;
+    /// empty if there is none.
     ///
-    /// `fields_escaped_by` equal to `fields_enclosed_by` is legal: quotes are then doubled and nothing else is
-    /// escaped.
+    /// `fields_escaped_by` equal to `fields_enclosed_by` is legal: quotes are then doubled and
+    /// nothing else is escaped.
     #[must_use]
     pub fn validate(&self, charset: &Charset) -> Vec<DialectError> {
         let mut errors = Vec::new();
@@ -247,11 +257,16 @@ impl Dialect {
         };
         if field.is_empty() {
             let fixed = self.fields_enclosed_by.is_none();
-            errors.push(if fixed { DialectError::FixedWidth } else { DialectError::NoFieldTerminator });
+            errors.push(if fixed {
+                DialectError::FixedWidth
+            } else {
+                DialectError::NoFieldTerminator
+            });
         } else if line == field {
             errors.push(DialectError::LineIsField(line.to_vec()));
         } else if !line.is_empty() && field.starts_with(line) {
-            errors.push(DialectError::LineHidesField { field: field.to_vec(), line: line.to_vec() });
+            errors
+                .push(DialectError::LineHidesField { field: field.to_vec(), line: line.to_vec() });
         }
 
         let single = [
@@ -259,7 +274,8 @@ impl Dialect {
             (DialectPart::FieldsEscapedBy, self.fields_escaped_by),
         ];
         for (part, byte) in single.iter().filter_map(|&(part, byte)| Some((part, byte?))) {
-            let terminators = [(DialectPart::FieldsTerminatedBy, field), (DialectPart::LinesTerminatedBy, line)];
+            let terminators =
+                [(DialectPart::FieldsTerminatedBy, field), (DialectPart::LinesTerminatedBy, line)];
             for (terminator, bytes) in terminators {
                 if bytes.first() == Some(&byte) {
                     errors.push(DialectError::StartsTerminator { part, byte, terminator });
@@ -271,7 +287,11 @@ impl Dialect {
             if let Some(&byte) = bytes.iter().find(|byte| !byte.is_ascii()) {
                 errors.push(DialectError::NotAscii { part, byte });
             } else if let Some(&byte) = bytes.iter().find(|&&byte| charset.may_hide(byte)) {
-                errors.push(DialectError::InsideCharacters { part, byte, charset: charset.name().to_owned() });
+                errors.push(DialectError::InsideCharacters {
+                    part,
+                    byte,
+                    charset: charset.name().to_owned(),
+                });
             }
             if self.lines_terminated_by == LineTerminator::Detect
                 && let Some(&byte) = bytes.iter().find(|byte| matches!(byte, b'\r' | b'\n'))
@@ -305,7 +325,11 @@ mod tests {
         errors_in("utf8mb4", preset, change)
     }
 
-    fn errors_in(charset: &str, preset: Preset, change: impl FnOnce(&mut Dialect)) -> Vec<DialectError> {
+    fn errors_in(
+        charset: &str,
+        preset: Preset,
+        change: impl FnOnce(&mut Dialect),
+    ) -> Vec<DialectError> {
         let mut dialect = preset.dialect();
         change(&mut dialect);
         dialect.validate(&Charset::new(charset).unwrap())
@@ -329,9 +353,16 @@ mod tests {
 
     #[test]
     fn fixed_width_and_empty_terminators_are_refused() {
-        assert_eq!(errors(Preset::Mysql, |d| d.fields_terminated_by.clear()), [DialectError::FixedWidth]);
-        assert_eq!(errors(Preset::Csv, |d| d.fields_terminated_by.clear()), [DialectError::NoFieldTerminator]);
-        let no_lines = errors(Preset::Csv, |d| d.lines_terminated_by = LineTerminator::Exact(Vec::new()));
+        assert_eq!(
+            errors(Preset::Mysql, |d| d.fields_terminated_by.clear()),
+            [DialectError::FixedWidth]
+        );
+        assert_eq!(
+            errors(Preset::Csv, |d| d.fields_terminated_by.clear()),
+            [DialectError::NoFieldTerminator]
+        );
+        let no_lines =
+            errors(Preset::Csv, |d| d.lines_terminated_by = LineTerminator::Exact(Vec::new()));
         assert_eq!(no_lines, [DialectError::NoLineTerminator]);
     }
 
@@ -340,7 +371,10 @@ mod tests {
         let same = errors(Preset::Mysql, |d| d.fields_terminated_by = b"\n".to_vec());
         assert_eq!(same, [DialectError::LineIsField(b"\n".to_vec())]);
         let hidden = errors(Preset::Mysql, |d| d.fields_terminated_by = b"\n|".to_vec());
-        assert_eq!(hidden, [DialectError::LineHidesField { field: b"\n|".to_vec(), line: b"\n".to_vec() }]);
+        assert_eq!(
+            hidden,
+            [DialectError::LineHidesField { field: b"\n|".to_vec(), line: b"\n".to_vec() }]
+        );
         // The other way round is how dbgen writes: the line is looked for first.
         let trailing = errors(Preset::Mysql, |d| {
             d.fields_terminated_by = b"|".to_vec();
@@ -360,7 +394,9 @@ mod tests {
                 terminator: DialectPart::FieldsTerminatedBy
             }]
         );
-        let found = errors(Preset::CsvUnix, |d| d.lines_terminated_by = LineTerminator::Exact(b"\"\n".to_vec()));
+        let found = errors(Preset::CsvUnix, |d| {
+            d.lines_terminated_by = LineTerminator::Exact(b"\"\n".to_vec())
+        });
         assert_eq!(
             found,
             [DialectError::StartsTerminator {
@@ -398,7 +434,11 @@ mod tests {
         let found = errors_in("gbk", Preset::Mysql, |_| ());
         assert_eq!(
             found,
-            [DialectError::InsideCharacters { part: DialectPart::FieldsEscapedBy, byte: b'\\', charset: "gbk".into() }]
+            [DialectError::InsideCharacters {
+                part: DialectPart::FieldsEscapedBy,
+                byte: b'\\',
+                charset: "gbk".into()
+            }]
         );
         assert_eq!(errors_in("gbk", Preset::Mysql, |d| d.fields_escaped_by = None), []);
         assert_eq!(errors_in("gbk", Preset::Csv, |_| ()), []);
@@ -408,7 +448,10 @@ mod tests {
     #[test]
     fn line_endings_cannot_be_detected_around_delimiters_made_of_them() {
         let found = errors(Preset::Csv, |d| d.lines_starting_by = b"#\n".to_vec());
-        assert_eq!(found, [DialectError::HindersDetection { part: DialectPart::LinesStartingBy, byte: b'\n' }]);
+        assert_eq!(
+            found,
+            [DialectError::HindersDetection { part: DialectPart::LinesStartingBy, byte: b'\n' }]
+        );
     }
 
     #[test]
@@ -421,7 +464,12 @@ mod tests {
         });
         let text: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 4, "{text:#?}");
-        for part in ["fields-terminated-by", "lines-terminated-by", "fields-escaped-by", "lines-starting-by"] {
+        for part in [
+            "fields-terminated-by",
+            "lines-terminated-by",
+            "fields-escaped-by",
+            "lines-starting-by",
+        ] {
             assert!(text.iter().any(|message| message.contains(part)), "{part}");
         }
     }

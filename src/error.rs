@@ -1,7 +1,8 @@
 //! What can go wrong, and what the program does about it.
 //!
-//! Every failure is folded into a [`Kind`] at the library it came from; [`Kind::consequence`] is the one place that says
-//! whether it is tried again, costs the object or ends the run, and [`Kind::hint`] what the operator can do.
+//! Every failure is folded into a [`Kind`] at the library it came from; [`Kind::consequence`] is
+//! the one place that says whether it is tried again, costs the object or ends the run, and
+//! [`Kind::hint`] what the operator can do.
 
 mod bad_row;
 
@@ -83,7 +84,8 @@ pub enum Kind {
     LedgerRowLost,
     /// The server refused the statement for a reason that lies in the object's data.
     StatementFailed,
-    /// The server refuses every statement of this kind: no privilege, no such table, `local_infile` off.
+    /// The server refuses every statement of this kind: no privilege, no such table, `local_infile`
+    /// off.
     TargetRefused,
 
     // What the ledger says
@@ -113,7 +115,8 @@ pub enum Kind {
 pub enum Consequence {
     /// Try again within the retry bounds; past them the object fails.
     Retry,
-    /// Try again within the retry bounds; past them there is no point in going on with other objects either.
+    /// Try again within the retry bounds; past them there is no point in going on with other
+    /// objects either.
     RetryThenAbort,
     FailObject,
     AbortRun,
@@ -203,8 +206,12 @@ impl Kind {
             }
             Self::BucketMissing => "check the bucket's name, --region and --endpoint-url",
             Self::ListingDenied => "the credentials need s3:ListBucket on the bucket",
-            Self::SourceProtocol => "check that --endpoint-url is an S3 endpoint, and --path-style if it is not AWS's",
-            Self::NothingMatched => "check the URIs and filters; --allow-empty makes this a success",
+            Self::SourceProtocol => {
+                "check that --endpoint-url is an S3 endpoint, and --path-style if it is not AWS's"
+            }
+            Self::NothingMatched => {
+                "check the URIs and filters; --allow-empty makes this a success"
+            }
             Self::ObjectMissing => "it was deleted after it was listed, or the key is misspelt",
             Self::ObjectDenied => "the credentials need s3:GetObject on the object",
             Self::ObjectArchived => "restore the object from its archive class first",
@@ -213,16 +220,22 @@ impl Kind {
                 "the object was overwritten after it was listed; run again to load what is there now"
             }
             Self::ObjectTooLarge => "raise --staging-budget, or write smaller objects",
-            Self::StagingFailed => "free some disk space, lower --staging-budget, or choose another --staging-dir",
+            Self::StagingFailed => {
+                "free some disk space, lower --staging-budget, or choose another --staging-dir"
+            }
             Self::RejectsUnwritable => {
                 "see that what --rejects names can be written and has room; nothing of the object was loaded, so run again then"
             }
             Self::UnsupportedFormat => "unpack or convert the object to delimited text first",
-            Self::TargetUnreachable => "check --host, --port, --socket and that the server is running",
+            Self::TargetUnreachable => {
+                "check --host, --port, --socket and that the server is running"
+            }
             Self::TargetLogin => "check --user, the password and the account's host part",
             Self::TargetTls => "check --ssl-mode and --ssl-ca",
             Self::TargetBusy => "lower --load-concurrency, or raise max_connections on the server",
-            Self::LoadStalled => "check the network and the server's load; --stall-timeout sets the limit",
+            Self::LoadStalled => {
+                "check the network and the server's load; --stall-timeout sets the limit"
+            }
             Self::ContentChanged => {
                 "use --on-changed load to add the new content's rows, or --on-changed skip to leave the table as it is; an unfinished truncate or swap job is begun anew with --force"
             }
@@ -237,11 +250,15 @@ impl Kind {
                 "use --force to load the objects again, or remove them from the ledger first with `s3-to-mysql forget`"
             }
             Self::Superseded => "run again",
-            Self::OutcomeUnknown => "look whether the object's rows are in the table before you load it again",
+            Self::OutcomeUnknown => {
+                "look whether the object's rows are in the table before you load it again"
+            }
             Self::BadRows => {
                 "mend the rows, or use --on-bad-row reject to load the others, or accept to take what MySQL makes of them"
             }
-            Self::Duplicates => "use --on-duplicate ignore, replace, update or reject if that is what you want",
+            Self::Duplicates => {
+                "use --on-duplicate ignore, replace, update or reject if that is what you want"
+            }
             Self::TooManyRejects => "mend the rows, or raise --max-rejects",
             Self::RejectsExhausted => "mend the rows, or raise --max-rejects-total",
             _ => return None,
@@ -380,7 +397,8 @@ impl Error {
         self.hint.as_deref().or_else(|| self.kind.hint())
     }
 
-    /// The message and its causes in one line, for logs and reports; bad rows follow, a line or two each.
+    /// The message and its causes in one line, for logs and reports; bad rows follow, a line or two
+    /// each.
     #[must_use]
     pub fn one_line(&self) -> String {
         let mut text = self.message.clone();

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 pub const ALL_LOADED: u8 = 0;
 /// The program is broken: a panic or a state that cannot be.
 pub const BUG: u8 = 1;
-/// Flags, environment, configuration file, or something that they name is wrong. clap uses the same code.
+/// Flags, environment, configuration file, or something that they name is wrong. clap uses the same
+/// code.
 pub const USAGE: u8 = 2;
 /// Some objects are not in the table.
 pub const OBJECTS_FAILED: u8 = 3;

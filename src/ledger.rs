@@ -2,26 +2,30 @@
 //!
 //! # Why it is right
 //!
-//! - An object's rows and the ledger row that says they are loaded commit in one transaction ([`Entry`]). So whatever dies,
-//!   and whenever, both are there or neither.
-//! - The row's primary key is the object's identity: table, generation, bucket, key and `ETag`. Two runs that load the same object
-//!   at the same time meet there; one waits, and finds the other's row.
-//! - A COMMIT whose answer is lost may still be under way. A locking read on a new connection waits for it, and then knows
-//!   ([`Ledger::settle`]). Until the server has decided, nothing is loaded again.
-//! - An object that is split has a row for each part, with the same rules, below its own row, which says `partial` until all of them
-//!   are there ([`SplitObject`]).
-//! - Everything else is convenience: the comparison of the listing with the ledger ([`Ledger::look_up`]) spares work, claims
-//!   ([`Claims`]) share it out, failures and runs are for people. All of it may be wrong or lost without a row too many or too few.
+//! - An object's rows and the ledger row that says they are loaded commit in one transaction
+//!   ([`Entry`]). So whatever dies, and whenever, both are there or neither.
+//! - The row's primary key is the object's identity: table, generation, bucket, key and `ETag`. Two
+//!   runs that load the same object at the same time meet there; one waits, and finds the other's
+//!   row.
+//! - A COMMIT whose answer is lost may still be under way. A locking read on a new connection waits
+//!   for it, and then knows ([`Ledger::settle`]). Until the server has decided, nothing is loaded
+//!   again.
+//! - An object that is split has a row for each part, with the same rules, below its own row, which
+//!   says `partial` until all of them are there ([`SplitObject`]).
+//! - Everything else is convenience: the comparison of the listing with the ledger
+//!   ([`Ledger::look_up`]) spares work, claims ([`Claims`]) share it out, failures and runs are for
+//!   people. All of it may be wrong or lost without a row too many or too few.
 //!
 //! # Generations
 //!
-//! A table that is emptied or replaced begins a new generation, which the rows of earlier ones do not satisfy. The job's row
-//! ([`Job`]) says which generation the table holds, and every load reads it under a shared lock.
+//! A table that is emptied or replaced begins a new generation, which the rows of earlier ones do
+//! not satisfy. The job's row ([`Job`]) says which generation the table holds, and every load reads
+//! it under a shared lock.
 //!
 //! # When it fails
 //!
-//! A ledger that can't be reached ends the run: what it would load might be loaded. One that was made by a newer version, or is no ledger,
-//! is refused before anything is read.
+//! A ledger that can't be reached ends the run: what it would load might be loaded. One that was
+//! made by a newer version, or is no ledger, is refused before anything is read.
 
 mod batch;
 mod claims;
@@ -76,7 +80,8 @@ impl Ledger {
     /// Connects, unless there is an `idle` session, and makes the tables that are missing.
     ///
     /// # Errors
-    /// `TargetRefused` for a ledger of a newer version, tables that are no ledger's, and tables that may not be made.
+    /// `TargetRefused` for a ledger of a newer version, tables that are no ledger's, and tables
+    /// that may not be made.
     pub async fn open(
         tables: Tables,
         target: Target,
@@ -90,8 +95,8 @@ impl Ledger {
         Ok(Self { tables, target, run, sessions, own: Own::holding(session), retry })
     }
 
-    /// Connects, unless there is an `idle` session, to a ledger that is there, and finds which generation the table holds. Changes
-    /// nothing.
+    /// Connects, unless there is an `idle` session, to a ledger that is there, and finds which
+    /// generation the table holds. Changes nothing.
     ///
     /// # Errors
     /// `TargetRefused` as [`Ledger::open`].
@@ -108,9 +113,13 @@ impl Ledger {
             session.close().await;
             return Ok(None);
         }
-        let ledger = Self { tables, target, run: RunId::new(), sessions, own: Own::holding(session), retry };
-        let sql =
-            format!("SELECT table_generation FROM {} WHERE target = {}", ledger.tables.jobs, ledger.target.literal());
+        let ledger =
+            Self { tables, target, run: RunId::new(), sessions, own: Own::holding(session), retry };
+        let sql = format!(
+            "SELECT table_generation FROM {} WHERE target = {}",
+            ledger.tables.jobs,
+            ledger.target.literal()
+        );
         let generation = ledger.query::<u32>(&sql).await?.first().copied();
         Ok(generation.map(|generation| (ledger, generation)))
     }
@@ -120,12 +129,13 @@ impl Ledger {
         &self.run
     }
 
-    /// Records which job the run works on. Unless rows are to be loaded again anyway, refuses to call objects loaded whose rows
-    /// somebody has removed all. Gives whether parts of some objects are loaded, and others not.
+    /// Records which job the run works on. Unless rows are to be loaded again anyway, refuses to
+    /// call objects loaded whose rows somebody has removed all. Gives whether parts of some objects
+    /// are loaded, and others not.
     ///
     /// # Errors
-    /// `TargetEmptied` where the ledger has rows of this generation and the table has none; what a connection can meet, past the
-    /// retry bounds.
+    /// `TargetEmptied` where the ledger has rows of this generation and the table has none; what a
+    /// connection can meet, past the retry bounds.
     pub async fn join_job(&self, job: &Job, may_be_emptied: bool) -> Result<bool> {
         // The ledger before the table: rows that it knows were committed with it.
         let stored = format!(
@@ -146,7 +156,8 @@ impl Ledger {
 
     async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
         let what = format!("table {}", job.load_into);
-        let filled = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
+        let filled =
+            format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         match self.query::<u64>(&filled).await {
             Ok(filled) if filled.first() == Some(&0) => {}
             // An account that may only INSERT can't look; that is no reason not to load.
@@ -161,7 +172,8 @@ impl Ledger {
     }
 }
 
-/// Does `work` on the idle session, or where there is none, or it was closed for its idleness, on a new one.
+/// Does `work` on the idle session, or where there is none, or it was closed for its idleness, on a
+/// new one.
 async fn on_idle_session<T>(
     sessions: &Sessions,
     mut idle: Option<Session>,

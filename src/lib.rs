@@ -9,35 +9,41 @@
 //!        -> load (transaction: rows and ledger row) -> report
 //! ```
 //!
-//! Modules stand in that order, and nothing imports from its right but [`run`], which owns every task. `source`, `staging`
-//! and `load` do not know each other: [`object`] has the nouns that they share.
+//! Modules stand in that order, and nothing imports from its right but [`run`], which owns every
+//! task. `source`, `staging` and `load` do not know each other: [`object`] has the nouns that they
+//! share.
 //!
 //! - [`cli`] and [`config`]: flag over environment over file over default, every problem at once.
 //! - [`source`]: S3; the only place that imports the SDK.
-//! - [`mysql`]: connections, and what servers are and say; left of the ledger and of the load, which both stand on it.
-//! - [`ledger`]: the record of what is loaded, in the target's database; claims, jobs, failures, runs.
-//! - [`staging`]: a byte budget, unnamed temporary files, length and checksum; large objects in ranges, part by part.
-//! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows exactly as the servers do, and refuses
-//!   what they would swallow. Pure, no I/O.
+//! - [`mysql`]: connections, and what servers are and say; left of the ledger and of the load,
+//!   which both stand on it.
+//! - [`ledger`]: the record of what is loaded, in the target's database; claims, jobs, failures,
+//!   runs.
+//! - [`staging`]: a byte budget, unnamed temporary files, length and checksum; large objects in
+//!   ranges, part by part.
+//! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows
+//!   exactly as the servers do, and refuses what they would swallow. Pure, no I/O.
 //! - [`rejects`]: the rows that are held back, written down before the COMMIT that leaves them out.
-//! - [`verify`]: sums over rows that the table and the objects are compared by at the end of a job. Pure; it stands on
-//!   [`split`], and the ledger and the load on it.
-//! - [`load`]: the statement, and its transaction: of an object, of a part of one that is split, or of several small objects.
+//! - [`verify`]: sums over rows that the table and the objects are compared by at the end of a job.
+//!   Pure; it stands on [`split`], and the ledger and the load on it.
+//! - [`load`]: the statement, and its transaction: of an object, of a part of one that is split, or
+//!   of several small objects.
 //! - [`region`]: a stretch of a temporary file, as small objects share one.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
 //! # What it promises today
 //!
-//! 1. **Exactly once.** The rows of an object, of a part of one, or of several, and the ledger rows that say they are loaded commit in one
-//!    transaction; [`ledger`] says why that is enough.
-//! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's `Records:` before
-//!    COMMIT; a warning or a skipped row that the policy does not accept rolls the object back.
-//! 3. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed `ETag`; length, and the
-//!    store's checksum where it has one, are verified before the first byte goes to MySQL; of an object that is split, before
-//!    the first byte of its last part.
-//! 4. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a budget; concurrency at S3
-//!    and at MySQL is bounded separately.
+//! 1. **Exactly once.** The rows of an object, of a part of one, or of several, and the ledger rows
+//!    that say they are loaded commit in one transaction; [`ledger`] says why that is enough.
+//! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's
+//!    `Records:` before COMMIT; a warning or a skipped row that the policy does not accept rolls
+//!    the object back.
+//! 3. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed
+//!    `ETag`; length, and the store's checksum where it has one, are verified before the first byte
+//!    goes to MySQL; of an object that is split, before the first byte of its last part.
+//! 4. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a
+//!    budget; concurrency at S3 and at MySQL is bounded separately.
 
 pub mod cli;
 pub mod config;

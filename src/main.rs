@@ -28,9 +28,17 @@ fn main() -> ExitCode {
     let (task, print_config, resolved) = match Cli::from_process().command {
         Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
         Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
-        Cmd::Check(args) => (Task::Check { sample: args.sample }, args.settings.print_config, args.settings.resolve()),
-        Cmd::Status(args) => (Task::Status { json: args.json }, args.settings.print_config, args.settings.resolve()),
-        Cmd::Forget(args) => (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve()),
+        Cmd::Check(args) => (
+            Task::Check { sample: args.sample },
+            args.settings.print_config,
+            args.settings.resolve(),
+        ),
+        Cmd::Status(args) => {
+            (Task::Status { json: args.json }, args.settings.print_config, args.settings.resolve())
+        }
+        Cmd::Forget(args) => {
+            (Task::Forget { yes: args.yes }, args.settings.print_config, args.settings.resolve())
+        }
         Cmd::Completions(completions) => {
             return finish(completions.write(&mut std::io::stdout()), exit_code::ALL_LOADED);
         }
@@ -48,7 +56,8 @@ fn main() -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    // A panic has told what it had to tell; what is left is the exit code that is documented for it.
+    // A panic has told what it had to tell; what is left is the exit code that is documented for
+    // it.
     let started = std::panic::catch_unwind(AssertUnwindSafe(|| start(config, &terminal, task)));
     let ended = match started {
         Ok(Ok(ended)) => ended,
@@ -64,14 +73,19 @@ fn main() -> ExitCode {
     finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
 }
 
-/// Keeps glibc from holding on to the blocks of downloads that have ended: by itself it raises the size from which a block is
-/// given back at once, up to 32 MiB, with every block that is freed, and then keeps them in a heap per thread. The sizes are those that it
-/// starts with; to name them is what makes them stay. With 144 files of 0.75 MB the peak was 45 to 50 MB without, and is 36 MB with this and the
-/// blocks that are used again.
+/// Keeps glibc from holding on to the blocks of downloads that have ended: by itself it raises the
+/// size from which a block is given back at once, up to 32 MiB, with every block that is freed, and
+/// then keeps them in a heap per thread. The sizes are those that it starts with; to name them is
+/// what makes them stay. With 144 files of 0.75 MB the peak was 45 to 50 MB without, and is 36 MB
+/// with this and the blocks that are used again.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn give_memory_back() {
-    #[allow(unsafe_code, reason = "the one way to name a function of the C library that no crate of ours offers")]
-    // SAFETY: the signature is that of malloc.h; any two numbers are allowed, and nobody else is running yet.
+    #[allow(
+        unsafe_code,
+        reason = "the one way to name a function of the C library that no crate of ours offers"
+    )]
+    // SAFETY: the signature is that of malloc.h; any two numbers are allowed, and nobody else is
+    // running yet.
     unsafe extern "C" {
         safe fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
     }
@@ -92,13 +106,15 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<Ende
         Ok::<_, std::io::Error>(match task {
             Task::Load => Box::pin(run::load(config, terminal, Signals::catch()?)).await,
             Task::Plan => Box::pin(run::plan(config, &mut std::io::stdout())).await,
-            Task::Check { sample } => Box::pin(run::check(config, sample, terminal, Signals::catch()?)).await,
+            Task::Check { sample } => {
+                Box::pin(run::check(config, sample, terminal, Signals::catch()?)).await
+            }
             Task::Status { json } => run::status(config, json).await,
             Task::Forget { yes } => run::forget(config, yes, &mut std::io::stdout()).await,
         })
     });
-    // A thread may be reading standard input, for --keys-from -, and can't be called off: waiting for it would keep a
-    // run that was stopped from ending.
+    // A thread may be reading standard input, for --keys-from -, and can't be called off: waiting
+    // for it would keep a run that was stopped from ending.
     runtime.shutdown_background();
     Ok(ended?)
 }
@@ -116,11 +132,14 @@ fn log_to(terminal: &Terminal, config: &Config) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
         .with_target(false)
-        // They would be told by eprintln!, which panics where the reader of standard error has gone.
+        // They would be told by eprintln!, which panics where the reader of standard error has
+        // gone.
         .log_internal_errors(false)
         .with_writer(move || terminal.clone());
     match config.output.log_format {
-        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => {
+            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        }
         LogFormat::Json => logs.json().init(),
     }
 }

@@ -1,7 +1,8 @@
-//! Connections to MySQL and MariaDB: how they are made, secured, pooled and destroyed, what the server is, and what its
-//! errors mean.
+//! Connections to MySQL and MariaDB: how they are made, secured, pooled and destroyed, what the
+//! server is, and what its errors mean.
 //!
-//! Left of everything that talks SQL: the ledger and the load both stand on it, and know each other's statements not at all.
+//! Left of everything that talks SQL: the ledger and the load both stand on it, and know each
+//! other's statements not at all.
 
 mod connection;
 mod server;

@@ -1,4 +1,5 @@
-//! The nouns that every stage shares: what an object is, its body on the way in, and what a table is called.
+//! The nouns that every stage shares: what an object is, its body on the way in, and what a table
+//! is called.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 
-/// One listed object. Bucket, key and ETag are its identity: the bytes that were listed under them are the only
-/// ones that may be loaded for it.
+/// One listed object. Bucket, key and ETag are its identity: the bytes that were listed under them
+/// are the only ones that may be loaded for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     pub bucket: String,
@@ -43,21 +44,25 @@ pub struct ReadFrom {
     pub offset: u64,
     /// The byte after the last one that is wanted, where that is not the object's last.
     pub end: Option<u64>,
-    /// The version that an earlier read found under the listed ETag: it can be read also after an overwrite.
+    /// The version that an earlier read found under the listed ETag: it can be read also after an
+    /// overwrite.
     pub version_id: Option<String>,
 }
 
 /// An object's bytes on their way from the store, from `offset` on.
 pub struct Body {
-    /// The first byte that the stream yields: what was asked for, or 0 where the store ignored the range.
+    /// The first byte that the stream yields: what was asked for, or 0 where the store ignored the
+    /// range.
     pub offset: u64,
     /// What the store says of the bytes it is sending.
     pub etag: Option<String>,
     /// The whole object's, not what is left of it.
     pub size_bytes: Option<u64>,
-    /// Absent where the bucket keeps no versions, and where the object is older than its versions (`null`).
+    /// Absent where the bucket keeps no versions, and where the object is older than its versions
+    /// (`null`).
     pub version_id: Option<String>,
-    /// Over the whole object; absent where the store has none, or only a checksum of part checksums.
+    /// Over the whole object; absent where the store has none, or only a checksum of part
+    /// checksums.
     pub checksum: Option<Checksum>,
     pub stream: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>,
 }
@@ -97,7 +102,8 @@ pub enum ChecksumAlgorithm {
     Sha256,
 }
 
-/// Whether two ETags name the same bytes: quotes aside, which some stores leave out in one place or the other.
+/// Whether two ETags name the same bytes: quotes aside, which some stores leave out in one place or
+/// the other.
 #[must_use]
 pub fn same_etag(left: &str, right: &str) -> bool {
     left.trim_matches('"') == right.trim_matches('"')
@@ -126,7 +132,8 @@ pub enum TableNameError {
 impl std::str::FromStr for TableName {
     type Err = TableNameError;
 
-    /// Splits at the first dot outside backticks: backticks quote, and stand doubled for themselves.
+    /// Splits at the first dot outside backticks: backticks quote, and stand doubled for
+    /// themselves.
     fn from_str(text: &str) -> Result<Self, TableNameError> {
         let (first, rest) = identifier(text)?;
         let name = match rest {
@@ -174,7 +181,10 @@ fn identifier(text: &str) -> Result<(String, Option<&str>), TableNameError> {
         } else if after.is_empty() {
             return Ok((name, None));
         } else {
-            return after.strip_prefix('.').map(|rest| (name, Some(rest))).ok_or(TableNameError::TextAfterQuote);
+            return after
+                .strip_prefix('.')
+                .map(|rest| (name, Some(rest)))
+                .ok_or(TableNameError::TextAfterQuote);
         }
     }
 }

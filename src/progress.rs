@@ -41,7 +41,10 @@ impl Terminal {
             ProgressMode::Bars => true,
             ProgressMode::Log | ProgressMode::Off => false,
         };
-        Self { bars: wanted.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8))) }
+        Self {
+            bars: wanted
+                .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8))),
+        }
     }
 }
 
@@ -84,7 +87,8 @@ impl Progress {
     pub fn new(terminal: &Terminal, mode: ProgressMode, found: Arc<Found>) -> Self {
         let bars = terminal.bars.as_ref().map(|multi| {
             let bar = |template: &str| {
-                let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+                let style = ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
                 multi.add(ProgressBar::new(0).with_style(style))
             };
             Bars {
@@ -159,11 +163,14 @@ impl Progress {
         if let Some(bars) = &self.bars {
             bars.objects.set_length(objects_found);
             bars.objects.set_position(self.objects + self.failed);
-            let failed = if self.failed > 0 { format!("  {} failed", self.failed) } else { String::new() };
-            bars.objects.set_message(format!("{} rows  {rows_per_second:.0} rows/s{failed}", self.rows));
+            let failed =
+                if self.failed > 0 { format!("  {} failed", self.failed) } else { String::new() };
+            bars.objects
+                .set_message(format!("{} rows  {rows_per_second:.0} rows/s{failed}", self.rows));
             bars.bytes.set_length(bytes_found);
             bars.bytes.set_position(self.bytes);
-            let named: Vec<&str> = self.in_flight.iter().take(IN_FLIGHT_NAMED).map(String::as_str).collect();
+            let named: Vec<&str> =
+                self.in_flight.iter().take(IN_FLIGHT_NAMED).map(String::as_str).collect();
             let others = self.in_flight.len().saturating_sub(IN_FLIGHT_NAMED);
             let others = if others > 0 { format!(" and {others} more") } else { String::new() };
             bars.in_flight.set_message(format!("{}{others}", named.join("  ")));

@@ -1,4 +1,5 @@
-//! A stretch of a temporary file, read and written as if it was a file of its own: small objects share one.
+//! A stretch of a temporary file, read and written as if it was a file of its own: small objects
+//! share one.
 
 use std::fs::File;
 use std::io;
@@ -79,7 +80,10 @@ mod tests {
         assert_eq!(left.read_at(&mut all, 1).unwrap(), 2);
         assert_eq!(&all[..2], b"bc");
         assert_eq!(left.read_at(&mut all, 3).unwrap(), 0);
-        assert_eq!(left.read_exact_at(&mut all[..3], 1).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            left.read_exact_at(&mut all[..3], 1).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
         assert_eq!(left.write_all_at(b"xx", 2).unwrap_err().kind(), io::ErrorKind::WriteZero);
         right.clone().cut_to(2).read_exact_at(&mut all[..2], 0).unwrap();
         assert_eq!(&all[..2], b"de");

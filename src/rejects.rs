@@ -1,23 +1,27 @@
 //! Rows that are held back, written down before the COMMIT that leaves them out.
 //!
-//! An object, or a part of one, has two files: `NAME.rejected` has its rejected rows as they stand in the object, below the
-//! object's own byte order mark and header lines, so that the same options load it once it is mended; `NAME.rejected.jsonl`
-//! tells why, a line for each reason of each row. They are in a local directory or below a prefix in S3.
+//! An object, or a part of one, has two files: `NAME.rejected` has its rejected rows as they stand
+//! in the object, below the object's own byte order mark and header lines, so that the same options
+//! load it once it is mended; `NAME.rejected.jsonl` tells why, a line for each reason of each row.
+//! They are in a local directory or below a prefix in S3.
 //!
 //! What is promised:
 //!
-//! - **Durable before COMMIT.** [`RejectFile::publish`] returns when both files are there to stay. It must come before the
-//!   COMMIT, and its failure must roll the object back: a row is never dropped without its record. If the COMMIT fails, files
-//!   of rows that were not dropped are left, until the next try: the ledger and the report say what counts.
-//! - **A try leaves nothing of the one before.** Names are the same at every try, so that files are overwritten; a try without
-//!   rejects removes them.
-//! - **Whole or not at all.** A file appears under its name only when it is complete. Of the two, the data comes last and
-//!   goes first: wherever there is one, its sidecar is there.
+//! - **Durable before COMMIT.** [`RejectFile::publish`] returns when both files are there to stay.
+//!   It must come before the COMMIT, and its failure must roll the object back: a row is never
+//!   dropped without its record. If the COMMIT fails, files of rows that were not dropped are left,
+//!   until the next try: the ledger and the report say what counts.
+//! - **A try leaves nothing of the one before.** Names are the same at every try, so that files are
+//!   overwritten; a try without rejects removes them.
+//! - **Whole or not at all.** A file appears under its name only when it is complete. Of the two,
+//!   the data comes last and goes first: wherever there is one, its sidecar is there.
 //! - **Nobody else's.** Files have mode 0600, whatever the umask; a new directory has 0700.
-//! - **Bounded.** Two buffers of 64 KiB for each object in work, however many rows; the rest is on disk.
+//! - **Bounded.** Two buffers of 64 KiB for each object in work, however many rows; the rest is on
+//!   disk.
 //!
-//! Failures are [`RejectsUnwritable`](crate::error::Kind::RejectsUnwritable), which costs the object and is not tried again by loading it once more.
-//! What S3 asks to be tried again is tried again here.
+//! Failures are [`RejectsUnwritable`](crate::error::Kind::RejectsUnwritable), which costs the
+//! object and is not tried again by loading it once more. What S3 asks to be tried again is tried
+//! again here.
 
 mod bucket;
 mod directory;
@@ -121,31 +125,46 @@ pub struct Mark {
 }
 
 impl Rejects {
-    /// Makes the directory if it is missing, removes what killed runs left in it, and shows that it can be written; of S3,
-    /// that the bucket is there and its keys can be listed, which takes one request and changes nothing.
+    /// Makes the directory if it is missing, removes what killed runs left in it, and shows that it
+    /// can be written; of S3, that the bucket is there and its keys can be listed, which takes one
+    /// request and changes nothing.
     ///
     /// `staging_dir` takes what is on its way to S3, beside the staging budget.
     ///
     /// # Errors
     /// `Usage` where the place can't be used; what any request to S3 can meet.
-    pub async fn open(to: &RejectsTo, s3: S3, staging_dir: &Path, retry: &RetryConfig) -> Result<Self> {
+    pub async fn open(
+        to: &RejectsTo,
+        s3: S3,
+        staging_dir: &Path,
+        retry: &RetryConfig,
+    ) -> Result<Self> {
         let unusable = || Error::new(Kind::Usage, format!("--rejects {to} can't be used"));
         let destination = match to {
             RejectsTo::Directory(path) => {
                 let path = path.clone();
-                let opened = tokio::task::spawn_blocking(move || Directory::open(&path)).await.map_err(died)?;
+                let opened = tokio::task::spawn_blocking(move || Directory::open(&path))
+                    .await
+                    .map_err(died)?;
                 Destination::Directory(Arc::new(opened.map_err(|error| {
-                    unusable().caused_by(error).with_hint("name a directory that can be made and written to")
+                    unusable()
+                        .caused_by(error)
+                        .with_hint("name a directory that can be made and written to")
                 })?))
             }
             RejectsTo::S3 { bucket, prefix } => {
                 let (bucket, prefix) = (bucket.clone(), prefix.clone());
-                let opened = Bucket::open(s3, bucket, prefix, staging_dir.to_owned(), retry.clone()).await;
+                let opened =
+                    Bucket::open(s3, bucket, prefix, staging_dir.to_owned(), retry.clone()).await;
                 Destination::Bucket(Arc::new(opened.map_err(|error| {
                     let (kind, hint) = match error.kind {
-                        Kind::BucketMissing => {
-                            (Kind::Usage, Some("name a bucket that is there, at this endpoint and region".to_owned()))
-                        }
+                        Kind::BucketMissing => (
+                            Kind::Usage,
+                            Some(
+                                "name a bucket that is there, at this endpoint and region"
+                                    .to_owned(),
+                            ),
+                        ),
                         Kind::ListingDenied => (Kind::Usage, Some(NEEDED_RIGHTS.to_owned())),
                         kind => (kind, error.hint().map(str::to_owned)),
                     };
@@ -190,7 +209,8 @@ impl Rejects {
     }
 }
 
-/// The rows of one object that are held back, on their way. Dropped without [`RejectFile::publish`], it leaves what was there.
+/// The rows of one object that are held back, on their way. Dropped without
+/// [`RejectFile::publish`], it leaves what was there.
 #[derive(Debug)]
 pub struct RejectFile {
     destination: Destination,
@@ -206,7 +226,8 @@ pub struct RejectFile {
 }
 
 impl RejectFile {
-    /// Adds a row. Rows stand in the file in the order in which they are added. Blocking: a write to disk now and then.
+    /// Adds a row. Rows stand in the file in the order in which they are added. Blocking: a write
+    /// to disk now and then.
     ///
     /// # Errors
     /// `RejectsUnwritable`. The file is of no use then, unless it is rewound to a mark from before.
@@ -224,7 +245,8 @@ impl RejectFile {
         }
         self.data.append(row.raw)?;
         self.data.append(row.terminator)?;
-        self.lines += line_ends(row.raw, row.terminator) + line_ends(row.terminator, row.terminator);
+        self.lines +=
+            line_ends(row.raw, row.terminator) + line_ends(row.terminator, row.terminator);
         self.rows += 1;
         Ok(())
     }
@@ -251,12 +273,16 @@ impl RejectFile {
     pub fn rewind(&mut self, mark: Mark) -> Result<()> {
         self.rows = mark.rows;
         self.lines = mark.lines;
-        let rewound = self.data.rewind(mark.data_bytes).and_then(|()| self.reasons.rewind(mark.sidecar_bytes));
+        let rewound = self
+            .data
+            .rewind(mark.data_bytes)
+            .and_then(|()| self.reasons.rewind(mark.sidecar_bytes));
         rewound.map_err(|error| self.unwritable(error))
     }
 
-    /// Puts both files into their places, durably; where there are no rows, removes what an earlier try left there, and returns
-    /// `None`. Takes as long as the place needs: a connection that waits meanwhile must be kept alive.
+    /// Puts both files into their places, durably; where there are no rows, removes what an earlier
+    /// try left there, and returns `None`. Takes as long as the place needs: a connection that
+    /// waits meanwhile must be kept alive.
     ///
     /// If the future is dropped, earlier files or new ones may be there, each whole.
     ///
@@ -264,15 +290,25 @@ impl RejectFile {
     /// `RejectsUnwritable`; `SourceCredentials` where S3 no longer knows the credentials.
     pub async fn publish(self) -> Result<Option<Published>> {
         let Self { destination, object, names, data, reasons, rows, .. } = self;
-        let (data_place, sidecar_place) = (destination.place(&names.data), destination.place(&names.sidecar));
+        let (data_place, sidecar_place) =
+            (destination.place(&names.data), destination.place(&names.sidecar));
         match destination {
             Destination::Directory(directory) => {
                 let written = tokio::task::spawn_blocking(move || {
-                    if rows > 0 { directory.publish(&names, data, reasons) } else { directory.remove(&names) }
+                    if rows > 0 {
+                        directory.publish(&names, data, reasons)
+                    } else {
+                        directory.remove(&names)
+                    }
                 });
-                written.await.map_err(died)?.map_err(|error| unwritable(&object, &data_place, error))?;
+                written
+                    .await
+                    .map_err(died)?
+                    .map_err(|error| unwritable(&object, &data_place, error))?;
             }
-            Destination::Bucket(bucket) if rows > 0 => bucket.publish(&object, &names, data, reasons).await?,
+            Destination::Bucket(bucket) if rows > 0 => {
+                bucket.publish(&object, &names, data, reasons).await?
+            }
             Destination::Bucket(bucket) => bucket.remove(&object, &names).await?,
         }
         Ok((rows > 0).then_some(Published { rows, data: data_place, sidecar: sidecar_place }))
@@ -282,9 +318,11 @@ impl RejectFile {
         let place = self.destination.place(&self.names.data);
         match &self.destination {
             Destination::Directory(_) => unwritable(&self.object, &place, error),
-            Destination::Bucket(bucket) => {
-                unwritable(&self.object, &format!("{}, on their way to {place}", bucket.staging_dir.display()), error)
-            }
+            Destination::Bucket(bucket) => unwritable(
+                &self.object,
+                &format!("{}, on their way to {place}", bucket.staging_dir.display()),
+                error,
+            ),
         }
     }
 }
@@ -298,7 +336,8 @@ impl Destination {
     }
 }
 
-/// How many lines end in `bytes`: at every line feed; where the terminator has none, at every such terminator.
+/// How many lines end in `bytes`: at every line feed; where the terminator has none, at every such
+/// terminator.
 fn line_ends(bytes: &[u8], terminator: &[u8]) -> u64 {
     let ends = match terminator {
         [] => 0,

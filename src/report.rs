@@ -1,7 +1,9 @@
-//! What became of every object: the summary for people, JSON Lines for machines, and the keys to try again.
+//! What became of every object: the summary for people, JSON Lines for machines, and the keys to
+//! try again.
 //!
-//! Both files are opened before the run, so that a path that can't be written is a usage error and not a surprise at the
-//! end, and written as objects finish, so that they are right up to the moment at which the process dies.
+//! Both files are opened before the run, so that a path that can't be written is a usage error and
+//! not a surprise at the end, and written as objects finish, so that they are right up to the
+//! moment at which the process dies.
 
 mod checked;
 
@@ -50,13 +52,9 @@ pub enum Outcome {
         elapsed: Duration,
     },
     /// By an earlier run, or by another one meanwhile.
-    AlreadyLoaded {
-        object: Object,
-    },
+    AlreadyLoaded { object: Object },
     /// Loaded with another content, which is to stay.
-    SkippedChanged {
-        object: Object,
-    },
+    SkippedChanged { object: Object },
     Failed {
         bucket: String,
         key: String,
@@ -66,9 +64,7 @@ pub enum Outcome {
         elapsed: Duration,
     },
     /// Listed, but the run ended first.
-    NotReached {
-        object: Object,
-    },
+    NotReached { object: Object },
 }
 
 /// The sums over a run.
@@ -153,7 +149,8 @@ pub struct Ending<'a> {
     pub verified: Option<&'a Verified>,
 }
 
-/// A file that lines are added to, each whole; none where it was not asked for, or can be written no longer.
+/// A file that lines are added to, each whole; none where it was not asked for, or can be written
+/// no longer.
 #[derive(Debug)]
 struct Sink {
     /// The flag and the path, for messages.
@@ -163,8 +160,8 @@ struct Sink {
 
 impl Report {
     /// # Errors
-    /// `Usage` for a file that can't be written, or that has another use: `--keys-from k --failed-keys k` would
-    /// empty the list before it is read.
+    /// `Usage` for a file that can't be written, or that has another use: `--keys-from k
+    /// --failed-keys k` would empty the list before it is read.
     pub fn open(config: &OutputConfig, keys_from: Option<&Path>) -> Result<Self> {
         let report = config.report.as_deref();
         Ok(Self {
@@ -183,7 +180,8 @@ impl Report {
     /// Takes in what became of one object.
     ///
     /// # Errors
-    /// `Usage` for a file that can be written no longer; once for each file, which is left alone from then on.
+    /// `Usage` for a file that can be written no longer; once for each file, which is left alone
+    /// from then on.
     pub fn record(&mut self, outcome: &Outcome) -> Result<()> {
         let mut kept = Ok(());
         let line = match outcome {
@@ -263,11 +261,19 @@ impl Report {
         &self.summary
     }
 
-    /// Writes the last line of the report and gives the sums, the text for standard output, and the error where that
-    /// line can't be written: what was loaded is told all the same.
+    /// Writes the last line of the report and gives the sums, the text for standard output, and the
+    /// error where that line can't be written: what was loaded is told all the same.
     #[must_use]
     pub fn finish(mut self, ending: Ending<'_>) -> (Summary, String, Option<Error>) {
-        let Ending { passed_over, is_listing_complete, elapsed, error, ledger, did_begin, verified: table } = ending;
+        let Ending {
+            passed_over,
+            is_listing_complete,
+            elapsed,
+            error,
+            ledger,
+            did_begin,
+            verified: table,
+        } = ending;
         self.summary.passed_over = passed_over;
         self.summary.elapsed = elapsed;
         let summary = &self.summary;
@@ -314,7 +320,8 @@ impl Report {
     ) -> (CheckSummary, String, Option<Error>) {
         let Ending { passed_over, is_listing_complete, elapsed, error, .. } = ending;
         let findings = &self.failures;
-        let telling = Telling { findings, unseen, sample, passed_over, is_listing_complete, elapsed };
+        let telling =
+            Telling { findings, unseen, sample, passed_over, is_listing_complete, elapsed };
         self.checked.objects_failed = self.summary.objects_failed;
         self.checked.objects_not_reached = self.summary.objects_not_reached;
         let mut line = self.checked.line(&telling);
@@ -353,17 +360,23 @@ fn untouched(status: &str, object: &Object) -> serde_json::Value {
 }
 
 impl Sink {
-    fn create(flag: &str, path: Option<&Path>, other_uses: &[(&str, Option<&Path>)]) -> Result<Self> {
+    fn create(
+        flag: &str,
+        path: Option<&Path>,
+        other_uses: &[(&str, Option<&Path>)],
+    ) -> Result<Self> {
         let Some(path) = path else { return Ok(Self { name: String::new(), file: None }) };
         let name = format!("{flag} {}", path.display());
         for (other_flag, other_path) in other_uses {
             if other_path.is_some_and(|other_path| is_same_file(path, other_path)) {
-                let message = format!("{name} is the file of {other_flag} too, and would overwrite it");
+                let message =
+                    format!("{name} is the file of {other_flag} too, and would overwrite it");
                 return Err(Error::new(Kind::Usage, message).with_hint("give each its own file"));
             }
         }
-        let file = File::create(path)
-            .map_err(|error| Error::new(Kind::Usage, format!("{name} can't be written")).caused_by(error))?;
+        let file = File::create(path).map_err(|error| {
+            Error::new(Kind::Usage, format!("{name} can't be written")).caused_by(error)
+        })?;
         Ok(Self { name, file: Some(file) })
     }
 
@@ -382,7 +395,9 @@ impl Sink {
 
 fn is_same_file(left: &Path, right: &Path) -> bool {
     match (left.metadata(), right.metadata()) {
-        (Ok(left), Ok(right)) => left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino()),
+        (Ok(left), Ok(right)) => {
+            left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino())
+        }
         _ => false,
     }
 }
@@ -405,7 +420,8 @@ fn text(
     };
     line("objects loaded", summary.objects_loaded.to_string());
     if summary.objects_loaded_again > 0 {
-        let value = format!("{} (their rows were in the table already)", summary.objects_loaded_again);
+        let value =
+            format!("{} (their rows were in the table already)", summary.objects_loaded_again);
         line("loaded again", value);
     }
     if summary.objects_already_loaded > 0 {
@@ -416,7 +432,10 @@ fn text(
     }
     line("objects failed", summary.objects_failed.to_string());
     if !is_listing_complete {
-        line("objects not reached", format!("{} and what was not listed yet", summary.objects_not_reached));
+        line(
+            "objects not reached",
+            format!("{} and what was not listed yet", summary.objects_not_reached),
+        );
     } else if summary.objects_not_reached > 0 {
         line("objects not reached", summary.objects_not_reached.to_string());
     }
@@ -448,14 +467,18 @@ fn text(
         line("notes among them", summary.notes.to_string());
     }
     if !summary.warnings_by_code.is_empty() {
-        let kinds = summary.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
+        let kinds =
+            summary.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
         line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
     }
     line("bytes", summary.bytes_loaded.to_string());
     line("seconds", format!("{seconds:.2}"));
     line("MB/s", format!("{megabytes_per_second:.1}"));
     if has_no_ledger {
-        line("ledger", "none: at least once; the same command again loads the same objects again".to_owned());
+        line(
+            "ledger",
+            "none: at least once; the same command again loads the same objects again".to_owned(),
+        );
     }
     if let Some(verified) = verified {
         line("verified", verified.to_string());

@@ -1,8 +1,9 @@
 //! The one layer that tries again: bounded by count and by elapsed time, with jitter.
 //!
-//! The SDK's own retries are off and the driver has none, because layers multiply. What may be repeated is decided by
-//! [`Kind::consequence`](crate::error::Kind::consequence) alone, and only operations that are safe to repeat are handed here:
-//! reads from S3, and transactions that are known to have been rolled back.
+//! The SDK's own retries are off and the driver has none, because layers multiply. What may be
+//! repeated is decided by [`Kind::consequence`](crate::error::Kind::consequence) alone, and only
+//! operations that are safe to repeat are handed here: reads from S3, and transactions that are
+//! known to have been rolled back.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use crate::error::{Consequence, Error};
 
 /// The first pause is drawn from 0 to this; each later one may be twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Long enough for a server to restart or a throttled prefix to recover, short enough to notice that it has.
+/// Long enough for a server to restart or a throttled prefix to recover, short enough to notice
+/// that it has.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// The tries that one operation has left.
@@ -87,7 +89,10 @@ mod tests {
     #[test]
     fn what_is_not_safe_to_repeat_is_not_repeated() {
         for kind in [Kind::OutcomeUnknown, Kind::ObjectChanged, Kind::BadRows, Kind::TargetLogin] {
-            assert_eq!(attempts(8, Duration::from_secs(900)).pause_after(&Error::new(kind, "")), None);
+            assert_eq!(
+                attempts(8, Duration::from_secs(900)).pause_after(&Error::new(kind, "")),
+                None
+            );
         }
     }
 

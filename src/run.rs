@@ -5,14 +5,16 @@
 //!                           \______________________________________________\__________(events)_______/--> here: report, progress, ending
 //! ```
 //!
-//! Every channel is bounded. The choice asks the ledger what is left of what was listed, and claims it a little ahead of the
-//! work. The dispatcher alone waits for staging permits, one object at a time and in order; a download
-//! holds all of its permits from the start and waits for nothing but its turn to hand over; load workers wait for no
-//! permit at all. So what is held is always held by somebody who can go on, and the pools can't wait for each other. An object
-//! that is split has a task of its own (`parts`), which waits for the permits of one part at a time and holds none meanwhile.
+//! Every channel is bounded. The choice asks the ledger what is left of what was listed, and claims
+//! it a little ahead of the work. The dispatcher alone waits for staging permits, one object at a
+//! time and in order; a download holds all of its permits from the start and waits for nothing but
+//! its turn to hand over; load workers wait for no permit at all. So what is held is always held by
+//! somebody who can go on, and the pools can't wait for each other. An object that is split has a
+//! task of its own (`parts`), which waits for the permits of one part at a time and holds none
+//! meanwhile.
 //!
-//! A run ends when the listing is through and every object has an outcome; or when a signal or a failure that concerns
-//! every object stops the dispatcher, and what is loading has been finished.
+//! A run ends when the listing is through and every object has an outcome; or when a signal or a
+//! failure that concerns every object stops the dispatcher, and what is loading has been finished.
 
 mod check;
 mod choose;
@@ -83,8 +85,14 @@ pub struct Ended {
 
 impl Ended {
     fn before_it_began(errors: Vec<Error>) -> Self {
-        // The operator mends one thing at a time; the first class of problem in this order is the one to mend first.
-        let order = [exit_code::BUG, exit_code::USAGE, exit_code::SOURCE_UNAVAILABLE, exit_code::TARGET_UNAVAILABLE];
+        // The operator mends one thing at a time; the first class of problem in this order is the
+        // one to mend first.
+        let order = [
+            exit_code::BUG,
+            exit_code::USAGE,
+            exit_code::SOURCE_UNAVAILABLE,
+            exit_code::TARGET_UNAVAILABLE,
+        ];
         let codes: Vec<u8> = errors.iter().map(|error| error.kind.exit_code()).collect();
         let code = order.into_iter().find(|code| codes.contains(code));
         Self {
@@ -136,7 +144,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
             // A report without a line would not tell why.
-            let ending = Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
+            let ending =
+                Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
             problems.extend(report.finish(ending).2);
             let mut ended = Ended::before_it_began(problems);
             ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
@@ -163,7 +172,9 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         && is_listing_complete
     {
         match parts::gone(&config, &s3, ledger, job).await {
-            Ok(gone) => errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err())),
+            Ok(gone) => {
+                errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err()))
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -177,7 +188,9 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         match ledger.finish_job(job, &config, verification.as_deref(), &shutdown.draining).await {
             Ok((_, Some(found))) => verified = Some(found),
             Ok((Finished::Before, None)) if verification.is_some() => {
-                tracing::warn!("another run has ended the job: whether it has verified the table is in its own report");
+                tracing::warn!(
+                    "another run has ended the job: whether it has verified the table is in its own report"
+                );
             }
             Ok(_) => {}
             Err(error) => errors.push(error),
@@ -244,7 +257,8 @@ struct Stopped {
     errors: Vec<Error>,
 }
 
-/// Runs the tasks to their end and takes in their events. With `checking` there is no ledger, and nothing is loaded.
+/// Runs the tasks to their end and takes in their events. With `checking` there is no ledger, and
+/// nothing is loaded.
 async fn run(
     config: &Config,
     prepared: Prepared,
@@ -254,7 +268,8 @@ async fn run(
     report: &mut Report,
     mut progress: Progress,
 ) -> Stopped {
-    let Prepared { s3, budget, connector, preflight, rejects, pauses, listing, objects, .. } = prepared;
+    let Prepared { s3, budget, connector, preflight, rejects, pauses, listing, objects, .. } =
+        prepared;
     let load_concurrency = preflight.load_concurrency;
     let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
     let purpose = if let Some(checking) = checking {
@@ -276,7 +291,8 @@ async fn run(
         .with_key(preflight.key.clone());
         Purpose::Load(Box::new(plan))
     };
-    // A small part of the budget, as a shared file's space comes back only when all of its objects are loaded.
+    // A small part of the budget, as a shared file's space comes back only when all of its objects
+    // are loaded.
     let shared_bytes = config.throughput.batch.bytes.min(budget.total().bytes() / 8);
     let FormatConfig { dialect, charset, ignore_lines, .. } = &config.format;
     let fields_per_row = preflight.fields_per_row;
@@ -339,8 +355,14 @@ async fn run(
     tasks.spawn(dispatch(Arc::clone(&context), to_download, staged, events.clone()));
     for _ in 0..load_concurrency {
         match &context.purpose {
-            Purpose::Load(_) => tasks.spawn(load_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone())),
-            Purpose::Check(_) => tasks.spawn(check_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone())),
+            Purpose::Load(_) => {
+                tasks.spawn(load_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone()))
+            }
+            Purpose::Check(_) => tasks.spawn(check_staged(
+                Arc::clone(&context),
+                Arc::clone(&to_load),
+                events.clone(),
+            )),
         };
     }
     drop((events, to_load));
@@ -423,7 +445,8 @@ fn ends_the_run(outcome: &Outcome) -> Option<Error> {
     let Outcome::Failed { error, .. } = outcome else { return None };
     match error.kind.consequence() {
         Consequence::AbortRun | Consequence::RetryThenAbort if error.kind != Kind::Interrupted => {
-            let ended = Error::new(error.kind, format!("the run was ended by this: {}", error.one_line()));
+            let ended =
+                Error::new(error.kind, format!("the run was ended by this: {}", error.one_line()));
             Some(match error.hint() {
                 Some(hint) => ended.with_hint(hint),
                 None => ended,

@@ -11,7 +11,8 @@ use crate::exit_code;
 /// What the parts of a run watch to know when to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Take nothing new; what is loading is finished. Also cancelled when the run itself has to end.
+    /// Take nothing new; what is loading is finished. Also cancelled when the run itself has to
+    /// end.
     pub draining: CancellationToken,
     /// Roll back what is loading.
     pub abandoning: CancellationToken,
@@ -30,7 +31,10 @@ impl Signals {
     /// # Errors
     /// The operating system's, where a handler can't be set.
     pub fn catch() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     /// The exit code that the next signal asks for.
@@ -53,13 +57,16 @@ impl Shutdown {
     pub async fn listen(self, mut signals: Signals) {
         let code = signals.next().await;
         self.exit_code.store(code, Ordering::Release);
-        tracing::warn!("stopping: what is loading is finished, nothing new is begun; a second signal rolls it back");
+        tracing::warn!(
+            "stopping: what is loading is finished, nothing new is begun; a second signal rolls it back"
+        );
         self.draining.cancel();
         signals.next().await;
         tracing::warn!("rolling back what is loading; a third signal leaves at once");
         self.abandoning.cancel();
         signals.next().await;
-        // Open transactions are rolled back by the server when the sockets close; staged files have no names.
+        // Open transactions are rolled back by the server when the sockets close; staged files have
+        // no names.
         std::process::exit(i32::from(code));
     }
 }

@@ -1,17 +1,19 @@
-//! Where rows begin and end in delimited text, and how many there are: our own reading of an object, made before the
-//! server's.
+//! Where rows begin and end in delimited text, and how many there are: our own reading of an
+//! object, made before the server's.
 //!
-//! [`RowReader`] is a field reader, because the server's is one: it reads as many fields as the column list has and
-//! passes over the rest of the line, and a quote means something in the former only. What it counts is what LOAD DATA
-//! will report as `Records:` for the bytes that are sent, which are the object's from [`Scan::data_start`] on, and a
-//! line terminator where [`Scan::needs_terminator`] says so. A difference between the two is an error of its own.
+//! [`RowReader`] is a field reader, because the server's is one: it reads as many fields as the
+//! column list has and passes over the rest of the line, and a quote means something in the former
+//! only. What it counts is what LOAD DATA will report as `Records:` for the bytes that are sent,
+//! which are the object's from [`Scan::data_start`] on, and a line terminator where
+//! [`Scan::needs_terminator`] says so. A difference between the two is an error of its own.
 //!
-//! It is stricter than the server wherever the server would lose or join data without a warning: see
-//! [`MalformedKind`]. It promises exactness for single-byte character sets and for valid UTF-8, and for other
-//! multi-byte sets if the object is valid in them; [`Dialect::validate`] must have passed.
+//! It is stricter than the server wherever the server would lose or join data without a warning:
+//! see [`MalformedKind`]. It promises exactness for single-byte character sets and for valid UTF-8,
+//! and for other multi-byte sets if the object is valid in them; [`Dialect::validate`] must have
+//! passed.
 //!
-//! Pure: no I/O, and memory does not grow with the object. Chunks may end anywhere, also inside a character, an escape
-//! or a terminator; the result is the same.
+//! Pure: no I/O, and memory does not grow with the object. Chunks may end anywhere, also inside a
+//! character, an escape or a terminator; the result is the same.
 
 mod fields;
 mod grammar;
@@ -41,10 +43,12 @@ use utf8::Verdict;
 
 const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Text is validated and then read in blocks of this size, so that the second pass finds it in the processor's cache.
+/// Text is validated and then read in blocks of this size, so that the second pass finds it in the
+/// processor's cache.
 const BLOCK_BYTES: usize = 32 * 1024;
 
-/// How much is read byte by byte, where that is the only way, before asking again whether it still is.
+/// How much is read byte by byte, where that is the only way, before asking again whether it still
+/// is.
 const ODD_BYTES: usize = 4096;
 
 /// What an object was found to be.
@@ -58,7 +62,8 @@ pub struct Scan {
     pub lines_terminated_by: Vec<u8>,
     /// The last row does not end in the terminator: it must be sent after the object's bytes.
     pub needs_terminator: bool,
-    /// Bytes from `data_start` on that belong to no row, because `lines_starting_by` stands after them or nowhere.
+    /// Bytes from `data_start` on that belong to no row, because `lines_starting_by` stands after
+    /// them or nowhere.
     pub unprefixed_bytes: u64,
 }
 
@@ -69,7 +74,8 @@ pub struct RowReader {
     grammar: Arc<Grammar>,
     machine: Machine,
     text: Option<Utf8>,
-    /// Bytes at `position` that cannot be decided upon without those that follow; fewer than the grammar's lookahead.
+    /// Bytes at `position` that cannot be decided upon without those that follow; fewer than the
+    /// grammar's lookahead.
     pending: Vec<u8>,
     /// Bytes of the object that have been read for good.
     position: u64,
@@ -97,10 +103,16 @@ struct Utf8 {
 }
 
 impl RowReader {
-    /// `fields_per_row` is the number of items in LOAD DATA's column list, `@variables` included, or of the table's
-    /// columns where there is no list. `ignore_lines` header lines, of any number of fields, are not data.
+    /// `fields_per_row` is the number of items in LOAD DATA's column list, `@variables` included,
+    /// or of the table's columns where there is no list. `ignore_lines` header lines, of any number
+    /// of fields, are not data.
     #[must_use]
-    pub fn new(dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
+    pub fn new(
+        dialect: &Dialect,
+        charset: &Charset,
+        fields_per_row: usize,
+        ignore_lines: u64,
+    ) -> Self {
         let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         let text = charset.is_utf8().then(|| Utf8 {
             charset: charset.name().to_owned(),
@@ -125,7 +137,8 @@ impl RowReader {
         self
     }
 
-    /// Also looks for the boundaries of parts of this size: part k begins at the first row boundary at or after k times it.
+    /// Also looks for the boundaries of parts of this size: part k begins at the first row boundary
+    /// at or after k times it.
     #[must_use]
     fn splitting(mut self, part_size_bytes: u64) -> Self {
         let size_bytes = part_size_bytes.max(1);
@@ -138,8 +151,8 @@ impl RowReader {
     ///
     /// # Errors
     ///
-    /// The first place at which the object is not what the dialect says. Which one that is does not depend on how the
-    /// object is cut into chunks.
+    /// The first place at which the object is not what the dialect says. Which one that is does not
+    /// depend on how the object is cut into chunks.
     pub fn feed(&mut self, mut chunk: &[u8]) -> Result<(), Malformed> {
         let Some(text) = &mut self.text else {
             return self.read(chunk);
@@ -181,7 +194,8 @@ impl RowReader {
     ///
     /// # Errors
     ///
-    /// As [`Self::feed`], and where the object ends inside a quoted field, a character, an escape or a terminator.
+    /// As [`Self::feed`], and where the object ends inside a quoted field, a character, an escape
+    /// or a terminator.
     pub fn finish(mut self) -> Result<Scan, Malformed> {
         self.close()
     }
@@ -204,7 +218,9 @@ impl RowReader {
         if !self.machine.is_between_rows(&self.grammar) {
             let closing_quote = unread.is_some() && unread == self.grammar.quote;
             if self.machine.state == State::Quoted && !closing_quote {
-                return Err(self.machine.malformed(MalformedKind::UnclosedQuote, self.machine.quote_offset));
+                return Err(self
+                    .machine
+                    .malformed(MalformedKind::UnclosedQuote, self.machine.quote_offset));
             }
             if unread.is_some() && self.machine.state != State::Quoted {
                 return Err(self.machine.malformed(MalformedKind::EscapeAtEnd, end - 1));
@@ -220,31 +236,46 @@ impl RowReader {
         Ok(scan)
     }
 
-    /// Decides what is pending as if the object ended here, and returns the last byte if it stays undecided: an escape
-    /// or a quote.
+    /// Decides what is pending as if the object ended here, and returns the last byte if it stays
+    /// undecided: an escape or a quote.
     fn flush(&mut self) -> Result<Option<u8>, Malformed> {
         let pending = self.pending.len();
         let mut read = 0;
         // One decision at a time where a part may begin.
         while self.parts.is_some() && read < pending {
             let rows = self.machine.rows;
-            let next = self.machine.run(&self.grammar, &self.pending, read, read + 1, true, self.position)?;
+            let next = self.machine.run(
+                &self.grammar,
+                &self.pending,
+                read,
+                read + 1,
+                true,
+                self.position,
+            )?;
             if next == read {
                 break;
             }
             read = next;
             self.note_boundary(rows, self.position + read as u64);
         }
-        let read = self.machine.run(&self.grammar, &self.pending, read, pending, true, self.position)?;
+        let read =
+            self.machine.run(&self.grammar, &self.pending, read, pending, true, self.position)?;
         Ok(self.pending.get(read).copied())
     }
 
-    /// Reads what is pending, followed by the line terminator that the last row lacks, as the server will. That must
-    /// end just this one row: together with the last bytes the terminator might otherwise be found too early.
-    fn check_terminated(&self, mut machine: Machine, scan: &Scan, end: u64) -> Result<(), Malformed> {
+    /// Reads what is pending, followed by the line terminator that the last row lacks, as the
+    /// server will. That must end just this one row: together with the last bytes the terminator
+    /// might otherwise be found too early.
+    fn check_terminated(
+        &self,
+        mut machine: Machine,
+        scan: &Scan,
+        end: u64,
+    ) -> Result<(), Malformed> {
         let lines_before = (self.machine.rows, self.machine.header_lines_left);
         let is_header = self.machine.header_lines_left > 0;
-        let lines_after = (lines_before.0 + u64::from(!is_header), lines_before.1 - u64::from(is_header));
+        let lines_after =
+            (lines_before.0 + u64::from(!is_header), lines_before.1 - u64::from(is_header));
         let completed = [self.pending.as_slice(), &scan.lines_terminated_by].concat();
         let read = machine
             .run(&self.grammar, &completed, 0, completed.len(), true, self.position)
@@ -288,7 +319,8 @@ impl RowReader {
     /// The error for the byte after all that was read.
     fn not_text(&mut self, four_bytes: bool) -> Malformed {
         let offset = self.position + self.pending.len() as u64;
-        // What comes before is read as if the object ended here: for the row's number, and an error there is the first.
+        // What comes before is read as if the object ended here: for the row's number, and an error
+        // there is the first.
         if let Err(earlier) = self.flush() {
             return earlier;
         }
@@ -323,19 +355,23 @@ impl RowReader {
         Ok(())
     }
 
-    /// Reads as much of `data`, which starts at `position`, as can be decided without what follows it.
+    /// Reads as much of `data`, which starts at `position`, as can be decided without what follows
+    /// it.
     fn scan(&mut self, data: &[u8]) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < data.len() {
             // No row that is passed over quickly may end where a part may begin.
             let quick_to = self.parts.as_ref().map_or(data.len(), |parts| {
-                let to =
-                    parts.next.saturating_sub(self.position).saturating_sub(self.grammar.lookahead_bytes as u64 + 1);
+                let to = parts
+                    .next
+                    .saturating_sub(self.position)
+                    .saturating_sub(self.grammar.lookahead_bytes as u64 + 1);
                 usize::try_from(to).map_or(data.len(), |to| to.min(data.len()))
             });
             if at >= quick_to {
                 let rows = self.machine.rows;
-                let read = self.machine.run(&self.grammar, data, at, at + 1, false, self.position)?;
+                let read =
+                    self.machine.run(&self.grammar, data, at, at + 1, false, self.position)?;
                 if read == at {
                     break;
                 }
@@ -343,7 +379,13 @@ impl RowReader {
                 self.note_boundary(rows, self.position + at as u64);
                 continue;
             }
-            let passed = stride::pass_over(&self.grammar, &mut self.machine, &data[..quick_to], at, self.position);
+            let passed = stride::pass_over(
+                &self.grammar,
+                &mut self.machine,
+                &data[..quick_to],
+                at,
+                self.position,
+            );
             // One word, if the next may be ordinary again.
             let odd_bytes = if passed.is_some() { stride::WORD_BYTES } else { ODD_BYTES };
             at = passed.unwrap_or(at);
@@ -358,11 +400,17 @@ impl RowReader {
         Ok(at)
     }
 
-    /// Takes note of a part that begins at `offset`, where a row has ended now and had not at `rows_before`.
+    /// Takes note of a part that begins at `offset`, where a row has ended now and had not at
+    /// `rows_before`.
     fn note_boundary(&mut self, rows_before: u64, offset: u64) {
         let Some(parts) = self.parts.as_mut().filter(|parts| offset >= parts.next) else { return };
         if self.machine.rows > rows_before {
-            parts.found.push(Boundary { offset, rows: self.machine.rows, lines: 0, ending: self.machine.detected });
+            parts.found.push(Boundary {
+                offset,
+                rows: self.machine.rows,
+                lines: 0,
+                ending: self.machine.detected,
+            });
             parts.next = (offset / parts.size_bytes + 1).saturating_mul(parts.size_bytes);
         }
     }

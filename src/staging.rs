@@ -1,9 +1,11 @@
-//! Local disk: a budget in bytes, and temporary files that hold whole, verified objects, or whole parts of large ones.
+//! Local disk: a budget in bytes, and temporary files that hold whole, verified objects, or whole
+//! parts of large ones.
 //!
-//! An object's permits are taken for all of its bytes before the first one is asked for, and travel inside the
-//! [`Staged`] file they pay for. Files have no name, so nothing is left behind however the process ends. Nothing
-//! that leaves this module is shorter, longer or other than what was listed, but for what is [`Verified::Part`]; a part
-//! is shown to be what was listed by its length and `ETag`, and all of them together by the checksum.
+//! An object's permits are taken for all of its bytes before the first one is asked for, and travel
+//! inside the [`Staged`] file they pay for. Files have no name, so nothing is left behind however
+//! the process ends. Nothing that leaves this module is shorter, longer or other than what was
+//! listed, but for what is [`Verified::Part`]; a part is shown to be what was listed by its length
+//! and `ETag`, and all of them together by the checksum.
 
 mod budget;
 mod checksum;

@@ -1,22 +1,26 @@
-//! Whether a table holds what its objects hold: sums over rows, made here of the objects' bytes and there by the server of what it has
-//! stored.
+//! Whether a table holds what its objects hold: sums over rows, made here of the objects' bytes and
+//! there by the server of what it has stored.
 //!
-//! Counts and warnings tell that the server took every row as it stood. The sums tell it again, at the end of a job and without
-//! having to trust a single answer of a load: a row that was lost, doubled, or changed by anybody since makes another sum.
+//! Counts and warnings tell that the server took every row as it stood. The sums tell it again, at
+//! the end of a job and without having to trust a single answer of a load: a row that was lost,
+//! doubled, or changed by anybody since makes another sum.
 //!
-//! - A [`Plan`] says which columns can be compared: those for whose stored value the server has one text only, and that an object writes in
-//!   that text, or in one of which it follows. It knows that text for a value, and the SQL that gives the server's.
-//! - A [`Digest`] is the sums over some rows. Digests add up, so that each object has its own in the ledger, and their order
-//!   means nothing; rows that are held back are taken off again.
+//! - A [`Plan`] says which columns can be compared: those for whose stored value the server has one
+//!   text only, and that an object writes in that text, or in one of which it follows. It knows
+//!   that text for a value, and the SQL that gives the server's.
+//! - A [`Digest`] is the sums over some rows. Digests add up, so that each object has its own in
+//!   the ledger, and their order means nothing; rows that are held back are taken off again.
 //!
 //! # What is summed
 //!
-//! For whole rows the first 60 bits of the SHA-256 of an unambiguous text of all compared columns. For each column by itself the CRC-32
-//! of its value: enough to name the columns that differ, and to go on comparing the others where a column drops out.
+//! For whole rows the first 60 bits of the SHA-256 of an unambiguous text of all compared columns.
+//! For each column by itself the CRC-32 of its value: enough to name the columns that differ, and
+//! to go on comparing the others where a column drops out.
 //!
-//! A column drops out of a job when any object has a value in it that the server may have stored as another text without a warning, such as
-//! `1e3` in an INT. What is left is compared column by column then, which does not show values that have changed places
-//! between rows. That is told, never passed over: a [`Verified`] names every column and why.
+//! A column drops out of a job when any object has a value in it that the server may have stored as
+//! another text without a warning, such as `1e3` in an INT. What is left is compared column by
+//! column then, which does not show values that have changed places between rows. That is told,
+//! never passed over: a [`Verified`] names every column and why.
 //!
 //! Pure: no I/O.
 
@@ -36,7 +40,8 @@ use column::Form;
 pub use column::{ColumnFacts, Unverified};
 pub use digest::{Digest, RowDigest};
 
-/// Rows of which the server can't make the text add this to the sum of whole rows, which is far below it.
+/// Rows of which the server can't make the text add this to the sum of whole rows, which is far
+/// below it.
 const UNREADABLE_ROW_BIT: u32 = 100;
 
 /// What is compared of a table.
@@ -82,16 +87,23 @@ pub struct Verified {
 }
 
 impl Plan {
-    /// For a table whose columns are `facts`, loaded by this column list. `time_zone` is the one in which the sessions read
-    /// and show TIMESTAMPs.
+    /// For a table whose columns are `facts`, loaded by this column list. `time_zone` is the one in
+    /// which the sessions read and show TIMESTAMPs.
     #[must_use]
-    pub fn new(facts: &[ColumnFacts], items: &[ColumnOrVariable], format: &FormatConfig, time_zone: &str) -> Self {
+    pub fn new(
+        facts: &[ColumnFacts],
+        items: &[ColumnOrVariable],
+        format: &FormatConfig,
+        time_zone: &str,
+    ) -> Self {
         let mut columns = Vec::new();
         let mut unverified = Vec::new();
         for column in facts {
             let is_it = |name: &str| column.is_named(name);
             let places: Vec<usize> = (0..items.len())
-                .filter(|&place| matches!(&items[place], ColumnOrVariable::Column(name) if is_it(name)))
+                .filter(
+                    |&place| matches!(&items[place], ColumnOrVariable::Column(name) if is_it(name)),
+                )
                 .collect();
             let form = if format.set.iter().any(|(name, _)| is_it(name)) {
                 Err("--set fills it".to_owned())
@@ -114,7 +126,8 @@ impl Plan {
         }
         let mut hash = Sha256::new();
         for Compared { name, is_nullable, form, .. } in &columns {
-            let of_time_zone = if column::depends_on_time_zone(facts, name) { time_zone } else { "" };
+            let of_time_zone =
+                if column::depends_on_time_zone(facts, name) { time_zone } else { "" };
             hash.update(format!("{name:?} {is_nullable} {form:?} {of_time_zone:?}\n"));
         }
         let mut fingerprint = [0; 8];
@@ -171,8 +184,8 @@ impl Plan {
         Some(RowSum { sum: number & ((1 << UNREADABLE_ROW_BIT) - 1), unreadable_rows })
     }
 
-    /// The query for the sum of each compared column, each as the text of a number that [`Self::column_sum`] reads, in one
-    /// row; before them the number of rows.
+    /// The query for the sum of each compared column, each as the text of a number that
+    /// [`Self::column_sum`] reads, in one row; before them the number of rows.
     #[must_use]
     pub fn column_sums_sql(&self, table: &TableName) -> String {
         let sums: Vec<String> = self
@@ -202,13 +215,15 @@ impl Plan {
         (0..self.columns.len()).all(|column| objects.odd_values(column) == 0)
     }
 
-    /// The compared columns by whose sums the table (`sums`, in their order) is not what the objects are. Columns that have
-    /// dropped out are not among them.
+    /// The compared columns by whose sums the table (`sums`, in their order) is not what the
+    /// objects are. Columns that have dropped out are not among them.
     #[must_use]
     pub fn differing(&self, objects: &Digest, sums: &[u64]) -> Vec<&str> {
         let columns = self.columns.iter().enumerate().zip(sums);
         columns
-            .filter(|((at, _), sum)| objects.odd_values(*at) == 0 && objects.column_sum(*at) != **sum)
+            .filter(|((at, _), sum)| {
+                objects.odd_values(*at) == 0 && objects.column_sum(*at) != **sum
+            })
             .map(|((_, column), _)| column.name.as_str())
             .collect()
     }
@@ -227,11 +242,18 @@ impl Plan {
                 }),
                 count => unverified.push(Unverified {
                     column: column.name.clone(),
-                    reason: format!("{count} values of it are not written as the server shows them"),
+                    reason: format!(
+                        "{count} values of it are not written as the server shows them"
+                    ),
                 }),
             }
         }
-        Verified { rows: objects.rows(), are_rows_whole: self.compares_whole_rows(objects), columns, unverified }
+        Verified {
+            rows: objects.rows(),
+            are_rows_whole: self.compares_whole_rows(objects),
+            columns,
+            unverified,
+        }
     }
 }
 
@@ -241,11 +263,12 @@ impl Compared {
         self.form.value_sql(&quote_identifier(&self.name), self.is_converted)
     }
 
-    /// Its part of a row's text: arguments of `CONCAT_WS`, which leaves out what is NULL. A text goes behind its length, so
-    /// that no two rows have the same text.
+    /// Its part of a row's text: arguments of `CONCAT_WS`, which leaves out what is NULL. A text
+    /// goes behind its length, so that no two rows have the same text.
     fn row_text_sql(&self) -> String {
         let value = self.value_sql();
-        let unless_null = |text: String| if self.is_nullable { format!("COALESCE({text}, 'N')") } else { text };
+        let unless_null =
+            |text: String| if self.is_nullable { format!("COALESCE({text}, 'N')") } else { text };
         if self.form.is_long() {
             return unless_null(format!("SHA2({value}, 256)"));
         }

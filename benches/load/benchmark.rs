@@ -44,20 +44,31 @@ pub(crate) enum Bound {
 }
 
 /// 50 Mbit/s.
-const SLOW: Shape = Shape { round_trip: Duration::from_millis(150), bytes_per_second: Some(6_250_000) };
+const SLOW: Shape =
+    Shape { round_trip: Duration::from_millis(150), bytes_per_second: Some(6_250_000) };
 const NEAR: Distance = Distance { answer_delay: Duration::ZERO, path: None };
 const ALL: &[Contender] = &[Floor, Ours, Pipeline, Python];
 /// A table with indexes is swapped in, which begins with an empty table each time.
 const INTO_INDEXES: Contender = OursWith(&["--mode", "swap"]);
 const INDEXES_LAST: Contender = OursWith(&["--mode", "swap", "--defer-indexes"]);
 
-const CLIENT_CPU: Goal =
-    Goal { what: "client CPU s per 100 MB", figure: Figure::ClientCpuPer100Megabytes(Ours), bound: Bound::AtMost(0.3) };
-const MEMORY: Goal =
-    Goal { what: "peak memory in MB", figure: Figure::PeakMegabytes(Ours), bound: Bound::AtMost(64.0) };
+const CLIENT_CPU: Goal = Goal {
+    what: "client CPU s per 100 MB",
+    figure: Figure::ClientCpuPer100Megabytes(Ours),
+    bound: Bound::AtMost(0.3),
+};
+const MEMORY: Goal = Goal {
+    what: "peak memory in MB",
+    figure: Figure::PeakMegabytes(Ours),
+    bound: Bound::AtMost(64.0),
+};
 
 const fn of_floor(at_most: f64) -> Goal {
-    Goal { what: "time, of the floor's", figure: Figure::Time(Ours, Floor), bound: Bound::AtMost(at_most) }
+    Goal {
+        what: "time, of the floor's",
+        figure: Figure::Time(Ours, Floor),
+        bound: Bound::AtMost(at_most),
+    }
 }
 
 pub(crate) const BENCHMARKS: &[Benchmark] = &[
@@ -127,7 +138,11 @@ pub(crate) const BENCHMARKS: &[Benchmark] = &[
                 figure: Figure::Time(INTO_INDEXES, INDEXES_LAST),
                 bound: Bound::AtLeast(1.4),
             },
-            Goal { what: "peak memory in MB", figure: Figure::PeakMegabytes(INDEXES_LAST), bound: Bound::AtMost(64.0) },
+            Goal {
+                what: "peak memory in MB",
+                figure: Figure::PeakMegabytes(INDEXES_LAST),
+                bound: Bound::AtMost(64.0),
+            },
         ],
     },
     Benchmark {
@@ -138,7 +153,11 @@ pub(crate) const BENCHMARKS: &[Benchmark] = &[
         distance: Distance { answer_delay: Duration::ZERO, path: Some(SLOW) },
         contenders: &[Ours, Python],
         goals: &[
-            Goal { what: "share of the path in use", figure: Figure::ShareOfPath(Ours), bound: Bound::AtLeast(0.9) },
+            Goal {
+                what: "share of the path in use",
+                figure: Figure::ShareOfPath(Ours),
+                bound: Bound::AtLeast(0.9),
+            },
             Goal {
                 what: "times faster than the Python loader",
                 figure: Figure::Time(Python, Ours),

@@ -1,4 +1,5 @@
-//! Contenders in turn, round after round, on the same server; ratios within a round, and the median of those.
+//! Contenders in turn, round after round, on the same server; ratios within a round, and the median
+//! of those.
 
 use anyhow::Result;
 
@@ -35,18 +36,23 @@ pub(crate) fn compare(
     let mut results: Results = Vec::new();
     for &contender in benchmark.contenders {
         match contender.lacks(tools) {
-            Some(missing) => println!("  not measured: {}, as there is no {missing}", contender.name()),
+            Some(missing) => {
+                println!("  not measured: {}, as there is no {missing}", contender.name())
+            }
             None => results.push((contender, Vec::new())),
         }
     }
-    println!("  round  contender            wall s  of first   client CPU s   server CPU s   S3 CPU s    peak MB");
+    println!(
+        "  round  contender            wall s  of first   client CPU s   server CPU s   S3 CPU s    peak MB"
+    );
     // The first round warms caches and is not counted.
     for round in 0..=rounds {
         let mut first = None;
         for (contender, runs) in &mut results {
             // What ignores bad rows loads others.
             let is_checked = workload.rejects.is_none() || *contender != Contender::Floor;
-            let run = scene.measured(&workload, is_checked, || contender.run(&scene, &workload, tools))?;
+            let run = scene
+                .measured(&workload, is_checked, || contender.run(&scene, &workload, tools))?;
             if is_checked {
                 workload.check_rejects()?;
             }
@@ -68,13 +74,19 @@ pub(crate) fn compare(
             endpoint_cpu_seconds: of(|run| run.endpoint_cpu_seconds),
             peak_memory_kib: runs.iter().map(|run| run.peak_memory_kib).fold(0.0, f64::max),
         };
-        let ratio = first.and_then(|first| ratio(&results, *contender, first, |run| run.wall_seconds));
+        let ratio =
+            first.and_then(|first| ratio(&results, *contender, first, |run| run.wall_seconds));
         println!("  median {}", shown(*contender, medians, ratio.unwrap_or(f64::NAN)));
     }
     let path_bytes_per_second = benchmark.distance.path.and_then(|path| path.bytes_per_second);
     let verdicts = benchmark.goals.iter().filter_map(|goal| {
         let figure = figure(&results, goal.figure, workload.bytes, path_bytes_per_second)?;
-        Some(format!("{:<8} {:<9} {}", kind.to_string(), benchmark.name, verdict(goal, figure, is_quick)))
+        Some(format!(
+            "{:<8} {:<9} {}",
+            kind.to_string(),
+            benchmark.name,
+            verdict(goal, figure, is_quick)
+        ))
     });
     let verdicts: Vec<String> = verdicts.collect();
     for verdict in &verdicts {
@@ -110,7 +122,10 @@ fn verdict(goal: &Goal, figure: f64, is_quick: bool) -> String {
 }
 
 fn runs(results: &Results, contender: Contender) -> Option<&[Run]> {
-    results.iter().find(|(found, runs)| *found == contender && !runs.is_empty()).map(|(_, runs)| runs.as_slice())
+    results
+        .iter()
+        .find(|(found, runs)| *found == contender && !runs.is_empty())
+        .map(|(_, runs)| runs.as_slice())
 }
 
 /// The median of the ratios within the rounds.
@@ -120,7 +135,12 @@ fn ratio(results: &Results, a: Contender, b: Contender, of: fn(&Run) -> f64) -> 
 }
 
 /// `None` where a contender was not run.
-fn figure(results: &Results, figure: Figure, bytes: u64, path_bytes_per_second: Option<u64>) -> Option<f64> {
+fn figure(
+    results: &Results,
+    figure: Figure,
+    bytes: u64,
+    path_bytes_per_second: Option<u64>,
+) -> Option<f64> {
     match figure {
         Figure::Time(a, b) => ratio(results, a, b, |run| run.wall_seconds),
         Figure::ServerCpu(a, b) => ratio(results, a, b, |run| run.server_cpu_seconds),
@@ -133,7 +153,8 @@ fn figure(results: &Results, figure: Figure, bytes: u64, path_bytes_per_second: 
             Some(runs(results, contender)?.iter().map(Run::peak_megabytes).fold(0.0, f64::max))
         }
         Figure::ShareOfPath(contender) => {
-            let seconds = median(runs(results, contender)?.iter().map(|run| run.wall_seconds).collect());
+            let seconds =
+                median(runs(results, contender)?.iter().map(|run| run.wall_seconds).collect());
             Some(megabytes(bytes) / megabytes(path_bytes_per_second?) / seconds)
         }
     }

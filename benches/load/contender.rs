@@ -1,4 +1,5 @@
-//! Those that load the same objects into the same table: the server itself, this program, and what is used today.
+//! Those that load the same objects into the same table: the server itself, this program, and what
+//! is used today.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +19,8 @@ const CONCURRENCY: &str = "10";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// Server-side LOAD DATA INFILE of files on its own disk, each its own statement and transaction, in [`SESSIONS`] sessions.
+    /// Server-side LOAD DATA INFILE of files on its own disk, each its own statement and
+    /// transaction, in [`SESSIONS`] sessions.
     Floor,
     /// The program.
     Ours,
@@ -40,10 +42,13 @@ pub(crate) struct Tools {
 impl Tools {
     /// Those of a Python environment, see `scripts/bench.sh`, and of the PATH.
     pub(crate) fn find(environment: Option<&Path>) -> Self {
-        let of = |name: &str| environment.map(|home| home.join("bin").join(name)).filter(|path| path.exists());
+        let of = |name: &str| {
+            environment.map(|home| home.join("bin").join(name)).filter(|path| path.exists())
+        };
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let installed =
-            |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.exists());
+        let installed = |name: &str| {
+            std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.exists())
+        };
         Self {
             s5cmd: of("s5cmd").or_else(|| installed("s5cmd")),
             import: installed("mariadb-import").or_else(|| installed("mysqlimport")),
@@ -129,17 +134,30 @@ pub(crate) fn ours(scene: &Scene, workload: &Workload, args: &[&str]) -> Result<
     let (run, status) = watch(child, began)?;
     let code = status.code();
     // `plan` holds no row back.
-    let is_expected = code == Some(workload.exit_code) || code == Some(0) && args.first() != Some(&"load");
+    let is_expected =
+        code == Some(workload.exit_code) || code == Some(0) && args.first() != Some(&"load");
     ensure!(is_expected, "the program ended with {code:?}");
     Ok(run)
 }
 
 fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
-    let (s5cmd, import) = tools.s5cmd.as_ref().zip(tools.import.as_ref()).context("no s5cmd, or no mariadb-import")?;
+    let (s5cmd, import) = tools
+        .s5cmd
+        .as_ref()
+        .zip(tools.import.as_ref())
+        .context("no s5cmd, or no mariadb-import")?;
     let folder = tempfile::tempdir()?;
     let began = Instant::now();
     let child = Command::new(s5cmd)
-        .args(["--endpoint-url", &scene.endpoint_url(), "--log", "error", "cp", "--exclude", "*_SUCCESS"])
+        .args([
+            "--endpoint-url",
+            &scene.endpoint_url(),
+            "--log",
+            "error",
+            "cp",
+            "--exclude",
+            "*_SUCCESS",
+        ])
         .args([&format!("s3://{BUCKET}/seed/*"), &format!("{}/", folder.path().display())])
         .envs(scene.environment())
         .stdout(Stdio::null())
@@ -152,7 +170,14 @@ fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
     name_after_table(folder.path(), folder.path(), workload.table, &mut files)?;
     // Root, because it sets character_set_database, which MySQL 9 lets no ordinary account do.
     let child = Command::new(import)
-        .args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp", "--skip-ssl", "--user=root", "--silent"])
+        .args([
+            "--no-defaults",
+            "--host=127.0.0.1",
+            "--protocol=tcp",
+            "--skip-ssl",
+            "--user=root",
+            "--silent",
+        ])
         .args(["--local", &format!("--use-threads={SESSIONS}"), "--default-character-set=utf8mb4"])
         .arg(format!("--port={}", scene.database_port()))
         .args(workload.import_args)
@@ -166,7 +191,12 @@ fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
 }
 
 /// `mariadb-import` knows the table by the file's name up to its dot.
-fn name_after_table(root: &Path, folder: &Path, table: &str, files: &mut Vec<PathBuf>) -> Result<()> {
+fn name_after_table(
+    root: &Path,
+    folder: &Path,
+    table: &str,
+    files: &mut Vec<PathBuf>,
+) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
@@ -186,7 +216,14 @@ fn python(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
     let began = Instant::now();
     let child = Command::new(python)
         .arg(script)
-        .args([BUCKET, "seed/", &scene.database_port().to_string(), "bench", workload.table, workload.dialect])
+        .args([
+            BUCKET,
+            "seed/",
+            &scene.database_port().to_string(),
+            "bench",
+            workload.table,
+            workload.dialect,
+        ])
         .arg(CONCURRENCY)
         .envs(scene.environment())
         .spawn()?;

@@ -39,7 +39,8 @@ impl Run {
 /// Waits for a child that was started at `began`.
 pub(crate) fn watch(mut child: Child, began: Instant) -> Result<(Run, ExitStatus)> {
     let mut run = Run::default();
-    // The kernel keeps the CPU time of a process that has ended until it is waited for, but not its memory.
+    // The kernel keeps the CPU time of a process that has ended until it is waited for, but not its
+    // memory.
     while process_state(child.id())? != 'Z' {
         run.peak_memory_kib = run.peak_memory_kib.max(peak_memory_kib(child.id()).unwrap_or(0.0));
         std::thread::sleep(POLL);
@@ -63,7 +64,9 @@ fn process_state(pid: u32) -> Result<char> {
 /// User and system time of a process and all its threads, and of its children that have ended.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let fields = stat(pid)?;
-    let ticks = |index: usize| fields.get(index).context("no times")?.parse::<f64>().context("not a number");
+    let ticks = |index: usize| {
+        fields.get(index).context("no times")?.parse::<f64>().context("not a number")
+    };
     Ok((ticks(11)? + ticks(12)? + ticks(13)? + ticks(14)?) / TICKS_PER_SECOND)
 }
 

@@ -28,7 +28,10 @@ pub(crate) fn no_op(files: u64, kind: ServerKind, round_count: usize) -> Result<
         // The second count is a statement too, and has a connection of its own.
         let sent = statements(&scene)? - before;
         let note = if round == 0 { "   (not counted)" } else { "" };
-        println!("  {round:>5}   {listing:>9.3}   {no_op:>8.3}   {:>5.2}   {sent:>10}{note}", no_op / listing);
+        println!(
+            "  {round:>5}   {listing:>9.3}   {no_op:>8.3}   {:>5.2}   {sent:>10}{note}",
+            no_op / listing
+        );
         if round > 0 {
             rounds.push((listing, no_op));
         }
@@ -45,7 +48,8 @@ pub(crate) fn no_op(files: u64, kind: ServerKind, round_count: usize) -> Result<
 fn statements(scene: &Scene) -> Result<i64> {
     scene.runtime.block_on(async {
         let mut conn = scene.server.root().await?;
-        let row: Option<(String, i64)> = conn.query_first("SHOW GLOBAL STATUS LIKE 'Questions'").await?;
+        let row: Option<(String, i64)> =
+            conn.query_first("SHOW GLOBAL STATUS LIKE 'Questions'").await?;
         conn.disconnect().await?;
         Ok(row.context("no count")?.1)
     })

@@ -1,4 +1,5 @@
-//! What a benchmark runs on: a server, an endpoint, and where it is asked for a slow path to both, each a process of its own.
+//! What a benchmark runs on: a server, an endpoint, and where it is asked for a slow path to both,
+//! each a process of its own.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -37,13 +38,16 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// With an empty database, and an account that may do everything in it. The endpoint starts with [`Scene::serve`].
+    /// With an empty database, and an account that may do everything in it. The endpoint starts
+    /// with [`Scene::serve`].
     pub(crate) fn start(kind: ServerKind) -> Result<(Server, Runtime)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let server = Server::start(kind, &[])?;
         runtime.block_on(async {
             let mut conn = server.root().await?;
-            for statement in ["CREATE DATABASE bench", "CREATE USER loader", "GRANT ALL ON bench.* TO loader"] {
+            for statement in
+                ["CREATE DATABASE bench", "CREATE USER loader", "GRANT ALL ON bench.* TO loader"]
+            {
                 conn.query_drop(statement).await?;
             }
             conn.disconnect().await?;
@@ -53,7 +57,12 @@ impl Scene {
     }
 
     /// Serves the workload's objects.
-    pub(crate) fn serve(server: Server, runtime: Runtime, workload: &Workload, distance: Distance) -> Result<Self> {
+    pub(crate) fn serve(
+        server: Server,
+        runtime: Runtime,
+        workload: &Workload,
+        distance: Distance,
+    ) -> Result<Self> {
         let delay = distance.answer_delay.as_millis().to_string();
         let folder = workload.folder.to_str().context("the folder's name is not UTF-8")?;
         let endpoint = Helper::start(&["--endpoint", folder, &delay])?;
@@ -104,7 +113,9 @@ impl Scene {
         }
         for name in ["objects", "parts", "jobs", "failures", "runs"] {
             // Not there before the first run.
-            let _ = self.runtime.block_on(conn.query_drop(format!("TRUNCATE TABLE bench.s3_to_mysql_{name}")));
+            let _ = self
+                .runtime
+                .block_on(conn.query_drop(format!("TRUNCATE TABLE bench.s3_to_mysql_{name}")));
         }
         let before = (cpu_seconds(self.server.pid())?, cpu_seconds(self.endpoint.child.id())?);
         let mut figures = run()?;
@@ -113,7 +124,11 @@ impl Scene {
         if is_checked {
             let found: Vec<Row> = self.runtime.block_on(conn.query(&workload.check))?;
             let found: Vec<String> = found.into_iter().map(shown).collect();
-            ensure!(found == workload.expected, "the table holds {found:?}, not {:?}", workload.expected);
+            ensure!(
+                found == workload.expected,
+                "the table holds {found:?}, not {:?}",
+                workload.expected
+            );
         }
         self.runtime.block_on(conn.disconnect())?;
         Ok(figures)
@@ -128,7 +143,8 @@ fn shown(row: Row) -> String {
     values.collect::<Vec<_>>().join(" ")
 }
 
-/// This program again, as an endpoint or a link: its CPU time is its own. It ends when its standard input does.
+/// This program again, as an endpoint or a link: its CPU time is its own. It ends when its standard
+/// input does.
 struct Helper {
     child: Child,
     port: u16,
@@ -136,8 +152,11 @@ struct Helper {
 
 impl Helper {
     fn start(args: &[&str]) -> Result<Self> {
-        let mut child =
-            Command::new(std::env::current_exe()?).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut port = String::new();
         BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut port)?;
         let port = port.trim().parse().with_context(|| format!("{args:?} did not start"))?;
@@ -191,7 +210,8 @@ fn until_input_ends<T>(start: impl Future<Output = Result<(T, u16)>>) -> Result<
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let (_serving, port) = start.await?;
         writeln!(std::io::stdout(), "{port}")?;
-        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
+            .await??;
         Ok(())
     })
 }

@@ -106,7 +106,11 @@ impl Workload {
             into: "INTO TABLE",
             dialect: HIVE_DIALECT,
             args: words(&["--preset", "hive"]),
-            import_args: &["--fields-terminated-by=0x01", "--fields-escaped-by=0x5C", "--lines-terminated-by=0x0A"],
+            import_args: &[
+                "--fields-terminated-by=0x01",
+                "--fields-escaped-by=0x5C",
+                "--lines-terminated-by=0x0A",
+            ],
             exit_code: 0,
             rejects: None,
         })
@@ -153,7 +157,8 @@ impl Workload {
         let mut out = BufWriter::new(File::create(folder.join("object"))?);
         let made = many_bad_rows::ManyBadRows::write(rows, bad, &mut out)?;
         out.flush()?;
-        let rejects = std::env::temp_dir().join(format!("s3-to-mysql-bench-rejects-{}", std::process::id()));
+        let rejects =
+            std::env::temp_dir().join(format!("s3-to-mysql-bench-rejects-{}", std::process::id()));
         let mut args = words(&many_bad_rows::ARGS);
         args.extend(words(&["--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects"]));
         args.push(rejects.display().to_string());

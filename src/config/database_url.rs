@@ -1,7 +1,7 @@
 //! `mysql://user:password@host:port/database?ssl-mode=…`
 //!
-//! No error repeats any part of the URL but its scheme and the names of parameters: a URL that is malformed is often
-//! so because of the password in it.
+//! No error repeats any part of the URL but its scheme and the names of parameters: a URL that is
+//! malformed is often so because of the password in it.
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
@@ -36,20 +36,27 @@ pub(super) enum DatabaseUrlError {
     Syntax,
     #[error("after the host there may be one database name only, as in mysql://HOST/DATABASE")]
     Path,
-    #[error("a # in a user name or password is written as %23; otherwise remove it and what follows")]
+    #[error(
+        "a # in a user name or password is written as %23; otherwise remove it and what follows"
+    )]
     Fragment,
     #[error("a ? in a user name or password is written as %3F")]
     PasswordInQuery,
     #[error("the parameter {name} is not known; {remedy}")]
     Parameter { name: String, remedy: String },
-    #[error("the {part} is not valid UTF-8 once its % escapes are decoded; a % itself is written as %25")]
+    #[error(
+        "the {part} is not valid UTF-8 once its % escapes are decoded; a % itself is written as %25"
+    )]
     NotUtf8 { part: &'static str },
-    #[error("the host is not a host name or address; a unix socket is given as --socket or ?socket=")]
+    #[error(
+        "the host is not a host name or address; a unix socket is given as --socket or ?socket="
+    )]
     Host,
 }
 
 pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme).ok_or(DatabaseUrlError::Scheme)?;
+    let scheme =
+        text.split_once("://").map(|(scheme, _)| scheme).ok_or(DatabaseUrlError::Scheme)?;
     if !["mysql", "mariadb"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
         return Err(DatabaseUrlError::Scheme);
     }
@@ -58,7 +65,8 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         return Err(DatabaseUrlError::Fragment);
     }
     let path = url.path().trim_start_matches('/');
-    // An @ after the slash: the password held a /, and what looks like the database is the rest of it.
+    // An @ after the slash: the password held a /, and what looks like the database is the rest of
+    // it.
     if path.contains('@') {
         return Err(DatabaseUrlError::Syntax);
     }
@@ -109,7 +117,8 @@ pub(super) fn is_host_name(name: &str) -> bool {
 fn parameters(url: &Url) -> Result<Vec<(&'static Setting, String)>, DatabaseUrlError> {
     let mut known = Vec::new();
     let Some(query) = url.query() else { return Ok(known) };
-    // An @ after the question mark: the password held a ?, and what looks like parameters is the rest of it.
+    // An @ after the question mark: the password held a ?, and what looks like parameters is the
+    // rest of it.
     if query.contains('@') {
         return Err(DatabaseUrlError::PasswordInQuery);
     }
@@ -131,7 +140,8 @@ fn parameters(url: &Url) -> Result<Vec<(&'static Setting, String)>, DatabaseUrlE
 
 /// `None` for an empty part.
 fn decoded(text: &str, part: &'static str) -> Result<Option<String>, DatabaseUrlError> {
-    let text = percent_decode_str(text).decode_utf8().map_err(|_| DatabaseUrlError::NotUtf8 { part })?;
+    let text =
+        percent_decode_str(text).decode_utf8().map_err(|_| DatabaseUrlError::NotUtf8 { part })?;
     Ok((!text.is_empty()).then(|| text.into_owned()))
 }
 
@@ -149,14 +159,18 @@ mod tests {
 
     #[test]
     fn every_part_is_percent_decoded() {
-        let url = parsed("mysql://us%40er:p%2Fa%3Fs%23s%25%3A@db.example:3307/my%20db?ssl-mode=required");
+        let url =
+            parsed("mysql://us%40er:p%2Fa%3Fs%23s%25%3A@db.example:3307/my%20db?ssl-mode=required");
         assert_eq!(url.host.as_deref(), Some("db.example"));
         assert_eq!(url.port, Some(3307));
         assert_eq!(url.user.as_deref(), Some("us@er"));
         assert_eq!(url.password.as_deref(), Some("p/a?s#s%:"));
         assert_eq!(url.database.as_deref(), Some("my db"));
         assert_eq!(url.parameters.len(), 1);
-        assert_eq!(url.without_password, "mysql://us%40er@db.example:3307/my%20db?ssl-mode=required");
+        assert_eq!(
+            url.without_password,
+            "mysql://us%40er@db.example:3307/my%20db?ssl-mode=required"
+        );
     }
 
     #[test]
@@ -190,7 +204,10 @@ mod tests {
             message("mysql://h/d?charset=latin1"),
             "the parameter \"charset\" is not known; remove it and use --charset"
         );
-        assert_eq!(message("mysql://h/d?xyzzy=1"), "the parameter \"xyzzy\" is not known; remove it");
+        assert_eq!(
+            message("mysql://h/d?xyzzy=1"),
+            "the parameter \"xyzzy\" is not known; remove it"
+        );
     }
 
     #[test]

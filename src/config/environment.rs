@@ -1,16 +1,18 @@
-//! Environment variables: `S3_TO_MYSQL_<NAME>` for every setting, and two that other programs share.
+//! Environment variables: `S3_TO_MYSQL_<NAME>` for every setting, and two that other programs
+//! share.
 //!
-//! An empty variable counts as absent, as CI systems set variables that have no value; a delimiter's variable is the
-//! exception, because an empty delimiter is a value. A list has one item a line. `DATABASE_URL` and `MYSQL_PWD` were
-//! not set with this program in mind and rank below the configuration file.
+//! An empty variable counts as absent, as CI systems set variables that have no value; a
+//! delimiter's variable is the exception, because an empty delimiter is a value. A list has one
+//! item a line. `DATABASE_URL` and `MYSQL_PWD` were not set with this program in mind and rank
+//! below the configuration file.
 
 use std::ffi::OsString;
 
 use super::layer::{Layer, Origin, Problem, Value, closest};
 use super::settings::{self, DATABASE_URL, ENVIRONMENT_PREFIX, Kind, PASSWORD, Setting};
 
-/// Names with our prefix that are no settings: the configuration file's path, and what scripts and tests of this
-/// repository read.
+/// Names with our prefix that are no settings: the configuration file's path, and what scripts and
+/// tests of this repository read.
 const OTHER_NAMES: &[&str] = &["CONFIG", "CACHE", "MYSQL_ROOT", "MARIADB_ROOT"];
 const OTHER_PREFIXES: &[&str] = &["TEST_", "DEMO_", "BENCH_"];
 
@@ -65,9 +67,12 @@ pub(super) fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) ->
 
 fn own_variable(found: &mut EnvironmentLayers, name: &str, value: String, origin: Origin) {
     let wanted = format!("{ENVIRONMENT_PREFIX}{name}");
-    let setting = settings::ALL.iter().copied().find(|setting| setting.environment_variable() == wanted);
+    let setting =
+        settings::ALL.iter().copied().find(|setting| setting.environment_variable() == wanted);
     let Some(setting) = setting else {
-        if OTHER_NAMES.contains(&name) || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        if OTHER_NAMES.contains(&name)
+            || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        {
             return;
         }
         let remedy = match closest(name) {
@@ -115,13 +120,15 @@ mod tests {
 
     #[test]
     fn a_list_has_one_item_a_line() {
-        let list = |value: &str| match layers(&[("S3_TO_MYSQL_NULL_STRING", value)]).own.get(&NULL_STRING) {
-            Some(given) => match &given.value {
-                Value::List(items) => Some(items.clone()),
-                Value::Text(_) => None,
-            },
-            None => None,
-        };
+        let list =
+            |value: &str| match layers(&[("S3_TO_MYSQL_NULL_STRING", value)]).own.get(&NULL_STRING)
+            {
+                Some(given) => match &given.value {
+                    Value::List(items) => Some(items.clone()),
+                    Value::Text(_) => None,
+                },
+                None => None,
+            };
         assert_eq!(list("NULL\nN/A, none"), Some(vec!["NULL".into(), "N/A, none".into()]));
         assert_eq!(list("\n"), Some(vec![String::new()]), "one empty item");
         assert_eq!(list(""), None);
@@ -129,7 +136,11 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_absent_unless_it_is_a_delimiter() {
-        let found = layers(&[("S3_TO_MYSQL_REGION", ""), ("S3_TO_MYSQL_FIELDS_ESCAPED_BY", ""), ("MYSQL_PWD", "")]);
+        let found = layers(&[
+            ("S3_TO_MYSQL_REGION", ""),
+            ("S3_TO_MYSQL_FIELDS_ESCAPED_BY", ""),
+            ("MYSQL_PWD", ""),
+        ]);
         assert!(found.own.get(&REGION).is_none());
         assert!(found.own.get(&FIELDS_ESCAPED_BY).is_some());
         assert!(found.shared.get(&PASSWORD).is_none());
@@ -137,9 +148,16 @@ mod tests {
 
     #[test]
     fn a_switch_understands_the_usual_words() {
-        for (word, expected) in [("1", "true"), ("Yes", "true"), ("OFF", "false"), ("false", "false")] {
+        for (word, expected) in
+            [("1", "true"), ("Yes", "true"), ("OFF", "false"), ("false", "false")]
+        {
             let found = layers(&[("S3_TO_MYSQL_ALLOW_EMPTY", word)]);
-            assert!(found.own.get(&ALLOW_EMPTY).is_some_and(|given| given.value == Value::Text(expected.into())));
+            assert!(
+                found
+                    .own
+                    .get(&ALLOW_EMPTY)
+                    .is_some_and(|given| given.value == Value::Text(expected.into()))
+            );
         }
         assert_eq!(layers(&[("S3_TO_MYSQL_ALLOW_EMPTY", "maybe")]).problems.len(), 1);
     }
@@ -156,8 +174,10 @@ mod tests {
         let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             problems,
-            ["environment variable S3_TO_MYSQL_ON_DUPLICATES: there is no such setting; did you mean \
-             S3_TO_MYSQL_ON_DUPLICATE?"]
+            [
+                "environment variable S3_TO_MYSQL_ON_DUPLICATES: there is no such setting; did you mean \
+             S3_TO_MYSQL_ON_DUPLICATE?"
+            ]
         );
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration file: TOML, every key at top level and named like its flag.
 //!
-//! All that is wrong with it is found in one pass. Messages name the line, never its text, which may hold a secret.
+//! All that is wrong with it is found in one pass. Messages name the line, never its text, which
+//! may hold a secret.
 
 use std::path::Path;
 
@@ -18,12 +19,18 @@ pub(super) struct FileLayer {
 }
 
 pub(super) fn read(path: &Path, text: &str) -> FileLayer {
-    let origin = |offset: usize| Origin::File { path: path.to_owned(), line: line_of(text, offset) };
+    let origin =
+        |offset: usize| Origin::File { path: path.to_owned(), line: line_of(text, offset) };
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut file = FileLayer { layer: Layer::default(), problems: Vec::new(), suggested: Vec::new() };
+    let mut file =
+        FileLayer { layer: Layer::default(), problems: Vec::new(), suggested: Vec::new() };
     for error in errors {
         let offset = error.span().map_or(0, |span| span.start);
-        file.problems.push(Problem::new(format!("not valid TOML: {}", error.message()), &origin(offset), ""));
+        file.problems.push(Problem::new(
+            format!("not valid TOML: {}", error.message()),
+            &origin(offset),
+            "",
+        ));
     }
     // In the order of the file, in which problems are mended.
     let mut entries: Vec<_> = table.get_ref().iter().collect();
@@ -33,13 +40,21 @@ pub(super) fn read(path: &Path, text: &str) -> FileLayer {
         let origin = origin(key.span().start);
         let Some(setting) = Setting::by_name(name) else {
             file.suggested.extend(closest(name).map(|setting| setting.name));
-            file.problems.push(unknown(name, matches!(value.get_ref(), DeValue::Table(_)), &origin));
+            file.problems.push(unknown(
+                name,
+                matches!(value.get_ref(), DeValue::Table(_)),
+                &origin,
+            ));
             continue;
         };
         match typed(setting, value.get_ref()) {
             Some(value) => file.layer.insert(setting, value, origin),
             None => file.problems.push(Problem::new(
-                format!("{name} is {}, but must be {}", with_article(value.get_ref().type_str()), expected(setting)),
+                format!(
+                    "{name} is {}, but must be {}",
+                    with_article(value.get_ref().type_str()),
+                    expected(setting)
+                ),
                 &origin,
                 "",
             )),
@@ -71,7 +86,13 @@ fn typed(setting: &Setting, value: &DeValue<'_>) -> Option<Value> {
         }
         (Kind::Time, DeValue::Datetime(time)) => time.to_string(),
         (
-            Kind::Text | Kind::Path | Kind::Choice(_) | Kind::Size | Kind::Duration | Kind::Time | Kind::Delimiter,
+            Kind::Text
+            | Kind::Path
+            | Kind::Choice(_)
+            | Kind::Size
+            | Kind::Duration
+            | Kind::Time
+            | Kind::Delimiter,
             DeValue::String(text),
         ) => text.to_string(),
         _ => return None,
@@ -118,10 +139,17 @@ mod tests {
 
     #[test]
     fn everything_wrong_with_a_file_is_reported_at_once() {
-        let found = problems("prot = 1\nport = '1'\nstall-timeout = 60\ninclude = ['a', 1]\n[target]\nhost = 'h'\n");
+        let found = problems(
+            "prot = 1\nport = '1'\nstall-timeout = 60\ninclude = ['a', 1]\n[target]\nhost = 'h'\n",
+        );
         assert_eq!(found.len(), 5, "{found:#?}");
-        assert!(found.contains(&"c.toml line 2: port is a string, but must be an integer".into()), "{found:#?}");
-        assert!(found.contains(&"c.toml line 4: include is an array, but must be an array of strings".into()));
+        assert!(
+            found.contains(&"c.toml line 2: port is a string, but must be an integer".into()),
+            "{found:#?}"
+        );
+        assert!(found.contains(
+            &"c.toml line 4: include is an array, but must be an array of strings".into()
+        ));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! What the objects' text looks like: a preset, and what overrides parts of it; which field goes where.
+//! What the objects' text looks like: a preset, and what overrides parts of it; which field goes
+//! where.
 
 use super::layer::{Origin, Value};
 use super::resolver::Resolver;
 use super::settings::{self as s, Setting};
 use super::{ColumnOrVariable, FormatConfig};
-use crate::dialect::{Charset, Dialect, LineTerminator, Preset, parse_delimiter, parse_delimiter_byte, show_delimiter};
+use crate::dialect::{
+    Charset, Dialect, LineTerminator, Preset, parse_delimiter, parse_delimiter_byte, show_delimiter,
+};
 
 pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
     let preset = resolver.choice(&s::PRESET, &Preset::ALL).unwrap_or(Preset::Mysql);
@@ -14,14 +17,20 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
     // A part that could not be read is not what the rest contradicts.
     if resolver.problems.len() == problems_before {
         for error in dialect.validate(&charset) {
-            resolver.problems.push(super::Problem { what: error.to_string(), origin: None, remedy: String::new() });
+            resolver.problems.push(super::Problem {
+                what: error.to_string(),
+                origin: None,
+                remedy: String::new(),
+            });
         }
     }
     let null_strings = if resolver.find(&s::NULL_STRING).is_some() {
         resolver.list(&s::NULL_STRING).0
     } else {
-        let strings: Vec<String> = preset.null_strings().iter().map(|text| (*text).to_owned()).collect();
-        let origin = if strings.is_empty() { Origin::Default } else { Origin::Preset(preset.name()) };
+        let strings: Vec<String> =
+            preset.null_strings().iter().map(|text| (*text).to_owned()).collect();
+        let origin =
+            if strings.is_empty() { Origin::Default } else { Origin::Preset(preset.name()) };
         resolver.record(&s::NULL_STRING, Value::List(strings.clone()), origin);
         strings
     };
@@ -112,7 +121,9 @@ fn enclosure(resolver: &mut Resolver, preset: Preset, base: &Dialect) -> (Option
         (None, None) => (false, false),
         (Some(_), None) => (false, true),
         (None, Some(_)) => (true, false),
-        (Some((always_rank, always)), Some((optionally_rank, optionally))) if always_rank == optionally_rank => {
+        (Some((always_rank, always)), Some((optionally_rank, optionally)))
+            if always_rank == optionally_rank =>
+        {
             if !is_empty(&always.value) && !is_empty(&optionally.value) {
                 resolver.problems.push(super::Problem::new(
                     "fields-enclosed-by and fields-optionally-enclosed-by are both set",
@@ -127,7 +138,8 @@ fn enclosure(resolver: &mut Resolver, preset: Preset, base: &Dialect) -> (Option
             (optionally_rank < always_rank, always_rank < optionally_rank)
         }
     };
-    let none = |resolver: &mut Resolver, setting| resolver.record_derived(setting, "", Origin::Default);
+    let none =
+        |resolver: &mut Resolver, setting| resolver.record_derived(setting, "", Origin::Default);
     if use_optionally || use_always {
         let (used, other) = if use_optionally {
             (&s::FIELDS_OPTIONALLY_ENCLOSED_BY, &s::FIELDS_ENCLOSED_BY)
@@ -164,7 +176,9 @@ pub(super) enum ColumnError {
     TextAfterQuote,
     #[error("a name holds a NUL character, which MySQL does not allow")]
     Nul,
-    #[error("the column {0} is listed twice; the server would keep one of its fields without a word")]
+    #[error(
+        "the column {0} is listed twice; the server would keep one of its fields without a word"
+    )]
     Twice(String),
     #[error("it must be COLUMN=EXPRESSION, as in day=DATE(@t)")]
     NoExpression,
@@ -211,7 +225,10 @@ fn assignment(text: &str) -> Result<(String, String), ColumnError> {
 }
 
 /// The first name of `text`, and what follows the separator after it, if there is one.
-fn column_or_variable(text: &str, separator: char) -> Result<(ColumnOrVariable, Option<&str>), ColumnError> {
+fn column_or_variable(
+    text: &str,
+    separator: char,
+) -> Result<(ColumnOrVariable, Option<&str>), ColumnError> {
     let text = text.trim_start();
     let (is_variable, text) = text.strip_prefix('@').map_or((false, text), |text| (true, text));
     let (name, after) = match text.strip_prefix('`') {
@@ -235,7 +252,10 @@ fn column_or_variable(text: &str, separator: char) -> Result<(ColumnOrVariable, 
     if name.contains('\0') {
         return Err(ColumnError::Nul);
     }
-    Ok((if is_variable { ColumnOrVariable::Variable(name) } else { ColumnOrVariable::Column(name) }, after))
+    Ok((
+        if is_variable { ColumnOrVariable::Variable(name) } else { ColumnOrVariable::Column(name) },
+        after,
+    ))
 }
 
 /// The name up to its closing backtick, and the text after that.
@@ -270,8 +290,15 @@ mod tests {
     #[test]
     fn columns_are_separated_by_commas_outside_backticks() {
         assert_eq!(columns("a, @skip ,b"), Ok(vec![column("a"), variable("skip"), column("b")]));
-        assert_eq!(columns("`a,b`,`c``d` , @`e f`"), Ok(vec![column("a,b"), column("c`d"), variable("e f")]));
-        assert_eq!(columns("@x,@x"), Ok(vec![variable("x"), variable("x")]), "a variable may drop many fields");
+        assert_eq!(
+            columns("`a,b`,`c``d` , @`e f`"),
+            Ok(vec![column("a,b"), column("c`d"), variable("e f")])
+        );
+        assert_eq!(
+            columns("@x,@x"),
+            Ok(vec![variable("x"), variable("x")]),
+            "a variable may drop many fields"
+        );
     }
 
     #[test]

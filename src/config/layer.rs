@@ -1,5 +1,5 @@
-//! Where values come from, before anything is known to be right: one [`Layer`] for each place, and the [`Problem`]s
-//! found on the way.
+//! Where values come from, before anything is known to be right: one [`Layer`] for each place, and
+//! the [`Problem`]s found on the way.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,8 +61,12 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine(flag) => write!(f, "command line, {flag}"),
-            Self::Environment(variable) => write!(f, "environment variable {}", variable.escape_debug()),
-            Self::File { path, line } => write!(f, "{} line {line}", path.to_string_lossy().escape_debug()),
+            Self::Environment(variable) => {
+                write!(f, "environment variable {}", variable.escape_debug())
+            }
+            Self::File { path, line } => {
+                write!(f, "{} line {line}", path.to_string_lossy().escape_debug())
+            }
             Self::DatabaseUrl(origin) => write!(f, "database URL from {origin}"),
             Self::Preset(name) => write!(f, "preset {name}"),
             Self::Default => f.write_str("default"),
@@ -112,8 +116,8 @@ pub(super) fn closest(name: &str) -> Option<&'static Setting> {
         .map(|(_, setting)| setting)
 }
 
-/// A value as an error may show it: on one line, not too long, and not at all where it may hold a password, such as
-/// a URL with user information that was given to the wrong option.
+/// A value as an error may show it: on one line, not too long, and not at all where it may hold a
+/// password, such as a URL with user information that was given to the wrong option.
 pub(super) fn shown(text: &str) -> String {
     const LIMIT_CHARS: usize = 80;
     let may_hold_password = text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));

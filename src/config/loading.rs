@@ -43,8 +43,8 @@ impl LoadConfig {
     }
 }
 
-/// What becomes of a row that is not as the table wants it: a value that does not fit its column, too few or too many
-/// fields, or one that CHECK, a foreign key, the partitions or a view refuse.
+/// What becomes of a row that is not as the table wants it: a value that does not fit its column,
+/// too few or too many fields, or one that CHECK, a foreign key, the partitions or a view refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnBadRow {
     /// It rolls the object back.
@@ -94,18 +94,24 @@ impl std::str::FromStr for MaxRejects {
 
     /// `100`, `5%` or `0.25%`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "it must be a number of rows, or a share from 0% to 100% with at most two decimals";
+        const EXPECTED: &str =
+            "it must be a number of rows, or a share from 0% to 100% with at most two decimals";
         let text = text.trim();
         let Some(percent) = text.strip_suffix('%') else {
             return text.parse().map(Self::Rows).map_err(|_| EXPECTED);
         };
-        let (whole, fraction) = percent.trim_end().split_once('.').unwrap_or((percent.trim_end(), "0"));
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) =
+            percent.trim_end().split_once('.').unwrap_or((percent.trim_end(), "0"));
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(whole) || !is_number(fraction) || fraction.len() > 2 {
             return Err(EXPECTED);
         }
         let hundredths: u64 = format!("{fraction:0<2}").parse().map_err(|_| EXPECTED)?;
-        let points = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(100)?.checked_add(hundredths));
+        let points = whole
+            .parse::<u64>()
+            .ok()
+            .and_then(|whole| whole.checked_mul(100)?.checked_add(hundredths));
         points.filter(|points| *points <= 10_000).map(Self::BasisPoints).ok_or(EXPECTED)
     }
 }
@@ -116,11 +122,21 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
         swap_keep_old: resolver.switch(&s::SWAP_KEEP_OLD),
         load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
         defer_indexes: resolver.switch(&s::DEFER_INDEXES),
-        on_bad_row: choose(resolver, &s::ON_BAD_ROW, &[OnBadRow::Fail, OnBadRow::Reject, OnBadRow::Accept]),
+        on_bad_row: choose(
+            resolver,
+            &s::ON_BAD_ROW,
+            &[OnBadRow::Fail, OnBadRow::Reject, OnBadRow::Accept],
+        ),
         on_duplicate: choose(
             resolver,
             &s::ON_DUPLICATE,
-            &[OnDuplicate::Error, OnDuplicate::Ignore, OnDuplicate::Replace, OnDuplicate::Update, OnDuplicate::Reject],
+            &[
+                OnDuplicate::Error,
+                OnDuplicate::Ignore,
+                OnDuplicate::Replace,
+                OnDuplicate::Update,
+                OnDuplicate::Reject,
+            ],
         ),
         update_columns: resolver.optional(&s::UPDATE_COLUMNS, column_names),
         notes_as_bad: resolver.switch(&s::NOTES_AS_BAD),
@@ -159,7 +175,19 @@ mod tests {
         assert_eq!("0.25 %".parse(), Ok(MaxRejects::BasisPoints(25)));
         assert_eq!("0.5%".parse(), Ok(MaxRejects::BasisPoints(50)));
         assert_eq!("100%".parse(), Ok(MaxRejects::BasisPoints(10_000)));
-        for text in ["", "%", "-1", "5.", "5.%", "1.234%", "101%", "100.01%", "x%", "+5%", "99999999999999999999%"] {
+        for text in [
+            "",
+            "%",
+            "-1",
+            "5.",
+            "5.%",
+            "1.234%",
+            "101%",
+            "100.01%",
+            "x%",
+            "+5%",
+            "99999999999999999999%",
+        ] {
             assert!(text.parse::<MaxRejects>().is_err(), "{text}");
         }
     }

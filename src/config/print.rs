@@ -1,5 +1,5 @@
-//! `--print-config`: every setting with its effective value and where that came from, as a file that can be read
-//! back. Secrets are left out, and settings that are not set stand in comments.
+//! `--print-config`: every setting with its effective value and where that came from, as a file
+//! that can be read back. Secrets are left out, and settings that are not set stand in comments.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -28,7 +28,9 @@ impl fmt::Display for Provenance {
             }
             let origin = &effective.origin;
             match &effective.value {
-                Shown::Value(value) => writeln!(f, "{} = {}  # {origin}", setting.name, toml_value(setting, value))?,
+                Shown::Value(value) => {
+                    writeln!(f, "{} = {}  # {origin}", setting.name, toml_value(setting, value))?
+                }
                 Shown::Hidden => writeln!(f, "#{} = (hidden)  # {origin}", setting.name)?,
                 Shown::Unset => writeln!(f, "#{} =  # not set", setting.name)?,
             }
@@ -44,8 +46,14 @@ fn toml_value(setting: &Setting, value: &Value) -> String {
             let items: Vec<String> = items.iter().map(|item| toml_string(item)).collect();
             format!("[{}]", items.join(", "))
         }
-        // These were parsed before they came here; trimmed because environment variables may hold blanks.
-        Value::Text(text) if matches!(setting.kind, Kind::Switch { .. } | Kind::Integer { .. } | Kind::Verbosity) => {
+        // These were parsed before they came here; trimmed because environment variables may hold
+        // blanks.
+        Value::Text(text)
+            if matches!(
+                setting.kind,
+                Kind::Switch { .. } | Kind::Integer { .. } | Kind::Verbosity
+            ) =>
+        {
             let text = text.trim().trim_start_matches('+');
             let digits = text.trim_start_matches('-').trim_start_matches('0');
             let sign = if text.starts_with('-') && !digits.is_empty() { "-" } else { "" };
@@ -157,7 +165,10 @@ mod tests {
         if std::env::var_os("S3_TO_MYSQL_TEST_WRITE_EXAMPLE").is_some() {
             std::fs::write(path, example()).unwrap();
         }
-        assert!(std::fs::read_to_string(path).unwrap() == example(), "config.example.toml is not what the table says");
+        assert!(
+            std::fs::read_to_string(path).unwrap() == example(),
+            "config.example.toml is not what the table says"
+        );
     }
 
     #[test]
@@ -166,7 +177,9 @@ mod tests {
             assert!(!setting.doc.ends_with('.'), "{}", setting.name);
             assert!(setting.more.is_empty() || setting.more.ends_with('.'), "{}", setting.name);
             assert!(
-                setting.flag == Flag::None || !setting.value.is_empty() || matches!(setting.kind, Kind::Switch { .. })
+                setting.flag == Flag::None
+                    || !setting.value.is_empty()
+                    || matches!(setting.kind, Kind::Switch { .. })
             );
         }
     }

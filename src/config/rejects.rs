@@ -24,7 +24,9 @@ pub enum RejectsTo {
 pub enum RejectsToError {
     #[error("it is empty; name a directory, or s3://BUCKET/PREFIX/")]
     Empty,
-    #[error("the prefix is longer than {PREFIX_LIMIT_BYTES} bytes, which leaves no room for names below it")]
+    #[error(
+        "the prefix is longer than {PREFIX_LIMIT_BYTES} bytes, which leaves no room for names below it"
+    )]
     PrefixTooLong,
     #[error(transparent)]
     Uri(#[from] SourceUriError),
@@ -35,7 +37,8 @@ impl RejectsTo {
     ///
     /// # Errors
     ///
-    /// What is empty, and a URI of something else: `https://…` is not meant to be a directory's name.
+    /// What is empty, and a URI of something else: `https://…` is not meant to be a directory's
+    /// name.
     pub fn parse(text: &str) -> Result<Self, RejectsToError> {
         if text.is_empty() {
             return Err(RejectsToError::Empty);
@@ -59,9 +62,10 @@ impl RejectsTo {
     #[must_use]
     pub fn lies_within(&self, source: &SourceUri) -> bool {
         match (self, source) {
-            (Self::S3 { bucket, prefix }, SourceUri::Prefix { bucket: source_bucket, prefix: source_prefix }) => {
-                bucket == source_bucket && prefix.starts_with(source_prefix.as_str())
-            }
+            (
+                Self::S3 { bucket, prefix },
+                SourceUri::Prefix { bucket: source_bucket, prefix: source_prefix },
+            ) => bucket == source_bucket && prefix.starts_with(source_prefix.as_str()),
             _ => false,
         }
     }
@@ -72,7 +76,9 @@ impl fmt::Display for RejectsTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.to_string_lossy().escape_debug()),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{}/{}", bucket.escape_debug(), prefix.escape_debug()),
+            Self::S3 { bucket, prefix } => {
+                write!(f, "s3://{}/{}", bucket.escape_debug(), prefix.escape_debug())
+            }
         }
     }
 }
@@ -107,7 +113,10 @@ mod tests {
     fn a_prefix_leaves_room_for_the_longest_name() {
         let longest = format!("s3://b/{}/", "p".repeat(PREFIX_LIMIT_BYTES - 1));
         assert!(RejectsTo::parse(&longest).is_ok());
-        assert_eq!(RejectsTo::parse(&longest.replace("b/", "b/p")), Err(RejectsToError::PrefixTooLong));
+        assert_eq!(
+            RejectsTo::parse(&longest.replace("b/", "b/p")),
+            Err(RejectsToError::PrefixTooLong)
+        );
     }
 
     #[test]
@@ -118,7 +127,9 @@ mod tests {
         assert!(s3("data-rejects/").lies_within(&source("data")));
         assert!(!s3("rejects/").lies_within(&source("data/")));
         assert!(!s3("").lies_within(&source("data/")));
-        assert!(!s3("data/").lies_within(&SourceUri::Key { bucket: "b".into(), key: "data/1".into() }));
+        assert!(
+            !s3("data/").lies_within(&SourceUri::Key { bucket: "b".into(), key: "data/1".into() })
+        );
         assert!(!RejectsTo::Directory("data/".into()).lies_within(&source("data/")));
     }
 }

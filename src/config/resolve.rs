@@ -1,18 +1,21 @@
 //! The order of precedence, and the [`Config`] that comes out of it.
 //!
-//! Command line, then `S3_TO_MYSQL_…` variables, then the file, then `DATABASE_URL` and `MYSQL_PWD`, then defaults.
-//! The stronger place wins for each setting by itself, and a list of a stronger place replaces the weaker one whole.
-//! Settings that answer one question count together, at the strongest place that gives any of them:
+//! Command line, then `S3_TO_MYSQL_…` variables, then the file, then `DATABASE_URL` and
+//! `MYSQL_PWD`, then defaults. The stronger place wins for each setting by itself, and a list of a
+//! stronger place replaces the weaker one whole. Settings that answer one question count together,
+//! at the strongest place that gives any of them:
 //!
 //! - URIs and `keys-from`: a retry with `--keys-from` does not load the file's URIs too;
 //! - `socket` and `host`/`port`; `password`, `password-file` and the URL's password;
 //! - `fields-enclosed-by` and `fields-optionally-enclosed-by`;
 //! - `ledger-table` and `no-ledger`.
 //!
-//! Only the strongest database URL is looked at; its parts count where it was given, below single settings from the
-//! same place. An empty value says "not set" where a setting may be unset, and hides weaker places.
+//! Only the strongest database URL is looked at; its parts count where it was given, below single
+//! settings from the same place. An empty value says "not set" where a setting may be unset, and
+//! hides weaker places.
 //!
-//! A command that uses only some settings looks at none of the others: a file may hold what all commands need.
+//! A command that uses only some settings looks at none of the others: a file may hold what all
+//! commands need.
 
 use std::ffi::OsString;
 use std::io;
@@ -29,9 +32,9 @@ use super::print::Provenance;
 use super::resolver::Resolver;
 use super::settings as s;
 use super::{
-    ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, OutputConfig,
-    ProgressMode, RejectsTo, RetryConfig, Scope, SourceConfig, SourceUri, StagingConfig, Verify, environment, format,
-    loading, target, throughput,
+    ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate,
+    OutputConfig, ProgressMode, RejectsTo, RetryConfig, Scope, SourceConfig, SourceUri,
+    StagingConfig, Verify, environment, format, loading, target, throughput,
 };
 use crate::object::{TableName, TableNameError};
 
@@ -72,7 +75,9 @@ where
     for (rank, layer) in layers.iter_mut().enumerate() {
         // What is forgotten is named where it is asked for: a file's URIs are there to be loaded.
         let is_elsewhere = scope == Scope::Forget && rank > 0;
-        layer.retain(|setting| scope.uses(setting) && !(is_elsewhere && setting.name == s::URIS.name));
+        layer.retain(|setting| {
+            scope.uses(setting) && !(is_elsewhere && setting.name == s::URIS.name)
+        });
     }
     let mut resolver = Resolver {
         layers,
@@ -100,7 +105,9 @@ where
     contradictions(&mut resolver, &config);
 
     if resolver.problems.is_empty() {
-        resolver.effective.retain(|name, _| s::Setting::by_name(name).is_some_and(|setting| scope.uses(setting)));
+        resolver
+            .effective
+            .retain(|name, _| s::Setting::by_name(name).is_some_and(|setting| scope.uses(setting)));
         let provenance = Provenance::new(resolver.effective);
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
     } else {
@@ -108,14 +115,19 @@ where
     }
 }
 
-/// Characters of a ledger's stem. The longest name made of it, `STEM_shadow_` and 16 digits, has the servers' limit of 64 then.
+/// Characters of a ledger's stem. The longest name made of it, `STEM_shadow_` and 16 digits, has
+/// the servers' limit of 64 then.
 const STEM_LIMIT_CHARS: usize = 40;
 
 fn ledger(resolver: &mut Resolver) -> LedgerConfig {
     let table = ledger_table(resolver);
     LedgerConfig {
         table,
-        on_changed: choose(resolver, &s::ON_CHANGED, &[OnChanged::Error, OnChanged::Load, OnChanged::Skip]),
+        on_changed: choose(
+            resolver,
+            &s::ON_CHANGED,
+            &[OnChanged::Error, OnChanged::Load, OnChanged::Skip],
+        ),
         force: resolver.switch(&s::FORCE),
         retry_failed: !resolver.switch(&s::NO_RETRY_FAILED),
     }
@@ -205,7 +217,8 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
     }
     let is_lag_bounded = config.throughput.max_lag.is_some();
     if is_lag_bounded == config.throughput.replicas.is_empty() {
-        let (set, missing) = if is_lag_bounded { (&s::MAX_LAG, &s::REPLICAS) } else { (&s::REPLICAS, &s::MAX_LAG) };
+        let (set, missing) =
+            if is_lag_bounded { (&s::MAX_LAG, &s::REPLICAS) } else { (&s::REPLICAS, &s::MAX_LAG) };
         contradiction(
             resolver,
             &format!("{} is set, but {} is not", set.name, missing.name),
@@ -213,9 +226,14 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
             &format!("add --{}, or leave out --{}", missing.name, set.name),
         );
     }
-    let (bad, duplicate) =
-        (config.load.on_bad_row == OnBadRow::Reject, config.load.on_duplicate == OnDuplicate::Reject);
-    if (bad || duplicate) && config.load.rejects.is_none() && resolver.find_set(&s::REJECTS).is_none() {
+    let (bad, duplicate) = (
+        config.load.on_bad_row == OnBadRow::Reject,
+        config.load.on_duplicate == OnDuplicate::Reject,
+    );
+    if (bad || duplicate)
+        && config.load.rejects.is_none()
+        && resolver.find_set(&s::REJECTS).is_none()
+    {
         let rejecting = if bad { &s::ON_BAD_ROW } else { &s::ON_DUPLICATE };
         contradiction(
             resolver,
@@ -274,7 +292,8 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
             "use --mode truncate or --mode swap, or leave out --verify",
         );
     }
-    if matches!(load.on_duplicate, OnDuplicate::Ignore | OnDuplicate::Replace | OnDuplicate::Update) {
+    if matches!(load.on_duplicate, OnDuplicate::Ignore | OnDuplicate::Replace | OnDuplicate::Update)
+    {
         contradiction(
             resolver,
             "verify checksum compares every row of the objects, and on-duplicate leaves some out of the table",
@@ -292,9 +311,17 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
     }
 }
 
-fn contradiction(resolver: &mut Resolver, what: &str, between: [&'static s::Setting; 2], remedy: &str) {
+fn contradiction(
+    resolver: &mut Resolver,
+    what: &str,
+    between: [&'static s::Setting; 2],
+    remedy: &str,
+) {
     let places = between.map(|setting| {
-        let origin = resolver.effective.get(setting.name).map_or(Origin::Default, |effective| effective.origin.clone());
+        let origin = resolver
+            .effective
+            .get(setting.name)
+            .map_or(Origin::Default, |effective| effective.origin.clone());
         format!("{}: {origin}", setting.name)
     });
     resolver.problems.push(Problem {
@@ -349,7 +376,8 @@ fn source(resolver: &mut Resolver, preset: crate::dialect::Preset, scope: Scope)
     }
 }
 
-/// The two say together what to load, so the stronger place that gives either hides what weaker ones say.
+/// The two say together what to load, so the stronger place that gives either hides what weaker
+/// ones say.
 fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>, Option<PathBuf>) {
     let rank = |found: Option<(usize, _)>| found.map_or(usize::MAX, |(rank, _)| rank);
     let uris_rank = rank(resolver.find(&s::URIS));
@@ -393,7 +421,9 @@ fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>,
 }
 
 fn staging(resolver: &mut Resolver, temporary_dir: Option<String>) -> StagingConfig {
-    let path = |text: &str| if text.is_empty() { Err("it must be a directory") } else { Ok(PathBuf::from(text)) };
+    let path = |text: &str| {
+        if text.is_empty() { Err("it must be a directory") } else { Ok(PathBuf::from(text)) }
+    };
     let dir = if resolver.find(&s::STAGING_DIR).is_some() {
         resolver.optional(&s::STAGING_DIR, path).unwrap_or_default()
     } else {
@@ -423,7 +453,9 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
         verbosity: resolver
             .optional(&s::VERBOSITY, |text| {
                 let number: Option<i8> = text.trim().parse().ok();
-                number.filter(|number| (-9..=9).contains(number)).ok_or("it must be a whole number from -9 to 9")
+                number
+                    .filter(|number| (-9..=9).contains(number))
+                    .ok_or("it must be a whole number from -9 to 9")
             })
             .unwrap_or_default(),
         progress: choose(
@@ -448,7 +480,12 @@ fn files_that_collide(resolver: &mut Resolver, config: &Config) {
                 && path.as_os_str() != "-"
             {
                 resolver.problems.push(Problem {
-                    what: format!("{} and {} are the same file, {}", one.name, other.name, path.display()),
+                    what: format!(
+                        "{} and {} are the same file, {}",
+                        one.name,
+                        other.name,
+                        path.display()
+                    ),
                     origin: None,
                     remedy: "each needs its own".to_owned(),
                 });
@@ -476,22 +513,29 @@ fn regex_problem(error: &regex::Error) -> String {
 
 /// RFC 3339 with an offset, or a date, which means its midnight in UTC, as S3's own times are UTC.
 fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
-    const EXPECTED: &str = "it must be a time with its offset, as in 2026-01-31T18:00:00Z, or a date";
+    const EXPECTED: &str =
+        "it must be a time with its offset, as in 2026-01-31T18:00:00Z, or a date";
     let text = text.trim();
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
     // Date's own parser would drop a time of day that follows.
-    let is_date = text.len() == "2026-01-31".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let is_date =
+        text.len() == "2026-01-31".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     let date: Date = is_date.then(|| text.parse().ok()).flatten().ok_or(EXPECTED)?;
     date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp()).map_err(|_| EXPECTED)
 }
 
 fn endpoint_url(text: &str) -> Result<String, &'static str> {
-    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or("it must be a URL such as https://s3.example.com or http://127.0.0.1:9000")?;
+    let url = url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url =
+        url.ok_or("it must be a URL such as https://s3.example.com or http://127.0.0.1:9000")?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("it must not hold credentials; they come from the AWS environment variables and files");
+        return Err(
+            "it must not hold credentials; they come from the AWS environment variables and files",
+        );
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("it must end after the host, port and path");
@@ -499,7 +543,11 @@ fn endpoint_url(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-pub(super) fn choose<T: Copy>(resolver: &mut Resolver, setting: &'static s::Setting, values: &[T]) -> T {
+pub(super) fn choose<T: Copy>(
+    resolver: &mut Resolver,
+    setting: &'static s::Setting,
+    values: &[T],
+) -> T {
     // Each of these settings has a default: nothing is chosen only where a problem was recorded.
     resolver.choice(setting, values).unwrap_or(values[0])
 }

@@ -1,7 +1,7 @@
 //! Finding the value that counts among the layers, and keeping account of it.
 //!
-//! A reader that finds a bad value records a [`Problem`] and returns a placeholder, so that the other settings are
-//! looked at too; where there is a problem, nothing that was read is handed out.
+//! A reader that finds a bad value records a [`Problem`] and returns a placeholder, so that the
+//! other settings are looked at too; where there is a problem, nothing that was read is handed out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -38,10 +38,11 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// The strongest layer that gives a value, by its rank (0 is the strongest). An empty value that says "not set"
-    /// is found here too: it hides what weaker layers say.
+    /// The strongest layer that gives a value, by its rank (0 is the strongest). An empty value
+    /// that says "not set" is found here too: it hides what weaker layers say.
     pub(super) fn find(&self, setting: &Setting) -> Option<(usize, Given)> {
-        let found = |(rank, layer): (usize, &Layer)| layer.get(setting).map(|given| (rank, given.clone()));
+        let found =
+            |(rank, layer): (usize, &Layer)| layer.get(setting).map(|given| (rank, given.clone()));
         self.layers.iter().enumerate().find_map(found)
     }
 
@@ -60,27 +61,44 @@ impl Resolver {
     }
 
     /// Records a derived default; what is derived is always one text.
-    pub(super) fn record_derived(&mut self, setting: &'static Setting, text: impl Into<String>, origin: Origin) {
+    pub(super) fn record_derived(
+        &mut self,
+        setting: &'static Setting,
+        text: impl Into<String>,
+        origin: Origin,
+    ) {
         self.record(setting, Value::Text(text.into()), origin);
     }
 
-    pub(super) fn bad(&mut self, setting: &'static Setting, text: &str, origin: &Origin, why: impl std::fmt::Display) {
+    pub(super) fn bad(
+        &mut self,
+        setting: &'static Setting,
+        text: &str,
+        origin: &Origin,
+        why: impl std::fmt::Display,
+    ) {
         let value = if setting.secret { String::new() } else { format!(" {}", shown(text)) };
         self.problems.push(Problem::new(format!("{}{value}: {why}", setting.name), origin, ""));
     }
 
     pub(super) fn missing(&mut self, setting: &'static Setting, what: &str, remedy: &str) {
         if !self.explained.contains(setting.name) {
-            self.problems.push(Problem { what: what.to_owned(), origin: None, remedy: remedy.to_owned() });
+            self.problems.push(Problem {
+                what: what.to_owned(),
+                origin: None,
+                remedy: remedy.to_owned(),
+            });
         }
     }
 
-    /// The text that is given or the plain default; `None` where it is not set or, if `Derived`, for the caller to
-    /// derive and record.
+    /// The text that is given or the plain default; `None` where it is not set or, if `Derived`,
+    /// for the caller to derive and record.
     pub(super) fn text(&mut self, setting: &'static Setting) -> Option<(String, Origin)> {
         let given = match (self.find(setting), setting.default) {
             (Some((_, given)), _) => given,
-            (None, Default::Text(text)) => Given { value: Value::Text(text.to_owned()), origin: Origin::Default },
+            (None, Default::Text(text)) => {
+                Given { value: Value::Text(text.to_owned()), origin: Origin::Default }
+            }
             (None, Default::Unset | Default::Derived { .. }) => {
                 self.record_unset(setting, Origin::Default);
                 return None;
@@ -149,8 +167,8 @@ impl Resolver {
         self.optional(setting, parse_duration).unwrap_or_default()
     }
 
-    /// The value that stands in `values` where the chosen word stands among the setting's words. `None` where the
-    /// word is none of them, which is recorded, or where nothing is set.
+    /// The value that stands in `values` where the chosen word stands among the setting's words.
+    /// `None` where the word is none of them, which is recorded, or where nothing is set.
     pub(super) fn choice<T: Copy>(&mut self, setting: &'static Setting, values: &[T]) -> Option<T> {
         let Kind::Choice(words) = setting.kind else { return None };
         let parse = |text: &str| {

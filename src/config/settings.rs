@@ -1,8 +1,10 @@
-//! The table of settings. Flags, environment variables, keys of the configuration file, `--print-config` and the
-//! example file all come from it, so that none of them can forget a setting or name it otherwise: `on-duplicate` is
-//! `--on-duplicate`, `S3_TO_MYSQL_ON_DUPLICATE` and the key `on-duplicate`.
+//! The table of settings. Flags, environment variables, keys of the configuration file,
+//! `--print-config` and the example file all come from it, so that none of them can forget a
+//! setting or name it otherwise: `on-duplicate` is `--on-duplicate`, `S3_TO_MYSQL_ON_DUPLICATE` and
+//! the key `on-duplicate`.
 //!
-//! A setting that is not here does not exist; one that is here and that `resolve` does not read fails a test.
+//! A setting that is not here does not exist; one that is here and that `resolve` does not read
+//! fails a test.
 
 /// One setting.
 #[derive(Debug)]
@@ -101,7 +103,8 @@ impl Section {
     }
 }
 
-/// A command, as far as the settings go that it uses: those of others in a file or in the environment are no concern of it.
+/// A command, as far as the settings go that it uses: those of others in a file or in the
+/// environment are no concern of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// `load`, `plan` and `check`: all of them.
@@ -137,7 +140,11 @@ impl Setting {
             Kind::Choice(_) => "WORD",
             Kind::Delimiter => "CHARS",
         };
-        let default = if matches!(kind, Kind::Switch { .. }) { Default::Text("false") } else { Default::Unset };
+        let default = if matches!(kind, Kind::Switch { .. }) {
+            Default::Text("false")
+        } else {
+            Default::Unset
+        };
         Self { name, section, kind, default, doc, more: "", flag: Flag::Long, value, secret: false }
     }
 
@@ -470,7 +477,10 @@ mod tests {
         let mut names: Vec<&str> = ALL.iter().map(|s| s.name).collect();
         for setting in ALL {
             if let Kind::Switch { opposite } = setting.kind {
-                let expected = setting.name.strip_prefix("no-").map_or(format!("no-{}", setting.name), str::to_owned);
+                let expected = setting
+                    .name
+                    .strip_prefix("no-")
+                    .map_or(format!("no-{}", setting.name), str::to_owned);
                 assert_eq!(opposite, expected);
                 names.push(opposite);
             }

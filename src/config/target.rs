@@ -1,4 +1,5 @@
-//! How the server is reached: single settings over the parts of a database URL, one password from many places.
+//! How the server is reached: single settings over the parts of a database URL, one password from
+//! many places.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,7 +15,10 @@ use super::settings as s;
 use super::{Compress, SslMode, TargetConfig};
 use crate::object::TableName;
 
-pub(super) fn resolve(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::Result<String>) -> TargetConfig {
+pub(super) fn resolve(
+    resolver: &mut Resolver,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> TargetConfig {
     insert_url_parts(resolver);
     let socket = socket(resolver);
     let host = resolver.optional(&s::HOST, host_name).unwrap_or_default();
@@ -26,7 +30,11 @@ pub(super) fn resolve(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::
     }
     let user = resolver.text(&s::USER).map(|(text, _)| text);
     if user.is_none() {
-        resolver.missing(&s::USER, "the database user is missing", "give --user or a --database-url that names one");
+        resolver.missing(
+            &s::USER,
+            "the database user is missing",
+            "give --user or a --database-url that names one",
+        );
     }
     let password = password(resolver, read_file);
     let database = resolver.text(&s::DATABASE).map(|(text, _)| text);
@@ -36,7 +44,8 @@ pub(super) fn resolve(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::
     let ssl_cert = resolver.path(&s::SSL_CERT);
     let ssl_key = resolver.path(&s::SSL_KEY);
     if ssl_cert.is_some() != ssl_key.is_some() {
-        let (given, missing) = if ssl_cert.is_some() { ("ssl-cert", "ssl-key") } else { ("ssl-key", "ssl-cert") };
+        let (given, missing) =
+            if ssl_cert.is_some() { ("ssl-cert", "ssl-key") } else { ("ssl-key", "ssl-cert") };
         resolver.problems.push(Problem {
             what: format!("{given} is set, but {missing} is not"),
             origin: None,
@@ -73,7 +82,8 @@ pub(super) fn resolve(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::
 /// Puts the strongest URL's parts right below the place where it was given.
 fn insert_url_parts(resolver: &mut Resolver) {
     let Some((rank, given)) = resolver.find_set(&s::DATABASE_URL) else {
-        let origin = resolver.find(&s::DATABASE_URL).map_or(Origin::Default, |(_, given)| given.origin);
+        let origin =
+            resolver.find(&s::DATABASE_URL).map_or(Origin::Default, |(_, given)| given.origin);
         resolver.record_unset(&s::DATABASE_URL, origin);
         return;
     };
@@ -87,19 +97,31 @@ fn insert_url_parts(resolver: &mut Resolver) {
                         .to_owned(),
                 );
             }
-            resolver.record(&s::DATABASE_URL, Value::Text(url.without_password.clone()), origin.clone());
+            resolver.record(
+                &s::DATABASE_URL,
+                Value::Text(url.without_password.clone()),
+                origin.clone(),
+            );
             resolver.layers.insert(rank + 1, url_layer(url, &origin));
         }
-        // Many frameworks set DATABASE_URL; where the server is named otherwise, it is another program's.
+        // Many frameworks set DATABASE_URL; where the server is named otherwise, it is another
+        // program's.
         Err(database_url::DatabaseUrlError::Scheme)
             if origin == Origin::Environment("DATABASE_URL".to_owned())
-                && (resolver.find_set(&s::HOST).is_some() || resolver.find_set(&s::SOCKET).is_some()) =>
+                && (resolver.find_set(&s::HOST).is_some()
+                    || resolver.find_set(&s::SOCKET).is_some()) =>
         {
-            resolver.warnings.push("DATABASE_URL is not used, because it is not a mysql:// URL".to_owned());
+            resolver
+                .warnings
+                .push("DATABASE_URL is not used, because it is not a mysql:// URL".to_owned());
             resolver.record_unset(&s::DATABASE_URL, Origin::Default);
         }
         Err(error) => {
-            resolver.problems.push(Problem::new(format!("not a database URL: {error}"), &origin, ""));
+            resolver.problems.push(Problem::new(
+                format!("not a database URL: {error}"),
+                &origin,
+                "",
+            ));
             resolver.record_unset(&s::DATABASE_URL, origin);
             // It may well name a user and a database.
             resolver.explained.extend([s::USER.name, s::TABLE.name]);
@@ -117,7 +139,10 @@ fn url_layer(url: DatabaseUrl, origin: &Origin) -> Layer {
         (&s::PASSWORD, url.password),
         (&s::DATABASE, url.database),
     ];
-    let parts = parts.into_iter().filter_map(|(setting, text)| Some((setting, text?))).chain(url.parameters);
+    let parts = parts
+        .into_iter()
+        .filter_map(|(setting, text)| Some((setting, text?)))
+        .chain(url.parameters);
     for (setting, text) in parts {
         layer.insert(setting, Value::Text(text), Origin::DatabaseUrl(Box::new(origin.clone())));
     }
@@ -130,25 +155,38 @@ fn socket(resolver: &mut Resolver) -> Option<PathBuf> {
         return resolver.path(&s::SOCKET);
     };
     let host = resolver.find(&s::HOST);
-    let tcp_rank = [host.as_ref(), resolver.find(&s::PORT).as_ref()].into_iter().flatten().map(|(rank, _)| *rank).min();
+    let tcp_rank = [host.as_ref(), resolver.find(&s::PORT).as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|(rank, _)| *rank)
+        .min();
     if tcp_rank.is_some_and(|rank| rank < socket_rank) {
         resolver.record_unset(&s::SOCKET, Origin::Default);
         return None;
     }
-    // A URL always has room for a host; and localhost beside a socket is how option files are written.
+    // A URL always has room for a host; and localhost beside a socket is how option files are
+    // written.
     if let Some((host_rank, host)) = host
         && host_rank == socket_rank
         && !matches!(host.origin, Origin::DatabaseUrl(_))
         && host.value != Value::Text("localhost".to_owned())
     {
-        resolver.problems.push(Problem::new("host and socket are both set", &socket.origin, "set one of them"));
+        resolver.problems.push(Problem::new(
+            "host and socket are both set",
+            &socket.origin,
+            "set one of them",
+        ));
     }
     resolver.path(&s::SOCKET)
 }
 
 /// The strongest of `password`, `password-file` and the URL's password.
-fn password(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Option<SecretString> {
-    let rank = |found: &Option<(usize, Given)>| found.as_ref().map_or(usize::MAX, |(rank, _)| *rank);
+fn password(
+    resolver: &mut Resolver,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Option<SecretString> {
+    let rank =
+        |found: &Option<(usize, Given)>| found.as_ref().map_or(usize::MAX, |(rank, _)| *rank);
     let password = resolver.find(&s::PASSWORD);
     let file = resolver.find_set(&s::PASSWORD_FILE);
     if file.is_some() && rank(&file) <= rank(&password) {
@@ -167,15 +205,26 @@ fn password(resolver: &mut Resolver, read_file: &dyn Fn(&Path) -> io::Result<Str
         let origin = file.map_or(Origin::Default, |(_, given)| given.origin);
         return match read_file(&path) {
             Ok(text) => {
-                let text =
-                    text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+                let text = text
+                    .strip_suffix('\n')
+                    .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
                 if text.is_empty() {
-                    resolver.bad(&s::PASSWORD_FILE, &path.to_string_lossy(), &origin, "the file is empty");
+                    resolver.bad(
+                        &s::PASSWORD_FILE,
+                        &path.to_string_lossy(),
+                        &origin,
+                        "the file is empty",
+                    );
                 }
                 Some(SecretString::from(text))
             }
             Err(error) => {
-                resolver.bad(&s::PASSWORD_FILE, &path.to_string_lossy(), &origin, format!("cannot be read: {error}"));
+                resolver.bad(
+                    &s::PASSWORD_FILE,
+                    &path.to_string_lossy(),
+                    &origin,
+                    format!("cannot be read: {error}"),
+                );
                 None
             }
         };
@@ -188,10 +237,16 @@ fn table(resolver: &mut Resolver, has_database: bool) -> TableName {
     let placeholder = TableName { database: None, table: String::new() };
     if resolver.find_set(&s::TABLE).is_none() {
         resolver.record_unset(&s::TABLE, Origin::Default);
-        resolver.missing(&s::TABLE, "the table is missing", "give --table TABLE or --table DATABASE.TABLE");
+        resolver.missing(
+            &s::TABLE,
+            "the table is missing",
+            "give --table TABLE or --table DATABASE.TABLE",
+        );
         return placeholder;
     }
-    let Some(table) = resolver.optional(&s::TABLE, str::parse::<TableName>) else { return placeholder };
+    let Some(table) = resolver.optional(&s::TABLE, str::parse::<TableName>) else {
+        return placeholder;
+    };
     // A URL that could not be read may name it.
     if table.database.is_none() && !has_database && !resolver.explained.contains(s::TABLE.name) {
         let remedy = "give --table DATABASE.TABLE, --database, or a --database-url that names one";
@@ -202,11 +257,21 @@ fn table(resolver: &mut Resolver, has_database: bool) -> TableName {
 
 fn ssl_mode(resolver: &mut Resolver, is_local: bool) -> SslMode {
     if resolver.find_set(&s::SSL_MODE).is_none() {
-        let (mode, word) = if is_local { (SslMode::Preferred, "PREFERRED") } else { (SslMode::Required, "REQUIRED") };
+        let (mode, word) = if is_local {
+            (SslMode::Preferred, "PREFERRED")
+        } else {
+            (SslMode::Required, "REQUIRED")
+        };
         resolver.record_derived(&s::SSL_MODE, word, Origin::Default);
         return mode;
     }
-    let modes = [SslMode::Disabled, SslMode::Preferred, SslMode::Required, SslMode::VerifyCa, SslMode::VerifyIdentity];
+    let modes = [
+        SslMode::Disabled,
+        SslMode::Preferred,
+        SslMode::Required,
+        SslMode::VerifyCa,
+        SslMode::VerifyIdentity,
+    ];
     resolver.choice(&s::SSL_MODE, &modes).unwrap_or(SslMode::Required)
 }
 
@@ -225,7 +290,11 @@ fn host_name(text: &str) -> Result<String, &'static str> {
     if text.contains(':') {
         return Err("it must be a host name or address alone; the port is given as --port");
     }
-    if database_url::is_host_name(text) { Ok(text.to_owned()) } else { Err("it must be a host name or address") }
+    if database_url::is_host_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be a host name or address")
+    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -241,9 +310,12 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_nothing_more() {
-        for (text, host) in
-            [("db.example", "db.example"), ("::1", "::1"), ("[::1]", "::1"), ("fe80::1%eth0", "fe80::1%eth0")]
-        {
+        for (text, host) in [
+            ("db.example", "db.example"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+        ] {
             assert_eq!(host_name(text).as_deref(), Ok(host));
         }
         for text in ["h:3306", "mysql://h", "/run/mysqld.sock", "u@h", "a b", "[::1]:3306"] {

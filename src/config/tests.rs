@@ -1,5 +1,5 @@
-//! What the command line, the environment and the file come to together. Arguments go through clap, so that these
-//! tests hold for what users type.
+//! What the command line, the environment and the file come to together. Arguments go through clap,
+//! so that these tests hold for what users type.
 
 mod ledger;
 
@@ -39,7 +39,8 @@ fn run_command(
         Some("password.txt") => Ok("from-file\n".to_owned()),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     };
-    let resolved = match Cli::try_parse_from(all).map_err(|error| vec![error.to_string()])?.command {
+    let resolved = match Cli::try_parse_from(all).map_err(|error| vec![error.to_string()])?.command
+    {
         Cmd::Load(args) | Cmd::Plan(args) => args.resolve_in(environment, read_file),
         Cmd::Check(args) => args.settings.resolve_in(environment, read_file),
         Cmd::Status(args) => args.settings.resolve_in(environment, read_file),
@@ -149,12 +150,14 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
     let url = ("DATABASE_URL", "mysql://u@h/d");
     for setting in settings::ALL {
         let (name, value) = (setting.name, sample(setting));
-        let plain = text(&resolved(&[], &[url], &base(if name == "keys-from" { "" } else { name }, "")));
+        let plain =
+            text(&resolved(&[], &[url], &base(if name == "keys-from" { "" } else { name }, "")));
         let items = match &value {
             Value::List(items) => items.clone(),
             Value::Text(text) => vec![text.clone()],
         };
-        let is_number = matches!(setting.kind, Kind::Switch { .. } | Kind::Integer { .. } | Kind::Verbosity);
+        let is_number =
+            matches!(setting.kind, Kind::Switch { .. } | Kind::Integer { .. } | Kind::Verbosity);
         let toml = match (&value, is_number) {
             (Value::List(items), _) => format!("{name} = {items:?}"),
             (Value::Text(text), true) => format!("{name} = {text}"),
@@ -174,7 +177,10 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
         let in_environment = resolved(&[], &[url, (&variable, &items.join("\n"))], &base(name, ""));
         assert_ne!(text(&in_file), plain, "{name} changes nothing");
         assert_eq!(text(&in_file), text(&in_environment), "{name}");
-        let mut places = vec![(in_file, "# c.toml line"), (in_environment, "# environment variable S3_TO_MYSQL")];
+        let mut places = vec![
+            (in_file, "# c.toml line"),
+            (in_environment, "# environment variable S3_TO_MYSQL"),
+        ];
         if !flags.is_empty() {
             let on_command_line = resolved(&flags, &[url], &base(name, ""));
             assert_eq!(text(&on_command_line), text(&places[0].0), "{name}");
@@ -182,8 +188,13 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
         }
         for (resolved, place) in places {
             let printed = resolved.provenance.to_string();
-            let line = printed.lines().find(|line| line.trim_start_matches('#').starts_with(&format!("{name} = ")));
-            assert!(line.is_some_and(|line| line.contains(place)), "{name}: {line:?} is not from {place}");
+            let line = printed
+                .lines()
+                .find(|line| line.trim_start_matches('#').starts_with(&format!("{name} = ")));
+            assert!(
+                line.is_some_and(|line| line.contains(place)),
+                "{name}: {line:?} is not from {place}"
+            );
         }
     }
 }
@@ -196,7 +207,10 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!((config.staging.download_concurrency, config.load.load_concurrency), (16, 8));
     assert_eq!(config.staging.budget, None);
     assert_eq!(config.staging.dir, Path::new("/tmp"));
-    assert_eq!((config.load.on_bad_row, config.load.on_duplicate), (OnBadRow::Fail, OnDuplicate::Error));
+    assert_eq!(
+        (config.load.on_bad_row, config.load.on_duplicate),
+        (OnBadRow::Fail, OnDuplicate::Error)
+    );
     assert_eq!(config.retry.max_attempts, 8);
     assert_eq!(config.retry.max_elapsed, Duration::from_mins(15));
     assert_eq!(config.source.connect_timeout, Duration::from_secs(10));
@@ -219,8 +233,15 @@ fn the_example_file_says_exactly_the_defaults() {
             _ => line,
         })
         .collect();
-    assert!(active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count() == settings::ALL.len());
-    assert_eq!(text(&complete(&[], &[], &active.join("\n"))), text(&complete(&[], &[], "")), "every line active");
+    assert!(
+        active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count()
+            == settings::ALL.len()
+    );
+    assert_eq!(
+        text(&complete(&[], &[], &active.join("\n"))),
+        text(&complete(&[], &[], "")),
+        "every line active"
+    );
 }
 
 #[test]
@@ -228,11 +249,29 @@ fn what_print_config_shows_reads_back_as_the_same_configuration() {
     let cases: [Case<'_>; 6] = [
         (&[], &[], ""),
         (
-            &["--preset", "csv", "--null-string", "", "--null-string", "N/A", "-vv", "--columns", "a,@b,`c,d`"],
-            &[("S3_TO_MYSQL_SET", "x = 'a\"\\n'\ny=1"), ("S3_TO_MYSQL_ALLOW_EMPTY", "1"), ("TMPDIR", "/scratch")],
+            &[
+                "--preset",
+                "csv",
+                "--null-string",
+                "",
+                "--null-string",
+                "N/A",
+                "-vv",
+                "--columns",
+                "a,@b,`c,d`",
+            ],
+            &[
+                ("S3_TO_MYSQL_SET", "x = 'a\"\\n'\ny=1"),
+                ("S3_TO_MYSQL_ALLOW_EMPTY", "1"),
+                ("TMPDIR", "/scratch"),
+            ],
             "staging-budget = '1.5GiB'\nmodified-after = 2026-01-31\nstall-timeout = '1m30s'",
         ),
-        (&["--preset", "hive-raw", "-q"], &[], "fields-enclosed-by = \"'\"\nno-sign-request = true"),
+        (
+            &["--preset", "hive-raw", "-q"],
+            &[],
+            "fields-enclosed-by = \"'\"\nno-sign-request = true",
+        ),
         (&["--socket", "/run/mysqld.sock"], &[("DATABASE_URL", "mysql://v@db.example:3307/e")], ""),
         (&["--host", "db.example"], &[], "socket = '/run/mysqld.sock'\nport = 3308"),
         (
@@ -251,8 +290,11 @@ fn what_print_config_shows_reads_back_as_the_same_configuration() {
 
 #[test]
 fn print_config_names_the_place_of_every_value() {
-    let environment = [("S3_TO_MYSQL_REGION", "eu-west-1"), ("DATABASE_URL", "mysql://u@db.example/e")];
-    let shown = complete(&["--preset", "hive"], &environment, "\nload-concurrency = 8").provenance.to_string();
+    let environment =
+        [("S3_TO_MYSQL_REGION", "eu-west-1"), ("DATABASE_URL", "mysql://u@db.example/e")];
+    let shown = complete(&["--preset", "hive"], &environment, "\nload-concurrency = 8")
+        .provenance
+        .to_string();
     for line in [
         "uris = [\"s3://b/p/\"]  # command line, S3_URI",
         "preset = \"hive\"  # command line, --preset",
@@ -334,7 +376,11 @@ fn everything_wrong_is_reported_at_once_with_its_place() {
         "ssl-cert is set, but ssl-key is not",
         "the table is missing; give --table",
     ] {
-        assert_eq!(found.iter().filter(|problem| problem.contains(part)).count(), 1, "{part} is not in {found:#?}");
+        assert_eq!(
+            found.iter().filter(|problem| problem.contains(part)).count(),
+            1,
+            "{part} is not in {found:#?}"
+        );
     }
     assert_eq!(found.len(), 13, "{found:#?}");
 }
@@ -357,20 +403,30 @@ fn what_is_missing_is_named_with_its_remedy() {
 
 #[test]
 fn keys_from_takes_the_place_of_weaker_uris_and_joins_equal_ones() {
-    let source = |resolved: Resolved| (resolved.config.source.uris.len(), resolved.config.source.keys_from.is_some());
+    let source = |resolved: Resolved| {
+        (resolved.config.source.uris.len(), resolved.config.source.keys_from.is_some())
+    };
     let target = ["--user", "u", "--table", "d.t"];
-    let with = |args: &[&str], file: &str| source(resolved(&[&target[..], args].concat(), &[], file));
+    let with =
+        |args: &[&str], file: &str| source(resolved(&[&target[..], args].concat(), &[], file));
     assert_eq!(with(&["--keys-from", "failed.txt"], "uris = ['s3://b/p/']"), (0, true));
     assert_eq!(with(&["s3://b/k"], "keys-from = 'failed.txt'"), (1, false));
     assert_eq!(with(&["s3://b/k", "--keys-from", "-"], ""), (1, true));
-    assert_eq!(with(&["s3://b/k"], "uris = ['s3://b/1', 's3://b/2']"), (1, false), "a list replaces the whole list");
+    assert_eq!(
+        with(&["s3://b/k"], "uris = ['s3://b/1', 's3://b/2']"),
+        (1, false),
+        "a list replaces the whole list"
+    );
 }
 
 #[test]
 fn the_prefix_switch_makes_every_uri_a_prefix_and_its_opposite_beats_the_file() {
     let uri = |args: &[&str]| complete(args, &[], "prefix = true").config.source.uris[1].clone();
     assert_eq!(uri(&["s3://b/k"]), SourceUri::Prefix { bucket: "b".into(), prefix: "k".into() });
-    assert_eq!(uri(&["s3://b/k", "--no-prefix"]), SourceUri::Key { bucket: "b".into(), key: "k".into() });
+    assert_eq!(
+        uri(&["s3://b/k", "--no-prefix"]),
+        SourceUri::Key { bucket: "b".into(), key: "k".into() }
+    );
     assert_eq!(
         uri(&["s3://b/k", "--no-prefix", "--prefix"]),
         SourceUri::Prefix { bucket: "b".into(), prefix: "k".into() }
@@ -383,11 +439,20 @@ fn a_url_is_overridden_piece_by_piece() {
         let resolved = resolved(&[&["s3://b", "--table", "t"], args].concat(), environment, file);
         let target = resolved.config.target.clone();
         let database = target.database.unwrap_or_default();
-        format!("{}:{}@{}:{}/{database}", target.user, password(&resolved).unwrap_or("-"), target.host, target.port)
+        format!(
+            "{}:{}@{}:{}/{database}",
+            target.user,
+            password(&resolved).unwrap_or("-"),
+            target.host,
+            target.port
+        )
     };
     let url = "mysql://u:p@h:3307/d";
     assert_eq!(target(&["--database-url", url], &[], ""), "u:p@h:3307/d");
-    assert_eq!(target(&["--database-url", url, "--host", "other", "-D", "e"], &[], ""), "u:p@other:3307/e");
+    assert_eq!(
+        target(&["--database-url", url, "--host", "other", "-D", "e"], &[], ""),
+        "u:p@other:3307/e"
+    );
     assert_eq!(target(&["--host", "other"], &[("DATABASE_URL", url)], ""), "u:p@other:3307/d");
     assert_eq!(
         target(&[], &[("S3_TO_MYSQL_DATABASE_URL", url), ("DATABASE_URL", "mysql://x:y@z/w")], ""),
@@ -396,7 +461,11 @@ fn a_url_is_overridden_piece_by_piece() {
     // The flag's URL beats the file's single settings, and a host without a port means 3306.
     let file = "host = 'f'\nport = 3399\nuser = 'f'\ndatabase = 'f'";
     assert_eq!(target(&["--database-url", "mysql://u@h/d"], &[], file), "u:-@h:3306/d");
-    assert_eq!(target(&[], &[("DATABASE_URL", url)], file), "f:p@f:3399/f", "the file beats DATABASE_URL");
+    assert_eq!(
+        target(&[], &[("DATABASE_URL", url)], file),
+        "f:p@f:3399/f",
+        "the file beats DATABASE_URL"
+    );
     assert_eq!(target(&[], &[("S3_TO_MYSQL_DATABASE_URL", url)], file), "u:p@h:3307/d");
 }
 
@@ -407,7 +476,9 @@ fn another_programs_database_url_is_passed_over_only_where_the_server_is_named()
     let found = incomplete(&[], &foreign, "");
     assert_eq!(
         found,
-        ["environment variable DATABASE_URL: not a database URL: it must start with mysql:// or mariadb://"]
+        [
+            "environment variable DATABASE_URL: not a database URL: it must start with mysql:// or mariadb://"
+        ]
     );
 }
 
@@ -424,22 +495,32 @@ fn the_strongest_password_counts_wherever_it_stands() {
     assert_eq!(used(&[], &[mysql_pwd], "password = 'toml'").as_deref(), Some("toml"));
     assert_eq!(used(&[], &[mysql_pwd, own], "password = 'toml'").as_deref(), Some("own"));
     assert_eq!(used(&url, &[mysql_pwd, own], "password = 'toml'").as_deref(), Some("url"));
-    assert_eq!(used(&[&url[..], &flag].concat(), &[mysql_pwd, own], "").as_deref(), Some("from-file"));
+    assert_eq!(
+        used(&[&url[..], &flag].concat(), &[mysql_pwd, own], "").as_deref(),
+        Some("from-file")
+    );
     assert_eq!(used(&[], &[own], "password-file = 'password.txt'").as_deref(), Some("own"));
     assert_eq!(used(&[], &[], "").as_deref(), None);
     let both = incomplete(&[], &[], "password = 'x'\npassword-file = 'password.txt'");
     assert_eq!(both, ["c.toml line 1: password and password-file are both set; set one of them"]);
     let missing = incomplete(&["--password-file", "nowhere"], &[], "");
-    assert!(missing.len() == 1 && missing[0].contains("password-file \"nowhere\": cannot be read"), "{missing:#?}");
+    assert!(
+        missing.len() == 1 && missing[0].contains("password-file \"nowhere\": cannot be read"),
+        "{missing:#?}"
+    );
 }
 
 #[test]
 fn a_socket_and_a_host_exclude_each_other_and_the_stronger_place_wins() {
-    let socket = |args: &[&str], file: &str| complete(args, &[], file).config.target.socket.is_some();
+    let socket =
+        |args: &[&str], file: &str| complete(args, &[], file).config.target.socket.is_some();
     assert!(socket(&["--socket", "/s"], "host = 'h'"));
     assert!(!socket(&["--host", "h"], "socket = '/s'"));
     assert!(!socket(&["--port", "3307"], "socket = '/s'"));
-    assert!(socket(&[], "socket = '/s'\nport = 3306\nhost = 'localhost'"), "as option files are written");
+    assert!(
+        socket(&[], "socket = '/s'\nport = 3306\nhost = 'localhost'"),
+        "as option files are written"
+    );
     assert!(!socket(&["--socket", ""], "socket = '/s'"), "an empty value hides the weaker one");
     assert!(socket(&["--database-url", "mysql://u@localhost/d", "-S", "/s"], ""));
     assert_eq!(incomplete(&["--socket", "/s", "--host", "h"], &[], "").len(), 1);
@@ -451,7 +532,10 @@ fn encryption_is_required_as_soon_as_bytes_leave_the_machine() {
     assert_eq!(mode(&[]), SslMode::Preferred);
     assert_eq!(mode(&["--host", "localhost"]), SslMode::Preferred);
     assert_eq!(mode(&["--host", "10.0.0.1"]), SslMode::Required);
-    assert_eq!(mode(&["--database-url", "mysql://db.example/d", "--socket", "/s"]), SslMode::Preferred);
+    assert_eq!(
+        mode(&["--database-url", "mysql://db.example/d", "--socket", "/s"]),
+        SslMode::Preferred
+    );
     assert_eq!(mode(&["--database-url", "mysql://db.example/d"]), SslMode::Required);
     assert_eq!(mode(&["--host", "10.0.0.1", "--ssl-mode", "disabled"]), SslMode::Disabled);
     assert_eq!(mode(&["--ssl-mode", "Verify_Identity"]), SslMode::VerifyIdentity);
@@ -487,10 +571,20 @@ fn the_two_enclosures_are_one_setting() {
         let dialect = complete(args, &[], file).config.format.dialect;
         (dialect.fields_enclosed_by, dialect.fields_optionally_enclosed)
     };
-    assert_eq!(enclosure(&["--fields-enclosed-by", "'"], "fields-optionally-enclosed-by = '\"'"), (Some(b'\''), false));
-    assert_eq!(enclosure(&["--fields-optionally-enclosed-by", "'"], "fields-enclosed-by = '\"'"), (Some(b'\''), true));
+    assert_eq!(
+        enclosure(&["--fields-enclosed-by", "'"], "fields-optionally-enclosed-by = '\"'"),
+        (Some(b'\''), false)
+    );
+    assert_eq!(
+        enclosure(&["--fields-optionally-enclosed-by", "'"], "fields-enclosed-by = '\"'"),
+        (Some(b'\''), true)
+    );
     assert_eq!(enclosure(&["--preset", "csv", "--fields-enclosed-by", ""], ""), (None, false));
-    let both = incomplete(&["--fields-enclosed-by", "'", "--fields-optionally-enclosed-by", "\""], &[], "");
+    let both = incomplete(
+        &["--fields-enclosed-by", "'", "--fields-optionally-enclosed-by", "\""],
+        &[],
+        "",
+    );
     assert_eq!(both.len(), 1);
 }
 
@@ -498,7 +592,8 @@ fn the_two_enclosures_are_one_setting() {
 fn a_dialect_that_cannot_be_loaded_is_refused() {
     let found = incomplete(&["--fields-terminated-by", "\\n"], &[], "");
     assert!(
-        found.len() == 1 && found[0].contains("lines-terminated-by and fields-terminated-by are both"),
+        found.len() == 1
+            && found[0].contains("lines-terminated-by and fields-terminated-by are both"),
         "{found:#?}"
     );
 }
@@ -508,20 +603,24 @@ fn hive_presets_skip_hidden_keys_and_bring_their_null_strings_unless_told_otherw
     let config = complete(&["--preset", "hive-raw"], &[], "").config;
     assert!(config.source.skip_hidden);
     assert_eq!(config.format.null_strings, ["\\N"]);
-    let config = complete(&["--preset", "hive-raw", "--no-skip-hidden", "--null-string", ""], &[], "").config;
+    let config =
+        complete(&["--preset", "hive-raw", "--no-skip-hidden", "--null-string", ""], &[], "")
+            .config;
     assert!(!config.source.skip_hidden);
     assert_eq!(config.format.null_strings, [""]);
 }
 
 #[test]
 fn a_time_needs_its_offset_and_a_date_is_midnight_in_utc() {
-    let after = |text: &str| complete(&["--modified-after", text], &[], "").config.source.modified_after;
+    let after =
+        |text: &str| complete(&["--modified-after", text], &[], "").config.source.modified_after;
     assert_eq!(after("2026-01-31"), "2026-01-31T00:00:00Z".parse().ok());
     assert_eq!(after("2026-01-31T18:00:00+02:00"), "2026-01-31T16:00:00Z".parse().ok());
     for text in ["2026-01-31T18:00:00", "2026-02-30", "yesterday", "20260131"] {
         assert_eq!(incomplete(&["--modified-after", text], &[], "").len(), 1, "{text}");
     }
-    let empty = incomplete(&["--modified-after", "2026-02-01", "--modified-before", "2026-02-01"], &[], "");
+    let empty =
+        incomplete(&["--modified-after", "2026-02-01", "--modified-before", "2026-02-01"], &[], "");
     assert_eq!(empty.len(), 1);
 }
 
@@ -536,5 +635,8 @@ fn a_configuration_file_that_cannot_be_read_is_the_only_problem() {
     let found = problems(&["--config", "nowhere.toml"], &[], "");
     assert!(found.len() == 1 && found[0].contains("nowhere.toml cannot be read"), "{found:#?}");
     let found = problems(&[], &[("S3_TO_MYSQL_CONFIG", "nowhere.toml")], "");
-    assert!(found.len() == 1 && found[0].starts_with("environment variable S3_TO_MYSQL_CONFIG: "), "{found:#?}");
+    assert!(
+        found.len() == 1 && found[0].starts_with("environment variable S3_TO_MYSQL_CONFIG: "),
+        "{found:#?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! How much goes through at once, and how fast: what settles a run's speed and its manners towards the server.
+//! How much goes through at once, and how fast: what settles a run's speed and its manners towards
+//! the server.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use super::settings as s;
 #[derive(Clone, Debug)]
 pub struct ThroughputConfig {
     pub batch: BatchConfig,
-    /// The size of the parts that a larger object is split into; `None`: every object is loaded whole.
+    /// The size of the parts that a larger object is split into; `None`: every object is loaded
+    /// whole.
     pub part_size: Option<ByteSize>,
     /// Bytes a second that are read from S3 by the whole run; `None`: as many as come.
     pub max_rate: Option<ByteSize>,
@@ -45,9 +47,11 @@ pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
         batch,
         part_size: part_size.filter(|_| is_split),
         max_rate: size(resolver, &s::MAX_RATE),
-        max_threads_running: resolver.optional(&s::MAX_THREADS_RUNNING, |text| match text.trim().parse() {
-            Ok(threads) if threads > 0 => Ok(threads),
-            _ => Err("it must be a number of threads, at least 1"),
+        max_threads_running: resolver.optional(&s::MAX_THREADS_RUNNING, |text| {
+            match text.trim().parse() {
+                Ok(threads) if threads > 0 => Ok(threads),
+                _ => Err("it must be a number of threads, at least 1"),
+            }
         }),
         max_lag: resolver.optional(&s::MAX_LAG, super::units::parse_duration),
         replicas: resolver.list(&s::REPLICAS).0,

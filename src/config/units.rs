@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 
 /// A number of bytes.
 ///
-/// `KiB`, `MiB` … are powers of 1024, `kB`, `MB` … powers of 1000; a bare `K`, `M`, `G`, `T` is a power of 1024, as in
-/// MySQL's own options.
+/// `KiB`, `MiB` … are powers of 1024, `kB`, `MB` … powers of 1000; a bare `K`, `M`, `G`, `T` is a
+/// power of 1024, as in MySQL's own options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(u64);
 
@@ -61,7 +61,10 @@ impl FromStr for ByteSize {
         let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(number_end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() || fraction.contains('.') || (number.contains('.') && fraction.is_empty()) {
+        if whole.is_empty()
+            || fraction.contains('.')
+            || (number.contains('.') && fraction.is_empty())
+        {
             return Err(ByteSizeError::NoNumber);
         }
         let unit = unit.trim_start();
@@ -78,8 +81,11 @@ impl FromStr for ByteSize {
         let fraction = &fraction[..fraction.len().min(18)];
         if !fraction.is_empty() {
             let numerator: u128 = fraction.parse().map_err(|_| ByteSizeError::Overflow)?;
-            let denominator = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| ByteSizeError::Overflow)?);
-            bytes = bytes.checked_add(numerator * unit_bytes / denominator).ok_or(ByteSizeError::Overflow)?;
+            let denominator =
+                10_u128.pow(u32::try_from(fraction.len()).map_err(|_| ByteSizeError::Overflow)?);
+            bytes = bytes
+                .checked_add(numerator * unit_bytes / denominator)
+                .ok_or(ByteSizeError::Overflow)?;
         }
         u64::try_from(bytes).map(Self).map_err(|_| ByteSizeError::Overflow)
     }

@@ -1,7 +1,8 @@
-//! S3 URIs, on the command line and in the files that `--keys-from` reads and `--failed-keys` writes.
+//! S3 URIs, on the command line and in the files that `--keys-from` reads and `--failed-keys`
+//! writes.
 //!
-//! The part after the bucket is the key as it is: nothing is percent-decoded, because `%`, `+`, `?` and `#` are
-//! ordinary characters of keys. One line of a key file is
+//! The part after the bucket is the key as it is: nothing is percent-decoded, because `%`, `+`, `?`
+//! and `#` are ordinary characters of keys. One line of a key file is
 //!
 //! - `s3://bucket/key`, the key running to the end of the line, spaces included;
 //! - `"s3://bucket/key\n"`, a JSON string, for keys that a line cannot hold;
@@ -16,10 +17,13 @@ const KEY_LIMIT_BYTES: usize = 1024;
 
 /// Why a text is not the URI of an object or a prefix.
 ///
-/// No message repeats more of the text than its scheme: what stands here by mistake may be a URL with a password.
+/// No message repeats more of the text than its scheme: what stands here by mistake may be a URL
+/// with a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceUriError {
-    #[error("it starts with {scheme}://; write s3://BUCKET/KEY, and give the address of the store as --endpoint-url")]
+    #[error(
+        "it starts with {scheme}://; write s3://BUCKET/KEY, and give the address of the store as --endpoint-url"
+    )]
     Http { scheme: String },
     #[error("it starts with {scheme}://, but sources start with s3://")]
     OtherScheme { scheme: String },
@@ -29,7 +33,9 @@ pub enum SourceUriError {
     NotAUri,
     #[error("the bucket is empty; write s3://BUCKET/KEY")]
     EmptyBucket,
-    #[error("the bucket name holds a character that no bucket has; the part up to the first slash is the bucket")]
+    #[error(
+        "the bucket name holds a character that no bucket has; the part up to the first slash is the bucket"
+    )]
     BucketCharacter,
     #[error("the key is longer than 1024 bytes, which S3 does not allow")]
     KeyTooLong,
@@ -47,7 +53,8 @@ pub enum KeyLineError {
 }
 
 impl SourceUri {
-    /// A URI that ends in `/` or has no key is a prefix, any other an exact key; `force_prefix` makes it a prefix.
+    /// A URI that ends in `/` or has no key is a prefix, any other an exact key; `force_prefix`
+    /// makes it a prefix.
     ///
     /// # Errors
     ///
@@ -155,7 +162,8 @@ fn access_point_end(rest: &str) -> Option<usize> {
     let slash = rest.find('/')?;
     let name_start = arn_end + resource.len();
     // Otherwise the match lies in the key.
-    (slash + 1 == name_start).then(|| rest[name_start..].find('/').map_or(rest.len(), |end| name_start + end))
+    (slash + 1 == name_start)
+        .then(|| rest[name_start..].find('/').map_or(rest.len(), |end| name_start + end))
 }
 
 fn not_s3(text: &str) -> SourceUriError {
@@ -170,7 +178,11 @@ fn not_s3(text: &str) -> SourceUriError {
             };
         }
     }
-    if strip_prefix_ignore_case(text, "s3:").is_some() { SourceUriError::MissingSlash } else { SourceUriError::NotAUri }
+    if strip_prefix_ignore_case(text, "s3:").is_some() {
+        SourceUriError::MissingSlash
+    } else {
+        SourceUriError::NotAUri
+    }
 }
 
 fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
@@ -217,7 +229,10 @@ mod tests {
     #[test]
     fn what_is_no_s3_uri_is_refused_with_its_reason() {
         let reason = |text: &str| SourceUri::parse(text, false).unwrap_err();
-        assert_eq!(reason("https://b.s3.amazonaws.com/k"), SourceUriError::Http { scheme: "https".into() });
+        assert_eq!(
+            reason("https://b.s3.amazonaws.com/k"),
+            SourceUriError::Http { scheme: "https".into() }
+        );
         assert_eq!(reason("gs://b/k"), SourceUriError::OtherScheme { scheme: "gs".into() });
         assert_eq!(reason("s3:/b/k"), SourceUriError::MissingSlash);
         assert_eq!(reason("s3:b"), SourceUriError::MissingSlash);

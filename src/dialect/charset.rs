@@ -1,8 +1,9 @@
 //! The character set that an object's bytes are in, as far as finding delimiters depends on it.
 //!
-//! A delimiter is found byte by byte. That is right for single-byte sets, and for UTF-8, where no byte of a longer
-//! character is ever an ASCII byte. It is wrong for sets such as gbk, in which `\` or `|` may be the second half of a
-//! character: [`Charset::may_hide`] names those bytes, and a dialect that uses one of them is refused.
+//! A delimiter is found byte by byte. That is right for single-byte sets, and for UTF-8, where no
+//! byte of a longer character is ever an ASCII byte. It is wrong for sets such as gbk, in which `\`
+//! or `|` may be the second half of a character: [`Charset::may_hide`] names those bytes, and a
+//! dialect that uses one of them is refused.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -24,19 +25,19 @@ enum Family {
     Utf8 {
         max_bytes: u8,
     },
-    /// The ranges that hold every byte but the first of a character. No set has more than three; unused ones are
-    /// repeated.
+    /// The ranges that hold every byte but the first of a character. No set has more than three;
+    /// unused ones are repeated.
     MultiByte {
         trail: [(u8, u8); 3],
     },
 }
 
-/// Character sets whose every character is one byte, and whose bytes below 0x80 stand for themselves. `binary` is
-/// among them because its bytes are taken as they are.
+/// Character sets whose every character is one byte, and whose bytes below 0x80 stand for
+/// themselves. `binary` is among them because its bytes are taken as they are.
 const SINGLE_BYTE: &[&str] = &[
-    "armscii8", "ascii", "binary", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "dec8",
-    "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1", "latin2", "latin5", "latin7", "macce",
-    "macroman", "swe7", "tis620",
+    "armscii8", "ascii", "binary", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852",
+    "cp866", "dec8", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1",
+    "latin2", "latin5", "latin7", "macce", "macroman", "swe7", "tis620",
 ];
 
 /// Second and later bytes as the server itself defines them. euckr includes the cp949 extension.
@@ -53,8 +54,8 @@ const MULTI_BYTE: &[(&str, [(u8, u8); 3])] = &[
     ("ujis", [(0xA1, 0xFE), (0xA1, 0xFE), (0xA1, 0xFE)]),
 ];
 
-/// Sets whose units are wider than a byte. The servers disagree about how LOAD DATA reads them, and MySQL gets them
-/// wrong.
+/// Sets whose units are wider than a byte. The servers disagree about how LOAD DATA reads them, and
+/// MySQL gets them wrong.
 const WIDE: &[&str] = &["ucs2", "utf16", "utf16le", "utf32"];
 
 /// Why a name is not a usable character set.
@@ -62,7 +63,9 @@ const WIDE: &[&str] = &["ucs2", "utf16", "utf16le", "utf32"];
 pub enum CharsetError {
     #[error("{name:?} is not a character set name; use MySQL's names, such as utf8mb4 or latin1")]
     NotAName { name: String },
-    #[error("LOAD DATA cannot read {name} correctly; convert the objects to UTF-8 first and use utf8mb4")]
+    #[error(
+        "LOAD DATA cannot read {name} correctly; convert the objects to UTF-8 first and use utf8mb4"
+    )]
     Wide { name: String },
     #[error("unknown character set {name:?}; the known ones are {}", known_names())]
     Unknown { name: String },
@@ -81,11 +84,13 @@ impl Charset {
     ///
     /// # Errors
     ///
-    /// A set that is not known here is refused: without knowing how its characters are built, finding a delimiter in
-    /// it would be a guess.
+    /// A set that is not known here is refused: without knowing how its characters are built,
+    /// finding a delimiter in it would be a guess.
     pub fn new(name: &str) -> Result<Self, CharsetError> {
         let lower = name.to_ascii_lowercase();
-        if lower.is_empty() || !lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+        if lower.is_empty()
+            || !lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        {
             return Err(CharsetError::NotAName { name: name.to_owned() });
         }
         let family = match lower.as_str() {
@@ -102,7 +107,8 @@ impl Charset {
         Ok(Self { name: lower, family })
     }
 
-    /// MySQL's name, in lower case: letters, digits and underscores only, so that it may stand in SQL text as it is.
+    /// MySQL's name, in lower case: letters, digits and underscores only, so that it may stand in
+    /// SQL text as it is.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -114,7 +120,8 @@ impl Charset {
         matches!(self.family, Family::Utf8 { .. })
     }
 
-    /// Whether characters beyond U+FFFF, four bytes in UTF-8, exist in this set. Only meaningful for UTF-8.
+    /// Whether characters beyond U+FFFF, four bytes in UTF-8, exist in this set. Only meaningful
+    /// for UTF-8.
     pub(crate) fn has_four_byte_characters(&self) -> bool {
         self.family == Family::Utf8 { max_bytes: 4 }
     }
@@ -125,21 +132,25 @@ impl Charset {
         self.family != Family::SingleByte
     }
 
-    /// Whether the bytes of one text can't become part of a character of another that stands beside it: in single-byte sets, and in
-    /// UTF-8 that has been validated.
+    /// Whether the bytes of one text can't become part of a character of another that stands beside
+    /// it: in single-byte sets, and in UTF-8 that has been validated.
     #[must_use]
     pub fn is_self_contained(&self) -> bool {
         !matches!(self.family, Family::MultiByte { .. })
     }
 
-    /// Whether `byte` may be part of a longer character, so that finding it does not mean having found a delimiter.
+    /// Whether `byte` may be part of a longer character, so that finding it does not mean having
+    /// found a delimiter.
     #[must_use]
     pub fn may_hide(&self, byte: u8) -> bool {
         match self.family {
             Family::SingleByte => false,
             Family::Utf8 { .. } => !byte.is_ascii(),
             Family::MultiByte { trail } => {
-                !byte.is_ascii() || trail.iter().any(|&(low, high)| RangeInclusive::new(low, high).contains(&byte))
+                !byte.is_ascii()
+                    || trail
+                        .iter()
+                        .any(|&(low, high)| RangeInclusive::new(low, high).contains(&byte))
             }
         }
     }
@@ -186,7 +197,12 @@ mod tests {
     #[test]
     fn sets_with_wide_units_are_refused_with_the_remedy() {
         for name in ["utf16", "utf16le", "utf32", "ucs2", "UTF16"] {
-            assert!(Charset::new(name).unwrap_err().to_string().contains("convert the objects to UTF-8"));
+            assert!(
+                Charset::new(name)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("convert the objects to UTF-8")
+            );
         }
     }
 
@@ -203,7 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_may_be_half_a_character_in_the_chinese_and_japanese_sets_but_not_in_the_euc_ones() {
+    fn a_backslash_may_be_half_a_character_in_the_chinese_and_japanese_sets_but_not_in_the_euc_ones()
+     {
         for name in ["gbk", "gb18030", "big5", "sjis", "cp932"] {
             assert!(charset(name).may_hide(b'\\'), "{name}");
             assert!(charset(name).may_hide(b'|'), "{name}");

@@ -1,20 +1,25 @@
 //! Delimiters as people type them.
 //!
-//! Shells, TOML files and cron lines make control characters hard to write, so every delimiter setting understands
-//! the notations that tools in this field use. What is not such a notation stands for itself.
+//! Shells, TOML files and cron lines make control characters hard to write, so every delimiter
+//! setting understands the notations that tools in this field use. What is not such a notation
+//! stands for itself.
 
 use thiserror::Error;
 
 /// Why a delimiter's text could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DelimiterError {
-    #[error("\\{0} is not an escape; the known ones are \\t \\n \\r \\b \\0 \\Z \\\\ \\' \\\" \\xHH and \\uHHHH")]
+    #[error(
+        "\\{0} is not an escape; the known ones are \\t \\n \\r \\b \\0 \\Z \\\\ \\' \\\" \\xHH and \\uHHHH"
+    )]
     UnknownEscape(char),
     #[error("the text ends in a single \\; write \\\\ for a backslash")]
     EndsInBackslash,
     #[error("\\{letter} needs {digits} hexadecimal digits after it, as in {example}")]
     TooFewDigits { letter: char, digits: usize, example: &'static str },
-    #[error("\\u{0:04X} is half of a surrogate pair and not a character; write the UTF-8 bytes as \\xHH")]
+    #[error(
+        "\\u{0:04X} is half of a surrogate pair and not a character; write the UTF-8 bytes as \\xHH"
+    )]
     Surrogate(u32),
     #[error("{text:?} is {bytes} bytes long; MySQL takes exactly one here, or none")]
     NotOneByte { text: String, bytes: usize },
@@ -22,9 +27,10 @@ pub enum DelimiterError {
 
 /// The bytes that `text` means.
 ///
-/// Understood are `\t`, `\n`, `\r`, `\b` (0x08), `\0`, `\Z` (0x1A), `\\`, `\'`, `\"`, `\xHH` (a byte), `\uHHHH` (a
-/// character, in UTF-8), and `^A` in caret notation, `^@` to `^_`, if these two characters are the whole text. A
-/// caret is otherwise itself; the two characters of `^A` can be had as `\x5EA`.
+/// Understood are `\t`, `\n`, `\r`, `\b` (0x08), `\0`, `\Z` (0x1A), `\\`, `\'`, `\"`, `\xHH` (a
+/// byte), `\uHHHH` (a character, in UTF-8), and `^A` in caret notation, `^@` to `^_`, if these two
+/// characters are the whole text. A caret is otherwise itself; the two characters of `^A` can be
+/// had as `\x5EA`.
 ///
 /// # Errors
 ///
@@ -72,7 +78,8 @@ pub fn parse_delimiter(text: &str) -> Result<Vec<u8>, DelimiterError> {
     Ok(bytes)
 }
 
-/// The one byte that `text` means; `None` where it is empty, which is how MySQL switches an enclosure or escape off.
+/// The one byte that `text` means; `None` where it is empty, which is how MySQL switches an
+/// enclosure or escape off.
 ///
 /// # Errors
 ///
@@ -85,7 +92,8 @@ pub fn parse_delimiter_byte(text: &str) -> Result<Option<u8>, DelimiterError> {
     }
 }
 
-/// `bytes` in a form that [`parse_delimiter`] reads back, with nothing in it that a terminal would act on.
+/// `bytes` in a form that [`parse_delimiter`] reads back, with nothing in it that a terminal would
+/// act on.
 pub(crate) fn show_delimiter(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
@@ -94,7 +102,10 @@ pub(crate) fn show_delimiter(bytes: &[u8]) -> String {
 fn hexadecimal(text: &mut &str, digits: usize) -> Option<u32> {
     let head = text.get(..digits)?;
     // from_str_radix alone would let a sign pass.
-    let value = head.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(head, 16).ok())??;
+    let value = head
+        .bytes()
+        .all(|b| b.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(head, 16).ok())??;
     *text = &text[digits..];
     Some(value)
 }
@@ -142,7 +153,10 @@ mod tests {
         assert_eq!(parse_delimiter("a\\"), Err(DelimiterError::EndsInBackslash));
         assert_eq!(parse_delimiter("\\uD800"), Err(DelimiterError::Surrogate(0xD800)));
         for text in ["\\x1", "\\x", "\\xg1", "\\x+1", "\\u001", "\\x1ü"] {
-            assert!(matches!(parse_delimiter(text), Err(DelimiterError::TooFewDigits { .. })), "{text}");
+            assert!(
+                matches!(parse_delimiter(text), Err(DelimiterError::TooFewDigits { .. })),
+                "{text}"
+            );
         }
     }
 
@@ -151,13 +165,17 @@ mod tests {
         assert_eq!(parse_delimiter_byte("\""), Ok(Some(b'"')));
         assert_eq!(parse_delimiter_byte("\\x00"), Ok(Some(0)));
         assert_eq!(parse_delimiter_byte(""), Ok(None));
-        assert!(matches!(parse_delimiter_byte("§"), Err(DelimiterError::NotOneByte { bytes: 2, .. })));
+        assert!(matches!(
+            parse_delimiter_byte("§"),
+            Err(DelimiterError::NotOneByte { bytes: 2, .. })
+        ));
     }
 
     proptest! {
         #[test]
         fn what_is_shown_reads_back_as_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
-            // Two plain characters that happen to be caret notation are the one thing that cannot be shown plainly.
+            // Two plain characters that happen to be caret notation are the one thing that cannot
+            // be shown plainly.
             prop_assume!(!matches!(bytes.as_slice(), [b'^', b'@'..=b'_']));
             prop_assert_eq!(parse_delimiter(&show_delimiter(&bytes)), Ok(bytes));
         }

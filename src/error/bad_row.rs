@@ -54,14 +54,22 @@ impl BadRows {
             let mut parts = Vec::new();
             parts.extend(bad.place());
             if !said.contains(&bad.reason) {
-                parts.push(format!("{} {}: {}", bad.level, bad.code, escape(bad.reason.as_bytes(), usize::MAX)));
+                parts.push(format!(
+                    "{} {}: {}",
+                    bad.level,
+                    bad.code,
+                    escape(bad.reason.as_bytes(), usize::MAX)
+                ));
             }
             if parts.is_empty() {
                 continue;
             }
             // Writing to a String can't fail.
             let _ = write!(text, "\n  {}", parts.join(": "));
-            let is_last_of_row = self.shown.get(index + 1).is_none_or(|next| next.row.is_none() || next.row != bad.row);
+            let is_last_of_row = self
+                .shown
+                .get(index + 1)
+                .is_none_or(|next| next.row.is_none() || next.row != bad.row);
             if let Some(raw) = bad.raw.as_ref().filter(|_| is_last_of_row) {
                 let _ = write!(text, "\n    {}", raw.quoted());
             }
@@ -107,13 +115,14 @@ impl RawRow {
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         // Where it was cut, perhaps inside a character.
-        let text = if self.is_cut { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
+        let text =
+            if self.is_cut { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
         text.to_owned()
     }
 }
 
-/// Text that stays on its line and does nothing to a terminal. A backslash is shown as it is, because `\N` is what the
-/// object says.
+/// Text that stays on its line and does nothing to a terminal. A backslash is shown as it is,
+/// because `\N` is what the object says.
 fn escape(bytes: &[u8], limit_characters: usize) -> String {
     let mut text = String::new();
     let mut left = limit_characters;
@@ -129,7 +138,9 @@ fn escape(bytes: &[u8], limit_characters: usize) -> String {
                     let _ = write!(text, "\\x{:02X}", u32::from(character));
                 }
                 // Line and paragraph separators, and what turns the direction of writing.
-                '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => text.extend(character.escape_default()),
+                '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
+                    text.extend(character.escape_default())
+                }
                 _ if character.is_control() => text.extend(character.escape_default()),
                 _ => text.push(character),
             }
@@ -164,7 +175,10 @@ mod tests {
 
     #[test]
     fn a_row_is_quoted_once_below_all_that_is_said_of_it() {
-        let rows = BadRows { shown: vec![bad(1, "a", b"x\ty"), bad(1, "b", b"x\ty"), bad(2, "a", b"z")], more: 7 };
+        let rows = BadRows {
+            shown: vec![bad(1, "a", b"x\ty"), bad(1, "b", b"x\ty"), bad(2, "a", b"z")],
+            more: 7,
+        };
         let expected = "\n  line 2, column a: Warning 1265: m at row 1\n  line 2, column b: Warning 1265: m at row 1\
                         \n    x\\ty\n  line 3, column a: Warning 1265: m at row 2\n    z\n  and 7 more";
         assert_eq!(rows.text(""), expected);
@@ -178,7 +192,9 @@ mod tests {
         let rows = BadRows { shown: vec![nowhere.clone()], more: 0 };
         assert_eq!(rows.text("m at row 1"), "");
         let rows = BadRows { shown: vec![BadRow { is_misnumbered: true, ..nowhere }], more: 0 };
-        assert!(rows.text("").starts_with("\n  line unknown: Warning 1265: m at row 1\n  line unknown: the server's"));
+        assert!(rows.text("").starts_with(
+            "\n  line unknown: Warning 1265: m at row 1\n  line unknown: the server's"
+        ));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The ledger's rows of several objects that are loaded in one transaction.
 //!
-//! As with [one object](super::entry) they go in first and are completed last, by an UPDATE that must find them all. Their counts
-//! are there from the beginning: only objects of which nothing is skipped, deleted or warned of are committed together.
+//! As with [one object](super::entry) they go in first and are completed last, by an UPDATE that
+//! must find them all. Their counts are there from the beginning: only objects of which nothing is
+//! skipped, deleted or warned of are committed together.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,9 @@ use mysql_async::{Conn, Error as Driver, Row};
 
 use super::Ledger;
 use super::connection::list;
-use super::entry::{DUPLICATE_ENTRY, Entered, Entry, LedgerEntry, Settled, lost, open_for_loads, superseded};
+use super::entry::{
+    DUPLICATE_ENTRY, Entered, Entry, LedgerEntry, Settled, lost, open_for_loads, superseded,
+};
 use super::identity::{ensure_fits, etag, literal};
 use super::jobs::Job;
 use crate::error::{Error, Kind, Result};
@@ -41,15 +44,19 @@ pub struct BatchEntry {
 }
 
 impl Ledger {
-    /// The rows of `members`, none of which the ledger knows to have failed, loaded as a part of `job`. `what` is for messages.
+    /// The rows of `members`, none of which the ledger knows to have failed, loaded as a part of
+    /// `job`. `what` is for messages.
     ///
     /// # Errors
     /// `UnsupportedFormat` for names that the ledger can't hold; `Bug` where there are no members.
     pub fn batch_entry(&self, job: &Job, what: &str, members: &[Member<'_>]) -> Result<BatchEntry> {
-        // In the order of the primary key: two transactions that take rows in one order don't deadlock over them.
+        // In the order of the primary key: two transactions that take rows in one order don't
+        // deadlock over them.
         let mut members: Vec<&Member<'_>> = members.iter().collect();
         members.sort_by_key(|member| (&member.object.bucket, &member.object.key));
-        let Some(first) = members.first() else { return Err(Error::new(Kind::Bug, "a batch without objects")) };
+        let Some(first) = members.first() else {
+            return Err(Error::new(Kind::Bug, "a batch without objects"));
+        };
         let first = self.entry(job, first.object, first.version_id, false, false)?;
 
         let (target, generation) = (self.target.literal(), job.generation);
@@ -81,7 +88,11 @@ impl Ledger {
         let places: Vec<String> = keys_by_bucket
             .into_iter()
             .map(|(bucket, keys)| {
-                format!("bucket = {} AND object_key IN {}", literal(bucket.as_bytes()), list(keys.into_iter()))
+                format!(
+                    "bucket = {} AND object_key IN {}",
+                    literal(bucket.as_bytes()),
+                    list(keys.into_iter())
+                )
             })
             .collect();
         // The state and the run tell the row from those of the same key with other ETags.
@@ -90,7 +101,13 @@ impl Ledger {
             self.tables.objects,
             places.join(" OR "),
         );
-        Ok(BatchEntry { what: what.to_owned(), objects: members.len() as u64, begin, complete, first })
+        Ok(BatchEntry {
+            what: what.to_owned(),
+            objects: members.len() as u64,
+            begin,
+            complete,
+            first,
+        })
     }
 
     /// What became of a batch's transaction: see [`Ledger::settle`].
@@ -103,7 +120,8 @@ impl Ledger {
 }
 
 impl BatchEntry {
-    /// Begins the transaction and puts the rows in. After `AlreadyLoaded`, of one of them at least, it has been rolled back.
+    /// Begins the transaction and puts the rows in. After `AlreadyLoaded`, of one of them at least,
+    /// it has been rolled back.
     ///
     /// # Errors
     /// As [`Entry::begin`].
@@ -137,7 +155,9 @@ impl BatchEntry {
     /// # Errors
     /// `LedgerRowLost` where they are not all there any more.
     pub async fn complete(&self, conn: &mut Conn) -> Result<()> {
-        conn.query_drop(self.complete.as_str()).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
+        conn.query_drop(self.complete.as_str())
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what, &error))?;
         if conn.affected_rows() == self.objects { Ok(()) } else { Err(lost(&self.what)) }
     }
 }

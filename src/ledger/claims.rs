@@ -1,8 +1,8 @@
 //! Claims: which of several runs on one target works on an object.
 //!
-//! An advisory lock for each object in flight, taken without waiting. Who does not get it goes on to the next object and
-//! comes back later. After a claim the ledger is asked again: the run that had the claim before may have
-//! loaded the object since the ledger was asked first.
+//! An advisory lock for each object in flight, taken without waiting. Who does not get it goes on
+//! to the next object and comes back later. After a claim the ledger is asked again: the run that
+//! had the claim before may have loaded the object since the ledger was asked first.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,19 +101,32 @@ impl Claims {
 impl Ledger {
     /// Claims those of `objects` that nobody has.
     ///
-    /// If this is dropped half-way some may be claimed on the server that nobody works on: only until the run ends.
+    /// If this is dropped half-way some may be claimed on the server that nobody works on: only
+    /// until the run ends.
     ///
     /// # Errors
     /// What a connection can meet, past the retry bounds.
-    pub async fn claim(&self, claims: &Arc<Claims>, generation: u32, objects: &[Object]) -> Result<Vec<Claimed>> {
+    pub async fn claim(
+        &self,
+        claims: &Arc<Claims>,
+        generation: u32,
+        objects: &[Object],
+    ) -> Result<Vec<Claimed>> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<String> =
-            objects.iter().map(|object| claim_name(&self.target, generation, &object.bucket, &object.key)).collect();
+        let names: Vec<String> = objects
+            .iter()
+            .map(|object| claim_name(&self.target, generation, &object.bucket, &object.key))
+            .collect();
         let asked: Vec<&str> = names.iter().map(String::as_str).collect();
         // All in one packet, and the ledger asked after the locks are taken.
-        let sql = [self.releasing(claims).await, get_locks(&asked), self.look_up_sql(generation, objects)].join("; ");
+        let sql = [
+            self.releasing(claims).await,
+            get_locks(&asked),
+            self.look_up_sql(generation, objects),
+        ]
+        .join("; ");
         let mut answers = self.query_all(&sql).await?.skip(1);
         let taken: Vec<(String, Option<i64>)> = answers.next_rows();
         let taken: HashSet<String> =
@@ -137,7 +150,8 @@ impl Ledger {
 
     /// The statement that gives back the claims on objects that have an outcome.
     async fn releasing(&self, claims: &Claims) -> String {
-        let names: HashSet<String> = std::mem::take(&mut claims.lock().to_release).into_iter().collect();
+        let names: HashSet<String> =
+            std::mem::take(&mut claims.lock().to_release).into_iter().collect();
         if names.is_empty() {
             return "DO 0".to_owned();
         }

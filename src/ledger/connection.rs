@@ -1,8 +1,10 @@
-//! The run's own connection to the ledger: outside the pool, never reset, and the holder of the run's advisory locks.
+//! The run's own connection to the ledger: outside the pool, never reset, and the holder of the
+//! run's advisory locks.
 //!
-//! The server frees the locks the moment the connection is gone, so that a run that dies leaves no claim behind and needs no
-//! heartbeat. When the connection is lost while the run lives, it is made again and what was claimed is claimed again, as
-//! far as nobody else has it by now: claims share out the work, and are not what keeps an object from being loaded twice.
+//! The server frees the locks the moment the connection is gone, so that a run that dies leaves no
+//! claim behind and needs no heartbeat. When the connection is lost while the run lives, it is made
+//! again and what was claimed is claimed again, as far as nobody else has it by now: claims share
+//! out the work, and are not what keeps an object from being loaded twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -65,8 +67,8 @@ impl Ledger {
         Ok(self.query_all(sql).await?.next_rows())
     }
 
-    /// What the statements of `sql` give, asked in one packet: on a long path each question costs. They must be safe to
-    /// repeat.
+    /// What the statements of `sql` give, asked in one packet: on a long path each question costs.
+    /// They must be safe to repeat.
     pub(super) async fn query_all(&self, sql: &str) -> Result<Answers> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -83,7 +85,8 @@ impl Ledger {
     /// The same in one try, for what is not worth waiting for.
     pub(super) async fn query_once(&self, sql: &str) -> Result<Answers> {
         let mut own = self.own.lock().await;
-        // Taken out, so that a query that is dropped half-way leaves no connection with half an answer in it behind.
+        // Taken out, so that a query that is dropped half-way leaves no connection with half an
+        // answer in it behind.
         let mut session = match own.session.take() {
             Some(session) => session,
             // The driver's futures are large, and this one stands in many others.
@@ -113,7 +116,10 @@ impl Ledger {
     /// A new connection that holds what the lost one held.
     async fn connect(&self, own: &mut Own) -> Result<Session> {
         let what = self.tables.title();
-        tracing::warn!("{what}: the connection was lost; its {} claims are taken again", own.held.len());
+        tracing::warn!(
+            "{what}: the connection was lost; its {} claims are taken again",
+            own.held.len()
+        );
         let mut session = self.sessions.dedicated().await?;
         let mut names: Vec<&str> = own.held.iter().map(String::as_str).collect();
         let run_lock = self.run.lock_name();
@@ -144,8 +150,9 @@ impl Ledger {
     }
 }
 
-/// Takes those of the advisory locks that nobody has, without waiting: names, and 1 where it was taken. A derived table, because
-/// a server's stack does not bear an expression of a thousand terms.
+/// Takes those of the advisory locks that nobody has, without waiting: names, and 1 where it was
+/// taken. A derived table, because a server's stack does not bear an expression of a thousand
+/// terms.
 pub(super) fn get_locks(names: &[&str]) -> String {
     format!("SELECT n, GET_LOCK(n, 0) FROM ({}) AS names", names_sql(names))
 }

@@ -1,12 +1,14 @@
 //! An object's ledger row, in the transaction that loads the object.
 //!
-//! The row goes in first and is completed last. First, because a second run that got this far with the same object then waits
-//! before it loads, not after; last by an UPDATE that must find the row, because a server that has rolled back behind our back
-//! (a deadlock leaves the session in autocommit) has no such row any more, where an INSERT at the end would commit "loaded"
-//! without the data.
+//! The row goes in first and is completed last. First, because a second run that got this far with
+//! the same object then waits before it loads, not after; last by an UPDATE that must find the row,
+//! because a server that has rolled back behind our back (a deadlock leaves the session in
+//! autocommit) has no such row any more, where an INSERT at the end would commit "loaded" without
+//! the data.
 //!
-//! The INSERT reads the job's row under a shared lock, so that a job that empties or swaps the table waits for the loads
-//! that are under way, and no load of an earlier generation gets in after it.
+//! The INSERT reads the job's row under a shared lock, so that a job that empties or swaps the
+//! table waits for the loads that are under way, and no load of an earlier generation gets in after
+//! it.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
@@ -30,10 +32,11 @@ pub(super) const DUPLICATE_ENTRY: u16 = 1062;
 pub struct Loaded {
     /// Rows of the object, by our own count.
     pub rows: u64,
-    /// Rows that were not stored, because of their keys or where the policy accepts it for other reasons.
+    /// Rows that were not stored, because of their keys or where the policy accepts it for other
+    /// reasons.
     pub skipped: u64,
-    /// Rows of the table whose place those of the object took: that REPLACE deleted; in the ledger also those that an
-    /// update found.
+    /// Rows of the table whose place those of the object took: that REPLACE deleted; in the ledger
+    /// also those that an update found.
     pub deleted: u64,
     /// Rows that were held back and written to a reject file.
     pub rejected: u64,
@@ -63,7 +66,12 @@ impl LedgerEntry {
     ///
     /// # Errors
     /// As [`Entry::complete`].
-    pub async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
+    pub async fn complete(
+        &self,
+        conn: &mut Conn,
+        loaded: Loaded,
+        digest: Option<&Digest>,
+    ) -> Result<()> {
         match self {
             Self::Object(entry) => entry.complete(conn, loaded, digest).await,
             Self::Part(entry) => entry.complete(conn, loaded, digest).await,
@@ -81,7 +89,10 @@ impl LedgerEntry {
     fn question(&self) -> String {
         match self {
             Self::Object(entry) => {
-                format!("SELECT state, run_id = {} FROM {} WHERE {} FOR UPDATE", entry.run_id, entry.objects, entry.key)
+                format!(
+                    "SELECT state, run_id = {} FROM {} WHERE {} FOR UPDATE",
+                    entry.run_id, entry.objects, entry.key
+                )
             }
             Self::Part(entry) => entry.question(),
         }
@@ -130,8 +141,8 @@ impl Ledger {
         object_id(&self.target, job.generation, &object.bucket, &object.key, etag(object))
     }
 
-    /// The row of `object`, loaded as a part of `job`. `had_failed` where the ledger knows of a failure; `replaces` where a row that is there
-    /// gives way (`--force`).
+    /// The row of `object`, loaded as a part of `job`. `had_failed` where the ledger knows of a
+    /// failure; `replaces` where a row that is there gives way (`--force`).
     ///
     /// # Errors
     /// `UnsupportedFormat` for names that the ledger can't hold.
@@ -154,8 +165,11 @@ impl Ledger {
         let key = format!("{place} AND etag = {etag}");
         let open_for_loads = open_for_loads(job);
         // One that is loaded in part is none that could be replaced.
-        let removal =
-            if replaces { format!("DELETE FROM {objects} WHERE {key} AND state = 'loaded'; ") } else { String::new() };
+        let removal = if replaces {
+            format!("DELETE FROM {objects} WHERE {key} AND state = 'loaded'; ")
+        } else {
+            String::new()
+        };
         let begin = format!(
             "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} AS jobs WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
             size_bytes = object.size_bytes,
@@ -165,8 +179,11 @@ impl Ledger {
             tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
             jobs = self.tables.jobs,
         );
-        let clear_failure =
-            if had_failed { format!("DELETE FROM {} WHERE {place}; ", self.tables.failures) } else { String::new() };
+        let clear_failure = if had_failed {
+            format!("DELETE FROM {} WHERE {place}; ", self.tables.failures)
+        } else {
+            String::new()
+        };
         Ok(Entry {
             what: object.to_string(),
             begin,
@@ -194,11 +211,12 @@ impl Ledger {
         )
     }
 
-    /// What became of `entry`'s transaction, by a locking read on a new connection: it waits for a COMMIT that is still
-    /// under way, where a plain read would call it absent.
+    /// What became of `entry`'s transaction, by a locking read on a new connection: it waits for a
+    /// COMMIT that is still under way, where a plain read would call it absent.
     ///
     /// # Errors
-    /// `OutcomeUnknown` where the server does not decide, or can't be asked, within the retry bounds.
+    /// `OutcomeUnknown` where the server does not decide, or can't be asked, within the retry
+    /// bounds.
     pub async fn settle(&self, entry: &LedgerEntry) -> Result<Settled> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -223,14 +241,20 @@ impl Ledger {
         let read = async {
             let failed = |error: Driver| fold(During::Transaction, entry.what(), &error);
             if !session.is_where_the_run_began().await.map_err(failed)? {
-                let message = format!("{}: connections now lead to another server, which can't tell", entry.what());
+                let message = format!(
+                    "{}: connections now lead to another server, which can't tell",
+                    entry.what()
+                );
                 return Err(Error::new(Kind::OutcomeUnknown, message));
             }
             session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
-            let row: Option<(String, bool)> = session.conn.query_first(entry.question()).await.map_err(failed)?;
+            let row: Option<(String, bool)> =
+                session.conn.query_first(entry.question()).await.map_err(failed)?;
             Ok(match row {
                 Some((state, true)) if state == "loaded" => Settled::Committed,
-                Some((state, false)) if state == "loaded" && !entry.replaces() => Settled::CommittedByAnother,
+                Some((state, false)) if state == "loaded" && !entry.replaces() => {
+                    Settled::CommittedByAnother
+                }
                 _ => Settled::RolledBack,
             })
         }
@@ -251,7 +275,9 @@ pub(super) fn open_for_loads(job: &Job) -> String {
                 "jobs.table_generation = {generation} AND (jobs.mode <> 'truncate' OR jobs.state IN ('loading', 'done')) AND jobs.state <> 'swapping'"
             )
         }
-        Mode::Swap => format!("jobs.generation = {generation} AND jobs.mode = 'swap' AND jobs.state = 'loading'"),
+        Mode::Swap => format!(
+            "jobs.generation = {generation} AND jobs.mode = 'swap' AND jobs.state = 'loading'"
+        ),
     }
 }
 
@@ -266,21 +292,26 @@ pub(super) fn lost(what: &str) -> Error {
 
 /// The job is not the one any more for which this run loads.
 pub(super) fn superseded(what: &str) -> Error {
-    Error::new(Kind::Superseded, format!("{what}: another run has emptied or replaced the table since this one began"))
+    Error::new(
+        Kind::Superseded,
+        format!("{what}: another run has emptied or replaced the table since this one began"),
+    )
 }
 
 impl Entry {
     /// Begins the transaction and puts the row in.
     ///
     /// # Errors
-    /// `Superseded` where the job has moved on; else what a transaction can meet. The transaction is open then.
+    /// `Superseded` where the job has moved on; else what a transaction can meet. The transaction
+    /// is open then.
     pub async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
         let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
         match conn.query_drop(&self.begin).await {
             Ok(()) if conn.affected_rows() == 1 => Ok(Entered::Yes),
             Ok(()) => Err(superseded(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // The rows of a loser must never be committed, and its locks are in the way of its neighbours.
+                // The rows of a loser must never be committed, and its locks are in the way of its
+                // neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 let state: Option<String> = conn
                     .query_first(format!("SELECT state FROM {} WHERE {}", self.objects, self.key))
@@ -291,7 +322,10 @@ impl Entry {
                     // Put there by a run that forces too, or gone again: from the start.
                     Some("loaded") | None => Err(Error::new(
                         Kind::LockConflict,
-                        format!("{}: another run changes its ledger row at the same time", self.what),
+                        format!(
+                            "{}: another run changes its ledger row at the same time",
+                            self.what
+                        ),
                     )),
                     Some("partial") => {
                         let message = format!(
@@ -301,8 +335,10 @@ impl Entry {
                         Err(Error::new(Kind::PartialConflict, message))
                     }
                     Some(state) => {
-                        let message =
-                            format!("{}: its ledger row says {state:?}, and no transaction is under way", self.what);
+                        let message = format!(
+                            "{}: its ledger row says {state:?}, and no transaction is under way",
+                            self.what
+                        );
                         Err(Error::new(Kind::StatementFailed, message).with_hint(
                             "look whether its rows are in the table, then remove the row with `s3-to-mysql forget`",
                         ))
@@ -313,13 +349,19 @@ impl Entry {
         }
     }
 
-    /// Completes the row: the last statement before COMMIT. `digest` is that of the rows which the transaction has stored,
-    /// where the job is to be verified by it.
+    /// Completes the row: the last statement before COMMIT. `digest` is that of the rows which the
+    /// transaction has stored, where the job is to be verified by it.
     ///
     /// # Errors
     /// `LedgerRowLost` where the row is not there any more.
-    pub async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
-        let digest = digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
+    pub async fn complete(
+        &self,
+        conn: &mut Conn,
+        loaded: Loaded,
+        digest: Option<&Digest>,
+    ) -> Result<()> {
+        let digest =
+            digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
         let Loaded { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
             "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}{digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
@@ -329,7 +371,9 @@ impl Entry {
             self.run_id,
             digest = digest.unwrap_or_default(),
         );
-        conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
+        conn.query_drop(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what, &error))?;
         if conn.affected_rows() == 1 {
             return Ok(());
         }

@@ -9,8 +9,9 @@ use crate::object::Object;
 const MESSAGE_LIMIT_BYTES: usize = 4000;
 
 impl Ledger {
-    /// Records that an object could not be loaded. Failures that are about the run and not about the object, and such whose
-    /// outcome is unknown, are none of its; nor is that it was not tried again, which would take the place of the reason.
+    /// Records that an object could not be loaded. Failures that are about the run and not about
+    /// the object, and such whose outcome is unknown, are none of its; nor is that it was not tried
+    /// again, which would take the place of the reason.
     ///
     /// # Errors
     /// What a connection can meet; there is no second try, as the report tells of the failure too.
@@ -23,7 +24,8 @@ impl Ledger {
         error: &Error,
         attempts: u32,
     ) -> Result<()> {
-        let is_the_objects = matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject);
+        let is_the_objects =
+            matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject);
         if !is_the_objects || matches!(error.kind, Kind::OutcomeUnknown | Kind::FailedBefore) {
             return Ok(());
         }

@@ -1,14 +1,17 @@
-//! Making the ledger forget objects, so that the next run loads them again. Rows that are in the table stay there.
+//! Making the ledger forget objects, so that the next run loads them again. Rows that are in the
+//! table stay there.
 //!
-//! Objects in flight are left alone: their ledger rows are not committed, so that they are neither counted nor waited for. Of an object
-//! that is split the row is: the parts in flight are waited for, and none comes after them.
+//! Objects in flight are left alone: their ledger rows are not committed, so that they are neither
+//! counted nor waited for. Of an object that is split the row is: the parts in flight are waited
+//! for, and none comes after them.
 
 use super::identity::{literal, object_id};
 use super::records::Records;
 use crate::config::SourceUri;
 use crate::error::Result;
 
-/// Rows that one transaction removes: few enough that a run which meets them waits for a moment only.
+/// Rows that one transaction removes: few enough that a run which meets them waits for a moment
+/// only.
 const BATCH: usize = 500;
 
 /// What was removed so far.
@@ -74,15 +77,18 @@ impl Records {
         Ok(found)
     }
 
-    /// Removes what the ledger has on these objects, in transactions of bounded size. Each is added to `removed` as it
-    /// is committed, so that it is right also where an error ends this early; to call it again goes on.
+    /// Removes what the ledger has on these objects, in transactions of bounded size. Each is added
+    /// to `removed` as it is committed, so that it is right also where an error ends this early; to
+    /// call it again goes on.
     ///
     /// # Errors
     /// As of queries; the connection is not to be used again then.
     pub async fn forget(&mut self, uri: &SourceUri, removed: &mut Removed) -> Result<()> {
         for generation in self.generations("objects").await? {
             let mut from: Option<Vec<u8>> = None;
-            while let Some(next) = self.forget_objects(uri, generation, from.as_deref(), removed).await? {
+            while let Some(next) =
+                self.forget_objects(uri, generation, from.as_deref(), removed).await?
+            {
                 from = Some(next);
             }
         }
@@ -92,7 +98,8 @@ impl Records {
         Ok(())
     }
 
-    /// Removes the first of the rows from this key on; gives the last key that it has looked at, until there is none.
+    /// Removes the first of the rows from this key on; gives the last key that it has looked at,
+    /// until there is none.
     async fn forget_objects(
         &mut self,
         uri: &SourceUri,
@@ -101,7 +108,8 @@ impl Records {
         removed: &mut Removed,
     ) -> Result<Option<Vec<u8>>> {
         let (table, of_target) = (self.tables.objects.clone(), self.in_generation(generation));
-        // Without a lock only what is committed is seen; by their whole keys only these rows are locked then.
+        // Without a lock only what is committed is seen; by their whole keys only these rows are
+        // locked then.
         let sql = format!(
             "SELECT object_key, etag FROM {table} WHERE {of_target} AND {} ORDER BY object_key, etag LIMIT {BATCH}",
             keys(uri, from)
@@ -113,14 +121,20 @@ impl Records {
         let Some((last, _)) = chosen.last().cloned() else { return Ok(None) };
         let rows: Vec<String> = chosen
             .iter()
-            .map(|(key, etag)| format!("(object_key = {} AND etag = {})", literal(key), literal(etag)))
+            .map(|(key, etag)| {
+                format!("(object_key = {} AND etag = {})", literal(key), literal(etag))
+            })
             .collect();
-        let condition =
-            format!("{of_target} AND bucket = {} AND ({})", literal(uri.bucket().as_bytes()), rows.join(" OR "));
+        let condition = format!(
+            "{of_target} AND bucket = {} AND ({})",
+            literal(uri.bucket().as_bytes()),
+            rows.join(" OR ")
+        );
 
         self.change("START TRANSACTION").await?;
-        let sql =
-            format!("SELECT object_key, etag, row_count, size_bytes, state FROM {table} WHERE {condition} FOR UPDATE");
+        let sql = format!(
+            "SELECT object_key, etag, row_count, size_bytes, state FROM {table} WHERE {condition} FOR UPDATE"
+        );
         let mut partial = Vec::new();
         let mut batch = Forgotten::default();
         let mut ids = Vec::new();
@@ -139,7 +153,11 @@ impl Records {
         self.change(&format!("DELETE FROM {table} WHERE {condition}")).await?;
         // A part's transaction holds its object's row, which is gone now: none comes after this.
         if self.has("parts") && !ids.is_empty() {
-            let sql = format!("DELETE FROM {} WHERE object_id IN ({})", self.tables.parts, ids.join(", "));
+            let sql = format!(
+                "DELETE FROM {} WHERE object_id IN ({})",
+                self.tables.parts,
+                ids.join(", ")
+            );
             self.change(&sql).await?;
         }
         self.commit(batch, removed).await?;
@@ -167,7 +185,12 @@ impl Records {
     }
 
     /// Removes some of the failures; false where there were none.
-    async fn forget_failures(&mut self, uri: &SourceUri, generation: u32, removed: &mut Removed) -> Result<bool> {
+    async fn forget_failures(
+        &mut self,
+        uri: &SourceUri,
+        generation: u32,
+        removed: &mut Removed,
+    ) -> Result<bool> {
         let (table, of_target) = (self.tables.failures.clone(), self.in_generation(generation));
         self.change("START TRANSACTION").await?;
         // A failure that is locked is being cleared by a load, or written anew.
@@ -209,7 +232,10 @@ impl Records {
             return Ok(Vec::new());
         }
         let table = if suffix == "objects" { &self.tables.objects } else { &self.tables.failures };
-        let sql = format!("SELECT DISTINCT generation FROM {table} WHERE target = {}", self.target.literal());
+        let sql = format!(
+            "SELECT DISTINCT generation FROM {table} WHERE target = {}",
+            self.target.literal()
+        );
         self.rows(&sql).await?.into_iter().map(|mut fields| fields.take("generation")).collect()
     }
 
@@ -218,12 +244,14 @@ impl Records {
     }
 }
 
-/// The condition that holds for what the URI names, from this key on. A range of bytes: in a pattern, `%` and `_` would be
-/// wildcards.
+/// The condition that holds for what the URI names, from this key on. A range of bytes: in a
+/// pattern, `%` and `_` would be wildcards.
 fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
     let bucket = literal(uri.bucket().as_bytes());
     match uri {
-        SourceUri::Key { key, .. } => format!("bucket = {bucket} AND object_key = {}", literal(key.as_bytes())),
+        SourceUri::Key { key, .. } => {
+            format!("bucket = {bucket} AND object_key = {}", literal(key.as_bytes()))
+        }
         SourceUri::Prefix { prefix, .. } => {
             let first = literal(from.unwrap_or(prefix.as_bytes()));
             let end = match end_of_prefix(prefix.as_bytes()) {
@@ -235,7 +263,8 @@ fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
     }
 }
 
-/// The smallest text that is greater than every one with this prefix; none where every text is below it.
+/// The smallest text that is greater than every one with this prefix; none where every text is
+/// below it.
 fn end_of_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte < 0xff)?;
     let mut end = prefix[..=last].to_vec();

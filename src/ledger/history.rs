@@ -43,7 +43,8 @@ fn known(object: &Object, rows: &Rows) -> Known {
     let listed = etag(object).as_bytes();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let is_among = |etags: &[Vec<u8>]| etags.iter().any(|etag| etag == listed);
-    let other = |etags: &[Vec<u8>]| etags.iter().find(|etag| *etag != listed).map(|etag| text(etag));
+    let other =
+        |etags: &[Vec<u8>]| etags.iter().find(|etag| *etag != listed).map(|etag| text(etag));
     Known {
         is_loaded: is_among(&rows.loaded_etags),
         loaded_etag: other(&rows.loaded_etags),
@@ -98,7 +99,8 @@ impl Ledger {
     }
 }
 
-/// A row of the answer: bucket, key, `ETag`; of a failure its code and attempts, else no code, and 1 for an object that is partial.
+/// A row of the answer: bucket, key, `ETag`; of a failure its code and attempts, else no code, and
+/// 1 for an object that is partial.
 pub(super) type KnownRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32);
 
 /// What the rows say of each of `objects`, in their order.

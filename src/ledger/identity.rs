@@ -77,11 +77,13 @@ pub(super) fn run_lock_name(run_id: &str) -> String {
     hex(&Sha256::digest(format!("s3-to-mysql run {run_id}")))
 }
 
-/// The advisory lock by which a run claims an object: 64 lowercase hexadecimal digits, because names are server-wide, compared
-/// without case on MySQL, and have at most 64 characters there.
+/// The advisory lock by which a run claims an object: 64 lowercase hexadecimal digits, because
+/// names are server-wide, compared without case on MySQL, and have at most 64 characters there.
 pub(super) fn claim_name(target: &Target, generation: u32, bucket: &str, key: &str) -> String {
     let mut hash = Sha256::new();
-    for part in ["s3-to-mysql claim", &target.database, &target.table, &generation.to_string(), bucket, key] {
+    for part in
+        ["s3-to-mysql claim", &target.database, &target.table, &generation.to_string(), bucket, key]
+    {
         // The length keeps "a" + "bc" from being "ab" + "c".
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
@@ -90,22 +92,38 @@ pub(super) fn claim_name(target: &Target, generation: u32, bucket: &str, key: &s
 }
 
 /// The column `object_id` of the parts of an object, in hexadecimal.
-pub(super) fn object_id(target: &Target, generation: u32, bucket: &str, key: &str, etag: &str) -> String {
+pub(super) fn object_id(
+    target: &Target,
+    generation: u32,
+    bucket: &str,
+    key: &str,
+    etag: &str,
+) -> String {
     let mut hash = Sha256::new();
-    for part in ["s3-to-mysql object", &target.database, &target.table, &generation.to_string(), bucket, key, etag] {
+    for part in [
+        "s3-to-mysql object",
+        &target.database,
+        &target.table,
+        &generation.to_string(),
+        bucket,
+        key,
+        etag,
+    ] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     hex(&hash.finalize())
 }
 
-/// The ETag as the ledger has it: without its quotes, which some stores leave out in one place or the other.
+/// The ETag as the ledger has it: without its quotes, which some stores leave out in one place or
+/// the other.
 pub(super) fn etag(object: &Object) -> &str {
     object.etag.trim_matches('"')
 }
 
 /// # Errors
-/// `UnsupportedFormat` for an object whose name the ledger can't hold in full: a name that was cut could be another's.
+/// `UnsupportedFormat` for an object whose name the ledger can't hold in full: a name that was cut
+/// could be another's.
 pub(super) fn ensure_fits(object: &Object) -> Result<()> {
     for (what, value, limit) in [
         ("bucket", object.bucket.as_str(), BUCKET_LIMIT_BYTES),
@@ -113,8 +131,10 @@ pub(super) fn ensure_fits(object: &Object) -> Result<()> {
         ("ETag", etag(object), ETAG_LIMIT_BYTES),
     ] {
         if value.len() > limit {
-            let message = format!("{object}: its {what} has {} bytes, the ledger holds {limit}", value.len());
-            return Err(Error::new(Kind::UnsupportedFormat, message).with_hint("--no-ledger loads it, at least once"));
+            let message =
+                format!("{object}: its {what} has {} bytes, the ledger holds {limit}", value.len());
+            return Err(Error::new(Kind::UnsupportedFormat, message)
+                .with_hint("--no-ledger loads it, at least once"));
         }
     }
     Ok(())

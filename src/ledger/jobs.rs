@@ -1,26 +1,29 @@
 //! Jobs: what a truncate or a swap has done so far, so that it is done once, whoever dies.
 //!
-//! TRUNCATE and RENAME commit by themselves, so that no transaction holds them together with the ledger. The target's row in
-//! the ledger's jobs table does, by its state:
+//! TRUNCATE and RENAME commit by themselves, so that no transaction holds them together with the
+//! ledger. The target's row in the ledger's jobs table does, by its state:
 //!
 //! ```text
 //! truncate: begun -TRUNCATE-> emptied -> loading -> done
 //! swap:     begun -CREATE shadow-> loading -> swapping -RENAME-> swapped
 //! ```
 //!
-//! - Each step leaves the row in a state from which repeating the step, or looking what became of it, is safe. A run that
-//!   finds an unfinished job of its own mode and source goes on with it; otherwise it begins a new generation, which the
-//!   ledger rows of older ones do not satisfy.
-//! - A transaction that loads reads the row in share mode and only goes on in the state it needs. So an UPDATE of the row
-//!   waits for those in flight, and after it none of the old state can follow.
-//! - Every step runs on one session that holds the target's advisory lock from before the row is read. A client that died
-//!   leaves its TRUNCATE or RENAME on the server, waiting for the table; that session keeps the advisory lock until
-//!   the statement has ended, so that no later run can take it for never begun.
+//! - Each step leaves the row in a state from which repeating the step, or looking what became of
+//!   it, is safe. A run that finds an unfinished job of its own mode and source goes on with it;
+//!   otherwise it begins a new generation, which the ledger rows of older ones do not satisfy.
+//! - A transaction that loads reads the row in share mode and only goes on in the state it needs.
+//!   So an UPDATE of the row waits for those in flight, and after it none of the old state can
+//!   follow.
+//! - Every step runs on one session that holds the target's advisory lock from before the row is
+//!   read. A client that died leaves its TRUNCATE or RENAME on the server, waiting for the table;
+//!   that session keeps the advisory lock until the statement has ended, so that no later run can
+//!   take it for never begun.
 //!
-//! - With `--defer-indexes` the row says which secondary indexes are still to be added, before they are dropped ([`deferred`]); a job with
-//!   such indexes does not end.
+//! - With `--defer-indexes` the row says which secondary indexes are still to be added, before they
+//!   are dropped ([`deferred`]); a job with such indexes does not end.
 //!
-//! If a call is dropped half-way the job is where its row says, and the next call goes on from there.
+//! If a call is dropped half-way the job is where its row says, and the next call goes on from
+//! there.
 
 mod deferred;
 mod definition;
@@ -45,8 +48,8 @@ use crate::verify::{Plan, Verified};
 
 use sha2::{Digest as _, Sha256};
 
-/// A statement that waits for a reader makes everybody who comes after it wait too, so it does not wait long; MySQL's own
-/// limit is a year.
+/// A statement that waits for a reader makes everybody who comes after it wait too, so it does not
+/// wait long; MySQL's own limit is a year.
 const DDL_LOCK_WAIT_SECONDS: u32 = 5;
 /// One wait for the advisory lock, after which is looked whether there is still time.
 const ADVISORY_LOCK_WAIT_SECONDS: u32 = 5;
@@ -59,11 +62,13 @@ pub struct Job {
     pub mode: Mode,
     /// Of the ledger rows that count for this run.
     pub generation: u32,
-    /// The table that LOAD DATA names: the target, or for a swap the table that will take its place.
+    /// The table that LOAD DATA names: the target, or for a swap the table that will take its
+    /// place.
     pub load_into: TableName,
     /// An earlier run began it, or another one shares it.
     pub is_resumed: bool,
-    /// Parts of some objects were loaded, and others not, when this run joined it; true until that has been looked at.
+    /// Parts of some objects were loaded, and others not, when this run joined it; true until that
+    /// has been looked at.
     pub was_partial: bool,
 }
 
@@ -79,13 +84,14 @@ pub enum Finished {
 }
 
 impl Ledger {
-    /// The job for a run of this configuration: the one that is unfinished, or a new one, with the target emptied or the
-    /// shadow table made.
+    /// The job for a run of this configuration: the one that is unfinished, or a new one, with the
+    /// target emptied or the shadow table made.
     ///
     /// # Errors
-    /// `TargetRefused` where the job can't be begun: another run that is alive works on another one; an append meets
-    /// a truncate that has not come to its end; the account lacks a privilege. `LockConflict`, `TargetBusy` where the table or
-    /// the server stayed busy past the retry bounds. `Interrupted` by `stop`.
+    /// `TargetRefused` where the job can't be begun: another run that is alive works on another
+    /// one; an append meets a truncate that has not come to its end; the account lacks a privilege.
+    /// `LockConflict`, `TargetBusy` where the table or the server stayed busy past the retry
+    /// bounds. `Interrupted` by `stop`.
     pub async fn begin_job(&self, config: &Config, stop: &CancellationToken) -> Result<Job> {
         if config.load.mode == Mode::Append {
             let row = tokio::select! {
@@ -93,23 +99,26 @@ impl Ledger {
                 () = stop.cancelled() => return Err(self.stopped()),
                 row = self.job_row_on_own() => row?,
             };
-            // Else there is more to be looked at, and perhaps to be ended, which takes a session of its own.
+            // Else there is more to be looked at, and perhaps to be ended, which takes a session of
+            // its own.
             if row.state != State::Swapping && !row.is_to_be_emptied() {
                 return Ok(self.append_to(&row));
             }
         }
-        let begin =
-            async |session: &mut Session, attempts: &mut Attempts| self.begin_on(session, attempts, config).await;
+        let begin = async |session: &mut Session, attempts: &mut Attempts| {
+            self.begin_on(session, attempts, config).await
+        };
         self.on_session_of_its_own(stop, begin).await
     }
 
-    /// Ends a job of which every object is loaded and none has failed: for a swap, verifies the shadow table and puts it in
-    /// the target's place.
+    /// Ends a job of which every object is loaded and none has failed: for a swap, verifies the
+    /// shadow table and puts it in the target's place.
     ///
     /// # Errors
-    /// `CountMismatch` where the shadow table has not the rows that the ledger says, `ChecksumDiffers` and `ChecksumMissing` where what
-    /// `verification` compares differs or can't be compared; nothing is swapped then, and the job goes on.
-    /// `Superseded` where another job has taken this one's place. Others as [`Ledger::begin_job`].
+    /// `CountMismatch` where the shadow table has not the rows that the ledger says,
+    /// `ChecksumDiffers` and `ChecksumMissing` where what `verification` compares differs or can't
+    /// be compared; nothing is swapped then, and the job goes on. `Superseded` where another job
+    /// has taken this one's place. Others as [`Ledger::begin_job`].
     pub async fn finish_job(
         &self,
         job: &Job,
@@ -128,8 +137,8 @@ impl Ledger {
         Ok((finished, check.passed()))
     }
 
-    /// Does `work` on a fresh session, again within the bounds where it failed in a way that may pass: every step can be
-    /// repeated.
+    /// Does `work` on a fresh session, again within the bounds where it failed in a way that may
+    /// pass: every step can be repeated.
     async fn on_session_of_its_own<T>(
         &self,
         stop: &CancellationToken,
@@ -195,7 +204,12 @@ impl Ledger {
         }
     }
 
-    async fn begin_on(&self, session: &mut Session, attempts: &mut Attempts, config: &Config) -> Result<Job> {
+    async fn begin_on(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        config: &Config,
+    ) -> Result<Job> {
         let mode = config.load.mode;
         let mut row = self.job_row(session).await?;
         if mode != Mode::Append || row.state == State::Swapping {
@@ -214,7 +228,8 @@ impl Ledger {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         let source_fingerprint = fingerprint::of(config);
-        // To load again into what an unfinished job has filled would be to load twice: force means anew.
+        // To load again into what an unfinished job has filled would be to load twice: force means
+        // anew.
         let is_this_job = row.is_unfinished()
             && row.mode == mode
             && row.source_fingerprint == source_fingerprint
@@ -241,15 +256,23 @@ impl Ledger {
                 // A shadow is made like the target, which has to be whole.
                 row = self.add_indexes(session, attempts, row, &self.target.name()).await?;
             }
-            self.change(session, &row, &JobRow::new_generation(&row, mode, &source_fingerprint, &self.run)).await?
+            self.change(
+                session,
+                &row,
+                &JobRow::new_generation(&row, mode, &source_fingerprint, &self.run),
+            )
+            .await?
         };
         let row = match mode {
-            Mode::Swap => self.make_shadow(session, attempts, row, config.load.defer_indexes).await?,
+            Mode::Swap => {
+                self.make_shadow(session, attempts, row, config.load.defer_indexes).await?
+            }
             Mode::Truncate | Mode::Append => {
                 self.empty_target(session, attempts, row, config.load.defer_indexes).await?
             }
         };
-        let load_into = if mode == Mode::Swap { self.swap_names()?.shadow } else { self.target.name() };
+        let load_into =
+            if mode == Mode::Swap { self.swap_names()?.shadow } else { self.target.name() };
         tracing::info!(
             "{}: {} {} job, generation {}",
             self.what(),
@@ -303,9 +326,15 @@ impl Ledger {
                 self.verify_contents(session, job, check).await?;
                 self.change(session, &row, &row.with_state(State::Done)).await?;
             }
-            (Mode::Swap, State::Loading) => self.swap(session, attempts, row, config, (job, check)).await?,
+            (Mode::Swap, State::Loading) => {
+                self.swap(session, attempts, row, config, (job, check)).await?
+            }
             (_, state) => {
-                let message = format!("{}: its job is {} where it must be loading", self.what(), state.word());
+                let message = format!(
+                    "{}: its job is {} where it must be loading",
+                    self.what(),
+                    state.word()
+                );
                 return Err(Error::new(Kind::Bug, message));
             }
         }
@@ -314,8 +343,8 @@ impl Ledger {
         Ok(Finished::Now)
     }
 
-    /// Empties the target unless that has been done. Nothing of this generation is in it until the state is `loading`, so that
-    /// to empty it again is the same.
+    /// Empties the target unless that has been done. Nothing of this generation is in it until the
+    /// state is `loading`, so that to empty it again is the same.
     async fn empty_target(
         &self,
         session: &mut Session,
@@ -326,14 +355,17 @@ impl Ledger {
         let target = self.target.name();
         if row.state == State::Begun {
             self.drop_leftovers(session, attempts).await?;
-            self.ddl(session, attempts, "TRUNCATE TABLE", &format!("TRUNCATE TABLE {target}")).await?;
+            self.ddl(session, attempts, "TRUNCATE TABLE", &format!("TRUNCATE TABLE {target}"))
+                .await?;
             row = self.change(session, &row, &row.with_state(State::Emptied)).await?;
         }
         if row.state == State::Emptied {
             if defers_indexes {
                 let indexes = self.to_be_deferred(session, &row, &target).await?;
                 if indexes != row.deferred_indexes {
-                    row = self.change(session, &row, &JobRow { deferred_indexes: indexes, ..row.clone() }).await?;
+                    row = self
+                        .change(session, &row, &JobRow { deferred_indexes: indexes, ..row.clone() })
+                        .await?;
                 }
                 self.drop_indexes(session, attempts, &target, &row.deferred_indexes).await?;
             } else {
@@ -344,8 +376,15 @@ impl Ledger {
         Ok(row)
     }
 
-    /// Runs a statement that commits by itself. It waits for the transactions that have the table open, a while each time.
-    async fn ddl(&self, session: &mut Session, attempts: &mut Attempts, what: &str, sql: &str) -> Result<()> {
+    /// Runs a statement that commits by itself. It waits for the transactions that have the table
+    /// open, a while each time.
+    async fn ddl(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        what: &str,
+        sql: &str,
+    ) -> Result<()> {
         loop {
             let Err(error) = session.conn.query_drop(sql).await else { return Ok(()) };
             let error = self.ddl_failed(what, &error);
@@ -387,18 +426,24 @@ impl Ledger {
             .query_drop(format!("SET SESSION lock_wait_timeout = {DDL_LOCK_WAIT_SECONDS}"))
             .await
             .map_err(failed)?;
-        let sql = format!("SELECT GET_LOCK('{}', {ADVISORY_LOCK_WAIT_SECONDS})", self.jobs_lock_name());
+        let sql =
+            format!("SELECT GET_LOCK('{}', {ADVISORY_LOCK_WAIT_SECONDS})", self.jobs_lock_name());
         let began = std::time::Instant::now();
         loop {
-            let taken: Option<Option<u64>> = session.conn.query_first(sql.as_str()).await.map_err(failed)?;
+            let taken: Option<Option<u64>> =
+                session.conn.query_first(sql.as_str()).await.map_err(failed)?;
             if taken.flatten() == Some(1) {
                 return Ok(());
             }
             // What another run adds to a full table takes as long as it takes.
             if began.elapsed() >= self.retry.max_elapsed && !self.adds_indexes(session).await? {
-                let message = format!("{}: another run has been changing the table's job all the while", self.what());
-                return Err(Error::new(Kind::LockConflict, message)
-                    .with_hint("see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*)"));
+                let message = format!(
+                    "{}: another run has been changing the table's job all the while",
+                    self.what()
+                );
+                return Err(Error::new(Kind::LockConflict, message).with_hint(
+                    "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*)",
+                ));
             }
             tracing::info!("{}: waiting for another run that changes the table's job", self.what());
         }
@@ -406,7 +451,11 @@ impl Ledger {
 
     async fn unlock_jobs(&self, session: &mut Session) -> Result<()> {
         let sql = format!("DO RELEASE_LOCK('{}')", self.jobs_lock_name());
-        session.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))
+        session
+            .conn
+            .query_drop(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what(), &error))
     }
 
     fn jobs_lock_name(&self) -> String {
@@ -417,7 +466,8 @@ impl Ledger {
         format!("table {}", self.target.name())
     }
 
-    /// A live run that works on this job, if it is unfinished: the run that began it, or one that has joined.
+    /// A live run that works on this job, if it is unfinished: the run that began it, or one that
+    /// has joined.
     async fn run_at_work(&self, session: &mut Session, row: &JobRow) -> Result<Option<String>> {
         if !row.is_unfinished() {
             return Ok(None);
@@ -434,23 +484,38 @@ impl Ledger {
     }
 
     /// Runs of this target that have not said that they ended, with a name for people.
-    async fn open_runs(&self, session: &mut Session, condition: &str) -> Result<Vec<(String, String)>> {
+    async fn open_runs(
+        &self,
+        session: &mut Session,
+        condition: &str,
+    ) -> Result<Vec<(String, String)>> {
         let sql = format!(
             "SELECT run_id, CONCAT('run ', run_id, ' (', worker, ')') FROM {} WHERE target = {} AND ended_at IS NULL AND {condition} ORDER BY started_at DESC",
             self.tables.runs,
             self.target.literal()
         );
-        session.conn.query(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))
+        session
+            .conn
+            .query(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what(), &error))
     }
 
-    async fn first_alive(&self, session: &mut Session, runs: Vec<(String, String)>) -> Result<Option<String>> {
+    async fn first_alive(
+        &self,
+        session: &mut Session,
+        runs: Vec<(String, String)>,
+    ) -> Result<Option<String>> {
         for (run_id, name) in runs {
             if run_id == self.run.id {
                 continue;
             }
             let sql = format!("SELECT IS_USED_LOCK('{}') IS NOT NULL", run_lock_name(&run_id));
-            let alive: Option<bool> =
-                session.conn.query_first(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+            let alive: Option<bool> = session
+                .conn
+                .query_first(sql)
+                .await
+                .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
             if alive == Some(true) {
                 return Ok(Some(name));
             }
@@ -465,15 +530,17 @@ impl Ledger {
             row.mode.word(),
             row.generation
         );
-        Error::new(Kind::TargetRefused, message)
-            .with_hint("wait for its end, or stop it: the job is given up as soon as no run is at work on it")
+        Error::new(Kind::TargetRefused, message).with_hint(
+            "wait for its end, or stop it: the job is given up as soon as no run is at work on it",
+        )
     }
 
     /// Appending now would put rows where TRUNCATE is still to come.
     async fn still_to_be_emptied(&self, session: &mut Session, row: &JobRow) -> Result<Error> {
         if let Some(run) = self.run_at_work(session, row).await? {
             let message = format!("{}: {run} is emptying it", self.what());
-            return Ok(Error::new(Kind::TargetBusy, message).with_hint("run again when it has been emptied"));
+            return Ok(Error::new(Kind::TargetBusy, message)
+                .with_hint("run again when it has been emptied"));
         }
         let message = format!(
             "{}: an unfinished truncate job, generation {} of run {}, is still to empty it",
@@ -481,8 +548,9 @@ impl Ledger {
             row.generation,
             row.run_id
         );
-        Ok(Error::new(Kind::TargetRefused, message)
-            .with_hint("run that --mode truncate command again first: what is appended now would be lost"))
+        Ok(Error::new(Kind::TargetRefused, message).with_hint(
+            "run that --mode truncate command again first: what is appended now would be lost",
+        ))
     }
 
     async fn warn_of_appends(&self, session: &mut Session) -> Result<()> {
@@ -496,7 +564,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Removes the ledger rows that no job can need any more. They do no harm, so that a failure here is not the run's.
+    /// Removes the ledger rows that no job can need any more. They do no harm, so that a failure
+    /// here is not the run's.
     async fn forget_older_generations(&self, session: &mut Session, generation: u32) {
         if let Err(error) = self.forget_older_parts(session, generation).await {
             let error = fold(During::Transaction, &self.what(), &error);
@@ -511,7 +580,10 @@ impl Ledger {
             loop {
                 if let Err(error) = session.conn.query_drop(sql.as_str()).await {
                     let error = fold(During::Transaction, &self.what(), &error);
-                    tracing::warn!("ledger rows of earlier generations stay for now: {}", error.one_line());
+                    tracing::warn!(
+                        "ledger rows of earlier generations stay for now: {}",
+                        error.one_line()
+                    );
                     return;
                 }
                 if session.conn.affected_rows() < FORGOTTEN_ROWS {

@@ -1,13 +1,16 @@
-//! An object that is split: its row is committed first, as `partial`, then every part with a row of its own, and at the end it is
-//! `loaded`.
+//! An object that is split: its row is committed first, as `partial`, then every part with a row of
+//! its own, and at the end it is `loaded`.
 //!
-//! - The object's row says what the parts are: their size, and a fingerprint of the format. It decides, not the settings of the run
-//!   that goes on with it, so that two runs can't cut the object differently.
-//! - A part's transaction reads the object's row and the job's under a shared lock and puts its own row in first; the row is
-//!   completed last ([`PartEntry`]). So a part is in the table once, and none gets in after the object was forgotten.
-//! - The object becomes `loaded` in a transaction of its own, which locks its row and adds up the parts' ([`Ledger::complete_parts`]). No
-//!   part's transaction does that: each holds the row shared, and two that wanted more would wait for each other. It can be
-//!   repeated, by whoever finds that all parts are there.
+//! - The object's row says what the parts are: their size, and a fingerprint of the format. It
+//!   decides, not the settings of the run that goes on with it, so that two runs can't cut the
+//!   object differently.
+//! - A part's transaction reads the object's row and the job's under a shared lock and puts its own
+//!   row in first; the row is completed last ([`PartEntry`]). So a part is in the table once, and
+//!   none gets in after the object was forgotten.
+//! - The object becomes `loaded` in a transaction of its own, which locks its row and adds up the
+//!   parts' ([`Ledger::complete_parts`]). No part's transaction does that: each holds the row
+//!   shared, and two that wanted more would wait for each other. It can be repeated, by whoever
+//!   finds that all parts are there.
 //! - A part's row has what it takes to go on after it, or to load what is missing before it.
 
 use mysql_async::prelude::Queryable;
@@ -40,7 +43,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// Of the object's numbers of parts, how many it stands for: more than one where a row is longer than a part.
+    /// Of the object's numbers of parts, how many it stands for: more than one where a row is
+    /// longer than a part.
     #[must_use]
     pub fn numbers(&self, part_size_bytes: u64, size_bytes: u64) -> u64 {
         numbers(self.number.into(), self.end.offset, part_size_bytes, size_bytes)
@@ -49,8 +53,11 @@ impl Part {
 
 pub(super) fn numbers(number: u64, end_offset: u64, part_size_bytes: u64, size_bytes: u64) -> u64 {
     let part_size_bytes = part_size_bytes.max(1);
-    let next =
-        if end_offset >= size_bytes { size_bytes.div_ceil(part_size_bytes) } else { end_offset / part_size_bytes };
+    let next = if end_offset >= size_bytes {
+        size_bytes.div_ceil(part_size_bytes)
+    } else {
+        end_offset / part_size_bytes
+    };
     next.saturating_sub(number).max(1)
 }
 
@@ -106,8 +113,8 @@ pub struct PartEntry {
 pub(super) type PartialObject = (String, String, String);
 
 impl Ledger {
-    /// The rows of `object`, loaded as a part of `job` and split by `part_size_bytes` unless it is split already. `replaces` where a row
-    /// that says it is loaded gives way (`--force`).
+    /// The rows of `object`, loaded as a part of `job` and split by `part_size_bytes` unless it is
+    /// split already. `replaces` where a row that says it is loaded gives way (`--force`).
     ///
     /// # Errors
     /// `UnsupportedFormat` for names that the ledger can't hold.
@@ -156,8 +163,8 @@ impl Ledger {
     /// Commits the object's row as `partial` unless it is there, and reads which parts are loaded.
     ///
     /// # Errors
-    /// `PartialConflict` where it was begun with another format; `Superseded` where the job has moved on; what a transaction can meet, past the
-    /// retry bounds.
+    /// `PartialConflict` where it was begun with another format; `Superseded` where the job has
+    /// moved on; what a transaction can meet, past the retry bounds.
     pub async fn begin_parts(&self, split: &SplitObject) -> Result<Progress> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -172,7 +179,8 @@ impl Ledger {
     /// Turns the object `loaded`, with the sums of its parts, where they are all there.
     ///
     /// # Errors
-    /// `PartialConflict` where the object's row is gone; what a transaction can meet, past the retry bounds.
+    /// `PartialConflict` where the object's row is gone; what a transaction can meet, past the
+    /// retry bounds.
     pub async fn complete_parts(&self, split: &SplitObject) -> Result<Completed> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -184,7 +192,8 @@ impl Ledger {
         }
     }
 
-    /// The parts of the object that are loaded, now. In one try: it is asked where something has gone wrong already.
+    /// The parts of the object that are loaded, now. In one try: it is asked where something has
+    /// gone wrong already.
     ///
     /// # Errors
     /// What a connection can meet.
@@ -195,12 +204,19 @@ impl Ledger {
         Ok(rows?.into_iter().map(|row| row.part).collect())
     }
 
-    /// Whether parts of these objects, which are not loaded as a whole, have put rows into the table.
-    pub(super) async fn has_loaded_parts(&self, job: &Job, partial: &[PartialObject]) -> Result<bool> {
+    /// Whether parts of these objects, which are not loaded as a whole, have put rows into the
+    /// table.
+    pub(super) async fn has_loaded_parts(
+        &self,
+        job: &Job,
+        partial: &[PartialObject],
+    ) -> Result<bool> {
         for objects in partial.chunks(PARTIAL_AT_ONCE) {
             let ids: Vec<String> = objects
                 .iter()
-                .map(|(bucket, key, etag)| format!("X'{}'", object_id(&self.target, job.generation, bucket, key, etag)))
+                .map(|(bucket, key, etag)| {
+                    format!("X'{}'", object_id(&self.target, job.generation, bucket, key, etag))
+                })
                 .collect();
             let sql = format!(
                 "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE object_id IN ({}) AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
@@ -215,7 +231,11 @@ impl Ledger {
     }
 
     /// Removes the rows of parts of objects of earlier generations.
-    pub(super) async fn forget_older_parts(&self, session: &mut Session, generation: u32) -> mysql_async::Result<()> {
+    pub(super) async fn forget_older_parts(
+        &self,
+        session: &mut Session,
+        generation: u32,
+    ) -> mysql_async::Result<()> {
         let sql = format!(
             "SELECT generation, CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag USING utf8mb4) FROM {} WHERE target = {} AND generation < {generation} AND part_size_bytes > 0",
             self.tables.objects,
@@ -224,7 +244,10 @@ impl Ledger {
         let split: Vec<(u32, String, String, String)> = session.conn.query(sql).await?;
         for (generation, bucket, key, etag) in split {
             let id = object_id(&self.target, generation, &bucket, &key, &etag);
-            session.conn.query_drop(format!("DELETE FROM {} WHERE object_id = X'{id}'", self.tables.parts)).await?;
+            session
+                .conn
+                .query_drop(format!("DELETE FROM {} WHERE object_id = X'{id}'", self.tables.parts))
+                .await?;
         }
         Ok(())
     }
@@ -260,7 +283,11 @@ impl Ledger {
     }
 
     /// `None` where it is to be tried again: every piece of work here can be repeated.
-    async fn ended<T>(session: Session, ended: Result<T>, attempts: &mut Attempts) -> Result<Option<T>> {
+    async fn ended<T>(
+        session: Session,
+        ended: Result<T>,
+        attempts: &mut Attempts,
+    ) -> Result<Option<T>> {
         match ended {
             Ok(done) => {
                 session.close().await;
@@ -282,13 +309,18 @@ impl Ledger {
         let conn = &mut session.conn;
         conn.query_drop("START TRANSACTION").await.map_err(failed)?;
         if split.replaces {
-            let removed = format!("DELETE FROM {} WHERE {key} AND state = 'loaded'", self.tables.objects);
+            let removed =
+                format!("DELETE FROM {} WHERE {key} AND state = 'loaded'", self.tables.objects);
             conn.query_drop(removed).await.map_err(failed)?;
         }
         match conn.query_drop(&split.insert).await {
             Ok(()) if conn.affected_rows() == 1 => {
-                // Left by one that was replaced, or whose row was removed by hand: they are not of this one.
-                let sql = format!("DELETE FROM {} WHERE object_id = X'{}'", self.tables.parts, split.object_id);
+                // Left by one that was replaced, or whose row was removed by hand: they are not of
+                // this one.
+                let sql = format!(
+                    "DELETE FROM {} WHERE object_id = X'{}'",
+                    self.tables.parts, split.object_id
+                );
                 conn.query_drop(sql).await.map_err(failed)?;
             }
             Ok(()) => return Err(superseded(&object.to_string())),
@@ -297,16 +329,20 @@ impl Ledger {
             }
             Err(error) => return Err(failed(error)),
         }
-        conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
+        conn.query_drop("COMMIT")
+            .await
+            .map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
 
         let sql = format!(
             "SELECT state, part_size_bytes, dialect_fingerprint = {} FROM {} WHERE {key}",
             literal(&split.fingerprint),
             self.tables.objects
         );
-        let row: Option<(String, u64, bool)> = session.conn.query_first(sql).await.map_err(failed)?;
-        let (state, part_size_bytes, is_same_format) =
-            row.ok_or_else(|| Error::new(Kind::LockConflict, format!("{object}: its ledger row is gone again")))?;
+        let row: Option<(String, u64, bool)> =
+            session.conn.query_first(sql).await.map_err(failed)?;
+        let (state, part_size_bytes, is_same_format) = row.ok_or_else(|| {
+            Error::new(Kind::LockConflict, format!("{object}: its ledger row is gone again"))
+        })?;
         if state == "loaded" {
             return Ok(Progress::AlreadyLoaded);
         }
@@ -329,7 +365,11 @@ impl Ledger {
         }
     }
 
-    async fn complete_parts_on(&self, session: &mut Session, split: &SplitObject) -> Result<Completed> {
+    async fn complete_parts_on(
+        &self,
+        session: &mut Session,
+        split: &SplitObject,
+    ) -> Result<Completed> {
         let SplitObject { object, key, .. } = split;
         let failed = |error: Driver| fold(During::Transaction, &object.to_string(), &error);
         session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
@@ -376,22 +416,40 @@ impl Ledger {
         );
         session.conn.query_drop(sql).await.map_err(failed)?;
         if session.conn.affected_rows() != 1 {
-            return Err(Error::new(Kind::LedgerRowLost, format!("{object}: its ledger row is gone before COMMIT")));
+            return Err(Error::new(
+                Kind::LedgerRowLost,
+                format!("{object}: its ledger row is gone before COMMIT"),
+            ));
         }
-        session.conn.query_drop("COMMIT").await.map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
+        session
+            .conn
+            .query_drop("COMMIT")
+            .await
+            .map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
         Ok(Completed::Yes)
     }
 
-    async fn part_rows(&self, session: &mut Session, split: &SplitObject, lock: &str) -> Result<Vec<PartRow>> {
+    async fn part_rows(
+        &self,
+        session: &mut Session,
+        split: &SplitObject,
+        lock: &str,
+    ) -> Result<Vec<PartRow>> {
         let SplitObject { object, .. } = split;
         let sql = format!(
             "SELECT part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, row_count, skipped_count, deleted_count, rejected_count, warning_count, content_digest FROM {} WHERE object_id = X'{}' AND loaded_at IS NOT NULL ORDER BY part_number{lock}",
             self.tables.parts, split.object_id
         );
-        let rows: Vec<Row> =
-            session.conn.query(sql).await.map_err(|error| fold(During::Transaction, &object.to_string(), &error))?;
+        let rows: Vec<Row> = session
+            .conn
+            .query(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &object.to_string(), &error))?;
         let unexpected = || {
-            let message = format!("{}: a part's row holds what this program never wrote", self.tables.title());
+            let message = format!(
+                "{}: a part's row holds what this program never wrote",
+                self.tables.title()
+            );
             Error::new(Kind::TargetRefused, message)
         };
         rows.into_iter().map(|row| PartRow::read(row).ok_or_else(unexpected)).collect()
@@ -403,8 +461,8 @@ impl Ledger {
         let SplitObject { object_id, key, .. } = split;
         let run_id = literal(self.run.id.as_bytes());
         let Part { number, start, data_start, end, checksum } = part;
-        let (algorithm, checksum) =
-            checksum.map_or(("", 0), |checksum| (algorithm_name(checksum.algorithm), checksum.value));
+        let (algorithm, checksum) = checksum
+            .map_or(("", 0), |checksum| (algorithm_name(checksum.algorithm), checksum.value));
         let begin = format!(
             "START TRANSACTION; INSERT INTO {parts} (object_id, part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, worker, run_id, began_at) SELECT X'{object_id}', {number}, {size_bytes}, {start_offset}, {data_start}, {rows}, {lines}, {line_count}, {ending}, {algorithm}, {checksum}, {worker}, {run_id}, UTC_TIMESTAMP(6) FROM {objects} AS split, {jobs} AS jobs WHERE {split_key} AND split.state = 'partial' AND jobs.target = {target} AND {open} LOCK IN SHARE MODE",
             parts = self.tables.parts,
@@ -438,15 +496,16 @@ impl PartEntry {
     /// Begins the transaction and puts the row in.
     ///
     /// # Errors
-    /// `Superseded` where the job has moved on; `PartialConflict` where the object was forgotten; else what a transaction can meet. The
-    /// transaction is open then.
+    /// `Superseded` where the job has moved on; `PartialConflict` where the object was forgotten;
+    /// else what a transaction can meet. The transaction is open then.
     pub(super) async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
         let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
         match conn.query_drop(&self.begin).await {
             Ok(()) if conn.affected_rows() == 1 => Ok(Entered::Yes),
             Ok(()) => {
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
-                let state: Option<String> = conn.query_first(&self.object_state).await.map_err(failed)?;
+                let state: Option<String> =
+                    conn.query_first(&self.object_state).await.map_err(failed)?;
                 match state.as_deref() {
                     Some("loaded") => Ok(Entered::AlreadyLoaded),
                     Some(_) => Err(superseded(&self.what)),
@@ -454,21 +513,28 @@ impl PartEntry {
                 }
             }
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // The rows of a loser must never be committed, and its locks are in the way of its neighbours.
+                // The rows of a loser must never be committed, and its locks are in the way of its
+                // neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
-                let sql = format!("SELECT loaded_at IS NOT NULL FROM {} WHERE {}", self.parts, self.key);
+                let sql =
+                    format!("SELECT loaded_at IS NOT NULL FROM {} WHERE {}", self.parts, self.key);
                 match conn.query_first(sql).await.map_err(failed)? {
                     Some(true) => Ok(Entered::AlreadyLoaded),
                     Some(false) => {
-                        let message =
-                            format!("{}: its ledger row is not complete, and no transaction is under way", self.what);
+                        let message = format!(
+                            "{}: its ledger row is not complete, and no transaction is under way",
+                            self.what
+                        );
                         Err(Error::new(Kind::StatementFailed, message).with_hint(
                             "look whether its rows are in the table, then remove the object's row with `s3-to-mysql forget`",
                         ))
                     }
                     None => Err(Error::new(
                         Kind::LockConflict,
-                        format!("{}: another run changes its ledger row at the same time", self.what),
+                        format!(
+                            "{}: another run changes its ledger row at the same time",
+                            self.what
+                        ),
                     )),
                 }
             }
@@ -480,14 +546,21 @@ impl PartEntry {
     ///
     /// # Errors
     /// `LedgerRowLost` where the row is not there any more.
-    pub(super) async fn complete(&self, conn: &mut Conn, loaded: Loaded, digest: Option<&Digest>) -> Result<()> {
+    pub(super) async fn complete(
+        &self,
+        conn: &mut Conn,
+        loaded: Loaded,
+        digest: Option<&Digest>,
+    ) -> Result<()> {
         let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
         let Loaded { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
             "UPDATE {} SET row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND loaded_at IS NULL AND run_id = {}",
             self.parts, self.key, self.run_id,
         );
-        conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what, &error))?;
+        conn.query_drop(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what, &error))?;
         if conn.affected_rows() == 1 {
             return Ok(());
         }
@@ -516,7 +589,8 @@ struct PartRow {
 
 impl PartRow {
     fn read(mut row: Row) -> Option<Self> {
-        let mut number = |column: &str| row.take_opt::<u64, _>(column).and_then(std::result::Result::ok);
+        let mut number =
+            |column: &str| row.take_opt::<u64, _>(column).and_then(std::result::Result::ok);
         let (size_bytes, offset) = (number("size_bytes")?, number("start_offset")?);
         let (rows_before, lines_before) = (number("rows_before")?, number("lines_before")?);
         let loaded = Loaded {
@@ -543,7 +617,8 @@ impl PartRow {
                     lines: lines_before + line_count,
                     ending,
                 },
-                checksum: algorithm_named(&algorithm).map(|algorithm| PartChecksum { algorithm, value }),
+                checksum: algorithm_named(&algorithm)
+                    .map(|algorithm| PartChecksum { algorithm, value }),
             },
             loaded,
             digest: digest.and_then(|bytes| Digest::from_bytes(&bytes)),
@@ -569,7 +644,8 @@ fn algorithm_named(name: &[u8]) -> Option<ChecksumAlgorithm> {
 }
 
 fn superseded(what: &str) -> Error {
-    let message = format!("{what}: another run has emptied or replaced the table since this one began");
+    let message =
+        format!("{what}: another run has emptied or replaced the table since this one began");
     Error::new(Kind::Superseded, message)
 }
 

@@ -1,6 +1,7 @@
 //! A ledger as it is read and mended from outside a run: by `status` and `forget`.
 //!
-//! One session of its own. Nothing here makes a table: a ledger that isn't there is one that says nothing.
+//! One session of its own. Nothing here makes a table: a ledger that isn't there is one that says
+//! nothing.
 
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ impl Records {
     /// Connects, finds the target's own spelling of its name, and looks which tables there are.
     ///
     /// # Errors
-    /// What connecting can meet; `TargetRefused` for tables that are no ledger, or one of another version.
+    /// What connecting can meet; `TargetRefused` for tables that are no ledger, or one of another
+    /// version.
     pub async fn open(config: &Config) -> Result<Self> {
         let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
         let (conn, server) = connector.probe().await?;
@@ -82,7 +84,8 @@ impl Records {
 
     /// The number of rows that the statement changed.
     pub(super) async fn change(&mut self, sql: &str) -> Result<u64> {
-        let asked = tokio::time::timeout(self.stall_timeout, self.session.conn.query_drop(sql)).await;
+        let asked =
+            tokio::time::timeout(self.stall_timeout, self.session.conn.query_drop(sql)).await;
         self.answered(asked)?;
         Ok(self.session.conn.affected_rows())
     }
@@ -95,7 +98,8 @@ impl Records {
         match asked {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let is_denied = matches!(&error, Driver::Server(server) if matches!(server.code, 1142 | 1143));
+                let is_denied =
+                    matches!(&error, Driver::Server(server) if matches!(server.code, 1142 | 1143));
                 let error = fold(During::Transaction, &title, &error);
                 Err(if is_denied {
                     error.with_hint(
@@ -106,21 +110,23 @@ impl Records {
                 })
             }
             Err(_) => {
-                let message = format!("{title}: the server has not answered within {:?}", self.stall_timeout);
+                let message =
+                    format!("{title}: the server has not answered within {:?}", self.stall_timeout);
                 Err(Error::new(Kind::LoadStalled, message))
             }
         }
     }
 }
 
-/// The target by the server's spelling of its name; by the user's where there is no such table any more, because what was
-/// loaded into it may still be asked for.
+/// The target by the server's spelling of its name; by the user's where there is no such table any
+/// more, because what was loaded into it may still be asked for.
 async fn target(session: &mut Session, config: &Config) -> Result<Target> {
     let TableName { database, table } = &config.target.table;
     let what = format!("table {}", config.target.table);
     let Some(database) = database.as_ref().or(config.target.database.as_ref()) else {
-        return Err(Error::new(Kind::Usage, format!("{what}: no database is named"))
-            .with_hint("write --table database.table, or name the database in --database or the URL"));
+        return Err(Error::new(Kind::Usage, format!("{what}: no database is named")).with_hint(
+            "write --table database.table, or name the database in --database or the URL",
+        ));
     };
     let known: Option<(String, String)> = session
         .conn

@@ -35,7 +35,8 @@ impl Mode {
 }
 
 impl Ledger {
-    /// Records that the run begins, with its sources for people to read, and takes the lock that shows that it is alive.
+    /// Records that the run begins, with its sources for people to read, and takes the lock that
+    /// shows that it is alive.
     ///
     /// # Errors
     /// What a connection can meet, past the retry bounds.
@@ -73,7 +74,14 @@ impl Ledger {
     /// # Errors
     /// What a connection can meet; there is no second try, as nothing depends on it.
     pub async fn end_run(&self, achieved: Achieved) -> Result<()> {
-        let Achieved { exit_code, objects_loaded, objects_already_loaded, objects_failed, rows, bytes } = achieved;
+        let Achieved {
+            exit_code,
+            objects_loaded,
+            objects_already_loaded,
+            objects_failed,
+            rows,
+            bytes,
+        } = achieved;
         let sql = format!(
             "UPDATE {runs} SET ended_at = UTC_TIMESTAMP(6), exit_code = {exit_code}, objects_loaded = {objects_loaded}, objects_already_loaded = {objects_already_loaded}, objects_failed = {objects_failed}, row_count = {rows}, loaded_bytes = {bytes} WHERE run_id = {run_id}; DELETE FROM {runs} WHERE target = {target} AND started_at < UTC_TIMESTAMP(6) - INTERVAL {KEPT_DAYS} DAY LIMIT 1000",
             runs = self.tables.runs,

@@ -1,11 +1,13 @@
-//! The ledger's tables: what they are called, how they are made, and which version of them this program knows.
+//! The ledger's tables: what they are called, how they are made, and which version of them this
+//! program knows.
 //!
-//! The statements are those of `deploy/ledger.sql`, which people run whose accounts may not make tables. The schema's version stands
-//! in the comment of each table, so that tables made by hand carry it too.
+//! The statements are those of `deploy/ledger.sql`, which people run whose accounts may not make
+//! tables. The schema's version stands in the comment of each table, so that tables made by hand
+//! carry it too.
 //!
-//! Keys are `VARBINARY`, because two of them are the same where their bytes are, and no collation agrees with that. Nothing in a key
-//! is NULL, which would be unequal to itself. The longest key has 400 + 4 + 255 + 1024 + 255 bytes and lengths, of the 3072 that an
-//! InnoDB index takes.
+//! Keys are `VARBINARY`, because two of them are the same where their bytes are, and no collation
+//! agrees with that. Nothing in a key is NULL, which would be unequal to itself. The longest key
+//! has 400 + 4 + 255 + 1024 + 255 bytes and lengths, of the 3072 that an InnoDB index takes.
 
 use mysql_async::prelude::Queryable;
 
@@ -40,7 +42,10 @@ impl Tables {
     pub fn new(stem: &TableName, target_database: &str) -> Self {
         let database = stem.database.clone().unwrap_or_else(|| target_database.to_owned());
         let name = |suffix: &str| {
-            let table = TableName { database: Some(database.clone()), table: format!("{}_{suffix}", stem.table) };
+            let table = TableName {
+                database: Some(database.clone()),
+                table: format!("{}_{suffix}", stem.table),
+            };
             table.to_string()
         };
         Self {
@@ -67,7 +72,11 @@ impl Tables {
 
     /// For messages: `` `db`.`stem_…` ``.
     pub(super) fn title(&self) -> String {
-        format!("ledger {}.{}", quote_identifier(&self.database), quote_identifier(&format!("{}_…", self.stem)))
+        format!(
+            "ledger {}.{}",
+            quote_identifier(&self.database),
+            quote_identifier(&format!("{}_…", self.stem))
+        )
     }
 
     /// The statements that make the tables, for accounts that may not.
@@ -91,10 +100,12 @@ impl Tables {
             text(&self.database),
             names.join(", ")
         );
-        let known: Vec<(String, String, Option<String>)> = session.conn.query(sql).await.map_err(failed)?;
+        let known: Vec<(String, String, Option<String>)> =
+            session.conn.query(sql).await.map_err(failed)?;
         let mut present = Vec::new();
         for (name, comment, engine) in known {
-            let version = comment.strip_prefix(COMMENT).and_then(|version| version.parse::<u32>().ok());
+            let version =
+                comment.strip_prefix(COMMENT).and_then(|version| version.parse::<u32>().ok());
             match version {
                 Some(VERSION) => {}
                 Some(newer) if newer > VERSION => {
@@ -117,7 +128,8 @@ impl Tables {
                 let message = format!(
                     "{title}: the engine of table {name} is {engine}, which does not commit together with the rows that are loaded"
                 );
-                return Err(Error::new(Kind::TargetRefused, message).with_hint("ALTER TABLE ... ENGINE=InnoDB"));
+                return Err(Error::new(Kind::TargetRefused, message)
+                    .with_hint("ALTER TABLE ... ENGINE=InnoDB"));
             }
             present.extend(
                 self.all()
@@ -162,7 +174,8 @@ impl Tables {
 /// The statement of the documentation, for the table of this name.
 fn create(suffix: &str, name: &str) -> String {
     let documented = format!("`s3_to_mysql_{suffix}`");
-    let statement = STATEMENTS.split(';').find(|statement| statement.contains(&documented)).unwrap_or_default();
+    let statement =
+        STATEMENTS.split(';').find(|statement| statement.contains(&documented)).unwrap_or_default();
     let (_, statement) = statement.split_once("CREATE ").unwrap_or_default();
     format!("CREATE {}", statement.replace(&documented, name))
 }
@@ -178,7 +191,10 @@ mod tests {
         let statements = tables.ddl();
         for ((suffix, name), statement) in tables.all().iter().zip(&statements) {
             assert_eq!(*name, format!("`d;b`.`s3_to_mysql_{suffix}`"));
-            assert!(statement.starts_with(&format!("CREATE TABLE IF NOT EXISTS {name} (\n")), "{statement}");
+            assert!(
+                statement.starts_with(&format!("CREATE TABLE IF NOT EXISTS {name} (\n")),
+                "{statement}"
+            );
             assert!(statement.ends_with(&format!("COMMENT='{COMMENT}{VERSION}'")), "{statement}");
         }
         assert_eq!(STATEMENTS.matches("CREATE TABLE").count(), statements.len());

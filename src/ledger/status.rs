@@ -1,7 +1,8 @@
 //! What the ledger says of one target.
 //!
-//! Quick on large ledgers: every question is a range of a primary key, and only what is listed is fetched. The answers are
-//! those of several moments, as nothing is locked: a run that goes on meanwhile may be in one and not yet in another.
+//! Quick on large ledgers: every question is a range of a primary key, and only what is listed is
+//! fetched. The answers are those of several moments, as nothing is locked: a run that goes on
+//! meanwhile may be in one and not yet in another.
 
 use std::collections::HashMap;
 
@@ -52,8 +53,8 @@ pub struct Job {
     pub tool_version: String,
     pub begun_at: String,
     pub changed_at: String,
-    /// Definitions of the secondary indexes that the job is still to add: to the table for a truncate, to the one that will
-    /// take its place for a swap.
+    /// Definitions of the secondary indexes that the job is still to add: to the table for a
+    /// truncate, to the one that will take its place for a swap.
     pub deferred_indexes: Vec<String>,
 }
 
@@ -161,8 +162,10 @@ impl Records {
     pub async fn status(&mut self, failures_listed: u64) -> Result<Status> {
         let job = self.job().await?;
         let table_generation = job.as_ref().map_or(1, |job| job.table_generation);
-        let shadow_generation = job.as_ref().map(|job| job.generation).filter(|other| *other != table_generation);
-        let generations: Vec<u32> = std::iter::once(table_generation).chain(shadow_generation).collect();
+        let shadow_generation =
+            job.as_ref().map(|job| job.generation).filter(|other| *other != table_generation);
+        let generations: Vec<u32> =
+            std::iter::once(table_generation).chain(shadow_generation).collect();
         let where_target = self.where_target(&generations);
 
         let table = self.sums(table_generation).await?;
@@ -170,11 +173,12 @@ impl Records {
             Some(generation) => Some(self.sums(generation).await?),
             None => None,
         };
-        let partial = if table.objects_partial + shadow.as_ref().map_or(0, |sums| sums.objects_partial) > 0 {
-            self.partial(&where_target).await?
-        } else {
-            Vec::new()
-        };
+        let partial =
+            if table.objects_partial + shadow.as_ref().map_or(0, |sums| sums.objects_partial) > 0 {
+                self.partial(&where_target).await?
+            } else {
+                Vec::new()
+            };
         let in_flight = self.in_flight(&where_target).await?;
         let (failed, objects_failed) = self.failed(&where_target, failures_listed).await?;
         let runs = self.runs().await?;
@@ -257,7 +261,8 @@ impl Records {
         );
         let mut partial = Vec::new();
         for mut fields in self.rows(&sql).await? {
-            let (size_bytes, part_size_bytes) = (fields.take("size_bytes")?, fields.take("part_size_bytes")?);
+            let (size_bytes, part_size_bytes) =
+                (fields.take("size_bytes")?, fields.take("part_size_bytes")?);
             partial.push(Partial {
                 generation: fields.take("generation")?,
                 bucket: fields.text("bucket")?,
@@ -273,7 +278,9 @@ impl Records {
             return Ok(partial);
         }
         for batch in partial.chunks_mut(BATCH) {
-            let id = |of: &Partial| object_id(&self.target, of.generation, &of.bucket, &of.key, &of.etag);
+            let id = |of: &Partial| {
+                object_id(&self.target, of.generation, &of.bucket, &of.key, &of.etag)
+            };
             let ids: Vec<String> = batch.iter().map(id).collect();
             let literals: Vec<String> = ids.iter().map(|id| format!("X'{id}'")).collect();
             let sql = format!(
@@ -288,14 +295,17 @@ impl Records {
             }
             for (partial, id) in batch.iter_mut().zip(&ids) {
                 let parts = loaded.get(id).map_or(&[][..], Vec::as_slice);
-                let numbers = |(number, end)| numbers(number, end, partial.part_size_bytes, partial.size_bytes);
+                let numbers = |(number, end)| {
+                    numbers(number, end, partial.part_size_bytes, partial.size_bytes)
+                };
                 partial.parts_loaded = parts.iter().copied().map(numbers).sum();
             }
         }
         Ok(partial)
     }
 
-    /// Rows that no transaction has committed yet, so that a read which may see such rows is the only one that finds them.
+    /// Rows that no transaction has committed yet, so that a read which may see such rows is the
+    /// only one that finds them.
     async fn in_flight(&mut self, where_target: &str) -> Result<Vec<InFlight>> {
         if !self.has("objects") {
             return Ok(Vec::new());
@@ -374,9 +384,11 @@ impl Records {
             place <= latest || alive.contains(&run.run_id)
         });
 
-        // One that ended between the look at its row and that at its lock has neither an end nor a lock: now its row tells.
+        // One that ended between the look at its row and that at its lock has neither an end nor a
+        // lock: now its row tells.
         let unclear = |run: &&Run| run.ended_at.is_none() && !alive.contains(&run.run_id);
-        let unclear: Vec<String> = runs.iter().filter(unclear).map(|run| literal(run.run_id.as_bytes())).collect();
+        let unclear: Vec<String> =
+            runs.iter().filter(unclear).map(|run| literal(run.run_id.as_bytes())).collect();
         if !unclear.is_empty() {
             let condition = format!("run_id IN ({})", unclear.join(", "));
             for known_now in self.runs_where(&condition, OPEN_RUNS_LISTED).await? {

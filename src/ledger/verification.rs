@@ -1,7 +1,9 @@
-//! Whether the table that a job has loaded holds what its objects hold: the sums in the ledger against the server's own.
+//! Whether the table that a job has loaded holds what its objects hold: the sums in the ledger
+//! against the server's own.
 //!
-//! Both are read in one snapshot, so that an object which another run is loading meanwhile is in both or in neither. An object that was
-//! loaded without sums makes it impossible, and that is said: a part that agrees proves nothing about the rest.
+//! Both are read in one snapshot, so that an object which another run is loading meanwhile is in
+//! both or in neither. An object that was loaded without sums makes it impossible, and that is
+//! said: a part that agrees proves nothing about the rest.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -43,7 +45,8 @@ impl Ledger {
     /// Refuses to go on with a job that can't be verified at its end.
     ///
     /// # Errors
-    /// `ChecksumMissing` where objects of it were loaded without sums, or for a table that was another then.
+    /// `ChecksumMissing` where objects of it were loaded without sums, or for a table that was
+    /// another then.
     pub async fn ensure_verifiable(&self, job: &Job, plan: &Plan) -> Result<()> {
         if !job.is_resumed {
             return Ok(());
@@ -57,11 +60,19 @@ impl Ledger {
     /// Compares the table that the job loads into with its objects, where that was asked for.
     ///
     /// # Errors
-    /// `ChecksumDiffers`; `ChecksumMissing` as [`Ledger::ensure_verifiable`]; `TargetRefused` where the server can't compute its sums.
-    pub(super) async fn verify_contents(&self, session: &mut Session, job: &Job, check: &Check<'_>) -> Result<()> {
+    /// `ChecksumDiffers`; `ChecksumMissing` as [`Ledger::ensure_verifiable`]; `TargetRefused` where
+    /// the server can't compute its sums.
+    pub(super) async fn verify_contents(
+        &self,
+        session: &mut Session,
+        job: &Job,
+        check: &Check<'_>,
+    ) -> Result<()> {
         let Some(plan) = check.plan else { return Ok(()) };
         let what = format!("table {}", job.load_into);
-        let failed = |error: mysql_async::Error| fold(During::Transaction, &format!("{what}: verifying it"), &error);
+        let failed = |error: mysql_async::Error| {
+            fold(During::Transaction, &format!("{what}: verifying it"), &error)
+        };
         tracing::info!("{what}: comparing its rows with those of the objects");
         session
             .conn
@@ -90,25 +101,33 @@ impl Ledger {
         let table = &job.load_into;
         let what = format!("table {table}");
         let unreadable = |detail: String| {
-            Error::new(Kind::TargetRefused, format!("{what}: the server can't compute its checksum: {detail}"))
+            Error::new(
+                Kind::TargetRefused,
+                format!("{what}: the server can't compute its checksum: {detail}"),
+            )
         };
         if plan.compares_whole_rows(&objects) && !plan.is_empty() {
-            let found: Option<(u64, String)> =
-                session.conn.query_first(plan.row_sum_sql(table)).await.map_err(|error| cannot_sum(&what, &error))?;
+            let found: Option<(u64, String)> = session
+                .conn
+                .query_first(plan.row_sum_sql(table))
+                .await
+                .map_err(|error| cannot_sum(&what, &error))?;
             let (rows, text) = found.unwrap_or_default();
-            let sum = Plan::row_sum(&text).ok_or_else(|| unreadable(format!("{text:?} is no sum")))?;
+            let sum =
+                Plan::row_sum(&text).ok_or_else(|| unreadable(format!("{text:?} is no sum")))?;
             if let RowSum { unreadable_rows: 1.., .. } = sum {
-                let detail = format!("{} rows are longer than its max_allowed_packet", sum.unreadable_rows);
-                return Err(
-                    unreadable(detail).with_hint("raise max_allowed_packet on the server, or leave out --verify")
-                );
+                let detail =
+                    format!("{} rows are longer than its max_allowed_packet", sum.unreadable_rows);
+                return Err(unreadable(detail)
+                    .with_hint("raise max_allowed_packet on the server, or leave out --verify"));
             }
             if (rows, sum.sum) == (objects.rows(), objects.row_sum()) {
                 return Ok(plan.verified(&objects));
             }
             let columns = self.differing(session, job, plan, &objects).await?.1;
             let where_it_is = if columns.is_empty() {
-                "the sum of each column is right: values have changed places between rows".to_owned()
+                "the sum of each column is right: values have changed places between rows"
+                    .to_owned()
             } else {
                 format!("columns that differ: {}", columns.join(", "))
             };
@@ -121,7 +140,12 @@ impl Ledger {
             return Ok(plan.verified(&objects));
         }
         let where_it_is = format!("columns that differ: {}", columns.join(", "));
-        Err(self.differs(job, &format!("{rows} rows"), &format!("{} rows", objects.rows()), &where_it_is))
+        Err(self.differs(
+            job,
+            &format!("{rows} rows"),
+            &format!("{} rows", objects.rows()),
+            &where_it_is,
+        ))
     }
 
     /// The number of rows in the table, and the names of the compared columns that differ.
@@ -139,14 +163,16 @@ impl Ledger {
             .await
             .map_err(|error| cannot_sum(&what, &error))?;
         let mut values = found.map(Row::unwrap).unwrap_or_default().into_iter();
-        let mut next = || values.next().and_then(|value| mysql_async::from_value_opt::<String>(value).ok());
+        let mut next =
+            || values.next().and_then(|value| mysql_async::from_value_opt::<String>(value).ok());
         let rows = next().and_then(|text| text.parse().ok());
         let mut sums = Vec::new();
         while let Some(text) = next() {
             sums.extend(Plan::column_sum(&text));
         }
-        let rows: u64 =
-            rows.ok_or_else(|| Error::new(Kind::TargetRefused, format!("{what}: the server gave no sums")))?;
+        let rows: u64 = rows.ok_or_else(|| {
+            Error::new(Kind::TargetRefused, format!("{what}: the server gave no sums"))
+        })?;
         Ok((rows, plan.differing(objects, &sums)))
     }
 

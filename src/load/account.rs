@@ -12,7 +12,8 @@ pub struct Account {
     pub loaded: Loaded,
     /// Of the rejected rows, those whose unique key was there.
     pub rejected_duplicates: u64,
-    /// Rows of the table that `--on-duplicate update` found and gave other values, and those that had these values.
+    /// Rows of the table that `--on-duplicate update` found and gave other values, and those that
+    /// had these values.
     pub updated: u64,
     pub unchanged: u64,
     /// Of the warnings, those that the server calls notes.
@@ -53,11 +54,16 @@ impl Account {
         account.loaded.skipped = counts.skipped + rows.saturating_sub(counts.records);
         account.loaded.deleted = counts.deleted;
         account.count(shown);
-        // Where it is fine, what is not shown is about duplicates; or of a kind that the server tells nobody.
+        // Where it is fine, what is not shown is about duplicates; or of a kind that the server
+        // tells nobody.
         let hidden = counts.warnings.saturating_sub(shown.len() as u64);
         if hidden > 0 {
             account.loaded.warnings += hidden;
-            let code = if counts.warnings == counts.skipped { shown.first().map_or(0, |first| first.code) } else { 0 };
+            let code = if counts.warnings == counts.skipped {
+                shown.first().map_or(0, |first| first.code)
+            } else {
+                0
+            };
             *account.warnings_by_code.entry(code).or_default() += hidden;
         }
         account

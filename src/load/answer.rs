@@ -18,16 +18,19 @@ use crate::mysql::{During, fold};
 pub(super) enum Answer {
     /// The server called it OK.
     Taken { counts: Counts, shown: Vec<Warning> },
-    /// It ended with an error that lies in the rows: the statement is undone, the transaction goes on.
+    /// It ended with an error that lies in the rows: the statement is undone, the transaction goes
+    /// on.
     Refused { error: Error, warning: Warning },
 }
 
 /// Sends a LOAD DATA statement and the bytes of its `rows` rows.
 ///
-/// If this is dropped half-way the connection is in the middle of the protocol, and must be destroyed.
+/// If this is dropped half-way the connection is in the middle of the protocol, and must be
+/// destroyed.
 ///
 /// # Errors
-/// Everything after which the transaction can't go on: a lost connection, a lock conflict, a stall, an answer without counts.
+/// Everything after which the transaction can't go on: a lost connection, a lock conflict, a stall,
+/// an answer without counts.
 pub(super) async fn load_data(
     conn: &mut Conn,
     what: &str,
@@ -60,30 +63,44 @@ pub(super) async fn load_data(
 
     let info = conn.info().into_owned();
     let counts = Counts::parse(&info).ok_or_else(|| {
-        Error::new(Kind::CountMismatch, format!("{what}: the server's answer has no row counts: {info:?}"))
+        Error::new(
+            Kind::CountMismatch,
+            format!("{what}: the server's answer has no row counts: {info:?}"),
+        )
     })?;
     let sent_bytes = sent.bytes.load(Ordering::Relaxed);
     if sent_bytes != size_bytes {
-        let message = format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
+        let message =
+            format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
         return Err(Error::new(Kind::CountMismatch, message));
     }
-    let mut shown = if counts.warnings > 0 { show(conn).await.map_err(|error| failed(&error))? } else { Vec::new() };
+    let mut shown = if counts.warnings > 0 {
+        show(conn).await.map_err(|error| failed(&error))?
+    } else {
+        Vec::new()
+    };
     row_numbers::put_right(&mut shown, rows, counts);
     Ok(Answer::Taken { counts, shown })
 }
 
-/// Whether an error is about what stands in the rows, so that other rows may fare better, by the classes of `SQLSTATE`: data,
-/// integrity constraint, check option, and what a trigger signals. Some have the state for everything else.
+/// Whether an error is about what stands in the rows, so that other rows may fare better, by the
+/// classes of `SQLSTATE`: data, integrity constraint, check option, and what a trigger signals.
+/// Some have the state for everything else.
 pub(super) fn lies_in_the_rows(server: &ServerError) -> bool {
     matches!(server.state.get(..2), Some("22" | "23" | "44" | "45"))
-        // Too few and too many fields, truncated: warnings that REPLACE makes errors, with a warning's state.
+        // Too few and too many fields, truncated: warnings that REPLACE makes errors, with a
+        // warning's state.
         || matches!(server.code, 1261 | 1262 | 1265)
         // Bad character, geometry, no partition, CHECK, CHECK OPTION, JSON, vector.
         || matches!(server.code, 1300 | 1366 | 1416 | 1526 | 1591 | 1748 | 3819 | 4025 | 1369 | 3140..=3149 | 3037 | 3055 | 6136)
 }
 
 /// `None` when the bytes stood still for `limit`. After the last byte the server may take its time.
-async fn unless_stalled<T>(loading: impl Future<Output = T>, sent: &Sent, limit: Duration) -> Option<T> {
+async fn unless_stalled<T>(
+    loading: impl Future<Output = T>,
+    sent: &Sent,
+    limit: Duration,
+) -> Option<T> {
     let mut loading = std::pin::pin!(loading);
     let mut seen = 0;
     loop {
@@ -121,13 +138,24 @@ mod tests {
 
     #[test]
     fn what_a_server_lacks_does_not_lie_in_the_rows() {
-        let server = |code: u16, state: &str| ServerError { code, state: state.to_owned(), message: String::new() };
-        for (code, state) in
-            [(1262, "01000"), (1366, "HY000"), (1406, "22001"), (1062, "23000"), (1644, "45000"), (3819, "HY000")]
-        {
+        let server = |code: u16, state: &str| ServerError {
+            code,
+            state: state.to_owned(),
+            message: String::new(),
+        };
+        for (code, state) in [
+            (1262, "01000"),
+            (1366, "HY000"),
+            (1406, "22001"),
+            (1062, "23000"),
+            (1644, "45000"),
+            (3819, "HY000"),
+        ] {
             assert!(lies_in_the_rows(&server(code, state)), "{code}");
         }
-        for (code, state) in [(1205, "HY000"), (1213, "40001"), (1114, "HY000"), (1197, "HY000"), (1142, "42000")] {
+        for (code, state) in
+            [(1205, "HY000"), (1213, "40001"), (1114, "HY000"), (1197, "HY000"), (1142, "42000")]
+        {
             assert!(!lies_in_the_rows(&server(code, state)), "{code}");
         }
     }

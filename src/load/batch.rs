@@ -1,13 +1,16 @@
-//! Several small objects in one transaction and, where their statement's text is the same, through one LOAD DATA.
+//! Several small objects in one transaction and, where their statement's text is the same, through
+//! one LOAD DATA.
 //!
-//! A statement and a COMMIT of its own cost the server as much as twenty to thirty rows, and on a long path five round trips. What is
-//! committed together is beyond doubt: the server took as many rows as were counted in all the objects, skipped, replaced and
-//! deleted none, and warned of nothing. Anything else is rolled back, and the objects are loaded one by one, so that each has its own counts
-//! and its own error. So this has no policies: what is clean is what every policy wants.
+//! A statement and a COMMIT of its own cost the server as much as twenty to thirty rows, and on a
+//! long path five round trips. What is committed together is beyond doubt: the server took as many
+//! rows as were counted in all the objects, skipped, replaced and deleted none, and warned of
+//! nothing. Anything else is rolled back, and the objects are loaded one by one, so that each has
+//! its own counts and its own error. So this has no policies: what is clean is what every policy
+//! wants.
 //!
-//! Objects follow each other in the stream without a mark. That is right where each begins and ends between two rows, which the
-//! [splitter](crate::split) has seen, and where no bytes between rows could become data in new company: see
-//! [`can_share_a_stream`].
+//! Objects follow each other in the stream without a mark. That is right where each begins and ends
+//! between two rows, which the [splitter](crate::split) has seen, and where no bytes between rows
+//! could become data in new company: see [`can_share_a_stream`].
 
 use tokio_util::sync::CancellationToken;
 
@@ -42,20 +45,26 @@ pub enum Together {
 /// Whether objects of this format may follow each other in a stream.
 #[must_use]
 pub fn can_share_a_stream(format: &FormatConfig) -> bool {
-    // Before a prefix anything may stand, and half a prefix at an object's end might be completed by the next. In some character sets the
-    // last byte of an object and the first of the next would be one character.
+    // Before a prefix anything may stand, and half a prefix at an object's end might be completed
+    // by the next. In some character sets the last byte of an object and the first of the next
+    // would be one character.
     format.dialect.lines_starting_by.is_empty() && format.charset.is_self_contained()
 }
 
 impl Session {
     /// Loads a batch and commits, or does nothing.
     ///
-    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way; either way the session must
-    /// be destroyed then, as after any error.
+    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way;
+    /// either way the session must be destroyed then, as after any error.
     ///
     /// # Errors
     /// Those of [`Session::load`] that are not about rows.
-    pub async fn load_batch(&mut self, batch: &Batch, plan: &Plan, abandoning: &CancellationToken) -> Result<Together> {
+    pub async fn load_batch(
+        &mut self,
+        batch: &Batch,
+        plan: &Plan,
+        abandoning: &CancellationToken,
+    ) -> Result<Together> {
         let what = &batch.what;
         let doubt = tokio::select! {
             biased;
@@ -70,14 +79,17 @@ impl Session {
         self.commit(what, abandoning).await.map(|()| Together::Committed)
     }
 
-    /// Everything before COMMIT. What makes it doubtful, where something does: it is rolled back then.
+    /// Everything before COMMIT. What makes it doubtful, where something does: it is rolled back
+    /// then.
     async fn send(&mut self, batch: &Batch, plan: &Plan) -> Result<Option<String>> {
         let what = &batch.what;
         let statements = statements(batch);
         let mut payloads = Vec::with_capacity(statements.len());
         for together in &statements {
             // Before the transaction, so that no lock waits for it.
-            payloads.push(plan.sorting.sorted(what, together.iter().map(|shipment| &shipment.staged)).await);
+            payloads.push(
+                plan.sorting.sorted(what, together.iter().map(|shipment| &shipment.staged)).await,
+            );
         }
         match &batch.entry {
             None => self.query(what, "START TRANSACTION").await?,
@@ -89,13 +101,24 @@ impl Session {
         for (together, sorted) in statements.iter().zip(payloads) {
             let Some(first) = together.first() else { continue };
             let rows = together.iter().map(|shipment| shipment.rows).sum();
-            let payload =
-                sorted.unwrap_or_else(|| Payload::joined(together.iter().map(|shipment| shipment.staged.whole())));
-            let answer = load_data(&mut self.conn, what, &first.sql, payload, rows, plan.policy.stall_timeout).await;
+            let payload = sorted.unwrap_or_else(|| {
+                Payload::joined(together.iter().map(|shipment| shipment.staged.whole()))
+            });
+            let answer = load_data(
+                &mut self.conn,
+                what,
+                &first.sql,
+                payload,
+                rows,
+                plan.policy.stall_timeout,
+            )
+            .await;
             // What is clean names no row, in whatever order they came.
             let doubt = match answer.inspect_err(|error| plan.sorting.met(error))? {
                 Answer::Taken { counts, .. } if counts.is_all_of(rows) => None,
-                Answer::Taken { counts, .. } => Some(format!("{rows} rows were sent, and the server says {counts}")),
+                Answer::Taken { counts, .. } => {
+                    Some(format!("{rows} rows were sent, and the server says {counts}"))
+                }
                 Answer::Refused { error, .. } => Some(error.one_line()),
             };
             if doubt.is_some() {
@@ -115,7 +138,10 @@ impl Session {
 fn statements(batch: &Batch) -> Vec<Vec<&Shipment>> {
     let mut statements: Vec<Vec<&Shipment>> = Vec::new();
     for shipment in &batch.shipments {
-        match statements.iter_mut().find(|together| together.iter().any(|first| first.sql == shipment.sql)) {
+        match statements
+            .iter_mut()
+            .find(|together| together.iter().any(|first| first.sql == shipment.sql))
+        {
             Some(together) => together.push(shipment),
             None => statements.push(vec![shipment]),
         }

@@ -1,9 +1,11 @@
-//! Whether an object would load, found by loading it into a [`CheckTable`], in a transaction that is rolled back.
+//! Whether an object would load, found by loading it into a [`CheckTable`], in a transaction that
+//! is rolled back.
 //!
-//! The object is sifted as if all its bad rows and duplicates were to be rejected, so that all of them are found whatever
-//! the policies are; then these say what would become of it. Where that does not follow from the counts (what is
-//! accepted is stored otherwise than it was, and may meet other rows then; an update may be refused where an insert is not), the
-//! object is loaded a second time, under the real policies.
+//! The object is sifted as if all its bad rows and duplicates were to be rejected, so that all of
+//! them are found whatever the policies are; then these say what would become of it. Where that
+//! does not follow from the counts (what is accepted is stored otherwise than it was, and may meet
+//! other rows then; an update may be refused where an insert is not), the object is loaded a second
+//! time, under the real policies.
 //!
 //! Only temporary tables are written to: neither the target nor the ledger nor a reject file.
 
@@ -98,8 +100,16 @@ impl Check {
             ..trial
         };
         let plan = |policy| {
-            Plan::new(table.table.clone(), columns.to_vec(), decimals.to_vec(), format, load, policy, None)
-                .described_by(table.target.clone())
+            Plan::new(
+                table.table.clone(),
+                columns.to_vec(),
+                decimals.to_vec(),
+                format,
+                load,
+                policy,
+                None,
+            )
+            .described_by(table.target.clone())
         };
         Self { survey: plan(survey), trial: plan(trial), table }
     }
@@ -112,13 +122,15 @@ impl Check {
 }
 
 impl Session {
-    /// Finds out whether an object would load. Nothing of it stays: the private table is dropped, and ends with the session.
+    /// Finds out whether an object would load. Nothing of it stays: the private table is dropped,
+    /// and ends with the session.
     ///
     /// If this is dropped half-way, and after any error, the session must be destroyed.
     ///
     /// # Errors
-    /// `LockConflict`, `ConnectionLost`, `LoadStalled`, which may be repeated; otherwise what a load would meet too and is not about
-    /// single rows. `Interrupted` when `abandoning` was cancelled.
+    /// `LockConflict`, `ConnectionLost`, `LoadStalled`, which may be repeated; otherwise what a
+    /// load would meet too and is not about single rows. `Interrupted` when `abandoning` was
+    /// cancelled.
     pub async fn check(
         &mut self,
         shipment: &Shipment,
@@ -165,7 +177,15 @@ impl Session {
         for (code, count) in survey.by_code {
             *warnings_by_code.entry(code).or_default() += count;
         }
-        Ok(Checked { rows: shipment.rows, bad_rows, duplicates, notes, warnings_by_code, shown: survey.shown, verdict })
+        Ok(Checked {
+            rows: shipment.rows,
+            bad_rows,
+            duplicates,
+            notes,
+            warnings_by_code,
+            shown: survey.shown,
+            verdict,
+        })
     }
 
     /// Loads the object under the real policies.
@@ -185,12 +205,19 @@ impl Session {
             Ok(None) => Err(Error::new(Kind::Bug, format!("{what}: a check has asked a ledger"))),
             Err(error) => {
                 let is_about_rows = match error.kind {
-                    Kind::BadRows | Kind::Duplicates | Kind::TooManyRejects | Kind::RejectsExhausted => true,
+                    Kind::BadRows
+                    | Kind::Duplicates
+                    | Kind::TooManyRejects
+                    | Kind::RejectsExhausted => true,
                     // Otherwise it is about the server's state.
                     Kind::StatementFailed => !error.bad_rows().is_empty(),
                     _ => false,
                 };
-                if is_about_rows { Ok(Verdict::Fails(would_be(&error, &check.table))) } else { Err(error) }
+                if is_about_rows {
+                    Ok(Verdict::Fails(would_be(&error, &check.table)))
+                } else {
+                    Err(error)
+                }
             }
         };
         if tried.is_ok() {
@@ -211,18 +238,27 @@ fn verdict(shipment: &Shipment, check: &Check, bad_rows: u64, duplicates: u64) -
     let policy = &plan.policy;
     let fails = |kind, text: String| Verdict::Fails(Error::new(kind, format!("{what}: {text}")));
     if bad_rows > 0 && policy.on_bad_row != OnBadRow::Reject {
-        return fails(Kind::BadRows, format!("{bad_rows} of {rows} rows can't be loaded as they are"));
+        return fails(
+            Kind::BadRows,
+            format!("{bad_rows} of {rows} rows can't be loaded as they are"),
+        );
     }
     if duplicates > 0 && policy.on_duplicate == OnDuplicate::Error {
-        return fails(Kind::Duplicates, format!("{duplicates} of {rows} rows have keys of rows before them"));
+        return fails(
+            Kind::Duplicates,
+            format!("{duplicates} of {rows} rows have keys of rows before them"),
+        );
     }
-    let rejected = bad_rows + if policy.on_duplicate == OnDuplicate::Reject { duplicates } else { 0 };
+    let rejected =
+        bad_rows + if policy.on_duplicate == OnDuplicate::Reject { duplicates } else { 0 };
     if rejected == 0 {
         return Verdict::Loads;
     }
     let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(*rows));
     if rejected > limit {
-        let text = format!("{rejected} of {rows} rows would be rejected, and --max-rejects allows {limit}");
+        let text = format!(
+            "{rejected} of {rows} rows would be rejected, and --max-rejects allows {limit}"
+        );
         return fails(Kind::TooManyRejects, text);
     }
     match plan.rejects_left.spend(what, rejected) {
@@ -237,7 +273,8 @@ fn verdict(shipment: &Shipment, check: &Check, bad_rows: u64, duplicates: u64) -
 /// The failure that a load would end with, of which nothing has been rolled back.
 fn would_be(error: &Error, table: &CheckTable) -> Error {
     let cause = error.causes().last().map(|cause| format!(": {cause}")).unwrap_or_default();
-    let message = error.message().trim_end_matches("; rolled back").trim_end_matches(" and was rolled back");
+    let message =
+        error.message().trim_end_matches("; rolled back").trim_end_matches(" and was rolled back");
     Error::new(error.kind, table.renamed(&format!("{message}{cause}")))
 }
 

@@ -1,8 +1,9 @@
 //! A private TEMPORARY table that takes and refuses rows as the target does, as far as one can.
 //!
-//! It has the target's columns, their defaults, generated columns, CHECKs, PRIMARY and UNIQUE keys and next `AUTO_INCREMENT` value. It is
-//! made from the text of SHOW CREATE TABLE, because CREATE TABLE ... LIKE can't make a temporary table of one that is partitioned or has a
-//! FULLTEXT key, and would keep an engine that does not roll back. Of a view only the columns are known.
+//! It has the target's columns, their defaults, generated columns, CHECKs, PRIMARY and UNIQUE keys
+//! and next `AUTO_INCREMENT` value. It is made from the text of SHOW CREATE TABLE, because CREATE
+//! TABLE ... LIKE can't make a temporary table of one that is partitioned or has a FULLTEXT key,
+//! and would keep an engine that does not roll back. Of a view only the columns are known.
 //!
 //! What such a table can't have, [`CheckTable::unseen`] lists.
 
@@ -19,8 +20,8 @@ use crate::object::{TableName, quote_identifier};
 /// What its name begins with.
 const NAME: &str = "s3_to_mysql_check";
 
-/// How it is made, and what it lacks. Needs CREATE TEMPORARY TABLES on the target's database; for a view also SELECT and SHOW
-/// VIEW on it.
+/// How it is made, and what it lacks. Needs CREATE TEMPORARY TABLES on the target's database; for a
+/// view also SELECT and SHOW VIEW on it.
 #[derive(Clone, Debug)]
 pub struct CheckTable {
     pub(super) target: TableName,
@@ -34,7 +35,8 @@ impl CheckTable {
     /// Asks the server for the target's definition, and makes one to see that it can be made.
     ///
     /// # Errors
-    /// `TargetRefused` where the account may not, or the server can't; otherwise those of the connection.
+    /// `TargetRefused` where the account may not, or the server can't; otherwise those of the
+    /// connection.
     pub async fn prepare(session: &mut Session, target: &Target) -> Result<Self> {
         let conn = &mut session.conn;
         let what = format!("table {}", target.name());
@@ -45,13 +47,15 @@ impl CheckTable {
                 failed(error).as_kind(Kind::TargetRefused).with_hint(hint)
             })?;
         let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());
-        let is_view =
-            row.as_ref().is_some_and(|row| row.columns_ref().first().is_some_and(|column| column.name_str() == "View"));
+        let is_view = row.as_ref().is_some_and(|row| {
+            row.columns_ref().first().is_some_and(|column| column.name_str() == "View")
+        });
         let (definition, is_partitioned) = if is_view {
             (format!(" ENGINE=InnoDB SELECT * FROM {} LIMIT 0", target.name()), false)
         } else {
             text.as_deref().and_then(|text| definition(text, &target.table)).ok_or_else(|| {
-                let message = format!("{what}: what the server says of its definition can't be read");
+                let message =
+                    format!("{what}: what the server says of its definition can't be read");
                 Error::new(Kind::TargetRefused, message)
             })?
         };
@@ -119,8 +123,10 @@ impl CheckTable {
     /// What the server says of this table, as it would say it of the target.
     pub(super) fn renamed(&self, said: &str) -> String {
         let (table, target) = (&self.table.table, &self.target.table);
-        said.replace(&format!("'{table}."), &format!("'{target}."))
-            .replace(&format!(".{}", quote_identifier(table)), &format!(".{}", quote_identifier(target)))
+        said.replace(&format!("'{table}."), &format!("'{target}.")).replace(
+            &format!(".{}", quote_identifier(table)),
+            &format!(".{}", quote_identifier(target)),
+        )
     }
 
     fn failed(&self, error: &mysql_async::Error) -> Error {
@@ -128,34 +134,50 @@ impl CheckTable {
     }
 }
 
-/// What follows the name in a CREATE TEMPORARY TABLE like the one of `text`, and whether that one is partitioned.
+/// What follows the name in a CREATE TEMPORARY TABLE like the one of `text`, and whether that one
+/// is partitioned.
 fn definition(text: &str, name: &str) -> Option<(String, bool)> {
-    let text = text.strip_prefix("CREATE TABLE ")?.strip_prefix(&quote_identifier(name))?.strip_prefix(" (\n")?;
+    let text = text
+        .strip_prefix("CREATE TABLE ")?
+        .strip_prefix(&quote_identifier(name))?
+        .strip_prefix(" (\n")?;
     // Line breaks in comments and values are escaped.
     let (body, options) = text.rsplit_once("\n) ENGINE=")?;
-    let (options, partitions) = options.split_once('\n').map_or((options, ""), |(options, rest)| (options, rest));
+    let (options, partitions) =
+        options.split_once('\n').map_or((options, ""), |(options, rest)| (options, rest));
     let declared: Vec<&str> = body.split(",\n").filter(|declared| is_for_rows(declared)).collect();
     let options = options.split(" COMMENT=").next()?;
     let kept: Vec<&str> = options
         .split(' ')
-        .filter(|option| ["AUTO_INCREMENT=", "CHARSET=", "COLLATE="].iter().any(|known| option.starts_with(known)))
+        .filter(|option| {
+            ["AUTO_INCREMENT=", "CHARSET=", "COLLATE="]
+                .iter()
+                .any(|known| option.starts_with(known))
+        })
         .collect();
     let definition = format!(" (\n{}\n) ENGINE=InnoDB {}", declared.join(",\n"), kept.join(" "));
     Some((definition, partitions.contains("PARTITION BY")))
 }
 
-/// Columns, keys and CHECKs; not FULLTEXT, SPATIAL and other keys that refuse nothing, and that temporary tables can't all
-/// have, nor foreign keys.
+/// Columns, keys and CHECKs; not FULLTEXT, SPATIAL and other keys that refuse nothing, and that
+/// temporary tables can't all have, nor foreign keys.
 fn is_for_rows(declared: &str) -> bool {
     let declared = declared.trim_start();
-    let is_foreign_key = declared
-        .strip_prefix("CONSTRAINT `")
-        .and_then(|named| named.replace("``", "").split_once('`').map(|(_, what)| what.starts_with(" FOREIGN KEY")));
-    ["`", "PRIMARY KEY", "UNIQUE KEY", "KEY", "CONSTRAINT"].iter().any(|known| declared.starts_with(known))
+    let is_foreign_key = declared.strip_prefix("CONSTRAINT `").and_then(|named| {
+        named.replace("``", "").split_once('`').map(|(_, what)| what.starts_with(" FOREIGN KEY"))
+    });
+    ["`", "PRIMARY KEY", "UNIQUE KEY", "KEY", "CONSTRAINT"]
+        .iter()
+        .any(|known| declared.starts_with(known))
         && is_foreign_key != Some(true)
 }
 
-fn unseen(foreign_keys: &[String], triggers: &[String], is_partitioned: bool, is_view: bool) -> Vec<String> {
+fn unseen(
+    foreign_keys: &[String],
+    triggers: &[String],
+    is_partitioned: bool,
+    is_view: bool,
+) -> Vec<String> {
     let mut unseen = Vec::new();
     if !foreign_keys.is_empty() {
         unseen.push(format!("rows without a parent row: foreign keys {}", foreign_keys.join(", ")));
@@ -175,7 +197,10 @@ fn unseen(foreign_keys: &[String], triggers: &[String], is_partitioned: bool, is
         );
     }
     unseen.push("duplicates of rows that are in the table, or in other objects".to_owned());
-    unseen.push("the ledger: what is loaded already or has changed since is checked like the rest".to_owned());
+    unseen.push(
+        "the ledger: what is loaded already or has changed since is checked like the rest"
+            .to_owned(),
+    );
     unseen
 }
 
@@ -199,10 +224,13 @@ mod tests {
 
     #[test]
     fn partitions_are_left_out_and_told() {
-        for partitions in
-            ["/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 2 */", " PARTITION BY HASH (`id`)\nPARTITIONS 2"]
-        {
-            let text = format!("CREATE TABLE `t` (\n  `id` int\n) ENGINE=InnoDB DEFAULT CHARSET=latin1\n{partitions}");
+        for partitions in [
+            "/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 2 */",
+            " PARTITION BY HASH (`id`)\nPARTITIONS 2",
+        ] {
+            let text = format!(
+                "CREATE TABLE `t` (\n  `id` int\n) ENGINE=InnoDB DEFAULT CHARSET=latin1\n{partitions}"
+            );
             let expected = " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1".to_owned();
             assert_eq!(definition(&text, "t"), Some((expected, true)));
         }

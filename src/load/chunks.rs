@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::region::Region;
 use crate::split::{LocatedRow, RowLocator};
 
-/// A statement of a thousand rows is as fast as a longer one; more would only be more to send again, and to remember, where
-/// there is a bad row in it.
+/// A statement of a thousand rows is as fast as a longer one; more would only be more to send
+/// again, and to remember, where there is a bad row in it.
 const CHUNK_ROWS: usize = 16_384;
 /// Rows may be long.
 const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
@@ -20,7 +20,8 @@ const BLOCK_BYTES: usize = 256 * 1024;
 pub struct Staged {
     pub file: Region,
     pub locator: RowLocator,
-    /// Where the locator begins: 0, or the beginning of a part, whose bytes are at their places in the object.
+    /// Where the locator begins: 0, or the beginning of a part, whose bytes are at their places in
+    /// the object.
     pub from: u64,
     /// The byte at which the data begins, after a byte order mark and header lines.
     pub data_start: u64,
@@ -86,17 +87,21 @@ impl Chunks {
         });
         match read.await {
             Ok(read) => read.map_err(|error: io::Error| {
-                Error::new(Kind::StagingFailed, "the staged file can't be read again").caused_by(error)
+                Error::new(Kind::StagingFailed, "the staged file can't be read again")
+                    .caused_by(error)
             }),
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
+            Err(died) => {
+                Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died))
+            }
         }
     }
 
     fn read(&mut self) -> io::Result<Vec<LocatedRow>> {
         let mut block = vec![0; BLOCK_BYTES];
         let is_full = |found: &VecDeque<LocatedRow>| {
-            let stretch = found.front().zip(found.back()).map_or(0, |(first, last)| last.end - first.offset);
+            let stretch =
+                found.front().zip(found.back()).map_or(0, |(first, last)| last.end - first.offset);
             found.len() >= CHUNK_ROWS || stretch >= CHUNK_BYTES
         };
         while !is_full(&self.found)
@@ -133,7 +138,8 @@ pub(super) fn payload(staged: &Staged, chunk: &[LocatedRow], sent: &[usize]) -> 
         }
     }
     let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.last_row);
-    let terminator = (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
+    let terminator =
+        (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
     Payload::of(staged.file.clone(), stretches, terminator)
 }
 

@@ -25,8 +25,8 @@ pub(super) struct Payload {
 
 #[derive(Clone, Debug)]
 enum Segment {
-    /// Some stretches of a staged file. Of an object that is sent whole, the bytes after its byte order mark and header
-    /// lines.
+    /// Some stretches of a staged file. Of an object that is sent whole, the bytes after its byte
+    /// order mark and header lines.
     Staged { file: Region, stretches: Vec<Range<u64>> },
     /// The rows of some staged files, in another order.
     Sorted(Arc<SortedRows>),
@@ -50,7 +50,8 @@ impl Payload {
     /// `stretches` of a staged file, in order, and the terminator that the last row in them lacks.
     pub(super) fn of(file: Region, stretches: Vec<Range<u64>>, terminator: Option<&[u8]>) -> Self {
         let staged = Segment::Staged { file, stretches };
-        let terminator = terminator.map(|terminator| Segment::Terminator(Bytes::copy_from_slice(terminator)));
+        let terminator =
+            terminator.map(|terminator| Segment::Terminator(Bytes::copy_from_slice(terminator)));
         Self { segments: std::iter::once(staged).chain(terminator).collect() }
     }
 
@@ -66,7 +67,9 @@ impl Payload {
 
     pub(super) fn size_bytes(&self) -> u64 {
         let size_bytes = |segment: &Segment| match segment {
-            Segment::Staged { stretches, .. } => stretches.iter().map(|stretch| stretch.end - stretch.start).sum(),
+            Segment::Staged { stretches, .. } => {
+                stretches.iter().map(|stretch| stretch.end - stretch.start).sum()
+            }
             Segment::Sorted(rows) => rows.size_bytes(),
             Segment::Terminator(bytes) => bytes.len() as u64,
         };
@@ -96,9 +99,9 @@ impl Payload {
 impl Segment {
     fn pieces(self) -> Box<dyn Iterator<Item = Piece> + Send> {
         match self {
-            Self::Staged { file, stretches } => {
-                Box::new(stretches.into_iter().map(move |stretch| Piece::Staged(file.clone(), stretch)))
-            }
+            Self::Staged { file, stretches } => Box::new(
+                stretches.into_iter().map(move |stretch| Piece::Staged(file.clone(), stretch)),
+            ),
             Self::Sorted(rows) => Box::new(rows.pieces()),
             Self::Terminator(bytes) => Box::new(std::iter::once(Piece::Terminator(bytes))),
         }
@@ -170,7 +173,8 @@ fn read(pieces: &[Piece]) -> io::Result<Bytes> {
         let filled = block.filled;
         match piece {
             Piece::Staged(file, stretch) => {
-                let length = usize::try_from(stretch.end - stretch.start).map_err(io::Error::other)?;
+                let length =
+                    usize::try_from(stretch.end - stretch.start).map_err(io::Error::other)?;
                 file.read_exact_at(block.room(length), stretch.start)?;
                 block.filled = filled + length;
             }
@@ -183,8 +187,8 @@ fn read(pieces: &[Piece]) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(block))
 }
 
-/// Blocks that have been sent, for those that come: memory of this size comes from the system, which clears it page by page, and goes
-/// back to it.
+/// Blocks that have been sent, for those that come: memory of this size comes from the system,
+/// which clears it page by page, and goes back to it.
 static SENT_BLOCKS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 /// As many as four connections have between their files and their sockets.
 const SENT_BLOCKS_KEPT: usize = 4 * (BLOCKS_AHEAD + 1);
@@ -256,7 +260,8 @@ mod tests {
         let received: Vec<u8> = blocks.into_iter().flat_map(Result::unwrap).collect();
         assert_eq!(
             received,
-            [&bytes[3..9], &bytes[30..31], &bytes[40..], b"\r\n", &bytes[1..4], &bytes[7..8]].concat()
+            [&bytes[3..9], &bytes[30..31], &bytes[40..], b"\r\n", &bytes[1..4], &bytes[7..8]]
+                .concat()
         );
         assert_eq!(sent.bytes.load(Ordering::Relaxed), size_bytes);
         assert!(sent.all.load(Ordering::Relaxed));

@@ -1,23 +1,28 @@
 //! From the private table to the target, and which rows the target refuses.
 //!
-//! `INSERT IGNORE INTO target SELECT ... FROM private ORDER BY its number` does to each row what LOAD DATA LOCAL does: stores it, or skips
-//! it and warns, for the same reasons, in the same order and in the same words. No such warning says which row it is about. So the
-//! SELECT has a condition that is true and warns as well: `CAST(CONCAT('row ', number) AS SIGNED) = 0`. The rows pass one by one, each is read before it is written, and so the
-//! list of warnings reads: row 1, row 2, row 3, duplicate entry, row 4. The row before a refusal is the refused one ([`marks`]).
+//! `INSERT IGNORE INTO target SELECT ... FROM private ORDER BY its number` does to each row what
+//! LOAD DATA LOCAL does: stores it, or skips it and warns, for the same reasons, in the same order
+//! and in the same words. No such warning says which row it is about. So the SELECT has a condition
+//! that is true and warns as well: `CAST(CONCAT('row ', number) AS SIGNED) = 0`. The rows pass one
+//! by one, each is read before it is written, and so the list of warnings reads: row 1, row 2, row
+//! 3, duplicate entry, row 4. The row before a refusal is the refused one ([`marks`]).
 //!
-//! That is the server's own judgement of each row, with all that was stored before it in place: keys with any collation, prefix or
-//! expression, CHECKs, foreign keys, partitions, views, triggers. There is no model of them here that could be wrong.
+//! That is the server's own judgement of each row, with all that was stored before it in place:
+//! keys with any collation, prefix or expression, CHECKs, foreign keys, partitions, views,
+//! triggers. There is no model of them here that could be wrong.
 //!
 //! # Why a row is not blamed for another
 //!
-//! Before a list is believed it must be whole, the marks must be those of all rows in their order, and the refusals as many as the
-//! rows that the server did not store. Otherwise the statement is undone and repeated in halves, down to single rows, which
-//! need no mark. A plan that collects the rows before it writes them would put all marks first: rows go one by one then, which is
-//! slow, and also where the plan may not be seen (of a view, without the privilege SHOW VIEW).
+//! Before a list is believed it must be whole, the marks must be those of all rows in their order,
+//! and the refusals as many as the rows that the server did not store. Otherwise the statement is
+//! undone and repeated in halves, down to single rows, which need no mark. A plan that collects the
+//! rows before it writes them would put all marks first: rows go one by one then, which is slow,
+//! and also where the plan may not be seen (of a view, without the privilege SHOW VIEW).
 //!
 //! # What it costs
 //!
-//! Two warnings for a refused row must fit into `max_error_count`, which is 1024 by default on MySQL: statements of 512 rows then.
+//! Two warnings for a refused row must fit into `max_error_count`, which is 1024 by default on
+//! MySQL: statements of 512 rows then.
 
 mod marks;
 
@@ -30,7 +35,8 @@ use crate::error::{Error, Kind, Result};
 use crate::object::quote_identifier;
 use marks::{Counts, Marked};
 
-/// Rows of one statement, where `max_error_count` lets it have them: more are not faster, and repeated for nothing.
+/// Rows of one statement, where `max_error_count` lets it have them: more are not faster, and
+/// repeated for nothing.
 const ROWS_LIMIT: u64 = 4096;
 /// Warnings that are about no row: deprecated syntax, statements that are unsafe to replicate.
 const OTHER_WARNINGS: u64 = 4;
@@ -63,11 +69,13 @@ pub struct Inserted {
     /// Rows of the private table.
     pub rows: u64,
     pub inserted: u64,
-    /// Rows of the target that were there and have changed; a row may count again for each row that changed it.
+    /// Rows of the target that were there and have changed; a row may count again for each row that
+    /// changed it.
     pub updated: u64,
     /// Rows of the private table that were not stored, one entry each, by row.
     pub refused: Vec<Foreseen>,
-    /// What else the server said of rows: values of generated columns that do not fit, NULL in NOT NULL columns.
+    /// What else the server said of rows: values of generated columns that do not fit, NULL in NOT
+    /// NULL columns.
     pub remarks: Vec<Foreseen>,
 }
 
@@ -79,8 +87,8 @@ impl Inserted {
     }
 }
 
-/// What LOAD DATA would not store now of the rows of `table`, and what else would be said of them; with rows whose key is
-/// there already if `duplicates`. Nothing stays in the target.
+/// What LOAD DATA would not store now of the rows of `table`, and what else would be said of them;
+/// with rows whose key is there already if `duplicates`. Nothing stays in the target.
 ///
 /// # Errors
 /// As [`PrivateTable::insert_into`].
@@ -113,17 +121,23 @@ impl PrivateTable {
     /// Takes all rows to the target, in the open transaction and in their order.
     ///
     /// # Errors
-    /// `TargetRefused` where the server can't tell rows apart (`max_error_count` is less than 6), `CountMismatch` where the
-    /// rows can't be numbered, otherwise what an INSERT can meet. Part of the rows may be in the target then: the
-    /// caller rolls back, to a savepoint of its own or altogether. The same holds if this is dropped half-way.
-    pub async fn insert_into(&self, conn: &mut Conn, on_conflict: OnConflict<'_>) -> Result<Inserted> {
+    /// `TargetRefused` where the server can't tell rows apart (`max_error_count` is less than 6),
+    /// `CountMismatch` where the rows can't be numbered, otherwise what an INSERT can meet. Part of
+    /// the rows may be in the target then: the caller rolls back, to a savepoint of its own or
+    /// altogether. The same holds if this is dropped half-way.
+    pub async fn insert_into(
+        &self,
+        conn: &mut Conn,
+        on_conflict: OnConflict<'_>,
+    ) -> Result<Inserted> {
         let numbers = self.numbers(conn).await?;
         let mut inserted = Inserted { rows: numbers.rows, ..Inserted::default() };
         if numbers.rows == 0 {
             return Ok(inserted);
         }
         let failed = |error: Driver| self.failed(&error);
-        let limit: Option<u64> = conn.query_first("SELECT @@SESSION.max_error_count").await.map_err(failed)?;
+        let limit: Option<u64> =
+            conn.query_first("SELECT @@SESSION.max_error_count").await.map_err(failed)?;
         let limit = limit.unwrap_or(0);
         let mut rows_per_statement = (limit.saturating_sub(OTHER_WARNINGS) / 2).min(ROWS_LIMIT);
         if rows_per_statement == 0 {
@@ -170,7 +184,10 @@ impl PrivateTable {
                     reason: error.message,
                     column: None,
                 }),
-                None => return Err(self.unable(&format!("what became of row {first} is in none of its counts"))),
+                None => {
+                    return Err(self
+                        .unable(&format!("what became of row {first} is in none of its counts")));
+                }
             }
         }
         conn.query_drop(format!("RELEASE SAVEPOINT {SAVEPOINT}")).await.map_err(failed)?;
@@ -181,7 +198,11 @@ impl PrivateTable {
     ///
     /// # Errors
     /// Whatever the server has against it.
-    pub(super) async fn rehearse(&self, conn: &mut Conn, on_conflict: OnConflict<'_>) -> Result<()> {
+    pub(super) async fn rehearse(
+        &self,
+        conn: &mut Conn,
+        on_conflict: OnConflict<'_>,
+    ) -> Result<()> {
         let sql = self.insert_sql(on_conflict, Numbers { first: 1, step: 1, rows: 1 }, (1, 1))?;
         conn.query_drop(sql).await.map_err(|error| self.failed(&error))
     }
@@ -198,14 +219,17 @@ impl PrivateTable {
             Ok(()) => {}
             // Data exceptions, constraints, SIGNAL; nothing that is only a matter of time or space.
             Err(Driver::Server(error))
-                if error.code == 1644 || ["22", "23"].iter().any(|class| error.state.starts_with(class)) =>
+                if error.code == 1644
+                    || ["22", "23"].iter().any(|class| error.state.starts_with(class)) =>
             {
                 return Ok(Ended::Unproven(Some(error)));
             }
             Err(error) => return Err(self.failed(&error)),
         }
         let Some(counts) = Counts::parse(&conn.info(), conn.affected_rows()) else {
-            return Err(self.unable(&format!("the server's counts can't be read: {:?}", conn.info())));
+            return Err(
+                self.unable(&format!("the server's counts can't be read: {:?}", conn.info()))
+            );
         };
         let rows = piece.1 - piece.0 + 1;
         let (new, changed) = counts.stored(on_conflict);
@@ -225,12 +249,20 @@ impl PrivateTable {
         })
     }
 
-    fn insert_sql(&self, on_conflict: OnConflict<'_>, numbers: Numbers, (first, last): Piece) -> Result<String> {
+    fn insert_sql(
+        &self,
+        on_conflict: OnConflict<'_>,
+        numbers: Numbers,
+        (first, last): Piece,
+    ) -> Result<String> {
         let (Some(first), Some(last)) = (numbers.of(first), numbers.of(last)) else {
             return Err(self.unable("its rows have run out of numbers"));
         };
-        let columns: Vec<String> = self.insert_columns().iter().map(|name| quote_identifier(name)).collect();
-        let Some(some_column) = columns.first() else { return Err(self.unable("not one of its columns is loaded")) };
+        let columns: Vec<String> =
+            self.insert_columns().iter().map(|name| quote_identifier(name)).collect();
+        let Some(some_column) = columns.first() else {
+            return Err(self.unable("not one of its columns is loaded"));
+        };
         let values: Vec<String> = columns.iter().map(|column| format!("r.{column}")).collect();
         let (into, values) = (columns.join(", "), values.join(", "));
         let number = self.number();
@@ -260,7 +292,8 @@ impl PrivateTable {
         Ok(sql)
     }
 
-    /// Whether each row is written before the next is read. Otherwise all marks come before the first refusal.
+    /// Whether each row is written before the next is read. Otherwise all marks come before the
+    /// first refusal.
     async fn rows_pass_one_by_one(
         &self,
         conn: &mut Conn,
@@ -268,21 +301,28 @@ impl PrivateTable {
         numbers: Numbers,
     ) -> Result<bool> {
         let sql = self.insert_sql(on_conflict, numbers, (1, numbers.rows))?;
-        let plan: Vec<mysql_async::Row> = match conn.query(format!("EXPLAIN FORMAT=TRADITIONAL {sql}")).await {
-            Ok(plan) => plan,
-            // The target is a view, and the account lacks SHOW VIEW: then nobody knows.
-            Err(Driver::Server(error)) if error.code == 1345 => return Ok(false),
-            Err(error) => return Err(self.failed(&error)),
-        };
+        let plan: Vec<mysql_async::Row> =
+            match conn.query(format!("EXPLAIN FORMAT=TRADITIONAL {sql}")).await {
+                Ok(plan) => plan,
+                // The target is a view, and the account lacks SHOW VIEW: then nobody knows.
+                Err(Driver::Server(error)) if error.code == 1345 => return Ok(false),
+                Err(error) => return Err(self.failed(&error)),
+            };
         let collects = |step: &mysql_async::Row| {
-            let extra: Option<Option<String>> = step.get_opt("Extra").and_then(std::result::Result::ok);
-            extra.flatten().is_some_and(|extra| extra.contains("temporary") || extra.contains("filesort"))
+            let extra: Option<Option<String>> =
+                step.get_opt("Extra").and_then(std::result::Result::ok);
+            extra
+                .flatten()
+                .is_some_and(|extra| extra.contains("temporary") || extra.contains("filesort"))
         };
         Ok(!plan.is_empty() && !plan.iter().any(collects))
     }
 
     fn unable(&self, why: &str) -> Error {
-        let message = format!("table {}: the server can't be asked which rows it refuses: {why}", self.target);
+        let message = format!(
+            "table {}: the server can't be asked which rows it refuses: {why}",
+            self.target
+        );
         Error::new(Kind::TargetRefused, message)
     }
 }

@@ -6,7 +6,8 @@
 //! | the server, under REPLACE in a strict mode | ends the statement | ends the statement | deletes the other row |
 //! | belongs to | `on-bad-row` | `on-bad-row` | `on-duplicate` |
 //!
-//! Whether a warning is about a duplicate is told by its code. A warning that the policy does not accept is an *offence*.
+//! Whether a warning is about a duplicate is told by its code. A warning that the policy does not
+//! accept is an *offence*.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub struct Policy {
     pub notes_as_bad: bool,
     pub show_bad_rows: usize,
     pub max_rejects: Option<MaxRejects>,
-    /// Nothing but a duplicate key can make the target skip a row: it has no partitions and no foreign keys.
+    /// Nothing but a duplicate key can make the target skip a row: it has no partitions and no
+    /// foreign keys.
     pub skips_only_duplicates: bool,
     /// The target's engine takes back what a transaction did.
     pub rolls_back: bool,
@@ -39,12 +41,15 @@ pub(super) enum Class {
 }
 
 impl Policy {
-    /// Whether objects are loaded piece by piece from the start: what has to be held back is found on the way.
+    /// Whether objects are loaded piece by piece from the start: what has to be held back is found
+    /// on the way.
     pub(super) fn sifts(&self) -> bool {
-        self.on_bad_row == OnBadRow::Reject || matches!(self.on_duplicate, OnDuplicate::Reject | OnDuplicate::Update)
+        self.on_bad_row == OnBadRow::Reject
+            || matches!(self.on_duplicate, OnDuplicate::Reject | OnDuplicate::Update)
     }
 
-    /// Whether a note that is about a loss is to be told from one that is not. Where the engine does not roll back, it is too late.
+    /// Whether a note that is about a loss is to be told from one that is not. Where the engine
+    /// does not roll back, it is too late.
     pub(super) fn minds_disguises(&self) -> bool {
         self.on_bad_row != OnBadRow::Accept && !self.notes_as_bad && self.rolls_back
     }
@@ -55,7 +60,8 @@ impl Policy {
         if warning.is_duplicate() && self.on_duplicate != OnDuplicate::Update {
             return (self.on_duplicate != OnDuplicate::Ignore).then_some(Class::Duplicate);
         }
-        let is_acceptable = self.on_bad_row == OnBadRow::Accept || warning.is_note() && !self.notes_as_bad;
+        let is_acceptable =
+            self.on_bad_row == OnBadRow::Accept || warning.is_note() && !self.notes_as_bad;
         (!is_acceptable).then_some(Class::BadRow)
     }
 
@@ -83,9 +89,16 @@ pub(super) enum Verdict<'w> {
 }
 
 /// Judges a statement that was sent `rows` rows.
-pub(super) fn judge<'w>(rows: u64, counts: Counts, shown: &'w [Warning], policy: &Policy) -> Verdict<'w> {
-    let offences: Vec<_> =
-        shown.iter().filter_map(|warning| policy.offence(warning).map(|class| (class, warning))).collect();
+pub(super) fn judge<'w>(
+    rows: u64,
+    counts: Counts,
+    shown: &'w [Warning],
+    policy: &Policy,
+) -> Verdict<'w> {
+    let offences: Vec<_> = shown
+        .iter()
+        .filter_map(|warning| policy.offence(warning).map(|class| (class, warning)))
+        .collect();
     // Warnings past max_error_count are counted but can't be read.
     let hidden = counts.warnings.saturating_sub(shown.len() as u64);
     if hidden > 0 && !are_all_duplicates(counts, shown, policy) {
@@ -106,8 +119,9 @@ pub(super) fn judge<'w>(rows: u64, counts: Counts, shown: &'w [Warning], policy:
     Verdict::Fine
 }
 
-/// Whether the warnings that are not shown can be about nothing but duplicates that may be ignored. A skipped row makes one
-/// warning or more: where there are as many warnings as skipped rows, none is about a value.
+/// Whether the warnings that are not shown can be about nothing but duplicates that may be ignored.
+/// A skipped row makes one warning or more: where there are as many warnings as skipped rows, none
+/// is about a value.
 pub(super) fn are_all_duplicates(counts: Counts, shown: &[Warning], policy: &Policy) -> bool {
     policy.on_duplicate == OnDuplicate::Ignore
         && policy.skips_only_duplicates
@@ -145,7 +159,11 @@ mod tests {
         match judge(10, counts, shown, &policy) {
             Verdict::Fine => "fine",
             Verdict::Hidden => "hidden",
-            Verdict::Offences(offences) if offences.iter().all(|(class, _)| *class == Class::Duplicate) => "duplicates",
+            Verdict::Offences(offences)
+                if offences.iter().all(|(class, _)| *class == Class::Duplicate) =>
+            {
+                "duplicates"
+            }
             Verdict::Offences(_) => "bad",
             Verdict::Unexplained(_) => "unexplained",
             Verdict::Miscounted => "miscounted",
@@ -169,7 +187,11 @@ mod tests {
     fn any_warning_is_an_offence_unless_it_is_accepted() {
         assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), STRICT), "bad");
         assert_eq!(
-            verdict(counts(10, 0, 1), &warnings(1265, 1), Policy { on_bad_row: OnBadRow::Reject, ..STRICT }),
+            verdict(
+                counts(10, 0, 1),
+                &warnings(1265, 1),
+                Policy { on_bad_row: OnBadRow::Reject, ..STRICT }
+            ),
             "bad"
         );
         let accept = Policy { on_bad_row: OnBadRow::Accept, ..STRICT };
@@ -180,7 +202,10 @@ mod tests {
     fn a_note_is_an_offence_only_where_that_is_asked_for() {
         let note = [Warning::new("Note".into(), 1265, "m".into())];
         assert_eq!(verdict(counts(10, 0, 1), &note, STRICT), "fine");
-        assert_eq!(verdict(counts(10, 0, 1), &note, Policy { notes_as_bad: true, ..STRICT }), "bad");
+        assert_eq!(
+            verdict(counts(10, 0, 1), &note, Policy { notes_as_bad: true, ..STRICT }),
+            "bad"
+        );
         let accept = Policy { notes_as_bad: true, on_bad_row: OnBadRow::Accept, ..STRICT };
         assert_eq!(verdict(counts(10, 0, 1), &note, accept), "fine");
     }

@@ -43,8 +43,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// `table` is the one that is loaded into, with its database. `decimals` are the names of the DECIMAL columns among
-    /// `columns`, with their places there.
+    /// `table` is the one that is loaded into, with its database. `decimals` are the names of the
+    /// DECIMAL columns among `columns`, with their places there.
     #[must_use]
     pub fn new(
         table: TableName,
@@ -125,7 +125,9 @@ impl RejectsLeft {
 
     /// Takes `rows` of them, until what is returned is dropped without [`Spent::keep`].
     pub(super) fn spend(&self, what: &str, rows: u64) -> Result<Spent<'_>> {
-        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
+        let spent = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
         if spent.is_err() {
             let message = format!(
                 "{what}: with its {rows} rejected rows the run would have more than {}, which --max-rejects-total does not allow; rolled back",
@@ -182,9 +184,12 @@ impl Careful {
     async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
         let described_by = plan.described_by.as_ref().unwrap_or(&plan.table);
         let columns = TargetColumns::read(conn, described_by).await?;
-        let table = PrivateTable::new(&plan.table, &columns, &plan.columns, &plan.format.set).not_named(described_by);
-        let statement = Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
-        let is_key = |name: &str| columns.unique_key_columns().iter().any(|key| same_name(key, name));
+        let table = PrivateTable::new(&plan.table, &columns, &plan.columns, &plan.format.set)
+            .not_named(described_by);
+        let statement =
+            Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
+        let is_key =
+            |name: &str| columns.unique_key_columns().iter().any(|key| same_name(key, name));
         let update_columns = match &plan.update_columns {
             Some(columns) => columns.clone(),
             None => table.insert_columns().iter().filter(|name| !is_key(name)).cloned().collect(),
@@ -195,8 +200,14 @@ impl Careful {
                 Some(Private { table, statement })
             }
             // Everything is found without it, only not as fast.
-            Err(error) if error.kind == Kind::TargetRefused && plan.policy.on_duplicate != OnDuplicate::Update => {
-                tracing::warn!("skipped rows are searched for by halving, which is slow: {}", error.one_line());
+            Err(error)
+                if error.kind == Kind::TargetRefused
+                    && plan.policy.on_duplicate != OnDuplicate::Update =>
+            {
+                tracing::warn!(
+                    "skipped rows are searched for by halving, which is slow: {}",
+                    error.one_line()
+                );
                 None
             }
             Err(error) => return Err(error),

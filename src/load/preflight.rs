@@ -52,8 +52,8 @@ const SPLITS_LOAD_DATA: &str =
 /// Engines that roll back.
 const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
 
-/// Checks the target, and runs the real statement with not a byte of data in a transaction that is rolled back. All of it on one
-/// connection, which comes back as a session like those that load.
+/// Checks the target, and runs the real statement with not a byte of data in a transaction that is
+/// rolled back. All of it on one connection, which comes back as a session like those that load.
 ///
 /// # Errors
 /// Every problem there is, not the first one.
@@ -65,16 +65,19 @@ pub async fn preflight(
     let (mut conn, mut server) = loop {
         match connector.probe().await {
             Ok(probed) => break probed,
-            // Of all that can be wrong before a run, only a server without a free connection mends itself.
+            // Of all that can be wrong before a run, only a server without a free connection mends
+            // itself.
             Err(error) if error.kind == Kind::TargetBusy && attempts.wait_after(&error).await => {}
             Err(error) => return Err(vec![error]),
         }
     };
     let asked = Instant::now();
-    let table = match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await {
-        Ok(table) => table,
-        Err(error) => return Err(vec![error]),
-    };
+    let table =
+        match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await
+        {
+            Ok(table) => table,
+            Err(error) => return Err(vec![error]),
+        };
     server.answered_within(asked.elapsed());
     let findings = match swap::check(&mut conn, config).await {
         Ok(findings) => findings,
@@ -88,7 +91,8 @@ pub async fn preflight(
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     });
-    let verification = match verify::plan(&mut conn, config, &server, &table.target, &columns).await {
+    let verification = match verify::plan(&mut conn, config, &server, &table.target, &columns).await
+    {
         Ok(verification) => verification,
         Err(errors) => return Err(errors),
     };
@@ -107,7 +111,15 @@ pub async fn preflight(
     let table_name = table.target.name();
     let decimals = table.decimals(&columns);
     let key = table.plain_key(config, &columns);
-    let plan = Plan::new(table_name, columns.clone(), decimals.clone(), &config.format, &config.load, policy, None);
+    let plan = Plan::new(
+        table_name,
+        columns.clone(),
+        decimals.clone(),
+        &config.format,
+        &config.load,
+        policy,
+        None,
+    );
 
     let mut problems = table.problems(config, &server, &columns);
     problems.extend(findings.problems);
@@ -123,7 +135,8 @@ pub async fn preflight(
     connector.tell_of_compression(&server);
     let mut load_concurrency = config.load.load_concurrency;
     if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
-        // Also where more were asked for by hand: they would only wait, each with a transaction open.
+        // Also where more were asked for by hand: they would only wait, each with a transaction
+        // open.
         tracing::info!(
             "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so that loads wait for each other: one connection loads",
             table.name
@@ -134,7 +147,8 @@ pub async fn preflight(
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
     // As it was named: for people.
-    let statement = Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
+    let statement =
+        Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
     let preflight = Preflight {
         server,
         target: table.target,
@@ -164,14 +178,20 @@ async fn rehearse(
     let conn = &mut session.conn;
     let tried = async {
         let asked = Instant::now();
-        conn.query_drop("START TRANSACTION").await.map_err(|error| fold(During::Transaction, &what, &error))?;
+        conn.query_drop("START TRANSACTION")
+            .await
+            .map_err(|error| fold(During::Transaction, &what, &error))?;
         server.answered_within(asked.elapsed());
         let sql = plan.statement.sql(b"\n");
         match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
             Answer::Refused { error, .. } => return Err(error),
             Answer::Taken { counts, shown } if counts.warnings > 0 => {
-                let said = shown.first().map(|warning| format!(": {} {}", warning.code, warning.message));
-                let message = format!("{what}: the server warns of the statement itself{}", said.unwrap_or_default());
+                let said =
+                    shown.first().map(|warning| format!(": {} {}", warning.code, warning.message));
+                let message = format!(
+                    "{what}: the server warns of the statement itself{}",
+                    said.unwrap_or_default()
+                );
                 return Err(Error::new(Kind::TargetRefused, message));
             }
             Answer::Taken { .. } => {}
@@ -187,14 +207,17 @@ async fn rehearse(
         (Ok(()), Ok(())) => return Ok(session),
         (Ok(()), Err(error)) => fold(During::Transaction, &what, &error),
         // The data is empty, so whatever the server refuses lies in the statement.
-        (Err(error), _) if error.kind == Kind::StatementFailed => error.as_kind(Kind::TargetRefused),
+        (Err(error), _) if error.kind == Kind::StatementFailed => {
+            error.as_kind(Kind::TargetRefused)
+        }
         (Err(error), _) => error,
     };
     session.destroy().await;
     Err(failed)
 }
 
-/// A text as SQL has it under every `sql_mode`, to be compared by the collation of what it is compared with.
+/// A text as SQL has it under every `sql_mode`, to be compared by the collation of what it is
+/// compared with.
 fn text_literal(text: &str) -> String {
     format!("_utf8mb4 {}", hex(text.as_bytes()))
 }
@@ -226,27 +249,40 @@ struct Column {
 }
 
 impl Table {
-    async fn read(conn: &mut Conn, table: &TableName, default_database: Option<&str>) -> Result<Self> {
+    async fn read(
+        conn: &mut Conn,
+        table: &TableName,
+        default_database: Option<&str>,
+    ) -> Result<Self> {
         let what = format!("table {table}");
         let failed = |error: mysql_async::Error| fold(During::Connect, &what, &error);
         let Some(database) = table.database.as_deref().or(default_database) else {
             return Err(Error::new(Kind::TargetRefused, format!("{what}: no database is named"))
-                .with_hint("write --table database.table, or name the database in --database or the URL"));
+                .with_hint(
+                    "write --table database.table, or name the database in --database or the URL",
+                ));
         };
-        // In hexadecimal, because a literal's quoting would depend on the account's sql_mode; in one packet, because on a long path
-        // every question costs.
-        let place =
-            format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", text_literal(database), text_literal(&table.table));
+        // In hexadecimal, because a literal's quoting would depend on the account's sql_mode; in
+        // one packet, because on a long path every question costs.
+        let place = format!(
+            "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            text_literal(database),
+            text_literal(&table.table)
+        );
         let sql = format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE {place}; SELECT COLUMN_NAME, EXTRA, DATA_TYPE, COLLATION_NAME FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}; SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NOT NULL, INDEX_TYPE = 'BTREE' FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {place} ORDER BY INDEX_NAME, SEQ_IN_INDEX; SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE {}",
-            place.replace("TABLE_SCHEMA", "EVENT_OBJECT_SCHEMA").replace("TABLE_NAME", "EVENT_OBJECT_TABLE")
+            place
+                .replace("TABLE_SCHEMA", "EVENT_OBJECT_SCHEMA")
+                .replace("TABLE_NAME", "EVENT_OBJECT_TABLE")
         );
         let mut results = conn.query_iter(sql).await.map_err(failed)?;
         let known: Vec<(String, String, Option<String>, String, Option<String>)> =
             results.collect().await.map_err(failed)?;
-        let columns: Vec<(String, String, String, Option<String>)> = results.collect().await.map_err(failed)?;
+        let columns: Vec<(String, String, String, Option<String>)> =
+            results.collect().await.map_err(failed)?;
         let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
-        let key_parts: Vec<(String, Option<String>, bool, bool)> = results.collect().await.map_err(failed)?;
+        let key_parts: Vec<(String, Option<String>, bool, bool)> =
+            results.collect().await.map_err(failed)?;
         let triggers: Vec<u64> = results.collect().await.map_err(failed)?;
         results.drop_result().await.map_err(failed)?;
         let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
@@ -259,7 +295,9 @@ impl Table {
                 Column {
                     name,
                     invisible: extra.contains("INVISIBLE"),
-                    generated: extra.contains("VIRTUAL") || extra.contains("STORED") || extra.contains("PERSISTENT"),
+                    generated: extra.contains("VIRTUAL")
+                        || extra.contains("STORED")
+                        || extra.contains("PERSISTENT"),
                     auto_increment: extra.contains("AUTO_INCREMENT"),
                     data_type,
                     collation,
@@ -286,10 +324,15 @@ impl Table {
     }
 
     async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
-        let error =
-            Error::new(Kind::TargetRefused, format!("table {table}: there is none, or the account may not see it"));
+        let error = Error::new(
+            Kind::TargetRefused,
+            format!("table {table}: there is none, or the account may not see it"),
+        );
         let names: Vec<String> = conn
-            .exec("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?", (database,))
+            .exec(
+                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
+                (database,),
+            )
             .await
             .unwrap_or_default();
         match nearest(&table.table, names.iter().map(String::as_str)) {
@@ -305,7 +348,8 @@ impl Table {
     fn decimals(&self, items: &[ColumnOrVariable]) -> Vec<(String, usize)> {
         let is_decimal = |name: &str| {
             self.columns.iter().any(|column| {
-                column.data_type.eq_ignore_ascii_case("decimal") && column.name.to_lowercase() == name.to_lowercase()
+                column.data_type.eq_ignore_ascii_case("decimal")
+                    && column.name.to_lowercase() == name.to_lowercase()
             })
         };
         let place = |(index, item): (usize, &ColumnOrVariable)| match item {
@@ -333,17 +377,23 @@ impl Table {
 
     /// Of a view it is not known.
     fn rolls_back(&self) -> bool {
-        self.engine
-            .as_deref()
-            .is_none_or(|engine| TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine)))
+        self.engine.as_deref().is_none_or(|engine| {
+            TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine))
+        })
     }
 
     /// Whether a second LOAD would wait for the first statement's end.
     fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
-        server.serialises_auto_increment() && self.columns.iter().any(|column| column.auto_increment)
+        server.serialises_auto_increment()
+            && self.columns.iter().any(|column| column.auto_increment)
     }
 
-    fn problems(&self, config: &Config, server: &Server, columns: &[ColumnOrVariable]) -> Vec<Error> {
+    fn problems(
+        &self,
+        config: &Config,
+        server: &Server,
+        columns: &[ColumnOrVariable],
+    ) -> Vec<Error> {
         let mut problems = Vec::new();
         if !self.rolls_back() && config.ledger.table.is_some() {
             let engine = self.engine.as_deref().unwrap_or_default();
@@ -355,7 +405,9 @@ impl Table {
                 "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger loads into it as it is, without any guarantee",
             ));
         }
-        if !self.rolls_back() && (config.load.may_reject() || config.load.on_duplicate == OnDuplicate::Update) {
+        if !self.rolls_back()
+            && (config.load.may_reject() || config.load.on_duplicate == OnDuplicate::Update)
+        {
             let message = format!(
                 "{}: rows that are found bad after they are in can't be taken out, as its engine does not roll back",
                 self.name
@@ -378,31 +430,47 @@ impl Table {
                 ColumnOrVariable::Variable(_) => None,
             })
             .chain(config.format.set.iter().map(|(name, _)| (name, "--set")))
-            .chain(config.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")));
+            .chain(
+                config.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")),
+            );
         for (name, flag) in named {
             // Column names are compared without case by both servers.
             if self.columns.iter().any(|column| same_name(&column.name, name)) {
                 continue;
             }
-            let error =
-                Error::new(Kind::TargetRefused, format!("{}: there is no column {name:?}, named in {flag}", self.name));
-            problems.push(match nearest(name, self.columns.iter().map(|column| column.name.as_str())) {
-                Some(near) => error.with_hint(format!("did you mean {near:?}?")),
-                None => error,
-            });
+            let error = Error::new(
+                Kind::TargetRefused,
+                format!("{}: there is no column {name:?}, named in {flag}", self.name),
+            );
+            problems.push(
+                match nearest(name, self.columns.iter().map(|column| column.name.as_str())) {
+                    Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+                    None => error,
+                },
+            );
         }
         // MariaDB would take such a statement, and not set it.
         for name in config.load.update_columns.iter().flatten() {
             if self.columns.iter().any(|column| column.generated && same_name(&column.name, name)) {
-                let message = format!("{}: the server computes column {name:?}, named in --update-columns", self.name);
-                problems
-                    .push(Error::new(Kind::TargetRefused, message).with_hint("leave it out: it follows the others"));
+                let message = format!(
+                    "{}: the server computes column {name:?}, named in --update-columns",
+                    self.name
+                );
+                problems.push(
+                    Error::new(Kind::TargetRefused, message)
+                        .with_hint("leave it out: it follows the others"),
+                );
             }
         }
         problems
     }
 
-    fn warnings(&self, config: &Config, server: &Server, columns: &[ColumnOrVariable]) -> Vec<String> {
+    fn warnings(
+        &self,
+        config: &Config,
+        server: &Server,
+        columns: &[ColumnOrVariable],
+    ) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.rolls_back() {
             warnings.push(format!(
@@ -433,8 +501,10 @@ impl Table {
             ));
         }
         if self.is_view {
-            warnings
-                .push(format!("{} is a view: whether its base table rolls back can't be seen from here", self.name));
+            warnings.push(format!(
+                "{} is a view: whether its base table rolls back can't be seen from here",
+                self.name
+            ));
         }
         if !config.load.unique_checks {
             warnings.push(
@@ -461,7 +531,12 @@ impl Table {
 /// The known name closest to `name`, where one is close enough to be a typo.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
-        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
         .min()
         .map(|(_, candidate)| candidate)

@@ -1,12 +1,13 @@
 //! A private TEMPORARY table with the target's columns and numbered rows.
 //!
-//! What is loaded into it meets no key, no CHECK, no foreign key, no partition and no trigger: every row of the statement is
-//! stored, and the k-th has the k-th number, which is proven by counting. From there [`PrivateTable::insert_into`] takes the rows
-//! to the target and says which of them the target refused.
+//! What is loaded into it meets no key, no CHECK, no foreign key, no partition and no trigger:
+//! every row of the statement is stored, and the k-th has the k-th number, which is proven by
+//! counting. From there [`PrivateTable::insert_into`] takes the rows to the target and says which
+//! of them the target refused.
 //!
-//! CREATE and DROP TEMPORARY TABLE do not commit an open transaction (TRUNCATE and ALTER would). The table's rows are part of the transaction: ROLLBACK
-//! to a savepoint that is older than the load takes them away. The table itself lives until it is dropped or the
-//! session ends.
+//! CREATE and DROP TEMPORARY TABLE do not commit an open transaction (TRUNCATE and ALTER would).
+//! The table's rows are part of the transaction: ROLLBACK to a savepoint that is older than the
+//! load takes them away. The table itself lives until it is dropped or the session ends.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,8 @@ use crate::error::{Error, Kind, Result};
 use crate::mysql::{During, fold};
 use crate::object::{TableName, quote_identifier};
 
-/// Column types, keys and privileges that it needs: CREATE TEMPORARY TABLES on the target's database, and SELECT on the target.
+/// Column types, keys and privileges that it needs: CREATE TEMPORARY TABLES on the target's
+/// database, and SELECT on the target.
 #[derive(Clone, Debug)]
 pub struct PrivateTable {
     pub(super) target: TableName,
@@ -78,22 +80,27 @@ impl PrivateTable {
             }
         }
 
-        let taken: HashSet<String> = columns.columns.iter().map(|column| column.name.to_lowercase()).collect();
+        let taken: HashSet<String> =
+            columns.columns.iter().map(|column| column.name.to_lowercase()).collect();
         let number = unlike("_row", |name| taken.contains(name));
         let table = unlike("s3_to_mysql_rows", |name| same_name(name, &target.table));
-        let mut declared =
-            vec![format!("{} BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY", quote_identifier(&number))];
+        let mut declared = vec![format!(
+            "{} BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY",
+            quote_identifier(&number)
+        )];
         declared.extend(
             columns
                 .columns
                 .iter()
                 .filter(|column| {
                     // The target makes a number of NULL, or its trigger something else.
-                    column.is_auto_increment || columns.has_before_insert_trigger && !column.is_nullable
+                    column.is_auto_increment
+                        || columns.has_before_insert_trigger && !column.is_nullable
                 })
                 .map(nullable),
         );
-        let names: Vec<String> = columns.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+        let names: Vec<String> =
+            columns.columns.iter().map(|column| quote_identifier(&column.name)).collect();
         let definition = format!(
             " ({}) ENGINE=InnoDB SELECT {} FROM {target} LIMIT 0",
             declared.join(", "),
@@ -113,15 +120,17 @@ impl PrivateTable {
     /// With a name that hides neither the target nor `other`.
     #[must_use]
     pub(super) fn not_named(mut self, other: &TableName) -> Self {
-        self.table.table =
-            unlike(&self.table.table, |name| same_name(name, &other.table) || same_name(name, &self.target.table));
+        self.table.table = unlike(&self.table.table, |name| {
+            same_name(name, &other.table) || same_name(name, &self.target.table)
+        });
         self
     }
 
     /// Makes it, empty; one that is there from before goes.
     ///
     /// # Errors
-    /// `TargetRefused` where the account may not: what needs it can't be done then. Otherwise those of the connection.
+    /// `TargetRefused` where the account may not: what needs it can't be done then. Otherwise those
+    /// of the connection.
     pub async fn create(&self, conn: &mut Conn) -> Result<()> {
         // Where the one is not allowed in a transaction the other isn't either.
         self.drop(conn).await.map_err(unavailable)?;
@@ -153,13 +162,15 @@ impl PrivateTable {
         &self.table
     }
 
-    /// The column list to load it with: the target's, but fields for generated columns go to variables.
+    /// The column list to load it with: the target's, but fields for generated columns go to
+    /// variables.
     #[must_use]
     pub fn load_columns(&self) -> &[ColumnOrVariable] {
         &self.load_columns
     }
 
-    /// The columns whose values go to the target: those that are loaded or set, without the generated ones.
+    /// The columns whose values go to the target: those that are loaded or set, without the
+    /// generated ones.
     #[must_use]
     pub fn insert_columns(&self) -> &[String] {
         &self.insert_columns
@@ -183,7 +194,8 @@ impl PrivateTable {
             "SELECT COUNT(*), COALESCE(MIN({number}), 0), COALESCE(MAX({number}), 0), @@SESSION.auto_increment_increment FROM {}",
             self.table
         );
-        let counted: Option<(u64, u64, u64, u64)> = conn.query_first(sql).await.map_err(|error| self.failed(&error))?;
+        let counted: Option<(u64, u64, u64, u64)> =
+            conn.query_first(sql).await.map_err(|error| self.failed(&error))?;
         let (rows, first, last, step) = counted.unwrap_or_default();
         Numbers::proven(rows, first, last, step).ok_or_else(|| {
             let message = format!(
@@ -195,13 +207,17 @@ impl PrivateTable {
     }
 }
 
-/// Runs a CREATE TEMPORARY TABLE with defaults that may not be valid under the session's `sql_mode`.
+/// Runs a CREATE TEMPORARY TABLE with defaults that may not be valid under the session's
+/// `sql_mode`.
 pub(super) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<(), Driver> {
     match conn.query_drop(sql).await {
         Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
-            // The target was made under another mode. Should this be dropped half-way, the session goes with it.
-            conn.query_drop(format!("SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = '{LENIENT}'"))
-                .await?;
+            // The target was made under another mode. Should this be dropped half-way, the session
+            // goes with it.
+            conn.query_drop(format!(
+                "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = '{LENIENT}'"
+            ))
+            .await?;
             let defined = conn.query_drop(sql).await;
             conn.query_drop("SET SESSION sql_mode = @s3_to_mysql_sql_mode").await?;
             defined
@@ -211,8 +227,9 @@ pub(super) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<()
 }
 
 impl Numbers {
-    /// Every number is the first plus some steps, and no two are equal: if as many fit between the first and the last as there
-    /// are rows, none is missing. They are given in the order of the rows.
+    /// Every number is the first plus some steps, and no two are equal: if as many fit between the
+    /// first and the last as there are rows, none is missing. They are given in the order of the
+    /// rows.
     fn proven(rows: u64, first: u64, last: u64, step: u64) -> Option<Self> {
         let numbers = Self { first, step: step.max(1), rows };
         (rows == 0 || numbers.of(rows) == Some(last)).then_some(numbers)
@@ -226,7 +243,9 @@ impl Numbers {
     /// The row that has a number.
     pub(super) fn row(self, number: u64) -> Option<u64> {
         let distance = number.checked_sub(self.first)?;
-        (distance % self.step == 0).then(|| distance / self.step + 1).filter(|row| *row <= self.rows)
+        (distance % self.step == 0)
+            .then(|| distance / self.step + 1)
+            .filter(|row| *row <= self.rows)
     }
 }
 
@@ -266,7 +285,10 @@ mod tests {
         // Group replication counts in sevens.
         let numbers = Numbers::proven(3, 5, 19, 7).unwrap();
         assert_eq!([1, 2, 3].map(|row| numbers.of(row)), [Some(5), Some(12), Some(19)]);
-        assert_eq!([5, 12, 19, 6, 26].map(|number| numbers.row(number)), [Some(1), Some(2), Some(3), None, None]);
+        assert_eq!(
+            [5, 12, 19, 6, 26].map(|number| numbers.row(number)),
+            [Some(1), Some(2), Some(3), None, None]
+        );
         assert!(Numbers::proven(0, 0, 0, 1).is_some());
         assert!(Numbers::proven(3, 1, 4, 1).is_none());
         assert!(Numbers::proven(3, 1, 3, 7).is_none());

@@ -1,19 +1,24 @@
-//! Loads an object piece by piece, to find out exactly which of its rows the table does not take, and why.
+//! Loads an object piece by piece, to find out exactly which of its rows the table does not take,
+//! and why.
 //!
-//! An object whose whole load met nothing that the policy minds never gets here. The others do, and those whose policy holds rows
-//! back or updates. Their rows go in [`chunks`], in order, each under a savepoint; what a chunk was told is judged, and
-//! where there is an offence the chunk is taken back and sent again without the rows that gave it:
+//! An object whose whole load met nothing that the policy minds never gets here. The others do, and
+//! those whose policy holds rows back or updates. Their rows go in [`chunks`], in order, each under
+//! a savepoint; what a chunk was told is judged, and where there is an offence the chunk is taken
+//! back and sent again without the rows that gave it:
 //!
 //! 1. Where the server has more warnings than it shows, the chunk is sent in smaller pieces.
-//! 2. A warning whose row number is proven ([`super::row_numbers`]) names a row that is bad by itself.
-//! 3. Offences without a number (duplicates, CHECK, foreign keys, partitions, views) take the *roundabout*: what is left of the
-//!    piece is loaded into a private table, from which the server takes it to the target row by row and in a way that tells
-//!    which rows it refuses ([`super::insertion`]). Under REPLACE that is only done to foresee them, and taken back.
-//! 4. What remains (an error of the whole statement; a server that tells too little of its warnings, or does not let us have a
-//!    private table) is found by halving.
+//! 2. A warning whose row number is proven ([`super::row_numbers`]) names a row that is bad by
+//!    itself.
+//! 3. Offences without a number (duplicates, CHECK, foreign keys, partitions, views) take the
+//!    *roundabout*: what is left of the piece is loaded into a private table, from which the server
+//!    takes it to the target row by row and in a way that tells which rows it refuses
+//!    ([`super::insertion`]). Under REPLACE that is only done to foresee them, and taken back.
+//! 4. What remains (an error of the whole statement; a server that tells too little of its
+//!    warnings, or does not let us have a private table) is found by halving.
 //!
-//! So nothing depends on the roundabout being open, only on its naming no good row; and since pieces are sent in order, each
-//! after all before it, the first of several rows with one key is the one that is loaded.
+//! So nothing depends on the roundabout being open, only on its naming no good row; and since
+//! pieces are sent in order, each after all before it, the first of several rows with one key is
+//! the one that is loaded.
 //!
 //! Memory holds the places of one chunk's rows and what is wrong with them.
 
@@ -117,8 +122,8 @@ impl<'a> Sift<'a> {
         self
     }
 
-    /// Only to name the rows for which the object was refused with `error`, and which the transaction that is open will not
-    /// keep either.
+    /// Only to name the rows for which the object was refused with `error`, and which the
+    /// transaction that is open will not keep either.
     pub(super) fn for_an_error(mut self, error: &Error) -> Self {
         // Bad values are told without the duplicates, which would only stand before them.
         if error.kind != Kind::Duplicates {
@@ -130,12 +135,16 @@ impl<'a> Sift<'a> {
         self
     }
 
-    /// Loads the object's good rows within the transaction that is open, and returns what became of all. Takes those that are
-    /// held back off `digest`.
+    /// Loads the object's good rows within the transaction that is open, and returns what became of
+    /// all. Takes those that are held back off `digest`.
     ///
     /// # Errors
-    /// `BadRows`, `Duplicates`, `TooManyRejects` with the first bad rows; otherwise as [`load_data`].
-    pub(super) async fn run(mut self, digest: &mut Option<RowDigest>) -> Result<(Account, Option<RejectFile>)> {
+    /// `BadRows`, `Duplicates`, `TooManyRejects` with the first bad rows; otherwise as
+    /// [`load_data`].
+    pub(super) async fn run(
+        mut self,
+        digest: &mut Option<RowDigest>,
+    ) -> Result<(Account, Option<RejectFile>)> {
         let rows = self.shipment.rows;
         let mut chunks = Chunks::new(&self.shipment.staged);
         loop {
@@ -186,13 +195,19 @@ impl<'a> Sift<'a> {
     }
 
     /// Loads what is good of a piece, or returns the smaller pieces to be loaded instead, in order.
-    async fn piece(&mut self, chunk: &[LocatedRow], mut piece: Piece, held: &mut Held) -> Result<Vec<Piece>> {
+    async fn piece(
+        &mut self,
+        chunk: &[LocatedRow],
+        mut piece: Piece,
+        held: &mut Held,
+    ) -> Result<Vec<Piece>> {
         let mut was_taken_back = false;
         let mut is_roundabout = self.prefers_roundabout && !piece.is_foreseen;
         // Everything that tells rows apart has been tried on the piece as it is.
         let mut is_exhausted = piece.is_foreseen;
         loop {
-            let sent: Vec<usize> = piece.rows.clone().filter(|index| !held.contains_key(index)).collect();
+            let sent: Vec<usize> =
+                piece.rows.clone().filter(|index| !held.contains_key(index)).collect();
             if sent.is_empty() {
                 return Ok(Vec::new());
             }
@@ -224,14 +239,16 @@ impl<'a> Sift<'a> {
                 Told::Fine(_) => Vec::new(),
                 Told::Hidden { warnings, shown } => {
                     if sent.len() == 1 {
-                        let unseen = format!("{warnings} warnings, of which the server shows {shown}");
+                        let unseen =
+                            format!("{warnings} warnings, of which the server shows {shown}");
                         let warning = Warning::new("Warning".to_owned(), 0, unseen);
                         hold(held, sent[0], Offence { class: Class::BadRow, warning });
                         continue;
                     }
                     // Half of what would just fit, as rows differ.
                     let fitting = sent.len() as u64 * shown / warnings.max(1) / 2;
-                    self.statement_rows = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, sent.len() / 2);
+                    self.statement_rows =
+                        usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, sent.len() / 2);
                     return Ok(vec![piece]);
                 }
                 Told::Offences(offences) => offences,
@@ -244,7 +261,8 @@ impl<'a> Sift<'a> {
                     continue;
                 }
                 is_exhausted = true;
-                let left: Vec<usize> = sent.iter().copied().filter(|index| !held.contains_key(index)).collect();
+                let left: Vec<usize> =
+                    sent.iter().copied().filter(|index| !held.contains_key(index)).collect();
                 match self.foresee(chunk, &left).await? {
                     Some(foreseen) => {
                         piece.is_foreseen = true;
@@ -287,7 +305,10 @@ impl<'a> Sift<'a> {
     /// By way of the private table, from which the target is updated.
     async fn attempt_update(&mut self, chunk: &[LocatedRow], sent: &[usize]) -> Result<Told> {
         let Some(private) = &self.careful.private else {
-            return Err(Error::new(Kind::Bug, format!("{}: no way to update was made", self.shipment.what)));
+            return Err(Error::new(
+                Kind::Bug,
+                format!("{}: no way to update was made", self.shipment.what),
+            ));
         };
         private.table.create(&mut self.session.conn).await?;
         let told = match self.fill(private, chunk, sent).await? {
@@ -297,7 +318,8 @@ impl<'a> Sift<'a> {
         let told = match told {
             Told::Fine(mut kept) => {
                 let inserted = self.careful.update(&mut self.session.conn, private).await?;
-                let said: Vec<Warning> = inserted.refused.iter().chain(&inserted.remarks).map(Warning::from).collect();
+                let said: Vec<Warning> =
+                    inserted.refused.iter().chain(&inserted.remarks).map(Warning::from).collect();
                 kept.loaded.skipped += inserted.refused.len() as u64;
                 kept.updated += inserted.updated;
                 kept.unchanged += inserted.unchanged();
@@ -325,7 +347,12 @@ impl<'a> Sift<'a> {
     }
 
     /// Loads rows into the private table.
-    async fn fill(&mut self, private: &Private, chunk: &[LocatedRow], rows: &[usize]) -> Result<Answer> {
+    async fn fill(
+        &mut self,
+        private: &Private,
+        chunk: &[LocatedRow],
+        rows: &[usize],
+    ) -> Result<Answer> {
         let sql = private.statement.sql(&self.shipment.staged.lines_terminated_by);
         self.send(&sql, chunk, rows).await
     }
@@ -333,11 +360,25 @@ impl<'a> Sift<'a> {
     async fn send(&mut self, sql: &str, chunk: &[LocatedRow], sent: &[usize]) -> Result<Answer> {
         let payload = chunks::payload(&self.shipment.staged, chunk, sent);
         let what = &self.shipment.what;
-        load_data(&mut self.session.conn, what, sql, payload, sent.len() as u64, self.policy.stall_timeout).await
+        load_data(
+            &mut self.session.conn,
+            what,
+            sql,
+            payload,
+            sent.len() as u64,
+            self.policy.stall_timeout,
+        )
+        .await
     }
 
     /// What is to be made of an answer.
-    async fn told(&self, chunk: &[LocatedRow], sent: &[usize], counts: Counts, shown: &[Warning]) -> Result<Told> {
+    async fn told(
+        &self,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+        counts: Counts,
+        shown: &[Warning],
+    ) -> Result<Told> {
         let rows = sent.len() as u64;
         match judge(rows, counts, shown, &self.policy) {
             Verdict::Fine => {
@@ -352,12 +393,16 @@ impl<'a> Sift<'a> {
             Verdict::Hidden if rows == 1 && self.policy.on_bad_row == OnBadRow::Accept => {
                 Ok(Told::Fine(Account::of(rows, counts, shown)))
             }
-            Verdict::Hidden => Ok(Told::Hidden { warnings: counts.warnings, shown: shown.len() as u64 }),
+            Verdict::Hidden => {
+                Ok(Told::Hidden { warnings: counts.warnings, shown: shown.len() as u64 })
+            }
             Verdict::Offences(offences) => Ok(if counts.warnings > shown.len() as u64 {
                 Told::Hidden { warnings: counts.warnings, shown: shown.len() as u64 }
             } else {
-                let offence =
-                    |(class, warning): &(Class, &Warning)| Offence { class: *class, warning: (*warning).clone() };
+                let offence = |(class, warning): &(Class, &Warning)| Offence {
+                    class: *class,
+                    warning: (*warning).clone(),
+                };
                 Told::Offences(offences.iter().map(offence).collect())
             }),
             Verdict::Unexplained(_) => {
@@ -369,13 +414,19 @@ impl<'a> Sift<'a> {
     }
 
     /// The notes that are about a loss ([`super::disguise`]).
-    async fn unmask(&self, chunk: &[LocatedRow], sent: &[usize], shown: &[Warning]) -> Result<Vec<Offence>> {
+    async fn unmask(
+        &self,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+        shown: &[Warning],
+    ) -> Result<Vec<Offence>> {
         if !self.policy.minds_disguises() {
             return Ok(Vec::new());
         }
         let mut suspected: Vec<(LocatedRow, Warning)> = Vec::new();
         for warning in shown.iter().filter(|warning| self.decimals.suspects(warning)) {
-            let row = warning.row.and_then(|row| sent.get(usize::try_from(row).ok()?.checked_sub(1)?));
+            let row =
+                warning.row.and_then(|row| sent.get(usize::try_from(row).ok()?.checked_sub(1)?));
             suspected.extend(row.map(|&index| (chunk[index].clone(), warning.clone())));
         }
         if suspected.is_empty() {
@@ -394,11 +445,14 @@ impl<'a> Sift<'a> {
         });
         match looked_at.await {
             Ok(losses) => losses.map_err(|error| {
-                let message = format!("{}: the staged file can't be read again", self.shipment.what);
+                let message =
+                    format!("{}: the staged file can't be read again", self.shipment.what);
                 Error::new(Kind::StagingFailed, message).caused_by(error)
             }),
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
+            Err(died) => {
+                Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died))
+            }
         }
     }
 
@@ -406,7 +460,9 @@ impl<'a> Sift<'a> {
         let class = |warning: &Warning| self.policy.offence(warning);
         shown
             .iter()
-            .filter_map(|warning| class(warning).map(|class| Offence { class, warning: warning.clone() }))
+            .filter_map(|warning| {
+                class(warning).map(|class| Offence { class, warning: warning.clone() })
+            })
             .collect()
     }
 
@@ -422,7 +478,10 @@ impl<'a> Sift<'a> {
             Class::BadRow => (Kind::BadRows, "can't be loaded as they are"),
             Class::Duplicate => (Kind::Duplicates, "have keys that are there already"),
         };
-        let message = format!("{}: {seen}{rows_held} of {} rows {text}; rolled back", shipment.what, shipment.rows);
+        let message = format!(
+            "{}: {seen}{rows_held} of {} rows {text}; rolled back",
+            shipment.what, shipment.rows
+        );
         Error::new(kind, message).with_bad_rows(self.take_shown())
     }
 
@@ -432,7 +491,11 @@ impl<'a> Sift<'a> {
 
     async fn query(&mut self, sql: &str) -> Result<()> {
         let what = &self.shipment.what;
-        self.session.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, what, &error))
+        self.session
+            .conn
+            .query_drop(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, what, &error))
     }
 
     fn about(&self, error: Error) -> Error {
@@ -453,11 +516,17 @@ fn halves(piece: &Piece) -> Vec<Piece> {
 /// Of one row of those that were sent, which the server does not name.
 fn unnumbered(mut warning: Warning) -> Offence {
     warning.row = None;
-    Offence { class: if warning.is_duplicate() { Class::Duplicate } else { Class::BadRow }, warning }
+    Offence {
+        class: if warning.is_duplicate() { Class::Duplicate } else { Class::BadRow },
+        warning,
+    }
 }
 
 pub(super) fn miscounted(what: &str, rows: u64, counts: Counts) -> Error {
-    let message = format!("{what}: {rows} rows were sent, the server counted Records: {}; rolled back", counts.records);
+    let message = format!(
+        "{what}: {rows} rows were sent, the server counted Records: {}; rolled back",
+        counts.records
+    );
     Error::new(Kind::CountMismatch, message)
 }
 

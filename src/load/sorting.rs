@@ -1,24 +1,30 @@
 //! Rows in the order of their key, where transactions would deadlock otherwise.
 //!
-//! Two transactions deadlock when they lock rows that both of them have in different orders: each holds what the other one waits for.
-//! Loads of files that share keys do, wherever rows stand in no order. Sent in the order of the unique key, by all, they only
-//! wait. So from the first lock conflict of a load on, statements are sent that way, where the [key is plain](super::unique_key); before
-//! it they are not, because most runs never meet one, and sorting costs a reading of each file and many small ones.
+//! Two transactions deadlock when they lock rows that both of them have in different orders: each
+//! holds what the other one waits for. Loads of files that share keys do, wherever rows stand in no
+//! order. Sent in the order of the unique key, by all, they only wait. So from the first lock
+//! conflict of a load on, statements are sent that way, where the [key is
+//! plain](super::unique_key); before it they are not, because most runs never meet one, and sorting
+//! costs a reading of each file and many small ones.
 //!
-//! Within a run the number of its transactions falls as well, down to one. Several runs can't fall below one each: four, one
-//! connection each, REPLACE, 48 files that have the same 1,000 of their 6,000 keys, had 17 to 42 deadlocks; 4 to 23 where each
-//! sorted from its own first on (who is never the victim does not know, and goes on in any order); none where all sorted.
+//! Within a run the number of its transactions falls as well, down to one. Several runs can't fall
+//! below one each: four, one connection each, REPLACE, 48 files that have the same 1,000 of their
+//! 6,000 keys, had 17 to 42 deadlocks; 4 to 23 where each sorted from its own first on (who is
+//! never the victim does not know, and goes on in any order); none where all sorted.
 //!
 //! It changes nothing but the order, and only where nobody can tell:
 //!
-//! - Rows of one key stay in the order of the files, so that the last still wins under REPLACE, and the first under IGNORE.
-//! - A server names rows by their place in the stream. So whoever sends sorted rows takes the answer only if it names none that
-//!   matters, and otherwise rolls back and sends them as they stand in the file.
-//! - A server that has changed a value of the key may hold rows for equal that are not equal here. It warns then, and the answer
-//!   is not taken ([`Sorting::are_keys_as_sent`]); nor is there another try in the run.
+//! - Rows of one key stay in the order of the files, so that the last still wins under REPLACE, and
+//!   the first under IGNORE.
+//! - A server names rows by their place in the stream. So whoever sends sorted rows takes the
+//!   answer only if it names none that matters, and otherwise rolls back and sends them as they
+//!   stand in the file.
+//! - A server that has changed a value of the key may hold rows for equal that are not equal here.
+//!   It warns then, and the answer is not taken ([`Sorting::are_keys_as_sent`]); nor is there
+//!   another try in the run.
 //!
-//! Memory is for the places and keys of rows, within [`MEMORY_BYTES`] for all statements of a run. What does not
-//! fit goes unsorted, as does an object of which one key is not plainly written.
+//! Memory is for the places and keys of rows, within [`MEMORY_BYTES`] for all statements of a run.
+//! What does not fit goes unsorted, as does an object of which one key is not plainly written.
 
 use std::io;
 use std::sync::Arc;
@@ -36,7 +42,8 @@ use crate::error::{Error, Kind};
 use crate::region::Region;
 use crate::split::RowCutter;
 
-/// For four batches of 8 MiB with rows of 70 bytes: when there are conflicts, fewer transactions run than might.
+/// For four batches of 8 MiB with rows of 70 bytes: when there are conflicts, fewer transactions
+/// run than might.
 const MEMORY_BYTES: usize = 16 * 1024 * 1024;
 /// Rows and keys get room in such steps.
 const ROWS_STEP: usize = 16 * 1024;
@@ -65,7 +72,11 @@ struct By {
 
 impl Sorting {
     /// `key`: `None` where rows are never sorted.
-    pub(super) fn new(key: Option<UniqueKey>, format: &FormatConfig, fields_per_row: usize) -> Self {
+    pub(super) fn new(
+        key: Option<UniqueKey>,
+        format: &FormatConfig,
+        fields_per_row: usize,
+    ) -> Self {
         Self {
             // Nothing may stand between rows, where rows are to stand elsewhere.
             by: key
@@ -79,7 +90,8 @@ impl Sorting {
 
     /// A statement that loads rows ended with this.
     pub(super) fn met(&self, error: &Error) {
-        let is_first = error.kind == Kind::LockConflict && !self.is_on.swap(true, Ordering::Relaxed);
+        let is_first =
+            error.kind == Kind::LockConflict && !self.is_on.swap(true, Ordering::Relaxed);
         if is_first && self.by.is_some() {
             tracing::info!(
                 "transactions have met each other's locks: from here on rows are sent in the order of their unique key"
@@ -87,15 +99,21 @@ impl Sorting {
         }
     }
 
-    /// The rows of these, in order and in one statement; `None` where they are to be sent as they stand.
-    pub(super) async fn sorted<'s>(&self, what: &str, staged: impl Iterator<Item = &'s Staged>) -> Option<Payload> {
+    /// The rows of these, in order and in one statement; `None` where they are to be sent as they
+    /// stand.
+    pub(super) async fn sorted<'s>(
+        &self,
+        what: &str,
+        staged: impl Iterator<Item = &'s Staged>,
+    ) -> Option<Payload> {
         let by = self.by.as_ref().filter(|_| self.is_on.load(Ordering::Relaxed))?;
         if self.is_in_vain.load(Ordering::Relaxed) {
             return None;
         }
         let staged: Vec<Staged> = staged.cloned().collect();
         let (by, memory) = (Arc::clone(by), Arc::clone(&self.memory));
-        let sorted = tokio::task::spawn_blocking(move || SortedRows::read(&by, &staged, memory)).await;
+        let sorted =
+            tokio::task::spawn_blocking(move || SortedRows::read(&by, &staged, memory)).await;
         match sorted {
             Ok(Ok(rows)) => Some(Payload::sorted(rows)),
             Ok(Err(why)) => {
@@ -111,10 +129,14 @@ impl Sorting {
     /// Whether nothing is said against the keys being those that the rows were sorted by.
     pub(super) fn are_keys_as_sent(&self, shown: &[Warning]) -> bool {
         let Some(by) = &self.by else { return true };
-        let is_about_key = |warning: &Warning| warning.column.as_ref().is_none_or(|column| by.key.has(column));
-        let are_as_sent = !shown.iter().any(|warning| !warning.is_duplicate() && is_about_key(warning));
+        let is_about_key =
+            |warning: &Warning| warning.column.as_ref().is_none_or(|column| by.key.has(column));
+        let are_as_sent =
+            !shown.iter().any(|warning| !warning.is_duplicate() && is_about_key(warning));
         if !are_as_sent && !self.is_in_vain.swap(true, Ordering::Relaxed) {
-            tracing::debug!("the server has changed keys, or may have: rows are not sent in their order any more");
+            tracing::debug!(
+                "the server has changed keys, or may have: rows are not sent in their order any more"
+            );
         }
         are_as_sent
     }
@@ -237,7 +259,9 @@ impl SortedRows {
         let source = |staged: &Staged| Source {
             file: staged.file.clone(),
             end: staged.end,
-            terminator: staged.needs_terminator.then(|| Bytes::copy_from_slice(&staged.lines_terminated_by)),
+            terminator: staged
+                .needs_terminator
+                .then(|| Bytes::copy_from_slice(&staged.lines_terminated_by)),
         };
         Ok(Self { sources: staged.iter().map(source).collect(), rows, order, _held: held })
     }
@@ -249,7 +273,8 @@ impl SortedRows {
             let Source { file, end, terminator } = &self.sources[source as usize];
             let row = start..start + u64::from(size_bytes);
             let terminator = terminator.clone().filter(|_| row.end == *end);
-            std::iter::once(Piece::Staged(file.clone(), row)).chain(terminator.map(Piece::Terminator))
+            std::iter::once(Piece::Staged(file.clone(), row))
+                .chain(terminator.map(Piece::Terminator))
         })
     }
 
@@ -283,13 +308,18 @@ impl Reading<'_> {
         let mut offset = *data_start;
         let mut goes_on = true;
         while goes_on && offset < *end {
-            let length = usize::try_from(end - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+            let length =
+                usize::try_from(end - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
             file.read_exact_at(&mut block[..length], offset)?;
-            cutter.feed(&block[..length], |row| goes_on = add(self, row)).map_err(|_| Unsorted::Elsewhere)?;
+            cutter
+                .feed(&block[..length], |row| goes_on = add(self, row))
+                .map_err(|_| Unsorted::Elsewhere)?;
             offset += length as u64;
         }
         if goes_on && staged.needs_terminator {
-            cutter.feed(terminator, |row| goes_on = add(self, row)).map_err(|_| Unsorted::Elsewhere)?;
+            cutter
+                .feed(terminator, |row| goes_on = add(self, row))
+                .map_err(|_| Unsorted::Elsewhere)?;
         }
         if goes_on {
             cutter.finish(|row| _ = add(self, row)).map_err(|_| Unsorted::Elsewhere)?;
@@ -306,7 +336,8 @@ impl Reading<'_> {
             self.rows.reserve_exact(ROWS_STEP);
             self.key_ends.reserve_exact(ROWS_STEP);
         }
-        // At the most, a key has twice the bytes of its fields; or, of numbers of one digit, more than four times.
+        // At the most, a key has twice the bytes of its fields; or, of numbers of one digit, more
+        // than four times.
         let needed = self.keys.len() + 2 * row.len() + SHORT_KEY_BYTES;
         if needed > self.keys.capacity() {
             let capacity = needed.max(self.keys.capacity() + KEYS_STEP_BYTES);
@@ -318,7 +349,8 @@ impl Reading<'_> {
             return Err(Unsorted::NotPlain(self.rows.len() + 1));
         }
         if let Some(before) = self.rows.len().checked_sub(1) {
-            self.is_in_order &= key_of(&self.keys, &self.key_ends, before) <= &self.keys[key_start..];
+            self.is_in_order &=
+                key_of(&self.keys, &self.key_ends, before) <= &self.keys[key_start..];
         }
         self.key_ends.push(u32::try_from(self.keys.len()).map_err(|_| Unsorted::NoRoom)?);
         self.rows.push(Row { start: self.row_start, size_bytes, source });
@@ -360,8 +392,12 @@ mod tests {
             is_generated: false,
             is_auto_increment: false,
         };
-        let part =
-            KeyPart { key: "PRIMARY".to_owned(), column: Some("a".to_owned()), is_prefix: false, is_btree: true };
+        let part = KeyPart {
+            key: "PRIMARY".to_owned(),
+            column: Some("a".to_owned()),
+            is_prefix: false,
+            is_btree: true,
+        };
         let items = ["a", "b"].map(|name| ColumnOrVariable::Column(name.to_owned()));
         let key = UniqueKey::plain(&[column], &[part], &items, &format());
         assert!(key.is_some());
@@ -398,7 +434,8 @@ mod tests {
         let staged: Vec<Staged> = objects.iter().map(|object| staged(object)).collect();
         let payload = sorting.sorted("these", staged.iter()).await?;
         let size_bytes = payload.size_bytes();
-        let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::new(Sent::default())).collect().await;
+        let blocks: Vec<io::Result<Bytes>> =
+            payload.stream(Arc::new(Sent::default())).collect().await;
         let bytes: Vec<u8> = blocks.into_iter().flat_map(Result::unwrap).collect();
         assert_eq!(bytes.len() as u64, size_bytes);
         Some(String::from_utf8(bytes).unwrap())
@@ -419,7 +456,8 @@ mod tests {
     async fn rows_of_a_key_stay_in_order_and_every_row_has_its_terminator() {
         let sorting = sorting();
         sorting.met(&conflict());
-        // A header with a line break, a byte order mark; rows that have line breaks, or lack their last one.
+        // A header with a line break, a byte order mark; rows that have line breaks, or lack their
+        // last one.
         let first = "\u{feff}a,\"b\n\"\n9,first\n-3,\"two\nlines\"\n5,x".as_bytes();
         let second = b"a,b\n9,second\n9,third\n5,\"y\"".as_slice();
         let empty = b"a,b\n".as_slice();
@@ -446,12 +484,16 @@ mod tests {
     async fn a_key_that_the_server_has_changed_ends_it_and_other_warnings_do_not() {
         let sorting = sorting();
         sorting.met(&conflict());
-        let warning = |code, message: &str| Warning::new("Warning".to_owned(), code, message.to_owned());
+        let warning =
+            |code, message: &str| Warning::new("Warning".to_owned(), code, message.to_owned());
         let duplicate = warning(1062, "Duplicate entry '1' for key 't.PRIMARY'");
         let other = warning(1265, "Data truncated for column 'b' at row 1");
         assert!(sorting.are_keys_as_sent(&[duplicate, other]));
         assert!(sent(&sorting, &[b"a,b\n2,x\n1,y\n"]).await.is_some());
-        assert!(!sorting.are_keys_as_sent(&[warning(1264, "Out of range value for column 'A' at row 1")]));
+        assert!(
+            !sorting
+                .are_keys_as_sent(&[warning(1264, "Out of range value for column 'A' at row 1")])
+        );
         assert_eq!(sent(&sorting, &[b"a,b\n2,x\n1,y\n"]).await, None);
     }
 

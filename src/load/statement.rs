@@ -1,14 +1,16 @@
 //! The LOAD DATA statement's text.
 //!
-//! Identifiers are quoted, delimiters go as hexadecimal literals, and nothing of an object's name or content is in it, so
-//! that objects of one run share one text. `IGNORE n LINES` is never sent: header lines are stripped before.
+//! Identifiers are quoted, delimiters go as hexadecimal literals, and nothing of an object's name
+//! or content is in it, so that objects of one run share one text. `IGNORE n LINES` is never sent:
+//! header lines are stripped before.
 
 use std::fmt::Write as _;
 
 use crate::config::{ColumnOrVariable, FormatConfig, OnDuplicate};
 use crate::object::{TableName, quote_identifier};
 
-/// The name in the statement; a server shows it in its process list and sends it back when it asks for the bytes.
+/// The name in the statement; a server shows it in its process list and sends it back when it asks
+/// for the bytes.
 pub(super) const INFILE_NAME: &str = "s3-to-mysql";
 
 /// A LOAD DATA statement that lacks only the line terminator, which may differ between objects.
@@ -30,7 +32,10 @@ impl Statement {
         let dialect = &format.dialect;
         let duplicates = match on_duplicate {
             // LOCAL skips duplicates whatever is said; IGNORE says so.
-            OnDuplicate::Error | OnDuplicate::Ignore | OnDuplicate::Update | OnDuplicate::Reject => "IGNORE ",
+            OnDuplicate::Error
+            | OnDuplicate::Ignore
+            | OnDuplicate::Update
+            | OnDuplicate::Reject => "IGNORE ",
             OnDuplicate::Replace => "REPLACE ",
         };
         let mut before_terminator = format!(
@@ -40,12 +45,19 @@ impl Statement {
         );
         if let Some(enclosure) = dialect.fields_enclosed_by {
             let optionally = if dialect.fields_optionally_enclosed { " OPTIONALLY" } else { "" };
-            push(&mut before_terminator, format_args!("{optionally} ENCLOSED BY {}", hex(&[enclosure])));
+            push(
+                &mut before_terminator,
+                format_args!("{optionally} ENCLOSED BY {}", hex(&[enclosure])),
+            );
         }
-        let escape = dialect.fields_escaped_by.map_or_else(|| "''".to_owned(), |escape| hex(&[escape]));
+        let escape =
+            dialect.fields_escaped_by.map_or_else(|| "''".to_owned(), |escape| hex(&[escape]));
         push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES"));
         if !dialect.lines_starting_by.is_empty() {
-            push(&mut before_terminator, format_args!(" STARTING BY {}", hex(&dialect.lines_starting_by)));
+            push(
+                &mut before_terminator,
+                format_args!(" STARTING BY {}", hex(&dialect.lines_starting_by)),
+            );
         }
         before_terminator.push_str(" TERMINATED BY ");
         Self { before_terminator, after_terminator: columns_and_set(columns, format) }
@@ -58,7 +70,8 @@ impl Statement {
     }
 }
 
-/// The column list and the SET clause. Where some words mean NULL, each column's field goes through a variable.
+/// The column list and the SET clause. Where some words mean NULL, each column's field goes through
+/// a variable.
 fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> String {
     let mut list = Vec::with_capacity(columns.len());
     let mut set = Vec::new();
@@ -79,7 +92,12 @@ fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> Strin
             }
         }
     }
-    set.extend(format.set.iter().map(|(column, expression)| format!("{} = {expression}", quote_identifier(column))));
+    set.extend(
+        format
+            .set
+            .iter()
+            .map(|(column, expression)| format!("{} = {expression}", quote_identifier(column))),
+    );
     let mut text = format!(" ({})", list.join(", "));
     if !set.is_empty() {
         push(&mut text, format_args!(" SET {}", set.join(", ")));

@@ -1,5 +1,5 @@
-//! What `information_schema` knows of the target's columns, for everything that writes to it by another statement than
-//! LOAD DATA.
+//! What `information_schema` knows of the target's columns, for everything that writes to it by
+//! another statement than LOAD DATA.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -12,7 +12,8 @@ use crate::object::TableName;
 #[derive(Clone, Debug)]
 pub struct TargetColumns {
     pub(super) columns: Vec<TargetColumn>,
-    /// Columns of the PRIMARY KEY and of every UNIQUE key, each once; of a functional key part nothing. Empty for a view.
+    /// Columns of the PRIMARY KEY and of every UNIQUE key, each once; of a functional key part
+    /// nothing. Empty for a view.
     unique_key_columns: Vec<String>,
     /// As far as the account can see them: without the privilege TRIGGER it sees none.
     pub(super) has_before_insert_trigger: bool,
@@ -22,7 +23,8 @@ pub struct TargetColumns {
 #[derive(Clone, Debug)]
 pub(super) struct TargetColumn {
     pub(super) name: String,
-    /// `int(10) unsigned`, `enum('a','b')`: the type as it stands in CREATE TABLE, without character set and collation.
+    /// `int(10) unsigned`, `enum('a','b')`: the type as it stands in CREATE TABLE, without
+    /// character set and collation.
     pub(super) column_type: String,
     /// Of text, the character set and the collation.
     pub(super) text: Option<(String, String)>,
@@ -84,10 +86,15 @@ impl TargetColumns {
             )
             .await
             .map_err(failed)?;
-        Ok(Self { columns, unique_key_columns, has_before_insert_trigger: triggers.unwrap_or(0) > 0 })
+        Ok(Self {
+            columns,
+            unique_key_columns,
+            has_before_insert_trigger: triggers.unwrap_or(0) > 0,
+        })
     }
 
-    /// The names of all columns that are part of a PRIMARY or UNIQUE key, by the server's own spelling.
+    /// The names of all columns that are part of a PRIMARY or UNIQUE key, by the server's own
+    /// spelling.
     #[must_use]
     pub fn unique_key_columns(&self) -> &[String] {
         &self.unique_key_columns

@@ -1,13 +1,17 @@
 //! The transaction that loads one object.
 //!
-//! START TRANSACTION, the ledger's row, LOAD DATA, the checks, the ledger's row completed, COMMIT. Until COMMIT is sent nothing of
-//! it can stay: an error or a drop at any earlier point leaves a transaction that the server rolls back. When the connection is
-//! lost while COMMIT is under way the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays unknown.
+//! START TRANSACTION, the ledger's row, LOAD DATA, the checks, the ledger's row completed, COMMIT.
+//! Until COMMIT is sent nothing of it can stay: an error or a drop at any earlier point leaves a
+//! transaction that the server rolls back. When the connection is lost while COMMIT is under way
+//! the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays
+//! unknown.
 //!
-//! An object goes in one statement, in the order of its key where transactions [deadlock](super::sorting); what is doubtful then is
-//! begun anew in the order of the file. Where that does not tell enough (the policy holds rows back, or there are more warnings than the
-//! server shows) the transaction is begun anew and its rows are [sifted](super::sift); where it fails for rows that can't be named,
-//! they are sifted once more, to name them, in a transaction that is rolled back whatever comes.
+//! An object goes in one statement, in the order of its key where transactions
+//! [deadlock](super::sorting); what is doubtful then is begun anew in the order of the file. Where
+//! that does not tell enough (the policy holds rows back, or there are more warnings than the
+//! server shows) the transaction is begun anew and its rows are [sifted](super::sift); where it
+//! fails for rows that can't be named, they are sifted once more, to name them, in a transaction
+//! that is rolled back whatever comes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,7 +75,8 @@ pub struct PartOf {
 }
 
 impl Shipment {
-    /// How many of its rows may be rejected. Where that is a share of them, each part has to keep it, so that the object does.
+    /// How many of its rows may be rejected. Where that is a share of them, each part has to keep
+    /// it, so that the object does.
     pub(super) fn max_rejects(&self, policy: &Policy) -> u64 {
         let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.rows));
         match self.part.as_ref().and_then(|part| part.rejects_left.as_ref()) {
@@ -81,7 +86,8 @@ impl Shipment {
     }
 }
 
-/// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where nothing holds it.
+/// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where
+/// nothing holds it.
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
 /// How often bad rows are searched for where other loads are in the way.
 const NAMING_TRIES: u32 = 10;
@@ -90,16 +96,18 @@ const NAMING_PAUSE: Duration = Duration::from_millis(200);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 impl Session {
-    /// Loads an object and commits. `account` tells what became of its rows, also where the outcome of COMMIT is not known.
+    /// Loads an object and commits. `account` tells what became of its rows, also where the outcome
+    /// of COMMIT is not known.
     ///
-    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way; either way the session must
-    /// be destroyed then, as after any error.
+    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way;
+    /// either way the session must be destroyed then, as after any error.
     ///
     /// # Errors
-    /// `BadRows`, `Duplicates`, `TooManyRejects`, `RejectsExhausted`, `CountMismatch` when the checks refuse what the server took;
-    /// `LockConflict`, `ConnectionLost`, `LoadStalled` when it is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the
-    /// ledger; what a reject file can meet; `OutcomeUnknown` when the connection was lost during COMMIT. `Interrupted` when `abandoning`
-    /// was cancelled before COMMIT was sent.
+    /// `BadRows`, `Duplicates`, `TooManyRejects`, `RejectsExhausted`, `CountMismatch` when the
+    /// checks refuse what the server took; `LockConflict`, `ConnectionLost`, `LoadStalled` when it
+    /// is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the ledger; what a
+    /// reject file can meet; `OutcomeUnknown` when the connection was lost during COMMIT.
+    /// `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
     pub async fn load(
         &mut self,
         shipment: &Shipment,
@@ -113,9 +121,11 @@ impl Session {
             let attempted = self.attempt(shipment, plan).await;
             let Err(mut error) = attempted else { return attempted };
             if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
-                // At once, so that no lock outlives the failure. Not where the server may still be reading the file, of
-                // which it would be a part: destroying the session rolls back there.
-                let rolled_back = tokio::time::timeout(stall_timeout, self.conn.query_drop("ROLLBACK")).await;
+                // At once, so that no lock outlives the failure. Not where the server may still be
+                // reading the file, of which it would be a part: destroying the session rolls back
+                // there.
+                let rolled_back =
+                    tokio::time::timeout(stall_timeout, self.conn.query_drop("ROLLBACK")).await;
                 if matches!(rolled_back, Ok(Ok(()))) && plan.policy.rolls_back {
                     error = self.name_the_rows(shipment, plan, error).await;
                 }
@@ -124,8 +134,9 @@ impl Session {
                 return Err(error);
             }
             // To try again would be to load twice what is there.
-            let message =
-                format!("{what}: the table's engine does not roll back, so that some of the rows may have stayed");
+            let message = format!(
+                "{what}: the table's engine does not roll back, so that some of the rows may have stayed"
+            );
             let bad_rows = error.take_bad_rows();
             Err(Error::new(Kind::OutcomeUnknown, message).caused_by(error).with_bad_rows(bad_rows))
         };
@@ -146,7 +157,11 @@ impl Session {
     }
 
     /// From here on nobody but the server knows whether it can still be rolled back.
-    pub(super) async fn commit(&mut self, what: &str, abandoning: &CancellationToken) -> Result<()> {
+    pub(super) async fn commit(
+        &mut self,
+        what: &str,
+        abandoning: &CancellationToken,
+    ) -> Result<()> {
         tokio::select! {
             biased;
             committed = self.conn.query_drop("COMMIT") => committed.map_err(|error| fold(During::Commit, what, &error)),
@@ -166,7 +181,11 @@ impl Session {
         let what = &shipment.what;
         let is_whole = !plan.policy.sifts() && !plan.is_whole_unclear.load(Ordering::Relaxed);
         // Before the transaction, so that no lock waits for it.
-        let sorted = if is_whole { plan.sorting.sorted(what, std::iter::once(&shipment.staged)).await } else { None };
+        let sorted = if is_whole {
+            plan.sorting.sorted(what, std::iter::once(&shipment.staged)).await
+        } else {
+            None
+        };
         if !self.begin(shipment).await? {
             return Ok(None);
         }
@@ -193,18 +212,25 @@ impl Session {
             None => {
                 let careful = plan.careful(&mut self.conn).await?;
                 let file = reject_file(shipment, plan).await?;
-                let (mut account, file) = Sift::new(self, shipment, plan, careful, file).run(&mut digest).await?;
+                let (mut account, file) =
+                    Sift::new(self, shipment, plan, careful, file).run(&mut digest).await?;
                 if account.loaded.rejected > 0 {
                     spent.push(plan.rejects_left.spend(what, account.loaded.rejected)?);
-                    if let Some(left) = shipment.part.as_ref().and_then(|part| part.rejects_left.as_deref()) {
+                    if let Some(left) =
+                        shipment.part.as_ref().and_then(|part| part.rejects_left.as_deref())
+                    {
                         // Parts that are loaded meanwhile spend too.
-                        let of_object = left.spend(what, account.loaded.rejected).map_err(|_| left.too_many(what))?;
+                        let of_object = left
+                            .spend(what, account.loaded.rejected)
+                            .map_err(|_| left.too_many(what))?;
                         spent.push(of_object);
                     }
                 }
                 if let Some(file) = file {
                     let published = self.publish(what, file).await?;
-                    account.rejects.extend(published.map(|published| (published.data, published.sidecar)));
+                    account
+                        .rejects
+                        .extend(published.map(|published| (published.data, published.sidecar)));
                 }
                 account
             }
@@ -219,7 +245,8 @@ impl Session {
         Ok(Some((account, spent)))
     }
 
-    /// Makes the reject file durable. Meanwhile the server is reminded of the transaction that waits.
+    /// Makes the reject file durable. Meanwhile the server is reminded of the transaction that
+    /// waits.
     async fn publish(&mut self, what: &str, file: RejectFile) -> Result<Option<Published>> {
         let mut publishing = std::pin::pin!(file.publish());
         loop {
@@ -244,11 +271,17 @@ impl Session {
         self.begin(shipment).await
     }
 
-    /// Loads all of an object in one statement, in the order of its key. `None` where anything is to be said of one of its rows:
-    /// the server does not know their numbers.
-    async fn load_sorted(&mut self, shipment: &Shipment, plan: &Plan, sorted: Payload) -> Result<Option<Account>> {
+    /// Loads all of an object in one statement, in the order of its key. `None` where anything is
+    /// to be said of one of its rows: the server does not know their numbers.
+    async fn load_sorted(
+        &mut self,
+        shipment: &Shipment,
+        plan: &Plan,
+        sorted: Payload,
+    ) -> Result<Option<Account>> {
         let Shipment { what, sql, rows, .. } = shipment;
-        let answer = load_data(&mut self.conn, what, sql, sorted, *rows, plan.policy.stall_timeout).await;
+        let answer =
+            load_data(&mut self.conn, what, sql, sorted, *rows, plan.policy.stall_timeout).await;
         match answer.inspect_err(|error| plan.sorting.met(error))? {
             Answer::Taken { counts, shown } => {
                 let account = account_for(what, *rows, counts, &shown, plan).ok().flatten();
@@ -258,16 +291,17 @@ impl Session {
         }
     }
 
-    /// Loads all of an object in one statement. `None` where what the server said of it is not enough.
+    /// Loads all of an object in one statement. `None` where what the server said of it is not
+    /// enough.
     async fn load_whole(&mut self, shipment: &Shipment, plan: &Plan) -> Result<Option<Account>> {
         let policy = &plan.policy;
         let Shipment { what, sql, rows, .. } = shipment;
         let payload = shipment.staged.whole();
-        let answer = load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await;
+        let answer =
+            load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await;
         match answer.inspect_err(|error| plan.sorting.met(error))? {
-            Answer::Taken { counts, shown } => {
-                account_for(what, *rows, counts, &shown, plan).map_err(|error| of_object(error, shipment))
-            }
+            Answer::Taken { counts, shown } => account_for(what, *rows, counts, &shown, plan)
+                .map_err(|error| of_object(error, shipment)),
             Answer::Refused { error, mut warning } => {
                 // Without REPLACE no error tells a row's number.
                 if policy.on_duplicate != OnDuplicate::Replace || error.kind != Kind::BadRows {
@@ -278,10 +312,11 @@ impl Session {
         }
     }
 
-    /// The error of an object that was refused for its rows, with those rows: where the server has not named the first of
-    /// them, they are searched for, in a transaction that comes to nothing.
+    /// The error of an object that was refused for its rows, with those rows: where the server has
+    /// not named the first of them, they are searched for, in a transaction that comes to nothing.
     async fn name_the_rows(&mut self, shipment: &Shipment, plan: &Plan, mut error: Error) -> Error {
-        let is_about_rows = matches!(error.kind, Kind::BadRows | Kind::Duplicates | Kind::StatementFailed);
+        let is_about_rows =
+            matches!(error.kind, Kind::BadRows | Kind::Duplicates | Kind::StatementFailed);
         let are_named = error.bad_rows().iter().all(|bad| bad.row.is_some());
         let is_sifted = error.bad_rows().iter().any(|bad| bad.line.is_some());
         // Under REPLACE the first bad row ends the statement: there may be others.
@@ -305,7 +340,8 @@ impl Session {
                 let told = error.take_bad_rows();
                 let is_all = found.shown.len() < plan.policy.show_bad_rows;
                 let count = told.shown.len() as u64 + told.more;
-                found.more = if is_all { 0 } else { count.saturating_sub(found.shown.len() as u64) };
+                found.more =
+                    if is_all { 0 } else { count.saturating_sub(found.shown.len() as u64) };
                 error.with_bad_rows(found)
             }
             Ok(_) => error,
@@ -316,12 +352,14 @@ impl Session {
         }
     }
 
-    /// The first bad rows of an object that was refused with `error`. Nothing of the transaction stays.
+    /// The first bad rows of an object that was refused with `error`. Nothing of the transaction
+    /// stays.
     async fn search(&mut self, shipment: &Shipment, plan: &Plan, error: &Error) -> Result<BadRows> {
         let what = &shipment.what;
         self.query(what, "START TRANSACTION").await?;
         let careful = plan.careful(&mut self.conn).await?;
-        let sifted = Sift::new(self, shipment, plan, careful, None).for_an_error(error).run(&mut None).await;
+        let sifted =
+            Sift::new(self, shipment, plan, careful, None).for_an_error(error).run(&mut None).await;
         let mut refused = match sifted {
             // Whatever it was, it is not so any more.
             Ok(_) => Error::new(Kind::BadRows, what.clone()),
@@ -339,17 +377,22 @@ impl Session {
     }
 }
 
-/// The object's reject file, where its rows may be rejected; nothing is written before the first of them.
+/// The object's reject file, where its rows may be rejected; nothing is written before the first of
+/// them.
 async fn reject_file(shipment: &Shipment, plan: &Plan) -> Result<Option<RejectFile>> {
     let (Some(rejects), Some(name)) = (&plan.rejects, &shipment.name) else { return Ok(None) };
     let head = shipment.staged.head().await.map_err(|error| {
-        Error::new(Kind::StagingFailed, format!("{}: the staged file can't be read again", shipment.what))
-            .caused_by(error)
+        Error::new(
+            Kind::StagingFailed,
+            format!("{}: the staged file can't be read again", shipment.what),
+        )
+        .caused_by(error)
     })?;
     Ok(Some(rejects.begin(name.clone(), shipment.part.as_ref().map(|part| part.number), head)))
 }
 
-/// The error with the numbers that its rows have in the object, where the statement had a part of it.
+/// The error with the numbers that its rows have in the object, where the statement had a part of
+/// it.
 fn of_object(mut error: Error, shipment: &Shipment) -> Error {
     let rows_before = shipment.part.as_ref().map_or(0, |part| part.rows_before);
     for bad in error.bad_rows_mut() {
@@ -362,30 +405,53 @@ fn of_object(mut error: Error, shipment: &Shipment) -> Error {
 }
 
 /// What became of an object that went in one statement; `None` where that can't be told.
-fn account_for(what: &str, rows: u64, counts: Counts, shown: &[Warning], plan: &Plan) -> Result<Option<Account>> {
+fn account_for(
+    what: &str,
+    rows: u64,
+    counts: Counts,
+    shown: &[Warning],
+    plan: &Plan,
+) -> Result<Option<Account>> {
     let policy = &plan.policy;
     let refused = |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back"));
-    let all = |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
+    let all =
+        |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
     match judge(rows, counts, shown, policy) {
         // Some note may be about a loss.
-        Verdict::Fine if policy.minds_disguises() && shown.iter().any(|warning| plan.decimals.suspects(warning)) => {
+        Verdict::Fine
+            if policy.minds_disguises()
+                && shown.iter().any(|warning| plan.decimals.suspects(warning)) =>
+        {
             Ok(None)
         }
         Verdict::Fine => Ok(Some(Account::of(rows, counts, shown))),
         Verdict::Offences(offences) => {
-            let bad: Vec<&Warning> =
-                offences.iter().filter(|(class, _)| *class == Class::BadRow).map(|(_, warning)| *warning).collect();
-            let accepted = shown.iter().filter(|warning| policy.offence(warning).is_none()).count() as u64;
+            let bad: Vec<&Warning> = offences
+                .iter()
+                .filter(|(class, _)| *class == Class::BadRow)
+                .map(|(_, warning)| *warning)
+                .collect();
+            let accepted =
+                shown.iter().filter(|warning| policy.offence(warning).is_none()).count() as u64;
             let duplicates = (offences.len() - bad.len()) as u64;
             if bad.is_empty() {
-                let text = format!("{} of {rows} rows were skipped, their keys are there already", counts.skipped);
+                let text = format!(
+                    "{} of {rows} rows were skipped, their keys are there already",
+                    counts.skipped
+                );
                 return Err(all(refused(Kind::Duplicates, text)));
             }
-            // Bad values first: they are the likelier cause of the rest, and what the author of the data can mend. The
-            // duplicates would only stand before what matters here.
+            // Bad values first: they are the likelier cause of the rest, and what the author of the
+            // data can mend. The duplicates would only stand before what matters here.
             let count = counts.warnings - duplicates - accepted;
-            let text = format!("{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back");
-            Err(Error::new(Kind::BadRows, text).with_bad_rows(quote(count, policy.show_bad_rows, bad)))
+            let text = format!(
+                "{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back"
+            );
+            Err(Error::new(Kind::BadRows, text).with_bad_rows(quote(
+                count,
+                policy.show_bad_rows,
+                bad,
+            )))
         }
         Verdict::Hidden | Verdict::Unexplained(_) if policy.rolls_back => Ok(None),
         Verdict::Hidden => {

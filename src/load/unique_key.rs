@@ -1,13 +1,15 @@
 //! The target's unique key, read from a row's bytes before a server has seen them.
 //!
-//! What comes of it is bytes to [sort](super::sorting) rows by, and one thing has to be true of those: **what the server holds to be
-//! equal is equal here.** Rows of one key keep their order then, so that the same of them wins, and all transactions take their
-//! locks in one order. Which order that is does not matter, nor whether some keys are equal here that are not there.
+//! What comes of it is bytes to [sort](super::sorting) rows by, and one thing has to be true of
+//! those: **what the server holds to be equal is equal here.** Rows of one key keep their order
+//! then, so that the same of them wins, and all transactions take their locks in one order. Which
+//! order that is does not matter, nor whether some keys are equal here that are not there.
 //!
-//! So a key is *plain* or it is not used at all. There must be one alone: of two, an order by the one says nothing of
-//! the other, and who wins by it would change. Its columns are filled from fields as they are. Nothing else may depend on the
-//! order of rows either: no trigger, no `--set`, no number that the server counts up, no foreign key (to the table itself).
-//! And each value must be written so that it can have no second text: [`Form`].
+//! So a key is *plain* or it is not used at all. There must be one alone: of two, an order by the
+//! one says nothing of the other, and who wins by it would change. Its columns are filled from
+//! fields as they are. Nothing else may depend on the order of rows either: no trigger, no `--set`,
+//! no number that the server counts up, no foreign key (to the table itself). And each value must
+//! be written so that it can have no second text: [`Form`].
 
 use super::target_columns::same_name;
 use crate::config::{ColumnOrVariable, FormatConfig};
@@ -66,8 +68,8 @@ enum Form {
     Moment(&'static [u8]),
 }
 
-/// Collations in which two texts of printable ASCII are equal only if they differ in nothing but case and spaces at the end. In
-/// languages' own ones `i` may be `y`.
+/// Collations in which two texts of printable ASCII are equal only if they differ in nothing but
+/// case and spaces at the end. In languages' own ones `i` may be `y`.
 const WORDS: [&str; 9] = [
     "general_ci",
     "unicode_ci",
@@ -93,7 +95,8 @@ impl Form {
                 let is_utf8 = charset.starts_with("utf8");
                 if matches!(rest, "bin" | "nopad_bin" | "0900_bin") {
                     // What is converted on its way may lose what told it apart.
-                    let is_converted = charset != format.charset.name() && !(is_utf8 && format.charset.is_utf8());
+                    let is_converted =
+                        charset != format.charset.name() && !(is_utf8 && format.charset.is_utf8());
                     return Some(Self::Bytes { pad: b' ', is_ascii_only: is_converted });
                 }
                 let is_known = is_utf8 && WORDS.contains(&rest)
@@ -114,10 +117,14 @@ impl Form {
             },
             Self::Bytes { is_ascii_only: true, .. } if !value.is_ascii() => return false,
             Self::Bytes { pad, .. } => put_text(value, pad, false, key),
-            Self::Word if value.iter().all(|byte| matches!(byte, b' '..=b'~')) => put_text(value, b' ', true, key),
+            Self::Word if value.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
+                put_text(value, b' ', true, key)
+            }
             Self::Word => return false,
             Self::Moment(pattern) => {
-                let fits = |(byte, like): (&u8, &u8)| if *like == b'0' { byte.is_ascii_digit() } else { byte == like };
+                let fits = |(byte, like): (&u8, &u8)| {
+                    if *like == b'0' { byte.is_ascii_digit() } else { byte == like }
+                };
                 if value.len() != pattern.len() || !value.iter().zip(pattern).all(fits) {
                     return false;
                 }
@@ -154,7 +161,8 @@ fn put_text(text: &[u8], pad: u8, folds_case: bool, key: &mut Vec<u8>) {
 }
 
 impl UniqueKey {
-    /// `columns` are all of the table's, `parts` those of all its unique keys, `items` what a row's fields are read into.
+    /// `columns` are all of the table's, `parts` those of all its unique keys, `items` what a row's
+    /// fields are read into.
     #[must_use]
     pub fn plain(
         columns: &[KeyColumn],
@@ -163,7 +171,8 @@ impl UniqueKey {
         format: &FormatConfig,
     ) -> Option<Self> {
         let first = parts.first()?;
-        let is_one = parts.iter().all(|part| part.key == first.key && part.is_btree && !part.is_prefix);
+        let is_one =
+            parts.iter().all(|part| part.key == first.key && part.is_btree && !part.is_prefix);
         if !is_one || !format.set.is_empty() {
             return None;
         }
@@ -184,14 +193,21 @@ impl UniqueKey {
             return None;
         }
         let fields = parts.iter().map(|part| part.field + 1).max().unwrap_or(0);
-        Some(Self { fields: FieldReader::new(&format.dialect, fields), parts, nulls: format.null_strings.clone() })
+        Some(Self {
+            fields: FieldReader::new(&format.dialect, fields),
+            parts,
+            nulls: format.null_strings.clone(),
+        })
     }
 
-    /// Adds the key of a row to `key`; false where it is not written plainly, and then `key` has some of it.
+    /// Adds the key of a row to `key`; false where it is not written plainly, and then `key` has
+    /// some of it.
     pub fn put(&self, row: &[u8], key: &mut Vec<u8>) -> bool {
         let fields = self.fields.read(row);
         self.parts.iter().all(|part| match fields.get(part.field) {
-            Some(Field::Value(value)) if !self.nulls.iter().any(|null| null.as_bytes() == value.as_ref()) => {
+            Some(Field::Value(value))
+                if !self.nulls.iter().any(|null| null.as_bytes() == value.as_ref()) =>
+            {
                 part.form.put(value, key)
             }
             _ => false,
@@ -224,7 +240,12 @@ mod tests {
     }
 
     fn part(key: &str, column: &str) -> KeyPart {
-        KeyPart { key: key.to_owned(), column: Some(column.to_owned()), is_prefix: false, is_btree: true }
+        KeyPart {
+            key: key.to_owned(),
+            column: Some(column.to_owned()),
+            is_prefix: false,
+            is_btree: true,
+        }
     }
 
     fn items(names: &[&str]) -> Vec<ColumnOrVariable> {
@@ -251,7 +272,10 @@ mod tests {
         let parts = [part("PRIMARY", &column.name)];
         let read = items(&[&column.name]);
         let mut key = Vec::new();
-        UniqueKey::plain(&[column], &parts, &read, &format()).unwrap().put(value, &mut key).then_some(key)
+        UniqueKey::plain(&[column], &parts, &read, &format())
+            .unwrap()
+            .put(value, &mut key)
+            .then_some(key)
     }
 
     #[test]
@@ -269,7 +293,10 @@ mod tests {
         assert!(!is_plain(&columns, &[part("u", "c")], &all), "a type with many texts for a value");
         assert!(!is_plain(&columns, &both, &items(&["a", "@b"])), "by way of a variable");
         assert!(!is_plain(&columns, &both, &items(&["a", "c"])), "a default");
-        assert!(!is_plain(&columns, &[KeyPart { column: None, ..part("u", "a") }], &all), "an expression");
+        assert!(
+            !is_plain(&columns, &[KeyPart { column: None, ..part("u", "a") }], &all),
+            "an expression"
+        );
         assert!(!is_plain(&columns, &[KeyPart { is_prefix: true, ..part("u", "a") }], &all));
         assert!(!is_plain(&columns, &[KeyPart { is_btree: false, ..part("u", "a") }], &all));
         let generated = KeyColumn { is_generated: true, ..column("a", "int") };
@@ -277,20 +304,31 @@ mod tests {
         let numbered = KeyColumn { is_auto_increment: true, ..column("n", "int") };
         assert!(!is_plain(&[numbered.clone(), column("a", "int")], &[part("u", "a")], &all));
         assert!(is_plain(&[numbered], &[part("PRIMARY", "n")], &items(&["n"])));
-        let computed = FormatConfig { set: vec![("c".to_owned(), "@n := @n + 1".to_owned())], ..format() };
+        let computed =
+            FormatConfig { set: vec![("c".to_owned(), "@n := @n + 1".to_owned())], ..format() };
         assert!(UniqueKey::plain(&columns, &both, &all, &computed).is_none());
     }
 
     #[test]
     fn numbers_are_told_apart_by_their_value_and_ordered_by_it() {
         let of = |text: &[u8]| key(column("a", "bigint"), text);
-        let ordered: [&[u8]; 8] =
-            [b"-9223372036854775808", b"-10", b"-9", b"0", b"1", b"02", b"10", b"9223372036854775808"];
+        let ordered: [&[u8]; 8] = [
+            b"-9223372036854775808",
+            b"-10",
+            b"-9",
+            b"0",
+            b"1",
+            b"02",
+            b"10",
+            b"9223372036854775808",
+        ];
         let keys: Vec<Vec<u8>> = ordered.iter().map(|text| of(text).unwrap()).collect();
         assert!(keys.is_sorted() && keys.iter().all(|key| key.len() == 9), "{keys:?}");
         assert_eq!(of(b"+7"), of(b"007"));
         assert_eq!(of(b"-0"), of(b"0"));
-        for text in ["", "-", "1 ", " 1", "1.0", "1e3", "0x1", "12345678901234567890", "NULL", "\\N"] {
+        for text in
+            ["", "-", "1 ", " 1", "1.0", "1e3", "0x1", "12345678901234567890", "NULL", "\\N"]
+        {
             assert_eq!(of(text.as_bytes()), None, "{text:?}");
         }
     }
@@ -331,7 +369,8 @@ mod tests {
     fn the_columns_of_a_key_do_not_run_into_each_other() {
         let columns = [column("a", "varbinary"), column("b", "varbinary")];
         let parts = [part("PRIMARY", "a"), part("PRIMARY", "b")];
-        let plain = UniqueKey::plain(&columns, &parts, &items(&["b", "x", "a"]), &format()).unwrap();
+        let plain =
+            UniqueKey::plain(&columns, &parts, &items(&["b", "x", "a"]), &format()).unwrap();
         let of = |row: &[u8]| {
             let mut key = Vec::new();
             plain.put(row, &mut key).then_some(key)

@@ -10,7 +10,8 @@ use crate::error::{BadRow, BadRows};
 /// How many warnings an error quotes at most of each of its rows, taken together.
 const QUOTED_PER_ROW: usize = 3;
 
-/// The counts in the OK packet's info text. The packet's own warning count has 16 bits and is not used.
+/// The counts in the OK packet's info text. The packet's own warning count has 16 bits and is not
+/// used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) records: u64,
@@ -20,7 +21,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`, in English because `lc_messages` is pinned.
+    /// `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`, in English because `lc_messages` is
+    /// pinned.
     pub(super) fn parse(info: &str) -> Option<Self> {
         let mut counts = Self::default();
         let mut words = info.split_ascii_whitespace();
@@ -38,7 +40,8 @@ impl Counts {
         words.next().is_none().then_some(counts)
     }
 
-    /// Whether so many rows are in the table now, beside those that were there, and there is no more to be said.
+    /// Whether so many rows are in the table now, beside those that were there, and there is no
+    /// more to be said.
     pub(super) fn is_all_of(self, rows: u64) -> bool {
         self == Self { records: rows, ..Self::default() }
     }
@@ -47,7 +50,10 @@ impl Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { records, deleted, skipped, warnings } = self;
-        write!(f, "Records: {records}  Deleted: {deleted}  Skipped: {skipped}  Warnings: {warnings}")
+        write!(
+            f,
+            "Records: {records}  Deleted: {deleted}  Skipped: {skipped}  Warnings: {warnings}"
+        )
     }
 }
 
@@ -70,22 +76,27 @@ impl Warning {
         Self { level, code, message, row, is_misnumbered: false, column }
     }
 
-    /// A row that was not stored because of its key: duplicate entry, duplicate entry in a foreign key's or index' wording.
+    /// A row that was not stored because of its key: duplicate entry, duplicate entry in a foreign
+    /// key's or index' wording.
     pub(super) fn is_duplicate(&self) -> bool {
         matches!(self.code, 1062 | 1586 | 1761 | 1762)
     }
 
-    /// Of a value that the server changed without harm, as it sees it, or of a date in a notation that it does not like.
+    /// Of a value that the server changed without harm, as it sees it, or of a date in a notation
+    /// that it does not like.
     pub(super) fn is_note(&self) -> bool {
         self.level.eq_ignore_ascii_case("Note") || matches!(self.code, 4095 | 4096)
     }
 
     /// A row that is not stored, and that the server counts as skipped or nowhere.
     pub(super) fn is_skip(&self) -> bool {
-        self.is_duplicate() || self.is_uncounted_refusal() || matches!(self.code, 1526 | 1591 | 1748)
+        self.is_duplicate()
+            || self.is_uncounted_refusal()
+            || matches!(self.code, 1526 | 1591 | 1748)
     }
 
-    /// A row refused by CHECK, by a view's CHECK OPTION or by a foreign key, which some servers count nowhere.
+    /// A row refused by CHECK, by a view's CHECK OPTION or by a foreign key, which some servers
+    /// count nowhere.
     pub(super) fn is_uncounted_refusal(&self) -> bool {
         self.is_refused_by_constraint() || self.is_refused_by_foreign_key()
     }
@@ -119,12 +130,18 @@ impl From<&Foreseen> for Warning {
     }
 }
 
-/// The first of `count` warnings: those of the first `limit` rows, one that names no row being counted as one.
-pub(super) fn quote<'a>(count: u64, limit: usize, shown: impl IntoIterator<Item = &'a Warning>) -> BadRows {
+/// The first of `count` warnings: those of the first `limit` rows, one that names no row being
+/// counted as one.
+pub(super) fn quote<'a>(
+    count: u64,
+    limit: usize,
+    shown: impl IntoIterator<Item = &'a Warning>,
+) -> BadRows {
     let mut quoted: Vec<BadRow> = Vec::new();
     let mut rows = 0;
     for warning in shown {
-        let is_same_row = quoted.last().is_some_and(|last| last.row.is_some() && last.row == warning.row);
+        let is_same_row =
+            quoted.last().is_some_and(|last| last.row.is_some() && last.row == warning.row);
         rows += usize::from(!is_same_row);
         if rows > limit || quoted.len() == limit * QUOTED_PER_ROW {
             break;
@@ -150,7 +167,10 @@ mod tests {
     #[test]
     fn the_info_text_is_read_beyond_sixteen_bits() {
         let counts = Counts::parse("Records: 200000  Deleted: 1  Skipped: 2  Warnings: 100000");
-        assert_eq!(counts, Some(Counts { records: 200_000, deleted: 1, skipped: 2, warnings: 100_000 }));
+        assert_eq!(
+            counts,
+            Some(Counts { records: 200_000, deleted: 1, skipped: 2, warnings: 100_000 })
+        );
     }
 
     #[test]
@@ -167,14 +187,28 @@ mod tests {
 
     #[test]
     fn the_warnings_of_ten_rows_are_quoted_and_the_rest_is_counted() {
-        let warning = |row| Warning::new("Warning".into(), 1265, format!("Data truncated for column 's' at row {row}"));
-        let rows = |quoted: &BadRows| quoted.shown.iter().filter_map(|bad| bad.row).collect::<Vec<_>>();
+        let warning = |row| {
+            Warning::new(
+                "Warning".into(),
+                1265,
+                format!("Data truncated for column 's' at row {row}"),
+            )
+        };
+        let rows =
+            |quoted: &BadRows| quoted.shown.iter().filter_map(|bad| bad.row).collect::<Vec<_>>();
         let pairs: Vec<Warning> = (0..40).map(|index| warning(1 + index / 2)).collect();
         let quoted = quote(100, 10, &pairs);
-        assert_eq!((rows(&quoted), quoted.more), ((0..20).map(|index| 1 + index / 2).collect(), 80));
+        assert_eq!(
+            (rows(&quoted), quoted.more),
+            ((0..20).map(|index| 1 + index / 2).collect(), 80)
+        );
         let wide: Vec<Warning> = (0..40).map(|_| warning(7)).collect();
         assert_eq!((quote(40, 10, &wide).shown.len(), quote(40, 10, &wide).more), (30, 10));
-        let unnumbered: Vec<Warning> = (0..40).map(|_| Warning::new("Warning".into(), 1062, "m".into())).collect();
-        assert_eq!((quote(40, 10, &unnumbered).shown.len(), quote(40, 10, &unnumbered).more), (10, 30));
+        let unnumbered: Vec<Warning> =
+            (0..40).map(|_| Warning::new("Warning".into(), 1062, "m".into())).collect();
+        assert_eq!(
+            (quote(40, 10, &unnumbered).shown.len(), quote(40, 10, &unnumbered).more),
+            (10, 30)
+        );
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{
-    ClientIdentity, Compression, Conn, DriverError, Error as Driver, IoError, Opts, OptsBuilder, Pool, PoolConstraints,
-    PoolOpts, SslOpts,
+    ClientIdentity, Compression, Conn, DriverError, Error as Driver, IoError, Opts, OptsBuilder,
+    Pool, PoolConstraints, PoolOpts, SslOpts,
 };
 use secrecy::ExposeSecret;
 
@@ -46,19 +46,25 @@ impl Connector {
             .db_name(target.database.as_ref())
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .tcp_nodelay(true)
-            // On by default, it would leave the host that was asked for, for whatever socket the server names.
+            // On by default, it would leave the host that was asked for, for whatever socket the
+            // server names.
             .prefer_socket(false)
-            // Else the driver asks each new connection for them. Nothing that is sent comes near the one; the other is set by us.
+            // Else the driver asks each new connection for them. Nothing that is sent comes near
+            // the one; the other is set by us.
             .max_allowed_packet(Some(MAX_ALLOWED_PACKET_BYTES))
             .wait_timeout(Some(WAIT_TIMEOUT_SECONDS as usize))
             // Only the preflight's few questions are prepared.
             .stmt_cache_size(0);
         let place = match &target.socket {
             Some(socket) => {
-                if matches!(target.ssl_mode, SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity) {
+                if matches!(
+                    target.ssl_mode,
+                    SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity
+                ) {
                     let message = "TLS over a unix socket is not supported: its bytes do not leave the machine";
-                    return Err(Error::new(Kind::Usage, message)
-                        .with_hint("use --ssl-mode PREFERRED, or --host and --port instead of --socket"));
+                    return Err(Error::new(Kind::Usage, message).with_hint(
+                        "use --ssl-mode PREFERRED, or --host and --port instead of --socket",
+                    ));
                 }
                 opts = opts.socket(socket.to_str());
                 socket.display().to_string()
@@ -98,7 +104,13 @@ impl Connector {
         let no_socket: Option<&str> = None;
         Self {
             // Of a replica nothing is known but that it can be asked for its state.
-            opts: self.opts.clone().socket(no_socket).ip_or_hostname(host).tcp_port(port).db_name(None::<&str>),
+            opts: self
+                .opts
+                .clone()
+                .socket(no_socket)
+                .ip_or_hostname(host)
+                .tcp_port(port)
+                .db_name(None::<&str>),
             name: format!("{user}@{host}:{port}").into(),
             is_local: is_loopback(host),
             init_sql: Vec::new(),
@@ -106,38 +118,48 @@ impl Connector {
         }
     }
 
-    /// Connects and reads what the server is. Settles, for all later connections, whether TLS is used where it is only
-    /// preferred.
+    /// Connects and reads what the server is. Settles, for all later connections, whether TLS is
+    /// used where it is only preferred.
     pub(crate) async fn probe(&mut self) -> Result<(Conn, Server)> {
-        let mut conn = match self.connect(self.opts.clone()).await {
-            Err(Driver::Driver(DriverError::NoClientSslFlagFromServer)) if self.ssl_mode == SslMode::Preferred => {
-                if self.is_local {
-                    tracing::info!("the server offers no TLS; the connection stays on this machine");
-                } else {
-                    tracing::warn!("the server offers no TLS: rows and credentials travel unencrypted");
-                }
-                self.opts = self.opts.clone().ssl_opts(None);
-                self.connect(self.opts.clone()).await
-            }
-            Err(Driver::Io(IoError::Io(error))) if self.ssl_mode == SslMode::VerifyCa => {
-                match name_in_certificate(&error.to_string()) {
-                    // The driver's own way to skip the name's check does not know the wording of this error. To ask for a name
-                    // that the certificate has is the same: any will do, and the issuer is verified as before.
-                    Some(name) => {
-                        let ssl_opts = Opts::from(self.opts.clone()).ssl_opts().cloned();
-                        self.opts = self
-                            .opts
-                            .clone()
-                            .ssl_opts(ssl_opts.map(|opts| opts.with_danger_tls_hostname_override(Some(name))));
-                        self.connect(self.opts.clone()).await
+        let mut conn =
+            match self.connect(self.opts.clone()).await {
+                Err(Driver::Driver(DriverError::NoClientSslFlagFromServer))
+                    if self.ssl_mode == SslMode::Preferred =>
+                {
+                    if self.is_local {
+                        tracing::info!(
+                            "the server offers no TLS; the connection stays on this machine"
+                        );
+                    } else {
+                        tracing::warn!(
+                            "the server offers no TLS: rows and credentials travel unencrypted"
+                        );
                     }
-                    None => Err(Driver::Io(IoError::Io(error))),
+                    self.opts = self.opts.clone().ssl_opts(None);
+                    self.connect(self.opts.clone()).await
                 }
+                Err(Driver::Io(IoError::Io(error))) if self.ssl_mode == SslMode::VerifyCa => {
+                    match name_in_certificate(&error.to_string()) {
+                        // The driver's own way to skip the name's check does not know the wording
+                        // of this error. To ask for a name that the certificate has is the same:
+                        // any will do, and the issuer is verified as before.
+                        Some(name) => {
+                            let ssl_opts = Opts::from(self.opts.clone()).ssl_opts().cloned();
+                            self.opts =
+                                self.opts.clone().ssl_opts(ssl_opts.map(|opts| {
+                                    opts.with_danger_tls_hostname_override(Some(name))
+                                }));
+                            self.connect(self.opts.clone()).await
+                        }
+                        None => Err(Driver::Io(IoError::Io(error))),
+                    }
+                }
+                other => other,
             }
-            other => other,
-        }
-        .map_err(|error| fold(During::Connect, &self.name, &error))?;
-        let server = Server::read(&mut conn).await.map_err(|error| fold(During::Connect, &self.name, &error))?;
+            .map_err(|error| fold(During::Connect, &self.name, &error))?;
+        let server = Server::read(&mut conn)
+            .await
+            .map_err(|error| fold(During::Connect, &self.name, &error))?;
         Ok((conn, server))
     }
 
@@ -147,11 +169,13 @@ impl Connector {
             let message = format!("no connection within {:?}", self.connect_timeout);
             Driver::from(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
         };
-        tokio::time::timeout(self.connect_timeout, Conn::new(opts)).await.unwrap_or_else(|_| Err(refused()))
+        tokio::time::timeout(self.connect_timeout, Conn::new(opts))
+            .await
+            .unwrap_or_else(|_| Err(refused()))
     }
 
-    /// Whether connections that load ask for compression. What is local is told from what is far by the time alone: a tunnel
-    /// to a far server ends on this machine too.
+    /// Whether connections that load ask for compression. What is local is told from what is far by
+    /// the time alone: a tunnel to a far server ends on this machine too.
     fn asks_for_compression(&self, server: &Server) -> bool {
         match self.compress {
             Compress::Off => false,
@@ -230,7 +254,9 @@ impl Sessions {
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.connect_timeout;
         let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
-            Ok(connected) => connected.map_err(|error| fold(During::Connect, &self.connector.name, &error))?,
+            Ok(connected) => {
+                connected.map_err(|error| fold(During::Connect, &self.connector.name, &error))?
+            }
             Err(_) => {
                 let message = format!("{}: no connection within {timeout:?}", self.connector.name);
                 return Err(Error::new(Kind::TargetUnreachable, message));
@@ -239,7 +265,8 @@ impl Sessions {
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
     }
 
-    /// A session outside the pool, which never resets it: what it holds, such as advisory locks, it holds until it ends.
+    /// A session outside the pool, which never resets it: what it holds, such as advisory locks, it
+    /// holds until it ends.
     ///
     /// # Errors
     /// What connecting can meet.
@@ -249,12 +276,14 @@ impl Sessions {
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
     }
 
-    /// Makes a session of the connection that found out what the server is: to make another takes five round trips and more.
+    /// Makes a session of the connection that found out what the server is: to make another takes
+    /// five round trips and more.
     ///
     /// # Errors
     /// What connecting can meet.
     pub(crate) async fn adopt(&self, conn: Conn) -> Result<Session> {
-        let mut session = Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) };
+        let mut session =
+            Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) };
         for statement in &*self.setup {
             if let Err(error) = session.conn.query_drop(statement).await {
                 session.close().await;
@@ -264,7 +293,8 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Sessions that are out: while there is one, a server that refuses another is not gone, but full.
+    /// Sessions that are out: while there is one, a server that refuses another is not gone, but
+    /// full.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.in_use.load(Ordering::Relaxed)
@@ -307,8 +337,8 @@ impl Session {
         &self.sessions.connector.name
     }
 
-    /// Whether this leads to the server on which the run began, as far as that can be told: behind a name or an address that
-    /// moves, a new connection may not.
+    /// Whether this leads to the server on which the run began, as far as that can be told: behind
+    /// a name or an address that moves, a new connection may not.
     pub(crate) async fn is_where_the_run_began(&mut self) -> mysql_async::Result<bool> {
         let there = Server::read(&mut self.conn).await?;
         let here = &self.sessions.server.identity;
@@ -322,9 +352,9 @@ impl Session {
 
     /// Ends the connection and whatever its transaction has done, on the server too.
     ///
-    /// The pool must not have it back: a protocol that stopped in the middle of an infile would take the pool's reset for
-    /// more of the file. Closing the socket is enough for a server that reads or writes; KILL reaches one that
-    /// is waiting for a lock.
+    /// The pool must not have it back: a protocol that stopped in the middle of an infile would
+    /// take the pool's reset for more of the file. Closing the socket is enough for a server that
+    /// reads or writes; KILL reaches one that is waiting for a lock.
     pub async fn destroy(self) {
         let Self { conn, sessions, _in_use } = self;
         let id = conn.id();
@@ -335,8 +365,8 @@ impl Session {
 }
 
 impl Sessions {
-    /// KILLs connection `id`, if it is on the server that this reaches: behind a name that spreads connections over several
-    /// servers the same number may be somebody else's.
+    /// KILLs connection `id`, if it is on the server that this reaches: behind a name that spreads
+    /// connections over several servers the same number may be somebody else's.
     async fn kill(&self, id: u32) -> mysql_async::Result<()> {
         let Some(identity) = &self.server.identity else { return Ok(()) };
         let mut conn = self.connector.connect(self.connector.opts.clone()).await?;
@@ -356,7 +386,10 @@ fn ssl_opts(target: &TargetConfig, mode: SslMode) -> SslOpts {
         opts = opts.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
     }
     if let (Some(cert), Some(key)) = (&target.ssl_cert, &target.ssl_key) {
-        opts = opts.with_client_identity(Some(ClientIdentity::new(cert.clone().into(), key.clone().into())));
+        opts = opts.with_client_identity(Some(ClientIdentity::new(
+            cert.clone().into(),
+            key.clone().into(),
+        )));
     }
     match mode {
         SslMode::VerifyIdentity => opts,
@@ -382,7 +415,10 @@ fn name_in_certificate(error: &str) -> Option<String> {
 /// Whether `host` names this machine, so that the bytes of a connection do not leave it.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -397,8 +433,14 @@ mod tests {
             )
         };
         let found = |names: &str| name_in_certificate(&text(names));
-        assert_eq!(found("DnsName(\"db.example\") or IpAddress(10.0.0.1)").as_deref(), Some("db.example"));
-        assert_eq!(found("IpAddress(10.0.0.1) or DnsName(\"db.example\")").as_deref(), Some("10.0.0.1"));
+        assert_eq!(
+            found("DnsName(\"db.example\") or IpAddress(10.0.0.1)").as_deref(),
+            Some("db.example")
+        );
+        assert_eq!(
+            found("IpAddress(10.0.0.1) or DnsName(\"db.example\")").as_deref(),
+            Some("10.0.0.1")
+        );
         assert_eq!(found("DnsName(\"*.db.example\")").as_deref(), Some("any.db.example"));
         assert_eq!(name_in_certificate("invalid peer certificate: UnknownIssuer"), None);
     }

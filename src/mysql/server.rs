@@ -1,4 +1,5 @@
-//! What the server at the other end is, and the session settings that make it behave the same everywhere.
+//! What the server at the other end is, and the session settings that make it behave the same
+//! everywhere.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -31,21 +32,24 @@ pub struct Server {
     pub version: String,
     /// The time zone in which TIMESTAMPs are read from the objects: the server's own.
     pub time_zone: String,
-    /// Of the questions until now the one that was answered soonest, with the server's own time for it.
+    /// Of the questions until now the one that was answered soonest, with the server's own time for
+    /// it.
     round_trip: Duration,
     variables: HashMap<String, String>,
-    /// Tells this server from its replicas, so that a KILL can't hit a stranger; `None` behind a proxy that
-    /// numbers connections itself.
+    /// Tells this server from its replicas, so that a KILL can't hit a stranger; `None` behind a
+    /// proxy that numbers connections itself.
     pub(super) identity: Option<String>,
 }
 
-/// How long the server keeps a transaction, its locks included, for a client that has gone without a word.
+/// How long the server keeps a transaction, its locks included, for a client that has gone without
+/// a word.
 pub(super) const WAIT_TIMEOUT_SECONDS: u32 = 120;
-/// How long a load waits for a metadata lock, such as an ALTER TABLE holds; MySQL's own default is a year.
+/// How long a load waits for a metadata lock, such as an ALTER TABLE holds; MySQL's own default is
+/// a year.
 const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
 
-/// From here on a server is not near, and its link hardly as fast as a core compresses (some 100 MB/s). Within a data centre,
-/// and between those of a region, a round trip takes 0.1 to 2 ms.
+/// From here on a server is not near, and its link hardly as fast as a core compresses (some 100
+/// MB/s). Within a data centre, and between those of a region, a round trip takes 0.1 to 2 ms.
 const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 
 const READ: [&str; 15] = [
@@ -82,7 +86,8 @@ impl Checks {
     #[must_use]
     pub fn of(load: &LoadConfig) -> Self {
         Self {
-            // REPLACE under a strict mode fails at its first bad row, which is not what `accept` asks for.
+            // REPLACE under a strict mode fails at its first bad row, which is not what `accept`
+            // asks for.
             strict: load.on_bad_row != OnBadRow::Accept,
             unique: load.unique_checks,
             foreign_keys: load.foreign_key_checks,
@@ -94,7 +99,8 @@ impl Server {
     pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Self> {
         let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
         let asked = Instant::now();
-        // In one packet, as every question costs on a long path. Session-only names on one family are global on the other.
+        // In one packet, as every question costs on a long path. Session-only names on one family
+        // are global on the other.
         let mut results = conn
             .query_iter(format!(
                 "SHOW GLOBAL VARIABLES WHERE Variable_name IN ({}); SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation'); SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
@@ -119,7 +125,8 @@ impl Server {
         Ok(Self { flavor, version, time_zone, round_trip, variables, identity })
     }
 
-    /// Another question took so long. A server that is busy for a moment is not taken for a far one.
+    /// Another question took so long. A server that is busy for a moment is not taken for a far
+    /// one.
     pub(crate) fn answered_within(&mut self, elapsed: Duration) {
         self.round_trip = self.round_trip.min(elapsed);
     }
@@ -128,16 +135,21 @@ impl Server {
         self.round_trip >= FAR_ROUND_TRIP
     }
 
-    /// Whether zlib is among what connections may be compressed with. Servers that do not name what they have, have it.
+    /// Whether zlib is among what connections may be compressed with. Servers that do not name what
+    /// they have, have it.
     pub(super) fn offers_zlib(&self) -> bool {
         let is_among = |name: &str, word: &str| {
-            self.variables.get(name).is_none_or(|value| value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word)))
+            self.variables
+                .get(name)
+                .is_none_or(|value| value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word)))
         };
         is_among("have_compress", "YES") && is_among("protocol_compression_algorithms", "zlib")
     }
 
     fn is_on(&self, name: &str) -> bool {
-        self.variables.get(name).is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1")
+        self.variables
+            .get(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1")
     }
 
     /// Whether two LOADs into a table with an `AUTO_INCREMENT` column wait for each other.
@@ -153,12 +165,19 @@ impl Server {
     /// The one statement that pins every setting on which the meaning of a load depends.
     #[must_use]
     pub fn setup(&self, checks: Checks) -> String {
-        // Statement-based replication can't replay READ COMMITTED; elsewhere it spares parallel loads the gap locks.
+        // Statement-based replication can't replay READ COMMITTED; elsewhere it spares parallel
+        // loads the gap locks.
         let statement_based = self.is_on("log_bin")
-            && self.variables.get("binlog_format").is_some_and(|format| format.eq_ignore_ascii_case("STATEMENT"));
+            && self
+                .variables
+                .get("binlog_format")
+                .is_some_and(|format| format.eq_ignore_ascii_case("STATEMENT"));
         let isolation = if statement_based { "REPEATABLE-READ" } else { "READ-COMMITTED" };
-        let isolation_variable =
-            if self.variables.contains_key("transaction_isolation") { "transaction_isolation" } else { "tx_isolation" };
+        let isolation_variable = if self.variables.contains_key("transaction_isolation") {
+            "transaction_isolation"
+        } else {
+            "tx_isolation"
+        };
         let strict = if checks.strict {
             "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
         } else {

@@ -29,7 +29,9 @@ pub(crate) fn fold(during: During, what: &str, error: &Driver) -> Error {
 /// The error in the form that the `mysql` client prints, or the driver's text without its wrapping.
 fn said(error: &Driver) -> String {
     match error {
-        Driver::Server(server) => format!("ERROR {} ({}): {}", server.code, server.state, server.message),
+        Driver::Server(server) => {
+            format!("ERROR {} ({}): {}", server.code, server.state, server.message)
+        }
         Driver::Driver(driver) => driver.to_string(),
         Driver::Io(IoError::Io(io)) => io.to_string(),
         Driver::Io(IoError::Tls(tls)) => tls.to_string(),
@@ -40,17 +42,24 @@ fn said(error: &Driver) -> String {
 fn kind(during: During, error: &Driver) -> Kind {
     match (during, error) {
         (During::Commit, Driver::Server(server)) => match server.code {
-            // Deadlock and lock wait (a certification conflict on a cluster), read-only, conflict in group replication:
-            // all say that the transaction was rolled back. Of any other error at COMMIT that is not sure.
+            // Deadlock and lock wait (a certification conflict on a cluster), read-only, conflict
+            // in group replication: all say that the transaction was rolled back. Of any other
+            // error at COMMIT that is not sure.
             1213 | 1205 => Kind::LockConflict,
             1290 | 1792 | 1836 | 3101 => Kind::TargetBusy,
             _ => Kind::OutcomeUnknown,
         },
         (During::Commit, _) => Kind::OutcomeUnknown,
         (_, Driver::Server(server)) => server_kind(during, server.code),
-        (_, Driver::Driver(DriverError::NoClientSslFlagFromServer) | Driver::Io(IoError::Tls(_))) => Kind::TargetTls,
-        // How a certificate that is not trusted, or a handshake that fails, comes through the driver.
-        (During::Connect, Driver::Io(IoError::Io(io))) if io.kind() == std::io::ErrorKind::InvalidData => {
+        (
+            _,
+            Driver::Driver(DriverError::NoClientSslFlagFromServer) | Driver::Io(IoError::Tls(_)),
+        ) => Kind::TargetTls,
+        // How a certificate that is not trusted, or a handshake that fails, comes through the
+        // driver.
+        (During::Connect, Driver::Io(IoError::Io(io)))
+            if io.kind() == std::io::ErrorKind::InvalidData =>
+        {
             Kind::TargetTls
         }
         (
@@ -61,8 +70,11 @@ fn kind(during: During, error: &Driver) -> Kind {
                 | DriverError::MysqlOldPasswordDisabled,
             ),
         ) => Kind::TargetLogin,
-        // The driver has told the server that the file ends there, and the server has called it OK: nothing of it may stay.
-        (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => Kind::StagingFailed,
+        // The driver has told the server that the file ends there, and the server has called it OK:
+        // nothing of it may stay.
+        (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => {
+            Kind::StagingFailed
+        }
         (_, Driver::Url(_)) => Kind::Usage,
         (During::Connect, _) => Kind::TargetUnreachable,
         (During::Transaction, _) => Kind::ConnectionLost,
@@ -73,24 +85,27 @@ fn server_kind(during: During, code: u16) -> Kind {
     match code {
         // Lock wait timeout, deadlock, NOWAIT lock, "record has changed since last read".
         1205 | 1213 | 3572 | 1020 => Kind::LockConflict,
-        // Too many connections; out of resources; shutting down; too many of this user's connections; host blocked for errors;
-        // connection killed.
+        // Too many connections; out of resources; shutting down; too many of this user's
+        // connections; host blocked for errors; connection killed.
         1040 | 1041 | 1053 | 1203 | 1226 | 1129 => Kind::TargetBusy,
         1927 | 2006 | 2013 | 4031 | 1158..=1161 => Kind::ConnectionLost,
-        // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be under way.
+        // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be
+        // under way.
         1290 | 1792 | 1836 => Kind::TargetBusy,
-        // Access denied for the user, for the database; account locked; must change password; no such plugin.
+        // Access denied for the user, for the database; account locked; must change password; no
+        // such plugin.
         1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => Kind::TargetLogin,
         // Secure transport required.
         3159 => Kind::TargetTls,
         1049 => Kind::TargetRefused,
-        // local_infile off; no table or column; no privilege on table, column or routine; unknown charset, variable or
-        // separators; syntax; not allowed on this object.
-        3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231 | 1083 | 1064 | 1348
-        | 1471 | 1347 => Kind::TargetRefused,
+        // local_infile off; no table or column; no privilege on table, column or routine; unknown
+        // charset, variable or separators; syntax; not allowed on this object.
+        3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231
+        | 1083 | 1064 | 1348 | 1471 | 1347 => Kind::TargetRefused,
         _ if during == During::Connect => Kind::TargetRefused,
-        // What is a warning otherwise is an error under REPLACE in a strict mode: a value that does not fit its column, NULL
-        // in NOT NULL, too few or too many fields, no parent row, no partition, CHECK.
+        // What is a warning otherwise is an error under REPLACE in a strict mode: a value that does
+        // not fit its column, NULL in NOT NULL, too few or too many fields, no parent row, no
+        // partition, CHECK.
         1048 | 1261..=1265 | 1292 | 1366 | 1406 | 1411 | 1452 | 1526 | 3819 | 4025 => Kind::BadRows,
         _ => Kind::StatementFailed,
     }
@@ -120,14 +135,20 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         1142 | 1143 if server.message.starts_with("SELECT") => {
             "--on-duplicate update and reject also need the SELECT privilege on the table; an administrator must GRANT it"
         }
-        1142 | 1143 => "the account needs the INSERT privilege on the table; an administrator must GRANT it",
+        1142 | 1143 => {
+            "the account needs the INSERT privilege on the table; an administrator must GRANT it"
+        }
         1146 => "create the table first, or check --table and --database",
-        1049 | 1044 => "create the database first, or check --database and the account's privileges",
+        1049 | 1044 => {
+            "create the database first, or check --database and the account's privileges"
+        }
         1054 => "check --columns and --set against the table's columns",
         1115 => "check --charset against SHOW CHARACTER SET",
         1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
         3159 => "the server wants TLS: use --ssl-mode REQUIRED",
-        1129 => "an administrator must run FLUSH HOSTS (or mariadb-admin flush-hosts) on the server",
+        1129 => {
+            "an administrator must run FLUSH HOSTS (or mariadb-admin flush-hosts) on the server"
+        }
         _ => return None,
     })
 }
@@ -141,7 +162,9 @@ fn headline(kind: Kind) -> &'static str {
         Kind::TargetRefused => "the database server refused the statement",
         Kind::LockConflict => "the transaction met another one's locks and was rolled back",
         Kind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
-        Kind::OutcomeUnknown => "the connection was lost during COMMIT; the object may be loaded or not",
+        Kind::OutcomeUnknown => {
+            "the connection was lost during COMMIT; the object may be loaded or not"
+        }
         Kind::StagingFailed => "the staged file can't be read to its end; rolled back",
         Kind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",

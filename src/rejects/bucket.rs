@@ -12,7 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::retry::Attempts;
 use crate::source::S3;
 
-/// Half a megabyte of hashes; with more objects than these, each one without rejects costs a request.
+/// Half a megabyte of hashes; with more objects than these, each one without rejects costs a
+/// request.
 const REMEMBERED_OBJECTS: usize = 65_536;
 
 pub(super) const NEEDED_RIGHTS: &str = "the credentials need s3:ListBucket on the bucket of --rejects, and s3:PutObject, s3:GetObject and s3:DeleteObject below its prefix";
@@ -57,23 +58,36 @@ impl Bucket {
         format!("s3://{}/{}{name}", self.name, self.prefix)
     }
 
-    /// Puts both objects, the sidecar first: wherever there is a data object, there is a sidecar to explain it.
+    /// Puts both objects, the sidecar first: wherever there is a data object, there is a sidecar to
+    /// explain it.
     ///
-    /// An upload that fails half-way may leave the sidecar alone, or beside an earlier try's data; the object is not loaded
-    /// then, and its next try overwrites both.
-    pub(super) async fn publish(&self, object: &ObjectName, names: &Names, data: Spool, sidecar: Spool) -> Result<()> {
+    /// An upload that fails half-way may leave the sidecar alone, or beside an earlier try's data;
+    /// the object is not loaded then, and its next try overwrites both.
+    pub(super) async fn publish(
+        &self,
+        object: &ObjectName,
+        names: &Names,
+        data: Spool,
+        sidecar: Spool,
+    ) -> Result<()> {
         let spooled = tokio::task::spawn_blocking(move || Ok((data.finish()?, sidecar.finish()?)));
         let (data, sidecar) = match spooled.await {
-            Ok(spooled) => spooled
-                .map_err(|error: std::io::Error| unwritable(object, &self.staging_dir.to_string_lossy(), error))?,
-            Err(died) => return Err(Error::new(Kind::Bug, "the thread that wrote rejects died").caused_by(died)),
+            Ok(spooled) => spooled.map_err(|error: std::io::Error| {
+                unwritable(object, &self.staging_dir.to_string_lossy(), error)
+            })?,
+            Err(died) => {
+                return Err(
+                    Error::new(Kind::Bug, "the thread that wrote rejects died").caused_by(died)
+                );
+            }
         };
         // Before the first byte: who never gets an answer doesn't know what was written.
         self.remember(names);
         let mut attempts = Attempts::new(&self.retry);
         for (name, spooled) in [(&names.sidecar, &sidecar), (&names.data, &data)] {
             let key = format!("{}{name}", self.prefix);
-            let put = again(&mut attempts, || self.s3.put_file(&self.name, &key, &spooled.file)).await;
+            let put =
+                again(&mut attempts, || self.s3.put_file(&self.name, &key, &spooled.file)).await;
             put.map_err(|error| self.failed(object, name, error))?;
         }
         Ok(())
@@ -81,8 +95,8 @@ impl Bucket {
 
     /// Deletes what an earlier try left, the data first.
     ///
-    /// What is there is looked up by the sidecar, which is there whenever the data is. A deletion unasked would leave a marker
-    /// in a bucket with versions for every object that has no rejects.
+    /// What is there is looked up by the sidecar, which is there whenever the data is. A deletion
+    /// unasked would leave a marker in a bucket with versions for every object that has no rejects.
     pub(super) async fn remove(&self, object: &ObjectName, names: &Names) -> Result<()> {
         if !self.may_be_there(names) {
             return Ok(());
@@ -125,7 +139,8 @@ impl Bucket {
             Kind::SourceCredentials => Kind::SourceCredentials,
             _ => Kind::RejectsUnwritable,
         };
-        let message = format!("{object}: its rejects can't be written to {}", self.uri(name).escape_debug());
+        let message =
+            format!("{object}: its rejects can't be written to {}", self.uri(name).escape_debug());
         let hint = match error.kind {
             Kind::RejectsUnwritable => Some(NEEDED_RIGHTS.to_owned()),
             _ => error.hint().map(str::to_owned),
@@ -139,7 +154,10 @@ impl Bucket {
 }
 
 /// Asks until it is answered, or the tries are used up.
-async fn again<T, F: Future<Output = Result<T>>>(attempts: &mut Attempts, ask: impl Fn() -> F) -> Result<T> {
+async fn again<T, F: Future<Output = Result<T>>>(
+    attempts: &mut Attempts,
+    ask: impl Fn() -> F,
+) -> Result<T> {
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
@@ -157,7 +175,9 @@ pub(super) fn unwritable(object: &ObjectName, place: &str, error: std::io::Error
     let message = format!("{object}: its rejects can't be written to {}", place.escape_debug());
     let error = Error::new(Kind::RejectsUnwritable, message).caused_by(error);
     if too_large {
-        error.with_hint("there are more rejects than one file can hold: mend the cause, or set --max-rejects")
+        error.with_hint(
+            "there are more rejects than one file can hold: mend the cause, or set --max-rejects",
+        )
     } else {
         error
     }

@@ -1,7 +1,8 @@
 //! Reject files in a local directory.
 //!
-//! A file is written under a temporary name beside its place, `.NAME.XXXXXXXXXXXX.tmp`, and locked for as long as its writer
-//! lives, so that whoever opens the directory next can tell what a killed process left from what is still being written.
+//! A file is written under a temporary name beside its place, `.NAME.XXXXXXXXXXXX.tmp`, and locked
+//! for as long as its writer lives, so that whoever opens the directory next can tell what a killed
+//! process left from what is still being written.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
@@ -17,7 +18,8 @@ const TEMPORARY_PREFIX: &str = ".";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const RANDOM_CHARACTERS: usize = 12;
 
-/// A name is taken from a writer only in the moment before it locks it: twice in a row doesn't happen.
+/// A name is taken from a writer only in the moment before it locks it: twice in a row doesn't
+/// happen.
 const TRIES: usize = 8;
 
 /// A directory that can be written.
@@ -29,7 +31,8 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes it, with what leads there, for nobody else's eyes; removes what killed processes left in it. Blocking.
+    /// Makes it, with what leads there, for nobody else's eyes; removes what killed processes left
+    /// in it. Blocking.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         create(path)?;
         let directory = Self { path: path.to_owned(), handle: File::open(path)? };
@@ -56,7 +59,8 @@ impl Directory {
                 .into_parts();
             // A umask may have taken more away.
             file.set_permissions(Permissions::from_mode(0o600))?;
-            // Where there are no locks nothing is swept either. A lock that is held is that of a sweep.
+            // Where there are no locks nothing is swept either. A lock that is held is that of a
+            // sweep.
             let is_swept = matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock));
             if !is_swept && file.metadata()?.nlink() > 0 {
                 return Ok(SpoolFile::named(file, path));
@@ -67,8 +71,8 @@ impl Directory {
 
     /// Puts both files into their places, whole, and returns when they are there to stay. Blocking.
     ///
-    /// The sidecar first: wherever there is a data file, there is a sidecar to explain it. Whatever an interruption leaves
-    /// was left before the COMMIT, and the next try overwrites it.
+    /// The sidecar first: wherever there is a data file, there is a sidecar to explain it. Whatever
+    /// an interruption leaves was left before the COMMIT, and the next try overwrites it.
     pub(super) fn publish(&self, names: &Names, data: Spool, sidecar: Spool) -> io::Result<()> {
         let (data, sidecar) = (data.finish()?, sidecar.finish()?);
         data.file.sync_all()?;
@@ -85,7 +89,11 @@ impl Directory {
             match std::fs::remove_file(self.file(name)) {
                 Ok(()) => is_changed = true,
                 // Nor is there anything where the directory itself has gone.
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -101,7 +109,10 @@ impl Directory {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(is_temporary) && is_abandoned(&entry.path()) {
-                tracing::debug!("{}: left by a run that was killed, removed", entry.path().display());
+                tracing::debug!(
+                    "{}: left by a run that was killed, removed",
+                    entry.path().display()
+                );
             }
         }
         Ok(())
@@ -110,17 +121,23 @@ impl Directory {
 
 /// Whether a name is one that [`Directory::temporary`] makes.
 fn is_temporary(name: &str) -> bool {
-    let inner = name.strip_prefix(TEMPORARY_PREFIX).and_then(|name| name.strip_suffix(TEMPORARY_SUFFIX));
+    let inner =
+        name.strip_prefix(TEMPORARY_PREFIX).and_then(|name| name.strip_suffix(TEMPORARY_SUFFIX));
     inner.and_then(|inner| inner.rsplit_once('.')).is_some_and(|(name, random)| {
-        is_name(name) && random.len() == RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        is_name(name)
+            && random.len() == RANDOM_CHARACTERS
+            && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
 
-/// Removes a file that nobody holds; the lock is kept over the removal, so that its writer can't begin in between.
+/// Removes a file that nobody holds; the lock is kept over the removal, so that its writer can't
+/// begin in between.
 fn is_abandoned(path: &Path) -> bool {
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Some(Ok(file)) = is_file.then(|| rustix::fs::open(path, flags, Mode::empty())) else { return false };
+    let Some(Ok(file)) = is_file.then(|| rustix::fs::open(path, flags, Mode::empty())) else {
+        return false;
+    };
     let file = File::from(file);
     file.try_lock().is_ok() && std::fs::remove_file(path).is_ok()
 }
@@ -145,10 +162,15 @@ fn create(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Some network file systems know no such thing for directories, and then there is nothing more that could be done.
+/// Some network file systems know no such thing for directories, and then there is nothing more
+/// that could be done.
 fn sync(directory: &File) -> io::Result<()> {
     match directory.sync_all() {
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
         synced => synced,
     }
 }

@@ -1,4 +1,5 @@
-//! What the files of an object are called: readable, the same at every try, and never another object's.
+//! What the files of an object are called: readable, the same at every try, and never another
+//! object's.
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +14,8 @@ const DATA_SUFFIX: &str = ".rejected";
 const SIDECAR_SUFFIX: &str = ".rejected.jsonl";
 
 /// The longest name: component, hash, the highest part number, suffix.
-pub(crate) const NAME_LIMIT_BYTES: usize = COMPONENT_LIMIT_BYTES + 1 + HASH_DIGITS + 12 + SIDECAR_SUFFIX.len();
+pub(crate) const NAME_LIMIT_BYTES: usize =
+    COMPONENT_LIMIT_BYTES + 1 + HASH_DIGITS + 12 + SIDECAR_SUFFIX.len();
 
 /// Which object, loaded for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +23,8 @@ pub struct ObjectName {
     pub bucket: String,
     pub key: String,
     pub etag: String,
-    /// The ledger's identity of the object, in hexadecimal, which tells target tables and their generations apart. Without a
-    /// ledger anything that is the same at every try.
+    /// The ledger's identity of the object, in hexadecimal, which tells target tables and their
+    /// generations apart. Without a ledger anything that is the same at every try.
     pub object_id: String,
 }
 
@@ -41,8 +43,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The key's last component as far as it is plain, so that people find it; a hash, so that it is nobody else's, also
-    /// where upper and lower case are the same; the part's number.
+    /// The key's last component as far as it is plain, so that people find it; a hash, so that it
+    /// is nobody else's, also where upper and lower case are the same; the part's number.
     pub(super) fn new(object: &ObjectName, part: Option<u32>) -> Self {
         let mut stem = format!("{}-{}", component(&object.key), hash(object));
         if let Some(part) = part {
@@ -59,15 +61,19 @@ pub(super) fn is_name(name: &str) -> bool {
     let Some((rest, last)) = stem.and_then(|stem| stem.rsplit_once('-')) else { return false };
     let is_part = last.strip_prefix('p').is_some_and(|digits| digits.parse::<u32>().is_ok());
     let hash = if is_part { rest.rsplit_once('-').map(|(_, hash)| hash) } else { Some(last) };
-    hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    hash.is_some_and(|hash| {
+        hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// Letters, digits, `.`, `_`, `-` of ASCII, anything else as `_`.
 fn component(key: &str) -> String {
     let last = key.rsplit('/').find(|component| !component.is_empty()).unwrap_or_default();
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
     let mapped: String = last.chars().map(plain).collect();
-    // A dot hides files, a dash makes them options, and both dot and underscore have them passed over as objects.
+    // A dot hides files, a dash makes them options, and both dot and underscore have them passed
+    // over as objects.
     let visible = mapped.trim_start_matches(['.', '_', '-']);
     // ASCII by now, so that any byte is the end of a character.
     let kept = &visible[..visible.len().min(COMPONENT_LIMIT_BYTES)];
@@ -82,11 +88,14 @@ fn hash(object: &ObjectName) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(HASH_DIGITS / 2).fold(String::with_capacity(HASH_DIGITS), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hash.finalize().iter().take(HASH_DIGITS / 2).fold(
+        String::with_capacity(HASH_DIGITS),
+        |mut text, byte| {
+            // Writing to a String can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        },
+    )
 }
 
 #[cfg(test)]
@@ -95,7 +104,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn object(key: &str) -> ObjectName {
-        ObjectName { bucket: "b".into(), key: key.into(), etag: "\"e\"".into(), object_id: "00".into() }
+        ObjectName {
+            bucket: "b".into(),
+            key: key.into(),
+            etag: "\"e\"".into(),
+            object_id: "00".into(),
+        }
     }
 
     fn readable(key: &str) -> String {
@@ -119,8 +133,14 @@ mod tests {
     #[test]
     fn a_retry_has_the_same_names_and_a_part_has_its_number() {
         let names = Names::new(&object("k"), Some(7));
-        assert_eq!(names, Names::new(&ObjectName { etag: "e".into(), ..object("k") }, Some(7)), "quotes aside");
-        assert!(names.data.ends_with("-p7.rejected") && names.sidecar.ends_with("-p7.rejected.jsonl"));
+        assert_eq!(
+            names,
+            Names::new(&ObjectName { etag: "e".into(), ..object("k") }, Some(7)),
+            "quotes aside"
+        );
+        assert!(
+            names.data.ends_with("-p7.rejected") && names.sidecar.ends_with("-p7.rejected.jsonl")
+        );
         assert_eq!(names.sidecar, format!("{}.jsonl", names.data));
     }
 
@@ -133,7 +153,9 @@ mod tests {
     fn any_object() -> impl Strategy<Value = (ObjectName, Option<u32>)> {
         let text = || prop_oneof![any::<String>(), "[aA./\\\\-]{0,4}", "\\PC{200,300}"];
         (text(), text(), text(), text(), prop_oneof![Just(None), (0..3_u32).prop_map(Some)])
-            .prop_map(|(bucket, key, etag, object_id, part)| (ObjectName { bucket, key, etag, object_id }, part))
+            .prop_map(|(bucket, key, etag, object_id, part)| {
+                (ObjectName { bucket, key, etag, object_id }, part)
+            })
     }
 
     proptest! {

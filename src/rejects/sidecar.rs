@@ -30,7 +30,12 @@ impl Sidecar {
     }
 
     /// The line, with its end. `reject_line` is where the row begins in the file of rejected rows.
-    pub(super) fn line(&mut self, row: &RejectedRow<'_>, reason: &Reason<'_>, reject_line: u64) -> &[u8] {
+    pub(super) fn line(
+        &mut self,
+        row: &RejectedRow<'_>,
+        reason: &Reason<'_>,
+        reject_line: u64,
+    ) -> &[u8] {
         let line = &mut self.line;
         line.clear();
         line.extend_from_slice(&self.same);

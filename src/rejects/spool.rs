@@ -70,7 +70,8 @@ impl Spool {
     }
 
     /// # Errors
-    /// `FileTooLarge` past the limit; and the disk's. What was appended of it is taken back by [`Self::rewind`] only.
+    /// `FileTooLarge` past the limit; and the disk's. What was appended of it is taken back by
+    /// [`Self::rewind`] only.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.size_bytes() + bytes.len() as u64 > self.limit_bytes {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
@@ -178,7 +179,12 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let length = prop_oneof![0..2000_usize, Just(BUFFER_BYTES - 1), Just(BUFFER_BYTES), Just(BUFFER_BYTES + 1)];
+        let length = prop_oneof![
+            0..2000_usize,
+            Just(BUFFER_BYTES - 1),
+            Just(BUFFER_BYTES),
+            Just(BUFFER_BYTES + 1)
+        ];
         prop_oneof![3 => (any::<u8>(), length).prop_map(|(byte, length)| Step::Append(byte, length)), 1 => any::<u8>().prop_map(Step::Rewind)]
     }
 
@@ -211,7 +217,10 @@ mod tests {
         spool.append(&vec![0; BUFFER_BYTES]).unwrap();
         assert!(spool.file.is_none());
         spool.append(b"x").unwrap();
-        assert_eq!(spool.file.as_ref().unwrap().file.metadata().unwrap().len(), BUFFER_BYTES as u64);
+        assert_eq!(
+            spool.file.as_ref().unwrap().file.metadata().unwrap().len(),
+            BUFFER_BYTES as u64
+        );
     }
 
     #[test]

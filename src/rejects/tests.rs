@@ -24,24 +24,41 @@ const TWIN: Reason<'_> =
     Reason { kind: ReasonKind::Duplicate, code: 1062, column: None, reason: "Duplicate entry '1'" };
 
 fn row<'a>(number: u64, raw: &'a [u8], reasons: &'a [Reason<'a>]) -> RejectedRow<'a> {
-    RejectedRow { row: number, line: number + 1, offset: 10 * number, raw, terminator: b"\n", reasons }
+    RejectedRow {
+        row: number,
+        line: number + 1,
+        offset: 10 * number,
+        raw,
+        terminator: b"\n",
+        reasons,
+    }
 }
 
 fn listed(path: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
 
 fn lines(path: &str) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn rejected_rows_stand_below_the_objects_own_head_and_their_reasons_beside_them() {
     let home = tempfile::tempdir().unwrap();
-    let mut file = local(home.path()).begin(object("dir/k \u{2028}\".csv"), Some(3), b"\xEF\xBB\xBFn,s\n".to_vec());
+    let mut file = local(home.path()).begin(
+        object("dir/k \u{2028}\".csv"),
+        Some(3),
+        b"\xEF\xBB\xBFn,s\n".to_vec(),
+    );
     file.add(&row(2, b"x,\"two\nlines\"", &[BAD, TWIN])).unwrap();
     let odd = Reason { column: Some("ä\n"), reason: "a \"b\"\n\u{1}", ..TWIN };
     file.add(&row(7, b"\xFF\x00,", &[odd])).unwrap();
@@ -50,7 +67,10 @@ async fn rejected_rows_stand_below_the_objects_own_head_and_their_reasons_beside
     let published = file.publish().await.unwrap().unwrap();
 
     assert_eq!(published.rows, 2);
-    assert_eq!(fs::read(&published.data).unwrap(), b"\xEF\xBB\xBFn,s\nx,\"two\nlines\"\n\xFF\x00,\n");
+    assert_eq!(
+        fs::read(&published.data).unwrap(),
+        b"\xEF\xBB\xBFn,s\nx,\"two\nlines\"\n\xFF\x00,\n"
+    );
     let line = |row: u64, reject_line: u64, column: Value, code: u16, reason: &str, kind: &str| {
         json!({
             "bucket": "b", "key": "dir/k \u{2028}\".csv", "etag": "\"e\"", "part": 3, "row": row, "line": row + 1,
@@ -79,7 +99,8 @@ async fn lines_of_rejects_end_at_the_terminator_where_it_has_no_line_feed() {
         file.add(&RejectedRow { terminator: b";", ..row(number, b"a\nb", &[BAD]) }).unwrap();
     }
     let published = file.publish().await.unwrap().unwrap();
-    let reject_lines: Vec<Value> = lines(&published.sidecar).iter().map(|line| line["reject_line"].clone()).collect();
+    let reject_lines: Vec<Value> =
+        lines(&published.sidecar).iter().map(|line| line["reject_line"].clone()).collect();
     assert_eq!(reject_lines, [2, 3, 4]);
     assert_eq!(lines(&published.sidecar)[0]["part"], Value::Null);
 }
@@ -161,8 +182,15 @@ async fn a_directory_that_is_gone_or_a_name_that_is_taken_is_an_error_that_costs
     file.add(&row(1, b"x", &[BAD])).unwrap();
     fs::create_dir(rejects.destination.place(&file.names.data)).unwrap();
     let error = file.publish().await.unwrap_err();
-    assert_eq!((error.kind, error.kind.consequence()), (Kind::RejectsUnwritable, Consequence::FailObject));
-    assert!(error.one_line().starts_with("s3://b/k: its rejects can't be written to"), "{}", error.one_line());
+    assert_eq!(
+        (error.kind, error.kind.consequence()),
+        (Kind::RejectsUnwritable, Consequence::FailObject)
+    );
+    assert!(
+        error.one_line().starts_with("s3://b/k: its rejects can't be written to"),
+        "{}",
+        error.one_line()
+    );
     assert!(!listed(&path).iter().any(|name| name.starts_with('.')), "no temporary file is left");
 
     fs::remove_dir_all(&path).unwrap();
@@ -215,7 +243,8 @@ async fn a_place_that_cannot_be_used_is_a_usage_error() {
         stall_timeout: Duration::from_secs(1),
     };
     let s3 = S3::new(&config).await;
-    let error = Rejects::open(&RejectsTo::Directory(file), s3, home.path(), &retry).await.unwrap_err();
+    let error =
+        Rejects::open(&RejectsTo::Directory(file), s3, home.path(), &retry).await.unwrap_err();
     assert_eq!(error.kind, Kind::Usage);
     assert!(error.hint().is_some());
 }

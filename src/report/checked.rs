@@ -105,11 +105,17 @@ impl CheckSummary {
         }
         line("would load", self.would_load.to_string());
         if self.would_lose_rows > 0 {
-            line("not all of it", format!("{} ({} rows would be rejected)", self.would_lose_rows, self.rows_rejected));
+            line(
+                "not all of it",
+                format!("{} ({} rows would be rejected)", self.would_lose_rows, self.rows_rejected),
+            );
         }
         line("would fail", (self.would_fail + self.objects_failed).to_string());
         if !telling.is_listing_complete {
-            line("objects not reached", format!("{} and what was not listed yet", self.objects_not_reached));
+            line(
+                "objects not reached",
+                format!("{} and what was not listed yet", self.objects_not_reached),
+            );
         } else if self.objects_not_reached > 0 {
             line("objects not reached", self.objects_not_reached.to_string());
         }
@@ -118,7 +124,8 @@ impl CheckSummary {
         line("duplicates", self.duplicates.to_string());
         line("notes", self.notes.to_string());
         if !self.warnings_by_code.is_empty() {
-            let kinds = self.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
+            let kinds =
+                self.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
             line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
         }
         line("seconds", format!("{:.2}", telling.elapsed.as_secs_f64()));
@@ -139,7 +146,13 @@ impl CheckSummary {
 }
 
 /// An object's line of the report.
-pub(super) fn line(object: &Object, checked: &Checked, verified: Verified, attempts: u32, elapsed: Duration) -> Value {
+pub(super) fn line(
+    object: &Object,
+    checked: &Checked,
+    verified: Verified,
+    attempts: u32,
+    elapsed: Duration,
+) -> Value {
     let (would, rejected, error) = match &checked.verdict {
         Verdict::Loads => ("load", 0, None),
         Verdict::Rejects(rows) => ("load", *rows, None),
@@ -170,7 +183,9 @@ pub(super) fn finding(object: &Object, checked: &Checked) -> Option<String> {
             format!("would lose rows: {object}: {rejected} of {rows} rows would be rejected")
         }
         Verdict::Loads => {
-            format!("would load: {object}: {rows} rows, of them {bad_rows} bad rows and {duplicates} duplicates")
+            format!(
+                "would load: {object}: {rows} rows, of them {bad_rows} bad rows and {duplicates} duplicates"
+            )
         }
     };
     Some(checked.bad_rows().below(&headline))

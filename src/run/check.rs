@@ -1,8 +1,8 @@
 //! `s3-to-mysql check`: what would go wrong in a load, found without one.
 //!
-//! The same listing, downloads and workers as those of a load, but every object is taken, whatever the ledger says, and goes into
-//! private temporary tables in a transaction that is rolled back. With a sample only the beginning of each object is
-//! fetched.
+//! The same listing, downloads and workers as those of a load, but every object is taken, whatever
+//! the ledger says, and goes into private temporary tables in a transaction that is rolled back.
+//! With a sample only the beginning of each object is fetched.
 
 use std::io;
 use std::sync::Arc;
@@ -38,7 +38,12 @@ pub(super) struct Checking {
 }
 
 /// `s3-to-mysql check`.
-pub async fn check(config: Config, sample: Option<u64>, terminal: &Terminal, signals: Signals) -> Ended {
+pub async fn check(
+    config: Config,
+    sample: Option<u64>,
+    terminal: &Terminal,
+    signals: Signals,
+) -> Ended {
     let started = Instant::now();
     let shutdown = Shutdown::default();
     let listener = tokio::spawn(shutdown.clone().listen(signals));
@@ -56,7 +61,8 @@ pub async fn check(config: Config, sample: Option<u64>, terminal: &Terminal, sig
         Ok(begun) => begun,
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
-            let ending = Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
+            let ending =
+                Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
             problems.extend(report.finish_check(ending, &[], sample).2);
             let mut ended = Ended::before_it_began(problems);
             ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
@@ -76,8 +82,15 @@ pub async fn check(config: Config, sample: Option<u64>, terminal: &Terminal, sig
     errors.extend(shutdown.signalled().map(interrupted));
     let elapsed = started.elapsed();
     let error = errors.first();
-    let ending =
-        Ending { passed_over, is_listing_complete, elapsed, error, ledger: None, did_begin: true, verified: None };
+    let ending = Ending {
+        passed_over,
+        is_listing_complete,
+        elapsed,
+        error,
+        ledger: None,
+        did_begin: true,
+        verified: None,
+    };
     let (summary, output, unwritten) = report.finish_check(ending, &unseen, sample);
     errors.extend(unwritten);
     let exit_code = match (shutdown.signalled(), errors.first()) {
@@ -92,7 +105,10 @@ pub async fn check(config: Config, sample: Option<u64>, terminal: &Terminal, sig
 }
 
 /// Everything that has to be right before the first object, and the private table.
-async fn begin(config: &Config, found: &Arc<Found>) -> std::result::Result<(Prepared, Check), Vec<Error>> {
+async fn begin(
+    config: &Config,
+    found: &Arc<Found>,
+) -> std::result::Result<(Prepared, Check), Vec<Error>> {
     let mut prepared = prepare(config, found).await?;
     if let Some(idle) = prepared.session.take() {
         // There is no ledger for it.
@@ -121,7 +137,11 @@ async fn begin(config: &Config, found: &Arc<Found>) -> std::result::Result<(Prep
     }
 }
 
-async fn check_table(config: &Config, prepared: &Prepared, sessions: &Sessions) -> Result<CheckTable> {
+async fn check_table(
+    config: &Config,
+    prepared: &Prepared,
+    sessions: &Sessions,
+) -> Result<CheckTable> {
     let mut attempts = Attempts::new(&config.retry);
     loop {
         let prepared = async {
@@ -137,7 +157,8 @@ async fn check_table(config: &Config, prepared: &Prepared, sessions: &Sessions) 
     }
 }
 
-/// Cuts a staged file behind the last row that its locator looks for, and reads what is left as if that was the object.
+/// Cuts a staged file behind the last row that its locator looks for, and reads what is left as if
+/// that was the object.
 pub(super) async fn cut_to_sample(
     staged: &Staged,
     locator: RowLocator,
@@ -146,7 +167,9 @@ pub(super) async fn cut_to_sample(
 ) -> Result<(Scan, u64)> {
     let (file, abandoning) = (staged.file.clone(), abandoning.clone());
     match tokio::task::spawn_blocking(move || cut(&file, locator, reader, &abandoning)).await {
-        Ok(cut) => cut.map_err(|error| Error::new(Kind::StagingFailed, "its sample can't be cut off").caused_by(error)),
+        Ok(cut) => cut.map_err(|error| {
+            Error::new(Kind::StagingFailed, "its sample can't be cut off").caused_by(error)
+        }),
         Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
         Err(died) => Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
     }
@@ -159,7 +182,10 @@ fn cut(
     abandoning: &CancellationToken,
 ) -> io::Result<(Scan, u64)> {
     let located = locate(file, 0, locator, abandoning)?;
-    let end = located.last().map(|row| row.end).ok_or_else(|| io::Error::other("its last row is not there"))?;
+    let end = located
+        .last()
+        .map(|row| row.end)
+        .ok_or_else(|| io::Error::other("its last row is not there"))?;
     let sample = file.clone().cut_to(end);
     let mut blocks = Blocks::new(&sample, 0);
     while let Some(block) = blocks.next()? {
@@ -168,14 +194,23 @@ fn cut(
     Ok((reader.finish().map_err(io::Error::other)?, end))
 }
 
-/// Checks staged objects, one at a time, on a session that is kept for as long as nothing goes wrong on it.
-pub(super) async fn check_staged(context: Arc<Context>, staged: Arc<Queue>, events: mpsc::Sender<Event>) {
+/// Checks staged objects, one at a time, on a session that is kept for as long as nothing goes
+/// wrong on it.
+pub(super) async fn check_staged(
+    context: Arc<Context>,
+    staged: Arc<Queue>,
+    events: mpsc::Sender<Event>,
+) {
     let mut worker = Worker::new(&context);
     loop {
         worker.wait_for_turn().await;
         // Nothing is split that is not loaded, and nothing is put together.
         let Some(Work::Objects(mut objects)) = staged.next().await else { break };
-        let Some(ReadyObject { wanted, staged, scan, began, attempts: downloads, .. }) = objects.pop() else { break };
+        let Some(ReadyObject { wanted, staged, scan, began, attempts: downloads, .. }) =
+            objects.pop()
+        else {
+            break;
+        };
         let object = wanted.object;
         if !worker.begin_turn(&context).await {
             tell(&events, Event::ended(Outcome::NotReached { object })).await;
@@ -214,17 +249,19 @@ async fn check_one(
     loop {
         let error = match session(context, worker, &shipment.what, "checked").await {
             Err(error) => error,
-            Ok(mut session) => match session.check(shipment, &checking.check, &context.shutdown.abandoning).await {
-                Ok(checked) => {
-                    worker.turn.loaded(shipment.staged.size_bytes());
-                    worker.keep(session);
-                    return Ok(checked);
+            Ok(mut session) => {
+                match session.check(shipment, &checking.check, &context.shutdown.abandoning).await {
+                    Ok(checked) => {
+                        worker.turn.loaded(shipment.staged.size_bytes());
+                        worker.keep(session);
+                        return Ok(checked);
+                    }
+                    Err(error) => {
+                        session.destroy().await;
+                        error
+                    }
                 }
-                Err(error) => {
-                    session.destroy().await;
-                    error
-                }
-            },
+            }
         };
         worker.turn.met(&error);
         try_again(context, worker, attempts, &shipment.what, error).await?;

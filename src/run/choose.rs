@@ -1,8 +1,9 @@
 //! Of what is listed, what is left to load, and which of it this run takes on.
 //!
-//! Listed objects are compared with the ledger a page at a time, so that a run that has nothing to do asks a handful of
-//! questions. What is left is claimed a few objects ahead of the work. What another run has claimed is put aside and asked for
-//! again later, until it is loaded, or that run has given it up.
+//! Listed objects are compared with the ledger a page at a time, so that a run that has nothing to
+//! do asks a handful of questions. What is left is claimed a few objects ahead of the work. What
+//! another run has claimed is put aside and asked for again later, until it is loaded, or that run
+//! has given it up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use crate::source::Listed;
 
 /// Objects asked for in one query: a page of S3's listing.
 const PAGE: usize = 1000;
-/// Objects put aside for other runs; when there are more, they are settled before new ones are looked at.
+/// Objects put aside for other runs; when there are more, they are settled before new ones are
+/// looked at.
 const ASIDE_LIMIT: usize = 10_000;
 /// Between two questions after objects that other runs have, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -74,7 +76,8 @@ impl Limits {
     /// Whether there is room for another object of so many bytes.
     fn admit(self, in_hand: InHand, size_bytes: u64) -> bool {
         in_hand.objects < self.objects
-            || in_hand.objects < self.small_objects && in_hand.bytes + size_bytes <= self.small_bytes
+            || in_hand.objects < self.small_objects
+                && in_hand.bytes + size_bytes <= self.small_bytes
     }
 }
 
@@ -111,7 +114,9 @@ pub(super) async fn choose(mut chooser: Chooser, mut objects: Objects) {
     while let Some(listed) = objects.next().await {
         let outcome = match listed {
             Listed::Object(object) => Outcome::NotReached { object },
-            Listed::Failed { bucket, key, error } => unreadable(chooser.ledger.as_ref(), bucket, key, error).await,
+            Listed::Failed { bucket, key, error } => {
+                unreadable(chooser.ledger.as_ref(), bucket, key, error).await
+            }
         };
         tell(&chooser.events, Event::ended(outcome)).await;
     }
@@ -132,9 +137,18 @@ impl Chooser {
             match listed {
                 Listed::Object(object) => {
                     let claim = self.claims.unshared(object.size_bytes);
-                    self.pass_on(Wanted { object, claim, had_failed: false, again: false, is_partial: false }).await?;
+                    self.pass_on(Wanted {
+                        object,
+                        claim,
+                        had_failed: false,
+                        again: false,
+                        is_partial: false,
+                    })
+                    .await?;
                 }
-                Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
+                Listed::Failed { bucket, key, error } => {
+                    self.fail_unlisted(bucket, key, error).await
+                }
             }
         }
         Ok(())
@@ -184,7 +198,9 @@ impl Chooser {
         for listed in listed {
             match listed {
                 Listed::Object(object) => page.push(object),
-                Listed::Failed { bucket, key, error } => self.fail_unlisted(bucket, key, error).await,
+                Listed::Failed { bucket, key, error } => {
+                    self.fail_unlisted(bucket, key, error).await
+                }
             }
         }
         let known = match self.settle(ledger.look_up(job.generation, &page)).await {
@@ -203,8 +219,14 @@ impl Chooser {
         Ok(goes_on)
     }
 
-    /// Claims as many objects of the page as there is room for, and passes on those that are ours. True if there are any.
-    async fn claim_some(&mut self, ledger: &Ledger, job: &Job, left: &mut Left) -> std::result::Result<bool, Stop> {
+    /// Claims as many objects of the page as there is room for, and passes on those that are ours.
+    /// True if there are any.
+    async fn claim_some(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        left: &mut Left,
+    ) -> std::result::Result<bool, Stop> {
         let Some(next) = left.page.front() else { return Ok(false) };
         self.room(next.size_bytes).await?;
         let mut in_hand = self.claims.in_hand();
@@ -240,8 +262,14 @@ impl Chooser {
         Ok(is_any_ours)
     }
 
-    /// Asks after some of the objects that others had: what is not loaded yet may be to be had now. True where one is.
-    async fn review_aside(&mut self, ledger: &Ledger, job: &Job, left: &mut Left) -> std::result::Result<bool, Stop> {
+    /// Asks after some of the objects that others had: what is not loaded yet may be to be had now.
+    /// True where one is.
+    async fn review_aside(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        left: &mut Left,
+    ) -> std::result::Result<bool, Stop> {
         let asked: Vec<Object> = left.aside.iter().take(PAGE).cloned().collect();
         let known = self.settle(ledger.look_up(job.generation, &asked)).await?;
         let mut is_any_settled = false;
@@ -270,7 +298,8 @@ impl Chooser {
                 Ok(())
             }
             None => {
-                tell(&self.events, Event::ended(Outcome::NotReached { object: wanted.object })).await;
+                tell(&self.events, Event::ended(Outcome::NotReached { object: wanted.object }))
+                    .await;
                 Err(Stop::Draining)
             }
         }
@@ -292,13 +321,17 @@ impl Chooser {
     }
 
     async fn end(&self, object: Object, ending: Ending, known: &Known) {
-        // Of content that is there no more, or that is not wanted: it would be called failed for ever.
+        // Of content that is there no more, or that is not wanted: it would be called failed for
+        // ever.
         if !matches!(ending, Ending::Failed(_))
             && known.failed.is_some()
             && let Some((ledger, job)) = &self.ledger
             && let Err(error) = ledger.clear_failure(job.generation, &object).await
         {
-            tracing::warn!("{object}: an earlier failure stays in the ledger: {}", error.one_line());
+            tracing::warn!(
+                "{object}: an earlier failure stays in the ledger: {}",
+                error.one_line()
+            );
         }
         let outcome = match ending {
             Ending::AlreadyLoaded => Outcome::AlreadyLoaded { object },
@@ -324,7 +357,8 @@ impl Chooser {
             let Limits { objects: limit, small_bytes, small_objects } = self.in_hand;
             // Some at a time: each claim is a question to the server.
             let is_room_for_any = objects * 3 <= limit * 2;
-            let is_room_for_small = objects * 3 <= small_objects * 2 && bytes <= small_bytes / 3 * 2;
+            let is_room_for_small =
+                objects * 3 <= small_objects * 2 && bytes <= small_bytes / 3 * 2;
             if (is_room_for_any || is_room_for_small) && self.in_hand.admit(in_hand, size_bytes) {
                 return Ok(());
             }
@@ -332,9 +366,12 @@ impl Chooser {
         }
     }
 
-    /// The ledger's answer. It is not broken off at once when the run drains: the connection would be lost, and the claims on what
-    /// is still loading with it.
-    async fn settle<T>(&self, asking: impl Future<Output = Result<T>>) -> std::result::Result<T, Stop> {
+    /// The ledger's answer. It is not broken off at once when the run drains: the connection would
+    /// be lost, and the claims on what is still loading with it.
+    async fn settle<T>(
+        &self,
+        asking: impl Future<Output = Result<T>>,
+    ) -> std::result::Result<T, Stop> {
         tokio::select! {
             biased;
             answer = asking => Ok(answer?),
@@ -344,7 +381,10 @@ impl Chooser {
         }
     }
 
-    async fn unless_draining<T>(&self, future: impl Future<Output = T>) -> std::result::Result<T, Stop> {
+    async fn unless_draining<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> std::result::Result<T, Stop> {
         tokio::select! {
             biased;
             () = self.shutdown.draining.cancelled() => Err(Stop::Draining),
@@ -411,8 +451,13 @@ mod tests {
     use crate::ledger::Failed;
 
     fn says(config: &LedgerConfig, known: &Known) -> String {
-        let object =
-            Object { bucket: "b".into(), key: "k".into(), etag: "\"e\"".into(), size_bytes: 1, last_modified: None };
+        let object = Object {
+            bucket: "b".into(),
+            key: "k".into(),
+            etag: "\"e\"".into(),
+            size_bytes: 1,
+            last_modified: None,
+        };
         match verdict(config, &object, known) {
             Verdict::Load { again } => if again { "again" } else { "load" }.to_owned(),
             Verdict::Over(Ending::AlreadyLoaded) => "already loaded".to_owned(),
@@ -421,13 +466,18 @@ mod tests {
         }
     }
 
-    const CONFIG: LedgerConfig =
-        LedgerConfig { table: None, on_changed: OnChanged::Error, force: false, retry_failed: true };
+    const CONFIG: LedgerConfig = LedgerConfig {
+        table: None,
+        on_changed: OnChanged::Error,
+        force: false,
+        retry_failed: true,
+    };
 
     #[test]
     fn what_the_ledger_lacks_is_loaded_and_what_it_has_is_not() {
         assert_eq!(says(&CONFIG, &Known::default()), "load");
-        let loaded = Known { is_loaded: true, loaded_etag: Some("older".into()), ..Known::default() };
+        let loaded =
+            Known { is_loaded: true, loaded_etag: Some("older".into()), ..Known::default() };
         assert_eq!(says(&CONFIG, &loaded), "already loaded");
         assert_eq!(says(&LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
     }
@@ -437,7 +487,10 @@ mod tests {
         let changed = Known { loaded_etag: Some("older".into()), ..Known::default() };
         assert_eq!(says(&CONFIG, &changed), "content_changed");
         assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
-        assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed), "skipped");
+        assert_eq!(
+            says(&LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed),
+            "skipped"
+        );
     }
 
     #[test]
@@ -445,7 +498,10 @@ mod tests {
         let partial = Known { partial_etag: Some("older".into()), ..Known::default() };
         for on_changed in [OnChanged::Error, OnChanged::Load, OnChanged::Skip] {
             for force in [false, true] {
-                assert_eq!(says(&LedgerConfig { on_changed, force, ..CONFIG }, &partial), "partial_changed");
+                assert_eq!(
+                    says(&LedgerConfig { on_changed, force, ..CONFIG }, &partial),
+                    "partial_changed"
+                );
             }
         }
         assert_eq!(says(&CONFIG, &Known { is_partial: true, ..Known::default() }), "load");

@@ -1,6 +1,8 @@
-//! The sums of an object's rows, made of the staged file before it is loaded, where the job is to be verified by them.
+//! The sums of an object's rows, made of the staged file before it is loaded, where the job is to
+//! be verified by them.
 //!
-//! A second reading of the file and none of the download, so that a run without `--verify` pays nothing for it.
+//! A second reading of the file and none of the download, so that a run without `--verify` pays
+//! nothing for it.
 
 use std::io;
 
@@ -17,16 +19,22 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// The same shipment, with the digest that the ledger keeps of it.
 ///
 /// # Errors
-/// `StagingFailed` where the file can't be read again; `Interrupted`; `Bug` where its rows are not those that were counted.
+/// `StagingFailed` where the file can't be read again; `Interrupted`; `Bug` where its rows are not
+/// those that were counted.
 pub(super) async fn with_digest(context: &Context, shipment: Result<Shipment>) -> Result<Shipment> {
     let mut shipment = shipment?;
     let Some(plan) = &context.preflight.verification else { return Ok(shipment) };
     let dialect = &context.config.format.dialect;
-    let cutter = RowCutter::new(dialect, &shipment.staged.lines_terminated_by, context.preflight.fields_per_row);
+    let cutter = RowCutter::new(
+        dialect,
+        &shipment.staged.lines_terminated_by,
+        context.preflight.fields_per_row,
+    );
     let (digest, staged) = (plan.digest(), shipment.staged.clone());
     let abandoning = context.shutdown.abandoning.clone();
     let what = &shipment.what;
-    let summed = tokio::task::spawn_blocking(move || sum(&staged, cutter, digest, &abandoning)).await;
+    let summed =
+        tokio::task::spawn_blocking(move || sum(&staged, cutter, digest, &abandoning)).await;
     let digest = match summed {
         Ok(Ok(Some(digest))) => digest,
         Ok(Err(error)) => {
@@ -63,13 +71,16 @@ fn sum(
         if abandoning.is_cancelled() {
             return Ok(None);
         }
-        let length = usize::try_from(end - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        let length =
+            usize::try_from(end - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
         file.read_exact_at(&mut block[..length], offset)?;
         cutter.feed(&block[..length], |row| digest.add_row(row)).map_err(io::Error::other)?;
         offset += length as u64;
     }
     if staged.needs_terminator {
-        cutter.feed(&staged.lines_terminated_by, |row| digest.add_row(row)).map_err(io::Error::other)?;
+        cutter
+            .feed(&staged.lines_terminated_by, |row| digest.add_row(row))
+            .map_err(io::Error::other)?;
     }
     cutter.finish(|row| digest.add_row(row)).map_err(io::Error::other)?;
     Ok(Some(digest))

@@ -12,7 +12,8 @@ use crate::exit_code;
 use crate::ledger::{Forgotten, Records, Removed};
 use crate::retry::Attempts;
 
-/// Writes to `output` what will be forgotten, and, if that is wanted, forgets it. What can't be told is not done.
+/// Writes to `output` what will be forgotten, and, if that is wanted, forgets it. What can't be
+/// told is not done.
 pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) -> Ended {
     let mut attempts = Attempts::new(&config.retry);
     let mut progress = Progress::default();
@@ -39,7 +40,8 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
     Ended {
         exit_code: exit_code::ALL_LOADED,
         output: if progress.is_there {
-            told("forgotten", &progress.removed.sums) + &unanswered(&progress.removed, "gone too, or counted above")
+            told("forgotten", &progress.removed.sums)
+                + &unanswered(&progress.removed, "gone too, or counted above")
         } else {
             String::new()
         },
@@ -56,7 +58,12 @@ struct Progress {
     removed: Removed,
 }
 
-async fn take(config: &Config, yes: bool, progress: &mut Progress, output: &mut (dyn Write + Send)) -> Result<()> {
+async fn take(
+    config: &Config,
+    yes: bool,
+    progress: &mut Progress,
+    output: &mut (dyn Write + Send),
+) -> Result<()> {
     let mut records = Records::open(config).await?;
     let taken = take_from(&mut records, &config.source.uris, yes, progress, output).await;
     match &taken {
@@ -83,10 +90,9 @@ async fn take_from(
                 records.ledger()
             )
         };
-        output
-            .write_all(text.as_bytes())
-            .and_then(|()| output.flush())
-            .map_err(|error| Error::new(Kind::Usage, "standard output can't be written").caused_by(error))?;
+        output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| {
+            Error::new(Kind::Usage, "standard output can't be written").caused_by(error)
+        })?;
         progress.is_told = true;
     }
     if yes && progress.is_there {
@@ -98,12 +104,18 @@ async fn take_from(
 }
 
 async fn intention(records: &mut Records, uris: &[SourceUri]) -> Result<String> {
-    let mut text = format!("To be forgotten by the ledger {} of {}:\n", records.ledger(), records.target().name());
+    let mut text = format!(
+        "To be forgotten by the ledger {} of {}:\n",
+        records.ledger(),
+        records.target().name()
+    );
     for named in uris {
         let found = records.survey(named).await?;
         let what = match named {
             SourceUri::Key { bucket, key } => uri(bucket, key),
-            SourceUri::Prefix { bucket, prefix } => format!("{} and all below it", uri(bucket, prefix)),
+            SourceUri::Prefix { bucket, prefix } => {
+                format!("{} and all below it", uri(bucket, prefix))
+            }
         };
         text.push_str(&told(&what, &found));
     }

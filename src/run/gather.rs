@@ -1,11 +1,13 @@
 //! Small objects that are ready are put together, to be loaded in one transaction.
 //!
-//! A worker takes what is there, and waits a moment for more where there is room: while the server is the slow part, objects pile up
-//! and batches are full; while the store is, they are small, and nothing waits for long.
+//! A worker takes what is there, and waits a moment for more where there is room: while the server
+//! is the slow part, objects pile up and batches are full; while the store is, they are small, and
+//! nothing waits for long.
 //!
-//! The budgets: a transaction of a megabyte already costs the server hardly more for each row than one of 32, so the default, 8 MiB, is the
-//! one that costs least to repeat and is far below what any replication takes; five hundred objects are what one
-//! statement of the ledger is still quick for; and fifty milliseconds are lost once, at the end of a run, while thousands of transactions
+//! The budgets: a transaction of a megabyte already costs the server hardly more for each row than
+//! one of 32, so the default, 8 MiB, is the one that costs least to repeat and is far below what
+//! any replication takes; five hundred objects are what one statement of the ledger is still quick
+//! for; and fifty milliseconds are lost once, at the end of a run, while thousands of transactions
 //! of one object each would cost minutes.
 
 use std::collections::VecDeque;
@@ -18,7 +20,8 @@ use super::parts::ReadyPart;
 use super::stages::{Ready, ReadyObject};
 use crate::config::BatchConfig;
 
-/// Bytes of keys in one statement of the ledger: each is four there, and some servers take no more than 4 MiB.
+/// Bytes of keys in one statement of the ledger: each is four there, and some servers take no more
+/// than 4 MiB.
 const KEY_BYTES: usize = 256 * 1024;
 
 /// What is staged and waits to be loaded.
@@ -65,14 +68,23 @@ impl Queue {
         let is_alone = !first.may_share || bytes >= bytes_limit;
         let mut batch = vec![first];
         let deadline = Instant::now() + wait;
-        while !is_alone && batch.len() < objects_limit && bytes < bytes_limit && key_bytes < KEY_BYTES {
+        while !is_alone
+            && batch.len() < objects_limit
+            && bytes < bytes_limit
+            && key_bytes < KEY_BYTES
+        {
             // Nobody waits while there is something for another worker.
             let wait = if waiting.held_over.is_empty() { wait } else { Duration::ZERO };
             let Some(next) = next_before(&mut waiting.ready, deadline, wait).await else { break };
             let next = match next {
-                Ready::Object(next) if next.may_share && bytes + next.staged.size_bytes <= bytes_limit => next,
+                Ready::Object(next)
+                    if next.may_share && bytes + next.staged.size_bytes <= bytes_limit =>
+                {
+                    next
+                }
                 other => {
-                    let is_of_the_next_batch = matches!(&other, Ready::Object(next) if next.may_share);
+                    let is_of_the_next_batch =
+                        matches!(&other, Ready::Object(next) if next.may_share);
                     waiting.held_over.push_back(other);
                     if is_of_the_next_batch {
                         break;
@@ -103,7 +115,11 @@ impl Queue {
     }
 }
 
-async fn next_before(ready: &mut mpsc::Receiver<Ready>, deadline: Instant, wait: Duration) -> Option<Ready> {
+async fn next_before(
+    ready: &mut mpsc::Receiver<Ready>,
+    deadline: Instant,
+    wait: Duration,
+) -> Option<Ready> {
     match ready.try_recv() {
         Ok(next) => Some(next),
         Err(_) if wait.is_zero() => None,
@@ -111,7 +127,8 @@ async fn next_before(ready: &mut mpsc::Receiver<Ready>, deadline: Instant, wait:
     }
 }
 
-/// How many objects are sent together, by how it went until now: where objects are not clean, each try together is one in vain.
+/// How many objects are sent together, by how it went until now: where objects are not clean, each
+/// try together is one in vain.
 #[derive(Debug)]
 struct Trust {
     limit: usize,
@@ -181,7 +198,11 @@ mod tests {
     #[test]
     fn a_bad_object_costs_its_neighbours_a_try_at_most() {
         for bad_every in [3, 10, 100, 999, 5000] {
-            assert!(in_vain(100_000, bad_every) <= 100_000, "{bad_every}: {}", in_vain(100_000, bad_every));
+            assert!(
+                in_vain(100_000, bad_every) <= 100_000,
+                "{bad_every}: {}",
+                in_vain(100_000, bad_every)
+            );
         }
     }
 

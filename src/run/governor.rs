@@ -1,10 +1,12 @@
-//! How many transactions run at once, and when none may begin: the one place that holds the load workers back.
+//! How many transactions run at once, and when none may begin: the one place that holds the load
+//! workers back.
 //!
-//! There are as many workers as `--load-concurrency` allows. Those beyond the number that [`pace`] finds right are parked:
-//! without work in their hands, and without a connection. So what is in hand is always in the hands of somebody who goes on,
-//! and to hold workers back can't stop the stages before them. With work in hand a worker waits in [`Turn::begin`] alone:
-//! while the run is paused, or, when it begins anew after the number fell, until one of those that are loading has ended,
-//! which each of them does by itself.
+//! There are as many workers as `--load-concurrency` allows. Those beyond the number that [`pace`]
+//! finds right are parked: without work in their hands, and without a connection. So what is in
+//! hand is always in the hands of somebody who goes on, and to hold workers back can't stop the
+//! stages before them. With work in hand a worker waits in [`Turn::begin`] alone: while the run is
+//! paused, or, when it begins anew after the number fell, until one of those that are loading has
+//! ended, which each of them does by itself.
 //!
 //! It decides nothing about trying again; it is told of what was met.
 
@@ -100,7 +102,9 @@ impl Governor {
             match wakes {
                 None => changed.await,
                 Some(wakes) => {
-                    let _ = tokio::time::timeout(wakes.saturating_sub(self.started.elapsed()), changed).await;
+                    let _ =
+                        tokio::time::timeout(wakes.saturating_sub(self.started.elapsed()), changed)
+                            .await;
                     let now = self.started.elapsed();
                     if now >= wakes {
                         self.decide(|pace| pace.look(now));
@@ -133,7 +137,8 @@ impl Turn {
         state.awake > state.pace.limit()
     }
 
-    /// Waits until this worker may look for work. To be called without work in hand, and before each piece of it.
+    /// Waits until this worker may look for work. To be called without work in hand, and before
+    /// each piece of it.
     pub(super) async fn wait(&mut self) {
         self.end();
         if self.is_awake {
@@ -284,7 +289,8 @@ mod tests {
             turn.wait().await;
         }
         governor.server_is_full(1);
-        // Both are awake, one place is left, and the other worker waits for work that may never come.
+        // Both are awake, one place is left, and the other worker waits for work that may never
+        // come.
         assert!(turns[0].begin(&shutdown).await);
         turns[0].loaded(1);
         assert!(turns[0].is_over());

@@ -1,4 +1,5 @@
-//! The workers that load what is staged: several small objects together where that is clean, else each by itself.
+//! The workers that load what is staged: several small objects together where that is clean, else
+//! each by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,8 @@ impl Worker {
         self.turn.wait().await;
     }
 
-    /// Waits until a transaction may begin; false where none shall any more. A pause may outlast what the server gives an idle
-    /// connection.
+    /// Waits until a transaction may begin; false where none shall any more. A pause may outlast
+    /// what the server gives an idle connection.
     pub(super) async fn begin_turn(&mut self, context: &Context) -> bool {
         if context.governor.is_paused() {
             self.close().await;
@@ -72,7 +73,11 @@ impl Worker {
 }
 
 /// Loads what is staged.
-pub(super) async fn load_staged(context: Arc<Context>, queue: Arc<Queue>, events: mpsc::Sender<Event>) {
+pub(super) async fn load_staged(
+    context: Arc<Context>,
+    queue: Arc<Queue>,
+    events: mpsc::Sender<Event>,
+) {
     let mut worker = Worker::new(&context);
     loop {
         worker.wait_for_turn().await;
@@ -109,7 +114,8 @@ async fn load_alone(
     }
     let mut attempts = Attempts::new(&context.config.retry);
     let verified = staged.verified;
-    let shipment = with_digest(context, shipment(context, &object, &staged, &scan, wanted.had_failed)).await;
+    let shipment =
+        with_digest(context, shipment(context, &object, &staged, &scan, wanted.had_failed)).await;
     let loaded = match shipment {
         Ok(shipment) => load(context, worker, &shipment, &mut attempts).await,
         Err(error) => Err(error),
@@ -130,7 +136,14 @@ async fn load_alone(
     let outcome = match loaded {
         Ok(Some(account)) => {
             let account = Box::new(account);
-            Outcome::Loaded { object, account, verified, again: wanted.again, attempts, elapsed: began.elapsed() }
+            Outcome::Loaded {
+                object,
+                account,
+                verified,
+                again: wanted.again,
+                attempts,
+                elapsed: began.elapsed(),
+            }
         }
         Ok(None) => Outcome::AlreadyLoaded { object },
         Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
@@ -140,7 +153,8 @@ async fn load_alone(
     drop(wanted.claim);
 }
 
-/// Loads objects in one transaction and tells their outcomes; those that are to be loaded one by one come back.
+/// Loads objects in one transaction and tells their outcomes; those that are to be loaded one by
+/// one come back.
 async fn load_together(
     context: &Context,
     queue: &Queue,
@@ -166,7 +180,8 @@ async fn load_together(
                 let verified = staged.verified;
                 drop(staged);
                 let (object, again, elapsed) = (wanted.object, wanted.again, began.elapsed());
-                let outcome = Outcome::Loaded { object, account, verified, again, attempts, elapsed };
+                let outcome =
+                    Outcome::Loaded { object, account, verified, again, attempts, elapsed };
                 tell(events, Event::ended(outcome)).await;
                 drop(wanted.claim);
             }
@@ -177,14 +192,21 @@ async fn load_together(
             queue.were_doubtful();
             batch
         }
-        Err(error) if matches!(error.kind, Kind::OutcomeUnknown | Kind::LedgerRowLost | Kind::Interrupted) => {
+        Err(error)
+            if matches!(
+                error.kind,
+                Kind::OutcomeUnknown | Kind::LedgerRowLost | Kind::Interrupted
+            ) =>
+        {
             for ReadyObject { wanted, began, attempts, .. } in batch {
-                let of_it = Error::new(error.kind, format!("{}: {}", wanted.object, error.one_line()));
+                let of_it =
+                    Error::new(error.kind, format!("{}: {}", wanted.object, error.one_line()));
                 let of_it = match error.hint() {
                     Some(hint) => of_it.with_hint(hint),
                     None => of_it,
                 };
-                let outcome = failed(context.ledger.as_ref(), wanted.object, of_it, attempts, began).await;
+                let outcome =
+                    failed(context.ledger.as_ref(), wanted.object, of_it, attempts, began).await;
                 tell(events, Event::ended(outcome)).await;
                 drop(wanted.claim);
             }
@@ -201,7 +223,8 @@ async fn load_together(
 async fn consignment(context: &Context, what: &str, batch: &[ReadyObject]) -> Result<Batch> {
     let mut shipments = Vec::with_capacity(batch.len());
     for ReadyObject { wanted, staged, scan, .. } in batch {
-        shipments.push(with_digest(context, Ok(cargo(context, &wanted.object, staged, scan))).await?);
+        shipments
+            .push(with_digest(context, Ok(cargo(context, &wanted.object, staged, scan))).await?);
     }
     let entry = match &context.ledger {
         Some((ledger, job)) => {
@@ -228,9 +251,14 @@ async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<T
     loop {
         let error = match session(context, worker, &batch.what, "loaded").await {
             Err(error) => error,
-            Ok(mut session) => match session.load_batch(batch, context.plan(), &context.shutdown.abandoning).await {
+            Ok(mut session) => match session
+                .load_batch(batch, context.plan(), &context.shutdown.abandoning)
+                .await
+            {
                 Ok(together) => {
-                    worker.turn.loaded(batch.shipments.iter().map(|shipment| shipment.staged.size_bytes()).sum());
+                    worker.turn.loaded(
+                        batch.shipments.iter().map(|shipment| shipment.staged.size_bytes()).sum(),
+                    );
                     worker.keep(session);
                     return Ok(together);
                 }
@@ -263,7 +291,13 @@ pub(super) fn shipment(
     shipment.entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
-            Some(LedgerEntry::Object(ledger.entry(job, object, version_id, had_failed, context.config.ledger.force)?))
+            Some(LedgerEntry::Object(ledger.entry(
+                job,
+                object,
+                version_id,
+                had_failed,
+                context.config.ledger.force,
+            )?))
         }
         None => None,
     };
@@ -303,8 +337,8 @@ fn cargo(context: &Context, object: &Object, staged: &Staged, scan: &Scan) -> Sh
     }
 }
 
-/// Loads one object or part, again where that is safe; `None` where another run has loaded it. The session is put back only when it
-/// is beyond doubt.
+/// Loads one object or part, again where that is safe; `None` where another run has loaded it. The
+/// session is put back only when it is beyond doubt.
 pub(super) async fn load(
     context: &Context,
     worker: &mut Worker,
@@ -317,7 +351,9 @@ pub(super) async fn load(
         let error = match session(context, worker, what, "loaded").await {
             Err(error) => error,
             Ok(mut session) => {
-                let loaded = session.load(shipment, context.plan(), &context.shutdown.abandoning, &mut account).await;
+                let loaded = session
+                    .load(shipment, context.plan(), &context.shutdown.abandoning, &mut account)
+                    .await;
                 let settled = match loaded {
                     Ok(attempted) => {
                         worker.keep(session);
@@ -334,7 +370,9 @@ pub(super) async fn load(
                         };
                         if was_unknown && is_known_not_to_be {
                             context.plan().rejects_left.give_back(account.loaded.rejected);
-                            if let Some(left) = shipment.part.as_ref().and_then(|part| part.rejects_left.as_ref()) {
+                            if let Some(left) =
+                                shipment.part.as_ref().and_then(|part| part.rejects_left.as_ref())
+                            {
                                 left.give_back(account.loaded.rejected);
                             }
                         }
@@ -357,7 +395,12 @@ pub(super) async fn load(
 }
 
 /// A session, the one that was kept if there is one.
-pub(super) async fn session(context: &Context, worker: &mut Worker, what: &str, to_be: &str) -> Result<Session> {
+pub(super) async fn session(
+    context: &Context,
+    worker: &mut Worker,
+    what: &str,
+    to_be: &str,
+) -> Result<Session> {
     if let Some(session) = worker.session.take() {
         return Ok(session);
     }
@@ -372,8 +415,8 @@ pub(super) async fn session(context: &Context, worker: &mut Worker, what: &str, 
                 Err(error) => error,
             },
         };
-        // The server is full, with our own connections among those that fill it: the load that has one goes on, and
-        // this one waits without using up its tries.
+        // The server is full, with our own connections among those that fill it: the load that has
+        // one goes on, and this one waits without using up its tries.
         let is_full_of_us = error.kind == Kind::TargetBusy && context.sessions.in_use() > 0;
         if !is_full_of_us || context.shutdown.draining.is_cancelled() {
             return Err(error);
@@ -401,12 +444,18 @@ pub(super) async fn try_again(
     if worker.begin_turn(context).await {
         return Ok(());
     }
-    Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped before it was tried again")))
+    Err(Error::new(
+        Kind::Interrupted,
+        format!("{what}: the run was stopped before it was tried again"),
+    ))
 }
 
-/// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any other error stands.
+/// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any
+/// other error stands.
 async fn settle(context: &Context, shipment: &Shipment, error: Error) -> Result<Attempted> {
-    let (Kind::OutcomeUnknown, Some((ledger, _)), Some(entry)) = (error.kind, &context.ledger, &shipment.entry) else {
+    let (Kind::OutcomeUnknown, Some((ledger, _)), Some(entry)) =
+        (error.kind, &context.ledger, &shipment.entry)
+    else {
         return Err(error);
     };
     asked(context, &shipment.what, error, ledger.settle(entry)).await
@@ -414,12 +463,16 @@ async fn settle(context: &Context, shipment: &Shipment, error: Error) -> Result<
 
 /// As [`settle`], of objects that were sent together.
 async fn settle_batch(context: &Context, batch: &Batch, error: Error) -> Result<Together> {
-    let (Kind::OutcomeUnknown, Some((ledger, _)), Some(entry)) = (error.kind, &context.ledger, &batch.entry) else {
+    let (Kind::OutcomeUnknown, Some((ledger, _)), Some(entry)) =
+        (error.kind, &context.ledger, &batch.entry)
+    else {
         return Err(error);
     };
     match asked(context, &batch.what, error, ledger.settle_batch(entry)).await? {
         Attempted::Committed => Ok(Together::Committed),
-        Attempted::AlreadyLoaded => Ok(Together::OneByOne("another run has loaded one of them".to_owned())),
+        Attempted::AlreadyLoaded => {
+            Ok(Together::OneByOne("another run has loaded one of them".to_owned()))
+        }
     }
 }
 
@@ -443,7 +496,8 @@ async fn asked(
         Settled::Committed => Ok(Attempted::Committed),
         Settled::CommittedByAnother => Ok(Attempted::AlreadyLoaded),
         Settled::RolledBack => {
-            let message = format!("{what}: the connection was lost during COMMIT, which was rolled back");
+            let message =
+                format!("{what}: the connection was lost during COMMIT, which was rolled back");
             Err(Error::new(Kind::ConnectionLost, message).caused_by(error))
         }
     }

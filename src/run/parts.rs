@@ -1,13 +1,16 @@
 //! One large object, from its ranges to the last of its parts.
 //!
-//! A task for each such object is its only owner: it has the object's row made in the ledger, stages one part after the other,
-//! hands each to the load workers, who take it as they take whole objects, and gathers what became of them. At the end it has the
-//! object turned `loaded`. It holds nothing of the staging budget while it waits for more of it, and takes no turn of those that
-//! whole downloads wait for with their permits in hand; so neither can wait for the other in a circle.
+//! A task for each such object is its only owner: it has the object's row made in the ledger,
+//! stages one part after the other, hands each to the load workers, who take it as they take whole
+//! objects, and gathers what became of them. At the end it has the object turned `loaded`. It holds
+//! nothing of the staging budget while it waits for more of it, and takes no turn of those that
+//! whole downloads wait for with their permits in hand; so neither can wait for the other in a
+//! circle.
 //!
-//! - The part that is staged last is handed over only when the whole object's checksum is right, or there is none to compare.
-//! - After a part has failed none is begun any more; those that are under way are finished. The object stays `partial`, and the
-//!   next run goes on with it: it reads and loads what is missing.
+//! - The part that is staged last is handed over only when the whole object's checksum is right, or
+//!   there is none to compare.
+//! - After a part has failed none is begun any more; those that are under way are finished. The
+//!   object stays `partial`, and the next run goes on with it: it reads and loads what is missing.
 //! - If the run is stopped it is the same, without a failure.
 
 use std::sync::Arc;
@@ -34,13 +37,15 @@ use crate::source::S3;
 use crate::split::{Boundary, RowLocator, RowReader, can_split};
 use crate::staging::{Budget, PartPlan, PartStager, Pinned, StagedPart, Verified, verify_parts};
 
-/// Objects that are split at the same time: each has ranges in memory, and many connections to itself.
+/// Objects that are split at the same time: each has ranges in memory, and many connections to
+/// itself.
 pub(super) const AT_ONCE: usize = 2;
 /// Requests in flight for one object.
 const WINDOW: usize = 4;
 /// Smaller parts would be more than anybody wants to have in the ledger.
 const MOST_PARTS: u64 = 1 << 20;
-/// So many parts fit into the staging budget at the least: one that comes, one that waits, two that load.
+/// So many parts fit into the staging budget at the least: one that comes, one that waits, two that
+/// load.
 const PARTS_STAGED: u64 = 4;
 
 /// How an object is loaded.
@@ -55,8 +60,10 @@ pub(super) fn way(context: &Context, wanted: &Wanted) -> Way {
     let Purpose::Load(plan) = &context.purpose else { return Way::Whole };
     let is_whole_only = context.config.throughput.part_size.is_none();
     if wanted.is_partial && is_whole_only {
-        let message =
-            format!("{}: parts of it are loaded, so that --no-split can't load it as a whole any more", wanted.object);
+        let message = format!(
+            "{}: parts of it are loaded, so that --no-split can't load it as a whole any more",
+            wanted.object
+        );
         return Way::None(Error::new(Kind::PartialConflict, message).with_hint(
             "run without --no-split, which loads what is missing; or remove its rows from the table, then the object from the ledger with `s3-to-mysql forget`",
         ));
@@ -67,7 +74,12 @@ pub(super) fn way(context: &Context, wanted: &Wanted) -> Way {
 }
 
 /// Whether an object of this size is split where nothing else is in the way.
-pub(super) fn is_large(config: &Config, budget: &Budget, has_ledger: bool, size_bytes: u64) -> bool {
+pub(super) fn is_large(
+    config: &Config,
+    budget: &Budget,
+    has_ledger: bool,
+    size_bytes: u64,
+) -> bool {
     let Some(part_size) = config.throughput.part_size else { return false };
     let exceeds = size_bytes > part_size.bytes() || size_bytes > budget.total().bytes();
     exceeds && has_ledger && can_split(&config.format.dialect, &config.format.charset)
@@ -102,7 +114,8 @@ struct Split {
 /// What became of a part.
 struct PartEnded {
     number: u32,
-    /// `None` in the account's place where another run has loaded it, and in all where the run was stopped first.
+    /// `None` in the account's place where another run has loaded it, and in all where the run was
+    /// stopped first.
     loaded: Option<Result<Option<Account>>>,
     attempts: u32,
 }
@@ -140,7 +153,9 @@ pub(super) async fn load_in_parts(
     };
     let elapsed = began.elapsed();
     let outcome = match done {
-        Ok(Done::Loaded(account, verified)) => Outcome::Loaded { object, account, verified, again, attempts, elapsed },
+        Ok(Done::Loaded(account, verified)) => {
+            Outcome::Loaded { object, account, verified, again, attempts, elapsed }
+        }
         Ok(Done::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
         Ok(Done::NotReached) => Outcome::NotReached { object },
         Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
@@ -161,7 +176,9 @@ async fn load_object(
         return Err(Error::new(Kind::Bug, format!("{object}: it is split without a ledger")));
     };
     let stopping = context.shutdown.draining.child_token();
-    let Some(pinned) = stopping.run_until_cancelled(pin(context, object)).await else { return Ok(Done::NotReached) };
+    let Some(pinned) = stopping.run_until_cancelled(pin(context, object)).await else {
+        return Ok(Done::NotReached);
+    };
     let pinned = Arc::new(pinned?);
     let row = ledger.split_object(
         job,
@@ -173,7 +190,9 @@ async fn load_object(
     )?;
     let (part_size_bytes, known, rejected) = match ledger.begin_parts(&row).await? {
         Progress::AlreadyLoaded => return Ok(Done::AlreadyLoaded),
-        Progress::Partial { part_size_bytes, parts, rejected } => (part_size_bytes, parts, rejected),
+        Progress::Partial { part_size_bytes, parts, rejected } => {
+            (part_size_bytes, parts, rejected)
+        }
     };
     if !known.is_empty() {
         tracing::info!("{object}: going on with it: {} of its parts are loaded", known.len());
@@ -190,18 +209,23 @@ async fn load_object(
             object_id: ledger.object_id(job, object),
         }),
         rejects_left: match plan.policy.max_rejects {
-            Some(MaxRejects::Rows(limit)) => Some(Arc::new(RejectsLeft::of_object(limit, rejected))),
+            Some(MaxRejects::Rows(limit)) => {
+                Some(Arc::new(RejectsLeft::of_object(limit, rejected)))
+            }
             _ => None,
         },
         stopping: stopping.clone(),
     });
 
     let (ended, results) = mpsc::unbounded_channel();
-    let handed = Box::pin(hand_over(context, &pinned, &split, part_size_bytes, known, staged, ended)).await;
+    let handed =
+        Box::pin(hand_over(context, &pinned, &split, part_size_bytes, known, staged, ended)).await;
     let (account, failure, loaded_here, all_ended) = gather(results, attempts).await;
     *attempts += pinned.retries();
     let verified = match (failure, handed) {
-        (Some(error), _) | (None, Err(error)) => return Err(partial(&split, part_size_bytes, error).await),
+        (Some(error), _) | (None, Err(error)) => {
+            return Err(partial(&split, part_size_bytes, error).await);
+        }
         (None, Ok(Some(verified))) if all_ended => verified,
         (None, Ok(_)) => return Ok(Done::NotReached),
     };
@@ -209,7 +233,9 @@ async fn load_object(
         Completed::Yes if loaded_here => Ok(Done::Loaded(Box::new(account), verified)),
         Completed::Yes => Ok(Done::AlreadyLoaded),
         Completed::No => {
-            let message = format!("{object}: its parts were loaded, and some of them are not in the ledger any more");
+            let message = format!(
+                "{object}: its parts were loaded, and some of them are not in the ledger any more"
+            );
             Err(Error::new(Kind::LedgerRowLost, message))
         }
     }
@@ -230,7 +256,8 @@ async fn pin(context: &Context, object: &Object) -> Result<Pinned> {
             if matches!(error.kind, Kind::SourceUnreachable | Kind::SourceBusy) {
                 return Err(error);
             }
-            // Some stores don't answer a question for the checksum; what else is wrong shows when the bytes are asked for.
+            // Some stores don't answer a question for the checksum; what else is wrong shows when
+            // the bytes are asked for.
             tracing::debug!("{}; its checksum is not known", error.one_line());
             break Stat::default();
         }
@@ -244,7 +271,8 @@ async fn pin(context: &Context, object: &Object) -> Result<Pinned> {
     Pinned::new(object.clone(), stat, open, context.config.retry.clone(), window)
 }
 
-/// Stages what is missing of the object, and hands it to the workers. `None`: it was stopped before the end.
+/// Stages what is missing of the object, and hands it to the workers. `None`: it was stopped before
+/// the end.
 async fn hand_over(
     context: &Context,
     pinned: &Arc<Pinned>,
@@ -260,29 +288,44 @@ async fn hand_over(
         dir: context.config.staging.dir.clone(),
         budget: context.budget.clone(),
         dialect: format.dialect.clone(),
-        reader: RowReader::new(&format.dialect, &format.charset, context.preflight.fields_per_row, format.ignore_lines),
+        reader: RowReader::new(
+            &format.dialect,
+            &format.charset,
+            context.preflight.fields_per_row,
+            format.ignore_lines,
+        ),
         part_size_bytes,
         keeps_head: split.name.is_some(),
     };
     let mut head = Vec::new();
-    if let Some(first) = known.first().filter(|part| plan.keeps_head && part.start.offset == 0 && part.data_start > 0) {
-        let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else { return Ok(None) };
+    if let Some(first) = known
+        .first()
+        .filter(|part| plan.keeps_head && part.start.offset == 0 && part.data_start > 0)
+    {
+        let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else {
+            return Ok(None);
+        };
         head = read?;
     }
     let gaps = gaps(&known, object.size_bytes);
-    let mut checksums: Vec<_> = known.iter().map(|part| (part.start.offset, size_of(part), part.checksum)).collect();
+    let mut checksums: Vec<_> =
+        known.iter().map(|part| (part.start.offset, size_of(part), part.checksum)).collect();
     let mut verified = Verified::Length;
     for (index, gap) in gaps.iter().enumerate() {
         let end = gap.to.map_or(object.size_bytes, |to| to.offset);
-        let mut parts = PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
+        let mut parts =
+            PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
         loop {
-            let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else { return Ok(None) };
+            let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else {
+                return Ok(None);
+            };
             let Some(part) = next? else { break };
             if part.start.offset == 0 && plan.keeps_head {
                 head = parts.head();
             }
             if let Some(to) = gap.to.filter(|_| part.is_last)
-                && (part.end.rows, part.end.lines, part.needs_terminator) != (to.rows, to.lines, false)
+                && (part.end.rows, part.end.lines, part.needs_terminator)
+                    != (to.rows, to.lines, false)
             {
                 let message = format!("{object}: its parts in the ledger do not fit its bytes");
                 return Err(Error::new(Kind::PartialConflict, message));
@@ -297,14 +340,20 @@ async fn hand_over(
             checksums.push((part.start.offset, size_of(&described), part.checksum));
             if part.is_last && index + 1 == gaps.len() {
                 checksums.sort_unstable_by_key(|(offset, ..)| *offset);
-                let in_order = checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
+                let in_order =
+                    checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
                 verified = verify_parts(pinned, parts.running_checksum(), in_order).map_err(|error| {
                     error.with_hint(
                         "the last part was kept out of the table; run again: it is read anew, and where that does not help another part has come with wrong bytes, so that all of its rows must go before it is forgotten and loaded again",
                     )
                 })?;
             }
-            let ready = ReadyPart { split: Arc::clone(split), staged: part, part: described, ended: ended.clone() };
+            let ready = ReadyPart {
+                split: Arc::clone(split),
+                staged: part,
+                part: described,
+                ended: ended.clone(),
+            };
             // The workers outlive the downloads: only a dead one leaves a part behind.
             if staged.send(Ready::Part(ready)).await.is_err() {
                 return Ok(None);
@@ -340,8 +389,8 @@ fn gaps(known: &[Part], size_bytes: u64) -> Vec<Gap> {
     gaps
 }
 
-/// Waits for every part that was handed over: what they come to, the first failure, whether any was loaded by this run, and whether all
-/// were tried.
+/// Waits for every part that was handed over: what they come to, the first failure, whether any was
+/// loaded by this run, and whether all were tried.
 async fn gather(
     mut results: mpsc::UnboundedReceiver<PartEnded>,
     attempts: &mut u32,
@@ -376,7 +425,10 @@ async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
     let parts = split.object.size_bytes.div_ceil(part_size_bytes.max(1));
     match split.ledger.loaded_parts(&split.row).await {
         Ok(loaded) => {
-            let loaded: u64 = loaded.iter().map(|part| part.numbers(part_size_bytes, split.object.size_bytes)).sum();
+            let loaded: u64 = loaded
+                .iter()
+                .map(|part| part.numbers(part_size_bytes, split.object.size_bytes))
+                .sum();
             error.adding(&format!("; {loaded} of {parts} parts of the object are loaded"))
         }
         Err(_) => error.adding(&format!("; of its {parts} parts some may be loaded")),
@@ -417,8 +469,13 @@ fn shipment(context: &Context, split: &Split, staged: &StagedPart, part: &Part) 
         sql: context.plan().statement.sql(&staged.lines_terminated_by),
         staged: load::Staged {
             file: region(staged),
-            locator: RowLocator::every(&format.dialect, &format.charset, fields_per_row, format.ignore_lines)
-                .beginning_at(&staged.start),
+            locator: RowLocator::every(
+                &format.dialect,
+                &format.charset,
+                fields_per_row,
+                format.ignore_lines,
+            )
+            .beginning_at(&staged.start),
             from: staged.start.offset,
             data_start: staged.data_start,
             head_bytes: staged.head_bytes,
@@ -444,13 +501,20 @@ fn region(staged: &StagedPart) -> Region {
     Region::new(Arc::clone(&staged.file), 0, staged.end.offset)
 }
 
-/// Failures for objects under the run's URIs of which parts are loaded and which are gone from the store, so that no listing names
-/// them any more.
-pub(super) async fn gone(config: &Config, s3: &S3, ledger: &Ledger, job: &Job) -> Result<Vec<Outcome>> {
+/// Failures for objects under the run's URIs of which parts are loaded and which are gone from the
+/// store, so that no listing names them any more.
+pub(super) async fn gone(
+    config: &Config,
+    s3: &S3,
+    ledger: &Ledger,
+    job: &Job,
+) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for (bucket, key, etag) in ledger.partial_objects(job).await? {
         let is_wanted = config.source.uris.iter().any(|uri| match uri {
-            SourceUri::Prefix { bucket: of, prefix } => *of == bucket && key.starts_with(prefix.as_str()),
+            SourceUri::Prefix { bucket: of, prefix } => {
+                *of == bucket && key.starts_with(prefix.as_str())
+            }
             SourceUri::Key { bucket: of, key: exactly } => *of == bucket && *exactly == key,
         });
         if !is_wanted || !s3.is_gone(&bucket, &key).await {

@@ -1,8 +1,9 @@
 //! Pauses: no transaction begins while the server, or a replica of it, has enough to do already.
 //!
-//! One task asks about once a second, on connections of its own. Past a bound the [`Governor`] lets nothing begin; what is
-//! loading goes on. What can't be asked at the start ends the run there, with the remedy. What can't be asked any more later
-//! counts as past its bound: a run that was told to spare a replica must not take its silence for health.
+//! One task asks about once a second, on connections of its own. Past a bound the [`Governor`] lets
+//! nothing begin; what is loading goes on. What can't be asked at the start ends the run there,
+//! with the remedy. What can't be asked any more later counts as past its bound: a run that was
+//! told to spare a replica must not take its silence for health.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,7 +79,10 @@ impl Pauses {
         for replica in &throughput.replicas {
             let Some(max_lag) = throughput.max_lag else { break };
             let (host, port) = host_and_port(replica, config.target.port).ok_or_else(|| {
-                Error::new(Kind::Usage, format!("--replica {replica:?}: it must be HOST or HOST:PORT"))
+                Error::new(
+                    Kind::Usage,
+                    format!("--replica {replica:?}: it must be HOST or HOST:PORT"),
+                )
             })?;
             watched.push(Watched {
                 name: format!("replica {replica}"),
@@ -97,8 +101,8 @@ impl Pauses {
         Ok((!watched.is_empty()).then_some(Self { watched }))
     }
 
-    /// Watches until `ended`. The governor is to be paused before: until the first look nobody knows whether something may
-    /// begin.
+    /// Watches until `ended`. The governor is to be paused before: until the first look nobody
+    /// knows whether something may begin.
     pub(super) async fn watch(mut self, governor: Arc<Governor>, ended: CancellationToken) {
         // Whoever still waits shall not wait for somebody who has gone, however that came about.
         let _resuming = Resuming(Arc::clone(&governor));
@@ -116,13 +120,14 @@ impl Pauses {
     async fn look(&mut self, governor: &Governor, paused: &mut Option<Instant>) {
         // Its own transactions are no reason to wait.
         let ours = governor.loading() as u64;
-        let seen = join_all(self.watched.iter_mut().map(async |watched| match watched.look(ours).await {
-            Ok(Seen::Within) => None,
-            Ok(Seen::Past(why)) => Some(why),
-            Ok(Seen::NoReplica) => Some(format!("{} is no replica any more", watched.name)),
-            Err(error) => Some(error.one_line()),
-        }))
-        .await;
+        let seen =
+            join_all(self.watched.iter_mut().map(async |watched| match watched.look(ours).await {
+                Ok(Seen::Within) => None,
+                Ok(Seen::Past(why)) => Some(why),
+                Ok(Seen::NoReplica) => Some(format!("{} is no replica any more", watched.name)),
+                Err(error) => Some(error.one_line()),
+            }))
+            .await;
         let reasons: Vec<String> = seen.into_iter().flatten().collect();
         match (&paused, reasons.is_empty()) {
             (None, false) => {
@@ -153,10 +158,12 @@ impl Watched {
             }
         };
         let mut conn = conn;
-        let seen = match tokio::time::timeout(ANSWER_LIMIT, self.ask(&mut conn, flavor, ours)).await {
+        let seen = match tokio::time::timeout(ANSWER_LIMIT, self.ask(&mut conn, flavor, ours)).await
+        {
             Ok(asked) => asked.map_err(|error| self.refused(&error))?,
             Err(_) => {
-                let message = format!("{}: it did not tell its state within {ANSWER_LIMIT:?}", self.name);
+                let message =
+                    format!("{}: it did not tell its state within {ANSWER_LIMIT:?}", self.name);
                 return Err(Error::new(Kind::TargetUnreachable, message));
             }
         };
@@ -171,7 +178,11 @@ impl Watched {
                     conn.query_first("SHOW GLOBAL STATUS LIKE 'Threads_running'").await?;
                 // The one that answers this runs too.
                 let others = status.map_or(0, |(_, running)| running.saturating_sub(ours + 1));
-                let why = || format!("{others} other threads run on the server, --max-threads-running is {most}");
+                let why = || {
+                    format!(
+                        "{others} other threads run on the server, --max-threads-running is {most}"
+                    )
+                };
                 Ok(if others > most { Seen::Past(why()) } else { Seen::Within })
             }
             Bound::Lag(most) => {
@@ -183,8 +194,14 @@ impl Watched {
                 let lags: Option<Vec<u64>> = rows.iter().map(seconds_behind).collect();
                 Ok(match lags.map(|lags| lags.into_iter().max().unwrap_or(0)) {
                     Some(lag) if Duration::from_secs(lag) <= most => Seen::Within,
-                    Some(lag) => Seen::Past(format!("{} is {lag} s behind, --max-lag is {most:?}", self.name)),
-                    None => Seen::Past(format!("{} does not replicate, and is ever further behind", self.name)),
+                    Some(lag) => Seen::Past(format!(
+                        "{} is {lag} s behind, --max-lag is {most:?}",
+                        self.name
+                    )),
+                    None => Seen::Past(format!(
+                        "{} does not replicate, and is ever further behind",
+                        self.name
+                    )),
                 })
             }
         }
@@ -209,7 +226,9 @@ async fn replica_status(conn: &mut Conn, flavor: Flavor) -> mysql_async::Result<
         return conn.query("SHOW ALL SLAVES STATUS").await;
     }
     match conn.query("SHOW REPLICA STATUS").await {
-        Err(mysql_async::Error::Server(error)) if error.code == SYNTAX => conn.query("SHOW SLAVE STATUS").await,
+        Err(mysql_async::Error::Server(error)) if error.code == SYNTAX => {
+            conn.query("SHOW SLAVE STATUS").await
+        }
         answered => answered,
     }
 }

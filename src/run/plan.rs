@@ -1,4 +1,5 @@
-//! `s3-to-mysql plan`: the same listing, preflight and comparison with the ledger, then what would be loaded, touching nothing.
+//! `s3-to-mysql plan`: the same listing, preflight and comparison with the ledger, then what would
+//! be loaded, touching nothing.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -100,11 +101,24 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
                 }
                 object_count += 1;
                 total_bytes += object.size_bytes;
-                writeln!(output, "{:>15}  {}", object.size_bytes, key_line(&object.bucket, &object.key))?;
-                let is_split = parts::is_large(&config, &budget, config.ledger.table.is_some(), object.size_bytes);
+                writeln!(
+                    output,
+                    "{:>15}  {}",
+                    object.size_bytes,
+                    key_line(&object.bucket, &object.key)
+                )?;
+                let is_split = parts::is_large(
+                    &config,
+                    &budget,
+                    config.ledger.table.is_some(),
+                    object.size_bytes,
+                );
                 if object.size_bytes > budget.total().bytes() && !is_split {
                     unloadable += 1;
-                    tracing::warn!("{object}: does not fit into the staging budget of {}", budget.total());
+                    tracing::warn!(
+                        "{object}: does not fit into the staging budget of {}",
+                        budget.total()
+                    );
                 }
             }
         }
@@ -112,9 +126,16 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
             writeln!(output, "{already_loaded} objects are loaded already")?;
         }
         if skipped_changed > 0 {
-            writeln!(output, "{skipped_changed} objects have changed since they were loaded, and are passed over")?;
+            writeln!(
+                output,
+                "{skipped_changed} objects have changed since they were loaded, and are passed over"
+            )?;
         }
-        writeln!(output, "{object_count} objects, {total_bytes} bytes ({})", HumanBytes(total_bytes))?;
+        writeln!(
+            output,
+            "{object_count} objects, {total_bytes} bytes ({})",
+            HumanBytes(total_bytes)
+        )?;
         if unloadable > 0 {
             writeln!(output, "{unloadable} of the keys can't be loaded; see the warnings")?;
         }
@@ -139,7 +160,8 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> Ended {
         // `plan | head` is no failure.
         (Err(Broken::Output(error)), _) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         (Err(Broken::Output(error)), _) => {
-            errors.push(Error::new(Kind::Usage, "standard output can't be written").caused_by(error));
+            errors
+                .push(Error::new(Kind::Usage, "standard output can't be written").caused_by(error));
         }
         (Err(Broken::Ledger(error)), _) => errors.push(error),
         (Ok(()), Ok(Err(error))) => errors.push(error),

@@ -1,6 +1,7 @@
-//! Everything that has to be right before the first object, checked at once; then the ledger, which is the first thing that a run
-//! changes. The preflight, the ledger and an append's job ask their questions on one connection, several in a packet: on a long
-//! path that is what a run's beginning costs.
+//! Everything that has to be right before the first object, checked at once; then the ledger, which
+//! is the first thing that a run changes. The preflight, the ledger and an append's job ask their
+//! questions on one connection, several in a packet: on a long path that is what a run's beginning
+//! costs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,7 +73,8 @@ impl Objects {
         page
     }
 
-    /// Ends the listing; what it has found until now can still be taken. False where it had not found everything.
+    /// Ends the listing; what it has found until now can still be taken. False where it had not
+    /// found everything.
     pub(super) fn close(&mut self) -> bool {
         let is_complete = self.rest.is_closed();
         self.rest.close();
@@ -84,7 +86,10 @@ impl Objects {
 ///
 /// # Errors
 /// All problems that there are. The listing has ended then.
-pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result::Result<Prepared, Vec<Error>> {
+pub(super) async fn prepare(
+    config: &Config,
+    found: &Arc<Found>,
+) -> std::result::Result<Prepared, Vec<Error>> {
     let s3 = S3::new(&config.source).await.with_max_rate(config.throughput.max_rate);
     let mut problems = Vec::new();
     let listing = Listing::new(s3.clone(), &config.source, &config.retry);
@@ -93,7 +98,10 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
     let (listing, budget, mut connector) = match (listing, budget, connector) {
         (Ok(listing), Ok(budget), Ok(connector)) => (listing, budget, connector),
         (listing, budget, connector) => {
-            return Err([listing.err(), budget.err(), connector.err()].into_iter().flatten().collect());
+            return Err([listing.err(), budget.err(), connector.err()]
+                .into_iter()
+                .flatten()
+                .collect());
         }
     };
 
@@ -178,7 +186,8 @@ pub(super) async fn prepare(config: &Config, found: &Arc<Found>) -> std::result:
 /// What keeps the run from beginning.
 pub(super) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Result<()> {
     if let Some(to) = config.load.rejects.as_ref().filter(|_| config.load.may_reject()) {
-        let opened = Rejects::open(to, prepared.s3.clone(), &config.staging.dir, &config.retry).await?;
+        let opened =
+            Rejects::open(to, prepared.s3.clone(), &config.staging.dir, &config.retry).await?;
         prepared.rejects = Some(opened);
     }
     Ok(())
@@ -199,7 +208,8 @@ pub(super) async fn open_ledger(
     let tables = Tables::new(stem, &preflight.target.database);
     let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
     let target = preflight.target.clone();
-    let ledger = Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
+    let ledger =
+        Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
     if begun.is_err() {
         ledger.close().await;
@@ -207,11 +217,15 @@ pub(super) async fn open_ledger(
     Ok(Some((ledger, begun?)))
 }
 
-/// The ledger to look into, and the generation that the table holds; `None` where there is none yet.
+/// The ledger to look into, and the generation that the table holds; `None` where there is none
+/// yet.
 ///
 /// # Errors
 /// As [`open_ledger`], but nothing is made or changed.
-pub(super) async fn look_into_ledger(config: &Config, prepared: &mut Prepared) -> Result<Option<(Ledger, u32)>> {
+pub(super) async fn look_into_ledger(
+    config: &Config,
+    prepared: &mut Prepared,
+) -> Result<Option<(Ledger, u32)>> {
     let idle = take_strict_session(config, prepared).await;
     let Some(stem) = &config.ledger.table else { return Ok(None) };
     let Prepared { connector, preflight, .. } = prepared;
@@ -220,8 +234,8 @@ pub(super) async fn look_into_ledger(config: &Config, prepared: &mut Prepared) -
     Ledger::look_into(tables, preflight.target.clone(), sessions, idle, config.retry.clone()).await
 }
 
-/// The preflight's session, where it does for the ledger, which is strict whatever the policy for the objects' rows is. Else it is
-/// closed.
+/// The preflight's session, where it does for the ledger, which is strict whatever the policy for
+/// the objects' rows is. Else it is closed.
 async fn take_strict_session(config: &Config, prepared: &mut Prepared) -> Option<Session> {
     let session = prepared.session.take()?;
     if config.ledger.table.is_some() && prepared.preflight.policy.checks == Checks::ALL {
@@ -231,7 +245,12 @@ async fn take_strict_session(config: &Config, prepared: &mut Prepared) -> Option
     None
 }
 
-async fn begin(ledger: &Ledger, config: &Config, verification: Option<&Plan>, stop: &CancellationToken) -> Result<Job> {
+async fn begin(
+    ledger: &Ledger,
+    config: &Config,
+    verification: Option<&Plan>,
+    stop: &CancellationToken,
+) -> Result<Job> {
     ledger.begin_run(config.load.mode, &config.source.to_string()).await?;
     let begun = async {
         let mut job = ledger.begin_job(config, stop).await?;
@@ -242,7 +261,9 @@ async fn begin(ledger: &Ledger, config: &Config, verification: Option<&Plan>, st
         let loads_again = config.ledger.force && job.mode == Mode::Append;
         job.was_partial = ledger.join_job(&job, loads_again).await?;
         if loads_again {
-            tracing::warn!("--force: objects that are loaded already are loaded again, and their rows doubled");
+            tracing::warn!(
+                "--force: objects that are loaded already are loaded again, and their rows doubled"
+            );
         }
         Ok::<_, Error>(job)
     }
@@ -257,7 +278,9 @@ async fn begin(ledger: &Ledger, config: &Config, verification: Option<&Plan>, st
         }
         Err(error) => {
             // Best effort: the run is over, whatever its row says.
-            let _ = ledger.end_run(Achieved { exit_code: error.kind.exit_code(), ..Achieved::default() }).await;
+            let _ = ledger
+                .end_run(Achieved { exit_code: error.kind.exit_code(), ..Achieved::default() })
+                .await;
         }
     }
     begun
@@ -266,7 +289,9 @@ async fn begin(ledger: &Ledger, config: &Config, verification: Option<&Plan>, st
 fn nothing_matched(passed_over: PassedOver) -> Error {
     let PassedOver { folder_markers, hidden, filtered_out } = passed_over;
     let passed = if folder_markers + hidden + filtered_out > 0 {
-        format!("; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out")
+        format!(
+            "; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out"
+        )
     } else {
         String::new()
     };

@@ -93,7 +93,8 @@ pub(super) struct ReadyObject {
     pub(super) may_share: bool,
 }
 
-/// Objects of up to this size take a [`Turns::SMALL_SHARE`]th of a turn: what they cost is the wait for the answer, and hardly any memory.
+/// Objects of up to this size take a [`Turns::SMALL_SHARE`]th of a turn: what they cost is the wait
+/// for the answer, and hardly any memory.
 const SMALL_BYTES: u64 = 64 * 1024;
 
 /// How many downloads there may be at once.
@@ -128,7 +129,8 @@ pub(super) async fn dispatch(
 ) {
     let draining = &context.shutdown.draining;
     let turns = Turns::new(context.s3.readers(context.config.staging.download_concurrency));
-    let split_turns = Arc::new(Semaphore::new(parts::AT_ONCE.min(context.config.staging.download_concurrency)));
+    let split_turns =
+        Arc::new(Semaphore::new(parts::AT_ONCE.min(context.config.staging.download_concurrency)));
     let mut downloads = JoinSet::new();
     // What comes while the run drains is passed on too, and gets its outcome below.
     while let Some(wanted) = objects.recv().await {
@@ -140,9 +142,12 @@ pub(super) async fn dispatch(
         match parts::way(&context, &wanted) {
             Way::Whole => {}
             Way::Split => {
-                let (context, staged, events) = (Arc::clone(&context), staged.clone(), events.clone());
+                let (context, staged, events) =
+                    (Arc::clone(&context), staged.clone(), events.clone());
                 let turns = Arc::clone(&split_turns);
-                downloads.spawn(async move { load_in_parts(&context, wanted, staged, &events, &turns).await });
+                downloads.spawn(async move {
+                    load_in_parts(&context, wanted, staged, &events, &turns).await
+                });
                 continue;
             }
             Way::None(error) => {
@@ -160,13 +165,16 @@ pub(super) async fn dispatch(
             } => Some(reserved),
         };
         match reserved {
-            None => tell(&events, Event::ended(Outcome::NotReached { object: wanted.object })).await,
+            None => {
+                tell(&events, Event::ended(Outcome::NotReached { object: wanted.object })).await
+            }
             Some(Err(error)) => {
                 let outcome = failed(context.ledger.as_ref(), wanted.object, error, 1, began).await;
                 tell(&events, Event::ended(outcome)).await;
             }
             Some(Ok((permit, turn))) => {
-                let (context, staged, events) = (Arc::clone(&context), staged.clone(), events.clone());
+                let (context, staged, events) =
+                    (Arc::clone(&context), staged.clone(), events.clone());
                 downloads.spawn(async move {
                     tell(&events, Event::Began(wanted.object.to_string())).await;
                     let mut attempts = Attempts::new(&context.config.retry);
@@ -183,11 +191,13 @@ pub(super) async fn dispatch(
                             tell(&events, Event::ended(outcome)).await;
                         }
                         Some(Ok((file, scan))) => {
-                            // What failed before is likely to fail again; what is forced replaces a row of the ledger.
+                            // What failed before is likely to fail again; what is forced replaces a
+                            // row of the ledger.
                             let may_share = !wanted.had_failed && !wanted.again && attempts == 1;
                             let object = wanted.object.clone();
                             let ready = ReadyObject { wanted, staged: file, scan, began, attempts, may_share };
-                            // The workers outlive the downloads: only a dead one leaves an object behind.
+                            // The workers outlive the downloads: only a dead one leaves an object
+                            // behind.
                             if staged.send(Ready::Object(ready)).await.is_err() {
                                 tell(&events, Event::ended(Outcome::NotReached { object })).await;
                             }
@@ -229,7 +239,9 @@ async fn download(
                 format.ignore_lines,
                 [rows],
             );
-            let cut = check::cut_to_sample(&staged, locator, reader(), &context.shutdown.abandoning).await;
+            let cut =
+                check::cut_to_sample(&staged, locator, reader(), &context.shutdown.abandoning)
+                    .await;
             let (scan, size_bytes) =
                 cut.map_err(|error| Error::new(error.kind, object.to_string()).caused_by(error))?;
             staged.file = staged.file.cut_to(size_bytes);
@@ -271,7 +283,12 @@ fn refused(object: &str, malformed: &crate::split::Malformed) -> Error {
 }
 
 /// The outcome of a key that was listed without an object to go with it.
-pub(super) async fn unreadable(ledger: Option<&(Ledger, Job)>, bucket: String, key: String, error: Error) -> Outcome {
+pub(super) async fn unreadable(
+    ledger: Option<&(Ledger, Job)>,
+    bucket: String,
+    key: String,
+    error: Error,
+) -> Outcome {
     record(ledger, &bucket, &key, "", &error, 1).await;
     Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: Duration::ZERO }
 }
@@ -295,9 +312,17 @@ pub(super) async fn failed(
 }
 
 /// Best effort: the report tells of the failure in any case.
-async fn record(ledger: Option<&(Ledger, Job)>, bucket: &str, key: &str, etag: &str, error: &Error, attempts: u32) {
+async fn record(
+    ledger: Option<&(Ledger, Job)>,
+    bucket: &str,
+    key: &str,
+    etag: &str,
+    error: &Error,
+    attempts: u32,
+) {
     if let Some((ledger, job)) = ledger
-        && let Err(unrecorded) = ledger.record_failure(job.generation, bucket, key, etag, error, attempts).await
+        && let Err(unrecorded) =
+            ledger.record_failure(job.generation, bucket, key, etag, error, attempts).await
     {
         tracing::warn!("a failure is not in the ledger: {}", unrecorded.one_line());
     }

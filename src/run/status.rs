@@ -14,7 +14,8 @@ use crate::ledger::status::{Status, Sums};
 use crate::object::TableName;
 use crate::retry::Attempts;
 
-/// How many failures, partial objects and objects in flight the text names; the JSON document has them all.
+/// How many failures, partial objects and objects in flight the text names; the JSON document has
+/// them all.
 const NAMED: usize = 10;
 
 /// Asks the ledger, touching nothing.
@@ -39,7 +40,8 @@ fn ended(output: String) -> Ended {
     Ended { exit_code: exit_code::ALL_LOADED, output, errors: Vec::new() }
 }
 
-/// Of these commands, which load no objects, nothing can fail but the target, their usage or the program.
+/// Of these commands, which load no objects, nothing can fail but the target, their usage or the
+/// program.
 pub(super) fn refused(error: Error) -> Ended {
     let exit_code = match error.kind {
         Kind::Usage => exit_code::USAGE,
@@ -49,7 +51,8 @@ pub(super) fn refused(error: Error) -> Ended {
     Ended { exit_code, output: String::new(), errors: vec![error] }
 }
 
-/// Whether it is worth another try, after a pause. A server that isn't there is told at once: somebody may be waiting.
+/// Whether it is worth another try, after a pause. A server that isn't there is told at once:
+/// somebody may be waiting.
 pub(super) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bool {
     matches!(error.kind, Kind::TargetBusy | Kind::ConnectionLost | Kind::LockConflict)
         && attempts.wait_after(error).await
@@ -80,9 +83,11 @@ async fn ask(config: &Config, failures_listed: u64) -> Result<Answer> {
     }
 }
 
-/// Every name in it is for good once released; what there is none of is null or empty, never left out.
+/// Every name in it is for good once released; what there is none of is null or empty, never left
+/// out.
 fn document(answer: &Answer) -> Value {
-    let name = |table: &TableName, part: &str| json!({ "database": table.database, part: table.table });
+    let name =
+        |table: &TableName, part: &str| json!({ "database": table.database, part: table.table });
     let status = match answer {
         Answer::NoLedger { target, .. } => {
             return json!({
@@ -182,7 +187,11 @@ fn text(answer: &Answer) -> String {
     match &status.job {
         Some(job) => {
             line(&mut text, "mode", format_args!("{}, {}", job.mode, job.state));
-            line(&mut text, "generation", format_args!("{}, since {}", job.generation, second(&job.begun_at)));
+            line(
+                &mut text,
+                "generation",
+                format_args!("{}, since {}", job.generation, second(&job.begun_at)),
+            );
             if !job.old_table.is_empty() {
                 line(&mut text, "table kept", job.old_table.escape_debug());
             }
@@ -192,7 +201,11 @@ fn text(answer: &Answer) -> String {
                 line(&mut text, label, definition.replace(char::is_control, " "));
             }
         }
-        None => line(&mut text, "mode", "none: nothing has been loaded into this table with this ledger"),
+        None => line(
+            &mut text,
+            "mode",
+            "none: nothing has been loaded into this table with this ledger",
+        ),
     }
     write_sums(&mut text, &status.table);
     line(&mut text, "objects failed", status.objects_failed);
@@ -200,7 +213,10 @@ fn text(answer: &Answer) -> String {
     if let Some(shadow) = &status.shadow {
         push(
             &mut text,
-            format_args!("\nin the table that the swap will put in its place, generation {}:\n", shadow.generation),
+            format_args!(
+                "\nin the table that the swap will put in its place, generation {}:\n",
+                shadow.generation
+            ),
         );
         write_sums(&mut text, shadow);
     }
@@ -210,8 +226,11 @@ fn text(answer: &Answer) -> String {
     }
     text.push_str("\nlast runs\n");
     let mut table = vec![
-        ["run", "worker", "mode", "started", "ended", "exit", "loaded", "already", "failed", "rows", "bytes"]
-            .map(str::to_owned),
+        [
+            "run", "worker", "mode", "started", "ended", "exit", "loaded", "already", "failed",
+            "rows", "bytes",
+        ]
+        .map(str::to_owned),
     ];
     table.extend(status.runs.iter().map(|run| {
         [
@@ -257,7 +276,13 @@ fn write_objects(text: &mut String, status: &Status) {
     }
     for object in status.partial.iter().take(NAMED) {
         let (loaded, parts) = (object.parts_loaded, object.parts);
-        push(text, format_args!("partial: {}: {loaded} of {parts} parts\n", uri(&object.bucket, &object.key)));
+        push(
+            text,
+            format_args!(
+                "partial: {}: {loaded} of {parts} parts\n",
+                uri(&object.bucket, &object.key)
+            ),
+        );
     }
     write_more(text, "partial", status.partial.len() as u64);
     for object in status.in_flight.iter().take(NAMED) {
@@ -310,18 +335,21 @@ fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
 /// Columns as wide as their longest cell; numbers, from the sixth column on, to the right.
 fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMNS]]) {
     const FIRST_NUMBER: usize = 5;
-    let widths: [usize; COLUMNS] =
-        std::array::from_fn(|column| table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0));
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+        table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0)
+    });
     for cells in table {
         let line: Vec<String> = cells
             .iter()
             .zip(widths)
             .enumerate()
-            .map(
-                |(column, (cell, width))| {
-                    if column < FIRST_NUMBER { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-                },
-            )
+            .map(|(column, (cell, width))| {
+                if column < FIRST_NUMBER {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            })
             .collect();
         push(text, format_args!("{}\n", line.join("  ").trim_end()));
     }

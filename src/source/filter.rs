@@ -35,12 +35,15 @@ impl Filter {
             .key_regex
             .as_ref()
             .map(|pattern| {
-                Regex::new(pattern)
-                    .map_err(|error| Error::new(Kind::Usage, format!("--key-regex {pattern:?}")).caused_by(error))
+                Regex::new(pattern).map_err(|error| {
+                    Error::new(Kind::Usage, format!("--key-regex {pattern:?}")).caused_by(error)
+                })
             })
             .transpose()?;
         Ok(Self {
-            include: (!config.include.is_empty()).then(|| globs("--include", &config.include)).transpose()?,
+            include: (!config.include.is_empty())
+                .then(|| globs("--include", &config.include))
+                .transpose()?,
             exclude: globs("--exclude", &config.exclude)?,
             key_regex,
             modified_after: config.modified_after,
@@ -68,8 +71,12 @@ impl Filter {
         let wanted = self.include.as_ref().is_none_or(|globs| globs.is_match(below))
             && !self.exclude.is_match(below)
             && self.key_regex.as_ref().is_none_or(|regex| regex.is_match(key))
-            && self.modified_after.is_none_or(|bound| modified.is_some_and(|modified| modified >= bound))
-            && self.modified_before.is_none_or(|bound| modified.is_some_and(|modified| modified < bound));
+            && self
+                .modified_after
+                .is_none_or(|bound| modified.is_some_and(|modified| modified >= bound))
+            && self
+                .modified_before
+                .is_none_or(|bound| modified.is_some_and(|modified| modified < bound));
         if wanted { Verdict::Take } else { Verdict::FilteredOut }
     }
 }
@@ -80,7 +87,8 @@ fn globs(flag: &str, patterns: &[String]) -> Result<GlobSet> {
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        // As in the aws command line, `*` crosses `/`. A backslash takes the next character as it is.
+        // As in the aws command line, `*` crosses `/`. A backslash takes the next character as it
+        // is.
         let glob = GlobBuilder::new(pattern)
             .literal_separator(false)
             .backslash_escape(true)

@@ -1,7 +1,8 @@
 //! The keys of a run, handed on while the listing goes on.
 //!
-//! Keys named exactly come first, then each prefix. A key is handed on once, however many URIs cover it: a second time
-//! would load its rows twice. Only the keys that were named exactly are remembered, sixteen bytes each.
+//! Keys named exactly come first, then each prefix. A key is handed on once, however many URIs
+//! cover it: a second time would load its rows twice. Only the keys that were named exactly are
+//! remembered, sixteen bytes each.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -18,7 +19,8 @@ use crate::error::{Consequence, Error, Kind, Result};
 use crate::object::Object;
 use crate::retry::Attempts;
 
-/// HeadObject requests in flight for keys that were named exactly, or that the store lists without an ETag.
+/// HeadObject requests in flight for keys that were named exactly, or that the store lists without
+/// an ETag.
 const HEADS_IN_FLIGHT: usize = 16;
 
 /// What a listing yields.
@@ -49,7 +51,10 @@ pub struct Findings {
 
 impl Findings {
     /// `count` sees every object before it is sent, so that a total is known ahead of the work.
-    pub fn new(sender: mpsc::Sender<Listed>, count: impl Fn(&Object) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        sender: mpsc::Sender<Listed>,
+        count: impl Fn(&Object) + Send + Sync + 'static,
+    ) -> Self {
         Self { sender, count: Box::new(count) }
     }
 
@@ -85,8 +90,8 @@ impl Listing {
         })
     }
 
-    /// Looks whether every bucket is there and every prefix can be listed, with one small request per bucket; all
-    /// problems, not the first.
+    /// Looks whether every bucket is there and every prefix can be listed, with one small request
+    /// per bucket; all problems, not the first.
     pub async fn check(&self) -> Vec<Error> {
         let mut prefixes: Vec<(&str, Option<&str>)> = Vec::new();
         for uri in &self.uris {
@@ -104,7 +109,9 @@ impl Listing {
             let mut attempts = Attempts::new(&self.retry);
             let checked = match prefix {
                 Some(prefix) => {
-                    persist(&mut attempts, || self.s3.list_page(bucket, prefix, None, Some(1))).await.map(drop)
+                    persist(&mut attempts, || self.s3.list_page(bucket, prefix, None, Some(1)))
+                        .await
+                        .map(drop)
                 }
                 None => persist(&mut attempts, || self.s3.head_bucket(bucket)).await,
             };
@@ -118,7 +125,8 @@ impl Listing {
         problems
     }
 
-    /// Sends every wanted object to `found`; ends early, without an error, when nobody receives any more.
+    /// Sends every wanted object to `found`; ends early, without an error, when nobody receives any
+    /// more.
     ///
     /// # Errors
     /// A listing that is refused or stays unreachable; what was sent until then stands.
@@ -185,18 +193,27 @@ impl Listing {
         loop {
             let mut attempts = Attempts::new(&self.retry);
             let Page { objects, continuation_token } =
-                persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None)).await?;
+                persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None))
+                    .await?;
             // Before a key of it is handed on: this page's were, under the token before.
             if continuation_token.is_some() && continuation_token == token {
                 let what = format!("s3://{bucket}/{}", prefix.escape_debug());
-                return Err(Error::new(Kind::SourceProtocol, format!("{what}: the listing repeats its own page")));
+                return Err(Error::new(
+                    Kind::SourceProtocol,
+                    format!("{what}: the listing repeats its own page"),
+                ));
             }
             let mut without_etag = Vec::new();
             for entry in objects {
                 if named.contains(bucket, &entry.key) {
                     continue;
                 }
-                match self.filter.judge(&entry.key, prefix.len(), entry.size_bytes, entry.last_modified) {
+                match self.filter.judge(
+                    &entry.key,
+                    prefix.len(),
+                    entry.size_bytes,
+                    entry.last_modified,
+                ) {
                     Verdict::FolderMarker => passed_over.folder_markers += 1,
                     Verdict::Hidden => passed_over.hidden += 1,
                     Verdict::FilteredOut => passed_over.filtered_out += 1,
@@ -258,11 +275,18 @@ fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
                 && (other_prefix.len() < prefix.len() || other < index)
         })
     };
-    prefixes.iter().enumerate().filter(|&(index, &prefix)| !covered(index, prefix)).map(|(_, &prefix)| prefix).collect()
+    prefixes
+        .iter()
+        .enumerate()
+        .filter(|&(index, &prefix)| !covered(index, prefix))
+        .map(|(_, &prefix)| prefix)
+        .collect()
 }
 
 /// The keys of a `--keys-from` file, one a line, as they are read.
-async fn key_lines(path: &Path) -> Result<impl futures_util::Stream<Item = Result<(String, String)>> + use<>> {
+async fn key_lines(
+    path: &Path,
+) -> Result<impl futures_util::Stream<Item = Result<(String, String)>> + use<>> {
     let name = path.display().to_string();
     let unreadable = move |error: std::io::Error| {
         Error::new(Kind::Usage, format!("--keys-from {name} can't be read")).caused_by(error)
@@ -284,7 +308,10 @@ async fn key_lines(path: &Path) -> Result<impl futures_util::Stream<Item = Resul
                 match lines.next_line().await {
                     Ok(Some(line)) => match SourceUri::from_key_line(&line) {
                         Ok(None) => {}
-                        Ok(Some(SourceUri::Key { bucket, key } | SourceUri::Prefix { bucket, prefix: key })) => {
+                        Ok(Some(
+                            SourceUri::Key { bucket, key }
+                            | SourceUri::Prefix { bucket, prefix: key },
+                        )) => {
                             return Some((Ok((bucket, key)), Some((lines, number))));
                         }
                         Err(error) => {
@@ -300,7 +327,8 @@ async fn key_lines(path: &Path) -> Result<impl futures_util::Stream<Item = Resul
     }))
 }
 
-/// The keys that were named exactly, as 128-bit hashes: at a million keys the odds of a false match are below 1e-26.
+/// The keys that were named exactly, as 128-bit hashes: at a million keys the odds of a false match
+/// are below 1e-26.
 #[derive(Debug, Default)]
 struct NamedKeys {
     hashes: HashSet<u128>,
@@ -318,7 +346,8 @@ impl NamedKeys {
     }
 
     fn hash(&self, bucket: &str, key: &str) -> u128 {
-        let [high, low] = self.states.each_ref().map(|state| u128::from(state.hash_one((bucket, key))));
+        let [high, low] =
+            self.states.each_ref().map(|state| u128::from(state.hash_one((bucket, key))));
         high << 64 | low
     }
 }
@@ -329,8 +358,17 @@ mod tests {
 
     #[test]
     fn a_prefix_inside_another_is_listed_once() {
-        let prefix = |bucket: &str, prefix: &str| SourceUri::Prefix { bucket: bucket.into(), prefix: prefix.into() };
-        let uris = [prefix("b", "a/x/"), prefix("b", "a/"), prefix("c", "a/"), prefix("b", "a/"), prefix("b", "aa")];
+        let prefix = |bucket: &str, prefix: &str| SourceUri::Prefix {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+        };
+        let uris = [
+            prefix("b", "a/x/"),
+            prefix("b", "a/"),
+            prefix("c", "a/"),
+            prefix("b", "a/"),
+            prefix("b", "aa"),
+        ];
         assert_eq!(outermost_prefixes(&uris), [("b", "a/"), ("c", "a/"), ("b", "aa")]);
     }
 

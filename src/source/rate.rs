@@ -1,9 +1,10 @@
 //! How fast bodies are read: one bound for the whole run.
 //!
-//! A reader that is ahead waits before it reads on, so that the connection's own back-pressure slows the store down; what
-//! the system has buffered by then has come already, which makes the bound one over seconds, not over single reads. The
-//! wait is on this side: it counts for no stall. So that no connection rests so long that the store closes it, few objects
-//! are read at once where the bound is low ([`Rate::readers`]).
+//! A reader that is ahead waits before it reads on, so that the connection's own back-pressure
+//! slows the store down; what the system has buffered by then has come already, which makes the
+//! bound one over seconds, not over single reads. The wait is on this side: it counts for no stall.
+//! So that no connection rests so long that the store closes it, few objects are read at once where
+//! the bound is low ([`Rate::readers`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ const REFILL: Duration = Duration::from_millis(20);
 const REFILLS_A_SECOND: usize = 50;
 /// What a run may catch up with after it had nothing to read.
 const SAVED_REFILLS: usize = 10;
-/// What one reader must get for its connection to be in use all the time: a read of the client's is of this order.
+/// What one reader must get for its connection to be in use all the time: a read of the client's is
+/// of this order.
 const READER_BYTES_A_SECOND: u64 = 64 * 1024;
 
 /// The bound, shared by all that read; none, where none was asked for.
@@ -40,7 +42,12 @@ impl Rate {
                 _ => (refilled.max(1), Duration::from_secs(1)),
             };
             let max = refill.saturating_mul(SAVED_REFILLS);
-            let limiter = RateLimiter::builder().initial(0).refill(refill).interval(interval).max(max).build();
+            let limiter = RateLimiter::builder()
+                .initial(0)
+                .refill(refill)
+                .interval(interval)
+                .max(max)
+                .build();
             Arc::new(Bound { bytes_a_second: rate.bytes(), limiter })
         }))
     }
@@ -55,7 +62,8 @@ impl Rate {
     /// How many of `wanted` objects it makes sense to read at once; at least 1.
     pub(super) fn readers(&self, wanted: usize) -> usize {
         let Some(bound) = &self.0 else { return wanted };
-        let fed = usize::try_from(bound.bytes_a_second / READER_BYTES_A_SECOND).unwrap_or(usize::MAX);
+        let fed =
+            usize::try_from(bound.bytes_a_second / READER_BYTES_A_SECOND).unwrap_or(usize::MAX);
         wanted.min(fed).max(1)
     }
 }
@@ -92,7 +100,10 @@ mod tests {
             (10_000_000_000, 16, 1 << 20, 40_000_000_000),
         ] {
             let took = read(&rate(bytes_a_second), readers, chunk, total).await;
-            assert!((3.7..=4.4).contains(&took), "{bytes_a_second} B/s, {readers} x {chunk}: {took} s");
+            assert!(
+                (3.7..=4.4).contains(&took),
+                "{bytes_a_second} B/s, {readers} x {chunk}: {took} s"
+            );
         }
     }
 

@@ -29,7 +29,8 @@ use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 pub(crate) use write::PUT_LIMIT_BYTES;
 
-/// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore it.
+/// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore
+/// it.
 const FALLBACK_REGION: &str = "us-east-1";
 
 /// A handle on S3, cheap to clone.
@@ -69,11 +70,12 @@ impl S3 {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            // The staged bytes are hashed here, also across a body resumed by range, which the SDK can't.
+            // The staged bytes are hashed here, also across a body resumed by range, which the SDK
+            // can't.
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(profile) = &config.profile {
-            // As the aws command line does: keys in the environment must not beat a profile that was named. A role in it
-            // is assumed in the run's region.
+            // As the aws command line does: keys in the environment must not beat a profile that
+            // was named. A role in it is assumed in the run's region.
             let region = match &config.region {
                 Some(region) => Some(Region::new(region.clone())),
                 None => environment_or_profile_region(Some(profile)).region().await,
@@ -92,8 +94,10 @@ impl S3 {
         loader = match (&config.region, &config.endpoint_url) {
             (Some(region), _) => loader.region(Region::new(region.clone())),
             // Without this a machine outside EC2 waits for its metadata service to time out.
-            (None, Some(_)) => loader
-                .region(environment_or_profile_region(config.profile.as_deref()).or_else(Region::new(FALLBACK_REGION))),
+            (None, Some(_)) => loader.region(
+                environment_or_profile_region(config.profile.as_deref())
+                    .or_else(Region::new(FALLBACK_REGION)),
+            ),
             (None, None) => loader,
         };
         let sdk_config = loader.load().await;
@@ -209,21 +213,33 @@ impl S3 {
             }
         };
         let etag = output.e_tag.ok_or_else(|| {
-            Error::new(Kind::SourceProtocol, format!("{what}: the store gives no ETag, so its bytes can't be pinned"))
+            Error::new(
+                Kind::SourceProtocol,
+                format!("{what}: the store gives no ETag, so its bytes can't be pinned"),
+            )
         })?;
         Ok(Object {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             etag,
-            size_bytes: output.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            size_bytes: output
+                .content_length
+                .and_then(|size| u64::try_from(size).ok())
+                .unwrap_or(0),
             last_modified: output.last_modified.as_ref().and_then(timestamp),
         })
     }
 
-    /// Why an object is refused. An answer to HEAD has no body and so does not tell a wrong secret, which every other object
-    /// would meet too, from a right that is missing for this one; the answer to a GET does.
+    /// Why an object is refused. An answer to HEAD has no body and so does not tell a wrong secret,
+    /// which every other object would meet too, from a right that is missing for this one; the
+    /// answer to a GET does.
     async fn refusal(&self, bucket: &str, key: &str, what: &str) -> Option<Error> {
-        let request = self.client.get_object().bucket(bucket).key(key).set_request_payer(self.request_payer.clone());
+        let request = self
+            .client
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .set_request_payer(self.request_payer.clone());
         // A body that comes after all is dropped unread.
         request.send().await.err().map(|error| fold(Asked::Object, &what, &error))
     }
@@ -236,7 +252,8 @@ impl S3 {
     /// HeadObject, pinned to the object's ETag: what a GET of some of its bytes does not tell.
     ///
     /// # Errors
-    /// `ObjectMissing`; `ObjectChanged` where the store honours If-Match; and what any request can meet.
+    /// `ObjectMissing`; `ObjectChanged` where the store honours If-Match; and what any request can
+    /// meet.
     pub async fn stat(&self, object: &Object) -> Result<Stat> {
         let output = self
             .client
@@ -274,8 +291,10 @@ impl S3 {
     /// GetObject of some bytes, pinned to the object's ETag, and to a version where one is named.
     ///
     /// # Errors
-    /// `ObjectMissing` where the object or that version of it is gone; `ObjectChanged` where the store honours If-Match; the caller compares the ETag of the answer for those that don't.
-    /// The stream yields `BodyBroken` when the connection breaks, or when not a byte came for the stall timeout.
+    /// `ObjectMissing` where the object or that version of it is gone; `ObjectChanged` where the
+    /// store honours If-Match; the caller compares the ETag of the answer for those that don't. The
+    /// stream yields `BodyBroken` when the connection breaks, or when not a byte came for the stall
+    /// timeout.
     pub async fn get(&self, object: &Object, from: ReadFrom) -> Result<Body> {
         let output = self
             .client
@@ -305,7 +324,12 @@ impl S3 {
             size_bytes,
             version_id: named_version(output.version_id()),
             checksum: full_object_checksum(&output),
-            stream: Box::pin(chunks(output.body, object.to_string(), self.stall_timeout, self.rate.clone())),
+            stream: Box::pin(chunks(
+                output.body,
+                object.to_string(),
+                self.stall_timeout,
+                self.rate.clone(),
+            )),
         })
     }
 }
@@ -315,14 +339,16 @@ fn environment_or_profile_region(profile: Option<&str>) -> RegionProviderChain {
     if let Some(profile) = profile {
         builder = builder.profile_name(profile);
     }
-    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(builder.build())
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(builder.build())
 }
 
 /// Undoes `encoding-type=url`, which the SDK leaves to its caller.
 fn decode_key(encoded: &str, what: &str) -> Result<String> {
     let spaced = encoded.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|error| {
-        Error::new(Kind::SourceProtocol, format!("{what}: a listed key is not UTF-8")).caused_by(error)
+        Error::new(Kind::SourceProtocol, format!("{what}: a listed key is not UTF-8"))
+            .caused_by(error)
     })
 }
 
@@ -330,7 +356,8 @@ fn timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
 
-/// The first byte of the answer and the whole object's size, from `Content-Range: bytes 5-9/10` or `Content-Length`.
+/// The first byte of the answer and the whole object's size, from `Content-Range: bytes 5-9/10` or
+/// `Content-Length`.
 fn extent(output: &GetObjectOutput) -> (u64, Option<u64>) {
     let length = output.content_length().and_then(|length| u64::try_from(length).ok());
     let Some(range) = output.content_range() else {
@@ -344,7 +371,8 @@ fn extent(output: &GetObjectOutput) -> (u64, Option<u64>) {
     parsed.unwrap_or((0, length))
 }
 
-/// `null` names whatever was put while the bucket kept no versions: another object, after an overwrite.
+/// `null` names whatever was put while the bucket kept no versions: another object, after an
+/// overwrite.
 fn named_version(version_id: Option<&str>) -> Option<String> {
     version_id.filter(|id| !matches!(*id, "" | "null")).map(str::to_owned)
 }
@@ -362,7 +390,8 @@ fn full_object_checksum(output: &GetObjectOutput) -> Option<Checksum> {
     )
 }
 
-/// The first of the values that are there, in this order: the cheapest to compute, the ones that can be put together first.
+/// The first of the values that are there, in this order: the cheapest to compute, the ones that
+/// can be put together first.
 fn whole_checksum(is_composite: bool, values: [Option<&str>; 5]) -> Option<Checksum> {
     let algorithms = [
         ChecksumAlgorithm::Crc64Nvme,
@@ -394,9 +423,11 @@ fn chunks(
                 rate.take(chunk.len()).await;
                 Some((Ok(chunk), Some((body, what, rate))))
             }
-            Ok(Some(Err(error))) => {
-                Some((Err(Error::new(Kind::BodyBroken, format!("{what}: the body broke off")).caused_by(error)), None))
-            }
+            Ok(Some(Err(error))) => Some((
+                Err(Error::new(Kind::BodyBroken, format!("{what}: the body broke off"))
+                    .caused_by(error)),
+                None,
+            )),
             Ok(None) => None,
             Err(_) => {
                 let stalled = format!("{what}: not a byte of the body came for {stall_timeout:?}");
@@ -422,26 +453,33 @@ mod tests {
 
     #[test]
     fn the_extent_of_a_ranged_answer_is_read_from_its_content_range() {
-        let ranged = GetObjectOutput::builder().content_range("bytes 5-9/10").content_length(5).build();
+        let ranged =
+            GetObjectOutput::builder().content_range("bytes 5-9/10").content_length(5).build();
         assert_eq!(extent(&ranged), (5, Some(10)));
         let whole = GetObjectOutput::builder().content_length(10).build();
         assert_eq!(extent(&whole), (0, Some(10)));
-        let unknown = GetObjectOutput::builder().content_range("bytes 5-9/*").content_length(5).build();
+        let unknown =
+            GetObjectOutput::builder().content_range("bytes 5-9/*").content_length(5).build();
         assert_eq!(extent(&unknown), (5, None));
     }
 
     #[test]
     fn a_null_version_names_nothing_that_could_be_pinned() {
         assert_eq!(named_version(Some("null")), None);
-        assert_eq!(named_version(Some("3HL4kqtJlcpXroDTDmJ")), Some("3HL4kqtJlcpXroDTDmJ".to_owned()));
+        assert_eq!(
+            named_version(Some("3HL4kqtJlcpXroDTDmJ")),
+            Some("3HL4kqtJlcpXroDTDmJ".to_owned())
+        );
     }
 
     #[test]
     fn a_checksum_of_part_checksums_is_no_checksum_of_the_object() {
         let composite = GetObjectOutput::builder().checksum_crc32("AAAAAA==-3").build();
         assert_eq!(full_object_checksum(&composite), None);
-        let composite =
-            GetObjectOutput::builder().checksum_crc32("AAAAAA==").checksum_type(ChecksumType::Composite).build();
+        let composite = GetObjectOutput::builder()
+            .checksum_crc32("AAAAAA==")
+            .checksum_type(ChecksumType::Composite)
+            .build();
         assert_eq!(full_object_checksum(&composite), None);
     }
 }

@@ -18,8 +18,8 @@ pub(super) enum Asked {
     Write,
 }
 
-/// What an error and its causes say. The SDK's own `DisplayErrorContext` adds their `Debug` text, which is several lines of
-/// its inner workings.
+/// What an error and its causes say. The SDK's own `DisplayErrorContext` adds their `Debug` text,
+/// which is several lines of its inner workings.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -35,15 +35,21 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Our error for `error`, which happened while asking for `what`.
-pub(super) fn fold<E>(asked: Asked, what: &dyn fmt::Display, error: &SdkError<E, HttpResponse>) -> Error
+pub(super) fn fold<E>(
+    asked: Asked,
+    what: &dyn fmt::Display,
+    error: &SdkError<E, HttpResponse>,
+) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let code = error.code().unwrap_or_default().to_owned();
     let message = error.message().unwrap_or_default().to_owned();
-    let region =
-        error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
+    let region = error
+        .raw_response()
+        .and_then(|response| response.headers().get("x-amz-bucket-region"))
+        .map(str::to_owned);
 
     let (kind, hint) = match error {
         SdkError::ServiceError(_) => match answer(asked, status, &code, &message) {
@@ -67,20 +73,26 @@ where
         _ => (Kind::SourceProtocol, None),
     };
     let hint = hint.or_else(|| {
-        (matches!(status, 301 | 307 | 400) && region.is_some())
-            .then(|| format!("the bucket is in region {0}: use --region {0}", region.unwrap_or_default()))
+        (matches!(status, 301 | 307 | 400) && region.is_some()).then(|| {
+            format!("the bucket is in region {0}: use --region {0}", region.unwrap_or_default())
+        })
     });
 
-    let said =
-        if code.is_empty() && message.is_empty() { causes(error) } else { format!("{status} {code}: {message}") };
-    let folded = Error::new(kind, format!("{what}: {}", headline(kind))).caused_by(anyhow::anyhow!(said));
+    let said = if code.is_empty() && message.is_empty() {
+        causes(error)
+    } else {
+        format!("{status} {code}: {message}")
+    };
+    let folded =
+        Error::new(kind, format!("{what}: {}", headline(kind))).caused_by(anyhow::anyhow!(said));
     match hint {
         Some(hint) => folded.with_hint(hint),
         None => folded,
     }
 }
 
-/// The kind of an S3 error answer, by its code first: some stores give the right code with an odd status.
+/// The kind of an S3 error answer, by its code first: some stores give the right code with an odd
+/// status.
 fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<Kind> {
     Some(match code {
         "NoSuchBucket" => Kind::BucketMissing,
@@ -101,12 +113,18 @@ fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<Kind> 
         | "TokenRefreshRequired"
         | "RequestTimeTooSkewed"
         | "AuthorizationHeaderMalformed" => Kind::SourceCredentials,
-        _ if code.starts_with("KMS.") || (status == 403 && message.contains("kms:Decrypt")) => Kind::ObjectEncrypted,
+        _ if code.starts_with("KMS.") || (status == 403 && message.contains("kms:Decrypt")) => {
+            Kind::ObjectEncrypted
+        }
         "PermanentRedirect" | "TemporaryRedirect" => Kind::BucketMissing,
         // The body did not arrive as it was sent.
-        "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" if asked == Asked::Write => Kind::SourceBusy,
+        "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" if asked == Asked::Write => {
+            Kind::SourceBusy
+        }
         // Another writer of the same key.
-        "OperationAborted" | "ConditionalRequestConflict" if asked == Asked::Write => Kind::SourceBusy,
+        "OperationAborted" | "ConditionalRequestConflict" if asked == Asked::Write => {
+            Kind::SourceBusy
+        }
         _ => match (status, asked) {
             (404, Asked::Bucket) => Kind::BucketMissing,
             (404, Asked::Object) => Kind::ObjectMissing,
@@ -135,7 +153,9 @@ fn headline(kind: Kind) -> &'static str {
         Kind::ObjectMissing => "there is no such object",
         Kind::ObjectDenied => "reading the object is denied",
         Kind::ObjectArchived => "the object is archived",
-        Kind::ObjectEncrypted => "the object is encrypted with a key that the credentials may not use",
+        Kind::ObjectEncrypted => {
+            "the object is encrypted with a key that the credentials may not use"
+        }
         Kind::RejectsUnwritable => "the store does not take it",
         Kind::ObjectChanged => "the object was overwritten after it was listed",
         _ => "the answer is not one of S3's",
@@ -158,7 +178,10 @@ mod tests {
     fn a_store_that_does_not_let_write_is_not_said_to_deny_reading() {
         assert_eq!(answer(Asked::Write, 403, "AccessDenied", ""), Some(Kind::RejectsUnwritable));
         assert_eq!(answer(Asked::Write, 400, "EntityTooLarge", ""), Some(Kind::RejectsUnwritable));
-        assert_eq!(answer(Asked::Write, 403, "SignatureDoesNotMatch", ""), Some(Kind::SourceCredentials));
+        assert_eq!(
+            answer(Asked::Write, 403, "SignatureDoesNotMatch", ""),
+            Some(Kind::SourceCredentials)
+        );
     }
 
     #[test]
@@ -175,7 +198,10 @@ mod tests {
     #[test]
     fn a_kms_denial_is_not_taken_for_a_missing_s3_right() {
         let message = "User is not authorized to perform: kms:Decrypt on resource";
-        assert_eq!(answer(Asked::Object, 403, "AccessDenied", message), Some(Kind::ObjectEncrypted));
+        assert_eq!(
+            answer(Asked::Object, 403, "AccessDenied", message),
+            Some(Kind::ObjectEncrypted)
+        );
     }
 
     #[test]
@@ -185,9 +211,18 @@ mod tests {
 
     #[test]
     fn throttling_is_recognised_under_every_status() {
-        for (status, code) in [(503, "SlowDown"), (503, ""), (429, ""), (500, "InternalError"), (400, "RequestTimeout")]
-        {
-            assert_eq!(answer(Asked::Object, status, code, ""), Some(Kind::SourceBusy), "{status} {code}");
+        for (status, code) in [
+            (503, "SlowDown"),
+            (503, ""),
+            (429, ""),
+            (500, "InternalError"),
+            (400, "RequestTimeout"),
+        ] {
+            assert_eq!(
+                answer(Asked::Object, status, code, ""),
+                Some(Kind::SourceBusy),
+                "{status} {code}"
+            );
         }
     }
 }

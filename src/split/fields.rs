@@ -1,7 +1,9 @@
-//! The values of a row's fields, as LOAD DATA reads them: quotes taken off, escapes resolved, NULL told from text.
+//! The values of a row's fields, as LOAD DATA reads them: quotes taken off, escapes resolved, NULL
+//! told from text.
 //!
-//! Where rows and fields end is [`super::machine::Machine`]'s to say; [`RowCutter`] asks it. [`FieldReader`] reads one of those rows,
-//! and relies on its being one that the splitter accepted: a quote that opens a field is closed in front of a separator.
+//! Where rows and fields end is [`super::machine::Machine`]'s to say; [`RowCutter`] asks it.
+//! [`FieldReader`] reads one of those rows, and relies on its being one that the splitter accepted:
+//! a quote that opens a field is closed in front of a separator.
 //!
 //! Pure. Memory depends on the longest row, which is held whole.
 
@@ -45,8 +47,8 @@ impl FieldReader {
         }
     }
 
-    /// The fields of a row that stands there from its `lines_starting_by` on, without its line terminator; always as many as
-    /// there are items. What the row has beyond them is dropped.
+    /// The fields of a row that stands there from its `lines_starting_by` on, without its line
+    /// terminator; always as many as there are items. What the row has beyond them is dropped.
     #[must_use]
     pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
         let mut fields = Vec::with_capacity(self.fields_per_row);
@@ -159,14 +161,16 @@ impl RowCutter {
     /// For an object whose lines end so, from [`super::Scan::data_start`] on.
     #[must_use]
     pub fn new(dialect: &Dialect, lines_terminated_by: &[u8], fields_per_row: usize) -> Self {
-        let settled =
-            Dialect { lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()), ..dialect.clone() };
+        let settled = Dialect {
+            lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()),
+            ..dialect.clone()
+        };
         let grammar = Grammar::new(&settled, fields_per_row);
         Self { machine: Machine::new(&grammar, 0), grammar, held: Vec::new(), read: 0, position: 0 }
     }
 
-    /// Reads the next bytes, and hands on the rows that end in them: from their `lines_starting_by` on, without line
-    /// terminator.
+    /// Reads the next bytes, and hands on the rows that end in them: from their `lines_starting_by`
+    /// on, without line terminator.
     ///
     /// # Errors
     /// As [`super::RowReader::feed`], but for what that finds in characters.
@@ -175,7 +179,8 @@ impl RowCutter {
         self.cut(false, on_row)
     }
 
-    /// Ends the object, the last row's line terminator included: without one that row is not handed on.
+    /// Ends the object, the last row's line terminator included: without one that row is not handed
+    /// on.
     ///
     /// # Errors
     /// As [`Self::feed`].

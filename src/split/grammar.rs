@@ -1,4 +1,5 @@
-//! A dialect made ready for reading: which bytes need a decision in which state, and what ends a line.
+//! A dialect made ready for reading: which bytes need a decision in which state, and what ends a
+//! line.
 
 use memchr::memmem;
 
@@ -23,9 +24,11 @@ pub(super) struct Grammar {
     pub(super) prefix: Option<memmem::Finder<'static>>,
     /// Fields that are read; what follows them in a line is passed over.
     pub(super) fields_per_row: usize,
-    /// Whether the field a byte is in changes where rows end. If not, a row is read as one long field.
+    /// Whether the field a byte is in changes where rows end. If not, a row is read as one long
+    /// field.
     pub(super) tracks_fields: bool,
-    /// Bytes from a byte that needs a decision on, itself included, with which it can always be made.
+    /// Bytes from a byte that needs a decision on, itself included, with which it can always be
+    /// made.
     pub(super) lookahead_bytes: usize,
     pub(super) plain_set: ByteSet,
     pub(super) quoted_set: ByteSet,
@@ -99,11 +102,12 @@ impl Grammar {
             Lines::CrLf | Lines::Detect => CRLF,
             Lines::Other(line) => line,
         };
-        // A field terminator matters beyond its own field if it can swallow an escape or a part of a line terminator,
-        // or take a carriage return away from the checks.
+        // A field terminator matters beyond its own field if it can swallow an escape or a part of
+        // a line terminator, or take a carriage return away from the checks.
         let swallows = field.iter().skip(1).any(|byte| Some(*byte) == escape)
             || field.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
-            || (1..field.len()).any(|at| field[at..].starts_with(line) || line.starts_with(&field[at..]));
+            || (1..field.len())
+                .any(|at| field[at..].starts_with(line) || line.starts_with(&field[at..]));
         let tracks_fields = quote.is_some() || swallows;
 
         let mut skipped_set = [false; 256];
@@ -130,7 +134,8 @@ impl Grammar {
 
         let prefix = &dialect.lines_starting_by;
         Self {
-            // A quote and what follows it, or an escape and its byte; at least the CRLF after a quote.
+            // A quote and what follows it, or an escape and its byte; at least the CRLF after a
+            // quote.
             lookahead_bytes: 1 + field.len().max(line.len()).max(prefix.len()).max(CRLF.len()),
             prefix: (!prefix.is_empty()).then(|| memmem::Finder::new(prefix).into_owned()),
             fields_per_row: fields_per_row.max(1),
@@ -156,9 +161,14 @@ impl Grammar {
         }
     }
 
-    /// Whether a line ends at the start of `rest`. `after_cr`: the byte before it is a carriage return that is part
-    /// of the line, not escaped and not quoted.
-    pub(super) fn line_at(&self, rest: &[u8], detected: Option<Ending>, after_cr: bool) -> LineTest {
+    /// Whether a line ends at the start of `rest`. `after_cr`: the byte before it is a carriage
+    /// return that is part of the line, not escaped and not quoted.
+    pub(super) fn line_at(
+        &self,
+        rest: &[u8],
+        detected: Option<Ending>,
+        after_cr: bool,
+    ) -> LineTest {
         let ends = |terminator_bytes| LineTest::Ends { terminator_bytes, detected };
         let wrong = |expected: &[u8], found, bytes_before| LineTest::Mistaken {
             kind: MalformedKind::WrongLineEnding { expected: expected.to_vec(), found },
@@ -175,23 +185,33 @@ impl Grammar {
                     [b'\n', ..] => Ending::Lf,
                     [b'\r', b'\n', ..] => Ending::CrLf,
                     [b'\r', ..] => {
-                        return LineTest::Mistaken { kind: MalformedKind::LoneCarriageReturn, bytes_before: 0 };
+                        return LineTest::Mistaken {
+                            kind: MalformedKind::LoneCarriageReturn,
+                            bytes_before: 0,
+                        };
                     }
                     _ => return LineTest::No,
                 };
                 match detected {
                     Some(first) if first != found => LineTest::Mistaken {
-                        kind: MalformedKind::MixedLineEndings { first: first.bytes(), found: found.bytes() },
+                        kind: MalformedKind::MixedLineEndings {
+                            first: first.bytes(),
+                            found: found.bytes(),
+                        },
                         bytes_before: 0,
                     },
-                    _ => LineTest::Ends { terminator_bytes: found.bytes().len(), detected: Some(found) },
+                    _ => LineTest::Ends {
+                        terminator_bytes: found.bytes().len(),
+                        detected: Some(found),
+                    },
                 }
             }
             Lines::Lf | Lines::CrLf | Lines::Other(_) => LineTest::No,
         }
     }
 
-    /// The other line ending at the start of `rest`, where a line ending is due or would be taken for data.
+    /// The other line ending at the start of `rest`, where a line ending is due or would be taken
+    /// for data.
     pub(super) fn wrong_ending_at(&self, rest: &[u8]) -> Option<MalformedKind> {
         let (expected, found) = match self.lines {
             Lines::Lf if rest.starts_with(CRLF) => (LF, CRLF),

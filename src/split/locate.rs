@@ -1,11 +1,12 @@
 //! Where certain rows of an object stand: the line that an editor shows them at, and their bytes.
 //!
-//! A server numbers the rows that it reads; people look for lines. The two differ as soon as there is a header, a
-//! quoted or escaped line break, or text that belongs to no row. [`RowLocator`] reads an object again as
-//! [`super::RowReader`] did, with the same [`Machine`], so that it can't have another opinion on where a row begins.
+//! A server numbers the rows that it reads; people look for lines. The two differ as soon as there
+//! is a header, a quoted or escaped line break, or text that belongs to no row. [`RowLocator`]
+//! reads an object again as [`super::RowReader`] did, with the same [`Machine`], so that it can't
+//! have another opinion on where a row begins.
 //!
-//! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The object must be one that
-//! the reader accepted.
+//! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The
+//! object must be one that the reader accepted.
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use crate::split::grammar::{Grammar, LF, Lines};
 use crate::split::machine::{Machine, State};
 use crate::split::{Boundary, Malformed, UTF8_BYTE_ORDER_MARK, stride};
 
-/// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to matter.
+/// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to
+/// matter.
 const KEPT_BYTES: usize = 1024;
 
 /// Bytes passed over at a time, as long as no row begins in them that is asked for.
@@ -29,10 +31,12 @@ pub struct LocatedRow {
     pub row: u64,
     /// The byte of the object at which the row begins, with its `lines_starting_by`.
     pub offset: u64,
-    /// The line of the object on which the row begins; 1 is the object's first, a header line included. A line ends at
-    /// every line feed, wherever it stands; where the line terminator has none, at every such terminator.
+    /// The line of the object on which the row begins; 1 is the object's first, a header line
+    /// included. A line ends at every line feed, wherever it stands; where the line terminator has
+    /// none, at every such terminator.
     pub line: u64,
-    /// The row's bytes without its line terminator, as many as are kept; none where every row is asked for.
+    /// The row's bytes without its line terminator, as many as are kept; none where every row is
+    /// asked for.
     pub raw: Vec<u8>,
     /// How many bytes the row has, without its line terminator.
     pub size_bytes: u64,
@@ -74,7 +78,8 @@ enum Wanted {
 }
 
 impl RowLocator {
-    /// The arguments are those of [`super::RowReader::new`], and the numbers of the rows in any order.
+    /// The arguments are those of [`super::RowReader::new`], and the numbers of the rows in any
+    /// order.
     #[must_use]
     pub fn new(
         dialect: &Dialect,
@@ -91,7 +96,12 @@ impl RowLocator {
 
     /// For every row; [`Self::take`] is to be called as they are found.
     #[must_use]
-    pub fn every(dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
+    pub fn every(
+        dialect: &Dialect,
+        charset: &Charset,
+        fields_per_row: usize,
+        ignore_lines: u64,
+    ) -> Self {
         Self::wanting(Wanted::Every, dialect, charset, fields_per_row, ignore_lines)
     }
 
@@ -107,7 +117,13 @@ impl RowLocator {
         self
     }
 
-    fn wanting(wanted: Wanted, dialect: &Dialect, charset: &Charset, fields_per_row: usize, ignore_lines: u64) -> Self {
+    fn wanting(
+        wanted: Wanted,
+        dialect: &Dialect,
+        charset: &Charset,
+        fields_per_row: usize,
+        ignore_lines: u64,
+    ) -> Self {
         let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         Self {
             machine: Machine::new(&grammar, ignore_lines),
@@ -201,12 +217,13 @@ impl RowLocator {
         Ok(at)
     }
 
-    /// Passes over text in which no wanted row begins, and returns up to where. Otherwise how many bytes are to be read
-    /// step by step before this is worth another try.
+    /// Passes over text in which no wanted row begins, and returns up to where. Otherwise how many
+    /// bytes are to be read step by step before this is worth another try.
     fn pass_over(&mut self, data: &[u8], at: usize) -> Result<usize, usize> {
         let window = &data[..data.len().min(at + WINDOW_BYTES)];
         let mut tried = self.machine.clone();
-        let passed = stride::pass_over(&self.grammar, &mut tried, window, at, self.position).unwrap_or(at);
+        let passed =
+            stride::pass_over(&self.grammar, &mut tried, window, at, self.position).unwrap_or(at);
         if passed == at {
             return Err(stride::WORD_BYTES);
         }
@@ -218,7 +235,8 @@ impl RowLocator {
         Ok(passed)
     }
 
-    /// Lets the machine make one decision, so that no row begins unseen. Returns where it has got to.
+    /// Lets the machine make one decision, so that no row begins unseen. Returns where it has got
+    /// to.
     fn step(&mut self, data: &[u8], at: usize, last: bool) -> Result<usize, Malformed> {
         let before = (self.machine.rows, self.machine.header_lines_left);
         let seeks_prefix = self.machine.state == State::Prefix;
@@ -228,7 +246,8 @@ impl RowLocator {
         let next = self.machine.run(&self.grammar, data, at, at + 1, last, self.position)?;
         let mut counted = at;
         if seeks_prefix && self.machine.state != State::Prefix {
-            let prefix_bytes = self.grammar.prefix.as_ref().map_or(0, |prefix| prefix.needle().len());
+            let prefix_bytes =
+                self.grammar.prefix.as_ref().map_or(0, |prefix| prefix.needle().len());
             counted = next - prefix_bytes;
             self.lines.count(&data[at..counted]);
             self.lines.start_anew();
@@ -238,20 +257,23 @@ impl RowLocator {
         self.keep(&data[counted..next]);
         if before != (self.machine.rows, self.machine.header_lines_left) {
             self.lines.start_anew();
-            let terminator_bytes = self.grammar.line_terminator(self.machine.detected).map_or(0, <[u8]>::len);
+            let terminator_bytes =
+                self.grammar.line_terminator(self.machine.detected).map_or(0, <[u8]>::len);
             let end = self.position + next as u64;
             self.end_row(end - terminator_bytes as u64, end);
         }
         Ok(next)
     }
 
-    /// Takes note of the row that begins at `offset`, if it is the wanted one and not begun already.
+    /// Takes note of the row that begins at `offset`, if it is the wanted one and not begun
+    /// already.
     fn begin_row(&mut self, offset: u64) {
         let row = self.machine.rows + 1;
         let is_data = self.machine.header_lines_left == 0;
         if is_data && self.begun.is_none() && self.is_wanted_up_to(row) {
             let line = self.lines.passed + 1;
-            self.begun = Some(LocatedRow { row, offset, line, raw: Vec::new(), size_bytes: 0, end: offset });
+            self.begun =
+                Some(LocatedRow { row, offset, line, raw: Vec::new(), size_bytes: 0, end: offset });
         }
     }
 
@@ -309,7 +331,8 @@ impl LineBreaks {
             return;
         }
         self.recent.extend_from_slice(bytes);
-        let mut unmatched = self.recent.len().saturating_sub(self.line_break.len().saturating_sub(1));
+        let mut unmatched =
+            self.recent.len().saturating_sub(self.line_break.len().saturating_sub(1));
         for at in memmem::find_iter(&self.recent, &self.line_break) {
             self.passed += 1;
             unmatched = unmatched.max(at + self.line_break.len());

@@ -1,7 +1,7 @@
 //! The field reader itself: the server's reading of an object, one decision at a time.
 //!
-//! It is exact for every dialect and is the only place that knows what ends a row; [`super::stride`] merely passes over
-//! stretches about which there is nothing to decide.
+//! It is exact for every dialect and is the only place that knows what ends a row;
+//! [`super::stride`] merely passes over stretches about which there is nothing to decide.
 
 use crate::split::grammar::{Ending, Grammar, LineTest};
 use crate::split::malformed::{Malformed, MalformedKind};
@@ -21,7 +21,8 @@ pub(super) enum State {
     Skipped,
 }
 
-/// Where the reader is, and what it has counted. Small, so that a reading can be tried and taken back.
+/// Where the reader is, and what it has counted. Small, so that a reading can be tried and taken
+/// back.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) state: State,
@@ -29,7 +30,8 @@ pub(super) struct Machine {
     pub(super) field: usize,
     pub(super) rows: u64,
     pub(super) header_lines_left: u64,
-    /// The byte before the current one is a carriage return that is part of the line, not escaped and not quoted.
+    /// The byte before the current one is a carriage return that is part of the line, not escaped
+    /// and not quoted.
     pub(super) after_cr: bool,
     /// The quote that opened the current field.
     pub(super) quote_offset: u64,
@@ -69,7 +71,8 @@ impl Machine {
     fn begin_row(&mut self, grammar: &Grammar) {
         self.field = 0;
         self.after_cr = false;
-        // Header lines are lines as they stand; the server's IGNORE does not look for the prefix either.
+        // Header lines are lines as they stand; the server's IGNORE does not look for the prefix
+        // either.
         let prefixed = grammar.prefix.is_some() && self.header_lines_left == 0;
         self.state = if prefixed { State::Prefix } else { State::FieldStart };
     }
@@ -89,7 +92,9 @@ impl Machine {
         match self.state {
             State::Prefix => true,
             // A row that has its prefix exists, even if nothing follows.
-            State::FieldStart => self.field == 0 && (grammar.prefix.is_none() || self.header_lines_left > 0),
+            State::FieldStart => {
+                self.field == 0 && (grammar.prefix.is_none() || self.header_lines_left > 0)
+            }
             State::Plain | State::Quoted | State::Skipped => false,
         }
     }
@@ -99,9 +104,10 @@ impl Machine {
         Malformed { kind, row, offset }
     }
 
-    /// Reads `data` from index `from` on, at least to index `stop`, and returns the index up to which it has read.
-    /// That is less than `stop` only where the next decision needs bytes beyond `data`. If `last`, there are none, and
-    /// only an escape or a closing quote as the very last byte stays unread.
+    /// Reads `data` from index `from` on, at least to index `stop`, and returns the index up to
+    /// which it has read. That is less than `stop` only where the next decision needs bytes beyond
+    /// `data`. If `last`, there are none, and only an escape or a closing quote as the very last
+    /// byte stays unread.
     ///
     /// `base` is the offset in the object of `data[0]`.
     pub(super) fn run(
@@ -161,7 +167,13 @@ impl Machine {
     }
 
     /// The index after the next prefix, or else the index up to which there is certainly none.
-    fn find_prefix(&mut self, grammar: &Grammar, data: &[u8], at: usize, last: bool) -> Result<usize, usize> {
+    fn find_prefix(
+        &mut self,
+        grammar: &Grammar,
+        data: &[u8],
+        at: usize,
+        last: bool,
+    ) -> Result<usize, usize> {
         let Some(prefix) = &grammar.prefix else {
             self.state = State::FieldStart;
             return Ok(at);
@@ -177,10 +189,16 @@ impl Machine {
         Err(read_to)
     }
 
-    /// Decides about the first byte of `rest`, outside quotes, and returns how many bytes that settles: 0 for an
-    /// escape with nothing after it.
-    fn decide_unquoted(&mut self, grammar: &Grammar, rest: &[u8], offset: u64) -> Result<usize, Malformed> {
-        let escape = if self.state == State::Skipped { grammar.escape } else { grammar.field_escape };
+    /// Decides about the first byte of `rest`, outside quotes, and returns how many bytes that
+    /// settles: 0 for an escape with nothing after it.
+    fn decide_unquoted(
+        &mut self,
+        grammar: &Grammar,
+        rest: &[u8],
+        offset: u64,
+    ) -> Result<usize, Malformed> {
+        let escape =
+            if self.state == State::Skipped { grammar.escape } else { grammar.field_escape };
         if escape == Some(rest[0]) {
             self.after_cr = false;
             return Ok(if rest.len() < 2 { 0 } else { 2 });
@@ -191,7 +209,9 @@ impl Machine {
                 self.end_row(grammar, offset + terminator_bytes as u64);
                 return Ok(terminator_bytes);
             }
-            LineTest::Mistaken { kind, bytes_before } => return Err(self.malformed(kind, offset - bytes_before)),
+            LineTest::Mistaken { kind, bytes_before } => {
+                return Err(self.malformed(kind, offset - bytes_before));
+            }
             LineTest::No => {}
         }
         if self.state == State::Plain && grammar.tracks_fields && rest.starts_with(&grammar.field) {
@@ -214,7 +234,12 @@ impl Machine {
     }
 
     /// As [`Self::decide_unquoted`], inside quotes: 0 for a quote or escape with nothing after it.
-    fn decide_quoted(&mut self, grammar: &Grammar, rest: &[u8], offset: u64) -> Result<usize, Malformed> {
+    fn decide_quoted(
+        &mut self,
+        grammar: &Grammar,
+        rest: &[u8],
+        offset: u64,
+    ) -> Result<usize, Malformed> {
         let Some(&next) = rest.get(1) else {
             return Ok(0);
         };

@@ -75,7 +75,9 @@ pub enum MalformedKind {
     )]
     InvalidUtf8 { charset: String },
     /// At the character's first byte.
-    #[error("this character takes four bytes, which {charset} does not have; set charset to utf8mb4")]
+    #[error(
+        "this character takes four bytes, which {charset} does not have; set charset to utf8mb4"
+    )]
     FourByteCharacter { charset: String },
     /// At the end of the object.
     #[error(

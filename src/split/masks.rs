@@ -1,4 +1,5 @@
-//! Comparing 64 bytes with one, into one bit each: the only part of the splitter that depends on the processor.
+//! Comparing 64 bytes with one, into one bit each: the only part of the splitter that depends on
+//! the processor.
 
 #![allow(clippy::inline_always, reason = "must become part of the loop that is compiled for AVX2")]
 
@@ -16,7 +17,9 @@ pub(super) fn has_avx2() -> bool {
 #[target_feature(enable = "avx2")]
 #[inline]
 pub(super) fn equal_avx2(block: &Block, byte: u8) -> u64 {
-    use std::arch::x86_64::{_mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_set_epi64x, _mm256_set1_epi8};
+    use std::arch::x86_64::{
+        _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_set_epi64x, _mm256_set1_epi8,
+    };
     let (words, _) = block.as_chunks::<8>();
     let pattern = _mm256_set1_epi8(byte.cast_signed());
     let half = |at: usize| {
@@ -49,7 +52,10 @@ mod tests {
     use super::*;
 
     #[cfg(target_arch = "x86_64")]
-    #[allow(unsafe_code, reason = "the one way to call code for a processor that was found at run time")]
+    #[allow(
+        unsafe_code,
+        reason = "the one way to call code for a processor that was found at run time"
+    )]
     fn equal_fast(block: &Block, byte: u8) -> u64 {
         // SAFETY: the processor has AVX2.
         if has_avx2() { unsafe { equal_avx2(block, byte) } } else { equal_portable(block, byte) }

@@ -1,12 +1,13 @@
 //! An object cut into parts at row boundaries, while it is read.
 //!
-//! Where a row ends depends on the quotes and escapes before it, from the object's beginning on. So the splitter reads
-//! everything in order, and what it says of a part is enough to read that part again by itself: where it begins, how many rows
-//! and lines come before it, and what ends a line where that was to be found out.
+//! Where a row ends depends on the quotes and escapes before it, from the object's beginning on. So
+//! the splitter reads everything in order, and what it says of a part is enough to read that part
+//! again by itself: where it begins, how many rows and lines come before it, and what ends a line
+//! where that was to be found out.
 //!
-//! Part *k* begins at the first row boundary at or after *k* times the part size. Boundaries depend on the bytes, the dialect and
-//! that size alone, not on chunks, nor on where reading began, as long as that was a boundary. A row longer than a part leaves
-//! the numbers that it covers unused.
+//! Part *k* begins at the first row boundary at or after *k* times the part size. Boundaries depend
+//! on the bytes, the dialect and that size alone, not on chunks, nor on where reading began, as
+//! long as that was a boundary. A row longer than a part leaves the numbers that it covers unused.
 
 use std::collections::VecDeque;
 
@@ -40,11 +41,12 @@ pub enum Step {
     Broken(Malformed),
 }
 
-/// Whether objects can be split such that rows and lines keep their numbers and the server reads the parts as it would read the
-/// whole.
+/// Whether objects can be split such that rows and lines keep their numbers and the server reads
+/// the parts as it would read the whole.
 ///
-/// Not where text between rows is dropped (`lines_starting_by`); nor in multi-byte character sets other than UTF-8, whose
-/// validity is the server's to judge, with what stands before and behind; nor where a line break can't be told by one byte.
+/// Not where text between rows is dropped (`lines_starting_by`); nor in multi-byte character sets
+/// other than UTF-8, whose validity is the server's to judge, with what stands before and behind;
+/// nor where a line break can't be told by one byte.
 #[must_use]
 pub fn can_split(dialect: &Dialect, charset: &Charset) -> bool {
     dialect.lines_starting_by.is_empty()
@@ -76,7 +78,12 @@ pub struct PartSplitter {
 impl PartSplitter {
     /// `reader` is one for the object's beginning; the dialect is one that [`can_split`].
     #[must_use]
-    pub fn new(reader: RowReader, dialect: &Dialect, from: &Boundary, part_size_bytes: u64) -> Self {
+    pub fn new(
+        reader: RowReader,
+        dialect: &Dialect,
+        from: &Boundary,
+        part_size_bytes: u64,
+    ) -> Self {
         Self {
             reader: reader.beginning_at(from).splitting(part_size_bytes),
             line_break: line_break(dialect).unwrap_or(b'\n'),
@@ -86,7 +93,8 @@ impl PartSplitter {
         }
     }
 
-    /// Where the data begins, after a byte order mark and header lines; known when the first boundary is.
+    /// Where the data begins, after a byte order mark and header lines; known when the first
+    /// boundary is.
     #[must_use]
     pub fn data_start(&self) -> u64 {
         self.reader.machine.data_start
@@ -120,7 +128,8 @@ impl PartSplitter {
         match closed {
             Ok(scan) => {
                 self.hand_out(end, &mut steps);
-                let ending = Ending::of(&scan.lines_terminated_by).filter(|_| self.reader.machine.detected.is_some());
+                let ending = Ending::of(&scan.lines_terminated_by)
+                    .filter(|_| self.reader.machine.detected.is_some());
                 let last = Boundary { offset: end, rows: scan.rows, lines: self.lines, ending };
                 steps.push(Step::End(last, scan));
             }

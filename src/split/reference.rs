@@ -1,5 +1,5 @@
-//! The same reading once more, as plainly as it can be said: over the whole object, a byte at a time, with no chunks
-//! and no shortcuts. The fast reader must agree with it.
+//! The same reading once more, as plainly as it can be said: over the whole object, a byte at a
+//! time, with no chunks and no shortcuts. The fast reader must agree with it.
 
 use super::{Malformed, MalformedKind, Scan};
 use crate::dialect::{Charset, Dialect, LineTerminator};
@@ -15,7 +15,8 @@ pub(super) fn read(
         && let Err(error) = std::str::from_utf8(object)
     {
         let valid = error.valid_up_to();
-        let (reading, _) = Reading::of(dialect, charset, fields_per_row, ignore_lines, &object[..valid])?;
+        let (reading, _) =
+            Reading::of(dialect, charset, fields_per_row, ignore_lines, &object[..valid])?;
         let charset = charset.name().to_owned();
         return reading.fail(MalformedKind::InvalidUtf8 { charset }, valid);
     }
@@ -30,16 +31,21 @@ pub(super) fn read(
     };
     match end {
         End::BetweenRows => {}
-        End::InQuotes { opened_at } => return reading.fail(MalformedKind::UnclosedQuote, opened_at),
+        End::InQuotes { opened_at } => {
+            return reading.fail(MalformedKind::UnclosedQuote, opened_at);
+        }
         End::AfterEscape => return reading.fail(MalformedKind::EscapeAtEnd, object.len() - 1),
         End::InRow => {
             let is_data = reading.headers_left == 0;
             let sent = [object, &line].concat();
-            let (completed, end) = Reading::of(dialect, charset, fields_per_row, ignore_lines, &sent)
-                .map_err(|error| Malformed { offset: error.offset.min(object.len() as u64), ..error })?;
+            let (completed, end) =
+                Reading::of(dialect, charset, fields_per_row, ignore_lines, &sent).map_err(
+                    |error| Malformed { offset: error.offset.min(object.len() as u64), ..error },
+                )?;
             let lines = |reading: &Reading| reading.rows + (ignore_lines - reading.headers_left);
             if end != End::BetweenRows || lines(&completed) != lines(&reading) + 1 {
-                return reading.fail(MalformedKind::TruncatedTerminator { expected: line }, object.len());
+                return reading
+                    .fail(MalformedKind::TruncatedTerminator { expected: line }, object.len());
             }
             scan.rows = completed.rows;
             scan.needs_terminator = is_data;
@@ -179,7 +185,12 @@ impl<'a> Reading<'a> {
                 return Ok((reading, end));
             }
             let terminator_bytes = reading.line.as_ref().map_or(0, Vec::len);
-            reading.units.push(Unit { is_data, start, end: reading.at - terminator_bytes, next: reading.at });
+            reading.units.push(Unit {
+                is_data,
+                start,
+                end: reading.at - terminator_bytes,
+                next: reading.at,
+            });
             if is_data {
                 reading.rows += 1;
             } else {
@@ -204,7 +215,12 @@ impl<'a> Reading<'a> {
             let step = if quote.is_some() && self.text.get(self.at).copied() == quote {
                 self.quoted()?
             } else {
-                self.unquoted(self.dialect.fields_escaped_by.filter(|_| self.dialect.fields_escaped_by != quote), true)?
+                self.unquoted(
+                    self.dialect
+                        .fields_escaped_by
+                        .filter(|_| self.dialect.fields_escaped_by != quote),
+                    true,
+                )?
             };
             match step {
                 Step::Field => {}
@@ -273,7 +289,9 @@ impl<'a> Reading<'a> {
                 self.at += self.dialect.fields_terminated_by.len();
                 return Ok(Step::Field);
             } else {
-                if byte == b'\n' && self.dialect.lines_terminated_by == LineTerminator::Exact(b"\r\n".to_vec()) {
+                if byte == b'\n'
+                    && self.dialect.lines_terminated_by == LineTerminator::Exact(b"\r\n".to_vec())
+                {
                     return self.wrong(b"\n", self.at);
                 }
                 after_cr = byte == b'\r';
@@ -283,7 +301,10 @@ impl<'a> Reading<'a> {
     }
 
     fn wrong<T>(&self, found: &'static [u8], offset: usize) -> Result<T, Malformed> {
-        self.fail(MalformedKind::WrongLineEnding { expected: self.line.clone().unwrap(), found }, offset)
+        self.fail(
+            MalformedKind::WrongLineEnding { expected: self.line.clone().unwrap(), found },
+            offset,
+        )
     }
 
     /// Passes over a line terminator, if one is here.

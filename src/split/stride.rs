@@ -1,10 +1,11 @@
 //! Passing over text about which there is nothing to decide, 64 bytes at a time.
 //!
-//! Each word of 64 bytes becomes a few bit masks, one bit a byte: which are quotes, line feeds and so on. From them
-//! follows, without a branch per byte, which bytes are escaped and which are inside quotes, *provided that* each quote
-//! opens at the start of a field, closes at its end or is doubled, that no row has more fields than are read, and that
-//! every line ending is the right one. A word for which this is not shown is left to [`Machine::run`], as is a dialect
-//! with longer delimiters, so nothing here decides what is right: it only recognises what is ordinary.
+//! Each word of 64 bytes becomes a few bit masks, one bit a byte: which are quotes, line feeds and
+//! so on. From them follows, without a branch per byte, which bytes are escaped and which are
+//! inside quotes, *provided that* each quote opens at the start of a field, closes at its end or is
+//! doubled, that no row has more fields than are read, and that every line ending is the right one.
+//! A word for which this is not shown is left to [`Machine::run`], as is a dialect with longer
+//! delimiters, so nothing here decides what is right: it only recognises what is ordinary.
 
 #![allow(clippy::inline_always, reason = "must become part of the loop that is compiled for AVX2")]
 
@@ -65,7 +66,11 @@ impl Plan {
                 return None;
             }
             // More fields than this do not fit between two counts; nobody has them.
-            Some(Fields { quote, terminator, per_row: u32::try_from(grammar.fields_per_row).unwrap_or(u32::MAX) })
+            Some(Fields {
+                quote,
+                terminator,
+                per_row: u32::try_from(grammar.fields_per_row).unwrap_or(u32::MAX),
+            })
         } else {
             None
         };
@@ -100,8 +105,9 @@ struct Passed {
     quote_then_cr: bool,
 }
 
-/// Passes over ordinary text in `data` from index `from` on, and returns the index of the first byte that the machine
-/// has to read. `None`: not in this dialect, or not in header lines or before line endings are known.
+/// Passes over ordinary text in `data` from index `from` on, and returns the index of the first
+/// byte that the machine has to read. `None`: not in this dialect, or not in header lines or before
+/// line endings are known.
 pub(super) fn pass_over(
     grammar: &Grammar,
     machine: &mut Machine,
@@ -113,21 +119,26 @@ pub(super) fn pass_over(
         return Some(from + found);
     }
     let plan = Plan::new(grammar, machine)?;
-    if data.len() - from < WORD_BYTES || machine.state == State::Skipped || plan.line == Line::CrLf && machine.after_cr
+    if data.len() - from < WORD_BYTES
+        || machine.state == State::Skipped
+        || plan.line == Line::CrLf && machine.after_cr
     {
         return Some(from);
     }
     #[cfg(target_arch = "x86_64")]
     if masks::has_avx2() {
         // SAFETY: the processor has AVX2, which is all that this function asks for.
-        #[allow(unsafe_code, reason = "the one way to call code for a processor that was found at run time")]
+        #[allow(
+            unsafe_code,
+            reason = "the one way to call code for a processor that was found at run time"
+        )]
         return Some(unsafe { pass_words_avx2(plan, machine, data, from, base) });
     }
     Some(plan.pass_words(machine, data, from, base, masks::equal_portable))
 }
 
-/// Passes over data by searching for the line terminator alone, where that is one wherever it stands. Returns the index
-/// up to which there is nothing left to decide.
+/// Passes over data by searching for the line terminator alone, where that is one wherever it
+/// stands. Returns the index up to which there is nothing left to decide.
 fn pass_by_search(grammar: &Grammar, machine: &mut Machine, data: &[u8]) -> Option<usize> {
     if grammar.tracks_fields
         || grammar.escape.is_some()
@@ -167,7 +178,13 @@ fn pass_by_search(grammar: &Grammar, machine: &mut Machine, data: &[u8]) -> Opti
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn pass_words_avx2(plan: Plan, machine: &mut Machine, data: &[u8], from: usize, base: u64) -> usize {
+fn pass_words_avx2(
+    plan: Plan,
+    machine: &mut Machine,
+    data: &[u8],
+    from: usize,
+    base: u64,
+) -> usize {
     plan.pass_words(machine, data, from, base, |block, byte| masks::equal_avx2(block, byte))
 }
 
@@ -211,8 +228,8 @@ impl Plan {
             return from;
         }
 
-        // The machine decides about escapes, closing quotes and line endings with their first byte before it, so it
-        // takes back the last one or two bytes if such a thing has only begun.
+        // The machine decides about escapes, closing quotes and line endings with their first byte
+        // before it, so it takes back the last one or two bytes if such a thing has only begun.
         machine.field = field as usize;
         machine.after_cr = false;
         let in_quotes = carry.in_quotes != 0;
@@ -279,7 +296,9 @@ impl Plan {
             let field_starts = (field_ends | line_feeds) << 1 | before.at_field_start;
             let doubled = opening & after_closing;
             let first = opening & field_starts;
-            if opening & !(first | doubled) != 0 || after_closing & !(field_ends | line_starts | doubled) != 0 {
+            if opening & !(first | doubled) != 0
+                || after_closing & !(field_ends | line_starts | doubled) != 0
+            {
                 return None;
             }
             opening_quote = (first != 0).then(|| LAST - first.leading_zeros());
@@ -307,8 +326,8 @@ impl Plan {
     }
 }
 
-/// Fields ended since the last line ending, or `None` if a row has more of them than are read: quotes mean nothing in
-/// the rest of such a row.
+/// Fields ended since the last line ending, or `None` if a row has more of them than are read:
+/// quotes mean nothing in the rest of such a row.
 #[inline(always)]
 fn fields_after(field_ends: u64, line_ends: u64, field: u32, per_row: u32) -> Option<u32> {
     let in_word = field_ends.count_ones();
@@ -337,7 +356,8 @@ fn fields_after(field_ends: u64, line_ends: u64, field: u32, per_row: u32) -> Op
     (field < per_row).then_some(field)
 }
 
-/// The bytes that an escape stands before, and whether that includes the first byte of the next word.
+/// The bytes that an escape stands before, and whether that includes the first byte of the next
+/// word.
 #[inline(always)]
 fn escaped_bytes(escapes: u64, first_is_escaped: u64) -> (u64, u64) {
     let mut found = first_is_escaped;

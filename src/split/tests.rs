@@ -7,7 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::dialect::{LineTerminator, Preset};
 
-fn scan(dialect: &Dialect, charset: &str, fields: usize, ignore: u64, chunks: &[&[u8]]) -> Result<Scan, Malformed> {
+fn scan(
+    dialect: &Dialect,
+    charset: &str,
+    fields: usize,
+    ignore: u64,
+    chunks: &[&[u8]],
+) -> Result<Scan, Malformed> {
     let mut reader = RowReader::new(dialect, &Charset::new(charset).unwrap(), fields, ignore);
     for chunk in chunks {
         reader.feed(chunk)?;
@@ -177,9 +183,14 @@ fn r10_a_byte_order_mark_is_dropped_from_utf8_only() {
 
 #[test]
 fn r10_an_object_with_no_more_than_its_header_lines_has_no_rows() {
-    for (object, ignore) in [(&b"a,b\n"[..], 1), (b"a,b", 1), (b"a,b\n", 5), (b"a,\"b\"", 2), (b"", 1)] {
+    for (object, ignore) in
+        [(&b"a,b\n"[..], 1), (b"a,b", 1), (b"a,b\n", 5), (b"a,\"b\"", 2), (b"", 1)]
+    {
         let scan = scan(&csv(), "utf8mb4", 2, ignore, &[object]).unwrap();
-        assert_eq!((scan.rows, scan.data_start, scan.needs_terminator), (0, object.len() as u64, false));
+        assert_eq!(
+            (scan.rows, scan.data_start, scan.needs_terminator),
+            (0, object.len() as u64, false)
+        );
     }
 }
 
@@ -191,7 +202,10 @@ fn s1_the_terminator_is_asked_for_where_the_last_row_has_too_many_fields() {
 #[test]
 fn s2_an_object_that_ends_inside_a_character_is_refused() {
     let (kind, row, offset) = refusal(&csv(), 2, b"1,2\nab\xE4\xB8");
-    assert_eq!((kind, row, offset), (MalformedKind::InvalidUtf8 { charset: "utf8mb4".into() }, 2, 6));
+    assert_eq!(
+        (kind, row, offset),
+        (MalformedKind::InvalidUtf8 { charset: "utf8mb4".into() }, 2, 6)
+    );
 }
 
 #[test]
@@ -211,7 +225,10 @@ fn a_character_of_four_bytes_is_refused_in_utf8mb3() {
 
 #[test]
 fn s4_a_crlf_object_is_refused_where_lines_end_in_lf() {
-    assert_eq!(refusal(&Preset::Mysql.dialect(), 2, b"1\t2\r\n3\t4\r\n"), (wrong(b"\n", b"\r\n"), 1, 3));
+    assert_eq!(
+        refusal(&Preset::Mysql.dialect(), 2, b"1\t2\r\n3\t4\r\n"),
+        (wrong(b"\n", b"\r\n"), 1, 3)
+    );
     // Where quotes would have hidden it, and at the end, where our own LF completes it.
     assert_eq!(refusal(&csv(), 2, b"1,2\n1,\"2\"\r\n"), (wrong(b"\n", b"\r\n"), 2, 9));
     assert_eq!(refusal(&csv(), 2, b"1,2\n3,4\r"), (wrong(b"\n", b"\r\n"), 2, 7));
@@ -270,7 +287,10 @@ fn lone_carriage_returns_do_not_end_lines_and_are_refused_where_endings_are_dete
 fn an_object_cut_off_inside_a_terminator_is_refused_where_completing_it_would_make_another_row() {
     let dialect = with_lines(Preset::HiveRaw.dialect(), b"##");
     let expected = b"##".to_vec();
-    assert_eq!(refusal(&dialect, 1, b"a##b#"), (MalformedKind::TruncatedTerminator { expected }, 2, 5));
+    assert_eq!(
+        refusal(&dialect, 1, b"a##b#"),
+        (MalformedKind::TruncatedTerminator { expected }, 2, 5)
+    );
     assert_eq!(rows(&dialect, 1, b"a##b"), 2);
 }
 
@@ -280,13 +300,18 @@ fn rows_are_numbered_right_far_into_a_long_object() {
     let valid = object.len();
     object.extend_from_slice(b"4,\"x\"y,\n");
     assert_eq!(rows(&csv(), 3, &object[..valid]), 5000);
-    assert_eq!(refusal(&csv(), 3, &object), (MalformedKind::TextAfterClosingQuote, 5001, valid as u64 + 5));
+    assert_eq!(
+        refusal(&csv(), 3, &object),
+        (MalformedKind::TextAfterClosingQuote, 5001, valid as u64 + 5)
+    );
 }
 
 #[test]
 fn ordinary_text_is_passed_over_in_words_and_not_read_byte_by_byte() {
     let object = b"1,\"two\",three and more\r\n".repeat(100);
-    for (dialect, fields) in [(with_lines(csv(), b"\r\n"), 3), (with_lines(Preset::Hive.dialect(), b"\r\n"), 1)] {
+    for (dialect, fields) in
+        [(with_lines(csv(), b"\r\n"), 3), (with_lines(Preset::Hive.dialect(), b"\r\n"), 1)]
+    {
         let grammar = Grammar::new(&dialect, fields);
         let mut machine = Machine::new(&grammar, 0);
         let passed = stride::pass_over(&grammar, &mut machine, &object, 0, 0).unwrap();
@@ -312,8 +337,11 @@ fn what_straddles_two_words_is_read_as_anywhere_else() {
         b"\\\\\r\n",
     ];
     let detect = Dialect { fields_escaped_by: Some(b'\\'), ..Preset::Csv.dialect() };
-    for dialect in [with_lines(detect.clone(), b"\r\n"), with_lines(detect.clone(), b"\n"), detect] {
-        for (ending, padding) in endings.iter().flat_map(|ending| (0..140).map(move |padding| (ending, padding))) {
+    for dialect in [with_lines(detect.clone(), b"\r\n"), with_lines(detect.clone(), b"\n"), detect]
+    {
+        for (ending, padding) in
+            endings.iter().flat_map(|ending| (0..140).map(move |padding| (ending, padding)))
+        {
             let mut object = b"first\r\n".to_vec();
             object.extend(std::iter::repeat_n(b'x', padding));
             for part in [&b","[..], ending, &b"more text, and more\r\n".repeat(8)] {
@@ -346,7 +374,13 @@ fn dialects() -> impl Strategy<Value = Dialect> {
     let prefix = prop_oneof![8 => Just(Vec::new()), 1 => delimiter(2), 1 => Just(b"aab".to_vec())];
     (prop_oneof![2 => Just(b",".to_vec()), 2 => delimiter(3)], quote, escape, lines, prefix)
         .prop_map(
-            |(fields_terminated_by, fields_enclosed_by, fields_escaped_by, lines_terminated_by, lines_starting_by)| {
+            |(
+                fields_terminated_by,
+                fields_enclosed_by,
+                fields_escaped_by,
+                lines_terminated_by,
+                lines_starting_by,
+            )| {
                 Dialect {
                     fields_terminated_by,
                     fields_enclosed_by,
@@ -360,7 +394,8 @@ fn dialects() -> impl Strategy<Value = Dialect> {
         .prop_filter("valid", |dialect| dialect.validate(&Charset::default()).is_empty())
 }
 
-/// A piece of an object: mostly plain text and whole constructs of the dialect, sometimes a stray delimiter byte.
+/// A piece of an object: mostly plain text and whole constructs of the dialect, sometimes a stray
+/// delimiter byte.
 fn piece(dialect: &Dialect, wild: u32) -> impl Strategy<Value = Vec<u8>> + use<> {
     let line = match &dialect.lines_terminated_by {
         LineTerminator::Exact(line) => line.clone(),
@@ -376,7 +411,14 @@ fn piece(dialect: &Dialect, wild: u32) -> impl Strategy<Value = Vec<u8>> + use<>
     let escaped_line = [&escape[..], &line].concat();
     let mut strays: Vec<Vec<u8>> =
         vec![b"\r".to_vec(), b"\n".to_vec(), b"\r\n".to_vec(), b"\0".to_vec(), b"\xFF".to_vec()];
-    strays.extend(field.iter().chain(&line).chain(&escape).chain(&dialect.fields_enclosed_by).map(|&byte| vec![byte]));
+    strays.extend(
+        field
+            .iter()
+            .chain(&line)
+            .chain(&escape)
+            .chain(&dialect.fields_enclosed_by)
+            .map(|&byte| vec![byte]),
+    );
     let mut whole = vec![
         [b"plain text that is somewhat longer than a word", &field[..]].concat(),
         quoted(b"x", &field),

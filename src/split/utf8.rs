@@ -6,7 +6,8 @@ pub(super) enum Verdict {
     Valid,
     /// The first so many bytes are valid; then comes what is no character.
     InvalidFrom(usize),
-    /// The first so many bytes are valid; then comes a character of four bytes in a set that has none.
+    /// The first so many bytes are valid; then comes a character of four bytes in a set that has
+    /// none.
     FourBytesFrom(usize),
 }
 
@@ -17,7 +18,9 @@ pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> Verdict {
         // The fast check does not say where.
         Err(_) => std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len),
     };
-    if !four_byte_characters && let Some(at) = bytes[..valid_bytes].iter().position(|&byte| byte >= 0xF0) {
+    if !four_byte_characters
+        && let Some(at) = bytes[..valid_bytes].iter().position(|&byte| byte >= 0xF0)
+    {
         return Verdict::FourBytesFrom(at);
     }
     if valid_bytes == bytes.len() { Verdict::Valid } else { Verdict::InvalidFrom(valid_bytes) }

@@ -10,7 +10,8 @@ use crate::config::{ByteSize, StagingConfig};
 use crate::error::{Error, Kind, Result};
 use crate::object::Object;
 
-/// The default budget: enough for sixteen objects of 128 MiB, little on any disk that databases are loaded from.
+/// The default budget: enough for sixteen objects of 128 MiB, little on any disk that databases are
+/// loaded from.
 const DEFAULT_BUDGET: ByteSize = ByteSize::from_bytes(2 << 30);
 /// A tokio semaphore counts a request for permits in 32 bits, so a permit is a KiB.
 const PERMIT_BYTES: u64 = 1024;
@@ -39,10 +40,14 @@ impl Budget {
             Some(budget) => budget,
             None => {
                 let disk = statvfs(&config.dir).map_err(|error| refused(error.into()))?;
-                ByteSize::from_bytes(DEFAULT_BUDGET.bytes().min(disk.f_bavail.saturating_mul(disk.f_frsize) / 2))
+                ByteSize::from_bytes(
+                    DEFAULT_BUDGET.bytes().min(disk.f_bavail.saturating_mul(disk.f_frsize) / 2),
+                )
             }
         };
-        let permits = usize::try_from(total.bytes() / PERMIT_BYTES).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let permits = usize::try_from(total.bytes() / PERMIT_BYTES)
+            .unwrap_or(usize::MAX)
+            .min(Semaphore::MAX_PERMITS);
         Ok(Self { permits: Arc::new(Semaphore::new(permits)), total })
     }
 
@@ -51,12 +56,16 @@ impl Budget {
         self.total
     }
 
-    /// Waits until a part of `object` may be staged, as [`Budget::reserve`] does for the whole. Who waits must hold nothing of the
-    /// budget.
+    /// Waits until a part of `object` may be staged, as [`Budget::reserve`] does for the whole. Who
+    /// waits must hold nothing of the budget.
     ///
     /// # Errors
     /// `ObjectTooLarge` where it can never fit.
-    pub(super) async fn reserve_part(&self, object: &Object, size_bytes: u64) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn reserve_part(
+        &self,
+        object: &Object,
+        size_bytes: u64,
+    ) -> Result<OwnedSemaphorePermit> {
         let too_large = || {
             let message = format!(
                 "{object}: a part of {} with its last row does not fit into the staging budget of {}",
@@ -65,7 +74,8 @@ impl Budget {
             );
             Error::new(Kind::ObjectTooLarge, message)
         };
-        let permits = permits(size_bytes).filter(|permits| u64::from(*permits) <= self.total.bytes() / PERMIT_BYTES);
+        let permits = permits(size_bytes)
+            .filter(|permits| u64::from(*permits) <= self.total.bytes() / PERMIT_BYTES);
         self.acquire(permits.ok_or_else(too_large)?).await
     }
 
@@ -81,8 +91,8 @@ impl Budget {
         }
     }
 
-    /// Waits until the whole of `object` may be staged. Objects are served in the order in which they ask, so that a
-    /// large one is not overtaken for ever.
+    /// Waits until the whole of `object` may be staged. Objects are served in the order in which
+    /// they ask, so that a large one is not overtaken for ever.
     ///
     /// # Errors
     /// `ObjectTooLarge` where it can never fit.
@@ -105,10 +115,9 @@ impl Budget {
     }
 
     async fn acquire(&self, permits: u32) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits)
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_| Error::new(Kind::Bug, "the staging budget was closed while objects were waiting for it"))
+        Arc::clone(&self.permits).acquire_many_owned(permits).await.map_err(|_| {
+            Error::new(Kind::Bug, "the staging budget was closed while objects were waiting for it")
+        })
     }
 }
 
@@ -134,7 +143,13 @@ mod tests {
     use super::*;
 
     fn object(size_bytes: u64) -> Object {
-        Object { bucket: "b".into(), key: "k".into(), etag: "\"e\"".into(), size_bytes, last_modified: None }
+        Object {
+            bucket: "b".into(),
+            key: "k".into(),
+            etag: "\"e\"".into(),
+            size_bytes,
+            last_modified: None,
+        }
     }
 
     fn budget(bytes: u64) -> Budget {
@@ -148,7 +163,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_larger_than_the_budget_is_refused_and_not_waited_for() {
-        assert_eq!(budget(1 << 20).reserve(&object((1 << 20) + 1)).await.unwrap_err().kind, Kind::ObjectTooLarge);
+        assert_eq!(
+            budget(1 << 20).reserve(&object((1 << 20) + 1)).await.unwrap_err().kind,
+            Kind::ObjectTooLarge
+        );
         assert!(budget(1 << 20).reserve(&object(1 << 20)).await.is_ok());
     }
 
@@ -166,7 +184,11 @@ mod tests {
 
     #[test]
     fn a_staging_directory_that_is_not_there_is_a_usage_error() {
-        let config = StagingConfig { dir: "/nonexistent/staging".into(), budget: None, download_concurrency: 1 };
+        let config = StagingConfig {
+            dir: "/nonexistent/staging".into(),
+            budget: None,
+            download_concurrency: 1,
+        };
         assert_eq!(Budget::new(&config).unwrap_err().kind, Kind::Usage);
     }
 }

@@ -19,9 +19,15 @@ pub(super) enum Hasher {
 impl Hasher {
     pub(super) fn new(algorithm: ChecksumAlgorithm) -> Self {
         match algorithm {
-            ChecksumAlgorithm::Crc64Nvme => Self::Crc64(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)),
-            ChecksumAlgorithm::Crc32 => Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc)),
-            ChecksumAlgorithm::Crc32c => Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
+            ChecksumAlgorithm::Crc64Nvme => {
+                Self::Crc64(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme))
+            }
+            ChecksumAlgorithm::Crc32 => {
+                Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc))
+            }
+            ChecksumAlgorithm::Crc32c => {
+                Self::Crc32(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi))
+            }
             ChecksumAlgorithm::Sha1 => Self::Sha1(sha1::Sha1::new()),
             ChecksumAlgorithm::Sha256 => Self::Sha256(sha2::Sha256::new()),
         }
@@ -38,7 +44,9 @@ impl Hasher {
     /// What is kept of a part.
     pub(super) fn part(&self, algorithm: ChecksumAlgorithm) -> Option<PartChecksum> {
         match self {
-            Self::Crc32(digest) | Self::Crc64(digest) => Some(PartChecksum { algorithm, value: digest.finalize() }),
+            Self::Crc32(digest) | Self::Crc64(digest) => {
+                Some(PartChecksum { algorithm, value: digest.finalize() })
+            }
             Self::Sha1(_) | Self::Sha256(_) => None,
         }
     }
@@ -65,8 +73,8 @@ pub(super) fn combinable(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
     }
 }
 
-/// The checksum of an object, in the form of [`Checksum::value`], from those of its parts in order, with their lengths. `None`
-/// where one has none of this algorithm, or it can't be put together.
+/// The checksum of an object, in the form of [`Checksum::value`], from those of its parts in order,
+/// with their lengths. `None` where one has none of this algorithm, or it can't be put together.
 pub(super) fn of_parts(
     algorithm: ChecksumAlgorithm,
     parts: impl Iterator<Item = (Option<PartChecksum>, u64)>,
@@ -107,15 +115,16 @@ mod tests {
             (
                 ChecksumAlgorithm::Sha1,
                 &[
-                    0xf7, 0xc3, 0xbc, 0x1d, 0x80, 0x8e, 0x04, 0x73, 0x2a, 0xdf, 0x67, 0x99, 0x65, 0xcc, 0xc3, 0x4c,
-                    0xa7, 0xae, 0x34, 0x41,
+                    0xf7, 0xc3, 0xbc, 0x1d, 0x80, 0x8e, 0x04, 0x73, 0x2a, 0xdf, 0x67, 0x99, 0x65,
+                    0xcc, 0xc3, 0x4c, 0xa7, 0xae, 0x34, 0x41,
                 ],
             ),
             (
                 ChecksumAlgorithm::Sha256,
                 &[
-                    0x15, 0xe2, 0xb0, 0xd3, 0xc3, 0x38, 0x91, 0xeb, 0xb0, 0xf1, 0xef, 0x60, 0x9e, 0xc4, 0x19, 0x42,
-                    0x0c, 0x20, 0xe3, 0x20, 0xce, 0x94, 0xc6, 0x5f, 0xbc, 0x8c, 0x33, 0x12, 0x44, 0x8e, 0xb2, 0x25,
+                    0x15, 0xe2, 0xb0, 0xd3, 0xc3, 0x38, 0x91, 0xeb, 0xb0, 0xf1, 0xef, 0x60, 0x9e,
+                    0xc4, 0x19, 0x42, 0x0c, 0x20, 0xe3, 0x20, 0xce, 0x94, 0xc6, 0x5f, 0xbc, 0x8c,
+                    0x33, 0x12, 0x44, 0x8e, 0xb2, 0x25,
                 ],
             ),
         ];
@@ -131,15 +140,22 @@ mod tests {
     #[test]
     fn the_checksums_of_parts_give_that_of_the_whole_however_it_is_cut() {
         let bytes = b"123456789";
-        for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme] {
+        for algorithm in
+            [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c, ChecksumAlgorithm::Crc64Nvme]
+        {
             let of = |bytes: &[u8]| {
                 let mut hasher = Hasher::new(algorithm);
                 hasher.update(bytes);
                 hasher
             };
             for size in 1..=bytes.len() {
-                let parts = bytes.chunks(size).map(|part| (of(part).part(algorithm), part.len() as u64));
-                assert_eq!(of_parts(algorithm, parts), Some(of(bytes).finish()), "{algorithm:?} in parts of {size}");
+                let parts =
+                    bytes.chunks(size).map(|part| (of(part).part(algorithm), part.len() as u64));
+                assert_eq!(
+                    of_parts(algorithm, parts),
+                    Some(of(bytes).finish()),
+                    "{algorithm:?} in parts of {size}"
+                );
             }
         }
         assert_eq!(of_parts(ChecksumAlgorithm::Crc32, [(None, 3)].into_iter()), None);

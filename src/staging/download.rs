@@ -1,11 +1,12 @@
 //! One object, from the store's stream to a verified file.
 //!
-//! Bytes are gathered into blocks; a block is written, hashed and shown to the [`Watch`] on a blocking thread while the
-//! next one is being received. A body that breaks off is resumed by range under the same ETag: the hash and the watch go on
-//! where they were, so that the checksum covers the bytes as they lie in the file, not as some response delivered them.
-//! Where the bucket keeps versions, every later read asks for the one that the first read found under the listed ETag: an
-//! overwrite in the meantime is then no matter.
-//! Dropping the future half-way drops the file, its permits and the connection.
+//! Bytes are gathered into blocks; a block is written, hashed and shown to the [`Watch`] on a
+//! blocking thread while the next one is being received. A body that breaks off is resumed by range
+//! under the same ETag: the hash and the watch go on where they were, so that the checksum covers
+//! the bytes as they lie in the file, not as some response delivered them. Where the bucket keeps
+//! versions, every later read asks for the one that the first read found under the listed ETag: an
+//! overwrite in the meantime is then no matter. Dropping the future half-way drops the file, its
+//! permits and the connection.
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -18,20 +19,23 @@ use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
 use crate::region::Region;
 use crate::retry::Attempts;
 
-/// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for sixteen downloads
-/// with two blocks each.
+/// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for
+/// sixteen downloads with two blocks each.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Objects of up to this size are written, hashed and read where they were received: that takes less than the hop.
+/// Objects of up to this size are written, hashed and read where they were received: that takes
+/// less than the hop.
 const INLINE_BYTES: u64 = 64 * 1024;
 
 /// Sees an object's bytes in order as they land, on a blocking thread.
 pub trait Watch: Send + 'static {
     /// # Errors
-    /// Ends the download: there is no use in fetching the rest, unless only that tells text from another format.
+    /// Ends the download: there is no use in fetching the rest, unless only that tells text from
+    /// another format.
     fn feed(&mut self, chunk: &[u8]) -> Result<()>;
 
-    /// Whether what has come is all that is wanted of the object. The rest is not fetched then, and nothing verified.
+    /// Whether what has come is all that is wanted of the object. The rest is not fetched then, and
+    /// nothing verified.
     fn is_satisfied(&self) -> bool {
         false
     }
@@ -61,11 +65,12 @@ pub struct Staged {
 
 /// Downloads `object` to `place`.
 ///
-/// `open` asks the store for the bytes; `watch` makes what looks at them, anew whenever the download has to start
-/// at byte 0 again.
+/// `open` asks the store for the bytes; `watch` makes what looks at them, anew whenever the
+/// download has to start at byte 0 again.
 ///
 /// # Errors
-/// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`, `UnsupportedFormat`, `StagingFailed`.
+/// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`,
+/// `UnsupportedFormat`, `StagingFailed`.
 pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
     object: &Object,
     place: Place,
@@ -138,9 +143,9 @@ struct Sink<W> {
 
 impl<W: Watch> Sink<W> {
     fn take(&mut self, object: &Object, block: &[u8]) -> Result<()> {
-        self.file
-            .write_all_at(block, self.written_bytes)
-            .map_err(|error| Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error))?;
+        self.file.write_all_at(block, self.written_bytes).map_err(|error| {
+            Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error)
+        })?;
         self.written_bytes += block.len() as u64;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(block);
@@ -173,8 +178,10 @@ impl<W: Watch> Landing<W> {
 
     /// Whether the rest is not wanted, and is there.
     fn is_satisfied(&self, object: &Object) -> bool {
-        let is_watch_satisfied =
-            self.sink.as_ref().is_some_and(|sink| sink.refusal.is_none() && sink.watch.is_satisfied());
+        let is_watch_satisfied = self
+            .sink
+            .as_ref()
+            .is_some_and(|sink| sink.refusal.is_none() && sink.watch.is_satisfied());
         is_watch_satisfied && self.size_bytes < object.size_bytes
     }
 
@@ -182,11 +189,16 @@ impl<W: Watch> Landing<W> {
     fn verify(&mut self, object: &Object) -> Result<Verified> {
         if self.size_bytes != object.size_bytes {
             self.broken = true;
-            let message = format!("{object}: {} bytes came, {} were listed", self.size_bytes, object.size_bytes);
+            let message = format!(
+                "{object}: {} bytes came, {} were listed",
+                self.size_bytes, object.size_bytes
+            );
             return Err(Error::new(Kind::BodyBroken, message));
         }
         let hasher = self.sink.as_mut().and_then(|sink| sink.hasher.take());
-        let (Some(expected), Some(hasher)) = (&self.checksum, hasher) else { return Ok(Verified::Length) };
+        let (Some(expected), Some(hasher)) = (&self.checksum, hasher) else {
+            return Ok(Verified::Length);
+        };
         let computed = hasher.finish();
         if matches(expected, &computed) {
             return Ok(Verified::Checksum);
@@ -200,7 +212,8 @@ impl<W: Watch> Landing<W> {
     }
 }
 
-/// Receives what is missing of `object`. After an error the landing is as far as whole blocks went, or broken.
+/// Receives what is missing of `object`. After an error the landing is as far as whole blocks went,
+/// or broken.
 async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
     object: &Object,
     open: &impl Fn(ReadFrom) -> F,
@@ -212,7 +225,10 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
     let mut body = open_pinned(open, landing).await?;
     if body.offset != landing.size_bytes {
         landing.broken = true;
-        return Err(Error::new(Kind::BodyBroken, format!("{object}: the store does not resume a body by range")));
+        return Err(Error::new(
+            Kind::BodyBroken,
+            format!("{object}: the store does not resume a body by range"),
+        ));
     }
     refuse_change(object, body.etag.as_ref(), body.size_bytes)?;
     if landing.size_bytes == 0 {
@@ -237,7 +253,8 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
         let (block, end) = match received {
             Ok(received) => received,
             Err((block, error)) => {
-                // What came before the break is as good as any: keep it, so that resuming makes progress.
+                // What came before the break is as good as any: keep it, so that resuming makes
+                // progress.
                 if !block.is_empty() {
                     let writing = write(object, landing, block)?;
                     settle(object, landing, writing).await?;
@@ -248,7 +265,10 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
         let length: u64 = block.iter().map(|chunk| chunk.len() as u64).sum();
         if landing.size_bytes + length > object.size_bytes {
             landing.broken = true;
-            let message = format!("{object}: more bytes came than the {} that were listed", object.size_bytes);
+            let message = format!(
+                "{object}: more bytes came than the {} that were listed",
+                object.size_bytes
+            );
             return Err(Error::new(Kind::ObjectChanged, message));
         }
         if length > 0 {
@@ -272,8 +292,11 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
     let offset = *offset;
     if let Some(version_id) = pin.version_id.clone().filter(|_| !pin.refused) {
         match open(ReadFrom { offset, end: None, version_id: Some(version_id) }).await {
-            // A right of its own (s3:GetObjectVersion), or something that the store names without knowing it by that name.
-            Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => pin.refused = true,
+            // A right of its own (s3:GetObjectVersion), or something that the store names without
+            // knowing it by that name.
+            Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => {
+                pin.refused = true
+            }
             opened => return opened,
         }
     }
@@ -289,7 +312,11 @@ enum Writing<W> {
     Done(Box<Written<W>>),
 }
 
-fn write<W: Watch>(object: &Object, landing: &mut Landing<W>, block: Vec<Bytes>) -> Result<Writing<W>> {
+fn write<W: Watch>(
+    object: &Object,
+    landing: &mut Landing<W>,
+    block: Vec<Bytes>,
+) -> Result<Writing<W>> {
     let sink = landing.sink.take().ok_or_else(|| lost_sink(object))?;
     if object.size_bytes <= INLINE_BYTES {
         return Ok(Writing::Done(Box::new(take_all(sink, object, &block))));
@@ -309,7 +336,11 @@ fn take_all<W: Watch>(mut sink: Sink<W>, object: &Object, block: &[Bytes]) -> Wr
     (sink, taken_bytes, Ok(()))
 }
 
-async fn settle<W: Watch>(object: &Object, landing: &mut Landing<W>, writing: Writing<W>) -> Result<()> {
+async fn settle<W: Watch>(
+    object: &Object,
+    landing: &mut Landing<W>,
+    writing: Writing<W>,
+) -> Result<()> {
     let (sink, taken_bytes, outcome) = match writing {
         Writing::Done(written) => *written,
         Writing::OnThread(writing) => writing.await.map_err(|error| {
@@ -324,8 +355,11 @@ async fn settle<W: Watch>(object: &Object, landing: &mut Landing<W>, writing: Wr
     outcome
 }
 
-/// Chunks of about [`BLOCK_BYTES`], and whether the body ends with them; on an error, what came before it.
-async fn next_block(body: &mut Body) -> std::result::Result<(Vec<Bytes>, bool), (Vec<Bytes>, Error)> {
+/// Chunks of about [`BLOCK_BYTES`], and whether the body ends with them; on an error, what came
+/// before it.
+async fn next_block(
+    body: &mut Body,
+) -> std::result::Result<(Vec<Bytes>, bool), (Vec<Bytes>, Error)> {
     let mut block = Vec::new();
     let mut length = 0;
     while length < BLOCK_BYTES {
@@ -342,7 +376,11 @@ async fn next_block(body: &mut Body) -> std::result::Result<(Vec<Bytes>, bool), 
 }
 
 /// Some stores ignore If-Match and answer with whatever is there now.
-pub(super) fn refuse_change(object: &Object, etag: Option<&String>, size_bytes: Option<u64>) -> Result<()> {
+pub(super) fn refuse_change(
+    object: &Object,
+    etag: Option<&String>,
+    size_bytes: Option<u64>,
+) -> Result<()> {
     let now = match (etag, size_bytes) {
         (Some(etag), _) if !same_etag(etag, &object.etag) => {
             format!("its ETag is {etag} now, {} was listed", object.etag)
@@ -363,13 +401,17 @@ fn refuse_known_tail(object: &Object, head: &[u8], file: &Region, size_bytes: u6
     }
     let mut tail = vec![0; TAIL_BYTES.min(usize::try_from(size_bytes).unwrap_or(TAIL_BYTES))];
     let offset = size_bytes - tail.len() as u64;
-    file.read_exact_at(&mut tail, offset)
-        .map_err(|error| Error::new(Kind::StagingFailed, format!("{object}: can't be read back")).caused_by(error))?;
+    file.read_exact_at(&mut tail, offset).map_err(|error| {
+        Error::new(Kind::StagingFailed, format!("{object}: can't be read back")).caused_by(error)
+    })?;
     recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
 }
 
 pub(super) fn unsupported(object: &Object, format: &str) -> Error {
-    Error::new(Kind::UnsupportedFormat, format!("{object}: this is {format} data, not delimited text"))
+    Error::new(
+        Kind::UnsupportedFormat,
+        format!("{object}: this is {format} data, not delimited text"),
+    )
 }
 
 fn lost_sink(object: &Object) -> Error {

@@ -1,15 +1,18 @@
 //! A large object, from the store's ranges to verified parts, each in a file of its own.
 //!
-//! The bytes come in order, because where a row ends depends on everything before it; the requests for them do not wait for each
-//! other ([`super::ranges`]). A part is handed over when it is on disk whole.
+//! The bytes come in order, because where a row ends depends on everything before it; the requests
+//! for them do not wait for each other ([`super::ranges`]). A part is handed over when it is on
+//! disk whole.
 //!
-//! A part's permits are taken before its first byte: for its nominal size, and something for the row that goes on
-//! beyond its end. Where a row needs more, and nothing is free, the part is given up with all that it holds, and begun again with
-//! room for the row: so nobody waits for more of the budget while holding a part of what is needed.
+//! A part's permits are taken before its first byte: for its nominal size, and something for the
+//! row that goes on beyond its end. Where a row needs more, and nothing is free, the part is given
+//! up with all that it holds, and begun again with room for the row: so nobody waits for more of
+//! the budget while holding a part of what is needed.
 //!
-//! A part's bytes stand in its file where they stand in the object, below a hole, and the object's header lines at the
-//! file's beginning where they are asked for: what reads rows later needs no offsets but the object's own.
-//! Dropping the stager drops the file, its permits and the connections.
+//! A part's bytes stand in its file where they stand in the object, below a hole, and the object's
+//! header lines at the file's beginning where they are asked for: what reads rows later needs no
+//! offsets but the object's own. Dropping the stager drops the file, its permits and the
+//! connections.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -61,7 +64,8 @@ pub(crate) struct StagedPart {
     pub(crate) data_start: u64,
     /// With the object's rows and lines up to it.
     pub(crate) end: Boundary,
-    /// The object's byte order mark and header lines are the first bytes of the file, where they are kept.
+    /// The object's byte order mark and header lines are the first bytes of the file, where they
+    /// are kept.
     pub(crate) head_bytes: u64,
     pub(crate) lines_terminated_by: Vec<u8>,
     pub(crate) needs_terminator: bool,
@@ -93,12 +97,20 @@ pub(crate) struct PartStager {
 }
 
 impl PartStager {
-    /// From a boundary on to `end`, which is the object's or another boundary. `head` is that of the object where it has been read
-    /// before.
-    pub(crate) fn new(pinned: Arc<Pinned>, plan: PartPlan, from: Boundary, end: u64, head: Vec<u8>) -> Self {
+    /// From a boundary on to `end`, which is the object's or another boundary. `head` is that of
+    /// the object where it has been read before.
+    pub(crate) fn new(
+        pinned: Arc<Pinned>,
+        plan: PartPlan,
+        from: Boundary,
+        end: u64,
+        head: Vec<u8>,
+    ) -> Self {
         let algorithm = pinned.checksum.as_ref().map(|checksum| checksum.algorithm);
         let is_whole = from.offset == 0 && end == pinned.object.size_bytes;
-        let running = algorithm.filter(|algorithm| is_whole && combinable(*algorithm).is_none()).map(Hasher::new);
+        let running = algorithm
+            .filter(|algorithm| is_whole && combinable(*algorithm).is_none())
+            .map(Hasher::new);
         let cutter = Cutter {
             object: pinned.object.clone(),
             splitter: Some(plan.splitter(&from)),
@@ -136,16 +148,21 @@ impl PartStager {
             let Some(cutter) = self.cutter.take() else { return Ok(None) };
             let wants_ahead = matches!(self.ahead, Ahead::NotAsked);
             let stream = &mut self.stream;
-            let (worked, fetched) = tokio::join!(tokio::task::spawn_blocking(move || cutter.work()), async {
-                if wants_ahead { Some(stream.next().await) } else { None }
-            });
+            let (worked, fetched) =
+                tokio::join!(tokio::task::spawn_blocking(move || cutter.work()), async {
+                    if wants_ahead { Some(stream.next().await) } else { None }
+                });
             if let Some(fetched) = fetched {
                 self.ahead = fetched.map_or(Ahead::End, Ahead::Fetched);
             }
             let (mut cutter, turn) = match worked {
                 Ok(worked) => worked,
                 Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-                Err(died) => return Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
+                Err(died) => {
+                    return Err(
+                        Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)
+                    );
+                }
             };
             let mut part = None;
             match turn? {
@@ -160,7 +177,8 @@ impl PartStager {
                 Turn::WantsPart => {
                     let wanted_bytes = self.wanted_bytes(&cutter);
                     // Nothing of the budget is held meanwhile.
-                    let permit = self.plan.budget.reserve_part(&self.pinned.object, wanted_bytes).await?;
+                    let permit =
+                        self.plan.budget.reserve_part(&self.pinned.object, wanted_bytes).await?;
                     cutter.open(&self.plan, permit)?;
                 }
                 Turn::WantsRoom(size_bytes) => {
@@ -169,8 +187,9 @@ impl PartStager {
                         open.room_bytes += if is_extended { size_bytes } else { 0 };
                         is_extended
                     });
-                    self.overhang_bytes =
-                        self.overhang_bytes.max(cutter.overhang_bytes(self.plan.part_size_bytes) + size_bytes);
+                    self.overhang_bytes = self
+                        .overhang_bytes
+                        .max(cutter.overhang_bytes(self.plan.part_size_bytes) + size_bytes);
                     if !is_extended {
                         self.overhang_bytes = self.overhang_bytes.saturating_mul(2);
                         let held = cutter.open.as_ref().map_or(0, |open| open.room_bytes);
@@ -193,7 +212,8 @@ impl PartStager {
         self.cutter.as_ref().map(|cutter| cutter.head.clone()).unwrap_or_default()
     }
 
-    /// Of the whole object, where its checksum can't be made of those of its parts and all of it has been read here.
+    /// Of the whole object, where its checksum can't be made of those of its parts and all of it
+    /// has been read here.
     pub(crate) fn running_checksum(&self) -> Option<String> {
         self.cutter.as_ref().and_then(|cutter| cutter.running.clone()).map(Hasher::finish)
     }
@@ -339,7 +359,8 @@ impl Cutter {
                 Ok(None)
             }
             Step::Boundary(end) => {
-                let terminator = self.splitter.as_ref().map(|splitter| splitter.lines_terminated_by(&end));
+                let terminator =
+                    self.splitter.as_ref().map(|splitter| splitter.lines_terminated_by(&end));
                 let data_start = self.splitter.as_ref().map_or(0, PartSplitter::data_start);
                 self.close(end, data_start, terminator.unwrap_or_default(), false, false)
             }
@@ -347,14 +368,17 @@ impl Cutter {
                 let Scan { data_start, lines_terminated_by, needs_terminator, .. } = scan;
                 self.close(end, data_start, lines_terminated_by, needs_terminator, true)
             }
-            Step::Broken(malformed) => Err(Error::new(Kind::Malformed, format!("{}: {malformed}", self.object))),
+            Step::Broken(malformed) => {
+                Err(Error::new(Kind::Malformed, format!("{}: {malformed}", self.object)))
+            }
         }
     }
 
     /// Opens a file for the part at hand.
     fn open(&mut self, plan: &PartPlan, permit: OwnedSemaphorePermit) -> Result<()> {
         let file = tempfile::tempfile_in(&plan.dir).map_err(|error| {
-            let message = format!("{}: no temporary file can be made in {}", self.object, plan.dir.display());
+            let message =
+                format!("{}: no temporary file can be made in {}", self.object, plan.dir.display());
             Error::new(Kind::StagingFailed, message).caused_by(error)
         })?;
         let head_bytes = if self.start.offset > 0 { self.head.len() as u64 } else { 0 };
@@ -362,7 +386,8 @@ impl Cutter {
             file.write_all_at(&self.head, 0).map_err(|error| unstaged(&self.object, error))?;
         }
         let room_bytes = (permit.num_permits() as u64 * 1024).saturating_sub(head_bytes);
-        let hasher = self.algorithm.filter(|algorithm| combinable(*algorithm).is_some()).map(Hasher::new);
+        let hasher =
+            self.algorithm.filter(|algorithm| combinable(*algorithm).is_some()).map(Hasher::new);
         self.open = Some(OpenPart { file, permit, room_bytes, written_bytes: 0, hasher });
         self.running_at_start.clone_from(&self.running);
         Ok(())
@@ -376,14 +401,18 @@ impl Cutter {
         needs_terminator: bool,
         is_last: bool,
     ) -> Result<Option<Turn>> {
-        let Some(OpenPart { file, mut permit, written_bytes, hasher, .. }) = self.open.take() else { return Ok(None) };
+        let Some(OpenPart { file, mut permit, written_bytes, hasher, .. }) = self.open.take()
+        else {
+            return Ok(None);
+        };
         let start = std::mem::replace(&mut self.start, end);
         self.refused_bytes = 0;
         let data_start = data_start.max(start.offset);
         if self.keeps_head && start.offset == 0 {
             if data_start > HEAD_LIMIT_BYTES {
                 let message = format!("{}: its header lines have {data_start} bytes", self.object);
-                return Err(Error::new(Kind::UnsupportedFormat, message).with_hint("--no-split loads it as a whole"));
+                return Err(Error::new(Kind::UnsupportedFormat, message)
+                    .with_hint("--no-split loads it as a whole"));
             }
             self.head = vec![0; usize::try_from(data_start).unwrap_or(0)];
             file.read_exact_at(&mut self.head, 0).map_err(|error| unstaged(&self.object, error))?;
@@ -398,7 +427,10 @@ impl Cutter {
             head_bytes: self.head.len() as u64,
             lines_terminated_by,
             needs_terminator,
-            checksum: self.algorithm.zip(hasher).and_then(|(algorithm, hasher)| hasher.part(algorithm)),
+            checksum: self
+                .algorithm
+                .zip(hasher)
+                .and_then(|(algorithm, hasher)| hasher.part(algorithm)),
             is_last,
             _permit: permit,
         };
@@ -411,8 +443,8 @@ impl Cutter {
     }
 }
 
-/// Whether the parts of an object, in order and with their lengths, have the checksum that the store holds; `running` is that of
-/// the whole where it has been computed.
+/// Whether the parts of an object, in order and with their lengths, have the checksum that the
+/// store holds; `running` is that of the whole where it has been computed.
 ///
 /// # Errors
 /// `ChecksumMismatch`.
@@ -422,7 +454,9 @@ pub(crate) fn verify_parts(
     parts: impl Iterator<Item = (Option<PartChecksum>, u64)>,
 ) -> Result<Verified> {
     let Some(expected) = &pinned.checksum else { return Ok(Verified::Length) };
-    let Some(computed) = running.or_else(|| of_parts(expected.algorithm, parts)) else { return Ok(Verified::Length) };
+    let Some(computed) = running.or_else(|| of_parts(expected.algorithm, parts)) else {
+        return Ok(Verified::Length);
+    };
     if matches(expected, &computed) {
         return Ok(Verified::Checksum);
     }

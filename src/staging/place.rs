@@ -1,8 +1,10 @@
-//! Where on the staging disk an object goes: into a file of its own or, where it is small, beside others in one.
+//! Where on the staging disk an object goes: into a file of its own or, where it is small, beside
+//! others in one.
 //!
-//! Thousands of small files would take thousands of descriptors and two system calls each; and objects that are loaded in one
-//! transaction are read again in one go where they lie next to each other. A shared file goes, and its space in the budget comes back, when the
-//! last object in it goes.
+//! Thousands of small files would take thousands of descriptors and two system calls each; and
+//! objects that are loaded in one transaction are read again in one go where they lie next to each
+//! other. A shared file goes, and its space in the budget comes back, when the last object in it
+//! goes.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -20,7 +22,8 @@ pub struct Places {
     dir: PathBuf,
     /// No shared file grows beyond this.
     shared_bytes: u64,
-    /// The one that is being filled. Not kept alive by this: what is in it may be loaded before another object comes.
+    /// The one that is being filled. Not kept alive by this: what is in it may be loaded before
+    /// another object comes.
     filling: Mutex<Weak<Shared>>,
 }
 
@@ -81,14 +84,16 @@ impl Places {
         }
         let file = Arc::new(self.file(object)?);
         let region = Region::new(Arc::clone(&file), 0, size_bytes);
-        let shared = Arc::new(Shared { file, taken: Mutex::new(Taken { bytes: size_bytes, permit }) });
+        let shared =
+            Arc::new(Shared { file, taken: Mutex::new(Taken { bytes: size_bytes, permit }) });
         *filling = Arc::downgrade(&shared);
         Ok(Place { region, _held: Held::Shared(shared) })
     }
 
     fn file(&self, object: &Object) -> Result<File> {
         tempfile::tempfile_in(&self.dir).map_err(|error| {
-            let message = format!("{object}: no temporary file can be made in {}", self.dir.display());
+            let message =
+                format!("{object}: no temporary file can be made in {}", self.dir.display());
             Error::new(Kind::StagingFailed, message).caused_by(error)
         })
     }
@@ -100,7 +105,13 @@ mod tests {
     use tokio::sync::Semaphore;
 
     fn object(size_bytes: u64) -> Object {
-        Object { bucket: "b".into(), key: "k".into(), etag: "e".into(), size_bytes, last_modified: None }
+        Object {
+            bucket: "b".into(),
+            key: "k".into(),
+            etag: "e".into(),
+            size_bytes,
+            last_modified: None,
+        }
     }
 
     #[test]
@@ -110,7 +121,8 @@ mod tests {
         let places = Places::new(std::env::temp_dir(), 80);
         let first = places.take(&object(10), permit()).unwrap();
         let large = places.take(&object(11), permit()).unwrap();
-        let others: Vec<Place> = (0..7).map(|_| places.take(&object(10), permit()).unwrap()).collect();
+        let others: Vec<Place> =
+            (0..7).map(|_| places.take(&object(10), permit()).unwrap()).collect();
         for (index, place) in std::iter::once(&first).chain(&others).enumerate() {
             place.region.write_all_at(&[u8::try_from(index).unwrap(); 10], 0).unwrap();
         }

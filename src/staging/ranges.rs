@@ -1,8 +1,9 @@
-//! A stretch of a large object, fetched by several ranged requests at a time and handed over in order.
+//! A stretch of a large object, fetched by several ranged requests at a time and handed over in
+//! order.
 //!
-//! Every request is pinned to the listed `ETag`, and to the version that had it where the bucket keeps versions. A range that
-//! breaks off is resumed where it broke. What is fetched ahead is in memory: [`RANGE_BYTES`] for each request in flight.
-//! Dropping the stream drops the connections.
+//! Every request is pinned to the listed `ETag`, and to the version that had it where the bucket
+//! keeps versions. A range that breaks off is resumed where it broke. What is fetched ahead is in
+//! memory: [`RANGE_BYTES`] for each request in flight. Dropping the stream drops the connections.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,13 +18,16 @@ use crate::error::{Error, Kind, Result};
 use crate::object::{Body, Checksum, Object, ReadFrom, Stat};
 use crate::retry::Attempts;
 
-/// Large enough that a request's cost is small beside its bytes', small enough for four in memory for each of two objects.
+/// Large enough that a request's cost is small beside its bytes', small enough for four in memory
+/// for each of two objects.
 pub(super) const RANGE_BYTES: u64 = 1024 * 1024;
 
 /// Asks the store for bytes of the object.
-pub(super) type Opener = Arc<dyn Fn(ReadFrom) -> Pin<Box<dyn Future<Output = Result<Body>> + Send>> + Send + Sync>;
+pub(super) type Opener =
+    Arc<dyn Fn(ReadFrom) -> Pin<Box<dyn Future<Output = Result<Body>> + Send>> + Send + Sync>;
 
-/// An object as it was when it was looked at first: what every request asks for, and what its bytes must have.
+/// An object as it was when it was looked at first: what every request asks for, and what its bytes
+/// must have.
 pub(crate) struct Pinned {
     pub(crate) object: Object,
     pub(super) open: Opener,
@@ -41,7 +45,13 @@ pub(crate) struct Pinned {
 impl Pinned {
     /// # Errors
     /// `ObjectChanged` where what the store said of the object is not what was listed.
-    pub(crate) fn new(object: Object, stat: Stat, open: Opener, retry: RetryConfig, window: usize) -> Result<Self> {
+    pub(crate) fn new(
+        object: Object,
+        stat: Stat,
+        open: Opener,
+        retry: RetryConfig,
+        window: usize,
+    ) -> Result<Self> {
         if stat.etag.is_some() {
             refuse_change(&object, stat.etag.as_ref(), stat.size_bytes)?;
         }
@@ -110,8 +120,12 @@ impl Pinned {
         let Self { object, .. } = self;
         let mut body = self.open(*at, to).await?;
         if body.offset != *at {
-            let message = format!("{object}: the store does not send the range of bytes that it is asked for");
-            return Err(Error::new(Kind::BodyBroken, message).with_hint("--no-split reads objects whole"));
+            let message = format!(
+                "{object}: the store does not send the range of bytes that it is asked for"
+            );
+            return Err(
+                Error::new(Kind::BodyBroken, message).with_hint("--no-split reads objects whole")
+            );
         }
         refuse_change(object, body.etag.as_ref(), body.size_bytes)?;
         while *at < to {
@@ -129,9 +143,12 @@ impl Pinned {
 
     async fn open(&self, offset: u64, end: u64) -> Result<Body> {
         let end = Some(end);
-        if let Some(version_id) = self.version_id.clone().filter(|_| !self.version_refused.load(Ordering::Relaxed)) {
+        if let Some(version_id) =
+            self.version_id.clone().filter(|_| !self.version_refused.load(Ordering::Relaxed))
+        {
             match (self.open)(ReadFrom { offset, end, version_id: Some(version_id) }).await {
-                // A right of its own (s3:GetObjectVersion), or something that the store names without knowing it by that name.
+                // A right of its own (s3:GetObjectVersion), or something that the store names
+                // without knowing it by that name.
                 Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => {
                     self.version_refused.store(true, Ordering::Relaxed);
                 }

@@ -1,13 +1,15 @@
 //! Files that are not text, known by their first bytes.
 //!
-//! A name says nothing: `.csv` objects are often gzip, written with the wrong name or through a `Content-Encoding`.
+//! A name says nothing: `.csv` objects are often gzip, written with the wrong name or through a
+//! `Content-Encoding`.
 
 /// A format that LOAD DATA can't read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     pub(super) name: &'static str,
     head: &'static [u8],
-    /// For short heads that text could begin with too: bytes the file must hold as well, and how far they are from its end.
+    /// For short heads that text could begin with too: bytes the file must hold as well, and how
+    /// far they are from its end.
     tail: Option<(&'static [u8], usize)>,
 }
 
@@ -22,25 +24,31 @@ const SIGNATURES: [Signature; 7] = [
     Signature { name: "bzip2", head: b"BZh", tail: None },
     Signature { name: "xz", head: b"\xfd7zXZ\0", tail: None },
     Signature { name: "Parquet", head: b"PAR1", tail: Some((b"PAR1", 0)) },
-    // The last byte of an ORC file is the length of its postscript, whose last field (number 8000, three bytes long) is
-    // the magic. Without the field's tag, text whose first and last word is ORC would be one.
+    // The last byte of an ORC file is the length of its postscript, whose last field (number 8000,
+    // three bytes long) is the magic. Without the field's tag, text whose first and last word is
+    // ORC would be one.
     Signature { name: "ORC", head: b"ORC", tail: Some((b"\x82\xf4\x03\x03ORC", 1)) },
     Signature { name: "Avro", head: b"Obj\x01", tail: None },
 ];
 
-/// A bzip2 stream goes on with its block size and the first digits of pi, or of the root of pi where it is empty.
+/// A bzip2 stream goes on with its block size and the first digits of pi, or of the root of pi
+/// where it is empty.
 fn is_bzip2(head: &[u8]) -> bool {
     head.get(3).is_some_and(|size| (b'1'..=b'9').contains(size))
-        && head.get(4..10).is_some_and(|magic| magic == b"1AY&SY" || magic == b"\x17\x72\x45\x38\x50\x90")
+        && head
+            .get(4..10)
+            .is_some_and(|magic| magic == b"1AY&SY" || magic == b"\x17\x72\x45\x38\x50\x90")
 }
 
-/// The format of a file with this start. Where the end is not known yet, only what the start alone proves.
+/// The format of a file with this start. Where the end is not known yet, only what the start alone
+/// proves.
 pub(super) fn recognise(head: &[u8], tail: Option<&[u8]>) -> Option<&'static str> {
     SIGNATURES
         .iter()
         .find(|signature| {
             head.starts_with(signature.head)
-                // The head of a file this short is all of it: head and tail must not be the same bytes.
+                // The head of a file this short is all of it: head and tail must not be the same
+                // bytes.
                 && signature.tail.is_none_or(|(bytes, from_end)| {
                     head.len() >= signature.head.len() + bytes.len() + from_end
                 })
@@ -76,19 +84,32 @@ mod tests {
         ] {
             let bytes = text.as_bytes();
             let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-            assert_eq!(recognise(head, Some(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])), None, "{text:?}");
+            assert_eq!(
+                recognise(head, Some(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..])),
+                None,
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn each_format_is_known_by_its_own_bytes() {
         assert_eq!(recognise(b"\x1f\x8b\x08\0\0\0\0\0\0\x03", Some(b"\0\0\0\0")), Some("gzip"));
-        assert_eq!(recognise(b"\x28\xb5\x2f\xfd\x24\0\x01\0\0\x99", Some(b"\xe9\xd8\x51\xef")), Some("zstd"));
+        assert_eq!(
+            recognise(b"\x28\xb5\x2f\xfd\x24\0\x01\0\0\x99", Some(b"\xe9\xd8\x51\xef")),
+            Some("zstd")
+        );
         assert_eq!(recognise(b"BZh91AY&SY", Some(b"\0\0\0\0")), Some("bzip2"));
         assert_eq!(recognise(b"BZh9\x17\x72\x45\x38\x50\x90", Some(b"\0\0\0\0")), Some("bzip2"));
         assert_eq!(recognise(b"\xfd7zXZ\0\0\x04\xe6\xd6", Some(b"\0\0YZ")), Some("xz"));
-        assert_eq!(recognise(b"PAR1\x15\x04\x15\x10\x15\x14", Some(b"\0\0\0\0PAR1")), Some("Parquet"));
-        assert_eq!(recognise(b"ORC\x0a\x0b\x0a\x03\0\0\0\0\0", Some(b"\x82\xf4\x03\x03ORC\x17")), Some("ORC"));
+        assert_eq!(
+            recognise(b"PAR1\x15\x04\x15\x10\x15\x14", Some(b"\0\0\0\0PAR1")),
+            Some("Parquet")
+        );
+        assert_eq!(
+            recognise(b"ORC\x0a\x0b\x0a\x03\0\0\0\0\0", Some(b"\x82\xf4\x03\x03ORC\x17")),
+            Some("ORC")
+        );
         assert_eq!(recognise(b"Obj\x01\x04\x14avro", Some(b"\0\0\0\0")), Some("Avro"));
     }
 

@@ -1,7 +1,8 @@
 //! The text that the server shows of a number, a date or a time that was written so.
 //!
-//! Each is `None` where that is not certain: `1e3`, `2026-1-1`, a fraction that would have to be rounded. The value is one that
-//! the server took without a warning, so that ranges are not looked at.
+//! Each is `None` where that is not certain: `1e3`, `2026-1-1`, a fraction that would have to be
+//! rounded. The value is one that the server took without a warning, so that ranges are not looked
+//! at.
 
 use std::borrow::Cow;
 
@@ -65,7 +66,8 @@ pub(super) fn decimal(value: &[u8], scale: usize) -> Option<Vec<u8>> {
 
 /// Those of a YEAR alone: others of four digits are taken for numbers of two.
 pub(super) fn year(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let is_year = is_like(value, b"dddd") && (value == b"0000" || (&b"1901"[..]..=b"2155").contains(&value));
+    let is_year =
+        is_like(value, b"dddd") && (value == b"0000" || (&b"1901"[..]..=b"2155").contains(&value));
     is_year.then_some(Cow::Borrowed(value))
 }
 
@@ -96,7 +98,8 @@ pub(super) fn time(value: &[u8], fraction_digits: usize) -> Option<Cow<'_, [u8]>
     let is_zero = unsigned.iter().all(|byte| matches!(byte, b'0' | b':' | b'.'));
     let seconds_bytes = unsigned.iter().position(|&byte| byte == b'.').unwrap_or(unsigned.len());
     let (seconds, fraction) = unsigned.split_at(seconds_bytes);
-    let is_plain = is_like(seconds, b"dd:dd:dd") || is_like(seconds, b"ddd:dd:dd") && seconds[0] != b'0';
+    let is_plain =
+        is_like(seconds, b"dd:dd:dd") || is_like(seconds, b"ddd:dd:dd") && seconds[0] != b'0';
     if !is_plain || is_zero && value.len() > unsigned.len() {
         return None;
     }
@@ -180,7 +183,9 @@ mod tests {
 
     #[test]
     fn integers_lose_what_does_not_count() {
-        for (value, stored) in [("7", "7"), ("-7", "-7"), ("+007", "7"), ("-007", "-7"), ("000", "0"), ("-0", "0")] {
+        for (value, stored) in
+            [("7", "7"), ("-7", "-7"), ("+007", "7"), ("-007", "-7"), ("000", "0"), ("-0", "0")]
+        {
             assert_eq!(text(integer(value.as_bytes())).as_deref(), Some(stored), "{value}");
         }
         for value in ["", "-", "1e3", "1.0", " 1", "1 ", "0x1", "--1", "1-"] {
@@ -217,7 +222,13 @@ mod tests {
         assert_eq!(of("2026-01-02 03:04:05.1200", 3).as_deref(), Some("2026-01-02 03:04:05.120"));
         assert_eq!(of("2026-01-02T03:04:05.0", 0).as_deref(), Some("2026-01-02 03:04:05"));
         assert_eq!(of("2026-01-02", 1).as_deref(), Some("2026-01-02 00:00:00.0"));
-        for value in ["2026-01-02 03:04:05.1234", "2026-1-2 3:4:5", "2026-01-02 03:04", "2026-01-02 03:04:05.", ""] {
+        for value in [
+            "2026-01-02 03:04:05.1234",
+            "2026-1-2 3:4:5",
+            "2026-01-02 03:04",
+            "2026-01-02 03:04:05.",
+            "",
+        ] {
             assert_eq!(of(value, 3), None, "{value}");
         }
         assert_eq!(of("2026-01-02 03:04:05+01:00", 0), None);
@@ -225,7 +236,9 @@ mod tests {
         let of = |value: &str| text(time(value.as_bytes(), 1));
         assert_eq!(of("-101:02:03").as_deref(), Some("-101:02:03.0"));
         assert_eq!(of("01:02:03.4").as_deref(), Some("01:02:03.4"));
-        for value in ["1:02:03", "001:02:03", "01:02", "-00:00:00", "-00:00:00.0", "010203", "01:02:03.45"] {
+        for value in
+            ["1:02:03", "001:02:03", "01:02", "-00:00:00", "-00:00:00.0", "010203", "01:02:03.45"]
+        {
             assert_eq!(of(value), None, "{value}");
         }
         assert_eq!(text(year(b"1901")).as_deref(), Some("1901"));

@@ -1,4 +1,5 @@
-//! Which columns can be compared, by their types: those of which the server has one text for each value.
+//! Which columns can be compared, by their types: those of which the server has one text for each
+//! value.
 
 use std::borrow::Cow;
 
@@ -50,7 +51,8 @@ pub(super) enum Form {
     Year,
     /// One of these labels.
     Enum(Vec<Vec<u8>>),
-    /// Bytes as they are. `long` ones are hashed by themselves, as the server joins texts up to `max_allowed_packet` only.
+    /// Bytes as they are. `long` ones are hashed by themselves, as the server joins texts up to
+    /// `max_allowed_packet` only.
     Bytes {
         is_character: bool,
         long: bool,
@@ -83,7 +85,9 @@ impl ColumnFacts {
             "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
                 Form::Integer { zerofill: has_zerofill }
             }
-            "decimal" | "numeric" if !has_zerofill => Form::Decimal { scale: digits(self.numeric_scale) },
+            "decimal" | "numeric" if !has_zerofill => {
+                Form::Decimal { scale: digits(self.numeric_scale) }
+            }
             "date" => Form::Date,
             "datetime" | "timestamp" => Form::DateTime { fraction_digits },
             "time" => Form::Time { fraction_digits },
@@ -112,15 +116,18 @@ impl ColumnFacts {
     /// Its text has to be put into UTF-8 to be that of the objects.
     pub(super) fn is_converted(&self, objects: &Charset) -> bool {
         objects.is_utf8()
-            && self.charset.as_deref().is_some_and(|charset| !UTF8.contains(&known_name(charset).as_str()))
+            && self
+                .charset
+                .as_deref()
+                .is_some_and(|charset| !UTF8.contains(&known_name(charset).as_str()))
     }
 }
 
 /// Character sets of which the bytes are UTF-8.
 const UTF8: [&str; 3] = ["ascii", "utf8mb3", "utf8mb4"];
 
-/// Sets in which some character of Unicode becomes another one, as the servers convert: there and back again was tried for
-/// every set and every character.
+/// Sets in which some character of Unicode becomes another one, as the servers convert: there and
+/// back again was tried for every set and every character.
 const IRREVERSIBLE: [&str; 2] = ["cp932", "tis620"];
 
 fn known_name(charset: &str) -> String {
@@ -139,7 +146,9 @@ fn is_reversible(objects: &Charset, column: &str, is_enum: bool) -> bool {
 
 /// TIMESTAMPs have another text in another time zone.
 pub(super) fn depends_on_time_zone(facts: &[ColumnFacts], name: &str) -> bool {
-    facts.iter().any(|column| column.name == name && column.data_type.eq_ignore_ascii_case("timestamp"))
+    facts
+        .iter()
+        .any(|column| column.name == name && column.data_type.eq_ignore_ascii_case("timestamp"))
 }
 
 /// The labels of `enum('a','it''s')`; `None` where one has what the server writes with an escape.
@@ -171,7 +180,8 @@ fn labels(column_type: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 impl Form {
-    /// The text that the server has for this field once it is stored; `None` where it can't be told.
+    /// The text that the server has for this field once it is stored; `None` where it can't be
+    /// told.
     pub(super) fn stored<'value>(&self, value: &'value [u8]) -> Option<Cow<'value, [u8]>> {
         match self {
             Self::Integer { .. } => canonical::integer(value),
@@ -180,10 +190,13 @@ impl Form {
             Self::DateTime { fraction_digits } => canonical::date_time(value, *fraction_digits),
             Self::Time { fraction_digits } => canonical::time(value, *fraction_digits),
             Self::Year => canonical::year(value),
-            Self::Enum(labels) => labels.iter().any(|label| label == value).then_some(Cow::Borrowed(value)),
+            Self::Enum(labels) => {
+                labels.iter().any(|label| label == value).then_some(Cow::Borrowed(value))
+            }
             Self::Bytes { .. } => Some(Cow::Borrowed(value)),
             Self::Unpadded => {
-                let length = value.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+                let length =
+                    value.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
                 Some(Cow::Borrowed(&value[..length]))
             }
             Self::Padded { length_bytes } => match value.len() {
@@ -209,7 +222,8 @@ impl Form {
 
     /// An expression for that text, of a quoted name; or of its conversion to UTF-8.
     pub(super) fn value_sql(&self, name: &str, is_converted: bool) -> String {
-        let name = if is_converted { format!("CONVERT({name} USING utf8mb4)") } else { name.to_owned() };
+        let name =
+            if is_converted { format!("CONVERT({name} USING utf8mb4)") } else { name.to_owned() };
         match self {
             Self::Integer { zerofill: true } => format!("CAST({name} AS UNSIGNED)"),
             // As bytes, so that texts of several character sets are joined as they are.
@@ -247,7 +261,10 @@ mod tests {
             ("utf16", true),
         ] {
             let facts = facts("varchar(9)", charset);
-            assert!(facts.form(&utf8).is_ok() && facts.is_converted(&utf8) == is_converted, "{charset}");
+            assert!(
+                facts.form(&utf8).is_ok() && facts.is_converted(&utf8) == is_converted,
+                "{charset}"
+            );
         }
         assert!(facts("varchar(9)", "cp932").form(&utf8).is_err());
         assert!(facts("varchar(9)", "latin1").form(&Charset::new("latin1").unwrap()).is_ok());
@@ -257,9 +274,16 @@ mod tests {
 
     #[test]
     fn types_of_which_a_value_has_several_texts_are_not_compared() {
-        for column_type in
-            ["float", "double", "json", "bit(1)", "set('a')", "geometry", "decimal(5,2) zerofill", "uuid"]
-        {
+        for column_type in [
+            "float",
+            "double",
+            "json",
+            "bit(1)",
+            "set('a')",
+            "geometry",
+            "decimal(5,2) zerofill",
+            "uuid",
+        ] {
             assert!(facts(column_type, "").form(&Charset::default()).is_err(), "{column_type}");
         }
         let generated = ColumnFacts { is_generated: true, ..facts("int", "") };
@@ -270,7 +294,10 @@ mod tests {
     fn labels_are_taken_apart_as_they_are_written() {
         let labels = |text: &str| {
             labels(text).map(|labels| {
-                labels.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect::<Vec<_>>()
+                labels
+                    .iter()
+                    .map(|label| String::from_utf8_lossy(label).into_owned())
+                    .collect::<Vec<_>>()
             })
         };
         assert_eq!(

@@ -167,7 +167,9 @@ impl RowDigest {
         for (column, sums) in plan.columns.iter().zip(&mut digest.columns) {
             let value = match fields.get(column.item) {
                 None | Some(Field::Missing) => Err(()),
-                Some(Field::Value(value)) if !plan.null_strings.iter().any(|word| word == value.as_ref()) => {
+                Some(Field::Value(value))
+                    if !plan.null_strings.iter().any(|word| word == value.as_ref()) =>
+                {
                     column.form.stored(value).map(Some).ok_or(())
                 }
                 // Into a column that can't be NULL the server may put a value of its own.
@@ -184,7 +186,9 @@ impl RowDigest {
                 is_whole = false;
                 continue;
             };
-            let crc = value.as_deref().map_or(NULL_VALUE, |value| checksum(CrcAlgorithm::Crc32IsoHdlc, value));
+            let crc = value
+                .as_deref()
+                .map_or(NULL_VALUE, |value| checksum(CrcAlgorithm::Crc32IsoHdlc, value));
             sum64(&mut sums.sum, crc, is_off);
             if is_whole {
                 column.push_row_text(value.as_deref(), text);
@@ -193,7 +197,11 @@ impl RowDigest {
         sum64(&mut digest.rows, 1, is_off);
         if is_whole {
             let hash = hash(text);
-            digest.row_sum = if is_off { digest.row_sum.wrapping_sub(hash) } else { digest.row_sum.wrapping_add(hash) };
+            digest.row_sum = if is_off {
+                digest.row_sum.wrapping_sub(hash)
+            } else {
+                digest.row_sum.wrapping_add(hash)
+            };
         }
     }
 }
@@ -219,7 +227,11 @@ mod tests {
             is_nullable,
             ..ColumnFacts::default()
         };
-        let facts = [column("a", "int", false), column("b", "varbinary", true), column("c", "double", true)];
+        let facts = [
+            column("a", "int", false),
+            column("b", "varbinary", true),
+            column("c", "double", true),
+        ];
         let items: Vec<ColumnOrVariable> =
             ["a", "b", "c"].map(|name| ColumnOrVariable::Column(name.to_owned())).to_vec();
         let format = FormatConfig {
@@ -282,8 +294,11 @@ mod tests {
         assert!(!plan.compares_whole_rows(&odd));
         let verified = plan.verified(&odd);
         assert_eq!((verified.columns, verified.rows), (vec!["b".to_owned()], 3));
-        let reasons: Vec<String> =
-            verified.unverified.iter().map(|not| format!("{}: {}", not.column, not.reason)).collect();
+        let reasons: Vec<String> = verified
+            .unverified
+            .iter()
+            .map(|not| format!("{}: {}", not.column, not.reason))
+            .collect();
         assert_eq!(
             reasons,
             [

@@ -1,4 +1,5 @@
-//! Access to the source: who may read, how the store is reached, and that a store which refuses or is away stops the run.
+//! Access to the source: who may read, how the store is reached, and that a store which refuses or
+//! is away stops the run.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,9 @@ use crate::contract::moto;
 use crate::source::{fill, plan, refused};
 use crate::support::lines::{self, expect};
 use crate::support::program::{BUCKET, Ended, World, finish};
-use crate::support::s3::{ACCESS_KEY, Fault, Keys, Operation, Refusal, SECRET_KEY, Times, client_with_keys};
+use crate::support::s3::{
+    ACCESS_KEY, Fault, Keys, Operation, Refusal, SECRET_KEY, Times, client_with_keys,
+};
 
 crate::load_tests![
     a_refused_listing_stops_the_run,
@@ -39,7 +42,12 @@ async fn a_refused_listing_stops_the_run(world: World) -> Result<()> {
 async fn a_prefix_refused_after_another_was_loaded_is_no_success(world: World) -> Result<()> {
     fill(&world, &["a/1", "b/1"]).await?;
     let denied = Fault::Refuse(Refusal::ACCESS_DENIED);
-    world.s3.faults().inject(Operation::ListObjectsV2, Keys::Exactly("b/".into()), Times::Always, denied);
+    world.s3.faults().inject(
+        Operation::ListObjectsV2,
+        Keys::Exactly("b/".into()),
+        Times::Always,
+        denied,
+    );
     let ended = world.run(&["load", "s3://etl/a/", "s3://etl/b/", "--table", "t"]).await?;
     ended.expect(5)?;
     ended.says("s3://etl/b/: listing the bucket is denied")?;
@@ -60,9 +68,20 @@ async fn a_missing_bucket_stops_the_run(world: World) -> Result<()> {
 }
 
 /// `load URI` with keys in the environment that the store refuses.
-async fn load_with_keys(world: &World, uri: &str, access_key: &str, secret_key: &str) -> Result<Ended> {
+async fn load_with_keys(
+    world: &World,
+    uri: &str,
+    access_key: &str,
+    secret_key: &str,
+) -> Result<Ended> {
     let mut command = world.command(["load", uri, "--table", "t"]);
-    finish(command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", secret_key).spawn()?).await
+    finish(
+        command
+            .env("AWS_ACCESS_KEY_ID", access_key)
+            .env("AWS_SECRET_ACCESS_KEY", secret_key)
+            .spawn()?,
+    )
+    .await
 }
 
 async fn credentials_that_are_refused_stop_the_run(world: World) -> Result<()> {
@@ -86,7 +105,8 @@ async fn credentials_that_are_refused_for_an_exact_key_stop_the_run(world: World
     wrong.says("the S3 credentials were refused")?;
     let keys = world.path("keys");
     std::fs::write(&keys, "s3://etl/a\n")?;
-    let mut command = world.command(["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]);
+    let mut command =
+        world.command(["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]);
     let wrong = finish(command.env("AWS_SECRET_ACCESS_KEY", "wrong-secret").spawn()?).await?;
     wrong.expect(5)?;
     wrong.says("the S3 credentials were refused")?;
@@ -113,7 +133,10 @@ async fn credentials_that_expire_during_the_run_end_it(world: World) -> Result<(
 async fn no_credentials_at_all_are_said_so(world: World) -> Result<()> {
     fill(&world, &["a"]).await?;
     let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
-    let ended = finish(command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?).await?;
+    let ended = finish(
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?,
+    )
+    .await?;
     ended.expect(5)?;
     ended.says("the S3 credentials were refused, or there are none")?;
     ended.says("--no-sign-request")?;
@@ -127,8 +150,13 @@ async fn an_endpoint_that_is_down_stops_the_run(world: World) -> Result<()> {
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind("127.0.0.1:0".parse()?)?;
     let url = format!("http://{}", socket.local_addr()?);
-    refused(&world, &["--endpoint-url", &url, "--max-attempts", "2"], 5, &["S3 can't be reached", "--endpoint-url"])
-        .await
+    refused(
+        &world,
+        &["--endpoint-url", &url, "--max-attempts", "2"],
+        5,
+        &["S3 can't be reached", "--endpoint-url"],
+    )
+    .await
 }
 
 async fn a_busy_listing_is_tried_again(world: World) -> Result<()> {
@@ -152,15 +180,20 @@ async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(world: World) ->
 
 async fn unsigned_requests_read_an_open_bucket(world: World) -> Result<()> {
     fill(&world, &["a"]).await?;
-    refused(&world, &["--no-sign-request"], 5, &["s3://etl/: listing the bucket is denied"]).await?;
+    refused(&world, &["--no-sign-request"], 5, &["s3://etl/: listing the bucket is denied"])
+        .await?;
     world.s3.backend().allow_anonymous(BUCKET);
     world.s3.log().clear();
-    let mut command = world.command(["load", "s3://etl/", "s3://etl/a", "--table", "t", "--no-sign-request"]);
+    let mut command =
+        world.command(["load", "s3://etl/", "s3://etl/a", "--table", "t", "--no-sign-request"]);
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     finish(command.spawn()?).await?.expect(0)?;
     expect(&world, "t", &["0"]).await?;
     let requests = world.s3.log().all();
-    ensure!(!requests.is_empty() && requests.iter().all(|request| !request.is_signed), "{requests:?}");
+    ensure!(
+        !requests.is_empty() && requests.iter().all(|request| !request.is_signed),
+        "{requests:?}"
+    );
     Ok(())
 }
 
@@ -176,12 +209,21 @@ async fn the_requester_pays_when_asked_to(world: World) -> Result<()> {
     }
     world.s3.log().clear();
     world.run(&[&["load", "--table", "t"], uris.as_slice()].concat()).await?.expect(0)?;
-    ensure!(world.s3.log().all().iter().all(|request| request.payer.is_none()), "nobody agreed to pay");
+    ensure!(
+        world.s3.log().all().iter().all(|request| request.payer.is_none()),
+        "nobody agreed to pay"
+    );
     Ok(())
 }
 
 fn regions(world: &World) -> BTreeSet<String> {
-    world.s3.log().of(Operation::ListObjectsV2).into_iter().filter_map(|request| request.region).collect()
+    world
+        .s3
+        .log()
+        .of(Operation::ListObjectsV2)
+        .into_iter()
+        .filter_map(|request| request.region)
+        .collect()
 }
 
 async fn requests_are_signed_for_the_region_that_is_given(world: World) -> Result<()> {
@@ -198,7 +240,8 @@ async fn requests_are_signed_for_the_region_that_is_given(world: World) -> Resul
 fn write_profile(world: &World) -> Result<()> {
     let folder = world.path(".aws");
     std::fs::create_dir(&folder)?;
-    let keys = format!("[other]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
+    let keys =
+        format!("[other]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
     std::fs::write(folder.join("credentials"), keys)?;
     std::fs::write(folder.join("config"), "[profile other]\nregion=eu-west-3\n")?;
     Ok(())
@@ -208,7 +251,10 @@ async fn a_profile_gives_credentials_and_region(world: World) -> Result<()> {
     fill(&world, &["a"]).await?;
     write_profile(&world)?;
     let mut command = world.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
-    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_REGION");
+    command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env_remove("AWS_REGION");
     finish(command.spawn()?).await?.expect(0)?;
     expect(&world, "t", &["0"]).await?;
     ensure!(regions(&world) == BTreeSet::from(["eu-west-3".to_owned()]), "{:?}", regions(&world));
@@ -249,7 +295,16 @@ async fn a_store_that_others_wrote_is_loaded_from(world: World) -> Result<()> {
     let packed = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
     client.put_object().bucket(&bucket).key("packed").body(packed.into()).send().await?;
     let (uri, failed) = (format!("s3://{bucket}/"), world.path("failed"));
-    let mut command = world.command(["load", &uri, "--table", "t", "--preset", "hive", "--endpoint-url", moto::url()?]);
+    let mut command = world.command([
+        "load",
+        &uri,
+        "--table",
+        "t",
+        "--preset",
+        "hive",
+        "--endpoint-url",
+        moto::url()?,
+    ]);
     let ended = finish(command.arg("--failed-keys").arg(&failed).spawn()?).await?;
     ended.expect(3)?;
     ensure!(std::fs::read_to_string(failed)? == format!("s3://{bucket}/packed\n"), "{ended}");

@@ -1,4 +1,5 @@
-//! The account of every object: what the report says, what the ledger keeps and what the table holds are the same.
+//! The account of every object: what the report says, what the ledger keeps and what the table
+//! holds are the same.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,10 @@ struct Run {
 
 impl Run {
     fn object(&self, key: &str) -> Result<&Value> {
-        self.objects.iter().find(|line| line["key"] == key).with_context(|| format!("no {key}: {:#?}", self.objects))
+        self.objects
+            .iter()
+            .find(|line| line["key"] == key)
+            .with_context(|| format!("no {key}: {:#?}", self.objects))
     }
 }
 
@@ -49,9 +53,11 @@ fn number(line: &Value, name: &str) -> Result<i64> {
     line[name].as_i64().with_context(|| format!("no number {name}: {line:#}"))
 }
 
-/// `s3-to-mysql load s3://etl/data/`, with a report, and with rejects in a directory where the policy needs it.
+/// `s3-to-mysql load s3://etl/data/`, with a report, and with rejects in a directory where the
+/// policy needs it.
 async fn load(world: &World, args: &[&str]) -> Result<Run> {
-    let (rejects, report) = (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+    let (rejects, report) =
+        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
     let mut all = vec!["load", "s3://etl/data/", "--table", "t", "--report", &report];
     if args.contains(&"reject") {
         all.extend(["--rejects", &rejects]);
@@ -64,7 +70,8 @@ async fn load(world: &World, args: &[&str]) -> Result<Run> {
     Ok(Run { ended, objects, summary })
 }
 
-/// A row of which much can be wrong; keys are few, so that rows meet each other and those of the table.
+/// A row of which much can be wrong; keys are few, so that rows meet each other and those of the
+/// table.
 fn random_row(rng: &mut Rng) -> String {
     let id = if rng.bool() { rng.u32(..30) } else { rng.u32(1000..) };
     let u = match rng.u8(..4) {
@@ -106,7 +113,8 @@ fn written_down(world: &World) -> Result<(i64, i64)> {
             let mut is_bad: BTreeMap<u64, bool> = BTreeMap::new();
             for line in text.lines() {
                 let line: Value = serde_json::from_str(line)?;
-                *is_bad.entry(line["row"].as_u64().context("no row")?).or_default() |= line["kind"] == "bad_row";
+                *is_bad.entry(line["row"].as_u64().context("no row")?).or_default() |=
+                    line["kind"] == "bad_row";
             }
             duplicates += i64::try_from(is_bad.values().filter(|is_bad| !**is_bad).count())?;
         } else {
@@ -116,10 +124,20 @@ fn written_down(world: &World) -> Result<(i64, i64)> {
     Ok((rows, duplicates))
 }
 
-const COUNTS: [&str; 9] =
-    ["rows", "loaded", "rejected", "rejected_duplicates", "skipped", "deleted", "updated", "unchanged", "warnings"];
+const COUNTS: [&str; 9] = [
+    "rows",
+    "loaded",
+    "rejected",
+    "rejected_duplicates",
+    "skipped",
+    "deleted",
+    "updated",
+    "unchanged",
+    "warnings",
+];
 
-/// The report's lines agree with themselves, the ledger, the reject files, and the growth of the table.
+/// The report's lines agree with themselves, the ledger, the reject files, and the growth of the
+/// table.
 async fn ensure_reconciled(world: &World, run: &Run, growth: i64) -> Result<()> {
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
     for line in run.objects.iter().filter(|line| line["status"] == "loaded") {
@@ -140,7 +158,10 @@ async fn ensure_reconciled(world: &World, run: &Run, growth: i64) -> Result<()> 
     let grown = sum("loaded") - sum("deleted") - sum("updated") - sum("unchanged");
     ensure!(growth == grown, "the table has {growth} rows more, the report says {grown}: {sums:?}");
     let (rows, duplicates) = written_down(world)?;
-    ensure!((rows, duplicates) == (sum("rejected"), sum("rejected_duplicates")), "{rows}, {duplicates}: {sums:?}");
+    ensure!(
+        (rows, duplicates) == (sum("rejected"), sum("rejected_duplicates")),
+        "{rows}, {duplicates}: {sums:?}"
+    );
     let ledger: (i64, i64, i64, i64, i64) = world
         .schema
         .query_one(
@@ -169,16 +190,26 @@ async fn reconcile(world: &World, on_bad_row: &str, seed: u64, args: &[&str]) ->
             });
             let mut rows = rows.collect::<String>();
             if on_bad_row == "accept" && on_duplicate == "replace" {
-                // Accepting is what the server does, which for a row that CHECK refuses is an error under REPLACE.
+                // Accepting is what the server does, which for a row that CHECK refuses is an error
+                // under REPLACE.
                 rows = rows.replace("\t13\t", "\t14\t");
             }
             world.put(&format!("data/{object}"), rows)?;
         }
         let _ = std::fs::remove_dir_all(world.path("rejects"));
         let before = world.count("t").await?;
-        let run = load(world, &[&["--on-bad-row", on_bad_row, "--on-duplicate", on_duplicate], args].concat()).await?;
+        let run = load(
+            world,
+            &[&["--on-bad-row", on_bad_row, "--on-duplicate", on_duplicate], args].concat(),
+        )
+        .await?;
         let growth = i64::try_from(world.count("t").await?)? - i64::try_from(before)?;
-        let about = || format!("--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}, seed {seed}\n{}", run.ended);
+        let about = || {
+            format!(
+                "--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}, seed {seed}\n{}",
+                run.ended
+            )
+        };
         ensure!(number(run.object("data/0")?, "loaded").with_context(about)? == 60, "{}", about());
         let failed = run.objects.iter().filter(|line| line["status"] == "failed").count();
         let is_expected = match run.ended.code {
@@ -199,11 +230,15 @@ async fn the_table_grows_by_what_the_report_says_where_bad_rows_fail(world: Worl
     reconcile(&world, "fail", 1, &["--load-concurrency", "1"]).await
 }
 
-async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected(world: World) -> Result<()> {
+async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected(
+    world: World,
+) -> Result<()> {
     reconcile(&world, "reject", 2, &["--load-concurrency", "1"]).await
 }
 
-async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted(world: World) -> Result<()> {
+async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted(
+    world: World,
+) -> Result<()> {
     reconcile(&world, "accept", 3, &["--load-concurrency", "1"]).await
 }
 
@@ -215,9 +250,15 @@ async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(world: World)
     fill(&world).await?;
     world.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
     world.put("data/2", "2\t2\t2\tc\n3\t3\t3\td\n")?;
-    let run = load(&world, &["--mode", "swap", "--on-duplicate", "update", "--load-concurrency", "1"]).await?;
+    let run =
+        load(&world, &["--mode", "swap", "--on-duplicate", "update", "--load-concurrency", "1"])
+            .await?;
     run.ended.expect(0)?;
-    ensure!(number(&run.summary, "updated")? == 1 && number(&run.summary, "unchanged")? == 2, "{:#}", run.summary);
+    ensure!(
+        number(&run.summary, "updated")? == 1 && number(&run.summary, "unchanged")? == 2,
+        "{:#}",
+        run.summary
+    );
     ensure_values(&world.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c", "3|d"]).await
 }
 
@@ -233,7 +274,10 @@ async fn every_count_is_told_of_each_object_and_of_the_run(world: World) -> Resu
     fill(&world).await?;
     // Bad, a duplicate, both at once, good; and a note, which no integer gets.
     world.schema.exec("ALTER TABLE t ADD d DECIMAL(4,1) NULL").await?;
-    world.put("data/a", "100\t100\tx\tok\t1.0\n1\t101\t1\tok\t1.0\n2\t102\tx\tok\t1.0\n103\t103\t1\tok\t1.25\n")?;
+    world.put(
+        "data/a",
+        "100\t100\tx\tok\t1.0\n1\t101\t1\tok\t1.0\n2\t102\tx\tok\t1.0\n103\t103\t1\tok\t1.25\n",
+    )?;
     world.put("data/b", "200\t200\t1\tok\t1.0\n")?;
     world.put("data/c", "300\t300\t13\tok\t1.0\n")?;
     let args = ["--on-bad-row", "reject", "--on-duplicate", "reject", "--load-concurrency", "1"];
@@ -246,17 +290,26 @@ async fn every_count_is_told_of_each_object_and_of_the_run(world: World) -> Resu
     }
     ensure!(a["notes"] == 1 && a["warnings_by_code"] == serde_json::json!({"1265": 1}), "{a:#}");
     let b = run.object("data/b")?;
-    ensure!(b["rejected"] == 0 && b["reject_file"].is_null() && b["reject_reasons"].is_null(), "{b:#}");
+    ensure!(
+        b["rejected"] == 0 && b["reject_file"].is_null() && b["reject_reasons"].is_null(),
+        "{b:#}"
+    );
     ensure!(run.object("data/c")?["loaded"] == 0, "{:#}", run.object("data/c")?);
     let data = a["reject_file"].as_str().context("no file")?;
     let rows = std::fs::read_to_string(data)?;
     ensure!(rows == "100\t100\tx\tok\t1.0\n1\t101\t1\tok\t1.0\n2\t102\tx\tok\t1.0\n", "{rows}");
     let reasons = std::fs::read_to_string(a["reject_reasons"].as_str().context("no file")?)?;
-    let reasons: Vec<Value> = reasons.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let told: Vec<_> = reasons.iter().map(|reason| (reason["row"].clone(), reason["kind"].clone())).collect();
-    // The row that is bad twice may be told with one reason or with two, but first with that for which it is bad.
+    let reasons: Vec<Value> =
+        reasons.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let told: Vec<_> =
+        reasons.iter().map(|reason| (reason["row"].clone(), reason["kind"].clone())).collect();
+    // The row that is bad twice may be told with one reason or with two, but first with that for
+    // which it is bad.
     let is_told = |row: u64, kind: &str| told.contains(&(Value::from(row), Value::from(kind)));
-    ensure!(is_told(1, "bad_row") && is_told(2, "duplicate") && is_told(3, "bad_row"), "{reasons:#?}");
+    ensure!(
+        is_told(1, "bad_row") && is_told(2, "duplicate") && is_told(3, "bad_row"),
+        "{reasons:#?}"
+    );
     ensure!(!is_told(1, "duplicate") && !is_told(2, "bad_row"), "{reasons:#?}");
     let summary = &run.ended;
     for (label, expected) in [
@@ -285,25 +338,37 @@ async fn a_failed_object_wins_over_rejected_rows(world: World) -> Result<()> {
 
 /// `bad` rows that do not fit among `rows`, with ids of their own.
 fn with_bad(first: u32, rows: u32, bad: u32) -> String {
-    (0..rows).map(|row| format!("{id}\t{id}\t{}\tok\n", if row < bad { "x" } else { "1" }, id = first + row)).collect()
+    (0..rows)
+        .map(|row| {
+            format!("{id}\t{id}\t{}\tok\n", if row < bad { "x" } else { "1" }, id = first + row)
+        })
+        .collect()
 }
 
 async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(world: World) -> Result<()> {
     fill(&world).await?;
     world.put("data/1", with_bad(1000, 20, 5))?;
-    for (limit, is_fine) in [("4", false), ("0", false), ("24%", false), ("24.99%", false), ("0%", false)]
-        .into_iter()
-        .chain([("5", true), ("25%", true), ("6", true), ("100%", true)])
+    for (limit, is_fine) in
+        [("4", false), ("0", false), ("24%", false), ("24.99%", false), ("0%", false)]
+            .into_iter()
+            .chain([("5", true), ("25%", true), ("6", true), ("100%", true)])
     {
-        let run = load(&world, &["--on-bad-row", "reject", "--max-rejects", limit, "--force"]).await?;
+        let run =
+            load(&world, &["--on-bad-row", "reject", "--max-rejects", limit, "--force"]).await?;
         run.ended.expect(if is_fine { 7 } else { 3 }).with_context(|| limit.to_owned())?;
         ensure!(world.count("t").await? == if is_fine { 35 } else { 20 }, "{limit}: {}", run.ended);
         if !is_fine {
             let error = &run.object("data/1")?["error"];
             ensure!(error["code"] == "too_many_rejects", "{limit}: {error:#}");
-            ensure!(error["message"].as_str().is_some_and(|text| text.contains("--max-rejects")), "{error:#}");
+            ensure!(
+                error["message"].as_str().is_some_and(|text| text.contains("--max-rejects")),
+                "{error:#}"
+            );
             ensure!(error["rows"].as_array().is_some_and(|rows| rows.len() == 5), "{error:#}");
-            ensure!(written_down(&world)? == (0, 0), "{limit}: rows that were not dropped are written down");
+            ensure!(
+                written_down(&world)? == (0, 0),
+                "{limit}: rows that were not dropped are written down"
+            );
         }
         world.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
     }
@@ -333,11 +398,17 @@ async fn rejects_of_parallel_loads_never_exceed_the_total(world: World) -> Resul
     ensure!(number(&run.summary, "rejected")? <= 14, "{:#}", run.summary);
     let ledger: i64 = world
         .schema
-        .query_one("SELECT CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED) FROM s3_to_mysql_objects")
+        .query_one(
+            "SELECT CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED) FROM s3_to_mysql_objects",
+        )
         .await?;
     ensure!(ledger == number(&run.summary, "rejected")?, "{ledger}: {:#}", run.summary);
     ensure!(i64::try_from(world.count("t").await?)? == 20 + number(&run.summary, "loaded")?);
-    ensure!(run.objects.iter().any(|line| line["error"]["code"] == "rejects_exhausted"), "{:#?}", run.objects);
+    ensure!(
+        run.objects.iter().any(|line| line["error"]["code"] == "rejects_exhausted"),
+        "{:#?}",
+        run.objects
+    );
     // The next run has a total of its own.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "48", "--load-concurrency", "8"];
     load(&world, &args).await?.ended.expect(7)?;
@@ -357,7 +428,11 @@ async fn a_total_that_is_used_up_ends_the_run(world: World) -> Result<()> {
     let loaded = run.objects.iter().filter(|line| line["status"] == "loaded").count();
     ensure!(loaded == 3 && world.count("t").await? == 20 + 3 * 8, "{:#?}", run.objects);
     // What was on its way to the server meanwhile may fail for it, too.
-    ensure!(run.objects.iter().filter(|line| line["status"] == "failed").count() <= 2, "{:#?}", run.objects);
+    ensure!(
+        run.objects.iter().filter(|line| line["status"] == "failed").count() <= 2,
+        "{:#?}",
+        run.objects
+    );
     ensure!(number(&run.summary, "objects_not_reached")? > 0, "{:#}", run.summary);
     ensure!(run.summary["error"]["code"] == "rejects_exhausted", "{:#}", run.summary);
     run.ended.says("--max-rejects-total")?;
@@ -450,7 +525,10 @@ async fn as_many_bad_rows_are_shown_as_asked_for(world: World) -> Result<()> {
         let run = load(&world, &["--show-bad-rows", limit]).await?;
         run.ended.expect(3)?;
         let error = &run.object("data/1")?["error"];
-        ensure!(error["rows"].as_array().is_some_and(|rows| rows.len() == expected), "{limit}: {error:#}");
+        ensure!(
+            error["rows"].as_array().is_some_and(|rows| rows.len() == expected),
+            "{limit}: {error:#}"
+        );
         let shown = run.ended.stdout.matches("\\tx\\tok\n").count();
         ensure!(shown == expected, "{limit}: {shown} rows are shown\n{}", run.ended);
         let more = format!("and {} more", 30 - expected);
@@ -463,13 +541,22 @@ async fn as_many_bad_rows_are_shown_as_asked_for(world: World) -> Result<()> {
 async fn family(world: &World) -> Result<()> {
     world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     world.schema.exec("INSERT INTO p VALUES (1)").await?;
-    world.schema.exec("CREATE TABLE t (id INT, p INT, f INT, u INT, FOREIGN KEY (p) REFERENCES p (id))").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT, p INT, f INT, u INT, FOREIGN KEY (p) REFERENCES p (id))")
+        .await?;
     world.put("data/1", "1\t1\n2\t7\n")
 }
 
 /// What the session that loads has.
-const CHECKS: [&str; 6] =
-    ["--columns", "id,p", "--set", "f=@@SESSION.foreign_key_checks", "--set", "u=@@SESSION.unique_checks"];
+const CHECKS: [&str; 6] = [
+    "--columns",
+    "id,p",
+    "--set",
+    "f=@@SESSION.foreign_key_checks",
+    "--set",
+    "u=@@SESSION.unique_checks",
+];
 
 async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
     world.put("data/1", "1\t1\n2\t1\n")?;
@@ -487,7 +574,8 @@ async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
     .await?;
     ensure!(there == Some((0, 0)), "{there:?}");
     schema.exec("CREATE TABLE t (id INT, p INT, f INT, u INT)").await?;
-    let mut command = world.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS));
+    let mut command =
+        world.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS));
     command.env("DATABASE_URL", schema.url());
     crate::support::program::finish(command.spawn()?).await?.expect(0)?;
     ensure_values(&schema, "SELECT DISTINCT f, u FROM t", &["1|1"]).await
@@ -501,7 +589,8 @@ async fn checks_that_are_switched_off_are_warned_of_and_really_off(world: World)
     let run = load(&world, &[&CHECKS[..], &["--no-foreign-key-checks"]].concat()).await?;
     run.ended.expect(0)?;
     run.ended.says("--no-foreign-key-checks: rows without a parent row get in")?;
-    ensure_values(&world.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|1", "2|7|0|1"]).await?;
+    ensure_values(&world.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|1", "2|7|0|1"])
+        .await?;
     world.put("data/2", "3\t1\n")?;
     let run = load(&world, &[&CHECKS[..], &["--no-unique-checks"]].concat()).await?;
     run.ended.expect(0)?;

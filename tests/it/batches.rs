@@ -1,4 +1,5 @@
-//! Small objects in one transaction: as fast as that is, and each with its own counts, its own ledger row and its own blame.
+//! Small objects in one transaction: as fast as that is, and each with its own counts, its own
+//! ledger row and its own blame.
 //!
 //! Tables here have no key, unless a test says so: a row that is loaded twice shows.
 
@@ -75,7 +76,11 @@ impl Seen {
 
     fn ensure(&self, commits: u32, loads: u32) -> Result<()> {
         let found = (self.commits.count(), self.loads.count());
-        ensure!(found == (commits, loads), "{found:?} transactions and statements, not {:?}", (commits, loads));
+        ensure!(
+            found == (commits, loads),
+            "{found:?} transactions and statements, not {:?}",
+            (commits, loads)
+        );
         Ok(())
     }
 }
@@ -112,11 +117,15 @@ async fn small_objects_share_a_transaction_and_a_statement(world: World) -> Resu
     let expected: Vec<String> = (0..40).map(|number| format!("{number:03}|loaded|50|0")).collect();
     ensure!(rows == expected, "{rows:?}");
     let sizes = "SELECT COUNT(DISTINCT etag), SUM(size_bytes), COUNT(loaded_at), SUM(content_digest IS NULL) FROM s3_to_mysql_objects";
-    let bytes: u64 = (0..40).map(|number| hive::object(number * 50, (number + 1) * 50).1.bytes).sum();
+    let bytes: u64 =
+        (0..40).map(|number| hive::object(number * 50, (number + 1) * 50).1.bytes).sum();
     ensure_values(&world.schema, sizes, &[&format!("40|{bytes}|40|40")]).await?;
     for number in 0..40 {
         let line = outcome(&world, "report", &format!("{number:03}"))?;
-        ensure!(line["status"] == "loaded" && line["rows"] == 50 && line["attempts"] == 1, "{line}");
+        ensure!(
+            line["status"] == "loaded" && line["rows"] == 50 && line["attempts"] == 1,
+            "{line}"
+        );
     }
     // And they are known.
     let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
@@ -147,9 +156,13 @@ async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(world: Wo
     .await
 }
 
-async fn objects_with_other_line_endings_share_the_transaction_and_not_the_statement(world: World) -> Result<()> {
+async fn objects_with_other_line_endings_share_the_transaction_and_not_the_statement(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, v VARCHAR(20) COLLATE utf8mb4_bin)").await?;
-    for (key, text) in [("a", "1,\"x\ny\"\n2,\"\"\"\"\n"), ("b", "3,c\r\n4,d"), ("c", "5,e"), ("d", "6,f\r\n")] {
+    for (key, text) in
+        [("a", "1,\"x\ny\"\n2,\"\"\"\"\n"), ("b", "3,c\r\n4,d"), ("c", "5,e"), ("d", "6,f\r\n")]
+    {
         world.put(key, text)?;
     }
     let seen = Seen::by(&world).await?;
@@ -157,7 +170,12 @@ async fn objects_with_other_line_endings_share_the_transaction_and_not_the_state
     seen.ensure(1, 2)?;
     let rows = ["1|x\\ny", "2|\\\"", "3|c", "4|d", "5|e", "6|f"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &rows).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|2|0", "b|loaded|2|0", "c|loaded|1|0", "d|loaded|1|0"]).await
+    ensure_values(
+        &world.schema,
+        LOADED,
+        &["a|loaded|2|0", "b|loaded|2|0", "c|loaded|1|0", "d|loaded|1|0"],
+    )
+    .await
 }
 
 async fn empty_objects_are_loaded_with_the_others(world: World) -> Result<()> {
@@ -174,7 +192,10 @@ async fn empty_objects_are_loaded_with_the_others(world: World) -> Result<()> {
 
 /// A table with a number for a key, and objects of these numbers.
 async fn numbers(world: &World, objects: &[(&str, &str)]) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, v VARCHAR(10) NOT NULL DEFAULT '')").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (a INT PRIMARY KEY, v VARCHAR(10) NOT NULL DEFAULT '')")
+        .await?;
     objects.iter().try_for_each(|(key, text)| world.put(key, (*text).to_owned()))
 }
 
@@ -201,7 +222,10 @@ async fn duplicates_of_another_object_are_told_of_the_later_one(world: World) ->
     seen.load(&world, 3, &["--columns", "a", "--download-concurrency", "1"]).await?;
     ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4"]).await?;
     expect_failure(&world, "report", "b", "duplicates")?;
-    ensure!(outcome(&world, "report", "b")?["error"]["rows"][0]["line"] == 2, "the line is not told");
+    ensure!(
+        outcome(&world, "report", "b")?["error"]["rows"][0]["line"] == 2,
+        "the line is not told"
+    );
     Ok(())
 }
 
@@ -211,9 +235,15 @@ async fn skipped_rows_are_counted_for_their_own_object(world: World) -> Result<(
     let args = ["--columns", "a", "--on-duplicate", "ignore", "--download-concurrency", "1"];
     let ended = seen.load(&world, 0, &args).await?;
     ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4", "5"]).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|2|0", "b|loaded|3|2", "c|loaded|1|0", "d|loaded|2|1"]).await?;
+    ensure_values(
+        &world.schema,
+        LOADED,
+        &["a|loaded|2|0", "b|loaded|3|2", "c|loaded|1|0", "d|loaded|2|1"],
+    )
+    .await?;
     ensure!(
-        outcome(&world, "report", "b")?["skipped"] == 2 && outcome(&world, "report", "d")?["skipped"] == 1,
+        outcome(&world, "report", "b")?["skipped"] == 2
+            && outcome(&world, "report", "d")?["skipped"] == 1,
         "{ended}"
     );
     Ok(())
@@ -223,18 +253,21 @@ async fn replaced_rows_are_counted_for_their_own_object(world: World) -> Result<
     numbers(&world, &[("a", "1\ta\n2\ta\n"), ("b", "2\tb\n3\tb\n"), ("c", "4\tc\n")]).await?;
     let seen = Seen::by(&world).await?;
     seen.load(&world, 0, &["--on-duplicate", "replace", "--download-concurrency", "1"]).await?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|b", "3|b", "4|c"]).await?;
-    let deleted =
-        "SELECT CONVERT(object_key USING utf8mb4), deleted_count FROM s3_to_mysql_objects ORDER BY object_key";
+    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|b", "3|b", "4|c"])
+        .await?;
+    let deleted = "SELECT CONVERT(object_key USING utf8mb4), deleted_count FROM s3_to_mysql_objects ORDER BY object_key";
     ensure_values(&world.schema, deleted, &["a|0", "b|1", "c|0"]).await
 }
 
-async fn clean_objects_share_a_transaction_also_where_rows_may_be_rejected(world: World) -> Result<()> {
+async fn clean_objects_share_a_transaction_also_where_rows_may_be_rejected(
+    world: World,
+) -> Result<()> {
     numbers(&world, &[("a", "1\n2\n"), ("b", "3\n"), ("c", "4\n")]).await?;
     let seen = Seen::by(&world).await?;
     let rejects = world.path("rejects");
     let to = rejects.to_string_lossy();
-    let args = ["--columns", "a", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &to];
+    let args =
+        ["--columns", "a", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &to];
     seen.load(&world, 0, &args).await?;
     seen.ensure(1, 1)?;
     ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await?;
@@ -247,7 +280,8 @@ async fn rejected_rows_are_written_for_their_own_object(world: World) -> Result<
     let seen = Seen::by(&world).await?;
     let rejects = world.path("rejects");
     let to = rejects.to_string_lossy();
-    let args = ["--columns", "a", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &to];
+    let args =
+        ["--columns", "a", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &to];
     seen.load(&world, 7, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
     ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await?;
     for (key, rejected) in [("b", "x\n2\n"), ("c", "y\n")] {
@@ -258,17 +292,25 @@ async fn rejected_rows_are_written_for_their_own_object(world: World) -> Result<
     Ok(())
 }
 
-async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(world: World) -> Result<()> {
+async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(
+    world: World,
+) -> Result<()> {
     numbers(&world, &[("a", "1\ta\n2\ta\n"), ("b", "3\tb\n"), ("c", "4\tc\n")]).await?;
     let seen = Seen::by(&world).await?;
     seen.load(&world, 0, &["--on-duplicate", "update"]).await?;
     seen.ensure(1, 1)?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|a", "3|b", "4|c"]).await?;
+    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|a", "3|b", "4|c"])
+        .await?;
     // One that is there already: that object's rows alone are looked at one by one.
     world.put("d", "4\td\n5\td\n")?;
     world.put("e", "6\te\n")?;
     seen.load(&world, 0, &["--on-duplicate", "update"]).await?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|a", "3|b", "4|d", "5|d", "6|e"]).await?;
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY a",
+        &["1|a", "2|a", "3|b", "4|d", "5|d", "6|e"],
+    )
+    .await?;
     ensure!(outcome(&world, "report", "d")?["updated"] == 1, "{}", outcome(&world, "report", "d")?);
     Ok(())
 }
@@ -283,9 +325,12 @@ async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(world: Worl
     ensure_once(&world, sums).await
 }
 
-async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(world: World) -> Result<()> {
+async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(
+    world: World,
+) -> Result<()> {
     let sums = hive_objects(&world, 40).await?;
-    let (seen, cut) = Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
+    let (seen, cut) =
+        Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
     let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     ended.says("asking the ledger")?;
@@ -296,9 +341,12 @@ async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(world
     Ok(())
 }
 
-async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(world: World) -> Result<()> {
+async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(
+    world: World,
+) -> Result<()> {
     let sums = hive_objects(&world, 40).await?;
-    let (seen, cut) = Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::SwallowAnswer)).await?;
+    let (seen, cut) =
+        Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::SwallowAnswer)).await?;
     let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     ensure!(seen.loads.count() == 1, "sent {} times", seen.loads.count());
@@ -308,7 +356,8 @@ async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(wor
 
 async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(world: World) -> Result<()> {
     hive_objects(&world, 3).await?;
-    let (seen, cut) = Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
+    let (seen, cut) =
+        Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
     seen.load(&world, 3, &["--preset", "hive", "--no-ledger"]).await?;
     ensure!(cut.count() == 1 && seen.loads.count() == 1, "it was sent again");
     for key in ["000", "001", "002"] {
@@ -321,8 +370,11 @@ async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(world: Wor
 async fn an_object_that_another_run_has_loaded_is_loaded_once(world: World) -> Result<()> {
     let sums = hive_objects(&world, 10).await?;
     let seen = Seen::by(&world).await?;
-    // The transaction of the first run waits before its first statement; another run, by itself, loads one of its objects.
-    let begins = seen.proxy.next(Step::StatementWithBoth("START TRANSACTION", "_objects` (target"), Break::Hold);
+    // The transaction of the first run waits before its first statement; another run, by itself,
+    // loads one of its objects.
+    let begins = seen
+        .proxy
+        .next(Step::StatementWithBoth("START TRANSACTION", "_objects` (target"), Break::Hold);
     let first = seen.load(&world, 0, &["--preset", "hive"]);
     let other = async {
         begins.wait().await?;
@@ -339,9 +391,14 @@ async fn an_object_that_another_run_has_loaded_is_loaded_once(world: World) -> R
     let (ended, other) = tokio::join!(first, other);
     ended?;
     other?;
-    ensure!(outcome(&world, "report", "004")?["status"] == "already_loaded", "{}", outcome(&world, "report", "004")?);
+    ensure!(
+        outcome(&world, "report", "004")?["status"] == "already_loaded",
+        "{}",
+        outcome(&world, "report", "004")?
+    );
     let (_, theirs) = hive::object(4 * 50, 5 * 50);
-    let ours = hive::Sums { rows: sums.rows - 50, bytes: 0, checksum: sums.checksum - theirs.checksum };
+    let ours =
+        hive::Sums { rows: sums.rows - 50, bytes: 0, checksum: sums.checksum - theirs.checksum };
     ensure_once(&world, ours).await
 }
 
@@ -349,8 +406,10 @@ async fn a_lost_ledger_row_is_never_committed(world: World) -> Result<()> {
     hive_objects(&world, 3).await?;
     let seen = Seen::by(&world).await?;
     let ledger = ["--preset", "hive", "--ledger-table", "other"];
-    seen.load(&world, 0, &[&ledger[..], &["--include", "nothing", "--allow-empty"]].concat()).await?;
-    // The row is not there any more when it is to be completed, as where a server has ended the transaction by itself.
+    seen.load(&world, 0, &[&ledger[..], &["--include", "nothing", "--allow-empty"]].concat())
+        .await?;
+    // The row is not there any more when it is to be completed, as where a server has ended the
+    // transaction by itself.
     let lose = "CREATE TRIGGER lose AFTER INSERT ON t FOR EACH ROW DELETE FROM other_objects WHERE object_key = '001'";
     world.schema.exec(lose).await?;
     seen.load(&world, 3, &ledger).await?;
@@ -384,7 +443,8 @@ async fn the_budgets_bound_a_transaction(world: World) -> Result<()> {
     let seen = Seen::by(&world).await?;
     // Each has about 4 KB.
     let size = hive::object(0, 50).1.bytes;
-    seen.load(&world, 0, &["--preset", "hive", "--batch-bytes", &(size * 13 / 4).to_string()]).await?;
+    seen.load(&world, 0, &["--preset", "hive", "--batch-bytes", &(size * 13 / 4).to_string()])
+        .await?;
     seen.ensure(4, 4)?;
     ensure_once(&world, sums).await
 }
@@ -422,5 +482,10 @@ async fn the_content_of_each_object_is_verified_by_its_own_digest(world: World) 
     let ended = seen.load(&world, 0, &["--mode", "truncate", "--verify", "checksum"]).await?;
     seen.ensure(1, 1)?;
     ended.says("verified")?;
-    ensure_values(&world.schema, "SELECT COUNT(DISTINCT content_digest) FROM s3_to_mysql_objects", &["3"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT COUNT(DISTINCT content_digest) FROM s3_to_mysql_objects",
+        &["3"],
+    )
+    .await
 }

@@ -34,10 +34,13 @@ crate::load_tests![
     killed_half_way_nothing_is_left,
 ];
 
-/// `s3-to-mysql check s3://etl/ --table TABLE --report report ARGS...`, which must end with this code.
+/// `s3-to-mysql check s3://etl/ --table TABLE --report report ARGS...`, which must end with this
+/// code.
 async fn check(world: &World, code: i32, table: &str, args: &[&str]) -> Result<Ended> {
     let report = world.path("report").display().to_string();
-    let ended = world.run(&[&["check", "s3://etl/", "--table", table, "--report", &report], args].concat()).await?;
+    let ended = world
+        .run(&[&["check", "s3://etl/", "--table", table, "--report", &report], args].concat())
+        .await?;
     ended.expect(code)?;
     world.ensure_nothing_staged()?;
     Ok(ended)
@@ -51,11 +54,13 @@ fn object(world: &World, key: &str) -> Result<Value> {
 
 /// Everything that a check might change.
 async fn state(world: &World, table: &str) -> Result<String> {
-    let definition: (String, String) = world.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
+    let definition: (String, String) =
+        world.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
     let tables: Vec<String> = world.schema.query("SHOW TABLES").await?;
     let mut state = format!("{definition:?}\n");
     for table in tables {
-        let sum: (String, Option<u64>) = world.schema.query_one(&format!("CHECKSUM TABLE `{table}`")).await?;
+        let sum: (String, Option<u64>) =
+            world.schema.query_one(&format!("CHECKSUM TABLE `{table}`")).await?;
         state.extend([format!("{sum:?}\n")]);
     }
     Ok(state)
@@ -66,7 +71,10 @@ fn numbers(line: &Value) -> (Option<u64>, Option<u64>, Option<u64>) {
 }
 
 async fn where_nothing_is_wrong_nothing_is_touched(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(9)) ENGINE=InnoDB").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(9)) ENGINE=InnoDB")
+        .await?;
     world.schema.exec("INSERT INTO t VALUES (5, 'a')").await?;
     // 5 is in the table: that is what a check can't see.
     world.put("1", "5\tx\n6\ty\n")?;
@@ -78,8 +86,14 @@ async fn where_nothing_is_wrong_nothing_is_touched(world: World) -> Result<()> {
     ended.says("duplicates of rows that are in the table, or in other objects")?;
     ensure!(state(&world, "t").await? == before, "{}", state(&world, "t").await?);
     let line = object(&world, "2")?;
-    ensure!(line["status"] == "checked" && line["would"] == "load" && line["error"].is_null(), "{line:#}");
-    ensure!(numbers(&line) == (Some(3), Some(0), Some(0)) && !line["verified"].is_null(), "{line:#}");
+    ensure!(
+        line["status"] == "checked" && line["would"] == "load" && line["error"].is_null(),
+        "{line:#}"
+    );
+    ensure!(
+        numbers(&line) == (Some(3), Some(0), Some(0)) && !line["verified"].is_null(),
+        "{line:#}"
+    );
     let summary = world.report("report")?.pop().context("an empty report")?;
     ensure!(summary["type"] == "summary" && summary["objects_checked"] == 2, "{summary:#}");
     ensure!(summary["not_seen"].as_array().is_some_and(|unseen| unseen.len() >= 3), "{summary:#}");
@@ -94,12 +108,16 @@ async fn what_is_loaded_already_is_checked_and_the_ledger_left_alone(world: Worl
     let before = state(&world, "t").await?;
     ensure!(before.contains("s3_to_mysql_objects"), "{before}");
     let ended = check(&world, 3, "t", &[]).await?;
-    ensure!(ended.summary("objects checked")? == "2" && ended.summary("would fail")? == "1", "{ended}");
+    ensure!(
+        ended.summary("objects checked")? == "2" && ended.summary("would fail")? == "1",
+        "{ended}"
+    );
     ensure!(state(&world, "t").await? == before);
     Ok(())
 }
 
-/// Ten rows: two bad values, a missing field, and two rows with keys of rows before them, one of a good and one of a bad one.
+/// Ten rows: two bad values, a missing field, and two rows with keys of rows before them, one of a
+/// good and one of a bad one.
 const TEN: &str = "1\ta\n2\ttoo long\nx\tb\n3\tc\n4\n1\td\n5\te\n2\tf\n2\tg\n6\th\n";
 
 async fn all_is_told_whatever_the_policy_and_the_policy_decides(world: World) -> Result<()> {
@@ -126,22 +144,37 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(world: World) ->
             args.extend(["--rejects", &rejects]);
         }
         let ended = check(&world, code, "t", &args).await?;
-        ensure!(ended.summary("bad rows")? == "3" && ended.summary("duplicates")? == "2", "{args:?}\n{ended}");
+        ensure!(
+            ended.summary("bad rows")? == "3" && ended.summary("duplicates")? == "2",
+            "{args:?}\n{ended}"
+        );
         let line = object(&world, "ten")?;
         ensure!(numbers(&line) == (Some(10), Some(3), Some(2)), "{args:?} {line:#}");
         let rows = line["first_rows"].as_array().context("no rows")?;
-        let told: Vec<(u64, u64)> =
-            rows.iter().filter_map(|row| Some((row["line"].as_u64()?, row["code"].as_u64()?))).collect();
-        ensure!(told == [(2, 1265), (3, 1366), (5, 1261), (6, 1062), (9, 1062)], "{args:?} {told:?}");
+        let told: Vec<(u64, u64)> = rows
+            .iter()
+            .filter_map(|row| Some((row["line"].as_u64()?, row["code"].as_u64()?)))
+            .collect();
+        ensure!(
+            told == [(2, 1265), (3, 1366), (5, 1261), (6, 1062), (9, 1062)],
+            "{args:?} {told:?}"
+        );
         ensure!(rows[0]["raw"] == "2\ttoo long" && rows[0]["column"] == "v", "{line:#}");
         ensure!(
-            !line.to_string().contains("s3_to_mysql_check") && !ended.stdout.contains("s3_to_mysql_check"),
+            !line.to_string().contains("s3_to_mysql_check")
+                && !ended.stdout.contains("s3_to_mysql_check"),
             "{line:#}"
         );
         let codes = &line["warnings_by_code"];
-        ensure!(codes["1062"] == 2 && codes["1265"] == 1 && codes["1366"] == 1 && codes["1261"] == 1, "{line:#}");
+        ensure!(
+            codes["1062"] == 2 && codes["1265"] == 1 && codes["1366"] == 1 && codes["1261"] == 1,
+            "{line:#}"
+        );
         let expected = if code == 3 { "fail" } else { "load" };
-        ensure!(line["would"] == expected && line["error"].is_null() == (code != 3), "{args:?} {line:#}");
+        ensure!(
+            line["would"] == expected && line["error"].is_null() == (code != 3),
+            "{args:?} {line:#}"
+        );
         // The load, in a table like this one, agrees.
         let load = world.load("t", &args).await?;
         ensure!(load.code == Some(code), "{args:?}: check {code}, load\n{load}");
@@ -159,7 +192,9 @@ async fn rejects_are_counted_against_their_limits_and_not_written(world: World) 
     world.put("1", TEN)?;
     let rejects = world.path("rejects").display().to_string();
     let base = ["--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &rejects];
-    for (code, limit) in [(3, ["--max-rejects", "4"]), (7, ["--max-rejects", "5"]), (3, ["--max-rejects", "49%"])] {
+    for (code, limit) in
+        [(3, ["--max-rejects", "4"]), (7, ["--max-rejects", "5"]), (3, ["--max-rejects", "49%"])]
+    {
         check(&world, code, "t", &[&base[..], &limit].concat()).await?;
     }
     let ended = check(&world, 7, "t", &base).await?;
@@ -200,18 +235,29 @@ async fn of_many_bad_rows_all_are_counted(world: World) -> Result<()> {
     world.put("many", bytes)?;
     let before = state(&world, "t").await?;
     let ended = check(&world, 3, "t", &ARGS).await?;
-    let count = |is_it: fn(Badness) -> bool| made.bad.iter().filter(|bad| is_it(bad.badness)).count().to_string();
+    let count = |is_it: fn(Badness) -> bool| {
+        made.bad.iter().filter(|bad| is_it(bad.badness)).count().to_string()
+    };
     let bad = count(|badness| !badness.is_duplicate());
-    // Those of rows of the table are not seen, and then no duplicates of one another here: each has a key of its own or of
-    // another such row.
-    let within = count(|badness| matches!(badness, Badness::SameIdAsBefore | Badness::SameCodeAsBefore));
+    // Those of rows of the table are not seen, and then no duplicates of one another here: each has
+    // a key of its own or of another such row.
+    let within =
+        count(|badness| matches!(badness, Badness::SameIdAsBefore | Badness::SameCodeAsBefore));
     ensure!(ended.summary("bad rows")? == bad, "{bad}\n{ended}");
     let duplicates: u64 = ended.summary("duplicates")?.parse()?;
     ensure!(duplicates >= within.parse()?, "{within}\n{ended}");
     // The server's own opinion, on an empty table.
     world.schema.exec("CREATE TABLE fresh LIKE t").await?;
     let rejects = world.path("rejects").display().to_string();
-    let reject = ["--no-ledger", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &rejects];
+    let reject = [
+        "--no-ledger",
+        "--on-bad-row",
+        "reject",
+        "--on-duplicate",
+        "reject",
+        "--rejects",
+        &rejects,
+    ];
     let load = world.load_ending(7, "fresh", &[&ARGS[..], &reject].concat()).await?;
     ensure!(load.summary("duplicates among them")? == duplicates.to_string(), "{load}");
     world.schema.exec("DROP TABLE fresh").await?;
@@ -221,7 +267,11 @@ async fn of_many_bad_rows_all_are_counted(world: World) -> Result<()> {
         .iter()
         .filter_map(|row| row["line"].as_u64())
         .collect();
-    ensure!(told.first() == made.bad.iter().find(|bad| !bad.badness.is_duplicate()).map(|bad| &bad.line), "{told:?}");
+    ensure!(
+        told.first()
+            == made.bad.iter().find(|bad| !bad.badness.is_duplicate()).map(|bad| &bad.line),
+        "{told:?}"
+    );
     ensure!(state(&world, "t").await? == before);
     Ok(())
 }
@@ -233,7 +283,10 @@ async fn objects_that_are_no_text_do_not_end_a_check(world: World) -> Result<()>
     world.put("3", "1,a\n2,b\n")?;
     let failed = world.path("failed").display().to_string();
     let ended = check(&world, 3, "t", &["--preset", "csv", "--failed-keys", &failed]).await?;
-    ensure!(ended.summary("objects checked")? == "1" && ended.summary("would fail")? == "2", "{ended}");
+    ensure!(
+        ended.summary("objects checked")? == "1" && ended.summary("would fail")? == "2",
+        "{ended}"
+    );
     ensure!(object(&world, "1")?["error"]["code"] == "malformed");
     ensure!(object(&world, "2")?["error"]["code"] == "unsupported_format");
     ensure!(std::fs::read_to_string(&failed)?.lines().count() == 2);
@@ -285,8 +338,12 @@ async fn generated_columns_checks_and_defaults_are_the_targets(world: World) -> 
     let ended = check(&world, 3, "t", &["--columns", "n"]).await?;
     let line = object(&world, "1")?;
     ensure!(numbers(&line) == (Some(5), Some(2), Some(1)), "{ended}");
-    let reasons: Vec<&str> =
-        line["first_rows"].as_array().context("no rows")?.iter().filter_map(|row| row["reason"].as_str()).collect();
+    let reasons: Vec<&str> = line["first_rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["reason"].as_str())
+        .collect();
     ensure!(reasons.iter().any(|reason| reason.contains("few")), "{reasons:?}");
     ensure!(reasons.iter().any(|reason| reason.contains("twice")), "{reasons:?}");
     ensure!(!reasons.iter().any(|reason| reason.contains("s3_to_mysql_check")), "{reasons:?}");
@@ -296,7 +353,10 @@ async fn generated_columns_checks_and_defaults_are_the_targets(world: World) -> 
 
 async fn a_view_is_checked_for_its_types(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(3))").await?;
-    world.schema.exec("CREATE VIEW w AS SELECT id, v FROM t WHERE id < 10 WITH CHECK OPTION").await?;
+    world
+        .schema
+        .exec("CREATE VIEW w AS SELECT id, v FROM t WHERE id < 10 WITH CHECK OPTION")
+        .await?;
     world.put("1", "1\ta\n1\tb\n20\tc\n2\tlong\n")?;
     let ended = check(&world, 3, "w", &[]).await?;
     // Neither its key nor its condition.
@@ -309,7 +369,9 @@ async fn a_view_is_checked_for_its_types(world: World) -> Result<()> {
 async fn tables_that_no_temporary_one_can_be_like_are_checked(world: World) -> Result<()> {
     let columns = "id INT PRIMARY KEY, text VARCHAR(9), FULLTEXT KEY (text)";
     world.put("1", "1\ta\n1\tb\nx\tc\n")?;
-    for (engine, args) in [("InnoDB ROW_FORMAT=COMPRESSED", [].as_slice()), ("MyISAM", &["--no-ledger"])] {
+    for (engine, args) in
+        [("InnoDB ROW_FORMAT=COMPRESSED", [].as_slice()), ("MyISAM", &["--no-ledger"])]
+    {
         world.schema.exec("DROP TABLE IF EXISTS t").await?;
         world.schema.exec(&format!("CREATE TABLE t ({columns}) ENGINE={engine}")).await?;
         world.schema.exec("INSERT INTO t VALUES (7, 'seven')").await?;
@@ -329,7 +391,10 @@ async fn foreign_keys_and_triggers_are_named(world: World) -> Result<()> {
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, p INT, CONSTRAINT of_p FOREIGN KEY (p) REFERENCES p (id))")
         .await?;
-    world.schema.exec("CREATE TRIGGER watch BEFORE INSERT ON t FOR EACH ROW SET NEW.p = NULL").await?;
+    world
+        .schema
+        .exec("CREATE TRIGGER watch BEFORE INSERT ON t FOR EACH ROW SET NEW.p = NULL")
+        .await?;
     world.put("1", "1\t1\n2\t2\n")?;
     let ended = check(&world, 0, "t", &[]).await?;
     ended.says("rows without a parent row: foreign keys of_p")?;
@@ -347,10 +412,19 @@ async fn a_sample_fetches_no_more_than_it_needs(world: World) -> Result<()> {
     // Who wants all of it waits for ever.
     let stall = Fault::StallBody { after_bytes: 2_000_000 };
     let stalled = world.s3.faults().on_get("1", Times::Always, stall);
-    let ended = check(&world, 0, "t", &["--sample", "1000", "--stall-timeout", "20s", "--max-attempts", "1"]).await?;
+    let ended = check(
+        &world,
+        0,
+        "t",
+        &["--sample", "1000", "--stall-timeout", "20s", "--max-attempts", "1"],
+    )
+    .await?;
     drop(stalled);
     let line = object(&world, "1")?;
-    ensure!(numbers(&line) == (Some(1000), Some(0), Some(0)) && line["verified"].is_null(), "{line:#}");
+    ensure!(
+        numbers(&line) == (Some(1000), Some(0), Some(0)) && line["verified"].is_null(),
+        "{line:#}"
+    );
     ensure!(ended.summary("of each")? == "the first 1000 rows", "{ended}");
     ensure!(world.s3.log().gets_of("1").len() == 1);
     Ok(())
@@ -364,8 +438,14 @@ async fn a_sample_ends_with_its_last_row(world: World) -> Result<()> {
     for (sample, first, second, code) in [("1", 1, 1, 0), ("2", 2, 2, 3), ("3", 3, 2, 3)] {
         let ended = check(&world, code, "t", &[&csv[..], &[sample]].concat()).await?;
         let duplicates = u64::from(sample != "1");
-        ensure!(numbers(&object(&world, "1")?) == (Some(first), Some(0), Some(duplicates)), "{sample}\n{ended}");
-        ensure!(numbers(&object(&world, "2")?) == (Some(second), Some(0), Some(0)), "{sample}\n{ended}");
+        ensure!(
+            numbers(&object(&world, "1")?) == (Some(first), Some(0), Some(duplicates)),
+            "{sample}\n{ended}"
+        );
+        ensure!(
+            numbers(&object(&world, "2")?) == (Some(second), Some(0), Some(0)),
+            "{sample}\n{ended}"
+        );
     }
     // A mixed line ending, within the sample now.
     check(&world, 3, "t", &[&csv[..], &["4"]].concat()).await?;
@@ -377,12 +457,19 @@ async fn without_the_privileges_it_says_which(world: World) -> Result<()> {
     let schema = &world.schema;
     schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
     world.put("1", "1\n")?;
-    schema.exec(&format!("REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'", schema.name, schema.user)).await?;
+    schema
+        .exec(&format!(
+            "REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'",
+            schema.name, schema.user
+        ))
+        .await?;
     let ended = check(&world, 6, "t", &[]).await?;
     ended.says(&format!("GRANT CREATE TEMPORARY TABLES ON `{}`.*", schema.name))?;
     schema.exec(&format!("REVOKE ALL ON {}.* FROM {}@'%'", schema.name, schema.user)).await?;
     // What a load needs, and this one.
-    schema.exec(&format!("GRANT CREATE TEMPORARY TABLES ON {}.* TO {}@'%'", schema.name, schema.user)).await?;
+    schema
+        .exec(&format!("GRANT CREATE TEMPORARY TABLES ON {}.* TO {}@'%'", schema.name, schema.user))
+        .await?;
     schema.exec(&format!("GRANT INSERT ON {}.t TO {}@'%'", schema.name, schema.user)).await?;
     check(&world, 0, "t", &[]).await?;
     world.put("2", "2\n2\nx\n")?;
@@ -407,7 +494,8 @@ async fn tables_of_the_same_names_are_not_hidden(world: World) -> Result<()> {
         ensure!(numbers(&object(&world, "1")?) == (Some(3), Some(1), Some(1)), "{table}");
         ensure!(state(&world, table).await? == before);
     }
-    // What SET sees is the table itself: of an empty one the maximum would be NULL, and both rows bad.
+    // What SET sees is the table itself: of an empty one the maximum would be NULL, and both rows
+    // bad.
     world.put("1", "1\n2\n")?;
     let set = "id=(SELECT MAX(id) FROM s3_to_mysql_check)";
     check(&world, 3, "s3_to_mysql_rows", &["--columns", "@n", "--set", set]).await?;
@@ -436,14 +524,27 @@ async fn a_lost_connection_costs_a_try(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, slow INT)").await?;
     world.put("1", "1\n2\n1\n4\n5\n6\n7\n8\n")?;
     let report = world.path("report").display().to_string();
-    let args =
-        ["check", "s3://etl/", "--table", "t", "--columns", "id", "--set", "slow=SLEEP(0.1)", "--report", &report];
+    let args = [
+        "check",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--columns",
+        "id",
+        "--set",
+        "slow=SLEEP(0.1)",
+        "--report",
+        &report,
+    ];
     let running = world.command(args).spawn()?;
     world.schema.exec(&format!("KILL {}", loading(&world).await?)).await?;
     let ended = finish(running).await?;
     ended.expect(3)?;
     let line = object(&world, "1")?;
-    ensure!(numbers(&line) == (Some(8), Some(0), Some(1)) && line["attempts"] == 2, "{ended}\n{line:#}");
+    ensure!(
+        numbers(&line) == (Some(8), Some(0), Some(1)) && line["attempts"] == 2,
+        "{ended}\n{line:#}"
+    );
     Ok(())
 }
 
@@ -451,14 +552,16 @@ async fn killed_half_way_nothing_is_left(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, slow INT)").await?;
     world.put("1", (0..500).map(|id| format!("{id}\n")).collect::<String>())?;
     let before = state(&world, "t").await?;
-    let args = ["check", "s3://etl/", "--table", "t", "--columns", "id", "--set", "slow=SLEEP(0.1)"];
+    let args =
+        ["check", "s3://etl/", "--table", "t", "--columns", "id", "--set", "slow=SLEEP(0.1)"];
     let running = world.command(args).spawn()?;
     loading(&world).await?;
     let user = &world.schema.user;
     crate::support::program::signal(&running, "KILL")?;
     ensure!(finish(running).await?.code.is_none());
     // The server notices when it writes, or at its next read.
-    let connections = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{user}'");
+    let connections =
+        format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{user}'");
     for id in world.schema.query::<u64>(&connections).await? {
         // Best effort: it may have gone by itself.
         let _ = world.schema.exec(&format!("KILL {id}")).await;

@@ -61,10 +61,14 @@ async fn help_lists_every_exit_code_with_its_meaning() -> Result<()> {
     for args in [["--help"].as_slice(), &["load", "--help"], &["plan", "--help"]] {
         let help = run(args).await?.stdout;
         let (_, listed) = help.split_once("Exit codes:\n").context("no list of exit codes")?;
-        let listed: Vec<(&str, &str)> = listed.lines().filter_map(|line| line.trim().split_once("  ")).collect();
-        let meanings: Vec<(String, &str)> =
-            exit_code::MEANINGS.iter().map(|(code, meaning)| (code.to_string(), *meaning)).collect();
-        let meanings: Vec<(&str, &str)> = meanings.iter().map(|(code, meaning)| (code.as_str(), *meaning)).collect();
+        let listed: Vec<(&str, &str)> =
+            listed.lines().filter_map(|line| line.trim().split_once("  ")).collect();
+        let meanings: Vec<(String, &str)> = exit_code::MEANINGS
+            .iter()
+            .map(|(code, meaning)| (code.to_string(), *meaning))
+            .collect();
+        let meanings: Vec<(&str, &str)> =
+            meanings.iter().map(|(code, meaning)| (code.as_str(), *meaning)).collect();
         ensure!(listed == meanings, "{args:?}: {listed:?}");
     }
     Ok(())
@@ -92,7 +96,17 @@ async fn everything_wrong_with_the_configuration_is_told_at_once() -> Result<()>
                 host = \"db\"\n";
     std::fs::write(dir.path().join("config.toml"), file)?;
     let variables = [("S3_TO_MYSQL_ON_BAD_ROWS", "accept"), ("S3_TO_MYSQL_STAGING_BUDGET", "much")];
-    let args = ["load", "etl/in/", "--config", "config.toml", "--preset", "hive2", "--key-regex", "(", "--password=x"];
+    let args = [
+        "load",
+        "etl/in/",
+        "--config",
+        "config.toml",
+        "--preset",
+        "hive2",
+        "--key-regex",
+        "(",
+        "--password=x",
+    ];
     let ended = run_in(dir.path(), &variables, &args).await?;
     ended.expect(2)?;
     ensure!(ended.stdout.is_empty() && !ended.stderr.contains("hunter2"), "{ended}");
@@ -131,16 +145,23 @@ async fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() 
         ("host", "\"h\"  # database URL from c.toml line 5"),
         ("max-attempts", "8  # default"),
     ] {
-        ensure!(line(&ended.stdout, setting)? == format!("{setting} = {expected}"), "{setting}: {}", ended.stdout);
+        ensure!(
+            line(&ended.stdout, setting)? == format!("{setting} = {expected}"),
+            "{setting}: {}",
+            ended.stdout
+        );
     }
     Ok(())
 }
 
 async fn a_printed_configuration_hides_secrets_and_reads_back() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let variables = [("DATABASE_URL", "mysql://loader:hunter2@db:3307/bench"), ("MYSQL_PWD", "hunter3")];
-    let args = ["load", "s3://etl/a b/", "s3://etl/k\"'\\", "--table", "`odd.db`.t", "--preset", "hive"];
-    let more = ["--null-string", "", "--null-string", "\\N", "-vv", "--set", "a=@b", "--columns", "a,@b"];
+    let variables =
+        [("DATABASE_URL", "mysql://loader:hunter2@db:3307/bench"), ("MYSQL_PWD", "hunter3")];
+    let args =
+        ["load", "s3://etl/a b/", "s3://etl/k\"'\\", "--table", "`odd.db`.t", "--preset", "hive"];
+    let more =
+        ["--null-string", "", "--null-string", "\\N", "-vv", "--set", "a=@b", "--columns", "a,@b"];
     let args = [args.as_slice(), &more, &["--print-config"]].concat();
     let first = run_in(dir.path(), &variables, &args).await?;
     first.expect(0)?;
@@ -148,11 +169,14 @@ async fn a_printed_configuration_hides_secrets_and_reads_back() -> Result<()> {
     ensure!(first.stdout.contains("\n#password = (hidden)  # "), "{first}");
 
     std::fs::write(dir.path().join("printed.toml"), &first.stdout)?;
-    let second = run_in(dir.path(), &[], &["load", "--config", "printed.toml", "--print-config"]).await?;
+    let second =
+        run_in(dir.path(), &[], &["load", "--config", "printed.toml", "--print-config"]).await?;
     second.expect(0)?;
     let values = |printed: &str| -> Vec<String> {
         let settings = printed.lines().filter(|line| !line.starts_with('#'));
-        settings.map(|line| line.rsplit_once("  # ").map_or(line, |(value, _)| value).to_owned()).collect()
+        settings
+            .map(|line| line.rsplit_once("  # ").map_or(line, |(value, _)| value).to_owned())
+            .collect()
     };
     ensure!(values(&first.stdout) == values(&second.stdout), "{first}\n{second}");
     Ok(())
@@ -181,7 +205,8 @@ async fn a_closed_standard_output_is_no_failure_of_help_and_completions() -> Res
     let dir = tempfile::tempdir()?;
     for args in [["completions", "zsh"], ["load", "--help"]] {
         let mut command = bare_command(dir.path());
-        // Closed before the program can write: standard output is a pipe that nobody will ever read.
+        // Closed before the program can write: standard output is a pipe that nobody will ever
+        // read.
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
         command.args(args).stdout(writer);
@@ -195,7 +220,12 @@ async fn a_closed_standard_output_is_no_failure_of_help_and_completions() -> Res
 }
 
 async fn create_table(world: &World, name: &str) -> Result<()> {
-    world.schema.exec(&format!("CREATE TABLE {name} (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB")).await
+    world
+        .schema
+        .exec(&format!(
+            "CREATE TABLE {name} (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB"
+        ))
+        .await
 }
 
 async fn the_strongest_place_decides_which_table_is_loaded(world: World) -> Result<()> {
@@ -207,9 +237,13 @@ async fn the_strongest_place_decides_which_table_is_loaded(world: World) -> Resu
     let config = world.path("c.toml").display().to_string();
     let load = ["load", "s3://etl/", "--config", &config];
     finish(world.command(load).spawn()?).await?.expect(0)?;
-    finish(world.command(load).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?).await?.expect(0)?;
+    finish(world.command(load).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?)
+        .await?
+        .expect(0)?;
     let flag = [load.as_slice(), &["--table", "of_flag"]].concat();
-    finish(world.command(flag).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?).await?.expect(0)?;
+    finish(world.command(flag).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?)
+        .await?
+        .expect(0)?;
     for table in ["of_file", "of_variable", "of_flag"] {
         ensure!(world.count(table).await? == 2, "{table}");
     }
@@ -222,18 +256,25 @@ async fn the_example_file_works_as_a_configuration_file(world: World) -> Result<
         create_table(&world, table).await?;
     }
     world.put("in/a", "1\tx\n2\ty\n")?;
-    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"))?;
+    let example =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"))?;
     // What a comment explains starts with a blank, a setting does not.
-    let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
-    let is_ours = |line: &str| ["#uris ", "#table ", "#user "].iter().any(|ours| line.starts_with(ours));
+    let is_setting =
+        |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
+    let is_ours =
+        |line: &str| ["#uris ", "#table ", "#user "].iter().any(|ours| line.starts_with(ours));
     let active: Vec<&str> = example
         .lines()
         .filter(|line| !is_ours(line))
         .map(|line| if is_setting(line) { &line[1..] } else { line })
         .collect();
-    ensure!(active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count() > 50);
+    ensure!(
+        active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count() > 50
+    );
     let added = format!("uris = [\"s3://etl/in/\"]\nuser = \"{}\"\n", world.schema.user);
-    for (number, text) in [format!("{example}{added}"), format!("{}\n{added}", active.join("\n"))].iter().enumerate() {
+    for (number, text) in
+        [format!("{example}{added}"), format!("{}\n{added}", active.join("\n"))].iter().enumerate()
+    {
         let table = format!("t{number}");
         std::fs::write(world.path("c.toml"), format!("{text}table = \"{table}\"\n"))?;
         let mut command = world.command(["load"]);
@@ -257,25 +298,43 @@ async fn plan_shows_every_object_and_the_exact_statement(world: World) -> Result
         ended.expect(0)?;
         insta::assert_snapshot!(format!("plan_{preset}"), ended.stdout);
     }
-    let columns = ["--columns", "a,@x", "--set", "b=UPPER(@x)", "--null-string", "NULL", "--on-duplicate", "replace"];
-    let ended = world.run(&[["plan", "s3://etl/", "--table", "t"].as_slice(), &columns].concat()).await?;
+    let columns = [
+        "--columns",
+        "a,@x",
+        "--set",
+        "b=UPPER(@x)",
+        "--null-string",
+        "NULL",
+        "--on-duplicate",
+        "replace",
+    ];
+    let ended =
+        world.run(&[["plan", "s3://etl/", "--table", "t"].as_slice(), &columns].concat()).await?;
     ended.expect(0)?;
     insta::assert_snapshot!("plan_with_columns", ended.stdout);
     Ok(())
 }
 
 async fn plan_touches_nothing(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(20)) ENGINE=InnoDB").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (a INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(20)) ENGINE=InnoDB")
+        .await?;
     world.schema.exec("INSERT INTO t VALUES (1, 'there')").await?;
     world.put("in/a", "1\tx\n2\ty\n")?;
     world.put("in/bad", "no number\n")?;
-    let ended = world.run(&["plan", "s3://etl/", "--table", "t", "--on-duplicate", "replace"]).await?;
+    let ended =
+        world.run(&["plan", "s3://etl/", "--table", "t", "--on-duplicate", "replace"]).await?;
     ended.expect(0)?;
     let rows: Vec<(u32, String)> = world.schema.query("SELECT a, b FROM t").await?;
     ensure!(rows == [(1, "there".to_owned())], "{rows:?}");
     world.schema.exec("INSERT INTO t (b) VALUES ('next')").await?;
-    ensure!(world.schema.query_one::<u32>("SELECT MAX(a) FROM t").await? == 2, "numbers were used up");
-    let asked: Vec<Operation> = world.s3.log().all().iter().map(|request| request.operation).collect();
+    ensure!(
+        world.schema.query_one::<u32>("SELECT MAX(a) FROM t").await? == 2,
+        "numbers were used up"
+    );
+    let asked: Vec<Operation> =
+        world.s3.log().all().iter().map(|request| request.operation).collect();
     ensure!(asked.iter().all(|operation| *operation == Operation::ListObjectsV2), "{asked:?}");
     world.ensure_nothing_staged()
 }
@@ -296,10 +355,9 @@ async fn plan_meets_the_problems_that_load_meets(world: World) -> Result<()> {
         let loaded = world.run(&[&["load"], args].concat()).await?;
         loaded.expect(code)?;
         let errors = |ended: &Ended| -> Vec<String> {
-            let lines = ended
-                .stderr
-                .lines()
-                .filter(|line| ["error:", "  caused", "  hint"].iter().any(|start| line.starts_with(start)));
+            let lines = ended.stderr.lines().filter(|line| {
+                ["error:", "  caused", "  hint"].iter().any(|start| line.starts_with(start))
+            });
             lines.map(str::to_owned).collect()
         };
         ensure!(errors(&planned) == errors(&loaded), "{planned}\n{loaded}");
@@ -318,10 +376,16 @@ async fn plan_into_head_is_no_failure(world: World) -> Result<()> {
     for key in ["in/a", "in/b", "later/a", "later/b"] {
         world.put(key, "1\tx\n")?;
     }
-    let held =
-        world.s3.faults().inject(Operation::ListObjectsV2, Keys::Exactly("later/".into()), Times::Always, Fault::Hold);
-    let mut child = world.command(["plan", "s3://etl/in/", "s3://etl/later/", "--table", "t"]).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
+    let held = world.s3.faults().inject(
+        Operation::ListObjectsV2,
+        Keys::Exactly("later/".into()),
+        Times::Always,
+        Fault::Hold,
+    );
+    let mut child =
+        world.command(["plan", "s3://etl/in/", "s3://etl/later/", "--table", "t"]).spawn()?;
+    let mut lines =
+        BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
     let first = lines.next_line().await?.context("no line")?;
     ensure!(first == format!("{:>15}  s3://etl/in/a", 4), "{first}");
     held.wait_for_effects(1).await;

@@ -1,4 +1,5 @@
-//! Compression of what is sent to the server: the same rows with fewer bytes, and only where it is asked for or far.
+//! Compression of what is sent to the server: the same rows with fewer bytes, and only where it is
+//! asked for or far.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +48,12 @@ impl Drop for Counter {
     }
 }
 
-async fn pass_on(client: TcpStream, server_port: u16, sent: Arc<AtomicU64>, delay: Duration) -> Result<()> {
+async fn pass_on(
+    client: TcpStream,
+    server_port: u16,
+    sent: Arc<AtomicU64>,
+    delay: Duration,
+) -> Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -84,7 +90,8 @@ async fn pass_on(client: TcpStream, server_port: u16, sent: Arc<AtomicU64>, dela
 /// Loads everything through a proxy; the bytes that went through.
 async fn sent(world: &World, delay: Duration, args: &[&str]) -> Result<(u64, String)> {
     let counter = Counter::start(world.server.port(), delay).await?;
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive", "--force"]);
+    let mut command =
+        world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive", "--force"]);
     command.args(["--port", &counter.port.to_string()]).args(args);
     let ended = finish(command.spawn()?).await?;
     ended.expect(0)?;
@@ -114,7 +121,8 @@ async fn compression_is_chosen_by_itself_where_the_server_is_far(world: World) -
     world.schema.exec(&hive::create_table("t")).await?;
     let (object, sums) = hive::object(0, 10_000);
     world.put("1", object)?;
-    let (sent_bytes, log) = sent(&world, Duration::from_millis(15), &["--ssl-mode", "DISABLED"]).await?;
+    let (sent_bytes, log) =
+        sent(&world, Duration::from_millis(15), &["--ssl-mode", "DISABLED"]).await?;
     ensure!(sent_bytes < sums.bytes / 2, "{sent_bytes} bytes for {}\n{log}", sums.bytes);
     let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
@@ -128,8 +136,19 @@ async fn compression_works_with_encryption_and_a_password(world: World) -> Resul
     let (object, sums) = hive::object(0, 10_000);
     world.put("1", object)?;
     let counter = Counter::start(server.port(), Duration::ZERO).await?;
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive", "--compress", "zlib"]);
-    command.args(["--ssl-mode", "REQUIRED", "--port", &counter.port.to_string()]).env("DATABASE_URL", schema.url());
+    let mut command = world.command([
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--preset",
+        "hive",
+        "--compress",
+        "zlib",
+    ]);
+    command
+        .args(["--ssl-mode", "REQUIRED", "--port", &counter.port.to_string()])
+        .env("DATABASE_URL", schema.url());
     finish(command.spawn()?).await?.expect(0)?;
     let sent_bytes = counter.sent.load(Ordering::Relaxed);
     ensure!(sent_bytes < sums.bytes / 2, "{sent_bytes} bytes for {}", sums.bytes);
@@ -137,7 +156,8 @@ async fn compression_works_with_encryption_and_a_password(world: World) -> Resul
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
     if world.server.kind() == ServerKind::Mysql {
         // One that has nothing to offer says so.
-        let plain = Server::start(ServerKind::Mysql, &["--protocol-compression-algorithms=uncompressed"])?;
+        let plain =
+            Server::start(ServerKind::Mysql, &["--protocol-compression-algorithms=uncompressed"])?;
         let schema = plain.schema().await?;
         schema.exec(&hive::create_table("t")).await?;
         let mut command = world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]);
@@ -157,7 +177,8 @@ async fn bytes_that_cannot_be_compressed_arrive_all_the_same(world: World) -> Re
         .take(3 << 20)
         .collect();
     world.put("1", [&value[..], b"\n"].concat())?;
-    let args = ["--preset", "mysql", "--charset", "binary", "--compress", "zlib", "--max-attempts", "2"];
+    let args =
+        ["--preset", "mysql", "--charset", "binary", "--compress", "zlib", "--max-attempts", "2"];
     world.load_ending(0, "t", &args).await?;
     let found: Vec<u8> = world.schema.query_one("SELECT v FROM t").await?;
     ensure!(found == value, "{} bytes are other ones", found.len());

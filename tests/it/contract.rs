@@ -1,9 +1,11 @@
-//! What the program relies on in an S3 store, as checks that run against any store over the AWS SDK.
+//! What the program relies on in an S3 store, as checks that run against any store over the AWS
+//! SDK.
 //!
-//! The same checks run against the endpoint of `support/s3`, on which all other tests stand, and against a store that
-//! others wrote: else the tests would only show that the program and the endpoint share our beliefs. Where a store
-//! does something else, the check carries what it does instead, and that is asserted just as strictly: a store that
-//! changes is noticed, in either direction.
+//! The same checks run against the endpoint of `support/s3`, on which all other tests stand, and
+//! against a store that others wrote: else the tests would only show that the program and the
+//! endpoint share our beliefs. Where a store does something else, the check carries what it does
+//! instead, and that is asserted just as strictly: a store that changes is noticed, in either
+//! direction.
 
 mod access;
 mod listing;
@@ -65,12 +67,21 @@ impl Check {
     }
 
     /// Checks a store at this URL, in a new bucket.
-    pub async fn run(&self, store: Store, url: &str, access_key: &str, secret_key: &str) -> anyhow::Result<()> {
+    pub async fn run(
+        &self,
+        store: Store,
+        url: &str,
+        access_key: &str,
+        secret_key: &str,
+    ) -> anyhow::Result<()> {
         let context = Context::new(url, access_key, secret_key).await?;
         match self.difference(store) {
             None => (self.required)(&context).await,
             Some(difference) => (difference.run)(&context).await.with_context(|| {
-                format!("{store:?} was expected to differ ({}); bring the table up to date", difference.what)
+                format!(
+                    "{store:?} was expected to differ ({}); bring the table up to date",
+                    difference.what
+                )
             }),
         }
     }
@@ -145,12 +156,15 @@ impl Context {
     async fn put(&self, key: &str, content: &'static [u8]) -> anyhow::Result<String> {
         let body = ByteStream::from_static(content);
         let put = self.client.put_object().bucket(&self.bucket).key(key).body(body).send().await;
-        put.with_context(|| format!("cannot put {key:?}"))?.e_tag.context("the answer to a PUT has no ETag")
+        put.with_context(|| format!("cannot put {key:?}"))?
+            .e_tag
+            .context("the answer to a PUT has no ETag")
     }
 
     async fn put_all(&self, keys: &[String]) -> anyhow::Result<()> {
         for some in keys.chunks(16) {
-            let mut puts: FuturesUnordered<_> = some.iter().map(|key| self.put(key, b"x")).collect();
+            let mut puts: FuturesUnordered<_> =
+                some.iter().map(|key| self.put(key, b"x")).collect();
             while let Some(put) = puts.next().await {
                 put?;
             }
@@ -178,13 +192,18 @@ fn keys_of(objects: &[Object]) -> Vec<&str> {
 }
 
 /// Status and code of an error answer.
-fn refusal<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E, HttpResponse>>) -> anyhow::Result<(u16, String)> {
+fn refusal<T, E: ProvideErrorMetadata>(
+    result: Result<T, SdkError<E, HttpResponse>>,
+) -> anyhow::Result<(u16, String)> {
     let Err(error) = result else { bail!("was answered with success") };
     let status = error.raw_response().context("there was no answer")?.status().as_u16();
     Ok((status, error.code().unwrap_or_default().to_owned()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the values are mostly temporaries, and read better so")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the values are mostly temporaries, and read better so"
+)]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, required: T) -> anyhow::Result<()> {
     ensure!(is == required, "{what}: {is:?}, not {required:?}");
     Ok(())

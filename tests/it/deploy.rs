@@ -1,4 +1,5 @@
-//! The files of `deploy/`: of the form that Kubernetes and AWS Batch publish, with a command line that the program takes.
+//! The files of `deploy/`: of the form that Kubernetes and AWS Batch publish, with a command line
+//! that the program takes.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -28,8 +29,15 @@ fn path(name: &str) -> PathBuf {
 
 /// `scripts/check-manifests.sh ARGS... FILE`, to its end.
 async fn check(args: &[&str], file: &Path) -> Result<Ended> {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-manifests.sh"));
-    command.args(args).arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut command =
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-manifests.sh"));
+    command
+        .args(args)
+        .arg(file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     finish(command.spawn()?).await
 }
 
@@ -48,10 +56,14 @@ fn json(name: &str) -> Result<Value> {
 
 fn strings(list: &Value) -> Result<Vec<String>> {
     let items = list.as_array().with_context(|| format!("{list} is no list"))?;
-    items.iter().map(|item| Ok(item.as_str().with_context(|| format!("{item} is no text"))?.to_owned())).collect()
+    items
+        .iter()
+        .map(|item| Ok(item.as_str().with_context(|| format!("{item} is no text"))?.to_owned()))
+        .collect()
 }
 
-/// What a container runs: the program's name, its arguments, and its environment with a word for every secret.
+/// What a container runs: the program's name, its arguments, and its environment with a word for
+/// every secret.
 struct CommandLine {
     words: Vec<String>,
     variables: Vec<(String, String)>,
@@ -69,9 +81,10 @@ impl CommandLine {
         let container = &definition["containerProperties"];
         let words = strings(&container["command"])?;
         let words = words.into_iter().map(|word| match word.strip_prefix("Ref::") {
-            Some(name) => {
-                Ok(job["parameters"][name].as_str().with_context(|| format!("no parameter {name}"))?.to_owned())
-            }
+            Some(name) => Ok(job["parameters"][name]
+                .as_str()
+                .with_context(|| format!("no parameter {name}"))?
+                .to_owned()),
             None => Ok(word),
         });
         let mut all = variables(&container["environment"])?;
@@ -113,10 +126,16 @@ async fn the_kubernetes_manifest_is_of_the_published_schema() -> Result<()> {
     let (spec, pod) = (&job["spec"], &job["spec"]["template"]["spec"]);
     ensure!(spec["backoffLimitPerIndex"].is_u64() && pod["restartPolicy"] == "Never", "{job}");
     let mounts = strings_of(&pod["containers"][0]["volumeMounts"], "name")?;
-    ensure!(mounts == strings_of(&pod["volumes"], "name")?, "not every mount has its volume: {mounts:?}");
+    ensure!(
+        mounts == strings_of(&pod["volumes"], "name")?,
+        "not every mount has its volume: {mounts:?}"
+    );
     for rule in spec["podFailurePolicy"]["rules"].as_array().context("no rules")? {
         let meant = &rule["onExitCodes"]["containerName"];
-        ensure!(meant.is_null() || *meant == pod["containers"][0]["name"], "{rule} means no container");
+        ensure!(
+            meant.is_null() || *meant == pod["containers"][0]["name"],
+            "{rule} means no container"
+        );
     }
     Ok(())
 }
@@ -130,7 +149,10 @@ async fn the_aws_batch_files_are_of_the_published_service_model() -> Result<()> 
     check(&["aws-batch", "RegisterJobDefinition"], &path(DEFINITION)).await?.expect(0)?;
     check(&["aws-batch", "SubmitJob"], &path(ARRAY_JOB)).await?.expect(0)?;
     let (definition, job) = (json(DEFINITION)?, json(ARRAY_JOB)?);
-    ensure!(job["jobDefinition"] == definition["jobDefinitionName"], "{job} uses another definition");
+    ensure!(
+        job["jobDefinition"] == definition["jobDefinitionName"],
+        "{job} uses another definition"
+    );
     ensure!(job["arrayProperties"]["size"] == 50, "{job}");
     Ok(())
 }
@@ -143,8 +165,18 @@ async fn a_misspelt_field_of_a_manifest_is_noticed() -> Result<()> {
         (&["kubernetes"], JOB, "backoffLimitPerIndex: 3", "backoffLimitPerIndex: three"),
         (&["kubernetes"], JOB, "terminationGracePeriodSeconds:", "terminationGracePeriod:"),
         (&["kubernetes"], JOB, "secretKeyRef:", "secretRef:"),
-        (&["aws-batch", "RegisterJobDefinition"], DEFINITION, "attemptDurationSeconds", "attemptDuration"),
-        (&["aws-batch", "RegisterJobDefinition"], DEFINITION, "\"attempts\": 4", "\"attempts\": \"4\""),
+        (
+            &["aws-batch", "RegisterJobDefinition"],
+            DEFINITION,
+            "attemptDurationSeconds",
+            "attemptDuration",
+        ),
+        (
+            &["aws-batch", "RegisterJobDefinition"],
+            DEFINITION,
+            "\"attempts\": 4",
+            "\"attempts\": \"4\"",
+        ),
         (&["aws-batch", "SubmitJob"], ARRAY_JOB, "arrayProperties", "arrayPropertys"),
     ];
     for (args, name, right, wrong) in cases {
@@ -154,7 +186,8 @@ async fn a_misspelt_field_of_a_manifest_is_noticed() -> Result<()> {
         std::fs::write(&file, text.replacen(right, wrong, 1))?;
         let ended = check(args, &file).await?;
         ended.expect(1)?;
-        let named = wrong.trim_matches(|letter: char| !letter.is_alphanumeric()).rsplit([' ', '"']).next();
+        let named =
+            wrong.trim_matches(|letter: char| !letter.is_alphanumeric()).rsplit([' ', '"']).next();
         ended.says(named.context("nothing is wrong")?)?;
     }
     Ok(())
@@ -174,7 +207,10 @@ async fn the_program_takes_the_command_lines_of_the_manifests() -> Result<()> {
             "no-ledger = false",
             "ssl-mode = \"REQUIRED\"",
         ] {
-            ensure!(printed.lines().any(|line| line.starts_with(setting)), "no {setting} in\n{printed}");
+            ensure!(
+                printed.lines().any(|line| line.starts_with(setting)),
+                "no {setting} in\n{printed}"
+            );
         }
     }
     Ok(())
@@ -184,10 +220,13 @@ async fn the_program_takes_the_command_lines_of_the_manifests() -> Result<()> {
 async fn every_pod_has_the_same_command_line() -> Result<()> {
     let job = job().await?;
     for line in [CommandLine::of_job(&job)?, CommandLine::of_batch()?] {
-        let all: Vec<_> = line.words.iter().chain(line.variables.iter().map(|(_, value)| value)).collect();
+        let all: Vec<_> =
+            line.words.iter().chain(line.variables.iter().map(|(_, value)| value)).collect();
         ensure!(!all.iter().any(|word| word.contains("INDEX") || word.contains("$(")), "{all:?}");
     }
-    let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().context("no environment")?;
+    let env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+        .as_array()
+        .context("no environment")?;
     ensure!(env.iter().all(|variable| variable["valueFrom"]["fieldRef"].is_null()), "{env:?}");
     // A secret must come from one.
     let plain = env.iter().filter(|variable| variable["valueFrom"].is_null());
@@ -202,19 +241,26 @@ async fn a_pod_has_the_disk_and_the_time_that_its_arguments_need() -> Result<()>
     let args = strings(&pod["containers"][0]["args"])?;
     let argument = |name: &str| {
         let prefix = format!("--{name}=");
-        args.iter().find_map(|arg| arg.strip_prefix(&prefix)).with_context(|| format!("no --{name}"))
+        args.iter()
+            .find_map(|arg| arg.strip_prefix(&prefix))
+            .with_context(|| format!("no --{name}"))
     };
     let gibibytes = |text: &str, unit: &str| -> Result<u64> {
         Ok(text.strip_suffix(unit).with_context(|| format!("{text} is not in {unit}"))?.parse()?)
     };
     let staged = gibibytes(argument("staging-budget")?, "GiB")?;
-    let volume = gibibytes(pod["volumes"][0]["emptyDir"]["sizeLimit"].as_str().unwrap_or_default(), "Gi")?;
+    let volume =
+        gibibytes(pod["volumes"][0]["emptyDir"]["sizeLimit"].as_str().unwrap_or_default(), "Gi")?;
     let resources = &pod["containers"][0]["resources"];
-    let disk = gibibytes(resources["limits"]["ephemeral-storage"].as_str().unwrap_or_default(), "Gi")?;
+    let disk =
+        gibibytes(resources["limits"]["ephemeral-storage"].as_str().unwrap_or_default(), "Gi")?;
     ensure!(staged < volume && volume < disk, "{staged} GiB are staged in {volume} GiB of {disk}");
     // In memory it would count as the pod's.
     ensure!(pod["volumes"][0]["emptyDir"]["medium"].is_null(), "staged in memory");
-    ensure!(argument("staging-dir")? == pod["containers"][0]["volumeMounts"][0]["mountPath"], "staged elsewhere");
+    ensure!(
+        argument("staging-dir")? == pod["containers"][0]["volumeMounts"][0]["mountPath"],
+        "staged elsewhere"
+    );
     ensure!(pod["terminationGracePeriodSeconds"].as_u64() >= Some(300), "{pod}");
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! Random tables and rows: what the program foresees of a load is compared with what becomes of each row when it is loaded
-//! alone, by the server's own LOAD DATA.
+//! Random tables and rows: what the program foresees of a load is compared with what becomes of
+//! each row when it is loaded alone, by the server's own LOAD DATA.
 //!
-//! Tables have unique keys with several collations, prefixes, expressions and generated columns, CHECKs, foreign keys (to
-//! themselves as well), partitions, triggers, views with a CHECK OPTION. Of each row it must be said whether it is refused, with the
-//! server's code and words. `max_error_count` is small, so that rows go in many statements and some lists are cut.
+//! Tables have unique keys with several collations, prefixes, expressions and generated columns,
+//! CHECKs, foreign keys (to themselves as well), partitions, triggers, views with a CHECK OPTION.
+//! Of each row it must be said whether it is refused, with the server's code and words.
+//! `max_error_count` is small, so that rows go in many statements and some lists are cut.
 
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
@@ -44,13 +45,20 @@ struct Case {
     increment: u32,
 }
 
-const WORDS: [&str; 14] = ["", "a", "A", "á", "a ", " a", "ab", "AB", "abc", "ss", "ß", "b", "B", "😀"];
+const WORDS: [&str; 14] =
+    ["", "a", "A", "á", "a ", " a", "ab", "AB", "abc", "ss", "ß", "b", "B", "😀"];
 
 impl Case {
     fn random(rng: &mut Rng, kind: ServerKind) -> Self {
         let is_mysql = kind == ServerKind::Mysql;
         let collations: &[&str] = if is_mysql {
-            &["utf8mb4_bin", "utf8mb4_general_ci", "utf8mb4_0900_ai_ci", "utf8mb4_0900_bin", "utf8mb4_unicode_ci"]
+            &[
+                "utf8mb4_bin",
+                "utf8mb4_general_ci",
+                "utf8mb4_0900_ai_ci",
+                "utf8mb4_0900_bin",
+                "utf8mb4_unicode_ci",
+            ]
         } else {
             &[
                 "utf8mb4_bin",
@@ -81,9 +89,14 @@ impl Case {
         let is_partitioned = rng.u8(..4) == 0;
         // Each key of a partitioned table has the column that it is partitioned by.
         let by = if is_partitioned { "n, " } else { "" };
-        lines.push(if is_partitioned { "KEY (id)".to_owned() } else { "PRIMARY KEY (id)".to_owned() });
+        lines.push(if is_partitioned {
+            "KEY (id)".to_owned()
+        } else {
+            "PRIMARY KEY (id)".to_owned()
+        });
         let mut keys = vec![
-            "n", "w", "w(2)", "x(1)", "x(3)", "d", "ts", "e", "p, w", "n, x(2)", "k, n", "d DESC", "g, w(1)", "gw(2)",
+            "n", "w", "w(2)", "x(1)", "x(3)", "d", "ts", "e", "p, w", "n, x(2)", "k, n", "d DESC",
+            "g, w(1)", "gw(2)",
         ];
         if is_mysql {
             keys.extend(["(LOWER(w))", "(n % 6)", "(CAST(d AS SIGNED)), p"]);
@@ -153,7 +166,8 @@ impl Case {
         }
         let ids = rng.i32(10..60);
         let mut line = |null: u8| {
-            let fields: Vec<String> = columns.iter().map(|column| field(rng, column, ids, null)).collect();
+            let fields: Vec<String> =
+                columns.iter().map(|column| field(rng, column, ids, null)).collect();
             fields.join("\t") + "\n"
         };
         let there = (0..5).map(|_| line(0)).collect();
@@ -170,7 +184,9 @@ impl Case {
     }
 
     async fn create(&self, conn: &mut Conn) -> Result<()> {
-        for sql in ["DROP VIEW IF EXISTS v", "DROP TABLE IF EXISTS t, log", "DROP TABLE IF EXISTS parent"] {
+        for sql in
+            ["DROP VIEW IF EXISTS v", "DROP TABLE IF EXISTS t, log", "DROP TABLE IF EXISTS parent"]
+        {
             conn.query_drop(sql).await?;
         }
         for sql in &self.ddl {
@@ -198,7 +214,12 @@ fn field(rng: &mut Rng, column: &str, ids: i32, null: u8) -> String {
 }
 
 /// LOAD DATA of `lines`: the rows that are stored.
-async fn load(conn: &mut Conn, table: &str, columns: &[ColumnOrVariable], lines: String) -> Result<u64> {
+async fn load(
+    conn: &mut Conn,
+    table: &str,
+    columns: &[ColumnOrVariable],
+    lines: String,
+) -> Result<u64> {
     let columns: Vec<String> = columns
         .iter()
         .map(|item| match item {
@@ -206,9 +227,13 @@ async fn load(conn: &mut Conn, table: &str, columns: &[ColumnOrVariable], lines:
             ColumnOrVariable::Variable(name) => format!("@`{name}`"),
         })
         .collect();
-    conn.set_infile_handler(async move { Ok(Box::pin(futures_util::stream::iter([Ok(lines.into())])) as _) });
-    let sql =
-        format!("LOAD DATA LOCAL INFILE 'x' IGNORE INTO TABLE {table} CHARACTER SET utf8mb4 ({})", columns.join(", "));
+    conn.set_infile_handler(async move {
+        Ok(Box::pin(futures_util::stream::iter([Ok(lines.into())])) as _)
+    });
+    let sql = format!(
+        "LOAD DATA LOCAL INFILE 'x' IGNORE INTO TABLE {table} CHARACTER SET utf8mb4 ({})",
+        columns.join(", ")
+    );
     conn.query_drop(&sql).await.context(sql)?;
     Ok(conn.affected_rows())
 }
@@ -236,8 +261,13 @@ async fn private(
     let shape = TargetColumns::read(conn, &target).await?;
     let private = PrivateTable::new(&target, &shape, &named(columns), &[]);
     private.create(conn).await?;
-    let stored = load(conn, &private.table().to_string(), private.load_columns(), rows.concat()).await?;
-    ensure!(stored == rows.len() as u64, "{stored} of {} rows are in the private table", rows.len());
+    let stored =
+        load(conn, &private.table().to_string(), private.load_columns(), rows.concat()).await?;
+    ensure!(
+        stored == rows.len() as u64,
+        "{stored} of {} rows are in the private table",
+        rows.len()
+    );
     Ok(private)
 }
 
@@ -247,7 +277,9 @@ async fn one_by_one(conn: &mut Conn, case: &Case) -> Result<Vec<(u64, u16, Strin
     for (index, row) in case.rows.iter().enumerate() {
         if load(conn, case.into, &named(&case.columns), row.clone()).await? == 0 {
             let warnings: Vec<(String, u16, String)> = conn.query("SHOW WARNINGS").await?;
-            let [(_, code, message)] = warnings.as_slice() else { anyhow::bail!("row {}: {warnings:?}", index + 1) };
+            let [(_, code, message)] = warnings.as_slice() else {
+                anyhow::bail!("row {}: {warnings:?}", index + 1)
+            };
             refused.push((index as u64 + 1, *code, message.clone()));
         }
     }
@@ -260,7 +292,8 @@ fn said(foreseen: &[Foreseen]) -> Vec<(u64, u16, String)> {
 
 /// How many rows were refused.
 async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<usize> {
-    conn.query_drop("SET SESSION max_error_count = 1024, SESSION auto_increment_increment = 1").await?;
+    conn.query_drop("SET SESSION max_error_count = 1024, SESSION auto_increment_increment = 1")
+        .await?;
     case.create(conn).await?;
     load(conn, case.into, &named(&case.columns), case.there.concat()).await?;
     conn.query_drop("START TRANSACTION").await?;
@@ -282,7 +315,10 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
     ensure!(said(&foreseen) == truth, "foreseen {:?}, but refused {truth:?}", said(&foreseen));
     ensure!(contents(conn).await? == before, "foresight left something behind");
     let others: Vec<_> = truth.iter().filter(|(_, code, _)| *code != 1062).cloned().collect();
-    ensure!(said(&foresee(conn, &private, false).await?.refused) == others, "duplicates are foreseen unasked");
+    ensure!(
+        said(&foresee(conn, &private, false).await?.refused) == others,
+        "duplicates are foreseen unasked"
+    );
 
     conn.query_drop("SAVEPOINT inserted").await?;
     let inserted = private.insert_into(conn, OnConflict::Skip).await?;
@@ -301,9 +337,11 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
 /// The same for rows that update those whose key is there.
 async fn compare_update(conn: &mut Conn, case: &Case, private: &PrivateTable) -> Result<()> {
     let columns = ["w", "n", "p"].map(str::to_owned);
-    let set: Vec<String> = columns.iter().map(|name| format!("{}.{name} = VALUES({name})", case.into)).collect();
+    let set: Vec<String> =
+        columns.iter().map(|name| format!("{}.{name} = VALUES({name})", case.into)).collect();
     let list = private.insert_columns().join(", ");
-    let numbers: Vec<u64> = conn.query(format!("SELECT _row FROM {} ORDER BY _row", private.table())).await?;
+    let numbers: Vec<u64> =
+        conn.query(format!("SELECT _row FROM {} ORDER BY _row", private.table())).await?;
     let (mut affected, mut refused) = ([0; 3], Vec::new());
     for (index, number) in numbers.into_iter().enumerate() {
         conn.query_drop(format!(
@@ -323,8 +361,15 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &PrivateTable) ->
     let stored = contents(conn).await?;
     conn.query_drop("ROLLBACK TO SAVEPOINT inserted").await?;
     let updated = private.insert_into(conn, OnConflict::Update(&columns)).await?;
-    ensure!(said(&updated.refused) == refused, "update: {:?}, but refused {refused:?}", said(&updated.refused));
-    ensure!([updated.unchanged(), updated.inserted, updated.updated] == affected, "{updated:?}, but {affected:?}");
+    ensure!(
+        said(&updated.refused) == refused,
+        "update: {:?}, but refused {refused:?}",
+        said(&updated.refused)
+    );
+    ensure!(
+        [updated.unchanged(), updated.inserted, updated.updated] == affected,
+        "{updated:?}, but {affected:?}"
+    );
     ensure!(contents(conn).await? == stored, "the rows are not those of single updates");
     Ok(())
 }
@@ -338,22 +383,32 @@ async fn refused_rows_are_those_that_the_server_refuses_one_by_one(world: World)
     for seed in (0..cases).map(|number| seed.wrapping_add(number)) {
         let case = Case::random(&mut Rng::with_seed(seed), schema.server.kind());
         refused += compare(schema, &mut conn, &case).await.with_context(|| {
-            format!("S3_TO_MYSQL_TEST_ORACLE_SEED={seed} S3_TO_MYSQL_TEST_ORACLE_CASES=1\n{case:#?}")
+            format!(
+                "S3_TO_MYSQL_TEST_ORACLE_SEED={seed} S3_TO_MYSQL_TEST_ORACLE_CASES=1\n{case:#?}"
+            )
         })?;
     }
-    ensure!(refused as u64 > cases * 2, "only {refused} rows were refused in {cases} cases: they show little");
+    ensure!(
+        refused as u64 > cases * 2,
+        "only {refused} rows were refused in {cases} cases: they show little"
+    );
     Ok(())
 }
 
-async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(world: World) -> Result<()> {
+async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
+    world: World,
+) -> Result<()> {
     let schema = &world.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop(STRICT).await?;
-    conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, n INT, UNIQUE (n), CHECK (n <> 5000))").await?;
+    conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, n INT, UNIQUE (n), CHECK (n <> 5000))")
+        .await?;
     conn.query_drop("INSERT INTO t VALUES (70000, 7)").await?;
-    // Row 7 has a key that is there, row 5000 violates the CHECK, and from row 9001 on each repeats the one 100 before.
-    let rows: Vec<String> =
-        (1..=10_000).map(|row| format!("{row}\t{}\n", if row > 9000 { row - 100 } else { row })).collect();
+    // Row 7 has a key that is there, row 5000 violates the CHECK, and from row 9001 on each repeats
+    // the one 100 before.
+    let rows: Vec<String> = (1..=10_000)
+        .map(|row| format!("{row}\t{}\n", if row > 9000 { row - 100 } else { row }))
+        .collect();
     conn.query_drop("START TRANSACTION").await?;
     let private = private(&mut conn, schema, "t", &["id", "n"], &rows).await?;
     let foreseen = foresee(&mut conn, &private, true).await?.refused;
@@ -400,10 +455,19 @@ async fn nothing_of_a_private_table_commits_the_transaction(world: World) -> Res
 async fn an_account_without_temporary_tables_is_told_so(world: World) -> Result<()> {
     let schema = &world.schema;
     schema.exec("CREATE TABLE t (n INT PRIMARY KEY)").await?;
-    schema.exec(&format!("REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'", schema.name, schema.user)).await?;
+    schema
+        .exec(&format!(
+            "REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'",
+            schema.name, schema.user
+        ))
+        .await?;
     let mut conn = schema.user_conn().await?;
-    let Err(refused) = private(&mut conn, schema, "t", &["n"], &[]).await else { anyhow::bail!("it may not") };
-    let error = refused.downcast_ref::<s3_to_mysql::error::Error>().context("not an error of the program")?;
+    let Err(refused) = private(&mut conn, schema, "t", &["n"], &[]).await else {
+        anyhow::bail!("it may not")
+    };
+    let error = refused
+        .downcast_ref::<s3_to_mysql::error::Error>()
+        .context("not an error of the program")?;
     ensure!(error.kind == s3_to_mysql::error::Kind::TargetRefused, "{error:?}");
     // The connection goes on.
     ensure!(conn.query_first::<u64, _>("SELECT 1").await? == Some(1));
@@ -414,7 +478,8 @@ async fn a_default_that_the_mode_forbids_is_no_obstacle(world: World) -> Result<
     let schema = &world.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop("SET SESSION sql_mode = ''").await?;
-    conn.query_drop("CREATE TABLE t (n INT PRIMARY KEY, d DATE NOT NULL DEFAULT '0000-00-00')").await?;
+    conn.query_drop("CREATE TABLE t (n INT PRIMARY KEY, d DATE NOT NULL DEFAULT '0000-00-00')")
+        .await?;
     conn.query_drop(STRICT).await?;
     conn.query_drop("START TRANSACTION").await?;
     let rows = ["1\n".to_owned(), "1\n".to_owned()];
@@ -430,13 +495,23 @@ async fn a_row_of_null_is_left_to_the_targets_trigger(world: World) -> Result<()
     let schema = &world.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop(STRICT).await?;
-    conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, w VARCHAR(9) NOT NULL UNIQUE)").await?;
-    schema.exec("CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW SET NEW.w = COALESCE(NEW.w, 'none')").await?;
+    conn.query_drop(
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, w VARCHAR(9) NOT NULL UNIQUE)",
+    )
+    .await?;
+    schema
+        .exec(
+            "CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW SET NEW.w = COALESCE(NEW.w, 'none')",
+        )
+        .await?;
     conn.query_drop("START TRANSACTION").await?;
     let rows = [r"\N".to_owned() + "\t\\N\n", "\\N\tx\n".to_owned(), "\\N\tnone\n".to_owned()];
     let private = private(&mut conn, schema, "t", &["id", "w"], &rows).await?;
     let inserted = private.insert_into(&mut conn, OnConflict::Skip).await?;
-    ensure!(inserted.refused.iter().map(|one| one.row).eq([3]) && inserted.remarks.is_empty(), "{inserted:?}");
+    ensure!(
+        inserted.refused.iter().map(|one| one.row).eq([3]) && inserted.remarks.is_empty(),
+        "{inserted:?}"
+    );
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Rows in the order of their key, from the first deadlock on: that they are, that it helps, and that nobody can tell.
+//! Rows in the order of their key, from the first deadlock on: that they are, that it helps, and
+//! that nobody can tell.
 //!
 //! Tables have a column `seen` that counts up with every row that the server reads.
 
@@ -27,15 +28,25 @@ crate::load_tests![
 const SEEN: &str = "seen BIGINT UNSIGNED DEFAULT (UUID_SHORT())";
 const ONE_BY_ONE: [&str; 2] = ["--batch-objects", "1"];
 
-/// Loads all objects into `t`, whose column `id` is a key, and makes the load the victim of a deadlock once: it must have read row 9
-/// when it comes to row 5.
+/// Loads all objects into `t`, whose column `id` is a key, and makes the load the victim of a
+/// deadlock once: it must have read row 9 when it comes to row 5.
 async fn load_with_a_deadlock(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
     let mut other = world.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
     // More work than the loader's, so that the server chooses the loader.
     let many: Vec<String> = (100_000..102_000).map(|id| format!("({id})")).collect();
     other.query_drop(format!("INSERT INTO t (id) VALUES (5), {}", many.join(", "))).await?;
-    let base = ["load", "s3://etl/", "--table", "t", "-v", "--load-concurrency", "1", "--batch-wait", "60s"];
+    let base = [
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "-v",
+        "--load-concurrency",
+        "1",
+        "--batch-wait",
+        "60s",
+    ];
     let mut command = world.command(base.iter().chain(args));
     let mut child = command.env("S3_TO_MYSQL_REPORT", world.path("report")).spawn()?;
     wait_for_waiting(&world.schema, "LOAD DATA").await?;
@@ -55,7 +66,9 @@ async fn after_a_deadlock_rows_go_in_the_order_of_their_key(world: World) -> Res
     world.schema.exec(&format!("CREATE TABLE t (id INT PRIMARY KEY, {SEEN})")).await?;
     world.put("1", "9\n1\n5\n-3\n10\n")?;
     let args = ["--columns", "id"];
-    world.load_ending(0, "t", &[&args[..], &ONE_BY_ONE, &["--load-concurrency", "1"]].concat()).await?;
+    world
+        .load_ending(0, "t", &[&args[..], &ONE_BY_ONE, &["--load-concurrency", "1"]].concat())
+        .await?;
     let unsorted = ["9", "1", "5", "-3", "10"];
     ensure_values(&world.schema, "SELECT id FROM t ORDER BY seen", &unsorted).await?;
     world.start_afresh("t").await?;
@@ -72,7 +85,9 @@ async fn the_same_row_of_a_key_wins_in_whatever_order_they_go(world: World) -> R
     world.schema.exec(&sql).await?;
     world.put("1", "9\ta\nkey\tb\n5\tc\nKEY \td\nx\te\nKey\tf\n")?;
     let sql = "SELECT id, v FROM t ORDER BY seen";
-    for (how, expected) in [("replace", ["5|c", "9|a", "Key|f", "x|e"]), ("ignore", ["5|c", "9|a", "key|b", "x|e"])] {
+    for (how, expected) in
+        [("replace", ["5|c", "9|a", "Key|f", "x|e"]), ("ignore", ["5|c", "9|a", "key|b", "x|e"])]
+    {
         let args = ["--columns", "id, v", "--on-duplicate", how, "--force"];
         let ended = load_with_a_deadlock(&world, 0, &args).await?;
         ended.says(SORTED)?;
@@ -91,7 +106,10 @@ async fn a_bad_row_is_told_with_its_own_line_also_after_a_deadlock(world: World)
         ended.says(SORTED)?;
         let line = world.report("report")?.into_iter().next().context("an empty report")?;
         let rows = line["error"]["rows"].as_array().context("no rows in the error")?;
-        ensure!(!rows.is_empty() && rows.iter().all(|row| row["line"] == 3 && row["row"] == 3), "{line:#}");
+        ensure!(
+            !rows.is_empty() && rows.iter().all(|row| row["line"] == 3 && row["row"] == 3),
+            "{line:#}"
+        );
         ensure!(rows[0]["raw"].as_str().is_some_and(|raw| raw.starts_with("7\t")), "{line:#}");
         ensure!(world.count("t").await? == 0);
     }
@@ -99,7 +117,10 @@ async fn a_bad_row_is_told_with_its_own_line_also_after_a_deadlock(world: World)
 }
 
 async fn objects_that_are_sent_together_are_sorted_together(world: World) -> Result<()> {
-    world.schema.exec(&format!("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), {SEEN})")).await?;
+    world
+        .schema
+        .exec(&format!("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), {SEEN})"))
+        .await?;
     world.put("1", "\u{feff}id,v\n9,\"a\nb\"\n3,c\n5,\"d\"")?;
     world.put("2", "id,v\n")?;
     world.put("3", "id,v\n10,\"x\"\n4,e\n11,f")?;
@@ -109,12 +130,19 @@ async fn objects_that_are_sent_together_are_sorted_together(world: World) -> Res
     ended.says(SORTED)?;
     ensure!(!ended.stderr.contains("one by one"), "{ended}");
     // The last one has another line terminator, and so a statement of its own.
-    for (ids, sorted) in
-        [("id NOT IN (7, 8)", &["3|c", "4|e", "5|d", "9|a\\nb", "10|x", "11|f"][..]), ("id IN (7, 8)", &["7|h", "8|g"])]
-    {
-        ensure_values(&world.schema, &format!("SELECT id, v FROM t WHERE {ids} ORDER BY seen"), sorted).await?;
+    for (ids, sorted) in [
+        ("id NOT IN (7, 8)", &["3|c", "4|e", "5|d", "9|a\\nb", "10|x", "11|f"][..]),
+        ("id IN (7, 8)", &["7|h", "8|g"]),
+    ] {
+        ensure_values(
+            &world.schema,
+            &format!("SELECT id, v FROM t WHERE {ids} ORDER BY seen"),
+            sorted,
+        )
+        .await?;
     }
-    let transactions = "SELECT COUNT(*), COUNT(DISTINCT loaded_at), SUM(row_count) FROM s3_to_mysql_objects";
+    let transactions =
+        "SELECT COUNT(*), COUNT(DISTINCT loaded_at), SUM(row_count) FROM s3_to_mysql_objects";
     let found = values(&world.schema, transactions).await?;
     ensure!(found[0].starts_with("4|1|8"), "{found:?}");
     Ok(())
@@ -129,16 +157,33 @@ async fn parts_are_sorted_too(world: World) -> Result<()> {
     ended.says(SORTED)?;
     let sorted = ["1", "4", "5", "6", "7", "8", "9", "10", "11", "12"];
     ensure_values(&world.schema, "SELECT id FROM t ORDER BY seen", &sorted).await?;
-    ensure_values(&world.schema, "SELECT row_count FROM s3_to_mysql_parts ORDER BY part_number", &["7", "3"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT row_count FROM s3_to_mysql_parts ORDER BY part_number",
+        &["7", "3"],
+    )
+    .await
 }
 
 async fn rows_stay_in_their_order_where_it_could_be_told(world: World) -> Result<()> {
     world.put("1", "9\ta\n1\tb\n5\tc\n3\td\n")?;
     let cases: [(&str, &str, &[&str]); 8] = [
         ("two keys", "id INT PRIMARY KEY, v VARCHAR(9) UNIQUE", &["--columns", "id, v"]),
-        ("a key of its own", "n INT AUTO_INCREMENT PRIMARY KEY, id INT UNIQUE, v VARCHAR(9)", &["--columns", "id, v"]),
-        ("what is computed", "id INT PRIMARY KEY, v VARCHAR(9)", &["--columns", "id, @v", "--set", "v = @v"]),
-        ("a key that is", "id INT PRIMARY KEY, v VARCHAR(9)", &["--columns", "@id, v", "--set", "id = @id + 0"]),
+        (
+            "a key of its own",
+            "n INT AUTO_INCREMENT PRIMARY KEY, id INT UNIQUE, v VARCHAR(9)",
+            &["--columns", "id, v"],
+        ),
+        (
+            "what is computed",
+            "id INT PRIMARY KEY, v VARCHAR(9)",
+            &["--columns", "id, @v", "--set", "v = @v"],
+        ),
+        (
+            "a key that is",
+            "id INT PRIMARY KEY, v VARCHAR(9)",
+            &["--columns", "@id, v", "--set", "id = @id + 0"],
+        ),
         (
             "a parent in the table",
             "id INT PRIMARY KEY, v VARCHAR(9), p INT, FOREIGN KEY (p) REFERENCES t (id)",
@@ -149,14 +194,24 @@ async fn rows_stay_in_their_order_where_it_could_be_told(world: World) -> Result
             "id VARCHAR(9) COLLATE utf8mb4_lithuanian_ci PRIMARY KEY, v VARCHAR(9)",
             &["--columns", "id, v"],
         ),
-        ("the beginning of a column", "id VARCHAR(9), v VARCHAR(9), UNIQUE (id(6))", &["--columns", "id, v"]),
+        (
+            "the beginning of a column",
+            "id VARCHAR(9), v VARCHAR(9), UNIQUE (id(6))",
+            &["--columns", "id, v"],
+        ),
         ("a trigger", "id INT PRIMARY KEY, v VARCHAR(9)", &["--columns", "id, v"]),
     ];
     for (case, columns, args) in cases {
         world.schema.exec("DROP TABLE IF EXISTS t").await?;
-        world.schema.exec(&format!("CREATE TABLE t ({columns}, {SEEN}) CHARACTER SET utf8mb4")).await?;
+        world
+            .schema
+            .exec(&format!("CREATE TABLE t ({columns}, {SEEN}) CHARACTER SET utf8mb4"))
+            .await?;
         if case == "a trigger" {
-            world.schema.exec("CREATE TRIGGER before_t BEFORE INSERT ON t FOR EACH ROW SET @last = NEW.id").await?;
+            world
+                .schema
+                .exec("CREATE TRIGGER before_t BEFORE INSERT ON t FOR EACH ROW SET @last = NEW.id")
+                .await?;
         }
         let args = [args, &["--force", "--on-duplicate", "ignore"]].concat();
         let ended = load_with_a_deadlock(&world, 0, &args).await.context(case)?;
@@ -168,7 +223,10 @@ async fn rows_stay_in_their_order_where_it_could_be_told(world: World) -> Result
 }
 
 async fn a_key_that_the_server_changes_leaves_rows_in_their_order(world: World) -> Result<()> {
-    world.schema.exec(&format!("CREATE TABLE t (id VARBINARY(2) PRIMARY KEY, v VARCHAR(9), {SEEN})")).await?;
+    world
+        .schema
+        .exec(&format!("CREATE TABLE t (id VARBINARY(2) PRIMARY KEY, v VARCHAR(9), {SEEN})"))
+        .await?;
     // Too long, and equal when they are cut.
     world.put("1", "9\ta\n5\tb\nccz\tlost\ncca\tkept\n1\tc\n")?;
     let args = ["--columns", "id, v", "--on-duplicate", "replace", "--on-bad-row", "accept"];
@@ -185,7 +243,12 @@ async fn a_key_that_the_server_changes_leaves_rows_in_their_order(world: World) 
     finish(child).await?.expect(0)?;
     let log = log.await?;
     ensure!(log.contains("the server has changed keys"), "{log}");
-    ensure_values(&world.schema, "SELECT id, v FROM t ORDER BY seen", &["9|a", "5|b", "cc|kept", "1|c"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT id, v FROM t ORDER BY seen",
+        &["9|a", "5|b", "cc|kept", "1|c"],
+    )
+    .await
 }
 
 /// Values that a column may hold for equal.
@@ -193,7 +256,8 @@ fn candidates(declared: &str) -> Vec<Vec<u8>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     if declared.starts_with("INT") {
         return texts(&[
-            "0", "-0", "+0", "00", "1", "01", "+1", "-1", "-01", "10", "1 ", " 1", "1.0", "1e0", "0.9", "'1'",
+            "0", "-0", "+0", "00", "1", "01", "+1", "-1", "-01", "10", "1 ", " 1", "1.0", "1e0",
+            "0.9", "'1'",
         ]);
     }
     if declared.starts_with("DATE") {
@@ -255,7 +319,12 @@ async fn what_the_server_holds_for_equal_is_equal_to_us(world: World) -> Result<
         set: Vec::new(),
         null_strings: Vec::new(),
     };
-    let part = KeyPart { key: "PRIMARY".to_owned(), column: Some("v".to_owned()), is_prefix: false, is_btree: true };
+    let part = KeyPart {
+        key: "PRIMARY".to_owned(),
+        column: Some("v".to_owned()),
+        is_prefix: false,
+        is_btree: true,
+    };
     let items = [ColumnOrVariable::Column("v".to_owned())];
     let (mut plain_columns, mut equal_pairs) = (0, 0);
     for (declared, data_type, collation) in declarations {
@@ -266,21 +335,32 @@ async fn what_the_server_holds_for_equal_is_equal_to_us(world: World) -> Result<
             is_generated: false,
             is_auto_increment: false,
         };
-        let Some(key) = UniqueKey::plain(&[column], std::slice::from_ref(&part), &items, &format) else { continue };
+        let Some(key) = UniqueKey::plain(&[column], std::slice::from_ref(&part), &items, &format)
+        else {
+            continue;
+        };
         plain_columns += 1;
         let of = |value: &[u8]| {
             let mut bytes = Vec::new();
             key.put(value, &mut bytes).then_some(bytes)
         };
-        let plain: Vec<(Vec<u8>, Vec<u8>)> =
-            candidates(&declared).into_iter().filter_map(|value| of(&value).map(|key| (value, key))).collect();
+        let plain: Vec<(Vec<u8>, Vec<u8>)> = candidates(&declared)
+            .into_iter()
+            .filter_map(|value| of(&value).map(|key| (value, key)))
+            .collect();
         ensure!(!plain.is_empty(), "{declared}: nothing is plain");
         conn.query_drop("DROP TABLE IF EXISTS w").await?;
-        conn.query_drop(format!("CREATE TABLE w (n INT PRIMARY KEY, v {declared} NOT NULL, KEY (v))")).await?;
+        conn.query_drop(format!(
+            "CREATE TABLE w (n INT PRIMARY KEY, v {declared} NOT NULL, KEY (v))"
+        ))
+        .await?;
         let hex = |value: &[u8]| value.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
         let introducer = if data_type.ends_with("binary") { "_binary" } else { "_utf8mb4" };
-        let rows: Vec<String> =
-            plain.iter().enumerate().map(|(n, (value, _))| format!("({n}, {introducer} X'{}')", hex(value))).collect();
+        let rows: Vec<String> = plain
+            .iter()
+            .enumerate()
+            .map(|(n, (value, _))| format!("({n}, {introducer} X'{}')", hex(value)))
+            .collect();
         conn.query_drop(format!("INSERT INTO w VALUES {}", rows.join(", "))).await?;
         let equal: Vec<(usize, usize)> = conn
             .query("SELECT a.n, b.n FROM w a JOIN w b ON a.v = b.v AND a.n < b.n")
@@ -293,7 +373,10 @@ async fn what_the_server_holds_for_equal_is_equal_to_us(world: World) -> Result<
         }
         equal_pairs += equal.len();
     }
-    ensure!(plain_columns >= 15 && equal_pairs > 10_000, "{plain_columns} columns, {equal_pairs} equal pairs");
+    ensure!(
+        plain_columns >= 15 && equal_pairs > 10_000,
+        "{plain_columns} columns, {equal_pairs} equal pairs"
+    );
     Ok(())
 }
 
@@ -303,14 +386,17 @@ async fn runs_that_sort_do_not_deadlock_over_hot_keys(world: World) -> Result<()
     const HOT: u32 = 1000;
     const OWN: u32 = 300;
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL DEFAULT 0)").await?;
-    // What each run has read when it comes to a row that is locked, so that it can be made the victim of a deadlock.
+    // What each run has read when it comes to a row that is locked, so that it can be made the
+    // victim of a deadlock.
     let runs = [("ignore", 200, 300), ("replace", 700, 800)];
     let mut random = fastrand::Rng::with_seed(7);
     for (number, (run, first, locked)) in (0..).zip(runs) {
         for file in 0..FILES {
             let own = HOT + (number * FILES + file) * OWN;
-            let mut rest: Vec<u32> =
-                (0..HOT).chain(own..own + OWN).filter(|key| ![first, locked].contains(key)).collect();
+            let mut rest: Vec<u32> = (0..HOT)
+                .chain(own..own + OWN)
+                .filter(|key| ![first, locked].contains(key))
+                .collect();
             random.shuffle(&mut rest);
             let keys = [first, locked].into_iter().chain(rest);
             let text: String = keys.map(|key| format!("{key}\t{}\n", key % 100)).collect();
@@ -324,11 +410,14 @@ async fn runs_that_sort_do_not_deadlock_over_hot_keys(world: World) -> Result<()
         other.query_drop("START TRANSACTION").await?;
         // More work than the run's, so that the server chooses the run.
         let many: Vec<String> = many.take(3000).map(|id| format!("({id})")).collect();
-        other.query_drop(format!("INSERT INTO t (id) VALUES ({locked}), {}", many.join(", "))).await?;
+        other
+            .query_drop(format!("INSERT INTO t (id) VALUES ({locked}), {}", many.join(", ")))
+            .await?;
         others.push(other);
     }
     for ((run, first, _), other) in runs.into_iter().zip(&mut others) {
-        let (uri, load) = (format!("s3://etl/{run}/"), format!("{} INTO TABLE", run.to_uppercase()));
+        let (uri, load) =
+            (format!("s3://etl/{run}/"), format!("{} INTO TABLE", run.to_uppercase()));
         let args = ["load", &uri, "--table", "t", "--on-duplicate", run, "--load-concurrency", "1"];
         let mut child = world.command(args.iter().chain(&ONE_BY_ONE)).spawn()?;
         wait_for_waiting(&world.schema, &load).await?;
@@ -348,7 +437,8 @@ async fn runs_that_sort_do_not_deadlock_over_hot_keys(world: World) -> Result<()
         ensure!(conflicts == 1, "{conflicts} conflicts, of which one was made:\n{log}");
     }
     let rows = u64::from(HOT + 2 * FILES * OWN);
-    let found: (u64, u64) = world.schema.query_one("SELECT COUNT(*), SUM(id % 100 = v) FROM t").await?;
+    let found: (u64, u64) =
+        world.schema.query_one("SELECT COUNT(*), SUM(id % 100 = v) FROM t").await?;
     ensure!(found == (rows, rows), "{found:?}, not {rows}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Truncate and swap: a job is done once, whoever dies, and readers see the old rows or the new ones.
+//! Truncate and swap: a job is done once, whoever dies, and readers see the old rows or the new
+//! ones.
 
 pub(crate) mod deferred;
 pub(crate) mod killed;
@@ -97,7 +98,8 @@ async fn ensure_job(world: &World, expected: &str) -> Result<()> {
 /// No table of a swap may be left.
 async fn ensure_no_leftovers(world: &World) -> Result<()> {
     let tables = values(&world.schema, "SHOW TABLES").await?;
-    let left: Vec<&String> = tables.iter().filter(|name| name.starts_with("s3_to_mysql_") && name.len() > 24).collect();
+    let left: Vec<&String> =
+        tables.iter().filter(|name| name.starts_with("s3_to_mysql_") && name.len() > 24).collect();
     ensure!(left.is_empty(), "left: {left:?}");
     Ok(())
 }
@@ -140,8 +142,14 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(world: Wor
     world.put("in/bad", bytes)?;
     let resumed = load(&world, &TRUNCATE).await?;
     resumed.expect(0)?;
-    ensure!(resumed.summary("objects loaded")? == "1" && resumed.summary("already loaded")? == "2", "{resumed}");
-    ensure!(world.count("t").await? == with_mark + more.rows, "the resumed run has emptied the table");
+    ensure!(
+        resumed.summary("objects loaded")? == "1" && resumed.summary("already loaded")? == "2",
+        "{resumed}"
+    );
+    ensure!(
+        world.count("t").await? == with_mark + more.rows,
+        "the resumed run has emptied the table"
+    );
     ensure_job(&world, "2|2|truncate|done").await?;
 
     add(&mut sums, more);
@@ -152,8 +160,11 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(world: Wor
     ensure_job(&world, "3|3|truncate|done").await
 }
 
-/// What was loaded into the job before the content changed can't be told from the rest of the table.
-async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(world: World) -> Result<()> {
+/// What was loaded into the job before the content changed can't be told from the rest of the
+/// table.
+async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(
+    world: World,
+) -> Result<()> {
     for mode in [TRUNCATE, SWAP] {
         world.schema.exec("DROP TABLE IF EXISTS t").await?;
         old_rows(&world).await?;
@@ -168,7 +179,10 @@ async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(world: W
         resumed.says("its content has changed since it was loaded")?;
         let anew = load(&world, &[&mode[..], &["--force"]].concat()).await?;
         anew.expect(0)?;
-        ensure!(anew.summary("objects loaded")? == "2" && !anew.stdout.contains("loaded again"), "{anew}");
+        ensure!(
+            anew.summary("objects loaded")? == "2" && !anew.stdout.contains("loaded again"),
+            "{anew}"
+        );
         ensure_rows(&world, "t", sums).await?;
         ensure_no_leftovers(&world).await?;
     }
@@ -188,7 +202,10 @@ async fn a_swap_with_a_failed_object_leaves_the_table_as_it_was(world: World) ->
     add(&mut sums, more);
     let resumed = load(&world, &SWAP).await?;
     resumed.expect(0)?;
-    ensure!(resumed.summary("objects loaded")? == "1" && resumed.summary("already loaded")? == "2", "{resumed}");
+    ensure!(
+        resumed.summary("objects loaded")? == "1" && resumed.summary("already loaded")? == "2",
+        "{resumed}"
+    );
     ensure_rows(&world, "t", sums).await?;
     ensure_job(&world, "2|2|swap|swapped").await?;
     ensure_no_leftovers(&world).await?;
@@ -205,7 +222,9 @@ async fn a_swap_with_a_failed_object_leaves_the_table_as_it_was(world: World) ->
     ensure_no_leftovers(&world).await
 }
 
-async fn the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap(world: World) -> Result<()> {
+async fn the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap(
+    world: World,
+) -> Result<()> {
     let old = old_rows(&world).await?;
     let first = put_objects(&world, 0, 2)?;
     let keep = [&SWAP[..], &["--swap-keep-old"]].concat();
@@ -246,7 +265,8 @@ fn step(world: &World, part: &'static str) -> Step {
     Step::StatementWith(Box::leak(part.replace("{db}", &world.schema.name).into_boxed_str()))
 }
 
-/// Runs a job through a proxy and kills it where it gets to this step, before the statement or after its effect.
+/// Runs a job through a proxy and kills it where it gets to this step, before the statement or
+/// after its effect.
 async fn killed_at(world: &World, args: &[&str], part: &'static str, how: Break) -> Result<()> {
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(step(world, part), how);
@@ -283,14 +303,17 @@ async fn what_a_table_is_made_of_outlives_a_swap(world: World) -> Result<()> {
     world.put("in/0", "1\t2\n")?;
     for (table, columns) in [("t", "a,b"), ("p", "a,b")] {
         let definition = async || -> Result<String> {
-            let (_, text): (String, String) = world.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
+            let (_, text): (String, String) =
+                world.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
             // Constraints get new names on one of the servers; the next number is the rows' own.
-            let words =
-                text.split_whitespace().filter(|word| !word.contains("_chk_") && !word.contains("AUTO_INCREMENT="));
+            let words = text
+                .split_whitespace()
+                .filter(|word| !word.contains("_chk_") && !word.contains("AUTO_INCREMENT="));
             Ok(words.collect::<Vec<_>>().join(" "))
         };
         let before = definition().await?;
-        let args = ["load", "s3://etl/in/", "--table", table, "--mode", "swap", "--columns", columns];
+        let args =
+            ["load", "s3://etl/in/", "--table", table, "--mode", "swap", "--columns", columns];
         world.run(&args).await?.expect(0)?;
         let after = definition().await?;
         ensure!(before == after, "{before}\n{after}");
@@ -299,7 +322,9 @@ async fn what_a_table_is_made_of_outlives_a_swap(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn rows_that_are_skipped_or_replaced_do_not_keep_a_table_from_being_swapped(world: World) -> Result<()> {
+async fn rows_that_are_skipped_or_replaced_do_not_keep_a_table_from_being_swapped(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(9), UNIQUE (b))").await?;
     world.put("in/0", "1\tx\n2\ty\n1\tz\n2\ty\n3\tw\n")?;
     world.put("in/1", "1\tx\n4\tw\n4\tw\n5\ty\n")?;
@@ -320,7 +345,17 @@ async fn a_table_of_any_name_is_swapped_with_the_ledger_elsewhere(world: World) 
     world.schema.exec(&format!("INSERT INTO {table} VALUES (1)")).await?;
     world.put("in/0", "2\n")?;
     let stem = format!("{ledger}.books");
-    let args = ["load", "s3://etl/in/", "--table", table, "--mode", "swap", "--swap-keep-old", "--ledger-table", &stem];
+    let args = [
+        "load",
+        "s3://etl/in/",
+        "--table",
+        table,
+        "--mode",
+        "swap",
+        "--swap-keep-old",
+        "--ledger-table",
+        &stem,
+    ];
     world.run(&args).await?.expect(0)?;
     ensure_values(&world.schema, &format!("SELECT a FROM {table}"), &["2"]).await?;
     ensure_values(&world.schema, "SELECT a FROM `odd ``n\u{e4}me_old`", &["1"]).await?;
@@ -330,7 +365,12 @@ async fn a_table_of_any_name_is_swapped_with_the_ledger_elsewhere(world: World) 
         &["2"],
     )
     .await?;
-    ensure_values(&world.schema, &format!("SELECT mode, state FROM {ledger}.books_jobs"), &["swap|swapped"]).await
+    ensure_values(
+        &world.schema,
+        &format!("SELECT mode, state FROM {ledger}.books_jobs"),
+        &["swap|swapped"],
+    )
+    .await
 }
 
 async fn rows_of_earlier_generations_leave_the_ledger(world: World) -> Result<()> {
@@ -343,6 +383,10 @@ async fn rows_of_earlier_generations_leave_the_ledger(world: World) -> Result<()
         .await?;
     ensure!(world.count("s3_to_mysql_objects").await? == 30_002);
     load(&world, &SWAP).await?.expect(0)?;
-    ensure_values(&world.schema, "SELECT generation, COUNT(*) FROM s3_to_mysql_objects GROUP BY generation", &["2|2"])
-        .await
+    ensure_values(
+        &world.schema,
+        "SELECT generation, COUNT(*) FROM s3_to_mysql_objects GROUP BY generation",
+        &["2|2"],
+    )
+    .await
 }

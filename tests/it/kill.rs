@@ -1,11 +1,13 @@
-//! Whatever is killed, and whenever: run again until it ends with 0, every row is in the table once.
+//! Whatever is killed, and whenever: run again until it ends with 0, every row is in the table
+//! once.
 //!
-//! Each round has a fresh table without any key, and a run over eight objects through the proxy. The proxy stops the
-//! protocol at a step inside a transaction that loads, so that what is done then (a signal, a cut, the server's end)
-//! meets a load in flight; a round in which it met none fails. Then the same command is run again until it ends with 0,
-//! and the first of these runs may be hit too. At the end the table's row count and checksum are the source's; whenever one
-//! looks, the rows in the table are those that the ledger says are loaded; and a run that lives to tell has loaded the rows
-//! that it says it has.
+//! Each round has a fresh table without any key, and a run over eight objects through the proxy.
+//! The proxy stops the protocol at a step inside a transaction that loads, so that what is done
+//! then (a signal, a cut, the server's end) meets a load in flight; a round in which it met none
+//! fails. Then the same command is run again until it ends with 0, and the first of these runs may
+//! be hit too. At the end the table's row count and checksum are the source's; whenever one looks,
+//! the rows in the table are those that the ledger says are loaded; and a run that lives to tell
+//! has loaded the rows that it says it has.
 //!
 //! Everything that chance decides comes from a seed and the round's number:
 //!
@@ -156,18 +158,23 @@ impl Plan {
         };
         let rounds = std::env::var("S3_TO_MYSQL_TEST_KILL_ROUNDS").ok();
         let is_long = rounds.is_some();
-        let rounds = match rounds.as_deref().map(|text| text.split_once("..").unwrap_or(("0", text))) {
-            Some((from, to)) => {
-                from.parse()?..to.parse().context("S3_TO_MYSQL_TEST_KILL_ROUNDS is neither N nor M..N")?
-            }
-            None => 0..Violence::ALL.len() as u64,
-        };
+        let rounds =
+            match rounds.as_deref().map(|text| text.split_once("..").unwrap_or(("0", text))) {
+                Some((from, to)) => {
+                    from.parse()?
+                        ..to.parse()
+                            .context("S3_TO_MYSQL_TEST_KILL_ROUNDS is neither N nor M..N")?
+                }
+                None => 0..Violence::ALL.len() as u64,
+            };
         Ok(Self { seed, rounds, is_long })
     }
 
     fn rng(&self, number: u64, what: u64) -> fastrand::Rng {
         // The multiplier keeps neighbouring numbers apart.
-        fastrand::Rng::with_seed((self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(what))
+        fastrand::Rng::with_seed(
+            (self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(what),
+        )
     }
 
     /// Every kind once, in an order of chance; then every kind once more.
@@ -185,7 +192,8 @@ struct Tally {
     rounds: BTreeMap<Violence, u64>,
     /// Times that violence met a load in flight; reruns included.
     hits: u64,
-    /// Times that the server itself had the load's transaction open, with rows written, when it was looked at.
+    /// Times that the server itself had the load's transaction open, with rows written, when it was
+    /// looked at.
     seen_by_server: BTreeMap<Violence, u64>,
     runs: u64,
 }
@@ -198,7 +206,8 @@ async fn killed_at_any_instant_and_run_again_every_row_is_there_once(world: Worl
     for number in plan.rounds.clone() {
         let violence = plan.violence(number);
         let mut story = Vec::new();
-        let played = scene.play(number, violence, plan.rng(number, 0), &mut tally, &mut story).await;
+        let played =
+            scene.play(number, violence, plan.rng(number, 0), &mut tally, &mut story).await;
         played.with_context(|| {
             format!(
                 "round {number} of seed {}, {violence:?}; again: S3_TO_MYSQL_TEST_KILL_SEED={} \
@@ -273,10 +282,12 @@ impl Scene {
         let name = format!("{}.{table}", self.database);
         self.exec(&hive::create_table(&name)).await?;
         let concurrency = rng.u32(1..=3);
-        // Objects that share a transaction at most: the run has at least so many times fewer of them.
+        // Objects that share a transaction at most: the run has at least so many times fewer of
+        // them.
         let together = [1, 2, OBJECTS][rng.usize(..3)];
         let second = Violence::ALL[rng.usize(..Violence::ALL.len())];
-        // Every third round's second run is hit too. The server's end takes seconds: once in a round is enough.
+        // Every third round's second run is hit too. The server's end takes seconds: once in a
+        // round is enough.
         let is_second_hit = rng.u32(..3) == 0 && second != Violence::ServerKilled;
         let mut hits = std::iter::once(violence).chain(is_second_hit.then_some(second));
         let mut late: Option<Broken> = None;
@@ -285,14 +296,16 @@ impl Scene {
             let hit = hits.next();
             let moment = hit.map(|violence| Moment::draw(violence, &mut rng));
             let moment = moment.map(|moment| Moment { skip: moment.skip / together, ..moment });
-            let moment =
-                moment.map(|moment| if is_first { moment } else { Moment { skip: moment.skip / 4, ..moment } });
+            let moment = moment.map(|moment| {
+                if is_first { moment } else { Moment { skip: moment.skip / 4, ..moment } }
+            });
             let is_late = rng.u32(..3) == 0;
             let is_restarted_late = rng.bool();
             story.push(format!(
                 "-- run with {concurrency} connections, {together} objects together; {hit:?} at {moment:?}"
             ));
-            let broken = moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
+            let broken =
+                moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
             let rows_before: u64 = self.query(&format!("SELECT COUNT(*) FROM {name}")).await?;
             let has_predecessor = late.is_some();
             let mut running = Running::start(self, &table, concurrency, together)?;
@@ -308,11 +321,17 @@ impl Scene {
             if let (Some(violence), Some(moment), Some(broken)) = (hit, moment, &broken) {
                 let landed = running.until(broken).await?;
                 story.push(format!("it {}", if landed { "landed" } else { "did not land" }));
-                ensure!(landed || !is_first, "nothing was hit: the run got to no such moment\n{}", running.log());
+                ensure!(
+                    landed || !is_first,
+                    "nothing was hit: the run got to no such moment\n{}",
+                    running.log()
+                );
                 if landed {
                     tally.hits += 1;
                     self.ensure_agreement(&name).await.context("while a load was in flight")?;
-                    if matches!(moment.what, Break::Hold | Break::HoldAnswer) && moment.has_written() {
+                    if matches!(moment.what, Break::Hold | Break::HoldAnswer)
+                        && moment.has_written()
+                    {
                         ensure!(self.transactions_in_flight().await? > 0, "no load was in flight");
                         *tally.seen_by_server.entry(violence).or_default() += 1;
                     }
@@ -341,13 +360,17 @@ impl Scene {
                             }
                             tokio::task::block_in_place(|| self.server.restart())?;
                         }
-                        Violence::CutDuringHeldCommit => self.hold_commit(broken, &mut running).await?,
+                        Violence::CutDuringHeldCommit => {
+                            self.hold_commit(broken, &mut running).await?
+                        }
                         _ => {}
                     }
                 }
             }
             match broken {
-                Some(broken) if is_late && hit == Some(Violence::LoaderKilled) => late = Some(broken),
+                Some(broken) if is_late && hit == Some(Violence::LoaderKilled) => {
+                    late = Some(broken)
+                }
                 Some(broken) => broken.remove(),
                 None => {}
             }
@@ -357,7 +380,9 @@ impl Scene {
             };
             tally.runs += 1;
             story.push(format!("{status}\n{}{}", running.log(), running.summary()));
-            if let (Some(Violence::LoaderTerminated | Violence::LoaderTerminatedTwice), true) = (hit, is_first) {
+            if let (Some(Violence::LoaderTerminated | Violence::LoaderTerminatedTwice), true) =
+                (hit, is_first)
+            {
                 ensure!(status.code() == Some(143), "{status}, not 143");
             }
             if late.is_none() {
@@ -375,8 +400,9 @@ impl Scene {
         anyhow::bail!("it did not end with 0 in {RUNS} runs")
     }
 
-    /// Lets a COMMIT through to a server that holds it, cuts the connection, which the server does not notice meanwhile, and
-    /// lets the server go on when the program has begun to ask what became of it.
+    /// Lets a COMMIT through to a server that holds it, cuts the connection, which the server does
+    /// not notice meanwhile, and lets the server go on when the program has begun to ask what
+    /// became of it.
     async fn hold_commit(&self, broken: &Broken, running: &mut Running) -> Result<()> {
         let mut locker = self.server.root().await?;
         locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
@@ -388,7 +414,9 @@ impl Scene {
             "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = 'COMMIT'",
             self.user
         );
-        until(|| async { Ok((self.query::<u64>(&sql).await? > 0).then_some(())) }).await.context("no COMMIT")?;
+        until(|| async { Ok((self.query::<u64>(&sql).await? > 0).then_some(())) })
+            .await
+            .context("no COMMIT")?;
         broken.cut();
         running.until(&asked).await?;
         ensure!(asked.count() > 0, "it did not ask\n{}", running.log());
@@ -404,14 +432,18 @@ impl Scene {
         Ok(root.disconnect().await?)
     }
 
-    async fn query<T: mysql_async::prelude::FromRow + Send + 'static>(&self, sql: &str) -> Result<T> {
+    async fn query<T: mysql_async::prelude::FromRow + Send + 'static>(
+        &self,
+        sql: &str,
+    ) -> Result<T> {
         let mut root = self.server.root().await?;
         let row = root.query_first(sql).await.with_context(|| sql.to_owned())?;
         root.disconnect().await?;
         row.with_context(|| format!("no row: {sql}"))
     }
 
-    /// In one statement, so at one instant: the rows in the table, which are those that the ledger has as loaded.
+    /// In one statement, so at one instant: the rows in the table, which are those that the ledger
+    /// has as loaded.
     async fn ensure_agreement(&self, name: &str) -> Result<u64> {
         let table = name.rsplit('.').next().unwrap_or_default();
         let database = &self.database;
@@ -430,17 +462,25 @@ impl Scene {
 
     async fn ensure_loaded_once(&self, name: &str) -> Result<()> {
         let found: (u64, u64) = self.query(&hive::checksum_query(name)).await?;
-        ensure!(found == (self.sums.rows, self.sums.checksum), "the table has {found:?}, not {:?}", self.sums);
+        ensure!(
+            found == (self.sums.rows, self.sums.checksum),
+            "the table has {found:?}, not {:?}",
+            self.sums
+        );
         self.exec(&format!("DROP TABLE {name}")).await
     }
 
     async fn transactions_in_flight(&self) -> Result<u64> {
-        self.query("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0").await
+        self.query("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 0")
+            .await
     }
 
     /// Until the server has noticed the end of every connection of the program.
     async fn wait_for_no_connection(&self) -> Result<()> {
-        let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'", self.user);
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'",
+            self.user
+        );
         let mut root = self.server.root().await?;
         for _ in 0..1500 {
             if root.query_first::<u64, _>(&sql).await? == Some(0) {
@@ -467,14 +507,24 @@ impl Running {
         let (port, concurrency) = (scene.proxy.port().to_string(), concurrency.to_string());
         let mut child = scene
             .world
-            .command(["load", "s3://etl/in/", "--table", table, "--preset", "hive", "--ssl-mode", "DISABLED"])
+            .command([
+                "load",
+                "s3://etl/in/",
+                "--table",
+                table,
+                "--preset",
+                "hive",
+                "--ssl-mode",
+                "DISABLED",
+            ])
             .args(["--port", &port, "--load-concurrency", &concurrency, "--max-attempts", "4"])
             .args(["--batch-objects", &together.to_string(), "--retry-max-elapsed", "30s", "-v"])
             .env("DATABASE_URL", &scene.url)
             .env("S3_TO_MYSQL_REPORT", &report)
             .stdout(std::process::Stdio::null())
             .spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().context("standard error is piped")?).lines();
+        let mut lines =
+            BufReader::new(child.stderr.take().context("standard error is piped")?).lines();
         let (write, log) = watch::channel(String::new());
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -503,7 +553,8 @@ impl Running {
 
     async fn ended(&mut self) -> Result<ExitStatus> {
         let status = tokio::time::timeout(RUN_LIMIT, self.child.wait()).await;
-        let status = status.with_context(|| format!("the program did not end:\n{}", self.log()))??;
+        let status =
+            status.with_context(|| format!("the program did not end:\n{}", self.log()))??;
         // The log's end: its writer is gone.
         while self.log.changed().await.is_ok() {}
         Ok(status)
@@ -518,13 +569,20 @@ impl Running {
         report.lines().last().unwrap_or_default().to_owned()
     }
 
-    /// The rows that the report says were loaded are those that came into the table, unless it says that it can't know.
+    /// The rows that the report says were loaded are those that came into the table, unless it says
+    /// that it can't know.
     fn ensure_said_the_truth(&self, rows: u64) -> Result<()> {
         let report = std::fs::read_to_string(&self.report)?;
-        let lines = report.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
+        let lines = report
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<Vec<serde_json::Value>, _>>()?;
         let summary = lines.last().context("an empty report")?;
         let is_unknown = lines.iter().any(|line| line["error"]["code"] == "outcome_unknown");
-        ensure!(is_unknown || summary["rows"] == rows, "{rows} rows were loaded, the report says:\n{report}");
+        ensure!(
+            is_unknown || summary["rows"] == rows,
+            "{rows} rows were loaded, the report says:\n{report}"
+        );
         Ok(())
     }
 }

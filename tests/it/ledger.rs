@@ -1,4 +1,5 @@
-//! The ledger, object by object: what is loaded is not loaded again, what failed is known, what changed is noticed.
+//! The ledger, object by object: what is loaded is not loaded again, what failed is known, what
+//! changed is noticed.
 //!
 //! Tables here have no key, unless a test says so: a row that is loaded twice shows.
 
@@ -37,10 +38,13 @@ crate::load_tests![
     every_row_is_there_once_in_a_table_without_any_key,
 ];
 
-/// `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave nothing on disk.
+/// `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave
+/// nothing on disk.
 async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
     let report = world.path("report");
-    let ended = world.load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat()).await?;
+    let ended = world
+        .load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat())
+        .await?;
     world.ensure_nothing_staged()?;
     Ok(ended)
 }
@@ -90,11 +94,20 @@ async fn a_second_run_loads_nothing_and_reads_nothing(world: World) -> Result<()
     world.s3.log().clear();
     let ended = load(&world, 0, &[]).await?;
     expect(&world, "t", &["a", "b", "c"]).await?;
-    ensure!(world.s3.log().all().iter().all(|request| request.operation == Operation::ListObjectsV2), "read again");
+    ensure!(
+        world.s3.log().all().iter().all(|request| request.operation == Operation::ListObjectsV2),
+        "read again"
+    );
     // One asks for a single key: whether the bucket may be listed at all.
     ensure!(world.s3.log().count(Operation::ListObjectsV2) == 2, "listed more than once");
-    ensure!(ended.summary("objects loaded")? == "0" && ended.summary("already loaded")? == "3", "{ended}");
-    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 3), ("objects_failed", 0), ("rows", 0)])?;
+    ensure!(
+        ended.summary("objects loaded")? == "0" && ended.summary("already loaded")? == "3",
+        "{ended}"
+    );
+    ensure_sums(
+        &world,
+        &[("objects_loaded", 0), ("objects_already_loaded", 3), ("objects_failed", 0), ("rows", 0)],
+    )?;
     for key in ["a", "b", "c"] {
         ensure_status(&world, key, "already_loaded")?;
     }
@@ -105,16 +118,24 @@ async fn a_second_run_loads_nothing_and_reads_nothing(world: World) -> Result<()
     load(&world, 0, &[]).await?;
     expect(&world, "t", &["a", "b", "c", "d"]).await?;
     ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", 3), ("rows", 1)])?;
-    let read: Vec<_> = world.s3.log().of(Operation::GetObject).into_iter().map(|get| get.key).collect();
+    let read: Vec<_> =
+        world.s3.log().of(Operation::GetObject).into_iter().map(|get| get.key).collect();
     ensure!(read == ["d"], "read {read:?}");
     // Who ran, and with what result.
     let runs = "SELECT exit_code, objects_loaded, objects_already_loaded, row_count, mode FROM s3_to_mysql_runs \
                 WHERE ended_at >= started_at ORDER BY started_at";
-    ensure_values(&world.schema, runs, &["0|3|0|3|append", "0|0|3|0|append", "0|1|3|1|append"]).await
+    ensure_values(&world.schema, runs, &["0|3|0|3|append", "0|0|3|0|append", "0|1|3|1|append"])
+        .await
 }
 
-/// Puts objects of the same content as `model` under `keys`, and into the ledger as loaded, as that one is.
-async fn put_as_loaded(world: &World, schema: &Schema<'_>, model: &str, keys: &[String]) -> Result<()> {
+/// Puts objects of the same content as `model` under `keys`, and into the ledger as loaded, as that
+/// one is.
+async fn put_as_loaded(
+    world: &World,
+    schema: &Schema<'_>,
+    model: &str,
+    keys: &[String],
+) -> Result<()> {
     let columns = "target, generation, bucket, object_key, etag, state, size_bytes, row_count, worker, run_id, \
                    tool_version, began_at, loaded_at";
     for some in keys.chunks(500) {
@@ -132,7 +153,9 @@ async fn put_as_loaded(world: &World, schema: &Schema<'_>, model: &str, keys: &[
 }
 
 /// On a server of its own, whose counters nobody else moves.
-async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are(world: World) -> Result<()> {
+async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are(
+    world: World,
+) -> Result<()> {
     let server = Server::start(world.server.kind(), &[])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (v VARCHAR(200) NOT NULL)").await?;
@@ -143,7 +166,8 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
         finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)
     };
     run().await?;
-    // What the server counts: every statement that it was sent, and every SELECT, also of several in one.
+    // What the server counts: every statement that it was sent, and every SELECT, also of several
+    // in one.
     let counters = format!(
         "SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM {} WHERE VARIABLE_NAME IN ('COM_SELECT', 'QUESTIONS')",
         match server.kind() {
@@ -165,15 +189,22 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
         ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
         asked.push(after - before);
     }
-    let [ten, nine_hundred, five_thousand] = asked[..] else { anyhow::bail!("three runs were made") };
+    let [ten, nine_hundred, five_thousand] = asked[..] else {
+        anyhow::bail!("three runs were made")
+    };
     // One for each page of a thousand keys; a page that comes slowly is asked for in pieces.
-    ensure!(ten < 100 && nine_hundred < ten + 10 && five_thousand < ten + 40, "{asked:?} questions");
+    ensure!(
+        ten < 100 && nine_hundred < ten + 10 && five_thousand < ten + 40,
+        "{asked:?} questions"
+    );
     let rows: u64 = schema.query_one("SELECT COUNT(*) FROM t").await?;
     ensure!(rows == 1, "{rows} rows");
     Ok(())
 }
 
-async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content(world: World) -> Result<()> {
+async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content(
+    world: World,
+) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["a", "b"])?;
     world.s3.faults().on_list(Times::Always, Fault::NoEtag);
@@ -182,7 +213,11 @@ async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_conten
     load(&world, 0, &[]).await?;
     ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 2)])?;
     let log = world.s3.log();
-    ensure!(log.count(Operation::HeadObject) == 2 && log.count(Operation::GetObject) == 0, "{:?}", log.all());
+    ensure!(
+        log.count(Operation::HeadObject) == 2 && log.count(Operation::GetObject) == 0,
+        "{:?}",
+        log.all()
+    );
     expect(&world, "t", &["a", "b"]).await
 }
 
@@ -243,7 +278,10 @@ async fn a_plan_lists_what_is_left_and_changes_nothing(world: World) -> Result<(
     let plan = ["plan", "s3://etl/", "--table", "t"];
     let first = world.run(&plan).await?;
     first.expect(0)?;
-    ensure!(first.stdout.contains("s3://etl/a\n") && first.stdout.contains("2 objects, 4 bytes"), "{first}");
+    ensure!(
+        first.stdout.contains("s3://etl/a\n") && first.stdout.contains("2 objects, 4 bytes"),
+        "{first}"
+    );
     ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
 
     load(&world, 0, &[]).await?;
@@ -252,7 +290,10 @@ async fn a_plan_lists_what_is_left_and_changes_nothing(world: World) -> Result<(
     let ended = world.run(&plan).await?;
     ended.expect(3)?;
     ended.says("s3://etl/b: its content has changed since it was loaded")?;
-    ensure!(!ended.stdout.contains("s3://etl/a\n") && ended.stdout.contains("s3://etl/c\n"), "{ended}");
+    ensure!(
+        !ended.stdout.contains("s3://etl/a\n") && ended.stdout.contains("s3://etl/c\n"),
+        "{ended}"
+    );
     ended.says("1 objects are loaded already\n1 objects, 2 bytes")?;
     let skipping = world.run(&[&plan[..], &["--on-changed", "skip"]].concat()).await?;
     skipping.expect(0)?;
@@ -276,7 +317,8 @@ async fn keys_are_told_apart_byte_for_byte(world: World) -> Result<()> {
     expect(&world, "t", &vec!["one"; keys.len()]).await?;
     let mut expected: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
     expected.sort_unstable();
-    let recorded = "SELECT object_key FROM s3_to_mysql_objects WHERE state = 'loaded' ORDER BY object_key";
+    let recorded =
+        "SELECT object_key FROM s3_to_mysql_objects WHERE state = 'loaded' ORDER BY object_key";
     let recorded: Vec<Vec<u8>> = world.schema.query(recorded).await?;
     ensure!(recorded == expected, "the ledger has {recorded:02X?}");
 
@@ -286,9 +328,15 @@ async fn keys_are_told_apart_byte_for_byte(world: World) -> Result<()> {
     // Each of them missing alone is seen to be missing, whatever looks like it.
     for key in ["A", "a ", "a\u{301}", "\u{df}", "\u{fb01}"] {
         let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-        world.schema.exec(&format!("DELETE FROM s3_to_mysql_objects WHERE object_key = X'{hex}'")).await?;
+        world
+            .schema
+            .exec(&format!("DELETE FROM s3_to_mysql_objects WHERE object_key = X'{hex}'"))
+            .await?;
         load(&world, 0, &[]).await?;
-        ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", keys.len() as u64 - 1)])?;
+        ensure_sums(
+            &world,
+            &[("objects_loaded", 1), ("objects_already_loaded", keys.len() as u64 - 1)],
+        )?;
         ensure_status(&world, key, "loaded")?;
     }
     Ok(())
@@ -317,7 +365,10 @@ async fn changed_content_is_an_error_unless_told_otherwise(world: World) -> Resu
 
     let ended = load(&world, 0, &["--on-changed", "skip"]).await?;
     ensure_status(&world, "a", "skipped_changed")?;
-    ensure_sums(&world, &[("objects_skipped_changed", 1), ("objects_already_loaded", 1), ("objects_failed", 0)])?;
+    ensure_sums(
+        &world,
+        &[("objects_skipped_changed", 1), ("objects_already_loaded", 1), ("objects_failed", 0)],
+    )?;
     ensure!(ended.summary("changed, skipped")? == "1", "{ended}");
     ensure!(world.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
     expect(&world, "t", &["old", "b"]).await?;
@@ -349,7 +400,8 @@ async fn content_that_comes_back_is_loaded_already(world: World) -> Result<()> {
     expect(&world, "t", &["one", "two"]).await
 }
 
-/// That an earlier run would not have it is no failure of the object, which `--no-retry-failed` would leave alone.
+/// That an earlier run would not have it is no failure of the object, which `--no-retry-failed`
+/// would leave alone.
 async fn a_change_that_was_refused_is_decided_anew_by_every_run(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     world.put("a", "old\n")?;
@@ -395,7 +447,10 @@ async fn force_loads_again_says_so_and_replaces_the_ledger_row(world: World) -> 
     }
     ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
     let second = values(&world.schema, runs).await?;
-    ensure!(second.len() == 1 && second != first, "the rows are not those of the forced run: {second:?}");
+    ensure!(
+        second.len() == 1 && second != first,
+        "the rows are not those of the forced run: {second:?}"
+    );
 
     load(&world, 0, &[]).await?;
     ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 3)])
@@ -438,7 +493,9 @@ const TIMES: &str = "SELECT first_failed_at <= last_failed_at, first_failed_at <
                      last_failed_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 10 MINUTE AND UTC_TIMESTAMP(6) \
                      FROM s3_to_mysql_failures ORDER BY object_key";
 
-async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success(world: World) -> Result<()> {
+async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
     world.put("bad", "no number\n")?;
     world.put("busy", "2\n")?;
@@ -448,9 +505,13 @@ async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_succ
     load(&world, 3, &["--max-attempts", "2"]).await?;
     ensure_values(&world.schema, FAILURES, &["bad|bad_rows|1", "busy|source_busy|2"]).await?;
     ensure_values(&world.schema, TIMES, &["1|0|1", "1|0|1"]).await?;
-    let messages = "SELECT CONVERT(message USING utf8mb4) FROM s3_to_mysql_failures ORDER BY object_key";
+    let messages =
+        "SELECT CONVERT(message USING utf8mb4) FROM s3_to_mysql_failures ORDER BY object_key";
     let said: Vec<String> = world.schema.query(messages).await?;
-    ensure!(said[0].contains("s3://etl/bad") && said[0].contains("Incorrect integer value"), "{said:?}");
+    ensure!(
+        said[0].contains("s3://etl/bad") && said[0].contains("Incorrect integer value"),
+        "{said:?}"
+    );
     ensure!(said[1].contains("s3://etl/busy") && said[1].contains("SlowDown"), "{said:?}");
     let first = "SELECT first_failed_at FROM s3_to_mysql_failures ORDER BY object_key";
     let begun = values(&world.schema, first).await?;
@@ -466,7 +527,8 @@ async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_succ
     world.put("bad", "1\n")?;
     load(&world, 0, &[]).await?;
     ensure_values(&world.schema, FAILURES, &[]).await?;
-    ensure_values(&world.schema, LOADED, &["bad|loaded|1", "busy|loaded|1", "good|loaded|1"]).await?;
+    ensure_values(&world.schema, LOADED, &["bad|loaded|1", "busy|loaded|1", "good|loaded|1"])
+        .await?;
     ensure_values(&world.schema, "SELECT v FROM t ORDER BY v", &["1", "2", "3"]).await
 }
 
@@ -484,7 +546,11 @@ async fn failures_are_left_alone_when_asked_to(world: World) -> Result<()> {
         expect_failure(&world, "report", "bad", "failed_before")?;
         ensure!(world.s3.log().gets_of("bad").is_empty(), "it was tried again");
         // What went wrong is what is to be known, not that it was passed over since.
-        ensure!(values(&world.schema, everything).await? == before, "{:?}", values(&world.schema, everything).await?);
+        ensure!(
+            values(&world.schema, everything).await? == before,
+            "{:?}",
+            values(&world.schema, everything).await?
+        );
     }
     ensure_values(&world.schema, "SELECT v FROM t", &["1"]).await
 }
@@ -516,8 +582,12 @@ async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(world: World) -> 
     load(&world, 0, &[&["--on-duplicate", "replace"][..], &zone].concat()).await?;
     world.put("d", "6\t1000\n")?;
     let accepted = load(&world, 0, &[&["--on-bad-row", "accept"][..], &zone].concat()).await?;
-    ensure_values(&world.schema, "SELECT id, v FROM t ORDER BY id", &["1|1", "2|2", "3|3", "4|5", "5|5", "6|127"])
-        .await?;
+    ensure_values(
+        &world.schema,
+        "SELECT id, v FROM t ORDER BY id",
+        &["1|1", "2|2", "3|3", "4|5", "5|5", "6|127"],
+    )
+    .await?;
     let counts = "SELECT CONVERT(object_key USING utf8mb4), size_bytes, row_count, skipped_count, deleted_count, \
                   warning_count FROM s3_to_mysql_objects ORDER BY object_key";
     let expected = ["a|12|3|0|0|0", "b|8|2|1|0|1", "c|8|2|0|1|0", "d|7|1|0|0|1"];
@@ -542,7 +612,8 @@ async fn the_version_that_was_read_is_recorded(world: World) -> Result<()> {
     load(&world, 0, &[]).await?;
     let versions = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(version_id USING utf8mb4) FROM s3_to_mysql_objects \
                     ORDER BY object_key";
-    ensure_values(&world.schema, versions, &["before|", "null|", &format!("versioned|{version}")]).await?;
+    ensure_values(&world.schema, versions, &["before|", "null|", &format!("versioned|{version}")])
+        .await?;
 
     // It is no part of the identity: the same bytes as another version are loaded already.
     put(&world, &["versioned"])?;
@@ -552,7 +623,9 @@ async fn the_version_that_was_read_is_recorded(world: World) -> Result<()> {
     expect(&world, "t", &["before", "null", "versioned"]).await
 }
 
-async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time(world: World) -> Result<()> {
+async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time(
+    world: World,
+) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["a", "b"])?;
     let backend = world.s3.backend().clone();
@@ -572,9 +645,12 @@ async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_ne
     ensure_values(&world.schema, FAILURES, &[]).await
 }
 
-/// Before the second page is answered, an object of the first page is overwritten, one that would be on the second vanishes, and
-/// two appear: one where the listing has been already, and one where it is yet to come.
-async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(world: World) -> Result<()> {
+/// Before the second page is answered, an object of the first page is overwritten, one that would
+/// be on the second vanishes, and two appear: one where the listing has been already, and one where
+/// it is yet to come.
+async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
+    world: World,
+) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["model"])?;
     load(&world, 0, &[]).await?;
@@ -602,8 +678,9 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(world
     });
     world.s3.faults().on_list(Times::Always, change);
     let report = world.path("report");
-    let running =
-        world.command(["load", "s3://etl/", "--table", "t", "--report", &report.to_string_lossy()]).spawn()?;
+    let running = world
+        .command(["load", "s3://etl/", "--table", "t", "--report", &report.to_string_lossy()])
+        .spawn()?;
     held.wait_for_effects(1).await;
     changed.wait_for(|changed| *changed).await?;
     held.release();
@@ -621,7 +698,8 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(world
     expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as the README says.
+/// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as the
+/// README says.
 async fn a_ledger_row_that_somebody_deleted_means_loading_again(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["a", "b"])?;
@@ -741,8 +819,10 @@ async fn every_row_is_there_once_in_a_table_without_any_key(world: World) -> Res
     load(&world, 0, &preset).await?;
     let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (expected.rows, expected.checksum), "{found:?} is not {expected:?}");
-    let recorded: (u64, u64) =
-        world.schema.query_one("SELECT COUNT(*), CAST(SUM(row_count) AS UNSIGNED) FROM s3_to_mysql_objects").await?;
+    let recorded: (u64, u64) = world
+        .schema
+        .query_one("SELECT COUNT(*), CAST(SUM(row_count) AS UNSIGNED) FROM s3_to_mysql_objects")
+        .await?;
     ensure!(recorded == (objects, expected.rows), "the ledger has {recorded:?}");
     Ok(())
 }

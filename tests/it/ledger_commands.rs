@@ -1,6 +1,7 @@
 //! `status` and `forget`: what the ledger says of a table, and how it is made to forget.
 //!
-//! Most ledger rows are put there by hand, so that each state can be shown by itself; the last tests of each look at real runs.
+//! Most ledger rows are put there by hand, so that each state can be shown by itself; the last
+//! tests of each look at real runs.
 
 mod forget;
 mod status;
@@ -36,7 +37,13 @@ fn hex(text: &str) -> String {
     format!("X'{digits}'")
 }
 
-async fn insert_job(world: &World, table: &str, generations: (u32, u32), mode: &str, state: &str) -> Result<()> {
+async fn insert_job(
+    world: &World,
+    table: &str,
+    generations: (u32, u32),
+    mode: &str,
+    state: &str,
+) -> Result<()> {
     let (generation, table_generation) = generations;
     let sql = format!(
         "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06', NULL)",
@@ -87,10 +94,13 @@ async fn ensure_keys(world: &World, table: &str, expected: &[&str]) -> Result<()
     ensure_values(&world.schema, &sql, expected).await
 }
 
-/// The column that ties a part to its object, as it is documented: the SHA-256 of the parts of its name, each behind its length.
+/// The column that ties a part to its object, as it is documented: the SHA-256 of the parts of its
+/// name, each behind its length.
 fn object_id(world: &World, generation: u32, key: &str) -> String {
     let mut hash = Sha256::new();
-    for part in ["s3-to-mysql object", &world.schema.name, "t", &generation.to_string(), "etl", key, "e1"] {
+    for part in
+        ["s3-to-mysql object", &world.schema.name, "t", &generation.to_string(), "etl", key, "e1"]
+    {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
@@ -109,7 +119,10 @@ async fn account_with(world: &World, grants: &[(&str, &str)]) -> Result<String> 
     let user = format!("reader-{}", world.schema.name);
     world.schema.exec(&format!("CREATE USER '{user}'@'%'")).await?;
     for (privileges, table) in grants {
-        world.schema.exec(&format!("GRANT {privileges} ON {}.{table} TO '{user}'@'%'", world.schema.name)).await?;
+        world
+            .schema
+            .exec(&format!("GRANT {privileges} ON {}.{table} TO '{user}'@'%'", world.schema.name))
+            .await?;
     }
     Ok(user)
 }

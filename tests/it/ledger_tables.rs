@@ -1,4 +1,5 @@
-//! The ledger's tables: who makes them, what they are called, and targets and servers that can't have them.
+//! The ledger's tables: who makes them, what they are called, and targets and servers that can't
+//! have them.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -78,30 +79,45 @@ async fn tables_made_by_hand_are_those_that_the_program_makes(world: World) -> R
 async fn the_documented_queries_find_what_is_loaded_and_what_failed(world: World) -> Result<()> {
     lines::create(&world, "orders").await?;
     put(&world, &["good", "r\u{e9}fus\u{e9}"])?;
-    world.s3.faults().on_get("r\u{e9}fus\u{e9}", Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    world.s3.faults().on_get(
+        "r\u{e9}fus\u{e9}",
+        Times::Always,
+        Fault::Refuse(Refusal::ACCESS_DENIED),
+    );
     world.load_ending(3, "orders", &[]).await?;
     let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
+    let (_, section) =
+        readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
     let (_, block) = section.split_once("```sql\nSELECT ").context("the section has no queries")?;
     let (block, _) = block.split_once("\n```").context("the queries do not end")?;
-    let queries = statements(&format!("SELECT {block}").replace("`shop`", &format!("`{}`", world.schema.name)));
-    let found = [values(&world.schema, &queries[0]).await?, values(&world.schema, &queries[1]).await?];
+    let queries = statements(
+        &format!("SELECT {block}").replace("`shop`", &format!("`{}`", world.schema.name)),
+    );
+    let found =
+        [values(&world.schema, &queries[0]).await?, values(&world.schema, &queries[1]).await?];
     ensure!(queries.len() == 2 && found[0].len() == 1 && found[1].len() == 1, "{found:?}");
     ensure!(found[0][0].starts_with("good|1|20"), "{found:?}");
     ensure!(
-        found[1][0].starts_with("r\u{e9}fus\u{e9}|s3://etl/r\u{e9}fus\u{e9}: reading the object is denied"),
+        found[1][0].starts_with(
+            "r\u{e9}fus\u{e9}|s3://etl/r\u{e9}fus\u{e9}: reading the object is denied"
+        ),
         "{found:?}"
     );
     Ok(())
 }
 
-async fn without_the_create_privilege_the_documented_statements_are_enough(world: World) -> Result<()> {
+async fn without_the_create_privilege_the_documented_statements_are_enough(
+    world: World,
+) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["a", "b"])?;
     let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
     world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
     // What the README says is needed: the target's own, and the ledger's.
-    world.schema.exec(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO {name}@'%'")).await?;
+    world
+        .schema
+        .exec(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO {name}@'%'"))
+        .await?;
     let url = world.server.url(&name, schema);
     let ended = load_at(&world, &url, "t", &[]).await?;
     ended.expect(6)?;
@@ -132,7 +148,9 @@ async fn the_documented_privileges_are_enough(world: World) -> Result<()> {
         world.schema.exec(&statement).await?;
     }
     for table in ["objects", "parts", "jobs", "failures", "runs"] {
-        let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.s3_to_mysql_{table} TO {name}@'%'");
+        let grant = format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.s3_to_mysql_{table} TO {name}@'%'"
+        );
         world.schema.exec(&grant).await?;
     }
     world.schema.exec(&format!("GRANT INSERT ON {schema}.t TO {name}@'%'")).await?;
@@ -153,12 +171,17 @@ async fn a_ledger_of_a_newer_version_is_refused(world: World) -> Result<()> {
     world.load_ending(0, "t", &[]).await?;
     put(&world, &["b"])?;
     for table in ["objects", "parts", "jobs", "failures", "runs"] {
-        let comment =
-            |version| format!("ALTER TABLE s3_to_mysql_{table} COMMENT = 's3-to-mysql ledger, schema {version}'");
+        let comment = |version| {
+            format!(
+                "ALTER TABLE s3_to_mysql_{table} COMMENT = 's3-to-mysql ledger, schema {version}'"
+            )
+        };
         world.schema.exec(&comment(2)).await?;
         world.s3.log().clear();
         let ended = world.load_ending(6, "t", &[]).await?;
-        ended.says(&format!("table s3_to_mysql_{table} has schema 2, made by a newer s3-to-mysql"))?;
+        ended.says(&format!(
+            "table s3_to_mysql_{table} has schema 2, made by a newer s3-to-mysql"
+        ))?;
         ended.says("hint: use the newer s3-to-mysql, or another --ledger-table")?;
         no_object_was_read(&world)?;
         // Nor may the force of somebody who is in a hurry.
@@ -184,7 +207,10 @@ async fn a_table_that_is_no_ledger_is_left_alone(world: World) -> Result<()> {
     ensure_values(&world.schema, "SELECT * FROM s3_to_mysql_runs", &["42"]).await?;
     // The same where the name is a view's.
     world.schema.exec("CREATE VIEW other_objects AS SELECT * FROM s3_to_mysql_runs").await?;
-    world.load_ending(6, "t", &["--ledger-table", "other"]).await?.says("table other_objects that is no ledger")?;
+    world
+        .load_ending(6, "t", &["--ledger-table", "other"])
+        .await?
+        .says("table other_objects that is no ledger")?;
     expect(&world, "t", &[]).await?;
     world.load_ending(0, "t", &["--ledger-table", "another"]).await?;
     expect(&world, "t", &["a"]).await
@@ -227,7 +253,10 @@ async fn a_ledger_may_have_a_database_of_its_own(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["a"])?;
     let other = world.server.schema().await?;
-    world.schema.exec(&format!("GRANT ALL ON {}.* TO {}@'%'", other.name, world.schema.user)).await?;
+    world
+        .schema
+        .exec(&format!("GRANT ALL ON {}.* TO {}@'%'", other.name, world.schema.user))
+        .await?;
     let stem = format!("{}.books", other.name);
     for _ in 0..2 {
         world.load_ending(0, "t", &["--ledger-table", &stem]).await?;
@@ -240,8 +269,18 @@ async fn a_ledger_may_have_a_database_of_its_own(world: World) -> Result<()> {
 
 /// Tables that only their names tell apart, one ledger for all.
 async fn targets_of_any_name_are_told_apart(world: World) -> Result<()> {
-    let names =
-        ["orders", "Orders", "ORDERS", "a`b", "a``b", "a.b", "\u{fc}", "u\u{308}", "\u{6771}\u{4eac}", "with space"];
+    let names = [
+        "orders",
+        "Orders",
+        "ORDERS",
+        "a`b",
+        "a``b",
+        "a.b",
+        "\u{fc}",
+        "u\u{308}",
+        "\u{6771}\u{4eac}",
+        "with space",
+    ];
     put(&world, &["a", "b"])?;
     for name in names {
         let quoted = format!("`{}`", name.replace('`', "``"));
@@ -262,7 +301,9 @@ async fn targets_of_any_name_are_told_apart(world: World) -> Result<()> {
     expect(&world, "orders", &["a", "b"]).await
 }
 
-async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(world: World) -> Result<()> {
+async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(
+    world: World,
+) -> Result<()> {
     put(&world, &["a"])?;
     let engines = match world.server.kind() {
         ServerKind::Mysql => vec!["MyISAM", "MEMORY"],
@@ -282,7 +323,10 @@ async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(
         expect(&world, &table, &["a"]).await?;
     }
     ensure!(
-        !values(&world.schema, "SHOW TABLES").await?.iter().any(|table| table.starts_with("s3_to_mysql")),
+        !values(&world.schema, "SHOW TABLES")
+            .await?
+            .iter()
+            .any(|table| table.starts_with("s3_to_mysql")),
         "a ledger"
     );
     Ok(())
@@ -314,7 +358,9 @@ async fn a_read_only_server_is_told_and_loads_nothing(world: World) -> Result<()
     ensure_values(&schema, "SELECT v FROM t ORDER BY v", &["a", "b"]).await
 }
 
-async fn a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agreed(world: World) -> Result<()> {
+async fn a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agreed(
+    world: World,
+) -> Result<()> {
     let server = Server::start(world.server.kind(), &[])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (v VARCHAR(20) NOT NULL)").await?;

@@ -1,4 +1,5 @@
-//! A refused object is told with the lines, columns and bytes of its first bad rows, and never with a wrong line.
+//! A refused object is told with the lines, columns and bytes of its first bad rows, and never with
+//! a wrong line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -29,10 +30,16 @@ crate::load_tests![
 ];
 
 /// Loads one object, which must be refused for its rows; what was said, and the report's error.
-async fn refused(world: &World, table: &str, object: impl AsRef<[u8]>, args: &[&str]) -> Result<(Ended, Value)> {
+async fn refused(
+    world: &World,
+    table: &str,
+    object: impl AsRef<[u8]>,
+    args: &[&str],
+) -> Result<(Ended, Value)> {
     world.put("one", object.as_ref().to_vec())?;
     let report = world.path("report");
-    let base = ["load", "s3://etl/one", "--table", table, "--report", report.to_str().context("path")?];
+    let base =
+        ["load", "s3://etl/one", "--table", table, "--report", report.to_str().context("path")?];
     let ended = world.run(&[&base, args].concat()).await?;
     ended.expect(3)?;
     let line = world.report("report")?.into_iter().next().context("an empty report")?;
@@ -71,28 +78,44 @@ async fn the_line_is_the_one_that_an_editor_shows(world: World) -> Result<()> {
     ];
     for (args, object, row) in cases {
         // A terminator that was begun is not what this is about.
-        let object = object.strip_suffix("z#").map_or(object.to_owned(), |rest| format!("{rest}z##"));
-        let (ended, error) =
-            refused(&world, "t", &object, args).await.with_context(|| format!("{args:?} {object:?}"))?;
+        let object =
+            object.strip_suffix("z#").map_or(object.to_owned(), |rest| format!("{rest}z##"));
+        let (ended, error) = refused(&world, "t", &object, args)
+            .await
+            .with_context(|| format!("{args:?} {object:?}"))?;
         let rows = rows(&error)?;
-        ensure!(rows.len() == 1 && rows[0]["row"] == row && rows[0]["column"] == "a", "{args:?}: {error:#}");
-        ensure!(rows[0]["code"] == 1366 && rows[0]["reason"].as_str().is_some_and(|reason| reason.contains("'BAD'")));
+        ensure!(
+            rows.len() == 1 && rows[0]["row"] == row && rows[0]["column"] == "a",
+            "{args:?}: {error:#}"
+        );
+        ensure!(
+            rows[0]["code"] == 1366
+                && rows[0]["reason"].as_str().is_some_and(|reason| reason.contains("'BAD'"))
+        );
         let raw = rows[0]["raw"].as_str().context("no raw row")?;
         // Where the row stands, by its bytes.
         let offset = object.find(raw).context("not in the object")?;
-        ensure!(raw.trim_start_matches(['"', '>']).starts_with("BAD") && rows[0]["raw_is_cut"] == false, "{error:#}");
-        let ends = args.iter().position(|arg| *arg == "--lines-terminated-by").map_or("\n", |at| match args[at + 1] {
-            "\\r" => "\r",
-            "##" => "##",
-            _ => "\n",
-        });
+        ensure!(
+            raw.trim_start_matches(['"', '>']).starts_with("BAD") && rows[0]["raw_is_cut"] == false,
+            "{error:#}"
+        );
+        let ends =
+            args.iter().position(|arg| *arg == "--lines-terminated-by").map_or(
+                "\n",
+                |at| match args[at + 1] {
+                    "\\r" => "\r",
+                    "##" => "##",
+                    _ => "\n",
+                },
+            );
         let line = object[..offset].matches(ends).count() + 1;
         ensure!(rows[0]["line"] == line, "{args:?}: line {line}, not {error:#}");
         ended.says(&format!("line {line}, column a: Warning 1366: "))?;
         // All of the row, without what ends it.
         let rest = &object[offset + raw.len()..];
         ensure!(
-            rest.is_empty() || ["\n", "\r\n", ";\n", "##", "\r"].iter().any(|end| rest.starts_with(end)),
+            rest.is_empty()
+                || ["\n", "\r\n", ";\n", "##", "\r"].iter().any(|end| rest.starts_with(end)),
             "{rest:?}"
         );
     }
@@ -103,8 +126,10 @@ async fn the_line_is_the_one_that_an_editor_shows(world: World) -> Result<()> {
 async fn the_message_names_line_column_and_reason_and_quotes_the_row(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3))").await?;
     let args = ["--ignore-lines", "1"];
-    let (ended, error) = refused(&world, "t", "id\ts\n1\tok\n2\tlong\n3\n4\tok\tx\n", &args).await?;
-    let expected = "failed: s3://etl/one: 4 rows, 3 warnings that are not about duplicates; rolled back
+    let (ended, error) =
+        refused(&world, "t", "id\ts\n1\tok\n2\tlong\n3\n4\tok\tx\n", &args).await?;
+    let expected =
+        "failed: s3://etl/one: 4 rows, 3 warnings that are not about duplicates; rolled back
     line 3, column s: Warning 1265: Data truncated for column 's' at row 2
       2\\tlong
     line 4: Warning 1261: Row 3 doesn't contain data for all columns
@@ -122,7 +147,10 @@ async fn the_message_names_line_column_and_reason_and_quotes_the_row(world: Worl
     // Other failures have no rows, and say so in the same place.
     world.put("packed", [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
     let report = world.path("report").display().to_string();
-    world.run(&["load", "s3://etl/packed", "--table", "t", "--report", &report]).await?.expect(3)?;
+    world
+        .run(&["load", "s3://etl/packed", "--table", "t", "--report", &report])
+        .await?
+        .expect(3)?;
     ensure!(world.report("report")?[0]["error"]["rows"] == json!([]));
     Ok(())
 }
@@ -142,7 +170,8 @@ async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(world: Wor
     // Every third row is bad in both columns, below two header lines; every row takes two lines.
     let mut object = "a\nb\n".to_owned();
     for row in 1..=300 {
-        let (a, b) = if row % 3 == 0 { (format!("x{row}"), "too\nlong") } else { (row.to_string(), "a\nb") };
+        let (a, b) =
+            if row % 3 == 0 { (format!("x{row}"), "too\nlong") } else { (row.to_string(), "a\nb") };
         writeln!(object, "\"{a}\",\"{b}\"")?;
     }
     let args = ["--preset", "csv", "--ignore-lines", "2"];
@@ -150,9 +179,12 @@ async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(world: Wor
     let found: Vec<(u64, u64)> = rows(&error)?
         .iter()
         .filter(|row| row["column"] == "a")
-        .map(|row| Ok((row["row"].as_u64().context("no row")?, row["line"].as_u64().context("no line")?)))
+        .map(|row| {
+            Ok((row["row"].as_u64().context("no row")?, row["line"].as_u64().context("no line")?))
+        })
         .collect::<Result<_>>()?;
-    let expected: Vec<(u64, u64)> = (1..=10).map(|number| (3 * number, 2 + 2 * (3 * number - 1) + 1)).collect();
+    let expected: Vec<(u64, u64)> =
+        (1..=10).map(|number| (3 * number, 2 + 2 * (3 * number - 1) + 1)).collect();
     ensure!(found == expected, "{found:?}");
     ensure!(rows(&error)?.len() == 20, "{error:#}");
     ended.says("300 rows, 200 warnings")?;
@@ -163,9 +195,14 @@ async fn rows_far_into_a_large_object_are_found(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, s VARCHAR(40))").await?;
     let mut object = String::new();
     for row in 1..=200_000 {
-        let value = if row == 77_777 || row == 199_999 { format!("x{row}") } else { row.to_string() };
+        let value =
+            if row == 77_777 || row == 199_999 { format!("x{row}") } else { row.to_string() };
         // Every tenth row has a line break in it.
-        writeln!(object, "{value},\"a text{}that goes on\"", if row % 10 == 0 { "\n" } else { " " })?;
+        writeln!(
+            object,
+            "{value},\"a text{}that goes on\"",
+            if row % 10 == 0 { "\n" } else { " " }
+        )?;
     }
     let (_, error) = refused(&world, "t", &object, &["--preset", "csv"]).await?;
     let lines: Vec<&Value> = rows(&error)?.iter().map(|row| &row["line"]).collect();
@@ -189,9 +226,14 @@ enum Fate {
     Duplicate,
 }
 
-/// Loads objects of rows with random fates below a header line, and compares what is told of their rows with what was made
-/// wrong in them.
-async fn compare_lines(world: &World, table: &str, fates: &[Fate], refused_id: impl Fn(u64) -> String) -> Result<()> {
+/// Loads objects of rows with random fates below a header line, and compares what is told of their
+/// rows with what was made wrong in them.
+async fn compare_lines(
+    world: &World,
+    table: &str,
+    fates: &[Fate],
+    refused_id: impl Fn(u64) -> String,
+) -> Result<()> {
     const OBJECTS: u64 = 60;
     let mut expected = BTreeMap::new();
     for seed in 0..OBJECTS {
@@ -222,7 +264,8 @@ async fn compare_lines(world: &World, table: &str, fates: &[Fate], refused_id: i
         }
     }
     let report = world.path("report").display().to_string();
-    let args = ["--report", &report, "--preset", "csv", "--ignore-lines", "1", "--columns", "id,n,s"];
+    let args =
+        ["--report", &report, "--preset", "csv", "--ignore-lines", "1", "--columns", "id,n,s"];
     let ended = world.load_ending(3, table, &args).await?;
     let mut compared = 0;
     for line in world.report("report")?.into_iter().filter(|line| line["type"] == "object") {
@@ -233,7 +276,10 @@ async fn compare_lines(world: &World, table: &str, fates: &[Fate], refused_id: i
         ensure!(found.len() == bad.len().min(10), "{error:#}\n{object}\n{ended}");
         for (row, (number, line, value, is_bad)) in found.iter().zip(bad) {
             let is_reason = if *is_bad {
-                row["code"] == 1366 && row["reason"].as_str().is_some_and(|said| said.contains(&format!("'{value}'")))
+                row["code"] == 1366
+                    && row["reason"]
+                        .as_str()
+                        .is_some_and(|said| said.contains(&format!("'{value}'")))
             } else {
                 row["code"].as_u64().is_some_and(|code| REFUSALS.contains(&code))
             };
@@ -275,7 +321,10 @@ async fn rows_that_constraints_refuse_do_not_move_the_lines(world: World) -> Res
 async fn rows_that_a_view_refuses_do_not_move_the_lines(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n INT, s VARCHAR(9))").await?;
     world.schema.exec("INSERT INTO base VALUES (1, 1, 'old')").await?;
-    world.schema.exec("CREATE VIEW v AS SELECT * FROM base WHERE id < 100 WITH CHECK OPTION").await?;
+    world
+        .schema
+        .exec("CREATE VIEW v AS SELECT * FROM base WHERE id < 100 WITH CHECK OPTION")
+        .await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
     compare_lines(&world, "v", &fates, |number| (100 + number).to_string()).await
 }
@@ -284,7 +333,10 @@ async fn rows_without_a_parent_do_not_move_the_lines(world: World) -> Result<()>
     world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     world
         .schema
-        .exec(&format!("INSERT INTO p VALUES {}", (0..99).map(|id| format!("({id})")).collect::<Vec<_>>().join(", ")))
+        .exec(&format!(
+            "INSERT INTO p VALUES {}",
+            (0..99).map(|id| format!("({id})")).collect::<Vec<_>>().join(", ")
+        ))
         .await?;
     world
         .schema
@@ -304,7 +356,10 @@ async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(world: Wo
     let rows = rows(&error)?;
     let lines: Vec<&Value> = rows.iter().map(|row| &row["line"]).take(4).collect();
     ensure!(lines == [2, 3, 4, 5], "{error:#}");
-    ensure!(rows[1]["code"] == if world.server.kind() == ServerKind::Mysql { 3819 } else { 4025 }, "{error:#}");
+    ensure!(
+        rows[1]["code"] == if world.server.kind() == ServerKind::Mysql { 3819 } else { 4025 },
+        "{error:#}"
+    );
     ended.says("\n    line 4, column n: Warning 1366: Incorrect integer value: 'x4'")?;
     ended.says("s3://etl/one: 2999 rows, 2998 warnings")?;
     ended.says("and 2988 more")
@@ -340,9 +395,13 @@ async fn a_replacing_load_names_the_line_of_its_error(world: World) -> Result<()
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(5))").await?;
     world.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old')").await?;
     let args = ["--preset", "csv", "--ignore-lines", "1", "--on-duplicate", "replace"];
-    let (ended, error) = refused(&world, "t", "id,s\n1,\"a\nb\"\n2,much too long\n3,x\n", &args).await?;
+    let (ended, error) =
+        refused(&world, "t", "id,s\n1,\"a\nb\"\n2,much too long\n3,x\n", &args).await?;
     let rows = rows(&error)?;
-    ensure!(rows.len() == 1 && rows[0]["line"] == 4 && rows[0]["row"] == 2 && rows[0]["column"] == "s", "{error:#}");
+    ensure!(
+        rows.len() == 1 && rows[0]["line"] == 4 && rows[0]["row"] == 2 && rows[0]["column"] == "s",
+        "{error:#}"
+    );
     ensure!(rows[0]["raw"] == "2,much too long" && rows[0]["code"] == 1265, "{error:#}");
     ended.says("s3://etl/one: a row does not fit; rolled back: ERROR 1406 (22001): Data too long for column 's' at row 2\n    line 4, column s: Warning 1265: Data truncated for column 's' at row 2\n      2,much too long\n")?;
     ensure!(world.count("t").await? == 2);
@@ -358,7 +417,9 @@ async fn a_table_that_does_not_roll_back_has_its_lines_told_too(world: World) ->
     let error = world.report("report")?[0]["error"].clone();
     ensure!(error["code"] == "outcome_unknown", "{error:#}");
     ensure!(
-        rows(&error)?.len() == 1 && error["rows"][0]["line"] == 3 && error["rows"][0]["raw"] == "2\tlong",
+        rows(&error)?.len() == 1
+            && error["rows"][0]["line"] == 3
+            && error["rows"][0]["raw"] == "2\tlong",
         "{error:#}"
     );
     ended.says("\n    line 3, column s: Warning 1265: Data truncated for column 's' at row 2\n      2\\tlong\n")
@@ -371,9 +432,15 @@ async fn what_a_row_quotes_stays_on_its_line_and_is_cut(world: World) -> Result<
     ended.says("\n      x1,\"a\\r\\nb\\x1B[31m\\t\\u{202e}\\N\"\n")?;
     ended.says(&format!("\n      x2,{}…\n", "\u{e9}".repeat(197)))?;
     let rows = rows(&error)?;
-    ensure!(rows[0]["raw"] == "x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"" && rows[0]["raw_is_cut"] == false, "{error:#}");
+    ensure!(
+        rows[0]["raw"] == "x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"" && rows[0]["raw_is_cut"] == false,
+        "{error:#}"
+    );
     // 1,024 bytes, the last of which is half a character.
-    ensure!(rows[1]["raw"] == format!("x2,{}", "\u{e9}".repeat(510)) && rows[1]["raw_is_cut"] == true, "{error:#}");
+    ensure!(
+        rows[1]["raw"] == format!("x2,{}", "\u{e9}".repeat(510)) && rows[1]["raw_is_cut"] == true,
+        "{error:#}"
+    );
     ensure!(rows[1]["line"] == 3, "{error:#}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What the slow path of the tests and benchmarks promises. Of times only the lower bounds are facts: a busy machine is late.
+//! What the slow path of the tests and benchmarks promises. Of times only the lower bounds are
+//! facts: a busy machine is late.
 
 use std::time::{Duration, Instant};
 
@@ -89,12 +90,14 @@ async fn a_rate_is_kept_to_in_both_directions() -> Result<()> {
 async fn connections_share_the_rate() -> Result<()> {
     let link = Link::start(echo().await?, RATE).await?;
     let began = Instant::now();
-    futures_util::future::try_join_all((0..4).map(|_| there_and_back(link.port(), MEGABYTE / 4))).await?;
+    futures_util::future::try_join_all((0..4).map(|_| there_and_back(link.port(), MEGABYTE / 4)))
+        .await?;
     ensure!(began.elapsed() >= Duration::from_millis(1600), "{:?}", began.elapsed());
     Ok(())
 }
 
-/// The upper bound is far from both: one chunk at a time would take over a minute, and this takes less than a second.
+/// The upper bound is far from both: one chunk at a time would take over a minute, and this takes
+/// less than a second.
 async fn a_delay_alone_does_not_limit_what_is_sent() -> Result<()> {
     let shape = Shape { round_trip: Duration::from_millis(200), bytes_per_second: None };
     let link = Link::start(echo().await?, shape).await?;

@@ -1,11 +1,16 @@
-//! The program from outside, against real MySQL and MariaDB servers and a real S3 endpoint over sockets.
+//! The program from outside, against real MySQL and MariaDB servers and a real S3 endpoint over
+//! sockets.
 //!
-//! One binary, so that each server is started once; a harness of its own, so that every test of the loader runs on
-//! both and the servers are gone when it ends. `scripts/setup.sh` installs what this needs; a missing server is a failure.
-//! What is shown where: `tests/README.md`.
+//! One binary, so that each server is started once; a harness of its own, so that every test of the
+//! loader runs on both and the servers are gone when it ends. `scripts/setup.sh` installs what this
+//! needs; a missing server is a failure. What is shown where: `tests/README.md`.
 
 // The support modules offer more than every test uses.
-#![allow(dead_code, unreachable_pub, reason = "shared with the examples, each of which uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the examples, each of which uses a part"
+)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::format_collect,
@@ -160,18 +165,22 @@ fn main() {
         ];
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));
-            trials
-                .push(trial(name, move || Box::pin(async move { (test.run)(World::new(shared(kind)?).await?).await })));
+            trials.push(trial(name, move || {
+                Box::pin(async move { (test.run)(World::new(shared(kind)?).await?).await })
+            }));
         }
-        trials.push(trial(format!("{kind}::oracle::row_counts_equal_the_servers_own"), move || {
-            Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
-        }));
-        trials.push(trial(format!("{kind}::oracle::values_of_fields_equal_the_servers_own"), move || {
-            Box::pin(async move { values_of_fields_equal_the_servers_own(kind).await })
-        }));
-        trials.push(trial(format!("{kind}::oracle::texts_of_values_equal_the_servers_own"), move || {
-            Box::pin(async move { texts_of_values_equal_the_servers_own(kind).await })
-        }));
+        trials
+            .push(trial(format!("{kind}::oracle::row_counts_equal_the_servers_own"), move || {
+                Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
+            }));
+        trials.push(trial(
+            format!("{kind}::oracle::values_of_fields_equal_the_servers_own"),
+            move || Box::pin(async move { values_of_fields_equal_the_servers_own(kind).await }),
+        ));
+        trials.push(trial(
+            format!("{kind}::oracle::texts_of_values_equal_the_servers_own"),
+            move || Box::pin(async move { texts_of_values_equal_the_servers_own(kind).await }),
+        ));
         trials.push(trial(format!("{kind}::oracle::rows_equal_the_servers_own"), move || {
             Box::pin(rows_equal_the_servers_own(kind))
         }));
@@ -199,16 +208,20 @@ fn main() {
     }
     for check in contract::checks() {
         trials.push(trial(format!("contract::moto::{}", check.name), move || {
-            Box::pin(async move { check.run(Store::Moto, moto::url()?, moto::ACCESS_KEY, moto::SECRET_KEY).await })
+            Box::pin(async move {
+                check.run(Store::Moto, moto::url()?, moto::ACCESS_KEY, moto::SECRET_KEY).await
+            })
         }));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// For tests that use the library's client in this process. Programs are started with an environment of their own.
+/// For tests that use the library's client in this process. Programs are started with an
+/// environment of their own.
 #[expect(unsafe_code, reason = "no other thread is running yet that could read the environment")]
 fn sign_with_the_endpoints_keys() {
-    for (name, value) in [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)] {
+    for (name, value) in [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)]
+    {
         // SAFETY: the first thing that the process does.
         unsafe { std::env::set_var(name, value) };
     }
@@ -221,9 +234,12 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
         .any(|name| std::env::var_os(name).is_some());
     let limit = if is_long { LONG_TEST_LIMIT } else { TEST_LIMIT };
     Trial::test(name, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ended = runtime.block_on(async {
-            tokio::time::timeout(limit, test()).await.unwrap_or_else(|_| Err(anyhow!("not ended in {limit:?}")))
+            tokio::time::timeout(limit, test())
+                .await
+                .unwrap_or_else(|_| Err(anyhow!("not ended in {limit:?}")))
         });
         ended.map_err(|error| Failed::from(format!("{error:#}")))
     })
@@ -233,21 +249,26 @@ fn short(name: &str) -> &str {
     name.strip_prefix("it::").unwrap_or(name)
 }
 
-/// How many cases of a property-based comparison with the server, unless `S3_TO_MYSQL_TEST_ORACLE_CASES` says, and the
-/// first one's seed.
+/// How many cases of a property-based comparison with the server, unless
+/// `S3_TO_MYSQL_TEST_ORACLE_CASES` says, and the first one's seed.
 fn oracle_cases_and_seed(cases: u64) -> Result<(u64, u64)> {
     let number = |name: &str, default: u64| match std::env::var(name) {
         Ok(text) => text.parse().with_context(|| format!("{name} is not a number")),
         Err(_) => Ok(default),
     };
-    Ok((number("S3_TO_MYSQL_TEST_ORACLE_CASES", cases)?, number("S3_TO_MYSQL_TEST_ORACLE_SEED", 1)?))
+    Ok((
+        number("S3_TO_MYSQL_TEST_ORACLE_CASES", cases)?,
+        number("S3_TO_MYSQL_TEST_ORACLE_SEED", 1)?,
+    ))
 }
 
 async fn row_counts_equal_the_servers_own(kind: ServerKind) -> Result<()> {
     let (cases, seed) = oracle_cases_and_seed(1000)?;
     let schema = shared(kind)?.schema().await?;
     let mut conn = schema.user_conn().await?;
-    let tally = oracle::compare_row_counts(&mut conn, cases, seed).await.map_err(|difference| anyhow!(difference))?;
+    let tally = oracle::compare_row_counts(&mut conn, cases, seed)
+        .await
+        .map_err(|difference| anyhow!(difference))?;
     tally.ensure_most_agreed()
 }
 

@@ -1,12 +1,14 @@
-//! The server as the oracle: random objects under random dialects, read by the server's own LOAD DATA.
+//! The server as the oracle: random objects under random dialects, read by the server's own LOAD
+//! DATA.
 //!
-//! [`compare_row_counts`] asks it only for the number of rows, which is cheap: it must be the splitter's. What is sent is
-//! exactly what a load would send: the object from `data_start` on, and the line terminator that the last row lacks.
-//! [`contents`] loads each object twice, by this program's load and by the server from the object's own bytes, and
-//! compares the rows. [`fields`] compares what the library reads in single rows with what the server stores of them.
+//! [`compare_row_counts`] asks it only for the number of rows, which is cheap: it must be the
+//! splitter's. What is sent is exactly what a load would send: the object from `data_start` on, and
+//! the line terminator that the last row lacks. [`contents`] loads each object twice, by this
+//! program's load and by the server from the object's own bytes, and compares the rows. [`fields`]
+//! compares what the library reads in single rows with what the server stores of them.
 //!
-//! Objects that the splitter refuses have nothing to compare; they are counted, so that a splitter that refuses
-//! everything does not pass. The same seed makes the same cases.
+//! Objects that the splitter refuses have nothing to compare; they are counted, so that a splitter
+//! that refuses everything does not pass. The same seed makes the same cases.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test: the harness reports the panic")]
 
@@ -50,16 +52,25 @@ impl Tally {
             // A case that is played again.
             return Ok(());
         }
-        anyhow::ensure!(refused < self.agreed, "more than half of the cases were refused: {self:?}");
+        anyhow::ensure!(
+            refused < self.agreed,
+            "more than half of the cases were refused: {self:?}"
+        );
         Ok(())
     }
 }
 
-/// Loads `cases` random objects through `conn`, whose default database must be empty and stays so but for one table.
-/// The same seed makes the same cases. The error is the first difference, with its case made as small as it would go.
-pub(crate) async fn compare_row_counts(conn: &mut Conn, cases: u64, seed: u64) -> Result<Tally, String> {
+/// Loads `cases` random objects through `conn`, whose default database must be empty and stays so
+/// but for one table. The same seed makes the same cases. The error is the first difference, with
+/// its case made as small as it would go.
+pub(crate) async fn compare_row_counts(
+    conn: &mut Conn,
+    cases: u64,
+    seed: u64,
+) -> Result<Tally, String> {
     let columns: Vec<String> = (1..=COLUMNS).map(|n| format!("c{n} LONGTEXT")).collect();
-    let create = format!("CREATE TABLE oracle ({}) CHARACTER SET utf8mb4 ENGINE=InnoDB", columns.join(", "));
+    let create =
+        format!("CREATE TABLE oracle ({}) CHARACTER SET utf8mb4 ENGINE=InnoDB", columns.join(", "));
     conn.query_drop(create).await.map_err(|error| error.to_string())?;
     let mut tally = Tally::default();
     for number in 0..cases {
@@ -72,7 +83,10 @@ pub(crate) async fn compare_row_counts(conn: &mut Conn, cases: u64, seed: u64) -
             Verdict::Refused(reason) => *tally.refused.entry(reason).or_default() += 1,
             Verdict::Differs(_) => {
                 let (case, difference) = case.shrink(conn).await;
-                return Err(format!("{}: {difference}\n{case:#?}", play_again(seed.wrapping_add(number))));
+                return Err(format!(
+                    "{}: {difference}\n{case:#?}",
+                    play_again(seed.wrapping_add(number))
+                ));
             }
         }
     }
@@ -112,7 +126,8 @@ impl std::fmt::Debug for Piece {
 
 impl Case {
     fn random(rng: &mut Rng) -> Self {
-        let charset = *rng.choice(&["utf8mb4", "utf8mb4", "utf8mb4", "latin1", "latin1", "binary"]).unwrap();
+        let charset =
+            *rng.choice(&["utf8mb4", "utf8mb4", "utf8mb4", "latin1", "latin1", "binary"]).unwrap();
         let charset = Charset::new(charset).unwrap();
         let dialect = loop {
             let dialect = random_dialect(rng);
@@ -137,7 +152,8 @@ impl Case {
         if rng.u8(..3) > 0 {
             pieces.push(Piece(line_of(&dialect).to_vec()));
         }
-        let null_string = *rng.choice(&[None, None, None, Some("x"), Some("NULL"), Some("-1.7")]).unwrap();
+        let null_string =
+            *rng.choice(&[None, None, None, Some("x"), Some("NULL"), Some("-1.7")]).unwrap();
         Self { dialect, charset, items, ignore_lines, null_string, pieces }
     }
 
@@ -146,7 +162,8 @@ impl Case {
     }
 
     fn scan(&self, object: &[u8]) -> Result<Scan, Malformed> {
-        let mut reader = RowReader::new(&self.dialect, &self.charset, self.items.len(), self.ignore_lines);
+        let mut reader =
+            RowReader::new(&self.dialect, &self.charset, self.items.len(), self.ignore_lines);
         reader.feed(object)?;
         reader.finish()
     }
@@ -163,15 +180,23 @@ impl Case {
         }
         match self.load(conn, &scan, sent).await {
             Ok(records) if records == scan.rows => Verdict::Agreed { rows: records },
-            Ok(records) => Verdict::Differs(format!("the server has {records} records, the splitter: {scan:?}")),
-            Err(error) => Verdict::Differs(format!("the server says {error}, the splitter: {scan:?}")),
+            Ok(records) => Verdict::Differs(format!(
+                "the server has {records} records, the splitter: {scan:?}"
+            )),
+            Err(error) => {
+                Verdict::Differs(format!("the server says {error}, the splitter: {scan:?}"))
+            }
         }
     }
 
     /// The server's `Records:`.
     async fn load(&self, conn: &mut Conn, scan: &Scan, sent: Vec<u8>) -> mysql_async::Result<u64> {
-        let statement =
-            self.statement("LOCAL INFILE 'oracle' INTO TABLE oracle", &self.items, &scan.lines_terminated_by, 0);
+        let statement = self.statement(
+            "LOCAL INFILE 'oracle' INTO TABLE oracle",
+            &self.items,
+            &scan.lines_terminated_by,
+            0,
+        );
         conn.query_drop("START TRANSACTION").await?;
         conn.set_infile_handler(async move { Ok(stream::iter([Ok(Bytes::from(sent))]).boxed()) });
         let loaded = conn.query_drop(statement).await;
@@ -181,9 +206,15 @@ impl Case {
         Ok(count(&info, "Records: "))
     }
 
-    /// `source` is what stands between LOAD DATA and the dialect. Written apart from the program's own statement, which
-    /// it is compared with.
-    fn statement(&self, source: &str, items: &[String], lines_terminated_by: &[u8], ignore_lines: u64) -> String {
+    /// `source` is what stands between LOAD DATA and the dialect. Written apart from the program's
+    /// own statement, which it is compared with.
+    fn statement(
+        &self,
+        source: &str,
+        items: &[String],
+        lines_terminated_by: &[u8],
+        ignore_lines: u64,
+    ) -> String {
         let dialect = &self.dialect;
         let hex = |bytes: &[u8]| {
             let mut literal = bytes.iter().fold("X'".to_owned(), |mut literal, byte| {
@@ -233,7 +264,9 @@ impl Case {
 /// The number behind a label of `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`.
 fn count(info: &str, label: &str) -> u64 {
     let number = info.split_once(label).and_then(|(_, rest)| rest.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {label:?} in {info:?}"))
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no {label:?} in {info:?}"))
 }
 
 fn reason(kind: &MalformedKind) -> &'static str {
@@ -251,7 +284,8 @@ fn reason(kind: &MalformedKind) -> &'static str {
 }
 
 fn random_delimiter(rng: &mut Rng) -> Vec<u8> {
-    const USUAL: [&[u8]; 10] = [b",", b"\t", b"\x01", b"||", b"/", b"##", b"''", b"aab", b";\n", b"\0"];
+    const USUAL: [&[u8]; 10] =
+        [b",", b"\t", b"\x01", b"||", b"/", b"##", b"''", b"aab", b";\n", b"\0"];
     if rng.u8(..5) > 0 {
         return rng.choice(USUAL).unwrap().to_vec();
     }
@@ -289,7 +323,8 @@ fn line_of(dialect: &Dialect) -> &[u8] {
     }
 }
 
-/// Mostly whole constructs of the dialect, so that objects are long before they are refused; sometimes a stray byte.
+/// Mostly whole constructs of the dialect, so that objects are long before they are refused;
+/// sometimes a stray byte.
 fn random_piece(rng: &mut Rng, dialect: &Dialect, charset: &Charset, strays_percent: u8) -> Piece {
     let line = line_of(dialect);
     let field = dialect.fields_terminated_by.as_slice();
@@ -297,14 +332,29 @@ fn random_piece(rng: &mut Rng, dialect: &Dialect, charset: &Charset, strays_perc
     let escape = dialect.fields_escaped_by.as_slice();
     let prefix = dialect.lines_starting_by.as_slice();
     if rng.u8(..100) < strays_percent {
-        let mut strays: Vec<&[u8]> =
-            vec![b"\r", b"\n", b"\r\n", b"\0", b"\x1A", if charset.is_utf8() { b"x" } else { b"\xE4" }];
+        let mut strays: Vec<&[u8]> = vec![
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\0",
+            b"\x1A",
+            if charset.is_utf8() { b"x" } else { b"\xE4" },
+        ];
         strays.extend([field, line, quote, escape].into_iter().flat_map(|bytes| bytes.chunks(1)));
         return Piece(rng.choice(strays).unwrap().to_vec());
     }
     let binary: &[u8] = if charset.is_utf8() { b"\0\x1A\x7F" } else { b"\xFF\0\x80\xE4" };
-    let usual =
-        [&b""[..], b"x", b"17", "ä€😀".as_bytes(), b"a longer stretch of words", b"NULL", b"-1.7", b" 9 z", binary];
+    let usual = [
+        &b""[..],
+        b"x",
+        b"17",
+        "ä€😀".as_bytes(),
+        b"a longer stretch of words",
+        b"NULL",
+        b"-1.7",
+        b" 9 z",
+        binary,
+    ];
     let text: &[u8] = rng.choice(usual).unwrap();
     Piece(match rng.u8(..16) {
         0..3 => [text, field].concat(),

@@ -49,7 +49,9 @@ fn redacted(stdout: &str) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone(world: World) -> Result<()> {
+async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone(
+    world: World,
+) -> Result<()> {
     create_table(&world).await?;
     world.put("in/a", "1\tx\n2\ty\n")?;
     world.put("in/b", "3\tz\n")?;
@@ -68,14 +70,26 @@ async fn a_run_with_failures_ends_with_3_and_names_them(world: World) -> Result<
     world.put("in/a", "1\tx\n2\ty\n")?;
     world.put("in/bad", "3\tz\nno number\tz\n")?;
     for number in 0..11 {
-        world.put(&format!("in/packed{number:02}"), [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
+        world
+            .put(&format!("in/packed{number:02}"), [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
     }
     let ended = world
-        .load_ending(3, "t", &["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"])
+        .load_ending(
+            3,
+            "t",
+            &["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"],
+        )
         .await?;
-    ensure!(ended.summary("objects loaded")? == "1" && ended.summary("objects failed")? == "12", "{ended}");
-    let named: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
-    ensure!(named.len() == 11 && named[10] == "failed: and 2 more; --report FILE has them all", "{ended}");
+    ensure!(
+        ended.summary("objects loaded")? == "1" && ended.summary("objects failed")? == "12",
+        "{ended}"
+    );
+    let named: Vec<&str> =
+        ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
+    ensure!(
+        named.len() == 11 && named[10] == "failed: and 2 more; --report FILE has them all",
+        "{ended}"
+    );
     ended.says("failed: s3://etl/in/bad: ")?;
     ended.says("Warning 1366")?;
     ensure!(world.count("t").await? == 2);
@@ -86,7 +100,9 @@ async fn nothing_matched_is_4_unless_it_is_allowed(world: World) -> Result<()> {
     create_table(&world).await?;
     world.put("in/a", "1\tx\n")?;
     let ended = world.load_ending(4, "t", &["--include", "*.csv"]).await?;
-    ended.says("error: no object matches; passed over: 0 folder markers, 0 hidden keys, 1 filtered out")?;
+    ended.says(
+        "error: no object matches; passed over: 0 folder markers, 0 hidden keys, 1 filtered out",
+    )?;
     ended.says("hint: check the URIs and filters; --allow-empty makes this a success")?;
     ensure!(ended.stdout.is_empty(), "{ended}");
     let ended = world.load_ending(0, "t", &["--include", "*.csv", "--allow-empty"]).await?;
@@ -110,7 +126,10 @@ async fn a_source_that_is_not_there_is_5(world: World) -> Result<()> {
     ended.says("Connection refused (os error 111)")?;
     ensure!(!ended.stderr.contains('{'), "the SDK's inner workings\n{ended}");
     let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
-    let ended = finish(command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?).await?;
+    let ended = finish(
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?,
+    )
+    .await?;
     ended.expect(5)?;
     ended.says("the S3 credentials were refused, or there are none")?;
     ended.says("use --no-sign-request for a public bucket")?;
@@ -145,13 +164,23 @@ async fn every_line_of_a_json_log_is_json_errors_included(world: World) -> Resul
     world.s3.faults().on_get("in/b\nc", Times::Next(1), Fault::Refuse(Refusal::SLOW_DOWN));
     let ended = world.load_ending(0, "t", &["--log-format", "json"]).await?;
     let lines = json_lines(&ended.stderr)?;
-    ensure!(lines.iter().any(|line| line["level"] == "INFO") && lines.iter().any(|line| line["level"] == "WARN"));
-    ensure!(lines.iter().all(|line| line["timestamp"].is_string() && line["fields"]["message"].is_string()));
+    ensure!(
+        lines.iter().any(|line| line["level"] == "INFO")
+            && lines.iter().any(|line| line["level"] == "WARN")
+    );
+    ensure!(
+        lines
+            .iter()
+            .all(|line| line["timestamp"].is_string() && line["fields"]["message"].is_string())
+    );
 
     let ended = world.load_ending(6, "missing", &["--log-format", "json", "-qq"]).await?;
     let lines = json_lines(&ended.stderr)?;
     ensure!(lines.len() == 1 && lines[0]["level"] == "ERROR", "{ended}");
-    ensure!(lines[0]["fields"]["code"] == "target_refused" && lines[0]["fields"]["hint"].is_string(), "{ended}");
+    ensure!(
+        lines[0]["fields"]["code"] == "target_refused" && lines[0]["fields"]["hint"].is_string(),
+        "{ended}"
+    );
     Ok(())
 }
 
@@ -173,32 +202,65 @@ async fn quiet_runs_are_quiet_and_verbose_ones_are_not(world: World) -> Result<(
     Ok(())
 }
 
-const FIELDS: [&str; 9] = ["type", "status", "bucket", "key", "etag", "size_bytes", "rows", "attempts", "seconds"];
+const FIELDS: [&str; 9] =
+    ["type", "status", "bucket", "key", "etag", "size_bytes", "rows", "attempts", "seconds"];
 
-async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await?;
+async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
+    world: World,
+) -> Result<()> {
+    world
+        .schema
+        .exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB")
+        .await?;
     world.put("in/a", "1\tx\n2\ty\n")?;
     world.put("in/b \"q\"", "3\tz\n1\tagain\n")?;
     world.put("in/bad", "no number\tz\n")?;
     let report = world.path("report.jsonl").display().to_string();
-    let args =
-        ["--report", &report, "--on-duplicate", "ignore", "--load-concurrency", "1", "--download-concurrency", "1"];
+    let args = [
+        "--report",
+        &report,
+        "--on-duplicate",
+        "ignore",
+        "--load-concurrency",
+        "1",
+        "--download-concurrency",
+        "1",
+    ];
     let ended = world.load_ending(3, "t", &args).await?;
     let lines = world.report("report.jsonl")?;
     let (summary, objects) = lines.split_last().context("an empty report")?;
-    ensure!(objects.len() == 3 && objects.iter().all(|line| line["type"] == "object"), "{lines:#?}");
+    ensure!(
+        objects.len() == 3 && objects.iter().all(|line| line["type"] == "object"),
+        "{lines:#?}"
+    );
     for line in objects {
         let fields = line.as_object().context("not an object")?;
-        ensure!(FIELDS.iter().chain(&["error"]).all(|field| fields.contains_key(*field)), "{line:#}");
-        let stored = world.s3.backend().newest("etl", line["key"].as_str().context("no key")?).context("not stored")?;
-        ensure!(line["etag"] == stored.quoted_etag() && line["size_bytes"] == stored.length_bytes(), "{line:#}");
-        ensure!(line["attempts"] == 1 && line["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{line:#}");
+        ensure!(
+            FIELDS.iter().chain(&["error"]).all(|field| fields.contains_key(*field)),
+            "{line:#}"
+        );
+        let stored = world
+            .s3
+            .backend()
+            .newest("etl", line["key"].as_str().context("no key")?)
+            .context("not stored")?;
+        ensure!(
+            line["etag"] == stored.quoted_etag() && line["size_bytes"] == stored.length_bytes(),
+            "{line:#}"
+        );
+        ensure!(
+            line["attempts"] == 1 && line["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0),
+            "{line:#}"
+        );
         ensure!(line["error"].is_null() == (line["status"] == "loaded"), "{line:#}");
     }
     let loaded: Vec<&Value> = objects.iter().filter(|line| line["status"] == "loaded").collect();
     let failed: Vec<&Value> = objects.iter().filter(|line| line["status"] == "failed").collect();
     ensure!(loaded.len() == 2 && failed.len() == 1 && failed[0]["key"] == "in/bad", "{lines:#?}");
-    ensure!(failed[0]["error"]["code"] == "bad_rows" && failed[0]["error"]["hint"].is_string(), "{lines:#?}");
+    ensure!(
+        failed[0]["error"]["code"] == "bad_rows" && failed[0]["error"]["hint"].is_string(),
+        "{lines:#?}"
+    );
 
     ensure!(summary["type"] == "summary" && summary["listing_complete"] == true, "{summary:#}");
     ensure!(summary["objects_loaded"] == 2 && summary["objects_failed"] == 1, "{summary:#}");
@@ -214,7 +276,10 @@ async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(world
         ensure!(summary[total] == sum(field), "{total}: {summary:#}");
     }
     // And what it tells is so: three of the four rows are there, one was skipped.
-    ensure!(summary["rows"] == 4 && summary["skipped"] == 1 && world.count("t").await? == 3, "{summary:#}");
+    ensure!(
+        summary["rows"] == 4 && summary["skipped"] == 1 && world.count("t").await? == 3,
+        "{summary:#}"
+    );
     ensure!(ended.summary("rows skipped")? == "1" && ended.summary("rows")? == "4", "{ended}");
     Ok(())
 }
@@ -225,7 +290,8 @@ async fn the_report_is_written_while_the_run_goes_on(world: World) -> Result<()>
     world.put("in/b", "3\tz\n")?;
     let held = world.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
     let report = world.path("report.jsonl").display().to_string();
-    let child = world.command(["load", "s3://etl/", "--table", "t", "--report", &report]).spawn()?;
+    let child =
+        world.command(["load", "s3://etl/", "--table", "t", "--report", &report]).spawn()?;
     held.wait_for_effects(1).await;
     let line = until(|| async {
         let text = std::fs::read_to_string(&report)?;
@@ -233,7 +299,10 @@ async fn the_report_is_written_while_the_run_goes_on(world: World) -> Result<()>
     })
     .await?;
     let line: Value = serde_json::from_str(&line)?;
-    ensure!(line["key"] == "in/a" && line["status"] == "loaded" && world.count("t").await? == 2, "{line:#}");
+    ensure!(
+        line["key"] == "in/a" && line["status"] == "loaded" && world.count("t").await? == 2,
+        "{line:#}"
+    );
     held.remove();
     finish(child).await?.expect(0)?;
     ensure!(world.report("report.jsonl")?.len() == 3);
@@ -257,8 +326,14 @@ async fn a_report_tells_why_a_run_did_not_begin(world: World) -> Result<()> {
     let report = world.path("report.jsonl").display().to_string();
     world.load_ending(6, "missing", &["--report", &report]).await?;
     let lines = world.report("report.jsonl")?;
-    ensure!(lines.len() == 1 && lines[0]["type"] == "summary" && lines[0]["objects_loaded"] == 0, "{lines:#?}");
-    ensure!(lines[0]["error"]["code"] == "target_refused" && lines[0]["listing_complete"] == false, "{lines:#?}");
+    ensure!(
+        lines.len() == 1 && lines[0]["type"] == "summary" && lines[0]["objects_loaded"] == 0,
+        "{lines:#?}"
+    );
+    ensure!(
+        lines[0]["error"]["code"] == "target_refused" && lines[0]["listing_complete"] == false,
+        "{lines:#?}"
+    );
     Ok(())
 }
 
@@ -271,13 +346,23 @@ async fn tries_are_counted_in_both_stages_and_for_failures_too(world: World) -> 
     let report = world.path("report.jsonl").display().to_string();
     world.load_ending(3, "t", &["--report", &report, "--max-attempts", "3"]).await?;
     let lines = world.report("report.jsonl")?;
-    let attempts = |key: &str| lines.iter().find(|line| line["key"] == key).map(|line| line["attempts"].clone());
-    ensure!(attempts("in/gone") == Some(3.into()) && attempts("in/slow") == Some(3.into()), "{lines:#?}");
-    ensure!(world.s3.log().gets_of("in/slow").len() == 3 && world.s3.log().gets_of("in/gone").len() == 3);
+    let attempts = |key: &str| {
+        lines.iter().find(|line| line["key"] == key).map(|line| line["attempts"].clone())
+    };
+    ensure!(
+        attempts("in/gone") == Some(3.into()) && attempts("in/slow") == Some(3.into()),
+        "{lines:#?}"
+    );
+    ensure!(
+        world.s3.log().gets_of("in/slow").len() == 3
+            && world.s3.log().gets_of("in/gone").len() == 3
+    );
     Ok(())
 }
 
-async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(world: World) -> Result<()> {
+async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(
+    world: World,
+) -> Result<()> {
     create_table(&world).await?;
     world.put("in/a", "1\tx\n")?;
     for flag in ["--report", "--failed-keys"] {
@@ -297,7 +382,9 @@ async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(wo
     Ok(())
 }
 
-async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(world: World) -> Result<()> {
+async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(
+    world: World,
+) -> Result<()> {
     create_table(&world).await?;
     for number in 0..3 {
         world.put(&format!("in/{number}"), format!("{number}\tx\n"))?;
@@ -329,7 +416,8 @@ async fn failed_keys_can_be_read_back_and_loaded(world: World) -> Result<()> {
     }
     let failed_keys = world.path("failed.txt").display().to_string();
     world.load_ending(3, "t", &["--failed-keys", &failed_keys]).await?;
-    let mut lines: Vec<String> = std::fs::read_to_string(&failed_keys)?.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        std::fs::read_to_string(&failed_keys)?.lines().map(str::to_owned).collect();
     lines.sort_unstable();
     insta::assert_snapshot!("failed_keys", lines.join("\n"));
 
@@ -349,7 +437,8 @@ async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(world: World) -
     world.put("in/a", "1\tx\n")?;
     std::fs::write(world.path("keys"), "s3://etl/in/a\n")?;
     std::os::unix::fs::symlink(world.path("keys"), world.path("link"))?;
-    let (keys, link) = (world.path("keys").display().to_string(), world.path("link").display().to_string());
+    let (keys, link) =
+        (world.path("keys").display().to_string(), world.path("link").display().to_string());
     for flag in ["--failed-keys", "--report"] {
         let ended = world.run(&["load", "--keys-from", &keys, flag, &link, "--table", "t"]).await?;
         ended.expect(2)?;
@@ -371,7 +460,11 @@ async fn progress_is_logged_where_there_is_no_terminal(world: World) -> Result<(
     finish(child).await?.expect(0)?;
     let log = log.await?;
     ensure!(log.contains("1 in flight, 0 failed"), "{log}");
-    ensure!(log.contains("2 of 2 objects, 12 B of 12 B, 3 rows, ") && log.contains(" rows/s, 0 in flight"), "{log}");
+    ensure!(
+        log.contains("2 of 2 objects, 12 B of 12 B, 3 rows, ")
+            && log.contains(" rows/s, 0 in flight"),
+        "{log}"
+    );
     ensure!(!log.contains('\r') && !log.contains('\u{1b}'), "control characters in {log:?}");
     Ok(())
 }
@@ -386,7 +479,9 @@ async fn progress_off_is_silent(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(world: World) -> Result<()> {
+async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
+    world: World,
+) -> Result<()> {
     create_table(&world).await?;
     world.put("in/a", "1\tx\n2\ty\n")?;
     world.put("in/held", "3\tz\n")?;
@@ -395,25 +490,37 @@ async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(world:
     with_environment.env("TERM", "xterm");
     let mut command = tokio::process::Command::new("script");
     // util-linux's script runs its command under a terminal of its own and passes its output on.
-    command.args(["-qefc", "stty cols 120; exec \"$PROGRAM\" load s3://etl/ --table t", "/dev/null"]);
+    command.args([
+        "-qefc",
+        "stty cols 120; exec \"$PROGRAM\" load s3://etl/ --table t",
+        "/dev/null",
+    ]);
     command.env_clear().env("SHELL", "/bin/sh").env("PROGRAM", env!("CARGO_BIN_EXE_s3-to-mysql"));
     for (name, value) in with_environment.as_std().get_envs() {
         command.env(name, value.unwrap_or_default());
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().context("script, of util-linux or bsdutils, is needed for a terminal")?;
+    let mut child =
+        command.spawn().context("script, of util-linux or bsdutils, is needed for a terminal")?;
     let mut terminal = child.stdout.take().context("standard output is piped")?;
     let mut seen = String::new();
     let mut chunk = [0; 4096];
     let all_seen = |seen: &str| {
-        ["1/2 objects", "8 B/12 B", "2 rows", " rows/s", "s3://etl/in/held"].iter().all(|text| seen.contains(text))
+        ["1/2 objects", "8 B/12 B", "2 rows", " rows/s", "s3://etl/in/held"]
+            .iter()
+            .all(|text| seen.contains(text))
     };
     while !all_seen(&seen) {
-        let length = tokio::time::timeout(std::time::Duration::from_secs(30), terminal.read(&mut chunk)).await;
+        let length =
+            tokio::time::timeout(std::time::Duration::from_secs(30), terminal.read(&mut chunk))
+                .await;
         let length = length.with_context(|| format!("the bars do not show it all: {seen:?}"))??;
         seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
         // A warning would name the object too.
-        ensure!(length > 0 && !seen.contains("trying again"), "the bars do not show it all: {seen:?}");
+        ensure!(
+            length > 0 && !seen.contains("trying again"),
+            "the bars do not show it all: {seen:?}"
+        );
     }
     ensure!(seen.contains('\u{1b}'), "no bars in {seen:?}");
     held.remove();

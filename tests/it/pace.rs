@@ -28,7 +28,8 @@ fn put_small_objects(world: &World, objects: u64) -> Result<()> {
 
 /// `load`, through the proxy.
 fn load_through(world: &World, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED"]);
+    let mut command =
+        world.command(["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED"]);
     command.args(["--port", &proxy.port().to_string()]).args(ONE_BY_ONE).args(args);
     command
 }
@@ -40,7 +41,9 @@ async fn connections(world: &World) -> Result<u64> {
     world.schema.query_one(&sql).await
 }
 
-async fn a_run_begins_with_two_connections_and_takes_four_once_those_load(world: World) -> Result<()> {
+async fn a_run_begins_with_two_connections_and_takes_four_once_those_load(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT)").await?;
     put_small_objects(&world, 20)?;
     let proxy = Proxy::start(world.server.port()).await?;
@@ -50,7 +53,8 @@ async fn a_run_begins_with_two_connections_and_takes_four_once_those_load(world:
         ends.wait().await?;
         tokio::task::yield_now().await;
     }
-    // Four that load, and the ledger's. More would be there by now: all twenty objects wait for one.
+    // Four that load, and the ledger's. More would be there by now: all twenty objects wait for
+    // one.
     for _ in 0..50 {
         ensure!(connections(&world).await? <= 5 && ends.count() == 4, "{} load", ends.count());
     }
@@ -67,25 +71,46 @@ async fn no_more_connections_load_than_are_allowed(world: World) -> Result<()> {
     put_small_objects(&world, 40)?;
     for (most, more) in [(1, "1"), (3, "3")] {
         world.schema.exec("TRUNCATE TABLE t").await?;
-        let args = ["--columns", "a", "--set", "connection = CONNECTION_ID()", "--load-concurrency", more, "--force"];
+        let args = [
+            "--columns",
+            "a",
+            "--set",
+            "connection = CONNECTION_ID()",
+            "--load-concurrency",
+            more,
+            "--force",
+        ];
         world.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
         let (rows, connections): (u64, u64) =
             world.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
-        ensure!(rows == 40 && connections <= most, "{rows} rows on {connections} connections, of {most}");
+        ensure!(
+            rows == 40 && connections <= most,
+            "{rows} rows on {connections} connections, of {most}"
+        );
     }
     Ok(())
 }
 
-async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (n INT AUTO_INCREMENT PRIMARY KEY, a INT, connection BIGINT)").await?;
+async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
+    world: World,
+) -> Result<()> {
+    world
+        .schema
+        .exec("CREATE TABLE t (n INT AUTO_INCREMENT PRIMARY KEY, a INT, connection BIGINT)")
+        .await?;
     put_small_objects(&world, 20)?;
     let proxy = Proxy::start(world.server.port()).await?;
     let ends = proxy.times(100, Step::InfileEnd, Break::Hold);
-    let args = ["--columns", "a", "--set", "connection = CONNECTION_ID()", "--load-concurrency", "4"];
+    let args =
+        ["--columns", "a", "--set", "connection = CONNECTION_ID()", "--load-concurrency", "4"];
     let running = load_through(&world, &proxy, &args).spawn()?;
     ends.wait().await?;
-    let (serialised,): (bool,) = world.schema.query_one("SELECT @@innodb_autoinc_lock_mode <> 2").await?;
-    ensure!(serialised == (world.server.kind() == ServerKind::Mariadb), "the server is not as these tests expect it");
+    let (serialised,): (bool,) =
+        world.schema.query_one("SELECT @@innodb_autoinc_lock_mode <> 2").await?;
+    ensure!(
+        serialised == (world.server.kind() == ServerKind::Mariadb),
+        "the server is not as these tests expect it"
+    );
     if !serialised {
         while ends.count() < 4 {
             tokio::task::yield_now().await;
@@ -96,8 +121,15 @@ async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(worl
     ended.expect(0)?;
     let (rows, connections): (u64, u64) =
         world.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
-    ensure!(rows == 20 && (connections == 1) == serialised, "{rows} rows on {connections} connections");
-    ensure!(ended.stderr.contains("so that loads wait for each other: one connection loads") == serialised, "{ended}");
+    ensure!(
+        rows == 20 && (connections == 1) == serialised,
+        "{rows} rows on {connections} connections"
+    );
+    ensure!(
+        ended.stderr.contains("so that loads wait for each other: one connection loads")
+            == serialised,
+        "{ended}"
+    );
     Ok(())
 }
 
@@ -114,7 +146,10 @@ async fn a_rate_bounds_what_is_read_by_the_whole_run(world: World) -> Result<()>
     let started = Instant::now();
     world.load_ending(0, "t", &["--preset", "hive", "--max-rate", &rate]).await?;
     let elapsed = started.elapsed();
-    ensure!(elapsed >= Duration::from_millis(1500), "{bytes} bytes at {rate} a second took {elapsed:?}");
+    ensure!(
+        elapsed >= Duration::from_millis(1500),
+        "{bytes} bytes at {rate} a second took {elapsed:?}"
+    );
     ensure!(world.count("t").await? == 12_000);
     Ok(())
 }
@@ -124,7 +159,8 @@ async fn a_rate_is_no_stall(world: World) -> Result<()> {
     let (object, sums) = hive::object(0, 3000);
     let rate = (sums.bytes / 3).to_string();
     world.put("1", object)?;
-    let args = ["--preset", "hive", "--max-rate", &rate, "--stall-timeout", "1s", "--max-attempts", "1"];
+    let args =
+        ["--preset", "hive", "--max-rate", &rate, "--stall-timeout", "1s", "--max-attempts", "1"];
     world.load_ending(0, "t", &args).await?;
     ensure!(world.s3.log().of(Operation::GetObject).len() == 1);
     let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
@@ -150,7 +186,8 @@ async fn files_that_share_hot_keys_all_end_well(world: World) -> Result<()> {
         world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b INT NOT NULL)").await?;
         let args = ["--on-duplicate", how, "--load-concurrency", "8", "--force", "-v"];
         let ended = world.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
-        let found: (u64, u64) = world.schema.query_one("SELECT COUNT(*), SUM(a % 100 = b) FROM t").await?;
+        let found: (u64, u64) =
+            world.schema.query_one("SELECT COUNT(*), SUM(a % 100 = b) FROM t").await?;
         ensure!(found == (rows, rows), "{found:?}");
         let retries = ended.stderr.matches("trying again").count();
         let falls = ended.stderr.matches("transactions met each other's locks").count();

@@ -1,4 +1,5 @@
-//! Large objects are split: every part commits by itself, the whole is in the table once, and what is missing can be completed.
+//! Large objects are split: every part commits by itself, the whole is in the table once, and what
+//! is missing can be completed.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -78,7 +79,10 @@ async fn state(world: &World) -> Result<(String, u64)> {
 }
 
 async fn parts(world: &World) -> Result<u64> {
-    world.schema.query_one("SELECT COUNT(*) FROM s3_to_mysql_parts WHERE loaded_at IS NOT NULL").await
+    world
+        .schema
+        .query_one("SELECT COUNT(*) FROM s3_to_mysql_parts WHERE loaded_at IS NOT NULL")
+        .await
 }
 
 async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
@@ -96,11 +100,24 @@ fn expect_hint(world: &World, key: &str, text: &str) -> Result<()> {
 /// Loads through a proxy that was told what to do.
 fn start(world: &World, proxy: &Proxy, args: &[&str]) -> Result<tokio::process::Child> {
     let port = proxy.port().to_string();
-    let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port, "--part-size", "1KiB"];
+    let base = [
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--ssl-mode",
+        "DISABLED",
+        "--port",
+        &port,
+        "--part-size",
+        "1KiB",
+    ];
     Ok(world.command(base.iter().chain(args)).spawn()?)
 }
 
-async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(world: World) -> Result<()> {
+async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(
+    world: World,
+) -> Result<()> {
     table(&world).await?;
     let text = rows(1000);
     world.put("a", Object::new(text.clone()).with_checksum(Algorithm::Crc64Nvme))?;
@@ -113,7 +130,10 @@ async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(world
         .await?;
     let (count, sum, bytes, most) = found;
     let expected = (text.len() as u64).div_ceil(1024);
-    ensure!(count == expected && sum == 1000 && bytes == text.len() as u64 && most < 1024 + 40, "{found:?}");
+    ensure!(
+        count == expected && sum == 1000 && bytes == text.len() as u64 && most < 1024 + 40,
+        "{found:?}"
+    );
     ensure!(ended.summary("objects loaded")? == "1" && ended.summary("rows")? == "1000", "{ended}");
     ensure!(outcome(&world, "report", "a")?["verified"] == "checksum");
     let misplaced: u64 = world
@@ -133,19 +153,29 @@ async fn quoted_line_breaks_across_boundaries_belong_to_their_row(world: World) 
     table(&world).await?;
     let mut text = String::new();
     for id in 1..=200 {
-        let _ = write!(text, "{id},\"{}\r\n\"\"{}\"\"\n\"\r\n", "x\ny,".repeat(id % 50), "\"\"".repeat(id % 7));
+        let _ = write!(
+            text,
+            "{id},\"{}\r\n\"\"{}\"\"\n\"\r\n",
+            "x\ny,".repeat(id % 50),
+            "\"\"".repeat(id % 7)
+        );
     }
     world.put("a", text)?;
-    for (round, args) in [&["--no-split"][..], &["--part-size", "64"], &["--part-size", "1000"]].into_iter().enumerate()
+    for (round, args) in [&["--no-split"][..], &["--part-size", "64"], &["--part-size", "1000"]]
+        .into_iter()
+        .enumerate()
     {
         let args = [&["--preset", "csv"][..], args].concat();
         world.load_ending(0, "t", &args).await?;
-        let sum: (u64, u64) = world.schema.query_one("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t").await?;
+        let sum: (u64, u64) =
+            world.schema.query_one("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t").await?;
         world.schema.exec(&format!("RENAME TABLE t TO t{round}")).await?;
         let sql = format!("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t{round}");
         ensure!(sum == world.schema.query_one(&sql).await? && sum.0 == 200, "{sum:?}");
-        let first: (u64, u64) =
-            world.schema.query_one("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t0").await?;
+        let first: (u64, u64) = world
+            .schema
+            .query_one("SELECT COUNT(*), BIT_XOR(CRC32(CONCAT(id, v))) FROM t0")
+            .await?;
         ensure!(sum == first, "{sum:?} in parts, {first:?} whole");
         table(&world).await?;
         world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
@@ -163,7 +193,9 @@ async fn a_row_longer_than_a_part_is_in_one_part(world: World) -> Result<()> {
     load(&world, 0, &[]).await?;
     let found: (u64, u64, u64) = world
         .schema
-        .query_one("SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(LENGTH(v) = 9000, 1, NULL)) FROM t")
+        .query_one(
+            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(LENGTH(v) = 9000, 1, NULL)) FROM t",
+        )
         .await?;
     ensure!(found == (122, 62, 2), "{found:?}");
     ensure!(state(&world).await? == ("loaded".to_owned(), 122));
@@ -177,7 +209,8 @@ async fn headers_a_byte_order_mark_and_crlf_are_those_of_the_object(world: World
     world.put("a", format!("\u{feff}id,\"v\r\nv\"\r\nsecond,line\r\n{}", text.trim_end()))?;
     load(&world, 0, &["--preset", "csv", "--ignore-lines", "2"]).await?;
     expect_rows(&world, 300).await?;
-    let ending: Vec<String> = world.schema.query("SELECT DISTINCT HEX(line_ending) FROM s3_to_mysql_parts").await?;
+    let ending: Vec<String> =
+        world.schema.query("SELECT DISTINCT HEX(line_ending) FROM s3_to_mysql_parts").await?;
     ensure!(ending == ["0D0A"], "{ending:?}");
     Ok(())
 }
@@ -194,13 +227,16 @@ async fn an_object_larger_than_the_staging_budget_is_loaded(world: World) -> Res
     world.ensure_nothing_staged()
 }
 
-async fn several_objects_larger_than_the_budget_do_not_wait_for_each_other(world: World) -> Result<()> {
+async fn several_objects_larger_than_the_budget_do_not_wait_for_each_other(
+    world: World,
+) -> Result<()> {
     table(&world).await?;
     for key in 0..6 {
         world.put(&format!("large{key}"), rows(12_000))?;
         world.put(&format!("small{key}"), rows(2_000))?;
     }
-    let ended = world.load_ending(0, "t", &["--staging-budget", "200KiB", "--part-size", "60KiB"]).await?;
+    let ended =
+        world.load_ending(0, "t", &["--staging-budget", "200KiB", "--part-size", "60KiB"]).await?;
     ensure!(ended.summary("rows")? == "84000", "{ended}");
     ensure!(world.count("t").await? == 84_000);
     world.ensure_nothing_staged()
@@ -215,7 +251,8 @@ async fn a_row_that_needs_more_than_is_free_is_read_again_and_loaded(world: Worl
     let args = ["--staging-budget", "400KiB", "--part-size", "50KiB"];
     world.load_ending(0, "t", &args).await?;
     ensure!(world.count("t").await? == 24_003);
-    let long: u64 = world.schema.query_one("SELECT COUNT(*) FROM t WHERE LENGTH(v) = 300000").await?;
+    let long: u64 =
+        world.schema.query_one("SELECT COUNT(*) FROM t WHERE LENGTH(v) = 300000").await?;
     ensure!(long == 3);
     // One that can never fit is refused by its name.
     world.put("d", format!("{}1000\t{}\n", rows(4000), "z".repeat(500_000)))?;
@@ -229,7 +266,9 @@ async fn a_row_that_needs_more_than_is_free_is_read_again_and_loaded(world: Worl
 async fn what_is_not_to_be_split_is_loaded_whole(world: World) -> Result<()> {
     table(&world).await?;
     world.put("a", rows(1000))?;
-    for args in [&["--no-split"][..], &["--no-ledger"], &["--charset", "gbk", "--fields-escaped-by", ""]] {
+    for args in
+        [&["--no-split"][..], &["--no-ledger"], &["--charset", "gbk", "--fields-escaped-by", ""]]
+    {
         load(&world, 0, args).await?;
         expect_rows(&world, 1000).await?;
         let whole = world.s3.log().gets_of("a").into_iter().all(|get| get.range.is_none());
@@ -245,7 +284,10 @@ async fn what_is_not_to_be_split_is_loaded_whole(world: World) -> Result<()> {
 
 /// 1000 rows in [`PARTS`] of which the row 500 does not fit.
 async fn break_part(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(30) NOT NULL, CHECK (id <> 500))").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(30) NOT NULL, CHECK (id <> 500))")
+        .await?;
     world.put("a", Object::new(rows(1000)).with_checksum(Algorithm::Crc64Nvme))?;
     load(world, 3, &["--load-concurrency", "1"]).await?;
     Ok(())
@@ -260,21 +302,33 @@ async fn mend(world: &World) -> Result<()> {
     world.schema.exec(&format!("ALTER TABLE t DROP CONSTRAINT `{name}`")).await
 }
 
-async fn a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing(world: World) -> Result<()> {
+async fn a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing(
+    world: World,
+) -> Result<()> {
     break_part(&world).await?;
     let (there, stored): (u64, u64) = (world.count("t").await?, parts(&world).await?);
-    let rows_stored: u64 = world.schema.query_one("SELECT SUM(row_count) FROM s3_to_mysql_parts").await?;
-    ensure!(there == rows_stored && stored > 0 && stored < PARTS, "{there} rows, {rows_stored} in {stored} parts");
+    let rows_stored: u64 =
+        world.schema.query_one("SELECT SUM(row_count) FROM s3_to_mysql_parts").await?;
+    ensure!(
+        there == rows_stored && stored > 0 && stored < PARTS,
+        "{there} rows, {rows_stored} in {stored} parts"
+    );
     ensure!(state(&world).await? == ("partial".to_owned(), 0));
     let line = outcome(&world, "report", "a")?;
     let message = line["error"]["message"].as_str().unwrap_or_default().to_owned();
     ensure!(line["error"]["code"] == "bad_rows", "{line}");
-    ensure!(message.contains("part 11: ") && message.contains(&format!("{stored} of {PARTS} parts")), "{message}");
+    ensure!(
+        message.contains("part 11: ") && message.contains(&format!("{stored} of {PARTS} parts")),
+        "{message}"
+    );
     let ended = world.run(&["status", "--table", "t"]).await?;
     ended.says(&format!("partial: s3://etl/a: {stored} of {PARTS} parts"))?;
     let ended = world.run(&["status", "--table", "t", "--json"]).await?;
     let json: serde_json::Value = serde_json::from_str(&ended.stdout)?;
-    ensure!(json["partial"][0]["parts_loaded"] == stored && json["partial"][0]["parts"] == PARTS, "{json}");
+    ensure!(
+        json["partial"][0]["parts_loaded"] == stored && json["partial"][0]["parts"] == PARTS,
+        "{json}"
+    );
     mend(&world).await?;
     let ended = load(&world, 0, &[]).await?;
     ensure!(ended.summary("rows")? == (1000 - there).to_string(), "{ended}");
@@ -297,12 +351,16 @@ async fn a_resumed_run_reads_only_what_is_missing(world: World) -> Result<()> {
         .query("SELECT start_offset, size_bytes FROM s3_to_mysql_parts WHERE part_number IN (3, 4, 23) ORDER BY part_number")
         .await?;
     world.schema.exec("DELETE FROM s3_to_mysql_parts WHERE part_number IN (3, 4, 23)").await?;
-    world.schema.exec("UPDATE s3_to_mysql_objects SET state = 'partial', row_count = 0, loaded_at = NULL").await?;
+    world
+        .schema
+        .exec("UPDATE s3_to_mysql_objects SET state = 'partial', row_count = 0, loaded_at = NULL")
+        .await?;
     world.s3.log().clear();
     load(&world, 0, &[]).await?;
     expect_rows(&world, 1000).await?;
     ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS);
-    let ranges: BTreeSet<String> = world.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
+    let ranges: BTreeSet<String> =
+        world.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
     let range = |from: u64, to: u64| format!("bytes={from}-{}", to - 1);
     let expected = BTreeSet::from([
         range(missing[0].0, missing[1].0 + missing[1].1),
@@ -323,13 +381,18 @@ async fn the_ledger_decides_on_the_size_of_parts(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn another_format_or_no_split_can_not_go_on_with_a_partial_object(world: World) -> Result<()> {
+async fn another_format_or_no_split_can_not_go_on_with_a_partial_object(
+    world: World,
+) -> Result<()> {
     break_part(&world).await?;
     mend(&world).await?;
     let before = world.count("t").await?;
-    for args in
-        [&["--no-split"][..], &["--fields-escaped-by", ""], &["--ignore-lines", "1"], &["--no-split", "--force"]]
-    {
+    for args in [
+        &["--no-split"][..],
+        &["--fields-escaped-by", ""],
+        &["--ignore-lines", "1"],
+        &["--no-split", "--force"],
+    ] {
         load(&world, 3, args).await?;
         expect_failure(&world, "report", "a", "partial_conflict")?;
         expect_hint(&world, "a", "s3-to-mysql forget")?;
@@ -385,7 +448,9 @@ async fn a_partial_object_is_forgotten_with_its_parts(world: World) -> Result<()
     ended.says("somebody has emptied it")
 }
 
-async fn an_object_that_is_forgotten_while_it_loads_gets_no_further_part(world: World) -> Result<()> {
+async fn an_object_that_is_forgotten_while_it_loads_gets_no_further_part(
+    world: World,
+) -> Result<()> {
     table(&world).await?;
     world.put("a", rows(1000))?;
     let proxy = Proxy::start(world.server.port()).await?;
@@ -429,12 +494,21 @@ async fn killed_between_parts_and_run_again_every_row_is_there_once(world: World
         // What it had begun is rolled back when the server notices, or committed.
         let there = world.count("t").await?;
         let open: u64 = 40 * 2;
-        let stored: u64 = world.schema.query_one("SELECT COALESCE(SUM(row_count), 0) FROM s3_to_mysql_parts").await?;
-        ensure!(there.abs_diff(stored) <= open, "{there} rows in the table, {stored} in the ledger after {step:?}");
+        let stored: u64 = world
+            .schema
+            .query_one("SELECT COALESCE(SUM(row_count), 0) FROM s3_to_mysql_parts")
+            .await?;
+        ensure!(
+            there.abs_diff(stored) <= open,
+            "{there} rows in the table, {stored} in the ledger after {step:?}"
+        );
     }
     let ended = load(&world, 0, &[]).await?;
     expect_rows(&world, 1000).await?;
-    ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS, "{ended}");
+    ensure!(
+        state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS,
+        "{ended}"
+    );
     Ok(())
 }
 
@@ -449,8 +523,15 @@ async fn a_lost_commit_answer_of_a_part_is_settled(world: World) -> Result<()> {
         ensure!(broken.count() == 1);
         ensure!(ended.summary("rows")? == "1000", "{ended}");
         expect_rows(&world, 1000).await?;
-        ensure!(state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS);
-        world.schema.exec("DELETE FROM s3_to_mysql_parts; DELETE FROM s3_to_mysql_objects; TRUNCATE TABLE t").await?;
+        ensure!(
+            state(&world).await? == ("loaded".to_owned(), 1000) && parts(&world).await? == PARTS
+        );
+        world
+            .schema
+            .exec(
+                "DELETE FROM s3_to_mysql_parts; DELETE FROM s3_to_mysql_objects; TRUNCATE TABLE t",
+            )
+            .await?;
     }
     Ok(())
 }
@@ -459,11 +540,18 @@ async fn a_wrong_checksum_keeps_the_last_part_out(world: World) -> Result<()> {
     for algorithm in [Algorithm::Crc64Nvme, Algorithm::Sha256] {
         table(&world).await?;
         world.put("a", Object::new(rows(1000)).with_checksum(algorithm))?;
-        let wrong = world.s3.faults().inject(Operation::HeadObject, Keys::Any, Times::Always, Fault::WrongChecksum);
+        let wrong = world.s3.faults().inject(
+            Operation::HeadObject,
+            Keys::Any,
+            Times::Always,
+            Fault::WrongChecksum,
+        );
         load(&world, 3, &[]).await?;
         expect_failure(&world, "report", "a", "checksum_mismatch")?;
         let last: u64 = world.schema.query_one("SELECT COUNT(*) FROM t WHERE id = 1000").await?;
-        ensure!(last == 0 && parts(&world).await? == PARTS - 1 && state(&world).await?.0 == "partial");
+        ensure!(
+            last == 0 && parts(&world).await? == PARTS - 1 && state(&world).await?.0 == "partial"
+        );
         // It stays out.
         load(&world, if algorithm == Algorithm::Sha256 { 0 } else { 3 }, &[]).await?;
         wrong.remove();
@@ -472,7 +560,10 @@ async fn a_wrong_checksum_keeps_the_last_part_out(world: World) -> Result<()> {
         if algorithm != Algorithm::Sha256 {
             ensure!(outcome(&world, "report", "a")?["verified"] == "checksum", "{ended}");
         }
-        world.schema.exec("DELETE FROM s3_to_mysql_parts; DELETE FROM s3_to_mysql_objects; DROP TABLE t").await?;
+        world
+            .schema
+            .exec("DELETE FROM s3_to_mysql_parts; DELETE FROM s3_to_mysql_objects; DROP TABLE t")
+            .await?;
     }
     Ok(())
 }
@@ -499,7 +590,16 @@ async fn rejects_have_the_numbers_and_lines_of_the_object(world: World) -> Resul
     world.put("a", text)?;
     let rejects = world.path("rejects");
     let rejects = rejects.to_str().context("a path")?;
-    let args = ["--preset", "csv-unix", "--ignore-lines", "2", "--on-bad-row", "reject", "--rejects", rejects];
+    let args = [
+        "--preset",
+        "csv-unix",
+        "--ignore-lines",
+        "2",
+        "--on-bad-row",
+        "reject",
+        "--rejects",
+        rejects,
+    ];
     let ended = load(&world, 7, &args).await?;
     ensure!(ended.summary("rows rejected")? == "10", "{ended}");
     ensure!(world.count("t").await? == 990);
@@ -533,16 +633,27 @@ async fn max_rejects_counts_over_parts_and_runs(world: World) -> Result<()> {
     world.put("a", text)?;
     let rejects = world.path("rejects");
     let rejects = rejects.to_str().context("a path")?;
-    let base = ["--preset", "csv-unix", "--ignore-lines", "2", "--on-bad-row", "reject", "--rejects", rejects];
+    let base = [
+        "--preset",
+        "csv-unix",
+        "--ignore-lines",
+        "2",
+        "--on-bad-row",
+        "reject",
+        "--rejects",
+        rejects,
+    ];
     for _ in 0..2 {
         load(&world, 3, &[&base[..], &["--max-rejects", "6"]].concat()).await?;
         expect_failure(&world, "report", "a", "too_many_rejects")?;
-        let rejected: u64 = world.schema.query_one("SELECT SUM(rejected_count) FROM s3_to_mysql_parts").await?;
+        let rejected: u64 =
+            world.schema.query_one("SELECT SUM(rejected_count) FROM s3_to_mysql_parts").await?;
         ensure!(rejected <= 6, "{rejected} rejected");
     }
     load(&world, 7, &[&base[..], &["--max-rejects", "10"]].concat()).await?;
     ensure!(world.count("t").await? == 990);
-    let rejected: u64 = world.schema.query_one("SELECT rejected_count FROM s3_to_mysql_objects").await?;
+    let rejected: u64 =
+        world.schema.query_one("SELECT rejected_count FROM s3_to_mysql_objects").await?;
     ensure!(rejected == 10);
     Ok(())
 }
@@ -578,15 +689,23 @@ async fn a_broken_range_is_resumed(world: World) -> Result<()> {
     table(&world).await?;
     let text = rows(100_000);
     world.put("a", Object::new(text).with_checksum(Algorithm::Crc32c))?;
-    let cut = world.s3.faults().on_get("a", Times::NextOfEachKey(2), Fault::CutBody { after_bytes: 5000 });
+    let cut = world.s3.faults().on_get(
+        "a",
+        Times::NextOfEachKey(2),
+        Fault::CutBody { after_bytes: 5000 },
+    );
     let report = world.path("report").display().to_string();
     world.load_ending(0, "t", &["--part-size", "500KiB", "--report", &report]).await?;
     cut.wait_for_effects(2).await;
     expect_rows(&world, 100_000).await?;
     let line = outcome(&world, "report", "a")?;
     ensure!(line["verified"] == "checksum" && line["attempts"] == 3, "{line}");
-    let ranges: Vec<String> = world.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
-    ensure!(ranges.len() == 5 && ranges.iter().any(|range| range == "bytes=5000-1048575"), "{ranges:?}");
+    let ranges: Vec<String> =
+        world.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
+    ensure!(
+        ranges.len() == 5 && ranges.iter().any(|range| range == "bytes=5000-1048575"),
+        "{ranges:?}"
+    );
     Ok(())
 }
 
@@ -594,11 +713,16 @@ async fn ranges_are_fetched_side_by_side(world: World) -> Result<()> {
     table(&world).await?;
     world.put("a", rows(300_000))?;
     let held = world.s3.faults().on_get("a", Times::Next(4), Fault::Hold);
-    let child = world.command(["load", "s3://etl/", "--table", "t", "--part-size", "2MiB"]).spawn()?;
+    let child =
+        world.command(["load", "s3://etl/", "--table", "t", "--part-size", "2MiB"]).spawn()?;
     held.wait_for_effects(4).await;
     held.release();
     finish(child).await?.expect(0)?;
-    ensure!(world.s3.log().max_gets_in_flight() == 4, "{} ranges at once", world.s3.log().max_gets_in_flight());
+    ensure!(
+        world.s3.log().max_gets_in_flight() == 4,
+        "{} ranges at once",
+        world.s3.log().max_gets_in_flight()
+    );
     let pins = world.s3.log().gets_of("a").iter().all(|get| get.if_match.is_some());
     ensure!(pins, "a range was not pinned");
     expect_rows(&world, 300_000).await
@@ -610,7 +734,8 @@ async fn memory_does_not_grow_with_the_object(world: World) -> Result<()> {
     for key in ["a", "b", "c"] {
         world.put(key, Object::repeated(row.clone().into_bytes(), 8000 * 4000))?;
     }
-    let mut child = world.command(["load", "s3://etl/", "--table", "t", "--part-size", "4MiB"]).spawn()?;
+    let mut child =
+        world.command(["load", "s3://etl/", "--table", "t", "--part-size", "4MiB"]).spawn()?;
     let pid = child.id().context("it has ended")?;
     let mut most_kib = 0;
     while child.try_wait()?.is_none() {
@@ -635,7 +760,9 @@ async fn force_loads_a_split_object_again(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again(world: World) -> Result<()> {
+async fn an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again(
+    world: World,
+) -> Result<()> {
     table(&world).await?;
     world.put("a", rows(1000))?;
     load(&world, 0, &[]).await?;
@@ -679,7 +806,11 @@ async fn a_stopped_run_finishes_the_parts_it_has_begun(world: World) -> Result<(
     held.release();
     let ended = finish(child).await?;
     ended.expect(143)?;
-    ensure!(parts(&world).await? == 4 && state(&world).await?.0 == "partial", "{ended}{}", said.await?);
+    ensure!(
+        parts(&world).await? == 4 && state(&world).await?.0 == "partial",
+        "{ended}{}",
+        said.await?
+    );
     ensure!(ended.summary("objects not reached")? == "1", "{ended}");
     load(&world, 0, &[]).await?;
     expect_rows(&world, 1000).await
@@ -693,7 +824,8 @@ async fn a_malformed_row_leaves_the_parts_before_it(world: World) -> Result<()> 
     expect_failure(&world, "report", "a", "malformed")?;
     let message = outcome(&world, "report", "a")?["error"]["message"].to_string();
     ensure!(message.contains("row 777, byte ") && message.contains("18 of 24 parts"), "{message}");
-    let (rows, last): (u64, u64) = world.schema.query_one("SELECT COUNT(*), MAX(id) FROM t").await?;
+    let (rows, last): (u64, u64) =
+        world.schema.query_one("SELECT COUNT(*), MAX(id) FROM t").await?;
     ensure!(rows == last && rows < 777 && rows > 700, "{rows} rows, the last {last}");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Pauses: a run that was told to spare its server, or a replica, begins nothing while that one is behind.
+//! Pauses: a run that was told to spare its server, or a replica, begins nothing while that one is
+//! behind.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -34,7 +35,8 @@ async fn count(schema: &Schema<'_>) -> Result<u64> {
     schema.query_one("SELECT COUNT(*) FROM t").await
 }
 
-/// The table keeps so many rows, for longer than it takes to load all objects where nothing holds the loads back.
+/// The table keeps so many rows, for longer than it takes to load all objects where nothing holds
+/// the loads back.
 async fn ensure_it_stays(schema: &Schema<'_>, rows: u64) -> Result<()> {
     let mut conn = schema.conn().await?;
     for _ in 0..2000 {
@@ -90,7 +92,10 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(world: World) -> R
     }
     let log = ended_well(running, log).await?;
     ensure!(count(&schema).await? == 40);
-    ensure!(log.matches(PAUSED).count() == 1 && log.matches("going on after a pause").count() == 1, "{log}");
+    ensure!(
+        log.matches(PAUSED).count() == 1 && log.matches("going on after a pause").count() == 1,
+        "{log}"
+    );
     Ok(())
 }
 
@@ -116,7 +121,8 @@ struct Replicated {
 
 impl Replicated {
     async fn start(kind: ServerKind) -> Result<Self> {
-        let primary = Server::start(kind, &["--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])?;
+        let primary =
+            Server::start(kind, &["--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])?;
         let replica = Server::start(kind, &["--server-id=2"])?;
         let servers = Self { primary, replica };
         servers.follow().await?;
@@ -132,9 +138,11 @@ impl Replicated {
         };
         let row: Option<Row> = primary.root().await?.query_first(position).await?;
         let row = row.context("no binary log")?;
-        let (file, position): (String, u64) = row.get(0).zip(row.get(1)).context("the binary log has no position")?;
+        let (file, position): (String, u64) =
+            row.get(0).zip(row.get(1)).context("the binary log has no position")?;
         let port = primary.port();
-        // One that was killed may not know where it was, and would refuse to be told without a reset.
+        // One that was killed may not know where it was, and would refuse to be told without a
+        // reset.
         let (stop, reset, change, start) = match kind {
             ServerKind::Mysql => (
                 "STOP REPLICA",
@@ -197,7 +205,10 @@ impl Replicated {
         schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", schema.user)).await?;
         schema.exec("CREATE TABLE t (a INT)").await?;
         let mut conn = self.replica.root().await?;
-        let sql = format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{}'", schema.name);
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{}'",
+            schema.name
+        );
         for _ in 0..3000 {
             if conn.query_first::<u64, _>(&sql).await? == Some(1) {
                 self.wait_for_lag(|lag| lag == Some(0)).await?;
@@ -256,8 +267,18 @@ async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
     let url = servers.schema().await?.url();
     put_small_objects(&world)?;
     let name = servers.name();
-    let held = world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--max-lag", "60s", "--replica", &name]);
+    let held =
+        world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
+    let mut command = world.command([
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--max-lag",
+        "60s",
+        "--replica",
+        &name,
+    ]);
     let mut running = command.env("DATABASE_URL", &url).spawn()?;
     // It began, as the replica was there.
     held.wait_for_effects(1).await;
@@ -265,7 +286,8 @@ async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
     let log = wait_for_log(&mut running, PAUSED).await?;
     held.release();
     let mut primary = servers.primary.root().await?;
-    let table = "SELECT CONCAT(table_schema, '.t') FROM information_schema.tables WHERE table_name = 't'";
+    let table =
+        "SELECT CONCAT(table_schema, '.t') FROM information_schema.tables WHERE table_name = 't'";
     let table: String = primary.query_first(table).await?.context("no table")?;
     let count = format!("SELECT COUNT(*) FROM {table}");
     ensure!(primary.query_first::<u64, _>(&count).await? == Some(0));
@@ -273,7 +295,8 @@ async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
     servers.follow().await?;
     let log = ended_well(running, log).await?;
     ensure!(
-        primary.query_first::<u64, _>(&count).await? == Some(20) && log.contains("going on after a pause"),
+        primary.query_first::<u64, _>(&count).await? == Some(20)
+            && log.contains("going on after a pause"),
         "{log}"
     );
     Ok(())
@@ -288,7 +311,11 @@ async fn a_replica_that_cannot_be_asked_is_told_at_the_start(world: World) -> Re
     ended.says("hint: an administrator must GRANT REPLICATION CLIENT")?;
 
     // The account may ask, and the server is none.
-    let privilege = if world.server.kind() == ServerKind::Mysql { "REPLICATION CLIENT" } else { "REPLICA MONITOR" };
+    let privilege = if world.server.kind() == ServerKind::Mysql {
+        "REPLICATION CLIENT"
+    } else {
+        "REPLICA MONITOR"
+    };
     world.schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", world.schema.user)).await?;
     let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
     ended.says("it is no replica, so that it has no lag")?;

@@ -1,4 +1,5 @@
-//! Never silent: what the server would convert, skip or drop with an OK fails the object, or is counted where it was asked for.
+//! Never silent: what the server would convert, skip or drop with an OK fails the object, or is
+//! counted where it was asked for.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -31,10 +32,16 @@ crate::load_tests![
 
 /// The report's line for a key.
 fn line(report: &[Value], key: &str) -> Result<Value> {
-    report.iter().find(|line| line["key"] == key).cloned().with_context(|| format!("no line for {key}: {report:#?}"))
+    report
+        .iter()
+        .find(|line| line["key"] == key)
+        .cloned()
+        .with_context(|| format!("no line for {key}: {report:#?}"))
 }
 
-async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(world: World) -> Result<()> {
+async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
+    world: World,
+) -> Result<()> {
     world
         .schema
         .exec("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n TINYINT NULL, s VARCHAR(3) NULL, d DATE NULL, x INT NOT NULL)")
@@ -53,7 +60,10 @@ async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(world:
     ];
     for (number, (name, bad, _)) in cases.iter().enumerate() {
         let id = number * 10;
-        world.put(&format!("bad/{name}"), format!("{id}\t1\tabc\t2026-01-01\t1\n{}\t{bad}\n", id + 1))?;
+        world.put(
+            &format!("bad/{name}"),
+            format!("{id}\t1\tabc\t2026-01-01\t1\n{}\t{bad}\n", id + 1),
+        )?;
     }
     world.put("good/1", "1000\t1\tabc\t2026-01-01\t1\n")?;
     world.put("good/2", "1001\t-128\t\\N\t\\N\t0\n")?;
@@ -67,7 +77,10 @@ async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(world:
         let error = line(&report, &format!("bad/{name}"))?["error"].clone();
         ensure!(error["code"] == "bad_rows", "{name}: {error}");
         let message = error["message"].as_str().context("no message")?;
-        ensure!(codes.iter().any(|code| message.contains(&format!("Warning {code}: "))), "{name}: {message}");
+        ensure!(
+            codes.iter().any(|code| message.contains(&format!("Warning {code}: "))),
+            "{name}: {message}"
+        );
         // The row counts within the object.
         ensure!(message.contains("at row 2") || message.contains("Row 2"), "{name}: {message}");
     }
@@ -94,7 +107,12 @@ async fn accepted_bad_rows_are_loaded_counted_and_reported(world: World) -> Resu
     ensure!(ended.summary("rows")? == "4" && ended.summary("warnings")? == "4", "{ended}");
     let line = line(&world.report("report")?, "bad")?;
     ensure!(line["rows"] == 4 && line["skipped"] == 0 && line["warnings"] == 4, "{line}");
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|127|lon", "2|0|ok", "3|1|∅", "4|1|ok"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY a",
+        &["1|127|lon", "2|0|ok", "3|1|∅", "4|1|ok"],
+    )
+    .await
 }
 
 /// A table with ids 1 to 3.
@@ -142,7 +160,12 @@ async fn replaced_rows_are_counted_to_the_row(world: World) -> Result<()> {
     ensure!(ended.summary("rows skipped")? == "0", "{ended}");
     let a = line(&world.report("report")?, "a")?;
     ensure!(a["rows"] == 3 && a["skipped"] == 0 && a["deleted"] == 2, "{a}");
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|old", "2|new", "3|new", "4|new"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY id",
+        &["1|old", "2|new", "3|new", "4|new"],
+    )
+    .await
 }
 
 async fn duplicates_within_one_object_are_duplicates_too(world: World) -> Result<()> {
@@ -173,17 +196,28 @@ async fn more_ignored_duplicates_than_the_server_shows_are_counted(world: World)
     ended.says("and 2990 more")?;
     ensure!(world.count("t").await? == 3000);
     let ended = world.load_ending(0, "t", &["--on-duplicate", "ignore"]).await?;
-    ensure!(ended.summary("rows")? == "3001" && ended.summary("rows skipped")? == "3000", "{ended}");
-    ensure_values(&world.schema, "SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY s", &["new|1", "old|3000"]).await
+    ensure!(
+        ended.summary("rows")? == "3001" && ended.summary("rows skipped")? == "3000",
+        "{ended}"
+    );
+    ensure_values(
+        &world.schema,
+        "SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY s",
+        &["new|1", "old|3000"],
+    )
+    .await
 }
 
-async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(world: World) -> Result<()> {
+async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     world.put("1", three_thousand("old"))?;
     world.load_ending(0, "t", &[]).await?;
     world.put("2", format!("{}3000\tmuch too long\n", three_thousand("new")))?;
     let ended = world.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
-    // MySQL shows 1,024 warnings, among which the one that matters is not, and has to be asked again.
+    // MySQL shows 1,024 warnings, among which the one that matters is not, and has to be asked
+    // again.
     ended.says(
         "rolled back\n    line 3001, column s: Warning 1265: Data truncated for column 's' at row 3001\n      3000\\tmuch too long\n",
     )?;
@@ -192,7 +226,8 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(world
 }
 
 async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(world: World) -> Result<()> {
-    // A row without a partition makes one warning and is skipped, as a duplicate is: the counts alone can't tell.
+    // A row without a partition makes one warning and is skipped, as a duplicate is: the counts
+    // alone can't tell.
     world
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3000))")
@@ -232,9 +267,15 @@ async fn a_bad_row_fails_a_replacing_load_as_well(world: World) -> Result<()> {
 async fn a_replacing_load_that_accepts_bad_rows_takes_them(world: World) -> Result<()> {
     table_of_three(&world).await?;
     world.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
-    let ended = world.load_ending(0, "t", &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
+    let ended =
+        world.load_ending(0, "t", &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     ensure!(ended.summary("rows replaced")? == "2" && ended.summary("warnings")? == "1", "{ended}");
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|old", "2|new", "3|much too ", "4|new"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY id",
+        &["1|old", "2|new", "3|much too ", "4|new"],
+    )
+    .await
 }
 
 async fn table_with_a_check(world: &World) -> Result<()> {
@@ -273,7 +314,10 @@ async fn rows_without_a_parent_fail_the_object(world: World) -> Result<()> {
 }
 
 async fn rows_without_a_partition_fail_the_object(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10))").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10))")
+        .await?;
     world.put("1", "1\n10\n2\n")?;
     for on_duplicate in ["error", "ignore"] {
         let ended = world.load_ending(3, "t", &["--on-duplicate", on_duplicate]).await?;
@@ -298,7 +342,12 @@ async fn zero_dates_fail_the_object_unless_they_are_accepted(world: World) -> Re
     ensure!(ended.summary("objects failed")? == "2", "{ended}");
     ensure!(world.count("t").await? == 0);
     world.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
-    ensure_values(&world.schema, "SELECT a, CAST(d AS CHAR) FROM t ORDER BY a", &["1|0000-00-00", "2|2026-01-00"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT a, CAST(d AS CHAR) FROM t ORDER BY a",
+        &["1|0000-00-00", "2|2026-01-00"],
+    )
+    .await
 }
 
 async fn an_error_of_a_trigger_fails_the_object(world: World) -> Result<()> {

@@ -1,4 +1,5 @@
-//! Reading an object: the bytes that were listed are the bytes that are loaded, whatever happens on the way.
+//! Reading an object: the bytes that were listed are the bytes that are loaded, whatever happens on
+//! the way.
 
 use std::sync::Arc;
 
@@ -50,20 +51,30 @@ pub(crate) async fn put_big(world: &World) -> Result<hive::Sums> {
 /// Loads everything with a report; the run must end with this code and leave nothing on disk.
 pub(crate) async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
     let report = world.path("report");
-    let ended = world.load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat()).await?;
+    let ended = world
+        .load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat())
+        .await?;
     world.ensure_nothing_staged()?;
     Ok(ended)
 }
 
 /// Loads the big object, all of it, by reads of exactly these ranges.
-async fn load_big(world: &World, sums: hive::Sums, ranges: &[Option<&str>], args: &[&str]) -> Result<()> {
+async fn load_big(
+    world: &World,
+    sums: hive::Sums,
+    ranges: &[Option<&str>],
+    args: &[&str],
+) -> Result<()> {
     load(world, 0, &[&["--preset", "hive"], args].concat()).await?;
     expect_big(world, sums).await?;
     let gets = world.s3.log().gets_of("big");
     let asked: Vec<_> = gets.iter().map(|get| get.range.as_deref()).collect();
     ensure!(asked == ranges, "asked for {asked:?}, not {ranges:?}");
     let etag = world.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag();
-    ensure!(gets.iter().all(|get| get.if_match.as_ref() == Some(&etag)), "not pinned to {etag}: {gets:?}");
+    ensure!(
+        gets.iter().all(|get| get.if_match.as_ref() == Some(&etag)),
+        "not pinned to {etag}: {gets:?}"
+    );
     let line = outcome(world, "report", "big")?;
     ensure!(line["attempts"] == ranges.len() && line["verified"] == "checksum", "{line}");
     Ok(())
@@ -86,7 +97,10 @@ async fn every_read_is_pinned_to_the_listed_etag(world: World) -> Result<()> {
     for key in ["a", "b"] {
         let etag = world.s3.backend().newest(BUCKET, key).context("it was put")?.quoted_etag();
         let gets = world.s3.log().gets_of(key);
-        ensure!(gets.len() == 1 && gets[0].if_match.as_ref() == Some(&etag) && gets[0].asks_checksum, "{gets:?}");
+        ensure!(
+            gets.len() == 1 && gets[0].if_match.as_ref() == Some(&etag) && gets[0].asks_checksum,
+            "{gets:?}"
+        );
         ensure!(outcome(&world, "report", key)?["etag"] == etag, "another ETag is reported");
     }
     Ok(())
@@ -128,7 +142,8 @@ async fn a_body_that_breaks_off_is_resumed_where_it_broke(world: World) -> Resul
     world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_001 });
     world.s3.faults().on_get("big", Times::Next(2), Fault::CutBody { after_bytes: 1 });
     let ranges = [None, Some("bytes=700001-"), Some("bytes=700002-")];
-    // The first answer meets both cuts, of which the first one injected counts; so the second one meets its own.
+    // The first answer meets both cuts, of which the first one injected counts; so the second one
+    // meets its own.
     load_big(&world, sums, &ranges, &[]).await
 }
 
@@ -139,7 +154,8 @@ async fn a_store_that_ignores_ranges_is_read_from_the_start_again(world: World) 
     load_big(&world, sums, &[None, Some("bytes=700000-"), None], &[]).await
 }
 
-/// Cuts the big object's first body and overwrites it with the same number of other bytes before the second read.
+/// Cuts the big object's first body and overwrites it with the same number of other bytes before
+/// the second read.
 async fn overwrite_before_resuming(world: &World) -> Result<()> {
     put_big(world).await?;
     world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
@@ -163,7 +179,9 @@ async fn an_object_overwritten_before_it_is_resumed_is_refused(world: World) -> 
     overwrite_before_resuming(&world).await
 }
 
-async fn an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match(world: World) -> Result<()> {
+async fn an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match(
+    world: World,
+) -> Result<()> {
     world.s3.faults().on_get("big", Times::Always, Fault::IgnoreIfMatch);
     overwrite_before_resuming(&world).await
 }
@@ -199,9 +217,13 @@ async fn put_big_version(world: &World) -> Result<(hive::Sums, Arc<Object>)> {
     Ok((sums, listed))
 }
 
-async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(world: World) -> Result<()> {
+async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(
+    world: World,
+) -> Result<()> {
     let (sums, listed) = put_big_version(&world).await?;
-    before_reading_on(&world, "big", |backend| drop(backend.put(BUCKET, "big", "something else\n")));
+    before_reading_on(&world, "big", |backend| {
+        drop(backend.put(BUCKET, "big", "something else\n"))
+    });
     load(&world, 0, &["--preset", "hive"]).await?;
     expect_big(&world, sums).await?;
     let version = listed.version_id().map(str::to_owned);
@@ -213,7 +235,10 @@ async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(wor
         world.s3.log().gets_of("big").iter().all(|get| get.if_match.as_ref() == Some(&etag)),
         "not pinned to {etag}"
     );
-    ensure!(world.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag() != etag, "not overwritten");
+    ensure!(
+        world.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag() != etag,
+        "not overwritten"
+    );
     Ok(())
 }
 
@@ -221,7 +246,13 @@ async fn reading_from_the_start_again_asks_for_the_listed_version_too(world: Wor
     lines::create(&world, "t").await?;
     world.s3.backend().enable_versions(BUCKET);
     world.put("a", "row 2\n")?;
-    let version = world.s3.backend().newest(BUCKET, "a").context("it was put")?.version_id().map(str::to_owned);
+    let version = world
+        .s3
+        .backend()
+        .newest(BUCKET, "a")
+        .context("it was put")?
+        .version_id()
+        .map(str::to_owned);
     world.s3.faults().on_get("a", Times::Next(1), Fault::FlipBit { at_byte: 4 });
     before_reading_on(&world, "a", |backend| drop(backend.put(BUCKET, "a", "row 9\n")));
     load(&world, 0, &[]).await?;
@@ -242,9 +273,11 @@ async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(world: Wor
     Ok(())
 }
 
-/// Amazon wants a right of its own for it, s3:GetObjectVersion; some stores name versions and can't read by them.
+/// Amazon wants a right of its own for it, s3:GetObjectVersion; some stores name versions and can't
+/// read by them.
 async fn where_a_version_may_not_be_read_the_etag_alone_pins(world: World) -> Result<()> {
-    for refusal in [Refusal::ACCESS_DENIED, Refusal::new(501, "NotImplemented", "Not implemented.")] {
+    for refusal in [Refusal::ACCESS_DENIED, Refusal::new(501, "NotImplemented", "Not implemented.")]
+    {
         let (sums, listed) = put_big_version(&world).await?;
         let faults = world.s3.faults().clone();
         let refuse_next = Fault::before(move |_| {
@@ -266,7 +299,8 @@ async fn where_a_version_may_not_be_read_the_etag_alone_pins(world: World) -> Re
     Ok(())
 }
 
-/// What was put before the bucket kept versions, or while it was told to stop: an overwrite takes its name, too.
+/// What was put before the bucket kept versions, or while it was told to stop: an overwrite takes
+/// its name, too.
 async fn a_null_version_is_never_asked_for(world: World) -> Result<()> {
     world.schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
@@ -301,7 +335,9 @@ async fn a_busy_store_is_tried_again(world: World) -> Result<()> {
     for key in ["a", "b"] {
         world.put(key, format!("{key}\n"))?;
     }
-    for (times, refusal) in [(1, Refusal::SLOW_DOWN), (2, Refusal::SERVICE_UNAVAILABLE), (3, Refusal::INTERNAL_ERROR)] {
+    for (times, refusal) in
+        [(1, Refusal::SLOW_DOWN), (2, Refusal::SERVICE_UNAVAILABLE), (3, Refusal::INTERNAL_ERROR)]
+    {
         world.s3.faults().on_get("a", Times::Next(times), Fault::Refuse(refusal));
     }
     load(&world, 0, &[]).await?;
@@ -312,7 +348,9 @@ async fn a_busy_store_is_tried_again(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn a_store_that_stays_busy_fails_the_object_after_the_bounded_tries(world: World) -> Result<()> {
+async fn a_store_that_stays_busy_fails_the_object_after_the_bounded_tries(
+    world: World,
+) -> Result<()> {
     lines::create(&world, "t").await?;
     for key in ["a", "b"] {
         world.put(key, format!("{key}\n"))?;
@@ -331,7 +369,8 @@ async fn a_store_that_goes_away_ends_the_run(world: World) -> Result<()> {
         world.put(key, format!("{key}\n"))?;
     }
     let held = world.s3.faults().on_get("b", Times::Always, Fault::Hold);
-    let running = world.command(["load", "s3://etl/", "--table", "t", "--max-attempts", "2"]).spawn()?;
+    let running =
+        world.command(["load", "s3://etl/", "--table", "t", "--max-attempts", "2"]).spawn()?;
     held.wait_for_effects(1).await;
     while world.count("t").await? == 0 {}
     let World { s3, schema, dir, .. } = world;
@@ -341,7 +380,10 @@ async fn a_store_that_goes_away_ends_the_run(world: World) -> Result<()> {
     ended.says("S3 can't be reached")?;
     let rows: Vec<String> = schema.query("SELECT v FROM t").await?;
     ensure!(rows == ["a"], "{rows:?}");
-    ensure!(std::fs::read_dir(dir.path().join("staging"))?.next().is_none(), "something is left on disk");
+    ensure!(
+        std::fs::read_dir(dir.path().join("staging"))?.next().is_none(),
+        "something is left on disk"
+    );
     Ok(())
 }
 
@@ -440,6 +482,9 @@ async fn objects_that_cannot_be_read_fail_alone(world: World) -> Result<()> {
         ended.says(&format!("s3://etl/{key}: "))?;
     }
     expect_failure(&world, "report", "glacier", "object_archived")?;
-    ensure!(ended.summary("objects failed")? == "5" && ended.summary("objects loaded")? == "2", "{ended}");
+    ensure!(
+        ended.summary("objects failed")? == "5" && ended.summary("objects loaded")? == "2",
+        "{ended}"
+    );
     expect(&world, "t", &["first", "last"]).await
 }

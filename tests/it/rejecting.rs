@@ -1,4 +1,5 @@
-//! `reject` through the program: which rows are held back, whatever refuses them, and under which policies for duplicates.
+//! `reject` through the program: which rows are held back, whatever refuses them, and under which
+//! policies for duplicates.
 //!
 //! [`durable`] has when their files are there, [`text`] what is in them.
 
@@ -48,7 +49,8 @@ impl Rejects {
     fn rows(&self) -> Vec<(u64, String)> {
         let mut rows: Vec<(u64, String)> = Vec::new();
         for reason in &self.reasons {
-            let (row, kind) = (reason["row"].as_u64().unwrap_or(0), reason["kind"].as_str().unwrap_or_default());
+            let (row, kind) =
+                (reason["row"].as_u64().unwrap_or(0), reason["kind"].as_str().unwrap_or_default());
             match rows.last_mut() {
                 Some(last) if last.0 == row => {
                     if kind == "bad_row" {
@@ -62,8 +64,15 @@ impl Rejects {
     }
 
     fn expect(&self, expected: &[(u64, &str)]) -> Result<()> {
-        let expected: Vec<(u64, String)> = expected.iter().map(|(row, kind)| (*row, (*kind).to_owned())).collect();
-        ensure!(self.rows() == expected, "{:?}, not {expected:?}: {:#?}\n{}", self.rows(), self.reasons, self.ended);
+        let expected: Vec<(u64, String)> =
+            expected.iter().map(|(row, kind)| (*row, (*kind).to_owned())).collect();
+        ensure!(
+            self.rows() == expected,
+            "{:?}, not {expected:?}: {:#?}\n{}",
+            self.rows(),
+            self.reasons,
+            self.ended
+        );
         ensure!(self.line["rejected"] == expected.len(), "{:#}", self.line);
         let duplicates = expected.iter().filter(|(_, kind)| kind == "duplicate").count();
         ensure!(self.line["rejected_duplicates"] == duplicates, "{:#}", self.line);
@@ -71,9 +80,11 @@ impl Rejects {
     }
 }
 
-/// Loads the object `data/1` into a table, with rejects in a directory and everything forgotten that was loaded before.
+/// Loads the object `data/1` into a table, with rejects in a directory and everything forgotten
+/// that was loaded before.
 pub(crate) async fn load(world: &World, table: &str, code: i32, args: &[&str]) -> Result<Rejects> {
-    let (rejects, report) = (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+    let (rejects, report) =
+        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
     let _ = std::fs::remove_dir_all(&rejects);
     let mut all = vec!["load", "s3://etl/data/1", "--table", table, "--report", &report, "--force"];
     if args.contains(&"reject") {
@@ -85,12 +96,15 @@ pub(crate) async fn load(world: &World, table: &str, code: i32, args: &[&str]) -
     let line = world.report("report")?.into_iter().next().context("an empty report")?;
     let file = |name: &str| line[name].as_str().map(PathBuf::from);
     let text = file("reject_file").map(std::fs::read).transpose()?.unwrap_or_default();
-    let reasons = file("reject_reasons").map(std::fs::read_to_string).transpose()?.unwrap_or_default();
+    let reasons =
+        file("reject_reasons").map(std::fs::read_to_string).transpose()?.unwrap_or_default();
     let reasons = reasons.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     Ok(Rejects { ended, line, text, reasons })
 }
 
-async fn settings_that_contradict_each_other_are_refused_with_both_names(world: World) -> Result<()> {
+async fn settings_that_contradict_each_other_are_refused_with_both_names(
+    world: World,
+) -> Result<()> {
     let cases: [(&[&str], [&str; 2]); 12] = [
         (&["--on-bad-row", "reject"], ["--on-bad-row", "--rejects"]),
         (&["--on-duplicate", "reject"], ["--on-duplicate", "--rejects"]),
@@ -103,13 +117,23 @@ async fn settings_that_contradict_each_other_are_refused_with_both_names(world: 
             ["--rejects", "--no-sign-request"],
         ),
         (&["--update-columns", "a"], ["--update-columns", "--on-duplicate"]),
-        (&["--update-columns", "a", "--on-duplicate", "replace"], ["--update-columns", "--on-duplicate"]),
-        (&["--on-bad-row", "reject", "--rejects", "d", "--max-rejects", "1.5"], ["--max-rejects", "number of rows"]),
-        (&["--on-bad-row", "reject", "--rejects", "d", "--max-rejects", "101%"], ["--max-rejects", "number of rows"]),
+        (
+            &["--update-columns", "a", "--on-duplicate", "replace"],
+            ["--update-columns", "--on-duplicate"],
+        ),
+        (
+            &["--on-bad-row", "reject", "--rejects", "d", "--max-rejects", "1.5"],
+            ["--max-rejects", "number of rows"],
+        ),
+        (
+            &["--on-bad-row", "reject", "--rejects", "d", "--max-rejects", "101%"],
+            ["--max-rejects", "number of rows"],
+        ),
         (&["--on-bad-row", "reject", "--rejects", "https://etl/held"], ["--rejects", "s3://"]),
     ];
     for (args, names) in cases {
-        let ended = world.run(&[&["load", "s3://etl/data/", "--table", "t"], args].concat()).await?;
+        let ended =
+            world.run(&[&["load", "s3://etl/data/", "--table", "t"], args].concat()).await?;
         ended.expect(2).with_context(|| format!("{args:?}"))?;
         for name in names {
             ensure!(ended.stderr.contains(name), "{args:?}: {name} is not named\n{ended}");
@@ -119,23 +143,29 @@ async fn settings_that_contradict_each_other_are_refused_with_both_names(world: 
     Ok(())
 }
 
-async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(world: World) -> Result<()> {
+async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(
+    world: World,
+) -> Result<()> {
     let create = "CREATE TABLE t (a INT PRIMARY KEY, b INT UNIQUE, v VARCHAR(5) NULL)";
     world.schema.exec(create).await?;
-    // Row 2 is a duplicate of row 1 by `a`; row 3 would be one of row 2 by `b`, which is not there; row 4 is one of row 3.
+    // Row 2 is a duplicate of row 1 by `a`; row 3 would be one of row 2 by `b`, which is not there;
+    // row 4 is one of row 3.
     let rows = "1\t1\tx\n1\t2\tx\n3\t2\tx\n4\t2\tx\n5\t1\tx\n6\t6\ttoo long\n7\t6\tx\n";
     world.put("data/1", rows)?;
-    let rejects = load(&world, "t", 7, &["--on-duplicate", "reject", "--on-bad-row", "reject"]).await?;
+    let rejects =
+        load(&world, "t", 7, &["--on-duplicate", "reject", "--on-bad-row", "reject"]).await?;
     rejects.expect(&[(2, "duplicate"), (4, "duplicate"), (5, "duplicate"), (6, "bad_row")])?;
     let kept = ["1|1|x", "3|2|x", "7|6|x"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &kept).await?;
     world.schema.exec("TRUNCATE TABLE t").await?;
-    let rejects = load(&world, "t", 7, &["--on-duplicate", "ignore", "--on-bad-row", "reject"]).await?;
+    let rejects =
+        load(&world, "t", 7, &["--on-duplicate", "ignore", "--on-bad-row", "reject"]).await?;
     rejects.expect(&[(6, "bad_row")])?;
     ensure!(rejects.line["skipped"] == 3 && rejects.line["loaded"] == 3, "{:#}", rejects.line);
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &kept).await?;
     world.schema.exec("TRUNCATE TABLE t").await?;
-    let rejects = load(&world, "t", 3, &["--on-duplicate", "error", "--on-bad-row", "reject"]).await?;
+    let rejects =
+        load(&world, "t", 3, &["--on-duplicate", "error", "--on-bad-row", "reject"]).await?;
     let error = &rejects.line["error"];
     ensure!(error["code"] == "bad_rows" || error["code"] == "duplicates", "{error:#}");
     ensure!(world.count("t").await? == 0);
@@ -144,8 +174,8 @@ async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(world
 
 async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
-    // Rows 1..=40,000 over three chunks; some of each have the id or `u` of one just before the border, of the first row, or
-    // of the one before.
+    // Rows 1..=40,000 over three chunks; some of each have the id or `u` of one just before the
+    // border, of the first row, or of the one before.
     let borders = [16_384_u64, 32_768];
     let mut object = String::new();
     let mut duplicates = Vec::new();
@@ -168,8 +198,10 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World
     world.put("data/1", object)?;
     let rejects = load(&world, "t", 7, &["--on-duplicate", "reject"]).await?;
     rejects.expect(&duplicates)?;
-    let found: (u64, u64) =
-        world.schema.query_one("SELECT COUNT(*), CAST(SUM(id = v AND u = v) AS UNSIGNED) FROM t").await?;
+    let found: (u64, u64) = world
+        .schema
+        .query_one("SELECT COUNT(*), CAST(SUM(id = v AND u = v) AS UNSIGNED) FROM t")
+        .await?;
     ensure!(found == (40_000 - 8, 40_000 - 8), "{found:?}");
     Ok(())
 }
@@ -180,8 +212,12 @@ async fn rows_that_a_trigger_refuses_are_held_back(world: World) -> Result<()> {
         .schema
         .exec("CREATE TRIGGER no_sevens BEFORE INSERT ON t FOR EACH ROW IF NEW.n % 7 = 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no sevens'; END IF")
         .await?;
-    world.put("data/1", (1..=40).map(|id| format!("{id}\t{id}\n")).collect::<String>() + "1\t50\n41\tx\n")?;
-    let rejects = load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+    world.put(
+        "data/1",
+        (1..=40).map(|id| format!("{id}\t{id}\n")).collect::<String>() + "1\t50\n41\tx\n",
+    )?;
+    let rejects =
+        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let refused = [7, 14, 21, 28, 35].map(|row| (row, "bad_row"));
     rejects.expect(&[&refused[..], &[(41, "duplicate"), (42, "bad_row")]].concat())?;
     let signalled = rejects.reasons.iter().filter(|reason| reason["code"] == 1644).count();
@@ -225,12 +261,21 @@ async fn rows_that_an_expression_cannot_take_are_held_back(world: World) -> Resu
 
 async fn rows_that_a_view_refuses_are_held_back(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n TINYINT)").await?;
-    world.schema.exec("CREATE VIEW v AS SELECT id, n FROM base WHERE n < 50 WITH CHECK OPTION").await?;
+    world
+        .schema
+        .exec("CREATE VIEW v AS SELECT id, n FROM base WHERE n < 50 WITH CHECK OPTION")
+        .await?;
     world.put("data/1", "1\t1\n2\t60\n3\t300\n1\t2\n4\t4\n4\t70\n5\t49\n")?;
-    let rejects = load(&world, "v", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+    let rejects =
+        load(&world, "v", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let rows = rejects.rows();
     // A row that is bad in two ways is bad.
-    let row_six = rows.iter().find(|(row, _)| *row == 6).map(|(_, kind)| kind.as_str()).unwrap_or_default().to_owned();
+    let row_six = rows
+        .iter()
+        .find(|(row, _)| *row == 6)
+        .map(|(_, kind)| kind.as_str())
+        .unwrap_or_default()
+        .to_owned();
     rejects.expect(&[(2, "bad_row"), (3, "bad_row"), (4, "duplicate"), (6, &row_six)])?;
     ensure_values(&world.schema, "SELECT * FROM base ORDER BY id", &["1|1", "4|4", "5|49"]).await
 }
@@ -241,10 +286,14 @@ async fn rows_of_a_tree_need_their_parents_before_them(world: World) -> Result<(
         .exec("CREATE TABLE t (id INT PRIMARY KEY, parent INT NULL, n TINYINT, FOREIGN KEY (parent) REFERENCES t (id))")
         .await?;
     // 3's parent comes after it, 5's does not fit, 6's is 5, 7 is its own, 8 is good.
-    world.put("data/1", "1\t\\N\t1\n2\t1\t1\n3\t4\t1\n4\t2\t1\n5\t1\t300\n6\t5\t1\n7\t7\t1\n8\t4\t1\n")?;
+    world.put(
+        "data/1",
+        "1\t\\N\t1\n2\t1\t1\n3\t4\t1\n4\t2\t1\n5\t1\t300\n6\t5\t1\n7\t7\t1\n8\t4\t1\n",
+    )?;
     let rejects = load(&world, "t", 7, &["--on-bad-row", "reject"]).await?;
     rejects.expect(&[(3, "bad_row"), (5, "bad_row"), (6, "bad_row")])?;
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "4", "7", "8"]).await?;
+    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "4", "7", "8"])
+        .await?;
     // Mended in the order of the object, the rest goes in.
     let mended = String::from_utf8(rejects.text)?.replace("300", "100");
     world.put("data/1", mended)?;
@@ -261,7 +310,10 @@ async fn checked(world: &World) -> Result<()> {
     world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     world.schema.exec("INSERT INTO p VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)").await?;
     world.schema.exec(CHECKED).await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 1, 'old'), (2, 2, 2, 'old'), (3, 3, 3, 'old')").await
+    world
+        .schema
+        .exec("INSERT INTO t VALUES (1, 1, 1, 'old'), (2, 2, 2, 'old'), (3, 3, 3, 'old')")
+        .await
 }
 
 /// Good, duplicates, refused by CHECK, without a parent, not fitting, and several of these at once.
@@ -272,26 +324,40 @@ async fn checks_and_duplicates_in_one_object_are_told_apart(world: World) -> Res
     world.put("data/1", MIXED)?;
     // Row 8 has the id of row 3, which is not loaded.
     let kept = ["1|1|1|old", "2|2|2|old", "3|3|3|old", "10|1|1|new", "11|1|1|new", "14|1|9|new"];
-    let rejects = load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+    let rejects =
+        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let rows = rejects.rows();
     let numbers: Vec<u64> = rows.iter().map(|(row, _)| *row).collect();
     ensure!(numbers == [2, 3, 4, 5, 6, 7, 9], "{:#?}", rejects.reasons);
-    for (row, kind) in [(2, "duplicate"), (3, "bad_row"), (4, "bad_row"), (6, "bad_row"), (7, "duplicate")] {
-        ensure!(rows.contains(&(row, kind.to_owned())), "row {row} is no {kind}: {:#?}", rejects.reasons);
+    for (row, kind) in
+        [(2, "duplicate"), (3, "bad_row"), (4, "bad_row"), (6, "bad_row"), (7, "duplicate")]
+    {
+        ensure!(
+            rows.contains(&(row, kind.to_owned())),
+            "row {row} is no {kind}: {:#?}",
+            rejects.reasons
+        );
     }
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
-    // Row 5 is checked before its key. Whether row 9 lacks its parent or is a duplicate is up to the server.
+    // Row 5 is checked before its key. Whether row 9 lacks its parent or is a duplicate is up to
+    // the server.
     checked(&world).await?;
-    let ignoring = load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "ignore"]).await?;
+    let ignoring =
+        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "ignore"]).await?;
     let mut expected = vec![(3, "bad_row"), (4, "bad_row"), (5, "bad_row"), (6, "bad_row")];
     if world.server.kind() == ServerKind::Mysql {
         expected.push((9, "bad_row"));
     }
     ignoring.expect(&expected)?;
-    ensure!(ignoring.line["skipped"] == 7 - expected.len() && ignoring.line["loaded"] == 3, "{:#}", ignoring.line);
+    ensure!(
+        ignoring.line["skipped"] == 7 - expected.len() && ignoring.line["loaded"] == 3,
+        "{:#}",
+        ignoring.line
+    );
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
     checked(&world).await?;
-    let failing = load(&world, "t", 3, &["--on-bad-row", "fail", "--on-duplicate", "reject"]).await?;
+    let failing =
+        load(&world, "t", 3, &["--on-bad-row", "fail", "--on-duplicate", "reject"]).await?;
     ensure!(failing.line["error"]["code"] == "bad_rows", "{:#}", failing.line);
     ensure!(world.count("t").await? == 3);
     Ok(())
@@ -300,7 +366,8 @@ async fn checks_and_duplicates_in_one_object_are_told_apart(world: World) -> Res
 async fn replacing_loads_hold_back_what_constraints_refuse(world: World) -> Result<()> {
     checked(&world).await?;
     world.put("data/1", MIXED)?;
-    let rejects = load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
+    let rejects =
+        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
     rejects.expect(&[3, 4, 5, 6, 9].map(|row| (row, "bad_row")))?;
     ensure!(rejects.line["deleted"] == 2 && rejects.line["loaded"] == 5, "{:#}", rejects.line);
     let kept = ["1|1|1|new", "2|2|2|old", "3|3|3|old", "10|2|1|again", "11|1|1|new", "14|1|9|new"];
@@ -309,7 +376,8 @@ async fn replacing_loads_hold_back_what_constraints_refuse(world: World) -> Resu
     world.schema.exec("CREATE TABLE q (id INT PRIMARY KEY, n TINYINT) PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))").await?;
     world.schema.exec("INSERT INTO q VALUES (1, 0), (11, 0)").await?;
     world.put("data/1", "1\t1\n20\t1\n11\t2\n12\t300\n1\t3\n30\t1\n13\n14\t1\t1\n15\t1\n")?;
-    let rejects = load(&world, "q", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
+    let rejects =
+        load(&world, "q", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
     rejects.expect(&[2, 4, 6, 7, 8].map(|row| (row, "bad_row")))?;
     ensure!(rejects.line["deleted"] == 3, "{:#}", rejects.line);
     ensure_values(&world.schema, "SELECT * FROM q ORDER BY id", &["1|3", "11|2", "15|1"]).await
@@ -320,26 +388,42 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(world: World) ->
     world.put("data/1", MIXED)?;
     let failed = load(&world, "t", 3, &["--on-duplicate", "replace"]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> =
-        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["row"].as_u64()).collect();
+    let rows: Vec<u64> = error["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["row"].as_u64())
+        .collect();
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 6, 9], "{error:#}");
     let old = ["1|1|1|old", "2|2|2|old", "3|3|3|old"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &old).await?;
-    // What the server makes of a value stands; a row that a constraint refuses is an error of its own REPLACE, too.
-    let failed = load(&world, "t", 3, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
+    // What the server makes of a value stands; a row that a constraint refuses is an error of its
+    // own REPLACE, too.
+    let failed =
+        load(&world, "t", 3, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> =
-        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["row"].as_u64()).collect();
+    let rows: Vec<u64> = error["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["row"].as_u64())
+        .collect();
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 9], "{error:#}");
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &old).await?;
     world.put("data/1", "2\t1\t1\tnew\n13\tx\t1\tmuch too long\n")?;
-    let accepted = load(&world, "t", 0, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
+    let accepted =
+        load(&world, "t", 0, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     ensure!(accepted.line["warnings"] == 2 && accepted.line["deleted"] == 1, "{:#}", accepted.line);
-    ensure_values(&world.schema, "SELECT * FROM t WHERE id IN (2, 13) ORDER BY id", &["2|1|1|new", "13|0|1|much too "])
-        .await
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t WHERE id IN (2, 13) ORDER BY id",
+        &["2|1|1|new", "13|0|1|much too "],
+    )
+    .await
 }
 
-/// 400 rows of which some are duplicates, some do not fit, some have several warnings, and some have remarks only.
+/// 400 rows of which some are duplicates, some do not fit, some have several warnings, and some
+/// have remarks only.
 fn many_kinds() -> (String, Vec<(u64, &'static str)>) {
     let mut bad = Vec::new();
     let rows = (1..=400_u64).map(|row| match row {
@@ -372,7 +456,10 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
         .await?;
     if world.server.kind() == ServerKind::Mysql {
         // Where that is everybody's default, nobody needs it.
-        world.schema.exec(&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {}@'%'", world.schema.user)).await?;
+        world
+            .schema
+            .exec(&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {}@'%'", world.schema.user))
+            .await?;
     }
     let (object, bad) = many_kinds();
     world.put("data/1", object)?;
@@ -393,14 +480,23 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
         let rejects = load(&world, "t", 7, &args).await.with_context(context)?;
         let bad_rows: Vec<_> = bad.iter().copied().filter(|(_, kind)| *kind == "bad_row").collect();
         rejects.expect(&bad_rows).with_context(context)?;
-        ensure!(rejects.line["skipped"] == bad.len() - bad_rows.len(), "{limit}: {:#}", rejects.line);
+        ensure!(
+            rejects.line["skipped"] == bad.len() - bad_rows.len(),
+            "{limit}: {:#}",
+            rejects.line
+        );
 
         world.schema.exec("DELETE FROM t").await?;
         let args = [&init[..], &["--on-bad-row", "accept", "--on-duplicate", "ignore"]].concat();
         let accepted = load(&world, "t", 0, &args).await.with_context(context)?;
         // Of a row alone one may still be hidden.
         let kinds = (limit > 1).then(|| accepted.line["warnings_by_code"].clone());
-        counts.push((limit, accepted.line["skipped"].clone(), accepted.line["warnings"].clone(), kinds));
+        counts.push((
+            limit,
+            accepted.line["skipped"].clone(),
+            accepted.line["warnings"].clone(),
+            kinds,
+        ));
     }
     let (_, skipped, warnings, kinds) = counts.last().cloned().context("none")?;
     let is_same = |(_, other, told, kind): &(u32, Value, Value, Option<Value>)| {
@@ -408,9 +504,17 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
     };
     ensure!(counts.iter().all(is_same), "{counts:#?}");
 
-    // Where nothing is shown, what was warned of can't be told from a remark: rather too many rows are held back.
+    // Where nothing is shown, what was warned of can't be told from a remark: rather too many rows
+    // are held back.
     world.schema.exec("DELETE FROM t").await?;
-    let args = ["--init-sql", "SET SESSION max_error_count = 0", "--on-bad-row", "reject", "--on-duplicate", "reject"];
+    let args = [
+        "--init-sql",
+        "SET SESSION max_error_count = 0",
+        "--on-bad-row",
+        "reject",
+        "--on-duplicate",
+        "reject",
+    ];
     let rejects = load(&world, "t", 7, &args).await?;
     let held: Vec<u64> = rejects.rows().into_iter().map(|(row, _)| row).collect();
     let mut expected: Vec<u64> = bad.iter().map(|(row, _)| *row).chain([120, 121]).collect();
@@ -420,21 +524,28 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
     Ok(())
 }
 
-async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(world: World) -> Result<()> {
+async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(
+    world: World,
+) -> Result<()> {
     checked(&world).await?;
     world
         .schema
-        .exec(&format!("REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'", world.schema.name, world.schema.user))
+        .exec(&format!(
+            "REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'",
+            world.schema.name, world.schema.user
+        ))
         .await?;
     world.put("data/1", MIXED)?;
-    let rejects = load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+    let rejects =
+        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     rejects.ended.says("halving")?;
     let numbers: Vec<u64> = rejects.rows().into_iter().map(|(row, _)| row).collect();
     ensure!(numbers == [2, 3, 4, 5, 6, 7, 9], "{:#?}", rejects.reasons);
     let kept = ["1|1|1|old", "2|2|2|old", "3|3|3|old", "10|1|1|new", "11|1|1|new", "14|1|9|new"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
     checked(&world).await?;
-    let rejects = load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
+    let rejects =
+        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
     rejects.expect(&[3, 4, 5, 6, 9].map(|row| (row, "bad_row")))?;
     ensure!(values(&world.schema, "SELECT id FROM t").await?.len() == 6);
     Ok(())
@@ -452,7 +563,16 @@ async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Res
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::LoadCommit, Break::Hold);
     let (port, rejects) = (proxy.port().to_string(), world.path("rejects").display().to_string());
-    let args = ["load", "s3://etl/data/1", "--table", "t", "--on-bad-row", "reject", "--on-duplicate", "reject"];
+    let args = [
+        "load",
+        "s3://etl/data/1",
+        "--table",
+        "t",
+        "--on-bad-row",
+        "reject",
+        "--on-duplicate",
+        "reject",
+    ];
     let through = ["--ssl-mode", "DISABLED", "--port", &port, "--rejects", &rejects];
     let child = world.command(args.iter().chain(&through)).spawn()?;
     held.wait().await?;
@@ -462,8 +582,13 @@ async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Res
     held.release();
     finish(child).await?.expect(7)?;
     ensure!(peak_kib < MEMORY_LIMIT_KIB, "{peak_kib} KiB");
-    let largest = std::fs::read_dir(rejects)?.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).max();
-    ensure!(largest.is_some_and(|bytes| bytes > MEMORY_LIMIT_KIB * 1024), "{largest:?} bytes were rejected");
+    let largest = std::fs::read_dir(rejects)?
+        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+        .max();
+    ensure!(
+        largest.is_some_and(|bytes| bytes > MEMORY_LIMIT_KIB * 1024),
+        "{largest:?} bytes were rejected"
+    );
     ensure!(world.count("t").await? == 16_000);
     Ok(())
 }

@@ -1,11 +1,14 @@
-//! Reject files through the library, at the real endpoint: what is asked of S3, in which order, and what is left when it fails.
+//! Reject files through the library, at the real endpoint: what is asked of S3, in which order, and
+//! what is left when it fails.
 
 use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times};
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::types::ChecksumMode;
 use s3_to_mysql::config::{RejectsTo, RetryConfig, SourceConfig};
 use s3_to_mysql::error::{Error, Kind};
-use s3_to_mysql::rejects::{ObjectName, Published, Reason, ReasonKind, RejectFile, RejectedRow, Rejects};
+use s3_to_mysql::rejects::{
+    ObjectName, Published, Reason, ReasonKind, RejectFile, RejectedRow, Rejects,
+};
 use s3_to_mysql::source::S3;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -34,7 +37,10 @@ struct Store {
 
 impl Store {
     fn start() -> Result<Self> {
-        Ok(Self { endpoint: Endpoint::start(Backend::new().with_bucket(BUCKET))?, staging: tempfile::tempdir()? })
+        Ok(Self {
+            endpoint: Endpoint::start(Backend::new().with_bucket(BUCKET))?,
+            staging: tempfile::tempdir()?,
+        })
     }
 
     async fn open(&self, bucket: &str) -> std::result::Result<Rejects, Error> {
@@ -64,7 +70,13 @@ impl Store {
 
     async fn content(&self, uri: &str) -> Result<Vec<u8>> {
         let key = uri.strip_prefix("s3://held-back/").context("another bucket")?;
-        let request = self.endpoint.client().get_object().bucket(BUCKET).key(key).checksum_mode(ChecksumMode::Enabled);
+        let request = self
+            .endpoint
+            .client()
+            .get_object()
+            .bucket(BUCKET)
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled);
         let got = request.send().await?;
         // What the store computes for itself, where none was sent along, is another one.
         ensure!(got.checksum_crc32().is_some(), "{key} was put without the SDK's checksum");
@@ -78,18 +90,26 @@ impl Store {
     /// The requests that are not those of opening, as operation and end of the key.
     fn asked(&self) -> Vec<(Operation, &'static str)> {
         let requests = self.endpoint.log().all();
-        let kept = requests
-            .into_iter()
-            .filter(|request| !matches!(request.operation, Operation::ListObjectsV2 | Operation::GetObject));
+        let kept = requests.into_iter().filter(|request| {
+            !matches!(request.operation, Operation::ListObjectsV2 | Operation::GetObject)
+        });
         kept.map(|request| {
-            (request.operation, if request.key.ends_with(".rejected.jsonl") { "sidecar" } else { "data" })
+            (
+                request.operation,
+                if request.key.ends_with(".rejected.jsonl") { "sidecar" } else { "data" },
+            )
         })
         .collect()
     }
 }
 
 fn object() -> ObjectName {
-    ObjectName { bucket: "b".into(), key: "dir/k.csv".into(), etag: "\"e\"".into(), object_id: "0".into() }
+    ObjectName {
+        bucket: "b".into(),
+        key: "dir/k.csv".into(),
+        etag: "\"e\"".into(),
+        object_id: "0".into(),
+    }
 }
 
 fn begin(rejects: &Rejects) -> RejectFile {
@@ -101,7 +121,12 @@ fn with_rows(rejects: &Rejects, rows: u64) -> Result<RejectFile> {
     let mut file = begin(rejects);
     for row in 1..=rows {
         let raw = format!("{row:08}");
-        let reason = Reason { kind: ReasonKind::BadRow, code: 1265, column: Some("n"), reason: "Data truncated" };
+        let reason = Reason {
+            kind: ReasonKind::BadRow,
+            code: 1265,
+            column: Some("n"),
+            reason: "Data truncated",
+        };
         file.add(&RejectedRow {
             row,
             line: row + 1,
@@ -131,7 +156,10 @@ async fn rejects_are_put_whole_with_a_checksum_the_sidecar_first() -> Result<()>
     ensure!(std::fs::read_dir(store.staging.path())?.next().is_none(), "a spool has a name");
     let published = publish(file).await?;
     ensure!(published.rows == 15_000);
-    ensure!(published.data.starts_with("s3://held-back/p/k.csv-") && published.data.ends_with(".rejected"));
+    ensure!(
+        published.data.starts_with("s3://held-back/p/k.csv-")
+            && published.data.ends_with(".rejected")
+    );
     ensure!(published.sidecar == format!("{}.jsonl", published.data));
     ensure!(store.content(&published.data).await? == expected(15_000), "other bytes arrived");
     let sidecar = String::from_utf8(store.content(&published.sidecar).await?)?;
@@ -158,7 +186,12 @@ async fn a_busy_store_gets_the_same_bytes_again() -> Result<()> {
 async fn a_store_that_takes_nothing_is_given_up_and_tried_again() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
-    let held = store.endpoint.faults().inject(Operation::PutObject, Keys::Any, Times::Next(1), Fault::Hold);
+    let held = store.endpoint.faults().inject(
+        Operation::PutObject,
+        Keys::Any,
+        Times::Next(1),
+        Fault::Hold,
+    );
     let published = publish(with_rows(&rejects, 1000)?).await?;
     ensure!(held.effect_count() == 1 && store.endpoint.log().count(Operation::PutObject) == 3);
     ensure!(store.content(&published.data).await? == expected(1000), "other bytes arrived");
@@ -170,14 +203,25 @@ async fn a_large_upload_may_take_longer_than_a_stall() -> Result<()> {
     let store = Store::start()?;
     let mut file = begin(&store.open(BUCKET).await?);
     let raw = vec![b'x'; 1 << 20];
-    let reason = Reason { kind: ReasonKind::Duplicate, code: 1062, column: None, reason: "Duplicate entry" };
-    file.add(&RejectedRow { row: 1, line: 2, offset: 5, raw: &raw, terminator: b"\n", reasons: &[reason] })?;
+    let reason =
+        Reason { kind: ReasonKind::Duplicate, code: 1062, column: None, reason: "Duplicate entry" };
+    file.add(&RejectedRow {
+        row: 1,
+        line: 2,
+        offset: 5,
+        raw: &raw,
+        terminator: b"\n",
+        reasons: &[reason],
+    })?;
     let slow = Fault::Delay(Duration::from_secs(2));
     let data = Keys::Where(std::sync::Arc::new(|key| key.ends_with(".rejected")));
     let slow = store.endpoint.faults().inject(Operation::PutObject, data, Times::Always, slow);
     let published = publish(file).await?;
     ensure!(slow.effect_count() == 1 && store.endpoint.log().count(Operation::PutObject) == 2);
-    ensure!(store.content(&published.data).await? == [&b"head\n"[..], &raw, b"\n"].concat(), "other bytes arrived");
+    ensure!(
+        store.content(&published.data).await? == [&b"head\n"[..], &raw, b"\n"].concat(),
+        "other bytes arrived"
+    );
     Ok(())
 }
 
@@ -204,7 +248,12 @@ async fn a_denied_upload_fails_at_once_and_names_the_rights() -> Result<()> {
     let error = with_rows(&rejects, 1)?.publish().await.err().context("it was let in")?;
     ensure!(error.kind == Kind::RejectsUnwritable, "{error:?}");
     let (line, hint) = (error.one_line(), error.hint().unwrap_or_default());
-    ensure!(line.starts_with("s3://b/dir/k.csv: its rejects can't be written to s3://held-back/p/k.csv-"), "{line}");
+    ensure!(
+        line.starts_with(
+            "s3://b/dir/k.csv: its rejects can't be written to s3://held-back/p/k.csv-"
+        ),
+        "{line}"
+    );
     ensure!(line.contains("AccessDenied") && hint.contains("s3:PutObject"), "{line}: {hint}");
     ensure!(store.endpoint.log().count(Operation::PutObject) == 1 && store.keys().is_empty());
     Ok(())
@@ -294,10 +343,17 @@ async fn what_an_earlier_run_left_is_looked_up_and_deleted() -> Result<()> {
 async fn a_bucket_that_cannot_be_used_is_a_usage_error_before_anything_is_written() -> Result<()> {
     let store = Store::start()?;
     let missing = store.open("nowhere").await.err().context("opened")?;
-    ensure!(missing.kind == Kind::Usage && missing.one_line().starts_with("--rejects s3://nowhere/p/"), "{missing:?}");
-    let denied = store.endpoint.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    ensure!(
+        missing.kind == Kind::Usage && missing.one_line().starts_with("--rejects s3://nowhere/p/"),
+        "{missing:?}"
+    );
+    let denied =
+        store.endpoint.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
     let error = store.open(BUCKET).await.err().context("opened")?;
-    ensure!(error.kind == Kind::Usage && error.hint().unwrap_or_default().contains("s3:PutObject"), "{error:?}");
+    ensure!(
+        error.kind == Kind::Usage && error.hint().unwrap_or_default().contains("s3:PutObject"),
+        "{error:?}"
+    );
     denied.remove();
     store.endpoint.faults().on_list(Times::Next(1), Fault::Refuse(Refusal::SLOW_DOWN));
     store.open(BUCKET).await?;

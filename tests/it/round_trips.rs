@@ -19,7 +19,8 @@ crate::load_tests![
     a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew,
 ];
 
-/// Of the first run with one object, which makes the ledger's tables too, on all of its connections; their handshakes come on top.
+/// Of the first run with one object, which makes the ledger's tables too, on all of its
+/// connections; their handshakes come on top.
 const FIRST_RUN: usize = 24;
 
 /// Loads so many objects on one connection, through the proxy, so many in a transaction.
@@ -31,7 +32,16 @@ async fn load(world: &World, objects: u64, together: &str) -> Result<Recorder> {
     }
     let proxy = Proxy::start(world.server.port()).await?;
     let port = proxy.port().to_string();
-    let mut args = vec!["--preset", "hive", "--ssl-mode", "DISABLED", "--load-concurrency", "1", "--port", &port];
+    let mut args = vec![
+        "--preset",
+        "hive",
+        "--ssl-mode",
+        "DISABLED",
+        "--load-concurrency",
+        "1",
+        "--port",
+        &port,
+    ];
     args.extend(["--batch-objects", together, "--batch-wait", "60s"]);
     world.load_ending(0, "t", &args).await?;
     ensure!(world.count("t").await? == objects * 100, "not every row is there");
@@ -43,9 +53,13 @@ fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<Flight>> {
     let all = recorder.flights();
     // The preflight sends a file too, of no bytes.
     let file = all.iter().find(|flight| flight.infile_bytes > 0);
-    let flights = recorder.of(file.with_context(|| format!("no file was sent: {all:#?}"))?.connection);
+    let flights =
+        recorder.of(file.with_context(|| format!("no file was sent: {all:#?}"))?.connection);
     let bytes: usize = flights.iter().map(|flight| flight.infile_bytes).sum();
-    ensure!(bytes as u64 == hive::object(0, objects * 100).1.bytes, "{bytes} bytes were sent on one connection");
+    ensure!(
+        bytes as u64 == hive::object(0, objects * 100).1.bytes,
+        "{bytes} bytes were sent on one connection"
+    );
     Ok(flights)
 }
 
@@ -53,7 +67,8 @@ fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<Flight>> {
 fn transactions(flights: &[Flight]) -> Result<&[Flight]> {
     let first = flights.iter().position(|flight| flight.label.starts_with("START TRANSACTION"));
     let last = flights.iter().rposition(|flight| flight.label == "COMMIT");
-    let (first, last) = first.zip(last).with_context(|| format!("no transaction in {flights:#?}"))?;
+    let (first, last) =
+        first.zip(last).with_context(|| format!("no transaction in {flights:#?}"))?;
     Ok(&flights[first..=last])
 }
 
@@ -86,7 +101,10 @@ async fn objects_that_are_loaded_together_take_five_round_trips_too(world: World
 
 async fn a_session_is_set_up_in_two_round_trips(world: World) -> Result<()> {
     let flights = of_the_load(&load(&world, 1, "1").await?, 1)?;
-    let before = flights.iter().position(|flight| flight.label.starts_with("START TRANSACTION")).unwrap_or(0);
+    let before = flights
+        .iter()
+        .position(|flight| flight.label.starts_with("START TRANSACTION"))
+        .unwrap_or(0);
     ensure_begin_with(&flights[..before], &["login", "SET SESSION"])?;
     let after = before + transactions(&flights)?.len();
     ensure_begin_with(&flights[after..], &[QUIT])
@@ -100,8 +118,11 @@ async fn the_first_run_of_one_object_takes_two_dozen_round_trips(world: World) -
     Ok(())
 }
 
-/// The ledger takes over the preflight's connection, which is idle until the listing's first page is there.
-async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew(world: World) -> Result<()> {
+/// The ledger takes over the preflight's connection, which is idle until the listing's first page
+/// is there.
+async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew(
+    world: World,
+) -> Result<()> {
     world.schema.exec(&hive::create_table("t")).await?;
     let (bytes, _) = hive::object(0, 100);
     world.put("1", bytes)?;
@@ -114,12 +135,15 @@ async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_an
         .load_ending(
             0,
             "t",
-            &[&["--preset", "hive", "--ssl-mode", "DISABLED", "--port", &port], &impatient[..]].concat(),
+            &[&["--preset", "hive", "--ssl-mode", "DISABLED", "--port", &port], &impatient[..]]
+                .concat(),
         )
         .await?;
     ensure!(world.count("t").await? == 100, "not every row is there");
     let flights = proxy.recorder().flights();
-    let questions = flights.iter().filter(|flight| flight.label.starts_with("SELECT TABLE_NAME, TABLE_COMMENT"));
+    let questions = flights
+        .iter()
+        .filter(|flight| flight.label.starts_with("SELECT TABLE_NAME, TABLE_COMMENT"));
     let connections: Vec<u64> = questions.map(|flight| flight.connection).collect();
     // Asked in vain, and then on another one.
     ensure!(connections == [0, 1] || connections == [1], "{flights:#?}");

@@ -27,7 +27,12 @@ crate::load_tests![
 ];
 
 /// Puts one object, and loads it alone.
-async fn load_text(world: &World, table: &str, text: impl AsRef<[u8]>, args: &[&str]) -> Result<Ended> {
+async fn load_text(
+    world: &World,
+    table: &str,
+    text: impl AsRef<[u8]>,
+    args: &[&str],
+) -> Result<Ended> {
     world.put("one", text.as_ref().to_vec())?;
     // Several texts are put under the one key, some into a table that was emptied in between.
     let base = ["load", "s3://etl/one", "--force", "--table", table];
@@ -53,7 +58,9 @@ async fn hive_files_land_to_the_row(world: World) -> Result<()> {
 
 async fn an_object_without_rows_is_loaded_as_none(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
-    for (number, header) in ["", "a,b\n", "a,b", "\u{feff}", "\u{feff}a,b\r\n"].into_iter().enumerate() {
+    for (number, header) in
+        ["", "a,b\n", "a,b", "\u{feff}", "\u{feff}a,b\r\n"].into_iter().enumerate()
+    {
         world.put(&format!("{number}"), header.as_bytes().to_vec())?;
     }
     let ended = world.load_ending(0, "t", &["--preset", "csv", "--ignore-lines", "1"]).await?;
@@ -67,8 +74,12 @@ async fn an_object_without_rows_is_loaded_as_none(world: World) -> Result<()> {
 
 async fn a_last_row_without_its_newline_is_a_row(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
-    for (preset, text) in [("csv", "1,x\r\n2,y"), ("csv-unix", "3,x\n4,\"y\""), ("mysql", "5\tx\n6\ty"), ("tsv", "7\t")]
-    {
+    for (preset, text) in [
+        ("csv", "1,x\r\n2,y"),
+        ("csv-unix", "3,x\n4,\"y\""),
+        ("mysql", "5\tx\n6\ty"),
+        ("tsv", "7\t"),
+    ] {
         load_text(&world, "t", text, &["--preset", preset]).await?.expect(0)?;
     }
     let expected = ["1|x", "2|y", "3|x", "4|y", "5|x", "6|y", "7|"];
@@ -93,14 +104,17 @@ async fn a_byte_order_mark_is_dropped(world: World) -> Result<()> {
         .await?;
     load_text(&world, "t", "\u{feff}1,\u{feff}x\n", &["--preset", "csv"]).await?.expect(0)?;
     load_text(&world, "t", "\u{feff}\"2\",y\n", &["--preset", "csv"]).await?.expect(0)?;
-    load_text(&world, "t", "\u{feff}a,b\n3,z\n", &["--preset", "csv", "--ignore-lines", "1"]).await?.expect(0)?;
+    load_text(&world, "t", "\u{feff}a,b\n3,z\n", &["--preset", "csv", "--ignore-lines", "1"])
+        .await?
+        .expect(0)?;
     let expected = ["1|\\u{feff}x", "2|y", "3|z"];
     ensure_values(&world.schema, "SELECT a, b FROM t ORDER BY a", &expected).await
 }
 
 async fn quoted_newlines_in_data_and_in_the_header_do_not_end_a_line(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(99))").await?;
-    let text = "\"number\n(a)\",\"text\r\n(b)\"\r\n1,\"two\r\nlines, and \"\"quotes\"\"\"\r\n2,\"\"\r\n";
+    let text =
+        "\"number\n(a)\",\"text\r\n(b)\"\r\n1,\"two\r\nlines, and \"\"quotes\"\"\"\r\n2,\"\"\r\n";
     let ended = load_text(&world, "t", text, &["--preset", "csv", "--ignore-lines", "1"]).await?;
     ended.expect(0)?;
     ensure!(ended.summary("rows")? == "2", "{ended}");
@@ -111,14 +125,20 @@ async fn quoted_newlines_in_data_and_in_the_header_do_not_end_a_line(world: Worl
 async fn words_that_mean_null_are_told_byte_by_byte(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     let text = "1,NULL\n2,null\n3,\n4,-\n5,NULL \n6,n/a\n";
-    let words = ["--preset", "csv", "--null-string", "NULL", "--null-string", "n/a", "--null-string="];
+    let words =
+        ["--preset", "csv", "--null-string", "NULL", "--null-string", "n/a", "--null-string="];
     load_text(&world, "t", text, &words).await?.expect(0)?;
     let expected = ["1|∅", "2|null", "3|∅", "4|-", "5|NULL ", "6|∅"];
     ensure_values(&world.schema, "SELECT a, b FROM t ORDER BY a", &expected).await?;
 
     world.schema.exec("DELETE FROM t").await?;
     load_text(&world, "t", "\\N\t\\N\n1\t\\\\N\n2\t\n3\tNULL\n", &[]).await?.expect(0)?;
-    ensure_values(&world.schema, "SELECT a, b FROM t ORDER BY a", &["∅|∅", "1|\\\\N", "2|", "3|NULL"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT a, b FROM t ORDER BY a",
+        &["∅|∅", "1|\\\\N", "2|", "3|NULL"],
+    )
+    .await
 }
 
 async fn a_row_of_20_mb_arrives_whole(world: World) -> Result<()> {
@@ -129,7 +149,8 @@ async fn a_row_of_20_mb_arrives_whole(world: World) -> Result<()> {
     let ended = load_text(&world, "t", text, &["--preset", "csv"]).await?;
     ended.expect(0)?;
     let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, value.as_bytes());
-    let found: (u64, u64) = world.schema.query_one("SELECT LENGTH(b), CRC32(b) FROM t WHERE a = 2").await?;
+    let found: (u64, u64) =
+        world.schema.query_one("SELECT LENGTH(b), CRC32(b) FROM t WHERE a = 2").await?;
     ensure!(found == (value.len() as u64, checksum), "{found:?}");
     ensure!(world.count("t").await? == 3);
     Ok(())
@@ -170,7 +191,10 @@ async fn every_preset_reads_what_it_says(world: World) -> Result<()> {
     ];
     for (number, (preset, text, expected)) in cases.into_iter().enumerate() {
         let table = format!("t{number}");
-        world.schema.exec(&format!("CREATE TABLE {table} (a INT, b VARCHAR(99), c DATE, d DECIMAL(9,2))")).await?;
+        world
+            .schema
+            .exec(&format!("CREATE TABLE {table} (a INT, b VARCHAR(99), c DATE, d DECIMAL(9,2))"))
+            .await?;
         let ended = load_text(&world, &table, text, &["--preset", preset]).await?;
         ended.expect(0).context(preset)?;
         let query = format!("SELECT * FROM {table} ORDER BY a");
@@ -195,7 +219,9 @@ async fn every_part_of_a_dialect_can_be_overridden(world: World) -> Result<()> {
         let ended = load_text(&world, &table, text, args).await?;
         ended.expect(0).with_context(|| format!("{args:?}"))?;
         let query = format!("SELECT * FROM {table} ORDER BY a");
-        ensure_values(&world.schema, &query, &expected).await.with_context(|| format!("{args:?}"))?;
+        ensure_values(&world.schema, &query, &expected)
+            .await
+            .with_context(|| format!("{args:?}"))?;
     }
     Ok(())
 }
@@ -206,18 +232,32 @@ async fn delimiters_are_understood_in_every_notation(world: World) -> Result<()>
         let text = format!("{number}\x01x^A\n");
         load_text(&world, "t", text, &["--fields-terminated-by", notation]).await?.expect(0)?;
     }
-    ensure_values(&world.schema, "SELECT a, b FROM t ORDER BY a", &["0|x^A", "1|x^A", "2|x^A", "3|x^A"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT a, b FROM t ORDER BY a",
+        &["0|x^A", "1|x^A", "2|x^A", "3|x^A"],
+    )
+    .await
 }
 
 async fn fields_go_to_the_columns_that_are_named(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9), `c, d` VARCHAR(9), e DATE DEFAULT '2026-01-01')").await?;
-    let columns = ["--columns", "`c, d`,@skip,@word,a", "--set", "b = CONCAT(UPPER(@word), ',', a + 1)"];
+    world
+        .schema
+        .exec(
+            "CREATE TABLE t (a INT, b VARCHAR(9), `c, d` VARCHAR(9), e DATE DEFAULT '2026-01-01')",
+        )
+        .await?;
+    let columns =
+        ["--columns", "`c, d`,@skip,@word,a", "--set", "b = CONCAT(UPPER(@word), ',', a + 1)"];
     let preset = ["--preset", "csv"];
-    load_text(&world, "t", "x,zzz,w,1\ny,zzz,v,2\n", &[&preset[..], &columns[..]].concat()).await?.expect(0)?;
+    load_text(&world, "t", "x,zzz,w,1\ny,zzz,v,2\n", &[&preset[..], &columns[..]].concat())
+        .await?
+        .expect(0)?;
     let expected = ["1|W,2|x|2026-01-01", "2|V,3|y|2026-01-01"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &expected).await?;
 
-    // Words that mean NULL reach the columns that --columns names, and --set may still read its variables.
+    // Words that mean NULL reach the columns that --columns names, and --set may still read its
+    // variables.
     world.schema.exec("DELETE FROM t").await?;
     let columns = ["--null-string", "-", "--columns", "a,b,@word", "--set", "`c, d` = @word"];
     load_text(&world, "t", "1,-,-\n", &[&preset[..], &columns[..]].concat()).await?.expect(0)?;
@@ -233,7 +273,8 @@ async fn generated_and_invisible_columns_are_left_to_the_server(world: World) ->
         .await?;
     // By the column list that leaves both out.
     load_text(&world, "t", "1,x\n", &["--preset", "csv", "--columns", "a,b"]).await?.expect(0)?;
-    // By default the object has a field for the generated column, which the server computes all the same.
+    // By default the object has a field for the generated column, which the server computes all the
+    // same.
     let ended = load_text(&world, "t", "2,99,y\n", &["--preset", "csv"]).await?;
     ended.expect(0)?;
     ended.says("the server computes g and ignores")?;
@@ -250,7 +291,9 @@ async fn text_arrives_as_the_same_characters(world: World) -> Result<()> {
         .await?;
     load_text(&world, "t", "1\tcaf\u{e9} \u{1f375}\tcaf\u{e9}\n", &[]).await?.expect(0)?;
     load_text(&world, "t", b"2\tcaf\xE9\tcaf\xE9\n", &["--charset", "latin1"]).await?.expect(0)?;
-    load_text(&world, "t", b"3\t\xC4\xE3\\\t\n", &["--charset", "gbk", "--fields-escaped-by", ""]).await?.expect(0)?;
+    load_text(&world, "t", b"3\t\xC4\xE3\\\t\n", &["--charset", "gbk", "--fields-escaped-by", ""])
+        .await?
+        .expect(0)?;
     let expected = ["1|636166C3A920F09F8DB5|636166E9", "2|636166C3A9|636166E9", "3|E4BDA05C|"];
     ensure_values(&world.schema, "SELECT a, HEX(u), HEX(l) FROM t ORDER BY a", &expected).await?;
 
@@ -269,7 +312,8 @@ async fn characters_that_could_hide_a_delimiter_are_refused(world: World) -> Res
         ("sjis", &["--preset", "csv", "--fields-terminated-by", "|"][..], "fields-terminated-by"),
         ("utf16", &[][..], "utf16"),
     ] {
-        let ended = load_text(&world, "t", "1\tx\n", &[args, &["--charset", charset]].concat()).await?;
+        let ended =
+            load_text(&world, "t", "1\tx\n", &[args, &["--charset", charset]].concat()).await?;
         ended.expect(2)?;
         ended.says(part)?;
     }
@@ -281,11 +325,26 @@ async fn characters_that_could_hide_a_delimiter_are_refused(world: World) -> Res
 async fn malformed_objects_are_refused_with_their_row(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a VARCHAR(99), b VARCHAR(99))").await?;
     let cases: [(&str, &[&str], &[u8], &str); 9] = [
-        ("csv", &[], b"1,x\n2,\"open\n3,y\n", "row 2, byte 6: a quote opens here and is never closed"),
-        ("csv", &[], b"1,x\n2,\"a\"b\n3,y\n", "row 2, byte 9: a closing quote is followed by neither"),
+        (
+            "csv",
+            &[],
+            b"1,x\n2,\"open\n3,y\n",
+            "row 2, byte 6: a quote opens here and is never closed",
+        ),
+        (
+            "csv",
+            &[],
+            b"1,x\n2,\"a\"b\n3,y\n",
+            "row 2, byte 9: a closing quote is followed by neither",
+        ),
         ("csv-unix", &[], b"1,\"x\"\r\n2,\"y\"\r\n", "row 1, byte 5: "),
         ("csv-unix", &[], b"1,x\r\n2,y\r\n", "row 1, byte 3: this line ends in \\r\\n"),
-        ("mysql", &["--lines-terminated-by", "\\r\\n"], b"1\tx\n2\ty\n", "row 1, byte 3: this line ends in \\n"),
+        (
+            "mysql",
+            &["--lines-terminated-by", "\\r\\n"],
+            b"1\tx\n2\ty\n",
+            "row 1, byte 3: this line ends in \\n",
+        ),
         ("csv", &[], b"1,x\r2,y\r", "row 1, byte 3: a carriage return without a line feed"),
         ("csv", &[], b"1,x\n2,\xFF\n", "row 2, byte 6: this is not valid utf8mb4"),
         ("mysql", &[], b"1\tx\n2\ty\\", "row 2, byte 7: the object ends in an escape"),
@@ -298,19 +357,23 @@ async fn malformed_objects_are_refused_with_their_row(world: World) -> Result<()
     ];
     for (preset, args, text, message) in cases {
         let ended = load_text(&world, "t", text, &[&["--preset", preset], args].concat()).await?;
-        ended.expect(3).with_context(|| String::from_utf8_lossy(text).escape_debug().to_string())?;
+        ended
+            .expect(3)
+            .with_context(|| String::from_utf8_lossy(text).escape_debug().to_string())?;
         ended.says(&format!("s3://etl/one: {message}"))?;
         ensure!(world.count("t").await? == 0, "{ended}");
     }
     // A stretch of header lines is malformed too where its quote never closes.
-    let ended = load_text(&world, "t", "\"a,b\n1,x\n", &["--preset", "csv", "--ignore-lines", "1"]).await?;
+    let ended =
+        load_text(&world, "t", "\"a,b\n1,x\n", &["--preset", "csv", "--ignore-lines", "1"]).await?;
     ended.expect(3)?;
     ended.says("s3://etl/one: header lines, byte 0")
 }
 
 async fn an_extra_field_in_an_unterminated_last_row_is_caught(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a VARCHAR(9), b VARCHAR(9))").await?;
-    // The server alone says nothing of it: the row is loaded without its third field, with no warning.
+    // The server alone says nothing of it: the row is loaded without its third field, with no
+    // warning.
     let ended = load_text(&world, "t", "1\tx\n2\ty\textra", &[]).await?;
     ended.expect(3)?;
     ended.says("Warning 1262")?;

@@ -1,4 +1,5 @@
-//! Start-up and listing: S3 is asked at once, what is listed is loaded while the listing goes on, and nothing grows with it.
+//! Start-up and listing: S3 is asked at once, what is listed is loaded while the listing goes on,
+//! and nothing grows with it.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// A page of a listing.
 const PAGE: u64 = 1000;
 
-/// From its start to its first request a debug build takes a tenth of it on a quiet machine. What this catches is a wait: for a
-/// name, for another service's answer.
+/// From its start to its first request a debug build takes a tenth of it on a quiet machine. What
+/// this catches is a wait: for a name, for another service's answer.
 const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
 async fn the_listing_begins_before_the_database_has_answered(world: World) -> Result<()> {
@@ -35,11 +36,23 @@ async fn the_listing_begins_before_the_database_has_answered(world: World) -> Re
     let held = proxy.next(Step::Connect, Break::Hold);
     let port = proxy.port().to_string();
     let began = Instant::now();
-    let child =
-        world.command(["load", "s3://etl/in/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port]).spawn()?;
+    let child = world
+        .command([
+            "load",
+            "s3://etl/in/",
+            "--table",
+            "t",
+            "--ssl-mode",
+            "DISABLED",
+            "--port",
+            &port,
+        ])
+        .spawn()?;
     // The check of the bucket, and the listing itself.
     let listed = world.s3.log().wait_until(|log| log.count(Operation::ListObjectsV2) >= 2);
-    tokio::time::timeout(Duration::from_secs(30), listed).await.context("no listing while the database is silent")?;
+    tokio::time::timeout(Duration::from_secs(30), listed)
+        .await
+        .context("no listing while the database is silent")?;
     let first = world.s3.log().of(Operation::ListObjectsV2).first().context("no listing")?.at;
     let waited = first.duration_since(began);
     ensure!(waited < FIRST_REQUEST_LIMIT, "the first request came after {waited:?}");
@@ -73,7 +86,8 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(world: World) -> Res
         }
     };
     let _held = world.s3.faults().on_list(Times::Always, Fault::before(hook));
-    let child = world.command(["load", "s3://etl/in/", "--table", "t", "--include", "*.wanted"]).spawn()?;
+    let child =
+        world.command(["load", "s3://etl/in/", "--table", "t", "--include", "*.wanted"]).spawn()?;
     pages.subscribe().wait_for(|count| *count > 2).await?;
     for _ in 0..1000 {
         if world.count("t").await? == 8 {
@@ -91,7 +105,8 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(world: World) -> Res
 
 /// Runs the load to its end; what it said, and its resident memory at its peak.
 async fn peak_of(world: &World, uri: &str) -> Result<(Ended, u64)> {
-    let mut child = world.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
+    let mut child =
+        world.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
     let status = format!("/proc/{}/status", child.id().context("it has ended")?);
     let mut peak_kib = 0;
     while child.try_wait()?.is_none() {
@@ -105,7 +120,8 @@ async fn peak_of(world: &World, uri: &str) -> Result<(Ended, u64)> {
     Ok((finish(child).await?, peak_kib))
 }
 
-/// Keys that the listing, the ledger's comparison and the report all see; a hundred bytes each would be seen here.
+/// Keys that the listing, the ledger's comparison and the report all see; a hundred bytes each
+/// would be seen here.
 async fn memory_does_not_grow_with_the_number_of_keys(world: World) -> Result<()> {
     const FEW: u64 = 5_000;
     const MANY: u64 = 80_000;

@@ -1,5 +1,5 @@
-//! Several runs on one target at once: they share the work, none loads what another has, and what becomes of one is no
-//! harm to the others.
+//! Several runs on one target at once: they share the work, none loads what another has, and what
+//! becomes of one is no harm to the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -38,7 +38,8 @@ fn start_through(world: &World, proxy: &Proxy, name: &str, args: &[&str]) -> Res
     start(world, name, &[&["--port", &port, "--ssl-mode", "DISABLED"], args].concat())
 }
 
-/// The keys that a run's report says this of. The last line of a run that was killed may be half a line.
+/// The keys that a run's report says this of. The last line of a run that was killed may be half a
+/// line.
 fn keys(world: &World, name: &str, status: &str) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(world.path(&format!("{name}.jsonl")))?;
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -57,7 +58,8 @@ fn keys(world: &World, name: &str, status: &str) -> Result<BTreeSet<String>> {
 async fn ensure_all_loaded_once(world: &World, objects: u64) -> Result<()> {
     let rows = objects * ROWS;
     let table = format!("{rows}|{rows}|{}", (rows - 1) * rows / 2);
-    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT a), SUM(a) FROM t", &[&table]).await?;
+    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT a), SUM(a) FROM t", &[&table])
+        .await?;
     let ledger = format!("{objects}|{rows}");
     ensure_values(
         &world.schema,
@@ -69,13 +71,16 @@ async fn ensure_all_loaded_once(world: &World, objects: u64) -> Result<()> {
 
 const ROWS: u64 = 20;
 
-/// `count` objects of [`ROWS`] rows, all numbers different, and the table for them: without a key, so that a row that is loaded
-/// twice shows.
+/// `count` objects of [`ROWS`] rows, all numbers different, and the table for them: without a key,
+/// so that a row that is loaded twice shows.
 async fn put_small_objects(world: &World, count: u64) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL)").await?;
     for number in 0..count {
         let rows = number * ROWS..(number + 1) * ROWS;
-        world.put(&format!("in/{number:05}"), rows.map(|a| format!("{a}\tsome text\n")).collect::<String>())?;
+        world.put(
+            &format!("in/{number:05}"),
+            rows.map(|a| format!("{a}\tsome text\n")).collect::<String>(),
+        )?;
     }
     Ok(())
 }
@@ -128,11 +133,13 @@ async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<
         .into_iter()
         .map(|name| Ok((name, keys(&world, name, "loaded")?)))
         .collect::<Result<_>>()?;
-    let shares: BTreeMap<&str, usize> = loaded.iter().map(|(name, keys)| (*name, keys.len())).collect();
+    let shares: BTreeMap<&str, usize> =
+        loaded.iter().map(|(name, keys)| (*name, keys.len())).collect();
     let told: usize = shares.values().sum();
     let different = loaded.values().flatten().collect::<BTreeSet<_>>().len();
     ensure!(told == different, "{} objects were loaded by two runs: {shares:?}", told - different);
-    // What the victim had committed and not yet told of, at most one object for each of its connections.
+    // What the victim had committed and not yet told of, at most one object for each of its
+    // connections.
     ensure!(told + 2 >= OBJECTS as usize, "{shares:?}: {told} objects are told of");
     if tells_figures() {
         eprintln!(
@@ -160,8 +167,8 @@ fn fetched_twice(world: &World, objects: u64) -> usize {
     world.s3.log().count(Operation::GetObject) - objects as usize
 }
 
-/// Runs of a program that is not optimised, on a machine that others use: the bound is no more than a sign of life. With
-/// `S3_TO_MYSQL_TEST_FIGURES` it tells what it measured.
+/// Runs of a program that is not optimised, on a machine that others use: the bound is no more than
+/// a sign of life. With `S3_TO_MYSQL_TEST_FIGURES` it tells what it measured.
 async fn two_runs_take_about_as_long_as_one_with_their_concurrency(world: World) -> Result<()> {
     const OBJECTS: u64 = 400;
     put_small_objects(&world, OBJECTS).await?;
@@ -175,7 +182,9 @@ async fn two_runs_take_about_as_long_as_one_with_their_concurrency(world: World)
             let concurrency = (4 / runs).to_string();
             let args = ["--load-concurrency", &concurrency, "--download-concurrency", "4"];
             let started = Instant::now();
-            let children = (0..runs).map(|run| start(&world, &run.to_string(), &args)).collect::<Result<Vec<_>>>()?;
+            let children = (0..runs)
+                .map(|run| start(&world, &run.to_string(), &args))
+                .collect::<Result<Vec<_>>>()?;
             for child in children {
                 finish(child).await?.expect(0)?;
             }
@@ -185,9 +194,16 @@ async fn two_runs_take_about_as_long_as_one_with_their_concurrency(world: World)
     }
     let [one, two] = best;
     if tells_figures() {
-        eprintln!("{}: one run {one:.2} s, two {two:.2} s, ratio {:.2}", world.server.kind(), two / one);
+        eprintln!(
+            "{}: one run {one:.2} s, two {two:.2} s, ratio {:.2}",
+            world.server.kind(),
+            two / one
+        );
     }
-    ensure!(two < 3.0 * one, "one run with four connections took {one:.2} s, two with two {two:.2} s");
+    ensure!(
+        two < 3.0 * one,
+        "one run with four connections took {one:.2} s, two with two {two:.2} s"
+    );
     Ok(())
 }
 
@@ -209,8 +225,12 @@ async fn runs_that_overlap_agree_about_an_object_that_fails(world: World) -> Res
         loaded += keys(&world, name, "loaded")?.len() as u64;
     }
     ensure!(loaded == OBJECTS, "{loaded} objects are told of");
-    ensure_values(&world.schema, "SELECT object_key, error_code FROM s3_to_mysql_failures", &["in/00030-bad|bad_rows"])
-        .await
+    ensure_values(
+        &world.schema,
+        "SELECT object_key, error_code FROM s3_to_mysql_failures",
+        &["in/00030-bad|bad_rows"],
+    )
+    .await
 }
 
 /// One run that has `in/00000` in the middle of its file, and nothing else.
@@ -222,17 +242,20 @@ struct Holder {
 impl Holder {
     async fn start(world: &World, proxy: &Proxy, args: &[&str]) -> Result<Self> {
         let held = proxy.next(Step::InfileBytes(100), Break::Hold);
-        let one_by_one = ["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"];
+        let one_by_one =
+            ["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"];
         let child = start_through(world, proxy, "holder", &[&one_by_one[..], args].concat())?;
         held.wait().await?;
         Ok(Self { child, held })
     }
 }
 
-/// Another run beside it, through a proxy of its own, which has loaded all that the holder does not have.
+/// Another run beside it, through a proxy of its own, which has loaded all that the holder does not
+/// have.
 async fn start_beside(world: &World, proxy: &Proxy) -> Result<Child> {
     let child = start_through(world, proxy, "other", &["--load-concurrency", "2"])?;
-    // It can't get at those that the holder has in hand: one that loads, one that is staged, one that is downloaded.
+    // It can't get at those that the holder has in hand: one that loads, one that is staged, one
+    // that is downloaded.
     wait_for_loaded_objects(world, OBJECTS - IN_HAND).await?;
     Ok(child)
 }
@@ -278,14 +301,16 @@ async fn a_run_takes_over_the_object_of_a_run_that_dies(world: World) -> Result<
     Ok(())
 }
 
-/// Its claims are free, but the server does not know yet that the connection with its transaction is dead.
+/// Its claims are free, but the server does not know yet that the connection with its transaction
+/// is dead.
 async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(world: World) -> Result<()> {
     put_small_objects(&world, OBJECTS).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let holder = Holder::start(&world, &proxy, &[]).await?;
     let others_proxy = Proxy::start(world.server.port()).await?;
     let other = start_beside(&world, &others_proxy).await?;
-    let ours = others_proxy.next(Step::StatementWithBoth("INSERT INTO", "_objects` ("), Break::Watch);
+    let ours =
+        others_proxy.next(Step::StatementWithBoth("INSERT INTO", "_objects` ("), Break::Watch);
     signal(&holder.child, "KILL")?;
     finish(holder.child).await?;
     ours.wait().await?;
@@ -325,6 +350,9 @@ fn ensure_told_once(world: &World, holder: &Ended, other: &Ended) -> Result<()> 
     let (by_holder, by_other) = (keys(world, "holder", "loaded")?, keys(world, "other", "loaded")?);
     let by_both: Vec<_> = by_holder.intersection(&by_other).collect();
     ensure!(by_both.is_empty(), "both say they have loaded {by_both:?}\n{holder}\n{other}");
-    ensure!(by_holder.len() + by_other.len() == OBJECTS as usize, "{by_holder:?} {by_other:?}\n{holder}\n{other}");
+    ensure!(
+        by_holder.len() + by_other.len() == OBJECTS as usize,
+        "{by_holder:?} {by_other:?}\n{holder}\n{other}"
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The source: which objects a run finds, under which names, and what it makes of listings that are not as they should be.
+//! The source: which objects a run finds, under which names, and what it makes of listings that are
+//! not as they should be.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -55,7 +56,8 @@ pub(crate) async fn plan(world: &World, args: &[&str]) -> Result<BTreeSet<String
 }
 
 async fn expect_plan(world: &World, args: &[&str], keys: &[&str]) -> Result<()> {
-    let expected: BTreeSet<String> = keys.iter().map(|key| format!("s3://{BUCKET}/{key}")).collect();
+    let expected: BTreeSet<String> =
+        keys.iter().map(|key| format!("s3://{BUCKET}/{key}")).collect();
     let found = plan(world, args).await?;
     ensure!(found == expected, "{args:?} takes {found:?}, not {expected:?}");
     Ok(())
@@ -75,9 +77,11 @@ async fn every_page_of_a_listing_is_read(world: World) -> Result<()> {
     for key in &keys {
         world.put(key, "1\n")?;
     }
-    expect_plan(&world, &["s3://etl/in/"], &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    expect_plan(&world, &["s3://etl/in/"], &keys.iter().map(String::as_str).collect::<Vec<_>>())
+        .await?;
     let pages = world.s3.log().of(Operation::ListObjectsV2);
-    let tokens: BTreeSet<_> = pages.iter().filter_map(|page| page.continuation_token.clone()).collect();
+    let tokens: BTreeSet<_> =
+        pages.iter().filter_map(|page| page.continuation_token.clone()).collect();
     ensure!(tokens.len() == 2, "2300 keys are three pages, but these were asked for: {tokens:?}");
     Ok(())
 }
@@ -96,8 +100,12 @@ async fn keys_beyond_the_first_page_are_loaded_once(world: World) -> Result<()> 
 
 async fn objects_are_loaded_while_the_listing_goes_on(world: World) -> Result<()> {
     fill(&world, &["a/1", "b/1"]).await?;
-    let held =
-        world.s3.faults().inject(Operation::ListObjectsV2, Keys::Exactly("b/".into()), Times::Always, Fault::Hold);
+    let held = world.s3.faults().inject(
+        Operation::ListObjectsV2,
+        Keys::Exactly("b/".into()),
+        Times::Always,
+        Fault::Hold,
+    );
     let running = world.command(["load", "s3://etl/a/", "s3://etl/b/", "--table", "t"]).spawn()?;
     held.wait_for_effects(1).await;
     while world.count("t").await? == 0 {}
@@ -114,7 +122,8 @@ async fn a_listing_does_not_run_ahead_of_the_work(world: World) -> Result<()> {
     for number in 0..PAGES * 1000 {
         world.put(&format!("in/{number:05}"), "1\n")?;
     }
-    let held = world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
+    let held =
+        world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
     let mut running = world.command(["load", "s3://etl/in/", "--table", "t"]).spawn()?;
     held.wait_for_effects(16).await;
     // Lists everything itself: as long as a listing that nothing holds back takes, and longer.
@@ -127,8 +136,12 @@ async fn a_listing_does_not_run_ahead_of_the_work(world: World) -> Result<()> {
     }
     let asked = own_pages(&world) - page_count;
     ensure!(page_count == PAGES, "{page_count} pages were listed");
-    // The page that is worked on, the one that waits, and the one that is being handed on; one more is the check's.
-    ensure!(asked <= 4, "{asked} pages were asked for ({before} before) while no object could be read");
+    // The page that is worked on, the one that waits, and the one that is being handed on; one more
+    // is the check's.
+    ensure!(
+        asked <= 4,
+        "{asked} pages were asked for ({before} before) while no object could be read"
+    );
     running.kill().await?;
     Ok(())
 }
@@ -145,7 +158,8 @@ async fn a_plan_whose_reader_leaves_ends_early_and_well(world: World) -> Result<
     // The last pages never come: only a plan that stops listing can end.
     world.s3.faults().on_list(Times::After(5), Fault::Hold);
     let mut running = world.command(["plan", "s3://etl/in/", "--table", "t"]).spawn()?;
-    let mut stdout = BufReader::new(running.stdout.take().context("standard output is piped")?).lines();
+    let mut stdout =
+        BufReader::new(running.stdout.take().context("standard output is piped")?).lines();
     let first = stdout.next_line().await?.unwrap_or_default();
     ensure!(first.ends_with("s3://etl/in/00000"), "{first:?}");
     drop(stdout);
@@ -201,7 +215,10 @@ async fn awkward_keys_are_loaded_once_and_reported_as_they_are(world: World) -> 
     expect(&world, "t", &numbers.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     for key in &keys {
         let line = lines::outcome(&world, "report", key)?;
-        ensure!(line["status"] == "loaded" && line["rows"] == 1 && line["bucket"] == BUCKET, "{line}");
+        ensure!(
+            line["status"] == "loaded" && line["rows"] == 1 && line["bucket"] == BUCKET,
+            "{line}"
+        );
     }
     world.ensure_nothing_staged()
 }
@@ -213,8 +230,12 @@ async fn failed_keys_are_read_back_by_keys_from(world: World) -> Result<()> {
     let (failed, report) = (world.path("failed"), world.path("report"));
     let (failed, report) = (failed.to_string_lossy(), report.to_string_lossy());
     let denied = Keys::Where(std::sync::Arc::new(|key| key != "good"));
-    let injection =
-        world.s3.faults().inject(Operation::GetObject, denied, Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    let injection = world.s3.faults().inject(
+        Operation::GetObject,
+        denied,
+        Times::Always,
+        Fault::Refuse(Refusal::ACCESS_DENIED),
+    );
     world.load_ending(3, "t", &["--failed-keys", &failed, "--report", &report]).await?;
     expect(&world, "t", &["good"]).await?;
     for key in &keys {
@@ -238,7 +259,8 @@ async fn a_uri_that_ends_in_a_slash_is_a_prefix_and_any_other_a_key(world: World
 async fn an_exact_key_that_is_missing_fails_alone(world: World) -> Result<()> {
     fill(&world, &["a"]).await?;
     let report = world.path("report");
-    let args = ["load", "s3://etl/a", "s3://etl/b", "--table", "t", "--report", &report.to_string_lossy()];
+    let args =
+        ["load", "s3://etl/a", "s3://etl/b", "--table", "t", "--report", &report.to_string_lossy()];
     world.run(&args).await?.expect(3)?;
     expect_failure(&world, "report", "b", "object_missing")?;
     expect(&world, "t", &["0"]).await
@@ -248,7 +270,9 @@ async fn several_buckets_load_in_one_run(world: World) -> Result<()> {
     fill(&world, &["a/1", "x"]).await?;
     world.s3.backend().put("second", "a/1", "second\n")?;
     world.s3.backend().put("third", "exact", "third\n")?;
-    let ended = world.run(&["load", "s3://etl/a/", "s3://second/", "s3://third/exact", "--table", "t"]).await?;
+    let ended = world
+        .run(&["load", "s3://etl/a/", "s3://second/", "s3://third/exact", "--table", "t"])
+        .await?;
     ended.expect(0)?;
     expect(&world, "t", &["0", "second", "third"]).await
 }
@@ -258,7 +282,14 @@ async fn uris_that_overlap_load_an_object_once(world: World) -> Result<()> {
     let keys = world.path("keys");
     std::fs::write(&keys, "s3://etl/a/b/3\ns3://etl/c\ns3://etl/c\n\"s3://etl/c\"\n")?;
     let keys = keys.to_string_lossy();
-    let uris = ["s3://etl/a/b/", "s3://etl/a/", "s3://etl/a/", "s3://etl/a/b/2", "s3://etl/a/b/2", "s3://etl/c"];
+    let uris = [
+        "s3://etl/a/b/",
+        "s3://etl/a/",
+        "s3://etl/a/",
+        "s3://etl/a/b/2",
+        "s3://etl/a/b/2",
+        "s3://etl/c",
+    ];
     let args = [&["load", "--table", "t", "--keys-from", &keys], uris.as_slice()].concat();
     world.run(&args).await?.expect(0)?;
     expect(&world, "t", &["0", "1", "2", "3"]).await
@@ -267,9 +298,16 @@ async fn uris_that_overlap_load_an_object_once(world: World) -> Result<()> {
 async fn keys_are_chosen_by_globs_and_a_regular_expression(world: World) -> Result<()> {
     fill(&world, &["in/a.csv", "in/old/b.csv", "in/c.json", "in/d[1].csv", "in/E.CSV"]).await?;
     let all = "s3://etl/in/";
-    expect_plan(&world, &[all, "--include", "*.csv"], &["in/a.csv", "in/old/b.csv", "in/d[1].csv"]).await?;
-    expect_plan(&world, &[all, "--include", "*.csv", "--exclude", "old/*"], &["in/a.csv", "in/d[1].csv"]).await?;
-    expect_plan(&world, &[all, "--include", "a.*", "--include", "c.*"], &["in/a.csv", "in/c.json"]).await?;
+    expect_plan(&world, &[all, "--include", "*.csv"], &["in/a.csv", "in/old/b.csv", "in/d[1].csv"])
+        .await?;
+    expect_plan(
+        &world,
+        &[all, "--include", "*.csv", "--exclude", "old/*"],
+        &["in/a.csv", "in/d[1].csv"],
+    )
+    .await?;
+    expect_plan(&world, &[all, "--include", "a.*", "--include", "c.*"], &["in/a.csv", "in/c.json"])
+        .await?;
     expect_plan(&world, &[all, "--exclude", "*.csv", "--exclude", "*.CSV"], &["in/c.json"]).await?;
     expect_plan(&world, &[all, "--include", r"d\[1\]*"], &["in/d[1].csv"]).await?;
     // Over the whole key, unlike the globs.
@@ -284,14 +322,17 @@ async fn keys_are_chosen_by_globs_and_a_regular_expression(world: World) -> Resu
 async fn keys_are_chosen_by_the_time_of_their_last_change(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     // 2026-01-01T00:00:00Z is 1767225600.
-    for (key, second) in [("before", 1_767_225_599), ("at", 1_767_225_600), ("after", 1_767_225_601)] {
+    for (key, second) in
+        [("before", 1_767_225_599), ("at", 1_767_225_600), ("after", 1_767_225_601)]
+    {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
         world.put(key, Object::new("1\n").last_modified(modified))?;
     }
     let midnight = "2026-01-01T00:00:00Z";
     expect_plan(&world, &["s3://etl/", "--modified-after", midnight], &["at", "after"]).await?;
     expect_plan(&world, &["s3://etl/", "--modified-before", midnight], &["before"]).await?;
-    let second = ["--modified-after", "2026-01-01", "--modified-before", "2026-01-01T01:00:01+01:00"];
+    let second =
+        ["--modified-after", "2026-01-01", "--modified-before", "2026-01-01T01:00:01+01:00"];
     expect_plan(&world, &[&["s3://etl/"], second.as_slice()].concat(), &["at"]).await
 }
 
@@ -302,13 +343,19 @@ async fn keys_come_from_a_file_with_comments_and_quotes(world: World) -> Result<
     let text = "\u{feff}# a comment\r\ns3://etl/a b\r\n\n\"s3://etl/c\\nd\"\ns3://etl/#x\ns3://etl/folder/\n   \n\
         s3://etl/e%20f\ns3://second/g";
     std::fs::write(&keys, text)?;
-    world.run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]).await?.expect(0)?;
+    world
+        .run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"])
+        .await?
+        .expect(0)?;
     expect(&world, "t", &["0", "1", "2", "3", "4", "second"]).await
 }
 
 async fn keys_come_from_standard_input(world: World) -> Result<()> {
     fill(&world, &["a", "b", "c"]).await?;
-    let mut running = world.command(["load", "--keys-from", "-", "--table", "t"]).stdin(Stdio::piped()).spawn()?;
+    let mut running = world
+        .command(["load", "--keys-from", "-", "--table", "t"])
+        .stdin(Stdio::piped())
+        .spawn()?;
     let mut stdin = running.stdin.take().context("standard input is piped")?;
     stdin.write_all(b"s3://etl/a\n").await?;
     // The first key is loaded before the last one is known: the list is not gathered.
@@ -322,11 +369,14 @@ async fn keys_come_from_standard_input(world: World) -> Result<()> {
 async fn a_bad_line_among_the_keys_is_named_by_its_number(world: World) -> Result<()> {
     fill(&world, &["a"]).await?;
     let keys = world.path("keys");
-    for (line, why) in
-        [("https://host/a", "starts with https://"), ("\"s3://etl/a", "not valid"), ("s3://etl", "key is missing")]
-    {
+    for (line, why) in [
+        ("https://host/a", "starts with https://"),
+        ("\"s3://etl/a", "not valid"),
+        ("s3://etl", "key is missing"),
+    ] {
         std::fs::write(&keys, format!("# keys\n{line}\n"))?;
-        let ended = world.run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]).await?;
+        let ended =
+            world.run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]).await?;
         ended.expect(2)?;
         ended.says("line 2")?;
         ended.says(why)?;
@@ -359,7 +409,10 @@ async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(world: World
     let passed_over = ended.summary("keys passed over")?;
     ensure!(passed_over == "6 (3 folder markers, 3 hidden, 0 filtered out)", "{passed_over}");
     let last = world.report("report")?.pop().context("an empty report")?;
-    ensure!(last["passed_over"]["folder_markers"] == 3 && last["passed_over"]["hidden"] == 3, "{last}");
+    ensure!(
+        last["passed_over"]["folder_markers"] == 3 && last["passed_over"]["hidden"] == 3,
+        "{last}"
+    );
     // Without a hive preset a name with an underscore is a name.
     world.start_afresh("t").await?;
     world.run(&["load", "s3://etl/_in/", "--table", "t"]).await?.expect(0)?;
@@ -375,7 +428,10 @@ async fn a_store_that_lists_no_etag_is_asked_for_each_object(world: World) -> Re
     for key in ["a", "b"] {
         let etag = world.s3.backend().newest(BUCKET, key).context("it was put")?.quoted_etag();
         let gets = world.s3.log().gets_of(key);
-        ensure!(gets.len() == 1 && gets[0].if_match.as_deref() == Some(&etag), "not pinned: {gets:?}");
+        ensure!(
+            gets.len() == 1 && gets[0].if_match.as_deref() == Some(&etag),
+            "not pinned: {gets:?}"
+        );
     }
     Ok(())
 }
@@ -384,7 +440,12 @@ async fn an_object_without_any_etag_is_refused(world: World) -> Result<()> {
     fill(&world, &["a", "b"]).await?;
     let report = world.path("report");
     world.s3.faults().on_list(Times::Always, Fault::NoEtag);
-    world.s3.faults().inject(Operation::HeadObject, Keys::Exactly("a".into()), Times::Always, Fault::NoEtag);
+    world.s3.faults().inject(
+        Operation::HeadObject,
+        Keys::Exactly("a".into()),
+        Times::Always,
+        Fault::NoEtag,
+    );
     let ended = world.load_ending(3, "t", &["--report", &report.to_string_lossy()]).await?;
     ended.says("no ETag")?;
     expect_failure(&world, "report", "a", "source_protocol")?;
@@ -398,7 +459,9 @@ async fn keys_that_the_store_does_not_encode_are_taken_as_they_are(world: World)
     expect(&world, "t", &["0", "1", "2"]).await
 }
 
-async fn a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice(world: World) -> Result<()> {
+async fn a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice(
+    world: World,
+) -> Result<()> {
     fill(&world, &["a", "b"]).await?;
     world.s3.faults().on_list(Times::Always, Fault::EndlessListing);
     let ended = world.load_ending(5, "t", &[]).await?;
@@ -428,6 +491,9 @@ async fn nothing_matched_is_no_success_unless_allowed(world: World) -> Result<()
     world.load_ending(0, "t", &[&filtered[..], &["--allow-empty"]].concat()).await?;
     let nothing = world.path("nothing");
     std::fs::write(&nothing, "# none\n")?;
-    world.run(&["load", "--keys-from", &nothing.to_string_lossy(), "--table", "t"]).await?.expect(4)?;
+    world
+        .run(&["load", "--keys-from", &nothing.to_string_lossy(), "--table", "t"])
+        .await?
+        .expect(4)?;
     expect(&world, "t", &[]).await
 }

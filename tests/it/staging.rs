@@ -1,4 +1,5 @@
-//! Staging: downloads stay within their bounds, nothing stays on disk, and what is no text is known.
+//! Staging: downloads stay within their bounds, nothing stays on disk, and what is no text is
+//! known.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -26,7 +27,8 @@ crate::load_tests![
     text_that_begins_like_another_format_is_loaded,
 ];
 
-/// Enough requests of the test's own, one after the other, for anything that the program would do next.
+/// Enough requests of the test's own, one after the other, for anything that the program would do
+/// next.
 async fn let_time_pass(world: &World) -> Result<()> {
     let client = world.s3.client();
     for _ in 0..40 {
@@ -36,7 +38,12 @@ async fn let_time_pass(world: &World) -> Result<()> {
 }
 
 /// Starts a load that has to stop at the first byte of every body.
-async fn start_stalled(world: &World, objects: usize, bytes: usize, args: &[&str]) -> Result<Stalled> {
+async fn start_stalled(
+    world: &World,
+    objects: usize,
+    bytes: usize,
+    args: &[&str],
+) -> Result<Stalled> {
     lines::create(world, "t").await?;
     for number in 0..objects {
         world.put(&format!("{number:02}"), "x".repeat(99).repeat(bytes / 99) + "\n")?;
@@ -54,7 +61,8 @@ struct Stalled {
 }
 
 async fn downloads_at_once_are_bounded(world: World) -> Result<()> {
-    let Stalled { running, stalled } = start_stalled(&world, 12, 100_000, &["--download-concurrency", "3"]).await?;
+    let Stalled { running, stalled } =
+        start_stalled(&world, 12, 100_000, &["--download-concurrency", "3"]).await?;
     stalled.wait_for_effects(3).await;
     let_time_pass(&world).await?;
     stalled.release();
@@ -109,7 +117,10 @@ async fn an_object_larger_than_the_budget_is_refused_alone(world: World) -> Resu
     ended.says("do not fit into the staging budget of 1MiB")?;
     expect_failure(&world, "report", "large", "object_too_large")?;
     let line = outcome(&world, "report", "large")?;
-    ensure!(line["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--staging-budget")), "{line}");
+    ensure!(
+        line["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--staging-budget")),
+        "{line}"
+    );
     ensure!(world.s3.log().gets_of("large").is_empty(), "it was read all the same");
     expect(&world, "t", &["a", "z"]).await
 }
@@ -118,7 +129,8 @@ async fn nothing_is_left_on_disk_when_the_program_is_killed(world: World) -> Res
     put_big(&world).await?;
     let stall = Fault::StallBody { after_bytes: 1_000_000 };
     let stalled = world.s3.faults().on_get("big", Times::Always, stall);
-    let running = world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]).spawn()?;
+    let running =
+        world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]).spawn()?;
     stalled.wait_for_effects(1).await;
     let pid = running.id().context("it runs")?;
     // It is there, without a name: else this test would show nothing.
@@ -159,24 +171,34 @@ async fn load_with_little_space(world: &World, wrapper: &[&str], reason: &str) -
     world.put("z", "z\n")?;
     let report = world.path("report");
     let report = report.to_string_lossy();
-    let options = ["--staging-budget", "1MiB", "--download-concurrency", "1", "--max-attempts", "2"];
-    let args = [&["load", "s3://etl/", "--table", "t", "--report", &report], options.as_slice()].concat();
+    let options =
+        ["--staging-budget", "1MiB", "--download-concurrency", "1", "--max-attempts", "2"];
+    let args =
+        [&["load", "s3://etl/", "--table", "t", "--report", &report], options.as_slice()].concat();
     let ended = finish(behind(world, wrapper, &args).spawn()?).await?;
     ended.expect(3)?;
     ended.says(reason)?;
     expect_failure(world, "report", "big", "staging_failed")?;
     let line = outcome(world, "report", "big")?;
-    ensure!(line["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--staging-dir")), "{line}");
+    ensure!(
+        line["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--staging-dir")),
+        "{line}"
+    );
     expect(world, "t", &["a", "z"]).await?;
     world.ensure_nothing_staged()
 }
 
 async fn a_full_disk_fails_the_object_and_names_the_remedy(world: World) -> Result<()> {
-    // A mount that only the program sees, and that goes with it. Who is not root needs a user namespace for that.
+    // A mount that only the program sees, and that goes with it. Who is not root needs a user
+    // namespace for that.
     let mount = "mount -t tmpfs -o size=64k none \"$S3_TO_MYSQL_STAGING_DIR\" && exec \"$@\"";
     for unshare in ["-m", "-rm"] {
         let wrapper = ["unshare", unshare, "sh", "-c", mount, "sh"];
-        if behind(&world, &wrapper, &["--version"]).status().await.is_ok_and(|status| status.success()) {
+        if behind(&world, &wrapper, &["--version"])
+            .status()
+            .await
+            .is_ok_and(|status| status.success())
+        {
             return load_with_little_space(&world, &wrapper, "No space left on device").await;
         }
     }
@@ -194,7 +216,8 @@ async fn a_file_size_limit_fails_the_object_and_names_the_remedy(world: World) -
 async fn a_staging_directory_in_memory_is_warned_of(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     world.put("a", "a\n")?;
-    let memory = tempfile::tempdir_in("/dev/shm").context("there is no /dev/shm, which every Linux has")?;
+    let memory =
+        tempfile::tempdir_in("/dev/shm").context("there is no /dev/shm, which every Linux has")?;
     let path = memory.path().to_string_lossy();
     let ended = load(&world, 0, &["--staging-dir", &path, "--staging-budget", "3MiB"]).await?;
     ended.says(&format!("--staging-dir {path} is on tmpfs: up to 3MiB of memory"))?;
@@ -245,7 +268,10 @@ async fn packed_and_columnar_objects_are_refused_by_name(world: World) -> Result
         world.put(&format!("{name}.csv"), bytes)?;
     }
     // One that does not come in one piece.
-    world.put("long Parquet.csv", [b"PAR1".to_vec(), vec![0xff; 600_000], b"PAR1".to_vec()].concat())?;
+    world.put(
+        "long Parquet.csv",
+        [b"PAR1".to_vec(), vec![0xff; 600_000], b"PAR1".to_vec()].concat(),
+    )?;
     world.put("z", "text\n")?;
     let ended = load(&world, 3, &[]).await?;
     for (name, _) in PACKED.into_iter().chain(COLUMNAR) {
@@ -258,8 +284,18 @@ async fn packed_and_columnar_objects_are_refused_by_name(world: World) -> Result
 
 async fn text_that_begins_like_another_format_is_loaded(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
-    let texts =
-        ["ORC,elf", "ORC and then ORC", "PAR1 score", "BZh 91", "BZh9 rows", "Obj1", "B", "ORC", "7z", "(\u{b5}/"];
+    let texts = [
+        "ORC,elf",
+        "ORC and then ORC",
+        "PAR1 score",
+        "BZh 91",
+        "BZh9 rows",
+        "Obj1",
+        "B",
+        "ORC",
+        "7z",
+        "(\u{b5}/",
+    ];
     for (number, text) in texts.iter().enumerate() {
         world.put(&number.to_string(), format!("{text}\n"))?;
     }

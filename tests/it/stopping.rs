@@ -1,5 +1,6 @@
-//! Signals at every stage: the first lets what is loading finish, the second rolls it back, the third leaves at once;
-//! and SIGKILL, which asks nobody. Whatever happens, the table holds whole objects only.
+//! Signals at every stage: the first lets what is loading finish, the second rolls it back, the
+//! third leaves at once; and SIGKILL, which asks nobody. Whatever happens, the table holds whole
+//! objects only.
 
 use std::process::Stdio;
 
@@ -30,7 +31,10 @@ crate::load_tests![
 ];
 
 async fn create_table(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
+    world
+        .schema
+        .exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB")
+        .await
 }
 
 /// Nine rows, whose keys begin at `first`.
@@ -49,12 +53,17 @@ async fn three_objects(world: &World) -> Result<()> {
 /// A run over all objects, one at a time in each stage, with a report.
 fn start(world: &World, args: &[&str]) -> Result<Child> {
     let report = world.path("report.jsonl");
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
-    command.args(["--download-concurrency", "1", "--batch-objects", "1", "--report"]).arg(report).args(args);
+    let mut command =
+        world.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
+    command
+        .args(["--download-concurrency", "1", "--batch-objects", "1", "--report"])
+        .arg(report)
+        .args(args);
     Ok(command.spawn()?)
 }
 
-/// The program's log as it is written, so that a signal goes out when the one before it has arrived.
+/// The program's log as it is written, so that a signal goes out when the one before it has
+/// arrived.
 struct Log {
     lines: tokio::io::Lines<BufReader<ChildStderr>>,
     seen: String,
@@ -68,7 +77,11 @@ impl Log {
 
     async fn wait_for(&mut self, text: &str) -> Result<()> {
         while !self.seen.contains(text) {
-            let line = self.lines.next_line().await?.with_context(|| format!("no {text:?} in\n{}", self.seen))?;
+            let line = self
+                .lines
+                .next_line()
+                .await?
+                .with_context(|| format!("no {text:?} in\n{}", self.seen))?;
             self.seen.push_str(&(line + "\n"));
         }
         Ok(())
@@ -97,12 +110,20 @@ fn outcomes(world: &World) -> Result<(Vec<Outcome>, Value)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut objects: Vec<_> = lines
         .iter()
-        .map(|line| (text(&line["key"]), text(&line["status"]), line["error"]["code"].as_str().map(str::to_owned)))
+        .map(|line| {
+            (
+                text(&line["key"]),
+                text(&line["status"]),
+                line["error"]["code"].as_str().map(str::to_owned),
+            )
+        })
         .collect();
     objects.sort_unstable();
-    for (status, total) in
-        [("loaded", "objects_loaded"), ("failed", "objects_failed"), ("not_reached", "objects_not_reached")]
-    {
+    for (status, total) in [
+        ("loaded", "objects_loaded"),
+        ("failed", "objects_failed"),
+        ("not_reached", "objects_not_reached"),
+    ] {
         let count = objects.iter().filter(|object| object.1 == status).count();
         ensure!(summary[total] == count, "{total}: {objects:?} {summary:#}");
     }
@@ -123,7 +144,10 @@ fn failed(key: &str, code: &str) -> Outcome {
 
 /// No connection of the program is left at the server, and nothing on the disk.
 async fn ensure_nothing_left(world: &World) -> Result<()> {
-    let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{}'", world.schema.user);
+    let sql = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{}'",
+        world.schema.user
+    );
     until(|| async { Ok((world.schema.query_one::<u64>(&sql).await? == 0).then_some(())) })
         .await
         .context("a connection is left")?;
@@ -143,7 +167,10 @@ async fn a_signal_during_preflight_ends_the_run_at_once(world: World) -> Result<
         ended.says(&format!("error: the run was stopped by SIG{name}"))?;
         held.remove();
         let (objects, summary) = outcomes(&world)?;
-        ensure!(objects.is_empty() && summary["error"]["code"] == "interrupted", "{objects:?} {summary:#}");
+        ensure!(
+            objects.is_empty() && summary["error"]["code"] == "interrupted",
+            "{objects:?} {summary:#}"
+        );
     }
     ensure!(world.count("t").await? == 0 && world.s3.log().count(Operation::GetObject) == 0);
     ensure_nothing_left(&world).await
@@ -167,12 +194,15 @@ async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(world: World
     ensure_nothing_left(&world).await
 }
 
-async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(world: World) -> Result<()> {
+async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(
+    world: World,
+) -> Result<()> {
     three_objects(&world).await?;
     // One waits for its turn, and one that nobody has looked at.
     world.put("in/d", nine_rows(40))?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
-        let stalled = world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
+        let stalled =
+            world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
         let child = start(&world, &[])?;
         stalled.wait_for_effects(1).await;
         until(|| async { Ok((world.count("t").await? == 9).then_some(())) }).await?;
@@ -181,7 +211,10 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(wo
         ended.expect(code)?;
         stalled.remove();
         let (objects, summary) = outcomes(&world)?;
-        ensure!(objects == [loaded("in/a"), not_reached("in/b"), not_reached("in/c"), not_reached("in/d")]);
+        ensure!(
+            objects
+                == [loaded("in/a"), not_reached("in/b"), not_reached("in/c"), not_reached("in/d")]
+        );
         ensure!(summary["listing_complete"] == true && summary["rows"] == 9, "{summary:#}");
         ensure!(summary["error"]["code"] == "interrupted", "{summary:#}");
         ensure!(ended.summary("objects not reached")? == "3", "{ended}");
@@ -193,12 +226,19 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(wo
     Ok(())
 }
 
-async fn a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_unknown(world: World) -> Result<()> {
+async fn a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_unknown(
+    world: World,
+) -> Result<()> {
     three_objects(&world).await?;
-    let held =
-        world.s3.faults().inject(Operation::ListObjectsV2, Keys::Exactly("later/".into()), Times::Always, Fault::Hold);
+    let held = world.s3.faults().inject(
+        Operation::ListObjectsV2,
+        Keys::Exactly("later/".into()),
+        Times::Always,
+        Fault::Hold,
+    );
     let report = world.path("report.jsonl");
-    let mut command = world.command(["load", "s3://etl/in/", "s3://etl/later/", "--table", "t", "--report"]);
+    let mut command =
+        world.command(["load", "s3://etl/in/", "s3://etl/later/", "--table", "t", "--report"]);
     let child = command.arg(report).spawn()?;
     held.wait_for_effects(1).await;
     until(|| async { Ok((world.count("t").await? == 27).then_some(())) }).await?;
@@ -214,19 +254,24 @@ async fn a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_
 
 async fn a_signal_during_a_pause_between_tries_ends_the_run_at_once(world: World) -> Result<()> {
     three_objects(&world).await?;
-    let refused = world.s3.faults().on_get("in/a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    let refused =
+        world.s3.faults().on_get("in/a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
     let child = start(&world, &["--max-attempts", "100"])?;
     // The pauses are seconds by then.
     refused.wait_for_effects(6).await;
     signal(&child, "INT")?;
     finish(child).await?.expect(130)?;
     let (objects, _) = outcomes(&world)?;
-    ensure!(objects == [not_reached("in/a"), not_reached("in/b"), not_reached("in/c")], "{objects:?}");
+    ensure!(
+        objects == [not_reached("in/a"), not_reached("in/b"), not_reached("in/c")],
+        "{objects:?}"
+    );
     ensure!(world.count("t").await? == 0);
     ensure_nothing_left(&world).await
 }
 
-/// A run whose load of `in/a` waits for a row lock, with four of its nine rows inserted, and `in/b` staged.
+/// A run whose load of `in/a` waits for a row lock, with four of its nine rows inserted, and `in/b`
+/// staged.
 struct Held {
     child: Child,
     locker: Conn,
@@ -244,12 +289,17 @@ impl Held {
         watcher.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
         let watcher = tokio::sync::Mutex::new(watcher);
         until(|| async {
-            let inserted: Option<u64> = watcher.lock().await.query_first("SELECT COUNT(*) FROM t WHERE a < 14").await?;
+            let inserted: Option<u64> =
+                watcher.lock().await.query_first("SELECT COUNT(*) FROM t WHERE a < 14").await?;
             Ok((inserted == Some(4)).then_some(()))
         })
         .await
         .context("no load waits for the lock")?;
-        world.s3.log().wait_until(|log| log.gets_of("in/b").len() == 1 && log.gets_in_flight() == 0).await;
+        world
+            .s3
+            .log()
+            .wait_until(|log| log.gets_of("in/b").len() == 1 && log.gets_in_flight() == 0)
+            .await;
         Ok(Self { child, locker })
     }
 }
@@ -263,7 +313,10 @@ async fn the_first_signal_lets_what_is_loading_finish(world: World) -> Result<()
     locker.query_drop("ROLLBACK").await?;
     let (log, ended) = (log.rest().await?, finish(child).await?);
     ended.expect(130)?;
-    ensure!(!log.contains(SECOND_ARRIVED) && log.contains("error: the run was stopped by SIGINT"), "{log}");
+    ensure!(
+        !log.contains(SECOND_ARRIVED) && log.contains("error: the run was stopped by SIGINT"),
+        "{log}"
+    );
     let (objects, summary) = outcomes(&world)?;
     ensure!(objects == [loaded("in/a"), not_reached("in/b"), not_reached("in/c")], "{objects:?}");
     ensure!(summary["rows"] == 9, "{summary:#}");
@@ -285,7 +338,10 @@ async fn the_second_signal_rolls_back_what_is_loading(world: World) -> Result<()
     // Also while the lock that it waited for is still held.
     ensure_nothing_left(&world).await?;
     let (objects, summary) = outcomes(&world)?;
-    ensure!(objects == [failed("in/a", "interrupted"), not_reached("in/b"), not_reached("in/c")], "{objects:?}");
+    ensure!(
+        objects == [failed("in/a", "interrupted"), not_reached("in/b"), not_reached("in/c")],
+        "{objects:?}"
+    );
     ensure!(summary["rows"] == 0 && summary["error"]["code"] == "interrupted", "{summary:#}");
     ensure!(ended.summary("objects failed")? == "1", "{ended}");
     locker.query_drop("ROLLBACK").await?;
@@ -295,7 +351,8 @@ async fn the_second_signal_rolls_back_what_is_loading(world: World) -> Result<()
     Ok(())
 }
 
-/// Stands between the program and the server, and passes everything on but the answer to the first COMMIT.
+/// Stands between the program and the server, and passes everything on but the answer to the first
+/// COMMIT.
 struct CommitHolder {
     port: u16,
     commits: watch::Receiver<u64>,
@@ -311,7 +368,9 @@ impl CommitHolder {
             while let Ok((client, _)) = listener.accept().await {
                 let seen = seen.clone();
                 tokio::spawn(async move {
-                    let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else { return };
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
+                        return;
+                    };
                     let _ = pass_on(client, server, seen).await;
                 });
             }
@@ -331,7 +390,8 @@ impl Drop for CommitHolder {
     }
 }
 
-/// Ends with either side. COMMIT comes as a packet of its own, which is small enough to arrive as a whole.
+/// Ends with either side. COMMIT comes as a packet of its own, which is small enough to arrive as a
+/// whole.
 async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>) -> Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -377,7 +437,9 @@ async fn start_with_held_commit(world: &World) -> Result<(Child, CommitHolder)> 
     Ok((child, holder))
 }
 
-async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(world: World) -> Result<()> {
+async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(
+    world: World,
+) -> Result<()> {
     let (mut child, _holder) = start_with_held_commit(&world).await?;
     let mut log = Log::of(&mut child)?;
     signal(&child, "INT")?;
@@ -386,7 +448,10 @@ async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(world
     let (_, ended) = (log.rest().await?, finish(child).await?);
     ended.expect(130)?;
     let (objects, _) = outcomes(&world)?;
-    ensure!(objects == [failed("in/a", "outcome_unknown"), not_reached("in/b"), not_reached("in/c")], "{objects:?}");
+    ensure!(
+        objects == [failed("in/a", "outcome_unknown"), not_reached("in/b"), not_reached("in/c")],
+        "{objects:?}"
+    );
     // The server has it, and only the answer was lost.
     until(|| async { Ok((world.count("t").await? == 9).then_some(())) }).await?;
     ensure_nothing_left(&world).await
@@ -403,9 +468,15 @@ async fn the_third_signal_leaves_at_once(world: World) -> Result<()> {
     signal(&child, "INT")?;
     let (log, ended) = (log.rest().await?, finish(child).await?);
     ended.expect(143)?;
-    ensure!(ended.stdout.is_empty() && log.ends_with(&format!("{SECOND_ARRIVED}\n")), "{log}{ended}");
+    ensure!(
+        ended.stdout.is_empty() && log.ends_with(&format!("{SECOND_ARRIVED}\n")),
+        "{log}{ended}"
+    );
     let report = world.report("report.jsonl")?;
-    ensure!(report.iter().all(|line| line["status"] == "not_reached"), "it did not leave at once: {report:#?}");
+    ensure!(
+        report.iter().all(|line| line["status"] == "not_reached"),
+        "it did not leave at once: {report:#?}"
+    );
     let count = world.count("t").await?;
     ensure!(count == 9 || count == 0, "{count}");
     ensure_nothing_left(&world).await
@@ -430,7 +501,8 @@ async fn killed_at_any_stage_the_table_holds_whole_objects_only(world: World) ->
     ensure!(world.count("t").await? == 0);
 
     // In the middle of a download, with one object loaded.
-    let stalled = world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
+    let stalled =
+        world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
     let child = start(&world, &[])?;
     stalled.wait_for_effects(1).await;
     until(|| async { Ok((world.count("t").await? == 9).then_some(())) }).await?;

@@ -1,4 +1,5 @@
-//! The target: names, accounts, passwords, TLS, and everything that is found before the first byte is read.
+//! The target: names, accounts, passwords, TLS, and everything that is found before the first byte
+//! is read.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,12 @@ async fn tables_and_columns_of_any_name_are_loaded(world: World) -> Result<()> {
         world.schema.exec(&format!("CREATE TABLE {quoted} ({columns})")).await?;
         world.load_ending(0, given, &[]).await?;
         world.load_ending(0, given, &["--force", "--columns", named]).await?;
-        ensure_values(&world.schema, &format!("SELECT * FROM {quoted}"), &["1|2|3|4|5", "1|2|3|4|5"]).await?;
+        ensure_values(
+            &world.schema,
+            &format!("SELECT * FROM {quoted}"),
+            &["1|2|3|4|5", "1|2|3|4|5"],
+        )
+        .await?;
     }
 
     let database = format!("`odd.{} ``x`", world.schema.name);
@@ -117,7 +123,8 @@ async fn a_table_that_is_missing_is_told_with_the_nearest_name(world: World) -> 
 async fn all_columns_that_are_missing_are_told_at_once(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (amount INT, price INT)").await?;
     world.put("1", "1\n")?;
-    let ended = world.load_ending(6, "t", &["--columns", "amuont,zzz,@x", "--set", "prize = 1"]).await?;
+    let ended =
+        world.load_ending(6, "t", &["--columns", "amuont,zzz,@x", "--set", "prize = 1"]).await?;
     ended.says("there is no column \"amuont\", named in --columns")?;
     ended.says("hint: did you mean \"amount\"?")?;
     ended.says("there is no column \"zzz\", named in --columns")?;
@@ -201,7 +208,8 @@ async fn a_server_that_is_not_there_is_told(world: World) -> Result<()> {
     ended.says("hint: check --host, --port, --socket and that the server is running")?;
     let ended = world.load_ending(6, "t", &["--socket", "/nonexistent/socket"]).await?;
     ended.says("/nonexistent/socket")?;
-    let ended = world.load_ending(6, "t", &["--host", "no-such-host.invalid", "--port", "1"]).await?;
+    let ended =
+        world.load_ending(6, "t", &["--host", "no-such-host.invalid", "--port", "1"]).await?;
     ended.says("no-such-host.invalid:1")
 }
 
@@ -227,7 +235,9 @@ async fn problems_of_source_and_target_are_told_at_once(world: World) -> Result<
     world.schema.exec("CREATE TABLE t (a INT) ENGINE=MyISAM").await?;
     let ended = world.run(&["load", "s3://nonesuch/", "--table", "t", "--columns", "b"]).await?;
     ended.expect(5)?;
-    for problem in ["hint: check the bucket's name", "does not roll back", "there is no column \"b\""] {
+    for problem in
+        ["hint: check the bucket's name", "does not roll back", "there is no column \"b\""]
+    {
         ended.says(problem)?;
     }
     // Nothing matched is a lesser problem than a target that can't take it.
@@ -257,7 +267,9 @@ fn note_cipher(kind: ServerKind) -> String {
         ServerKind::Mysql => "performance_schema.session_status",
         ServerKind::Mariadb => "information_schema.session_status",
     };
-    format!("INSERT INTO ciphers SELECT VARIABLE_VALUE FROM {status} WHERE VARIABLE_NAME = 'Ssl_cipher'")
+    format!(
+        "INSERT INTO ciphers SELECT VARIABLE_VALUE FROM {status} WHERE VARIABLE_NAME = 'Ssl_cipher'"
+    )
 }
 
 async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
@@ -306,7 +318,11 @@ async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
                 ended.expect(0).with_context(case)?;
                 let ciphers = values(&schema, "SELECT cipher FROM ciphers").await?;
                 ensure!(!ciphers.is_empty(), "nothing was noted");
-                ensure!(ciphers.iter().all(|cipher| cipher.is_empty() != encrypted), "{}: {ciphers:?}", case());
+                ensure!(
+                    ciphers.iter().all(|cipher| cipher.is_empty() != encrypted),
+                    "{}: {ciphers:?}",
+                    case()
+                );
             }
         }
     }
@@ -357,10 +373,16 @@ async fn an_account_that_requires_a_certificate_gets_one(world: World) -> Result
     load_at(&world, &schema.url(), "t", &["--ssl-mode", "REQUIRED"]).await?.expect(6)?;
     let folder = server.certificates();
     let (cert, key) = (folder.join("client-cert.pem"), folder.join("client-key.pem"));
-    let own = ["--ssl-cert", cert.to_str().context("path")?, "--ssl-key", key.to_str().context("path")?];
-    load_at(&world, &schema.url(), "t", &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat())
-        .await?
-        .expect(0)?;
+    let own =
+        ["--ssl-cert", cert.to_str().context("path")?, "--ssl-key", key.to_str().context("path")?];
+    load_at(
+        &world,
+        &schema.url(),
+        "t",
+        &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat(),
+    )
+    .await?
+    .expect(0)?;
     load_at(&world, &schema.url(), "t", &own[..2]).await?.expect(2)?;
     ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
 }
@@ -392,7 +414,8 @@ async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mut
                         to_server.write_all(&block[..length]).await?;
                     }
                 };
-                tokio::try_join!(there, tokio::io::copy(&mut from_server, &mut to_client)).map(|_| ())
+                tokio::try_join!(there, tokio::io::copy(&mut from_server, &mut to_client))
+                    .map(|_| ())
             });
         }
     });
@@ -422,7 +445,8 @@ async fn a_unix_socket_is_used_when_asked_for(world: World) -> Result<()> {
     let host = ["--columns", "a", "--set", "host = SUBSTRING_INDEX(USER(), '@', -1)"];
     world.load_ending(0, "t", &[&["--socket", socket], &host[..]].concat()).await?;
     world.load_ending(0, "t", &[&["--force"], &host[..]].concat()).await?;
-    ensure_values(&world.schema, "SELECT host FROM t ORDER BY host", &["127.0.0.1", "localhost"]).await?;
+    ensure_values(&world.schema, "SELECT host FROM t ORDER BY host", &["127.0.0.1", "localhost"])
+        .await?;
     let ended = world.load_ending(2, "t", &["--socket", socket, "--ssl-mode", "REQUIRED"]).await?;
     ended.says("TLS over a unix socket is not supported")
 }
@@ -437,9 +461,22 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
     let without = world.server.url(&schema.user, &schema.name);
     let encoded = url.split([':', '@']).nth(2).context("no password in the URL")?;
     std::fs::write(world.path("password"), format!("{password}\n"))?;
-    std::fs::write(world.path("config.toml"), format!("password = \"\"\"{}\"\"\"\n", password.replace('\\', "\\\\")))?;
-    let (file, config, report) = (world.path("password"), world.path("config.toml"), world.path("report"));
-    let base = ["load", "s3://etl/", "--table", "t", "--force", "-vv", "--report", report.to_str().context("path")?];
+    std::fs::write(
+        world.path("config.toml"),
+        format!("password = \"\"\"{}\"\"\"\n", password.replace('\\', "\\\\")),
+    )?;
+    let (file, config, report) =
+        (world.path("password"), world.path("config.toml"), world.path("report"));
+    let base = [
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--force",
+        "-vv",
+        "--report",
+        report.to_str().context("path")?,
+    ];
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
 
     let cases: [(&str, &str, Option<&str>, Vec<String>); 5] = [
@@ -460,8 +497,9 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
             let ended = finish(command.spawn()?).await?;
             ended.expect(code).context(place)?;
             for secret in [password, encoded] {
-                let said =
-                    [&ended.stdout, &ended.stderr, &std::fs::read_to_string(&report)?].map(String::as_str).concat();
+                let said = [&ended.stdout, &ended.stderr, &std::fs::read_to_string(&report)?]
+                    .map(String::as_str)
+                    .concat();
                 ensure!(!said.contains(secret), "{place}: {ended}");
             }
             // Others can read a command line, and nothing else of these.
@@ -478,17 +516,25 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
 }
 
 async fn init_sql_runs_on_every_connection(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, v VARCHAR(9), w VARCHAR(9), connection BIGINT)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (a INT, v VARCHAR(9), w VARCHAR(9), connection BIGINT)")
+        .await?;
     world.schema.exec("CREATE TABLE connections (id BIGINT)").await?;
     for number in 0..20 {
         world.put(&format!("{number}"), format!("{number}\n"))?;
     }
     let args = ["--load-concurrency", "3", "--columns", "a", "--set", "v = @v", "--set", "w = @w"];
-    let note =
-        ["--init-sql", "INSERT INTO connections VALUES (CONNECTION_ID())", "--set", "connection = CONNECTION_ID()"];
+    let note = [
+        "--init-sql",
+        "INSERT INTO connections VALUES (CONNECTION_ID())",
+        "--set",
+        "connection = CONNECTION_ID()",
+    ];
     let init = ["--init-sql", "SET @v = 'first'", "--init-sql", "SET @w = @v"];
     world.load_ending(0, "t", &[&args[..], &note[..], &init[..]].concat()).await?;
-    ensure_values(&world.schema, "SELECT v, w, COUNT(*) FROM t GROUP BY v, w", &["first|first|20"]).await?;
+    ensure_values(&world.schema, "SELECT v, w, COUNT(*) FROM t GROUP BY v, w", &["first|first|20"])
+        .await?;
     let strangers = "SELECT COUNT(*) FROM t WHERE connection NOT IN (SELECT id FROM connections)";
     ensure_values(&world.schema, strangers, &["0"]).await?;
 
@@ -538,14 +584,17 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
     // The server speaks another language, so that this shows something.
     schema.exec("SET GLOBAL lc_messages = 'de_DE'").await?;
     let mut conn = schema.conn().await?;
-    let refused = conn.query_drop("SELECT * FROM nonesuch").await.err().context("no error")?.to_string();
+    let refused =
+        conn.query_drop("SELECT * FROM nonesuch").await.err().context("no error")?.to_string();
     ensure!(refused.contains("existiert nicht"), "{refused}");
     drop(conn);
 
     world.put("good", "0\t1\t2026-01-31 12:00:00\ta\\tb\n7\t2\t\\N\t\\N\n")?;
     world.put("bad", "8\t1\t\\N\t\\N\n9\t300\t\\N\t\\N\n")?;
     world.put("duplicate", "5\t1\t\\N\t\\N\n5\t1\t\\N\t\\N\n")?;
-    schema.exec("CREATE TABLE settings (name VARCHAR(99), value VARCHAR(99)) ENGINE=MyISAM").await?;
+    schema
+        .exec("CREATE TABLE settings (name VARCHAR(99), value VARCHAR(99)) ENGINE=MyISAM")
+        .await?;
     let table = match server.kind() {
         ServerKind::Mysql => "performance_schema.session_variables",
         ServerKind::Mariadb => "information_schema.session_variables",
@@ -556,24 +605,28 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
     );
     let ended = load_at(&world, &schema.url(), "t", &["--init-sql", &note]).await?;
     ended.expect(3)?;
-    let settings = values(&schema, "SELECT DISTINCT name, value FROM settings ORDER BY name").await?;
-    for setting in
-        ["autocommit|ON", "foreign_key_checks|ON", "lock_wait_timeout|60", "unique_checks|ON", "wait_timeout|120"]
-    {
+    let settings =
+        values(&schema, "SELECT DISTINCT name, value FROM settings ORDER BY name").await?;
+    for setting in [
+        "autocommit|ON",
+        "foreign_key_checks|ON",
+        "lock_wait_timeout|60",
+        "unique_checks|ON",
+        "wait_timeout|120",
+    ] {
         ensure!(settings.iter().any(|found| found == setting), "{setting}: {settings:?}");
     }
     ensure!(
-        settings
-            .iter()
-            .any(|found| found.ends_with("x_isolation|READ-COMMITTED")
-                || found == "transaction_isolation|READ-COMMITTED"),
+        settings.iter().any(|found| found.ends_with("x_isolation|READ-COMMITTED")
+            || found == "transaction_isolation|READ-COMMITTED"),
         "{settings:?}"
     );
     ended.says("Warning 1264: Out of range value for column 'n' at row 2")?;
     ended.says("1 of 2 rows were skipped")?;
     ended.says("time zone +05:00")?;
     let expected = ["0|1|1769842800|a\\tb", "7|2|∅|∅"];
-    ensure_values(&schema, "SELECT id, n, UNIX_TIMESTAMP(at), s FROM t ORDER BY id", &expected).await
+    ensure_values(&schema, "SELECT id, n, UNIX_TIMESTAMP(at), s FROM t ORDER BY id", &expected)
+        .await
 }
 
 async fn plan_touches_nothing(world: World) -> Result<()> {

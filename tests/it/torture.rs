@@ -1,6 +1,7 @@
 //! The torture object: every kind of bad value for every common type of column, between good rows.
 //!
-//! [`cases`] says what is bad and what the servers call it; [`object`] writes the rows and knows where they stand.
+//! [`cases`] says what is bad and what the servers call it; [`object`] writes the rows and knows
+//! where they stand.
 
 mod cases;
 pub(crate) mod check;
@@ -47,7 +48,10 @@ async fn create(world: &World, table: &str) -> Result<()> {
 
 async fn session(world: &World, sql_mode: &str) -> Result<Conn> {
     let mut conn = world.schema.conn().await?;
-    conn.query_drop(format!("SET SESSION sql_mode = '{sql_mode}', SESSION max_error_count = 65535")).await?;
+    conn.query_drop(format!(
+        "SET SESSION sql_mode = '{sql_mode}', SESSION max_error_count = 65535"
+    ))
+    .await?;
     Ok(conn)
 }
 
@@ -59,7 +63,10 @@ fn names() -> Vec<&'static str> {
 /// A literal in the character set of the objects.
 fn literal(value: Option<&str>) -> String {
     value.map_or("NULL".to_owned(), |value| {
-        format!("_utf8mb4 X'{}'", value.bytes().map(|byte| format!("{byte:02X}")).collect::<String>())
+        format!(
+            "_utf8mb4 X'{}'",
+            value.bytes().map(|byte| format!("{byte:02X}")).collect::<String>()
+        )
     })
 }
 
@@ -67,13 +74,17 @@ async fn a_strict_mode_takes_and_refuses_what_the_cases_say(world: World) -> Res
     create(&world, "t").await?;
     let mut conn = session(&world, STRICT).await?;
     let kind = world.server.kind();
-    let good = &CASES.iter().find(|case| matches!(case.field, Field::Missing)).context("no case of a missing field")?;
+    let good = &CASES
+        .iter()
+        .find(|case| matches!(case.field, Field::Missing))
+        .context("no case of a missing field")?;
     let mut wrong = Vec::new();
     // Row 1 is the one that others are duplicates of.
     let fields = CASES.iter().filter(|case| !matches!(case.field, Field::Missing | Field::Extra));
     for (id, case) in (1..).zip(std::iter::once(*good).chain(fields)) {
-        let row: Vec<String> =
-            object::columns().map(|column| literal(object::value(case, column, id, 1).as_deref())).collect();
+        let row: Vec<String> = object::columns()
+            .map(|column| literal(object::value(case, column, id, 1).as_deref()))
+            .collect();
         let sql = format!("INSERT INTO t ({}) VALUES ({})", names().join(", "), row.join(", "));
         let inserted = conn.query_drop(sql).await;
         let code = match inserted {
@@ -108,12 +119,20 @@ struct Servers {
 }
 
 /// Loads rows as the server reads them itself from a file on its disk.
-async fn load_by_the_server(world: &World, conn: &mut Conn, table: &str, data: &[u8]) -> Result<Servers> {
+async fn load_by_the_server(
+    world: &World,
+    conn: &mut Conn,
+    table: &str,
+    data: &[u8],
+) -> Result<Servers> {
     let path = world.server.files().join(&world.schema.name);
     std::fs::write(&path, data)?;
     let path = path.to_str().context("a path in UTF-8")?;
-    conn.query_drop(format!("LOAD DATA INFILE '{path}' IGNORE INTO TABLE {table} {DIALECT} ({})", names().join(", ")))
-        .await?;
+    conn.query_drop(format!(
+        "LOAD DATA INFILE '{path}' IGNORE INTO TABLE {table} {DIALECT} ({})",
+        names().join(", ")
+    ))
+    .await?;
     let info = conn.info().into_owned();
     let warnings = conn.query("SHOW WARNINGS").await?;
     Ok(Servers { info, warnings })
@@ -130,25 +149,35 @@ async fn the_servers_own_load_says_of_every_row_what_the_cases_say(world: World)
             let torture = Torture::new([case], 1);
             conn.query_drop("DELETE FROM t").await?;
             let loaded = load_by_the_server(&world, &mut conn, "t", torture.data()).await;
-            let stored: u64 = conn.query_first("SELECT COUNT(*) FROM t").await?.context("no count")?;
+            let stored: u64 =
+                conn.query_first("SELECT COUNT(*) FROM t").await?.context("no count")?;
             let (codes, levels) = match loaded {
-                Ok(servers) => servers.warnings.into_iter().map(|(level, code, _)| (code, level)).unzip(),
+                Ok(servers) => {
+                    servers.warnings.into_iter().map(|(level, code, _)| (code, level)).unzip()
+                }
                 Err(error) => match error.downcast::<mysql_async::Error>()? {
-                    mysql_async::Error::Server(error) => (vec![error.code], vec!["Error".to_owned()]),
+                    mysql_async::Error::Server(error) => {
+                        (vec![error.code], vec!["Error".to_owned()])
+                    }
                     error => return Err(error.into()),
                 },
             };
             let (expected, level) = match fate.itself() {
-                Fate::Good | Fate::Remark(4095) | Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) => {
-                    (3, "Warning")
-                }
+                Fate::Good
+                | Fate::Remark(4095)
+                | Fate::Bad(_)
+                | Fate::BadByMode { .. }
+                | Fate::ZeroDate(_) => (3, "Warning"),
                 Fate::Remark(_) | Fate::Disguised(_) => (3, "Note"),
                 Fate::Refused(_) | Fate::Duplicate | Fate::After(..) => (2, "Warning"),
                 Fate::Error(_) => (0, "Error"),
             };
             let is_level = levels.last().is_none_or(|last: &String| last == level);
             if codes != fate.codes(is_lenient) || stored != expected || !is_level {
-                wrong.push(format!("{} {}: {fate:?}, but {codes:?} {levels:?}", case.column, case.what));
+                wrong.push(format!(
+                    "{} {}: {fate:?}, but {codes:?} {levels:?}",
+                    case.column, case.what
+                ));
             }
         }
     }
@@ -161,7 +190,11 @@ async fn load(world: &World, torture: &Torture, code: i32, args: &[&str]) -> Res
     world.put("torture", torture.bytes.clone())?;
     let report = world.path("report").display().to_string();
     world
-        .load_ending(code, "t", &[&ARGS[..], &["--columns", &names().join(","), "--report", &report], args].concat())
+        .load_ending(
+            code,
+            "t",
+            &[&ARGS[..], &["--columns", &names().join(","), "--report", &report], args].concat(),
+        )
         .await?;
     world.report("report")?.into_iter().next().context("an empty report")
 }
@@ -190,14 +223,22 @@ async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result
         for (row, case) in torture.cases() {
             // Remarks before it are no offence.
             for code in case.fate(kind).itself().codes(false) {
-                let told = shown.next().with_context(|| format!("{case:?} is not told of: {error:#}"))?;
+                let told =
+                    shown.next().with_context(|| format!("{case:?} is not told of: {error:#}"))?;
                 ensure!(told["code"] == code, "{case:?}: {told:#}");
-                ensure!(told["row"] == row.number && told["line"] == row.line, "{case:?}, {}: {told:#}", row.line);
+                ensure!(
+                    told["row"] == row.number && told["line"] == row.line,
+                    "{case:?}, {}: {told:#}",
+                    row.line
+                );
                 let text = torture.text(row);
                 let raw = told["raw"].as_str().context("no raw row")?;
                 ensure!(raw == text, "{text:?}: {told:#}");
                 let is_unnamed = matches!(case.fate(kind).itself(), Fate::Refused(_));
-                ensure!(is_unnamed || told["column"] == Value::from(case.named_column()), "{told:#}");
+                ensure!(
+                    is_unnamed || told["column"] == Value::from(case.named_column()),
+                    "{told:#}"
+                );
             }
         }
         ensure!(shown.next().is_none(), "{error:#}");
@@ -206,8 +247,12 @@ async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result
     // All at once: the first ten.
     let torture = Torture::new(bad.iter().copied(), 1);
     let error = load(&world, &torture, 3, &[]).await?["error"].clone();
-    let lines: Vec<u64> =
-        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["line"].as_u64()).collect();
+    let lines: Vec<u64> = error["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["line"].as_u64())
+        .collect();
     let expected: Vec<u64> = torture.cases().take(10).map(|(row, _)| row.line).collect();
     ensure!(lines == expected, "{lines:?}, not {expected:?}");
     ensure!(world.count("t").await? == 0);
@@ -219,7 +264,8 @@ async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(world: World)
     for table in ["t", "servers"] {
         create(&world, table).await?;
     }
-    let cases: Vec<&Case> = CASES.iter().filter(|case| !matches!(case.fate(kind), Fate::Error(_))).collect();
+    let cases: Vec<&Case> =
+        CASES.iter().filter(|case| !matches!(case.fate(kind), Fate::Error(_))).collect();
     let torture = Torture::new(cases.iter().copied(), 1);
     let mut conn = session(&world, LENIENT).await?;
     let servers = load_by_the_server(&world, &mut conn, "servers", torture.data()).await?;
@@ -230,20 +276,31 @@ async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(world: World)
             *expected.entry(code).or_default() += 1;
             warnings += 1;
         }
-        missing += u64::from(matches!(case.fate(kind).itself(), Fate::Refused(_) | Fate::Duplicate));
+        missing +=
+            u64::from(matches!(case.fate(kind).itself(), Fate::Refused(_) | Fate::Duplicate));
     }
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
     servers.warnings.iter().for_each(|(_, code, _)| *by_code.entry(*code).or_default() += 1);
     ensure!(by_code == expected, "{by_code:?}, not {expected:?}");
     ensure!(servers.info.ends_with(&format!("Warnings: {warnings}")), "{}", servers.info);
 
-    let line = load(&world, &torture, 0, &["--on-bad-row", "accept", "--on-duplicate", "ignore"]).await?;
+    let line =
+        load(&world, &torture, 0, &["--on-bad-row", "accept", "--on-duplicate", "ignore"]).await?;
     let rows = torture.rows.len() as u64;
-    ensure!(line["rows"] == rows && line["warnings"] == warnings && line["skipped"] == missing, "{line:#}");
+    ensure!(
+        line["rows"] == rows && line["warnings"] == warnings && line["skipped"] == missing,
+        "{line:#}"
+    );
     let select = |table| format!("SELECT * FROM {table} ORDER BY id");
-    let (ours, servers) =
-        (values(&world.schema, &select("t")).await?, values(&world.schema, &select("servers")).await?);
-    ensure!(ours.len() as u64 == rows - missing, "{} of {rows} rows, {missing} missing", ours.len());
+    let (ours, servers) = (
+        values(&world.schema, &select("t")).await?,
+        values(&world.schema, &select("servers")).await?,
+    );
+    ensure!(
+        ours.len() as u64 == rows - missing,
+        "{} of {rows} rows, {missing} missing",
+        ours.len()
+    );
     for (ours, servers) in ours.iter().zip(&servers) {
         ensure!(ours == servers, "ours:     {ours}\nserver's: {servers}");
     }
@@ -258,21 +315,26 @@ async fn an_error_of_the_statement_fails_its_object(world: World) -> Result<()> 
     for case in CASES {
         let Fate::Error(code) = case.fate(kind) else { continue };
         for on_bad_row in ["fail", "accept"] {
-            let line = load(&world, &Torture::new([case], 1), 3, &["--on-bad-row", on_bad_row]).await?;
+            let line =
+                load(&world, &Torture::new([case], 1), 3, &["--on-bad-row", on_bad_row]).await?;
             let message = line["error"]["message"].as_str().context("no message")?;
             ensure!(message.contains(&format!("ERROR {code} ")), "{case:?}: {message}");
             ensure!(world.count("t").await? == 0);
         }
         codes.push(code);
     }
-    ensure!(codes.contains(&1416) && codes.contains(&3140) == (kind == ServerKind::Mysql), "{codes:?}");
+    ensure!(
+        codes.contains(&1416) && codes.contains(&3140) == (kind == ServerKind::Mysql),
+        "{codes:?}"
+    );
     Ok(())
 }
 
 async fn duplicates_fail_their_object(world: World) -> Result<()> {
     create(&world, "t").await?;
     let kind = world.server.kind();
-    let cases: Vec<&Case> = CASES.iter().filter(|case| case.fate(kind) == Fate::Duplicate).collect();
+    let cases: Vec<&Case> =
+        CASES.iter().filter(|case| case.fate(kind) == Fate::Duplicate).collect();
     let torture = Torture::new(cases.iter().copied(), 1);
     let error = load(&world, &torture, 3, &[]).await?["error"].clone();
     ensure!(error["code"] == "duplicates", "{error:#}");
@@ -292,14 +354,21 @@ async fn every_bad_row_has_a_good_one_that_loads_without_a_word(world: World) ->
         mended.extend([&good, "\n"]);
     }
     world.put("mended", mended)?;
-    let ended = world.load_ending(0, "t", &[&ARGS[..], &["--columns", &names().join(",")]].concat()).await?;
-    ensure!(ended.summary("rows")? == torture.rows.len().to_string() && ended.summary("warnings")? == "0", "{ended}");
+    let ended = world
+        .load_ending(0, "t", &[&ARGS[..], &["--columns", &names().join(",")]].concat())
+        .await?;
+    ensure!(
+        ended.summary("rows")? == torture.rows.len().to_string()
+            && ended.summary("warnings")? == "0",
+        "{ended}"
+    );
     ensure!(world.count("t").await? == torture.rows.len() as u64);
     Ok(())
 }
 
 async fn a_time_that_the_clocks_skip_is_a_bad_value(world: World) -> Result<()> {
-    // Servers know no zones by name until they are told of them: this one puts its clocks forward at 1 in the morning.
+    // Servers know no zones by name until they are told of them: this one puts its clocks forward
+    // at 1 in the morning.
     let mut conn = world.schema.conn().await?;
     for sql in [
         "REPLACE INTO mysql.time_zone VALUES (7001, 'N')",
@@ -311,9 +380,14 @@ async fn a_time_that_the_clocks_skip_is_a_bad_value(world: World) -> Result<()> 
         conn.query_drop(sql).await.context(sql)?;
     }
     let skipped = "2026-03-29 01:30:00";
-    conn.query_drop(format!("SET SESSION sql_mode = '{STRICT}', SESSION time_zone = 'Test/Skip'")).await?;
-    let inserted = conn.query_drop(format!("INSERT INTO t VALUES (1, '{skipped}', '{skipped}')")).await;
-    ensure!(matches!(&inserted, Err(mysql_async::Error::Server(error)) if error.code == 1292), "{inserted:?}");
+    conn.query_drop(format!("SET SESSION sql_mode = '{STRICT}', SESSION time_zone = 'Test/Skip'"))
+        .await?;
+    let inserted =
+        conn.query_drop(format!("INSERT INTO t VALUES (1, '{skipped}', '{skipped}')")).await;
+    ensure!(
+        matches!(&inserted, Err(mysql_async::Error::Server(error)) if error.code == 1292),
+        "{inserted:?}"
+    );
     conn.disconnect().await?;
 
     world.put(

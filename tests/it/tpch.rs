@@ -41,7 +41,11 @@ fn lineitem() -> Result<Arc<Lineitem>> {
     for part in 1..=PARTS {
         last = Sums::default();
         let (mut as_bars, mut as_csv) = (Vec::new(), Vec::new());
-        generator.write(part, &mut last, &mut [(Form::Bars, &mut as_bars), (Form::Csv, &mut as_csv)])?;
+        generator.write(
+            part,
+            &mut last,
+            &mut [(Form::Bars, &mut as_bars), (Form::Csv, &mut as_csv)],
+        )?;
         bars.push(as_bars.into());
         csv.push(as_csv.into());
         sums.merge(&last);
@@ -53,13 +57,21 @@ fn lineitem() -> Result<Arc<Lineitem>> {
 }
 
 /// Loads objects into a table of its own and compares it with these sums.
-async fn load_and_compare(world: &World, objects: &[bytes::Bytes], args: &[&str], sums: &Sums) -> Result<()> {
+async fn load_and_compare(
+    world: &World,
+    objects: &[bytes::Bytes],
+    args: &[&str],
+    sums: &Sums,
+) -> Result<()> {
     world.schema.exec(&tpch::create_table("lineitem")).await?;
     for (number, object) in objects.iter().enumerate() {
         world.put(&format!("lineitem/{number}"), object.clone())?;
     }
     let ended = world.load_ending(0, "lineitem", args).await?;
-    ensure!(ended.summary("rows")? == sums.rows.to_string() && ended.summary("warnings")? == "0", "{ended}");
+    ensure!(
+        ended.summary("rows")? == sums.rows.to_string() && ended.summary("warnings")? == "0",
+        "{ended}"
+    );
     let lines = sums.lines();
     ensure!(lines.len() == 4 || sums.rows < ROWS, "{lines:?}");
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

@@ -1,4 +1,5 @@
-//! The transaction: whatever breaks, and wherever, an object's rows are in the table once or not at all.
+//! The transaction: whatever breaks, and wherever, an object's rows are in the table once or not at
+//! all.
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -62,9 +63,25 @@ async fn ensure_none(schema: &Schema<'_>) -> Result<()> {
 }
 
 /// The program's command for `load s3://etl/ --table t` through a proxy, hive's text, without TLS.
-fn through(world: &World, schema: &Schema<'_>, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
+fn through(
+    world: &World,
+    schema: &Schema<'_>,
+    proxy: &Proxy,
+    args: &[&str],
+) -> tokio::process::Command {
     let port = proxy.port().to_string();
-    let base = ["load", "s3://etl/", "--table", "t", "--preset", "hive", "--ssl-mode", "DISABLED", "--port", &port];
+    let base = [
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--preset",
+        "hive",
+        "--ssl-mode",
+        "DISABLED",
+        "--port",
+        &port,
+    ];
     let mut command = world.command(base.iter().chain(args));
     command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", world.path("report"));
     command
@@ -73,10 +90,15 @@ fn through(world: &World, schema: &Schema<'_>, proxy: &Proxy, args: &[&str]) -> 
 /// The report's line for a key.
 fn line(world: &World, key: &str) -> Result<Value> {
     let report = world.report("report")?;
-    report.iter().find(|line| line["key"] == key).cloned().with_context(|| format!("no line for {key}: {report:#?}"))
+    report
+        .iter()
+        .find(|line| line["key"] == key)
+        .cloned()
+        .with_context(|| format!("no line for {key}: {report:#?}"))
 }
 
-/// Between two looks at the server's state. MariaDB has crashed when asked for its process list without a pause.
+/// Between two looks at the server's state. MariaDB has crashed when asked for its process list
+/// without a pause.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Waits until the test's own account has no connection.
@@ -84,7 +106,10 @@ async fn wait_for_no_connection(schema: &Schema<'_>) -> Result<()> {
     let mut conn = schema.conn().await?;
     for _ in 0..1000 {
         let connections: Vec<mysql_async::Row> = conn.query("SHOW PROCESSLIST").await?;
-        if !connections.iter().any(|row| row.get::<String, _>("User").as_ref() == Some(&schema.user)) {
+        if !connections
+            .iter()
+            .any(|row| row.get::<String, _>("User").as_ref() == Some(&schema.user))
+        {
             return Ok(());
         }
         tokio::time::sleep(POLL).await;
@@ -97,7 +122,8 @@ async fn wait_for_waiting_load(schema: &Schema<'_>) -> Result<()> {
     wait_for_waiting(schema, "LOAD DATA").await
 }
 
-/// Waits until a statement of the test's own account that has this in its first hundred characters waits for a row lock.
+/// Waits until a statement of the test's own account that has this in its first hundred characters
+/// waits for a row lock.
 pub(crate) async fn wait_for_waiting(schema: &Schema<'_>, part: &str) -> Result<()> {
     let mut conn = schema.conn().await?;
     for _ in 0..1000 {
@@ -106,14 +132,19 @@ pub(crate) async fn wait_for_waiting(schema: &Schema<'_>, part: &str) -> Result<
             let text = |name| row.get::<Option<String>, _>(name).flatten().unwrap_or_default();
             text("User") == schema.user && text("Info").contains(part)
         });
-        let threads: Vec<String> =
-            running.filter_map(|row| row.get::<u64, _>("Id")).map(|id| format!("thread id {id},")).collect();
+        let threads: Vec<String> = running
+            .filter_map(|row| row.get::<u64, _>("Id"))
+            .map(|id| format!("thread id {id},"))
+            .collect();
         if !threads.is_empty() {
-            // Not information_schema.innodb_trx: the server does not refresh it for readers that come every 100 ms or more
-            // often, as several tests together do.
-            let status: Option<(String, String, String)> = conn.query_first("SHOW ENGINE INNODB STATUS").await?;
+            // Not information_schema.innodb_trx: the server does not refresh it for readers that
+            // come every 100 ms or more often, as several tests together do.
+            let status: Option<(String, String, String)> =
+                conn.query_first("SHOW ENGINE INNODB STATUS").await?;
             let status = status.map(|(_, _, text)| text).unwrap_or_default();
-            let waits = |trx: &str| trx.contains("LOCK WAIT") && threads.iter().any(|thread| trx.contains(thread));
+            let waits = |trx: &str| {
+                trx.contains("LOCK WAIT") && threads.iter().any(|thread| trx.contains(thread))
+            };
             if status.split("---TRANSACTION").any(waits) {
                 return Ok(());
             }
@@ -155,7 +186,10 @@ const SHORT_WAIT: [&str; 2] = ["--init-sql", "SET innodb_lock_wait_timeout = 1"]
 
 async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(world: World) -> Result<()> {
     // No key, so that a row that stays from the first try shows.
-    world.schema.exec("CREATE TABLE t (id INT, u INT AS (IF(id = 5, 5, NULL)) STORED UNIQUE)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT, u INT AS (IF(id = 5, 5, NULL)) STORED UNIQUE)")
+        .await?;
     world.put("1", "1\n5\n9\n")?;
     let mut other = world.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
@@ -171,7 +205,9 @@ async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(world: World) -> Res
     ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
 }
 
-async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(world: World) -> Result<()> {
+async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
     world.put("blocked", "1\n5\n9\n")?;
     world.put("free", "2\n")?;
@@ -186,7 +222,9 @@ async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(world:
     ensure_values(&world.schema, "SELECT id FROM t", &["2"]).await
 }
 
-async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(world: World) -> Result<()> {
+async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(
+    world: World,
+) -> Result<()> {
     let sums = one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let cut = proxy.times(2, Step::InfileBytes(600_000), Break::Cut);
@@ -210,7 +248,9 @@ async fn ensure_one_entry(schema: &Schema<'_>, rows: u64) -> Result<()> {
     Ok(())
 }
 
-async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(world: World) -> Result<()> {
+async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(
+    world: World,
+) -> Result<()> {
     let sums = one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::Cut);
@@ -224,7 +264,9 @@ async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(wo
     ensure_one_entry(&world.schema, ROWS).await
 }
 
-async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again(world: World) -> Result<()> {
+async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again(
+    world: World,
+) -> Result<()> {
     let sums = one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::SwallowAnswer);
@@ -238,7 +280,9 @@ async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_ag
     ensure_one_entry(&world.schema, ROWS).await
 }
 
-async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(world: World) -> Result<()> {
+async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(
+    world: World,
+) -> Result<()> {
     one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::Cut);
@@ -249,7 +293,9 @@ async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(worl
     ensure_none(&world.schema).await
 }
 
-async fn without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome(world: World) -> Result<()> {
+async fn without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome(
+    world: World,
+) -> Result<()> {
     let sums = one_object(&world, &world.schema).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::SwallowAnswer);
@@ -267,9 +313,14 @@ struct HeldCommit {
 }
 
 impl HeldCommit {
-    /// The lock comes when the data is loaded, and COMMIT after it. Then the program's socket is closed, which the server
-    /// does not notice as long as it waits.
-    async fn start(world: &World, schema: &Schema<'_>, proxy: &Proxy, args: &[&str]) -> Result<Self> {
+    /// The lock comes when the data is loaded, and COMMIT after it. Then the program's socket is
+    /// closed, which the server does not notice as long as it waits.
+    async fn start(
+        world: &World,
+        schema: &Schema<'_>,
+        proxy: &Proxy,
+        args: &[&str],
+    ) -> Result<Self> {
         let held = proxy.next(Step::LoadCommit, Break::Hold);
         let child = through(world, schema, proxy, args).spawn()?;
         held.wait().await?;
@@ -299,7 +350,9 @@ async fn a_commit_that_the_server_holds_is_waited_for(world: World) -> Result<()
 }
 
 /// Nothing ends it then but the server's own decision, which on MySQL is to commit.
-async fn a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed(world: World) -> Result<()> {
+async fn a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed(
+    world: World,
+) -> Result<()> {
     held_commit(world, false).await
 }
 
@@ -311,16 +364,19 @@ async fn held_commit(world: World, can_be_killed: bool) -> Result<()> {
     let proxy = Proxy::start(server.port()).await?;
     let asked = proxy.next(QUESTION, Break::Watch);
     let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
-    let kill = proxy.next(Step::Statement("KILL"), if can_be_killed { Break::Watch } else { Break::Cut });
+    let kill =
+        proxy.next(Step::Statement("KILL"), if can_be_killed { Break::Watch } else { Break::Cut });
     let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &[]).await?;
     asked.wait().await?;
     let is_waiting = format!(
         "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info LIKE 'SELECT state%FOR UPDATE%'",
         schema.user
     );
-    crate::outcome::until(|| async { Ok((schema.query_one::<u64>(&is_waiting).await? == 1).then_some(())) })
-        .await
-        .context("the question does not wait for the answer")?;
+    crate::outcome::until(|| async {
+        Ok((schema.query_one::<u64>(&is_waiting).await? == 1).then_some(()))
+    })
+    .await
+    .context("the question does not wait for the answer")?;
     ensure!(kill.count() == 1, "the connection was abandoned without a KILL");
     ensure!(sent.count() == 1, "it is loaded again before its outcome is known");
     locker.query_drop("UNLOCK TABLES").await?;
@@ -342,13 +398,25 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
     let sums = one_object(&world, &schema).await?;
     let proxy = Proxy::start(server.port()).await?;
     let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
-    let short = ["--max-attempts", "2", "--init-sql", "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1"];
-    let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &short).await?;
+    let short = [
+        "--max-attempts",
+        "2",
+        "--init-sql",
+        "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1",
+    ];
+    let HeldCommit { child, mut locker } =
+        HeldCommit::start(&world, &schema, &proxy, &short).await?;
     let ended = finish(child).await?;
     ended.expect(3)?;
     let unknown = line(&world, "big")?;
-    ensure!(unknown["error"]["code"] == "outcome_unknown" && unknown["attempts"] == 1, "{unknown}\n{ended}");
-    ensure!(unknown["error"]["hint"].as_str().is_some_and(|hint| hint.contains("run again")), "{unknown}");
+    ensure!(
+        unknown["error"]["code"] == "outcome_unknown" && unknown["attempts"] == 1,
+        "{unknown}\n{ended}"
+    );
+    ensure!(
+        unknown["error"]["hint"].as_str().is_some_and(|hint| hint.contains("run again")),
+        "{unknown}"
+    );
     ensure!(sent.count() == 1, "it was loaded again all the same\n{ended}");
     locker.query_drop("UNLOCK TABLES").await?;
     locker.disconnect().await?;
@@ -358,9 +426,15 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
     ensure_one_entry(&schema, ROWS).await
 }
 
-/// After a deadlock the session is in autocommit: a ledger row that is written then is committed, without any data.
-async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, who VARCHAR(10) NOT NULL DEFAULT 'loader')").await?;
+/// After a deadlock the session is in autocommit: a ledger row that is written then is committed,
+/// without any data.
+async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger(
+    world: World,
+) -> Result<()> {
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, who VARCHAR(10) NOT NULL DEFAULT 'loader')")
+        .await?;
     world.put("1", "1\n5\n9\n")?;
     let proxy = Proxy::start(world.server.port()).await?;
     let again = proxy.after(1, LEDGER_INSERT, Break::Hold);
@@ -370,7 +444,18 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
     let many: Vec<String> = (1000..3000).map(|id| format!("({id}, 'other')")).collect();
     other.query_drop(format!("INSERT INTO t VALUES (5, 'other'), {}", many.join(", "))).await?;
     let port = proxy.port().to_string();
-    let args = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port, "--columns", "id"];
+    let args = [
+        "load",
+        "s3://etl/",
+        "--table",
+        "t",
+        "--ssl-mode",
+        "DISABLED",
+        "--port",
+        &port,
+        "--columns",
+        "id",
+    ];
     let mut child = world.command(args).spawn()?;
     wait_for_waiting_load(&world.schema).await?;
     other.query_drop("INSERT INTO t VALUES (1, 'other')").await?;
@@ -387,7 +472,12 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
     finish(child).await?.expect(0)?;
     let log = log.await?;
     ensure!(log.contains("ERROR 1213 (40001)"), "{log}");
-    ensure_values(&world.schema, "SELECT id, who FROM t ORDER BY id", &["1|loader", "5|loader", "9|loader"]).await?;
+    ensure_values(
+        &world.schema,
+        "SELECT id, who FROM t ORDER BY id",
+        &["1|loader", "5|loader", "9|loader"],
+    )
+    .await?;
     ensure_one_entry(&world.schema, 3).await
 }
 
@@ -408,7 +498,8 @@ async fn a_server_killed_for_good_ends_the_run_within_the_bounds(world: World) -
     let child = {
         let schema = server.schema().await?;
         one_object(&world, &schema).await?;
-        through(&world, &schema, &proxy, &["--max-attempts", "3", "--retry-max-elapsed", "20s"]).spawn()?
+        through(&world, &schema, &proxy, &["--max-attempts", "3", "--retry-max-elapsed", "20s"])
+            .spawn()?
     };
     held.wait().await?;
     server.kill9()?;
@@ -438,7 +529,8 @@ async fn a_server_that_comes_back_gets_every_row_once(world: World) -> Result<()
     ended.expect(0).with_context(|| format!("{ended}"))?;
     log.await?;
     let mut root = server.root().await?;
-    let found: Option<(u64, u64)> = root.query_first(hive::checksum_query(&format!("{name}.t"))).await?;
+    let found: Option<(u64, u64)> =
+        root.query_first(hive::checksum_query(&format!("{name}.t"))).await?;
     ensure!(found == Some((sums.rows, sums.checksum)), "{found:?}");
     Ok(())
 }
@@ -447,7 +539,8 @@ async fn a_server_that_comes_back_gets_every_row_once(world: World) -> Result<()
 const MAX_CONNECTIONS: usize = 10;
 
 async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
+    let server =
+        Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
     for number in 0..30 {
@@ -477,13 +570,15 @@ async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
     ended.says("the server has no room for more")?;
     drop(others);
     let mut conn = connect_when_free(&schema).await?;
-    let found: Option<(u64, u64)> = conn.query_first("SELECT COUNT(*), COUNT(DISTINCT a) FROM t").await?;
+    let found: Option<(u64, u64)> =
+        conn.query_first("SELECT COUNT(*), COUNT(DISTINCT a) FROM t").await?;
     ensure!(found == Some((30, 30)), "{found:?}");
     Ok(())
 }
 
 async fn too_many_connections_at_the_start_are_told_with_the_remedy(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
+    let server =
+        Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
     let schema = server.schema().await?;
     world.put("1", "1\n")?;
     let mut others = Vec::new();
@@ -509,7 +604,8 @@ async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
     schema.conn().await
 }
 
-/// The driver ends a stream that fails with the packet that means end of file: the server sees a whole, shorter file.
+/// The driver ends a stream that fails with the packet that means end of file: the server sees a
+/// whole, shorter file.
 async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a VARCHAR(1000))").await?;
     // More than all buffers on the way hold.
@@ -520,7 +616,9 @@ async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(world: World
     held.wait().await?;
     // The staged file has no name, but the process that has it open has.
     let mut shortened = 0;
-    for descriptor in std::fs::read_dir(format!("/proc/{}/fd", child.id().context("it has ended")?))? {
+    for descriptor in
+        std::fs::read_dir(format!("/proc/{}/fd", child.id().context("it has ended")?))?
+    {
         let path = descriptor?.path();
         if std::fs::read_link(&path).is_ok_and(|target| target.starts_with(world.path("staging"))) {
             std::fs::OpenOptions::new().write(true).open(&path)?.set_len(0)?;
@@ -552,7 +650,9 @@ async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(world: World) -
     world.ensure_nothing_staged()
 }
 
-async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(world: World) -> Result<()> {
+async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b LONGTEXT)").await?;
     // More than the sockets' buffers take.
     let rows = 64;
@@ -560,7 +660,8 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(world: W
     world.put("big", (0..rows).map(|row| format!("{row}\x01{text}\n")).collect::<String>())?;
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
-    let ended = finish(through(&world, &world.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
+    let ended =
+        finish(through(&world, &world.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(held.count() == 1, "{ended}");
     ended.says("not a byte moved to the server for 2s")?;
@@ -572,18 +673,23 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(world: W
 
 async fn a_session_on_which_something_failed_is_not_used_again(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
-    world.schema.exec("CREATE TABLE connections (n INT AUTO_INCREMENT PRIMARY KEY, id BIGINT)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE connections (n INT AUTO_INCREMENT PRIMARY KEY, id BIGINT)")
+        .await?;
     world.put("1", "1\n")?;
     world.put("2-bad", "x\n")?;
     world.put("3", "3\n")?;
     world.put("4", "4\n")?;
-    let args = ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
+    let args =
+        ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
     // The ledger would have connections of its own.
     let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
     world.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
     // The preflight's, the one that failed at its second object, the one that took its place.
-    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT id) FROM connections", &["3|3"]).await?;
+    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT id) FROM connections", &["3|3"])
+        .await?;
     let used = "SELECT a, n - (SELECT MIN(n) FROM connections) FROM t JOIN connections ON id = connection ORDER BY a";
     ensure_values(&world.schema, used, &["1|1", "3|2", "4|2"]).await
 }
@@ -609,10 +715,12 @@ async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> 
 }
 
 async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() -> Result<()> {
-    const MALICE: &[Malice] = &[Malice { statement: "LOAD DATA", after: 0, what: Answer::AskFor("/etc/hostname") }];
+    const MALICE: &[Malice] =
+        &[Malice { statement: "LOAD DATA", after: 0, what: Answer::AskFor("/etc/hostname") }];
     let rogue = Rogue::start(MALICE).await?;
     load_into(&rogue, "1\n2\n3\n", &[]).await?.expect(0)?;
-    let received: Vec<Vec<u8>> = rogue.received().into_iter().map(|received| received.bytes).collect();
+    let received: Vec<Vec<u8>> =
+        rogue.received().into_iter().map(|received| received.bytes).collect();
     // The preflight's empty file, then the object.
     ensure!(received == [b"".to_vec(), b"1\n2\n3\n".to_vec()], "{received:?}");
     Ok(())
@@ -642,8 +750,11 @@ async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> 
         let rogue = Rogue::start(malice).await?;
         let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
         ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
-        let asked: Vec<Received> =
-            rogue.received().into_iter().filter(|received| !received.statement.starts_with("LOAD DATA")).collect();
+        let asked: Vec<Received> = rogue
+            .received()
+            .into_iter()
+            .filter(|received| !received.statement.starts_with("LOAD DATA"))
+            .collect();
         ensure!(!asked.is_empty(), "{malice:?} was never used:\n{:#?}", rogue.statements());
         ensure!(asked.iter().all(|received| received.bytes.is_empty()), "{asked:#?}");
     }
@@ -676,13 +787,23 @@ async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<(
         let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
         ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
         ensure!(rogue.received().len() > 1, "it was never asked for:\n{:#?}", rogue.statements());
-        ensure!(rogue.received().iter().all(|received| received.bytes.is_empty()), "{:#?}", rogue.received());
+        ensure!(
+            rogue.received().iter().all(|received| received.bytes.is_empty()),
+            "{:#?}",
+            rogue.received()
+        );
     }
     Ok(())
 }
 
 /// The driver panics where a row has not the columns that were asked for.
-async fn a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code() -> Result<()> {
-    let rogue = Rogue::start(&[Malice { statement: "SELECT VERSION()", after: 0, what: Answer::OneColumn }]).await?;
+async fn a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code() -> Result<()>
+{
+    let rogue = Rogue::start(&[Malice {
+        statement: "SELECT VERSION()",
+        after: 0,
+        what: Answer::OneColumn,
+    }])
+    .await?;
     load_into(&rogue, "1\n", &[]).await?.expect(1)
 }

@@ -43,8 +43,14 @@ fn ensure_counts(line: &Value, inserted: u64, updated: u64, unchanged: u64) -> R
     let number = |name: &str| line[name].as_u64().with_context(|| format!("no {name}: {line:#}"));
     let rows = inserted + updated + unchanged;
     let told = (number("rows")?, number("loaded")?, number("updated")?, number("unchanged")?);
-    ensure!(told == (rows, rows, updated, unchanged), "not {inserted}, {updated}, {unchanged}: {line:#}");
-    ensure!(number("skipped")? == 0 && number("rejected")? == 0 && number("deleted")? == 0, "{line:#}");
+    ensure!(
+        told == (rows, rows, updated, unchanged),
+        "not {inserted}, {updated}, {unchanged}: {line:#}"
+    );
+    ensure!(
+        number("skipped")? == 0 && number("rejected")? == 0 && number("deleted")? == 0,
+        "{line:#}"
+    );
     Ok(())
 }
 
@@ -60,7 +66,10 @@ async fn rows_are_counted_as_single_statements_count_them(world: World) -> Resul
     let mut conn = world.schema.conn().await?;
     conn.query_drop("START TRANSACTION").await?;
     for (id, v) in &rows {
-        conn.query_drop(format!("INSERT INTO oracle VALUES ({id}, {v}) ON DUPLICATE KEY UPDATE v = {v}")).await?;
+        conn.query_drop(format!(
+            "INSERT INTO oracle VALUES ({id}, {v}) ON DUPLICATE KEY UPDATE v = {v}"
+        ))
+        .await?;
         let kind = [2, 0, 1][usize::try_from(conn.affected_rows())?];
         counts[kind] += 1;
     }
@@ -70,9 +79,15 @@ async fn rows_are_counted_as_single_statements_count_them(world: World) -> Resul
     ensure_counts(&loaded.line, counts[0], counts[1], counts[2])?;
     ensure!(counts.iter().all(|count| *count > 100), "{counts:?}");
     let label = loaded.ended.summary("rows updated")?;
-    ensure!(label == counts[1].to_string() && loaded.ended.summary("rows unchanged")? == counts[2].to_string());
+    ensure!(
+        label == counts[1].to_string()
+            && loaded.ended.summary("rows unchanged")? == counts[2].to_string()
+    );
     let query = |table: &str| format!("SELECT * FROM {table} ORDER BY id");
-    ensure!(values(&world.schema, &query("t")).await? == values(&world.schema, &query("oracle")).await?);
+    ensure!(
+        values(&world.schema, &query("t")).await?
+            == values(&world.schema, &query("oracle")).await?
+    );
     Ok(())
 }
 
@@ -82,8 +97,9 @@ async fn the_last_of_rows_with_one_key_wins_in_the_order_of_the_object(world: Wo
     let object: String = (1..=40_000).map(|row| format!("{}\t{row}\n", row % 7)).collect();
     let loaded = update(&world, 0, &object, &[]).await?;
     ensure_counts(&loaded.line, 7, 40_000 - 7, 0)?;
-    let last: Vec<String> =
-        (0..7).map(|id| format!("{id}|{}", (39_994..=40_000).find(|row| row % 7 == id).unwrap_or(0))).collect();
+    let last: Vec<String> = (0..7)
+        .map(|id| format!("{id}|{}", (39_994..=40_000).find(|row| row % 7 == id).unwrap_or(0)))
+        .collect();
     let last: Vec<&str> = last.iter().map(String::as_str).collect();
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &last).await
 }
@@ -94,10 +110,16 @@ async fn only_the_columns_that_are_named_are_set(world: World) -> Result<()> {
     let object = "1\t1\t1\t1\n2\t2\t0\t0\n3\t3\t3\t3\n";
     let loaded = update(&world, 0, object, &["--update-columns", "a"]).await?;
     ensure_counts(&loaded.line, 1, 1, 1)?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|10|10", "2|2|2|2", "3|3|3|3"]).await?;
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY id",
+        &["1|1|10|10", "2|2|2|2", "3|3|3|3"],
+    )
+    .await?;
     let loaded = update(&world, 0, object, &["--update-columns", "C, b"]).await?;
     ensure_counts(&loaded.line, 0, 2, 1)?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|1|1", "2|2|0|0", "3|3|3|3"]).await?;
+    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|1|1", "2|2|0|0", "3|3|3|3"])
+        .await?;
     // By default every loaded column that is in no key.
     let loaded = update(&world, 0, "1\t7\n", &["--columns", "id,b"]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
@@ -113,7 +135,12 @@ async fn every_part_of_a_composite_key_counts(world: World) -> Result<()> {
     let loaded = update(&world, 0, "1\tX\t1\n2\ty\t2\n1\ty\t3\n2\tx\t0\n", &[]).await?;
     ensure_counts(&loaded.line, 2, 1, 1)?;
     // The key stays as it was written first.
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a, b", &["1|x|1", "1|y|3", "2|x|0", "2|y|2"]).await
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY a, b",
+        &["1|x|1", "1|y|3", "2|x|0", "2|y|2"],
+    )
+    .await
 }
 
 async fn an_update_that_takes_another_rows_key_is_a_bad_row(world: World) -> Result<()> {
@@ -130,14 +157,27 @@ async fn an_update_that_takes_another_rows_key_is_a_bad_row(world: World) -> Res
     ensure!(error["code"] == "bad_rows" && error["rows"][0]["row"] == 2, "{error:#}");
     ensure!(error["rows"][0]["code"] == 1062, "{error:#}");
     ensure_values(&world.schema, "SELECT * FROM t", &["1|1|0", "2|2|0", "3|3|0"]).await?;
-    let rejects = update(&world, 7, object, &["--update-columns", "u,v", "--on-bad-row", "reject"]).await?;
+    let rejects =
+        update(&world, 7, object, &["--update-columns", "u,v", "--on-bad-row", "reject"]).await?;
     ensure!(rejects.text == b"1\t2\t1\n" && rejects.line["rejected"] == 1, "{:#}", rejects.line);
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|0", "2|7|1", "3|3|0", "4|4|1"]).await?;
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY id",
+        &["1|1|0", "2|7|1", "3|3|0", "4|4|1"],
+    )
+    .await?;
     create().await?;
-    let accepted = update(&world, 0, object, &["--update-columns", "u,v", "--on-bad-row", "accept"]).await?;
+    let accepted =
+        update(&world, 0, object, &["--update-columns", "u,v", "--on-bad-row", "accept"]).await?;
     ensure!(accepted.line["skipped"] == 1 && accepted.line["updated"] == 1, "{:#}", accepted.line);
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|0", "2|7|1", "3|3|0", "4|4|1"]).await?;
-    // Where only columns without a key are set, a row that meets two others updates one: by the first key, as the server has it.
+    ensure_values(
+        &world.schema,
+        "SELECT * FROM t ORDER BY id",
+        &["1|1|0", "2|7|1", "3|3|0", "4|4|1"],
+    )
+    .await?;
+    // Where only columns without a key are set, a row that meets two others updates one: by the
+    // first key, as the server has it.
     create().await?;
     let loaded = update(&world, 0, "1\t2\t9\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
@@ -152,8 +192,12 @@ async fn rows_without_a_key_in_the_object_are_numbered(world: World) -> Result<(
     world.schema.exec("INSERT INTO t VALUES (7, 'a', 0), (9, 'b', 0)").await?;
     let loaded = update(&world, 0, "a\t1\nc\t1\nd\t1\nc\t2\n", &["--columns", "u,v"]).await?;
     ensure_counts(&loaded.line, 2, 2, 0)?;
-    ensure_values(&world.schema, "SELECT u, v, id > 9 FROM t ORDER BY u", &["a|1|0", "b|0|0", "c|2|1", "d|1|1"])
-        .await?;
+    ensure_values(
+        &world.schema,
+        "SELECT u, v, id > 9 FROM t ORDER BY u",
+        &["a|1|0", "b|0|0", "c|2|1", "d|1|1"],
+    )
+    .await?;
     ensure_values(&world.schema, "SELECT COUNT(DISTINCT id) FROM t", &["4"]).await?;
     // A NULL and a zero in the object: the one asks for a number, the other is one.
     let loaded = update(&world, 0, "\\N\te\t1\n0\tf\t1\n", &[]).await?;
@@ -166,7 +210,10 @@ async fn what_the_object_does_not_have_is_kept_or_made_by_default(world: World) 
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, v INT, d INT NOT NULL DEFAULT 7, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, touched DATETIME NULL ON UPDATE CURRENT_TIMESTAMP)")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 99, '2001-01-01', NULL), (2, 2, 99, '2001-01-01', NULL)").await?;
+    world
+        .schema
+        .exec("INSERT INTO t VALUES (1, 1, 99, '2001-01-01', NULL), (2, 2, 99, '2001-01-01', NULL)")
+        .await?;
     let loaded = update(&world, 0, "1\t5\n2\t2\n3\t3\n", &["--columns", "id,v"]).await?;
     ensure_counts(&loaded.line, 1, 1, 1)?;
     let sql = "SELECT id, v, d, at > '2020-01-01', touched IS NULL FROM t ORDER BY id";
@@ -178,12 +225,16 @@ async fn computed_columns_follow_and_set_columns_are_set(world: World) -> Result
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, double_a INT AS (a * 2) STORED, k INT AS (a + 100) VIRTUAL UNIQUE, by_whom VARCHAR(9))")
         .await?;
-    world.schema.exec("INSERT INTO t (id, a, by_whom) VALUES (1, 1, 'before'), (2, 2, 'before')").await?;
+    world
+        .schema
+        .exec("INSERT INTO t (id, a, by_whom) VALUES (1, 1, 'before'), (2, 2, 'before')")
+        .await?;
     let args = ["--columns", "id,@a", "--set", "a=@a+1", "--set", "by_whom='us'"];
     let loaded = update(&world, 0, "1\t9\n3\t2\n", &args).await?;
     ensure_counts(&loaded.line, 2 - 1, 1, 0)?;
     let sql = "SELECT id, a, double_a, k, by_whom FROM t ORDER BY id";
-    ensure_values(&world.schema, sql, &["1|10|20|110|us", "2|2|4|102|before", "3|3|6|103|us"]).await?;
+    ensure_values(&world.schema, sql, &["1|10|20|110|us", "2|2|4|102|before", "3|3|6|103|us"])
+        .await?;
     // Fields of computed columns are ignored, as LOAD DATA does; a computed key is a key.
     let loaded = update(&world, 0, "8\t2\t555\t555\tthem\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
@@ -219,13 +270,20 @@ async fn a_table_of_keys_alone_changes_nothing(world: World) -> Result<()> {
 }
 
 async fn values_that_do_not_fit_keep_their_policy(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT NOT NULL, s VARCHAR(3) NULL)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT NOT NULL, s VARCHAR(3) NULL)")
+        .await?;
     world.schema.exec("INSERT INTO t VALUES (1, 1, 'old'), (2, 2, 'old')").await?;
     let object = "1\t300\tnew\n2\t3\tnew\n3\t4\ttoo long\n4\t5\n5\t\\N\tnew\n6\t6\tnew\n";
     let failed = update(&world, 3, object, &[]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> =
-        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["row"].as_u64()).collect();
+    let rows: Vec<u64> = error["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["row"].as_u64())
+        .collect();
     ensure!(error["code"] == "bad_rows" && rows == [1, 3, 4, 5], "{error:#}");
     ensure_values(&world.schema, "SELECT * FROM t", &["1|1|old", "2|2|old"]).await?;
     let rejects = update(&world, 7, object, &["--on-bad-row", "reject"]).await?;
@@ -235,10 +293,15 @@ async fn values_that_do_not_fit_keep_their_policy(world: World) -> Result<()> {
         String::from_utf8_lossy(&rejects.text)
     );
     ensure!(rejects.line["updated"] == 1 && rejects.line["loaded"] == 2, "{:#}", rejects.line);
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|old", "2|3|new", "6|6|new"]).await?;
+    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|old", "2|3|new", "6|6|new"])
+        .await?;
     let accepted = update(&world, 0, object, &["--on-bad-row", "accept"]).await?;
     ensure_counts(&accepted.line, 3, 1, 2)?;
-    ensure!(accepted.line["warnings"].as_u64().is_some_and(|warnings| warnings >= 4), "{:#}", accepted.line);
+    ensure!(
+        accepted.line["warnings"].as_u64().is_some_and(|warnings| warnings >= 4),
+        "{:#}",
+        accepted.line
+    );
     let expected = ["1|127|new", "2|3|new", "3|4|too", "4|5|∅", "5|0|new", "6|6|new"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
@@ -255,8 +318,12 @@ async fn rows_that_a_constraint_refuses_keep_their_policy(world: World) -> Resul
     let object = "1\t7\t5\n2\t1\t500\n3\t2\t6\n4\t8\t1\n5\t1\t600\n6\t2\t7\n";
     let failed = update(&world, 3, object, &[]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> =
-        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["row"].as_u64()).collect();
+    let rows: Vec<u64> = error["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["row"].as_u64())
+        .collect();
     ensure!(error["code"] == "bad_rows" && rows == [1, 2, 4, 5], "{error:#}");
     ensure!(world.count("t").await? == 3);
     let rejects = update(&world, 7, object, &["--on-bad-row", "reject"]).await?;
@@ -268,12 +335,19 @@ async fn rows_that_a_constraint_refuses_keep_their_policy(world: World) -> Resul
     let expected = ["1|1|1", "2|2|2", "3|2|6", "6|2|7"];
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await?;
     let accepted = update(&world, 0, object, &["--on-bad-row", "accept"]).await?;
-    ensure!(accepted.line["skipped"] == 4 && accepted.line["unchanged"] == 2, "{:#}", accepted.line);
+    ensure!(
+        accepted.line["skipped"] == 4 && accepted.line["unchanged"] == 2,
+        "{:#}",
+        accepted.line
+    );
     ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
 async fn names_that_need_quotes_are_quoted(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE `t` (`the id` INT PRIMARY KEY, `select` INT, `a``b,c` INT)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE `t` (`the id` INT PRIMARY KEY, `select` INT, `a``b,c` INT)")
+        .await?;
     world.schema.exec("INSERT INTO t VALUES (1, 0, 0)").await?;
     let loaded = update(&world, 0, "1\t1\t1\n", &["--update-columns", "`a``b,c`"]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
@@ -284,7 +358,10 @@ async fn names_that_need_quotes_are_quoted(world: World) -> Result<()> {
 }
 
 async fn a_column_that_is_not_there_is_refused_before_the_run(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, amount INT, g INT AS (amount) VIRTUAL)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, amount INT, g INT AS (amount) VIRTUAL)")
+        .await?;
     world.put("data/1", "1\t1\n")?;
     let args = [
         "load",
@@ -297,7 +374,9 @@ async fn a_column_that_is_not_there_is_refused_before_the_run(world: World) -> R
         "update",
         "--update-columns",
     ];
-    for (column, says) in [("ammount", "did you mean \"amount\"?"), ("g", "the server computes column \"g\"")] {
+    for (column, says) in
+        [("ammount", "did you mean \"amount\"?"), ("g", "the server computes column \"g\"")]
+    {
         let ended = world.run(&[&args[..], &[column]].concat()).await?;
         ended.expect(6).with_context(|| column.to_owned())?;
         ended.says(says)?;
@@ -313,12 +392,25 @@ async fn missing_privileges_are_told_before_the_run(world: World) -> Result<()> 
     let (schema, user) = (&world.schema.name, &world.schema.user);
     world.schema.exec(&format!("GRANT ALL ON {}.* TO {user}@'%'", books.name)).await?;
     let ledger = format!("{}.books", books.name);
-    let args = ["load", "s3://etl/data/", "--table", "t", "--on-duplicate", "update", "--ledger-table", &ledger];
+    let args = [
+        "load",
+        "s3://etl/data/",
+        "--table",
+        "t",
+        "--on-duplicate",
+        "update",
+        "--ledger-table",
+        &ledger,
+    ];
     let all = ["SELECT", "INSERT", "UPDATE", "CREATE TEMPORARY TABLES"];
     for missing in all {
         world.schema.exec(&format!("REVOKE ALL ON {schema}.* FROM {user}@'%'")).await?;
-        let granted: Vec<&str> = all.into_iter().filter(|privilege| *privilege != missing).collect();
-        world.schema.exec(&format!("GRANT {} ON {schema}.* TO {user}@'%'", granted.join(", "))).await?;
+        let granted: Vec<&str> =
+            all.into_iter().filter(|privilege| *privilege != missing).collect();
+        world
+            .schema
+            .exec(&format!("GRANT {} ON {schema}.* TO {user}@'%'", granted.join(", ")))
+            .await?;
         let ended = world.run(&args).await?;
         ended.expect(6).with_context(|| format!("without {missing}"))?;
         ended.says(&format!("the {missing} privilege"))?;
@@ -339,16 +431,22 @@ async fn where_statements_are_logged_it_updates_as_well(world: World) -> Result<
     };
     let server = Server::start(world.server.kind(), &[&logged, without_gtids].concat())?;
     let schema = server.schema().await?;
-    schema.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u INT UNIQUE, v TINYINT)").await?;
+    schema
+        .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u INT UNIQUE, v TINYINT)")
+        .await?;
     schema.exec("INSERT INTO t VALUES (1, 1, 0), (2, 2, 0)").await?;
-    let line = load_logged(&world, &schema, "t", &["--columns", "u,v", "--on-duplicate", "update"], 7).await?;
+    let line =
+        load_logged(&world, &schema, "t", &["--columns", "u,v", "--on-duplicate", "update"], 7)
+            .await?;
     let counts = ["loaded", "updated", "unchanged", "rejected"].map(|name| line[name].as_u64());
     ensure!(counts == [Some(4), Some(2), Some(1), Some(1)], "{line:#}");
     ensure_values(&schema, "SELECT u, v FROM t ORDER BY u", &["1|6", "2|0", "3|5"]).await?;
     reject_logged(&world, &schema).await
 }
 
-async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exact(world: World) -> Result<()> {
+async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exact(
+    world: World,
+) -> Result<()> {
     let args: &[&str] = match world.server.kind() {
         ServerKind::Mysql => &[
             "--log-bin=binlog",
@@ -363,7 +461,12 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
     let server = Server::start(world.server.kind(), args)?;
     let schema = server.schema().await?;
     if world.server.kind() == ServerKind::Mariadb {
-        schema.exec(&format!("REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'", schema.name, schema.user)).await?;
+        schema
+            .exec(&format!(
+                "REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'",
+                schema.name, schema.user
+            ))
+            .await?;
     }
     schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT)").await?;
     load_logged(&world, &schema, "t", &["--on-duplicate", "update"], 6).await?;
@@ -371,10 +474,26 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
 }
 
 /// Loads rows with some keys twice and one that does not fit; the report's first line.
-async fn load_logged(world: &World, schema: &Schema<'_>, table: &str, args: &[&str], code: i32) -> Result<Value> {
+async fn load_logged(
+    world: &World,
+    schema: &Schema<'_>,
+    table: &str,
+    args: &[&str],
+    code: i32,
+) -> Result<Value> {
     world.put("data/1", "1\t5\n3\t5\n1\t6\n4\tx\n2\t0\n")?;
-    let (rejects, report) = (world.path("rejects").display().to_string(), world.path("report").display().to_string());
-    let base = ["load", "s3://etl/data/", "--table", table, "--on-bad-row", "reject", "--rejects", &rejects];
+    let (rejects, report) =
+        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+    let base = [
+        "load",
+        "s3://etl/data/",
+        "--table",
+        table,
+        "--on-bad-row",
+        "reject",
+        "--rejects",
+        &rejects,
+    ];
     let mut command = world.command(base.iter().chain(args));
     command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", &report);
     finish(command.spawn()?).await?.expect(code)?;
@@ -390,7 +509,10 @@ async fn reject_logged(world: &World, schema: &Schema<'_>) -> Result<()> {
 
 async fn foreign_keys_and_triggers_see_updates_not_replacements(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
-    world.schema.exec("CREATE TABLE c (t INT, FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE)").await?;
+    world
+        .schema
+        .exec("CREATE TABLE c (t INT, FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE)")
+        .await?;
     world.schema.exec("CREATE TABLE log (what VARCHAR(9), id INT)").await?;
     for what in ["INSERT", "UPDATE", "DELETE"] {
         let row = if what == "DELETE" { "OLD" } else { "NEW" };

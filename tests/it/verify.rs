@@ -1,4 +1,5 @@
-//! `--verify checksum`: a job ends only where the table holds what the objects hold, and what was compared is told.
+//! `--verify checksum`: a job ends only where the table holds what the objects hold, and what was
+//! compared is told.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -28,13 +29,29 @@ const MODES: [&str; 2] = ["truncate", "swap"];
 
 /// `load s3://etl/in/ --table t --verify checksum --report report --mode MODE ARGS`.
 async fn load(world: &World, mode: &str, args: &[&str]) -> Result<Ended> {
-    world.run(&[&command(world, mode)?.iter().map(String::as_str).collect::<Vec<_>>()[..], args].concat()).await
+    world
+        .run(
+            &[&command(world, mode)?.iter().map(String::as_str).collect::<Vec<_>>()[..], args]
+                .concat(),
+        )
+        .await
 }
 
 fn command(world: &World, mode: &str) -> Result<Vec<String>> {
     let report = world.path("report");
     let report = report.to_str().context("a path in UTF-8")?;
-    let words = ["load", "s3://etl/in/", "--table", "t", "--verify", "checksum", "--report", report, "--mode", mode];
+    let words = [
+        "load",
+        "s3://etl/in/",
+        "--table",
+        "t",
+        "--verify",
+        "checksum",
+        "--report",
+        report,
+        "--mode",
+        mode,
+    ];
     Ok(words.map(str::to_owned).to_vec())
 }
 
@@ -74,7 +91,8 @@ async fn tables_that_hold_what_their_objects_hold_are_verified(world: World) -> 
     let ended = world.run(&words).await?;
     ended.expect(0)?;
     ensure!(!ended.stdout.contains("verified"), "{ended}");
-    ensure_values(&world.schema, "SELECT COUNT(content_digest) FROM s3_to_mysql_objects", &["0"]).await
+    ensure_values(&world.schema, "SELECT COUNT(content_digest) FROM s3_to_mysql_objects", &["0"])
+        .await
 }
 
 const TYPES: &str = "id INT NOT NULL PRIMARY KEY, i8 TINYINT, u64 BIGINT UNSIGNED, z INT(8) UNSIGNED ZEROFILL, \
@@ -84,10 +102,16 @@ const TYPES: &str = "id INT NOT NULL PRIMARY KEY, i8 TINYINT, u64 BIGINT UNSIGNE
      u CHAR(9) CHARACTER SET utf16, el ENUM('é','ß') CHARACTER SET latin1,      twice INT AS (id * 2), note VARCHAR(9) DEFAULT 'none'";
 
 /// The columns that have fields.
-const FIELDS: &str = "id,i8,u64,z,d,big,day,at,seen,span,y,e,c,v,ascii_only,body,b,vb,bl,ml,r,s,l,w,u,el";
+const FIELDS: &str =
+    "id,i8,u64,z,d,big,day,at,seen,span,y,e,c,v,ascii_only,body,b,vb,bl,ml,r,s,l,w,u,el";
 
-async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(world: World) -> Result<()> {
-    world.schema.exec(&format!("CREATE TABLE t ({TYPES}) ENGINE=InnoDB CHARACTER SET utf8mb4")).await?;
+async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
+    world: World,
+) -> Result<()> {
+    world
+        .schema
+        .exec(&format!("CREATE TABLE t ({TYPES}) ENGINE=InnoDB CHARACTER SET utf8mb4"))
+        .await?;
     let nulls = "NULL,".repeat(24);
     let rows = [
         "1,127,18446744073709551615,1,1.5,1.5,2026-01-02,2026-01-02 03:04:05.678,2026-07-01 00:00:00.5,01:02:03.4,2026,red,ab,\"x,\"\"y\"\"\",abc,body,ab,ab,ab,ab,1.5,\"a,b\",x,x,x,é",
@@ -101,7 +125,8 @@ async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(wor
         let ended = load(&world, mode, &["--preset", "csv-unix", "--columns", FIELDS]).await?;
         ended.expect(0)?;
         let summary = summary(&world)?;
-        let expected: Vec<&str> = FIELDS.split(',').filter(|name| !["r", "s", "l"].contains(name)).collect();
+        let expected: Vec<&str> =
+            FIELDS.split(',').filter(|name| !["r", "s", "l"].contains(name)).collect();
         ensure_equal(&summary["verified_columns"], &json!(expected))?;
         ensure_equal(&summary["verified_as"], &json!("rows"))?;
         ensure_equal(
@@ -123,26 +148,46 @@ async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(wor
 async fn variables_set_and_words_for_null_are_taken_into_account(world: World) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b VARBINARY(20), c INT, d VARCHAR(9))").await?;
     world.put("in/0", b"# 1\t\x00\xff\\t\tx\t-\n# 2\t-\ty\td\n# \\N\t\\-\t\t\\N\n".to_vec())?;
-    let args = ["--columns", "A,b,@x,d", "--set", "c = LENGTH(@x)", "--null-string", "-", "--charset", "binary"];
+    let args = [
+        "--columns",
+        "A,b,@x,d",
+        "--set",
+        "c = LENGTH(@x)",
+        "--null-string",
+        "-",
+        "--charset",
+        "binary",
+    ];
     for mode in MODES {
-        let ended = load(&world, mode, &[&args[..], &["--lines-starting-by", "# "]].concat()).await?;
+        let ended =
+            load(&world, mode, &[&args[..], &["--lines-starting-by", "# "]].concat()).await?;
         ended.expect(0)?;
         let summary = summary(&world)?;
         ensure_equal(&summary["verified_columns"], &json!(["a", "b", "d"]))?;
-        ensure_equal(&summary["unverified_columns"], &json!([{"column": "c", "reason": "--set fills it"}]))?;
+        ensure_equal(
+            &summary["unverified_columns"],
+            &json!([{"column": "c", "reason": "--set fills it"}]),
+        )?;
     }
     let rows = ["1|00FF09|1|∅", "2|∅|1|64", "∅|∅|0|∅"];
-    ensure_values(&world.schema, "SELECT a, HEX(b), c, HEX(d) FROM t ORDER BY a IS NULL, a", &rows).await
+    ensure_values(&world.schema, "SELECT a, HEX(b), c, HEX(d) FROM t ORDER BY a IS NULL, a", &rows)
+        .await
 }
 
-/// The load, which is held back before it looks at the table for as long as `change` takes. `{t}` in it is the table that
-/// is being loaded.
-async fn changed_before_the_end(world: &World, mode: &str, args: &[&str], changes: &[&str]) -> Result<Ended> {
+/// The load, which is held back before it looks at the table for as long as `change` takes. `{t}`
+/// in it is the table that is being loaded.
+async fn changed_before_the_end(
+    world: &World,
+    mode: &str,
+    args: &[&str],
+    changes: &[&str],
+) -> Result<Ended> {
     let proxy = Proxy::start(world.server.port()).await?;
     let port = proxy.port().to_string();
     let held = proxy.next(Step::StatementWith("WITH CONSISTENT SNAPSHOT"), Break::Hold);
     let words = [&["--ssl-mode", "DISABLED", "--port", &port], args].concat();
-    let child = world.command(command(world, mode)?.iter().map(String::as_str).chain(words)).spawn()?;
+    let child =
+        world.command(command(world, mode)?.iter().map(String::as_str).chain(words)).spawn()?;
     held.wait().await?;
     let table = loading(world, mode).await?;
     for change in changes {
@@ -160,10 +205,15 @@ async fn loading(world: &World, mode: &str) -> Result<String> {
     world.schema.query_one(sql).await
 }
 
-async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(world: World) -> Result<()> {
+async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
+    world: World,
+) -> Result<()> {
     world.schema.exec(&hive::create_table("t")).await?;
     world.schema.exec(&hive::create_table("safe")).await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 2, '2020-01', 'old', 3, 4.00, NULL, '2020-01-01')").await?;
+    world
+        .schema
+        .exec("INSERT INTO t VALUES (1, 2, '2020-01', 'old', 3, 4.00, NULL, '2020-01-01')")
+        .await?;
     put_objects(&world, 2)?;
     let first = "spu_id = 7000000000";
     let changes: [(&[&str], &str); 6] = [
@@ -175,11 +225,16 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
         ),
         // Each column by itself is right.
         (
-            &["UPDATE {t} SET orders = IF({first}, 31, 0) WHERE spu_id IN (7000000000, 7000000001)"],
+            &[
+                "UPDATE {t} SET orders = IF({first}, 31, 0) WHERE spu_id IN (7000000000, 7000000001)",
+            ],
             "values have changed places between rows",
         ),
         (
-            &["DELETE FROM {t} WHERE {first}", "INSERT INTO {t} SELECT * FROM {t} WHERE spu_id = 7000000001"],
+            &[
+                "DELETE FROM {t} WHERE {first}",
+                "INSERT INTO {t} SELECT * FROM {t} WHERE spu_id = 7000000001",
+            ],
             "columns that differ",
         ),
         (
@@ -197,9 +252,12 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
             if mode == "swap" && said.contains("601") {
                 continue;
             }
-            let change: Vec<String> = change.iter().map(|sql| sql.replace("{first}", first)).collect();
+            let change: Vec<String> =
+                change.iter().map(|sql| sql.replace("{first}", first)).collect();
             let change: Vec<&str> = change.iter().map(String::as_str).collect();
-            let ended = changed_before_the_end(&world, mode, &["--preset", "hive", "--force"], &change).await?;
+            let ended =
+                changed_before_the_end(&world, mode, &["--preset", "hive", "--force"], &change)
+                    .await?;
             ended.expect(3)?;
             ended.says("does not hold what the objects hold")?;
             ended.says(said).with_context(|| format!("{mode}, {change:?}"))?;
@@ -207,8 +265,12 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
             ensure_equal(&summary["error"]["code"], &json!("checksum_differs"))?;
             ensure_equal(&summary["verified_rows"], &Value::Null)?;
             ensure!(!ended.stdout.contains("verified"), "{ended}");
-            ensure_values(&world.schema, "SELECT mode, state FROM s3_to_mysql_jobs", &[&format!("{mode}|loading")])
-                .await?;
+            ensure_values(
+                &world.schema,
+                "SELECT mode, state FROM s3_to_mysql_jobs",
+                &[&format!("{mode}|loading")],
+            )
+            .await?;
             // It stays so.
             load(&world, mode, &["--preset", "hive"]).await?.expect(3)?;
         }
@@ -219,7 +281,10 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
             ended.expect(0)?;
             ensure_equal(&ended.summary("verified")?, &"600 rows, 8 of 8 columns".to_owned())?;
             world.schema.exec("TRUNCATE TABLE t").await?;
-            world.schema.exec("INSERT INTO t VALUES (1, 2, '2020-01', 'old', 3, 4.00, NULL, '2020-01-01')").await?;
+            world
+                .schema
+                .exec("INSERT INTO t VALUES (1, 2, '2020-01', 'old', 3, 4.00, NULL, '2020-01-01')")
+                .await?;
         } else {
             ensure_values(&world.schema, "SELECT spu_id FROM t", &["2"]).await?;
         }
@@ -248,7 +313,9 @@ async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(world: World)
                 "--port",
                 &port,
             ];
-            let mut child = world.command(command(&world, mode)?.iter().map(String::as_str).chain(words)).spawn()?;
+            let mut child = world
+                .command(command(&world, mode)?.iter().map(String::as_str).chain(words))
+                .spawn()?;
             held.wait().await?;
             child.kill().await?;
             held.cut();
@@ -262,7 +329,9 @@ async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(world: World)
     Ok(())
 }
 
-async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_loaded(world: World) -> Result<()> {
+async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_loaded(
+    world: World,
+) -> Result<()> {
     world.schema.exec(&hive::create_table("t")).await?;
     put_objects(&world, 2)?;
     for mode in MODES {
@@ -297,15 +366,21 @@ async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_load
     ended.says("or when the table was another, such as s3://etl/in/")
 }
 
-async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(world: World) -> Result<()> {
+async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
+    world: World,
+) -> Result<()> {
     world.schema.exec("CREATE TABLE t (a INT, b DATE, c VARCHAR(20), d INT NOT NULL)").await?;
     world.put("in/0", "1\t2026-01-01\tx\t1\n2\t2026-01-02\ty\t2\n")?;
     world.put("in/1", "1e3\t2026-1-3\tz\t3\n 4\t2026-01-04\tz\t4\n")?;
     for mode in MODES {
         let ended = load(&world, mode, &[]).await?;
         ended.expect(0)?;
-        ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4", "1000"]).await?;
-        ensure_equal(&ended.summary("verified")?, &"4 rows, 2 of 4 columns, each by itself".to_owned())?;
+        ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4", "1000"])
+            .await?;
+        ensure_equal(
+            &ended.summary("verified")?,
+            &"4 rows, 2 of 4 columns, each by itself".to_owned(),
+        )?;
         let summary = summary(&world)?;
         ensure_equal(&summary["verified_columns"], &json!(["c", "d"]))?;
         ensure_equal(&summary["verified_as"], &json!("columns"))?;
@@ -338,7 +413,12 @@ async fn objects_of_another_run_without_sums_keep_a_job_from_ending(world: World
         ended.says("1 objects of this job were loaded without --verify checksum")?;
         ended.says("such as s3://etl/in/1")?;
         ensure_equal(&summary(&world)?["error"]["code"], &json!("checksum_missing"))?;
-        ensure_values(&world.schema, "SELECT mode, state FROM s3_to_mysql_jobs", &[&format!("{mode}|loading")]).await?;
+        ensure_values(
+            &world.schema,
+            "SELECT mode, state FROM s3_to_mysql_jobs",
+            &[&format!("{mode}|loading")],
+        )
+        .await?;
     }
     Ok(())
 }
@@ -348,17 +428,27 @@ async fn what_can_not_be_verified_is_refused_before_anything_is_read(world: Worl
     world.put("in/0", "1\t2\n")?;
     let usage = [
         (&["--mode", "append"][..], "mode append keeps rows of others in it"),
-        (&["--mode", "swap", "--on-duplicate", "ignore"], "on-duplicate leaves some out of the table"),
-        (&["--mode", "truncate", "--on-bad-row", "accept"], "on-bad-row accept lets the server change them"),
+        (
+            &["--mode", "swap", "--on-duplicate", "ignore"],
+            "on-duplicate leaves some out of the table",
+        ),
+        (
+            &["--mode", "truncate", "--on-bad-row", "accept"],
+            "on-bad-row accept lets the server change them",
+        ),
         (&["--mode", "truncate", "--no-ledger"], "mode truncate needs the ledger"),
     ];
     for (args, said) in usage {
-        let words = [&["load", "s3://etl/in/", "--table", "t", "--verify", "checksum"], args].concat();
+        let words =
+            [&["load", "s3://etl/in/", "--table", "t", "--verify", "checksum"], args].concat();
         let ended = world.run(&words).await?;
         ended.expect(2)?;
         ended.says(said)?;
     }
-    world.schema.exec("CREATE TRIGGER changer BEFORE INSERT ON t FOR EACH ROW SET NEW.a = NEW.a + 1").await?;
+    world
+        .schema
+        .exec("CREATE TRIGGER changer BEFORE INSERT ON t FOR EACH ROW SET NEW.a = NEW.a + 1")
+        .await?;
     let ended = load(&world, "truncate", &[]).await?;
     ended.expect(6)?;
     ended.says("its trigger changer may change what is inserted")?;

@@ -3,7 +3,8 @@
 use super::*;
 
 #[test]
-fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_places_and_a_remedy() {
+fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_places_and_a_remedy()
+{
     let cases: [(Case<'_>, &str); 6] = [
         (
             (&["--no-ledger"], &[], "mode = 'truncate'"),
@@ -63,23 +64,41 @@ fn the_stronger_place_says_whether_there_is_a_ledger() {
     assert_eq!(stem(&[], &[], "").as_deref(), Some("s3_to_mysql"));
     assert_eq!(stem(&["--no-ledger"], &[], "ledger-table = 'x'"), None);
     assert_eq!(stem(&["--ledger-table", "x"], &[], "no-ledger = true").as_deref(), Some("x"));
-    assert_eq!(stem(&[], &[("S3_TO_MYSQL_LEDGER_TABLE", "x")], "no-ledger = true").as_deref(), Some("x"));
+    assert_eq!(
+        stem(&[], &[("S3_TO_MYSQL_LEDGER_TABLE", "x")], "no-ledger = true").as_deref(),
+        Some("x")
+    );
     assert_eq!(stem(&["--ledger"], &[], "no-ledger = true").as_deref(), Some("s3_to_mysql"));
-    assert_eq!(stem(&["--ledger", "--ledger-table", "x"], &[], "no-ledger = true").as_deref(), Some("x"));
+    assert_eq!(
+        stem(&["--ledger", "--ledger-table", "x"], &[], "no-ledger = true").as_deref(),
+        Some("x")
+    );
 }
 
 #[test]
 fn the_ledgers_name_may_hold_a_database_and_leaves_room_for_what_follows_it() {
-    let name = |text: &str| complete(&["--ledger-table", text], &[], "").config.ledger.table.unwrap();
+    let name =
+        |text: &str| complete(&["--ledger-table", text], &[], "").config.ledger.table.unwrap();
     let longest = "\u{e9}".repeat(40);
-    assert_eq!(name(&format!("meta.{longest}")), TableName { database: Some("meta".into()), table: longest });
+    assert_eq!(
+        name(&format!("meta.{longest}")),
+        TableName { database: Some("meta".into()), table: longest }
+    );
     assert_eq!(name("`odd.db`.`odd stem`").to_string(), "`odd.db`.`odd stem`");
     assert_eq!(
-        incomplete(&["--ledger-table", &format!("meta.{}", "x".repeat(41)), "--mode", "swap"], &[], "").len(),
+        incomplete(
+            &["--ledger-table", &format!("meta.{}", "x".repeat(41)), "--mode", "swap"],
+            &[],
+            ""
+        )
+        .len(),
         1,
         "a name that is no good is not the absence of a ledger"
     );
-    assert!(incomplete(&["--ledger-table", &"x".repeat(41)], &[], "")[0].contains("has 41 characters; at most 40"));
+    assert!(
+        incomplete(&["--ledger-table", &"x".repeat(41)], &[], "")[0]
+            .contains("has 41 characters; at most 40")
+    );
     assert_eq!(incomplete(&["--ledger-table", ""], &[], "").len(), 1);
 }
 
@@ -95,35 +114,66 @@ fn a_command_on_the_ledger_needs_and_looks_at_its_own_settings_alone() {
     assert_eq!((status.config.retry.max_attempts, status.config.output.verbosity), (3, 1));
     assert!(status.config.source.uris.is_empty());
     let shown = status.provenance.to_string();
-    assert!(shown.contains("\nledger-table = \"x\"  # c.toml line 7") && !shown.contains("\nmode = "), "{shown}");
+    assert!(
+        shown.contains("\nledger-table = \"x\"  # c.toml line 7") && !shown.contains("\nmode = "),
+        "{shown}"
+    );
 
     let forget = |args: &[&str]| run_command("forget", &[&target[..], args].concat(), &[], file);
     assert_eq!(
         forget(&["--yes"]).err().unwrap(),
-        ["there is nothing to forget; name s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it, on the command \
-             line"]
+        [
+            "there is nothing to forget; name s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it, on the command \
+             line"
+        ]
     );
-    let uris = |args: &[&str]| forget(args).map(|resolved| resolved.config.source.uris).unwrap_or_default();
+    let uris = |args: &[&str]| {
+        forget(args).map(|resolved| resolved.config.source.uris).unwrap_or_default()
+    };
     let (bucket, prefix) = ("b".to_owned(), "k".to_owned());
-    assert_eq!(uris(&["s3://b/k"]), [SourceUri::Prefix { bucket, prefix }], "as a load with this file would take it");
+    assert_eq!(
+        uris(&["s3://b/k"]),
+        [SourceUri::Prefix { bucket, prefix }],
+        "as a load with this file would take it"
+    );
     let (bucket, key) = ("b".to_owned(), "k".to_owned());
     assert_eq!(uris(&["s3://b/k", "--no-prefix"]), [SourceUri::Key { bucket, key }]);
 
-    for (command, args) in [("status", &["s3://b/"][..]), ("status", &["--mode", "swap"]), ("forget", &["--force"])] {
-        let refused = run_command(command, &[&target[..], args].concat(), &[], "").err().unwrap_or_default();
-        assert!(refused.concat().contains("unexpected argument"), "{command} {args:?}: {refused:#?}");
+    for (command, args) in
+        [("status", &["s3://b/"][..]), ("status", &["--mode", "swap"]), ("forget", &["--force"])]
+    {
+        let refused =
+            run_command(command, &[&target[..], args].concat(), &[], "").err().unwrap_or_default();
+        assert!(
+            refused.concat().contains("unexpected argument"),
+            "{command} {args:?}: {refused:#?}"
+        );
     }
     // What no command knows is wrong for all of them.
-    assert_eq!(run_command("status", &target, &[], "mood = 'swap'").err().unwrap_or_default().len(), 1);
-    assert_eq!(run_command("status", &[], &[], "").err().unwrap_or_default().len(), 2, "user and table");
+    assert_eq!(
+        run_command("status", &target, &[], "mood = 'swap'").err().unwrap_or_default().len(),
+        1
+    );
+    assert_eq!(
+        run_command("status", &[], &[], "").err().unwrap_or_default().len(),
+        2,
+        "user and table"
+    );
 }
 
 #[test]
 fn what_a_policy_changes_is_not_compared() {
     for mode in ["truncate", "swap"] {
-        assert_eq!(complete(&["--mode", mode, "--verify", "checksum"], &[], "").config.load.verify, Verify::Checksum);
+        assert_eq!(
+            complete(&["--mode", mode, "--verify", "checksum"], &[], "").config.load.verify,
+            Verify::Checksum
+        );
     }
-    let problems = incomplete(&["--on-duplicate", "ignore", "--on-bad-row", "accept"], &[], "verify = 'checksum'");
+    let problems = incomplete(
+        &["--on-duplicate", "ignore", "--on-bad-row", "accept"],
+        &[],
+        "verify = 'checksum'",
+    );
     let expected = [
         ("mode append keeps rows of others", "; mode: "),
         ("on-duplicate leaves some out", "on-duplicate: command line, --on-duplicate"),
@@ -131,7 +181,12 @@ fn what_a_policy_changes_is_not_compared() {
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, (what, place)) in problems.iter().zip(expected) {
-        assert!(problem.contains(what) && problem.contains(place) && problem.contains("(verify: c.toml"), "{problem}");
+        assert!(
+            problem.contains(what)
+                && problem.contains(place)
+                && problem.contains("(verify: c.toml"),
+            "{problem}"
+        );
     }
     for on_duplicate in ["ignore", "replace"] {
         let args = ["--mode", "swap", "--verify", "checksum", "--on-duplicate", on_duplicate];

@@ -1,9 +1,11 @@
 //! The secondary indexes that a job's table is loaded without, and gets again before the job ends.
 //!
-//! What is to be added stands in the job's row before anything is dropped, in the server's own words, and leaves it only after a
-//! look has found every index there. In between it does not matter who dies: to drop is to drop those that are there, to add
-//! is to add those that are not, and one ALTER TABLE does all of it or nothing. For a swap the indexes are the shadow's, which
-//! goes with its job. For a truncate they are the target's: a job that is given up hands them on to the next one.
+//! What is to be added stands in the job's row before anything is dropped, in the server's own
+//! words, and leaves it only after a look has found every index there. In between it does not
+//! matter who dies: to drop is to drop those that are there, to add is to add those that are not,
+//! and one ALTER TABLE does all of it or nothing. For a swap the indexes are the shadow's, which
+//! goes with its job. For a truncate they are the target's: a job that is given up hands them on to
+//! the next one.
 
 use std::time::Instant;
 
@@ -19,8 +21,8 @@ use crate::mysql::{During, Session, fold};
 use crate::object::{TableName, quote_identifier};
 use crate::retry::Attempts;
 
-/// SHOW CREATE TABLE with backticks; ALTER TABLE of a table with defaults that a strict mode refuses, such as a date of zeros, for as
-/// long as it takes.
+/// SHOW CREATE TABLE with backticks; ALTER TABLE of a table with defaults that a strict mode
+/// refuses, such as a date of zeros, for as long as it takes.
 const ALTER_MODE: &str = "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION', SESSION sql_quote_show_create = 1 /*M!100100 , SESSION max_statement_time = 0 */";
 const USUAL_MODE: &str = "SET SESSION sql_mode = @s3_to_mysql_sql_mode";
 
@@ -36,7 +38,11 @@ impl Ledger {
         let text = self.create_table(session, table).await?;
         let found = deferrable(&text, &facts).ok_or_else(|| self.unreadable(table))?;
         let mut indexes = row.deferred_indexes.clone();
-        indexes.extend(found.into_iter().filter(|new| row.deferred_indexes.iter().all(|known| known.name != new.name)));
+        indexes.extend(
+            found
+                .into_iter()
+                .filter(|new| row.deferred_indexes.iter().all(|known| known.name != new.name)),
+        );
         Ok(indexes)
     }
 
@@ -81,19 +87,29 @@ impl Ledger {
         let is_missing = |index: &&Index| there.iter().all(|found| found.name != index.name);
         let missing: Vec<&Index> = row.deferred_indexes.iter().filter(is_missing).collect();
         for index in &row.deferred_indexes {
-            if let Some(other) = there.iter().find(|found| found.name == index.name && *found != index) {
-                tracing::warn!("{table}: somebody has added {}, which was {}", other.definition, index.definition);
+            if let Some(other) =
+                there.iter().find(|found| found.name == index.name && *found != index)
+            {
+                tracing::warn!(
+                    "{table}: somebody has added {}, which was {}",
+                    other.definition,
+                    index.definition
+                );
             }
         }
         for indexes in statements(&missing) {
             let began = Instant::now();
-            let names: Vec<String> = indexes.iter().map(|index| quote_identifier(&index.name)).collect();
+            let names: Vec<String> =
+                indexes.iter().map(|index| quote_identifier(&index.name)).collect();
             let names = names.join(", ");
             tracing::info!("{table}: adding {} secondary indexes: {names}", indexes.len());
-            let adds: Vec<String> = indexes.iter().map(|index| format!("ADD {}", index.definition)).collect();
+            let adds: Vec<String> =
+                indexes.iter().map(|index| format!("ADD {}", index.definition)).collect();
             let sql = format!("ALTER TABLE {table} {}", adds.join(", "));
             let what = format!("adding the secondary indexes {names} of {table}");
-            self.alter(session, attempts, &what, &sql).await.map_err(|error| resumable(error, &row))?;
+            self.alter(session, attempts, &what, &sql)
+                .await
+                .map_err(|error| resumable(error, &row))?;
             tracing::info!(
                 "{table}: added {} secondary indexes in {:.1} s",
                 indexes.len(),
@@ -104,7 +120,11 @@ impl Ledger {
     }
 
     /// The name of an index that its shadow is to get, and the target has no more, or another one.
-    pub(super) async fn changed_in_target(&self, session: &mut Session, deferred: &[Index]) -> Result<Option<String>> {
+    pub(super) async fn changed_in_target(
+        &self,
+        session: &mut Session,
+        deferred: &[Index],
+    ) -> Result<Option<String>> {
         if deferred.is_empty() {
             return Ok(None);
         }
@@ -119,12 +139,16 @@ impl Ledger {
             self.tables.jobs,
             self.target.literal()
         );
-        let jobs: Option<u64> =
-            session.conn.query_first(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+        let jobs: Option<u64> = session
+            .conn
+            .query_first(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
         Ok(jobs.unwrap_or_default() > 0)
     }
 
-    /// An ALTER TABLE, or a CREATE TABLE ... LIKE, under a mode in which no default of the table is refused.
+    /// An ALTER TABLE, or a CREATE TABLE ... LIKE, under a mode in which no default of the table is
+    /// refused.
     pub(super) async fn alter(
         &self,
         session: &mut Session,
@@ -138,10 +162,18 @@ impl Ledger {
     }
 
     async fn in_mode(&self, session: &mut Session, sql: &str) -> Result<()> {
-        session.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, &self.what(), &error))
+        session
+            .conn
+            .query_drop(sql)
+            .await
+            .map_err(|error| fold(During::Transaction, &self.what(), &error))
     }
 
-    async fn secondary_indexes(&self, session: &mut Session, table: &TableName) -> Result<Vec<Index>> {
+    async fn secondary_indexes(
+        &self,
+        session: &mut Session,
+        table: &TableName,
+    ) -> Result<Vec<Index>> {
         let text = self.create_table(session, table).await?;
         secondary(&text).ok_or_else(|| self.unreadable(table))
     }
@@ -155,7 +187,8 @@ impl Ledger {
             .map_err(|error| self.ddl_failed("SHOW CREATE TABLE", &error))?;
         self.in_mode(session, USUAL_MODE).await?;
         // A table of the server's own views has more columns; the text is always the second.
-        let text = shown.and_then(|row| row.get_opt::<String, _>(1)).and_then(std::result::Result::ok);
+        let text =
+            shown.and_then(|row| row.get_opt::<String, _>(1)).and_then(std::result::Result::ok);
         text.ok_or_else(|| self.unreadable(table))
     }
 
@@ -181,7 +214,10 @@ impl Ledger {
     }
 
     fn unreadable(&self, table: &TableName) -> Error {
-        let message = format!("{}: the indexes can't be read from what SHOW CREATE TABLE {table} says", self.what());
+        let message = format!(
+            "{}: the indexes can't be read from what SHOW CREATE TABLE {table} says",
+            self.what()
+        );
         Error::new(Kind::TargetRefused, message).with_hint("leave out --defer-indexes")
     }
 }
@@ -191,7 +227,11 @@ fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
     let mut statements: Vec<Vec<&Index>> = Vec::new();
     for index in indexes {
         match statements.last_mut() {
-            Some(last) if !(index.is_fulltext() && last.iter().any(|other| other.is_fulltext())) => last.push(index),
+            Some(last)
+                if !(index.is_fulltext() && last.iter().any(|other| other.is_fulltext())) =>
+            {
+                last.push(index)
+            }
             _ => statements.push(vec![index]),
         }
     }
@@ -200,7 +240,8 @@ fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
 
 /// The rows are in: that nothing has to be loaded again is what the operator wants to know.
 fn resumable(error: Error, row: &JobRow) -> Error {
-    let readers = if row.mode == Mode::Truncate { "; until then queries do without them" } else { "" };
+    let readers =
+        if row.mode == Mode::Truncate { "; until then queries do without them" } else { "" };
     let hint = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
     error.with_hint(format!("{hint}the same command goes on with the job and adds them{readers}"))
 }

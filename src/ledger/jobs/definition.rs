@@ -1,7 +1,8 @@
 //! Whether the shadow is still like the target.
 //!
-//! A swap puts the shadow's definition in the place of the target's. What somebody has changed in the target since the shadow
-//! was made (a column, an index, a partition, a trigger) would be undone without a word.
+//! A swap puts the shadow's definition in the place of the target's. What somebody has changed in
+//! the target since the shadow was made (a column, an index, a partition, a trigger) would be
+//! undone without a word.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Value};
@@ -12,8 +13,9 @@ use crate::ledger::Ledger;
 use crate::mysql::{During, Session, fold};
 use crate::object::TableName;
 
-/// What is compared: what it is called, and the query for it, of which the first column is shown in messages. Names that a table
-/// made LIKE another does not take over, such as those of constraints, are left out.
+/// What is compared: what it is called, and the query for it, of which the first column is shown in
+/// messages. Names that a table made LIKE another does not take over, such as those of constraints,
+/// are left out.
 const PARTS: [(&str, &str); 6] = [
     (
         "column",
@@ -42,8 +44,8 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 impl Ledger {
-    /// The first thing in which the target differs from `shadow`, if there is one; `deferred` are indexes that the shadow is
-    /// still to get.
+    /// The first thing in which the target differs from `shadow`, if there is one; `deferred` are
+    /// indexes that the shadow is still to get.
     pub(super) async fn difference(
         &self,
         session: &mut Session,

@@ -1,7 +1,7 @@
 //! What makes two runs the same job: which objects are wanted, and what their bytes mean.
 //!
-//! Not how they are read or loaded: a job that failed may be resumed with other credentials, another concurrency or
-//! another policy.
+//! Not how they are read or loaded: a job that failed may be resumed with other credentials,
+//! another concurrency or another policy.
 
 use sha2::{Digest as _, Sha256};
 
@@ -22,7 +22,10 @@ pub(super) fn of(config: &Config) -> Vec<u8> {
     );
     fingerprint.sorted("include", source.include.iter().cloned());
     fingerprint.sorted("exclude", source.exclude.iter().cloned());
-    fingerprint.optional("keys-from", source.keys_from.as_ref().map(|path| path.as_os_str().as_encoded_bytes()));
+    fingerprint.optional(
+        "keys-from",
+        source.keys_from.as_ref().map(|path| path.as_os_str().as_encoded_bytes()),
+    );
     fingerprint.optional("key-regex", source.key_regex.as_ref());
     fingerprint.optional("modified-after", source.modified_after.map(|time| time.to_string()));
     fingerprint.optional("modified-before", source.modified_before.map(|time| time.to_string()));
@@ -32,7 +35,8 @@ pub(super) fn of(config: &Config) -> Vec<u8> {
     fingerprint.0.finalize().to_vec()
 }
 
-/// SHA-256 over all on which it depends where the rows of an object end, and what is loaded of them.
+/// SHA-256 over all on which it depends where the rows of an object end, and what is loaded of
+/// them.
 pub(in crate::ledger) fn of_format(format: &FormatConfig, fields_per_row: usize) -> Vec<u8> {
     let mut fingerprint = Fingerprint(Sha256::new());
     fingerprint.items("fields-per-row", [(fields_per_row as u64).to_be_bytes()]);
@@ -67,7 +71,8 @@ impl Fingerprint {
                 }),
             ),
         }
-        fingerprint.items("set", format.set.iter().flat_map(|(column, expression)| [column, expression]));
+        fingerprint
+            .items("set", format.set.iter().flat_map(|(column, expression)| [column, expression]));
         fingerprint.sorted("null-string", format.null_strings.iter().cloned());
     }
 
@@ -132,7 +137,11 @@ mod tests {
     fn every_part_of_source_and_format_makes_another_job() {
         let uris = "uris = [\"s3://b/p/\"]";
         let mut seen = vec![fingerprint(uris)];
-        for other in ["uris = [\"s3://b/p/\", \"s3://b/q/\"]", "uris = [\"s3://b/p\"]", "uris = [\"s3://b2/p/\"]"] {
+        for other in [
+            "uris = [\"s3://b/p/\", \"s3://b/q/\"]",
+            "uris = [\"s3://b/p\"]",
+            "uris = [\"s3://b2/p/\"]",
+        ] {
             seen.push(fingerprint(other));
         }
         seen.push(fingerprint("keys-from = \"keys\""));

@@ -1,14 +1,17 @@
-//! The secondary indexes of a table, as SHOW CREATE TABLE words them, and which of them a load can do without.
+//! The secondary indexes of a table, as SHOW CREATE TABLE words them, and which of them a load can
+//! do without.
 //!
-//! The server's own wording is kept, not built again: it has prefix lengths, order, comments, parsers, visibility, and whatever the
-//! next version brings. What is read of it is where a definition ends, its name and its columns.
+//! The server's own wording is kept, not built again: it has prefix lengths, order, comments,
+//! parsers, visibility, and whatever the next version brings. What is read of it is where a
+//! definition ends, its name and its columns.
 //!
 //! Kept are, besides the primary key:
 //! - UNIQUE keys: without them a duplicate is no error, and none is skipped, replaced or updated.
-//! - Keys over an expression or a virtual column. The server refuses a row for whose index entry the expression can't be computed;
-//!   without the index it would take the row, and refuse the index when it is added again.
-//! - Keys that begin with a column of a foreign key, on either side, or with the `AUTO_INCREMENT` column where no kept key does: the
-//!   server needs these.
+//! - Keys over an expression or a virtual column. The server refuses a row for whose index entry
+//!   the expression can't be computed; without the index it would take the row, and refuse the
+//!   index when it is added again.
+//! - Keys that begin with a column of a foreign key, on either side, or with the `AUTO_INCREMENT`
+//!   column where no kept key does: the server needs these.
 //! - Kinds that this program does not know.
 
 use std::collections::HashSet;
@@ -22,9 +25,12 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// From a definition as SHOW CREATE TABLE words it; `None` for what is none, or of a kind that is not known.
+    /// From a definition as SHOW CREATE TABLE words it; `None` for what is none, or of a kind that
+    /// is not known.
     pub(super) fn from_definition(definition: &str) -> Option<Self> {
-        let rest = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "].iter().find_map(|kind| definition.strip_prefix(kind))?;
+        let rest = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "]
+            .iter()
+            .find_map(|kind| definition.strip_prefix(kind))?;
         let (name, _) = identifier(rest)?;
         Some(Self { name, definition: definition.to_owned() })
     }
@@ -54,7 +60,8 @@ pub(super) fn secondary(create_table: &str) -> Option<Vec<Index>> {
 /// Those that a load can do without, in their order; `None` where the text can't be followed.
 pub(super) fn deferrable(create_table: &str, facts: &Columns) -> Option<Vec<Index>> {
     let definitions = definitions(create_table)?;
-    // Of either side: the table may refer to itself. The names of another table's columns keep an index too many, no more.
+    // Of either side: the table may refer to itself. The names of another table's columns keep an
+    // index too many, no more.
     let mut needed_first = HashSet::new();
     for foreign in definitions.iter().filter_map(|text| keyword(text, "FOREIGN KEY")) {
         needed_first.extend(columns(foreign)?);
@@ -106,15 +113,21 @@ fn parts(text: &str) -> Option<Vec<&str>> {
     None
 }
 
-/// The names of the columns in the first list in parentheses; `None` where something else than a column is in it.
+/// The names of the columns in the first list in parentheses; `None` where something else than a
+/// column is in it.
 fn columns(definition: &str) -> Option<Vec<String>> {
     let open = outside_quotes(definition).find(|(_, byte)| *byte == b'(')?.0;
-    parts(&definition[open..])?.into_iter().map(|part| identifier(part).map(|(name, _)| name)).collect()
+    parts(&definition[open..])?
+        .into_iter()
+        .map(|part| identifier(part).map(|(name, _)| name))
+        .collect()
 }
 
 /// What stands behind a keyword, which is not looked for in names and strings.
 fn keyword<'text>(text: &'text str, keyword: &str) -> Option<&'text str> {
-    let found = outside_quotes(text).find(|(at, _)| text.as_bytes()[*at..].starts_with(keyword.as_bytes()))?.0;
+    let found = outside_quotes(text)
+        .find(|(at, _)| text.as_bytes()[*at..].starts_with(keyword.as_bytes()))?
+        .0;
     Some(&text[found + keyword.len()..])
 }
 
@@ -185,7 +198,8 @@ mod tests {
 
     #[test]
     fn what_the_server_or_the_accounting_needs_stays() {
-        let facts = Columns { virtual_columns: vec!["v".into()], auto_increment: Some("id".into()) };
+        let facts =
+            Columns { virtual_columns: vec!["v".into()], auto_increment: Some("id".into()) };
         assert_eq!(names(&facts), ["o`dd, (", "hidden", "place", "words"]);
         // Nothing else begins with that column.
         let facts = Columns { auto_increment: Some("a".into()), ..Columns::default() };
@@ -195,8 +209,14 @@ mod tests {
     #[test]
     fn a_definition_is_the_servers_own_text() {
         let found = deferrable(TABLE, &Columns::default()).unwrap();
-        assert_eq!(found[0].definition, "KEY `o``dd, (` (`a` DESC,`b`(5)) COMMENT 'it''s; \\n (x, \\\\'");
-        assert_eq!(found.last().unwrap().definition, "FULLTEXT KEY `words` (`b`) /*!50100 WITH PARSER `ngram` */");
+        assert_eq!(
+            found[0].definition,
+            "KEY `o``dd, (` (`a` DESC,`b`(5)) COMMENT 'it''s; \\n (x, \\\\'"
+        );
+        assert_eq!(
+            found.last().unwrap().definition,
+            "FULLTEXT KEY `words` (`b`) /*!50100 WITH PARSER `ngram` */"
+        );
         for index in &found {
             assert_eq!(Index::from_definition(&index.definition).as_ref(), Some(index));
         }
@@ -204,7 +224,10 @@ mod tests {
 
     #[test]
     fn a_text_that_ends_too_early_is_not_followed() {
-        assert_eq!(deferrable("CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)", &Columns::default()), None);
+        assert_eq!(
+            deferrable("CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)", &Columns::default()),
+            None
+        );
         assert_eq!(deferrable("CREATE VIEW `v` AS SELECT 1", &Columns::default()), None);
     }
 }

@@ -25,7 +25,8 @@ pub(super) enum State {
 }
 
 impl State {
-    const ALL: [Self; 6] = [Self::Begun, Self::Emptied, Self::Loading, Self::Swapping, Self::Done, Self::Swapped];
+    const ALL: [Self; 6] =
+        [Self::Begun, Self::Emptied, Self::Loading, Self::Swapping, Self::Done, Self::Swapped];
 
     /// As the column has it.
     pub(super) fn word(self) -> &'static str {
@@ -50,7 +51,8 @@ pub(super) struct JobRow {
     pub(super) mode: Mode,
     pub(super) state: State,
     pub(super) source_fingerprint: Vec<u8>,
-    /// The table that a swap kept last, so that the next one may replace it; empty where there is none.
+    /// The table that a swap kept last, so that the next one may replace it; empty where there is
+    /// none.
     pub(super) old_table: String,
     /// The run that began it.
     pub(super) run_id: String,
@@ -73,12 +75,22 @@ impl JobRow {
     }
 
     /// A new job in place of `row`.
-    pub(super) fn new_generation(row: &Self, mode: Mode, source_fingerprint: &[u8], run: &RunId) -> Self {
+    pub(super) fn new_generation(
+        row: &Self,
+        mode: Mode,
+        source_fingerprint: &[u8],
+        run: &RunId,
+    ) -> Self {
         let generation = row.generation + 1;
         Self {
             generation,
-            // What is in a table that is about to be emptied counts for nobody; what a swap will replace does, until then.
-            table_generation: if mode == Mode::Truncate { generation } else { row.table_generation },
+            // What is in a table that is about to be emptied counts for nobody; what a swap will
+            // replace does, until then.
+            table_generation: if mode == Mode::Truncate {
+                generation
+            } else {
+                row.table_generation
+            },
             mode,
             state: State::Begun,
             source_fingerprint: source_fingerprint.to_vec(),
@@ -100,10 +112,12 @@ impl Ledger {
     /// The target's row, made where there is none.
     ///
     /// # Errors
-    /// `TargetRefused` where there must have been one: which generation the table holds, only that row tells.
+    /// `TargetRefused` where there must have been one: which generation the table holds, only that
+    /// row tells.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
-        let answers =
-            Answers::to(&mut session.conn, &self.job_row_sql()).await.map_err(|error| self.job_failed(&error))?;
+        let answers = Answers::to(&mut session.conn, &self.job_row_sql())
+            .await
+            .map_err(|error| self.job_failed(&error))?;
         if let Some(row) = self.read_job_row(answers)? {
             return Ok(row);
         }
@@ -119,8 +133,9 @@ impl Ledger {
         self.first_job_row(self.query_all(&self.first_job_row_sql()).await?)
     }
 
-    /// The question after the row, and after the highest generation that an object is recorded for, 0 where there is none. Once
-    /// more after the row: another run may make it just then, and begin the second generation.
+    /// The question after the row, and after the highest generation that an object is recorded for,
+    /// 0 where there is none. Once more after the row: another run may make it just then, and begin
+    /// the second generation.
     fn job_row_sql(&self) -> String {
         let newest = format!(
             "SELECT COALESCE(MAX(generation), 0) FROM {} WHERE target = {}",
@@ -145,8 +160,9 @@ impl Ledger {
             self.what(),
             self.tables.jobs
         );
-        Err(Error::new(Kind::TargetRefused, message)
-            .with_hint("restore the row, or empty the table and load it with another --ledger-table"))
+        Err(Error::new(Kind::TargetRefused, message).with_hint(
+            "restore the row, or empty the table and load it with another --ledger-table",
+        ))
     }
 
     /// Makes the row of the first generation, unless there is one by now, and asks for it.
@@ -165,7 +181,8 @@ impl Ledger {
     fn first_job_row(&self, answers: Answers) -> Result<JobRow> {
         let made: Vec<Columns> = answers.skip(1).next_rows();
         let Some(columns) = made.into_iter().next() else {
-            let message = format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs);
+            let message =
+                format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs);
             return Err(Error::new(Kind::TargetRefused, message));
         };
         self.read_columns(columns)
@@ -180,11 +197,25 @@ impl Ledger {
     }
 
     fn read_columns(&self, columns: Columns) -> Result<JobRow> {
-        let (generation, table_generation, mode, state, source_fingerprint, old_table, run_id, indexes) = columns;
-        let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap].into_iter().find(|known| known.word() == mode);
+        let (
+            generation,
+            table_generation,
+            mode,
+            state,
+            source_fingerprint,
+            old_table,
+            run_id,
+            indexes,
+        ) = columns;
+        let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap]
+            .into_iter()
+            .find(|known| known.word() == mode);
         let known_state = State::ALL.into_iter().find(|known| known.word() == state);
         let (Some(mode), Some(state)) = (known_mode, known_state) else {
-            let message = format!("{}: its job has mode {mode:?} and state {state:?}, which are unknown", self.what());
+            let message = format!(
+                "{}: its job has mode {mode:?} and state {state:?}, which are unknown",
+                self.what()
+            );
             return Err(Error::new(Kind::TargetRefused, message));
         };
         let deferred_indexes = self.read_indexes(indexes.as_deref())?;
@@ -204,17 +235,27 @@ impl Ledger {
     fn read_indexes(&self, stored: Option<&[u8]>) -> Result<Vec<Index>> {
         let Some(stored) = stored else { return Ok(Vec::new()) };
         let definitions: Option<Vec<String>> = serde_json::from_slice(stored).ok();
-        let indexes: Option<Vec<Index>> =
-            definitions.and_then(|all| all.iter().map(|definition| Index::from_definition(definition)).collect());
+        let indexes: Option<Vec<Index>> = definitions.and_then(|all| {
+            all.iter().map(|definition| Index::from_definition(definition)).collect()
+        });
         indexes.ok_or_else(|| {
-            let message = format!("{}: the indexes that its job is to add can't be read from the ledger", self.what());
+            let message = format!(
+                "{}: the indexes that its job is to add can't be read from the ledger",
+                self.what()
+            );
             Error::new(Kind::TargetRefused, message)
         })
     }
 
     /// Turns `from` into `to`. Waits for the transactions in flight that have read the row.
-    pub(super) async fn change(&self, session: &mut Session, from: &JobRow, to: &JobRow) -> Result<JobRow> {
-        let begun_at = if from.generation == to.generation { "begun_at" } else { "UTC_TIMESTAMP(6)" };
+    pub(super) async fn change(
+        &self,
+        session: &mut Session,
+        from: &JobRow,
+        to: &JobRow,
+    ) -> Result<JobRow> {
+        let begun_at =
+            if from.generation == to.generation { "begun_at" } else { "UTC_TIMESTAMP(6)" };
         let sql = format!(
             "UPDATE {} SET generation = {}, table_generation = {}, mode = '{}', state = '{}', source_fingerprint = {}, old_table = {}, run_id = {}, tool_version = {}, begun_at = {begun_at}, changed_at = UTC_TIMESTAMP(6), deferred_indexes = {} WHERE target = {} AND generation = {} AND mode = '{}' AND state = '{}'",
             self.tables.jobs,
@@ -242,7 +283,11 @@ impl Ledger {
     }
 
     fn job_failed(&self, error: &mysql_async::Error) -> Error {
-        fold(During::Transaction, &format!("{}: its job in {}", self.what(), self.tables.jobs), error)
+        fold(
+            During::Transaction,
+            &format!("{}: its job in {}", self.what(), self.tables.jobs),
+            error,
+        )
     }
 }
 

@@ -1,8 +1,9 @@
 //! The swap: a table like the target, loaded beside it, takes its place in one RENAME.
 //!
-//! A marker table is renamed in the same statement, which is atomic: after a crash it tells whether the swap has happened.
-//! The number of the job stands in the marker's comment, so that one which was left behind is not taken for a new one. All of
-//! the tables that a swap needs are in the target's database, named after the ledger and the target's hash.
+//! A marker table is renamed in the same statement, which is atomic: after a crash it tells whether
+//! the swap has happened. The number of the job stands in the marker's comment, so that one which
+//! was left behind is not taken for a new one. All of the tables that a swap needs are in the
+//! target's database, named after the ledger and the target's hash.
 
 use std::collections::HashMap;
 
@@ -43,33 +44,56 @@ impl Ledger {
             let table = format!("{}_{what}_{}", self.tables.stem, self.target.hash());
             TableName { database: Some(self.target.database.clone()), table }
         };
-        let names = SwapNames { shadow: name("shadow"), pending: name("swap"), done: name("done"), old: name("old") };
+        let names = SwapNames {
+            shadow: name("shadow"),
+            pending: name("swap"),
+            done: name("done"),
+            old: name("old"),
+        };
         let longest = &names.shadow.table;
         if longest.chars().count() > NAME_LIMIT {
-            let message = format!("{}: a swap needs a table named {longest}, which is too long", self.what());
-            return Err(Error::new(Kind::TargetRefused, message)
-                .with_hint(format!("names have at most {NAME_LIMIT} characters: use a shorter --ledger-table")));
+            let message =
+                format!("{}: a swap needs a table named {longest}, which is too long", self.what());
+            return Err(Error::new(Kind::TargetRefused, message).with_hint(format!(
+                "names have at most {NAME_LIMIT} characters: use a shorter --ledger-table"
+            )));
         }
         Ok(names)
     }
 
     /// The name by which `--swap-keep-old` keeps the old table.
     fn kept_name(&self) -> TableName {
-        TableName { database: Some(self.target.database.clone()), table: format!("{}_old", self.target.table) }
+        TableName {
+            database: Some(self.target.database.clone()),
+            table: format!("{}_old", self.target.table),
+        }
     }
 
     /// # Errors
-    /// `TargetRefused` where the name by which the old table would be kept is too long, or somebody else's.
-    pub(super) async fn ensure_kept_name_is_free(&self, session: &mut Session, row: &JobRow) -> Result<()> {
+    /// `TargetRefused` where the name by which the old table would be kept is too long, or somebody
+    /// else's.
+    pub(super) async fn ensure_kept_name_is_free(
+        &self,
+        session: &mut Session,
+        row: &JobRow,
+    ) -> Result<()> {
         let kept = self.kept_name();
         let refused = |problem: &str, hint: String| {
-            let message = format!("{}: --swap-keep-old would keep its rows as {kept}, {problem}", self.what());
+            let message = format!(
+                "{}: --swap-keep-old would keep its rows as {kept}, {problem}",
+                self.what()
+            );
             Err(Error::new(Kind::TargetRefused, message).with_hint(hint))
         };
         if kept.table.chars().count() > NAME_LIMIT {
-            return refused("a name that is too long", format!("names have at most {NAME_LIMIT} characters"));
+            return refused(
+                "a name that is too long",
+                format!("names have at most {NAME_LIMIT} characters"),
+            );
         }
-        if row.old_table != kept.table && self.comments(session, [&kept]).await?.contains_key(&kept.table) {
+        if row.old_table != kept.table
+            && self.comments(session, [&kept]).await?.contains_key(&kept.table)
+        {
             return refused(
                 "a table that no swap has made",
                 "rename or drop it, or swap without --swap-keep-old".to_owned(),
@@ -78,18 +102,25 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether what an unfinished job has done so far is of use: for a swap, its shadow is there, and like the target.
+    /// Whether what an unfinished job has done so far is of use: for a swap, its shadow is there,
+    /// and like the target.
     pub(super) async fn can_go_on(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
         if row.mode != Mode::Swap || row.state == State::Begun {
             return Ok(true);
         }
         let shadow = self.swap_names()?.shadow;
         if !self.comments(session, [&shadow]).await?.contains_key(&shadow.table) {
-            tracing::warn!("{}: {shadow}, which was being loaded, has gone; beginning anew", self.what());
+            tracing::warn!(
+                "{}: {shadow}, which was being loaded, has gone; beginning anew",
+                self.what()
+            );
             return Ok(false);
         }
         if let Some(difference) = self.difference(session, &shadow, &row.deferred_indexes).await? {
-            tracing::warn!("{}: altered since the job began ({difference}); beginning anew", self.what());
+            tracing::warn!(
+                "{}: altered since the job began ({difference}); beginning anew",
+                self.what()
+            );
             return Ok(false);
         }
         Ok(true)
@@ -111,8 +142,10 @@ impl Ledger {
         let sql = format!("CREATE TABLE {shadow} LIKE {}", self.target.name());
         self.alter(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
         if let Some(difference) = self.difference(session, &shadow, &[]).await? {
-            let message =
-                format!("{}: a table made LIKE it is not the same ({difference}): a swap would change it", self.what());
+            let message = format!(
+                "{}: a table made LIKE it is not the same ({difference}): a swap would change it",
+                self.what()
+            );
             return Err(Error::new(Kind::TargetRefused, message).with_hint("use --mode truncate"));
         }
         let mut loading = row.with_state(State::Loading);
@@ -125,18 +158,29 @@ impl Ledger {
     }
 
     /// Drops what an abandoned swap has left.
-    pub(super) async fn drop_leftovers(&self, session: &mut Session, attempts: &mut Attempts) -> Result<()> {
+    pub(super) async fn drop_leftovers(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+    ) -> Result<()> {
         let SwapNames { shadow, pending, done, old } = self.swap_names()?;
         let found = self.comments(session, [&shadow, &pending, &done, &old]).await?;
         for table in [&shadow, &pending, &done, &old] {
             if found.contains_key(&table.table) {
-                self.ddl(session, attempts, &format!("DROP TABLE {table}"), &format!("DROP TABLE {table}")).await?;
+                self.ddl(
+                    session,
+                    attempts,
+                    &format!("DROP TABLE {table}"),
+                    &format!("DROP TABLE {table}"),
+                )
+                .await?;
             }
         }
         Ok(())
     }
 
-    /// Finds out what became of a swap during which a run died, and tidies up after one that happened.
+    /// Finds out what became of a swap during which a run died, and tidies up after one that
+    /// happened.
     pub(super) async fn recover(
         &self,
         session: &mut Session,
@@ -146,7 +190,11 @@ impl Ledger {
         if row.state == State::Swapping {
             row = self.look_what_became_of_the_swap(session, &row).await?;
             if row.state == State::Swapped {
-                tracing::info!("{}: the swap of generation {} had happened", self.what(), row.generation);
+                tracing::info!(
+                    "{}: the swap of generation {} had happened",
+                    self.what(),
+                    row.generation
+                );
             }
         }
         if row.state == State::Swapped {
@@ -156,15 +204,20 @@ impl Ledger {
     }
 
     /// Whether the RENAME has happened, by its marker: swapped, or back to loading.
-    async fn look_what_became_of_the_swap(&self, session: &mut Session, row: &JobRow) -> Result<JobRow> {
+    async fn look_what_became_of_the_swap(
+        &self,
+        session: &mut Session,
+        row: &JobRow,
+    ) -> Result<JobRow> {
         let done = self.swap_names()?.done;
         let marker = self.comments(session, [&done]).await?.remove(&done.table);
-        let settled = if marker.is_some_and(|comment| generation_of(&comment) == Some(row.generation)) {
-            // Readers see this job's rows.
-            JobRow { table_generation: row.generation, ..row.with_state(State::Swapped) }
-        } else {
-            row.with_state(State::Loading)
-        };
+        let settled =
+            if marker.is_some_and(|comment| generation_of(&comment) == Some(row.generation)) {
+                // Readers see this job's rows.
+                JobRow { table_generation: row.generation, ..row.with_state(State::Swapped) }
+            } else {
+                row.with_state(State::Loading)
+            };
         self.change(session, row, &settled).await
     }
 
@@ -182,11 +235,13 @@ impl Ledger {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         if !row.deferred_indexes.is_empty() {
-            // First, as it may take long, and appends to the target fail while the swap is under way.
+            // First, as it may take long, and appends to the target fail while the swap is under
+            // way.
             self.ensure_like_target(session, &shadow, &row.deferred_indexes).await?;
         }
         let row = self.add_indexes(session, attempts, row, &shadow).await?;
-        // From here on nothing is loaded, neither into the shadow nor into the table that it will replace.
+        // From here on nothing is loaded, neither into the shadow nor into the table that it will
+        // replace.
         let row = self.change(session, &row, &row.with_state(State::Swapping)).await?;
         let renamed = async {
             self.ensure_like_target(session, &shadow, &[]).await?;
@@ -227,18 +282,35 @@ impl Ledger {
         Ok(())
     }
 
-    async fn ensure_like_target(&self, session: &mut Session, shadow: &TableName, deferred: &[Index]) -> Result<()> {
-        let Some(difference) = self.difference(session, shadow, deferred).await? else { return Ok(()) };
-        let message = format!("{}: not swapped: altered since the job began ({difference})", self.what());
-        Err(Error::new(Kind::Superseded, message)
-            .with_hint("run again: the job begins anew, with a table like the one that is there now"))
+    async fn ensure_like_target(
+        &self,
+        session: &mut Session,
+        shadow: &TableName,
+        deferred: &[Index],
+    ) -> Result<()> {
+        let Some(difference) = self.difference(session, shadow, deferred).await? else {
+            return Ok(());
+        };
+        let message =
+            format!("{}: not swapped: altered since the job began ({difference})", self.what());
+        Err(Error::new(Kind::Superseded, message).with_hint(
+            "run again: the job begins anew, with a table like the one that is there now",
+        ))
     }
 
     /// The shadow must have the rows that the ledger says.
     async fn verify(&self, session: &mut Session, row: &JobRow, shadow: &TableName) -> Result<()> {
         let failed = |error: mysql_async::Error| {
-            let error = fold(During::Transaction, &format!("{}: counting the rows of {shadow}", self.what()), &error);
-            if error.kind == Kind::StatementFailed { error.as_kind(Kind::TargetRefused) } else { error }
+            let error = fold(
+                During::Transaction,
+                &format!("{}: counting the rows of {shadow}", self.what()),
+                &error,
+            );
+            if error.kind == Kind::StatementFailed {
+                error.as_kind(Kind::TargetRefused)
+            } else {
+                error
+            }
         };
         let expected: Option<(i64, u64)> = session
             .conn
@@ -251,12 +323,17 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let (expected_rows, incomplete_objects) = expected.unwrap_or_default();
-        let rows: Option<i64> =
-            session.conn.query_first(format!("SELECT COUNT(*) FROM {shadow}")).await.map_err(failed)?;
+        let rows: Option<i64> = session
+            .conn
+            .query_first(format!("SELECT COUNT(*) FROM {shadow}"))
+            .await
+            .map_err(failed)?;
         let rows = rows.unwrap_or_default();
         let refused = |problem: String| {
             Err(Error::new(Kind::CountMismatch, format!("{}: not swapped: {problem}", self.what()))
-                .with_hint(format!("look into {shadow}; when it is dropped, the next run begins the job anew")))
+                .with_hint(format!(
+                    "look into {shadow}; when it is dropped, the next run begins the job anew"
+                )))
         };
         if incomplete_objects > 0 {
             return refused(format!("{incomplete_objects} objects are not loaded completely"));
@@ -267,9 +344,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Drops the old table, or gives it the name by which it is kept, and then the marker. None of it concerns
-    /// readers any more.
-    async fn tidy_up(&self, session: &mut Session, attempts: &mut Attempts, mut row: JobRow) -> Result<JobRow> {
+    /// Drops the old table, or gives it the name by which it is kept, and then the marker. None of
+    /// it concerns readers any more.
+    async fn tidy_up(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        mut row: JobRow,
+    ) -> Result<JobRow> {
         let SwapNames { pending, done, old, .. } = self.swap_names()?;
         let kept = self.kept_name();
         let found = self.comments(session, [&pending, &done, &old, &kept]).await?;
@@ -278,25 +360,45 @@ impl Ledger {
         if found.contains_key(&old.table) && keeps {
             if found.contains_key(&kept.table) && row.old_table != kept.table {
                 // It came up after the last look: nobody's table is dropped for it.
-                let message = format!("{}: swapped, but its old table is {old}: there is a {kept} now", self.what());
-                return Err(Error::new(Kind::TargetRefused, message).with_hint("rename that table, and run again"));
+                let message = format!(
+                    "{}: swapped, but its old table is {old}: there is a {kept} now",
+                    self.what()
+                );
+                return Err(Error::new(Kind::TargetRefused, message)
+                    .with_hint("rename that table, and run again"));
             }
             if !found.contains_key(&kept.table) || self.drop_old(session, attempts, &kept).await? {
                 let recorded = JobRow { old_table: kept.table.clone(), ..row.clone() };
                 row = self.change(session, &row, &recorded).await?;
-                self.ddl(session, attempts, "RENAME TABLE", &format!("RENAME TABLE {old} TO {kept}")).await?;
+                self.ddl(
+                    session,
+                    attempts,
+                    "RENAME TABLE",
+                    &format!("RENAME TABLE {old} TO {kept}"),
+                )
+                .await?;
             }
         } else if found.contains_key(&old.table) {
             self.drop_old(session, attempts, &old).await?;
         }
         // Last, as it tells what is to be done.
-        self.ddl(session, attempts, &format!("DROP TABLE {done}"), &format!("DROP TABLE {done}")).await?;
+        self.ddl(session, attempts, &format!("DROP TABLE {done}"), &format!("DROP TABLE {done}"))
+            .await?;
         Ok(row)
     }
 
-    /// False where it can't be dropped, because foreign keys refer to it: it stays then, which hurts no reader.
-    async fn drop_old(&self, session: &mut Session, attempts: &mut Attempts, old: &TableName) -> Result<bool> {
-        match self.ddl(session, attempts, &format!("DROP TABLE {old}"), &format!("DROP TABLE {old}")).await {
+    /// False where it can't be dropped, because foreign keys refer to it: it stays then, which
+    /// hurts no reader.
+    async fn drop_old(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        old: &TableName,
+    ) -> Result<bool> {
+        match self
+            .ddl(session, attempts, &format!("DROP TABLE {old}"), &format!("DROP TABLE {old}"))
+            .await
+        {
             Ok(()) => Ok(true),
             Err(error) if error.kind == Kind::TargetRefused => {
                 tracing::warn!(
@@ -318,7 +420,8 @@ impl Ledger {
     ) -> Result<HashMap<String, String>> {
         let mut found = HashMap::new();
         for table in tables {
-            // Asked one by one, and kept under the name that was asked for: the server may spell it otherwise.
+            // Asked one by one, and kept under the name that was asked for: the server may spell it
+            // otherwise.
             let comment: Option<String> = session
                 .conn
                 .exec_first(

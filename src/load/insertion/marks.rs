@@ -9,7 +9,8 @@ const MARK_CODE: u16 = 1292;
 /// Begins a mark, and nothing that anyone has as a number.
 const MARK: &str = "s3-to-mysql row ";
 
-/// True for every row, and a warning that names the row. Compared with 0, as no optimizer knows what a cast makes of it.
+/// True for every row, and a warning that names the row. Compared with 0, as no optimizer knows
+/// what a cast makes of it.
 pub(super) fn condition(number: &str) -> String {
     format!("CAST(CONCAT('{MARK}', {number}) AS SIGNED) = 0")
 }
@@ -24,12 +25,14 @@ fn is_refusal(code: u16) -> bool {
     is_duplicate(code) || matches!(code, 3819 | 4025 | 1369 | 1216 | 1452 | 1526 | 1591 | 1748)
 }
 
-/// What is about the statement, wherever it stands: deprecated syntax, unsafe to replicate as a statement.
+/// What is about the statement, wherever it stands: deprecated syntax, unsafe to replicate as a
+/// statement.
 fn is_about_the_statement(code: u16) -> bool {
     matches!(code, 1287 | 1592 | 1681)
 }
 
-/// `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. CHECK failures are not among the records.
+/// `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. CHECK failures are not among
+/// the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts {
     records: u64,
@@ -42,8 +45,10 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn parse(info: &str, affected: u64) -> Option<Self> {
         let mut words = info.split_ascii_whitespace();
-        let mut count = |label| (words.next() == Some(label)).then(|| words.next()?.parse().ok()).flatten();
-        let (records, duplicates, warnings) = (count("Records:")?, count("Duplicates:")?, count("Warnings:")?);
+        let mut count =
+            |label| (words.next() == Some(label)).then(|| words.next()?.parse().ok()).flatten();
+        let (records, duplicates, warnings) =
+            (count("Records:")?, count("Duplicates:")?, count("Warnings:")?);
         Some(Self { records, duplicates, warnings, affected })
     }
 
@@ -59,7 +64,8 @@ impl Counts {
         }
     }
 
-    /// Whether `refused` of `rows` explains them. A row that an update leaves as it is is in no count.
+    /// Whether `refused` of `rows` explains them. A row that an update leaves as it is is in no
+    /// count.
     pub(super) fn agree(self, on_conflict: OnConflict<'_>, rows: u64, refused: u64) -> bool {
         let (new, changed) = self.stored(on_conflict);
         let explained = new + changed + refused;
@@ -76,7 +82,8 @@ pub(super) struct Marked {
     /// One for each row that has any: its first.
     pub(super) refused: Vec<Foreseen>,
     pub(super) remarks: Vec<Foreseen>,
-    /// There is a mark of each row, they are in order, and nothing that is about a row comes before the first.
+    /// There is a mark of each row, they are in order, and nothing that is about a row comes before
+    /// the first.
     pub(super) is_whole: bool,
 }
 
@@ -167,18 +174,30 @@ mod tests {
 
     #[test]
     fn a_list_without_the_mark_of_every_row_in_order_proves_nothing() {
-        for numbers in [&[5, 12, 19][..], &[5, 12, 26, 19], &[12, 19, 26], &[5, 12, 13, 19, 26], &[]] {
+        for numbers in
+            [&[5, 12, 19][..], &[5, 12, 26, 19], &[12, 19, 26], &[5, 12, 13, 19, 26], &[]]
+        {
             let shown = numbers.iter().map(|number| marked(*number)).collect();
             assert!(!Marked::read(shown, NUMBERS, (1, 4)).is_whole, "{numbers:?}");
         }
-        let refused_before = vec![warning(1062, "Duplicate entry"), marked(5), marked(12), marked(19), marked(26)];
+        let refused_before =
+            vec![warning(1062, "Duplicate entry"), marked(5), marked(12), marked(19), marked(26)];
         assert!(!Marked::read(refused_before, NUMBERS, (1, 4)).is_whole);
     }
 
     #[test]
     fn a_value_that_is_written_like_a_mark_is_none() {
-        assert_eq!(mark(&warning(1366, "Incorrect integer value: 's3-to-mysql row 3' for column 'a' at row 1")), None);
-        assert_eq!(mark(&warning(1292, "Truncated incorrect INTEGER value: 's3-to-mysql row 3x'")), None);
+        assert_eq!(
+            mark(&warning(
+                1366,
+                "Incorrect integer value: 's3-to-mysql row 3' for column 'a' at row 1"
+            )),
+            None
+        );
+        assert_eq!(
+            mark(&warning(1292, "Truncated incorrect INTEGER value: 's3-to-mysql row 3x'")),
+            None
+        );
         assert_eq!(mark(&marked(3)), Some(3));
     }
 

@@ -1,8 +1,8 @@
-//! What makes it wrong to swap a table, or to empty it: everything that stays with the old table when another takes its
-//! name, and everything that refers to it.
+//! What makes it wrong to swap a table, or to empty it: everything that stays with the old table
+//! when another takes its name, and everything that refers to it.
 //!
-//! `information_schema` shows an account only what it has privileges for. What could not be seen is a warning; the
-//! server still refuses what would break a constraint.
+//! `information_schema` shows an account only what it has privileges for. What could not be seen is
+//! a warning; the server still refuses what would break a constraint.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -26,7 +26,9 @@ pub(super) async fn check(conn: &mut Conn, config: &Config) -> Result<Findings> 
     let mode = config.load.mode;
     let table = &config.target.table;
     // Without a database there is no table: that is told elsewhere.
-    let Some(database) = table.database.as_deref().or(config.target.database.as_deref()) else { return Ok(findings) };
+    let Some(database) = table.database.as_deref().or(config.target.database.as_deref()) else {
+        return Ok(findings);
+    };
     if mode == Mode::Append {
         return Ok(findings);
     }
@@ -39,7 +41,10 @@ pub(super) async fn check(conn: &mut Conn, config: &Config) -> Result<Findings> 
     let what = target.what.clone();
     let table_type = target.table_type().await?;
     if table_type.contains("VIEW") {
-        refuse(format!("{what} is a view, which can't be {verb}"), "name the view's base table, or use --mode append");
+        refuse(
+            format!("{what} is a view, which can't be {verb}"),
+            "name the view's base table, or use --mode append",
+        );
         return Ok(findings);
     }
     if table_type.contains("SYSTEM VERSIONED") {
@@ -53,12 +58,16 @@ pub(super) async fn check(conn: &mut Conn, config: &Config) -> Result<Findings> 
     for (constraint, child) in target.foreign_keys_to_it().await? {
         let (problem, hint) = if mode == Mode::Swap {
             (
-                format!("{what}: foreign key {constraint} of {child} refers to it and would stay with the old table"),
+                format!(
+                    "{what}: foreign key {constraint} of {child} refers to it and would stay with the old table"
+                ),
                 "drop the foreign key first and add it again afterwards, or use --mode append",
             )
         } else {
             (
-                format!("{what}: foreign key {constraint} of {child} refers to it, so that it can't be truncated"),
+                format!(
+                    "{what}: foreign key {constraint} of {child} refers to it, so that it can't be truncated"
+                ),
                 "drop the foreign key first, or empty the table yourself and use --mode append",
             )
         };
@@ -67,7 +76,9 @@ pub(super) async fn check(conn: &mut Conn, config: &Config) -> Result<Findings> 
     if mode == Mode::Swap {
         for constraint in target.foreign_keys_of_it().await? {
             refuse(
-                format!("{what}: its foreign key {constraint} would be lost: a table made LIKE it has none"),
+                format!(
+                    "{what}: its foreign key {constraint} would be lost: a table made LIKE it has none"
+                ),
                 "drop the foreign key first and add it again afterwards, or use --mode truncate",
             );
         }
@@ -108,16 +119,20 @@ impl Target<'_> {
         .await
     }
 
-    /// Names of constraints, and the tables that have them. A table may refer to itself: it can be truncated all the same,
-    /// and for a swap the foreign key is one of its own.
+    /// Names of constraints, and the tables that have them. A table may refer to itself: it can be
+    /// truncated all the same, and for a swap the foreign key is one of its own.
     async fn foreign_keys_to_it(&mut self) -> Result<Vec<(String, String)>> {
         let found: Vec<(String, String, String)> = self
             .ask(
                 "SELECT DISTINCT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME",
             )
             .await?;
-        let others = found.into_iter().filter(|(_, schema, table)| schema != self.database || table != self.table);
-        Ok(others.map(|(constraint, schema, table)| (constraint, format!("{schema}.{table}"))).collect())
+        let others = found
+            .into_iter()
+            .filter(|(_, schema, table)| schema != self.database || table != self.table);
+        Ok(others
+            .map(|(constraint, schema, table)| (constraint, format!("{schema}.{table}")))
+            .collect())
     }
 
     async fn triggers(&mut self) -> Result<Vec<String>> {
@@ -127,8 +142,8 @@ impl Target<'_> {
         .await
     }
 
-    /// Whether the account is known to have the TRIGGER privilege, without which there seem to be no triggers. One that it has
-    /// by a role is not known.
+    /// Whether the account is known to have the TRIGGER privilege, without which there seem to be
+    /// no triggers. One that it has by a role is not known.
     async fn shows_triggers(&mut self) -> Result<bool> {
         // As X'27', because a server may read double quotes as names.
         let grantee = "CONCAT(X'27', SUBSTRING(CURRENT_USER(), 1, CHAR_LENGTH(CURRENT_USER()) - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), X'274027', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), X'27')";

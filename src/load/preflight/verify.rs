@@ -14,8 +14,8 @@ use crate::verify::{ColumnFacts, Plan};
 /// What is compared at the job's end; `None` where that is not asked for.
 ///
 /// # Errors
-/// `TargetRefused` for a table with triggers, which may change what is inserted, and for one without a column that can be
-/// compared.
+/// `TargetRefused` for a table with triggers, which may change what is inserted, and for one
+/// without a column that can be compared.
 pub(super) async fn plan(
     conn: &mut Conn,
     config: &Config,
@@ -58,10 +58,15 @@ pub(super) async fn plan(
         })
         .collect();
     if plan.is_empty() {
-        let reasons: Vec<String> =
-            plan.unverified().iter().map(|column| format!("{}: {}", column.column, column.reason)).collect();
-        let message =
-            format!("{what}: it has no column that can be compared with the objects ({})", reasons.join("; "));
+        let reasons: Vec<String> = plan
+            .unverified()
+            .iter()
+            .map(|column| format!("{}: {}", column.column, column.reason))
+            .collect();
+        let message = format!(
+            "{what}: it has no column that can be compared with the objects ({})",
+            reasons.join("; ")
+        );
         problems.push(Error::new(Kind::TargetRefused, message).with_hint("leave out --verify"));
     }
     if problems.is_empty() { Ok(Some(Arc::new(plan))) } else { Err(problems) }

@@ -20,7 +20,8 @@ pub(super) enum Roundabout {
 }
 
 impl Sift<'_> {
-    /// Loads rows by way of the private table, from which the server takes each to the target or says what it has against it.
+    /// Loads rows by way of the private table, from which the server takes each to the target or
+    /// says what it has against it.
     ///
     /// Not under REPLACE, which does something else with a row whose key is there.
     pub(super) async fn roundabout(
@@ -29,25 +30,31 @@ impl Sift<'_> {
         sent: &[usize],
         held: &mut Held,
     ) -> Result<Roundabout> {
-        let Some(private) = &self.careful.private else { return Ok(Roundabout::Closed { is_for_good: true }) };
+        let Some(private) = &self.careful.private else {
+            return Ok(Roundabout::Closed { is_for_good: true });
+        };
         private.table.create(&mut self.session.conn).await?;
         let taken = match self.fill(private, chunk, sent).await? {
-            Answer::Taken { counts, shown } => match self.told(chunk, sent, counts, &shown).await? {
-                Told::Fine(kept) => self.take_over(private, sent, kept, held).await?,
-                // Whether NULL is let in, only the target's triggers know.
-                Told::Offences(offences)
-                    if !offences.iter().any(|offence| matches!(offence.warning.code, 1263 | 1048)) =>
-                {
-                    // What an expression of --set says of a value names no row here either.
-                    if Self::hold_numbered(&offences, sent, held) {
-                        Roundabout::Again
-                    } else {
-                        Roundabout::Closed { is_for_good: true }
+            Answer::Taken { counts, shown } => {
+                match self.told(chunk, sent, counts, &shown).await? {
+                    Told::Fine(kept) => self.take_over(private, sent, kept, held).await?,
+                    // Whether NULL is let in, only the target's triggers know.
+                    Told::Offences(offences)
+                        if !offences
+                            .iter()
+                            .any(|offence| matches!(offence.warning.code, 1263 | 1048)) =>
+                    {
+                        // What an expression of --set says of a value names no row here either.
+                        if Self::hold_numbered(&offences, sent, held) {
+                            Roundabout::Again
+                        } else {
+                            Roundabout::Closed { is_for_good: true }
+                        }
                     }
+                    Told::Hidden { .. } => Roundabout::Closed { is_for_good: false },
+                    Told::Offences(_) => Roundabout::Closed { is_for_good: true },
                 }
-                Told::Hidden { .. } => Roundabout::Closed { is_for_good: false },
-                Told::Offences(_) => Roundabout::Closed { is_for_good: true },
-            },
+            }
             Answer::Refused { .. } => Roundabout::Closed { is_for_good: false },
         };
         private.table.drop(&mut self.session.conn).await?;
@@ -64,16 +71,17 @@ impl Sift<'_> {
         held: &mut Held,
     ) -> Result<Roundabout> {
         self.query(SAVEPOINT).await?;
-        let inserted = match private.table.insert_into(&mut self.session.conn, OnConflict::Skip).await {
-            Ok(inserted) => inserted,
-            // A server that tells too little of its warnings.
-            Err(error) if error.kind == Kind::TargetRefused => {
-                tracing::debug!("{}", error.one_line());
-                self.query(ROLLBACK).await?;
-                return Ok(Roundabout::Closed { is_for_good: true });
-            }
-            Err(error) => return Err(error),
-        };
+        let inserted =
+            match private.table.insert_into(&mut self.session.conn, OnConflict::Skip).await {
+                Ok(inserted) => inserted,
+                // A server that tells too little of its warnings.
+                Err(error) if error.kind == Kind::TargetRefused => {
+                    tracing::debug!("{}", error.one_line());
+                    self.query(ROLLBACK).await?;
+                    return Ok(Roundabout::Closed { is_for_good: true });
+                }
+                Err(error) => return Err(error),
+            };
         let remarks: Vec<Warning> = inserted.remarks.iter().map(Warning::from).collect();
         let refused: Vec<Warning> = inserted.refused.iter().map(Warning::from).collect();
         let offences = self.offences(&remarks);
@@ -81,9 +89,13 @@ impl Sift<'_> {
             // They are in the target, but not as they were.
             self.query(ROLLBACK).await?;
             Self::hold_numbered(&offences, sent, held);
-            // What refused the same rows is a reason, too; other rows may have been refused for these.
-            let is_held = |offence: &Offence| offences.iter().any(|held| held.warning.row == offence.warning.row);
-            let refused: Vec<Offence> = self.offences(&refused).into_iter().filter(is_held).collect();
+            // What refused the same rows is a reason, too; other rows may have been refused for
+            // these.
+            let is_held = |offence: &Offence| {
+                offences.iter().any(|held| held.warning.row == offence.warning.row)
+            };
+            let refused: Vec<Offence> =
+                self.offences(&refused).into_iter().filter(is_held).collect();
             Self::hold_numbered(&refused, sent, held);
             return Ok(Roundabout::Again);
         }
@@ -98,8 +110,8 @@ impl Sift<'_> {
         Ok(Roundabout::Through)
     }
 
-    /// Which of the rows REPLACE would end at, as far as that can be said: not one that it would take. `None` where a smaller
-    /// piece has to be asked for.
+    /// Which of the rows REPLACE would end at, as far as that can be said: not one that it would
+    /// take. `None` where a smaller piece has to be asked for.
     pub(super) async fn foresee(
         &mut self,
         chunk: &[LocatedRow],
@@ -119,8 +131,12 @@ impl Sift<'_> {
             said.extend(shown);
             if !is_hidden {
                 match insertion::foresee(&mut self.session.conn, &private.table, false).await {
-                    Ok(foreseen) => said.extend(foreseen.refused.iter().chain(&foreseen.remarks).map(Warning::from)),
-                    Err(error) if error.kind == Kind::TargetRefused => tracing::debug!("{}", error.one_line()),
+                    Ok(foreseen) => said.extend(
+                        foreseen.refused.iter().chain(&foreseen.remarks).map(Warning::from),
+                    ),
+                    Err(error) if error.kind == Kind::TargetRefused => {
+                        tracing::debug!("{}", error.one_line())
+                    }
                     Err(error) => return Err(error),
                 }
             }

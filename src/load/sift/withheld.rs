@@ -1,4 +1,5 @@
-//! What is held back: shown in the error, counted, written to the reject file, taken off the object's sums.
+//! What is held back: shown in the error, counted, written to the reject file, taken off the
+//! object's sums.
 
 use std::sync::Arc;
 
@@ -59,7 +60,11 @@ impl Sift<'_> {
         let mut sums = digest.take();
         let written = tokio::task::spawn_blocking(move || {
             let unread = |error| {
-                Error::new(Kind::StagingFailed, format!("{what}: the staged file can't be read again")).caused_by(error)
+                Error::new(
+                    Kind::StagingFailed,
+                    format!("{what}: the staged file can't be read again"),
+                )
+                .caused_by(error)
             };
             let mut shown = Vec::new();
             for (index, offences) in to_show {
@@ -75,10 +80,15 @@ impl Sift<'_> {
                     if let Some(sums) = &mut sums {
                         sums.subtract_row(&raw);
                     }
-                    let texts: Vec<String> =
-                        offences.iter().map(|offence| renumbered(&offence.warning, row.row)).collect();
-                    let reasons: Vec<Reason<'_>> =
-                        offences.iter().zip(&texts).map(|(offence, text)| reason(offence, text)).collect();
+                    let texts: Vec<String> = offences
+                        .iter()
+                        .map(|offence| renumbered(&offence.warning, row.row))
+                        .collect();
+                    let reasons: Vec<Reason<'_>> = offences
+                        .iter()
+                        .zip(&texts)
+                        .map(|(offence, text)| reason(offence, text))
+                        .collect();
                     rejects.add(&RejectedRow {
                         row: row.row,
                         line: row.line,
@@ -94,7 +104,9 @@ impl Sift<'_> {
         let (shown, rejects, sums) = match written.await {
             Ok(written) => written?,
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => return Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)),
+            Err(died) => {
+                return Err(Error::new(Kind::Interrupted, "the program is leaving").caused_by(died));
+            }
         };
         self.shown.extend(shown);
         (self.rejects, *digest) = (rejects, sums);

@@ -6,13 +6,16 @@ use crate::rejects::ObjectName;
 use crate::rejects::spool::Place;
 
 fn names(key: &str) -> Names {
-    let object = ObjectName { bucket: "b".into(), key: key.into(), etag: "e".into(), object_id: "0".into() };
+    let object =
+        ObjectName { bucket: "b".into(), key: key.into(), etag: "e".into(), object_id: "0".into() };
     Names::new(&object, None)
 }
 
 fn listed(path: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -101,7 +104,8 @@ fn a_link_at_the_name_is_replaced_and_not_followed() {
         symlink(&precious, directory.file(name)).unwrap();
     }
     let spool = |name: &str, content: &[u8]| {
-        let place = Place::Beside { directory: std::sync::Arc::clone(&directory), name: name.to_owned() };
+        let place =
+            Place::Beside { directory: std::sync::Arc::clone(&directory), name: name.to_owned() };
         let mut spool = Spool::new(place, u64::MAX);
         spool.append(content).unwrap();
         spool

@@ -1,32 +1,37 @@
 //! How many transactions should run at once: the decision alone, without clocks, tasks and servers.
 //!
-//! What a server can use can't be known before: it depends on its cores, its disk, the distance, and who else is there. So
-//! it is found out as TCP finds a link's width. The number begins at [`FIRST`], doubles for as long as each doubling makes
-//! the whole faster, and is then tried a little higher and a little lower now and then. Where transactions get in each
-//! other's way, or the server has no connection left, it falls at once and by a share, and comes back slowly.
+//! What a server can use can't be known before: it depends on its cores, its disk, the distance,
+//! and who else is there. So it is found out as TCP finds a link's width. The number begins at
+//! [`FIRST`], doubles for as long as each doubling makes the whole faster, and is then tried a
+//! little higher and a little lower now and then. Where transactions get in each other's way, or
+//! the server has no connection left, it falls at once and by a share, and comes back slowly.
 //!
-//! Speed is the number at work times the mean speed of those transactions that ran under that number from their beginning.
-//! That needs few of them, and is not blurred by those that were half-way through at a change.
+//! Speed is the number at work times the mean speed of those transactions that ran under that
+//! number from their beginning. That needs few of them, and is not blurred by those that were
+//! half-way through at a change.
 
 use std::time::Duration;
 
 /// A server that is busy, or has few connections left, is met carefully.
 const FIRST: usize = 2;
-/// Taken without proof once the first transactions run well: less than this is rarely best, and to measure it would take
-/// longer than small runs last.
+/// Taken without proof once the first transactions run well: less than this is rarely best, and to
+/// measure it would take longer than small runs last.
 const USUAL: usize = 4;
 /// How long the first transactions run before that. A refusal or a deadlock comes sooner.
 const FIRST_RUN: Duration = Duration::from_millis(100);
-/// More connections must be worth their place: beyond what two measurements of the same thing differ by.
+/// More connections must be worth their place: beyond what two measurements of the same thing
+/// differ by.
 const GAIN: f64 = 1.03;
-/// A larger share of the time without work: what is sent is the scarce thing, and nothing is learnt of the server.
+/// A larger share of the time without work: what is sent is the scarce thing, and nothing is learnt
+/// of the server.
 const IDLE_SHARE: f64 = 0.3;
 /// A measurement, once the first number is found, takes at least so long.
 const STEADY_WINDOW: Duration = Duration::from_secs(1);
 /// Measurements between two trials: at first, and at most.
 const FIRST_REST: u32 = 2;
 const LONGEST_REST: u32 = 32;
-/// How long the number stays down after trouble: at first, and where it comes again each time, at most.
+/// How long the number stays down after trouble: at first, and where it comes again each time, at
+/// most.
 const FIRST_HOLD: Duration = Duration::from_secs(5);
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
@@ -156,8 +161,11 @@ impl Pace {
         // What a pause or the last number's end made it wait is no want of work.
         window.idle += done.idle.min(done.began.saturating_sub(window.since));
         window.transactions += 1;
-        let (transactions, duration) =
-            if self.is_starting { (self.limit, Duration::ZERO) } else { (2 * self.limit, STEADY_WINDOW) };
+        let (transactions, duration) = if self.is_starting {
+            (self.limit, Duration::ZERO)
+        } else {
+            (2 * self.limit, STEADY_WINDOW)
+        };
         if window.transactions < transactions || now.saturating_sub(window.since) < duration {
             return None;
         }
@@ -224,7 +232,8 @@ impl Pace {
 
     /// A transaction that began then was rolled back for another one's locks.
     pub(super) fn conflicted(&mut self, began: Duration, now: Duration) -> Option<Why> {
-        // A deadlock seldom comes alone, and of those that began before the fall it says nothing new.
+        // A deadlock seldom comes alone, and of those that began before the fall it says nothing
+        // new.
         if self.fell.is_some_and(|fell| began < fell) {
             return None;
         }
@@ -274,7 +283,8 @@ mod tests {
             Self { speed, now: Duration::ZERO, idle: Duration::ZERO }
         }
 
-        /// Lets as many as the pace allows run side by side, for so many seconds; the numbers that were seen.
+        /// Lets as many as the pace allows run side by side, for so many seconds; the numbers that
+        /// were seen.
         fn run(&mut self, pace: &mut Pace, seconds: u64) -> Vec<usize> {
             let end = self.now + Duration::from_secs(seconds);
             let mut seen = Vec::new();
@@ -313,7 +323,10 @@ mod tests {
             let mut server = Simulated::new(saturating_at(most));
             server.run(&mut pace, 120);
             let seen = usual(&server.run(&mut pace, 60));
-            assert!((most..=most + most / 4 + 1).contains(&seen), "saturates at {most}, settled at {seen}");
+            assert!(
+                (most..=most + most / 4 + 1).contains(&seen),
+                "saturates at {most}, settled at {seen}"
+            );
         }
     }
 
@@ -339,7 +352,9 @@ mod tests {
     #[test]
     fn it_comes_back_where_more_are_slower() {
         #[expect(clippy::cast_precision_loss, reason = "a measurement")]
-        let speed = |limit: usize| 10.0 * limit.min(4) as f64 / (1.0 + 0.15 * limit.saturating_sub(4) as f64);
+        let speed = |limit: usize| {
+            10.0 * limit.min(4) as f64 / (1.0 + 0.15 * limit.saturating_sub(4) as f64)
+        };
         let mut pace = Pace::new(64);
         let mut server = Simulated::new(speed);
         let begun = server.run(&mut pace, 10);
@@ -355,7 +370,11 @@ mod tests {
         let is_fast = std::cell::Cell::new(false);
         #[expect(clippy::cast_precision_loss, reason = "a measurement")]
         let mut server = Simulated::new(|limit: usize| {
-            if is_fast.get() { 1.0 + limit as f64 } else { 40.0 / (1.0 + 0.1 * limit.saturating_sub(4) as f64) }
+            if is_fast.get() {
+                1.0 + limit as f64
+            } else {
+                40.0 / (1.0 + 0.1 * limit.saturating_sub(4) as f64)
+            }
         });
         server.run(&mut pace, 200);
         assert!(pace.limit() <= 8, "{}", pace.limit());
@@ -409,7 +428,12 @@ mod tests {
                 if limit > 2 {
                     conflicts += usize::from(pace.conflicted(began, server.now).is_some());
                 } else {
-                    pace.loaded(Done { began, ended: server.now, idle: Duration::ZERO, bytes: BYTES });
+                    pace.loaded(Done {
+                        began,
+                        ended: server.now,
+                        idle: Duration::ZERO,
+                        bytes: BYTES,
+                    });
                 }
             }
         }

@@ -9,7 +9,8 @@ fn locate(
     chunks: &[&[u8]],
 ) -> Vec<LocatedRow> {
     let rows = rows.iter().copied();
-    let mut locator = RowLocator::new(dialect, &Charset::new(charset).unwrap(), fields, ignore, rows);
+    let mut locator =
+        RowLocator::new(dialect, &Charset::new(charset).unwrap(), fields, ignore, rows);
     for chunk in chunks {
         locator.feed(chunk).unwrap();
     }
@@ -46,7 +47,12 @@ fn lines_are_those_that_an_editor_shows() {
         (&with_lines(mysql.clone(), b"\r"), 0, 2, b"1\ta\r2\tb\r", 2, b"2\tb"),
     ];
     for (dialect, ignore, row, object, line, raw) in cases {
-        assert_eq!(line_and_raw(dialect, ignore, row, object), (line, raw.to_vec()), "{}", object.escape_ascii());
+        assert_eq!(
+            line_and_raw(dialect, ignore, row, object),
+            (line, raw.to_vec()),
+            "{}",
+            object.escape_ascii()
+        );
     }
 }
 
@@ -62,7 +68,10 @@ fn a_long_row_is_cut_and_its_length_told() {
     let object = [&b"1,x\n2,\""[..], &b"long\n".repeat(10_000), b"\"\n3,y\n"].concat();
     let found = locate(&csv(), "utf8mb4", 2, 0, &[3, 2], &[&object]);
     assert_eq!((found[0].raw.len(), found[0].size_bytes, found[0].is_cut()), (1024, 50_004, true));
-    assert_eq!((found[1].line, found[1].raw.as_slice(), found[1].is_cut()), (10_003, &b"3,y"[..], false));
+    assert_eq!(
+        (found[1].line, found[1].raw.as_slice(), found[1].is_cut()),
+        (10_003, &b"3,y"[..], false)
+    );
 }
 
 #[test]
@@ -70,7 +79,8 @@ fn rows_far_into_a_long_object_are_found_without_reading_what_follows() {
     let object = b"1,\"two\",\"th\n\"\"ree\"\n".repeat(50_000);
     let rows = [1, 2, 3, 4999, 25_000, 25_001, 50_000];
     let found = locate(&csv(), "utf8mb4", 3, 0, &rows, &object.chunks(60_001).collect::<Vec<_>>());
-    let places: Vec<(u64, u64, u64)> = found.iter().map(|row| (row.row, row.line, row.offset)).collect();
+    let places: Vec<(u64, u64, u64)> =
+        found.iter().map(|row| (row.row, row.line, row.offset)).collect();
     assert_eq!(places, rows.map(|row| (row, 2 * row - 1, 19 * (row - 1))));
     assert!(found.iter().all(|row| row.raw == b"1,\"two\",\"th\n\"\"ree\""));
 
@@ -81,7 +91,11 @@ fn rows_far_into_a_long_object_are_found_without_reading_what_follows() {
 
 /// That of a row which has one: all but perhaps the last.
 fn terminator_bytes(place: &reference::Place, object: &[u8], scan: &Scan) -> u64 {
-    if object[place.end..].starts_with(&scan.lines_terminated_by) { scan.lines_terminated_by.len() as u64 } else { 0 }
+    if object[place.end..].starts_with(&scan.lines_terminated_by) {
+        scan.lines_terminated_by.len() as u64
+    } else {
+        0
+    }
 }
 
 proptest! {

@@ -1,9 +1,15 @@
 use super::*;
 
-/// The bytes of each part with the boundary at which it begins, and what the object was found to be.
+/// The bytes of each part with the boundary at which it begins, and what the object was found to
+/// be.
 type Cut = (Vec<(Boundary, Vec<u8>)>, Result<(Boundary, Scan), Malformed>);
 
-fn cut<'a>(case: &Case, from: &Boundary, size: u64, chunks: impl IntoIterator<Item = &'a [u8]>) -> Cut {
+fn cut<'a>(
+    case: &Case,
+    from: &Boundary,
+    size: u64,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> Cut {
     let charset = Charset::new(case.charset).unwrap();
     let reader = RowReader::new(&case.dialect, &charset, case.fields, case.ignore);
     let mut splitter = PartSplitter::new(reader, &case.dialect, from, size);
@@ -41,7 +47,11 @@ fn csv_case(object: &[u8], ignore: u64) -> Case {
 }
 
 fn starts(case: &Case, size: u64) -> Vec<u64> {
-    cut(case, &Boundary::default(), size, [&case.object[..]]).0.iter().map(|(start, _)| start.offset).collect()
+    cut(case, &Boundary::default(), size, [&case.object[..]])
+        .0
+        .iter()
+        .map(|(start, _)| start.offset)
+        .collect()
 }
 
 #[test]
@@ -70,7 +80,8 @@ fn a_row_longer_than_several_parts_leaves_their_numbers_out() {
 fn header_lines_are_no_part_by_themselves() {
     let case = csv_case(b"\xEF\xBB\xBFhead,line\r\nsecond,\"\r\n\"\r\n1,a\r\n2,b\r\n", 2);
     let (parts, end) = cut(&case, &Boundary::default(), 5, [&case.object[..]]);
-    let places: Vec<(u64, u64, u64)> = parts.iter().map(|(start, _)| (start.offset, start.rows, start.lines)).collect();
+    let places: Vec<(u64, u64, u64)> =
+        parts.iter().map(|(start, _)| (start.offset, start.rows, start.lines)).collect();
     assert_eq!(places, [(0, 0, 0), (32, 1, 4)]);
     assert_eq!(parts[1].0.ending, Some(Ending::CrLf));
     assert_eq!(end.unwrap().1.data_start, 27);
@@ -87,7 +98,8 @@ fn what_comes_before_a_malformed_row_is_whole_parts() {
 
 #[test]
 fn what_can_be_split_is_known_by_dialect_and_character_set() {
-    let can = |dialect: Dialect, charset: &str| can_split(&dialect, &Charset::new(charset).unwrap());
+    let can =
+        |dialect: Dialect, charset: &str| can_split(&dialect, &Charset::new(charset).unwrap());
     assert!(can(csv(), "utf8mb4") && can(csv(), "latin1") && can(csv(), "binary"));
     assert!(can(with_lines(csv(), b"|\n"), "utf8mb4") && can(with_lines(csv(), b"\r"), "utf8mb4"));
     assert!(!can(with_lines(csv(), b"||"), "utf8mb4"));
@@ -136,7 +148,8 @@ proptest! {
             prop_assert_eq!(&ended, &scan);
             prop_assert_eq!(&cut(case, &Boundary::default(), size, small).0, &parts);
 
-            // Each part is read by itself as it was in the whole, and what follows it is cut as before.
+            // Each part is read by itself as it was in the whole, and what follows it is cut as
+            // before.
             let mut every = RowLocator::every(dialect, &charset, *fields, *ignore);
             every.feed(object).unwrap();
             let rows = every.finish().unwrap();

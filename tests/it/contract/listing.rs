@@ -15,7 +15,8 @@ pub(super) async fn a_page_has_what_is_asked_for(context: &Context) -> anyhow::R
     same("keys and whether there are more", page_of_5000(context).await?, (1003, Some(false)))
 }
 
-/// Requires that 1003 keys come in two pages where no page size is asked for; then asks for one of 5000.
+/// Requires that 1003 keys come in two pages where no page size is asked for; then asks for one of
+/// 5000.
 async fn page_of_5000(context: &Context) -> anyhow::Result<(usize, Option<bool>)> {
     let keys: Vec<String> = (0..1003).map(|number| format!("many/{number:05}")).collect();
     context.put_all(&keys).await?;
@@ -33,7 +34,9 @@ async fn page_of_5000(context: &Context) -> anyhow::Result<(usize, Option<bool>)
     Ok((page.contents().len(), page.is_truncated))
 }
 
-pub(super) async fn a_smaller_page_is_given_when_asked_for(context: &Context) -> anyhow::Result<()> {
+pub(super) async fn a_smaller_page_is_given_when_asked_for(
+    context: &Context,
+) -> anyhow::Result<()> {
     context.put_all(&["a", "b", "c"].map(str::to_owned)).await?;
     let page = context.client.list_objects_v2().bucket(&context.bucket).max_keys(2).send().await?;
     same("keys", keys_of(page.contents()), vec!["a", "b"])?;
@@ -41,14 +44,19 @@ pub(super) async fn a_smaller_page_is_given_when_asked_for(context: &Context) ->
     same("key count", page.key_count, Some(2))
 }
 
-pub(super) async fn keys_are_listed_in_the_order_of_their_utf8_bytes(context: &Context) -> anyhow::Result<()> {
+pub(super) async fn keys_are_listed_in_the_order_of_their_utf8_bytes(
+    context: &Context,
+) -> anyhow::Result<()> {
     // In UTF-16, as some stores sort, the last two are the other way round.
-    let keys = ["A", "Z/1", "a", "a b", "a-b", "a/b", "a0", "\u{e9}", "\u{ff5e}", "\u{1f600}"].map(str::to_owned);
+    let keys = ["A", "Z/1", "a", "a b", "a-b", "a/b", "a0", "\u{e9}", "\u{ff5e}", "\u{1f600}"]
+        .map(str::to_owned);
     context.put_all(&keys).await?;
     same("keys", keys_of(&context.listed("").await?), keys.iter().map(String::as_str).collect())
 }
 
-pub(super) async fn awkward_keys_survive_listing_and_reading(context: &Context) -> anyhow::Result<()> {
+pub(super) async fn awkward_keys_survive_listing_and_reading(
+    context: &Context,
+) -> anyhow::Result<()> {
     let mut keys: Vec<String> = [
         "with space",
         " leading",
@@ -90,37 +98,65 @@ pub(super) async fn awkward_keys_survive_listing_and_reading(context: &Context) 
     for (number, key) in keys.iter().enumerate() {
         let text = format!("content {number}");
         let body = ByteStream::from(text.clone().into_bytes());
-        let put = context.client.put_object().bucket(&context.bucket).key(key).body(body).send().await;
+        let put =
+            context.client.put_object().bucket(&context.bucket).key(key).body(body).send().await;
         put.with_context(|| format!("cannot put {key:?}"))?;
         wanted.insert(key.clone(), text);
     }
-    let list = context.client.list_objects_v2().bucket(&context.bucket).encoding_type(EncodingType::Url).send().await?;
+    let list = context
+        .client
+        .list_objects_v2()
+        .bucket(&context.bucket)
+        .encoding_type(EncodingType::Url)
+        .send()
+        .await?;
     same("encoding", list.encoding_type.as_ref(), Some(&EncodingType::Url))?;
-    let listed: Vec<String> = keys_of(list.contents()).into_iter().map(decoded).collect::<anyhow::Result<_>>()?;
+    let listed: Vec<String> =
+        keys_of(list.contents()).into_iter().map(decoded).collect::<anyhow::Result<_>>()?;
     same("listed keys", &listed, &wanted.keys().cloned().collect())?;
     for (key, text) in wanted {
-        same(&format!("content of {key:?}"), content(context.get(&key).await?).await?, Bytes::from(text))?;
+        same(
+            &format!("content of {key:?}"),
+            content(context.get(&key).await?).await?,
+            Bytes::from(text),
+        )?;
     }
     Ok(())
 }
 
 pub(super) async fn a_line_feed_in_a_key_survives(context: &Context) -> anyhow::Result<()> {
     context.put("line\nfeed", b"x").await?;
-    let list = context.client.list_objects_v2().bucket(&context.bucket).encoding_type(EncodingType::Url).send().await?;
+    let list = context
+        .client
+        .list_objects_v2()
+        .bucket(&context.bucket)
+        .encoding_type(EncodingType::Url)
+        .send()
+        .await?;
     same("listed keys", keys_of(list.contents()), vec!["line%0Afeed"])?;
     same("content", content(context.get("line\nfeed").await?).await?, Bytes::from_static(b"x"))
 }
 
 pub(super) async fn a_line_feed_in_a_key_is_not_found(context: &Context) -> anyhow::Result<()> {
-    let put = context.client.put_object().bucket(&context.bucket).key("line\nfeed").body(ByteStream::from_static(b"x"));
+    let put = context
+        .client
+        .put_object()
+        .bucket(&context.bucket)
+        .key("line\nfeed")
+        .body(ByteStream::from_static(b"x"));
     same("PUT", refusal(put.send().await)?.0, 404)
 }
 
 pub(super) async fn a_prefix_selects_keys_byte_for_byte(context: &Context) -> anyhow::Result<()> {
-    context.put_all(&["a+b/1", "a b/1", "a%20b/1", "a%2Bb/1", "A+b/1", "a+b"].map(str::to_owned)).await?;
-    for (prefix, found) in
-        [("a+b", vec!["a+b", "a+b/1"]), ("a b/", vec!["a b/1"]), ("a%20b", vec!["a%20b/1"]), ("a%2B", vec!["a%2Bb/1"])]
-    {
+    context
+        .put_all(&["a+b/1", "a b/1", "a%20b/1", "a%2Bb/1", "A+b/1", "a+b"].map(str::to_owned))
+        .await?;
+    for (prefix, found) in [
+        ("a+b", vec!["a+b", "a+b/1"]),
+        ("a b/", vec!["a b/1"]),
+        ("a%20b", vec!["a%20b/1"]),
+        ("a%2B", vec!["a%2Bb/1"]),
+    ] {
         same(&format!("keys under {prefix:?}"), keys_of(&context.listed(prefix).await?), found)?;
     }
     Ok(())
@@ -128,29 +164,39 @@ pub(super) async fn a_prefix_selects_keys_byte_for_byte(context: &Context) -> an
 
 pub(super) async fn a_listing_starts_after_a_key(context: &Context) -> anyhow::Result<()> {
     context.put_all(&["a", "b", "b0", "c"].map(str::to_owned)).await?;
-    let page = context.client.list_objects_v2().bucket(&context.bucket).start_after("b").send().await?;
+    let page =
+        context.client.list_objects_v2().bucket(&context.bucket).start_after("b").send().await?;
     same("keys", keys_of(page.contents()), vec!["b0", "c"])
 }
 
-pub(super) async fn a_delimiter_folds_keys_into_common_prefixes(context: &Context) -> anyhow::Result<()> {
+pub(super) async fn a_delimiter_folds_keys_into_common_prefixes(
+    context: &Context,
+) -> anyhow::Result<()> {
     context.put_all(&["p/", "p/a", "p/b/1", "p/b/2", "p/c/1", "q"].map(str::to_owned)).await?;
-    let list = || context.client.list_objects_v2().bucket(&context.bucket).prefix("p/").delimiter("/");
+    let list =
+        || context.client.list_objects_v2().bucket(&context.bucket).prefix("p/").delimiter("/");
     let page = list().send().await?;
     same("keys", keys_of(page.contents()), vec!["p/", "p/a"])?;
-    let folded: Vec<_> = page.common_prefixes().iter().filter_map(|folded| folded.prefix()).collect();
+    let folded: Vec<_> =
+        page.common_prefixes().iter().filter_map(|folded| folded.prefix()).collect();
     same("common prefixes", folded, vec!["p/b/", "p/c/"])?;
     let mut found = Vec::new();
     let mut pages = list().max_keys(1).into_paginator().send();
     while let Some(page) = pages.next().await.transpose()? {
         found.extend(page.contents().iter().filter_map(Object::key).map(str::to_owned));
-        found.extend(page.common_prefixes().iter().filter_map(|folded| folded.prefix()).map(str::to_owned));
+        found.extend(
+            page.common_prefixes().iter().filter_map(|folded| folded.prefix()).map(str::to_owned),
+        );
     }
     found.sort();
     same("one at a time", found, ["p/", "p/a", "p/b/", "p/c/"].map(str::to_owned).to_vec())
 }
 
-pub(super) async fn nothing_under_a_prefix_is_an_empty_page(context: &Context) -> anyhow::Result<()> {
-    let page = context.client.list_objects_v2().bucket(&context.bucket).prefix("none/").send().await?;
+pub(super) async fn nothing_under_a_prefix_is_an_empty_page(
+    context: &Context,
+) -> anyhow::Result<()> {
+    let page =
+        context.client.list_objects_v2().bucket(&context.bucket).prefix("none/").send().await?;
     same("keys", page.contents().len(), 0)?;
     same("truncated", page.is_truncated, Some(false))?;
     same("key count", page.key_count, Some(0))

@@ -1,4 +1,5 @@
-//! moto's server, the store that is not ours: started by the first check that runs against it, once per process.
+//! moto's server, the store that is not ours: started by the first check that runs against it, once
+//! per process.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -15,7 +16,8 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 pub const ACCESS_KEY: &str = "moto";
 pub const SECRET_KEY: &str = "moto-secret";
 
-/// Where it listens. Blocks until it does; a store that can't be started is an error that every check reports.
+/// Where it listens. Blocks until it does; a store that can't be started is an error that every
+/// check reports.
 pub fn url() -> Result<&'static str> {
     /// It runs until its standard input closes, which this process's end does.
     static RUNNING: OnceLock<Result<(String, Child), String>> = OnceLock::new();
@@ -37,8 +39,13 @@ fn start() -> Result<(String, Child)> {
         // A receiver that is gone has given up waiting.
         let _ = sender.send(BufReader::new(stdout).read_line(&mut line).map(|_| line));
     });
-    let line = receiver.recv_timeout(START_LIMIT).context("the independent store was not ready in time")??;
+    let line = receiver
+        .recv_timeout(START_LIMIT)
+        .context("the independent store was not ready in time")??;
     let url = line.trim_end().strip_prefix("ready ").unwrap_or_default().to_owned();
-    ensure!(!url.is_empty(), "the independent store did not start (scripts/setup.sh installs what is missing)");
+    ensure!(
+        !url.is_empty(),
+        "the independent store did not start (scripts/setup.sh installs what is missing)"
+    );
     Ok((url, child))
 }

@@ -1,10 +1,11 @@
-//! `--defer-indexes`: loaded without the secondary indexes, which are all there again at the end, whoever dies.
+//! `--defer-indexes`: loaded without the secondary indexes, which are all there again at the end,
+//! whoever dies.
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, kill, load, old_rows, put_objects,
-    shadow, through,
+    APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, kill, load,
+    old_rows, put_objects, shadow, through,
 };
 use crate::support::program::{Ended, World, finish, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
@@ -43,15 +44,24 @@ async fn indexed_table(world: &World) -> Result<String> {
 
 /// What SHOW CREATE TABLE says, without the number of the next row.
 async fn definition(world: &World, table: &str) -> Result<String> {
-    let (_, text): (String, String) = world.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
-    Ok(text.split(' ').filter(|word| !word.contains("AUTO_INCREMENT=")).collect::<Vec<_>>().join(" "))
+    let (_, text): (String, String) =
+        world.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
+    Ok(text
+        .split(' ')
+        .filter(|word| !word.contains("AUTO_INCREMENT="))
+        .collect::<Vec<_>>()
+        .join(" "))
 }
 
 async fn ensure_definition(world: &World, before: &str) -> Result<()> {
     let after = definition(world, "t").await?;
     ensure!(before == after, "{before}\n{after}");
-    ensure_values(&world.schema, "SELECT COUNT(*) FROM s3_to_mysql_jobs WHERE deferred_indexes IS NOT NULL", &["0"])
-        .await
+    ensure_values(
+        &world.schema,
+        "SELECT COUNT(*) FROM s3_to_mysql_jobs WHERE deferred_indexes IS NOT NULL",
+        &["0"],
+    )
+    .await
 }
 
 async fn indexes(world: &World, table: &str) -> Result<Vec<String>> {
@@ -64,10 +74,17 @@ async fn indexes(world: &World, table: &str) -> Result<Vec<String>> {
 /// Every index is in the table, or the job's row has it.
 async fn ensure_nothing_lost(world: &World) -> Result<()> {
     let there = indexes(world, "t").await?;
-    let owed = values(&world.schema, "SELECT CONVERT(deferred_indexes USING utf8mb4) FROM s3_to_mysql_jobs").await?;
+    let owed = values(
+        &world.schema,
+        "SELECT CONVERT(deferred_indexes USING utf8mb4) FROM s3_to_mysql_jobs",
+    )
+    .await?;
     for index in INDEXES {
         let is_owed = owed.iter().any(|text| text.contains(&format!("KEY `{index}`")));
-        ensure!(there.iter().any(|name| name == index) || is_owed, "{index} is neither in {there:?} nor in {owed:?}");
+        ensure!(
+            there.iter().any(|name| name == index) || is_owed,
+            "{index} is neither in {there:?} nor in {owed:?}"
+        );
     }
     Ok(())
 }
@@ -76,7 +93,9 @@ fn with(args: &[&'static str]) -> Vec<&'static str> {
     [args, &[DEFER]].concat()
 }
 
-async fn every_kind_of_index_is_away_while_loading_and_the_same_afterwards(world: World) -> Result<()> {
+async fn every_kind_of_index_is_away_while_loading_and_the_same_afterwards(
+    world: World,
+) -> Result<()> {
     let (hidden, parser) = match world.server.kind() {
         ServerKind::Mysql => ("INVISIBLE", "WITH PARSER ngram"),
         ServerKind::Mariadb => ("IGNORED", ""),
@@ -89,12 +108,24 @@ async fn every_kind_of_index_is_away_while_loading_and_the_same_afterwards(world
         ))
         .await?;
     // A default that a strict mode refuses in every ALTER TABLE.
-    world.schema.exec("SET SESSION sql_mode = ''; ALTER TABLE t ALTER d SET DEFAULT '0000-00-00'").await?;
+    world
+        .schema
+        .exec("SET SESSION sql_mode = ''; ALTER TABLE t ALTER d SET DEFAULT '0000-00-00'")
+        .await?;
     let before = definition(&world, "t").await?;
     world.put("in/0", "1\tone word\n2\ttwo words\n2\tthree words\n")?;
     for mode in ["truncate", "swap"] {
         let held = world.s3.faults().on_get("in/0", Times::Always, Fault::Hold);
-        let args = ["load", "s3://etl/in/", "--table", "t", "--columns", "a,b", "--set", "d = '2021-01-01'"];
+        let args = [
+            "load",
+            "s3://etl/in/",
+            "--table",
+            "t",
+            "--columns",
+            "a,b",
+            "--set",
+            "d = '2021-01-01'",
+        ];
         let args = [&args[..], &["--on-duplicate", "ignore", "--mode", mode, DEFER]].concat();
         let child = world.command(args).spawn()?;
         held.wait_for_effects(1).await;
@@ -109,10 +140,18 @@ async fn every_kind_of_index_is_away_while_loading_and_the_same_afterwards(world
         held.remove();
         ended.expect(0).context(mode)?;
         ensure!(ended.summary("rows skipped")? == "1", "{ended}");
-        ensure!(ended.stderr.matches(": added ").count() == 2, "one FULLTEXT index at a time: {ended}");
+        ensure!(
+            ended.stderr.matches(": added ").count() == 2,
+            "one FULLTEXT index at a time: {ended}"
+        );
         ensure_definition(&world, &before).await.context(mode)?;
         ensure!(world.count("t").await? == 2);
-        ensure_values(&world.schema, "SELECT a FROM t WHERE MATCH (b) AGAINST ('two' IN BOOLEAN MODE)", &["2"]).await?;
+        ensure_values(
+            &world.schema,
+            "SELECT a FROM t WHERE MATCH (b) AGAINST ('two' IN BOOLEAN MODE)",
+            &["2"],
+        )
+        .await?;
     }
     Ok(())
 }
@@ -186,7 +225,12 @@ async fn killed_at(world: &World, args: &[&str], step: Step, how: Break) -> Resu
     Ok(())
 }
 
-async fn killed_and_resumed(world: &World, args: &[&'static str], steps: &[Step], ended: &str) -> Result<()> {
+async fn killed_and_resumed(
+    world: &World,
+    args: &[&'static str],
+    steps: &[Step],
+    ended: &str,
+) -> Result<()> {
     let before = indexed_table(world).await?;
     let deferring = with(args);
     let mut round = 0;
@@ -201,7 +245,8 @@ async fn killed_and_resumed(world: &World, args: &[&'static str], steps: &[Step]
                     load(world, next).await?.expect(0)?;
                     ensure_rows(world, "t", sums).await?;
                     ensure_definition(world, &before).await?;
-                    ensure_values(&world.schema, "SELECT state FROM s3_to_mysql_jobs", &[ended]).await?;
+                    ensure_values(&world.schema, "SELECT state FROM s3_to_mysql_jobs", &[ended])
+                        .await?;
                     ensure_no_leftovers(world).await
                 };
                 resumed.await.with_context(|| format!("{how:?} at {step:?}, then {next:?}"))?;
@@ -256,7 +301,11 @@ async fn status_names_the_indexes_that_are_still_to_be_added(world: World) -> Re
         ensure!(listed.len() == 3 && listed[2] == "FULLTEXT KEY `by_note` (`note`)", "{json:#}");
         load(&world, args).await?.expect(0)?;
         let (text, json) = status(&world).await?;
-        ensure!(!text.stdout.contains(label) && json["job"]["deferred_indexes"] == serde_json::json!([]), "{text}");
+        ensure!(
+            !text.stdout.contains(label)
+                && json["job"]["deferred_indexes"] == serde_json::json!([]),
+            "{text}"
+        );
     }
     Ok(())
 }
@@ -266,7 +315,8 @@ async fn two_runs_that_share_a_job_drop_and_add_once(world: World) -> Result<()>
     for (round, args) in [with(&TRUNCATE), with(&SWAP)].into_iter().enumerate() {
         let sums = put_objects(&world, 10_000 * (round as u64 + 1), 8)?;
         let held = world.s3.faults().on_get("in/7", Times::Always, Fault::Hold);
-        let command = || world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
+        let command =
+            || world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
         let mut first = command().spawn()?;
         let first_log = wait_for_log(&mut first, "beginning a ").await?;
         let mut second = command().spawn()?;
@@ -297,7 +347,13 @@ async fn a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too(world: Wo
             let owed = async {
                 killed_at(&world, &with(&TRUNCATE), step, Break::Hold).await?;
                 // Whoever dies next still owes them.
-                killed_at(&world, &next, Step::StatementWith("state = 'begun', source"), Break::HoldAnswer).await?;
+                killed_at(
+                    &world,
+                    &next,
+                    Step::StatementWith("state = 'begun', source"),
+                    Break::HoldAnswer,
+                )
+                .await?;
                 ensure_nothing_lost(&world).await?;
                 load(&world, &next).await?.expect(0)?;
                 ensure_rows(&world, "t", sums).await?;
@@ -318,13 +374,17 @@ async fn a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too(world: Wo
     ensure_definition(&world, &before).await
 }
 
-async fn an_index_that_can_not_be_added_leaves_a_job_that_only_has_to_add_it(world: World) -> Result<()> {
+async fn an_index_that_can_not_be_added_leaves_a_job_that_only_has_to_add_it(
+    world: World,
+) -> Result<()> {
     let before = indexed_table(&world).await?;
     let (database, user) = (&world.schema.name, &world.schema.user);
     for (mode, args) in [("truncate", with(&TRUNCATE)), ("swap", with(&SWAP))] {
         let sums = put_objects(&world, 0, 2)?;
         let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
-        let child = world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat()).spawn()?;
+        let child = world
+            .command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat())
+            .spawn()?;
         held.wait_for_effects(1).await;
         world.schema.exec(&format!("REVOKE ALTER ON {database}.* FROM '{user}'@'%'")).await?;
         held.release();
@@ -346,7 +406,9 @@ async fn an_index_that_can_not_be_added_leaves_a_job_that_only_has_to_add_it(wor
     Ok(())
 }
 
-async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(world: World) -> Result<()> {
+async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(
+    world: World,
+) -> Result<()> {
     let before = indexed_table(&world).await?;
     let sums = put_objects(&world, 0, 2)?;
     // By somebody who did not wait for the job.
@@ -357,7 +419,10 @@ async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(wor
 
     // What is changed in the target while a swap loads must not be undone by it.
     killed_at(&world, &with(&SWAP), Step::StatementWith(" ADD KEY "), Break::Hold).await?;
-    world.schema.exec("ALTER TABLE t DROP KEY by_supplier, ADD KEY by_supplier (supplier_id, spu_id)").await?;
+    world
+        .schema
+        .exec("ALTER TABLE t DROP KEY by_supplier, ADD KEY by_supplier (supplier_id, spu_id)")
+        .await?;
     let changed = definition(&world, "t").await?;
     let anew = load(&world, &with(&SWAP)).await?;
     anew.expect(0)?;
@@ -366,7 +431,9 @@ async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(wor
     ensure_definition(&world, &changed).await?;
 
     let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
-    let child = world.command([&["load", "s3://etl/in/", "--table", "t"], &with(&SWAP)[..]].concat()).spawn()?;
+    let child = world
+        .command([&["load", "s3://etl/in/", "--table", "t"], &with(&SWAP)[..]].concat())
+        .spawn()?;
     held.wait_for_effects(1).await;
     world.schema.exec("ALTER TABLE t DROP KEY by_supplier").await?;
     held.release();

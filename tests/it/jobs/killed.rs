@@ -1,4 +1,5 @@
-//! Whoever dies, and between whatever states: the next run of the same command finds out and goes on.
+//! Whoever dies, and between whatever states: the next run of the same command finds out and goes
+//! on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,8 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 
 use super::{
-    APPEND, ROWS, SWAP, TRUNCATE, add, ensure_job, ensure_no_leftovers, ensure_rows, kill, killed_at, load, old_rows,
-    open_reader, put_objects, step, sums_of, through,
+    APPEND, ROWS, SWAP, TRUNCATE, add, ensure_job, ensure_no_leftovers, ensure_rows, kill,
+    killed_at, load, old_rows, open_reader, put_objects, step, sums_of, through,
 };
 use crate::support::hive;
 use crate::support::program::{World, finish};
@@ -33,14 +34,21 @@ const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 /// What the account's connections run: their ids and statements.
 async fn statements(world: &World, conn: &mut Conn) -> Result<Vec<(u64, String)>> {
     let connections: Vec<mysql_async::Row> = conn.query("SHOW PROCESSLIST").await?;
-    let own = connections.iter().filter(|row| row.get::<String, _>("User").as_ref() == Some(&world.schema.user));
+    let own = connections
+        .iter()
+        .filter(|row| row.get::<String, _>("User").as_ref() == Some(&world.schema.user));
     Ok(own
-        .filter_map(|row| Some((row.get::<u64, _>("Id")?, row.get::<Option<String>, _>("Info").flatten()?)))
+        .filter_map(|row| {
+            Some((row.get::<u64, _>("Id")?, row.get::<Option<String>, _>("Info").flatten()?))
+        })
         .collect())
 }
 
 /// Waits until what the account's connections run is as wanted.
-async fn wait_until<T>(world: &World, mut wanted: impl FnMut(Vec<(u64, String)>) -> Option<T>) -> Result<T> {
+async fn wait_until<T>(
+    world: &World,
+    mut wanted: impl FnMut(Vec<(u64, String)>) -> Option<T>,
+) -> Result<T> {
     let mut conn = world.schema.conn().await?;
     for _ in 0..1500 {
         if let Some(found) = wanted(statements(world, &mut conn).await?) {
@@ -91,9 +99,13 @@ const KEEP_STEPS: [&str; 5] = [
     "DROP TABLE `{db}`.`s3_to_mysql_done_",
 ];
 
-/// A kill before a statement is one after the statement before it; for the statements that matter most both are shown.
+/// A kill before a statement is one after the statement before it; for the statements that matter
+/// most both are shown.
 fn hows(part: &str) -> &'static [Break] {
-    if ["state = 'begun'", "TRUNCATE", "RENAME", "COMMIT"].iter().any(|start| part.starts_with(start)) {
+    if ["state = 'begun'", "TRUNCATE", "RENAME", "COMMIT"]
+        .iter()
+        .any(|start| part.starts_with(start))
+    {
         &[Break::Hold, Break::HoldAnswer]
     } else {
         &[Break::HoldAnswer]
@@ -112,8 +124,12 @@ async fn a_truncate_job_killed_between_any_two_states_is_resumed(world: World) -
                 let resumed = load(&world, &TRUNCATE).await?;
                 resumed.expect(0)?;
                 ensure_rows(&world, "t", sums).await?;
-                ensure_values(&world.schema, "SELECT DISTINCT mode, state FROM s3_to_mysql_jobs", &["truncate|done"])
-                    .await?;
+                ensure_values(
+                    &world.schema,
+                    "SELECT DISTINCT mode, state FROM s3_to_mysql_jobs",
+                    &["truncate|done"],
+                )
+                .await?;
                 let loaded = "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, generation) WHERE objects.state = 'loaded'";
                 let loaded = loaded.replace("objects.state", "s3_to_mysql_objects.state");
                 ensure_values(&world.schema, &loaded, &["2"]).await
@@ -127,8 +143,10 @@ async fn a_truncate_job_killed_between_any_two_states_is_resumed(world: World) -
 async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Result<()> {
     old_rows(&world).await?;
     let keep = [&SWAP[..], &["--swap-keep-old"]].concat();
-    let steps =
-        SWAP_STEPS.iter().map(|part| (&SWAP[..], *part)).chain(KEEP_STEPS.iter().map(|part| (&keep[..], *part)));
+    let steps = SWAP_STEPS
+        .iter()
+        .map(|part| (&SWAP[..], *part))
+        .chain(KEEP_STEPS.iter().map(|part| (&keep[..], *part)));
     // So that there is one to be replaced.
     let mut before = put_objects(&world, 0, 2)?;
     load(&world, &keep).await?.expect(0)?;
@@ -138,7 +156,8 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Re
             first_row += 10_000;
             let sums = put_objects(&world, first_row, 2)?;
             let is_either = |found: (u64, u64)| -> Result<()> {
-                let is_either = [before, sums].iter().any(|whole| found == (whole.rows, whole.checksum));
+                let is_either =
+                    [before, sums].iter().any(|whole| found == (whole.rows, whole.checksum));
                 ensure!(is_either, "{found:?} is neither {before:?} nor {sums:?}");
                 Ok(())
             };
@@ -147,8 +166,12 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Re
                 is_either(sums_of(&world.schema, "t").await?)?;
                 load(&world, args).await?.expect(0)?;
                 ensure_rows(&world, "t", sums).await?;
-                ensure_values(&world.schema, "SELECT DISTINCT mode, state FROM s3_to_mysql_jobs", &["swap|swapped"])
-                    .await?;
+                ensure_values(
+                    &world.schema,
+                    "SELECT DISTINCT mode, state FROM s3_to_mysql_jobs",
+                    &["swap|swapped"],
+                )
+                .await?;
                 ensure_no_leftovers(&world).await?;
                 if args == keep {
                     is_either(sums_of(&world.schema, "t_old").await?)?;
@@ -162,7 +185,9 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Re
     Ok(())
 }
 
-async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(world: World) -> Result<()> {
+async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(
+    world: World,
+) -> Result<()> {
     old_rows(&world).await?;
     let mut first_row = 0;
     let truncate_steps = TRUNCATE_STEPS.iter().map(|part| (&TRUNCATE[..], *part));
@@ -184,16 +209,23 @@ async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(world: 
     Ok(())
 }
 
-/// A reader keeps `statement` waiting; its client is killed, with or without the server's knowledge, and the next run
-/// starts before the reader goes.
-async fn left_behind(world: &World, args: &[&str], statement: &'static str, is_noticed: bool) -> Result<()> {
+/// A reader keeps `statement` waiting; its client is killed, with or without the server's
+/// knowledge, and the next run starts before the reader goes.
+async fn left_behind(
+    world: &World,
+    args: &[&str],
+    statement: &'static str,
+    is_noticed: bool,
+) -> Result<()> {
     let mut reader = open_reader(world).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::StatementWith(statement), Break::HoldUnanswered);
     let child = through(world, &proxy, args).spawn()?;
     held.wait().await?;
     let is_it = |text: &str| text.starts_with(statement);
-    let left_id = wait_until(world, |found| found.iter().find(|(_, text)| is_it(text)).map(|(id, _)| *id)).await?;
+    let left_id =
+        wait_until(world, |found| found.iter().find(|(_, text)| is_it(text)).map(|(id, _)| *id))
+            .await?;
     kill(child).await?;
     if is_noticed {
         held.cut();
@@ -201,23 +233,29 @@ async fn left_behind(world: &World, args: &[&str], statement: &'static str, is_n
     let next = world.command([&["load", "s3://etl/in/", "--table", "t"], args].concat()).spawn()?;
     // It waits for the table, behind the statement that was left, or for the job.
     let waits = |(id, text): &(u64, String)| {
-        *id != left_id && (is_it(text) || text.starts_with("SELECT GET_LOCK") || text.starts_with("LOAD DATA"))
+        *id != left_id
+            && (is_it(text) || text.starts_with("SELECT GET_LOCK") || text.starts_with("LOAD DATA"))
     };
     wait_until(world, |found| found.iter().any(waits).then_some(())).await?;
     reader.query_drop("COMMIT").await?;
     if !is_noticed {
         // It has had its effect for nobody, and only now the server learns that nobody is there.
-        wait_until(world, |found| (!found.iter().any(|(id, _)| *id == left_id)).then_some(())).await?;
+        wait_until(world, |found| (!found.iter().any(|(id, _)| *id == left_id)).then_some(()))
+            .await?;
         held.cut();
     }
     finish(next).await?.expect(0)
 }
 
-async fn a_truncate_left_behind_by_a_dead_run_does_not_empty_what_the_next_one_loads(world: World) -> Result<()> {
+async fn a_truncate_left_behind_by_a_dead_run_does_not_empty_what_the_next_one_loads(
+    world: World,
+) -> Result<()> {
     old_rows(&world).await?;
     for (round, noticed) in [false, true].into_iter().enumerate() {
         let sums = put_objects(&world, 10_000 * round as u64, 3)?;
-        left_behind(&world, &TRUNCATE, "TRUNCATE TABLE", noticed).await.with_context(|| format!("{noticed}"))?;
+        left_behind(&world, &TRUNCATE, "TRUNCATE TABLE", noticed)
+            .await
+            .with_context(|| format!("{noticed}"))?;
         ensure_rows(&world, "t", sums).await?;
     }
     Ok(())
@@ -227,24 +265,33 @@ async fn a_rename_left_behind_by_a_dead_run_swaps_once(world: World) -> Result<(
     old_rows(&world).await?;
     for (round, noticed) in [false, true].into_iter().enumerate() {
         let sums = put_objects(&world, 10_000 * round as u64, 3)?;
-        left_behind(&world, &SWAP, "RENAME TABLE", noticed).await.with_context(|| format!("{noticed}"))?;
+        left_behind(&world, &SWAP, "RENAME TABLE", noticed)
+            .await
+            .with_context(|| format!("{noticed}"))?;
         ensure_rows(&world, "t", sums).await?;
         ensure_no_leftovers(&world).await?;
     }
     Ok(())
 }
 
-async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next(world: World) -> Result<()> {
+async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next(
+    world: World,
+) -> Result<()> {
     old_rows(&world).await?;
-    for (round, (args, statement)) in [(&TRUNCATE, "TRUNCATE TABLE"), (&SWAP, "RENAME TABLE")].into_iter().enumerate() {
+    for (round, (args, statement)) in
+        [(&TRUNCATE, "TRUNCATE TABLE"), (&SWAP, "RENAME TABLE")].into_iter().enumerate()
+    {
         let sums = put_objects(&world, 10_000 * round as u64, 3)?;
         let proxy = Proxy::start(world.server.port()).await?;
         let on_its_way = proxy.next(Step::Statement(statement), Break::Hold);
         let child = through(&world, &proxy, args).spawn()?;
         on_its_way.wait().await?;
         kill(child).await?;
-        // The next run has to wait for the session of the dead; if it does not, it is through before the statement arrives.
-        let mut next = world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat()).spawn()?;
+        // The next run has to wait for the session of the dead; if it does not, it is through
+        // before the statement arrives.
+        let mut next = world
+            .command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat())
+            .spawn()?;
         wait_until(&world, |found| {
             let waits = found.iter().any(|(_, text)| text.starts_with("SELECT GET_LOCK"));
             (waits || matches!(next.try_wait(), Ok(Some(_)))).then_some(())
@@ -252,7 +299,10 @@ async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next
         .await?;
         on_its_way.release();
         finish(next).await?.expect(0)?;
-        wait_until(&world, |found| (!found.iter().any(|(_, text)| text.starts_with(statement))).then_some(())).await?;
+        wait_until(&world, |found| {
+            (!found.iter().any(|(_, text)| text.starts_with(statement))).then_some(())
+        })
+        .await?;
         ensure_rows(&world, "t", sums).await.context(statement)?;
     }
     ensure_no_leftovers(&world).await
@@ -304,7 +354,10 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(world: World) -
     // A look that comes late may miss a content, but there is no other and no way back.
     let mut left = expected.iter();
     for content in &seen {
-        ensure!(left.any(|known| known == content), "{content:?} is no whole content, or not the next: {expected:?}");
+        ensure!(
+            left.any(|known| known == content),
+            "{content:?} is no whole content, or not the next: {expected:?}"
+        );
     }
     ensure!(looks > 100 && seen.len() > expected.len() / 2, "{looks} looks saw only {seen:?}");
     Ok(())
@@ -325,7 +378,8 @@ async fn an_append_after_a_swap_that_died_knows_what_became_of_it(world: World) 
     ensure_rows(&world, "t", both).await?;
     ensure_job(&world, "2|1|swap|loading").await?;
 
-    // It did: the objects of the swap are loaded, the one that was appended to the old table is not.
+    // It did: the objects of the swap are loaded, the one that was appended to the old table is
+    // not.
     killed_at(&world, &SWAP, "RENAME TABLE", Break::HoldAnswer).await?;
     ensure_job(&world, "2|1|swap|swapping").await?;
     let appended = load(&world, &APPEND).await?;

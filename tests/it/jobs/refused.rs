@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use mysql_async::prelude::Queryable as _;
 
 use super::{
-    APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, killed_at, load, old_rows, open_reader,
-    put_objects, shadow, sums_of,
+    APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, killed_at, load,
+    old_rows, open_reader, put_objects, shadow, sums_of,
 };
 use crate::support::program::{World, finish};
 use crate::support::proxy::Break;
@@ -69,16 +69,22 @@ async fn what_a_swap_would_lose_is_named_before_anything_is_read(world: World) -
     view.says("is a view, which can't be swapped")?;
     if world.server.kind() == ServerKind::Mariadb {
         world.schema.exec("CREATE TABLE h (a INT) WITH SYSTEM VERSIONING").await?;
-        let versioned = world.run(&["load", "s3://etl/in/", "--table", "h", "--mode", "swap"]).await?;
+        let versioned =
+            world.run(&["load", "s3://etl/in/", "--table", "h", "--mode", "swap"]).await?;
         versioned.expect(6)?;
         versioned.says("is system-versioned: a swap would lose its history")?;
     }
-    ensure!(world.s3.log().count(Operation::GetObject) == 0, "nothing needs to be read to know this");
+    ensure!(
+        world.s3.log().count(Operation::GetObject) == 0,
+        "nothing needs to be read to know this"
+    );
     ensure!(world.count("t").await? == 0);
     ensure_no_leftovers(&world).await
 }
 
-async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_read(world: World) -> Result<()> {
+async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_read(
+    world: World,
+) -> Result<()> {
     world.put("in/0", "2\n")?;
     for statement in [
         "CREATE TABLE t (a INT PRIMARY KEY, b INT, CONSTRAINT itself FOREIGN KEY (b) REFERENCES t (a))",
@@ -116,7 +122,10 @@ async fn triggers_that_the_account_can_not_see_are_a_warning(world: World) -> Re
     ensure_rows(&world, "t", sums).await?;
     ensure!(old != sums);
 
-    world.schema.exec(&format!("REVOKE TRIGGER ON {}.* FROM {}@'%'", world.schema.name, world.schema.user)).await?;
+    world
+        .schema
+        .exec(&format!("REVOKE TRIGGER ON {}.* FROM {}@'%'", world.schema.name, world.schema.user))
+        .await?;
     let unseen = load(&world, &SWAP).await?;
     unseen.expect(0)?;
     unseen.says(warning)
@@ -130,7 +139,10 @@ async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(world: World) ->
     world.schema.exec(&format!("CREATE DATABASE {hidden}")).await?;
     world
         .schema
-        .exec(&format!("CREATE TABLE {hidden}.child (a INT, FOREIGN KEY (a) REFERENCES {}.t (a))", world.schema.name))
+        .exec(&format!(
+            "CREATE TABLE {hidden}.child (a INT, FOREIGN KEY (a) REFERENCES {}.t (a))",
+            world.schema.name
+        ))
         .await?;
     world.schema.exec(&format!("INSERT INTO {hidden}.child VALUES (1)")).await?;
 
@@ -153,8 +165,13 @@ async fn an_account_that_may_not_empty_the_table_is_told_so_at_once(world: World
     let old = old_rows(&world).await?;
     put_objects(&world, 0, 1)?;
     // The ledger's tables are there then.
-    load(&world, &[&APPEND[..], &["--include", "nothing", "--allow-empty"]].concat()).await?.expect(0)?;
-    world.schema.exec(&format!("REVOKE DROP ON {}.* FROM {}@'%'", world.schema.name, world.schema.user)).await?;
+    load(&world, &[&APPEND[..], &["--include", "nothing", "--allow-empty"]].concat())
+        .await?
+        .expect(0)?;
+    world
+        .schema
+        .exec(&format!("REVOKE DROP ON {}.* FROM {}@'%'", world.schema.name, world.schema.user))
+        .await?;
     let refused = load(&world, &TRUNCATE).await?;
     refused.expect(6)?;
     refused.says("--mode truncate needs the DROP privilege")?;
@@ -187,7 +204,10 @@ async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(world: World) -
         ("ALTER TABLE t ADD COLUMN extra INT NULL", "column extra"),
         ("ALTER TABLE t ADD INDEX by_month (month)", "index by_month"),
         ("ALTER TABLE t COMMENT 'altered'", "a table option"),
-        ("CREATE TRIGGER tick BEFORE INSERT ON t FOR EACH ROW SET NEW.orders = NEW.orders", "trigger tick"),
+        (
+            "CREATE TRIGGER tick BEFORE INSERT ON t FOR EACH ROW SET NEW.orders = NEW.orders",
+            "trigger tick",
+        ),
         ("ALTER TABLE t PARTITION BY HASH (spu_id) PARTITIONS 3", "partition"),
     ];
     let columns = "supplier_id,spu_id,month,category,orders,amount,note,updated_at";
@@ -196,7 +216,9 @@ async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(world: World) -
         let before = sums_of(&world.schema, "t").await?;
         let sums = put_objects(&world, 10_000 * (round as u64 + 1), 2)?;
         let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
-        let running = world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat()).spawn()?;
+        let running = world
+            .command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat())
+            .spawn()?;
         held.wait_for_effects(1).await;
         world.schema.exec(alteration).await?;
         held.release();

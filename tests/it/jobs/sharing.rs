@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, kill, killed_at, load, old_rows,
-    put_objects, sums_of, through,
+    APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, kill, killed_at,
+    load, old_rows, put_objects, sums_of, through,
 };
 use crate::support::hive;
 use crate::support::program::{Ended, World, finish, wait_for_log};
@@ -27,7 +27,8 @@ async fn two_runs_share_a_job_which_is_done_once(world: World) -> Result<()> {
         let sums = put_objects(&world, 10_000 * generation, 8)?;
         // Neither gets far before the other is there.
         let held = world.s3.faults().on_get("in/7", Times::Always, Fault::Hold);
-        let command = || world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
+        let command =
+            || world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
         let mut first = command().spawn()?;
         let first_log = wait_for_log(&mut first, "beginning a ").await?;
         let mut second = command().spawn()?;
@@ -41,7 +42,8 @@ async fn two_runs_share_a_job_which_is_done_once(world: World) -> Result<()> {
         held.remove();
         let logs = first_log.await? + &second_log.await?;
         ensure!((first.code, second.code) == (Some(0), Some(0)), "{logs}");
-        let loaded = |ended: &Ended| -> Result<u64> { Ok(ended.summary("objects loaded")?.parse()?) };
+        let loaded =
+            |ended: &Ended| -> Result<u64> { Ok(ended.summary("objects loaded")?.parse()?) };
         ensure!(loaded(&first)? + loaded(&second)? == 8, "{first}{second}");
         ensure_rows(&world, "t", sums).await?;
         let job = "SELECT generation, table_generation FROM s3_to_mysql_jobs WHERE state IN ('done', 'swapped')";
@@ -57,7 +59,8 @@ async fn an_append_whose_table_is_swapped_meanwhile_fails_and_says_why(world: Wo
     let (bytes, _) = hive::object(5000, 5000 + ROWS);
     world.put("late/0", bytes)?;
     let held = world.s3.faults().on_get("late/0", Times::Always, Fault::Hold);
-    let append = world.command(["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).spawn()?;
+    let append =
+        world.command(["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).spawn()?;
     held.wait_for_effects(1).await;
     load(&world, &SWAP).await?.expect(0)?;
     held.release();
@@ -114,11 +117,14 @@ async fn an_append_is_refused_while_an_unfinished_truncate_is_to_come(world: Wor
     Ok(())
 }
 
-async fn a_live_job_keeps_another_from_beginning_and_a_dead_one_is_given_up(world: World) -> Result<()> {
+async fn a_live_job_keeps_another_from_beginning_and_a_dead_one_is_given_up(
+    world: World,
+) -> Result<()> {
     let old = old_rows(&world).await?;
     put_objects(&world, 0, 2)?;
     let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
-    let mut live = world.command([&["load", "s3://etl/in/", "--table", "t"], &SWAP[..]].concat()).spawn()?;
+    let mut live =
+        world.command([&["load", "s3://etl/in/", "--table", "t"], &SWAP[..]].concat()).spawn()?;
     let _log = wait_for_log(&mut live, "beginning a swap job").await?;
     held.wait_for_effects(1).await;
 

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 
 use super::{
-    ALL_SUFFIXES, account_with, ensure_keys, forget, hex, insert_failure, insert_job, insert_loaded, insert_part,
-    lines_table, make_ledger, object_id, object_row, one_table, quoted,
+    ALL_SUFFIXES, account_with, ensure_keys, forget, hex, insert_failure, insert_job,
+    insert_loaded, insert_part, lines_table, make_ledger, object_id, object_row, one_table, quoted,
 };
 use crate::support::program::{World, bare_command, finish};
 use crate::support::proxy::{Break, Proxy, Step};
@@ -64,7 +64,9 @@ async fn forget_removes_what_it_names_and_nothing_else(world: World) -> Result<(
     world.schema.exec(&elsewhere).await?;
 
     forget(&world, &["s3://etl/a", "--yes"]).await?.expect(0)?;
-    ensure_keys(&world, "t", &["a", "a/", "a/b", "ab", "b"]).await.context("the first is of the other bucket")?;
+    ensure_keys(&world, "t", &["a", "a/", "a/b", "ab", "b"])
+        .await
+        .context("the first is of the other bucket")?;
     forget(&world, &["s3://etl/a/", "--yes"]).await?.expect(0)?;
     ensure_keys(&world, "t", &["a", "ab", "b"]).await?;
     forget(&world, &["s3://etl/a", "--prefix", "--yes"]).await?.expect(0)?;
@@ -81,8 +83,19 @@ async fn forget_removes_what_it_names_and_nothing_else(world: World) -> Result<(
 async fn a_prefix_is_no_pattern(world: World) -> Result<()> {
     one_table(&world).await?;
     make_ledger(&world).await?;
-    let keys =
-        ["100%_off", "100%x", "100x_off", "1007_off", "A", "a", "\u{e1}", "it's", "new\nline", "z\u{10ffff}end", "zz"];
+    let keys = [
+        "100%_off",
+        "100%x",
+        "100x_off",
+        "1007_off",
+        "A",
+        "a",
+        "\u{e1}",
+        "it's",
+        "new\nline",
+        "z\u{10ffff}end",
+        "zz",
+    ];
     insert_loaded(&world, "t", 1, &keys).await?;
     let forget_prefix = async |prefix: &str| {
         let ended = forget(&world, &[&format!("s3://etl/{prefix}"), "--prefix", "--yes"]).await?;
@@ -109,7 +122,9 @@ async fn a_prefix_is_no_pattern(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn forgotten_objects_are_forgotten_in_all_generations_with_failures_and_parts(world: World) -> Result<()> {
+async fn forgotten_objects_are_forgotten_in_all_generations_with_failures_and_parts(
+    world: World,
+) -> Result<()> {
     one_table(&world).await?;
     make_ledger(&world).await?;
     insert_job(&world, "t", (3, 2), "swap", "loading").await?;
@@ -145,14 +160,19 @@ async fn what_is_in_flight_is_not_forgotten_and_not_waited_for(world: World) -> 
     open.query_drop("BEGIN").await?;
     open.query_drop(object_row(&world, "t", 1, "b", "loading")).await?;
     // By its whole key, as a load clears it: no other row is locked.
-    let failure =
-        format!("target = {} AND generation = 1 AND bucket = 'etl' AND object_key = 'b'", quoted(&world, "t"));
+    let failure = format!(
+        "target = {} AND generation = 1 AND bucket = 'etl' AND object_key = 'b'",
+        quoted(&world, "t")
+    );
     open.query_drop(format!("DELETE FROM s3_to_mysql_failures WHERE {failure}")).await?;
     // It would end with a lock wait timeout, far beyond this test's patience, if it waited.
-    let ended = forget(&world, &["s3://etl/", "--yes", "--max-attempts", "1", "--stall-timeout", "20s"]).await?;
+    let ended =
+        forget(&world, &["s3://etl/", "--yes", "--max-attempts", "1", "--stall-timeout", "20s"])
+            .await?;
     ended.expect(0)?;
     ended.says("forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 1 failures\n")?;
-    open.query_drop("UPDATE s3_to_mysql_objects SET state = 'loaded' WHERE object_key = 'b'").await?;
+    open.query_drop("UPDATE s3_to_mysql_objects SET state = 'loaded' WHERE object_key = 'b'")
+        .await?;
     open.query_drop("COMMIT").await?;
     ensure_keys(&world, "t", &["b"]).await
 }
@@ -162,13 +182,15 @@ async fn thousands_of_objects_are_forgotten_to_the_last(world: World) -> Result<
     make_ledger(&world).await?;
     let mut conn = world.schema.conn().await?;
     let numbers: Vec<String> = (0..1000).map(|number| format!("SELECT {number} AS n")).collect();
-    // Keys with several ETags, and prefixes that share their beginning; an even batch and an odd one.
+    // Keys with several ETags, and prefixes that share their beginning; an even batch and an odd
+    // one.
     conn.query_drop("CREATE TABLE numbers (n INT)").await?;
     conn.query_drop(format!("INSERT INTO numbers {}", numbers.join(" UNION ALL "))).await?;
     for (etag, folder) in [("e1", "in"), ("e2", "in"), ("e1", "in2")] {
         let row = object_row(&world, "t", 1, "KEY", "loaded").replace("'e1'", &format!("'{etag}'"));
         let (head, values) = row.split_once(" VALUES (").context("no values")?;
-        let values = values.trim_end_matches(')').replace(&hex("KEY"), &format!("CONCAT('{folder}/', n)"));
+        let values =
+            values.trim_end_matches(')').replace(&hex("KEY"), &format!("CONCAT('{folder}/', n)"));
         // The parenthesis of the last function is not the list's.
         conn.query_drop(format!("{head} SELECT {values}) FROM numbers")).await?;
     }
@@ -179,8 +201,11 @@ async fn thousands_of_objects_are_forgotten_to_the_last(world: World) -> Result<
     .await?;
     let ended = forget(&world, &["s3://etl/in/", "--yes"]).await?;
     ended.expect(0)?;
-    ended.says("forgotten: 2000 ledger rows (20000 rows, 200000 bytes = 195.31 KiB), 1000 failures\n")?;
-    let left = "SELECT COUNT(*), COUNT(IF(object_key LIKE 'in2/%', 1, NULL)) FROM s3_to_mysql_objects";
+    ended.says(
+        "forgotten: 2000 ledger rows (20000 rows, 200000 bytes = 195.31 KiB), 1000 failures\n",
+    )?;
+    let left =
+        "SELECT COUNT(*), COUNT(IF(object_key LIKE 'in2/%', 1, NULL)) FROM s3_to_mysql_objects";
     ensure_values(&world.schema, left, &["1000|1000"]).await
 }
 
@@ -201,7 +226,8 @@ async fn forgetting_needs_the_delete_privilege(world: World) -> Result<()> {
     insert_loaded(&world, "t", 1, &["a"]).await?;
     let tables = ALL_SUFFIXES.map(|suffix| format!("s3_to_mysql_{suffix}"));
     // UPDATE, as a load has it: MySQL locks rows for nobody who may not change them.
-    let grants: Vec<(&str, &str)> = tables.iter().map(|table| ("SELECT, INSERT, UPDATE", table.as_str())).collect();
+    let grants: Vec<(&str, &str)> =
+        tables.iter().map(|table| ("SELECT, INSERT, UPDATE", table.as_str())).collect();
     let user = account_with(&world, &grants).await?;
     let ended = forget(&world, &["s3://etl/a", "--yes", "--user", &user]).await?;
     ended.expect(6)?;
@@ -217,7 +243,13 @@ async fn what_cannot_be_told_is_not_forgotten(world: World) -> Result<()> {
     let mut command = bare_command(world.dir.path());
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
-    command.env("DATABASE_URL", world.schema.url()).args(["forget", "--table", "t", "s3://etl/a", "--yes"]);
+    command.env("DATABASE_URL", world.schema.url()).args([
+        "forget",
+        "--table",
+        "t",
+        "s3://etl/a",
+        "--yes",
+    ]);
     command.stdout(writer);
     let child = command.spawn()?;
     drop(command);
@@ -227,13 +259,19 @@ async fn what_cannot_be_told_is_not_forgotten(world: World) -> Result<()> {
     ensure_keys(&world, "t", &["a"]).await
 }
 
-async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(world: World) -> Result<()> {
+async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
+    world: World,
+) -> Result<()> {
     one_table(&world).await?;
     make_ledger(&world).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let port = proxy.port().to_string();
     for (start, broken, told) in [
-        ("DELETE", Break::Cut, "forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n"),
+        (
+            "DELETE",
+            Break::Cut,
+            "forgotten: 2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n",
+        ),
         (
             "COMMIT",
             Break::SwallowAnswer,
@@ -244,7 +282,9 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
     ] {
         insert_loaded(&world, "t", 1, &["a", "b"]).await?;
         let lost = proxy.next(Step::Statement(start), broken);
-        let ended = forget(&world, &["s3://etl/", "--yes", "--port", &port, "--ssl-mode", "DISABLED"]).await?;
+        let ended =
+            forget(&world, &["s3://etl/", "--yes", "--port", &port, "--ssl-mode", "DISABLED"])
+                .await?;
         ended.expect(0)?;
         ensure!(lost.count() == 1 && ended.stdout.ends_with(told), "{start}\n{ended}");
         ensure!(ended.stdout.matches("To be forgotten").count() == 1, "{ended}");
@@ -252,10 +292,20 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
 
         insert_loaded(&world, "t", 1, &["a", "b"]).await?;
         let lost = proxy.next(Step::Statement(start), broken);
-        let once = ["s3://etl/", "--yes", "--port", &port, "--ssl-mode", "DISABLED", "--max-attempts", "1"];
+        let once = [
+            "s3://etl/",
+            "--yes",
+            "--port",
+            &port,
+            "--ssl-mode",
+            "DISABLED",
+            "--max-attempts",
+            "1",
+        ];
         let ended = forget(&world, &once).await?;
         ended.expect(6)?;
-        let is_told = ended.stdout.contains("COMMIT had no answer, gone, or still there: 2 ledger rows");
+        let is_told =
+            ended.stdout.contains("COMMIT had no answer, gone, or still there: 2 ledger rows");
         ensure!(lost.count() == 1 && is_told == (start == "COMMIT"), "{start}\n{ended}");
         world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
     }

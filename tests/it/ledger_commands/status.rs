@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ALL_SUFFIXES, account_with, ensure_keys, forget, insert_failure, insert_job, insert_loaded, insert_part,
-    lines_table, make_ledger, object_id, object_row, one_table, quoted,
+    ALL_SUFFIXES, account_with, ensure_keys, forget, insert_failure, insert_job, insert_loaded,
+    insert_part, lines_table, make_ledger, object_id, object_row, one_table, quoted,
 };
 use crate::support::program::{Ended, World, finish, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
@@ -63,10 +63,16 @@ async fn without_a_ledger_status_says_so_and_makes_none(world: World) -> Result<
     one_table(&world).await?;
     let ended = status(&world).await?;
     ensure!(!ended.stderr.contains("error") && !ended.stderr.contains("WARN"), "{ended}");
-    ended.says(&format!("none: no run has loaded into this database with `{}`.`s3_to_mysql`", world.schema.name))?;
+    ended.says(&format!(
+        "none: no run has loaded into this database with `{}`.`s3_to_mysql`",
+        world.schema.name
+    ))?;
     let document = status_json(&world).await?;
     ensure!(document["ledger"].is_null() && document["table"].is_null(), "{document}");
-    ensure!(document["target"] == json!({ "database": world.schema.name, "table": "t" }), "{document}");
+    ensure!(
+        document["target"] == json!({ "database": world.schema.name, "table": "t" }),
+        "{document}"
+    );
     ensure_values(&world.schema, "SHOW TABLES", &["t"]).await
 }
 
@@ -108,9 +114,9 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(world: Wor
     };
     ensure!(document["table"] == sums(1, 3), "{document:#}");
     ensure!(document["shadow"] == sums(7, 1), "{document:#}");
-    status(&world)
-        .await?
-        .says("in the table that the swap will put in its place, generation 7:\nobjects loaded     1\n")
+    status(&world).await?.says(
+        "in the table that the swap will put in its place, generation 7:\nobjects loaded     1\n",
+    )
 }
 
 async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
@@ -158,7 +164,9 @@ async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
     // Nothing is left out where there is nothing.
     world.schema.exec("DROP TABLE s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, s3_to_mysql_failures, s3_to_mysql_runs").await?;
     let (with, without) = (document, status_json(&world).await?);
-    let names = |document: &Value| document.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
+    let names = |document: &Value| {
+        document.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>())
+    };
     ensure!(names(&with) == names(&without), "{without:#}");
     Ok(())
 }
@@ -173,13 +181,21 @@ async fn failures_are_told_with_reason_attempts_and_times(world: World) -> Resul
     insert_failure(&world, "other", 1, "bad").await?;
     let ended = status(&world).await?;
     ensure!(ended.summary("objects failed")? == "12", "{ended}");
-    let failed: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
-    ensure!(failed.len() == 11 && failed[10] == "failed: and 2 more; --json has them all", "{ended}");
+    let failed: Vec<&str> =
+        ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
+    ensure!(
+        failed.len() == 11 && failed[10] == "failed: and 2 more; --json has them all",
+        "{ended}"
+    );
     let first = "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to 2026-01-03T03:04:05Z: row 3: not\\na number";
     ensure!(failed[0] == first, "{ended}");
     let document = status_json(&world).await?;
-    let keys: Vec<&str> =
-        document["failed"].as_array().into_iter().flatten().filter_map(|line| line["key"].as_str()).collect();
+    let keys: Vec<&str> = document["failed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|line| line["key"].as_str())
+        .collect();
     let expected: Vec<String> = (0..12).map(|number| format!("bad-{number:02}")).collect();
     ensure!(keys == expected, "{document:#}");
     Ok(())
@@ -197,7 +213,10 @@ async fn partial_objects_are_told_with_the_parts_that_are_loaded(world: World) -
     }
     insert_part(&world, &object_id(&world, 2, "half"), 0).await?;
     let ended = status(&world).await?;
-    ensure!(ended.summary("objects partial")? == "2" && ended.summary("objects loaded")? == "0", "{ended}");
+    ensure!(
+        ended.summary("objects partial")? == "2" && ended.summary("objects loaded")? == "0",
+        "{ended}"
+    );
     ended.says("partial: s3://etl/half: 3 of 4 parts\npartial: s3://etl/new\\nline: 0 of 4 parts\n")
 }
 
@@ -210,8 +229,13 @@ async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(world: Wor
     open.query_drop("BEGIN").await?;
     open.query_drop(object_row(&world, "t", 1, "b", "loading")).await?;
     let ended = status(&world).await?;
-    ensure!(ended.summary("objects in flight")? == "1" && ended.summary("objects loaded")? == "1", "{ended}");
-    ended.says("in flight: s3://etl/b: 100 bytes by host-1:7, run run-1, since 2026-01-02T03:04:05Z\n")?;
+    ensure!(
+        ended.summary("objects in flight")? == "1" && ended.summary("objects loaded")? == "1",
+        "{ended}"
+    );
+    ended.says(
+        "in flight: s3://etl/b: 100 bytes by host-1:7, run run-1, since 2026-01-02T03:04:05Z\n",
+    )?;
     let document = status_json(&world).await?;
     let expected = json!([{
         "bucket": "etl", "key": "b", "etag": "e1", "generation": 1, "size_bytes": 100, "worker": "host-1:7",
@@ -220,12 +244,18 @@ async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(world: Wor
     ensure!(document["in_flight"] == expected, "{document:#}");
     open.query_drop("ROLLBACK").await?;
     let document = status_json(&world).await?;
-    ensure!(document["in_flight"] == json!([]) && document["table"]["objects_loaded"] == 1, "{document:#}");
+    ensure!(
+        document["in_flight"] == json!([]) && document["table"]["objects_loaded"] == 1,
+        "{document:#}"
+    );
     Ok(())
 }
 
 fn run_lock(run_id: &str) -> String {
-    Sha256::digest(format!("s3-to-mysql run {run_id}")).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(format!("s3-to-mysql run {run_id}"))
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Run ids with their states, as the JSON document has them.
@@ -245,7 +275,10 @@ async fn runs_are_running_ended_or_dead(world: World) -> Result<()> {
     let mut alive = world.schema.user_conn().await?;
     // Names are server-wide: another test's run of the same name would be the same.
     let id = format!("20260102-3-{}", world.schema.name);
-    world.schema.exec(&format!("UPDATE s3_to_mysql_runs SET run_id = '{id}' WHERE run_id = '20260102-3'")).await?;
+    world
+        .schema
+        .exec(&format!("UPDATE s3_to_mysql_runs SET run_id = '{id}' WHERE run_id = '20260102-3'"))
+        .await?;
     alive.query_drop(format!("DO GET_LOCK('{}', 0)", run_lock(&id))).await?;
     let states = run_states(&world).await?;
     let expected = |running: &str| {
@@ -255,11 +288,21 @@ async fn runs_are_running_ended_or_dead(world: World) -> Result<()> {
     ensure!(states == expected("running"), "{states:?}");
     let ended = status(&world).await?;
     let cells = |start: &str| -> Result<Vec<String>> {
-        let line = ended.stdout.lines().find(|line| line.starts_with(&format!("{start} "))).context("no line")?;
+        let line = ended
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(&format!("{start} ")))
+            .context("no line")?;
         Ok(line.split_whitespace().skip(3).map(str::to_owned).collect())
     };
-    ensure!(cells(&id)? == ["2026-01-02T03:00:00Z", "running", "-", "0", "0", "0", "0", "0"], "{ended}");
-    ensure!(cells("20260102-2")? == ["2026-01-02T02:00:00Z", "died", "-", "0", "0", "0", "0", "0"], "{ended}");
+    ensure!(
+        cells(&id)? == ["2026-01-02T03:00:00Z", "running", "-", "0", "0", "0", "0", "0"],
+        "{ended}"
+    );
+    ensure!(
+        cells("20260102-2")? == ["2026-01-02T02:00:00Z", "died", "-", "0", "0", "0", "0", "0"],
+        "{ended}"
+    );
     let good = ["2026-01-02T01:00:00Z", "2026-01-02T04:00:00Z", "0", "3", "4", "0", "30", "300"];
     ensure!(cells("20260102-1")? == good, "{ended}");
 
@@ -276,10 +319,17 @@ async fn a_run_that_is_alive_is_listed_however_old(world: World) -> Result<()> {
     insert_run(&world, &old, "2026-01-01 00:00:00", NO_END).await?;
     insert_run(&world, "old-and-dead", "2026-01-01 00:00:01", NO_END).await?;
     for number in 0..12 {
-        insert_run(&world, &format!("{number:02}"), &format!("2026-01-02 {number:02}:00:00"), GOOD_END).await?;
+        insert_run(
+            &world,
+            &format!("{number:02}"),
+            &format!("2026-01-02 {number:02}:00:00"),
+            GOOD_END,
+        )
+        .await?;
     }
     let latest: Vec<String> = (2..12).rev().map(|number| format!("{number:02}")).collect();
-    let listed = |states: Vec<(String, String)>| states.into_iter().map(|(run, _)| run).collect::<Vec<_>>();
+    let listed =
+        |states: Vec<(String, String)>| states.into_iter().map(|(run, _)| run).collect::<Vec<_>>();
     let states = listed(run_states(&world).await?);
     ensure!(states == latest, "{states:?}");
     let mut alive = world.schema.user_conn().await?;
@@ -289,7 +339,8 @@ async fn a_run_that_is_alive_is_listed_however_old(world: World) -> Result<()> {
     Ok(())
 }
 
-const AWKWARD: [&str; 6] = ["it's", "new\nline", "\"quoted\"\\", "caf\u{e9} \u{1f375}", "100%_", " blank "];
+const AWKWARD: [&str; 6] =
+    ["it's", "new\nline", "\"quoted\"\\", "caf\u{e9} \u{1f375}", "100%_", " blank "];
 
 async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
     one_table(&world).await?;
@@ -299,8 +350,12 @@ async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
         insert_failure(&world, "t", 1, key).await?;
     }
     let document = status_json(&world).await?;
-    let mut keys: Vec<&str> =
-        document["failed"].as_array().into_iter().flatten().filter_map(|line| line["key"].as_str()).collect();
+    let mut keys: Vec<&str> = document["failed"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|line| line["key"].as_str())
+        .collect();
     let mut expected = AWKWARD.to_vec();
     keys.sort_unstable();
     expected.sort_unstable();
@@ -310,7 +365,10 @@ async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
         ended.says(&format!("failed: s3://etl/{}: bad_rows", key.escape_debug()))?;
     }
     // The last row of this kind would be half a line otherwise.
-    ensure!(ended.stdout.lines().filter(|line| line.contains("s3://etl/")).count() == AWKWARD.len(), "{ended}");
+    ensure!(
+        ended.stdout.lines().filter(|line| line.contains("s3://etl/")).count() == AWKWARD.len(),
+        "{ended}"
+    );
     Ok(())
 }
 
@@ -329,7 +387,8 @@ async fn a_ledger_elsewhere_is_found_where_it_is_named(world: World) -> Result<(
     for statement in Tables::new(&stem, &world.schema.name).ddl() {
         world.schema.exec(&statement).await?;
     }
-    let row = object_row(&world, "t", 1, "a", "loaded").replace("s3_to_mysql_objects", "`odd name_objects`");
+    let row = object_row(&world, "t", 1, "a", "loaded")
+        .replace("s3_to_mysql_objects", "`odd name_objects`");
     world.schema.exec(&row).await?;
     let name = format!("`{}`.`odd name`", world.schema.name);
     let ended = world.run(&["status", "--table", "t", "--ledger-table", &name]).await?;
@@ -360,8 +419,13 @@ async fn a_ledger_of_another_version_is_left_alone(world: World) -> Result<()> {
     one_table(&world).await?;
     make_ledger(&world).await?;
     insert_loaded(&world, "t", 1, &["a"]).await?;
-    world.schema.exec("ALTER TABLE s3_to_mysql_objects COMMENT = 's3-to-mysql ledger, schema 99'").await?;
-    for args in [["status", "--table", "t"].as_slice(), &["forget", "--table", "t", "s3://etl/", "--yes"]] {
+    world
+        .schema
+        .exec("ALTER TABLE s3_to_mysql_objects COMMENT = 's3-to-mysql ledger, schema 99'")
+        .await?;
+    for args in
+        [["status", "--table", "t"].as_slice(), &["forget", "--table", "t", "s3://etl/", "--yes"]]
+    {
         let ended = world.run(args).await?;
         ended.expect(6)?;
         ended.says("has schema 99, made by a newer s3-to-mysql")?;
@@ -399,7 +463,10 @@ async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
 
     let document = status_json(&world).await?;
     let job = &document["job"];
-    ensure!(job["generation"] == 1 && job["mode"] == "append" && job["state"] == "done", "{document:#}");
+    ensure!(
+        job["generation"] == 1 && job["mode"] == "append" && job["state"] == "done",
+        "{document:#}"
+    );
     let table = json!({
         "generation": 1, "objects_loaded": 3, "objects_partial": 0, "rows": 4, "skipped": 0, "deleted": 0,
         "rejected": 0, "warnings": 0, "bytes": 8,
@@ -410,7 +477,10 @@ async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
         anyhow::bail!("{document:#}")
     };
     ensure!(failed["key"] == "in/bad" && failed["error"]["code"] == "bad_rows", "{failed:#}");
-    ensure!(failed["attempts"] == 2 && failed["first_failed_at"] != failed["last_failed_at"], "{failed:#}");
+    ensure!(
+        failed["attempts"] == 2 && failed["first_failed_at"] != failed["last_failed_at"],
+        "{failed:#}"
+    );
     let runs: Vec<Value> = document["runs"]
         .as_array()
         .into_iter()
@@ -427,7 +497,10 @@ async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
             ])
         })
         .collect();
-    ensure!(runs == [json!(["ended", 3, 1, 2, 1, 1, 2]), json!(["ended", 3, 2, 0, 1, 3, 6])], "{runs:#?}");
+    ensure!(
+        runs == [json!(["ended", 3, 1, 2, 1, 1, 2]), json!(["ended", 3, 2, 0, 1, 3, 6])],
+        "{runs:#?}"
+    );
     ensure!(document["runs"][0]["run_id"] == failed["run_id"], "{document:#}");
     Ok(())
 }
@@ -443,7 +516,9 @@ async fn held_load(world: &World, args: &[&str]) -> Result<(tokio::process::Chil
     Ok((child, proxy, held))
 }
 
-async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(world: World) -> Result<()> {
+async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
+    world: World,
+) -> Result<()> {
     lines_table(&world).await?;
     world.put("in/held", "1\n2\n")?;
     let (child, _proxy, held) = held_load(&world, &[]).await?;
@@ -483,18 +558,28 @@ async fn a_swap_under_way_is_told_beside_the_table(world: World) -> Result<()> {
     world.put("in/a", "1\n2\n")?;
     world.load_ending(0, "t", &[]).await?;
     world.put("in/b", "3\n")?;
-    let (child, _proxy, held) = held_load(&world, &["--mode", "swap", "--load-concurrency", "1"]).await?;
+    let (child, _proxy, held) =
+        held_load(&world, &["--mode", "swap", "--load-concurrency", "1"]).await?;
     let document = status_json(&world).await?;
     let job = &document["job"];
     ensure!(job["mode"] == "swap" && job["state"] == "loading", "{document:#}");
-    ensure!(document["table"]["objects_loaded"] == 1 && document["table"]["rows"] == 2, "{document:#}");
+    ensure!(
+        document["table"]["objects_loaded"] == 1 && document["table"]["rows"] == 2,
+        "{document:#}"
+    );
     ensure!(document["shadow"]["objects_loaded"] == 0, "{document:#}");
-    ensure!(document["in_flight"][0]["generation"] == document["shadow"]["generation"], "{document:#}");
+    ensure!(
+        document["in_flight"][0]["generation"] == document["shadow"]["generation"],
+        "{document:#}"
+    );
     held.release();
     finish(child).await?.expect(0)?;
     let document = status_json(&world).await?;
     ensure!(document["job"]["state"] == "swapped" && document["shadow"].is_null(), "{document:#}");
-    ensure!(document["table"]["objects_loaded"] == 2 && document["table"]["rows"] == 3, "{document:#}");
+    ensure!(
+        document["table"]["objects_loaded"] == 2 && document["table"]["rows"] == 3,
+        "{document:#}"
+    );
     ensure!(world.count("t").await? == 3);
     Ok(())
 }

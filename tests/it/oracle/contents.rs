@@ -1,15 +1,18 @@
-//! Two tables of one case: one loaded by this program's load (`Plan`, `Shipment`, `Session::load`), the other by
-//! the server's own LOAD DATA INFILE, under a statement written here, from a file of the object's bytes.
+//! Two tables of one case: one loaded by this program's load (`Plan`, `Shipment`, `Session::load`),
+//! the other by the server's own LOAD DATA INFILE, under a statement written here, from a file of
+//! the object's bytes.
 //!
-//! The rows must be the same to the byte, and the server's `Records:` and `Warnings:` ours; and what the library's own
-//! [`FieldReader`] makes of the object must be what both have stored. What the program does
-//! otherwise than the server by design is here in one place each:
+//! The rows must be the same to the byte, and the server's `Records:` and `Warnings:` ours; and
+//! what the library's own [`FieldReader`] makes of the object must be what both have stored. What
+//! the program does otherwise than the server by design is here in one place each:
 //!
-//! - [`Reading::of`]: a byte order mark is dropped, where the server reads it into the first field; header lines
-//!   have fields, in whose quotes and separators a line may break, where the server's IGNORE knows lines only; `auto` settles on one line terminator.
-//! - also there: the last row gets the terminator that it lacks, so that an empty last field is empty as in any other row,
-//!   where the server takes it for missing;
-//! - [`Twins::judge`]: and so that the extra fields of that row make a warning, of which the server says nothing.
+//! - [`Reading::of`]: a byte order mark is dropped, where the server reads it into the first field;
+//!   header lines have fields, in whose quotes and separators a line may break, where the server's
+//!   IGNORE knows lines only; `auto` settles on one line terminator.
+//! - also there: the last row gets the terminator that it lacks, so that an empty last field is
+//!   empty as in any other row, where the server takes it for missing;
+//! - [`Twins::judge`]: and so that the extra fields of that row make a warning, of which the server
+//!   says nothing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,14 +26,17 @@ use bytes::Bytes;
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
-use s3_to_mysql::config::{self, ColumnOrVariable, FormatConfig, Inputs, Layer, LoadConfig, OnDuplicate, Scope};
+use s3_to_mysql::config::{
+    self, ColumnOrVariable, FormatConfig, Inputs, Layer, LoadConfig, OnDuplicate, Scope,
+};
 use s3_to_mysql::dialect::LineTerminator;
 use s3_to_mysql::load::{Account, Attempted, Plan, Policy, Shipment, Staged, preflight};
 use s3_to_mysql::mysql::{Connector, Session, Sessions};
 use s3_to_mysql::object::TableName;
 use s3_to_mysql::region::Region;
 use s3_to_mysql::split::{
-    Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, Step, can_split,
+    Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, Step,
+    can_split,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +49,13 @@ const REGRESSION_SEEDS: [u64; 9] = [2, 12, 16, 28, 72, 86, 161, 928, 7_010_213];
 /// Cases that are loaded piece by piece: they cost more.
 const SIFTED_ONE_IN: u32 = 4;
 
-/// Columns that show NULL, the empty string, conversions, truncation and a default that is not NULL; `number` is the
-/// case's.
+/// Columns that show NULL, the empty string, conversions, truncation and a default that is not
+/// NULL; `number` is the case's.
 const COLUMNS: &str = "c1 VARBINARY(4096), c2 VARCHAR(2000) CHARACTER SET utf8mb4, c3 INT, \
      c4 VARCHAR(24) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none', number INT NOT NULL, KEY (number)";
 
-/// Loads `REGRESSION_SEEDS` and `cases` random objects from `seed` on, both ways, in a schema of its own.
+/// Loads `REGRESSION_SEEDS` and `cases` random objects from `seed` on, both ways, in a schema of
+/// its own.
 pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> Result<Tally> {
     let mut twins = Twins::new(schema).await?;
     let mut tally = Tally::default();
@@ -69,16 +76,24 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
     }
     // What is made easy for the server proves less. The regressions alone are mostly that.
     let are_few = tally.agreed <= 2 * REGRESSION_SEEDS.len() as u64;
-    anyhow::ensure!(are_few || twins.whole > tally.agreed / 2, "only {} were read whole: {tally:?}", twins.whole);
-    anyhow::ensure!(are_few || twins.split > tally.agreed / 10, "only {} were split: {tally:?}", twins.split);
+    anyhow::ensure!(
+        are_few || twins.whole > tally.agreed / 2,
+        "only {} were read whole: {tally:?}",
+        twins.whole
+    );
+    anyhow::ensure!(
+        are_few || twins.split > tally.agreed / 10,
+        "only {} were split: {tally:?}",
+        twins.split
+    );
     Ok(tally)
 }
 
 /// What it takes to load a case both ways.
 struct Twins {
     sessions: Sessions,
-    /// By the character set, as a run has one: on MySQL a session's variables keep that of the load before, also where the
-    /// next says another. Taken anew after an error.
+    /// By the character set, as a run has one: on MySQL a session's variables keep that of the load
+    /// before, also where the next says another. Taken anew after an error.
     loading: BTreeMap<String, Session>,
     policy: Policy,
     load: LoadConfig,
@@ -123,7 +138,8 @@ impl Twins {
         });
         let config = resolved.map_err(|problems| anyhow!("{problems:?}"))?.config;
         let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
-        let (ready, _) = preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
+        let (ready, _) =
+            preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
         oracle.query_drop(ready.server.setup(ready.policy.checks)).await?;
         Ok(Self {
@@ -152,11 +168,15 @@ impl Twins {
         let servers = self.load_by_the_server(case, &object, &reading).await;
         let (ours, servers) = match (ours, servers) {
             (Ok(ours), Ok(servers)) => (ours, servers),
-            (ours, servers) => return Ok(Verdict::Differs(format!("ours: {ours:?}\nthe server's: {servers:?}"))),
+            (ours, servers) => {
+                return Ok(Verdict::Differs(format!("ours: {ours:?}\nthe server's: {servers:?}")));
+            }
         };
         if servers.records != scan.rows || ours.records != scan.rows {
             let (ours, servers) = (ours.records, servers.records);
-            let difference = format!("the server has {servers} records, our load {ours}, the splitter: {scan:?}");
+            let difference = format!(
+                "the server has {servers} records, our load {ours}, the splitter: {scan:?}"
+            );
             return Ok(Verdict::Differs(difference));
         }
         if ours.rows != servers.rows {
@@ -167,7 +187,8 @@ impl Twins {
         }
         let extra_fields = u64::from(scan.needs_terminator && reading.terminator.is_empty());
         if ours.warnings != servers.warnings && ours.warnings != servers.warnings + extra_fields {
-            let difference = format!("{} warnings, the server has {}", ours.warnings, servers.warnings);
+            let difference =
+                format!("{} warnings, the server has {}", ours.warnings, servers.warnings);
             return Ok(Verdict::Differs(difference));
         }
         self.whole += u64::from(reading.is_whole);
@@ -175,7 +196,12 @@ impl Twins {
     }
 
     /// By the program: as a run loads a staged object.
-    async fn load(&mut self, case: &Case, object: &[u8], scan: &Scan) -> Result<Result<Loaded, String>> {
+    async fn load(
+        &mut self,
+        case: &Case,
+        object: &[u8],
+        scan: &Scan,
+    ) -> Result<Result<Loaded, String>> {
         let item = |item: &String| match item.strip_prefix('@') {
             Some(variable) => ColumnOrVariable::Variable(variable.to_owned()),
             None => ColumnOrVariable::Column(item.clone()),
@@ -189,11 +215,13 @@ impl Twins {
             set: vec![("number".to_owned(), self.number.to_string())],
             null_strings: case.null_string.into_iter().map(str::to_owned).collect(),
         };
-        // To hold duplicates back is to load piece by piece. The tables have no key, so that nothing else changes.
+        // To hold duplicates back is to load piece by piece. The tables have no key, so that
+        // nothing else changes.
         let is_sifted = self.number.is_multiple_of(SIFTED_ONE_IN);
         let on_duplicate = if is_sifted { OnDuplicate::Reject } else { OnDuplicate::Ignore };
         let policy = Policy { on_duplicate, ..self.policy };
-        let plan = Plan::new(self.ours.clone(), columns, Vec::new(), &format, &self.load, policy, None);
+        let plan =
+            Plan::new(self.ours.clone(), columns, Vec::new(), &format, &self.load, policy, None);
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
             None => self.sessions.get().await?,
@@ -201,9 +229,15 @@ impl Twins {
         let (mut records, mut warnings) = (0, 0);
         for part in self.parts(case, object, scan)? {
             let file = tempfile::tempfile()?;
-            let bytes = &object[usize::try_from(part.from.offset)?..usize::try_from(part.to.offset)?];
+            let bytes =
+                &object[usize::try_from(part.from.offset)?..usize::try_from(part.to.offset)?];
             file.write_all_at(bytes, part.from.offset)?;
-            let locator = RowLocator::every(&case.dialect, &case.charset, case.items.len(), case.ignore_lines);
+            let locator = RowLocator::every(
+                &case.dialect,
+                &case.charset,
+                case.items.len(),
+                case.ignore_lines,
+            );
             let is_last = part.to.offset == object.len() as u64;
             let shipment = Shipment {
                 what: "the case".to_owned(),
@@ -231,7 +265,9 @@ impl Twins {
                     records += account.rows_loaded();
                     warnings += account.loaded.warnings;
                 }
-                Ok(Attempted::AlreadyLoaded) => return Err(anyhow!("there is no ledger that could say so")),
+                Ok(Attempted::AlreadyLoaded) => {
+                    return Err(anyhow!("there is no ledger that could say so"));
+                }
                 Err(error) => {
                     session.destroy().await;
                     return Ok(Err(error.one_line()));
@@ -239,10 +275,15 @@ impl Twins {
             }
         }
         self.loading.insert(case.charset.name().to_owned(), session);
-        Ok(Ok(Loaded { records, warnings, rows: rows(&mut self.oracle, "ours", self.number).await? }))
+        Ok(Ok(Loaded {
+            records,
+            warnings,
+            rows: rows(&mut self.oracle, "ours", self.number).await?,
+        }))
     }
 
-    /// The stretches in which the program loads the object: in half of the cases that it can split, parts of a few bytes.
+    /// The stretches in which the program loads the object: in half of the cases that it can split,
+    /// parts of a few bytes.
     fn parts(&mut self, case: &Case, object: &[u8], scan: &Scan) -> Result<Vec<Stretch>> {
         let whole = Stretch {
             from: Boundary::default(),
@@ -251,7 +292,8 @@ impl Twins {
         if !self.number.is_multiple_of(2) || !can_split(&case.dialect, &case.charset) {
             return Ok(vec![whole]);
         }
-        let reader = RowReader::new(&case.dialect, &case.charset, case.items.len(), case.ignore_lines);
+        let reader =
+            RowReader::new(&case.dialect, &case.charset, case.items.len(), case.ignore_lines);
         let size = u64::from(self.number / 2 % 60 + 1);
         let mut splitter = PartSplitter::new(reader, &case.dialect, &whole.from, size);
         let mut steps = splitter.feed(Bytes::copy_from_slice(object));
@@ -272,7 +314,12 @@ impl Twins {
         Ok(parts)
     }
 
-    async fn load_by_the_server(&mut self, case: &Case, object: &[u8], reading: &Reading) -> Result<Loaded> {
+    async fn load_by_the_server(
+        &mut self,
+        case: &Case,
+        object: &[u8],
+        reading: &Reading,
+    ) -> Result<Loaded> {
         let mut file = File::create(&self.path)?;
         file.write_all(&object[reading.from..])?;
         file.write_all(&reading.terminator)?;
@@ -290,14 +337,19 @@ impl Twins {
                 *item = format!("@{charset}_{item}");
             }
         }
-        let statement = case.statement(&source, &items, &reading.lines_terminated_by, reading.ignore_lines);
+        let statement =
+            case.statement(&source, &items, &reading.lines_terminated_by, reading.ignore_lines);
         self.oracle.query_drop("START TRANSACTION").await?;
         let loaded = self.oracle.query_drop(format!("{statement} SET {}", set.join(", "))).await;
         let info = self.oracle.info().into_owned();
         let rows = rows(&mut self.oracle, "servers", self.number).await;
         self.oracle.query_drop("ROLLBACK").await?;
         loaded.context(statement)?;
-        Ok(Loaded { records: count(&info, "Records: "), warnings: count(&info, "Warnings: "), rows: rows? })
+        Ok(Loaded {
+            records: count(&info, "Records: "),
+            warnings: count(&info, "Warnings: "),
+            rows: rows?,
+        })
     }
 
     /// Leaves out pieces as long as a difference remains.
@@ -337,7 +389,8 @@ impl Reading {
         let lines_terminated_by = match &dialect.lines_terminated_by {
             LineTerminator::Exact(line) => line.clone(),
             LineTerminator::Detect => {
-                let first_line = object.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+                let first_line =
+                    object.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
                 let is_plain = dialect.lines_starting_by.is_empty()
                     && !has(first_line, dialect.fields_enclosed_by)
                     && !has(first_line, dialect.fields_escaped_by);
@@ -352,11 +405,15 @@ impl Reading {
         let header = &object[..usize::try_from(scan.data_start).unwrap()];
         let field = dialect.fields_terminated_by.as_slice();
         let hides_a_line_break = has(header, dialect.fields_enclosed_by)
-            || field.iter().any(|byte| lines_terminated_by.contains(byte) || dialect.fields_escaped_by == Some(*byte))
-                && header.windows(field.len()).any(|bytes| bytes == field);
+            || field.iter().any(|byte| {
+                lines_terminated_by.contains(byte) || dialect.fields_escaped_by == Some(*byte)
+            }) && header.windows(field.len()).any(|bytes| bytes == field);
         let (from, ignore_lines) = if case.ignore_lines > 0 && hides_a_line_break {
             (header.len(), 0)
-        } else if case.ignore_lines == 0 && case.charset.is_utf8() && object.starts_with(BYTE_ORDER_MARK) {
+        } else if case.ignore_lines == 0
+            && case.charset.is_utf8()
+            && object.starts_with(BYTE_ORDER_MARK)
+        {
             (BYTE_ORDER_MARK.len(), 0)
         } else {
             (0, case.ignore_lines)
@@ -364,7 +421,11 @@ impl Reading {
         let begins_at_end = [&dialect.fields_terminated_by, &dialect.lines_starting_by]
             .into_iter()
             .any(|before| !before.is_empty() && object.ends_with(before));
-        let terminator = if scan.needs_terminator && begins_at_end { lines_terminated_by.clone() } else { Vec::new() };
+        let terminator = if scan.needs_terminator && begins_at_end {
+            lines_terminated_by.clone()
+        } else {
+            Vec::new()
+        };
         let is_whole = from == 0 && terminator.is_empty();
         Self { from, ignore_lines, lines_terminated_by, terminator, is_whole }
     }
@@ -382,21 +443,29 @@ struct Loaded {
 type Fields = Vec<Option<Vec<u8>>>;
 
 async fn rows(conn: &mut Conn, table: &str, number: u32) -> Result<Vec<Fields>> {
-    let query = format!("SELECT c1, CAST(c2 AS BINARY), c3, CAST(c4 AS BINARY) FROM {table} WHERE number = {number}");
+    let query = format!(
+        "SELECT c1, CAST(c2 AS BINARY), c3, CAST(c4 AS BINARY) FROM {table} WHERE number = {number}"
+    );
     let rows: Vec<Row> = conn.query(query).await?;
     let field = |value| match value {
         Value::NULL => None,
         Value::Bytes(bytes) => Some(bytes),
         other => panic!("not text: {other:?}"),
     };
-    let mut rows: Vec<Fields> = rows.into_iter().map(|row| row.unwrap().into_iter().map(field).collect()).collect();
+    let mut rows: Vec<Fields> =
+        rows.into_iter().map(|row| row.unwrap().into_iter().map(field).collect()).collect();
     rows.sort_unstable();
     Ok(rows)
 }
 
-/// Whether the fields as the library reads them are not what the columns got that take any bytes; `stored` has all
-/// columns. `None` also where a value does not fit.
-fn values_differ(case: &Case, object: &[u8], scan: &Scan, stored: &[Fields]) -> Result<Option<String>> {
+/// Whether the fields as the library reads them are not what the columns got that take any bytes;
+/// `stored` has all columns. `None` also where a value does not fit.
+fn values_differ(
+    case: &Case,
+    object: &[u8],
+    scan: &Scan,
+    stored: &[Fields],
+) -> Result<Option<String>> {
     const FITS_BYTES: usize = 2000;
     let mut cutter = RowCutter::new(&case.dialect, &scan.lines_terminated_by, case.items.len());
     let reader = FieldReader::new(&case.dialect, case.items.len());
@@ -408,7 +477,11 @@ fn values_differ(case: &Case, object: &[u8], scan: &Scan, stored: &[Fields]) -> 
         let value = |column: &&str| {
             let at = case.items.iter().position(|item| item == column)?;
             match &fields[at] {
-                Field::Value(value) if Some(value.as_ref()) == case.null_string.map(str::as_bytes) => None,
+                Field::Value(value)
+                    if Some(value.as_ref()) == case.null_string.map(str::as_bytes) =>
+                {
+                    None
+                }
                 Field::Value(value) => Some(value.to_vec()),
                 Field::Null | Field::Missing => None,
             }

@@ -1,5 +1,6 @@
-//! The library's field reader and the servers' on rows of nothing but what has a meaning: quotes, escapes, separators and the
-//! letters behind them, thousands in one load. Rows that the splitter refuses are left out.
+//! The library's field reader and the servers' on rows of nothing but what has a meaning: quotes,
+//! escapes, separators and the letters behind them, thousands in one load. Rows that the splitter
+//! refuses are left out.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -37,18 +38,40 @@ fn dialects() -> Vec<Dialect> {
         csv.clone(),
         Dialect { fields_escaped_by: Some(b'\\'), ..csv.clone() },
         Dialect { fields_escaped_by: Some(b'"'), ..csv.clone() },
-        Dialect { fields_escaped_by: Some(b'|'), lines_terminated_by: line(b"\r\n"), ..csv.clone() },
-        Dialect { fields_terminated_by: b"NN0".to_vec(), lines_terminated_by: line(b";;"), ..csv.clone() },
-        Dialect { fields_terminated_by: b"aab".to_vec(), lines_starting_by: b">>".to_vec(), ..Preset::Mysql.dialect() },
-        Dialect { fields_enclosed_by: Some(b'\''), fields_escaped_by: Some(b'\\'), ..Preset::Mysql.dialect() },
+        Dialect {
+            fields_escaped_by: Some(b'|'),
+            lines_terminated_by: line(b"\r\n"),
+            ..csv.clone()
+        },
+        Dialect {
+            fields_terminated_by: b"NN0".to_vec(),
+            lines_terminated_by: line(b";;"),
+            ..csv.clone()
+        },
+        Dialect {
+            fields_terminated_by: b"aab".to_vec(),
+            lines_starting_by: b">>".to_vec(),
+            ..Preset::Mysql.dialect()
+        },
+        Dialect {
+            fields_enclosed_by: Some(b'\''),
+            fields_escaped_by: Some(b'\\'),
+            ..Preset::Mysql.dialect()
+        },
     ]
 }
 
 async fn compare(schema: &Schema<'_>, dialect: &Dialect, rng: &mut Rng) -> Result<()> {
     let items = (1..=COLUMNS).map(|number| format!("c{number}")).collect();
     let charset = Charset::new("binary")?;
-    let case =
-        Case { dialect: dialect.clone(), charset, items, ignore_lines: 0, null_string: None, pieces: Vec::new() };
+    let case = Case {
+        dialect: dialect.clone(),
+        charset,
+        items,
+        ignore_lines: 0,
+        null_string: None,
+        pieces: Vec::new(),
+    };
     let LineTerminator::Exact(line) = &dialect.lines_terminated_by else { panic!("which?") };
     let mut object = Vec::new();
     for _ in 0..ROWS_PER_DIALECT {
@@ -64,21 +87,40 @@ async fn compare(schema: &Schema<'_>, dialect: &Dialect, rng: &mut Rng) -> Resul
         Field::Null | Field::Missing => None,
     };
     let mut cutter = RowCutter::new(dialect, line, COLUMNS);
-    let mut take = |row: &[u8]| ours.push((row.to_vec(), reader.read(row).into_iter().map(value).collect()));
+    let mut take =
+        |row: &[u8]| ours.push((row.to_vec(), reader.read(row).into_iter().map(value).collect()));
     cutter.feed(&object, &mut take)?;
     cutter.finish(&mut take)?;
 
     let mut conn = schema.user_conn().await?;
     conn.query_drop("TRUNCATE TABLE `values`").await?;
     conn.set_infile_handler(async move { Ok(stream::iter([Ok(Bytes::from(object))]).boxed()) });
-    conn.query_drop(case.statement("LOCAL INFILE 'oracle' INTO TABLE `values`", &case.items, line, 0)).await?;
+    conn.query_drop(case.statement(
+        "LOCAL INFILE 'oracle' INTO TABLE `values`",
+        &case.items,
+        line,
+        0,
+    ))
+    .await?;
     let stored: Vec<Row> = conn.query("SELECT c1, c2, c3 FROM `values` ORDER BY id").await?;
-    ensure!(stored.len() == ours.len(), "{} rows, ours are {}: {dialect:?}", stored.len(), ours.len());
-    ensure!(ours.len() as u64 > ROWS_PER_DIALECT / 10, "too few rows were accepted: {}, {dialect:?}", ours.len());
+    ensure!(
+        stored.len() == ours.len(),
+        "{} rows, ours are {}: {dialect:?}",
+        stored.len(),
+        ours.len()
+    );
+    ensure!(
+        ours.len() as u64 > ROWS_PER_DIALECT / 10,
+        "too few rows were accepted: {}, {dialect:?}",
+        ours.len()
+    );
     for ((row, ours), stored) in ours.iter().zip(stored) {
         let stored: Vec<Option<Vec<u8>>> = (0..COLUMNS).map(|at| stored.get(at).unwrap()).collect();
         let row = row.escape_ascii();
-        ensure!(*ours == stored, "\"{row}\" under {dialect:?} is {ours:?}, the server has {stored:?}");
+        ensure!(
+            *ours == stored,
+            "\"{row}\" under {dialect:?} is {ours:?}, the server has {stored:?}"
+        );
     }
     Ok(())
 }
@@ -96,13 +138,15 @@ fn random_row(dialect: &Dialect, rng: &mut Rng) -> Vec<u8> {
         row.extend_from_slice(quoted);
         for _ in 0..rng.usize(..4) {
             let any: [&[u8]; 16] = [
-                b"N", b"NULL", b"n", b"t", b"r", b"b", b"0", b"Z", b"a", b" ", b"\xE4", escape, escape, escape, quote,
-                field,
+                b"N", b"NULL", b"n", b"t", b"r", b"b", b"0", b"Z", b"a", b" ", b"\xE4", escape,
+                escape, escape, quote, field,
             ];
             row.extend_from_slice(rng.choice(any).unwrap_or_default());
             if rng.u8(..4) == 0 {
                 row.extend_from_slice(escape);
-                row.extend_from_slice(rng.choice([&b"N"[..], b"\n", b"\\", escape, quote]).unwrap_or_default());
+                row.extend_from_slice(
+                    rng.choice([&b"N"[..], b"\n", b"\\", escape, quote]).unwrap_or_default(),
+                );
             }
         }
         row.extend_from_slice(quoted);

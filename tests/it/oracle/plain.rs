@@ -1,5 +1,6 @@
-//! What `--verify` takes for the text of a stored value, and what the servers have stored: values near the plain ones of each
-//! type, of which those count that the server takes without a warning, as a load would.
+//! What `--verify` takes for the text of a stored value, and what the servers have stored: values
+//! near the plain ones of each type, of which those count that the server takes without a warning,
+//! as a load would.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ const VALUES_PER_TYPE: usize = 2500;
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
      ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', max_error_count = 65535, sql_notes = 1";
 
-/// A type; values that are taken as they are, from which others are made; and the bytes that go into those.
+/// A type; values that are taken as they are, from which others are made; and the bytes that go
+/// into those.
 type Kind = (&'static str, &'static [&'static str], &'static str);
 
 const KINDS: [Kind; 17] = [
@@ -52,14 +54,21 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
     for (number, kind) in KINDS.into_iter().enumerate() {
         let (column_type, usual, alphabet) = kind;
         let table = format!("plain{number}");
-        conn.query_drop(format!("CREATE TABLE {table} (id INT PRIMARY KEY, v {column_type}) CHARACTER SET utf8mb4"))
-            .await?;
+        conn.query_drop(format!(
+            "CREATE TABLE {table} (id INT PRIMARY KEY, v {column_type}) CHARACTER SET utf8mb4"
+        ))
+        .await?;
         let alphabet: Vec<char> = alphabet.chars().collect();
-        let values: Vec<String> = (0..VALUES_PER_TYPE).map(|_| near(&mut rng, usual, &alphabet)).collect();
-        let rows: Vec<String> = values.iter().enumerate().map(|(id, value)| format!("{}\t{value}\n", id + 1)).collect();
+        let values: Vec<String> =
+            (0..VALUES_PER_TYPE).map(|_| near(&mut rng, usual, &alphabet)).collect();
+        let rows: Vec<String> =
+            values.iter().enumerate().map(|(id, value)| format!("{}\t{value}\n", id + 1)).collect();
         let object = Bytes::from(rows.concat());
         conn.set_infile_handler(async move { Ok(stream::iter([Ok(object)]).boxed()) });
-        conn.query_drop(format!("LOAD DATA LOCAL INFILE 'plain' INTO TABLE {table} CHARACTER SET utf8mb4")).await?;
+        conn.query_drop(format!(
+            "LOAD DATA LOCAL INFILE 'plain' INTO TABLE {table} CHARACTER SET utf8mb4"
+        ))
+        .await?;
         let mut warned = BTreeSet::new();
         for (_, _, message) in conn.query::<(String, u32, String), _>("SHOW WARNINGS").await? {
             let (_, row) = message.rsplit_once("row ").with_context(|| message.clone())?;
@@ -68,8 +77,12 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
         }
 
         let plan = plan(schema, &table).await?;
-        let sums = plan.column_sums_sql(&s3_to_mysql::object::TableName { database: None, table: table.clone() });
-        let sums = format!("{} GROUP BY id ORDER BY id", sums.replace("SELECT COUNT(*)", "SELECT id"));
+        let sums = plan.column_sums_sql(&s3_to_mysql::object::TableName {
+            database: None,
+            table: table.clone(),
+        });
+        let sums =
+            format!("{} GROUP BY id ORDER BY id", sums.replace("SELECT COUNT(*)", "SELECT id"));
         let stored: Vec<Row> = conn.query(sums).await?;
         ensure!(stored.len() == values.len(), "{column_type}: rows were refused");
         let mut compared = 0;
@@ -87,7 +100,10 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
                 "{value:?} in a column {column_type} is not what the server has stored"
             );
         }
-        ensure!(compared > VALUES_PER_TYPE / 10, "{column_type}: only {compared} values were compared");
+        ensure!(
+            compared > VALUES_PER_TYPE / 10,
+            "{column_type}: only {compared} values were compared"
+        );
     }
     Ok(())
 }
@@ -128,7 +144,8 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<Plan>> {
         datetime_precision,
         octet_length,
     };
-    let items = [ColumnOrVariable::Variable("id".to_owned()), ColumnOrVariable::Column("v".to_owned())];
+    let items =
+        [ColumnOrVariable::Variable("id".to_owned()), ColumnOrVariable::Column("v".to_owned())];
     let format = FormatConfig {
         dialect: Preset::Mysql.dialect(),
         charset: Charset::default(),

@@ -1,4 +1,5 @@
-//! Reject files are there, whole, before the COMMIT that leaves their rows out, wherever they go and whatever breaks.
+//! Reject files are there, whole, before the COMMIT that leaves their rows out, wherever they go
+//! and whatever breaks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,8 +42,18 @@ async fn prepare(world: &World) -> Result<()> {
 /// What a program that loads `s3://etl/data/` is given, rejects going to `to`.
 fn command(world: &World, proxy: Option<&Proxy>, to: &str, args: &[&str]) -> Command {
     let report = world.path("report").display().to_string();
-    let base =
-        ["load", "s3://etl/data/", "--table", "t", "--columns", "id,v", "--on-bad-row", "reject", "--rejects", to];
+    let base = [
+        "load",
+        "s3://etl/data/",
+        "--table",
+        "t",
+        "--columns",
+        "id,v",
+        "--on-bad-row",
+        "reject",
+        "--rejects",
+        to,
+    ];
     let mut command = world.command(base.iter().chain(args));
     command.args(["--report", &report]);
     if let Some(proxy) = proxy {
@@ -89,8 +100,10 @@ fn ensure_whole(files: &BTreeMap<String, String>, rows: &str) -> Result<()> {
     let names: Vec<&String> = files.keys().collect();
     ensure!(files.len() == 2 && *names[1] == format!("{}.jsonl", names[0]), "{names:?}");
     ensure!(files[names[0]] == rows, "{files:#?}");
-    let reasons: Vec<Value> = files[names[1]].lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let mut numbers: Vec<u64> = reasons.iter().filter_map(|reason| reason["row"].as_u64()).collect();
+    let reasons: Vec<Value> =
+        files[names[1]].lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let mut numbers: Vec<u64> =
+        reasons.iter().filter_map(|reason| reason["row"].as_u64()).collect();
     numbers.dedup();
     ensure!(numbers.len() == rows.lines().count() && files[names[1]].ends_with('\n'), "{files:#?}");
     Ok(())
@@ -121,7 +134,18 @@ async fn rejects_in_s3_are_those_of_a_local_run(world: World) -> Result<()> {
     ensure_ledger_total(&world, 4).await?;
     // What is reported is what can be loaded.
     let ended = world
-        .run(&["load", file, "--table", "t", "--columns", "id,v", "--on-bad-row", "accept", "--on-duplicate", "ignore"])
+        .run(&[
+            "load",
+            file,
+            "--table",
+            "t",
+            "--columns",
+            "id,v",
+            "--on-bad-row",
+            "accept",
+            "--on-duplicate",
+            "ignore",
+        ])
         .await?;
     ended.expect(0)?;
     ensure!(ended.summary("rows")? == "3", "{ended}");
@@ -137,7 +161,8 @@ async fn files_are_whole_before_the_commit(world: World) -> Result<()> {
     prepare(&world).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::LoadCommit, Break::Hold);
-    let child = command(&world, Some(&proxy), &local(&world), &["--on-duplicate", "reject"]).spawn()?;
+    let child =
+        command(&world, Some(&proxy), &local(&world), &["--on-duplicate", "reject"]).spawn()?;
     held.wait().await?;
     ensure_whole(&files(local(&world))?, ALL_BAD)?;
     ensure!(world.count("t").await? == 0, "it is committed already");
@@ -164,7 +189,8 @@ async fn a_commit_that_failed_is_tried_again_with_files_of_its_own(world: World)
     prepare(&world).await?;
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::LoadCommit, Break::Hold);
-    let child = command(&world, Some(&proxy), &local(&world), &["--on-duplicate", "ignore"]).spawn()?;
+    let child =
+        command(&world, Some(&proxy), &local(&world), &["--on-duplicate", "ignore"]).spawn()?;
     held.wait().await?;
     let first = files(local(&world))?;
     // As if the first try had written something else.
@@ -210,14 +236,19 @@ async fn without_a_ledger_an_unknown_commit_leaves_its_files(world: World) -> Re
 }
 
 async fn killed_at_the_commit_and_run_again_every_row_is_in_one_place(world: World) -> Result<()> {
-    for (is_committed, to) in
-        [(false, local(&world)), (true, local(&world)), (false, HELD.to_owned()), (true, HELD.to_owned())]
-    {
+    for (is_committed, to) in [
+        (false, local(&world)),
+        (true, local(&world)),
+        (false, HELD.to_owned()),
+        (true, HELD.to_owned()),
+    ] {
         world.schema.exec("DROP TABLE IF EXISTS t").await?;
         prepare(&world).await?;
         let proxy = Proxy::start(world.server.port()).await?;
-        let held = proxy.next(Step::LoadCommit, if is_committed { Break::HoldAnswer } else { Break::Hold });
-        let mut child = command(&world, Some(&proxy), &to, &["--on-duplicate", "ignore"]).spawn()?;
+        let held = proxy
+            .next(Step::LoadCommit, if is_committed { Break::HoldAnswer } else { Break::Hold });
+        let mut child =
+            command(&world, Some(&proxy), &to, &["--on-duplicate", "ignore"]).spawn()?;
         held.wait().await?;
         signal(&child, "KILL")?;
         child.wait().await?;
@@ -233,9 +264,13 @@ async fn killed_at_the_commit_and_run_again_every_row_is_in_one_place(world: Wor
     Ok(())
 }
 
-async fn killed_while_rejects_are_uploaded_and_run_again_every_row_is_in_one_place(world: World) -> Result<()> {
+async fn killed_while_rejects_are_uploaded_and_run_again_every_row_is_in_one_place(
+    world: World,
+) -> Result<()> {
     prepare(&world).await?;
-    let data = Keys::Where(std::sync::Arc::new(|key: &str| key.starts_with("held/") && key.ends_with(".rejected")));
+    let data = Keys::Where(std::sync::Arc::new(|key: &str| {
+        key.starts_with("held/") && key.ends_with(".rejected")
+    }));
     let held = world.s3.faults().inject(Operation::PutObject, data, Times::Next(1), Fault::Hold);
     let mut child = command(&world, None, HELD, &["--on-duplicate", "reject"]).spawn()?;
     held.wait_for_effects(1).await;
@@ -256,7 +291,8 @@ async fn a_directory_that_goes_away_fails_the_objects_that_need_it(world: World)
     world.put("data/good", "7\tseven\n")?;
     let proxy = Proxy::start(world.server.port()).await?;
     let held = proxy.next(Step::InfileEnd, Break::Hold);
-    let child = command(&world, Some(&proxy), &local(&world), &["--on-duplicate", "ignore"]).spawn()?;
+    let child =
+        command(&world, Some(&proxy), &local(&world), &["--on-duplicate", "ignore"]).spawn()?;
     held.wait().await?;
     std::fs::remove_dir_all(local(&world))?;
     std::fs::write(local(&world), "in the way")?;
@@ -281,8 +317,12 @@ async fn an_upload_that_is_denied_fails_the_objects_that_need_it(world: World) -
     world.put("data/2", "11\tx\n12\tbad bad\n")?;
     world.put("data/good", "7\tseven\n")?;
     let denied = Fault::Refuse(Refusal::ACCESS_DENIED);
-    let denied =
-        world.s3.faults().inject(Operation::PutObject, Keys::StartingWith("held/1-".to_owned()), Times::Always, denied);
+    let denied = world.s3.faults().inject(
+        Operation::PutObject,
+        Keys::StartingWith("held/1-".to_owned()),
+        Times::Always,
+        denied,
+    );
     let ended = run(&world, None, HELD, &["--on-duplicate", "ignore"]).await?;
     ended.expect(3)?;
     expect_failure(&world, "report", "data/1", "rejects_unwritable")?;
@@ -298,7 +338,8 @@ async fn an_upload_that_is_denied_fails_the_objects_that_need_it(world: World) -
     Ok(())
 }
 
-/// Leaves the reject files of an object that is not loaded, and makes its table take all of its rows.
+/// Leaves the reject files of an object that is not loaded, and makes its table take all of its
+/// rows.
 async fn leave_stale_files(world: &World, to: &str) -> Result<()> {
     world.schema.exec("CREATE TABLE t (id INT, v VARCHAR(5))").await?;
     world.put("data/1", "1\tone\n2\tmuch too long\n")?;

@@ -1,4 +1,5 @@
-//! Reject files in the object's own dialect: its header, its rows as they stand, and mended they load with the same options.
+//! Reject files in the object's own dialect: its header, its rows as they stand, and mended they
+//! load with the same options.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -17,8 +18,8 @@ crate::load_tests![
     null_words_and_empty_lines_are_rows_like_others,
 ];
 
-/// An object in pieces: what is before its rows, and each row with what ends it. A row that has `BAD` in it is rejected, and
-/// is good when that is replaced by `7`.
+/// An object in pieces: what is before its rows, and each row with what ends it. A row that has
+/// `BAD` in it is rejected, and is good when that is replaced by `7`.
 struct Case<'a> {
     head: &'a str,
     rows: Vec<String>,
@@ -32,8 +33,10 @@ async fn check(world: &World, case: &Case<'_>) -> Result<()> {
     world.put("data/1", object.clone())?;
     world.schema.exec("DROP TABLE IF EXISTS t").await?;
     world.schema.exec("CREATE TABLE t (id INT, n INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
-    let rejects = load(world, "t", 7, &[&case.args[..], &["--on-bad-row", "reject"]].concat()).await?;
-    let bad: Vec<(usize, &String)> = case.rows.iter().enumerate().filter(|(_, row)| row.contains("BAD")).collect();
+    let rejects =
+        load(world, "t", 7, &[&case.args[..], &["--on-bad-row", "reject"]].concat()).await?;
+    let bad: Vec<(usize, &String)> =
+        case.rows.iter().enumerate().filter(|(_, row)| row.contains("BAD")).collect();
     let mut expected = case.head.to_owned();
     let mut lines = Vec::new();
     for (_, row) in &bad {
@@ -55,7 +58,10 @@ async fn check(world: &World, case: &Case<'_>) -> Result<()> {
         ensure!(reason["row"] == index + 1 && reason["offset"] == offset, "{row:?}: {reason:#}");
         // Where lines end in something else, so do their numbers.
         ensure!(!row.contains('\n') || reason["line"] == line, "{row:?}, line {line}: {reason:#}");
-        ensure!(!row.contains('\n') || reason["reject_line"] == reject_line, "{row:?}, line {reject_line}: {reason:#}");
+        ensure!(
+            !row.contains('\n') || reason["reject_line"] == reject_line,
+            "{row:?}, line {reject_line}: {reason:#}"
+        );
     }
     ensure!(world.count("t").await? as usize == case.rows.len() - bad.len(), "{}", rejects.ended);
 
@@ -65,8 +71,10 @@ async fn check(world: &World, case: &Case<'_>) -> Result<()> {
     world.put("data/1", object.replace("BAD", "7"))?;
     world.schema.exec("CREATE TABLE whole LIKE t").await?;
     load(world, "whole", 0, &case.args).await?;
-    let query = |table: &str| format!("SELECT id, n, CRC32(s), CHAR_LENGTH(s) FROM {table} ORDER BY id");
-    let (found, whole) = (values(&world.schema, &query("t")).await?, values(&world.schema, &query("whole")).await?);
+    let query =
+        |table: &str| format!("SELECT id, n, CRC32(s), CHAR_LENGTH(s) FROM {table} ORDER BY id");
+    let (found, whole) =
+        (values(&world.schema, &query("t")).await?, values(&world.schema, &query("whole")).await?);
     world.schema.exec("DROP TABLE whole").await?;
     ensure!(found == whole && found.len() == case.rows.len(), "{found:#?}\nnot\n{whole:#?}");
     Ok(())
@@ -89,7 +97,12 @@ async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(world: World) -> R
         check(&world, &case).await.context("not terminated")?;
     }
     // Without a header there is no head but the mark.
-    let case = Case { head: "\u{feff}", rows: rows(5, row), missing_end: "", args: vec!["--preset", "csv"] };
+    let case = Case {
+        head: "\u{feff}",
+        rows: rows(5, row),
+        missing_end: "",
+        args: vec!["--preset", "csv"],
+    };
     check(&world, &case).await
 }
 
@@ -98,7 +111,12 @@ async fn header_lines_may_have_line_breaks_of_their_own(world: World) -> Result<
     let row = |id: u64, n: &str| format!("{id},{n},\"s\n\n{id}\"\n");
     check(
         &world,
-        &Case { head, rows: rows(7, row), missing_end: "", args: vec!["--preset", "csv", "--ignore-lines", "2"] },
+        &Case {
+            head,
+            rows: rows(7, row),
+            missing_end: "",
+            args: vec!["--preset", "csv", "--ignore-lines", "2"],
+        },
     )
     .await
 }
@@ -106,8 +124,10 @@ async fn header_lines_may_have_line_breaks_of_their_own(world: World) -> Result<
 async fn rows_that_begin_with_a_prefix_keep_it(world: World) -> Result<()> {
     let args = vec!["--lines-starting-by", "row:"];
     let row = |id: u64, n: &str| format!("row:{id}\t{n}\ts{id}\n");
-    check(&world, &Case { head: "", rows: rows(7, row), missing_end: "", args: args.clone() }).await?;
-    // What stands before a prefix is dropped, and no part of a row. So it is not written down either.
+    check(&world, &Case { head: "", rows: rows(7, row), missing_end: "", args: args.clone() })
+        .await?;
+    // What stands before a prefix is dropped, and no part of a row. So it is not written down
+    // either.
     world.put("data/1", "noise\nrow:1\t1\ta\nnoise row:2\tBAD\tb\nrow:3\t1\tc\nnoise")?;
     world.schema.exec("TRUNCATE TABLE t").await?;
     let rejects = load(&world, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
@@ -115,21 +135,34 @@ async fn rows_that_begin_with_a_prefix_keep_it(world: World) -> Result<()> {
     ensure!(text.ends_with("row:2\tBAD\tb\n") && text.lines().count() == 1, "{text:?}");
     world.put("data/1", text.replace("BAD", "7"))?;
     load(&world, "t", 0, &args).await?;
-    ensure!(values(&world.schema, "SELECT id, n, s FROM t ORDER BY id").await? == ["1|1|a", "2|7|b", "3|1|c"]);
+    ensure!(
+        values(&world.schema, "SELECT id, n, s FROM t ORDER BY id").await?
+            == ["1|1|a", "2|7|b", "3|1|c"]
+    );
     Ok(())
 }
 
 async fn escaped_line_breaks_stay_in_their_row(world: World) -> Result<()> {
     let row = |id: u64, n: &str| format!("{id}\t{n}\ta\\\nb\\\\\n");
-    check(&world, &Case { head: "", rows: rows(9, row), missing_end: "", args: Vec::new() }).await?;
+    check(&world, &Case { head: "", rows: rows(9, row), missing_end: "", args: Vec::new() })
+        .await?;
     let hive = |id: u64, n: &str| format!("{id}\x01{n}\x01\\N\n");
-    check(&world, &Case { head: "", rows: rows(9, hive), missing_end: "", args: vec!["--preset", "hive"] }).await
+    check(
+        &world,
+        &Case { head: "", rows: rows(9, hive), missing_end: "", args: vec!["--preset", "hive"] },
+    )
+    .await
 }
 
 async fn any_line_terminator_is_kept(world: World) -> Result<()> {
     for end in ["|;", "\r", "\x02\x03"] {
         let row = |id: u64, n: &str| format!("{id}\t{n}\ttext{end}");
-        let mut case = Case { head: "", rows: rows(6, row), missing_end: "", args: vec!["--lines-terminated-by", end] };
+        let mut case = Case {
+            head: "",
+            rows: rows(6, row),
+            missing_end: "",
+            args: vec!["--lines-terminated-by", end],
+        };
         check(&world, &case).await.with_context(|| format!("{end:?}"))?;
         let last = case.rows.last_mut().context("no rows")?;
         last.truncate(last.len() - end.len());
@@ -143,15 +176,32 @@ async fn rows_on_the_border_of_two_statements_are_told_apart(world: World) -> Re
     let is_bad = |id: u64| matches!(id, 1 | 16_383..=16_386 | 32_767..=32_770 | 40_000);
     let row = |id: u64| format!("{id},{},\"two\nlines\"\n", if is_bad(id) { "BAD" } else { "1" });
     let rows = (1..=40_000).map(row).collect();
-    let case = Case { head: "id,n,s\n", rows, missing_end: "", args: vec!["--preset", "csv", "--ignore-lines", "1"] };
+    let case = Case {
+        head: "id,n,s\n",
+        rows,
+        missing_end: "",
+        args: vec!["--preset", "csv", "--ignore-lines", "1"],
+    };
     check(&world, &case).await
 }
 
 async fn rows_longer_than_a_statement_go_alone(world: World) -> Result<()> {
     // A statement has at most two megabytes, but for a row that is longer.
     let long = "long line\\\n".repeat(250_000);
-    let rows = [("1", "x"), ("1", &long), ("BAD", &long), ("BAD", "x"), ("1", &long), ("BAD", "x"), ("1", "x")];
-    let rows = rows.iter().enumerate().map(|(index, (n, s))| format!("{}\t{n}\t{s}\n", index + 1)).collect();
+    let rows = [
+        ("1", "x"),
+        ("1", &long),
+        ("BAD", &long),
+        ("BAD", "x"),
+        ("1", &long),
+        ("BAD", "x"),
+        ("1", "x"),
+    ];
+    let rows = rows
+        .iter()
+        .enumerate()
+        .map(|(index, (n, s))| format!("{}\t{n}\t{s}\n", index + 1))
+        .collect();
     check(&world, &Case { head: "", rows, missing_end: "", args: Vec::new() }).await
 }
 
@@ -162,7 +212,14 @@ async fn null_words_and_empty_lines_are_rows_like_others(world: World) -> Result
     let rejects = load(&world, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
     ensure!(rejects.text == b"\nnil\tlong\n", "{:?}", String::from_utf8_lossy(&rejects.text));
     let lines: Vec<_> = rejects.reasons.iter().map(|reason| reason["line"].as_u64()).collect();
-    ensure!(lines.first() == Some(&Some(2)) && lines.last() == Some(&Some(3)), "{:#?}", rejects.reasons);
-    ensure!(values(&world.schema, "SELECT n, s FROM t ORDER BY n").await? == ["\u{2205}|\u{2205}", "1|\u{2205}"]);
+    ensure!(
+        lines.first() == Some(&Some(2)) && lines.last() == Some(&Some(3)),
+        "{:#?}",
+        rejects.reasons
+    );
+    ensure!(
+        values(&world.schema, "SELECT n, s FROM t ORDER BY n").await?
+            == ["\u{2205}|\u{2205}", "1|\u{2205}"]
+    );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What clients have sent through the [proxy](super::proxy), told apart by the answers that they waited for: on a path of
-//! 150 ms every flight costs as much.
+//! What clients have sent through the [proxy](super::proxy), told apart by the answers that they
+//! waited for: on a path of 150 ms every flight costs as much.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,8 @@ const SHOWN_BYTES: usize = 200;
 pub struct Flight {
     /// In the order in which connections were opened, from 0.
     pub connection: u64,
-    /// The first in it: a statement's text, `prepare: ` and its text, `file`, or the number of another command.
+    /// The first in it: a statement's text, `prepare: ` and its text, `file`, or the number of
+    /// another command.
     pub label: String,
     /// Of files.
     pub infile_bytes: usize,
@@ -30,7 +31,8 @@ impl Recorder {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A packet that is to be passed on; `has_answered`: the server has sent something since the one before.
+    /// A packet that is to be passed on; `has_answered`: the server has sent something since the
+    /// one before.
     pub(super) fn packet(&self, connection: u64, has_answered: bool, sent: Packet<'_>) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let infile_bytes = if let Packet::File { bytes } = sent { bytes } else { 0 };
@@ -68,7 +70,9 @@ impl Packet<'_> {
     fn label(self) -> String {
         const COM_QUERY: u8 = 0x03;
         const COM_STMT_PREPARE: u8 = 0x16;
-        let text = |text: &[u8]| String::from_utf8_lossy(&text[..text.len().min(SHOWN_BYTES)]).into_owned();
+        let text = |text: &[u8]| {
+            String::from_utf8_lossy(&text[..text.len().min(SHOWN_BYTES)]).into_owned()
+        };
         match self {
             Self::File { .. } => "file".to_owned(),
             Self::Command { sequence: 0, packet: [COM_QUERY, statement @ ..] } => text(statement),

@@ -1,7 +1,8 @@
-//! Hive's files as the demo, the tests and the benchmarks load them, with counts and checksums of their own.
+//! Hive's files as the demo, the tests and the benchmarks load them, with counts and checksums of
+//! their own.
 //!
-//! Rows come from a counter, so that every run makes the same bytes; a value's text and what the server must make of
-//! it are produced side by side and share no code with the loader.
+//! Rows come from a counter, so that every run makes the same bytes; a value's text and what the
+//! server must make of it are produced side by side and share no code with the loader.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +15,8 @@ const COLUMNS: &str = "supplier_id BIGINT NOT NULL, spu_id BIGINT NOT NULL, mont
      amount DECIMAL(14,2) NOT NULL, note VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, \
      updated_at DATETIME NOT NULL";
 
-const CATEGORIES: [&str; 6] = ["tea", "caf\u{e9}", "\u{8336}\u{53f6}", "back\\slash", "tab\there", "plain goods"];
+const CATEGORIES: [&str; 6] =
+    ["tea", "caf\u{e9}", "\u{8336}\u{53f6}", "back\\slash", "tab\there", "plain goods"];
 
 /// CREATE TABLE for the rows made here; no key, so that a row that is loaded twice shows.
 pub fn create_table(name: &str) -> String {
@@ -38,8 +40,8 @@ pub struct Sums {
     pub checksum: u64,
 }
 
-/// Writes `file_count` files of `rows_per_file` rows each below `folder`, a partition folder per twelve files, with the
-/// `_SUCCESS` markers that Hadoop leaves.
+/// Writes `file_count` files of `rows_per_file` rows each below `folder`, a partition folder per
+/// twelve files, with the `_SUCCESS` markers that Hadoop leaves.
 pub fn write_files(folder: &Path, file_count: u64, rows_per_file: u64) -> anyhow::Result<Sums> {
     let mut sums = Sums::default();
     for file in 0..file_count {
@@ -47,8 +49,9 @@ pub fn write_files(folder: &Path, file_count: u64, rows_per_file: u64) -> anyhow
         std::fs::create_dir_all(&partition).with_context(|| partition.display().to_string())?;
         std::fs::write(partition.join("_SUCCESS"), [])?;
         let path = partition.join(format!("{:06}_0", file % 12));
-        let mut out =
-            std::io::BufWriter::new(std::fs::File::create(&path).with_context(|| path.display().to_string())?);
+        let mut out = std::io::BufWriter::new(
+            std::fs::File::create(&path).with_context(|| path.display().to_string())?,
+        );
         for row in file * rows_per_file..(file + 1) * rows_per_file {
             let line = line(file / 12, row, &mut sums);
             out.write_all(&line)?;
@@ -82,8 +85,14 @@ fn line(partition: u64, row: u64, sums: &mut Sums) -> Vec<u8> {
         1 => Some("two\nlines".to_owned()),
         _ => Some(format!("batch number {}", row % 1000)),
     };
-    let updated_at =
-        format!("2026-{:02}-{:02} {:02}:{:02}:{:02}", row % 12 + 1, row % 28 + 1, row % 24, row % 60, row % 59);
+    let updated_at = format!(
+        "2026-{:02}-{:02} {:02}:{:02}:{:02}",
+        row % 12 + 1,
+        row % 28 + 1,
+        row % 24,
+        row % 60,
+        row % 59
+    );
 
     let stored = format!(
         "{supplier_id}|{spu_id}|{month}|{category}|{orders}|{amount}|{}|{updated_at}",

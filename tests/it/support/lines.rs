@@ -9,7 +9,9 @@ use super::program::{Ended, World};
 
 /// Makes a table whose rows are lines. No key: a row that is loaded twice shows.
 pub async fn create(world: &World, table: &str) -> Result<()> {
-    let sql = format!("CREATE TABLE {table} (v VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL)");
+    let sql = format!(
+        "CREATE TABLE {table} (v VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL)"
+    );
     world.schema.exec(&sql).await
 }
 
@@ -43,12 +45,18 @@ pub fn outcome(world: &World, report: &str, key: &str) -> Result<Value> {
 /// One key ended with this error code.
 pub fn expect_failure(world: &World, report: &str, key: &str, code: &str) -> Result<()> {
     let line = outcome(world, report, key)?;
-    ensure!(line["status"] == "failed" && line["error"]["code"] == code, "{key:?} did not fail with {code}: {line}");
+    ensure!(
+        line["status"] == "failed" && line["error"]["code"] == code,
+        "{key:?} did not fail with {code}: {line}"
+    );
     Ok(())
 }
 
 /// The keys that `plan` says would be loaded, as they stand in its lines.
 pub fn planned(ended: &Ended) -> BTreeSet<String> {
     let lines = ended.stdout.lines().filter_map(|line| line.trim_start().split_once("  "));
-    lines.filter(|(_, uri)| uri.starts_with("s3://") || uri.starts_with('"')).map(|(_, uri)| uri.to_owned()).collect()
+    lines
+        .filter(|(_, uri)| uri.starts_with("s3://") || uri.starts_with('"'))
+        .map(|(_, uri)| uri.to_owned())
+        .collect()
 }

@@ -1,13 +1,15 @@
-//! A TCP proxy that makes loopback a long or a thin path: every byte is late, and there are only so many in a second.
+//! A TCP proxy that makes loopback a long or a thin path: every byte is late, and there are only so
+//! many in a second.
 //!
-//! Each direction is a line that keeps order and is as long as the one-way delay: however much is on its way, more can be
-//! sent. The rate is shared by all connections of a [`Link`], each direction for itself, with nothing saved up while the path is idle.
-//! Opening a connection takes a round trip more, as the handshake does that loopback makes at once. What this is not: a path that
-//! loses packets, or on which TCP starts slowly.
+//! Each direction is a line that keeps order and is as long as the one-way delay: however much is
+//! on its way, more can be sent. The rate is shared by all connections of a [`Link`], each
+//! direction for itself, with nothing saved up while the path is idle. Opening a connection takes a
+//! round trip more, as the handshake does that loopback makes at once. What this is not: a path
+//! that loses packets, or on which TCP starts slowly.
 //!
-//! A side that ends what it sends is known to the other when its last byte is; a connection that is reset is closed at
-//! once. On its way is at most [`BUFFER_BYTES`] and what the rate makes of the delay, for each direction of a connection. Everything
-//! ends with the [`Link`].
+//! A side that ends what it sends is known to the other when its last byte is; a connection that is
+//! reset is closed at once. On its way is at most [`BUFFER_BYTES`] and what the rate makes of the
+//! delay, for each direction of a connection. Everything ends with the [`Link`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,11 +25,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// So much is on its way beside what the rate asks for: without a rate, 100 MB/s over 150 ms there and back, and twice that.
+/// So much is on its way beside what the rate asks for: without a rate, 100 MB/s over 150 ms there
+/// and back, and twice that.
 const BUFFER_BYTES: u64 = 16 * 1024 * 1024;
 /// Read at a time: 2.6 ms at 50 Mbit/s, so that connections take turns.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How far ahead a connection may book the rate: timers are late by milliseconds, and the path must not be idle for that.
+/// How far ahead a connection may book the rate: timers are late by milliseconds, and the path must
+/// not be idle for that.
 const BOOKED_AHEAD: Duration = Duration::from_millis(20);
 
 /// What a path is like.
@@ -98,8 +102,12 @@ impl Lane {
 
     /// What may be on its way of one connection.
     fn capacity_bytes(&self) -> usize {
-        let in_delay = u128::from(self.shape.bytes_per_second.unwrap_or(0)) * self.one_way().as_micros() / 1_000_000;
-        usize::try_from(u128::from(BUFFER_BYTES) + in_delay).unwrap_or(Semaphore::MAX_PERMITS).min(u32::MAX as usize)
+        let in_delay = u128::from(self.shape.bytes_per_second.unwrap_or(0))
+            * self.one_way().as_micros()
+            / 1_000_000;
+        usize::try_from(u128::from(BUFFER_BYTES) + in_delay)
+            .unwrap_or(Semaphore::MAX_PERMITS)
+            .min(u32::MAX as usize)
     }
 
     /// When bytes that are sent now have left, after all that others have sent before.
@@ -108,7 +116,8 @@ impl Lane {
         let Some(rate) = self.shape.bytes_per_second else { return now };
         let mut booked_until = self.booked_until.lock().unwrap_or_else(PoisonError::into_inner);
         let nanoseconds = length as u128 * 1_000_000_000 / u128::from(rate.max(1));
-        *booked_until = now.max(*booked_until) + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        *booked_until = now.max(*booked_until)
+            + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         *booked_until
     }
 
@@ -119,17 +128,25 @@ impl Lane {
         Ok(())
     }
 
-    async fn take_in(&self, mut from: OwnedReadHalf, line: mpsc::UnboundedSender<Late>) -> io::Result<()> {
+    async fn take_in(
+        &self,
+        mut from: OwnedReadHalf,
+        line: mpsc::UnboundedSender<Late>,
+    ) -> io::Result<()> {
         let capacity = Arc::new(Semaphore::new(self.capacity_bytes()));
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             let length = from.read(&mut chunk).await?;
             let room = u32::try_from(length).map_err(io::Error::other)?;
-            let room = Arc::clone(&capacity).acquire_many_owned(room).await.map_err(io::Error::other)?;
+            let room =
+                Arc::clone(&capacity).acquire_many_owned(room).await.map_err(io::Error::other)?;
             let left = self.leave(length);
             // Of no bytes: the end.
-            let late =
-                Late { due: left + self.one_way(), bytes: Bytes::copy_from_slice(&chunk[..length]), _room: room };
+            let late = Late {
+                due: left + self.one_way(),
+                bytes: Bytes::copy_from_slice(&chunk[..length]),
+                _room: room,
+            };
             if line.send(late).is_err() || length == 0 {
                 return Ok(());
             }
@@ -147,7 +164,10 @@ struct Late {
     _room: OwnedSemaphorePermit,
 }
 
-async fn give_out(mut line: mpsc::UnboundedReceiver<Late>, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn give_out(
+    mut line: mpsc::UnboundedReceiver<Late>,
+    mut to: OwnedWriteHalf,
+) -> io::Result<()> {
     while let Some(late) = line.recv().await {
         // A timer of a moment that has passed would still cost one.
         if late.due > Instant::now() {
@@ -161,7 +181,12 @@ async fn give_out(mut line: mpsc::UnboundedReceiver<Late>, mut to: OwnedWriteHal
     to.shutdown().await
 }
 
-async fn serve(client: TcpStream, server_port: u16, up: Arc<Lane>, down: Arc<Lane>) -> io::Result<()> {
+async fn serve(
+    client: TcpStream,
+    server_port: u16,
+    up: Arc<Lane>,
+    down: Arc<Lane>,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     // Until then the client would not know that it is connected, and could send nothing.
     sleep(up.shape.round_trip).await;

@@ -1,8 +1,8 @@
 //! One object of which many rows are bad, in every way at once, and which knows exactly which.
 //!
-//! Rows come from a seed, so that every run makes the same bytes. Which rows are bad is drawn, to an exact number. What must
-//! be loaded and what must be written down is known as checksums, so that an object of any size needs no memory; the bad rows
-//! themselves are kept as numbers.
+//! Rows come from a seed, so that every run makes the same bytes. Which rows are bad is drawn, to
+//! an exact number. What must be loaded and what must be written down is known as checksums, so
+//! that an object of any size needs no memory; the bad rows themselves are kept as numbers.
 
 use std::io::Write;
 
@@ -23,8 +23,9 @@ const ROWS_BEFORE: u64 = 1000;
 
 /// The table with its rows, a statement each.
 pub fn create_table(name: &str) -> [String; 2] {
-    let rows: Vec<String> =
-        (0..ROWS_BEFORE).map(|id| format!("({id}, 'c{id}', 0, 0, '2026-01-01', 'before')")).collect();
+    let rows: Vec<String> = (0..ROWS_BEFORE)
+        .map(|id| format!("({id}, 'c{id}', 0, 0, '2026-01-01', 'before')"))
+        .collect();
     [
         format!(
             "CREATE TABLE {name} (id INT NOT NULL PRIMARY KEY, code VARCHAR(20) NOT NULL UNIQUE, n INT NOT NULL, \
@@ -74,7 +75,13 @@ impl Badness {
     ];
 
     pub fn is_duplicate(self) -> bool {
-        matches!(self, Self::SameIdAsBefore | Self::SameCodeAsBefore | Self::SameIdAsInTable | Self::SameCodeAsInTable)
+        matches!(
+            self,
+            Self::SameIdAsBefore
+                | Self::SameCodeAsBefore
+                | Self::SameIdAsInTable
+                | Self::SameCodeAsInTable
+        )
     }
 }
 
@@ -114,21 +121,33 @@ impl ManyBadRows {
         let mut rejects = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
         rejects.update(HEADER.as_bytes());
         out.write_all(HEADER.as_bytes())?;
-        let mut made = Self { rows, bytes: HEADER.len() as u64, bad: Vec::new(), checksum: 0, rejects_checksum: 0 };
+        let mut made = Self {
+            rows,
+            bytes: HEADER.len() as u64,
+            bad: Vec::new(),
+            checksum: 0,
+            rejects_checksum: 0,
+        };
         let mut line = 2;
         let mut last_good = None;
         for number in 1..=rows {
             let bad_to_come = bad - made.bad.len() as u64;
             let is_bad = rng.u64(0..=rows - number) < bad_to_come;
             let badness = is_bad.then(|| Badness::ALL[rng.usize(..Badness::ALL.len())]);
-            let badness = badness.filter(|_| last_good.is_some()).or_else(|| is_bad.then_some(Badness::NoDate));
+            let badness = badness
+                .filter(|_| last_good.is_some())
+                .or_else(|| is_bad.then_some(Badness::NoDate));
             let id = ROWS_BEFORE + number;
             let text = row(&mut rng, id, badness, last_good.unwrap_or_default());
             if let Some(badness) = badness {
                 made.bad.push(BadRow { number, line, badness });
                 rejects.update(text.as_bytes());
             } else {
-                let stored = text.trim_end_matches('\n').replace(",\"", ",").trim_end_matches('"').replace(',', "|");
+                let stored = text
+                    .trim_end_matches('\n')
+                    .replace(",\"", ",")
+                    .trim_end_matches('"')
+                    .replace(',', "|");
                 made.checksum += crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, stored.as_bytes());
                 // Not always the row just before.
                 if last_good.is_none() || rng.bool() {
@@ -153,13 +172,18 @@ impl ManyBadRows {
     }
 }
 
-/// A row with what ends it. Its fields have neither commas nor quotes, its note sometimes a line break.
+/// A row with what ends it. Its fields have neither commas nor quotes, its note sometimes a line
+/// break.
 fn row(rng: &mut Rng, id: u64, badness: Option<Badness>, earlier: u64) -> String {
     let mut code = format!("c{id}");
     let mut shown_id = id;
     let mut n = rng.i32(..).to_string();
     let mut day = format!("20{:02}-{:02}-{:02}", rng.u8(0..99), rng.u8(1..=12), rng.u8(1..=28));
-    let mut note = if rng.u8(..8) == 0 { "two\nlines".to_owned() } else { format!("note {}", rng.u32(..1_000_000)) };
+    let mut note = if rng.u8(..8) == 0 {
+        "two\nlines".to_owned()
+    } else {
+        format!("note {}", rng.u32(..1_000_000))
+    };
     let amount = format!("{}.{:02}", rng.u32(..99_999_999), rng.u8(..100));
     match badness {
         None => {}
@@ -168,7 +192,9 @@ fn row(rng: &mut Rng, id: u64, badness: Option<Badness>, earlier: u64) -> String
         Some(Badness::NoDate) => day = String::from("2026-02-30"),
         Some(Badness::TooLong) => note = format!("{id} is the number of a note that is too long"),
         Some(Badness::FieldsMissing) => return format!("{id},{code},{n}\n"),
-        Some(Badness::FieldTooMany) => return format!("{id},{code},{n},{amount},{day},\"{note}\",more\n"),
+        Some(Badness::FieldTooMany) => {
+            return format!("{id},{code},{n},{amount},{day},\"{note}\",more\n");
+        }
         Some(Badness::SameIdAsBefore) => shown_id = earlier,
         Some(Badness::SameCodeAsBefore) => code = format!("c{earlier}"),
         Some(Badness::SameIdAsInTable) => shown_id = rng.u64(..ROWS_BEFORE),

@@ -12,7 +12,8 @@ use tokio::process::{Child, Command};
 use super::s3::{ACCESS_KEY, Backend, Endpoint, Object, REGION, SECRET_KEY};
 use super::servers::{Schema, Server};
 
-/// Far beyond what any test needs on a busy machine; a program that hangs must fail its test, not the suite.
+/// Far beyond what any test needs on a busy machine; a program that hangs must fail its test, not
+/// the suite.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// The bucket that every test has to itself, on an endpoint of its own.
@@ -53,8 +54,9 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// The program with its environment: nothing of this process's, credentials, region, endpoint, database and staging
-    /// directory. Options given later win over none of these, as they are given in the environment.
+    /// The program with its environment: nothing of this process's, credentials, region, endpoint,
+    /// database and staging directory. Options given later win over none of these, as they are
+    /// given in the environment.
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = bare_command(self.dir.path());
         command
@@ -98,12 +100,15 @@ impl World {
     /// The lines of a report file.
     pub fn report(&self, name: &str) -> Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.path(name))?;
-        text.lines().map(|line| serde_json::from_str(line).context("a line of the report is not JSON")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).context("a line of the report is not JSON"))
+            .collect()
     }
 
     /// Nothing may be left in the staging directory, whatever happened.
     pub fn ensure_nothing_staged(&self) -> Result<()> {
-        let left: Vec<_> = std::fs::read_dir(self.path("staging"))?.collect::<std::io::Result<_>>()?;
+        let left: Vec<_> =
+            std::fs::read_dir(self.path("staging"))?.collect::<std::io::Result<_>>()?;
         ensure!(left.is_empty(), "left in the staging directory: {left:?}");
         Ok(())
     }
@@ -116,7 +121,10 @@ impl Ended {
     }
 
     pub fn says(&self, text: &str) -> Result<()> {
-        ensure!(self.stderr.contains(text) || self.stdout.contains(text), "neither output says {text:?}\n{self}");
+        ensure!(
+            self.stderr.contains(text) || self.stdout.contains(text),
+            "neither output says {text:?}\n{self}"
+        );
         Ok(())
     }
 
@@ -152,8 +160,9 @@ pub fn bare_command(home: &Path) -> Command {
 
 /// Waits for a started program's end.
 pub async fn finish(child: Child) -> Result<Ended> {
-    let output =
-        tokio::time::timeout(RUN_LIMIT, child.wait_with_output()).await.context("the program did not end")??;
+    let output = tokio::time::timeout(RUN_LIMIT, child.wait_with_output())
+        .await
+        .context("the program did not end")??;
     Ok(Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -162,11 +171,17 @@ pub async fn finish(child: Child) -> Result<Ended> {
 }
 
 /// Waits until the program's log says `text`, then goes on collecting it.
-pub async fn wait_for_log(child: &mut Child, text: &str) -> Result<tokio::task::JoinHandle<String>> {
-    let mut lines = BufReader::new(child.stderr.take().context("standard error is not piped")?).lines();
+pub async fn wait_for_log(
+    child: &mut Child,
+    text: &str,
+) -> Result<tokio::task::JoinHandle<String>> {
+    let mut lines =
+        BufReader::new(child.stderr.take().context("standard error is not piped")?).lines();
     let mut seen = String::new();
     loop {
-        let line = tokio::time::timeout(RUN_LIMIT, lines.next_line()).await.context("the log went silent")??;
+        let line = tokio::time::timeout(RUN_LIMIT, lines.next_line())
+            .await
+            .context("the log went silent")??;
         let line = line.with_context(|| format!("the log ended without {text:?}:\n{seen}"))?;
         seen.push_str(&line);
         seen.push('\n');
@@ -184,7 +199,8 @@ pub async fn wait_for_log(child: &mut Child, text: &str) -> Result<tokio::task::
 /// Sends a signal to a running program, by its id.
 pub fn signal(child: &Child, name: &str) -> Result<()> {
     let pid = child.id().context("the program has ended already")?;
-    let status = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status()?;
+    let status =
+        std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status()?;
     ensure!(status.success(), "kill failed");
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! A TCP proxy in front of a database server that breaks a connection at a chosen step of the protocol.
+//! A TCP proxy in front of a database server that breaks a connection at a chosen step of the
+//! protocol.
 //!
-//! It reads the client's side packet by packet, which it can only without TLS: tests give `--ssl-mode DISABLED`. What
-//! the server sends is passed on as it is. A prepared statement is met where it is executed.
+//! It reads the client's side packet by packet, which it can only without TLS: tests give
+//! `--ssl-mode DISABLED`. What the server sends is passed on as it is. A prepared statement is met
+//! where it is executed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,11 +31,14 @@ pub enum Step {
     StatementWith(&'static str),
     /// The same with the first and somewhere behind it the second.
     StatementWithBoth(&'static str, &'static str),
-    /// So many bytes of a file have been passed on, or all of it where it is shorter and not empty. Once for each file.
+    /// So many bytes of a file have been passed on, or all of it where it is shorter and not empty.
+    /// Once for each file.
     InfileBytes(usize),
-    /// The packet that ends a file that was not empty is about to be passed on: what the server answers is LOAD's OK.
+    /// The packet that ends a file that was not empty is about to be passed on: what the server
+    /// answers is LOAD's OK.
     InfileEnd,
-    /// The COMMIT of a transaction in which a file that was not empty was sent is about to be passed on.
+    /// The COMMIT of a transaction in which a file that was not empty was sent is about to be
+    /// passed on.
     LoadCommit,
     /// A connection is opened.
     Connect,
@@ -44,14 +49,16 @@ pub enum Step {
 pub enum Break {
     /// Both sides are closed; the packet is not passed on.
     Cut,
-    /// The packet is passed on and both sides are closed, without waiting for what the server makes of it.
+    /// The packet is passed on and both sides are closed, without waiting for what the server makes
+    /// of it.
     CutBehind,
-    /// The packet is passed on, the server's answer (the last one to several statements) is awaited and kept back, and both
-    /// sides are closed.
+    /// The packet is passed on, the server's answer (the last one to several statements) is awaited
+    /// and kept back, and both sides are closed.
     SwallowAnswer,
     /// Nothing more is passed on, not even the client's end, until [`Broken::release`].
     Hold,
-    /// The packet is passed on, the server's answer (the last one) is awaited and kept back until [`Broken::release`].
+    /// The packet is passed on, the server's answer (the last one) is awaited and kept back until
+    /// [`Broken::release`].
     HoldAnswer,
     /// The same, but the answer is not awaited: the statement may still be running.
     HoldUnanswered,
@@ -94,7 +101,9 @@ impl Proxy {
                 while let Ok((client, _)) = listener.accept().await {
                     let (rules, recorder) = (Arc::clone(&rules), recorder.clone());
                     // A connection that breaks is what this is for.
-                    tokio::spawn(async move { serve(client, server_port, rules, recorder).await.ok() });
+                    tokio::spawn(
+                        async move { serve(client, server_port, rules, recorder).await.ok() },
+                    );
                 }
             }
         });
@@ -161,8 +170,8 @@ impl Broken {
         self.0.released.send_replace(true);
     }
 
-    /// Closes both sides of the connections that met this, whatever they are doing now; a packet that is held is never
-    /// passed on.
+    /// Closes both sides of the connections that met this, whatever they are doing now; a packet
+    /// that is held is never passed on.
     pub fn cut(&self) {
         lock(&self.0.met).iter().for_each(CancellationToken::cancel);
     }
@@ -230,7 +239,14 @@ async fn serve(
     let doomed = CancellationToken::new();
     let ended = doomed.clone();
     let number = recorder.connection();
-    let connection = Connection { server_port, rules, recorder, number, has_answered: AtomicBool::new(false), doomed };
+    let connection = Connection {
+        server_port,
+        rules,
+        recorder,
+        number,
+        has_answered: AtomicBool::new(false),
+        doomed,
+    };
     // Both sockets close when this ends.
     tokio::select! {
         served = connection.serve(client) => served,
@@ -272,7 +288,11 @@ impl Connection {
             match rule.what {
                 Break::Hold => rule.released().await,
                 Break::Watch => {}
-                Break::Cut | Break::CutBehind | Break::SwallowAnswer | Break::HoldAnswer | Break::HoldUnanswered => {
+                Break::Cut
+                | Break::CutBehind
+                | Break::SwallowAnswer
+                | Break::HoldAnswer
+                | Break::HoldUnanswered => {
                     return Ok(());
                 }
             }
@@ -342,14 +362,20 @@ impl Connection {
             } else {
                 Packet::Command { sequence, packet: &packet }
             };
-            self.recorder.packet(self.number, self.has_answered.swap(false, Ordering::Relaxed), sent);
+            self.recorder.packet(
+                self.number,
+                self.has_answered.swap(false, Ordering::Relaxed),
+                sent,
+            );
             let bytes_now = progress.infile_bytes;
             let is_end_of_file = bytes_before.is_some_and(|bytes| bytes > 0) && packet.is_empty();
             let rule = self.rule_for(|step| match step {
-                Step::Statement(start) => statement.as_ref().is_some_and(|text| text.starts_with(start.as_bytes())),
-                Step::StatementWith(part) => {
-                    statement.as_ref().is_some_and(|text| String::from_utf8_lossy(text).contains(part))
+                Step::Statement(start) => {
+                    statement.as_ref().is_some_and(|text| text.starts_with(start.as_bytes()))
                 }
+                Step::StatementWith(part) => statement
+                    .as_ref()
+                    .is_some_and(|text| String::from_utf8_lossy(text).contains(part)),
                 Step::StatementWithBoth(first, second) => statement.as_ref().is_some_and(|text| {
                     let text = String::from_utf8_lossy(text);
                     text.split_once(first).is_some_and(|(_, behind)| behind.contains(second))
@@ -359,7 +385,9 @@ impl Connection {
                         && (is_end_of_file || bytes_now.is_some_and(|now| now >= limit))
                 }
                 Step::InfileEnd => is_end_of_file,
-                Step::LoadCommit => progress.loaded && statement.as_ref().is_some_and(|text| text == b"COMMIT"),
+                Step::LoadCommit => {
+                    progress.loaded && statement.as_ref().is_some_and(|text| text == b"COMMIT")
+                }
                 Step::Connect => false,
             });
             if statement.as_ref().is_some_and(|text| text == b"COMMIT" || text == b"ROLLBACK") {
@@ -420,7 +448,8 @@ impl Connection {
     }
 }
 
-/// Whether these packets end with one that says that nothing more follows. Sets of rows are not told apart.
+/// Whether these packets end with one that says that nothing more follows. Sets of rows are not
+/// told apart.
 fn is_last_answer(mut packets: &[u8]) -> bool {
     const SERVER_MORE_RESULTS_EXISTS: u8 = 0x08;
     let mut is_last = true;
@@ -433,7 +462,8 @@ fn is_last_answer(mut packets: &[u8]) -> bool {
     is_last
 }
 
-/// The low byte of an OK packet's status flags, which stand behind the counts of affected rows and of the last id.
+/// The low byte of an OK packet's status flags, which stand behind the counts of affected rows and
+/// of the last id.
 fn ok_flags(packet: &[u8]) -> Option<u8> {
     const OK: u8 = 0x00;
     let mut rest = packet.strip_prefix(&[OK])?;
@@ -455,7 +485,8 @@ impl Progress {
         const COM_QUERY: u8 = 0x03;
         const COM_STMT_PREPARE: u8 = 0x16;
         const COM_STMT_EXECUTE: u8 = 0x17;
-        // Every command starts the numbers anew; a file's packets go on from the server's answer, and past 255.
+        // Every command starts the numbers anew; a file's packets go on from the server's answer,
+        // and past 255.
         if sequence != 0 || self.infile_bytes.is_some_and(|bytes| bytes > 0) {
             if let Some(bytes) = &mut self.infile_bytes {
                 *bytes += packet.len();

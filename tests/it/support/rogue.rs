@@ -1,7 +1,9 @@
-//! A fake MySQL server that asks for files: as much of the protocol as the program needs to begin a load, and malice.
+//! A fake MySQL server that asks for files: as much of the protocol as the program needs to begin a
+//! load, and malice.
 //!
-//! Everything it answers by itself is what a well-meaning server with one table of one column would say. A test chooses
-//! the statements to which it answers "send me this file" instead, and looks at what came.
+//! Everything it answers by itself is what a well-meaning server with one table of one column would
+//! say. A test chooses the statements to which it answers "send me this file" instead, and looks at
+//! what came.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,8 +64,15 @@ impl Rogue {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (received, statements) = (Arc::clone(&received), Arc::clone(&statements));
                     let passed_over = Arc::clone(&passed_over);
-                    let client =
-                        Client { stream, sequence: 0, more_results: false, malice, passed_over, received, statements };
+                    let client = Client {
+                        stream,
+                        sequence: 0,
+                        more_results: false,
+                        malice,
+                        passed_over,
+                        received,
+                        statements,
+                    };
                     // A client that hangs up is not the server's trouble.
                     tokio::spawn(async move { client.serve().await.ok() });
                 }
@@ -134,7 +143,10 @@ impl Client {
                 COM_STMT_CLOSE => {}
                 COM_QUERY => {
                     let text = String::from_utf8_lossy(rest).into_owned();
-                    self.statements.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
+                    self.statements
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(text.clone());
                     let mut statements = text.split("; ").peekable();
                     while let Some(statement) = statements.next() {
                         self.more_results = statements.peek().is_some();
@@ -175,7 +187,9 @@ impl Client {
                 Answer::AskFor(file) => self.ask_for(file, statement).await,
                 Answer::Ok(info) => self.ok(info).await,
                 Answer::Error => self.write(b"\xFF\x51\x04#HY000no").await,
-                Answer::OneColumn => self.rows(&ResultSet { columns: 1, rows: vec![vec!["x"]] }, false).await,
+                Answer::OneColumn => {
+                    self.rows(&ResultSet { columns: 1, rows: vec![vec!["x"]] }, false).await
+                }
             };
         }
         if statement.starts_with("LOAD DATA") {
@@ -186,7 +200,8 @@ impl Client {
     }
 
     fn malice_for(&self, statement: &str) -> Option<Answer> {
-        let index = self.malice.iter().position(|malice| statement.starts_with(malice.statement))?;
+        let index =
+            self.malice.iter().position(|malice| statement.starts_with(malice.statement))?;
         let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
         if passed_over[index] < self.malice[index].after {
             passed_over[index] += 1;
@@ -244,7 +259,8 @@ impl Client {
         }
         self.end_of_rows().await?;
         for row in &result.rows {
-            let mut packet = if binary { vec![0; 1 + (result.columns + 9) / 8] } else { Vec::new() };
+            let mut packet =
+                if binary { vec![0; 1 + (result.columns + 9) / 8] } else { Vec::new() };
             for value in row {
                 packet.push(u8::try_from(value.len())?);
                 packet.extend(value.as_bytes());
@@ -310,7 +326,14 @@ struct ResultSet {
 /// What the program asks of every server, answered for one InnoDB table `t` with one column `a`.
 fn result_of(statement: &str) -> ResultSet {
     let (columns, rows) = if statement.starts_with("SHOW GLOBAL VARIABLES") {
-        (2, vec![vec!["local_infile", "ON"], vec!["time_zone", "+00:00"], vec!["transaction_isolation", "x"]])
+        (
+            2,
+            vec![
+                vec!["local_infile", "ON"],
+                vec!["time_zone", "+00:00"],
+                vec!["transaction_isolation", "x"],
+            ],
+        )
     } else if statement.starts_with("SHOW SESSION VARIABLES") {
         (2, vec![vec!["transaction_isolation", "REPEATABLE-READ"]])
     } else if statement.starts_with("SHOW WARNINGS") {

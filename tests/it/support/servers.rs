@@ -1,14 +1,16 @@
 //! Real MySQL and MariaDB servers for the tests.
 //!
-//! A [`Server`] is a private one: its own data directory, its own port, default durability, `local_infile` on. It is
-//! run by `scripts/server.sh`, which stops it as soon as the pipe to that script's stdin closes. So no server outlives
-//! the test process, however that ends, and its data directory goes with it.
+//! A [`Server`] is a private one: its own data directory, its own port, default durability,
+//! `local_infile` on. It is run by `scripts/server.sh`, which stops it as soon as the pipe to that
+//! script's stdin closes. So no server outlives the test process, however that ends, and its data
+//! directory goes with it.
 //!
-//! Most tests share one server of each kind ([`shared`]) and get a fresh schema in it with an ordinary account
-//! ([`Server::schema`]). A test that kills or reconfigures a server starts its own.
+//! Most tests share one server of each kind ([`shared`]) and get a fresh schema in it with an
+//! ordinary account ([`Server::schema`]). A test that kills or reconfigures a server starts its
+//! own.
 //!
-//! A server that is missing or does not start is an error that says why, never a reason to skip: the error holds the
-//! end of the server's log.
+//! A server that is missing or does not start is an error that says why, never a reason to skip:
+//! the error holds the end of the server's log.
 
 use std::fmt;
 use std::fs;
@@ -59,8 +61,8 @@ pub fn start_shared(kinds: &[ServerKind]) {
     }
 }
 
-/// The server of this kind that the tests of this process share, started by whoever asks first. Blocks until it
-/// accepts connections. It is never to be killed or reconfigured.
+/// The server of this kind that the tests of this process share, started by whoever asks first.
+/// Blocks until it accepts connections. It is never to be killed or reconfigured.
 pub fn shared(kind: ServerKind) -> anyhow::Result<&'static Server> {
     static MYSQL: OnceLock<Result<Server, String>> = OnceLock::new();
     static MARIADB: OnceLock<Result<Server, String>> = OnceLock::new();
@@ -68,7 +70,8 @@ pub fn shared(kind: ServerKind) -> anyhow::Result<&'static Server> {
         ServerKind::Mysql => &MYSQL,
         ServerKind::Mariadb => &MARIADB,
     };
-    let started = cell.get_or_init(|| Server::start(kind, &[]).map_err(|error| format!("{error:#}")));
+    let started =
+        cell.get_or_init(|| Server::start(kind, &[]).map_err(|error| format!("{error:#}")));
     started.as_ref().map_err(|reason| anyhow::anyhow!("{reason}"))
 }
 
@@ -84,12 +87,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with options besides those of `scripts/server.sh`. Options of that script itself (`--tls`) are
-    /// told apart by their name. Blocks until the server accepts connections, at most [`START_LIMIT`].
+    /// Starts a server with options besides those of `scripts/server.sh`. Options of that script
+    /// itself (`--tls`) are told apart by their name. Blocks until the server accepts connections,
+    /// at most [`START_LIMIT`].
     pub fn start(kind: ServerKind, extra_options: &[&str]) -> anyhow::Result<Self> {
         // Short: the path of the socket in it is limited to 107 bytes.
-        let directory = tempfile::Builder::new().prefix("s3-to-mysql-").tempdir().context("no temporary directory")?;
-        let extra_options: Vec<String> = extra_options.iter().map(|&option| option.to_owned()).collect();
+        let directory = tempfile::Builder::new()
+            .prefix("s3-to-mysql-")
+            .tempdir()
+            .context("no temporary directory")?;
+        let extra_options: Vec<String> =
+            extra_options.iter().map(|&option| option.to_owned()).collect();
         let process = Process::spawn(kind, directory.path(), None, &extra_options)?;
         Ok(Self { kind, process, extra_options, directory, schemas: AtomicU32::new(0) })
     }
@@ -141,7 +149,8 @@ impl Server {
         self.connect("root", None, None).await
     }
 
-    /// A fresh database, and an account without a password that may do everything in it and nothing elsewhere.
+    /// A fresh database, and an account without a password that may do everything in it and nothing
+    /// elsewhere.
     pub async fn schema(&self) -> anyhow::Result<Schema<'_>> {
         self.schema_with_password(None).await
     }
@@ -153,18 +162,23 @@ impl Server {
         let password = password.map(str::to_owned);
         let mut conn = self.root().await?;
         conn.query_drop(format!("CREATE DATABASE {name}")).await?;
-        let identified_by = format!("'{}'", password.as_deref().unwrap_or("").replace('\\', r"\\").replace('\'', "''"));
+        let identified_by = format!(
+            "'{}'",
+            password.as_deref().unwrap_or("").replace('\\', r"\\").replace('\'', "''")
+        );
         conn.query_drop(format!("CREATE USER {user}@'%' IDENTIFIED BY {identified_by}")).await?;
         conn.query_drop(format!("GRANT ALL ON {name}.* TO {user}@'%'")).await?;
         conn.disconnect().await?;
         Ok(Schema { server: self, name, user, password })
     }
 
-    /// Kills the server with SIGKILL and returns when it is gone. Its data stays for [`Server::restart`].
+    /// Kills the server with SIGKILL and returns when it is gone. Its data stays for
+    /// [`Server::restart`].
     pub fn kill9(&mut self) -> anyhow::Result<()> {
         let pid = self.pid();
         // By the shell's built-in command: minimal systems have no other.
-        let status = Command::new("sh").args(["-c", "kill -KILL \"$0\""]).arg(pid.to_string()).status()?;
+        let status =
+            Command::new("sh").args(["-c", "kill -KILL \"$0\""]).arg(pid.to_string()).status()?;
         anyhow::ensure!(status.success(), "could not kill the {} server, pid {pid}", self.kind);
         // `Child::wait` closes stdin, which would ask the script to stop and to remove the data.
         let stdin = self.process.script.stdin.take();
@@ -175,12 +189,18 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the server again on the same data and the same port, after [`Server::kill9`] or when it died by itself.
+    /// Starts the server again on the same data and the same port, after [`Server::kill9`] or when
+    /// it died by itself.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         let port = self.port();
         let ended = self.process.script.try_wait()?;
-        anyhow::ensure!(ended.is_some(), "the {} server still runs: kill it before it is started again", self.kind);
-        self.process = Process::spawn(self.kind, &self.data_dir(), Some(port), &self.extra_options)?;
+        anyhow::ensure!(
+            ended.is_some(),
+            "the {} server still runs: kill it before it is started again",
+            self.kind
+        );
+        self.process =
+            Process::spawn(self.kind, &self.data_dir(), Some(port), &self.extra_options)?;
         Ok(())
     }
 
@@ -188,7 +208,12 @@ impl Server {
         self.directory.path().to_owned()
     }
 
-    async fn connect(&self, user: &str, password: Option<&str>, database: Option<&str>) -> anyhow::Result<Conn> {
+    async fn connect(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        database: Option<&str>,
+    ) -> anyhow::Result<Conn> {
         let options = OptsBuilder::default()
             .ip_or_hostname("127.0.0.1")
             .tcp_port(self.port())
@@ -197,7 +222,9 @@ impl Server {
             .user(Some(user))
             .pass(password)
             .db_name(database);
-        Conn::new(options).await.with_context(|| format!("cannot connect to the {} server as {user}", self.kind))
+        Conn::new(options)
+            .await
+            .with_context(|| format!("cannot connect to the {} server as {user}", self.kind))
     }
 }
 
@@ -271,7 +298,8 @@ impl Ready {
         // The socket comes last, as a path may have spaces.
         let (fields, socket) = line.split_once(" socket=").context("no socket")?;
         let field = |name: &str| {
-            let value = fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+            let value =
+                fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
             value.with_context(|| format!("no {name}"))
         };
         Ok(Self {
@@ -283,7 +311,8 @@ impl Ready {
     }
 }
 
-/// `scripts/server.sh`, running. Its stdin is held here, and nowhere else: when it closes, the server ends.
+/// `scripts/server.sh`, running. Its stdin is held here, and nowhere else: when it closes, the
+/// server ends.
 #[derive(Debug)]
 struct Process {
     script: Child,
@@ -291,7 +320,12 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(kind: ServerKind, data_dir: &Path, port: Option<u16>, extra_options: &[String]) -> anyhow::Result<Self> {
+    fn spawn(
+        kind: ServerKind,
+        data_dir: &Path,
+        port: Option<u16>,
+        extra_options: &[String],
+    ) -> anyhow::Result<Self> {
         let script_path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/server.sh");
         let messages_path = data_dir.with_extension("messages");
         let messages = fs::File::create(&messages_path)?;
@@ -301,7 +335,8 @@ impl Process {
         command.arg("--remove").args(port.map(|port| format!("--port={port}"))).args(own_options);
         command.arg(kind.to_string()).arg(data_dir).args(server_options);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(messages);
-        let mut script = command.spawn().with_context(|| format!("cannot run {}", script_path.display()))?;
+        let mut script =
+            command.spawn().with_context(|| format!("cannot run {}", script_path.display()))?;
 
         let stdout = script.stdout.take().context("stdout was piped")?;
         let (sender, receiver) = mpsc::channel();
@@ -317,15 +352,18 @@ impl Process {
             Ok(Ok(line)) if line.starts_with("ready ") => Ready::parse(line.trim_end_matches('\n')),
             Ok(Ok(_)) => Err(anyhow::anyhow!("it ended before it was ready: {said}")),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => {
-                Err(anyhow::anyhow!("it was not ready within {START_LIMIT:?}: {said}\n{}", tail(&data_dir.join("log"))))
-            }
+            Err(_) => Err(anyhow::anyhow!(
+                "it was not ready within {START_LIMIT:?}: {said}\n{}",
+                tail(&data_dir.join("log"))
+            )),
         };
         match ready {
             Ok(ready) => Ok(Self { script, ready }),
             Err(error) => {
                 end(&mut script);
-                bail!("the {kind} server did not start (scripts/setup.sh installs what is missing): {error:#}")
+                bail!(
+                    "the {kind} server did not start (scripts/setup.sh installs what is missing): {error:#}"
+                )
             }
         }
     }

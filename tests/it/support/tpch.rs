@@ -1,7 +1,9 @@
-//! TPC-H's `lineitem`, made by `tpchgen`: real data's shape, and sums that do not go through any text.
+//! TPC-H's `lineitem`, made by `tpchgen`: real data's shape, and sums that do not go through any
+//! text.
 //!
-//! The rows are those of the benchmark's own `dbgen`. Their text is the generator's; what must be in the table is computed
-//! from the fields of its rows, as numbers, and compared with what the server makes of its columns.
+//! The rows are those of the benchmark's own `dbgen`. Their text is the generator's; what must be
+//! in the table is computed from the fields of its rows, as numbers, and compared with what the
+//! server makes of its columns.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -82,7 +84,8 @@ struct Group {
 impl Sums {
     fn add(&mut self, item: &LineItem<'_>) {
         self.rows += 1;
-        let group = self.groups.entry((item.l_returnflag.to_owned(), item.l_linestatus)).or_default();
+        let group =
+            self.groups.entry((item.l_returnflag.to_owned(), item.l_linestatus)).or_default();
         group.rows += 1;
         group.order_keys += item.l_orderkey;
         group.part_keys += item.l_partkey;
@@ -96,7 +99,8 @@ impl Sums {
         group.commit_days += i64::from(item.l_commitdate.to_unix_epoch());
         group.receipt_days += i64::from(item.l_receiptdate.to_unix_epoch());
         group.comment_checksums += crc32(item.l_comment);
-        // As the server shows the stored values, so that one that landed in another row or column is found as well.
+        // As the server shows the stored values, so that one that landed in another row or column
+        // is found as well.
         group.row_checksums += crc32(&format!(
             "{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
             item.l_orderkey,
@@ -177,7 +181,12 @@ impl Generator {
     }
 
     /// Part `part`, from 1, in one or several forms at once.
-    pub fn write(&self, part: i32, sums: &mut Sums, outs: &mut [(Form, &mut dyn Write)]) -> std::io::Result<()> {
+    pub fn write(
+        &self,
+        part: i32,
+        sums: &mut Sums,
+        outs: &mut [(Form, &mut dyn Write)],
+    ) -> std::io::Result<()> {
         let rows = LineItemGenerator::new_with_distributions_and_text_pool(
             self.scale,
             part,

@@ -8,8 +8,8 @@ use super::servers::Schema;
 /// What stands for NULL: a character that no test loads.
 pub const NULL: &str = "\u{2205}";
 
-/// The rows of a query, a string each: values separated by `|`, NULL as [`NULL`], control characters and quotes escaped
-/// as in Rust.
+/// The rows of a query, a string each: values separated by `|`, NULL as [`NULL`], control
+/// characters and quotes escaped as in Rust.
 pub async fn values(schema: &Schema<'_>, sql: &str) -> Result<Vec<String>> {
     let rows: Vec<Row> = schema.query(sql).await?;
     Ok(rows.into_iter().map(show).collect())

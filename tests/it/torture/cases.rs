@@ -1,7 +1,9 @@
-//! Every kind of bad value for every common type of column, and what the servers' manuals say becomes of it.
+//! Every kind of bad value for every common type of column, and what the servers' manuals say
+//! becomes of it.
 //!
-//! A case is one field that replaces the good one of its column in a row that is good otherwise. What it is (a bad value, a
-//! note, a statement's error ...) is asked of the server in another way as well, by INSERT under a strict `sql_mode`.
+//! A case is one field that replaces the good one of its column in a row that is good otherwise.
+//! What it is (a bad value, a note, a statement's error ...) is asked of the server in another way
+//! as well, by INSERT under a strict `sql_mode`.
 
 use Fate::{After, Bad, BadByMode, Disguised, Duplicate, Error, Good, Refused, Remark, ZeroDate};
 
@@ -12,7 +14,8 @@ use crate::support::servers::ServerKind;
 pub(super) enum Fate {
     /// Stored as it stands, or as what it can be read as; nothing is said.
     Good,
-    /// Stored, and something is said that is no error in a strict mode either: a rounding, a word about an old notation.
+    /// Stored, and something is said that is no error in a strict mode either: a rounding, a word
+    /// about an old notation.
     Remark(u16),
     /// Something else would be stored: the warning's code.
     Bad(u16),
@@ -46,7 +49,8 @@ impl Fate {
         match self {
             Good => Vec::new(),
             ZeroDate(_) if is_lenient => Vec::new(),
-            Remark(code) | Bad(code) | Disguised(code) | ZeroDate(code) | Refused(code) | Error(code) => vec![code],
+            Remark(code) | Bad(code) | Disguised(code) | ZeroDate(code) | Refused(code)
+            | Error(code) => vec![code],
             BadByMode { strict, lenient } => vec![if is_lenient { lenient } else { strict }],
             Duplicate => vec![1062],
             After(code, fate) => [vec![code], fate.codes(is_lenient)].concat(),
@@ -148,7 +152,12 @@ pub(super) const COLUMNS: &[Column] = &[
     column("plain", "VARCHAR(9) CHARACTER SET ascii", "plain"),
     column("old_unicode", "VARCHAR(9) CHARACTER SET utf8mb3", "茶"),
     column("halved", "INT", "63"),
-    Column { name: "whole", definition: "TINYINT AS (halved * 2) STORED", good: "126", is_generated: true },
+    Column {
+        name: "whole",
+        definition: "TINYINT AS (halved * 2) STORED",
+        good: "126",
+        is_generated: true,
+    },
     column("needed", "INT NOT NULL", "0"),
     column("needed_text", "VARCHAR(9) CHARACTER SET utf8mb4 NOT NULL", ""),
     column("checked", "INT CHECK (checked < 100)", "99"),
@@ -160,7 +169,8 @@ pub(super) const COLUMNS: &[Column] = &[
 
 /// The tables: `table`, and its `parents`, of which there is number 1.
 pub(super) fn create(table: &str) -> [String; 3] {
-    let columns: Vec<String> = COLUMNS.iter().map(|column| format!("{} {}", column.name, column.definition)).collect();
+    let columns: Vec<String> =
+        COLUMNS.iter().map(|column| format!("{} {}", column.name, column.definition)).collect();
     [
         format!("CREATE TABLE {table}_parents (number INT PRIMARY KEY) ENGINE=InnoDB"),
         format!("INSERT INTO {table}_parents VALUES (1)"),
@@ -171,7 +181,13 @@ pub(super) fn create(table: &str) -> [String; 3] {
     ]
 }
 
-const fn case(column: &'static str, what: &'static str, text: &'static str, mysql: Fate, mariadb: Fate) -> Case {
+const fn case(
+    column: &'static str,
+    what: &'static str,
+    text: &'static str,
+    mysql: Fate,
+    mariadb: Fate,
+) -> Case {
     Case { what, column, field: Field::Text(text), mysql, mariadb }
 }
 
@@ -179,7 +195,13 @@ const fn both(column: &'static str, what: &'static str, text: &'static str, fate
     case(column, what, text, fate, fate)
 }
 
-const fn other(column: &'static str, what: &'static str, field: Field, mysql: Fate, mariadb: Fate) -> Case {
+const fn other(
+    column: &'static str,
+    what: &'static str,
+    field: Field,
+    mysql: Fate,
+    mariadb: Fate,
+) -> Case {
     Case { what, column, field, mysql, mariadb }
 }
 

@@ -1,4 +1,5 @@
-//! The torture object under `check`: everything that a private table can refuse is counted and told.
+//! The torture object under `check`: everything that a private table can refuse is counted and
+//! told.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,10 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
     create(&world, "t").await?;
     let kind = world.server.kind();
     // A temporary table has no foreign keys, and what a load calls a note it does not call bad.
-    let cases: Vec<&Case> =
-        CASES.iter().filter(|case| !matches!(case.fate(kind).itself(), Fate::Refused(1452))).collect();
+    let cases: Vec<&Case> = CASES
+        .iter()
+        .filter(|case| !matches!(case.fate(kind).itself(), Fate::Refused(1452)))
+        .collect();
     let torture = Torture::new(cases.iter().copied(), 1);
     world.put("torture", torture.bytes.clone())?;
     let is_bad = |fate: Fate| {
@@ -33,7 +36,8 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
     let report = world.path("report").display().to_string();
     for accept in [false, true] {
         let columns = names().join(",");
-        let mut args = vec!["check", "s3://etl/", "--table", "t", "--columns", &columns, "--report", &report];
+        let mut args =
+            vec!["check", "s3://etl/", "--table", "t", "--columns", &columns, "--report", &report];
         args.extend(ARGS);
         args.extend(["--show-bad-rows", "1000", "--on-duplicate", "ignore"]);
         if accept {
@@ -55,12 +59,18 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
             duplicates += u64::from(fate == Fate::Duplicate);
             let codes = told.remove(&row.number);
             if codes.is_some() != (is_held || fate == Fate::Duplicate) {
-                wrong.push(format!("accept {accept}, {} {}: {fate:?}, told: {codes:?}", case.column, case.what));
+                wrong.push(format!(
+                    "accept {accept}, {} {}: {fate:?}, told: {codes:?}",
+                    case.column, case.what
+                ));
             }
         }
         ensure!(wrong.is_empty(), "{wrong:#?}");
         ensure!(told.is_empty(), "good rows are told of: {told:?}");
-        ensure!(line["bad_rows"] == bad && line["duplicates"] == duplicates, "{bad} {duplicates}: {line:#}");
+        ensure!(
+            line["bad_rows"] == bad && line["duplicates"] == duplicates,
+            "{bad} {duplicates}: {line:#}"
+        );
         ensure!(world.count("t").await? == 0);
     }
     Ok(())

@@ -1,7 +1,9 @@
-//! Every way to treat a duplicate with every way to treat a bad row, row for row against plain statements.
+//! Every way to treat a duplicate with every way to treat a bad row, row for row against plain
+//! statements.
 //!
-//! The oracle reads the object's rows in order and does to each what the policies say, with one statement each: INSERT,
-//! INSERT IGNORE, REPLACE, or INSERT ... ON DUPLICATE KEY UPDATE. It counts what they did.
+//! The oracle reads the object's rows in order and does to each what the policies say, with one
+//! statement each: INSERT, INSERT IGNORE, REPLACE, or INSERT ... ON DUPLICATE KEY UPDATE. It counts
+//! what they did.
 
 use std::fmt::Write as _;
 
@@ -43,13 +45,14 @@ impl Row {
     }
 }
 
-/// Rows of which many share keys with others and with those of [`fill`], and some are bad. No row hits two others at
-/// once, for which an update would depend on the order of indexes.
+/// Rows of which many share keys with others and with those of [`fill`], and some are bad. No row
+/// hits two others at once, for which an update would depend on the order of indexes.
 fn rows(seed: u64) -> Vec<Row> {
     let mut rng = Rng::with_seed(seed);
     let mut rows: Vec<Row> = Vec::new();
     for number in 0..300_u64 {
-        // Without duplicates: 1000 and up; with them: a pool of 40 keys, the first 20 of which are in the table.
+        // Without duplicates: 1000 and up; with them: a pool of 40 keys, the first 20 of which are
+        // in the table.
         let key = if rng.u8(..3) == 0 { rng.u64(..40) } else { 1000 + number };
         let name = if rng.bool() { format!("Name {key}") } else { format!("name {key}") };
         let n = if rng.u8(..6) == 0 { 1000 } else { rng.i32(-128..=127) };
@@ -99,12 +102,14 @@ async fn by_plain_statements(
         };
         match conn.query_drop(sql).await {
             Ok(()) => {}
-            Err(mysql_async::Error::Server(error)) => match (error.code, on_bad_row, on_duplicate) {
-                (1062, _, "ignore") => expected.skipped += 1,
-                (1062, _, "reject") | (1264, "reject", _) => expected.rejected.push(row.line()),
-                (1062 | 1264, ..) => expected.is_refused = true,
-                _ => return Err(error.into()),
-            },
+            Err(mysql_async::Error::Server(error)) => {
+                match (error.code, on_bad_row, on_duplicate) {
+                    (1062, _, "ignore") => expected.skipped += 1,
+                    (1062, _, "reject") | (1264, "reject", _) => expected.rejected.push(row.line()),
+                    (1062 | 1264, ..) => expected.is_refused = true,
+                    _ => return Err(error.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -124,7 +129,8 @@ async fn compare(
     }
     let set = |column: &str| format!("{column} = VALUES({column})");
     let update: Vec<String> = update_columns.unwrap_or("n,v").split(',').map(set).collect();
-    let expected = by_plain_statements(world, rows, on_bad_row, on_duplicate, &update.join(", ")).await?;
+    let expected =
+        by_plain_statements(world, rows, on_bad_row, on_duplicate, &update.join(", ")).await?;
 
     let mut object = String::new();
     rows.iter().try_for_each(|row| writeln!(object, "{}", row.line()))?;
@@ -132,9 +138,19 @@ async fn compare(
     let (rejects, report) = (world.path("rejects"), world.path("report"));
     let _ = std::fs::remove_dir_all(&rejects);
     let (rejects, report) = (rejects.display().to_string(), report.display().to_string());
-    let mut args =
-        [&ARGS[..], &["--force", "--report", &report, "--on-bad-row", on_bad_row, "--on-duplicate", on_duplicate]]
-            .concat();
+    let mut args = [
+        &ARGS[..],
+        &[
+            "--force",
+            "--report",
+            &report,
+            "--on-bad-row",
+            on_bad_row,
+            "--on-duplicate",
+            on_duplicate,
+        ],
+    ]
+    .concat();
     if [on_bad_row, on_duplicate].contains(&"reject") {
         args.extend(["--rejects", &rejects]);
     }
@@ -148,18 +164,29 @@ async fn compare(
     };
     let ended = world.load_ending(code, "t", &args).await?;
     let query = |table| format!("SELECT * FROM {table} ORDER BY id");
-    let (found, oracle) = (values(&world.schema, &query("t")).await?, values(&world.schema, &query("oracle")).await?);
+    let (found, oracle) =
+        (values(&world.schema, &query("t")).await?, values(&world.schema, &query("oracle")).await?);
     ensure!(found == oracle, "found:    {found:#?}\nexpected: {oracle:#?}");
     if expected.is_refused {
         return Ok(());
     }
     let line = world.report("report")?.into_iter().next().context("an empty report")?;
-    ensure!(line["rows"] == rows.len() && line["skipped"] == expected.skipped, "{expected:?}: {line:#}");
-    ensure!(!args.contains(&"--rejects") || line["rejected"] == expected.rejected.len(), "{line:#}");
+    ensure!(
+        line["rows"] == rows.len() && line["skipped"] == expected.skipped,
+        "{expected:?}: {line:#}"
+    );
+    ensure!(
+        !args.contains(&"--rejects") || line["rejected"] == expected.rejected.len(),
+        "{line:#}"
+    );
     if !expected.rejected.is_empty() {
         let rejected = String::from_utf8(rejected(world)?.context("there are no rejects")?.text)?;
         let rejected: Vec<&str> = rejected.lines().collect();
-        ensure!(rejected == expected.rejected, "{rejected:#?}, not {:#?}\n{ended}", expected.rejected);
+        ensure!(
+            rejected == expected.rejected,
+            "{rejected:#?}, not {:#?}\n{ended}",
+            expected.rejected
+        );
     }
     Ok(())
 }
@@ -171,9 +198,9 @@ async fn compare_all(world: &World, on_bad_rows: &[&str], on_duplicates: &[&str]
     for on_duplicate in on_duplicates {
         for on_bad_row in on_bad_rows {
             for rows in [&good, &mixed] {
-                compare(world, rows, on_bad_row, on_duplicate, None)
-                    .await
-                    .with_context(|| format!("--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}"))?;
+                compare(world, rows, on_bad_row, on_duplicate, None).await.with_context(|| {
+                    format!("--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}")
+                })?;
             }
         }
     }
@@ -185,26 +212,46 @@ async fn ignoring_and_replacing_do_what_plain_statements_do(world: World) -> Res
 }
 
 async fn every_policy_for_duplicates_does_what_plain_statements_do(world: World) -> Result<()> {
-    compare_all(&world, &["fail", "reject", "accept"], &["error", "ignore", "replace", "update", "reject"]).await
+    compare_all(
+        &world,
+        &["fail", "reject", "accept"],
+        &["error", "ignore", "replace", "update", "reject"],
+    )
+    .await
 }
 
 async fn an_update_sets_the_columns_that_are_named_and_no_others(world: World) -> Result<()> {
     for columns in ["v", "n", "n,v", "name,v"] {
-        compare(&world, &rows(3), "reject", "update", Some(columns)).await.with_context(|| columns.to_owned())?;
+        compare(&world, &rows(3), "reject", "update", Some(columns))
+            .await
+            .with_context(|| columns.to_owned())?;
     }
     Ok(())
 }
 
 async fn bad_rows_and_duplicates_roll_back_what_came_before_them(world: World) -> Result<()> {
     let good: Vec<Row> = (0..50)
-        .map(|number| Row { id: 1000 + number, name: format!("name {}", 1000 + number), n: 1, v: "v".to_owned() })
+        .map(|number| Row {
+            id: 1000 + number,
+            name: format!("name {}", 1000 + number),
+            n: 1,
+            v: "v".to_owned(),
+        })
         .collect();
     let bad = Row { id: 2000, name: "x".to_owned(), n: 1000, v: "v".to_owned() };
     let duplicate = Row { id: 1, name: "y".to_owned(), n: 1, v: "v".to_owned() };
-    for (last, on_duplicate) in [(&bad, "ignore"), (&bad, "replace"), (&bad, "update"), (&duplicate, "error")] {
-        compare(&world, &[&good[..], std::slice::from_ref(last)].concat(), "fail", on_duplicate, None)
-            .await
-            .with_context(|| format!("{last:?} with --on-duplicate {on_duplicate}"))?;
+    for (last, on_duplicate) in
+        [(&bad, "ignore"), (&bad, "replace"), (&bad, "update"), (&duplicate, "error")]
+    {
+        compare(
+            &world,
+            &[&good[..], std::slice::from_ref(last)].concat(),
+            "fail",
+            on_duplicate,
+            None,
+        )
+        .await
+        .with_context(|| format!("{last:?} with --on-duplicate {on_duplicate}"))?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Many bad rows in one object: more than a server shows warnings for, and more than it is wise to look at one by one.
+//! Many bad rows in one object: more than a server shows warnings for, and more than it is wise to
+//! look at one by one.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -32,9 +33,14 @@ async fn of_many_bad_rows_the_first_ten_are_told(world: World) -> Result<()> {
     let report = world.path("report").display().to_string();
     world.load_ending(3, "t", &[&ARGS[..], &["--report", &report]].concat()).await?;
     let error = world.report("report")?[0]["error"].clone();
-    let lines: Vec<u64> =
-        error["rows"].as_array().context("no rows")?.iter().filter_map(|row| row["line"].as_u64()).collect();
-    // Duplicates are told where nothing is worse. A row that lacks several fields has several warnings.
+    let lines: Vec<u64> = error["rows"]
+        .as_array()
+        .context("no rows")?
+        .iter()
+        .filter_map(|row| row["line"].as_u64())
+        .collect();
+    // Duplicates are told where nothing is worse. A row that lacks several fields has several
+    // warnings.
     let bad = made.bad.iter().filter(|bad| !bad.badness.is_duplicate());
     let expected: Vec<u64> = bad.take(10).map(|bad| bad.line).collect();
     let mut told = lines.clone();
@@ -56,34 +62,61 @@ async fn many_bad_rows_that_are_accepted_are_counted(world: World) -> Result<()>
     ensure!(ended.summary("warnings")? == (BAD + 2 * short).to_string(), "{ended}");
     ensure!(world.count("t").await? == before + ROWS - made.duplicates());
     // The good rows are as they should be whatever was made of the others.
-    let bad: Vec<String> =
-        made.bad.iter().filter(|bad| !bad.badness.is_duplicate()).map(|bad| bad.id().to_string()).collect();
+    let bad: Vec<String> = made
+        .bad
+        .iter()
+        .filter(|bad| !bad.badness.is_duplicate())
+        .map(|bad| bad.id().to_string())
+        .collect();
     world.schema.exec(&format!("DELETE FROM t WHERE id IN ({})", bad.join(", "))).await?;
     let found: (u64, u64) = world.schema.query_one(&checksum_query("t")).await?;
-    ensure!(found == (made.good(), made.checksum), "{found:?}, not {:?}", (made.good(), made.checksum));
+    ensure!(
+        found == (made.good(), made.checksum),
+        "{found:?}, not {:?}",
+        (made.good(), made.checksum)
+    );
     Ok(())
 }
 
 async fn of_many_bad_rows_exactly_the_good_ones_are_loaded(world: World) -> Result<()> {
     let made = prepare(&world, ROWS, BAD).await?;
-    let (rejects, report) = (world.path("rejects").display().to_string(), world.path("report").display().to_string());
-    let args = ["--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &rejects, "--report", &report];
+    let (rejects, report) =
+        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+    let args = [
+        "--on-bad-row",
+        "reject",
+        "--on-duplicate",
+        "reject",
+        "--rejects",
+        &rejects,
+        "--report",
+        &report,
+    ];
     let ended = world.load_ending(7, "t", &[&ARGS[..], &args].concat()).await?;
     ensure!(ended.summary("rows rejected")? == BAD.to_string(), "{ended}");
     let found: (u64, u64) = world.schema.query_one(&checksum_query("t")).await?;
-    ensure!(found == (made.good(), made.checksum), "{found:?}, not {:?}", (made.good(), made.checksum));
+    ensure!(
+        found == (made.good(), made.checksum),
+        "{found:?}, not {:?}",
+        (made.good(), made.checksum)
+    );
     let rejected = rejected(&world)?.context("there are no rejects")?;
     let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &rejected.text);
     let mut told = Vec::new();
     for line in &rejected.sidecar {
-        let place = (line["row"].as_u64().context("no row")?, line["line"].as_u64().context("no line")?);
+        let place =
+            (line["row"].as_u64().context("no row")?, line["line"].as_u64().context("no line")?);
         if told.last() != Some(&place) {
             told.push(place);
         }
     }
     let expected: Vec<(u64, u64)> = made.bad.iter().map(|bad| (bad.number, bad.line)).collect();
     let difference = told.iter().zip(&expected).find(|(told, expected)| told != expected);
-    ensure!(told.len() == expected.len() && difference.is_none(), "{} rows: {difference:?}", told.len());
+    ensure!(
+        told.len() == expected.len() && difference.is_none(),
+        "{} rows: {difference:?}",
+        told.len()
+    );
     ensure!(checksum == made.rejects_checksum, "the reject file has other rows");
     Ok(())
 }

@@ -35,11 +35,12 @@ pub(super) fn columns() -> impl Iterator<Item = &'static Column> {
 }
 
 impl Torture {
-    /// A good row before each case and behind the last one. The first row's key is `first_id`; no good row of two objects
-    /// whose keys do not overlap is a duplicate of another.
+    /// A good row before each case and behind the last one. The first row's key is `first_id`; no
+    /// good row of two objects whose keys do not overlap is a duplicate of another.
     pub(super) fn new(cases: impl IntoIterator<Item = &'static Case>, first_id: u64) -> Self {
         let names: Vec<&str> = columns().map(|column| column.name).collect();
-        let mut torture = Self { bytes: Vec::new(), header: names.join(",") + "\n", rows: Vec::new() };
+        let mut torture =
+            Self { bytes: Vec::new(), header: names.join(",") + "\n", rows: Vec::new() };
         torture.bytes.extend(torture.header.as_bytes());
         torture.push(None, first_id);
         for case in cases {
@@ -78,7 +79,8 @@ impl Torture {
     }
 }
 
-/// The case's row with the good field in its place, or the field that was missing or too many put right.
+/// The case's row with the good field in its place, or the field that was missing or too many put
+/// right.
 pub(super) fn good_row(id: u64) -> String {
     let fields: Vec<String> = columns().map(|column| written(&good(column, id))).collect();
     fields.join(",")
@@ -119,6 +121,7 @@ fn good(column: &Column, id: u64) -> String {
 
 /// In quotes where it must be, or where it could be anything else.
 fn written(value: &str) -> String {
-    let is_plain = value.chars().all(|c| c.is_alphanumeric() || " .:-+".contains(c)) && value != "NULL";
+    let is_plain =
+        value.chars().all(|c| c.is_alphanumeric() || " .:-+".contains(c)) && value != "NULL";
     if is_plain { value.to_owned() } else { format!("\"{}\"", value.replace('"', "\"\"")) }
 }

@@ -1,4 +1,5 @@
-//! The torture object under `--on-bad-row reject`: the good rows are loaded, the bad ones written down, and mended they load.
+//! The torture object under `--on-bad-row reject`: the good rows are loaded, the bad ones written
+//! down, and mended they load.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,7 +28,10 @@ crate::load_tests![
 
 /// Bad values and refused rows: what a rejecting load must hold back.
 fn is_bad(fate: Fate) -> bool {
-    matches!(fate.itself(), Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) | Fate::Refused(_))
+    matches!(
+        fate.itself(),
+        Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) | Fate::Refused(_)
+    )
 }
 
 fn select_cases(kind: ServerKind, is_chosen: impl Fn(Fate) -> bool) -> Vec<&'static Case> {
@@ -49,7 +53,10 @@ pub(crate) fn rejected(world: &World) -> Result<Option<Rejected>> {
         let name = path.file_name().and_then(|name| name.to_str()).context("a name in UTF-8")?;
         let is_sidecar = name.ends_with(".rejected.jsonl");
         ensure!(is_sidecar || name.ends_with(".rejected"), "{name} is in the directory of rejects");
-        ensure!(std::fs::metadata(&path)?.permissions().mode() & 0o7777 == 0o600, "{name} can be read by others");
+        ensure!(
+            std::fs::metadata(&path)?.permissions().mode() & 0o7777 == 0o600,
+            "{name} can be read by others"
+        );
         if is_sidecar { sidecars.push(path) } else { data.push(path) }
     }
     ensure!(data.len() == sidecars.len() && data.len() <= 1, "{data:?} {sidecars:?}");
@@ -61,9 +68,19 @@ pub(crate) fn rejected(world: &World) -> Result<Option<Rejected>> {
 
 /// Loads what is in the bucket into `t`; rejects go to the world's own directory.
 async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
-    let (rejects, report) = (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+    let (rejects, report) =
+        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
     let columns = names().join(",");
-    let base = ["--columns", &columns, "--report", &report, "--on-bad-row", "reject", "--rejects", &rejects];
+    let base = [
+        "--columns",
+        &columns,
+        "--report",
+        &report,
+        "--on-bad-row",
+        "reject",
+        "--rejects",
+        &rejects,
+    ];
     world.load_ending(code, "t", &[&ARGS[..], &base, args].concat()).await
 }
 
@@ -76,7 +93,12 @@ async fn expect_rows(world: &World, rows: &[&str]) -> Result<()> {
     load_by_the_server(world, &mut conn, "expected", data.as_bytes()).await?;
     let found = values(&world.schema, "SELECT * FROM t ORDER BY id, single").await?;
     let expected = values(&world.schema, "SELECT * FROM expected ORDER BY id, single").await?;
-    ensure!(expected.len() == rows.len(), "the server took {} of {} rows", expected.len(), rows.len());
+    ensure!(
+        expected.len() == rows.len(),
+        "the server took {} of {} rows",
+        expected.len(),
+        rows.len()
+    );
     for (found, expected) in found.iter().zip(&expected) {
         ensure!(found == expected, "found:    {found}\nexpected: {expected}");
     }
@@ -86,12 +108,20 @@ async fn expect_rows(world: &World, rows: &[&str]) -> Result<()> {
 
 /// The rows of an object that are loaded, where those of some fates are held back.
 fn kept(torture: &Torture, kind: ServerKind, is_held_back: impl Fn(Fate) -> bool) -> Vec<&str> {
-    let rows = torture.rows.iter().filter(|row| !row.case.is_some_and(|case| is_held_back(case.fate(kind))));
+    let rows = torture
+        .rows
+        .iter()
+        .filter(|row| !row.case.is_some_and(|case| is_held_back(case.fate(kind))));
     rows.map(|row| torture.text(row)).collect()
 }
 
-/// The files hold exactly the rows with these fates, as they stand in the object and with their reasons.
-fn expect_rejected(world: &World, torture: &Torture, is_held_back: impl Fn(Fate) -> bool) -> Result<()> {
+/// The files hold exactly the rows with these fates, as they stand in the object and with their
+/// reasons.
+fn expect_rejected(
+    world: &World,
+    torture: &Torture,
+    is_held_back: impl Fn(Fate) -> bool,
+) -> Result<()> {
     let kind = world.server.kind();
     let rejected = rejected(world)?.context("there are no rejects")?;
     let held_back = || torture.cases().filter(|(_, case)| is_held_back(case.fate(kind)));
@@ -111,22 +141,33 @@ fn expect_rejected(world: &World, torture: &Torture, is_held_back: impl Fn(Fate)
     ensure!(reasons.len() == held_back().count(), "{} rows have reasons", reasons.len());
     for (row, case) in held_back() {
         let fate = case.fate(kind);
-        let reasons = reasons.get(&row.number).with_context(|| format!("no reason for {case:?}"))?;
+        let reasons =
+            reasons.get(&row.number).with_context(|| format!("no reason for {case:?}"))?;
         // A load's own code, or that of a strict mode where that is how it was found out.
         let codes = fate.codes(false);
         let code = codes.last().copied();
         let is_told = reasons.iter().any(|reason| {
             let found = reason["code"].as_u64();
-            let is_code = found == code.map(u64::from) || matches!(fate, Fate::Disguised(_)) && found == Some(1366);
+            let is_code = found == code.map(u64::from)
+                || matches!(fate, Fate::Disguised(_)) && found == Some(1366);
             // CHECK, a foreign key, a key, or a whole statement: the server names no column.
-            let is_unnamed =
-                matches!(fate.itself(), Fate::Refused(_) | Fate::Duplicate | Fate::Error(_) | Fate::Remark(_));
+            let is_unnamed = matches!(
+                fate.itself(),
+                Fate::Refused(_) | Fate::Duplicate | Fate::Error(_) | Fate::Remark(_)
+            );
             is_code && (is_unnamed || reason["column"] == Value::from(case.named_column()))
         });
         let is_placed = reasons.iter().all(|reason| {
-            reason["line"] == row.line && reason["offset"] == row.range.start && reason["reason"].is_string()
+            reason["line"] == row.line
+                && reason["offset"] == row.range.start
+                && reason["reason"].is_string()
         });
-        ensure!(is_told && is_placed, "{case:?}, row {}, line {}: {reasons:#?}", row.number, row.line);
+        ensure!(
+            is_told && is_placed,
+            "{case:?}, row {}, line {}: {reasons:#?}",
+            row.number,
+            row.line
+        );
     }
     Ok(())
 }
@@ -145,7 +186,11 @@ async fn the_good_rows_are_loaded_and_the_bad_ones_written_down(world: World) ->
     let torture = Torture::new(select_cases(kind, is_in), 1);
     world.put("torture", torture.bytes.clone())?;
     let ended = load(&world, 7, &[]).await?;
-    expect_counts(&ended, &torture, torture.cases().filter(|(_, case)| is_bad(case.fate(kind))).count())?;
+    expect_counts(
+        &ended,
+        &torture,
+        torture.cases().filter(|(_, case)| is_bad(case.fate(kind))).count(),
+    )?;
     expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
     expect_rejected(&world, &torture, is_bad)?;
     world.ensure_nothing_staged()
@@ -192,8 +237,10 @@ async fn a_number_that_ends_in_words_is_no_rounding(world: World) -> Result<()> 
     let kind = world.server.kind();
     // MySQL has the same note for both; only a strict mode tells them apart.
     let is_in = |fate: Fate| matches!(fate, Fate::Disguised(_) | Fate::Remark(1265));
-    let torture =
-        Torture::new(CASES.iter().filter(|case| case.column == "money" && is_in(case.fate(ServerKind::Mysql))), 1);
+    let torture = Torture::new(
+        CASES.iter().filter(|case| case.column == "money" && is_in(case.fate(ServerKind::Mysql))),
+        1,
+    );
     world.put("torture", torture.bytes.clone())?;
     load(&world, 7, &[]).await?;
     let is_bad = |fate: Fate| matches!(fate, Fate::Disguised(_)) || is_bad(fate);
@@ -241,7 +288,10 @@ async fn more_rejects_than_allowed_roll_the_object_back(world: World) -> Result<
     for limit in ["0".to_owned(), (bad - 1).to_string(), percent(bad / 2), "49%".to_owned()] {
         load(&world, 3, &["--max-rejects", &limit]).await?;
         ensure!(world.count("t").await? == 0, "--max-rejects {limit}");
-        ensure!(rejected(&world)?.is_none(), "--max-rejects {limit} left a reject file of rows that were not dropped");
+        ensure!(
+            rejected(&world)?.is_none(),
+            "--max-rejects {limit} left a reject file of rows that were not dropped"
+        );
     }
     for limit in [bad.to_string(), "50%".to_owned()] {
         load(&world, 7, &["--max-rejects", &limit]).await?;
@@ -258,7 +308,15 @@ async fn rejects_of_all_objects_are_counted_together(world: World) -> Result<()>
         world.put(&format!("{number}"), format!("{number}\nx\ny\n"))?;
     }
     let rejects = world.path("rejects").display().to_string();
-    let args = ["--on-bad-row", "reject", "--rejects", &rejects, "--load-concurrency", "1", "--max-rejects-total"];
+    let args = [
+        "--on-bad-row",
+        "reject",
+        "--rejects",
+        &rejects,
+        "--load-concurrency",
+        "1",
+        "--max-rejects-total",
+    ];
     let ended = world.load("t", &[&args[..], &["7"]].concat()).await?;
     ensure!(ended.code == Some(3), "{ended}");
     // What was committed before stays: never more than allowed.

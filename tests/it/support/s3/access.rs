@@ -21,12 +21,16 @@ impl S3Auth for FixedKey {
         if access_key == ACCESS_KEY {
             Ok(SecretKey::from(SECRET_KEY))
         } else {
-            Err(s3s::s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records."))
+            Err(s3s::s3_error!(
+                InvalidAccessKeyId,
+                "The AWS Access Key Id you provided does not exist in our records."
+            ))
         }
     }
 }
 
-/// Lets signed requests in everywhere, and unsigned ones only to reading a bucket that is open to everyone.
+/// Lets signed requests in everywhere, and unsigned ones only to reading a bucket that is open to
+/// everyone.
 pub(super) struct OpenBuckets(pub(super) Backend);
 
 #[async_trait::async_trait]
@@ -35,8 +39,12 @@ impl S3Access for OpenBuckets {
         if context.credentials().is_some() {
             return Ok(());
         }
-        let reads = matches!(context.s3_op().name(), "ListObjectsV2" | "GetObject" | "HeadObject" | "HeadBucket");
-        let open = context.s3_path().get_bucket_name().is_some_and(|bucket| self.0.is_anonymous(bucket));
+        let reads = matches!(
+            context.s3_op().name(),
+            "ListObjectsV2" | "GetObject" | "HeadObject" | "HeadBucket"
+        );
+        let open =
+            context.s3_path().get_bucket_name().is_some_and(|bucket| self.0.is_anonymous(bucket));
         if reads && open { Ok(()) } else { Err(s3s::s3_error!(AccessDenied, "Access Denied")) }
     }
 }

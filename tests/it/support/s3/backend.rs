@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The buckets of an endpoint. A clone is the same store, so that a test or a hook can change what is served.
+/// The buckets of an endpoint. A clone is the same store, so that a test or a hook can change what
+/// is served.
 #[derive(Clone, Default)]
 pub struct Backend {
     inner: Arc<Inner>,
@@ -51,26 +52,35 @@ impl Backend {
         self
     }
 
-    /// With a bucket that is this folder. Files are hashed when they are first listed or read, or by [`Self::warm`].
+    /// With a bucket that is this folder. Files are hashed when they are first listed or read, or
+    /// by [`Self::warm`].
     pub fn with_folder(self, bucket: &str, root: impl Into<PathBuf>) -> Self {
         let content = BucketContent::Folder(Arc::new(Folder::new(root.into())));
         self.write().insert(bucket.to_owned(), Bucket { content, ..Bucket::default() });
         self
     }
 
-    /// Hashes the files of all folders, so that the first listing need not; tells how many objects there are.
+    /// Hashes the files of all folders, so that the first listing need not; tells how many objects
+    /// there are.
     pub async fn warm(&self) -> anyhow::Result<usize> {
         let folders: Vec<Arc<Folder>> = self.read().values().filter_map(Bucket::folder).collect();
-        let mut object_count = self.read().values().filter_map(Bucket::keyspace).map(BTreeMap::len).sum();
+        let mut object_count =
+            self.read().values().filter_map(Bucket::keyspace).map(BTreeMap::len).sum();
         for folder in folders {
             object_count += folder.scan().await?.len();
         }
         Ok(object_count)
     }
 
-    /// Puts an object into a bucket in memory, which is created if it is missing. Replaces what was under the key,
-    /// unless the object has a version id or the bucket gives them: then older versions stay.
-    pub fn put(&self, bucket: &str, key: &str, object: impl Into<Object>) -> anyhow::Result<Arc<Object>> {
+    /// Puts an object into a bucket in memory, which is created if it is missing. Replaces what was
+    /// under the key, unless the object has a version id or the bucket gives them: then older
+    /// versions stay.
+    pub fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        object: impl Into<Object>,
+    ) -> anyhow::Result<Arc<Object>> {
         let mut object = object.into();
         let mut buckets = self.write();
         let bucket = buckets.entry(bucket.to_owned()).or_default();
@@ -100,10 +110,13 @@ impl Backend {
         }
     }
 
-    /// Takes one version of a key out of a bucket in memory, as S3 does for good; tells whether it was there.
+    /// Takes one version of a key out of a bucket in memory, as S3 does for good; tells whether it
+    /// was there.
     pub fn remove_version(&self, bucket: &str, key: &str, version_id: &str) -> bool {
         let mut buckets = self.write();
-        let Some(BucketContent::Memory(keyspace)) = buckets.get_mut(bucket).map(|bucket| &mut bucket.content) else {
+        let Some(BucketContent::Memory(keyspace)) =
+            buckets.get_mut(bucket).map(|bucket| &mut bucket.content)
+        else {
             return false;
         };
         let Some(versions) = keyspace.get_mut(key) else { return false };
@@ -133,7 +146,8 @@ impl Backend {
         self.write().entry(bucket.to_owned()).or_default().is_anonymous = true;
     }
 
-    /// Gives every object that is put from now on a version id. The bucket is created if it is missing.
+    /// Gives every object that is put from now on a version id. The bucket is created if it is
+    /// missing.
     pub fn enable_versions(&self, bucket: &str) {
         self.write().entry(bucket.to_owned()).or_default().is_versioned = true;
     }
@@ -146,7 +160,12 @@ impl Backend {
         self.read().contains_key(bucket)
     }
 
-    pub(super) async fn object(&self, bucket: &str, key: &str, version_id: Option<&str>) -> S3Result<Arc<Object>> {
+    pub(super) async fn object(
+        &self,
+        bucket: &str,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> S3Result<Arc<Object>> {
         let no_key = || s3_error!(NoSuchKey, "The specified key does not exist.");
         let folder = {
             let buckets = self.read();
@@ -157,9 +176,10 @@ impl Backend {
                     let versions = keyspace.get(key).ok_or_else(no_key)?;
                     let found = match version_id {
                         None => versions.last().ok_or_else(no_key)?,
-                        Some("null") => {
-                            versions.iter().find(|object| object.version_id.is_none()).ok_or_else(no_version)?
-                        }
+                        Some("null") => versions
+                            .iter()
+                            .find(|object| object.version_id.is_none())
+                            .ok_or_else(no_version)?,
                         Some(id) => versions
                             .iter()
                             .find(|object| object.version_id.as_deref() == Some(id))
@@ -190,7 +210,11 @@ impl Backend {
             }
         };
         let is_first = matches!(start, Start::Beginning);
-        let keyspace = if is_first { folder.scan().await.map_err(|error| internal(&error))? } else { folder.known() };
+        let keyspace = if is_first {
+            folder.scan().await.map_err(|error| internal(&error))?
+        } else {
+            folder.known()
+        };
         Ok(listing::page(&keyspace, prefix, delimiter, start, max_keys))
     }
 
@@ -209,7 +233,11 @@ impl Bucket {
     }
 
     fn folder(&self) -> Option<Arc<Folder>> {
-        if let BucketContent::Folder(folder) = &self.content { Some(Arc::clone(folder)) } else { None }
+        if let BucketContent::Folder(folder) = &self.content {
+            Some(Arc::clone(folder))
+        } else {
+            None
+        }
     }
 }
 

@@ -34,12 +34,18 @@ impl StoredChecksum {
     pub(super) fn composite(algorithm: Algorithm, content: &Bytes, part_count: usize) -> Self {
         let part_count = part_count.max(1);
         let part_bytes = content.len().div_ceil(part_count).max(1);
-        let of_parts: Vec<Vec<u8>> = content.chunks(part_bytes).map(|part| digest(algorithm, [part])).collect();
+        let of_parts: Vec<Vec<u8>> =
+            content.chunks(part_bytes).map(|part| digest(algorithm, [part])).collect();
         let whole = digest(algorithm, of_parts.iter().map(Vec::as_slice));
-        Self { algorithm, value: format!("{}-{part_count}", STANDARD.encode(whole)), is_composite: true }
+        Self {
+            algorithm,
+            value: format!("{}-{part_count}", STANDARD.encode(whole)),
+            is_composite: true,
+        }
     }
 
-    /// The same with another value: what a store that lies, or a proxy that changes headers, would send.
+    /// The same with another value: what a store that lies, or a proxy that changes headers, would
+    /// send.
     pub(super) fn wrong(&self) -> Self {
         let value = STANDARD.encode(digest(self.algorithm, [self.value.as_bytes()]));
         Self { value, ..self.clone() }
@@ -78,8 +84,12 @@ pub(super) fn md5_hex(content: &[u8]) -> String {
 
 /// Two lowercase digits a byte.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .collect()
 }
 
 fn digest<'a>(algorithm: Algorithm, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Clients of the AWS SDK for an endpoint: path-style, one attempt a request, so that a test sees what happened.
+//! Clients of the AWS SDK for an endpoint: path-style, one attempt a request, so that a test sees
+//! what happened.
 
 use super::access::REGION;
 use aws_sdk_s3::Client;

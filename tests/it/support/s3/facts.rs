@@ -1,7 +1,9 @@
-//! What tests may rely on beyond the contract: that each fault does what it says, and the log tells the truth.
+//! What tests may rely on beyond the contract: that each fault does what it says, and the log tells
+//! the truth.
 
 use super::{
-    ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times, anonymous_client,
+    ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times,
+    anonymous_client,
 };
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_s3::Client;
@@ -81,7 +83,10 @@ async fn arrived(mut body: ByteStream) -> (Vec<u8>, bool) {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the values are mostly temporaries, and read better so")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the values are mostly temporaries, and read better so"
+)]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, required: T) -> anyhow::Result<()> {
     ensure!(is == required, "{what}: {is:?}, not {required:?}");
     Ok(())
@@ -97,7 +102,8 @@ async fn a_refusal_shows_as_often_as_asked_and_then_no_more() -> anyhow::Result<
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
     endpoint.backend().put("etl", "b", "other")?;
-    let injection = endpoint.faults().on_get("a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let injection =
+        endpoint.faults().on_get("a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
     same("another key", read(&client, "b").await?, Bytes::from("other"))?;
     fails_with(read(&client, "a").await, "SlowDown")?;
     fails_with(read(&client, "a").await, "SlowDown")?;
@@ -157,7 +163,8 @@ async fn a_shortened_body_looks_complete() -> anyhow::Result<()> {
 async fn a_stalled_body_goes_on_when_released() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "0123456789")?;
-    let injection = endpoint.faults().on_get("a", Times::Next(1), Fault::StallBody { after_bytes: 4 });
+    let injection =
+        endpoint.faults().on_get("a", Times::Next(1), Fault::StallBody { after_bytes: 4 });
     let mut body = get(&client, "a").await?.body;
     injection.wait_for_effects(1).await;
     let mut bytes = Vec::new();
@@ -167,7 +174,10 @@ async fn a_stalled_body_goes_on_when_released() -> anyhow::Result<()> {
     same("before the stall", bytes.as_slice(), b"0123")?;
     let rest = {
         let mut rest = pin!(body.next());
-        ensure!(std::future::poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx).is_pending())).await, "it did not stall");
+        ensure!(
+            std::future::poll_fn(|cx| Poll::Ready(rest.as_mut().poll(cx).is_pending())).await,
+            "it did not stall"
+        );
         injection.release();
         rest.await.context("ended after the stall")??
     };
@@ -232,7 +242,13 @@ async fn an_overwrite_before_the_read_is_seen_by_if_match() -> anyhow::Result<()
 
 async fn a_flipped_bit_fails_the_checksum() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
-    for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256] {
+    for algorithm in [
+        Algorithm::Crc32,
+        Algorithm::Crc32c,
+        Algorithm::Crc64Nvme,
+        Algorithm::Sha1,
+        Algorithm::Sha256,
+    ] {
         endpoint.backend().put("etl", "a", Object::new("0123456789").with_checksum(algorithm))?;
         same("unharmed", read(&client, "a").await?, Bytes::from("0123456789"))?;
         endpoint.faults().on_get("a", Times::Next(1), Fault::FlipBit { at_byte: 3 });
@@ -252,12 +268,23 @@ async fn a_wrong_checksum_header_fails_a_good_body() -> anyhow::Result<()> {
 
 async fn a_composite_checksum_says_how_many_parts() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
-    let object = Object::new("0123456789").with_etag("0123-2").with_composite_checksum(Algorithm::Sha256, 2);
+    let object =
+        Object::new("0123456789").with_etag("0123-2").with_composite_checksum(Algorithm::Sha256, 2);
     endpoint.backend().put("etl", "a", object)?;
-    let output = client.get_object().bucket("etl").key("a").checksum_mode(ChecksumMode::Enabled).send().await?;
+    let output = client
+        .get_object()
+        .bucket("etl")
+        .key("a")
+        .checksum_mode(ChecksumMode::Enabled)
+        .send()
+        .await?;
     same("ETag", output.e_tag(), Some("\"0123-2\""))?;
     // Computed with another program: sha256(sha256("01234") || sha256("56789")).
-    same("checksum", output.checksum_sha256(), Some("N7HU4sCX924sGwPEjjVrehEoVZGWFs9+jec8UebzU+k=-2"))?;
+    same(
+        "checksum",
+        output.checksum_sha256(),
+        Some("N7HU4sCX924sGwPEjjVrehEoVZGWFs9+jec8UebzU+k=-2"),
+    )?;
     same("content", whole(output).await?, Bytes::from("0123456789"))
 }
 
@@ -281,7 +308,8 @@ async fn listings_misbehave_as_asked() -> anyhow::Result<()> {
     let garbage = list().send().await;
     // What the SDK makes of it is its own business: a listing it must not be.
     ensure!(
-        garbage.is_err() || garbage.is_ok_and(|list| list.contents().is_empty() && list.name.is_none()),
+        garbage.is_err()
+            || garbage.is_ok_and(|list| list.contents().is_empty() && list.name.is_none()),
         "it was a listing"
     );
     Ok(())
@@ -300,7 +328,11 @@ async fn an_archived_object_is_listed_and_not_read() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", Object::new("hello").archived())?;
     let list = client.list_objects_v2().bucket("etl").send().await?;
-    same("class", list.contents()[0].storage_class().map(ObjectStorageClass::as_str), Some("GLACIER"))?;
+    same(
+        "class",
+        list.contents()[0].storage_class().map(ObjectStorageClass::as_str),
+        Some("GLACIER"),
+    )?;
     fails_with(read(&client, "a").await, "InvalidObjectState")
 }
 
@@ -311,7 +343,13 @@ async fn an_open_bucket_is_read_without_a_signature() -> anyhow::Result<()> {
     let anonymous = anonymous_client(endpoint.url());
     same("content", read(&anonymous, "a").await?, Bytes::from("hello"))?;
     ensure!(!endpoint.log().gets_of("a")[0].is_signed, "it was signed");
-    let put = anonymous.put_object().bucket("etl").key("a").body(ByteStream::from_static(b"changed")).send().await;
+    let put = anonymous
+        .put_object()
+        .bucket("etl")
+        .key("a")
+        .body(ByteStream::from_static(b"changed"))
+        .send()
+        .await;
     ensure!(put.is_err(), "an unsigned write was let in");
     let stolen = super::client_with_keys(endpoint.url(), ACCESS_KEY, "wrong");
     fails_with(read(&stolen, "a").await, "SignatureDoesNotMatch")
@@ -337,7 +375,8 @@ async fn the_log_knows_requests_and_what_was_in_flight() -> anyhow::Result<()> {
         reader??;
     }
     endpoint.log().wait_until(|log| log.gets_in_flight() == 0).await;
-    let range = client.get_object().bucket("etl").key("a").range("bytes=-3").if_match("*").send().await?;
+    let range =
+        client.get_object().bucket("etl").key("a").range("bytes=-3").if_match("*").send().await?;
     whole(range).await?;
     same("GETs", endpoint.log().count(Operation::GetObject), 4)?;
     same("most in flight", endpoint.log().max_gets_in_flight(), 3)?;
@@ -353,7 +392,8 @@ async fn a_generated_object_is_the_same_in_any_range() -> anyhow::Result<()> {
     let expected: Vec<u8> = block.iter().copied().cycle().take(1_000_000).collect();
     endpoint.backend().put("etl", "a", Object::repeated(block, 1_000_000))?;
     ensure!(read(&client, "a").await? == expected, "the content is another");
-    let range = client.get_object().bucket("etl").key("a").range("bytes=99990-600000").send().await?;
+    let range =
+        client.get_object().bucket("etl").key("a").range("bytes=99990-600000").send().await?;
     ensure!(whole(range).await? == expected[99_990..=600_000], "the range is another");
     Ok(())
 }
@@ -373,14 +413,28 @@ async fn a_folder_is_a_bucket() -> anyhow::Result<()> {
     std::fs::write(folder.path().join("root/in/empty"), b"")?;
     same("objects", endpoint.backend().warm().await?, 2)?;
     let list = client.list_objects_v2().bucket("etl").prefix("in/").send().await?;
-    let listed: Vec<_> = list.contents().iter().map(|object| (object.key().unwrap_or_default(), object.size)).collect();
+    let listed: Vec<_> = list
+        .contents()
+        .iter()
+        .map(|object| (object.key().unwrap_or_default(), object.size))
+        .collect();
     same("listed", listed, vec![("in/a b.csv", Some(600_000)), ("in/empty", Some(0))])?;
-    same("ETag of nothing", list.contents()[1].e_tag(), Some("\"d41d8cd98f00b204e9800998ecf8427e\""))?;
+    same(
+        "ETag of nothing",
+        list.contents()[1].e_tag(),
+        Some("\"d41d8cd98f00b204e9800998ecf8427e\""),
+    )?;
     // The SDK compares the CRC64NVME.
     let output = get(&client, "in/a b.csv").await?;
     ensure!(output.checksum_crc64_nvme().is_some(), "it has no checksum");
     ensure!(whole(output).await? == content, "the content is another");
-    let range = client.get_object().bucket("etl").key("in/a b.csv").range("bytes=262100-262200").send().await?;
+    let range = client
+        .get_object()
+        .bucket("etl")
+        .key("in/a b.csv")
+        .range("bytes=262100-262200")
+        .send()
+        .await?;
     ensure!(whole(range).await? == content[262_100..=262_200], "the range is another");
     same("nothing", read(&client, "in/empty").await?, Bytes::new())
 }
@@ -393,7 +447,11 @@ async fn a_file_that_changes_has_another_etag() -> anyhow::Result<()> {
     let listed = list.contents()[0].e_tag().context("no ETag")?;
     std::fs::write(&path, "three")?;
     let pinned = client.get_object().bucket("etl").key("a").if_match(listed).send().await;
-    same("code", pinned.err().and_then(|error| Some(error.code()?.to_owned())), Some("PreconditionFailed".to_owned()))?;
+    same(
+        "code",
+        pinned.err().and_then(|error| Some(error.code()?.to_owned())),
+        Some("PreconditionFailed".to_owned()),
+    )?;
     same("content", read(&client, "a").await?, Bytes::from("three"))
 }
 
@@ -411,7 +469,8 @@ async fn a_key_never_leads_out_of_the_folder() -> anyhow::Result<()> {
 async fn a_stopped_endpoint_closes_its_connections() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "0123456789")?;
-    let injection = endpoint.faults().on_get("a", Times::Always, Fault::StallBody { after_bytes: 4 });
+    let injection =
+        endpoint.faults().on_get("a", Times::Always, Fault::StallBody { after_bytes: 4 });
     let output = get(&client, "a").await?;
     injection.wait_for_effects(1).await;
     let address = endpoint.address();

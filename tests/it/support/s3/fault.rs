@@ -1,7 +1,8 @@
-//! Misbehaviour on demand: which request it meets, what it does, and how a test learns that it took effect.
+//! Misbehaviour on demand: which request it meets, what it does, and how a test learns that it took
+//! effect.
 //!
-//! A fault that refuses, holds or delays acts after the signature was checked and before anything is looked up. When
-//! several match one request, they act in the order in which they were injected.
+//! A fault that refuses, holds or delays acts after the signature was checked and before anything
+//! is looked up. When several match one request, they act in the order in which they were injected.
 
 use super::log::{Operation, Request};
 use bytes::Bytes;
@@ -26,8 +27,11 @@ impl Refusal {
     pub const INTERNAL_ERROR: Self =
         Self::new(500, "InternalError", "We encountered an internal error. Please try again.");
     pub const ACCESS_DENIED: Self = Self::new(403, "AccessDenied", "Access Denied");
-    pub const ARCHIVED: Self =
-        Self::new(403, "InvalidObjectState", "The operation is not valid for the object's storage class");
+    pub const ARCHIVED: Self = Self::new(
+        403,
+        "InvalidObjectState",
+        "The operation is not valid for the object's storage class",
+    );
     pub const KMS_DENIED: Self = Self::new(
         403,
         "AccessDenied",
@@ -35,15 +39,20 @@ impl Refusal {
          associated with this ciphertext because no identity-based policy allows the kms:Decrypt action",
     );
     pub const NO_SUCH_KEY: Self = Self::new(404, "NoSuchKey", "The specified key does not exist.");
-    pub const NO_SUCH_BUCKET: Self = Self::new(404, "NoSuchBucket", "The specified bucket does not exist");
-    pub const EXPIRED_TOKEN: Self = Self::new(400, "ExpiredToken", "The provided token has expired.");
+    pub const NO_SUCH_BUCKET: Self =
+        Self::new(404, "NoSuchBucket", "The specified bucket does not exist");
+    pub const EXPIRED_TOKEN: Self =
+        Self::new(400, "ExpiredToken", "The provided token has expired.");
     pub const CLOCK_SKEWED: Self = Self::new(
         403,
         "RequestTimeTooSkewed",
         "The difference between the request time and the current time is too large.",
     );
-    pub const PRECONDITION_FAILED: Self =
-        Self::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+    pub const PRECONDITION_FAILED: Self = Self::new(
+        412,
+        "PreconditionFailed",
+        "At least one of the pre-conditions you specified did not hold",
+    );
     /// As Garage answers to a HEAD with checksum mode.
     pub const BAD_REQUEST: Self = Self::new(400, "InvalidRequest", "Bad request");
 
@@ -69,7 +78,8 @@ pub enum Fault {
     CutBody { after_bytes: u64 },
     /// Nothing more comes when this much of the body has been sent, until [`Injection::release`].
     StallBody { after_bytes: u64 },
-    /// Only so much of the body is sent, and `Content-Length` says that this is all. ETag and checksum are the whole's.
+    /// Only so much of the body is sent, and `Content-Length` says that this is all. ETag and
+    /// checksum are the whole's.
     ShortenBody { to_bytes: u64 },
     /// One bit of this byte arrives changed.
     FlipBit { at_byte: u64 },
@@ -100,7 +110,9 @@ impl Fault {
 
     /// A listing answered by something that is no S3 store at all.
     pub fn garbage_listing() -> Self {
-        Self::ReplaceListing(Bytes::from_static(b"<html><body><h1>Welcome</h1><p>Please log in</body></html>"))
+        Self::ReplaceListing(Bytes::from_static(
+            b"<html><body><h1>Welcome</h1><p>Please log in</body></html>",
+        ))
     }
 }
 
@@ -155,7 +167,13 @@ pub(super) struct Rule {
 
 impl Faults {
     /// Lets the matching requests meet this fault.
-    pub fn inject(&self, operation: Operation, keys: Keys, times: Times, fault: Fault) -> Injection {
+    pub fn inject(
+        &self,
+        operation: Operation,
+        keys: Keys,
+        times: Times,
+        fault: Fault,
+    ) -> Injection {
         self.add(Some(operation), keys, times, fault)
     }
 
@@ -164,7 +182,13 @@ impl Faults {
         self.add(None, Keys::Any, times, fault)
     }
 
-    fn add(&self, operation: Option<Operation>, keys: Keys, times: Times, fault: Fault) -> Injection {
+    fn add(
+        &self,
+        operation: Option<Operation>,
+        keys: Keys,
+        times: Times,
+        fault: Fault,
+    ) -> Injection {
         let rule = Arc::new(Rule {
             operation,
             keys,
@@ -201,10 +225,13 @@ impl Faults {
 
 impl Rule {
     fn meets(&self, request: &Request) -> bool {
-        if self.operation.is_some_and(|operation| operation != request.operation) || !self.keys.contains(&request.key) {
+        if self.operation.is_some_and(|operation| operation != request.operation)
+            || !self.keys.contains(&request.key)
+        {
             return false;
         }
-        let counted_under = if matches!(self.times, Times::NextOfEachKey(_)) { request.key.as_str() } else { "" };
+        let counted_under =
+            if matches!(self.times, Times::NextOfEachKey(_)) { request.key.as_str() } else { "" };
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let count = met.entry(counted_under.to_owned()).or_default();
         *count += 1;
@@ -232,7 +259,8 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// How often it took effect: requests refused, held or changed, bodies that reached the place of the fault.
+    /// How often it took effect: requests refused, held or changed, bodies that reached the place
+    /// of the fault.
     pub fn effect_count(&self) -> u64 {
         *self.rule.effects.borrow()
     }
@@ -250,7 +278,11 @@ impl Injection {
 
     /// Lets go everything that it holds, and meets no further request.
     pub fn remove(&self) {
-        self.faults.rules.lock().unwrap_or_else(PoisonError::into_inner).retain(|rule| !Arc::ptr_eq(rule, &self.rule));
+        self.faults
+            .rules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|rule| !Arc::ptr_eq(rule, &self.rule));
         self.release();
     }
 }
@@ -268,7 +300,8 @@ impl Effects {
         self.0.is_empty()
     }
 
-    /// Whether one of these is among them, which then counts as having taken effect. For faults that carry nothing.
+    /// Whether one of these is among them, which then counts as having taken effect. For faults
+    /// that carry nothing.
     pub(super) fn has(&self, kind: &Fault) -> bool {
         self.take(|fault| (discriminant(fault) == discriminant(kind)).then_some(())).is_some()
     }

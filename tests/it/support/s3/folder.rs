@@ -1,4 +1,5 @@
-//! A bucket that is a folder: the key of a file is its path under it. Files are hashed once and read in chunks.
+//! A bucket that is a folder: the key of a file is its path under it. Files are hashed once and
+//! read in chunks.
 
 use super::checksum::FileDigests;
 use super::listing::Keyspace;
@@ -9,10 +10,12 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Read at a time while hashing: large enough to make the calls cheap, small beside the program's memory.
+/// Read at a time while hashing: large enough to make the calls cheap, small beside the program's
+/// memory.
 const HASH_CHUNK_BYTES: usize = 256 * 1024;
 
-/// A folder and what is known about its files. A file that changes gets a new ETag at the next request for it.
+/// A folder and what is known about its files. A file that changes gets a new ETag at the next
+/// request for it.
 pub(super) struct Folder {
     root: PathBuf,
     known: Mutex<Arc<Keyspace>>,
@@ -44,7 +47,9 @@ impl Folder {
 
     /// The file under this key, if there is one. A key that leads out of the folder has none.
     pub(super) async fn object(self: &Arc<Self>, key: &str) -> anyhow::Result<Option<Arc<Object>>> {
-        if key.is_empty() || !Path::new(key).components().all(|part| matches!(part, Component::Normal(_))) {
+        if key.is_empty()
+            || !Path::new(key).components().all(|part| matches!(part, Component::Normal(_)))
+        {
             return Ok(None);
         }
         let (folder, key) = (Arc::clone(self), key.to_owned());
@@ -59,9 +64,12 @@ impl Folder {
                 Ok(metadata) if metadata.is_file() => {}
                 Ok(_) => return Ok(None),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot read {}", path.display()));
+                }
             }
-            let (object, is_new) = current(&path, known.get(&key).and_then(|versions| versions.last()))?;
+            let (object, is_new) =
+                current(&path, known.get(&key).and_then(|versions| versions.last()))?;
             if is_new {
                 let mut changed = Keyspace::clone(&known);
                 changed.insert(key, vec![Arc::clone(&object)]);
@@ -77,15 +85,19 @@ impl Folder {
     }
 
     fn walk(&self, folder: &Path, known: &Keyspace, found: &mut Keyspace) -> anyhow::Result<()> {
-        for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        for entry in
+            fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+        {
             let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
             let path = entry.path();
-            let kind = entry.file_type().with_context(|| format!("cannot read {}", path.display()))?;
+            let kind =
+                entry.file_type().with_context(|| format!("cannot read {}", path.display()))?;
             if kind.is_dir() {
                 self.walk(&path, known, found)?;
             } else if path.is_file() {
                 let key = self.key_of(&path)?;
-                let (object, _) = current(&path, known.get(&key).and_then(|versions| versions.last()))?;
+                let (object, _) =
+                    current(&path, known.get(&key).and_then(|versions| versions.last()))?;
                 found.insert(key, vec![object]);
             }
         }
@@ -93,9 +105,13 @@ impl Folder {
     }
 
     fn key_of(&self, path: &Path) -> anyhow::Result<String> {
-        let parts: Option<Vec<&str>> =
-            path.strip_prefix(&self.root)?.components().map(|part| part.as_os_str().to_str()).collect();
-        let parts = parts.with_context(|| format!("the name of {} is not UTF-8: rename it", path.display()))?;
+        let parts: Option<Vec<&str>> = path
+            .strip_prefix(&self.root)?
+            .components()
+            .map(|part| part.as_os_str().to_str())
+            .collect();
+        let parts = parts
+            .with_context(|| format!("the name of {} is not UTF-8: rename it", path.display()))?;
         Ok(parts.join("/"))
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// The versions under each key, the newest last and none empty. `String` sorts by UTF-8 bytes, as S3 lists.
+/// The versions under each key, the newest last and none empty. `String` sorts by UTF-8 bytes, as
+/// S3 lists.
 pub(super) type Keyspace = BTreeMap<String, Vec<Arc<Object>>>;
 
 /// As many keys as S3 gives in one page.
@@ -51,7 +52,13 @@ pub(super) struct Page {
 }
 
 /// The page of at most `max_keys` keys and common prefixes under `prefix`, from `start` on.
-pub(super) fn page(keys: &Keyspace, prefix: &str, delimiter: Option<&str>, start: &Start, max_keys: usize) -> Page {
+pub(super) fn page(
+    keys: &Keyspace,
+    prefix: &str,
+    delimiter: Option<&str>,
+    start: &Start,
+    max_keys: usize,
+) -> Page {
     let lower = match start {
         Start::AfterKey(key) if key.as_str() >= prefix => Bound::Excluded(key.as_str()),
         Start::AfterPrefix(folded) if folded.as_str() >= prefix => Bound::Included(folded.as_str()),
@@ -60,15 +67,17 @@ pub(super) fn page(keys: &Keyspace, prefix: &str, delimiter: Option<&str>, start
     let passed = if let Start::AfterPrefix(folded) = start { Some(folded.as_str()) } else { None };
     let mut page = Page::default();
     let mut last = None;
-    for (key, versions) in
-        keys.range::<str, _>((lower, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix))
+    for (key, versions) in keys
+        .range::<str, _>((lower, Bound::Unbounded))
+        .take_while(|(key, _)| key.starts_with(prefix))
     {
         let folded = delimiter.and_then(|delimiter| {
             let end = prefix.len() + key.get(prefix.len()..)?.find(delimiter)? + delimiter.len();
             key.get(..end)
         });
         if let Some(folded) = folded
-            && (passed == Some(folded) || page.common_prefixes.last().is_some_and(|last| last == folded))
+            && (passed == Some(folded)
+                || page.common_prefixes.last().is_some_and(|last| last == folded))
         {
             continue;
         }
@@ -87,9 +96,11 @@ pub(super) fn page(keys: &Keyspace, prefix: &str, delimiter: Option<&str>, start
     page
 }
 
-/// A key as S3 writes it under `encoding-type=url`: like a form, a space as `+`, but with `/` and `*` as they are.
+/// A key as S3 writes it under `encoding-type=url`: like a form, a space as `+`, but with `/` and
+/// `*` as they are.
 pub(super) fn url_encoded(key: &str) -> String {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    const HEX: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     let mut encoded = String::with_capacity(key.len());
     for byte in key.bytes() {
         match byte {

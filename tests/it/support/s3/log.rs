@@ -17,7 +17,8 @@ pub enum Operation {
     PutBucketVersioning,
 }
 
-/// A request that passed the signature check. Where a header or parameter was not sent, its field is `None`.
+/// A request that passed the signature check. Where a header or parameter was not sent, its field
+/// is `None`.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub operation: Operation,
@@ -94,7 +95,12 @@ impl RequestLog {
 
     /// The requests for one operation.
     pub fn of(&self, operation: Operation) -> Vec<Request> {
-        self.state().requests.iter().filter(|request| request.operation == operation).cloned().collect()
+        self.state()
+            .requests
+            .iter()
+            .filter(|request| request.operation == operation)
+            .cloned()
+            .collect()
     }
 
     /// How many requests there were for one operation.
@@ -130,7 +136,8 @@ impl RequestLog {
         self.state().max_outstanding_bytes
     }
 
-    /// Waits until this is true of the log. It is asked again after every request and every end of a body.
+    /// Waits until this is true of the log. It is asked again after every request and every end of
+    /// a body.
     pub async fn wait_until(&self, is_true: impl Fn(&Self) -> bool) {
         let mut changes = self.inner.changes.subscribe();
         loop {
@@ -166,7 +173,8 @@ impl RequestLog {
     }
 }
 
-/// A GET in flight, from its arrival until its body is sent, cut or abandoned: until this is dropped.
+/// A GET in flight, from its arrival until its body is sent, cut or abandoned: until this is
+/// dropped.
 pub(super) struct InFlight {
     log: RequestLog,
     outstanding_bytes: u64,

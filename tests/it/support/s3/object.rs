@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The bytes from an offset on: at least one, as many as are convenient. It must always give the same ones.
+/// The bytes from an offset on: at least one, as many as are convenient. It must always give the
+/// same ones.
 pub(super) type Generator = Arc<dyn Fn(u64) -> Bytes + Send + Sync>;
 
 #[derive(Clone)]
@@ -25,7 +26,8 @@ impl Content {
     }
 }
 
-/// One version of an object. By default it has what S3 gives a new one: an MD5 as ETag and a CRC64NVME.
+/// One version of an object. By default it has what S3 gives a new one: an MD5 as ETag and a
+/// CRC64NVME.
 #[derive(Clone)]
 pub struct Object {
     pub(super) content: Content,
@@ -51,18 +53,24 @@ impl Object {
         Self::assembled(Content::Bytes(content), etag, checksum, SystemTime::now())
     }
 
-    /// An object of `length_bytes` that needs no memory: `from_offset` gives the bytes from an offset on, any number
-    /// but none. Its ETag looks like that of an upload in parts and says nothing about the content; it has no checksum.
-    pub fn generated(length_bytes: u64, from_offset: impl Fn(u64) -> Bytes + Send + Sync + 'static) -> Self {
+    /// An object of `length_bytes` that needs no memory: `from_offset` gives the bytes from an
+    /// offset on, any number but none. Its ETag looks like that of an upload in parts and says
+    /// nothing about the content; it has no checksum.
+    pub fn generated(
+        length_bytes: u64,
+        from_offset: impl Fn(u64) -> Bytes + Send + Sync + 'static,
+    ) -> Self {
         let mut sample = if length_bytes == 0 { Bytes::new() } else { from_offset(0) };
         // Enough to tell objects apart, and cheap for thousands of them.
         sample.truncate(1024);
-        let etag = format!("{}-1", md5_hex(&[length_bytes.to_le_bytes().as_slice(), &sample].concat()));
+        let etag =
+            format!("{}-1", md5_hex(&[length_bytes.to_le_bytes().as_slice(), &sample].concat()));
         let content = Content::Generated { length_bytes, from_offset: Arc::new(from_offset) };
         Self::assembled(content, etag, None, SystemTime::now())
     }
 
-    /// An object of `length_bytes` that repeats a block of bytes, for benchmarks: it is sent without a copy.
+    /// An object of `length_bytes` that repeats a block of bytes, for benchmarks: it is sent
+    /// without a copy.
     pub fn repeated(block: impl Into<Bytes>, length_bytes: u64) -> Self {
         let block = block.into();
         let block_bytes = block.len() as u64;
@@ -112,7 +120,9 @@ impl Object {
 
     /// With a checksum of checksums, as an upload in parts leaves it. Only for content in memory.
     pub fn with_composite_checksum(mut self, algorithm: Algorithm, part_count: usize) -> Self {
-        self.checksum = self.in_memory().map(|content| StoredChecksum::composite(algorithm, content, part_count));
+        self.checksum = self
+            .in_memory()
+            .map(|content| StoredChecksum::composite(algorithm, content, part_count));
         self
     }
 

@@ -1,4 +1,5 @@
-//! The sockets: a listener on loopback, and HTTP/1.1 on each connection, which hands its requests to `s3s`.
+//! The sockets: a listener on loopback, and HTTP/1.1 on each connection, which hands its requests
+//! to `s3s`.
 
 use super::access::{ACCESS_KEY, FixedKey, OpenBuckets, SECRET_KEY};
 use super::backend::Backend;
@@ -22,7 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A running S3 endpoint. Path-style addressing only. Dropping it stops it, connections in use included.
+/// A running S3 endpoint. Path-style addressing only. Dropping it stops it, connections in use
+/// included.
 pub struct Endpoint {
     address: SocketAddr,
     url: String,
@@ -33,7 +35,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts to serve on a free port of 127.0.0.1. Must be called within a tokio runtime, on which it then lives.
+    /// Starts to serve on a free port of 127.0.0.1. Must be called within a tokio runtime, on which
+    /// it then lives.
     pub fn start(backend: Backend) -> anyhow::Result<Self> {
         Self::start_on(backend, SocketAddr::from(([127, 0, 0, 1], 0)))
     }
@@ -47,7 +50,8 @@ impl Endpoint {
         let listener = TcpListener::from_std(listener).with_context(bind)?;
 
         let (faults, log) = (Faults::default(), RequestLog::default());
-        let service = Service { backend: backend.clone(), faults: faults.clone(), log: log.clone() };
+        let service =
+            Service { backend: backend.clone(), faults: faults.clone(), log: log.clone() };
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_auth(FixedKey);
         builder.set_access(OpenBuckets(backend.clone()));
@@ -131,7 +135,8 @@ async fn serve(socket: TcpStream, service: S3Service) {
             io::Result::Ok(response)
         }
     });
-    // An error is a client that went away, or a body that was cut on purpose. Either way the connection is closed.
+    // An error is a client that went away, or a body that was cut on purpose. Either way the
+    // connection is closed.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, answer).await;
 }
 
@@ -144,7 +149,8 @@ pub(super) struct RawBody(pub(super) Bytes);
 pub(super) struct Flushes(Arc<watch::Sender<u64>>);
 
 impl Flushes {
-    /// Waits for the next flush that is complete. Only to be awaited while hyper polls the body: it flushes then.
+    /// Waits for the next flush that is complete. Only to be awaited while hyper polls the body: it
+    /// flushes then.
     pub(super) async fn next(&self) {
         let mut count = self.0.subscribe();
         // The sender lives in `self`, so that the channel can't be closed.
@@ -159,13 +165,21 @@ struct Connection {
 }
 
 impl Read for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 
 impl Write for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 

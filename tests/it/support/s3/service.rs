@@ -14,11 +14,12 @@ use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
 use hyper::StatusCode;
 use s3s::dto::{
-    BucketVersioningStatus, ChecksumType, CommonPrefix, CreateBucketInput, CreateBucketOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output,
-    Object as ListedObject, ObjectStorageClass, PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput,
-    PutObjectOutput, StorageClass, Timestamp,
+    BucketVersioningStatus, ChecksumType, CommonPrefix, CreateBucketInput, CreateBucketOutput,
+    DeleteObjectInput, DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput,
+    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
+    ListObjectsV2Input, ListObjectsV2Output, Object as ListedObject, ObjectStorageClass,
+    PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput, PutObjectOutput,
+    StorageClass, Timestamp,
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use std::sync::Arc;
@@ -63,7 +64,8 @@ impl Service {
     }
 }
 
-/// Sets the fields of an answer that show a checksum: `GetObject` and `HeadObject` have the same, in two types.
+/// Sets the fields of an answer that show a checksum: `GetObject` and `HeadObject` have the same,
+/// in two types.
 macro_rules! show {
     ($checksum:expr => $output:ident) => {
         let StoredChecksum { algorithm, value, is_composite } = $checksum;
@@ -81,7 +83,10 @@ macro_rules! show {
 
 #[async_trait::async_trait]
 impl S3 for Service {
-    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let is_signed = req.credentials.is_some();
         let region = req.region.as_ref().map(ToString::to_string);
         let input = req.input;
@@ -101,8 +106,9 @@ impl S3 for Service {
             .await?;
 
         let start = match (&input.continuation_token, &input.start_after) {
-            (Some(token), _) => Start::from_token(token)
-                .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))?,
+            (Some(token), _) => Start::from_token(token).ok_or_else(|| {
+                s3_error!(InvalidArgument, "The continuation token provided is incorrect")
+            })?,
             (None, Some(key)) if !key.is_empty() => Start::AfterKey(key.clone()),
             (None, _) => Start::Beginning,
         };
@@ -112,12 +118,15 @@ impl S3 for Service {
         let delimiter = input.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
         let page = self.backend.page(&input.bucket, &prefix, delimiter, &start, max_keys).await?;
 
-        let is_encoded = encoding_type.as_deref() == Some(EncodingType::URL) && !effects.has(&Fault::PlainKeys);
+        let is_encoded =
+            encoding_type.as_deref() == Some(EncodingType::URL) && !effects.has(&Fault::PlainKeys);
         let text = |text: &str| if is_encoded { url_encoded(text) } else { text.to_owned() };
         let has_etag = !effects.has(&Fault::NoEtag);
         let mut next = page.next.as_ref().and_then(Start::token);
         if effects.has(&Fault::EndlessListing) {
-            next = Some(input.continuation_token.clone().or(next).unwrap_or_else(|| STANDARD.encode("k")));
+            next = Some(
+                input.continuation_token.clone().or(next).unwrap_or_else(|| STANDARD.encode("k")),
+            );
         }
         let key_count = page.objects.len() + page.common_prefixes.len();
         let contents = page.objects.iter().map(|(key, object)| ListedObject {
@@ -128,8 +137,11 @@ impl S3 for Service {
             storage_class: Some(ObjectStorageClass::from_static(object.storage_class)),
             ..ListedObject::default()
         });
-        let common_prefixes =
-            page.common_prefixes.iter().map(|folded| CommonPrefix { prefix: Some(text(folded)) }).collect();
+        let common_prefixes = page
+            .common_prefixes
+            .iter()
+            .map(|folded| CommonPrefix { prefix: Some(text(folded)) })
+            .collect();
         let mut response = S3Response::new(ListObjectsV2Output {
             contents: Some(contents.collect()),
             common_prefixes: Some(common_prefixes),
@@ -145,15 +157,18 @@ impl S3 for Service {
             next_continuation_token: next,
             ..ListObjectsV2Output::default()
         });
-        if let Some(body) =
-            effects.take(|fault| if let Fault::ReplaceListing(body) = fault { Some(body.clone()) } else { None })
-        {
+        if let Some(body) = effects.take(|fault| {
+            if let Fault::ReplaceListing(body) = fault { Some(body.clone()) } else { None }
+        }) {
             response.extensions.insert(RawBody(body));
         }
         Ok(response)
     }
 
-    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(
+        &self,
+        req: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         let is_signed = req.credentials.is_some();
         let flushes = req.extensions.get::<Flushes>().cloned().unwrap_or_default();
         let input = req.input;
@@ -168,9 +183,11 @@ impl S3 for Service {
                 ..Request::new(Operation::GetObject, &input.bucket, &input.key, is_signed)
             })
             .await?;
-        let in_flight = in_flight.ok_or_else(|| s3_error!(InternalError, "a GET is always in flight"))?;
+        let in_flight =
+            in_flight.ok_or_else(|| s3_error!(InternalError, "a GET is always in flight"))?;
 
-        let object = self.backend.object(&input.bucket, &input.key, input.version_id.as_deref()).await?;
+        let object =
+            self.backend.object(&input.bucket, &input.key, input.version_id.as_deref()).await?;
         check_conditions(&object, input.if_match.as_ref(), input.if_none_match.as_ref(), &effects)?;
         if object.storage_class == "GLACIER" {
             return Err(refused(&Refusal::ARCHIVED));
@@ -181,19 +198,22 @@ impl S3 for Service {
             Some(range) => range.check(length_bytes)?,
             None => 0..length_bytes,
         };
-        let content_range =
-            asked_range.map(|_| format!("bytes {}-{}/{length_bytes}", range.start, range.end.saturating_sub(1)));
-        if let Some(to_bytes) =
-            effects.take(|fault| if let Fault::ShortenBody { to_bytes } = fault { Some(*to_bytes) } else { None })
-        {
+        let content_range = asked_range.map(|_| {
+            format!("bytes {}-{}/{length_bytes}", range.start, range.end.saturating_sub(1))
+        });
+        if let Some(to_bytes) = effects.take(|fault| {
+            if let Fault::ShortenBody { to_bytes } = fault { Some(*to_bytes) } else { None }
+        }) {
             range.end = range.end.min(range.start + to_bytes);
         }
         // S3 has no checksum for a part of an object that is none of its parts.
-        let checksum = object.checksum.as_ref().filter(|_| asks_checksum && content_range.is_none());
+        let checksum =
+            object.checksum.as_ref().filter(|_| asks_checksum && content_range.is_none());
         let checksum = checksum.map(|stored| shown_checksum(stored, &effects));
         let has_etag = !effects.has(&Fault::NoEtag);
         let content_length = (range.end - range.start) as i64;
-        let body = Transfer { content: object.content.clone(), range, effects, in_flight, flushes }.into_blob();
+        let body = Transfer { content: object.content.clone(), range, effects, in_flight, flushes }
+            .into_blob();
         let mut output = GetObjectOutput {
             body: Some(body),
             accept_ranges: Some("bytes".to_owned()),
@@ -211,7 +231,10 @@ impl S3 for Service {
         Ok(S3Response::new(output))
     }
 
-    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        req: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let is_signed = req.credentials.is_some();
         let input = req.input;
         let asks_checksum = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
@@ -224,7 +247,8 @@ impl S3 for Service {
                 ..Request::new(Operation::HeadObject, &input.bucket, &input.key, is_signed)
             })
             .await?;
-        let object = self.backend.object(&input.bucket, &input.key, input.version_id.as_deref()).await?;
+        let object =
+            self.backend.object(&input.bucket, &input.key, input.version_id.as_deref()).await?;
         check_conditions(&object, input.if_match.as_ref(), input.if_none_match.as_ref(), &effects)?;
         let has_etag = !effects.has(&Fault::NoEtag);
         let mut output = HeadObjectOutput {
@@ -244,22 +268,32 @@ impl S3 for Service {
         Ok(S3Response::new(output))
     }
 
-    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(
+        &self,
+        req: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
         let bucket = req.input.bucket;
-        self.admit(Request::new(Operation::HeadBucket, &bucket, "", req.credentials.is_some())).await?;
+        self.admit(Request::new(Operation::HeadBucket, &bucket, "", req.credentials.is_some()))
+            .await?;
         self.require_bucket(&bucket)?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(
+        &self,
+        req: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let is_signed = req.credentials.is_some();
         let input = req.input;
-        self.admit(Request::new(Operation::PutObject, &input.bucket, &input.key, is_signed)).await?;
+        self.admit(Request::new(Operation::PutObject, &input.bucket, &input.key, is_signed))
+            .await?;
         self.require_bucket(&input.bucket)?;
         let mut content = BytesMut::new();
         if let Some(mut body) = input.body {
-            while let Some(chunk) =
-                body.try_next().await.map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?
+            while let Some(chunk) = body
+                .try_next()
+                .await
+                .map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?
             {
                 content.extend_from_slice(&chunk);
             }
@@ -268,7 +302,8 @@ impl S3 for Service {
         let mut object = Object::new(content.clone());
         // A checksum comes as a header, or after a body that is sent in chunks.
         let sent_after = |name: &str| {
-            let value = req.trailing_headers.as_ref()?.read(|headers| headers.get(name).cloned())??;
+            let value =
+                req.trailing_headers.as_ref()?.read(|headers| headers.get(name).cloned())??;
             Some(value.to_str().ok()?.to_owned())
         };
         for (algorithm, sent, name) in [
@@ -281,19 +316,24 @@ impl S3 for Service {
             let Some(sent) = sent.or_else(|| sent_after(name)) else { continue };
             let computed = StoredChecksum::of(algorithm, &content);
             if computed.value != sent {
-                return Err(s3_error!(BadDigest, "The {name} you specified did not match what we received."));
+                return Err(s3_error!(
+                    BadDigest,
+                    "The {name} you specified did not match what we received."
+                ));
             }
             object.checksum = Some(computed);
         }
         if let Some(sent) = input.content_md5
             && STANDARD.decode(&sent).ok().map(|md5| hex(&md5)) != Some(md5_hex(&content))
         {
-            return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
+            return Err(s3_error!(
+                BadDigest,
+                "The Content-MD5 you specified did not match what we received."
+            ));
         }
-        let stored = self
-            .backend
-            .put(&input.bucket, &input.key, object)
-            .map_err(|error| S3Error::with_message(S3ErrorCode::MethodNotAllowed, error.to_string()))?;
+        let stored = self.backend.put(&input.bucket, &input.key, object).map_err(|error| {
+            S3Error::with_message(S3ErrorCode::MethodNotAllowed, error.to_string())
+        })?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(ETag::Strong(stored.etag.clone())),
             version_id: stored.version_id.clone(),
@@ -301,9 +341,13 @@ impl S3 for Service {
         }))
     }
 
-    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let (bucket, key) = (req.input.bucket, req.input.key);
-        self.admit(Request::new(Operation::DeleteObject, &bucket, &key, req.credentials.is_some())).await?;
+        self.admit(Request::new(Operation::DeleteObject, &bucket, &key, req.credentials.is_some()))
+            .await?;
         self.require_bucket(&bucket)?;
         // S3 says the same whether the key was there or not.
         match req.input.version_id {
@@ -313,9 +357,13 @@ impl S3 for Service {
         Ok(S3Response::with_status(DeleteObjectOutput::default(), StatusCode::NO_CONTENT))
     }
 
-    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
         let bucket = req.input.bucket;
-        self.admit(Request::new(Operation::CreateBucket, &bucket, "", req.credentials.is_some())).await?;
+        self.admit(Request::new(Operation::CreateBucket, &bucket, "", req.credentials.is_some()))
+            .await?;
         let location = Some(format!("/{bucket}"));
         drop(self.backend.clone().with_bucket(&bucket));
         Ok(S3Response::new(CreateBucketOutput { location }))
@@ -326,7 +374,13 @@ impl S3 for Service {
         req: S3Request<PutBucketVersioningInput>,
     ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
         let bucket = req.input.bucket;
-        self.admit(Request::new(Operation::PutBucketVersioning, &bucket, "", req.credentials.is_some())).await?;
+        self.admit(Request::new(
+            Operation::PutBucketVersioning,
+            &bucket,
+            "",
+            req.credentials.is_some(),
+        ))
+        .await?;
         self.require_bucket(&bucket)?;
         let status = req.input.versioning_configuration.status;
         if status.is_none_or(|status| status.as_str() != BucketVersioningStatus::ENABLED) {
@@ -343,8 +397,11 @@ fn check_conditions(
     if_none_match: Option<&ETagCondition>,
     effects: &Effects,
 ) -> S3Result<()> {
-    let is_same = |condition: &ETagCondition| condition.as_etag().is_none_or(|etag| etag.value() == object.etag);
-    if if_match.is_some_and(|condition| !is_same(condition)) && !effects.has(&Fault::IgnoreIfMatch) {
+    let is_same = |condition: &ETagCondition| {
+        condition.as_etag().is_none_or(|etag| etag.value() == object.etag)
+    };
+    if if_match.is_some_and(|condition| !is_same(condition)) && !effects.has(&Fault::IgnoreIfMatch)
+    {
         return Err(refused(&Refusal::PRECONDITION_FAILED));
     }
     if if_none_match.is_some_and(is_same) {
@@ -358,11 +415,16 @@ fn shown_checksum(stored: &StoredChecksum, effects: &Effects) -> StoredChecksum 
 }
 
 fn sent(condition: &ETagCondition) -> String {
-    condition.to_http_header().ok().and_then(|value| Some(value.to_str().ok()?.to_owned())).unwrap_or_default()
+    condition
+        .to_http_header()
+        .ok()
+        .and_then(|value| Some(value.to_str().ok()?.to_owned()))
+        .unwrap_or_default()
 }
 
 fn refused(refusal: &Refusal) -> S3Error {
-    let code = S3ErrorCode::from_bytes(refusal.code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
+    let code =
+        S3ErrorCode::from_bytes(refusal.code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
     let mut error = S3Error::with_message(code, refusal.message);
     if let Ok(status) = StatusCode::from_u16(refusal.status) {
         error.set_status_code(status);
