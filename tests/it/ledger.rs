@@ -698,8 +698,8 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
     expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as the
-/// README says.
+/// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as
+/// docs/ledger.md says.
 async fn a_ledger_row_that_somebody_deleted_means_loading_again(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
     put(&world, &["a", "b"])?;

@@ -85,10 +85,8 @@ async fn the_documented_queries_find_what_is_loaded_and_what_failed(world: World
         Fault::Refuse(Refusal::ACCESS_DENIED),
     );
     world.load_ending(3, "orders", &[]).await?;
-    let readme = include_str!("../../README.md");
-    let (_, section) =
-        readme.split_once("## Ledger\n").context("the README has no section on the ledger")?;
-    let (_, block) = section.split_once("```sql\nSELECT ").context("the section has no queries")?;
+    let page = include_str!("../../docs/ledger.md");
+    let (_, block) = page.split_once("```sql\nSELECT ").context("the page has no queries")?;
     let (block, _) = block.split_once("\n```").context("the queries do not end")?;
     let queries = statements(
         &format!("SELECT {block}").replace("`shop`", &format!("`{}`", world.schema.name)),
@@ -113,7 +111,7 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(
     put(&world, &["a", "b"])?;
     let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
     world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
-    // What the README says is needed: the target's own, and the ledger's.
+    // What docs/databases.md says is needed: the target's own, and the ledger's.
     world
         .schema
         .exec(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO {name}@'%'"))
