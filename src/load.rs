@@ -12,9 +12,6 @@
 //!
 //! Several small objects go in one (`batch`), which either is clean or comes to nothing.
 //!
-//! Once transactions have deadlocked, both send their rows in the order of the table's key
-//! (`sorting`, `unique_key`), where that makes no difference to anybody else.
-//!
 //! ```text
 //! batch --(in doubt)--> one by one
 //! transaction --(whole)--> answer --> judge --> account
@@ -37,11 +34,9 @@ mod preflight;
 mod private_table;
 mod row_numbers;
 mod sift;
-mod sorting;
 mod statement;
 mod target_columns;
 mod transaction;
-mod unique_key;
 mod warnings;
 
 pub use account::Account;
@@ -57,4 +52,3 @@ pub use private_table::PrivateTable;
 pub use statement::Statement;
 pub use target_columns::TargetColumns;
 pub use transaction::{Attempted, PartOf, Shipment};
-pub use unique_key::{KeyColumn, KeyPart, UniqueKey};

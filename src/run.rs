@@ -287,8 +287,7 @@ async fn run(
             &config.load,
             preflight.policy,
             rejects,
-        )
-        .with_key(preflight.key.clone());
+        );
         Purpose::Load(Box::new(plan))
     };
     // A small part of the budget, as a shared file's space comes back only when all of its objects

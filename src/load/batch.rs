@@ -83,14 +83,6 @@ impl Session {
     /// then.
     async fn send(&mut self, batch: &Batch, plan: &Plan) -> Result<Option<String>> {
         let what = &batch.what;
-        let statements = statements(batch);
-        let mut payloads = Vec::with_capacity(statements.len());
-        for together in &statements {
-            // Before the transaction, so that no lock waits for it.
-            payloads.push(
-                plan.sorting.sorted(what, together.iter().map(|shipment| &shipment.staged)).await,
-            );
-        }
         match &batch.entry {
             None => self.query(what, "START TRANSACTION").await?,
             Some(entry) if entry.begin(&mut self.conn).await? == Entered::AlreadyLoaded => {
@@ -98,12 +90,10 @@ impl Session {
             }
             Some(_) => {}
         }
-        for (together, sorted) in statements.iter().zip(payloads) {
+        for together in statements(batch) {
             let Some(first) = together.first() else { continue };
             let rows = together.iter().map(|shipment| shipment.rows).sum();
-            let payload = sorted.unwrap_or_else(|| {
-                Payload::joined(together.iter().map(|shipment| shipment.staged.whole()))
-            });
+            let payload = Payload::joined(together.iter().map(|shipment| shipment.staged.whole()));
             let answer = load_data(
                 &mut self.conn,
                 what,
@@ -112,9 +102,8 @@ impl Session {
                 rows,
                 plan.policy.stall_timeout,
             )
-            .await;
-            // What is clean names no row, in whatever order they came.
-            let doubt = match answer.inspect_err(|error| plan.sorting.met(error))? {
+            .await?;
+            let doubt = match answer {
                 Answer::Taken { counts, .. } if counts.is_all_of(rows) => None,
                 Answer::Taken { counts, .. } => {
                     Some(format!("{rows} rows were sent, and the server says {counts}"))

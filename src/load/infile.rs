@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mysql_async::InfileData;
 
-use super::sorting::SortedRows;
 use crate::region::Region;
 
 /// One packet: far below any server's `max_allowed_packet`, and larger ones are not faster.
@@ -20,16 +19,14 @@ const BLOCKS_AHEAD: usize = 2;
 /// The bytes of one statement, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Payload {
-    segments: Vec<Segment>,
+    pieces: Vec<Piece>,
 }
 
 #[derive(Clone, Debug)]
-enum Segment {
-    /// Some stretches of a staged file. Of an object that is sent whole, the bytes after its byte
-    /// order mark and header lines.
-    Staged { file: Region, stretches: Vec<Range<u64>> },
-    /// The rows of some staged files, in another order.
-    Sorted(Arc<SortedRows>),
+enum Piece {
+    /// A stretch of a staged file. For an object that is sent whole, the bytes after its byte order
+    /// mark and header lines.
+    Staged(Region, Range<u64>),
     /// The line terminator that a last row lacks.
     Terminator(Bytes),
 }
@@ -49,37 +46,25 @@ impl Payload {
 
     /// `stretches` of a staged file, in order, and the terminator that the last row in them lacks.
     pub(super) fn of(file: Region, stretches: Vec<Range<u64>>, terminator: Option<&[u8]>) -> Self {
-        let staged = Segment::Staged { file, stretches };
+        let staged = stretches.into_iter().map(|stretch| Piece::Staged(file.clone(), stretch));
         let terminator =
-            terminator.map(|terminator| Segment::Terminator(Bytes::copy_from_slice(terminator)));
-        Self { segments: std::iter::once(staged).chain(terminator).collect() }
-    }
-
-    /// Rows in their order, each with its terminator.
-    pub(super) fn sorted(rows: SortedRows) -> Self {
-        Self { segments: vec![Segment::Sorted(Arc::new(rows))] }
+            terminator.map(|terminator| Piece::Terminator(Bytes::copy_from_slice(terminator)));
+        Self { pieces: staged.chain(terminator).collect() }
     }
 
     /// All of these, one behind the other.
     pub(super) fn joined(payloads: impl Iterator<Item = Self>) -> Self {
-        Self { segments: payloads.flat_map(|payload| payload.segments).collect() }
+        Self { pieces: payloads.flat_map(|payload| payload.pieces).collect() }
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
-        let size_bytes = |segment: &Segment| match segment {
-            Segment::Staged { stretches, .. } => {
-                stretches.iter().map(|stretch| stretch.end - stretch.start).sum()
-            }
-            Segment::Sorted(rows) => rows.size_bytes(),
-            Segment::Terminator(bytes) => bytes.len() as u64,
-        };
-        self.segments.iter().map(size_bytes).sum()
+        self.pieces.iter().map(Piece::size_bytes).sum()
     }
 
     /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
     pub(super) fn stream(self, sent: Arc<Sent>) -> InfileData {
         let counted = Arc::clone(&sent);
-        stream::iter(Blocks::of(self.segments))
+        stream::iter(Blocks { pieces: self.pieces.into_iter(), rest: None })
             .map(|pieces| tokio::task::spawn_blocking(move || read(&pieces)))
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
@@ -96,37 +81,23 @@ impl Payload {
     }
 }
 
-impl Segment {
-    fn pieces(self) -> Box<dyn Iterator<Item = Piece> + Send> {
+impl Piece {
+    fn size_bytes(&self) -> u64 {
         match self {
-            Self::Staged { file, stretches } => Box::new(
-                stretches.into_iter().map(move |stretch| Piece::Staged(file.clone(), stretch)),
-            ),
-            Self::Sorted(rows) => Box::new(rows.pieces()),
-            Self::Terminator(bytes) => Box::new(std::iter::once(Piece::Terminator(bytes))),
+            Self::Staged(_, stretch) => stretch.end - stretch.start,
+            Self::Terminator(bytes) => bytes.len() as u64,
         }
     }
 }
 
-/// Segments, put together and cut to blocks.
+/// Pieces, put together and cut to blocks.
 struct Blocks {
-    pieces: Box<dyn Iterator<Item = Piece> + Send>,
-    /// What went into the last block in part.
+    pieces: std::vec::IntoIter<Piece>,
+    /// The rest of a piece that went into the last block in part.
     rest: Option<(Region, Range<u64>)>,
 }
 
-/// What goes into a block.
-#[derive(Debug)]
-pub(super) enum Piece {
-    Staged(Region, Range<u64>),
-    Terminator(Bytes),
-}
-
 impl Blocks {
-    fn of(segments: Vec<Segment>) -> Self {
-        Self { pieces: Box::new(segments.into_iter().flat_map(Segment::pieces)), rest: None }
-    }
-
     /// The next piece, no longer than the room for it.
     fn piece(&mut self, room_bytes: u64) -> Option<Piece> {
         loop {
@@ -157,10 +128,7 @@ impl Iterator for Blocks {
             && let Some(piece) = self.piece(room_bytes)
         {
             // A terminator may go past the end by its few bytes.
-            room_bytes = room_bytes.saturating_sub(match &piece {
-                Piece::Staged(_, stretch) => stretch.end - stretch.start,
-                Piece::Terminator(bytes) => bytes.len() as u64,
-            });
+            room_bytes = room_bytes.saturating_sub(piece.size_bytes());
             pieces.push(piece);
         }
         (!pieces.is_empty()).then_some(pieces)

@@ -9,10 +9,8 @@ use super::disguise::Decimals;
 use super::insertion::{Inserted, OnConflict};
 use super::judge::Policy;
 use super::private_table::PrivateTable;
-use super::sorting::Sorting;
 use super::statement::Statement;
 use super::target_columns::{TargetColumns, same_name};
-use super::unique_key::UniqueKey;
 use crate::config::{ColumnOrVariable, FormatConfig, LoadConfig, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::object::TableName;
@@ -36,7 +34,6 @@ pub struct Plan {
     format: FormatConfig,
     update_columns: Option<Vec<String>>,
     pub(super) decimals: Decimals,
-    pub(super) sorting: Sorting,
     /// One statement for a whole object did not tell enough, and will not for the next either.
     pub(super) is_whole_unclear: AtomicBool,
     careful: OnceCell<Careful>,
@@ -61,7 +58,6 @@ impl Plan {
             rejects,
             rejects_left: RejectsLeft::new(load.max_rejects_total),
             decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
-            sorting: Sorting::new(None, format, columns.len()),
             table,
             described_by: None,
             columns,
@@ -70,13 +66,6 @@ impl Plan {
             is_whole_unclear: AtomicBool::new(false),
             careful: OnceCell::new(),
         }
-    }
-
-    /// Sends rows in the order of this key once there is reason to; `None`: never.
-    #[must_use]
-    pub fn with_key(mut self, key: Option<UniqueKey>) -> Self {
-        self.sorting = Sorting::new(key, &self.format, self.columns.len());
-        self
     }
 
     /// Loads into a table like `table`, which `information_schema` does not know.

@@ -15,7 +15,6 @@ use super::judge::Policy;
 use super::plan::Plan;
 use super::statement::{Statement, hex};
 use super::target_columns::same_name;
-use super::unique_key::{KeyColumn, KeyPart, UniqueKey};
 use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Target;
@@ -35,8 +34,6 @@ pub struct Preflight {
     pub fields_per_row: usize,
     /// The DECIMAL columns among `columns`, with their places there.
     pub decimals: Vec<(String, usize)>,
-    /// What rows may be sorted by.
-    pub key: Option<UniqueKey>,
     pub policy: Policy,
     /// Connections that may load at once.
     pub load_concurrency: usize,
@@ -110,7 +107,6 @@ pub async fn preflight(
     };
     let table_name = table.target.name();
     let decimals = table.decimals(&columns);
-    let key = table.plain_key(config, &columns);
     let plan = Plan::new(
         table_name,
         columns.clone(),
@@ -156,7 +152,6 @@ pub async fn preflight(
         statement,
         fields_per_row,
         decimals,
-        key,
         policy,
         load_concurrency,
         verification,
@@ -223,7 +218,6 @@ fn text_literal(text: &str) -> String {
 }
 
 /// What `information_schema` knows of the target.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Table {
     /// For messages.
     name: String,
@@ -232,11 +226,7 @@ struct Table {
     is_view: bool,
     partitioned: bool,
     has_foreign_keys: bool,
-    /// As far as the account can see them.
-    has_triggers: bool,
     columns: Vec<Column>,
-    /// Of all unique keys.
-    key_parts: Vec<KeyPart>,
 }
 
 struct Column {
@@ -245,7 +235,6 @@ struct Column {
     generated: bool,
     auto_increment: bool,
     data_type: String,
-    collation: Option<String>,
 }
 
 impl Table {
@@ -270,27 +259,25 @@ impl Table {
             text_literal(&table.table)
         );
         let sql = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES WHERE {place}; SELECT COLUMN_NAME, EXTRA, DATA_TYPE, COLLATION_NAME FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}; SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NOT NULL, INDEX_TYPE = 'BTREE' FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {place} ORDER BY INDEX_NAME, SEQ_IN_INDEX; SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE {}",
-            place
-                .replace("TABLE_SCHEMA", "EVENT_OBJECT_SCHEMA")
-                .replace("TABLE_NAME", "EVENT_OBJECT_TABLE")
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS \
+             FROM information_schema.TABLES WHERE {place}; \
+             SELECT COLUMN_NAME, EXTRA, DATA_TYPE \
+             FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; \
+             SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS \
+             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}"
         );
         let mut results = conn.query_iter(sql).await.map_err(failed)?;
         let known: Vec<(String, String, Option<String>, String, Option<String>)> =
             results.collect().await.map_err(failed)?;
-        let columns: Vec<(String, String, String, Option<String>)> =
-            results.collect().await.map_err(failed)?;
+        let columns: Vec<(String, String, String)> = results.collect().await.map_err(failed)?;
         let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
-        let key_parts: Vec<(String, Option<String>, bool, bool)> =
-            results.collect().await.map_err(failed)?;
-        let triggers: Vec<u64> = results.collect().await.map_err(failed)?;
         results.drop_result().await.map_err(failed)?;
         let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
             return Err(Self::missing(conn, table, database).await);
         };
         let columns = columns
             .into_iter()
-            .map(|(name, extra, data_type, collation)| {
+            .map(|(name, extra, data_type)| {
                 let extra = extra.to_ascii_uppercase();
                 Column {
                     name,
@@ -300,13 +287,8 @@ impl Table {
                         || extra.contains("PERSISTENT"),
                     auto_increment: extra.contains("AUTO_INCREMENT"),
                     data_type,
-                    collation,
                 }
             })
-            .collect();
-        let key_parts = key_parts
-            .into_iter()
-            .map(|(key, column, is_prefix, is_btree)| KeyPart { key, column, is_prefix, is_btree })
             .collect();
         let is_view = table_type.contains("VIEW");
         Ok(Self {
@@ -317,9 +299,7 @@ impl Table {
             // Of the table behind a view nothing is known here.
             partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
             has_foreign_keys: is_view || foreign_keys.iter().any(|count| *count > 0),
-            has_triggers: is_view || triggers.iter().any(|count| *count > 0),
             columns,
-            key_parts,
         })
     }
 
@@ -357,22 +337,6 @@ impl Table {
             _ => None,
         };
         items.iter().enumerate().filter_map(place).collect()
-    }
-
-    /// The key by which rows may be sorted without anybody noticing.
-    fn plain_key(&self, config: &Config, items: &[ColumnOrVariable]) -> Option<UniqueKey> {
-        if self.is_view || self.has_foreign_keys || self.has_triggers || !self.rolls_back() {
-            return None;
-        }
-        let column = |column: &Column| KeyColumn {
-            name: column.name.clone(),
-            data_type: column.data_type.clone(),
-            collation: column.collation.clone(),
-            is_generated: column.generated,
-            is_auto_increment: column.auto_increment,
-        };
-        let columns: Vec<KeyColumn> = self.columns.iter().map(column).collect();
-        UniqueKey::plain(&columns, &self.key_parts, items, &config.format)
     }
 
     /// Of a view it is not known.

@@ -6,12 +6,10 @@
 //! the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays
 //! unknown.
 //!
-//! An object goes in one statement, in the order of its key where transactions
-//! [deadlock](super::sorting); what is doubtful then is begun anew in the order of the file. Where
-//! that does not tell enough (the policy holds rows back, or there are more warnings than the
-//! server shows) the transaction is begun anew and its rows are [sifted](super::sift); where it
-//! fails for rows that can't be named, they are sifted once more, to name them, in a transaction
-//! that is rolled back whatever comes.
+//! An object goes in one statement. Where that does not tell enough (the policy holds rows back, or
+//! there are more warnings than the server shows) the transaction is begun anew and its rows are
+//! [sifted](super::sift); where it fails for rows that can't be named, they are sifted once more, to
+//! name them, in a transaction that is rolled back whatever comes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use super::account::Account;
 use super::answer::{Answer, load_data};
 use super::chunks::Staged;
-use super::infile::Payload;
 use super::judge::{Class, Policy, Verdict, judge};
 use super::plan::{Plan, RejectsLeft, Spent};
 use super::row_numbers::renumbered_text;
@@ -179,28 +176,16 @@ impl Session {
         plan: &'p Plan,
     ) -> Result<Option<(Account, Vec<Spent<'p>>)>> {
         let what = &shipment.what;
-        let is_whole = !plan.policy.sifts() && !plan.is_whole_unclear.load(Ordering::Relaxed);
-        // Before the transaction, so that no lock waits for it.
-        let sorted = if is_whole {
-            plan.sorting.sorted(what, std::iter::once(&shipment.staged)).await
-        } else {
-            None
-        };
         if !self.begin(shipment).await? {
             return Ok(None);
         }
         let mut whole = None;
-        if let Some(sorted) = sorted {
-            whole = self.load_sorted(shipment, plan, sorted).await?;
-            if whole.is_none() && !self.begin_anew(shipment).await? {
-                return Ok(None);
-            }
-        }
-        if is_whole && whole.is_none() {
+        if !plan.policy.sifts() && !plan.is_whole_unclear.load(Ordering::Relaxed) {
             whole = self.load_whole(shipment, plan).await?;
             if whole.is_none() {
                 plan.is_whole_unclear.store(true, Ordering::Relaxed);
-                if !self.begin_anew(shipment).await? {
+                self.query(what, "ROLLBACK").await?;
+                if !self.begin(shipment).await? {
                     return Ok(None);
                 }
             }
@@ -265,41 +250,13 @@ impl Session {
         }
     }
 
-    /// The same, after all that was done since [`Self::begin`] is undone.
-    async fn begin_anew(&mut self, shipment: &Shipment) -> Result<bool> {
-        self.query(&shipment.what, "ROLLBACK").await?;
-        self.begin(shipment).await
-    }
-
-    /// Loads all of an object in one statement, in the order of its key. `None` where anything is
-    /// to be said of one of its rows: the server does not know their numbers.
-    async fn load_sorted(
-        &mut self,
-        shipment: &Shipment,
-        plan: &Plan,
-        sorted: Payload,
-    ) -> Result<Option<Account>> {
-        let Shipment { what, sql, rows, .. } = shipment;
-        let answer =
-            load_data(&mut self.conn, what, sql, sorted, *rows, plan.policy.stall_timeout).await;
-        match answer.inspect_err(|error| plan.sorting.met(error))? {
-            Answer::Taken { counts, shown } => {
-                let account = account_for(what, *rows, counts, &shown, plan).ok().flatten();
-                Ok(account.filter(|_| plan.sorting.are_keys_as_sent(&shown)))
-            }
-            Answer::Refused { .. } => Ok(None),
-        }
-    }
-
     /// Loads all of an object in one statement. `None` where what the server said of it is not
     /// enough.
     async fn load_whole(&mut self, shipment: &Shipment, plan: &Plan) -> Result<Option<Account>> {
         let policy = &plan.policy;
         let Shipment { what, sql, rows, .. } = shipment;
         let payload = shipment.staged.whole();
-        let answer =
-            load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await;
-        match answer.inspect_err(|error| plan.sorting.met(error))? {
+        match load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await? {
             Answer::Taken { counts, shown } => account_for(what, *rows, counts, &shown, plan)
                 .map_err(|error| of_object(error, shipment)),
             Answer::Refused { error, mut warning } => {
