@@ -9,5 +9,5 @@ mod server;
 mod server_error;
 
 pub use connection::{Connector, Session, Sessions};
-pub use server::{Checks, Flavor, Server};
+pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{During, fold};

@@ -44,6 +44,7 @@ use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
 use crate::ledger::{Achieved, Claims, Finished, Job, Ledger};
 use crate::load::{Plan, can_share_a_stream};
+use crate::mysql::SqlMode;
 use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
 use crate::shutdown::{Shutdown, Signals};
@@ -271,7 +272,8 @@ async fn run(
     let Prepared { s3, budget, connector, preflight, rejects, pauses, listing, objects, .. } =
         prepared;
     let load_concurrency = preflight.load_concurrency;
-    let sessions = connector.pool(&preflight.server, preflight.policy.checks, load_concurrency);
+    let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
+    let sessions = connector.pool(&preflight.server, sql_mode, load_concurrency);
     let purpose = if let Some(checking) = checking {
         Purpose::Check(checking)
     } else {

@@ -7,7 +7,6 @@ use super::{Mode, RejectsTo, Verify};
 
 /// How rows go in.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
 pub struct LoadConfig {
     pub mode: Mode,
     /// Keep the table that a swap replaced.
@@ -30,8 +29,6 @@ pub struct LoadConfig {
     pub max_rejects: Option<MaxRejects>,
     /// Of the run.
     pub max_rejects_total: Option<u64>,
-    pub unique_checks: bool,
-    pub foreign_key_checks: bool,
     pub verify: Verify,
 }
 
@@ -146,8 +143,6 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
         max_rejects_total: resolver.optional(&s::MAX_REJECTS_TOTAL, |text| {
             text.trim().parse().map_err(|_| "it must be a whole number of rows")
         }),
-        unique_checks: !resolver.switch(&s::NO_UNIQUE_CHECKS),
-        foreign_key_checks: !resolver.switch(&s::NO_FOREIGN_KEY_CHECKS),
         verify: choose(resolver, &s::VERIFY, &[Verify::None, Verify::Checksum]),
     }
 }

@@ -335,7 +335,9 @@ settings! {
                MB. A unix socket is never compressed.")
         .default("auto");
     INIT_SQL = Setting::new(Target,
-        "init-sql", List, "A statement run on every new connection (repeatable)").value("SQL");
+        "init-sql", List, "A statement run on every new connection (repeatable)")
+        .more("It runs after the session's own settings and can undo them: at your own risk, as that can break the \
+               guarantees of a load.").value("SQL");
 
     LEDGER_TABLE = Setting::new(Ledger, "ledger-table", Text, "What the names of the ledger's tables begin with")
         .more("In the target's database, or written DATABASE.NAME; at most 40 characters. The tables NAME_objects, \
@@ -430,12 +432,6 @@ settings! {
     MAX_REJECTS_TOTAL = Setting::new(Loading, "max-rejects-total", Text, "How many rows may be rejected in all")
         .more("The object that would go past it fails and is rolled back, and ends the run; those before it stay.")
         .value("N");
-    NO_UNIQUE_CHECKS = Setting::new(Loading, "no-unique-checks", Switch { opposite: "unique-checks" },
-        "Load with unique_checks=0")
-        .more("The server may then store duplicates in secondary unique indexes without a word, which corrupts them.");
-    NO_FOREIGN_KEY_CHECKS = Setting::new(Loading, "no-foreign-key-checks", Switch { opposite: "foreign-key-checks" },
-        "Load with foreign_key_checks=0")
-        .more("Rows without a parent row then get in without a word, and are never checked later.");
     VERIFY = Setting::new(Loading, "verify", Choice(&["none", "checksum"]),
         "How the whole table is compared with the objects at the end of a job")
         .more("checksum: a sum over all rows as the server has stored them must equal one computed from the objects, or the \

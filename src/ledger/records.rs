@@ -12,7 +12,7 @@ use super::identity::Target;
 use super::schema::Tables;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::mysql::{Checks, Connector, During, Session, fold};
+use crate::mysql::{Connector, During, Session, SqlMode, fold};
 use crate::object::TableName;
 
 /// What the ledger has on one target.
@@ -35,7 +35,7 @@ impl Records {
     pub async fn open(config: &Config) -> Result<Self> {
         let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
         let (conn, server) = connector.probe().await?;
-        let mut session = connector.pool(&server, Checks::ALL, 1).adopt(conn).await?;
+        let mut session = connector.pool(&server, SqlMode::Strict, 1).adopt(conn).await?;
         let target = target(&mut session, config).await?;
         let Some(stem) = &config.ledger.table else {
             return Err(Error::new(Kind::Bug, "a ledger was asked for, and none is named"));

@@ -13,13 +13,10 @@ use std::time::Duration;
 
 use super::warnings::{Counts, Warning};
 use crate::config::{MaxRejects, OnBadRow, OnDuplicate};
-use crate::mysql::Checks;
 
 /// What is acceptable in a transaction, and how long it may stand still.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// The session's.
-    pub checks: Checks,
     pub on_bad_row: OnBadRow,
     pub on_duplicate: OnDuplicate,
     pub notes_as_bad: bool,
@@ -131,7 +128,6 @@ pub(super) fn are_all_duplicates(counts: Counts, shown: &[Warning], policy: &Pol
 
 #[cfg(test)]
 pub(super) const STRICT: Policy = Policy {
-    checks: Checks::ALL,
     on_bad_row: OnBadRow::Fail,
     on_duplicate: OnDuplicate::Error,
     notes_as_bad: false,

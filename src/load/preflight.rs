@@ -18,7 +18,7 @@ use super::target_columns::same_name;
 use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::Target;
-use crate::mysql::{Checks, Connector, During, Server, Session, fold};
+use crate::mysql::{Connector, During, Server, Session, SqlMode, fold};
 use crate::object::TableName;
 use crate::retry::Attempts;
 
@@ -95,7 +95,6 @@ pub async fn preflight(
     };
 
     let policy = Policy {
-        checks: Checks::of(&config.load),
         on_bad_row: config.load.on_bad_row,
         on_duplicate: config.load.on_duplicate,
         notes_as_bad: config.load.notes_as_bad,
@@ -168,7 +167,8 @@ async fn rehearse(
     plan: &Plan,
     table: &TableName,
 ) -> Result<Session> {
-    let mut session = connector.pool(server, plan.policy.checks, 1).adopt(conn).await?;
+    let sql_mode = SqlMode::of(plan.policy.on_bad_row);
+    let mut session = connector.pool(server, sql_mode, 1).adopt(conn).await?;
     let what = format!("table {table} at {}", session.target_name());
     let conn = &mut session.conn;
     let tried = async {
@@ -469,18 +469,6 @@ impl Table {
                 "{} is a view: whether its base table rolls back can't be seen from here",
                 self.name
             ));
-        }
-        if !config.load.unique_checks {
-            warnings.push(
-                "--no-unique-checks: the server may store duplicates in secondary unique indexes without a word; such an index is corrupt, and only rebuilding the table mends it"
-                    .to_owned(),
-            );
-        }
-        if !config.load.foreign_key_checks {
-            warnings.push(
-                "--no-foreign-key-checks: rows without a parent row get in without a word, and the server never checks them later"
-                    .to_owned(),
-            );
         }
         if config.load.on_bad_row == OnBadRow::Accept {
             warnings.push(

@@ -11,7 +11,7 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
-use super::server::{Checks, Server, WAIT_TIMEOUT_SECONDS};
+use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{During, fold};
 use crate::config::{Compress, SslMode, TargetConfig};
 use crate::error::{Error, Kind, Result};
@@ -199,8 +199,8 @@ impl Connector {
     }
 
     /// The options of connections that load: settings pinned, then the user's own statements.
-    fn loading_opts(&self, server: &Server, checks: Checks) -> OptsBuilder {
-        let mut setup = self.setup(server, checks);
+    fn loading_opts(&self, server: &Server, sql_mode: SqlMode) -> OptsBuilder {
+        let mut setup = self.setup(server, sql_mode);
         // The driver begins with the last one.
         setup.reverse();
         // `setup` runs again after every reset of the connection, `init` does not.
@@ -210,16 +210,16 @@ impl Connector {
     }
 
     /// What a connection that loads begins with.
-    fn setup(&self, server: &Server, checks: Checks) -> Vec<String> {
-        let mut setup = vec![server.setup(checks)];
+    fn setup(&self, server: &Server, sql_mode: SqlMode) -> Vec<String> {
+        let mut setup = vec![server.setup(sql_mode)];
         setup.extend(self.init_sql.iter().cloned());
         setup
     }
 
     /// A pool of at most `size` connections that load.
     #[must_use]
-    pub fn pool(&self, server: &Server, checks: Checks, size: usize) -> Sessions {
-        let opts = self.loading_opts(server, checks);
+    pub fn pool(&self, server: &Server, sql_mode: SqlMode, size: usize) -> Sessions {
+        let opts = self.loading_opts(server, sql_mode);
         let mut pool_opts = PoolOpts::default();
         if let Some(constraints) = PoolConstraints::new(0, size.max(1)) {
             pool_opts = pool_opts.with_constraints(constraints);
@@ -228,7 +228,7 @@ impl Connector {
             pool: Pool::new(opts.clone().pool_opts(pool_opts)),
             opts,
             connector: self.clone(),
-            setup: self.setup(server, checks).into(),
+            setup: self.setup(server, sql_mode).into(),
             server: Arc::new(server.clone()),
             in_use: Arc::default(),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::config::{LoadConfig, OnBadRow};
+use crate::config::OnBadRow;
 
 /// Which of the two families a server belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,28 +70,22 @@ const READ: [&str; 15] = [
     "wsrep_on",
 ];
 
-/// What the server is to check in a session.
+/// What the server does with values that do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checks {
-    /// Values, by a strict `sql_mode`.
-    pub strict: bool,
-    pub unique: bool,
-    pub foreign_keys: bool,
+pub enum SqlMode {
+    /// Refuses them.
+    Strict,
+    /// Changes them, and warns.
+    Lenient,
 }
 
-impl Checks {
-    pub const ALL: Self = Self { strict: true, unique: true, foreign_keys: true };
-
-    /// Those of the sessions that load.
+impl SqlMode {
+    /// Returns the mode of the sessions that load.
     #[must_use]
-    pub fn of(load: &LoadConfig) -> Self {
-        Self {
-            // REPLACE under a strict mode fails at its first bad row, which is not what `accept`
-            // asks for.
-            strict: load.on_bad_row != OnBadRow::Accept,
-            unique: load.unique_checks,
-            foreign_keys: load.foreign_key_checks,
-        }
+    pub fn of(on_bad_row: OnBadRow) -> Self {
+        // REPLACE under a strict mode fails at its first bad row, which is not what `accept` asks
+        // for.
+        if on_bad_row == OnBadRow::Accept { Self::Lenient } else { Self::Strict }
     }
 }
 
@@ -164,7 +158,7 @@ impl Server {
 
     /// The one statement that pins every setting on which the meaning of a load depends.
     #[must_use]
-    pub fn setup(&self, checks: Checks) -> String {
+    pub fn setup(&self, sql_mode: SqlMode) -> String {
         // Statement-based replication can't replay READ COMMITTED; elsewhere it spares parallel
         // loads the gap locks.
         let statement_based = self.is_on("log_bin")
@@ -178,10 +172,12 @@ impl Server {
         } else {
             "tx_isolation"
         };
-        let strict = if checks.strict {
-            "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
-        } else {
-            ""
+        let strict = match sql_mode {
+            SqlMode::Strict => {
+                "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+                 ERROR_FOR_DIVISION_BY_ZERO,"
+            }
+            SqlMode::Lenient => "",
         };
         let mut settings = vec![
             // A 0 in an AUTO_INCREMENT column must stay 0.
@@ -192,8 +188,8 @@ impl Server {
             // The counts are read from a text that would be translated.
             "lc_messages = 'en_US'".to_owned(),
             "sql_notes = 1".to_owned(),
-            format!("unique_checks = {}", u8::from(checks.unique)),
-            format!("foreign_key_checks = {}", u8::from(checks.foreign_keys)),
+            "unique_checks = 1".to_owned(),
+            "foreign_key_checks = 1".to_owned(),
             format!("wait_timeout = {WAIT_TIMEOUT_SECONDS}"),
             format!("lock_wait_timeout = {LOCK_WAIT_TIMEOUT_SECONDS}"),
         ];

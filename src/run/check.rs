@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::exit_code;
 use crate::load::{Check, CheckTable, Checked, Shipment};
-use crate::mysql::Sessions;
+use crate::mysql::{Sessions, SqlMode};
 use crate::progress::{Found, Progress, Terminal};
 use crate::region::Region;
 use crate::report::{Ending, Outcome, Report};
@@ -115,7 +115,8 @@ async fn begin(
         idle.close().await;
     }
     let Prepared { connector, preflight, .. } = &prepared;
-    let sessions = connector.pool(&preflight.server, preflight.policy.checks, 1);
+    let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
+    let sessions = connector.pool(&preflight.server, sql_mode, 1);
     let table = check_table(config, &prepared, &sessions).await;
     sessions.close().await;
     match table {

@@ -17,7 +17,7 @@ use crate::config::{Config, Mode};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Achieved, Job, Ledger, RunId, Tables};
 use crate::load::{Preflight, preflight};
-use crate::mysql::{Checks, Connector, Session};
+use crate::mysql::{Connector, Session, SqlMode};
 use crate::progress::Found;
 use crate::rejects::Rejects;
 use crate::source::{Findings, Listed, Listing, PassedOver, S3};
@@ -206,7 +206,7 @@ pub(super) async fn open_ledger(
     let Some(stem) = &config.ledger.table else { return Ok(None) };
     let Prepared { connector, preflight, .. } = prepared;
     let tables = Tables::new(stem, &preflight.target.database);
-    let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
+    let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
     let target = preflight.target.clone();
     let ledger =
         Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
@@ -230,7 +230,7 @@ pub(super) async fn look_into_ledger(
     let Some(stem) = &config.ledger.table else { return Ok(None) };
     let Prepared { connector, preflight, .. } = prepared;
     let tables = Tables::new(stem, &preflight.target.database);
-    let sessions = connector.pool(&preflight.server, Checks::ALL, 1);
+    let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
     Ledger::look_into(tables, preflight.target.clone(), sessions, idle, config.retry.clone()).await
 }
 
@@ -238,7 +238,8 @@ pub(super) async fn look_into_ledger(
 /// the objects' rows is. Else it is closed.
 async fn take_strict_session(config: &Config, prepared: &mut Prepared) -> Option<Session> {
     let session = prepared.session.take()?;
-    if config.ledger.table.is_some() && prepared.preflight.policy.checks == Checks::ALL {
+    let sql_mode = SqlMode::of(prepared.preflight.policy.on_bad_row);
+    if config.ledger.table.is_some() && sql_mode == SqlMode::Strict {
         return Some(session);
     }
     session.close().await;

@@ -28,7 +28,7 @@ crate::load_tests![
     notes_are_counted_apart_and_bad_only_on_request,
     as_many_bad_rows_are_shown_as_asked_for,
     checks_are_on_whatever_the_server_says,
-    checks_that_are_switched_off_are_warned_of_and_really_off,
+    checks_that_init_sql_switches_off_are_really_off,
 ];
 
 /// Two keys, a CHECK, a column that not every value fits, and one that the clocks of no zone touch.
@@ -581,27 +581,21 @@ async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
     ensure_values(&schema, "SELECT DISTINCT f, u FROM t", &["1|1"]).await
 }
 
-async fn checks_that_are_switched_off_are_warned_of_and_really_off(world: World) -> Result<()> {
+async fn checks_that_init_sql_switches_off_are_really_off(world: World) -> Result<()> {
     family(&world).await?;
     let run = load(&world, &CHECKS).await?;
     run.ended.expect(3)?;
     ensure!(run.object("data/1")?["error"]["code"] == "bad_rows", "{:#?}", run.objects);
-    let run = load(&world, &[&CHECKS[..], &["--no-foreign-key-checks"]].concat()).await?;
-    run.ended.expect(0)?;
-    run.ended.says("--no-foreign-key-checks: rows without a parent row get in")?;
-    ensure_values(&world.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|1", "2|7|0|1"])
+    let off = ["--init-sql", "SET foreign_key_checks = 0, unique_checks = 0"];
+    load(&world, &[&CHECKS[..], &off].concat()).await?.ended.expect(0)?;
+    ensure_values(&world.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|0", "2|7|0|0"])
         .await?;
-    world.put("data/2", "3\t1\n")?;
-    let run = load(&world, &[&CHECKS[..], &["--no-unique-checks"]].concat()).await?;
-    run.ended.expect(0)?;
-    run.ended.says("--no-unique-checks: the server may store duplicates")?;
-    ensure_values(&world.schema, "SELECT f, u FROM t WHERE id = 3", &["1|0"]).await?;
     // Also where rows go by way of the private table.
-    world.put("data/3", "4\t8\n5\tx\n")?;
-    let reject = ["--on-bad-row", "reject", "--no-foreign-key-checks"];
-    let run = load(&world, &[&CHECKS[..], &reject].concat()).await?;
+    world.put("data/2", "3\t8\n4\tx\n")?;
+    let reject = ["--on-bad-row", "reject"];
+    let run = load(&world, &[&CHECKS[..], &off, &reject].concat()).await?;
     run.ended.expect(7)?;
-    ensure_values(&world.schema, "SELECT id, p, f FROM t WHERE id > 3", &["4|8|0"]).await?;
+    ensure_values(&world.schema, "SELECT id, p, f FROM t WHERE id > 2", &["3|8|0"]).await?;
     ensure!(run.summary["rejected"] == 1, "{:#}", run.summary);
     Ok(())
 }

@@ -31,7 +31,7 @@ use s3_to_mysql::config::{
 };
 use s3_to_mysql::dialect::LineTerminator;
 use s3_to_mysql::load::{Account, Attempted, Plan, Policy, Shipment, Staged, preflight};
-use s3_to_mysql::mysql::{Connector, Session, Sessions};
+use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode};
 use s3_to_mysql::object::TableName;
 use s3_to_mysql::region::Region;
 use s3_to_mysql::split::{
@@ -141,9 +141,10 @@ impl Twins {
         let (ready, _) =
             preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
-        oracle.query_drop(ready.server.setup(ready.policy.checks)).await?;
+        let sql_mode = SqlMode::of(ready.policy.on_bad_row);
+        oracle.query_drop(ready.server.setup(sql_mode)).await?;
         Ok(Self {
-            sessions: connector.pool(&ready.server, ready.policy.checks, CHARSETS),
+            sessions: connector.pool(&ready.server, sql_mode, CHARSETS),
             loading: BTreeMap::new(),
             policy: ready.policy,
             load: config.load,
