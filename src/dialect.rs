@@ -26,9 +26,6 @@ pub struct Dialect {
     pub fields_optionally_enclosed: bool,
     pub fields_escaped_by: Option<u8>,
     pub lines_terminated_by: LineTerminator,
-    /// Empty: none. Otherwise a row starts after this prefix only, and whatever stands before it is
-    /// dropped.
-    pub lines_starting_by: Vec<u8>,
 }
 
 /// What ends a line.
@@ -118,7 +115,6 @@ impl Preset {
             fields_optionally_enclosed: quote.is_some(),
             fields_escaped_by: escape,
             lines_terminated_by: line,
-            lines_starting_by: Vec::new(),
         }
     }
 
@@ -169,7 +165,6 @@ pub enum DialectPart {
     FieldsEnclosedBy,
     FieldsEscapedBy,
     LinesTerminatedBy,
-    LinesStartingBy,
 }
 
 impl fmt::Display for DialectPart {
@@ -180,7 +175,6 @@ impl fmt::Display for DialectPart {
             Self::FieldsEnclosedBy => "fields-enclosed-by",
             Self::FieldsEscapedBy => "fields-escaped-by",
             Self::LinesTerminatedBy => "lines-terminated-by",
-            Self::LinesStartingBy => "lines-starting-by",
         })
     }
 }
@@ -302,7 +296,7 @@ impl Dialect {
         errors
     }
 
-    fn parts(&self) -> [(DialectPart, &[u8]); 5] {
+    fn parts(&self) -> [(DialectPart, &[u8]); 4] {
         let line: &[u8] = match &self.lines_terminated_by {
             LineTerminator::Exact(line) => line,
             LineTerminator::Detect => &[],
@@ -312,7 +306,6 @@ impl Dialect {
             (DialectPart::FieldsEnclosedBy, self.fields_enclosed_by.as_slice()),
             (DialectPart::FieldsEscapedBy, self.fields_escaped_by.as_slice()),
             (DialectPart::LinesTerminatedBy, line),
-            (DialectPart::LinesStartingBy, &self.lines_starting_by),
         ]
     }
 }
@@ -447,10 +440,10 @@ mod tests {
 
     #[test]
     fn line_endings_cannot_be_detected_around_delimiters_made_of_them() {
-        let found = errors(Preset::Csv, |d| d.lines_starting_by = b"#\n".to_vec());
+        let found = errors(Preset::Csv, |d| d.fields_terminated_by = b"#\n".to_vec());
         assert_eq!(
             found,
-            [DialectError::HindersDetection { part: DialectPart::LinesStartingBy, byte: b'\n' }]
+            [DialectError::HindersDetection { part: DialectPart::FieldsTerminatedBy, byte: b'\n' }]
         );
     }
 
@@ -460,7 +453,7 @@ mod tests {
             d.fields_terminated_by.clear();
             d.lines_terminated_by = LineTerminator::Exact(Vec::new());
             d.fields_escaped_by = Some(b'\\');
-            d.lines_starting_by = b"row:|".to_vec();
+            d.fields_enclosed_by = Some(b'|');
         });
         let text: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 4, "{text:#?}");
@@ -468,7 +461,7 @@ mod tests {
             "fields-terminated-by",
             "lines-terminated-by",
             "fields-escaped-by",
-            "lines-starting-by",
+            "fields-enclosed-by",
         ] {
             assert!(text.iter().any(|message| message.contains(part)), "{part}");
         }

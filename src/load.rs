@@ -40,7 +40,7 @@ mod transaction;
 mod warnings;
 
 pub use account::Account;
-pub use batch::{Batch, Together, can_share_a_stream};
+pub use batch::{Batch, Together};
 pub use check::{Check, Checked, Verdict};
 pub use check_table::CheckTable;
 pub use chunks::Staged;

@@ -43,7 +43,7 @@ use crate::config::{Config, FormatConfig, Mode};
 use crate::error::{Consequence, Error, Kind};
 use crate::exit_code;
 use crate::ledger::{Achieved, Claims, Finished, Job, Ledger};
-use crate::load::{Plan, can_share_a_stream};
+use crate::load::Plan;
 use crate::mysql::SqlMode;
 use crate::progress::{Found, Progress, Terminal};
 use crate::report::{Ending, Outcome, Report};
@@ -322,7 +322,7 @@ async fn run(
     // Nothing can be taken back where the table's engine does not roll back.
     if matches!(context.purpose, Purpose::Check(_))
         || !context.preflight.policy.rolls_back
-        || !can_share_a_stream(&config.format)
+        || !config.format.charset.is_self_contained()
     {
         batch.objects = 1;
     }

@@ -62,9 +62,6 @@ pub struct Scan {
     pub lines_terminated_by: Vec<u8>,
     /// The last row does not end in the terminator: it must be sent after the object's bytes.
     pub needs_terminator: bool,
-    /// Bytes from `data_start` on that belong to no row, because `lines_starting_by` stands after
-    /// them or nowhere.
-    pub unprefixed_bytes: u64,
 }
 
 /// Reads one object, chunk by chunk. After an error it is of no further use.
@@ -120,7 +117,7 @@ impl RowReader {
             incomplete: Vec::new(),
         });
         Self {
-            machine: Machine::new(&grammar, ignore_lines),
+            machine: Machine::new(ignore_lines),
             grammar,
             text,
             pending: Vec::new(),
@@ -132,7 +129,7 @@ impl RowReader {
     /// The same, but for an object of which everything before `boundary` has been read.
     #[must_use]
     pub fn beginning_at(mut self, boundary: &Boundary) -> Self {
-        self.machine.go_on_at(&self.grammar, boundary);
+        self.machine.go_on_at(boundary);
         self.position = boundary.offset;
         self
     }
@@ -212,10 +209,9 @@ impl RowReader {
             data_start: self.machine.data_start,
             rows: self.machine.rows,
             needs_terminator: false,
-            unprefixed_bytes: self.machine.unprefixed_bytes,
             lines_terminated_by: terminator,
         };
-        if !self.machine.is_between_rows(&self.grammar) {
+        if !self.machine.is_between_rows() {
             let closing_quote = unread.is_some() && unread == self.grammar.quote;
             if self.machine.state == State::Quoted && !closing_quote {
                 return Err(self
@@ -281,7 +277,7 @@ impl RowReader {
             .run(&self.grammar, &completed, 0, completed.len(), true, self.position)
             .map_err(|error| Malformed { offset: error.offset.min(end), ..error })?;
         let ends_well = read == completed.len()
-            && machine.is_between_rows(&self.grammar)
+            && machine.is_between_rows()
             && (machine.rows, machine.header_lines_left) == lines_after;
         if ends_well {
             Ok(())

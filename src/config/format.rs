@@ -83,14 +83,6 @@ fn dialect(resolver: &mut Resolver, preset: Preset) -> Dialect {
             str::parse::<LineTerminator>,
             ToString::to_string,
         ),
-        lines_starting_by: part(
-            resolver,
-            &s::LINES_STARTING_BY,
-            preset,
-            base.lines_starting_by,
-            parse_delimiter,
-            |bytes| show_delimiter(bytes),
-        ),
     }
 }
 

@@ -284,9 +284,6 @@ settings! {
     LINES_TERMINATED_BY = Setting::new(Format, "lines-terminated-by", Delimiter, "What ends a line")
         .more("auto: CRLF or LF, found out for each object.")
         .derived("\\n", BY_PRESET);
-    LINES_STARTING_BY = Setting::new(Format, "lines-starting-by", Delimiter, "What every line starts with; not loaded")
-        .more("Whatever stands before it, and lines without it, are dropped.")
-        .derived("", BY_PRESET);
     IGNORE_LINES = Setting::new(Format, "ignore-lines", Integer { min: 0, max: u64::MAX },
         "How many header lines each object has").default("0");
     CHARSET = Setting::new(Format, "charset", Text, "The character set of the objects, by MySQL's name")

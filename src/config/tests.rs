@@ -277,7 +277,7 @@ fn what_print_config_shows_reads_back_as_the_same_configuration() {
         (
             &["--database-url", "mysql://w@[2001:db8::1]/e?ssl-mode=verify_ca&ssl-ca=/ca.pem"],
             &[],
-            "fields-terminated-by = '^A'\nlines-starting-by = \"\\u0002\"",
+            "fields-terminated-by = '^A'\nlines-terminated-by = \"\\u0002\"",
         ),
     ];
     for (args, environment, file) in cases {

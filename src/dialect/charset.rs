@@ -126,12 +126,6 @@ impl Charset {
         self.family == Family::Utf8 { max_bytes: 4 }
     }
 
-    /// Whether a character may be longer than one byte.
-    #[must_use]
-    pub fn is_multi_byte(&self) -> bool {
-        self.family != Family::SingleByte
-    }
-
     /// Whether the bytes of one text can't become part of a character of another that stands beside
     /// it: in single-byte sets, and in UTF-8 that has been validated.
     #[must_use]

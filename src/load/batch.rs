@@ -9,8 +9,9 @@
 //! wants.
 //!
 //! Objects follow each other in the stream without a mark. That is right where each begins and ends
-//! between two rows, which the [splitter](crate::split) has seen, and where no bytes between rows
-//! could become data in new company: see [`can_share_a_stream`].
+//! between two rows, which the [splitter](crate::split) has seen, and where the last byte of one
+//! and the first byte of the next can't be one character
+//! ([`is_self_contained`](crate::dialect::Charset::is_self_contained)).
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,6 @@ use super::answer::{Answer, load_data};
 use super::infile::Payload;
 use super::plan::Plan;
 use super::transaction::Shipment;
-use crate::config::FormatConfig;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{BatchEntry, Entered};
 use crate::mysql::Session;
@@ -40,15 +40,6 @@ pub enum Together {
     Committed,
     /// Nothing was done, and nothing is known of any single object.
     OneByOne(String),
-}
-
-/// Whether objects of this format may follow each other in a stream.
-#[must_use]
-pub fn can_share_a_stream(format: &FormatConfig) -> bool {
-    // Before a prefix anything may stand, and half a prefix at an object's end might be completed
-    // by the next. In some character sets the last byte of an object and the first of the next
-    // would be one character.
-    format.dialect.lines_starting_by.is_empty() && format.charset.is_self_contained()
 }
 
 impl Session {

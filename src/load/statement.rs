@@ -52,14 +52,7 @@ impl Statement {
         }
         let escape =
             dialect.fields_escaped_by.map_or_else(|| "''".to_owned(), |escape| hex(&[escape]));
-        push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES"));
-        if !dialect.lines_starting_by.is_empty() {
-            push(
-                &mut before_terminator,
-                format_args!(" STARTING BY {}", hex(&dialect.lines_starting_by)),
-            );
-        }
-        before_terminator.push_str(" TERMINATED BY ");
+        push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES TERMINATED BY "));
         Self { before_terminator, after_terminator: columns_and_set(columns, format) }
     }
 

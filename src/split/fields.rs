@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use crate::dialect::{Dialect, LineTerminator};
 use crate::split::Malformed;
 use crate::split::grammar::Grammar;
-use crate::split::machine::{Machine, State};
+use crate::split::machine::Machine;
 
 /// What a row has for one item of LOAD DATA's column list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,6 @@ pub struct FieldReader {
     terminator: Vec<u8>,
     quote: Option<u8>,
     escape: Option<u8>,
-    prefix: Vec<u8>,
     fields_per_row: usize,
 }
 
@@ -42,17 +41,16 @@ impl FieldReader {
             terminator: dialect.fields_terminated_by.clone(),
             quote: dialect.fields_enclosed_by,
             escape: dialect.fields_escaped_by,
-            prefix: dialect.lines_starting_by.clone(),
             fields_per_row,
         }
     }
 
-    /// The fields of a row that stands there from its `lines_starting_by` on, without its line
-    /// terminator; always as many as there are items. What the row has beyond them is dropped.
+    /// The fields of a row that stands there without its line terminator; always as many as there
+    /// are items. What the row has beyond them is dropped.
     #[must_use]
     pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
         let mut fields = Vec::with_capacity(self.fields_per_row);
-        let mut next = Some(if row.starts_with(&self.prefix) { self.prefix.len() } else { 0 });
+        let mut next = Some(0);
         while let Some(from) = next.filter(|_| fields.len() < self.fields_per_row) {
             let (field, after) = self.field(row, from);
             fields.push(field);
@@ -166,11 +164,10 @@ impl RowCutter {
             ..dialect.clone()
         };
         let grammar = Grammar::new(&settled, fields_per_row);
-        Self { machine: Machine::new(&grammar, 0), grammar, held: Vec::new(), read: 0, position: 0 }
+        Self { machine: Machine::new(0), grammar, held: Vec::new(), read: 0, position: 0 }
     }
 
-    /// Reads the next bytes, and hands on the rows that end in them: from their `lines_starting_by`
-    /// on, without line terminator.
+    /// Reads the next bytes, and hands on the rows that end in them, without line terminator.
     ///
     /// # Errors
     /// As [`super::RowReader::feed`], but for what that finds in characters.
@@ -191,16 +188,12 @@ impl RowCutter {
     fn cut(&mut self, is_last: bool, mut on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
         let Self { grammar, machine, held, read, position } = self;
         let terminator_bytes = grammar.line_terminator(machine.detected).map_or(0, <[u8]>::len);
-        let prefix_bytes = grammar.prefix.as_ref().map_or(0, |prefix| prefix.needle().len());
         let mut row_start = 0;
         while *read < held.len() {
-            let was_between = machine.state == State::Prefix;
             let rows = machine.rows;
             // To the next byte that needs a decision, or one decision further.
             let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
-            if was_between {
-                row_start = if machine.state == State::Prefix { next } else { next - prefix_bytes };
-            } else if machine.rows > rows {
+            if machine.rows > rows {
                 on_row(&held[row_start..next - terminator_bytes]);
                 row_start = next;
             }
@@ -265,20 +258,16 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_and_a_separator_of_several_bytes_are_no_part_of_a_value() {
-        let dialect = Dialect {
-            fields_terminated_by: b"aab".to_vec(),
-            lines_starting_by: b">>".to_vec(),
-            ..Preset::Mysql.dialect()
-        };
-        assert_eq!(shown(&dialect, 2, b">>xaaab>>"), ["'xa'", "'>>'"]);
+    fn a_separator_of_several_bytes_is_no_part_of_a_value() {
+        let dialect = Dialect { fields_terminated_by: b"aab".to_vec(), ..Preset::Mysql.dialect() };
+        assert_eq!(shown(&dialect, 2, b"xaaaby"), ["'xa'", "'y'"]);
     }
 
     #[test]
     fn rows_are_the_same_however_the_object_is_cut() {
-        let dialect = Dialect { lines_starting_by: b">>".to_vec(), ..Preset::Csv.dialect() };
-        let object = b">>a,\"b\r\nc\"\r\n junk >>\r\n>>>>\"\"\"\"\r\n more";
-        let expected: [&[u8]; 3] = [b">>a,\"b\r\nc\"", b">>", b">>>>\"\"\"\""];
+        let dialect = Preset::Csv.dialect();
+        let object = b"a,\"b\r\nc\"\r\n\r\n\"\"\"\"\r\n more";
+        let expected: [&[u8]; 3] = [b"a,\"b\r\nc\"", b"", b"\"\"\"\""];
         for chunk_bytes in 1..=object.len() {
             let mut cutter = RowCutter::new(&dialect, b"\r\n", 2);
             let mut rows: Vec<Vec<u8>> = Vec::new();

@@ -1,8 +1,6 @@
 //! A dialect made ready for reading: which bytes need a decision in which state, and what ends a
 //! line.
 
-use memchr::memmem;
-
 use crate::dialect::{Dialect, LineTerminator};
 use crate::split::malformed::MalformedKind;
 
@@ -21,7 +19,6 @@ pub(super) struct Grammar {
     /// `escape`, where it has a meaning within the N fields: if it is the quote, it only doubles.
     pub(super) field_escape: Option<u8>,
     pub(super) lines: Lines,
-    pub(super) prefix: Option<memmem::Finder<'static>>,
     /// Fields that are read; what follows them in a line is passed over.
     pub(super) fields_per_row: usize,
     /// Whether the field a byte is in changes where rows end. If not, a row is read as one long
@@ -132,12 +129,10 @@ impl Grammar {
             plain_set[usize::from(byte)] = true;
         }
 
-        let prefix = &dialect.lines_starting_by;
         Self {
             // A quote and what follows it, or an escape and its byte; at least the CRLF after a
             // quote.
-            lookahead_bytes: 1 + field.len().max(line.len()).max(prefix.len()).max(CRLF.len()),
-            prefix: (!prefix.is_empty()).then(|| memmem::Finder::new(prefix).into_owned()),
+            lookahead_bytes: 1 + field.len().max(line.len()).max(CRLF.len()),
             fields_per_row: fields_per_row.max(1),
             field,
             quote,

@@ -1,9 +1,9 @@
 //! Where certain rows of an object stand: the line that an editor shows them at, and their bytes.
 //!
 //! A server numbers the rows that it reads; people look for lines. The two differ as soon as there
-//! is a header, a quoted or escaped line break, or text that belongs to no row. [`RowLocator`]
-//! reads an object again as [`super::RowReader`] did, with the same [`Machine`], so that it can't
-//! have another opinion on where a row begins.
+//! is a header, or a quoted or escaped line break. [`RowLocator`] reads an object again as
+//! [`super::RowReader`] did, with the same [`Machine`], so that it can't have another opinion on
+//! where a row begins.
 //!
 //! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The
 //! object must be one that the reader accepted.
@@ -14,7 +14,7 @@ use memchr::{memchr_iter, memmem};
 
 use crate::dialect::{Charset, Dialect};
 use crate::split::grammar::{Grammar, LF, Lines};
-use crate::split::machine::{Machine, State};
+use crate::split::machine::Machine;
 use crate::split::{Boundary, Malformed, UTF8_BYTE_ORDER_MARK, stride};
 
 /// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to
@@ -29,7 +29,7 @@ const WINDOW_BYTES: usize = 4096;
 pub struct LocatedRow {
     /// 1 for the first data row, as the server counts.
     pub row: u64,
-    /// The byte of the object at which the row begins, with its `lines_starting_by`.
+    /// The byte of the object at which the row begins.
     pub offset: u64,
     /// The line of the object on which the row begins; 1 is the object's first, a header line
     /// included. A line ends at every line feed, wherever it stands; where the line terminator has
@@ -109,7 +109,7 @@ impl RowLocator {
     #[must_use]
     pub fn beginning_at(mut self, boundary: &Boundary) -> Self {
         if boundary.offset > 0 {
-            self.machine.go_on_at(&self.grammar, boundary);
+            self.machine.go_on_at(boundary);
             self.position = boundary.offset;
             self.lines.passed = boundary.lines;
             self.may_start_with_mark = false;
@@ -126,7 +126,7 @@ impl RowLocator {
     ) -> Self {
         let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         Self {
-            machine: Machine::new(&grammar, ignore_lines),
+            machine: Machine::new(ignore_lines),
             lines: LineBreaks::new(&grammar),
             grammar,
             wanted,
@@ -182,7 +182,7 @@ impl RowLocator {
     pub fn finish(mut self) -> Result<Vec<LocatedRow>, Malformed> {
         let data = std::mem::take(&mut self.pending);
         let read = self.read(&data, true)?;
-        if !self.machine.is_between_rows(&self.grammar) {
+        if !self.machine.is_between_rows() {
             // A closing quote as the very last byte is left unread.
             self.keep(&data[read..]);
             let end = self.position + data.len() as u64;
@@ -239,22 +239,10 @@ impl RowLocator {
     /// to.
     fn step(&mut self, data: &[u8], at: usize, last: bool) -> Result<usize, Malformed> {
         let before = (self.machine.rows, self.machine.header_lines_left);
-        let seeks_prefix = self.machine.state == State::Prefix;
-        if self.grammar.prefix.is_none() {
-            self.begin_row(self.position + at as u64);
-        }
+        self.begin_row(self.position + at as u64);
         let next = self.machine.run(&self.grammar, data, at, at + 1, last, self.position)?;
-        let mut counted = at;
-        if seeks_prefix && self.machine.state != State::Prefix {
-            let prefix_bytes =
-                self.grammar.prefix.as_ref().map_or(0, |prefix| prefix.needle().len());
-            counted = next - prefix_bytes;
-            self.lines.count(&data[at..counted]);
-            self.lines.start_anew();
-            self.begin_row(self.position + counted as u64);
-        }
-        self.lines.count(&data[counted..next]);
-        self.keep(&data[counted..next]);
+        self.lines.count(&data[at..next]);
+        self.keep(&data[at..next]);
         if before != (self.machine.rows, self.machine.header_lines_left) {
             self.lines.start_anew();
             let terminator_bytes =
@@ -340,7 +328,7 @@ impl LineBreaks {
         self.recent.drain(..unmatched);
     }
 
-    /// A row begins or ends here, so that no line break goes on from before.
+    /// A row ends here, so that no line break goes on from before.
     fn start_anew(&mut self) {
         self.recent.clear();
     }

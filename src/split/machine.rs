@@ -9,8 +9,6 @@ use crate::split::parts::Boundary;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Before a row: everything up to the prefix is dropped.
-    Prefix,
     /// At the first byte of a field, the only place where a quote opens.
     FieldStart,
     /// In a field that is not enclosed.
@@ -37,12 +35,11 @@ pub(super) struct Machine {
     pub(super) quote_offset: u64,
     pub(super) detected: Option<Ending>,
     pub(super) data_start: u64,
-    pub(super) unprefixed_bytes: u64,
 }
 
 impl Machine {
-    pub(super) fn new(grammar: &Grammar, header_lines: u64) -> Self {
-        let mut machine = Self {
+    pub(super) fn new(header_lines: u64) -> Self {
+        Self {
             state: State::FieldStart,
             field: 0,
             rows: 0,
@@ -51,52 +48,39 @@ impl Machine {
             quote_offset: 0,
             detected: None,
             data_start: 0,
-            unprefixed_bytes: 0,
-        };
-        machine.begin_row(grammar);
-        machine
+        }
     }
 
     /// As if everything before a row boundary had been read.
-    pub(super) fn go_on_at(&mut self, grammar: &Grammar, boundary: &Boundary) {
+    pub(super) fn go_on_at(&mut self, boundary: &Boundary) {
         if boundary.offset > 0 {
             self.header_lines_left = 0;
             self.data_start = boundary.offset;
             self.rows = boundary.rows;
             self.detected = boundary.ending;
-            self.begin_row(grammar);
+            self.begin_row();
         }
     }
 
-    fn begin_row(&mut self, grammar: &Grammar) {
+    fn begin_row(&mut self) {
         self.field = 0;
         self.after_cr = false;
-        // Header lines are lines as they stand; the server's IGNORE does not look for the prefix
-        // either.
-        let prefixed = grammar.prefix.is_some() && self.header_lines_left == 0;
-        self.state = if prefixed { State::Prefix } else { State::FieldStart };
+        self.state = State::FieldStart;
     }
 
-    fn end_row(&mut self, grammar: &Grammar, next_offset: u64) {
+    fn end_row(&mut self, next_offset: u64) {
         if self.header_lines_left == 0 {
             self.rows += 1;
         } else {
             self.header_lines_left -= 1;
             self.data_start = next_offset;
         }
-        self.begin_row(grammar);
+        self.begin_row();
     }
 
     /// Whether no row has begun: if the object ended here, the last one would be complete.
-    pub(super) fn is_between_rows(&self, grammar: &Grammar) -> bool {
-        match self.state {
-            State::Prefix => true,
-            // A row that has its prefix exists, even if nothing follows.
-            State::FieldStart => {
-                self.field == 0 && (grammar.prefix.is_none() || self.header_lines_left > 0)
-            }
-            State::Plain | State::Quoted | State::Skipped => false,
-        }
+    pub(super) fn is_between_rows(&self) -> bool {
+        self.state == State::FieldStart && self.field == 0
     }
 
     pub(super) fn malformed(&self, kind: MalformedKind, offset: u64) -> Malformed {
@@ -122,13 +106,6 @@ impl Machine {
         let mut at = from;
         while at < stop {
             let set = match self.state {
-                State::Prefix => match self.find_prefix(grammar, data, at, last) {
-                    Ok(next) => {
-                        at = next;
-                        continue;
-                    }
-                    Err(read_to) => return Ok(read_to),
-                },
                 State::FieldStart => {
                     if Some(data[at]) == grammar.quote {
                         self.state = State::Quoted;
@@ -166,29 +143,6 @@ impl Machine {
         Ok(at)
     }
 
-    /// The index after the next prefix, or else the index up to which there is certainly none.
-    fn find_prefix(
-        &mut self,
-        grammar: &Grammar,
-        data: &[u8],
-        at: usize,
-        last: bool,
-    ) -> Result<usize, usize> {
-        let Some(prefix) = &grammar.prefix else {
-            self.state = State::FieldStart;
-            return Ok(at);
-        };
-        if let Some(distance) = prefix.find(&data[at..]) {
-            self.unprefixed_bytes += distance as u64;
-            self.state = State::FieldStart;
-            return Ok(at + distance + prefix.needle().len());
-        }
-        let undecided = if last { 0 } else { (prefix.needle().len() - 1).min(data.len() - at) };
-        let read_to = data.len() - undecided;
-        self.unprefixed_bytes += (read_to - at) as u64;
-        Err(read_to)
-    }
-
     /// Decides about the first byte of `rest`, outside quotes, and returns how many bytes that
     /// settles: 0 for an escape with nothing after it.
     fn decide_unquoted(
@@ -206,7 +160,7 @@ impl Machine {
         match grammar.line_at(rest, self.detected, self.after_cr) {
             LineTest::Ends { terminator_bytes, detected } => {
                 self.detected = detected;
-                self.end_row(grammar, offset + terminator_bytes as u64);
+                self.end_row(offset + terminator_bytes as u64);
                 return Ok(terminator_bytes);
             }
             LineTest::Mistaken { kind, bytes_before } => {
@@ -250,7 +204,7 @@ impl Machine {
         match grammar.line_at(after, self.detected, false) {
             LineTest::Ends { terminator_bytes, detected } => {
                 self.detected = detected;
-                self.end_row(grammar, offset + 1 + terminator_bytes as u64);
+                self.end_row(offset + 1 + terminator_bytes as u64);
                 return Ok(1 + terminator_bytes);
             }
             LineTest::Mistaken { kind, .. } => return Err(self.malformed(kind, offset + 1)),

@@ -44,14 +44,11 @@ pub enum Step {
 /// Whether objects can be split such that rows and lines keep their numbers and the server reads
 /// the parts as it would read the whole.
 ///
-/// Not where text between rows is dropped (`lines_starting_by`); nor in multi-byte character sets
-/// other than UTF-8, whose validity is the server's to judge, with what stands before and behind;
-/// nor where a line break can't be told by one byte.
+/// Not in multi-byte character sets other than UTF-8, whose validity is the server's to judge, with
+/// what stands before and behind; nor where a line break can't be told by one byte.
 #[must_use]
 pub fn can_split(dialect: &Dialect, charset: &Charset) -> bool {
-    dialect.lines_starting_by.is_empty()
-        && (charset.is_utf8() || !charset.is_multi_byte())
-        && line_break(dialect).is_some()
+    charset.is_self_contained() && line_break(dialect).is_some()
 }
 
 /// The byte that ends a line for who reads the object.

@@ -27,7 +27,6 @@ pub(super) fn read(
         rows: reading.rows,
         lines_terminated_by: line.clone(),
         needs_terminator: false,
-        unprefixed_bytes: reading.unprefixed as u64,
     };
     match end {
         End::BetweenRows => {}
@@ -122,7 +121,6 @@ struct Reading<'a> {
     headers_left: u64,
     data_start: usize,
     rows: u64,
-    unprefixed: usize,
     units: Vec<Unit>,
 }
 
@@ -161,25 +159,14 @@ impl<'a> Reading<'a> {
             headers_left: ignore_lines,
             data_start: at,
             rows: 0,
-            unprefixed: 0,
             units: Vec::new(),
         };
         loop {
-            let is_data = reading.headers_left == 0;
-            let prefix = &dialect.lines_starting_by;
-            if is_data && !prefix.is_empty() {
-                while reading.at < text.len() && !reading.here(prefix) {
-                    reading.at += 1;
-                    reading.unprefixed += 1;
-                }
-                if reading.at == text.len() {
-                    return Ok((reading, End::BetweenRows));
-                }
-                reading.at += prefix.len();
-            } else if reading.at == text.len() {
+            if reading.at == text.len() {
                 return Ok((reading, End::BetweenRows));
             }
-            let start = reading.at - if is_data { prefix.len() } else { 0 };
+            let is_data = reading.headers_left == 0;
+            let start = reading.at;
             if let Some(end) = reading.row(if is_data { fields_per_row } else { usize::MAX })? {
                 reading.units.push(Unit { is_data, start, end: text.len(), next: text.len() });
                 return Ok((reading, end));

@@ -44,7 +44,7 @@ enum Line {
 
 impl Plan {
     fn new(grammar: &Grammar, machine: &Machine) -> Option<Self> {
-        if grammar.prefix.is_some() || machine.header_lines_left > 0 {
+        if machine.header_lines_left > 0 {
             return None;
         }
         let line = match (&grammar.lines, machine.detected) {
@@ -142,7 +142,6 @@ pub(super) fn pass_over(
 fn pass_by_search(grammar: &Grammar, machine: &mut Machine, data: &[u8]) -> Option<usize> {
     if grammar.tracks_fields
         || grammar.escape.is_some()
-        || grammar.prefix.is_some()
         || machine.header_lines_left > 0
         || machine.after_cr
     {

@@ -146,24 +146,6 @@ fn r7_data_after_the_last_terminator_is_a_row_that_needs_one() {
 }
 
 #[test]
-fn r9_what_stands_before_the_prefix_is_dropped_also_across_lines() {
-    let dialect = Dialect { lines_starting_by: b"xxx".to_vec(), ..csv() };
-    let scan = read(&dialect, 1, b"junk\nmore xxx1\nnothing\nxx xxxxxx2\ntail xx").unwrap();
-    assert_eq!((scan.rows, scan.needs_terminator), (2, false));
-    assert_eq!(scan.unprefixed_bytes, 10 + 11 + 7);
-    assert_eq!(rows(&dialect, 1, b"no prefix\nat all\n"), 0);
-    let bare = read(&dialect, 1, b"xxx1\nxxx").unwrap();
-    assert_eq!((bare.rows, bare.needs_terminator), (2, true));
-}
-
-#[test]
-fn r9_header_lines_are_lines_as_they_stand_and_need_no_prefix() {
-    let dialect = Dialect { lines_starting_by: b"x:".to_vec(), ..csv() };
-    let scan = scan(&dialect, "utf8mb4", 1, 1, &[b"head\nx:1\n"]).unwrap();
-    assert_eq!((scan.rows, scan.data_start, scan.unprefixed_bytes), (1, 5, 0));
-}
-
-#[test]
 fn r10_nul_is_data_and_can_be_a_terminator() {
     assert_eq!(rows(&csv(), 2, b"a\0b\n\0\n"), 2);
     assert_eq!(rows(&with_lines(csv(), b"\0"), 2, b"1,2\x003,4\0"), 2);
@@ -313,7 +295,7 @@ fn ordinary_text_is_passed_over_in_words_and_not_read_byte_by_byte() {
         [(with_lines(csv(), b"\r\n"), 3), (with_lines(Preset::Hive.dialect(), b"\r\n"), 1)]
     {
         let grammar = Grammar::new(&dialect, fields);
-        let mut machine = Machine::new(&grammar, 0);
+        let mut machine = Machine::new(0);
         let passed = stride::pass_over(&grammar, &mut machine, &object, 0, 0).unwrap();
         assert!(object.len() - passed < stride::WORD_BYTES, "{passed} of {}", object.len());
         assert!(machine.rows >= 97);
@@ -371,23 +353,15 @@ fn dialects() -> impl Strategy<Value = Dialect> {
     ];
     let quote = prop_oneof![2 => Just(None), 3 => Just(Some(b'"')), 1 => Just(Some(b'\''))];
     let escape = prop_oneof![3 => Just(None), 4 => Just(Some(b'\\')), 1 => Just(Some(b'"'))];
-    let prefix = prop_oneof![8 => Just(Vec::new()), 1 => delimiter(2), 1 => Just(b"aab".to_vec())];
-    (prop_oneof![2 => Just(b",".to_vec()), 2 => delimiter(3)], quote, escape, lines, prefix)
+    (prop_oneof![2 => Just(b",".to_vec()), 2 => delimiter(3)], quote, escape, lines)
         .prop_map(
-            |(
-                fields_terminated_by,
-                fields_enclosed_by,
-                fields_escaped_by,
-                lines_terminated_by,
-                lines_starting_by,
-            )| {
+            |(fields_terminated_by, fields_enclosed_by, fields_escaped_by, lines_terminated_by)| {
                 Dialect {
                     fields_terminated_by,
                     fields_enclosed_by,
                     fields_optionally_enclosed: false,
                     fields_escaped_by,
                     lines_terminated_by,
-                    lines_starting_by,
                 }
             },
         )
@@ -431,8 +405,7 @@ fn piece(dialect: &Dialect, wild: u32) -> impl Strategy<Value = Vec<u8>> + use<>
         [b"1", &field[..], b"2", &line].concat(),
         quoted(b"end", &line),
         line.clone(),
-        dialect.lines_starting_by.clone(),
-        [&dialect.lines_starting_by[..], b"1", &field].concat(),
+        [b"1", &field[..]].concat(),
     ];
     if let Some(quote) = dialect.fields_enclosed_by {
         whole.push(quoted(&[b'a', quote, quote], &field));

@@ -146,7 +146,7 @@ impl RowDigest {
         self.digest
     }
 
-    /// Adds a row: its bytes from `lines_starting_by` on, without line terminator.
+    /// Adds a row: its bytes without line terminator.
     pub fn add_row(&mut self, row: &[u8]) {
         self.take(row, false);
     }

@@ -32,7 +32,7 @@ crate::load_tests![
     what_failed_before_is_tried_alone,
     the_budgets_bound_a_transaction,
     one_object_for_each_transaction_can_be_asked_for,
-    prefixed_lines_and_hiding_character_sets_are_not_joined,
+    objects_in_hiding_character_sets_are_not_joined,
     the_content_of_each_object_is_verified_by_its_own_digest,
 ];
 
@@ -457,17 +457,8 @@ async fn one_object_for_each_transaction_can_be_asked_for(world: World) -> Resul
     ensure_once(&world, sums).await
 }
 
-async fn prefixed_lines_and_hiding_character_sets_are_not_joined(world: World) -> Result<()> {
+async fn objects_in_hiding_character_sets_are_not_joined(world: World) -> Result<()> {
     lines::create(&world, "t").await?;
-    // Joined, x and x> would be a prefix and lose the rest of b's.
-    for (key, text) in [("a", "xx>one\nx"), ("b", "x>no\nxx>two\n")] {
-        world.put(key, text)?;
-    }
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--lines-starting-by", "xx>"]).await?;
-    seen.ensure(2, 2)?;
-    lines::expect(&world, "t", &["one", "two"]).await?;
-    world.start_afresh("t").await?;
     world.put("a", "one\n")?;
     world.put("b", "two\n")?;
     let seen = Seen::by(&world).await?;

@@ -225,14 +225,14 @@ impl Case {
             literal
         };
         format!(
-            "LOAD DATA {source} CHARACTER SET {} FIELDS TERMINATED BY {} {}ENCLOSED BY {} ESCAPED BY {} LINES STARTING \
-             BY {} TERMINATED BY {} IGNORE {ignore_lines} LINES ({})",
+            "LOAD DATA {source} CHARACTER SET {} \
+             FIELDS TERMINATED BY {} {}ENCLOSED BY {} ESCAPED BY {} \
+             LINES TERMINATED BY {} IGNORE {ignore_lines} LINES ({})",
             self.charset,
             hex(&dialect.fields_terminated_by),
             if dialect.fields_optionally_enclosed { "OPTIONALLY " } else { "" },
             hex(dialect.fields_enclosed_by.as_slice()),
             hex(dialect.fields_escaped_by.as_slice()),
-            hex(&dialect.lines_starting_by),
             hex(lines_terminated_by),
             items.join(", "),
         )
@@ -308,11 +308,6 @@ fn random_dialect(rng: &mut Rng) -> Dialect {
             10 => exact(b"|\n"),
             _ => LineTerminator::Exact(random_delimiter(rng)),
         },
-        lines_starting_by: match rng.u8(..10) {
-            0 => b"aab".to_vec(),
-            1 => random_delimiter(rng),
-            _ => Vec::new(),
-        },
     }
 }
 
@@ -330,7 +325,6 @@ fn random_piece(rng: &mut Rng, dialect: &Dialect, charset: &Charset, strays_perc
     let field = dialect.fields_terminated_by.as_slice();
     let quote = dialect.fields_enclosed_by.as_slice();
     let escape = dialect.fields_escaped_by.as_slice();
-    let prefix = dialect.lines_starting_by.as_slice();
     if rng.u8(..100) < strays_percent {
         let mut strays: Vec<&[u8]> = vec![
             b"\r",
@@ -357,17 +351,15 @@ fn random_piece(rng: &mut Rng, dialect: &Dialect, charset: &Charset, strays_perc
     ];
     let text: &[u8] = rng.choice(usual).unwrap();
     Piece(match rng.u8(..16) {
-        0..3 => [text, field].concat(),
-        3..5 => [quote, text, quote, field].concat(),
-        5 => [quote, text, field, line, text, quote, field].concat(),
-        6 => [quote, text, quote, quote, quote, line].concat(),
-        7 => [quote, text, escape, quote, text, quote, field].concat(),
-        8 => [quote, text, quote, line].concat(),
-        9..11 => [text, line].concat(),
-        11 => [prefix, text, field].concat(),
-        12 => [escape, line, text, field].concat(),
-        13 => [escape, b"N", field].concat(),
-        14 => [prefix, text, line].concat(),
+        0..4 => [text, field].concat(),
+        4..6 => [quote, text, quote, field].concat(),
+        6 => [quote, text, field, line, text, quote, field].concat(),
+        7 => [quote, text, quote, quote, quote, line].concat(),
+        8 => [quote, text, escape, quote, text, quote, field].concat(),
+        9 => [quote, text, quote, line].concat(),
+        10..13 => [text, line].concat(),
+        13 => [escape, line, text, field].concat(),
+        14 => [escape, b"N", field].concat(),
         _ => [text, field, text, line].concat(),
     })
 }

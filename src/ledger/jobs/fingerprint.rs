@@ -58,7 +58,6 @@ impl Fingerprint {
             LineTerminator::Detect => None,
         };
         fingerprint.optional("lines-terminated-by", lines_terminated_by);
-        fingerprint.items("lines-starting-by", [&dialect.lines_starting_by]);
         fingerprint.items("charset", [format.charset.name()]);
         fingerprint.items("ignore-lines", [format.ignore_lines.to_be_bytes()]);
         match &format.columns {
@@ -157,7 +156,6 @@ mod tests {
             "preset = \"csv-unix\"",
             "fields-terminated-by = \"|\"",
             "fields-escaped-by = \"\"",
-            "lines-starting-by = \">\"",
             "charset = \"latin1\"",
             "ignore-lines = 1",
             "columns = \"a,b\"",

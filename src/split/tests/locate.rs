@@ -28,8 +28,7 @@ fn line_and_raw(dialect: &Dialect, ignore: u64, row: u64, object: &[u8]) -> (u64
 #[test]
 fn lines_are_those_that_an_editor_shows() {
     let (csv, mysql) = (Preset::Csv.dialect(), Preset::Mysql.dialect());
-    let starting = Dialect { lines_starting_by: b">>".to_vec(), ..mysql.clone() };
-    let cases: [(&Dialect, u64, u64, &[u8], u64, &[u8]); 14] = [
+    let cases: [(&Dialect, u64, u64, &[u8], u64, &[u8]); 13] = [
         (&mysql, 0, 1, b"1\tx\n2\ty\n", 1, b"1\tx"),
         (&mysql, 0, 2, b"1\tx\n2\ty\n", 2, b"2\ty"),
         (&mysql, 0, 2, b"1\tx\n2\ty", 2, b"2\ty"),
@@ -41,7 +40,6 @@ fn lines_are_those_that_an_editor_shows() {
         (&csv, 2, 1, b"a,b\r\n\"c\r\nd\",e\r\n1,x\r\n", 4, b"1,x"),
         (&csv, 1, 1, b"\xEF\xBB\xBFa,b\n1,x\n", 2, b"1,x"),
         (&csv, 0, 1, b"\xEF\xBB\xBF1,x\n", 1, b"1,x"),
-        (&starting, 1, 2, b"head\njunk\n>>1\tx\nmore\n\njunk>>2\ty>>\n", 6, b">>2\ty>>"),
         (&with_lines(mysql.clone(), b";\n"), 0, 2, b"1\ta\nb;\n2\tb;\n", 3, b"2\tb"),
         (&with_lines(mysql.clone(), b"||"), 0, 3, b"1\ta\nb||2\tb||3\tc|d||", 3, b"3\tc|d"),
         (&with_lines(mysql.clone(), b"\r"), 0, 2, b"1\ta\r2\tb\r", 2, b"2\tb"),

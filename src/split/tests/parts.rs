@@ -103,7 +103,6 @@ fn what_can_be_split_is_known_by_dialect_and_character_set() {
     assert!(can(csv(), "utf8mb4") && can(csv(), "latin1") && can(csv(), "binary"));
     assert!(can(with_lines(csv(), b"|\n"), "utf8mb4") && can(with_lines(csv(), b"\r"), "utf8mb4"));
     assert!(!can(with_lines(csv(), b"||"), "utf8mb4"));
-    assert!(!can(Dialect { lines_starting_by: b">".to_vec(), ..csv() }, "utf8mb4"));
     for charset in ["gbk", "sjis", "big5", "gb18030", "ujis"] {
         assert!(!can(csv(), charset), "{charset}");
     }

@@ -392,8 +392,7 @@ impl Reading {
             LineTerminator::Detect => {
                 let first_line =
                     object.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
-                let is_plain = dialect.lines_starting_by.is_empty()
-                    && !has(first_line, dialect.fields_enclosed_by)
+                let is_plain = !has(first_line, dialect.fields_enclosed_by)
                     && !has(first_line, dialect.fields_escaped_by);
                 match first_line {
                     [.., b'\r', b'\n'] if is_plain => b"\r\n".to_vec(),
@@ -419,10 +418,7 @@ impl Reading {
         } else {
             (0, case.ignore_lines)
         };
-        let begins_at_end = [&dialect.fields_terminated_by, &dialect.lines_starting_by]
-            .into_iter()
-            .any(|before| !before.is_empty() && object.ends_with(before));
-        let terminator = if scan.needs_terminator && begins_at_end {
+        let terminator = if scan.needs_terminator && object.ends_with(field) {
             lines_terminated_by.clone()
         } else {
             Vec::new()

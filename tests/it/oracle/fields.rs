@@ -48,11 +48,7 @@ fn dialects() -> Vec<Dialect> {
             lines_terminated_by: line(b";;"),
             ..csv.clone()
         },
-        Dialect {
-            fields_terminated_by: b"aab".to_vec(),
-            lines_starting_by: b">>".to_vec(),
-            ..Preset::Mysql.dialect()
-        },
+        Dialect { fields_terminated_by: b"aab".to_vec(), ..Preset::Mysql.dialect() },
         Dialect {
             fields_enclosed_by: Some(b'\''),
             fields_escaped_by: Some(b'\\'),
@@ -129,7 +125,7 @@ fn random_row(dialect: &Dialect, rng: &mut Rng) -> Vec<u8> {
     let quote = dialect.fields_enclosed_by.as_slice();
     let escape = dialect.fields_escaped_by.as_slice();
     let field = dialect.fields_terminated_by.as_slice();
-    let mut row = dialect.lines_starting_by.clone();
+    let mut row = Vec::new();
     for number in 0..rng.usize(0..=COLUMNS + 1) {
         if number > 0 {
             row.extend_from_slice(field);

@@ -10,7 +10,6 @@ use crate::support::values::values;
 crate::load_tests![
     rows_of_a_spreadsheet_are_written_down_as_they_stand,
     header_lines_may_have_line_breaks_of_their_own,
-    rows_that_begin_with_a_prefix_keep_it,
     escaped_line_breaks_stay_in_their_row,
     any_line_terminator_is_kept,
     rows_on_the_border_of_two_statements_are_told_apart,
@@ -119,27 +118,6 @@ async fn header_lines_may_have_line_breaks_of_their_own(world: World) -> Result<
         },
     )
     .await
-}
-
-async fn rows_that_begin_with_a_prefix_keep_it(world: World) -> Result<()> {
-    let args = vec!["--lines-starting-by", "row:"];
-    let row = |id: u64, n: &str| format!("row:{id}\t{n}\ts{id}\n");
-    check(&world, &Case { head: "", rows: rows(7, row), missing_end: "", args: args.clone() })
-        .await?;
-    // What stands before a prefix is dropped, and no part of a row. So it is not written down
-    // either.
-    world.put("data/1", "noise\nrow:1\t1\ta\nnoise row:2\tBAD\tb\nrow:3\t1\tc\nnoise")?;
-    world.schema.exec("TRUNCATE TABLE t").await?;
-    let rejects = load(&world, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
-    let text = String::from_utf8(rejects.text)?;
-    ensure!(text.ends_with("row:2\tBAD\tb\n") && text.lines().count() == 1, "{text:?}");
-    world.put("data/1", text.replace("BAD", "7"))?;
-    load(&world, "t", 0, &args).await?;
-    ensure!(
-        values(&world.schema, "SELECT id, n, s FROM t ORDER BY id").await?
-            == ["1|1|a", "2|7|b", "3|1|c"]
-    );
-    Ok(())
 }
 
 async fn escaped_line_breaks_stay_in_their_row(world: World) -> Result<()> {
