@@ -18,17 +18,11 @@
 //! are named and left out.
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
-#[path = "../tests/it/support/hive.rs"]
-mod hive;
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/link.rs"]
 mod link;
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/many_bad_rows.rs"]
 mod many_bad_rows;
-#[allow(unreachable_pub, reason = "shared with the tests")]
-#[path = "../tests/it/support/s3/mod.rs"]
-mod s3;
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/servers.rs"]
 mod servers;

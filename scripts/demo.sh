@@ -23,7 +23,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 scripts/setup.sh servers
 say "Building the release binary"
-cargo build --release --locked --bin s3-to-mysql --example s3_endpoint --example hive_files --example sql
+cargo build --release --locked --package s3-to-mysql --package test-tools --bins
 target=${CARGO_TARGET_DIR:-target}/release
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/s3-to-mysql-demo.XXXXXX")
@@ -40,11 +40,11 @@ mkfifo "$work/server.in" "$work/endpoint.in"
 scripts/server.sh --remove "$kind" "$work/server" < "$work/server.in" > "$work/server.out" 2> "$work/server.err" 9>&- &
 exec 9> "$work/server.in"
 
-"$target/examples/hive_files" "$work/files/seed144" "$files" "$rows_per_file" > "$work/expected"
+"$target/hive_files" "$work/files/seed144" "$files" "$rows_per_file" > "$work/expected"
 { read -r sums; read -r create_table; read -r checksum_query; } < "$work/expected"
 echo "$files files: $sums"
 
-"$target/examples/s3_endpoint" --bucket etl --folder "$work/files" < "$work/endpoint.in" \
+"$target/s3_endpoint" --bucket etl --folder "$work/files" < "$work/endpoint.in" \
     > "$work/endpoint.out" 2> "$work/endpoint.err" 9>&- &
 exec 8> "$work/endpoint.in"
 
@@ -69,7 +69,7 @@ port=$(sed -n 's/.* port=\([0-9]*\) .*/\1/p' <<< "$server")
 echo "$server"
 echo "$endpoint"
 
-sql() { "$target/examples/sql" "mysql://root@127.0.0.1:$port" "$@"; }
+sql() { "$target/sql" "mysql://root@127.0.0.1:$port" "$@"; }
 sql "CREATE DATABASE bench" "USE bench" "$create_table" "CREATE USER loader" "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON bench.* TO loader"
 
 say "Loading"

@@ -12,9 +12,9 @@ say() { printf '\n== %s\n' "$*"; }
 
 scripts/setup.sh
 say "Format"
-cargo fmt --check
+cargo fmt --all --check
 say "Lints"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 say "Documentation"
 # With the examples, because their dependencies have features of their own: without, everything would be built once more.
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib --examples

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Row, Value};
+use test_tools::s3::{ACCESS_KEY, Backend, Endpoint, Fault, REGION, SECRET_KEY, Times};
 use tokio::runtime::Runtime;
 
 use super::link::{Link, Shape};
 use super::measure::{Run, cpu_seconds};
-use super::s3::{ACCESS_KEY, Backend, Endpoint, Fault, REGION, SECRET_KEY, Times};
 use super::servers::{Server, ServerKind};
 use super::workload::Workload;
 

@@ -5,8 +5,9 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use test_tools::hive;
 
-use super::{hive, many_bad_rows, tpch};
+use super::{many_bad_rows, tpch};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Data {

@@ -1,7 +1,7 @@
 //! Reject files through the library, at the real endpoint: what is asked of S3, in which order, and
 //! what is left when it fails.
 
-use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times};
+use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times, client};
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::types::ChecksumMode;
 use s3_to_mysql::config::{RejectsTo, RetryConfig, SourceConfig};
@@ -70,9 +70,7 @@ impl Store {
 
     async fn content(&self, uri: &str) -> Result<Vec<u8>> {
         let key = uri.strip_prefix("s3://held-back/").context("another bucket")?;
-        let request = self
-            .endpoint
-            .client()
+        let request = client(&self.endpoint)
             .get_object()
             .bucket(BUCKET)
             .key(key)

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::support::lines::{self, expect, expect_failure, planned};
 use crate::support::program::{BUCKET, World, finish};
-use crate::support::s3::{Fault, Keys, Object, Operation, Refusal, Times};
+use crate::support::s3::{Fault, Keys, Object, Operation, Refusal, Times, client};
 
 crate::load_tests![
     every_page_of_a_listing_is_read,
@@ -127,7 +127,7 @@ async fn a_listing_does_not_run_ahead_of_the_work(world: World) -> Result<()> {
     let mut running = world.command(["load", "s3://etl/in/", "--table", "t"]).spawn()?;
     held.wait_for_effects(16).await;
     // Lists everything itself: as long as a listing that nothing holds back takes, and longer.
-    let client = world.s3.client();
+    let client = client(&world.s3);
     let before = own_pages(&world);
     let mut pages = client.list_objects_v2().bucket(BUCKET).into_paginator().send();
     let mut page_count = 0;

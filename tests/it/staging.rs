@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::reading::{load, put_big};
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, World, finish, signal};
-use crate::support::s3::{Fault, Injection, Keys, Operation, Times};
+use crate::support::s3::{Fault, Injection, Keys, Operation, Times, client};
 
 crate::load_tests![
     downloads_at_once_are_bounded,
@@ -30,7 +30,7 @@ crate::load_tests![
 /// Enough requests of the test's own, one after the other, for anything that the program would do
 /// next.
 async fn let_time_pass(world: &World) -> Result<()> {
-    let client = world.s3.client();
+    let client = client(&world.s3);
     for _ in 0..40 {
         client.list_objects_v2().bucket(BUCKET).send().await?;
     }

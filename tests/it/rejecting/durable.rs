@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::support::lines::{expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, World, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
-use crate::support::s3::{Fault, Keys, Operation, Refusal, Times};
+use crate::support::s3::{Fault, Keys, Operation, Refusal, Times, client};
 use crate::support::values::ensure_values;
 
 crate::load_tests![
@@ -88,7 +88,7 @@ async fn objects(world: &World) -> Result<BTreeMap<String, String>> {
     let mut objects = BTreeMap::new();
     for key in world.s3.backend().keys(BUCKET) {
         if let Some(name) = key.strip_prefix("held/") {
-            let got = world.s3.client().get_object().bucket(BUCKET).key(&key).send().await?;
+            let got = client(&world.s3).get_object().bucket(BUCKET).key(&key).send().await?;
             objects.insert(name.to_owned(), String::from_utf8(got.body.collect().await?.to_vec())?);
         }
     }

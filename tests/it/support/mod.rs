@@ -1,7 +1,6 @@
 //! What the tests stand on: real servers, a real S3 endpoint, and the program, run from outside.
 
 pub mod flights;
-pub mod hive;
 pub mod lines;
 pub mod link;
 pub mod many_bad_rows;
@@ -12,3 +11,5 @@ pub mod s3;
 pub mod servers;
 pub mod tpch;
 pub mod values;
+
+pub use test_tools::hive;

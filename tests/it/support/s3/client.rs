@@ -1,10 +1,15 @@
 //! Clients of the AWS SDK for an endpoint: path-style, one attempt a request, so that a test sees
 //! what happened.
 
-use super::access::REGION;
+use super::{ACCESS_KEY, Endpoint, REGION, SECRET_KEY};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region};
+
+/// A client that signs with the endpoint's keys.
+pub fn client(endpoint: &Endpoint) -> Client {
+    client_with_keys(endpoint.url(), ACCESS_KEY, SECRET_KEY)
+}
 
 /// A client that signs with these keys.
 pub fn client_with_keys(url: &str, access_key: &str, secret_key: &str) -> Client {

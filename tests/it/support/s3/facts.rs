@@ -3,7 +3,7 @@
 
 use super::{
     ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times,
-    anonymous_client,
+    anonymous_client, client,
 };
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_s3::Client;
@@ -52,7 +52,7 @@ pub fn facts() -> Vec<(&'static str, Run)> {
 
 fn start() -> anyhow::Result<(Endpoint, Client)> {
     let endpoint = Endpoint::start(Backend::new().with_bucket("etl"))?;
-    let client = endpoint.client();
+    let client = client(&endpoint);
     Ok((endpoint, client))
 }
 
@@ -402,7 +402,7 @@ fn folder() -> anyhow::Result<(tempfile::TempDir, Endpoint, Client)> {
     let folder = tempfile::tempdir()?;
     let endpoint = Endpoint::start(Backend::new().with_folder("etl", folder.path().join("root")))?;
     std::fs::create_dir_all(folder.path().join("root/in"))?;
-    let client = endpoint.client();
+    let client = client(&endpoint);
     Ok((folder, endpoint, client))
 }
 

@@ -1,55 +1,7 @@
-//! An S3 endpoint of our own, for the tests, the demo and the benchmarks.
-//!
-//! It answers on a real socket of 127.0.0.1, checks `SigV4` signatures, and does what S3 does for
-//! the operations that the program relies on: `ListObjectsV2`, `GetObject`, `HeadObject`,
-//! `HeadBucket`, and, so that the contract suite can fill any store the same way, `PutObject`,
-//! `DeleteObject`, `CreateBucket` and `PutBucketVersioning`. The protocol is the `s3s` crate's;
-//! what is stored, which errors are given and which faults are shown is here. `contract.rs` runs
-//! the same checks against this endpoint and against an independent one, so that our beliefs are
-//! not tested by our beliefs.
-//!
-//! - [`Backend`] holds buckets of [`Object`]s in memory, or serves a folder. It is shared: a test
-//!   may change it while the endpoint runs.
-//! - [`Faults`] makes the endpoint misbehave for an operation and a choice of keys, for the next
-//!   few requests or for good, and tells the test when a fault took effect.
-//! - [`RequestLog`] remembers every request that was let in, and how many GETs and bytes were in
-//!   flight at most.
-//!
-//! Nothing is kept when the process ends. An [`Endpoint`] stops when it is dropped: its listener
-//! and every connection are closed, a body in the middle included. It costs little, because it
-//! shares the machine with what is measured: bodies in memory are sent without a copy, and a file
-//! is read in chunks.
+//! The S3 endpoint of `tests/tools`, and clients of the AWS SDK for it.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the tests and the example each use a part of what is offered"
-)]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "lengths are those of objects that tests make, far from any limit"
-)]
-
-mod access;
-mod backend;
-mod body;
-mod checksum;
 mod client;
 pub mod facts;
-mod fault;
-mod folder;
-mod listing;
-mod log;
-mod object;
-mod server;
-mod service;
 
-pub use access::{ACCESS_KEY, REGION, SECRET_KEY};
-pub use backend::Backend;
-pub use checksum::Algorithm;
-pub use client::{anonymous_client, client_with_keys};
-pub use fault::{Fault, Faults, Injection, Keys, Refusal, Times};
-pub use log::{Operation, Request, RequestLog};
-pub use object::Object;
-pub use server::Endpoint;
+pub use client::{anonymous_client, client, client_with_keys};
+pub use test_tools::s3::*;

@@ -8,13 +8,10 @@
 //! Standard output: `rows=N bytes=N checksum=N`, then the CREATE TABLE statement and the query
 //! whose two columns must equal rows and checksum, a line each.
 
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
-#[path = "../tests/it/support/hive.rs"]
-mod hive;
-
 use std::path::Path;
 
 use anyhow::bail;
+use test_tools::hive;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -10,14 +10,10 @@
 //! secret_key=...`, with the credentials that it accepts. It stops when its standard input ends, or
 //! on SIGTERM or SIGINT; so it can't outlive the script that started it with a pipe.
 
-#[allow(unreachable_pub, reason = "shared with the tests")]
-#[path = "../tests/it/support/s3/mod.rs"]
-mod s3;
-
 use anyhow::{Context as _, bail};
-use s3::{Backend, Endpoint, Object};
 use std::io::Write as _;
 use std::net::SocketAddr;
+use test_tools::s3::{self, Backend, Endpoint, Object};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: s3_endpoint --bucket NAME (--folder DIR | --generate COUNTxBYTES [--prefix PREFIX]) \

@@ -1,9 +1,8 @@
 //! The sockets: a listener on loopback, and HTTP/1.1 on each connection, which hands its requests
 //! to `s3s`.
 
-use super::access::{ACCESS_KEY, FixedKey, OpenBuckets, SECRET_KEY};
+use super::access::{FixedKey, OpenBuckets};
 use super::backend::Backend;
-use super::client::client_with_keys;
 use super::fault::Faults;
 use super::log::RequestLog;
 use super::service::Service;
@@ -78,11 +77,6 @@ impl Endpoint {
 
     pub fn log(&self) -> &RequestLog {
         &self.log
-    }
-
-    /// A new client of the AWS SDK with the right keys, which does not retry.
-    pub fn client(&self) -> aws_sdk_s3::Client {
-        client_with_keys(&self.url, ACCESS_KEY, SECRET_KEY)
     }
 
     /// Stops, and returns when the port is closed.
