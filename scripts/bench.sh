@@ -24,7 +24,7 @@ readonly TOOLS=${S3_TO_MYSQL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/s3-to-mysql}
 
 if [[ ${1:-} == split ]]; then
     shift
-    exec cargo bench --locked --bench split -- "$@"
+    exec cargo bench --locked --profile dist --bench split -- "$@"
 fi
 
 install_tools() {
@@ -42,4 +42,4 @@ case " $* " in
     *) install_tools || echo "bench.sh: no s5cmd and no Python loader: they could not be installed, see above" >&2 ;;
 esac
 export S3_TO_MYSQL_BENCH_TOOLS=$TOOLS
-exec cargo bench --locked --bench load -- "$@"
+exec cargo bench --locked --profile dist --bench load -- "$@"
