@@ -16,8 +16,9 @@ cargo fmt --all --check
 say "Lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 say "Documentation"
-# With the examples, because their dependencies have features of their own: without, everything would be built once more.
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib --examples
+# There are no examples, but asking for them takes in the dev-dependencies, as the lints and the tests do. Without them
+# shared dependencies have fewer features, and would all be checked once more.
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --lib --examples
 say "Dependencies"
 if cargo deny --version > /dev/null 2>&1; then
     # Advisories need a download from elsewhere; run `cargo deny check` where there is a network.
