@@ -15,9 +15,11 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use crate::config::settings::{self, Default, Flag, Kind, Setting};
-use crate::config::{Inputs, Layer, Origin, Problem, Resolved, Scope, Value, resolve};
+use crate::config::{Inputs, Resolved, resolve};
 use crate::exit_code;
+use crate::settings::{
+    Default, Flag, Layer, Origin, Problem, Scope, Setting, Value, ValueKind, table,
+};
 
 /// Load the objects under an S3 prefix into a MySQL or MariaDB table, and account for every row.
 #[derive(Parser)]
@@ -167,7 +169,7 @@ impl<S: Scoped> ScopedArgs<S> {
         read_file: impl Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Resolved, Vec<Problem>> {
         let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
-        let variable = format!("{}CONFIG", settings::ENVIRONMENT_PREFIX);
+        let variable = format!("{}CONFIG", table::ENVIRONMENT_PREFIX);
         let named =
             environment.iter().find(|(name, value)| *name == *variable && !value.is_empty());
         let file = match (self.config, named) {
@@ -227,14 +229,14 @@ struct SettingArgs<S> {
 
 /// The settings that a command uses.
 fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
-    settings::ALL.iter().copied().filter(|setting| S::SCOPE.uses(setting))
+    table::ALL.iter().copied().filter(|setting| S::SCOPE.uses(setting))
 }
 
 impl<S: Scoped> Args for SettingArgs<S> {
     fn augment_args(command: Command) -> Command {
         let command = used::<S>().fold(command, with_setting);
         if S::SCOPE == Scope::Forget {
-            command.mut_arg(settings::URIS.name, to_forget)
+            command.mut_arg(table::URIS.name, to_forget)
         } else {
             command
         }
@@ -302,26 +304,26 @@ fn with_setting(command: Command, setting: &'static Setting) -> Command {
         Flag::Long => arg = arg.long(setting.name),
         Flag::Short(short) => arg = arg.long(setting.name).short(short),
     }
-    if let Kind::Switch { opposite } = setting.kind {
+    if let ValueKind::Switch { opposite } = setting.kind {
         let off = Arg::new(opposite).long(opposite).action(ArgAction::SetTrue).hide(true);
         return command
             .arg(arg.action(ArgAction::SetTrue).overrides_with(opposite))
             .arg(off.overrides_with(setting.name));
     }
-    let action = if setting.kind == Kind::List { ArgAction::Append } else { ArgAction::Set };
+    let action = if setting.kind == ValueKind::List { ArgAction::Append } else { ArgAction::Set };
     let hint = match (setting.kind, setting.value) {
-        (Kind::Path, "DIR") => ValueHint::DirPath,
-        (Kind::Path, _) => ValueHint::FilePath,
+        (ValueKind::Path, "DIR") => ValueHint::DirPath,
+        (ValueKind::Path, _) => ValueHint::FilePath,
         (_, "URL" | "S3_URI") => ValueHint::Url,
         _ => ValueHint::Other,
     };
     let parser = match setting.kind {
-        Kind::Choice(words) => ValueParser::new(Words(words)),
+        ValueKind::Choice(words) => ValueParser::new(Words(words)),
         _ => ValueParser::string(),
     };
     // A delimiter, a pattern or an expression may start with a hyphen.
-    let hyphens =
-        matches!(setting.kind, Kind::Delimiter | Kind::List) && setting.flag != Flag::Positional;
+    let hyphens = matches!(setting.kind, ValueKind::Delimiter | ValueKind::List)
+        && setting.flag != Flag::Positional;
     command.arg(
         arg.action(action)
             .value_name(setting.value)
@@ -333,7 +335,9 @@ fn with_setting(command: Command, setting: &'static Setting) -> Command {
 
 fn help(setting: &Setting) -> String {
     match setting.default {
-        Default::Text(_) if matches!(setting.kind, Kind::Switch { .. }) => setting.doc.to_owned(),
+        Default::Text(_) if matches!(setting.kind, ValueKind::Switch { .. }) => {
+            setting.doc.to_owned()
+        }
         Default::Text(text) => format!("{} [default: {text}]", setting.doc),
         Default::Derived { rule, .. } => format!("{} [default: {rule}]", setting.doc),
         Default::Unset => setting.doc.to_owned(),
@@ -355,7 +359,7 @@ fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<(Value, String)> 
                 )
             })
         }
-        (_, Kind::Switch { opposite }) => {
+        (_, ValueKind::Switch { opposite }) => {
             if matches.get_flag(setting.name) {
                 Some((Value::Text(true.to_string()), flag))
             } else {
@@ -364,7 +368,7 @@ fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<(Value, String)> 
                     .then(|| (Value::Text(false.to_string()), format!("--{opposite}")))
             }
         }
-        (kind, Kind::List) => {
+        (kind, ValueKind::List) => {
             let items: Vec<String> = matches.get_many(setting.name)?.cloned().collect();
             Some((
                 Value::List(items),
@@ -461,7 +465,7 @@ mod tests {
         let Cmd::Load(args) = Cli::parse_from(["s3-to-mysql", "load"]).command else {
             unreachable!("load was given")
         };
-        for setting in settings::ALL {
+        for setting in table::ALL {
             assert!(args.settings.layer.get(setting).is_none(), "{}", setting.name);
         }
     }
@@ -477,7 +481,7 @@ mod tests {
             ("forget", Scope::Forget),
         ] {
             let command = command.find_subcommand(name).unwrap();
-            for setting in settings::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {
+            for setting in table::ALL.iter().filter(|setting| setting.flag != Flag::Counted) {
                 let has = command
                     .get_arguments()
                     .any(|arg| arg.get_id() == setting.name && !arg.is_hide_set());

@@ -6,22 +6,21 @@
 //! travel below [`crate::run`].
 
 mod database_url;
-mod environment;
-mod file;
 mod format;
-mod layer;
 mod loading;
-mod print;
 mod rejects;
-mod resolve;
-mod resolver;
-pub(crate) mod settings;
+pub(crate) mod resolve;
 mod target;
 #[cfg(test)]
 mod tests;
 mod throughput;
-mod units;
 mod uri;
+
+pub use loading::{LoadConfig, MaxRejects, OnBadRow, OnDuplicate};
+pub use rejects::{RejectsTo, RejectsToError};
+pub use resolve::{Inputs, Resolved, resolve};
+pub use throughput::{BatchConfig, ThroughputConfig};
+pub use uri::{KeyLineError, SourceUriError, key_line};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,17 +30,7 @@ use secrecy::SecretString;
 
 use crate::dialect::{Charset, Dialect};
 use crate::object::TableName;
-
-pub(crate) use layer::Value;
-pub use layer::{Layer, Origin, Problem};
-pub use loading::{LoadConfig, MaxRejects, OnBadRow, OnDuplicate};
-pub use print::Provenance;
-pub use rejects::{RejectsTo, RejectsToError};
-pub use resolve::{Inputs, Resolved, resolve};
-pub use settings::Scope;
-pub use throughput::{BatchConfig, ThroughputConfig};
-pub use units::{ByteSize, ByteSizeError};
-pub use uri::{KeyLineError, SourceUriError, key_line};
+use crate::units::ByteSize;
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]

@@ -8,14 +8,14 @@
 mod charset;
 mod delimiter;
 
+pub use charset::{Charset, CharsetError};
+pub(crate) use delimiter::show_delimiter;
+pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
+
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
-
-pub use charset::{Charset, CharsetError};
-pub(crate) use delimiter::show_delimiter;
-pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
 
 /// How the bytes of an object divide into rows and fields.
 #[derive(Clone, Debug, PartialEq, Eq)]

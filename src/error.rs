@@ -1,19 +1,20 @@
 //! What can go wrong, and what the program does about it.
 //!
-//! Every failure is folded into a [`Kind`] at the library it came from; [`Kind::consequence`] is
+//! Every failure is folded into a [`ErrorKind`] at the library it came from; [`ErrorKind::consequence`] is
 //! the one place that says whether it is tried again, costs the object or ends the run, and
-//! [`Kind::hint`] what the operator can do.
+//! [`ErrorKind::hint`] what the operator can do.
 
 mod bad_row;
+
+pub use bad_row::{BadRow, BadRows, RawRow};
 
 use std::fmt;
 
 use crate::exit_code;
-pub use bad_row::{BadRow, BadRows, RawRow};
 
 /// The classes of failure that the program tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ErrorKind {
     // S3: reaching it
     /// The endpoint can't be reached, or the connection broke before an answer.
     SourceUnreachable,
@@ -122,7 +123,7 @@ pub enum Consequence {
     AbortRun,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The one table: failure -> what happens.
     #[must_use]
     pub fn consequence(self) -> Consequence {
@@ -322,7 +323,7 @@ impl Kind {
 /// A failure with its class, what it happened to, and why.
 #[derive(Debug)]
 pub struct Error {
-    pub kind: Kind,
+    pub kind: ErrorKind,
     message: String,
     source: Option<anyhow::Error>,
     hint: Option<String>,
@@ -332,13 +333,13 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None, hint: None, bad_rows: None }
     }
 
     /// The same failure, seen from where it means something else.
     #[must_use]
-    pub fn as_kind(self, kind: Kind) -> Self {
+    pub fn as_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 

@@ -8,7 +8,7 @@
 //!   runs that load the same object at the same time meet there; one waits, and finds the other's
 //!   row.
 //! - A COMMIT whose answer is lost may still be under way. A locking read on a new connection waits
-//!   for it, and then knows ([`Ledger::settle`]). Until the server has decided, nothing is loaded
+//!   for it, and then knows ([`Ledger::resolve_commit`]). Until the server has decided, nothing is loaded
 //!   again.
 //! - An object that is split has a row for each part, with the same rules, below its own row, which
 //!   says `partial` until all of them are there ([`SplitObject`]).
@@ -27,42 +27,43 @@
 //! A ledger that can't be reached ends the run: what it would load might be loaded. One that was
 //! made by a newer version, or is no ledger, is refused before anything is read.
 
+mod admin;
 mod batch;
 mod claims;
-mod connection;
-mod entry;
+mod control;
 mod failures;
 mod forget;
 mod history;
 mod identity;
 mod jobs;
 mod parts;
-mod records;
 mod runs;
 mod schema;
 pub mod status;
+mod transaction;
 mod verification;
+
+pub use admin::LedgerAdmin;
+pub use batch::{BatchEntry, Member};
+pub use claims::{Claim, Claimed, Claims, InHand};
+pub use forget::{Forgotten, Removed};
+pub use history::{EarlierFailure, ObjectState};
+pub use identity::{RunId, Target};
+pub use jobs::{Finished, Job};
+pub use parts::{Completed, Part, PartEntry, SplitObject, SplitProgress};
+pub use runs::RunTotals;
+pub use schema::Tables;
+pub use status::{Status, Sums};
+pub use transaction::{BeginOutcome, CommitOutcome, Entry, LedgerEntry, LoadCounts};
 
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use crate::config::RetryConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Session, Sessions};
-use connection::Own;
-
-pub use batch::{BatchEntry, Member};
-pub use claims::{Claim, Claimed, Claims, InHand};
-pub use entry::{Entered, Entry, LedgerEntry, Loaded, Settled};
-pub use forget::{Forgotten, Removed};
-pub use history::{Failed, Known};
-pub use identity::{RunId, Target};
-pub use jobs::{Finished, Job};
-pub use parts::{Completed, Part, PartEntry, Progress, SplitObject};
-pub use records::Records;
-pub use runs::Achieved;
-pub use schema::Tables;
+use control::ControlConnection;
 
 /// The ledger of one target, as one run uses it.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub struct Ledger {
     run: RunId,
     /// Strict, and outside the pool of those that load.
     sessions: Sessions,
-    own: Arc<Mutex<Own>>,
+    control: Arc<Mutex<ControlConnection>>,
     retry: RetryConfig,
 }
 
@@ -92,7 +93,14 @@ impl Ledger {
     ) -> Result<Self> {
         let ensure = async |session: &mut Session| tables.ensure(session).await;
         let (session, ()) = on_idle_session(&sessions, idle, ensure).await?;
-        Ok(Self { tables, target, run, sessions, own: Own::holding(session), retry })
+        Ok(Self {
+            tables,
+            target,
+            run,
+            sessions,
+            control: ControlConnection::holding(session),
+            retry,
+        })
     }
 
     /// Connects, unless there is an `idle` session, to a ledger that is there, and finds which
@@ -113,8 +121,14 @@ impl Ledger {
             session.close().await;
             return Ok(None);
         }
-        let ledger =
-            Self { tables, target, run: RunId::new(), sessions, own: Own::holding(session), retry };
+        let ledger = Self {
+            tables,
+            target,
+            run: RunId::new(),
+            sessions,
+            control: ControlConnection::holding(session),
+            retry,
+        };
         let sql = format!(
             "SELECT table_generation FROM {} WHERE target = {}",
             ledger.tables.jobs,
@@ -161,14 +175,14 @@ impl Ledger {
         match self.query::<u64>(&filled).await {
             Ok(filled) if filled.first() == Some(&0) => {}
             // An account that may only INSERT can't look; that is no reason not to load.
-            Err(error) if error.kind != Kind::TargetRefused => return Err(error),
+            Err(error) if error.kind != ErrorKind::TargetRefused => return Err(error),
             _ => return Ok(()),
         }
         let message = format!(
             "{what} is empty, but {} says that objects were loaded into it: somebody has emptied it",
             self.tables.title()
         );
-        Err(Error::new(Kind::TargetEmptied, message))
+        Err(Error::new(ErrorKind::TargetEmptied, message))
     }
 }
 
@@ -189,7 +203,7 @@ async fn on_idle_session<T>(
             Ok(done) => return Ok((session, done)),
             Err(error) => {
                 session.close().await;
-                if !was_idle || error.kind != Kind::ConnectionLost {
+                if !was_idle || error.kind != ErrorKind::ConnectionLost {
                     return Err(error);
                 }
             }

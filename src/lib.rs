@@ -28,7 +28,7 @@
 //!   Pure; it stands on [`split`], and the ledger and the load on it.
 //! - [`load`]: the statement, and its transaction: of an object, of a part of one that is split, or
 //!   of several small objects.
-//! - [`region`]: a stretch of a temporary file, as small objects share one.
+//! - [`file_slice`]: a stretch of a temporary file, as small objects share one.
 //! - [`report`] and [`progress`]: what happened, for people and machines.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
@@ -45,23 +45,31 @@
 //! 4. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a
 //!    budget; concurrency at S3 and at MySQL is bounded separately.
 
+pub mod check;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod exit_code;
+pub mod file_slice;
+pub mod isolate;
 pub mod ledger;
 pub mod load;
+pub mod load_data;
 pub mod mysql;
 pub mod object;
+pub mod pipeline;
+pub mod preflight;
 pub mod progress;
-pub mod region;
 pub mod rejects;
 pub mod report;
 pub mod retry;
-pub mod run;
+pub mod settings;
 pub mod shutdown;
 pub mod source;
 pub mod split;
 pub mod staging;
+pub mod throttle;
+pub mod units;
 pub mod verify;

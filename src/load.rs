@@ -19,36 +19,8 @@
 //!                           \--> private_table --> insertion (the server tells row by row what it refuses)
 //! ```
 
-mod account;
-mod answer;
 mod batch;
-mod check;
-mod check_table;
-mod chunks;
-mod disguise;
-mod infile;
-mod insertion;
-mod judge;
-mod plan;
-mod preflight;
-mod private_table;
-mod row_numbers;
-mod sift;
-mod statement;
-mod target_columns;
 mod transaction;
-mod warnings;
 
-pub use account::Account;
-pub use batch::{Batch, Together};
-pub use check::{Check, Checked, Verdict};
-pub use check_table::CheckTable;
-pub use chunks::Staged;
-pub use insertion::{Foreseen, Inserted, OnConflict, foresee};
-pub use judge::Policy;
-pub use plan::{Plan, RejectsLeft};
-pub use preflight::{Preflight, preflight};
-pub use private_table::PrivateTable;
-pub use statement::Statement;
-pub use target_columns::TargetColumns;
-pub use transaction::{Attempted, PartOf, Shipment};
+pub use batch::{Batch, BatchOutcome};
+pub use transaction::{LoadOutcome, LoadRequest, PartContext};

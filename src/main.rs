@@ -5,12 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use s3_to_mysql::cli::{Cli, Cmd};
-use s3_to_mysql::config::{Config, LogFormat, Problem, Resolved};
+use s3_to_mysql::config::{Config, LogFormat, Resolved};
 use s3_to_mysql::error::Error;
+use s3_to_mysql::pipeline::RunResult;
 use s3_to_mysql::progress::Terminal;
-use s3_to_mysql::run::Ended;
+use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
-use s3_to_mysql::{exit_code, run};
+use s3_to_mysql::{commands, exit_code, pipeline};
 use tracing_subscriber::EnvFilter;
 
 /// What the command line asks for, beyond its settings.
@@ -100,17 +101,17 @@ fn give_memory_back() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_memory_back() {}
 
-fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<Ended> {
+fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         Ok::<_, std::io::Error>(match task {
-            Task::Load => Box::pin(run::load(config, terminal, Signals::catch()?)).await,
-            Task::Plan => Box::pin(run::plan(config, &mut std::io::stdout())).await,
+            Task::Load => Box::pin(pipeline::load(config, terminal, Signals::catch()?)).await,
+            Task::Plan => Box::pin(commands::plan(config, &mut std::io::stdout())).await,
             Task::Check { sample } => {
-                Box::pin(run::check(config, sample, terminal, Signals::catch()?)).await
+                Box::pin(pipeline::check(config, sample, terminal, Signals::catch()?)).await
             }
-            Task::Status { json } => run::status(config, json).await,
-            Task::Forget { yes } => run::forget(config, yes, &mut std::io::stdout()).await,
+            Task::Status { json } => commands::status(config, json).await,
+            Task::Forget { yes } => commands::forget(config, yes, &mut std::io::stdout()).await,
         })
     });
     // A thread may be reading standard input, for --keys-from -, and can't be called off: waiting

@@ -10,4 +10,4 @@ mod server_error;
 
 pub use connection::{Connector, Session, Sessions};
 pub use server::{Flavor, Server, SqlMode};
-pub(crate) use server_error::{During, fold};
+pub(crate) use server_error::{Phase, classify};

@@ -3,7 +3,8 @@
 //! The run tells what happens; nothing here can slow it down or fail it.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal, Write};
+use std::io;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ const IN_FLIGHT_NAMED: usize = 3;
 
 /// What the listing has found so far, shared with the listing task.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct ListingProgress {
     pub objects: AtomicU64,
     pub bytes: AtomicU64,
     pub complete: AtomicBool,
@@ -64,7 +65,7 @@ impl Write for Terminal {
 /// The progress of one run.
 #[derive(Debug)]
 pub struct Progress {
-    found: Arc<Found>,
+    found: Arc<ListingProgress>,
     started: Instant,
     in_flight: BTreeSet<String>,
     objects: u64,
@@ -84,7 +85,7 @@ struct Bars {
 
 impl Progress {
     #[must_use]
-    pub fn new(terminal: &Terminal, mode: ProgressMode, found: Arc<Found>) -> Self {
+    pub fn new(terminal: &Terminal, mode: ProgressMode, found: Arc<ListingProgress>) -> Self {
         let bars = terminal.bars.as_ref().map(|multi| {
             let bar = |template: &str| {
                 let style = ProgressStyle::with_template(template)
@@ -122,11 +123,11 @@ impl Progress {
 
     pub fn ended(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Loaded { object, account, .. } => {
+            Outcome::Loaded { object, stats, .. } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;
                 self.bytes += object.size_bytes;
-                self.rows += account.loaded.rows;
+                self.rows += stats.loaded.rows;
             }
             Outcome::Checked { object, checked, .. } => {
                 self.in_flight.remove(&object.to_string());

@@ -31,21 +31,22 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use name::NAME_LIMIT_BYTES;
+pub use name::ObjectName;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use memchr::{memchr_iter, memmem};
 
 use crate::config::{RejectsTo, RetryConfig};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::{PUT_LIMIT_BYTES, S3};
 use bucket::{Bucket, NEEDED_RIGHTS, unwritable};
 use directory::Directory;
-pub(crate) use name::NAME_LIMIT_BYTES;
 use name::Names;
-pub use name::ObjectName;
 use sidecar::Sidecar;
-use spool::{Place, Spool};
+use spool::{Spool, SpoolPlace};
 
 /// The place of a run's reject files. A clone is the same place.
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ impl Rejects {
         staging_dir: &Path,
         retry: &RetryConfig,
     ) -> Result<Self> {
-        let unusable = || Error::new(Kind::Usage, format!("--rejects {to} can't be used"));
+        let unusable = || Error::new(ErrorKind::Usage, format!("--rejects {to} can't be used"));
         let destination = match to {
             RejectsTo::Directory(path) => {
                 let path = path.clone();
@@ -158,14 +159,16 @@ impl Rejects {
                     Bucket::open(s3, bucket, prefix, staging_dir.to_owned(), retry.clone()).await;
                 Destination::Bucket(Arc::new(opened.map_err(|error| {
                     let (kind, hint) = match error.kind {
-                        Kind::BucketMissing => (
-                            Kind::Usage,
+                        ErrorKind::BucketMissing => (
+                            ErrorKind::Usage,
                             Some(
                                 "name a bucket that is there, at this endpoint and region"
                                     .to_owned(),
                             ),
                         ),
-                        Kind::ListingDenied => (Kind::Usage, Some(NEEDED_RIGHTS.to_owned())),
+                        ErrorKind::ListingDenied => {
+                            (ErrorKind::Usage, Some(NEEDED_RIGHTS.to_owned()))
+                        }
                         kind => (kind, error.hint().map(str::to_owned)),
                     };
                     let error = unusable().as_kind(kind).caused_by(error);
@@ -187,9 +190,9 @@ impl Rejects {
         let names = Names::new(&object, part);
         let place = |name: &str| match &self.destination {
             Destination::Directory(directory) => {
-                Place::Beside { directory: Arc::clone(directory), name: name.to_owned() }
+                SpoolPlace::Beside { directory: Arc::clone(directory), name: name.to_owned() }
             }
-            Destination::Bucket(bucket) => Place::Unnamed(bucket.staging_dir.clone()),
+            Destination::Bucket(bucket) => SpoolPlace::Unnamed(bucket.staging_dir.clone()),
         };
         let limit_bytes = match &self.destination {
             Destination::Directory(_) => u64::MAX,
@@ -348,5 +351,5 @@ fn line_ends(bytes: &[u8], terminator: &[u8]) -> u64 {
 }
 
 fn died(error: tokio::task::JoinError) -> Error {
-    Error::new(Kind::Bug, "the thread that wrote rejects died").caused_by(error)
+    Error::new(ErrorKind::Bug, "the thread that wrote rejects died").caused_by(error)
 }

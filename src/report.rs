@@ -7,6 +7,8 @@
 
 mod checked;
 
+pub use checked::CheckSummary;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -17,15 +19,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::check::{Checked, Prediction};
 use crate::config::{OutputConfig, key_line};
-use crate::error::{BadRow, Error, Kind, RawRow, Result};
+use crate::error::{BadRow, Error, ErrorKind, RawRow, Result};
 use crate::ledger::{Job, RunId};
-use crate::load::{Account, Checked, Verdict};
+use crate::load_data::LoadStats;
 use crate::object::Object;
-use crate::source::PassedOver;
+use crate::source::SkippedKeys;
 use crate::staging;
-use crate::verify::Verified;
-pub use checked::CheckSummary;
+use crate::verify::TableVerification;
 use checked::Telling;
 
 /// How many failures the summary names; the report has them all.
@@ -36,8 +38,8 @@ const FAILURES_NAMED: usize = 10;
 pub enum Outcome {
     Loaded {
         object: Object,
-        account: Box<Account>,
-        verified: staging::Verified,
+        stats: Box<LoadStats>,
+        verified: staging::Integrity,
         /// The ledger said that it was loaded, and it was forced.
         again: bool,
         attempts: u32,
@@ -47,7 +49,7 @@ pub enum Outcome {
     Checked {
         object: Object,
         checked: Box<Checked>,
-        verified: staging::Verified,
+        verified: staging::Integrity,
         attempts: u32,
         elapsed: Duration,
     },
@@ -87,23 +89,23 @@ pub struct Summary {
     pub warnings: u64,
     pub notes: u64,
     pub warnings_by_code: BTreeMap<u16, u64>,
-    pub passed_over: PassedOver,
+    pub skipped_keys: SkippedKeys,
     pub elapsed: Duration,
 }
 
 impl Summary {
-    fn add(&mut self, account: &Account) {
-        let loaded = &account.loaded;
+    fn add(&mut self, stats: &LoadStats) {
+        let loaded = &stats.loaded;
         self.rows += loaded.rows;
         self.rows_skipped += loaded.skipped;
         self.rows_deleted += loaded.deleted;
-        self.rows_updated += account.updated;
-        self.rows_unchanged += account.unchanged;
+        self.rows_updated += stats.updated;
+        self.rows_unchanged += stats.unchanged;
         self.rows_rejected += loaded.rejected;
-        self.rejected_duplicates += account.rejected_duplicates;
+        self.rejected_duplicates += stats.rejected_duplicates;
         self.warnings += loaded.warnings;
-        self.notes += account.notes;
-        for (code, count) in &account.warnings_by_code {
+        self.notes += stats.notes;
+        for (code, count) in &stats.warnings_by_code {
             *self.warnings_by_code.entry(*code).or_default() += count;
         }
     }
@@ -135,7 +137,7 @@ pub struct Report {
 /// What is left to say when all outcomes are in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ending<'a> {
-    pub passed_over: PassedOver,
+    pub skipped_keys: SkippedKeys,
     /// Every object has an outcome, not only those that were listed until the run was stopped.
     pub is_listing_complete: bool,
     pub elapsed: Duration,
@@ -146,7 +148,7 @@ pub struct Ending<'a> {
     /// The run got as far as its objects.
     pub did_begin: bool,
     /// What was compared at the end of the job.
-    pub verified: Option<&'a Verified>,
+    pub verified: Option<&'a TableVerification>,
 }
 
 /// A file that lines are added to, each whole; none where it was not asked for, or can be written
@@ -185,26 +187,26 @@ impl Report {
     pub fn record(&mut self, outcome: &Outcome) -> Result<()> {
         let mut kept = Ok(());
         let line = match outcome {
-            Outcome::Loaded { object, account, verified, again, attempts, elapsed } => {
+            Outcome::Loaded { object, stats, verified, again, attempts, elapsed } => {
                 self.summary.objects_loaded += 1;
                 self.summary.objects_loaded_again += u64::from(*again);
                 self.summary.bytes_loaded += object.size_bytes;
-                self.summary.add(account);
+                self.summary.add(stats);
                 if self.lines.file.is_none() {
                     return Ok(());
                 }
-                let loaded = &account.loaded;
+                let loaded = &stats.loaded;
                 json!({
                     "type": "object", "status": "loaded",
                     "bucket": object.bucket, "key": object.key, "etag": object.etag, "size_bytes": object.size_bytes,
-                    "loaded_again": again, "rows": loaded.rows, "loaded": account.rows_loaded(),
+                    "loaded_again": again, "rows": loaded.rows, "loaded": stats.rows_loaded(),
                     "skipped": loaded.skipped, "deleted": loaded.deleted,
-                    "updated": account.updated, "unchanged": account.unchanged,
-                    "rejected": loaded.rejected, "rejected_duplicates": account.rejected_duplicates,
-                    "reject_file": account.rejects.first().map(|(data, _)| data),
-                    "reject_reasons": account.rejects.first().map(|(_, sidecar)| sidecar),
-                    "more_reject_files": account.rejects.iter().skip(1).map(|(data, _)| data).collect::<Vec<_>>(),
-                    "warnings": loaded.warnings, "notes": account.notes, "warnings_by_code": account.warnings_by_code,
+                    "updated": stats.updated, "unchanged": stats.unchanged,
+                    "rejected": loaded.rejected, "rejected_duplicates": stats.rejected_duplicates,
+                    "reject_file": stats.rejects.first().map(|(data, _)| data),
+                    "reject_reasons": stats.rejects.first().map(|(_, sidecar)| sidecar),
+                    "more_reject_files": stats.rejects.iter().skip(1).map(|(data, _)| data).collect::<Vec<_>>(),
+                    "warnings": loaded.warnings, "notes": stats.notes, "warnings_by_code": stats.warnings_by_code,
                     "verified": verified_word(*verified),
                     "attempts": attempts, "seconds": elapsed.as_secs_f64(), "error": null,
                 })
@@ -216,7 +218,7 @@ impl Report {
                 {
                     self.failures.push(finding);
                 }
-                if matches!(checked.verdict, Verdict::Fails(_)) {
+                if matches!(checked.prediction, Prediction::Fails(_)) {
                     kept = self.failed_keys.add(&key_line(&object.bucket, &object.key));
                 }
                 checked::line(object, checked, *verified, *attempts, *elapsed)
@@ -266,7 +268,7 @@ impl Report {
     #[must_use]
     pub fn finish(mut self, ending: Ending<'_>) -> (Summary, String, Option<Error>) {
         let Ending {
-            passed_over,
+            skipped_keys,
             is_listing_complete,
             elapsed,
             error,
@@ -274,7 +276,7 @@ impl Report {
             did_begin,
             verified: table,
         } = ending;
-        self.summary.passed_over = passed_over;
+        self.summary.skipped_keys = skipped_keys;
         self.summary.elapsed = elapsed;
         let summary = &self.summary;
         let line = json!({
@@ -290,8 +292,8 @@ impl Report {
             "warnings": summary.warnings, "notes": summary.notes, "warnings_by_code": summary.warnings_by_code,
             "bytes": summary.bytes_loaded, "seconds": elapsed.as_secs_f64(),
             "passed_over": {
-                "folder_markers": passed_over.folder_markers, "hidden": passed_over.hidden,
-                "filtered_out": passed_over.filtered_out,
+                "folder_markers": skipped_keys.folder_markers, "hidden": skipped_keys.hidden,
+                "filtered_out": skipped_keys.filtered_out,
             },
             "verified_rows": table.map(|table| table.rows), "verified_columns": table.map(|table| &table.columns),
             "verified_as": table.map(|table| if table.are_rows_whole { "rows" } else { "columns" }),
@@ -315,13 +317,13 @@ impl Report {
     pub fn finish_check(
         mut self,
         ending: Ending<'_>,
-        unseen: &[String],
+        not_checked: &[String],
         sample: Option<u64>,
     ) -> (CheckSummary, String, Option<Error>) {
-        let Ending { passed_over, is_listing_complete, elapsed, error, .. } = ending;
+        let Ending { skipped_keys, is_listing_complete, elapsed, error, .. } = ending;
         let findings = &self.failures;
         let telling =
-            Telling { findings, unseen, sample, passed_over, is_listing_complete, elapsed };
+            Telling { findings, not_checked, sample, skipped_keys, is_listing_complete, elapsed };
         self.checked.objects_failed = self.summary.objects_failed;
         self.checked.objects_not_reached = self.summary.objects_not_reached;
         let mut line = self.checked.line(&telling);
@@ -334,11 +336,11 @@ impl Report {
     }
 }
 
-fn verified_word(verified: staging::Verified) -> Option<&'static str> {
+fn verified_word(verified: staging::Integrity) -> Option<&'static str> {
     match verified {
-        staging::Verified::Checksum => Some("checksum"),
-        staging::Verified::Length => Some("length"),
-        staging::Verified::Part => None,
+        staging::Integrity::Checksum => Some("checksum"),
+        staging::Integrity::Length => Some("length"),
+        staging::Integrity::Part => None,
     }
 }
 
@@ -371,11 +373,13 @@ impl Sink {
             if other_path.is_some_and(|other_path| is_same_file(path, other_path)) {
                 let message =
                     format!("{name} is the file of {other_flag} too, and would overwrite it");
-                return Err(Error::new(Kind::Usage, message).with_hint("give each its own file"));
+                return Err(
+                    Error::new(ErrorKind::Usage, message).with_hint("give each its own file")
+                );
             }
         }
         let file = File::create(path).map_err(|error| {
-            Error::new(Kind::Usage, format!("{name} can't be written")).caused_by(error)
+            Error::new(ErrorKind::Usage, format!("{name} can't be written")).caused_by(error)
         })?;
         Ok(Self { name, file: Some(file) })
     }
@@ -386,7 +390,7 @@ impl Sink {
         file.write_all(format!("{line}\n").as_bytes()).map_err(|error| {
             // More after half a line would make both unreadable.
             self.file = None;
-            Error::new(Kind::Usage, format!("{} can't be written", self.name))
+            Error::new(ErrorKind::Usage, format!("{} can't be written", self.name))
                 .with_hint("what was loaded stays in the table; the summary counts it")
                 .caused_by(error)
         })
@@ -408,7 +412,7 @@ fn text(
     failures: &[String],
     is_listing_complete: bool,
     has_no_ledger: bool,
-    verified: Option<&Verified>,
+    verified: Option<&TableVerification>,
 ) -> String {
     let seconds = summary.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
@@ -439,7 +443,7 @@ fn text(
     } else if summary.objects_not_reached > 0 {
         line("objects not reached", summary.objects_not_reached.to_string());
     }
-    let PassedOver { folder_markers, hidden, filtered_out } = summary.passed_over;
+    let SkippedKeys { folder_markers, hidden, filtered_out } = summary.skipped_keys;
     if folder_markers + hidden + filtered_out > 0 {
         let value = format!(
             "{} ({folder_markers} folder markers, {hidden} hidden, {filtered_out} filtered out)",

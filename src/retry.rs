@@ -1,7 +1,7 @@
 //! The one layer that tries again: bounded by count and by elapsed time, with jitter.
 //!
 //! The SDK's own retries are off and the driver has none, because layers multiply. What may be
-//! repeated is decided by [`Kind::consequence`](crate::error::Kind::consequence) alone, and only
+//! repeated is decided by [`ErrorKind::consequence`](crate::error::Kind::consequence) alone, and only
 //! operations that are safe to repeat are handed here: reads from S3, and transactions that are
 //! known to have been rolled back.
 
@@ -64,7 +64,7 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::error::ErrorKind;
 
     fn attempts(max_attempts: u32, max_elapsed: Duration) -> Attempts {
         Attempts::new(&RetryConfig { max_attempts, max_elapsed })
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn tries_end_at_the_count() {
-        let busy = Error::new(Kind::SourceBusy, "503");
+        let busy = Error::new(ErrorKind::SourceBusy, "503");
         let mut attempts = attempts(3, Duration::from_secs(900));
         assert!(attempts.pause_after(&busy).is_some());
         assert!(attempts.pause_after(&busy).is_some());
@@ -82,13 +82,18 @@ mod tests {
 
     #[test]
     fn tries_end_at_the_elapsed_time() {
-        let busy = Error::new(Kind::SourceBusy, "503");
+        let busy = Error::new(ErrorKind::SourceBusy, "503");
         assert_eq!(attempts(100, Duration::ZERO).pause_after(&busy), None);
     }
 
     #[test]
     fn what_is_not_safe_to_repeat_is_not_repeated() {
-        for kind in [Kind::OutcomeUnknown, Kind::ObjectChanged, Kind::BadRows, Kind::TargetLogin] {
+        for kind in [
+            ErrorKind::OutcomeUnknown,
+            ErrorKind::ObjectChanged,
+            ErrorKind::BadRows,
+            ErrorKind::TargetLogin,
+        ] {
             assert_eq!(
                 attempts(8, Duration::from_secs(900)).pause_after(&Error::new(kind, "")),
                 None
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn pauses_stay_below_the_longest() {
-        let busy = Error::new(Kind::SourceBusy, "503");
+        let busy = Error::new(ErrorKind::SourceBusy, "503");
         let mut attempts = attempts(60, Duration::from_secs(900));
         while let Some(pause) = attempts.pause_after(&busy) {
             assert!(pause <= LONGEST_PAUSE);

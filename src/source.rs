@@ -3,7 +3,7 @@
 //! This module and its children are the only place that imports `aws_*`. They promise that every
 //! [`Object`](crate::object::Object) carries the ETag under which its bytes can be read, that a
 //! listing is handed on page by page and never held in memory, and that every SDK error is folded
-//! into [`Kind`](crate::error::Kind) in `s3_error`. A page or a HEAD is tried again here, by the
+//! into [`ErrorKind`](crate::error::Kind) in `s3_error`. A page or a HEAD is tried again here, by the
 //! one layer in [`retry`](crate::retry); a GET is not, since only its caller knows how many bytes
 //! it already has, and neither is a PUT, since only its caller knows what is left to do.
 
@@ -13,6 +13,6 @@ mod rate;
 mod s3;
 mod s3_error;
 
-pub use listing::{Findings, Listed, Listing, PassedOver};
+pub use listing::{Listed, Listing, ListingSink, SkippedKeys};
 pub(crate) use s3::PUT_LIMIT_BYTES;
 pub use s3::S3;

@@ -15,31 +15,32 @@
 //! Pure: no I/O, and memory does not grow with the object. Chunks may end anywhere, also inside a
 //! character, an escape or a terminator; the result is the same.
 
+mod byte_masks;
+mod fast_path;
 mod fields;
 mod grammar;
 mod locate;
 mod machine;
 mod malformed;
-mod masks;
 mod parts;
 #[cfg(test)]
 mod reference;
-mod stride;
 #[cfg(test)]
 mod tests;
 mod utf8;
 
+pub use fields::{Field, FieldReader, RowCutter};
+pub use grammar::LineEnding;
+pub use locate::{LocatedRow, RowLocator};
+pub use malformed::{Malformed, MalformedKind};
+pub use parts::{Boundary, PartSplitter, SplitStep, can_split};
+
 use std::sync::Arc;
 
 use crate::dialect::{Charset, Dialect};
-pub use fields::{Field, FieldReader, RowCutter};
-pub use grammar::Ending;
 use grammar::{Grammar, LF};
-pub use locate::{LocatedRow, RowLocator};
-use machine::{Machine, State};
-pub use malformed::{Malformed, MalformedKind};
-pub use parts::{Boundary, PartSplitter, Step, can_split};
-use utf8::Verdict;
+use machine::{FieldMachine, FieldState};
+use utf8::CharCheck;
 
 const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -69,7 +70,7 @@ pub struct Scan {
 pub struct RowReader {
     /// Shared, as one reader is cloned for each of many objects.
     grammar: Arc<Grammar>,
-    machine: Machine,
+    machine: FieldMachine,
     text: Option<Utf8>,
     /// Bytes at `position` that cannot be decided upon without those that follow; fewer than the
     /// grammar's lookahead.
@@ -117,7 +118,7 @@ impl RowReader {
             incomplete: Vec::new(),
         });
         Self {
-            machine: Machine::new(ignore_lines),
+            machine: FieldMachine::new(ignore_lines),
             grammar,
             text,
             pending: Vec::new(),
@@ -213,12 +214,12 @@ impl RowReader {
         };
         if !self.machine.is_between_rows() {
             let closing_quote = unread.is_some() && unread == self.grammar.quote;
-            if self.machine.state == State::Quoted && !closing_quote {
+            if self.machine.state == FieldState::Quoted && !closing_quote {
                 return Err(self
                     .machine
                     .malformed(MalformedKind::UnclosedQuote, self.machine.quote_offset));
             }
-            if unread.is_some() && self.machine.state != State::Quoted {
+            if unread.is_some() && self.machine.state != FieldState::Quoted {
                 return Err(self.machine.malformed(MalformedKind::EscapeAtEnd, end - 1));
             }
             self.check_terminated(undecided, &scan, end)?;
@@ -264,7 +265,7 @@ impl RowReader {
     /// might otherwise be found too early.
     fn check_terminated(
         &self,
-        mut machine: Machine,
+        mut machine: FieldMachine,
         scan: &Scan,
         end: u64,
     ) -> Result<(), Malformed> {
@@ -291,9 +292,9 @@ impl RowReader {
     fn read_text(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let four_byte_characters = self.text.as_ref().is_none_or(|text| text.four_byte_characters);
         let (valid_bytes, four_bytes) = match utf8::judge(bytes, four_byte_characters) {
-            Verdict::Valid => (bytes.len(), None),
-            Verdict::InvalidFrom(at) => (at, Some(false)),
-            Verdict::FourBytesFrom(at) => (at, Some(true)),
+            CharCheck::Valid => (bytes.len(), None),
+            CharCheck::InvalidFrom(at) => (at, Some(false)),
+            CharCheck::FourBytesFrom(at) => (at, Some(true)),
         };
         let mut valid = &bytes[..valid_bytes];
         // A character is never cut here, so the mark is whole if it is there.
@@ -375,7 +376,7 @@ impl RowReader {
                 self.note_boundary(rows, self.position + at as u64);
                 continue;
             }
-            let passed = stride::pass_over(
+            let passed = fast_path::skip_ordinary(
                 &self.grammar,
                 &mut self.machine,
                 &data[..quick_to],
@@ -383,7 +384,7 @@ impl RowReader {
                 self.position,
             );
             // One word, if the next may be ordinary again.
-            let odd_bytes = if passed.is_some() { stride::WORD_BYTES } else { ODD_BYTES };
+            let odd_bytes = if passed.is_some() { fast_path::WORD_BYTES } else { ODD_BYTES };
             at = passed.unwrap_or(at);
             let stop = quick_to.min(at + odd_bytes);
             let read = self.machine.run(&self.grammar, data, at, stop, false, self.position)?;

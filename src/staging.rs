@@ -2,22 +2,22 @@
 //! parts of large ones.
 //!
 //! An object's permits are taken for all of its bytes before the first one is asked for, and travel
-//! inside the [`Staged`] file they pay for. Files have no name, so nothing is left behind however
+//! inside the [`StagedObject`] file they pay for. Files have no name, so nothing is left behind however
 //! the process ends. Nothing that leaves this module is shorter, longer or other than what was
-//! listed, but for what is [`Verified::Part`]; a part is shown to be what was listed by its length
+//! listed, but for what is [`Integrity::Part`]; a part is shown to be what was listed by its length
 //! and `ETag`, and all of them together by the checksum.
 
 mod budget;
 mod checksum;
 mod download;
 mod parts;
-mod place;
 mod ranges;
 mod signature;
+mod slot;
 
 pub use budget::{Budget, is_memory_backed};
 pub(crate) use download::stage;
-pub use download::{Staged, Verified, Watch};
+pub use download::{ByteObserver, Integrity, StagedObject};
 pub(crate) use parts::{PartPlan, PartStager, StagedPart, verify_parts};
-pub use place::{Place, Places};
-pub(crate) use ranges::Pinned;
+pub(crate) use ranges::PinnedObject;
+pub use slot::{StagingFiles, StagingSlot};

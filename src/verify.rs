@@ -5,7 +5,7 @@
 //! the end of a job and without having to trust a single answer of a load: a row that was lost,
 //! doubled, or changed by anybody since makes another sum.
 //!
-//! - A [`Plan`] says which columns can be compared: those for whose stored value the server has one
+//! - A [`ComparePlan`] says which columns can be compared: those for whose stored value the server has one
 //!   text only, and that an object writes in that text, or in one of which it follows. It knows
 //!   that text for a value, and the SQL that gives the server's.
 //! - A [`Digest`] is the sums over some rows. Digests add up, so that each object has its own in
@@ -20,13 +20,16 @@
 //! A column drops out of a job when any object has a value in it that the server may have stored as
 //! another text without a warning, such as `1e3` in an INT. What is left is compared column by
 //! column then, which does not show values that have changed places between rows. That is told,
-//! never passed over: a [`Verified`] names every column and why.
+//! never passed over: a [`TableVerification`] names every column and why.
 //!
 //! Pure: no I/O.
 
 mod canonical;
 mod column;
 mod digest;
+
+pub use column::{ColumnFacts, Unverified};
+pub use digest::{Digest, RowDigest};
 
 use std::sync::Arc;
 
@@ -35,10 +38,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::{ColumnOrVariable, FormatConfig};
 use crate::object::{TableName, quote_identifier};
 use crate::split::FieldReader;
-
-use column::Form;
-pub use column::{ColumnFacts, Unverified};
-pub use digest::{Digest, RowDigest};
+use column::Encoding;
 
 /// Rows of which the server can't make the text add this to the sum of whole rows, which is far
 /// below it.
@@ -46,7 +46,7 @@ const UNREADABLE_ROW_BIT: u32 = 100;
 
 /// What is compared of a table.
 #[derive(Debug)]
-pub struct Plan {
+pub struct ComparePlan {
     columns: Vec<Compared>,
     unverified: Vec<Unverified>,
     reader: FieldReader,
@@ -63,7 +63,7 @@ struct Compared {
     /// Its place in the column list.
     item: usize,
     is_nullable: bool,
-    form: Form,
+    form: Encoding,
     /// It is in another character set than the objects.
     is_converted: bool,
 }
@@ -78,7 +78,7 @@ pub struct RowSum {
 
 /// What a comparison without a difference has compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
+pub struct TableVerification {
     pub rows: u64,
     /// Rows were compared as a whole; otherwise each column by itself.
     pub are_rows_whole: bool,
@@ -86,7 +86,7 @@ pub struct Verified {
     pub unverified: Vec<Unverified>,
 }
 
-impl Plan {
+impl ComparePlan {
     /// For a table whose columns are `facts`, loaded by this column list. `time_zone` is the one in
     /// which the sessions read and show TIMESTAMPs.
     #[must_use]
@@ -230,7 +230,7 @@ impl Plan {
 
     /// What has been compared where there was no difference.
     #[must_use]
-    pub fn verified(&self, objects: &Digest) -> Verified {
+    pub fn verified(&self, objects: &Digest) -> TableVerification {
         let mut columns = Vec::new();
         let mut unverified = self.unverified.clone();
         for (at, column) in self.columns.iter().enumerate() {
@@ -248,7 +248,7 @@ impl Plan {
                 }),
             }
         }
-        Verified {
+        TableVerification {
             rows: objects.rows(),
             are_rows_whole: self.compares_whole_rows(objects),
             columns,
@@ -300,7 +300,7 @@ impl Compared {
     }
 }
 
-impl std::fmt::Display for Verified {
+impl std::fmt::Display for TableVerification {
     /// For the summary: how much was compared.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { rows, are_rows_whole, columns, unverified } = self;

@@ -6,8 +6,7 @@
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use super::layer::{closest, shown};
-use super::settings::{SOCKET, SSL_CA, SSL_CERT, SSL_KEY, SSL_MODE, Setting};
+use crate::settings::{SOCKET, SSL_CA, SSL_CERT, SSL_KEY, SSL_MODE, Setting, closest, shown};
 
 /// The parts that are there, decoded. Not `Debug`: the password is one of them.
 #[derive(Default)]

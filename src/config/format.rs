@@ -1,13 +1,11 @@
 //! What the objects' text looks like: a preset, and what overrides parts of it; which field goes
 //! where.
 
-use super::layer::{Origin, Value};
-use super::resolver::Resolver;
-use super::settings::{self as s, Setting};
 use super::{ColumnOrVariable, FormatConfig};
 use crate::dialect::{
     Charset, Dialect, LineTerminator, Preset, parse_delimiter, parse_delimiter_byte, show_delimiter,
 };
+use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 
 pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
     let preset = resolver.choice(&s::PRESET, &Preset::ALL).unwrap_or(Preset::Mysql);
@@ -17,7 +15,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
     // A part that could not be read is not what the rest contradicts.
     if resolver.problems.len() == problems_before {
         for error in dialect.validate(&charset) {
-            resolver.problems.push(super::Problem {
+            resolver.problems.push(Problem {
                 what: error.to_string(),
                 origin: None,
                 remedy: String::new(),
@@ -117,7 +115,7 @@ fn enclosure(resolver: &mut Resolver, preset: Preset, base: &Dialect) -> (Option
             if always_rank == optionally_rank =>
         {
             if !is_empty(&always.value) && !is_empty(&optionally.value) {
-                resolver.problems.push(super::Problem::new(
+                resolver.problems.push(Problem::new(
                     "fields-enclosed-by and fields-optionally-enclosed-by are both set",
                     &optionally.origin,
                     "set one of them",
@@ -319,6 +317,6 @@ mod tests {
     #[test]
     fn the_presets_of_the_table_are_those_of_the_dialects() {
         let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name()).collect();
-        assert!(matches!(s::PRESET.kind, s::Kind::Choice(words) if words == names));
+        assert!(matches!(s::PRESET.kind, s::ValueKind::Choice(words) if words == names));
     }
 }

@@ -1,9 +1,9 @@
 //! How rows go in, and what becomes of those that don't.
 
+use super::rejects::RejectsTo;
 use super::resolve::{choose, count};
-use super::resolver::Resolver;
-use super::settings as s;
-use super::{Mode, RejectsTo, Verify};
+use super::{Mode, Verify};
+use crate::settings::{Resolver, table as s};
 
 /// How rows go in.
 #[derive(Clone, Debug)]

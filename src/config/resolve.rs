@@ -22,21 +22,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use globset::Glob;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use regex::Regex;
 
-use super::file::{self, FileLayer};
-use super::layer::{Layer, Origin, Problem, Value};
-use super::print::Provenance;
-use super::resolver::Resolver;
-use super::settings as s;
+use super::loading::{LoadConfig, OnBadRow, OnDuplicate};
+use super::rejects::RejectsTo;
 use super::{
-    ByteSize, Config, LedgerConfig, LoadConfig, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate,
-    OutputConfig, ProgressMode, RejectsTo, RetryConfig, Scope, SourceConfig, SourceUri,
-    StagingConfig, Verify, environment, format, loading, target, throughput,
+    Config, LedgerConfig, LogFormat, Mode, OnChanged, OutputConfig, ProgressMode, RetryConfig,
+    SourceConfig, SourceUri, StagingConfig, Verify, format, loading, target, throughput,
 };
 use crate::object::{TableName, TableNameError};
+use crate::settings::{
+    FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, Value, env, table as s,
+    toml_file,
+};
+use crate::units::ByteSize;
 
 /// A configuration in which everything is settled.
 pub struct Resolved {
@@ -66,9 +68,9 @@ where
     E: IntoIterator<Item = (OsString, OsString)>,
 {
     let scope = inputs.scope;
-    let environment = environment::read(inputs.environment);
+    let environment = env::read(inputs.environment);
     let file = match inputs.file {
-        Some((path, text)) => file::read(path, text),
+        Some((path, text)) => toml_file::read(path, text),
         None => FileLayer { layer: Layer::default(), problems: Vec::new(), suggested: Vec::new() },
     };
     let mut layers = vec![inputs.command_line, environment.own, file.layer, environment.shared];

@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::database_url::{self, DatabaseUrl};
-use super::layer::{Given, Layer, Origin, Problem, Value};
+use super::database_url::DatabaseUrl;
 use super::resolve::choose;
-use super::resolver::Resolver;
-use super::settings as s;
-use super::{Compress, SslMode, TargetConfig};
+use super::{Compress, SslMode, TargetConfig, database_url};
 use crate::object::TableName;
+use crate::settings::{Given, Layer, Origin, Problem, Resolver, Value, table as s};
 
 pub(super) fn resolve(
     resolver: &mut Resolver,

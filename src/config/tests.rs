@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::cli::{Cli, Cmd};
 use crate::dialect::{LineTerminator, Preset};
+use crate::settings::{Flag, Value, ValueKind, table};
 
 /// Arguments, variables and file.
 type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
@@ -90,12 +91,11 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
 }
 
 /// A value that is valid and not the default.
-fn sample(setting: &settings::Setting) -> Value {
-    use settings::Kind;
+fn sample(setting: &table::Setting) -> Value {
     let text = match (setting.name, setting.kind) {
         ("uris", _) => return Value::List(vec!["s3://b/other".into()]),
         ("set", _) => return Value::List(vec!["a=1".into()]),
-        (_, Kind::List) => return Value::List(vec!["x".into(), "y".into()]),
+        (_, ValueKind::List) => return Value::List(vec!["x".into(), "y".into()]),
         ("endpoint-url", _) => "http://h",
         ("charset", _) => "latin1",
         ("database-url", _) => "mysql://v@w/x",
@@ -103,22 +103,21 @@ fn sample(setting: &settings::Setting) -> Value {
         ("on-duplicate", _) => "ignore",
         ("max-rejects" | "max-rejects-total" | "max-threads-running", _) => "7",
         ("max-lag", _) => "7s",
-        (_, Kind::Text | Kind::Path) => "x",
-        (_, Kind::Switch { .. }) => "true",
-        (_, Kind::Integer { .. }) => "7",
-        (_, Kind::Verbosity) => "1",
-        (_, Kind::Size) => "7MiB",
-        (_, Kind::Duration) => "7s",
-        (_, Kind::Time) => "2026-01-31",
-        (_, Kind::Delimiter) => "|",
-        (_, Kind::Choice(words)) => words[words.len() - 1],
+        (_, ValueKind::Text | ValueKind::Path) => "x",
+        (_, ValueKind::Switch { .. }) => "true",
+        (_, ValueKind::Integer { .. }) => "7",
+        (_, ValueKind::Verbosity) => "1",
+        (_, ValueKind::Size) => "7MiB",
+        (_, ValueKind::Duration) => "7s",
+        (_, ValueKind::Time) => "2026-01-31",
+        (_, ValueKind::Delimiter) => "|",
+        (_, ValueKind::Choice(words)) => words[words.len() - 1],
     };
     Value::Text(text.into())
 }
 
 #[test]
 fn every_setting_works_in_every_place_and_reaches_the_configuration() {
-    use settings::{Flag, Kind};
     // keys-from would hide the file's URIs from a stronger place.
     let base = |name: &str, without: &str| {
         let lines = [
@@ -148,7 +147,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
         lines.into_iter().filter(is_in).fold(String::new(), |all, line| all + line + "\n")
     };
     let url = ("DATABASE_URL", "mysql://u@h/d");
-    for setting in settings::ALL {
+    for setting in table::ALL {
         let (name, value) = (setting.name, sample(setting));
         let plain =
             text(&resolved(&[], &[url], &base(if name == "keys-from" { "" } else { name }, "")));
@@ -156,8 +155,10 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             Value::List(items) => items.clone(),
             Value::Text(text) => vec![text.clone()],
         };
-        let is_number =
-            matches!(setting.kind, Kind::Switch { .. } | Kind::Integer { .. } | Kind::Verbosity);
+        let is_number = matches!(
+            setting.kind,
+            ValueKind::Switch { .. } | ValueKind::Integer { .. } | ValueKind::Verbosity
+        );
         let toml = match (&value, is_number) {
             (Value::List(items), _) => format!("{name} = {items:?}"),
             (Value::Text(text), true) => format!("{name} = {text}"),
@@ -167,7 +168,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             (Flag::None, _) => Vec::new(),
             (Flag::Counted, _) => vec!["-v".into()],
             (Flag::Positional, _) => items.clone(),
-            (_, Kind::Switch { .. }) => vec![format!("--{name}")],
+            (_, ValueKind::Switch { .. }) => vec![format!("--{name}")],
             _ => items.iter().map(|item| format!("--{name}={item}")).collect(),
         };
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -235,7 +236,7 @@ fn the_example_file_says_exactly_the_defaults() {
         .collect();
     assert!(
         active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count()
-            == settings::ALL.len()
+            == table::ALL.len()
     );
     assert_eq!(
         text(&complete(&[], &[], &active.join("\n"))),

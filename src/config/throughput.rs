@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::ByteSize;
 use super::resolve::count;
-use super::resolver::Resolver;
-use super::settings as s;
+use crate::settings::{Resolver, table as s};
+use crate::units::ByteSize;
 
 /// How much goes through at once, and how fast.
 #[derive(Clone, Debug)]
@@ -53,7 +52,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
                 _ => Err("it must be a number of threads, at least 1"),
             }
         }),
-        max_lag: resolver.optional(&s::MAX_LAG, super::units::parse_duration),
+        max_lag: resolver.optional(&s::MAX_LAG, crate::units::parse_duration),
         replicas: resolver.list(&s::REPLICAS).0,
     }
 }

@@ -10,14 +10,15 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
 use super::Ledger;
-use super::connection::list;
-use super::entry::{
-    DUPLICATE_ENTRY, Entered, Entry, LedgerEntry, Settled, lost, open_for_loads, superseded,
-};
+use super::control::list;
 use super::identity::{ensure_fits, etag, literal};
 use super::jobs::Job;
-use crate::error::{Error, Kind, Result};
-use crate::mysql::{During, fold};
+use super::transaction::{
+    BeginOutcome, CommitOutcome, DUPLICATE_ENTRY, Entry, LedgerEntry, ledger_row_lost,
+    open_for_loads, superseded,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, classify};
 use crate::object::Object;
 use crate::verify::Digest;
 
@@ -55,7 +56,7 @@ impl Ledger {
         let mut members: Vec<&Member<'_>> = members.iter().collect();
         members.sort_by_key(|member| (&member.object.bucket, &member.object.key));
         let Some(first) = members.first() else {
-            return Err(Error::new(Kind::Bug, "a batch without objects"));
+            return Err(Error::new(ErrorKind::Bug, "a batch without objects"));
         };
         let first = self.entry(job, first.object, first.version_id, false, false)?;
 
@@ -110,12 +111,12 @@ impl Ledger {
         })
     }
 
-    /// What became of a batch's transaction: see [`Ledger::settle`].
+    /// What became of a batch's transaction: see [`Ledger::resolve_commit`].
     ///
     /// # Errors
-    /// As [`Ledger::settle`].
-    pub async fn settle_batch(&self, entry: &BatchEntry) -> Result<Settled> {
-        self.settle(&LedgerEntry::Object(entry.first.clone())).await
+    /// As [`Ledger::resolve_commit`].
+    pub async fn resolve_batch_commit(&self, entry: &BatchEntry) -> Result<CommitOutcome> {
+        self.resolve_commit(&LedgerEntry::Object(entry.first.clone())).await
     }
 }
 
@@ -125,8 +126,8 @@ impl BatchEntry {
     ///
     /// # Errors
     /// As [`Entry::begin`].
-    pub async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
-        let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
+    pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
+        let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
         let begun = async {
             let mut results = conn.query_iter(self.begin.as_str()).await?;
             for _ in ["START TRANSACTION", "SET"] {
@@ -139,12 +140,12 @@ impl BatchEntry {
         .await;
         match begun {
             Ok(false) => Err(superseded(&self.what)),
-            Ok(true) if conn.affected_rows() == self.objects => Ok(Entered::Yes),
-            Ok(true) => Err(lost(&self.what)),
+            Ok(true) if conn.affected_rows() == self.objects => Ok(BeginOutcome::Yes),
+            Ok(true) => Err(ledger_row_lost(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
                 // Its locks are in the way of its neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
-                Ok(Entered::AlreadyLoaded)
+                Ok(BeginOutcome::AlreadyLoaded)
             }
             Err(error) => Err(failed(error)),
         }
@@ -157,7 +158,7 @@ impl BatchEntry {
     pub async fn complete(&self, conn: &mut Conn) -> Result<()> {
         conn.query_drop(self.complete.as_str())
             .await
-            .map_err(|error| fold(During::Transaction, &self.what, &error))?;
-        if conn.affected_rows() == self.objects { Ok(()) } else { Err(lost(&self.what)) }
+            .map_err(|error| classify(Phase::Transaction, &self.what, &error))?;
+        if conn.affected_rows() == self.objects { Ok(()) } else { Err(ledger_row_lost(&self.what)) }
     }
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::Ledger;
-use super::connection::{get_locks, names_sql};
-use super::history::{Known, known_of};
+use super::control::{get_locks, names_sql};
+use super::history::{ObjectState, known_of};
 use super::identity::claim_name;
 use crate::error::Result;
 use crate::object::Object;
@@ -19,7 +19,7 @@ use crate::object::Object;
 /// The claims of one run: how many objects it has in hand, and what it may let go.
 #[derive(Debug, Default)]
 pub struct Claims {
-    state: Mutex<State>,
+    state: Mutex<ClaimTable>,
     changed: Notify,
 }
 
@@ -31,7 +31,7 @@ pub struct InHand {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ClaimTable {
     in_hand: InHand,
     /// Names of claims whose objects have an outcome; given back at the next occasion.
     to_release: Vec<String>,
@@ -62,13 +62,13 @@ impl Drop for Claim {
 #[derive(Debug)]
 pub enum Claimed {
     /// It is this run's, and the ledger said this of it after the claim.
-    Ours(Claim, Known),
+    Ours(Claim, ObjectState),
     /// Another run has it.
     Others,
 }
 
 impl Claims {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ClaimTable> {
         // Nothing is left half-done in it by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,7 +132,7 @@ impl Ledger {
         let taken: HashSet<String> =
             taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
         // Before the next question, which may need a new connection that takes them again.
-        self.own.lock().await.held.extend(taken.iter().cloned());
+        self.control.lock().await.held.extend(taken.iter().cloned());
         let known = known_of(objects, answers.next_rows());
         Ok(names
             .into_iter()
@@ -155,7 +155,7 @@ impl Ledger {
         if names.is_empty() {
             return "DO 0".to_owned();
         }
-        self.own.lock().await.held.retain(|name| !names.contains(name));
+        self.control.lock().await.held.retain(|name| !names.contains(name));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         format!("SELECT SUM(RELEASE_LOCK(n)) FROM ({}) AS names", names_sql(&names))
     }

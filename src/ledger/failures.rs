@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use super::identity::literal;
-use crate::error::{Consequence, Error, Kind, Result};
+use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
 
 /// The column's length.
@@ -26,7 +26,9 @@ impl Ledger {
     ) -> Result<()> {
         let is_the_objects =
             matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject);
-        if !is_the_objects || matches!(error.kind, Kind::OutcomeUnknown | Kind::FailedBefore) {
+        if !is_the_objects
+            || matches!(error.kind, ErrorKind::OutcomeUnknown | ErrorKind::FailedBefore)
+        {
             return Ok(());
         }
         let mut message = error.one_line();

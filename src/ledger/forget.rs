@@ -5,8 +5,8 @@
 //! counted nor waited for. Of an object that is split the row is: the parts in flight are waited
 //! for, and none comes after them.
 
+use super::admin::LedgerAdmin;
 use super::identity::{literal, object_id};
-use super::records::Records;
 use crate::config::SourceUri;
 use crate::error::Result;
 
@@ -33,8 +33,8 @@ pub struct Forgotten {
     pub failures: u64,
 }
 
-impl Records {
-    /// What [`Records::forget`] would remove.
+impl LedgerAdmin {
+    /// What [`LedgerAdmin::forget`] would remove.
     ///
     /// # Errors
     /// As of queries; the connection is not to be used again then.

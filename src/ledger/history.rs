@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use super::Ledger;
-use super::connection::list;
+use super::control::list;
 use super::identity::{etag, literal};
 use crate::error::Result;
 use crate::object::Object;
 
 /// What the ledger knows of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct ObjectState {
     /// These very bytes are in the table.
     pub is_loaded: bool,
     /// Its key is loaded with this other `ETag`.
@@ -19,12 +19,12 @@ pub struct Known {
     pub is_partial: bool,
     /// Parts of its key may be in the table, with this other `ETag`.
     pub partial_etag: Option<String>,
-    pub failed: Option<Failed>,
+    pub failed: Option<EarlierFailure>,
 }
 
 /// An earlier run failed to load the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct EarlierFailure {
     /// With the content that is listed now.
     pub is_same_content: bool,
     pub error_code: String,
@@ -39,18 +39,18 @@ struct Rows {
     failed: Option<(Vec<u8>, Vec<u8>, u32)>,
 }
 
-fn known(object: &Object, rows: &Rows) -> Known {
+fn known(object: &Object, rows: &Rows) -> ObjectState {
     let listed = etag(object).as_bytes();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let is_among = |etags: &[Vec<u8>]| etags.iter().any(|etag| etag == listed);
     let other =
         |etags: &[Vec<u8>]| etags.iter().find(|etag| *etag != listed).map(|etag| text(etag));
-    Known {
+    ObjectState {
         is_loaded: is_among(&rows.loaded_etags),
         loaded_etag: other(&rows.loaded_etags),
         is_partial: is_among(&rows.partial_etags),
         partial_etag: other(&rows.partial_etags),
-        failed: rows.failed.as_ref().map(|(failed_etag, error_code, attempts)| Failed {
+        failed: rows.failed.as_ref().map(|(failed_etag, error_code, attempts)| EarlierFailure {
             is_same_content: failed_etag == listed,
             error_code: text(error_code),
             attempts: *attempts,
@@ -63,7 +63,7 @@ impl Ledger {
     ///
     /// # Errors
     /// What a connection can meet, past the retry bounds.
-    pub async fn look_up(&self, generation: u32, objects: &[Object]) -> Result<Vec<Known>> {
+    pub async fn look_up(&self, generation: u32, objects: &[Object]) -> Result<Vec<ObjectState>> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,7 +104,7 @@ impl Ledger {
 pub(super) type KnownRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32);
 
 /// What the rows say of each of `objects`, in their order.
-pub(super) fn known_of(objects: &[Object], rows: Vec<KnownRow>) -> Vec<Known> {
+pub(super) fn known_of(objects: &[Object], rows: Vec<KnownRow>) -> Vec<ObjectState> {
     let mut by_key: HashMap<(Vec<u8>, Vec<u8>), Rows> = HashMap::new();
     for (bucket, key, etag, error_code, attempts) in rows {
         let rows = by_key.entry((bucket, key)).or_default();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Object, TableName};
 
 /// The longest ETag that the ledger's column takes; S3's own have 32 to 38 bytes.
@@ -133,7 +133,7 @@ pub(super) fn ensure_fits(object: &Object) -> Result<()> {
         if value.len() > limit {
             let message =
                 format!("{object}: its {what} has {} bytes, the ledger holds {limit}", value.len());
-            return Err(Error::new(Kind::UnsupportedFormat, message)
+            return Err(Error::new(ErrorKind::UnsupportedFormat, message)
                 .with_hint("--no-ledger loads it, at least once"));
         }
     }

@@ -33,20 +33,19 @@ mod row;
 mod swap;
 
 use mysql_async::prelude::Queryable;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use self::row::{JobRow, State};
 use super::Ledger;
 use super::identity::{hex, literal, run_lock_name};
-use super::verification::Check;
+use super::verification::TableCheck;
 use crate::config::{Config, Mode};
-use crate::error::{Error, Kind, Result};
-use crate::mysql::{During, Session, fold};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, Session, classify};
 use crate::object::TableName;
 use crate::retry::Attempts;
-use crate::verify::{Plan, Verified};
-
-use sha2::{Digest as _, Sha256};
+use crate::verify::{ComparePlan, TableVerification};
+use row::{JobRow, JobState};
 
 /// A statement that waits for a reader makes everybody who comes after it wait too, so it does not
 /// wait long; MySQL's own limit is a year.
@@ -101,7 +100,7 @@ impl Ledger {
             };
             // Else there is more to be looked at, and perhaps to be ended, which takes a session of
             // its own.
-            if row.state != State::Swapping && !row.is_to_be_emptied() {
+            if row.state != JobState::Swapping && !row.is_to_be_emptied() {
                 return Ok(self.append_to(&row));
             }
         }
@@ -123,13 +122,13 @@ impl Ledger {
         &self,
         job: &Job,
         config: &Config,
-        verification: Option<&Plan>,
+        verification: Option<&ComparePlan>,
         stop: &CancellationToken,
-    ) -> Result<(Finished, Option<Verified>)> {
+    ) -> Result<(Finished, Option<TableVerification>)> {
         if job.mode == Mode::Append {
             return Ok((Finished::NothingToDo, None));
         }
-        let check = Check::new(verification);
+        let check = TableCheck::new(verification);
         let finish = async |session: &mut Session, attempts: &mut Attempts| {
             self.finish_on(session, attempts, job, config, &check).await
         };
@@ -183,7 +182,7 @@ impl Ledger {
     }
 
     fn stopped(&self) -> Error {
-        Error::new(Kind::Interrupted, format!("{}: the run was stopped", self.what()))
+        Error::new(ErrorKind::Interrupted, format!("{}: the run was stopped", self.what()))
     }
 
     /// The job of a run that appends to what the table holds.
@@ -212,7 +211,7 @@ impl Ledger {
     ) -> Result<Job> {
         let mode = config.load.mode;
         let mut row = self.job_row(session).await?;
-        if mode != Mode::Append || row.state == State::Swapping {
+        if mode != Mode::Append || row.state == JobState::Swapping {
             self.lock_jobs(session).await?;
             row = self.job_row(session).await?;
             row = self.recover(session, attempts, row).await?;
@@ -289,7 +288,7 @@ impl Ledger {
         attempts: &mut Attempts,
         job: &Job,
         config: &Config,
-        check: &Check<'_>,
+        check: &TableCheck<'_>,
     ) -> Result<Finished> {
         self.lock_jobs(session).await?;
         let row = self.job_row(session).await?;
@@ -308,7 +307,7 @@ impl Ledger {
                 row.mode.word(),
                 row.run_id
             );
-            return Err(Error::new(Kind::Superseded, message)
+            return Err(Error::new(ErrorKind::Superseded, message)
                 .with_hint("the table holds what that job makes of it; run again if this run's objects are wanted"));
         }
         if let Some((bucket, key, _)) = self.partial_objects(job).await?.first() {
@@ -317,16 +316,16 @@ impl Ledger {
                 self.what(),
                 job.mode.word()
             );
-            return Err(Error::new(Kind::PartialChanged, message));
+            return Err(Error::new(ErrorKind::PartialChanged, message));
         }
         match (row.mode, row.state) {
-            (_, State::Done | State::Swapped) => return Ok(Finished::Before),
-            (Mode::Truncate, State::Loading) => {
+            (_, JobState::Done | JobState::Swapped) => return Ok(Finished::Before),
+            (Mode::Truncate, JobState::Loading) => {
                 let row = self.add_indexes(session, attempts, row, &self.target.name()).await?;
                 self.verify_contents(session, job, check).await?;
-                self.change(session, &row, &row.with_state(State::Done)).await?;
+                self.change(session, &row, &row.with_state(JobState::Done)).await?;
             }
-            (Mode::Swap, State::Loading) => {
+            (Mode::Swap, JobState::Loading) => {
                 self.swap(session, attempts, row, config, (job, check)).await?
             }
             (_, state) => {
@@ -335,7 +334,7 @@ impl Ledger {
                     self.what(),
                     state.word()
                 );
-                return Err(Error::new(Kind::Bug, message));
+                return Err(Error::new(ErrorKind::Bug, message));
             }
         }
         self.unlock_jobs(session).await?;
@@ -353,13 +352,13 @@ impl Ledger {
         defers_indexes: bool,
     ) -> Result<JobRow> {
         let target = self.target.name();
-        if row.state == State::Begun {
+        if row.state == JobState::Begun {
             self.drop_leftovers(session, attempts).await?;
             self.ddl(session, attempts, "TRUNCATE TABLE", &format!("TRUNCATE TABLE {target}"))
                 .await?;
-            row = self.change(session, &row, &row.with_state(State::Emptied)).await?;
+            row = self.change(session, &row, &row.with_state(JobState::Emptied)).await?;
         }
-        if row.state == State::Emptied {
+        if row.state == JobState::Emptied {
             if defers_indexes {
                 let indexes = self.to_be_deferred(session, &row, &target).await?;
                 if indexes != row.deferred_indexes {
@@ -371,7 +370,7 @@ impl Ledger {
             } else {
                 row = self.add_indexes(session, attempts, row, &target).await?;
             }
-            row = self.change(session, &row, &row.with_state(State::Loading)).await?;
+            row = self.change(session, &row, &row.with_state(JobState::Loading)).await?;
         }
         Ok(row)
     }
@@ -388,7 +387,7 @@ impl Ledger {
         loop {
             let Err(error) = session.conn.query_drop(sql).await else { return Ok(()) };
             let error = self.ddl_failed(what, &error);
-            if error.kind != Kind::LockConflict {
+            if error.kind != ErrorKind::LockConflict {
                 return Err(error);
             }
             if !attempts.wait_after(&error).await {
@@ -400,27 +399,27 @@ impl Ledger {
     fn ddl_failed(&self, statement: &str, error: &mysql_async::Error) -> Error {
         let what = format!("{}: {statement}", self.what());
         let code = if let mysql_async::Error::Server(server) = error { server.code } else { 0 };
-        let folded = fold(During::Transaction, &what, error);
+        let folded = classify(Phase::Transaction, &what, error);
         match code {
             1205 => {
                 let message = format!("{what} waits for a transaction that has the table open");
-                Error::new(Kind::LockConflict, message)
+                Error::new(ErrorKind::LockConflict, message)
                     .with_hint("end that transaction (SHOW PROCESSLIST) and run again: the job goes on where it is")
             }
-            1142 | 1044 | 1227 => folded.as_kind(Kind::TargetRefused).with_hint(
+            1142 | 1044 | 1227 => folded.as_kind(ErrorKind::TargetRefused).with_hint(
                 "--mode truncate needs the DROP privilege on the table, and with --defer-indexes ALTER, CREATE and INSERT; --mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
             ),
-            1701 => folded.as_kind(Kind::TargetRefused).with_hint(
+            1701 => folded.as_kind(ErrorKind::TargetRefused).with_hint(
                 "foreign keys of other tables refer to it, so that it can't be emptied; drop them first, or use --mode append",
             ),
-            _ if folded.kind == Kind::StatementFailed => folded.as_kind(Kind::TargetRefused),
+            _ if folded.kind == ErrorKind::StatementFailed => folded.as_kind(ErrorKind::TargetRefused),
             _ => folded,
         }
     }
 
     /// Takes the advisory lock under which jobs go on, and waits for it as long as a retry may.
     async fn lock_jobs(&self, session: &mut Session) -> Result<()> {
-        let failed = |error: mysql_async::Error| fold(During::Transaction, &self.what(), &error);
+        let failed = |error: mysql_async::Error| classify(Phase::Transaction, &self.what(), &error);
         session
             .conn
             .query_drop(format!("SET SESSION lock_wait_timeout = {DDL_LOCK_WAIT_SECONDS}"))
@@ -441,7 +440,7 @@ impl Ledger {
                     "{}: another run has been changing the table's job all the while",
                     self.what()
                 );
-                return Err(Error::new(Kind::LockConflict, message).with_hint(
+                return Err(Error::new(ErrorKind::LockConflict, message).with_hint(
                     "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*)",
                 ));
             }
@@ -455,7 +454,7 @@ impl Ledger {
             .conn
             .query_drop(sql)
             .await
-            .map_err(|error| fold(During::Transaction, &self.what(), &error))
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))
     }
 
     fn jobs_lock_name(&self) -> String {
@@ -498,7 +497,7 @@ impl Ledger {
             .conn
             .query(sql)
             .await
-            .map_err(|error| fold(During::Transaction, &self.what(), &error))
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))
     }
 
     async fn first_alive(
@@ -515,7 +514,7 @@ impl Ledger {
                 .conn
                 .query_first(sql)
                 .await
-                .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+                .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
             if alive == Some(true) {
                 return Ok(Some(name));
             }
@@ -530,7 +529,7 @@ impl Ledger {
             row.mode.word(),
             row.generation
         );
-        Error::new(Kind::TargetRefused, message).with_hint(
+        Error::new(ErrorKind::TargetRefused, message).with_hint(
             "wait for its end, or stop it: the job is given up as soon as no run is at work on it",
         )
     }
@@ -539,7 +538,7 @@ impl Ledger {
     async fn still_to_be_emptied(&self, session: &mut Session, row: &JobRow) -> Result<Error> {
         if let Some(run) = self.run_at_work(session, row).await? {
             let message = format!("{}: {run} is emptying it", self.what());
-            return Ok(Error::new(Kind::TargetBusy, message)
+            return Ok(Error::new(ErrorKind::TargetBusy, message)
                 .with_hint("run again when it has been emptied"));
         }
         let message = format!(
@@ -548,7 +547,7 @@ impl Ledger {
             row.generation,
             row.run_id
         );
-        Ok(Error::new(Kind::TargetRefused, message).with_hint(
+        Ok(Error::new(ErrorKind::TargetRefused, message).with_hint(
             "run that --mode truncate command again first: what is appended now would be lost",
         ))
     }
@@ -568,7 +567,7 @@ impl Ledger {
     /// here is not the run's.
     async fn forget_older_generations(&self, session: &mut Session, generation: u32) {
         if let Err(error) = self.forget_older_parts(session, generation).await {
-            let error = fold(During::Transaction, &self.what(), &error);
+            let error = classify(Phase::Transaction, &self.what(), &error);
             tracing::warn!("ledger rows of earlier generations stay for now: {}", error.one_line());
             return;
         }
@@ -579,7 +578,7 @@ impl Ledger {
             );
             loop {
                 if let Err(error) = session.conn.query_drop(sql.as_str()).await {
-                    let error = fold(During::Transaction, &self.what(), &error);
+                    let error = classify(Phase::Transaction, &self.what(), &error);
                     tracing::warn!(
                         "ledger rows of earlier generations stay for now: {}",
                         error.one_line()

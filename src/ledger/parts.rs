@@ -17,15 +17,16 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
 use super::Ledger;
-use super::entry::{DUPLICATE_ENTRY, Entered, Loaded, open_for_loads};
 use super::identity::{ensure_fits, etag, literal, object_id};
-use super::jobs::{Job, fingerprint};
+use super::jobs::Job;
+use super::transaction::{BeginOutcome, DUPLICATE_ENTRY, LoadCounts, open_for_loads};
 use crate::config::FormatConfig;
-use crate::error::{Error, Kind, Result};
-use crate::mysql::{During, Session, fold};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::jobs::fingerprint;
+use crate::mysql::{Phase, Session, classify};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::retry::Attempts;
-use crate::split::{Boundary, Ending};
+use crate::split::{Boundary, LineEnding};
 use crate::verify::Digest;
 
 /// Hashes in one query.
@@ -63,7 +64,7 @@ pub(super) fn numbers(number: u64, end_offset: u64, part_size_bytes: u64, size_b
 
 /// How far a split object is.
 #[derive(Clone, Debug)]
-pub enum Progress {
+pub enum SplitProgress {
     /// By another run, meanwhile.
     AlreadyLoaded,
     Partial {
@@ -88,7 +89,7 @@ pub enum Completed {
 pub struct SplitObject {
     object: Object,
     object_id: String,
-    place: String,
+    key_condition: String,
     key: String,
     /// The same for the table as `split`.
     split_key: String,
@@ -128,7 +129,7 @@ impl Ledger {
         replaces: bool,
     ) -> Result<SplitObject> {
         ensure_fits(object)?;
-        let place = self.place(job, object);
+        let key_condition = self.key_condition(job, object);
         let etag = literal(etag(object).as_bytes());
         let fingerprint = fingerprint::of_format(format, fields_per_row);
         let insert = format!(
@@ -151,8 +152,8 @@ impl Ledger {
             object: object.clone(),
             object_id: self.object_id(job, object),
             split_key: format!("{} AND split.etag = {etag}", self.place_in("split.", job, object)),
-            key: format!("{place} AND etag = {etag}"),
-            place,
+            key: format!("{key_condition} AND etag = {etag}"),
+            key_condition,
             open_for_loads: open_for_loads(job),
             insert,
             fingerprint,
@@ -165,7 +166,7 @@ impl Ledger {
     /// # Errors
     /// `PartialConflict` where it was begun with another format; `Superseded` where the job has
     /// moved on; what a transaction can meet, past the retry bounds.
-    pub async fn begin_parts(&self, split: &SplitObject) -> Result<Progress> {
+    pub async fn begin_parts(&self, split: &SplitObject) -> Result<SplitProgress> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
             let mut session = self.session(&mut attempts).await?;
@@ -296,16 +297,21 @@ impl Ledger {
             Err(error) => {
                 session.destroy().await;
                 // What became of a COMMIT, the repetition finds out.
-                let is_unknown = error.kind == Kind::OutcomeUnknown;
-                let error = if is_unknown { error.as_kind(Kind::ConnectionLost) } else { error };
+                let is_unknown = error.kind == ErrorKind::OutcomeUnknown;
+                let error =
+                    if is_unknown { error.as_kind(ErrorKind::ConnectionLost) } else { error };
                 if attempts.wait_after(&error).await { Ok(None) } else { Err(error) }
             }
         }
     }
 
-    async fn begin_parts_on(&self, session: &mut Session, split: &SplitObject) -> Result<Progress> {
+    async fn begin_parts_on(
+        &self,
+        session: &mut Session,
+        split: &SplitObject,
+    ) -> Result<SplitProgress> {
         let SplitObject { object, key, .. } = split;
-        let failed = |error: Driver| fold(During::Transaction, &object.to_string(), &error);
+        let failed = |error: Driver| classify(Phase::Transaction, &object.to_string(), &error);
         let conn = &mut session.conn;
         conn.query_drop("START TRANSACTION").await.map_err(failed)?;
         if split.replaces {
@@ -331,7 +337,7 @@ impl Ledger {
         }
         conn.query_drop("COMMIT")
             .await
-            .map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
+            .map_err(|error| classify(Phase::Commit, &object.to_string(), &error))?;
 
         let sql = format!(
             "SELECT state, part_size_bytes, dialect_fingerprint = {} FROM {} WHERE {key}",
@@ -341,25 +347,25 @@ impl Ledger {
         let row: Option<(String, u64, bool)> =
             session.conn.query_first(sql).await.map_err(failed)?;
         let (state, part_size_bytes, is_same_format) = row.ok_or_else(|| {
-            Error::new(Kind::LockConflict, format!("{object}: its ledger row is gone again"))
+            Error::new(ErrorKind::LockConflict, format!("{object}: its ledger row is gone again"))
         })?;
         if state == "loaded" {
-            return Ok(Progress::AlreadyLoaded);
+            return Ok(SplitProgress::AlreadyLoaded);
         }
         if !is_same_format || part_size_bytes == 0 {
             let message = format!(
                 "{object}: parts of it were loaded with other format options or other columns, so that this run would cut or read it otherwise"
             );
-            return Err(Error::new(Kind::PartialConflict, message));
+            return Err(Error::new(ErrorKind::PartialConflict, message));
         }
         let rows = self.part_rows(session, split, "").await?;
         let rejected = rows.iter().map(|row| row.loaded.rejected).sum();
         let parts: Vec<Part> = rows.into_iter().map(|row| row.part).collect();
         if parts.is_sorted_by(|left, right| left.end.offset <= right.start.offset) {
-            Ok(Progress::Partial { part_size_bytes, parts, rejected })
+            Ok(SplitProgress::Partial { part_size_bytes, parts, rejected })
         } else {
             Err(Error::new(
-                Kind::PartialConflict,
+                ErrorKind::PartialConflict,
                 format!("{object}: the ledger's rows of its parts contradict each other"),
             ))
         }
@@ -371,7 +377,7 @@ impl Ledger {
         split: &SplitObject,
     ) -> Result<Completed> {
         let SplitObject { object, key, .. } = split;
-        let failed = |error: Driver| fold(During::Transaction, &object.to_string(), &error);
+        let failed = |error: Driver| classify(Phase::Transaction, &object.to_string(), &error);
         session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
         // From here on no part of the object is being loaded by anybody.
         let sql = format!("SELECT state FROM {} WHERE {key} FOR UPDATE", self.tables.objects);
@@ -383,7 +389,7 @@ impl Ledger {
         }
         let rows = self.part_rows(session, split, " LOCK IN SHARE MODE").await?;
         let mut end = 0;
-        let mut sums = Loaded::default();
+        let mut sums = LoadCounts::default();
         let mut digest: Option<Digest> = None;
         let mut is_digest_whole = true;
         for (index, row) in rows.into_iter().enumerate() {
@@ -407,17 +413,17 @@ impl Ledger {
         }
         let digest = digest.filter(|_| is_digest_whole);
         let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
-        let Loaded { rows, skipped, deleted, rejected, warnings } = sums;
+        let LoadCounts { rows, skipped, deleted, rejected, warnings } = sums;
         let sql = format!(
-            "DELETE FROM {failures} WHERE {place}; UPDATE {objects} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {key} AND state = 'partial'",
+            "DELETE FROM {failures} WHERE {key_condition}; UPDATE {objects} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {key} AND state = 'partial'",
             failures = self.tables.failures,
             objects = self.tables.objects,
-            place = split.place,
+            key_condition = split.key_condition,
         );
         session.conn.query_drop(sql).await.map_err(failed)?;
         if session.conn.affected_rows() != 1 {
             return Err(Error::new(
-                Kind::LedgerRowLost,
+                ErrorKind::LedgerRowLost,
                 format!("{object}: its ledger row is gone before COMMIT"),
             ));
         }
@@ -425,7 +431,7 @@ impl Ledger {
             .conn
             .query_drop("COMMIT")
             .await
-            .map_err(|error| fold(During::Commit, &object.to_string(), &error))?;
+            .map_err(|error| classify(Phase::Commit, &object.to_string(), &error))?;
         Ok(Completed::Yes)
     }
 
@@ -444,13 +450,13 @@ impl Ledger {
             .conn
             .query(sql)
             .await
-            .map_err(|error| fold(During::Transaction, &object.to_string(), &error))?;
+            .map_err(|error| classify(Phase::Transaction, &object.to_string(), &error))?;
         let unexpected = || {
             let message = format!(
                 "{}: a part's row holds what this program never wrote",
                 self.tables.title()
             );
-            Error::new(Kind::TargetRefused, message)
+            Error::new(ErrorKind::TargetRefused, message)
         };
         rows.into_iter().map(|row| PartRow::read(row).ok_or_else(unexpected)).collect()
     }
@@ -475,7 +481,7 @@ impl Ledger {
             lines = start.lines,
             line_count = end.lines - start.lines,
             // What the part itself has shown, too.
-            ending = literal(end.ending.map_or(&[], |ending: Ending| ending.bytes())),
+            ending = literal(end.ending.map_or(&[], |ending: LineEnding| ending.bytes())),
             algorithm = literal(algorithm.as_bytes()),
             worker = literal(self.run.worker.as_bytes()),
             target = self.target.literal(),
@@ -498,16 +504,16 @@ impl PartEntry {
     /// # Errors
     /// `Superseded` where the job has moved on; `PartialConflict` where the object was forgotten;
     /// else what a transaction can meet. The transaction is open then.
-    pub(super) async fn begin(&self, conn: &mut Conn) -> Result<Entered> {
-        let failed = |error: Driver| fold(During::Transaction, &self.what, &error);
+    pub(super) async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
+        let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
         match conn.query_drop(&self.begin).await {
-            Ok(()) if conn.affected_rows() == 1 => Ok(Entered::Yes),
+            Ok(()) if conn.affected_rows() == 1 => Ok(BeginOutcome::Yes),
             Ok(()) => {
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 let state: Option<String> =
                     conn.query_first(&self.object_state).await.map_err(failed)?;
                 match state.as_deref() {
-                    Some("loaded") => Ok(Entered::AlreadyLoaded),
+                    Some("loaded") => Ok(BeginOutcome::AlreadyLoaded),
                     Some(_) => Err(superseded(&self.what)),
                     None => Err(forgotten(&self.what)),
                 }
@@ -519,18 +525,18 @@ impl PartEntry {
                 let sql =
                     format!("SELECT loaded_at IS NOT NULL FROM {} WHERE {}", self.parts, self.key);
                 match conn.query_first(sql).await.map_err(failed)? {
-                    Some(true) => Ok(Entered::AlreadyLoaded),
+                    Some(true) => Ok(BeginOutcome::AlreadyLoaded),
                     Some(false) => {
                         let message = format!(
                             "{}: its ledger row is not complete, and no transaction is under way",
                             self.what
                         );
-                        Err(Error::new(Kind::StatementFailed, message).with_hint(
+                        Err(Error::new(ErrorKind::StatementFailed, message).with_hint(
                             "look whether its rows are in the table, then remove the object's row with `s3-to-mysql forget`",
                         ))
                     }
                     None => Err(Error::new(
-                        Kind::LockConflict,
+                        ErrorKind::LockConflict,
                         format!(
                             "{}: another run changes its ledger row at the same time",
                             self.what
@@ -549,18 +555,18 @@ impl PartEntry {
     pub(super) async fn complete(
         &self,
         conn: &mut Conn,
-        loaded: Loaded,
+        loaded: LoadCounts,
         digest: Option<&Digest>,
     ) -> Result<()> {
         let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
-        let Loaded { rows, skipped, deleted, rejected, warnings } = loaded;
+        let LoadCounts { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
             "UPDATE {} SET row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND loaded_at IS NULL AND run_id = {}",
             self.parts, self.key, self.run_id,
         );
         conn.query_drop(sql)
             .await
-            .map_err(|error| fold(During::Transaction, &self.what, &error))?;
+            .map_err(|error| classify(Phase::Transaction, &self.what, &error))?;
         if conn.affected_rows() == 1 {
             return Ok(());
         }
@@ -568,11 +574,11 @@ impl PartEntry {
             "{}: the transaction has lost its ledger row, so the server has ended it by itself; whether the part's rows stayed is not known",
             self.what
         );
-        Err(Error::new(Kind::LedgerRowLost, message)
+        Err(Error::new(ErrorKind::LedgerRowLost, message)
             .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?"))
     }
 
-    pub(super) fn question(&self) -> String {
+    pub(super) fn state_query(&self) -> String {
         format!(
             "SELECT IF(loaded_at IS NULL, 'loading', 'loaded'), run_id = {} FROM {} WHERE {} FOR UPDATE",
             self.run_id, self.parts, self.key
@@ -583,7 +589,7 @@ impl PartEntry {
 /// A part's row in full.
 struct PartRow {
     part: Part,
-    loaded: Loaded,
+    loaded: LoadCounts,
     digest: Option<Digest>,
 }
 
@@ -593,7 +599,7 @@ impl PartRow {
             |column: &str| row.take_opt::<u64, _>(column).and_then(std::result::Result::ok);
         let (size_bytes, offset) = (number("size_bytes")?, number("start_offset")?);
         let (rows_before, lines_before) = (number("rows_before")?, number("lines_before")?);
-        let loaded = Loaded {
+        let loaded = LoadCounts {
             rows: number("row_count")?,
             skipped: number("skipped_count")?,
             deleted: number("deleted_count")?,
@@ -603,7 +609,7 @@ impl PartRow {
         let (part_number, data_start, line_count) =
             (number("part_number")?, number("data_offset")?, number("line_count")?);
         let value = number("checksum")?;
-        let ending = Ending::of(&row.take_opt::<Vec<u8>, _>("line_ending")?.ok()?);
+        let ending = LineEnding::of(&row.take_opt::<Vec<u8>, _>("line_ending")?.ok()?);
         let algorithm: Vec<u8> = row.take_opt("checksum_algorithm")?.ok()?;
         let digest: Option<Vec<u8>> = row.take_opt("content_digest")?.ok()?;
         Some(Self {
@@ -646,11 +652,11 @@ fn algorithm_named(name: &[u8]) -> Option<ChecksumAlgorithm> {
 fn superseded(what: &str) -> Error {
     let message =
         format!("{what}: another run has emptied or replaced the table since this one began");
-    Error::new(Kind::Superseded, message)
+    Error::new(ErrorKind::Superseded, message)
 }
 
 fn forgotten(what: &str) -> Error {
     let message = format!("{what}: somebody has removed the object from the ledger meanwhile");
-    Error::new(Kind::PartialConflict, message)
+    Error::new(ErrorKind::PartialConflict, message)
         .with_hint("parts of it that were loaded are still in the table: remove their rows before it is loaded again")
 }

@@ -1,7 +1,7 @@
 //! The runs themselves: who ran, when, and with what result.
 
 use super::Ledger;
-use super::connection::get_locks;
+use super::control::get_locks;
 use super::identity::literal;
 use super::jobs::Job;
 use crate::config::Mode;
@@ -14,7 +14,7 @@ const SOURCE_LIMIT_BYTES: usize = 2000;
 
 /// What a run did, by its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Achieved {
+pub struct RunTotals {
     pub exit_code: u8,
     pub objects_loaded: u64,
     pub objects_already_loaded: u64,
@@ -73,8 +73,8 @@ impl Ledger {
     ///
     /// # Errors
     /// What a connection can meet; there is no second try, as nothing depends on it.
-    pub async fn end_run(&self, achieved: Achieved) -> Result<()> {
-        let Achieved {
+    pub async fn end_run(&self, achieved: RunTotals) -> Result<()> {
+        let RunTotals {
             exit_code,
             objects_loaded,
             objects_already_loaded,

@@ -12,8 +12,8 @@
 use mysql_async::prelude::Queryable;
 
 use super::identity::literal;
-use crate::error::{Error, Kind, Result};
-use crate::mysql::{During, Session, fold};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
 
 /// The version that this program reads and writes.
@@ -91,7 +91,7 @@ impl Tables {
     /// `TargetRefused` where they are of another version or engine, or are not a ledger's.
     pub(super) async fn present(&self, session: &mut Session) -> Result<Vec<&'static str>> {
         let title = self.title();
-        let failed = |error: mysql_async::Error| fold(During::Transaction, &title, &error);
+        let failed = |error: mysql_async::Error| classify(Phase::Transaction, &title, &error);
         // Not prepared: that would be another round trip.
         let text = |text: &str| format!("_utf8mb4 {}", literal(text.as_bytes()));
         let names = self.all().map(|(suffix, _)| text(&format!("{}_{suffix}", self.stem)));
@@ -112,14 +112,14 @@ impl Tables {
                     let message = format!(
                         "{title}: table {name} has schema {newer}, made by a newer s3-to-mysql; this one knows schema {VERSION}"
                     );
-                    return Err(Error::new(Kind::TargetRefused, message)
+                    return Err(Error::new(ErrorKind::TargetRefused, message)
                         .with_hint("use the newer s3-to-mysql, or another --ledger-table"));
                 }
                 _ => {
                     let message = format!(
                         "{title}: there is a table {name} that is no ledger of this program: its comment is {comment:?}, not \"{COMMENT}{VERSION}\""
                     );
-                    return Err(Error::new(Kind::TargetRefused, message)
+                    return Err(Error::new(ErrorKind::TargetRefused, message)
                         .with_hint("choose another --ledger-table, or make the table as deploy/ledger.sql does"));
                 }
             }
@@ -128,7 +128,7 @@ impl Tables {
                 let message = format!(
                     "{title}: the engine of table {name} is {engine}, which does not commit together with the rows that are loaded"
                 );
-                return Err(Error::new(Kind::TargetRefused, message)
+                return Err(Error::new(ErrorKind::TargetRefused, message)
                     .with_hint("ALTER TABLE ... ENGINE=InnoDB"));
             }
             present.extend(
@@ -159,7 +159,7 @@ impl Tables {
         // In one packet: on a long path each would cost as much as a load.
         session.conn.query_drop(statements.join("; ")).await.map_err(|error| {
             let is_denied = matches!(&error, mysql_async::Error::Server(server) if matches!(server.code, 1142 | 1044));
-            let error = fold(During::Transaction, &format!("{}: its tables can't be made", self.title()), &error);
+            let error = classify(Phase::Transaction, &format!("{}: its tables can't be made", self.title()), &error);
             if is_denied {
                 error.with_hint(
                     "the account needs the CREATE privilege once, or somebody who has it runs deploy/ledger.sql; --no-ledger does without, at least once",

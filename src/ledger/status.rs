@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
+use super::admin::{LedgerAdmin, NamedRow, time};
 use super::identity::{literal, object_id, run_lock_name};
 use super::parts::numbers;
-use super::records::{Fields, Records, time};
 use crate::error::Result;
 use crate::object::TableName;
 
@@ -25,7 +25,7 @@ pub struct Status {
     pub target: TableName,
     pub ledger: TableName,
     /// `None` where nothing has been loaded with this ledger.
-    pub job: Option<Job>,
+    pub job: Option<JobStatus>,
     /// What is in the table as readers see it.
     pub table: Sums,
     /// What is in the table that a swap under way will put in its place.
@@ -33,7 +33,7 @@ pub struct Status {
     pub partial: Vec<Partial>,
     pub in_flight: Vec<InFlight>,
     /// The first of them, where not all were asked for.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedObject>,
     pub objects_failed: u64,
     /// The latest first, and those that are alive in any case.
     pub runs: Vec<Run>,
@@ -41,7 +41,7 @@ pub struct Status {
 
 /// What all runs on the target work on.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct JobStatus {
     pub generation: u32,
     /// Of the rows that readers see.
     pub table_generation: u32,
@@ -100,7 +100,7 @@ pub struct InFlight {
 
 /// An object that could not be loaded.
 #[derive(Clone, Debug)]
-pub struct Failed {
+pub struct FailedObject {
     pub generation: u32,
     pub bucket: String,
     pub key: String,
@@ -154,7 +154,7 @@ impl RunState {
     }
 }
 
-impl Records {
+impl LedgerAdmin {
     /// Everything the ledger says of the target; of the failures at most `failures_listed`.
     ///
     /// # Errors
@@ -201,7 +201,7 @@ impl Records {
         format!("target = {} AND generation IN ({})", self.target.literal(), generations.join(", "))
     }
 
-    async fn job(&mut self) -> Result<Option<Job>> {
+    async fn job(&mut self) -> Result<Option<JobStatus>> {
         if !self.has("jobs") {
             return Ok(None);
         }
@@ -218,7 +218,7 @@ impl Records {
             Some(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
             None => Vec::new(),
         };
-        Ok(Some(Job {
+        Ok(Some(JobStatus {
             deferred_indexes,
             generation: fields.take("generation")?,
             table_generation: fields.take("table_generation")?,
@@ -317,7 +317,7 @@ impl Records {
             time("began_at"),
             self.tables.objects
         );
-        let row = |mut fields: Fields| {
+        let row = |mut fields: NamedRow| {
             Ok(InFlight {
                 generation: fields.take("generation")?,
                 bucket: fields.text("bucket")?,
@@ -333,7 +333,11 @@ impl Records {
     }
 
     /// The first failures, and how many there are.
-    async fn failed(&mut self, where_target: &str, listed: u64) -> Result<(Vec<Failed>, u64)> {
+    async fn failed(
+        &mut self,
+        where_target: &str,
+        listed: u64,
+    ) -> Result<(Vec<FailedObject>, u64)> {
         if !self.has("failures") {
             return Ok((Vec::new(), 0));
         }
@@ -348,8 +352,8 @@ impl Records {
             time("first_failed_at"),
             time("last_failed_at")
         );
-        let row = |mut fields: Fields| {
-            Ok(Failed {
+        let row = |mut fields: NamedRow| {
+            Ok(FailedObject {
                 generation: fields.take("generation")?,
                 bucket: fields.text("bucket")?,
                 key: fields.text("object_key")?,
@@ -363,7 +367,8 @@ impl Records {
                 run_id: fields.text("run_id")?,
             })
         };
-        let failed: Result<Vec<Failed>> = self.rows(&sql).await?.into_iter().map(row).collect();
+        let failed: Result<Vec<FailedObject>> =
+            self.rows(&sql).await?.into_iter().map(row).collect();
         Ok((failed?, count))
     }
 
@@ -413,7 +418,7 @@ impl Records {
             self.tables.runs,
             self.target.literal()
         );
-        let row = |mut fields: Fields| {
+        let row = |mut fields: NamedRow| {
             let ended_at = fields.optional_text("ended_at")?;
             Ok(Run {
                 run_id: fields.text("run_id")?,

@@ -12,29 +12,29 @@ use mysql_async::prelude::Queryable;
 
 use super::Ledger;
 use super::jobs::Job;
-use crate::error::{Error, Kind, Result};
-use crate::mysql::{During, Session, fold};
-use crate::verify::{Digest, Plan, RowSum, Verified};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, Session, classify};
+use crate::verify::{ComparePlan, Digest, RowSum, TableVerification};
 
 /// What is to be compared before a job ends, and what was.
-pub(super) struct Check<'plan> {
-    plan: Option<&'plan Plan>,
+pub(super) struct TableCheck<'plan> {
+    plan: Option<&'plan ComparePlan>,
     /// Kept over the tries of the job's end: the one that ends it may find it ended.
-    passed: Mutex<Option<Verified>>,
+    passed: Mutex<Option<TableVerification>>,
 }
 
-impl<'plan> Check<'plan> {
-    pub(super) fn new(plan: Option<&'plan Plan>) -> Self {
+impl<'plan> TableCheck<'plan> {
+    pub(super) fn new(plan: Option<&'plan ComparePlan>) -> Self {
         Self { plan, passed: Mutex::default() }
     }
 
-    pub(super) fn passed(self) -> Option<Verified> {
+    pub(super) fn passed(self) -> Option<TableVerification> {
         self.passed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What the ledger has of a job's objects.
-struct Objects {
+struct ObjectDigests {
     digest: Digest,
     /// Objects without sums, and one of them.
     unsummed: u64,
@@ -47,7 +47,7 @@ impl Ledger {
     /// # Errors
     /// `ChecksumMissing` where objects of it were loaded without sums, or for a table that was
     /// another then.
-    pub async fn ensure_verifiable(&self, job: &Job, plan: &Plan) -> Result<()> {
+    pub async fn ensure_verifiable(&self, job: &Job, plan: &ComparePlan) -> Result<()> {
         if !job.is_resumed {
             return Ok(());
         }
@@ -66,12 +66,12 @@ impl Ledger {
         &self,
         session: &mut Session,
         job: &Job,
-        check: &Check<'_>,
+        check: &TableCheck<'_>,
     ) -> Result<()> {
         let Some(plan) = check.plan else { return Ok(()) };
         let what = format!("table {}", job.load_into);
         let failed = |error: mysql_async::Error| {
-            fold(During::Transaction, &format!("{what}: verifying it"), &error)
+            classify(Phase::Transaction, &format!("{what}: verifying it"), &error)
         };
         tracing::info!("{what}: comparing its rows with those of the objects");
         session
@@ -94,7 +94,12 @@ impl Ledger {
         Ok(())
     }
 
-    async fn compare(&self, session: &mut Session, job: &Job, plan: &Plan) -> Result<Verified> {
+    async fn compare(
+        &self,
+        session: &mut Session,
+        job: &Job,
+        plan: &ComparePlan,
+    ) -> Result<TableVerification> {
         let objects = self.objects(session, job, plan).await?;
         self.ensure_summed(&objects)?;
         let objects = objects.digest;
@@ -102,7 +107,7 @@ impl Ledger {
         let what = format!("table {table}");
         let unreadable = |detail: String| {
             Error::new(
-                Kind::TargetRefused,
+                ErrorKind::TargetRefused,
                 format!("{what}: the server can't compute its checksum: {detail}"),
             )
         };
@@ -113,8 +118,8 @@ impl Ledger {
                 .await
                 .map_err(|error| cannot_sum(&what, &error))?;
             let (rows, text) = found.unwrap_or_default();
-            let sum =
-                Plan::row_sum(&text).ok_or_else(|| unreadable(format!("{text:?} is no sum")))?;
+            let sum = ComparePlan::row_sum(&text)
+                .ok_or_else(|| unreadable(format!("{text:?} is no sum")))?;
             if let RowSum { unreadable_rows: 1.., .. } = sum {
                 let detail =
                     format!("{} rows are longer than its max_allowed_packet", sum.unreadable_rows);
@@ -153,7 +158,7 @@ impl Ledger {
         &self,
         session: &mut Session,
         job: &Job,
-        plan: &'plan Plan,
+        plan: &'plan ComparePlan,
         objects: &Digest,
     ) -> Result<(u64, Vec<&'plan str>)> {
         let what = format!("table {}", job.load_into);
@@ -168,10 +173,10 @@ impl Ledger {
         let rows = next().and_then(|text| text.parse().ok());
         let mut sums = Vec::new();
         while let Some(text) = next() {
-            sums.extend(Plan::column_sum(&text));
+            sums.extend(ComparePlan::column_sum(&text));
         }
         let rows: u64 = rows.ok_or_else(|| {
-            Error::new(Kind::TargetRefused, format!("{what}: the server gave no sums"))
+            Error::new(ErrorKind::TargetRefused, format!("{what}: the server gave no sums"))
         })?;
         Ok((rows, plan.differing(objects, &sums)))
     }
@@ -183,13 +188,18 @@ impl Ledger {
             "table {}: {table} does not hold what the objects hold{swapped}: it has {found}, the objects have {expected}; {where_it_is}",
             self.target.name()
         );
-        Error::new(Kind::ChecksumDiffers, message).with_hint(
+        Error::new(ErrorKind::ChecksumDiffers, message).with_hint(
             "has somebody changed it, or does a trigger? The job is not ended: --force begins it anew, and loads everything again",
         )
     }
 
     /// The sums of the job's objects, added up as they come: there may be very many.
-    async fn objects(&self, session: &mut Session, job: &Job, plan: &Plan) -> Result<Objects> {
+    async fn objects(
+        &self,
+        session: &mut Session,
+        job: &Job,
+        plan: &ComparePlan,
+    ) -> Result<ObjectDigests> {
         let title = self.tables.title();
         let sql = format!(
             "SELECT content_digest, CONVERT(CONCAT('s3://', bucket, '/', object_key) USING utf8mb4) FROM {} WHERE target = {} AND generation = {} AND state = 'loaded'",
@@ -197,9 +207,10 @@ impl Ledger {
             self.target.literal(),
             job.generation
         );
-        let mut objects = Objects { digest: plan.no_rows(), unsummed: 0, example: String::new() };
+        let mut objects =
+            ObjectDigests { digest: plan.no_rows(), unsummed: 0, example: String::new() };
         let rows = session.conn.query_iter(sql).await;
-        let mut rows = rows.map_err(|error| fold(During::Transaction, &title, &error))?;
+        let mut rows = rows.map_err(|error| classify(Phase::Transaction, &title, &error))?;
         rows.for_each(|row: Row| {
             let (digest, object): (Option<Vec<u8>>, Option<String>) =
                 mysql_async::from_row_opt(row).unwrap_or_default();
@@ -212,12 +223,12 @@ impl Ledger {
             }
         })
         .await
-        .map_err(|error| fold(During::Transaction, &title, &error))?;
+        .map_err(|error| classify(Phase::Transaction, &title, &error))?;
         drop(rows);
         Ok(objects)
     }
 
-    fn ensure_summed(&self, objects: &Objects) -> Result<()> {
+    fn ensure_summed(&self, objects: &ObjectDigests) -> Result<()> {
         if objects.unsummed == 0 {
             return Ok(());
         }
@@ -227,12 +238,16 @@ impl Ledger {
             objects.unsummed,
             objects.example
         );
-        Err(Error::new(Kind::ChecksumMissing, message)
+        Err(Error::new(ErrorKind::ChecksumMissing, message)
             .with_hint("begin the job anew with --force, or end it without --verify"))
     }
 }
 
 fn cannot_sum(what: &str, error: &mysql_async::Error) -> Error {
-    let error = fold(During::Transaction, &format!("{what}: computing its checksum"), error);
-    if error.kind == Kind::StatementFailed { error.as_kind(Kind::TargetRefused) } else { error }
+    let error = classify(Phase::Transaction, &format!("{what}: computing its checksum"), error);
+    if error.kind == ErrorKind::StatementFailed {
+        error.as_kind(ErrorKind::TargetRefused)
+    } else {
+        error
+    }
 }

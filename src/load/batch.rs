@@ -15,12 +15,10 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, load_data};
-use super::infile::Payload;
-use super::plan::Plan;
-use super::transaction::Shipment;
-use crate::error::{Error, Kind, Result};
-use crate::ledger::{BatchEntry, Entered};
+use super::transaction::LoadRequest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::{BatchEntry, BeginOutcome};
+use crate::load_data::{ExchangeOutcome, Payload, Plan, load_data};
 use crate::mysql::Session;
 
 /// Objects that are sent together.
@@ -29,17 +27,17 @@ pub struct Batch {
     /// For messages.
     pub what: String,
     /// At least one.
-    pub shipments: Vec<Shipment>,
+    pub requests: Vec<LoadRequest>,
     /// Their ledger rows, where there is a ledger.
     pub entry: Option<BatchEntry>,
 }
 
 /// How a batch ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Together {
+pub enum BatchOutcome {
     Committed,
     /// Nothing was done, and nothing is known of any single object.
-    OneByOne(String),
+    Fallback(String),
 }
 
 impl Session {
@@ -55,19 +53,19 @@ impl Session {
         batch: &Batch,
         plan: &Plan,
         abandoning: &CancellationToken,
-    ) -> Result<Together> {
+    ) -> Result<BatchOutcome> {
         let what = &batch.what;
         let doubt = tokio::select! {
             biased;
             () = abandoning.cancelled() => {
-                Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
+                Err(Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped; rolled back")))
             }
             doubt = self.send(batch, plan) => doubt,
         }?;
         if let Some(doubt) = doubt {
-            return Ok(Together::OneByOne(doubt));
+            return Ok(BatchOutcome::Fallback(doubt));
         }
-        self.commit(what, abandoning).await.map(|()| Together::Committed)
+        self.commit(what, abandoning).await.map(|()| BatchOutcome::Committed)
     }
 
     /// Everything before COMMIT. What makes it doubtful, where something does: it is rolled back
@@ -76,15 +74,15 @@ impl Session {
         let what = &batch.what;
         match &batch.entry {
             None => self.query(what, "START TRANSACTION").await?,
-            Some(entry) if entry.begin(&mut self.conn).await? == Entered::AlreadyLoaded => {
+            Some(entry) if entry.begin(&mut self.conn).await? == BeginOutcome::AlreadyLoaded => {
                 return Ok(Some("another run has loaded one of them".to_owned()));
             }
             Some(_) => {}
         }
         for together in statements(batch) {
             let Some(first) = together.first() else { continue };
-            let rows = together.iter().map(|shipment| shipment.rows).sum();
-            let payload = Payload::joined(together.iter().map(|shipment| shipment.staged.whole()));
+            let rows = together.iter().map(|request| request.rows).sum();
+            let payload = Payload::joined(together.iter().map(|request| request.staged.whole()));
             let answer = load_data(
                 &mut self.conn,
                 what,
@@ -95,11 +93,11 @@ impl Session {
             )
             .await?;
             let doubt = match answer {
-                Answer::Taken { counts, .. } if counts.is_all_of(rows) => None,
-                Answer::Taken { counts, .. } => {
+                ExchangeOutcome::Accepted { counts, .. } if counts.is_all_of(rows) => None,
+                ExchangeOutcome::Accepted { counts, .. } => {
                     Some(format!("{rows} rows were sent, and the server says {counts}"))
                 }
-                Answer::Refused { error, .. } => Some(error.one_line()),
+                ExchangeOutcome::Refused { error, .. } => Some(error.one_line()),
             };
             if doubt.is_some() {
                 // At once, so that no lock is in the way of what follows.
@@ -115,15 +113,15 @@ impl Session {
 }
 
 /// The shipments by the text of their statements.
-fn statements(batch: &Batch) -> Vec<Vec<&Shipment>> {
-    let mut statements: Vec<Vec<&Shipment>> = Vec::new();
-    for shipment in &batch.shipments {
+fn statements(batch: &Batch) -> Vec<Vec<&LoadRequest>> {
+    let mut statements: Vec<Vec<&LoadRequest>> = Vec::new();
+    for request in &batch.requests {
         match statements
             .iter_mut()
-            .find(|together| together.iter().any(|first| first.sql == shipment.sql))
+            .find(|together| together.iter().any(|first| first.sql == request.sql))
         {
-            Some(together) => together.push(shipment),
-            None => statements.push(vec![shipment]),
+            Some(together) => together.push(request),
+            None => statements.push(vec![request]),
         }
     }
     statements

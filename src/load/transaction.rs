@@ -18,24 +18,21 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
-use super::account::Account;
-use super::answer::{Answer, load_data};
-use super::chunks::Staged;
-use super::judge::{Class, Policy, Verdict, judge};
-use super::plan::{Plan, RejectsLeft, Spent};
-use super::row_numbers::renumbered_text;
-use super::sift::{Sift, miscounted};
-use super::warnings::{Counts, Warning, quote};
 use crate::config::OnDuplicate;
-use crate::error::{BadRows, Error, Kind, Result};
-use crate::ledger::{Entered, LedgerEntry};
-use crate::mysql::{During, Session, fold};
+use crate::error::{BadRows, Error, ErrorKind, Result};
+use crate::isolate::{RowIsolation, miscounted};
+use crate::ledger::{BeginOutcome, LedgerEntry};
+use crate::load_data::{
+    Assessment, Diagnostic, ExchangeOutcome, LoadStats, Plan, Policy, RejectsLeft, RowErrorKind,
+    ServerCounts, Spent, StagedRows, assess, load_data, quote, renumbered_text,
+};
+use crate::mysql::{Phase, Session, classify};
 use crate::rejects::{ObjectName, Published, RejectFile};
 use crate::verify::RowDigest;
 
 /// How an attempt to load an object ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempted {
+pub enum LoadOutcome {
     Committed,
     /// Another run has loaded it; nothing was done.
     AlreadyLoaded,
@@ -43,12 +40,12 @@ pub enum Attempted {
 
 /// One object, ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Shipment {
+pub struct LoadRequest {
     /// For messages.
     pub what: String,
     /// LOAD DATA.
     pub sql: String,
-    pub staged: Staged,
+    pub staged: StagedRows,
     /// By our own count.
     pub rows: u64,
     /// The ledger row of the object, or of the part that this is, where there is a ledger.
@@ -56,14 +53,14 @@ pub struct Shipment {
     /// What its reject file is named after; `None` where rows are not rejected.
     pub name: Option<ObjectName>,
     /// Where this is a part of the object only.
-    pub part: Option<PartOf>,
+    pub part: Option<PartContext>,
     /// Of the rows, where the job is to be verified by it.
     pub digest: Option<RowDigest>,
 }
 
 /// What a part has to know of its object.
 #[derive(Clone, Debug)]
-pub struct PartOf {
+pub struct PartContext {
     pub number: u32,
     /// Rows of the object that come before it.
     pub rows_before: u64,
@@ -71,10 +68,10 @@ pub struct PartOf {
     pub rejects_left: Option<Arc<RejectsLeft>>,
 }
 
-impl Shipment {
+impl LoadRequest {
     /// How many of its rows may be rejected. Where that is a share of them, each part has to keep
     /// it, so that the object does.
-    pub(super) fn max_rejects(&self, policy: &Policy) -> u64 {
+    pub(crate) fn max_rejects(&self, policy: &Policy) -> u64 {
         let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.rows));
         match self.part.as_ref().and_then(|part| part.rejects_left.as_ref()) {
             Some(left) => limit.min(left.left()),
@@ -93,7 +90,7 @@ const NAMING_PAUSE: Duration = Duration::from_millis(200);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 impl Session {
-    /// Loads an object and commits. `account` tells what became of its rows, also where the outcome
+    /// Loads an object and commits. `stats` tells what became of its rows, also where the outcome
     /// of COMMIT is not known.
     ///
     /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way;
@@ -107,24 +104,24 @@ impl Session {
     /// `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
     pub async fn load(
         &mut self,
-        shipment: &Shipment,
+        request: &LoadRequest,
         plan: &Plan,
         abandoning: &CancellationToken,
-        account: &mut Account,
-    ) -> Result<Attempted> {
-        let what = &shipment.what;
+        stats: &mut LoadStats,
+    ) -> Result<LoadOutcome> {
+        let what = &request.what;
         let stall_timeout = plan.policy.stall_timeout;
         let attempting = async {
-            let attempted = self.attempt(shipment, plan).await;
+            let attempted = self.attempt(request, plan).await;
             let Err(mut error) = attempted else { return attempted };
-            if !matches!(error.kind, Kind::LoadStalled | Kind::ConnectionLost) {
+            if !matches!(error.kind, ErrorKind::LoadStalled | ErrorKind::ConnectionLost) {
                 // At once, so that no lock outlives the failure. Not where the server may still be
                 // reading the file, of which it would be a part: destroying the session rolls back
                 // there.
                 let rolled_back =
                     tokio::time::timeout(stall_timeout, self.conn.query_drop("ROLLBACK")).await;
                 if matches!(rolled_back, Ok(Ok(()))) && plan.policy.rolls_back {
-                    error = self.name_the_rows(shipment, plan, error).await;
+                    error = self.name_the_rows(request, plan, error).await;
                 }
             }
             if plan.policy.rolls_back {
@@ -135,99 +132,103 @@ impl Session {
                 "{what}: the table's engine does not roll back, so that some of the rows may have stayed"
             );
             let bad_rows = error.take_bad_rows();
-            Err(Error::new(Kind::OutcomeUnknown, message).caused_by(error).with_bad_rows(bad_rows))
+            Err(Error::new(ErrorKind::OutcomeUnknown, message)
+                .caused_by(error)
+                .with_bad_rows(bad_rows))
         };
         let attempted = tokio::select! {
             biased;
             () = abandoning.cancelled() => {
-                Err(Error::new(Kind::Interrupted, format!("{what}: the run was stopped; rolled back")))
+                Err(Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped; rolled back")))
             }
             attempted = attempting => attempted,
         }?;
-        let Some((attempted, spent)) = attempted else { return Ok(Attempted::AlreadyLoaded) };
-        *account = attempted;
+        let Some((attempted, spent)) = attempted else { return Ok(LoadOutcome::AlreadyLoaded) };
+        *stats = attempted;
         let committed = self.commit(what, abandoning).await;
-        if committed.as_ref().err().is_none_or(|error| error.kind == Kind::OutcomeUnknown) {
+        if committed.as_ref().err().is_none_or(|error| error.kind == ErrorKind::OutcomeUnknown) {
             spent.into_iter().for_each(Spent::keep);
         }
-        committed.map(|()| Attempted::Committed)
+        committed.map(|()| LoadOutcome::Committed)
     }
 
     /// From here on nobody but the server knows whether it can still be rolled back.
-    pub(super) async fn commit(
+    pub(crate) async fn commit(
         &mut self,
         what: &str,
         abandoning: &CancellationToken,
     ) -> Result<()> {
         tokio::select! {
             biased;
-            committed = self.conn.query_drop("COMMIT") => committed.map_err(|error| fold(During::Commit, what, &error)),
+            committed = self.conn.query_drop("COMMIT") => committed.map_err(|error| classify(Phase::Commit, what, &error)),
             () = async { abandoning.cancelled().await; tokio::time::sleep(COMMIT_GRACE).await } => {
                 let message = format!("{what}: the run was stopped while COMMIT was under way");
-                Err(Error::new(Kind::OutcomeUnknown, message))
+                Err(Error::new(ErrorKind::OutcomeUnknown, message))
             }
         }
     }
 
     /// Everything before COMMIT. `None`: loaded already.
-    pub(super) async fn attempt<'p>(
+    pub(crate) async fn attempt<'p>(
         &mut self,
-        shipment: &'p Shipment,
+        request: &'p LoadRequest,
         plan: &'p Plan,
-    ) -> Result<Option<(Account, Vec<Spent<'p>>)>> {
-        let what = &shipment.what;
-        if !self.begin(shipment).await? {
+    ) -> Result<Option<(LoadStats, Vec<Spent<'p>>)>> {
+        let what = &request.what;
+        if !self.begin(request).await? {
             return Ok(None);
         }
         let mut whole = None;
-        if !plan.policy.sifts() && !plan.is_whole_unclear.load(Ordering::Relaxed) {
-            whole = self.load_whole(shipment, plan).await?;
+        if !plan.policy.isolates_rows() && !plan.skip_whole_attempt.load(Ordering::Relaxed) {
+            whole = self.load_whole(request, plan).await?;
             if whole.is_none() {
-                plan.is_whole_unclear.store(true, Ordering::Relaxed);
+                plan.skip_whole_attempt.store(true, Ordering::Relaxed);
                 self.query(what, "ROLLBACK").await?;
-                if !self.begin(shipment).await? {
+                if !self.begin(request).await? {
                     return Ok(None);
                 }
             }
         }
         let mut spent = Vec::new();
-        let mut digest = shipment.digest.clone();
-        let mut account = match whole {
-            Some(account) => account,
+        let mut digest = request.digest.clone();
+        let mut stats = match whole {
+            Some(stats) => stats,
             None => {
-                let careful = plan.careful(&mut self.conn).await?;
-                let file = reject_file(shipment, plan).await?;
-                let (mut account, file) =
-                    Sift::new(self, shipment, plan, careful, file).run(&mut digest).await?;
-                if account.loaded.rejected > 0 {
-                    spent.push(plan.rejects_left.spend(what, account.loaded.rejected)?);
+                let isolation_setup = plan.isolation_setup(&mut self.conn).await?;
+                let file = reject_file(request, plan).await?;
+                let (mut stats, file) =
+                    RowIsolation::new(self, request, plan, isolation_setup, file)
+                        .run(&mut digest)
+                        .await?;
+                if stats.loaded.rejected > 0 {
+                    spent.push(plan.rejects_left.spend(what, stats.loaded.rejected)?);
                     if let Some(left) =
-                        shipment.part.as_ref().and_then(|part| part.rejects_left.as_deref())
+                        request.part.as_ref().and_then(|part| part.rejects_left.as_deref())
                     {
                         // Parts that are loaded meanwhile spend too.
                         let of_object = left
-                            .spend(what, account.loaded.rejected)
+                            .spend(what, stats.loaded.rejected)
                             .map_err(|_| left.too_many(what))?;
                         spent.push(of_object);
                     }
                 }
                 if let Some(file) = file {
                     let published = self.publish(what, file).await?;
-                    account
+                    stats
                         .rejects
                         .extend(published.map(|published| (published.data, published.sidecar)));
                 }
-                account
+                stats
             }
         };
-        account.loaded.rows = shipment.rows;
-        if let Some(entry) = &shipment.entry {
-            let mut loaded = account.loaded;
+        stats.loaded.rows = request.rows;
+        if let Some(entry) = &request.entry {
+            let mut loaded = stats.loaded;
             // The ledger knows by how much the table has grown, which a swap relies on.
-            loaded.deleted += account.updated + account.unchanged;
+            loaded.deleted += stats.updated + stats.unchanged;
             entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
         }
-        Ok(Some((account, spent)))
+        Ok(Some((stats, spent)))
     }
 
     /// Makes the reject file durable. Meanwhile the server is reminded of the transaction that
@@ -243,37 +244,50 @@ impl Session {
     }
 
     /// `false`: loaded already.
-    async fn begin(&mut self, shipment: &Shipment) -> Result<bool> {
-        match &shipment.entry {
-            None => self.query(&shipment.what, "START TRANSACTION").await.map(|()| true),
-            Some(entry) => Ok(entry.begin(&mut self.conn).await? == Entered::Yes),
+    async fn begin(&mut self, request: &LoadRequest) -> Result<bool> {
+        match &request.entry {
+            None => self.query(&request.what, "START TRANSACTION").await.map(|()| true),
+            Some(entry) => Ok(entry.begin(&mut self.conn).await? == BeginOutcome::Yes),
         }
     }
 
     /// Loads all of an object in one statement. `None` where what the server said of it is not
     /// enough.
-    async fn load_whole(&mut self, shipment: &Shipment, plan: &Plan) -> Result<Option<Account>> {
+    async fn load_whole(
+        &mut self,
+        request: &LoadRequest,
+        plan: &Plan,
+    ) -> Result<Option<LoadStats>> {
         let policy = &plan.policy;
-        let Shipment { what, sql, rows, .. } = shipment;
-        let payload = shipment.staged.whole();
+        let LoadRequest { what, sql, rows, .. } = request;
+        let payload = request.staged.whole();
         match load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await? {
-            Answer::Taken { counts, shown } => account_for(what, *rows, counts, &shown, plan)
-                .map_err(|error| of_object(error, shipment)),
-            Answer::Refused { error, mut warning } => {
+            ExchangeOutcome::Accepted { counts, shown } => {
+                account_for(what, *rows, counts, &shown, plan)
+                    .map_err(|error| of_object(error, request))
+            }
+            ExchangeOutcome::Refused { error, mut warning } => {
                 // Without REPLACE no error tells a row's number.
-                if policy.on_duplicate != OnDuplicate::Replace || error.kind != Kind::BadRows {
+                if policy.on_duplicate != OnDuplicate::Replace || error.kind != ErrorKind::BadRows {
                     (warning.row, warning.column) = (None, None);
                 }
-                Err(of_object(error.with_bad_rows(quote(1, 1, [&warning])), shipment))
+                Err(of_object(error.with_bad_rows(quote(1, 1, [&warning])), request))
             }
         }
     }
 
     /// The error of an object that was refused for its rows, with those rows: where the server has
     /// not named the first of them, they are searched for, in a transaction that comes to nothing.
-    async fn name_the_rows(&mut self, shipment: &Shipment, plan: &Plan, mut error: Error) -> Error {
-        let is_about_rows =
-            matches!(error.kind, Kind::BadRows | Kind::Duplicates | Kind::StatementFailed);
+    async fn name_the_rows(
+        &mut self,
+        request: &LoadRequest,
+        plan: &Plan,
+        mut error: Error,
+    ) -> Error {
+        let is_about_rows = matches!(
+            error.kind,
+            ErrorKind::BadRows | ErrorKind::Duplicates | ErrorKind::StatementFailed
+        );
         let are_named = error.bad_rows().iter().all(|bad| bad.row.is_some());
         let is_sifted = error.bad_rows().iter().any(|bad| bad.line.is_some());
         // Under REPLACE the first bad row ends the statement: there may be others.
@@ -284,9 +298,9 @@ impl Session {
         let mut tries = NAMING_TRIES;
         let named = loop {
             tries -= 1;
-            match self.search(shipment, plan, &error).await {
+            match self.search(request, plan, &error).await {
                 // Another connection's, as any load can meet.
-                Err(unnamed) if unnamed.kind == Kind::LockConflict && tries > 0 => {
+                Err(unnamed) if unnamed.kind == ErrorKind::LockConflict && tries > 0 => {
                     tokio::time::sleep(NAMING_PAUSE.mul_f64(fastrand::f64())).await;
                 }
                 searched => break searched,
@@ -311,47 +325,54 @@ impl Session {
 
     /// The first bad rows of an object that was refused with `error`. Nothing of the transaction
     /// stays.
-    async fn search(&mut self, shipment: &Shipment, plan: &Plan, error: &Error) -> Result<BadRows> {
-        let what = &shipment.what;
+    async fn search(
+        &mut self,
+        request: &LoadRequest,
+        plan: &Plan,
+        error: &Error,
+    ) -> Result<BadRows> {
+        let what = &request.what;
         self.query(what, "START TRANSACTION").await?;
-        let careful = plan.careful(&mut self.conn).await?;
-        let sifted =
-            Sift::new(self, shipment, plan, careful, None).for_an_error(error).run(&mut None).await;
+        let isolation_setup = plan.isolation_setup(&mut self.conn).await?;
+        let sifted = RowIsolation::new(self, request, plan, isolation_setup, None)
+            .for_an_error(error)
+            .run(&mut None)
+            .await;
         let mut refused = match sifted {
             // Whatever it was, it is not so any more.
-            Ok(_) => Error::new(Kind::BadRows, what.clone()),
+            Ok(_) => Error::new(ErrorKind::BadRows, what.clone()),
             Err(refused) => refused,
         };
         self.query(what, "ROLLBACK").await?;
         match refused.kind {
-            Kind::BadRows | Kind::Duplicates => Ok(refused.take_bad_rows()),
+            ErrorKind::BadRows | ErrorKind::Duplicates => Ok(refused.take_bad_rows()),
             _ => Err(refused),
         }
     }
 
-    pub(super) async fn query(&mut self, what: &str, sql: &str) -> Result<()> {
-        self.conn.query_drop(sql).await.map_err(|error| fold(During::Transaction, what, &error))
+    pub(crate) async fn query(&mut self, what: &str, sql: &str) -> Result<()> {
+        self.conn.query_drop(sql).await.map_err(|error| classify(Phase::Transaction, what, &error))
     }
 }
 
 /// The object's reject file, where its rows may be rejected; nothing is written before the first of
 /// them.
-async fn reject_file(shipment: &Shipment, plan: &Plan) -> Result<Option<RejectFile>> {
-    let (Some(rejects), Some(name)) = (&plan.rejects, &shipment.name) else { return Ok(None) };
-    let head = shipment.staged.head().await.map_err(|error| {
+async fn reject_file(request: &LoadRequest, plan: &Plan) -> Result<Option<RejectFile>> {
+    let (Some(rejects), Some(name)) = (&plan.rejects, &request.name) else { return Ok(None) };
+    let head = request.staged.head().await.map_err(|error| {
         Error::new(
-            Kind::StagingFailed,
-            format!("{}: the staged file can't be read again", shipment.what),
+            ErrorKind::StagingFailed,
+            format!("{}: the staged file can't be read again", request.what),
         )
         .caused_by(error)
     })?;
-    Ok(Some(rejects.begin(name.clone(), shipment.part.as_ref().map(|part| part.number), head)))
+    Ok(Some(rejects.begin(name.clone(), request.part.as_ref().map(|part| part.number), head)))
 }
 
 /// The error with the numbers that its rows have in the object, where the statement had a part of
 /// it.
-fn of_object(mut error: Error, shipment: &Shipment) -> Error {
-    let rows_before = shipment.part.as_ref().map_or(0, |part| part.rows_before);
+fn of_object(mut error: Error, request: &LoadRequest) -> Error {
+    let rows_before = request.part.as_ref().map_or(0, |part| part.rows_before);
     for bad in error.bad_rows_mut() {
         if let Some(row) = bad.row.as_mut().filter(|_| rows_before > 0) {
             *row += rows_before;
@@ -365,38 +386,38 @@ fn of_object(mut error: Error, shipment: &Shipment) -> Error {
 fn account_for(
     what: &str,
     rows: u64,
-    counts: Counts,
-    shown: &[Warning],
+    counts: ServerCounts,
+    shown: &[Diagnostic],
     plan: &Plan,
-) -> Result<Option<Account>> {
+) -> Result<Option<LoadStats>> {
     let policy = &plan.policy;
     let refused = |kind, text: String| Error::new(kind, format!("{what}: {text}; rolled back"));
     let all =
         |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
-    match judge(rows, counts, shown, policy) {
+    match assess(rows, counts, shown, policy) {
         // Some note may be about a loss.
-        Verdict::Fine
-            if policy.minds_disguises()
+        Assessment::Clean
+            if policy.checks_decimal_truncation()
                 && shown.iter().any(|warning| plan.decimals.suspects(warning)) =>
         {
             Ok(None)
         }
-        Verdict::Fine => Ok(Some(Account::of(rows, counts, shown))),
-        Verdict::Offences(offences) => {
-            let bad: Vec<&Warning> = offences
+        Assessment::Clean => Ok(Some(LoadStats::of(rows, counts, shown))),
+        Assessment::RowErrors(row_errors) => {
+            let bad: Vec<&Diagnostic> = row_errors
                 .iter()
-                .filter(|(class, _)| *class == Class::BadRow)
+                .filter(|(class, _)| *class == RowErrorKind::BadRow)
                 .map(|(_, warning)| *warning)
                 .collect();
             let accepted =
-                shown.iter().filter(|warning| policy.offence(warning).is_none()).count() as u64;
-            let duplicates = (offences.len() - bad.len()) as u64;
+                shown.iter().filter(|warning| policy.row_error(warning).is_none()).count() as u64;
+            let duplicates = (row_errors.len() - bad.len()) as u64;
             if bad.is_empty() {
                 let text = format!(
                     "{} of {rows} rows were skipped, their keys are there already",
                     counts.skipped
                 );
-                return Err(all(refused(Kind::Duplicates, text)));
+                return Err(all(refused(ErrorKind::Duplicates, text)));
             }
             // Bad values first: they are the likelier cause of the rest, and what the author of the
             // data can mend. The duplicates would only stand before what matters here.
@@ -404,25 +425,27 @@ fn account_for(
             let text = format!(
                 "{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back"
             );
-            Err(Error::new(Kind::BadRows, text).with_bad_rows(quote(
+            Err(Error::new(ErrorKind::BadRows, text).with_bad_rows(quote(
                 count,
                 policy.show_bad_rows,
                 bad,
             )))
         }
-        Verdict::Hidden | Verdict::Unexplained(_) if policy.rolls_back => Ok(None),
-        Verdict::Hidden => {
+        Assessment::TruncatedWarnings | Assessment::UnexplainedSkips(_) if policy.rolls_back => {
+            Ok(None)
+        }
+        Assessment::TruncatedWarnings => {
             let text = format!(
                 "{} warnings, of which the server shows {}: the others can't be told from bad rows",
                 counts.warnings,
                 shown.len()
             );
             let hint = "load smaller objects, have max_error_count raised on the server, or use --on-bad-row accept";
-            Err(all(refused(Kind::BadRows, text).with_hint(hint)))
+            Err(all(refused(ErrorKind::BadRows, text).with_hint(hint)))
         }
-        Verdict::Unexplained(skipped) => {
-            Err(all(refused(Kind::BadRows, format!("{skipped} of {rows} rows were skipped"))))
+        Assessment::UnexplainedSkips(skipped) => {
+            Err(all(refused(ErrorKind::BadRows, format!("{skipped} of {rows} rows were skipped"))))
         }
-        Verdict::Miscounted => Err(miscounted(what, rows, counts)),
+        Assessment::CountMismatch => Err(miscounted(what, rows, counts)),
     }
 }

@@ -12,9 +12,9 @@ use mysql_async::{
 use secrecy::ExposeSecret;
 
 use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
-use super::server_error::{During, fold};
+use super::server_error::{Phase, classify};
 use crate::config::{Compress, SslMode, TargetConfig};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The driver sets none; a NAT or firewall between forgets an idle connection after minutes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
@@ -62,7 +62,7 @@ impl Connector {
                     SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity
                 ) {
                     let message = "TLS over a unix socket is not supported: its bytes do not leave the machine";
-                    return Err(Error::new(Kind::Usage, message).with_hint(
+                    return Err(Error::new(ErrorKind::Usage, message).with_hint(
                         "use --ssl-mode PREFERRED, or --host and --port instead of --socket",
                     ));
                 }
@@ -156,10 +156,10 @@ impl Connector {
                 }
                 other => other,
             }
-            .map_err(|error| fold(During::Connect, &self.name, &error))?;
+            .map_err(|error| classify(Phase::Connect, &self.name, &error))?;
         let server = Server::read(&mut conn)
             .await
-            .map_err(|error| fold(During::Connect, &self.name, &error))?;
+            .map_err(|error| classify(Phase::Connect, &self.name, &error))?;
         Ok((conn, server))
     }
 
@@ -255,11 +255,11 @@ impl Sessions {
         let timeout = self.connector.connect_timeout;
         let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
             Ok(connected) => {
-                connected.map_err(|error| fold(During::Connect, &self.connector.name, &error))?
+                connected.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?
             }
             Err(_) => {
                 let message = format!("{}: no connection within {timeout:?}", self.connector.name);
-                return Err(Error::new(Kind::TargetUnreachable, message));
+                return Err(Error::new(ErrorKind::TargetUnreachable, message));
             }
         };
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
@@ -272,7 +272,7 @@ impl Sessions {
     /// What connecting can meet.
     pub async fn dedicated(&self) -> Result<Session> {
         let conn = self.connector.connect(self.opts.clone()).await;
-        let conn = conn.map_err(|error| fold(During::Connect, &self.connector.name, &error))?;
+        let conn = conn.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?;
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
     }
 
@@ -287,7 +287,7 @@ impl Sessions {
         for statement in &*self.setup {
             if let Err(error) = session.conn.query_drop(statement).await {
                 session.close().await;
-                return Err(fold(During::Connect, &self.connector.name, &error));
+                return Err(classify(Phase::Connect, &self.connector.name, &error));
             }
         }
         Ok(session)

@@ -4,11 +4,11 @@
 
 use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// Where in a session's life an error came up, because the same error means different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum During {
+pub(crate) enum Phase {
     Connect,
     /// Anything before COMMIT is sent: what was done is rolled back.
     Transaction,
@@ -16,18 +16,18 @@ pub(crate) enum During {
 }
 
 /// Our error for the driver's, on `what`.
-pub(crate) fn fold(during: During, what: &str, error: &Driver) -> Error {
+pub(crate) fn classify(during: Phase, what: &str, error: &Driver) -> Error {
     let kind = kind(during, error);
     let folded = Error::new(kind, format!("{what}: {}", headline(kind)));
     let folded = match remedy(error) {
         Some(remedy) => folded.with_hint(remedy),
         None => folded,
     };
-    folded.caused_by(anyhow::anyhow!(said(error)))
+    folded.caused_by(anyhow::anyhow!(server_message(error)))
 }
 
 /// The error in the form that the `mysql` client prints, or the driver's text without its wrapping.
-fn said(error: &Driver) -> String {
+fn server_message(error: &Driver) -> String {
     match error {
         Driver::Server(server) => {
             format!("ERROR {} ({}): {}", server.code, server.state, server.message)
@@ -39,75 +39,77 @@ fn said(error: &Driver) -> String {
     }
 }
 
-fn kind(during: During, error: &Driver) -> Kind {
+fn kind(during: Phase, error: &Driver) -> ErrorKind {
     match (during, error) {
-        (During::Commit, Driver::Server(server)) => match server.code {
+        (Phase::Commit, Driver::Server(server)) => match server.code {
             // Deadlock and lock wait (a certification conflict on a cluster), read-only, conflict
             // in group replication: all say that the transaction was rolled back. Of any other
             // error at COMMIT that is not sure.
-            1213 | 1205 => Kind::LockConflict,
-            1290 | 1792 | 1836 | 3101 => Kind::TargetBusy,
-            _ => Kind::OutcomeUnknown,
+            1213 | 1205 => ErrorKind::LockConflict,
+            1290 | 1792 | 1836 | 3101 => ErrorKind::TargetBusy,
+            _ => ErrorKind::OutcomeUnknown,
         },
-        (During::Commit, _) => Kind::OutcomeUnknown,
+        (Phase::Commit, _) => ErrorKind::OutcomeUnknown,
         (_, Driver::Server(server)) => server_kind(during, server.code),
         (
             _,
             Driver::Driver(DriverError::NoClientSslFlagFromServer) | Driver::Io(IoError::Tls(_)),
-        ) => Kind::TargetTls,
+        ) => ErrorKind::TargetTls,
         // How a certificate that is not trusted, or a handshake that fails, comes through the
         // driver.
-        (During::Connect, Driver::Io(IoError::Io(io)))
+        (Phase::Connect, Driver::Io(IoError::Io(io)))
             if io.kind() == std::io::ErrorKind::InvalidData =>
         {
-            Kind::TargetTls
+            ErrorKind::TargetTls
         }
         (
-            During::Connect,
+            Phase::Connect,
             Driver::Driver(
                 DriverError::UnknownAuthPlugin { .. }
                 | DriverError::CleartextPluginDisabled
                 | DriverError::MysqlOldPasswordDisabled,
             ),
-        ) => Kind::TargetLogin,
+        ) => ErrorKind::TargetLogin,
         // The driver has told the server that the file ends there, and the server has called it OK:
         // nothing of it may stay.
         (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => {
-            Kind::StagingFailed
+            ErrorKind::StagingFailed
         }
-        (_, Driver::Url(_)) => Kind::Usage,
-        (During::Connect, _) => Kind::TargetUnreachable,
-        (During::Transaction, _) => Kind::ConnectionLost,
+        (_, Driver::Url(_)) => ErrorKind::Usage,
+        (Phase::Connect, _) => ErrorKind::TargetUnreachable,
+        (Phase::Transaction, _) => ErrorKind::ConnectionLost,
     }
 }
 
-fn server_kind(during: During, code: u16) -> Kind {
+fn server_kind(during: Phase, code: u16) -> ErrorKind {
     match code {
         // Lock wait timeout, deadlock, NOWAIT lock, "record has changed since last read".
-        1205 | 1213 | 3572 | 1020 => Kind::LockConflict,
+        1205 | 1213 | 3572 | 1020 => ErrorKind::LockConflict,
         // Too many connections; out of resources; shutting down; too many of this user's
         // connections; host blocked for errors; connection killed.
-        1040 | 1041 | 1053 | 1203 | 1226 | 1129 => Kind::TargetBusy,
-        1927 | 2006 | 2013 | 4031 | 1158..=1161 => Kind::ConnectionLost,
+        1040 | 1041 | 1053 | 1203 | 1226 | 1129 => ErrorKind::TargetBusy,
+        1927 | 2006 | 2013 | 4031 | 1158..=1161 => ErrorKind::ConnectionLost,
         // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be
         // under way.
-        1290 | 1792 | 1836 => Kind::TargetBusy,
+        1290 | 1792 | 1836 => ErrorKind::TargetBusy,
         // Access denied for the user, for the database; account locked; must change password; no
         // such plugin.
-        1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => Kind::TargetLogin,
+        1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => ErrorKind::TargetLogin,
         // Secure transport required.
-        3159 => Kind::TargetTls,
-        1049 => Kind::TargetRefused,
+        3159 => ErrorKind::TargetTls,
+        1049 => ErrorKind::TargetRefused,
         // local_infile off; no table or column; no privilege on table, column or routine; unknown
         // charset, variable or separators; syntax; not allowed on this object.
         3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231
-        | 1083 | 1064 | 1348 | 1471 | 1347 => Kind::TargetRefused,
-        _ if during == During::Connect => Kind::TargetRefused,
+        | 1083 | 1064 | 1348 | 1471 | 1347 => ErrorKind::TargetRefused,
+        _ if during == Phase::Connect => ErrorKind::TargetRefused,
         // What is a warning otherwise is an error under REPLACE in a strict mode: a value that does
         // not fit its column, NULL in NOT NULL, too few or too many fields, no parent row, no
         // partition, CHECK.
-        1048 | 1261..=1265 | 1292 | 1366 | 1406 | 1411 | 1452 | 1526 | 3819 | 4025 => Kind::BadRows,
-        _ => Kind::StatementFailed,
+        1048 | 1261..=1265 | 1292 | 1366 | 1406 | 1411 | 1452 | 1526 | 3819 | 4025 => {
+            ErrorKind::BadRows
+        }
+        _ => ErrorKind::StatementFailed,
     }
 }
 
@@ -153,20 +155,20 @@ fn remedy(error: &Driver) -> Option<&'static str> {
     })
 }
 
-fn headline(kind: Kind) -> &'static str {
+fn headline(kind: ErrorKind) -> &'static str {
     match kind {
-        Kind::TargetUnreachable => "the database server can't be reached",
-        Kind::TargetLogin => "the database server refused the login",
-        Kind::TargetTls => "no TLS connection to the database server",
-        Kind::TargetBusy => "the database server can't take this now",
-        Kind::TargetRefused => "the database server refused the statement",
-        Kind::LockConflict => "the transaction met another one's locks and was rolled back",
-        Kind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
-        Kind::OutcomeUnknown => {
+        ErrorKind::TargetUnreachable => "the database server can't be reached",
+        ErrorKind::TargetLogin => "the database server refused the login",
+        ErrorKind::TargetTls => "no TLS connection to the database server",
+        ErrorKind::TargetBusy => "the database server can't take this now",
+        ErrorKind::TargetRefused => "the database server refused the statement",
+        ErrorKind::LockConflict => "the transaction met another one's locks and was rolled back",
+        ErrorKind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
+        ErrorKind::OutcomeUnknown => {
             "the connection was lost during COMMIT; the object may be loaded or not"
         }
-        Kind::StagingFailed => "the staged file can't be read to its end; rolled back",
-        Kind::BadRows => "a row does not fit; rolled back",
+        ErrorKind::StagingFailed => "the staged file can't be read to its end; rolled back",
+        ErrorKind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",
     }
 }
@@ -186,22 +188,22 @@ mod tests {
 
     #[test]
     fn a_connection_lost_during_commit_is_never_repeated() {
-        assert_eq!(kind(During::Commit, &broken()), Kind::OutcomeUnknown);
-        assert_eq!(kind(During::Commit, &server(1180)), Kind::OutcomeUnknown);
-        assert_eq!(kind(During::Transaction, &broken()), Kind::ConnectionLost);
-        assert_eq!(kind(During::Connect, &broken()), Kind::TargetUnreachable);
+        assert_eq!(kind(Phase::Commit, &broken()), ErrorKind::OutcomeUnknown);
+        assert_eq!(kind(Phase::Commit, &server(1180)), ErrorKind::OutcomeUnknown);
+        assert_eq!(kind(Phase::Transaction, &broken()), ErrorKind::ConnectionLost);
+        assert_eq!(kind(Phase::Connect, &broken()), ErrorKind::TargetUnreachable);
     }
 
     #[test]
     fn a_deadlock_at_commit_is_known_to_be_rolled_back() {
-        assert_eq!(kind(During::Commit, &server(1213)), Kind::LockConflict);
+        assert_eq!(kind(Phase::Commit, &server(1213)), ErrorKind::LockConflict);
     }
 
     #[test]
     fn local_infile_off_is_recognised_on_both_servers_and_names_its_remedy() {
         for code in [3948, 4166] {
-            let error = fold(During::Transaction, "t", &server(code));
-            assert_eq!(error.kind, Kind::TargetRefused);
+            let error = classify(Phase::Transaction, "t", &server(code));
+            assert_eq!(error.kind, ErrorKind::TargetRefused);
             assert!(error.hint().unwrap().contains("SET GLOBAL local_infile = ON"));
         }
     }

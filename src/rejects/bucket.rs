@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::name::{Names, ObjectName};
 use super::spool::Spool;
 use crate::config::RetryConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Attempts;
 use crate::source::S3;
 
@@ -76,9 +76,8 @@ impl Bucket {
                 unwritable(object, &self.staging_dir.to_string_lossy(), error)
             })?,
             Err(died) => {
-                return Err(
-                    Error::new(Kind::Bug, "the thread that wrote rejects died").caused_by(died)
-                );
+                return Err(Error::new(ErrorKind::Bug, "the thread that wrote rejects died")
+                    .caused_by(died));
             }
         };
         // Before the first byte: who never gets an answer doesn't know what was written.
@@ -136,13 +135,13 @@ impl Bucket {
     fn failed(&self, object: &ObjectName, name: &str, error: Error) -> Error {
         let kind = match error.kind {
             // The source has the same ones.
-            Kind::SourceCredentials => Kind::SourceCredentials,
-            _ => Kind::RejectsUnwritable,
+            ErrorKind::SourceCredentials => ErrorKind::SourceCredentials,
+            _ => ErrorKind::RejectsUnwritable,
         };
         let message =
             format!("{object}: its rejects can't be written to {}", self.uri(name).escape_debug());
         let hint = match error.kind {
-            Kind::RejectsUnwritable => Some(NEEDED_RIGHTS.to_owned()),
+            ErrorKind::RejectsUnwritable => Some(NEEDED_RIGHTS.to_owned()),
             _ => error.hint().map(str::to_owned),
         };
         let failed = Error::new(kind, message).caused_by(error);
@@ -173,7 +172,7 @@ async fn again<T, F: Future<Output = Result<T>>>(
 pub(super) fn unwritable(object: &ObjectName, place: &str, error: std::io::Error) -> Error {
     let too_large = error.kind() == std::io::ErrorKind::FileTooLarge;
     let message = format!("{object}: its rejects can't be written to {}", place.escape_debug());
-    let error = Error::new(Kind::RejectsUnwritable, message).caused_by(error);
+    let error = Error::new(ErrorKind::RejectsUnwritable, message).caused_by(error);
     if too_large {
         error.with_hint(
             "there are more rejects than one file can hold: mend the cause, or set --max-rejects",

@@ -4,6 +4,9 @@
 //! for as long as its writer lives, so that whoever opens the directory next can tell what a killed
 //! process left from what is still being written.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -174,6 +177,3 @@ fn sync(directory: &File) -> io::Result<()> {
         synced => synced,
     }
 }
-
-#[cfg(test)]
-mod tests;

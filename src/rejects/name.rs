@@ -1,7 +1,8 @@
 //! What the files of an object are called: readable, the same at every try, and never another
 //! object's.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 

@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use serde_json::to_writer;
 
-use super::{ObjectName, Reason, RejectedRow};
+use super::name::ObjectName;
+use super::{Reason, RejectedRow};
 
 /// Writes one line for each reason of each row.
 #[derive(Debug)]

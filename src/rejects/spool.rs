@@ -15,7 +15,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Where a spool's file is made.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum SpoolPlace {
     /// A temporary name in the directory where the file is to be in the end.
     Beside { directory: Arc<Directory>, name: String },
     /// No name at all, in the staging directory.
@@ -46,7 +46,7 @@ impl SpoolFile {
 /// No file is made before the buffer is full for the first time, or the spool is finished.
 #[derive(Debug)]
 pub(super) struct Spool {
-    place: Place,
+    place: SpoolPlace,
     /// Where the destination takes no larger files.
     limit_bytes: u64,
     file: Option<SpoolFile>,
@@ -56,7 +56,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    pub(super) fn new(place: Place, limit_bytes: u64) -> Self {
+    pub(super) fn new(place: SpoolPlace, limit_bytes: u64) -> Self {
         Self { place, limit_bytes, file: None, written_bytes: 0, buffer: Vec::new() }
     }
 
@@ -139,7 +139,7 @@ impl Spool {
     }
 }
 
-impl Place {
+impl SpoolPlace {
     fn make(&self) -> io::Result<SpoolFile> {
         match self {
             Self::Beside { directory, name } => directory.temporary(name),
@@ -160,7 +160,7 @@ mod tests {
     use std::io::{Read as _, Seek as _};
 
     fn spool(limit_bytes: u64) -> Spool {
-        Spool::new(Place::Unnamed(std::env::temp_dir()), limit_bytes)
+        Spool::new(SpoolPlace::Unnamed(std::env::temp_dir()), limit_bytes)
     }
 
     fn content(spool: Spool) -> Vec<u8> {
@@ -172,20 +172,20 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum FileStep {
         Append(u8, usize),
         /// To this fraction, in 255ths, of what there is.
         Rewind(u8),
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = FileStep> {
         let length = prop_oneof![
             0..2000_usize,
             Just(BUFFER_BYTES - 1),
             Just(BUFFER_BYTES),
             Just(BUFFER_BYTES + 1)
         ];
-        prop_oneof![3 => (any::<u8>(), length).prop_map(|(byte, length)| Step::Append(byte, length)), 1 => any::<u8>().prop_map(Step::Rewind)]
+        prop_oneof![3 => (any::<u8>(), length).prop_map(|(byte, length)| FileStep::Append(byte, length)), 1 => any::<u8>().prop_map(FileStep::Rewind)]
     }
 
     proptest! {
@@ -195,11 +195,11 @@ mod tests {
             let (mut spool, mut model) = (spool(u64::MAX), Vec::new());
             for step in steps {
                 match step {
-                    Step::Append(byte, length) => {
+                    FileStep::Append(byte, length) => {
                         spool.append(&vec![byte; length]).unwrap();
                         model.resize(model.len() + length, byte);
                     }
-                    Step::Rewind(fraction) => {
+                    FileStep::Rewind(fraction) => {
                         model.truncate(model.len() * usize::from(fraction) / 255);
                         spool.rewind(model.len() as u64).unwrap();
                     }

@@ -184,7 +184,7 @@ async fn a_directory_that_is_gone_or_a_name_that_is_taken_is_an_error_that_costs
     let error = file.publish().await.unwrap_err();
     assert_eq!(
         (error.kind, error.kind.consequence()),
-        (Kind::RejectsUnwritable, Consequence::FailObject)
+        (ErrorKind::RejectsUnwritable, Consequence::FailObject)
     );
     assert!(
         error.one_line().starts_with("s3://b/k: its rejects can't be written to"),
@@ -196,7 +196,7 @@ async fn a_directory_that_is_gone_or_a_name_that_is_taken_is_an_error_that_costs
     fs::remove_dir_all(&path).unwrap();
     let mut file = rejects.begin(object("k"), None, Vec::new());
     let error = file.add(&row(1, &vec![b'x'; 100_000], &[BAD])).unwrap_err();
-    assert_eq!(error.kind, Kind::RejectsUnwritable);
+    assert_eq!(error.kind, ErrorKind::RejectsUnwritable);
     assert!(error.hint().is_some());
 }
 
@@ -245,6 +245,6 @@ async fn a_place_that_cannot_be_used_is_a_usage_error() {
     let s3 = S3::new(&config).await;
     let error =
         Rejects::open(&RejectsTo::Directory(file), s3, home.path(), &retry).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Usage);
+    assert_eq!(error.kind, ErrorKind::Usage);
     assert!(error.hint().is_some());
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{FAILURES_NAMED, row, verified_word};
-use crate::load::{Checked, Verdict};
+use crate::check::{Checked, Prediction};
 use crate::object::Object;
-use crate::source::PassedOver;
-use crate::staging::Verified;
+use crate::source::SkippedKeys;
+use crate::staging::Integrity;
 
 /// The sums over a check.
 #[derive(Clone, Debug, Default)]
@@ -39,9 +39,9 @@ pub struct CheckSummary {
 pub(super) struct Telling<'a> {
     /// The first objects in which something is wrong.
     pub(super) findings: &'a [String],
-    pub(super) unseen: &'a [String],
+    pub(super) not_checked: &'a [String],
     pub(super) sample: Option<u64>,
-    pub(super) passed_over: PassedOver,
+    pub(super) skipped_keys: SkippedKeys,
     pub(super) is_listing_complete: bool,
     pub(super) elapsed: Duration,
 }
@@ -62,20 +62,20 @@ impl CheckSummary {
         for (code, count) in &checked.warnings_by_code {
             *self.warnings_by_code.entry(*code).or_default() += count;
         }
-        match &checked.verdict {
-            Verdict::Loads => self.would_load += 1,
-            Verdict::Rejects(rows) => {
+        match &checked.prediction {
+            Prediction::Loads => self.would_load += 1,
+            Prediction::Rejects(rows) => {
                 self.would_load += 1;
                 self.would_lose_rows += 1;
                 self.rows_rejected += rows;
             }
-            Verdict::Fails(_) => self.would_fail += 1,
+            Prediction::Fails(_) => self.would_fail += 1,
         }
     }
 
     /// The last line of the report.
     pub(super) fn line(&self, telling: &Telling<'_>) -> Value {
-        let passed_over = telling.passed_over;
+        let skipped_keys = telling.skipped_keys;
         json!({
             "type": "summary", "objects_checked": self.objects_checked, "would_load": self.would_load,
             "would_fail": self.would_fail, "would_lose_rows": self.would_lose_rows,
@@ -85,10 +85,10 @@ impl CheckSummary {
             "would_be_rejected": self.rows_rejected, "notes": self.notes, "warnings_by_code": self.warnings_by_code,
             "bytes": self.bytes, "seconds": telling.elapsed.as_secs_f64(),
             "passed_over": {
-                "folder_markers": passed_over.folder_markers, "hidden": passed_over.hidden,
-                "filtered_out": passed_over.filtered_out,
+                "folder_markers": skipped_keys.folder_markers, "hidden": skipped_keys.hidden,
+                "filtered_out": skipped_keys.filtered_out,
             },
-            "not_seen": telling.unseen,
+            "not_seen": telling.not_checked,
         })
     }
 
@@ -135,10 +135,10 @@ impl CheckSummary {
         if telling.findings.len() == FAILURES_NAMED {
             text.push_str("there may be more; --report FILE has all objects\n");
         }
-        if !telling.unseen.is_empty() {
+        if !telling.not_checked.is_empty() {
             text.push_str("a check does not see:\n");
-            for unseen in telling.unseen {
-                let _ = writeln!(text, "  {unseen}");
+            for not_checked in telling.not_checked {
+                let _ = writeln!(text, "  {not_checked}");
             }
         }
         text
@@ -149,14 +149,14 @@ impl CheckSummary {
 pub(super) fn line(
     object: &Object,
     checked: &Checked,
-    verified: Verified,
+    verified: Integrity,
     attempts: u32,
     elapsed: Duration,
 ) -> Value {
-    let (would, rejected, error) = match &checked.verdict {
-        Verdict::Loads => ("load", 0, None),
-        Verdict::Rejects(rows) => ("load", *rows, None),
-        Verdict::Fails(error) => ("fail", 0, Some(error)),
+    let (would, rejected, error) = match &checked.prediction {
+        Prediction::Loads => ("load", 0, None),
+        Prediction::Rejects(rows) => ("load", *rows, None),
+        Prediction::Fails(error) => ("fail", 0, Some(error)),
     };
     json!({
         "type": "object", "status": "checked", "would": would,
@@ -174,15 +174,15 @@ pub(super) fn line(
 /// What the summary says of an object in which something is wrong.
 pub(super) fn finding(object: &Object, checked: &Checked) -> Option<String> {
     let Checked { rows, bad_rows, duplicates, .. } = checked;
-    if bad_rows + duplicates == 0 && !matches!(checked.verdict, Verdict::Fails(_)) {
+    if bad_rows + duplicates == 0 && !matches!(checked.prediction, Prediction::Fails(_)) {
         return None;
     }
-    let headline = match &checked.verdict {
-        Verdict::Fails(error) => format!("would fail: {}", error.message()),
-        Verdict::Rejects(rejected) => {
+    let headline = match &checked.prediction {
+        Prediction::Fails(error) => format!("would fail: {}", error.message()),
+        Prediction::Rejects(rejected) => {
             format!("would lose rows: {object}: {rejected} of {rows} rows would be rejected")
         }
-        Verdict::Loads => {
+        Prediction::Loads => {
             format!(
                 "would load: {object}: {rows} rows, of them {bad_rows} bad rows and {duplicates} duplicates"
             )

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use regex::Regex;
 
 use crate::config::SourceConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
 pub(super) struct Filter {
@@ -22,7 +22,7 @@ pub(super) struct Filter {
 
 /// What to do with a listed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum KeyMatch {
     Take,
     FolderMarker,
     Hidden,
@@ -36,7 +36,8 @@ impl Filter {
             .as_ref()
             .map(|pattern| {
                 Regex::new(pattern).map_err(|error| {
-                    Error::new(Kind::Usage, format!("--key-regex {pattern:?}")).caused_by(error)
+                    Error::new(ErrorKind::Usage, format!("--key-regex {pattern:?}"))
+                        .caused_by(error)
                 })
             })
             .transpose()?;
@@ -59,14 +60,14 @@ impl Filter {
         prefix_length: usize,
         size_bytes: u64,
         modified: Option<Timestamp>,
-    ) -> Verdict {
+    ) -> KeyMatch {
         // "Create folder" in consoles leaves `name/`; Hadoop leaves `name_$folder$`.
         if size_bytes == 0 && (key.ends_with('/') || key.ends_with("_$folder$")) {
-            return Verdict::FolderMarker;
+            return KeyMatch::FolderMarker;
         }
         let below = key.get(prefix_length..).unwrap_or(key);
         if self.skip_hidden && below.split('/').any(|component| component.starts_with(['_', '.'])) {
-            return Verdict::Hidden;
+            return KeyMatch::Hidden;
         }
         let wanted = self.include.as_ref().is_none_or(|globs| globs.is_match(below))
             && !self.exclude.is_match(below)
@@ -77,13 +78,14 @@ impl Filter {
             && self
                 .modified_before
                 .is_none_or(|bound| modified.is_some_and(|modified| modified < bound));
-        if wanted { Verdict::Take } else { Verdict::FilteredOut }
+        if wanted { KeyMatch::Take } else { KeyMatch::FilteredOut }
     }
 }
 
 fn globs(flag: &str, patterns: &[String]) -> Result<GlobSet> {
     let refused = |pattern: &str, error: globset::Error| {
-        Error::new(Kind::Usage, format!("{flag} {pattern:?} is not a pattern")).caused_by(error)
+        Error::new(ErrorKind::Usage, format!("{flag} {pattern:?} is not a pattern"))
+            .caused_by(error)
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
@@ -116,20 +118,20 @@ mod tests {
 
     #[test]
     fn a_folder_marker_is_known_by_its_slash_and_its_emptiness() {
-        assert_eq!(filter().judge("a/b/", 2, 0, None), Verdict::FolderMarker);
-        assert_eq!(filter().judge("a/b_$folder$", 2, 0, None), Verdict::FolderMarker);
-        assert_eq!(filter().judge("a/b/", 2, 9, None), Verdict::Take);
-        assert_eq!(filter().judge("a/empty", 2, 0, None), Verdict::Take);
+        assert_eq!(filter().judge("a/b/", 2, 0, None), KeyMatch::FolderMarker);
+        assert_eq!(filter().judge("a/b_$folder$", 2, 0, None), KeyMatch::FolderMarker);
+        assert_eq!(filter().judge("a/b/", 2, 9, None), KeyMatch::Take);
+        assert_eq!(filter().judge("a/empty", 2, 0, None), KeyMatch::Take);
     }
 
     #[test]
     fn hidden_components_count_only_below_the_prefix() {
         let filter = Filter { skip_hidden: true, ..filter() };
-        assert_eq!(filter.judge("_etl/part-0", 5, 1, None), Verdict::Take);
-        assert_eq!(filter.judge("_etl/_SUCCESS", 5, 0, None), Verdict::Hidden);
-        assert_eq!(filter.judge("_etl/_temporary/0/part-0", 5, 1, None), Verdict::Hidden);
-        assert_eq!(filter.judge("_etl/.part-0.crc", 5, 1, None), Verdict::Hidden);
-        assert_eq!(filter.judge("_etl/dt=1/part_0", 5, 1, None), Verdict::Take);
+        assert_eq!(filter.judge("_etl/part-0", 5, 1, None), KeyMatch::Take);
+        assert_eq!(filter.judge("_etl/_SUCCESS", 5, 0, None), KeyMatch::Hidden);
+        assert_eq!(filter.judge("_etl/_temporary/0/part-0", 5, 1, None), KeyMatch::Hidden);
+        assert_eq!(filter.judge("_etl/.part-0.crc", 5, 1, None), KeyMatch::Hidden);
+        assert_eq!(filter.judge("_etl/dt=1/part_0", 5, 1, None), KeyMatch::Take);
     }
 
     #[test]
@@ -139,9 +141,9 @@ mod tests {
             exclude: globs("--exclude", &["old/*".into()]).unwrap(),
             ..filter()
         };
-        assert_eq!(filter.judge("in/2026/a.csv", 3, 1, None), Verdict::Take);
-        assert_eq!(filter.judge("in/old/2026/a.csv", 3, 1, None), Verdict::FilteredOut);
-        assert_eq!(filter.judge("in/a.json", 3, 1, None), Verdict::FilteredOut);
+        assert_eq!(filter.judge("in/2026/a.csv", 3, 1, None), KeyMatch::Take);
+        assert_eq!(filter.judge("in/old/2026/a.csv", 3, 1, None), KeyMatch::FilteredOut);
+        assert_eq!(filter.judge("in/a.json", 3, 1, None), KeyMatch::FilteredOut);
     }
 
     #[test]
@@ -149,8 +151,8 @@ mod tests {
         let at: Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
         let later: Timestamp = "2026-11-20T00:00:01Z".parse().unwrap();
         let filter = Filter { modified_after: Some(at), modified_before: Some(later), ..filter() };
-        assert_eq!(filter.judge("k", 0, 1, Some(at)), Verdict::Take);
-        assert_eq!(filter.judge("k", 0, 1, Some(later)), Verdict::FilteredOut);
-        assert_eq!(filter.judge("k", 0, 1, None), Verdict::FilteredOut);
+        assert_eq!(filter.judge("k", 0, 1, Some(at)), KeyMatch::Take);
+        assert_eq!(filter.judge("k", 0, 1, Some(later)), KeyMatch::FilteredOut);
+        assert_eq!(filter.judge("k", 0, 1, None), KeyMatch::FilteredOut);
     }
 }

@@ -12,10 +12,10 @@ use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
-use super::filter::{Filter, Verdict};
+use super::filter::{Filter, KeyMatch};
 use super::s3::{Page, S3};
 use crate::config::{RetryConfig, SourceConfig, SourceUri};
-use crate::error::{Consequence, Error, Kind, Result};
+use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
 use crate::retry::Attempts;
 
@@ -37,19 +37,19 @@ pub enum Listed {
 
 /// What a listing passed over, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PassedOver {
+pub struct SkippedKeys {
     pub folder_markers: u64,
     pub hidden: u64,
     pub filtered_out: u64,
 }
 
 /// Where a listing sends what it finds.
-pub struct Findings {
+pub struct ListingSink {
     sender: mpsc::Sender<Listed>,
     count: Box<dyn Fn(&Object) + Send + Sync>,
 }
 
-impl Findings {
+impl ListingSink {
     /// `count` sees every object before it is sent, so that a total is known ahead of the work.
     pub fn new(
         sender: mpsc::Sender<Listed>,
@@ -117,7 +117,7 @@ impl Listing {
             };
             match checked {
                 // Reading a key needs no right to its bucket.
-                Err(error) if prefix.is_none() && error.kind == Kind::ListingDenied => {}
+                Err(error) if prefix.is_none() && error.kind == ErrorKind::ListingDenied => {}
                 Err(error) => problems.push(error),
                 Ok(()) => {}
             }
@@ -130,8 +130,8 @@ impl Listing {
     ///
     /// # Errors
     /// A listing that is refused or stays unreachable; what was sent until then stands.
-    pub async fn run(&self, found: Findings) -> Result<PassedOver> {
-        let mut passed_over = PassedOver::default();
+    pub async fn run(&self, found: ListingSink) -> Result<SkippedKeys> {
+        let mut skipped_keys = SkippedKeys::default();
         let mut named = NamedKeys::default();
 
         let exact = self.uris.iter().filter_map(|uri| match uri {
@@ -149,16 +149,16 @@ impl Listing {
         }
 
         for (bucket, prefix) in outermost_prefixes(&self.uris) {
-            self.list_prefix(bucket, prefix, &named, &mut passed_over, &found).await?;
+            self.list_prefix(bucket, prefix, &named, &mut skipped_keys, &found).await?;
         }
-        Ok(passed_over)
+        Ok(skipped_keys)
     }
 
     /// Asks for each of `keys` by itself, several at a time, in order.
     async fn look_up(
         &self,
         keys: impl futures_util::Stream<Item = Result<(String, String)>> + Unpin,
-        found: &Findings,
+        found: &ListingSink,
     ) -> Result<()> {
         let mut answers = keys
             .map(|named| async {
@@ -186,8 +186,8 @@ impl Listing {
         bucket: &str,
         prefix: &str,
         named: &NamedKeys,
-        passed_over: &mut PassedOver,
-        found: &Findings,
+        skipped_keys: &mut SkippedKeys,
+        found: &ListingSink,
     ) -> Result<()> {
         let mut token = None;
         loop {
@@ -199,7 +199,7 @@ impl Listing {
             if continuation_token.is_some() && continuation_token == token {
                 let what = format!("s3://{bucket}/{}", prefix.escape_debug());
                 return Err(Error::new(
-                    Kind::SourceProtocol,
+                    ErrorKind::SourceProtocol,
                     format!("{what}: the listing repeats its own page"),
                 ));
             }
@@ -214,10 +214,10 @@ impl Listing {
                     entry.size_bytes,
                     entry.last_modified,
                 ) {
-                    Verdict::FolderMarker => passed_over.folder_markers += 1,
-                    Verdict::Hidden => passed_over.hidden += 1,
-                    Verdict::FilteredOut => passed_over.filtered_out += 1,
-                    Verdict::Take => match entry.etag {
+                    KeyMatch::FolderMarker => skipped_keys.folder_markers += 1,
+                    KeyMatch::Hidden => skipped_keys.hidden += 1,
+                    KeyMatch::FilteredOut => skipped_keys.filtered_out += 1,
+                    KeyMatch::Take => match entry.etag {
                         Some(etag) => {
                             let object = Object {
                                 bucket: bucket.to_owned(),
@@ -289,7 +289,7 @@ async fn key_lines(
 ) -> Result<impl futures_util::Stream<Item = Result<(String, String)>> + use<>> {
     let name = path.display().to_string();
     let unreadable = move |error: std::io::Error| {
-        Error::new(Kind::Usage, format!("--keys-from {name} can't be read")).caused_by(error)
+        Error::new(ErrorKind::Usage, format!("--keys-from {name} can't be read")).caused_by(error)
     };
     let reader: Box<dyn AsyncBufRead + Unpin + Send> = if path == Path::new("-") {
         Box::new(BufReader::new(tokio::io::stdin()))
@@ -316,7 +316,7 @@ async fn key_lines(
                         }
                         Err(error) => {
                             let message = format!("--keys-from {name}, line {number}: {error}");
-                            return Some((Err(Error::new(Kind::Usage, message)), None));
+                            return Some((Err(Error::new(ErrorKind::Usage, message)), None));
                         }
                     },
                     Ok(None) => return None,

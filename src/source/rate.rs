@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use leaky_bucket::RateLimiter;
 
-use crate::config::ByteSize;
+use crate::units::ByteSize;
 
 /// Between two refills: short beside anything that a person or a network would notice.
 const REFILL: Duration = Duration::from_millis(20);
@@ -24,10 +24,10 @@ const READER_BYTES_A_SECOND: u64 = 64 * 1024;
 
 /// The bound, shared by all that read; none, where none was asked for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rate(Option<Arc<Bound>>);
+pub(super) struct Rate(Option<Arc<RateLimit>>);
 
 #[derive(Debug)]
-struct Bound {
+struct RateLimit {
     bytes_a_second: u64,
     limiter: RateLimiter,
 }
@@ -48,7 +48,7 @@ impl Rate {
                 .interval(interval)
                 .max(max)
                 .build();
-            Arc::new(Bound { bytes_a_second: rate.bytes(), limiter })
+            Arc::new(RateLimit { bytes_a_second: rate.bytes(), limiter })
         }))
     }
 

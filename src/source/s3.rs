@@ -2,6 +2,8 @@
 
 mod write;
 
+pub(crate) use write::PUT_LIMIT_BYTES;
+
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -23,11 +25,11 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
 use super::rate::Rate;
-use super::s3_error::{Asked, fold};
-use crate::config::{ByteSize, SourceConfig};
-use crate::error::{Error, Kind, Result};
+use super::s3_error::{Asked, classify};
+use crate::config::SourceConfig;
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
-pub(crate) use write::PUT_LIMIT_BYTES;
+use crate::units::ByteSize;
 
 /// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore
 /// it.
@@ -147,14 +149,14 @@ impl S3 {
             .set_request_payer(self.request_payer.clone())
             .send()
             .await
-            .map_err(|error| fold(Asked::Bucket, &what, &error))?;
+            .map_err(|error| classify(Asked::Bucket, &what, &error))?;
 
         let encoded = output.encoding_type() == Some(&EncodingType::Url);
         let truncated = output.is_truncated() == Some(true);
         let continuation_token = output.next_continuation_token().map(str::to_owned);
         if truncated && continuation_token.is_none() {
             return Err(Error::new(
-                Kind::SourceProtocol,
+                ErrorKind::SourceProtocol,
                 format!("{what}: the listing says that it goes on, but not where"),
             ));
         }
@@ -184,7 +186,7 @@ impl S3 {
             .send()
             .await
             .map(drop)
-            .map_err(|error| fold(Asked::Bucket, &what, &error))
+            .map_err(|error| classify(Asked::Bucket, &what, &error))
     }
 
     /// HeadObject: the object as it is now.
@@ -205,7 +207,7 @@ impl S3 {
             Ok(output) => output,
             Err(error) => {
                 let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-                let folded = fold(Asked::Object, &what, &error);
+                let folded = classify(Asked::Object, &what, &error);
                 return Err(match status {
                     400..=403 => self.refusal(bucket, key, &what).await.unwrap_or(folded),
                     _ => folded,
@@ -214,7 +216,7 @@ impl S3 {
         };
         let etag = output.e_tag.ok_or_else(|| {
             Error::new(
-                Kind::SourceProtocol,
+                ErrorKind::SourceProtocol,
                 format!("{what}: the store gives no ETag, so its bytes can't be pinned"),
             )
         })?;
@@ -241,12 +243,12 @@ impl S3 {
             .key(key)
             .set_request_payer(self.request_payer.clone());
         // A body that comes after all is dropped unread.
-        request.send().await.err().map(|error| fold(Asked::Object, &what, &error))
+        request.send().await.err().map(|error| classify(Asked::Object, &what, &error))
     }
 
     /// Whether the store says that there is no such object.
     pub async fn is_gone(&self, bucket: &str, key: &str) -> bool {
-        matches!(self.head(bucket, key).await, Err(error) if error.kind == Kind::ObjectMissing)
+        matches!(self.head(bucket, key).await, Err(error) if error.kind == ErrorKind::ObjectMissing)
     }
 
     /// HeadObject, pinned to the object's ETag: what a GET of some of its bytes does not tell.
@@ -268,7 +270,7 @@ impl S3 {
             })
             .send()
             .await
-            .map_err(|error| fold(Asked::Object, object, &error))?;
+            .map_err(|error| classify(Asked::Object, object, &error))?;
         let is_composite = output.checksum_type() == Some(&ChecksumType::Composite);
         let checksum = whole_checksum(
             is_composite,
@@ -315,7 +317,7 @@ impl S3 {
             })
             .send()
             .await
-            .map_err(|error| fold(Asked::Object, object, &error))?;
+            .map_err(|error| classify(Asked::Object, object, &error))?;
 
         let (offset, size_bytes) = extent(&output);
         Ok(Body {
@@ -347,7 +349,7 @@ fn environment_or_profile_region(profile: Option<&str>) -> RegionProviderChain {
 fn decode_key(encoded: &str, what: &str) -> Result<String> {
     let spaced = encoded.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|error| {
-        Error::new(Kind::SourceProtocol, format!("{what}: a listed key is not UTF-8"))
+        Error::new(ErrorKind::SourceProtocol, format!("{what}: a listed key is not UTF-8"))
             .caused_by(error)
     })
 }
@@ -424,14 +426,14 @@ fn chunks(
                 Some((Ok(chunk), Some((body, what, rate))))
             }
             Ok(Some(Err(error))) => Some((
-                Err(Error::new(Kind::BodyBroken, format!("{what}: the body broke off"))
+                Err(Error::new(ErrorKind::BodyBroken, format!("{what}: the body broke off"))
                     .caused_by(error)),
                 None,
             )),
             Ok(None) => None,
             Err(_) => {
                 let stalled = format!("{what}: not a byte of the body came for {stall_timeout:?}");
-                Some((Err(Error::new(Kind::BodyBroken, stalled)), None))
+                Some((Err(Error::new(ErrorKind::BodyBroken, stalled)), None))
             }
         }
     })
@@ -448,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_utf8_is_an_error() {
-        assert_eq!(decode_key("a%FF", "s3://b/").unwrap_err().kind, Kind::SourceProtocol);
+        assert_eq!(decode_key("a%FF", "s3://b/").unwrap_err().kind, ErrorKind::SourceProtocol);
     }
 
     #[test]

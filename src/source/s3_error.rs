@@ -5,7 +5,7 @@ use std::fmt;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// What was being asked, because the same answer means different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Our error for `error`, which happened while asking for `what`.
-pub(super) fn fold<E>(
+pub(super) fn classify<E>(
     asked: Asked,
     what: &dyn fmt::Display,
     error: &SdkError<E, HttpResponse>,
@@ -54,23 +54,23 @@ where
     let (kind, hint) = match error {
         SdkError::ServiceError(_) => match answer(asked, status, &code, &message) {
             Some(kind) => (kind, None),
-            None => (Kind::SourceProtocol, None),
+            None => (ErrorKind::SourceProtocol, None),
         },
-        SdkError::ConstructionFailure(_) => (Kind::SourceCredentials, None),
-        SdkError::TimeoutError(_) => (Kind::SourceUnreachable, None),
+        SdkError::ConstructionFailure(_) => (ErrorKind::SourceCredentials, None),
+        SdkError::TimeoutError(_) => (ErrorKind::SourceUnreachable, None),
         SdkError::DispatchFailure(failure) => {
             // What failed is told by its Debug text alone in some versions.
             let text = format!("{} {error:?}", causes(error));
             if text.contains("credentials") && !failure.is_io() && !failure.is_timeout() {
-                (Kind::SourceCredentials, None)
+                (ErrorKind::SourceCredentials, None)
             } else {
-                (Kind::SourceUnreachable, None)
+                (ErrorKind::SourceUnreachable, None)
             }
         }
         // An answer that could not be read: cut off, or not S3 at all.
-        _ if status >= 500 => (Kind::SourceBusy, None),
-        _ if status == 0 => (Kind::SourceUnreachable, None),
-        _ => (Kind::SourceProtocol, None),
+        _ if status >= 500 => (ErrorKind::SourceBusy, None),
+        _ if status == 0 => (ErrorKind::SourceUnreachable, None),
+        _ => (ErrorKind::SourceProtocol, None),
     };
     let hint = hint.or_else(|| {
         (matches!(status, 301 | 307 | 400) && region.is_some()).then(|| {
@@ -93,71 +93,71 @@ where
 
 /// The kind of an S3 error answer, by its code first: some stores give the right code with an odd
 /// status.
-fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<Kind> {
+fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<ErrorKind> {
     Some(match code {
-        "NoSuchBucket" => Kind::BucketMissing,
-        "NoSuchKey" | "NoSuchVersion" => Kind::ObjectMissing,
-        "PreconditionFailed" => Kind::ObjectChanged,
-        "InvalidObjectState" => Kind::ObjectArchived,
+        "NoSuchBucket" => ErrorKind::BucketMissing,
+        "NoSuchKey" | "NoSuchVersion" => ErrorKind::ObjectMissing,
+        "PreconditionFailed" => ErrorKind::ObjectChanged,
+        "InvalidObjectState" => ErrorKind::ObjectArchived,
         "SlowDown"
         | "InternalError"
         | "ServiceUnavailable"
         | "RequestTimeout"
         | "Throttling"
         | "RequestLimitExceeded"
-        | "TooManyRequests" => Kind::SourceBusy,
+        | "TooManyRequests" => ErrorKind::SourceBusy,
         "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "ExpiredToken"
         | "InvalidToken"
         | "TokenRefreshRequired"
         | "RequestTimeTooSkewed"
-        | "AuthorizationHeaderMalformed" => Kind::SourceCredentials,
+        | "AuthorizationHeaderMalformed" => ErrorKind::SourceCredentials,
         _ if code.starts_with("KMS.") || (status == 403 && message.contains("kms:Decrypt")) => {
-            Kind::ObjectEncrypted
+            ErrorKind::ObjectEncrypted
         }
-        "PermanentRedirect" | "TemporaryRedirect" => Kind::BucketMissing,
+        "PermanentRedirect" | "TemporaryRedirect" => ErrorKind::BucketMissing,
         // The body did not arrive as it was sent.
         "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" if asked == Asked::Write => {
-            Kind::SourceBusy
+            ErrorKind::SourceBusy
         }
         // Another writer of the same key.
         "OperationAborted" | "ConditionalRequestConflict" if asked == Asked::Write => {
-            Kind::SourceBusy
+            ErrorKind::SourceBusy
         }
         _ => match (status, asked) {
-            (404, Asked::Bucket) => Kind::BucketMissing,
-            (404, Asked::Object) => Kind::ObjectMissing,
-            (401 | 403, Asked::Bucket) => Kind::ListingDenied,
-            (401 | 403, Asked::Object) => Kind::ObjectDenied,
-            (404, Asked::Write) => Kind::ObjectMissing,
-            (412, _) => Kind::ObjectChanged,
-            (301 | 307, _) => Kind::BucketMissing,
-            (408 | 429, _) => Kind::SourceBusy,
+            (404, Asked::Bucket) => ErrorKind::BucketMissing,
+            (404, Asked::Object) => ErrorKind::ObjectMissing,
+            (401 | 403, Asked::Bucket) => ErrorKind::ListingDenied,
+            (401 | 403, Asked::Object) => ErrorKind::ObjectDenied,
+            (404, Asked::Write) => ErrorKind::ObjectMissing,
+            (412, _) => ErrorKind::ObjectChanged,
+            (301 | 307, _) => ErrorKind::BucketMissing,
+            (408 | 429, _) => ErrorKind::SourceBusy,
             // Not implemented: asking again won't change that.
             (501, _) => return None,
-            (500.., _) => Kind::SourceBusy,
-            (400..500, Asked::Write) => Kind::RejectsUnwritable,
+            (500.., _) => ErrorKind::SourceBusy,
+            (400..500, Asked::Write) => ErrorKind::RejectsUnwritable,
             _ => return None,
         },
     })
 }
 
-fn headline(kind: Kind) -> &'static str {
+fn headline(kind: ErrorKind) -> &'static str {
     match kind {
-        Kind::SourceUnreachable => "S3 can't be reached",
-        Kind::SourceBusy => "S3 asks for another try",
-        Kind::SourceCredentials => "the S3 credentials were refused, or there are none",
-        Kind::BucketMissing => "there is no such bucket at this endpoint and region",
-        Kind::ListingDenied => "listing the bucket is denied",
-        Kind::ObjectMissing => "there is no such object",
-        Kind::ObjectDenied => "reading the object is denied",
-        Kind::ObjectArchived => "the object is archived",
-        Kind::ObjectEncrypted => {
+        ErrorKind::SourceUnreachable => "S3 can't be reached",
+        ErrorKind::SourceBusy => "S3 asks for another try",
+        ErrorKind::SourceCredentials => "the S3 credentials were refused, or there are none",
+        ErrorKind::BucketMissing => "there is no such bucket at this endpoint and region",
+        ErrorKind::ListingDenied => "listing the bucket is denied",
+        ErrorKind::ObjectMissing => "there is no such object",
+        ErrorKind::ObjectDenied => "reading the object is denied",
+        ErrorKind::ObjectArchived => "the object is archived",
+        ErrorKind::ObjectEncrypted => {
             "the object is encrypted with a key that the credentials may not use"
         }
-        Kind::RejectsUnwritable => "the store does not take it",
-        Kind::ObjectChanged => "the object was overwritten after it was listed",
+        ErrorKind::RejectsUnwritable => "the store does not take it",
+        ErrorKind::ObjectChanged => "the object was overwritten after it was listed",
         _ => "the answer is not one of S3's",
     }
 }
@@ -168,31 +168,37 @@ mod tests {
 
     #[test]
     fn the_same_status_means_different_things_for_a_bucket_and_an_object() {
-        assert_eq!(answer(Asked::Bucket, 403, "AccessDenied", ""), Some(Kind::ListingDenied));
-        assert_eq!(answer(Asked::Object, 403, "AccessDenied", ""), Some(Kind::ObjectDenied));
-        assert_eq!(answer(Asked::Object, 404, "", ""), Some(Kind::ObjectMissing));
-        assert_eq!(answer(Asked::Bucket, 404, "", ""), Some(Kind::BucketMissing));
+        assert_eq!(answer(Asked::Bucket, 403, "AccessDenied", ""), Some(ErrorKind::ListingDenied));
+        assert_eq!(answer(Asked::Object, 403, "AccessDenied", ""), Some(ErrorKind::ObjectDenied));
+        assert_eq!(answer(Asked::Object, 404, "", ""), Some(ErrorKind::ObjectMissing));
+        assert_eq!(answer(Asked::Bucket, 404, "", ""), Some(ErrorKind::BucketMissing));
     }
 
     #[test]
     fn a_store_that_does_not_let_write_is_not_said_to_deny_reading() {
-        assert_eq!(answer(Asked::Write, 403, "AccessDenied", ""), Some(Kind::RejectsUnwritable));
-        assert_eq!(answer(Asked::Write, 400, "EntityTooLarge", ""), Some(Kind::RejectsUnwritable));
+        assert_eq!(
+            answer(Asked::Write, 403, "AccessDenied", ""),
+            Some(ErrorKind::RejectsUnwritable)
+        );
+        assert_eq!(
+            answer(Asked::Write, 400, "EntityTooLarge", ""),
+            Some(ErrorKind::RejectsUnwritable)
+        );
         assert_eq!(
             answer(Asked::Write, 403, "SignatureDoesNotMatch", ""),
-            Some(Kind::SourceCredentials)
+            Some(ErrorKind::SourceCredentials)
         );
     }
 
     #[test]
     fn a_body_that_arrived_damaged_is_sent_again() {
-        assert_eq!(answer(Asked::Write, 400, "BadDigest", ""), Some(Kind::SourceBusy));
+        assert_eq!(answer(Asked::Write, 400, "BadDigest", ""), Some(ErrorKind::SourceBusy));
         assert_eq!(answer(Asked::Object, 400, "BadDigest", ""), None);
     }
 
     #[test]
     fn a_missing_bucket_is_known_by_its_code_also_when_an_object_was_asked_for() {
-        assert_eq!(answer(Asked::Object, 404, "NoSuchBucket", ""), Some(Kind::BucketMissing));
+        assert_eq!(answer(Asked::Object, 404, "NoSuchBucket", ""), Some(ErrorKind::BucketMissing));
     }
 
     #[test]
@@ -200,7 +206,7 @@ mod tests {
         let message = "User is not authorized to perform: kms:Decrypt on resource";
         assert_eq!(
             answer(Asked::Object, 403, "AccessDenied", message),
-            Some(Kind::ObjectEncrypted)
+            Some(ErrorKind::ObjectEncrypted)
         );
     }
 
@@ -220,7 +226,7 @@ mod tests {
         ] {
             assert_eq!(
                 answer(Asked::Object, status, code, ""),
-                Some(Kind::SourceBusy),
+                Some(ErrorKind::SourceBusy),
                 "{status} {code}"
             );
         }

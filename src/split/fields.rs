@@ -1,7 +1,7 @@
 //! The values of a row's fields, as LOAD DATA reads them: quotes taken off, escapes resolved, NULL
 //! told from text.
 //!
-//! Where rows and fields end is [`super::machine::Machine`]'s to say; [`RowCutter`] asks it.
+//! Where rows and fields end is [`super::machine::FieldMachine`]'s to say; [`RowCutter`] asks it.
 //! [`FieldReader`] reads one of those rows, and relies on its being one that the splitter accepted:
 //! a quote that opens a field is closed in front of a separator.
 //!
@@ -9,10 +9,10 @@
 
 use std::borrow::Cow;
 
+use super::grammar::Grammar;
+use super::machine::FieldMachine;
+use super::malformed::Malformed;
 use crate::dialect::{Dialect, LineTerminator};
-use crate::split::Malformed;
-use crate::split::grammar::Grammar;
-use crate::split::machine::Machine;
 
 /// What a row has for one item of LOAD DATA's column list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl<'row> Text<'row> {
 #[derive(Clone, Debug)]
 pub struct RowCutter {
     grammar: Grammar,
-    machine: Machine,
+    machine: FieldMachine,
     /// Bytes from the beginning of the row that is being read on.
     held: Vec<u8>,
     /// Bytes of them that have been decided upon.
@@ -164,7 +164,7 @@ impl RowCutter {
             ..dialect.clone()
         };
         let grammar = Grammar::new(&settled, fields_per_row);
-        Self { machine: Machine::new(0), grammar, held: Vec::new(), read: 0, position: 0 }
+        Self { machine: FieldMachine::new(0), grammar, held: Vec::new(), read: 0, position: 0 }
     }
 
     /// Reads the next bytes, and hands on the rows that end in them, without line terminator.

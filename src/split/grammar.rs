@@ -1,8 +1,8 @@
 //! A dialect made ready for reading: which bytes need a decision in which state, and what ends a
 //! line.
 
+use super::malformed::MalformedKind;
 use crate::dialect::{Dialect, LineTerminator};
-use crate::split::malformed::MalformedKind;
 
 pub(super) const LF: &[u8] = b"\n";
 pub(super) const CRLF: &[u8] = b"\r\n";
@@ -47,12 +47,12 @@ pub(super) enum Lines {
 
 /// What a detecting reader has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum LineEnding {
     Lf,
     CrLf,
 }
 
-impl Ending {
+impl LineEnding {
     #[must_use]
     pub fn bytes(self) -> &'static [u8] {
         match self {
@@ -72,7 +72,7 @@ impl Ending {
 pub(super) enum LineTest {
     Ends {
         terminator_bytes: usize,
-        detected: Option<Ending>,
+        detected: Option<LineEnding>,
     },
     /// Something that is certainly a mistake, starting so many bytes before the place.
     Mistaken {
@@ -147,12 +147,12 @@ impl Grammar {
     }
 
     /// What ends a line, so far as it is known.
-    pub(super) fn line_terminator(&self, detected: Option<Ending>) -> Option<&[u8]> {
+    pub(super) fn line_terminator(&self, detected: Option<LineEnding>) -> Option<&[u8]> {
         match &self.lines {
             Lines::Lf => Some(LF),
             Lines::CrLf => Some(CRLF),
             Lines::Other(line) => Some(line),
-            Lines::Detect => detected.map(Ending::bytes),
+            Lines::Detect => detected.map(LineEnding::bytes),
         }
     }
 
@@ -161,7 +161,7 @@ impl Grammar {
     pub(super) fn line_at(
         &self,
         rest: &[u8],
-        detected: Option<Ending>,
+        detected: Option<LineEnding>,
         after_cr: bool,
     ) -> LineTest {
         let ends = |terminator_bytes| LineTest::Ends { terminator_bytes, detected };
@@ -177,8 +177,8 @@ impl Grammar {
             Lines::Other(line) if rest.starts_with(line) => ends(line.len()),
             Lines::Detect => {
                 let found = match rest {
-                    [b'\n', ..] => Ending::Lf,
-                    [b'\r', b'\n', ..] => Ending::CrLf,
+                    [b'\n', ..] => LineEnding::Lf,
+                    [b'\r', b'\n', ..] => LineEnding::CrLf,
                     [b'\r', ..] => {
                         return LineTest::Mistaken {
                             kind: MalformedKind::LoneCarriageReturn,

@@ -2,7 +2,7 @@
 //!
 //! A server numbers the rows that it reads; people look for lines. The two differ as soon as there
 //! is a header, or a quoted or escaped line break. [`RowLocator`] reads an object again as
-//! [`super::RowReader`] did, with the same [`Machine`], so that it can't have another opinion on
+//! [`super::RowReader`] did, with the same [`FieldMachine`], so that it can't have another opinion on
 //! where a row begins.
 //!
 //! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The
@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 use memchr::{memchr_iter, memmem};
 
+use super::grammar::{Grammar, LF, Lines};
+use super::machine::FieldMachine;
+use super::malformed::Malformed;
+use super::parts::Boundary;
+use super::{UTF8_BYTE_ORDER_MARK, fast_path};
 use crate::dialect::{Charset, Dialect};
-use crate::split::grammar::{Grammar, LF, Lines};
-use crate::split::machine::Machine;
-use crate::split::{Boundary, Malformed, UTF8_BYTE_ORDER_MARK, stride};
 
 /// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to
 /// matter.
@@ -57,8 +59,8 @@ impl LocatedRow {
 pub struct RowLocator {
     /// Shared, as one locator is cloned for each of many objects.
     grammar: Arc<Grammar>,
-    machine: Machine,
-    wanted: Wanted,
+    machine: FieldMachine,
+    wanted: RowSelection,
     found: Vec<LocatedRow>,
     /// The row that was begun, if it is wanted.
     begun: Option<LocatedRow>,
@@ -71,7 +73,7 @@ pub struct RowLocator {
 
 /// Which rows are asked for.
 #[derive(Clone, Debug)]
-enum Wanted {
+enum RowSelection {
     Every,
     /// Those still to be found, the next one last.
     These(Vec<u64>),
@@ -91,7 +93,7 @@ impl RowLocator {
         let mut wanted: Vec<u64> = rows.into_iter().filter(|&row| row > 0).collect();
         wanted.sort_unstable_by(|left, right| right.cmp(left));
         wanted.dedup();
-        Self::wanting(Wanted::These(wanted), dialect, charset, fields_per_row, ignore_lines)
+        Self::wanting(RowSelection::These(wanted), dialect, charset, fields_per_row, ignore_lines)
     }
 
     /// For every row; [`Self::take`] is to be called as they are found.
@@ -102,7 +104,7 @@ impl RowLocator {
         fields_per_row: usize,
         ignore_lines: u64,
     ) -> Self {
-        Self::wanting(Wanted::Every, dialect, charset, fields_per_row, ignore_lines)
+        Self::wanting(RowSelection::Every, dialect, charset, fields_per_row, ignore_lines)
     }
 
     /// The same, but for an object that is read from `boundary` on.
@@ -118,7 +120,7 @@ impl RowLocator {
     }
 
     fn wanting(
-        wanted: Wanted,
+        wanted: RowSelection,
         dialect: &Dialect,
         charset: &Charset,
         fields_per_row: usize,
@@ -126,7 +128,7 @@ impl RowLocator {
     ) -> Self {
         let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         Self {
-            machine: Machine::new(ignore_lines),
+            machine: FieldMachine::new(ignore_lines),
             lines: LineBreaks::new(&grammar),
             grammar,
             wanted,
@@ -141,7 +143,7 @@ impl RowLocator {
     /// Whether every row has been found, so that the rest of the object need not be read.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(&self.wanted, Wanted::These(rows) if rows.is_empty())
+        matches!(&self.wanted, RowSelection::These(rows) if rows.is_empty())
     }
 
     /// The rows that have been found since this was called last, in order.
@@ -199,8 +201,9 @@ impl RowLocator {
             if self.is_done() {
                 return Ok(data.len());
             }
-            if at >= step_to && self.begun.is_none() && !matches!(self.wanted, Wanted::Every) {
-                match self.pass_over(data, at) {
+            if at >= step_to && self.begun.is_none() && !matches!(self.wanted, RowSelection::Every)
+            {
+                match self.skip_ordinary(data, at) {
                     Ok(passed) => {
                         at = passed;
                         continue;
@@ -219,13 +222,13 @@ impl RowLocator {
 
     /// Passes over text in which no wanted row begins, and returns up to where. Otherwise how many
     /// bytes are to be read step by step before this is worth another try.
-    fn pass_over(&mut self, data: &[u8], at: usize) -> Result<usize, usize> {
+    fn skip_ordinary(&mut self, data: &[u8], at: usize) -> Result<usize, usize> {
         let window = &data[..data.len().min(at + WINDOW_BYTES)];
         let mut tried = self.machine.clone();
-        let passed =
-            stride::pass_over(&self.grammar, &mut tried, window, at, self.position).unwrap_or(at);
+        let passed = fast_path::skip_ordinary(&self.grammar, &mut tried, window, at, self.position)
+            .unwrap_or(at);
         if passed == at {
-            return Err(stride::WORD_BYTES);
+            return Err(fast_path::WORD_BYTES);
         }
         if self.is_wanted_up_to(tried.rows + 1) {
             return Err(WINDOW_BYTES);
@@ -268,13 +271,13 @@ impl RowLocator {
     /// Whether there is a row to be found up to `row`.
     fn is_wanted_up_to(&self, row: u64) -> bool {
         match &self.wanted {
-            Wanted::Every => true,
-            Wanted::These(rows) => rows.last().is_some_and(|&wanted| row >= wanted),
+            RowSelection::Every => true,
+            RowSelection::These(rows) => rows.last().is_some_and(|&wanted| row >= wanted),
         }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let (Some(begun), Wanted::These(_)) = (&mut self.begun, &self.wanted) {
+        if let (Some(begun), RowSelection::These(_)) = (&mut self.begun, &self.wanted) {
             let room_bytes = KEPT_BYTES.saturating_sub(begun.raw.len());
             begun.raw.extend_from_slice(&bytes[..bytes.len().min(room_bytes)]);
         }
@@ -287,7 +290,7 @@ impl RowLocator {
             row.end = end;
             // The terminator may have been kept with it.
             row.raw.truncate(usize::try_from(row.size_bytes).unwrap_or(usize::MAX));
-            if let Wanted::These(rows) = &mut self.wanted {
+            if let RowSelection::These(rows) = &mut self.wanted {
                 rows.pop();
             }
             self.found.push(row);

@@ -3,12 +3,12 @@
 //! It is exact for every dialect and is the only place that knows what ends a row;
 //! [`super::stride`] merely passes over stretches about which there is nothing to decide.
 
-use crate::split::grammar::{Ending, Grammar, LineTest};
-use crate::split::malformed::{Malformed, MalformedKind};
-use crate::split::parts::Boundary;
+use super::grammar::{Grammar, LineEnding, LineTest};
+use super::malformed::{Malformed, MalformedKind};
+use super::parts::Boundary;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum FieldState {
     /// At the first byte of a field, the only place where a quote opens.
     FieldStart,
     /// In a field that is not enclosed.
@@ -22,8 +22,8 @@ pub(super) enum State {
 /// Where the reader is, and what it has counted. Small, so that a reading can be tried and taken
 /// back.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
-    pub(super) state: State,
+pub(super) struct FieldMachine {
+    pub(super) state: FieldState,
     /// Field terminators of this row so far, where fields are tracked.
     pub(super) field: usize,
     pub(super) rows: u64,
@@ -33,14 +33,14 @@ pub(super) struct Machine {
     pub(super) after_cr: bool,
     /// The quote that opened the current field.
     pub(super) quote_offset: u64,
-    pub(super) detected: Option<Ending>,
+    pub(super) detected: Option<LineEnding>,
     pub(super) data_start: u64,
 }
 
-impl Machine {
+impl FieldMachine {
     pub(super) fn new(header_lines: u64) -> Self {
         Self {
-            state: State::FieldStart,
+            state: FieldState::FieldStart,
             field: 0,
             rows: 0,
             header_lines_left: header_lines,
@@ -65,7 +65,7 @@ impl Machine {
     fn begin_row(&mut self) {
         self.field = 0;
         self.after_cr = false;
-        self.state = State::FieldStart;
+        self.state = FieldState::FieldStart;
     }
 
     fn end_row(&mut self, next_offset: u64) {
@@ -80,7 +80,7 @@ impl Machine {
 
     /// Whether no row has begun: if the object ended here, the last one would be complete.
     pub(super) fn is_between_rows(&self) -> bool {
-        self.state == State::FieldStart && self.field == 0
+        self.state == FieldState::FieldStart && self.field == 0
     }
 
     pub(super) fn malformed(&self, kind: MalformedKind, offset: u64) -> Malformed {
@@ -106,24 +106,24 @@ impl Machine {
         let mut at = from;
         while at < stop {
             let set = match self.state {
-                State::FieldStart => {
+                FieldState::FieldStart => {
                     if Some(data[at]) == grammar.quote {
-                        self.state = State::Quoted;
+                        self.state = FieldState::Quoted;
                         self.quote_offset = base + at as u64;
                         at += 1;
                     } else {
-                        self.state = State::Plain;
+                        self.state = FieldState::Plain;
                     }
                     continue;
                 }
-                State::Plain => &grammar.plain_set,
-                State::Quoted => &grammar.quoted_set,
-                State::Skipped => &grammar.skipped_set,
+                FieldState::Plain => &grammar.plain_set,
+                FieldState::Quoted => &grammar.quoted_set,
+                FieldState::Skipped => &grammar.skipped_set,
             };
             let run_length = data[at..].iter().position(|&byte| set[usize::from(byte)]);
             let found = run_length.map_or(data.len(), |length| at + length);
             if found > at {
-                self.after_cr = self.state != State::Quoted && data[found - 1] == b'\r';
+                self.after_cr = self.state != FieldState::Quoted && data[found - 1] == b'\r';
                 at = found;
                 continue;
             }
@@ -132,7 +132,7 @@ impl Machine {
                 return Ok(at);
             }
             let decided = match self.state {
-                State::Quoted => self.decide_quoted(grammar, rest, base + at as u64)?,
+                FieldState::Quoted => self.decide_quoted(grammar, rest, base + at as u64)?,
                 _ => self.decide_unquoted(grammar, rest, base + at as u64)?,
             };
             if decided == 0 {
@@ -152,7 +152,7 @@ impl Machine {
         offset: u64,
     ) -> Result<usize, Malformed> {
         let escape =
-            if self.state == State::Skipped { grammar.escape } else { grammar.field_escape };
+            if self.state == FieldState::Skipped { grammar.escape } else { grammar.field_escape };
         if escape == Some(rest[0]) {
             self.after_cr = false;
             return Ok(if rest.len() < 2 { 0 } else { 2 });
@@ -168,7 +168,10 @@ impl Machine {
             }
             LineTest::No => {}
         }
-        if self.state == State::Plain && grammar.tracks_fields && rest.starts_with(&grammar.field) {
+        if self.state == FieldState::Plain
+            && grammar.tracks_fields
+            && rest.starts_with(&grammar.field)
+        {
             self.end_field(grammar);
             return Ok(grammar.field.len());
         }
@@ -184,7 +187,7 @@ impl Machine {
         self.after_cr = false;
         // A header line has as many fields as it has: its quotes count to its end.
         let read_all = self.header_lines_left == 0 && self.field >= grammar.fields_per_row;
-        self.state = if read_all { State::Skipped } else { State::FieldStart };
+        self.state = if read_all { FieldState::Skipped } else { FieldState::FieldStart };
     }
 
     /// As [`Self::decide_unquoted`], inside quotes: 0 for a quote or escape with nothing after it.

@@ -8,7 +8,7 @@ use crate::dialect::show_delimiter;
 
 /// An object that the server would load wrongly, most often without a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{place}, byte {offset}: {kind}", place = Place(*.row))]
+#[error("{place}, byte {offset}: {kind}", place = BytePosition(*.row))]
 pub struct Malformed {
     pub kind: MalformedKind,
     /// The data row, counted from 1; 0 in the header lines.
@@ -17,9 +17,9 @@ pub struct Malformed {
     pub offset: u64,
 }
 
-struct Place(u64);
+struct BytePosition(u64);
 
-impl fmt::Display for Place {
+impl fmt::Display for BytePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => f.write_str("header lines"),

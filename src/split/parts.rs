@@ -14,7 +14,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use memchr::memchr_iter;
 
-use super::{Ending, Malformed, RowReader, Scan};
+use super::grammar::LineEnding;
+use super::malformed::Malformed;
+use super::{RowReader, Scan};
 use crate::dialect::{Charset, Dialect, LineTerminator};
 
 /// A place between two rows of an object, or its beginning.
@@ -26,12 +28,12 @@ pub struct Boundary {
     /// Line breaks before it, as [`super::LocatedRow::line`] counts them.
     pub lines: u64,
     /// What ends a line, where that was to be found out and has been.
-    pub ending: Option<Ending>,
+    pub ending: Option<LineEnding>,
 }
 
 /// What comes of the bytes that a splitter is fed, in order.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub enum SplitStep {
     Bytes(Bytes),
     /// A part ends here, and another begins.
     Boundary(Boundary),
@@ -103,34 +105,34 @@ impl PartSplitter {
         self.reader.grammar.line_terminator(boundary.ending).unwrap_or(super::LF).to_vec()
     }
 
-    /// Reads the next bytes. After [`Step::Broken`] the splitter is of no further use.
-    pub fn feed(&mut self, chunk: Bytes) -> Vec<Step> {
+    /// Reads the next bytes. After [`SplitStep::Broken`] the splitter is of no further use.
+    pub fn feed(&mut self, chunk: Bytes) -> Vec<SplitStep> {
         let fed = self.reader.feed(&chunk);
         self.held.push_back(chunk);
         // Nothing begins at the object's end, and this may be it.
         let mut steps = self.cut(self.end());
         match fed {
             Ok(()) => self.hand_out(self.reader.position, &mut steps),
-            Err(malformed) => steps.push(Step::Broken(malformed)),
+            Err(malformed) => steps.push(SplitStep::Broken(malformed)),
         }
         steps
     }
 
     /// Ends the object, or the stretch of it that ends at a boundary.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Step> {
+    pub fn finish(mut self) -> Vec<SplitStep> {
         let end = self.end();
         let closed = self.reader.close();
         let mut steps = self.cut(end);
         match closed {
             Ok(scan) => {
                 self.hand_out(end, &mut steps);
-                let ending = Ending::of(&scan.lines_terminated_by)
+                let ending = LineEnding::of(&scan.lines_terminated_by)
                     .filter(|_| self.reader.machine.detected.is_some());
                 let last = Boundary { offset: end, rows: scan.rows, lines: self.lines, ending };
-                steps.push(Step::End(last, scan));
+                steps.push(SplitStep::End(last, scan));
             }
-            Err(malformed) => steps.push(Step::Broken(malformed)),
+            Err(malformed) => steps.push(SplitStep::Broken(malformed)),
         }
         steps
     }
@@ -141,19 +143,19 @@ impl PartSplitter {
     }
 
     /// Everything up to the last boundary that has been found before `end`.
-    fn cut(&mut self, end: u64) -> Vec<Step> {
+    fn cut(&mut self, end: u64) -> Vec<SplitStep> {
         let Some(parts) = &mut self.reader.parts else { return Vec::new() };
         let before_end = parts.found.partition_point(|boundary| boundary.offset < end);
         let found: Vec<Boundary> = parts.found.drain(..before_end).collect();
         let mut steps = Vec::new();
         for boundary in found {
             self.hand_out(boundary.offset, &mut steps);
-            steps.push(Step::Boundary(Boundary { lines: self.lines, ..boundary }));
+            steps.push(SplitStep::Boundary(Boundary { lines: self.lines, ..boundary }));
         }
         steps
     }
 
-    fn hand_out(&mut self, to: u64, steps: &mut Vec<Step>) {
+    fn hand_out(&mut self, to: u64, steps: &mut Vec<SplitStep>) {
         while self.handed_out < to
             && let Some(mut bytes) = self.held.pop_front()
         {
@@ -166,7 +168,7 @@ impl PartSplitter {
             }
             self.handed_out += bytes.len() as u64;
             self.lines += memchr_iter(self.line_break, &bytes).count() as u64;
-            steps.push(Step::Bytes(bytes));
+            steps.push(SplitStep::Bytes(bytes));
         }
     }
 }

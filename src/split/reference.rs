@@ -1,7 +1,8 @@
 //! The same reading once more, as plainly as it can be said: over the whole object, a byte at a
 //! time, with no chunks and no shortcuts. The fast reader must agree with it.
 
-use super::{Malformed, MalformedKind, Scan};
+use super::Scan;
+use super::malformed::{Malformed, MalformedKind};
 use crate::dialect::{Charset, Dialect, LineTerminator};
 
 pub(super) fn read(
@@ -16,11 +17,12 @@ pub(super) fn read(
     {
         let valid = error.valid_up_to();
         let (reading, _) =
-            Reading::of(dialect, charset, fields_per_row, ignore_lines, &object[..valid])?;
+            ReferenceReader::of(dialect, charset, fields_per_row, ignore_lines, &object[..valid])?;
         let charset = charset.name().to_owned();
         return reading.fail(MalformedKind::InvalidUtf8 { charset }, valid);
     }
-    let (reading, end) = Reading::of(dialect, charset, fields_per_row, ignore_lines, object)?;
+    let (reading, end) =
+        ReferenceReader::of(dialect, charset, fields_per_row, ignore_lines, object)?;
     let line = reading.line.clone().unwrap_or(b"\n".to_vec());
     let mut scan = Scan {
         data_start: reading.data_start as u64,
@@ -38,10 +40,13 @@ pub(super) fn read(
             let is_data = reading.headers_left == 0;
             let sent = [object, &line].concat();
             let (completed, end) =
-                Reading::of(dialect, charset, fields_per_row, ignore_lines, &sent).map_err(
-                    |error| Malformed { offset: error.offset.min(object.len() as u64), ..error },
-                )?;
-            let lines = |reading: &Reading| reading.rows + (ignore_lines - reading.headers_left);
+                ReferenceReader::of(dialect, charset, fields_per_row, ignore_lines, &sent)
+                    .map_err(|error| Malformed {
+                        offset: error.offset.min(object.len() as u64),
+                        ..error
+                    })?;
+            let lines =
+                |reading: &ReferenceReader| reading.rows + (ignore_lines - reading.headers_left);
             if end != End::BetweenRows || lines(&completed) != lines(&reading) + 1 {
                 return reading
                     .fail(MalformedKind::TruncatedTerminator { expected: line }, object.len());
@@ -58,7 +63,7 @@ pub(super) fn read(
 
 /// Where a data row stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RowPlace {
     pub(super) start: usize,
     /// Without the terminator.
     pub(super) end: usize,
@@ -72,8 +77,8 @@ pub(super) fn places(
     fields_per_row: usize,
     ignore_lines: u64,
     object: &[u8],
-) -> Result<Vec<Place>, Malformed> {
-    let (reading, _) = Reading::of(dialect, charset, fields_per_row, ignore_lines, object)?;
+) -> Result<Vec<RowPlace>, Malformed> {
+    let (reading, _) = ReferenceReader::of(dialect, charset, fields_per_row, ignore_lines, object)?;
     let line_break = match &dialect.lines_terminated_by {
         LineTerminator::Exact(line) if !line.contains(&b'\n') => line.clone(),
         _ => b"\n".to_vec(),
@@ -84,7 +89,7 @@ pub(super) fn places(
     for unit in &reading.units {
         lines_before += breaks(&object[at..unit.start], &line_break);
         if unit.is_data {
-            places.push(Place { start: unit.start, end: unit.end, line: lines_before + 1 });
+            places.push(RowPlace { start: unit.start, end: unit.end, line: lines_before + 1 });
         }
         lines_before += breaks(&object[unit.start..unit.next], &line_break);
         at = unit.next;
@@ -112,7 +117,7 @@ struct Unit {
     next: usize,
 }
 
-struct Reading<'a> {
+struct ReferenceReader<'a> {
     dialect: &'a Dialect,
     text: &'a [u8],
     at: usize,
@@ -132,13 +137,13 @@ enum End {
     AfterEscape,
 }
 
-enum Step {
+enum ReferenceStep {
     Field,
     Line,
     Text(End),
 }
 
-impl<'a> Reading<'a> {
+impl<'a> ReferenceReader<'a> {
     fn of(
         dialect: &'a Dialect,
         charset: &Charset,
@@ -151,7 +156,7 @@ impl<'a> Reading<'a> {
             LineTerminator::Detect => None,
         };
         let at = if charset.is_utf8() && text.starts_with("\u{FEFF}".as_bytes()) { 3 } else { 0 };
-        let mut reading = Reading {
+        let mut reading = ReferenceReader {
             dialect,
             text,
             at,
@@ -210,24 +215,24 @@ impl<'a> Reading<'a> {
                 )?
             };
             match step {
-                Step::Field => {}
-                Step::Line => return Ok(None),
-                Step::Text(end) => return Ok(Some(end)),
+                ReferenceStep::Field => {}
+                ReferenceStep::Line => return Ok(None),
+                ReferenceStep::Text(end) => return Ok(Some(end)),
             }
         }
         match self.unquoted(self.dialect.fields_escaped_by, false)? {
-            Step::Text(end) => Ok(Some(end)),
+            ReferenceStep::Text(end) => Ok(Some(end)),
             _ => Ok(None),
         }
     }
 
-    fn quoted(&mut self) -> Result<Step, Malformed> {
+    fn quoted(&mut self) -> Result<ReferenceStep, Malformed> {
         let opened_at = self.at;
         let quote = self.dialect.fields_enclosed_by.unwrap();
         self.at += 1;
         loop {
             let Some(&byte) = self.text.get(self.at) else {
-                return Ok(Step::Text(End::InQuotes { opened_at }));
+                return Ok(ReferenceStep::Text(End::InQuotes { opened_at }));
             };
             let next = self.text.get(self.at + 1).copied();
             if byte == quote && next == Some(quote) {
@@ -242,12 +247,12 @@ impl<'a> Reading<'a> {
             }
         }
         if self.at == self.text.len() {
-            Ok(Step::Text(End::InRow))
+            Ok(ReferenceStep::Text(End::InRow))
         } else if self.line_ends(false)? {
-            Ok(Step::Line)
+            Ok(ReferenceStep::Line)
         } else if self.here(&self.dialect.fields_terminated_by) {
             self.at += self.dialect.fields_terminated_by.len();
-            Ok(Step::Field)
+            Ok(ReferenceStep::Field)
         } else {
             let detects = self.dialect.lines_terminated_by == LineTerminator::Detect;
             match self.line.as_deref() {
@@ -258,23 +263,27 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn unquoted(&mut self, escape: Option<u8>, ends_by_field: bool) -> Result<Step, Malformed> {
+    fn unquoted(
+        &mut self,
+        escape: Option<u8>,
+        ends_by_field: bool,
+    ) -> Result<ReferenceStep, Malformed> {
         let mut after_cr = false;
         loop {
             let Some(&byte) = self.text.get(self.at) else {
-                return Ok(Step::Text(End::InRow));
+                return Ok(ReferenceStep::Text(End::InRow));
             };
             if Some(byte) == escape {
                 if self.at + 1 == self.text.len() {
-                    return Ok(Step::Text(End::AfterEscape));
+                    return Ok(ReferenceStep::Text(End::AfterEscape));
                 }
                 after_cr = false;
                 self.at += 2;
             } else if self.line_ends(after_cr)? {
-                return Ok(Step::Line);
+                return Ok(ReferenceStep::Line);
             } else if ends_by_field && self.here(&self.dialect.fields_terminated_by) {
                 self.at += self.dialect.fields_terminated_by.len();
-                return Ok(Step::Field);
+                return Ok(ReferenceStep::Field);
             } else {
                 if byte == b'\n'
                     && self.dialect.lines_terminated_by == LineTerminator::Exact(b"\r\n".to_vec())

@@ -2,7 +2,7 @@
 
 /// Whether and where bytes stop being what the character set allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CharCheck {
     Valid,
     /// The first so many bytes are valid; then comes what is no character.
     InvalidFrom(usize),
@@ -12,7 +12,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges `bytes`, which must not end inside a character.
-pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> Verdict {
+pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> CharCheck {
     let valid_bytes = match simdutf8::basic::from_utf8(bytes) {
         Ok(_) => bytes.len(),
         // The fast check does not say where.
@@ -21,9 +21,9 @@ pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> Verdict {
     if !four_byte_characters
         && let Some(at) = bytes[..valid_bytes].iter().position(|&byte| byte >= 0xF0)
     {
-        return Verdict::FourBytesFrom(at);
+        return CharCheck::FourBytesFrom(at);
     }
-    if valid_bytes == bytes.len() { Verdict::Valid } else { Verdict::InvalidFrom(valid_bytes) }
+    if valid_bytes == bytes.len() { CharCheck::Valid } else { CharCheck::InvalidFrom(valid_bytes) }
 }
 
 /// How many bytes at the end of `bytes` begin a character that is not complete.
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn four_byte_characters_are_found_where_the_set_has_none() {
-        assert_eq!(judge("ä😀".as_bytes(), true), Verdict::Valid);
-        assert_eq!(judge("ä😀".as_bytes(), false), Verdict::FourBytesFrom(2));
-        assert_eq!(judge(b"ab\xFF\xF0", false), Verdict::InvalidFrom(2));
+        assert_eq!(judge("ä😀".as_bytes(), true), CharCheck::Valid);
+        assert_eq!(judge("ä😀".as_bytes(), false), CharCheck::FourBytesFrom(2));
+        assert_eq!(judge(b"ab\xFF\xF0", false), CharCheck::InvalidFrom(2));
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rustix::fs::{statfs, statvfs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{ByteSize, StagingConfig};
-use crate::error::{Error, Kind, Result};
+use crate::config::StagingConfig;
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
+use crate::units::ByteSize;
 
 /// The default budget: enough for sixteen objects of 128 MiB, little on any disk that databases are
 /// loaded from.
@@ -33,7 +34,7 @@ impl Budget {
     pub fn new(config: &StagingConfig) -> Result<Self> {
         let refused = |error: std::io::Error| {
             let message = format!("--staging-dir {} can't be used", config.dir.display());
-            Error::new(Kind::Usage, message).caused_by(error)
+            Error::new(ErrorKind::Usage, message).caused_by(error)
         };
         tempfile::tempfile_in(&config.dir).map_err(refused)?;
         let total = match config.budget {
@@ -72,7 +73,7 @@ impl Budget {
                 ByteSize::from_bytes(size_bytes),
                 self.total
             );
-            Error::new(Kind::ObjectTooLarge, message)
+            Error::new(ErrorKind::ObjectTooLarge, message)
         };
         let permits = permits(size_bytes)
             .filter(|permits| u64::from(*permits) <= self.total.bytes() / PERMIT_BYTES);
@@ -100,7 +101,7 @@ impl Budget {
         let too_large = || {
             let size = ByteSize::from_bytes(object.size_bytes);
             Error::new(
-                Kind::ObjectTooLarge,
+                ErrorKind::ObjectTooLarge,
                 format!("{object}: {size} do not fit into the staging budget of {}", self.total),
             )
         };
@@ -116,7 +117,10 @@ impl Budget {
 
     async fn acquire(&self, permits: u32) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).acquire_many_owned(permits).await.map_err(|_| {
-            Error::new(Kind::Bug, "the staging budget was closed while objects were waiting for it")
+            Error::new(
+                ErrorKind::Bug,
+                "the staging budget was closed while objects were waiting for it",
+            )
         })
     }
 }
@@ -165,7 +169,7 @@ mod tests {
     async fn an_object_larger_than_the_budget_is_refused_and_not_waited_for() {
         assert_eq!(
             budget(1 << 20).reserve(&object((1 << 20) + 1)).await.unwrap_err().kind,
-            Kind::ObjectTooLarge
+            ErrorKind::ObjectTooLarge
         );
         assert!(budget(1 << 20).reserve(&object(1 << 20)).await.is_ok());
     }
@@ -189,6 +193,6 @@ mod tests {
             budget: None,
             download_concurrency: 1,
         };
-        assert_eq!(Budget::new(&config).unwrap_err().kind, Kind::Usage);
+        assert_eq!(Budget::new(&config).unwrap_err().kind, ErrorKind::Usage);
     }
 }

@@ -1,6 +1,6 @@
 //! One object, from the store's stream to a verified file.
 //!
-//! Bytes are gathered into blocks; a block is written, hashed and shown to the [`Watch`] on a
+//! Bytes are gathered into blocks; a block is written, hashed and shown to the [`ByteObserver`] on a
 //! blocking thread while the next one is being received. A body that breaks off is resumed by range
 //! under the same ETag: the hash and the watch go on where they were, so that the checksum covers
 //! the bytes as they lie in the file, not as some response delivered them. Where the bucket keeps
@@ -12,11 +12,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::checksum::{Hasher, matches};
-use super::place::Place;
 use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
-use crate::error::{Error, Kind, Result};
+use super::slot::StagingSlot;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_slice::FileSlice;
 use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
-use crate::region::Region;
 use crate::retry::Attempts;
 
 /// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for
@@ -28,7 +28,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 const INLINE_BYTES: u64 = 64 * 1024;
 
 /// Sees an object's bytes in order as they land, on a blocking thread.
-pub trait Watch: Send + 'static {
+pub trait ByteObserver: Send + 'static {
     /// # Errors
     /// Ends the download: there is no use in fetching the rest, unless only that tells text from
     /// another format.
@@ -43,7 +43,7 @@ pub trait Watch: Send + 'static {
 
 /// How the bytes were shown to be the listed ones, beyond their ETag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verified {
+pub enum Integrity {
     Checksum,
     /// The store keeps no checksum over the whole object.
     Length,
@@ -53,14 +53,14 @@ pub enum Verified {
 
 /// An object on local disk, whole unless only a part was wanted, and the budget that it takes up.
 #[derive(Debug)]
-pub struct Staged {
-    pub file: Region,
+pub struct StagedObject {
+    pub file: FileSlice,
     pub size_bytes: u64,
-    pub verified: Verified,
+    pub verified: Integrity,
     /// The version that its bytes are of, where the bucket keeps versions.
     pub version_id: Option<String>,
     /// Of it all, given back when this is.
-    _place: Place,
+    _place: StagingSlot,
 }
 
 /// Downloads `object` to `place`.
@@ -71,17 +71,17 @@ pub struct Staged {
 /// # Errors
 /// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`,
 /// `UnsupportedFormat`, `StagingFailed`.
-pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
+pub(crate) async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
     object: &Object,
-    place: Place,
+    place: StagingSlot,
     attempts: &mut Attempts,
     open: impl Fn(ReadFrom) -> F,
     watch: impl Fn() -> W,
-) -> Result<(Staged, W)> {
+) -> Result<(StagedObject, W)> {
     let mut landing = Landing::new(place.region.clone(), watch(), Pin::default());
     let verified = loop {
         let tried = match fetch(object, &open, &mut landing).await {
-            Ok(()) if landing.is_satisfied(object) => Ok(Verified::Part),
+            Ok(()) if landing.is_satisfied(object) => Ok(Integrity::Part),
             Ok(()) => landing.verify(object),
             Err(error) => Err(error),
         };
@@ -98,22 +98,24 @@ pub(crate) async fn stage<W: Watch, F: Future<Output = Result<Body>>>(
         }
     };
     let Landing { sink, size_bytes, pin, .. } = landing;
-    let Some(Sink { file, watch, head, refusal, .. }) = sink else { return Err(lost_sink(object)) };
-    if verified != Verified::Part {
+    let Some(BlockSink { file, watch, head, refusal, .. }) = sink else {
+        return Err(lost_sink(object));
+    };
+    if verified != Integrity::Part {
         refuse_known_tail(object, &head, &file, size_bytes)?;
     }
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     let version_id = pin.version_id;
-    let staged = Staged { file, size_bytes, verified, version_id, _place: place };
+    let staged = StagedObject { file, size_bytes, verified, version_id, _place: place };
     Ok((staged, watch))
 }
 
 /// What has landed of an object so far.
 struct Landing<W> {
     /// Away only while a blocking thread works on it.
-    sink: Option<Sink<W>>,
+    sink: Option<BlockSink<W>>,
     size_bytes: u64,
     checksum: Option<Checksum>,
     pin: Pin,
@@ -130,8 +132,8 @@ struct Pin {
 }
 
 /// Where blocks go.
-struct Sink<W> {
-    file: Region,
+struct BlockSink<W> {
+    file: FileSlice,
     written_bytes: u64,
     hasher: Option<Hasher>,
     watch: W,
@@ -141,10 +143,11 @@ struct Sink<W> {
     head: Vec<u8>,
 }
 
-impl<W: Watch> Sink<W> {
+impl<W: ByteObserver> BlockSink<W> {
     fn take(&mut self, object: &Object, block: &[u8]) -> Result<()> {
         self.file.write_all_at(block, self.written_bytes).map_err(|error| {
-            Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error)
+            Error::new(ErrorKind::StagingFailed, format!("{object}: can't be staged"))
+                .caused_by(error)
         })?;
         self.written_bytes += block.len() as u64;
         if let Some(hasher) = &mut self.hasher {
@@ -169,10 +172,11 @@ impl<W: Watch> Sink<W> {
     }
 }
 
-impl<W: Watch> Landing<W> {
-    fn new(file: Region, watch: W, pin: Pin) -> Self {
+impl<W: ByteObserver> Landing<W> {
+    fn new(file: FileSlice, watch: W, pin: Pin) -> Self {
         let head = Vec::with_capacity(HEAD_BYTES);
-        let sink = Some(Sink { file, written_bytes: 0, hasher: None, watch, refusal: None, head });
+        let sink =
+            Some(BlockSink { file, written_bytes: 0, hasher: None, watch, refusal: None, head });
         Self { sink, size_bytes: 0, checksum: None, pin, broken: false }
     }
 
@@ -186,35 +190,35 @@ impl<W: Watch> Landing<W> {
     }
 
     /// Length and checksum of what has landed.
-    fn verify(&mut self, object: &Object) -> Result<Verified> {
+    fn verify(&mut self, object: &Object) -> Result<Integrity> {
         if self.size_bytes != object.size_bytes {
             self.broken = true;
             let message = format!(
                 "{object}: {} bytes came, {} were listed",
                 self.size_bytes, object.size_bytes
             );
-            return Err(Error::new(Kind::BodyBroken, message));
+            return Err(Error::new(ErrorKind::BodyBroken, message));
         }
         let hasher = self.sink.as_mut().and_then(|sink| sink.hasher.take());
         let (Some(expected), Some(hasher)) = (&self.checksum, hasher) else {
-            return Ok(Verified::Length);
+            return Ok(Integrity::Length);
         };
         let computed = hasher.finish();
         if matches(expected, &computed) {
-            return Ok(Verified::Checksum);
+            return Ok(Integrity::Checksum);
         }
         self.broken = true;
         let message = format!(
             "{object}: the bytes that came have the {:?} checksum {computed}, the store holds {}",
             expected.algorithm, expected.value
         );
-        Err(Error::new(Kind::ChecksumMismatch, message))
+        Err(Error::new(ErrorKind::ChecksumMismatch, message))
     }
 }
 
 /// Receives what is missing of `object`. After an error the landing is as far as whole blocks went,
 /// or broken.
-async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
+async fn fetch<W: ByteObserver, F: Future<Output = Result<Body>>>(
     object: &Object,
     open: &impl Fn(ReadFrom) -> F,
     landing: &mut Landing<W>,
@@ -226,7 +230,7 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
     if body.offset != landing.size_bytes {
         landing.broken = true;
         return Err(Error::new(
-            Kind::BodyBroken,
+            ErrorKind::BodyBroken,
             format!("{object}: the store does not resume a body by range"),
         ));
     }
@@ -245,7 +249,7 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
         // The next block is received while the last one is being written.
         let received = next_block(&mut body).await;
         if let Some(writing) = writing.take() {
-            settle(object, landing, writing).await?;
+            finish_write(object, landing, writing).await?;
             if landing.is_satisfied(object) {
                 return Ok(());
             }
@@ -257,7 +261,7 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
                 // progress.
                 if !block.is_empty() {
                     let writing = write(object, landing, block)?;
-                    settle(object, landing, writing).await?;
+                    finish_write(object, landing, writing).await?;
                 }
                 return Err(error);
             }
@@ -269,14 +273,14 @@ async fn fetch<W: Watch, F: Future<Output = Result<Body>>>(
                 "{object}: more bytes came than the {} that were listed",
                 object.size_bytes
             );
-            return Err(Error::new(Kind::ObjectChanged, message));
+            return Err(Error::new(ErrorKind::ObjectChanged, message));
         }
         if length > 0 {
             writing = Some(write(object, landing, block)?);
         }
         if end {
             if let Some(writing) = writing.take() {
-                settle(object, landing, writing).await?;
+                finish_write(object, landing, writing).await?;
             }
             return Ok(());
         }
@@ -294,7 +298,9 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
         match open(ReadFrom { offset, end: None, version_id: Some(version_id) }).await {
             // A right of its own (s3:GetObjectVersion), or something that the store names without
             // knowing it by that name.
-            Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => {
+            Err(error)
+                if matches!(error.kind, ErrorKind::ObjectDenied | ErrorKind::SourceProtocol) =>
+            {
                 pin.refused = true
             }
             opened => return opened,
@@ -304,7 +310,7 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
 }
 
 /// A sink and the bytes that it took.
-type Written<W> = (Sink<W>, u64, Result<()>);
+type Written<W> = (BlockSink<W>, u64, Result<()>);
 
 /// A sink on its way.
 enum Writing<W> {
@@ -312,7 +318,7 @@ enum Writing<W> {
     Done(Box<Written<W>>),
 }
 
-fn write<W: Watch>(
+fn write<W: ByteObserver>(
     object: &Object,
     landing: &mut Landing<W>,
     block: Vec<Bytes>,
@@ -325,7 +331,11 @@ fn write<W: Watch>(
     Ok(Writing::OnThread(tokio::task::spawn_blocking(move || take_all(sink, &object, &block))))
 }
 
-fn take_all<W: Watch>(mut sink: Sink<W>, object: &Object, block: &[Bytes]) -> Written<W> {
+fn take_all<W: ByteObserver>(
+    mut sink: BlockSink<W>,
+    object: &Object,
+    block: &[Bytes],
+) -> Written<W> {
     let mut taken_bytes = 0;
     for chunk in block {
         if let Err(error) = sink.take(object, chunk) {
@@ -336,7 +346,7 @@ fn take_all<W: Watch>(mut sink: Sink<W>, object: &Object, block: &[Bytes]) -> Wr
     (sink, taken_bytes, Ok(()))
 }
 
-async fn settle<W: Watch>(
+async fn finish_write<W: ByteObserver>(
     object: &Object,
     landing: &mut Landing<W>,
     writing: Writing<W>,
@@ -345,7 +355,8 @@ async fn settle<W: Watch>(
         Writing::Done(written) => *written,
         Writing::OnThread(writing) => writing.await.map_err(|error| {
             landing.broken = true;
-            Error::new(Kind::Bug, format!("{object}: the staging thread died")).caused_by(error)
+            Error::new(ErrorKind::Bug, format!("{object}: the staging thread died"))
+                .caused_by(error)
         })?,
     };
     landing.sink = Some(sink);
@@ -391,29 +402,35 @@ pub(super) fn refuse_change(
         }
         _ => return Ok(()),
     };
-    Err(Error::new(Kind::ObjectChanged, format!("{object}: {now}")))
+    Err(Error::new(ErrorKind::ObjectChanged, format!("{object}: {now}")))
 }
 
 /// Formats whose head text may begin with too are known by their end.
-fn refuse_known_tail(object: &Object, head: &[u8], file: &Region, size_bytes: u64) -> Result<()> {
+fn refuse_known_tail(
+    object: &Object,
+    head: &[u8],
+    file: &FileSlice,
+    size_bytes: u64,
+) -> Result<()> {
     if !depends_on_end(head) {
         return Ok(());
     }
     let mut tail = vec![0; TAIL_BYTES.min(usize::try_from(size_bytes).unwrap_or(TAIL_BYTES))];
     let offset = size_bytes - tail.len() as u64;
     file.read_exact_at(&mut tail, offset).map_err(|error| {
-        Error::new(Kind::StagingFailed, format!("{object}: can't be read back")).caused_by(error)
+        Error::new(ErrorKind::StagingFailed, format!("{object}: can't be read back"))
+            .caused_by(error)
     })?;
     recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
 }
 
 pub(super) fn unsupported(object: &Object, format: &str) -> Error {
     Error::new(
-        Kind::UnsupportedFormat,
+        ErrorKind::UnsupportedFormat,
         format!("{object}: this is {format} data, not delimited text"),
     )
 }
 
 fn lost_sink(object: &Object) -> Error {
-    Error::new(Kind::Bug, format!("{object}: the staging file got lost between two blocks"))
+    Error::new(ErrorKind::Bug, format!("{object}: the staging file got lost between two blocks"))
 }

@@ -27,13 +27,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::budget::{Budget, shrink};
 use super::checksum::{Hasher, combinable, matches, of_parts};
-use super::download::{Verified, unsupported};
-use super::ranges::Pinned;
+use super::download::{Integrity, unsupported};
+use super::ranges::PinnedObject;
 use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
 use crate::dialect::Dialect;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
-use crate::split::{Boundary, PartSplitter, RowReader, Scan, Step};
+use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep};
 
 /// Most rows are shorter than a sixteenth of a part, and than this where parts are small.
 const LEAST_OVERHANG_BYTES: u64 = 64 * 1024;
@@ -85,7 +85,7 @@ enum Ahead {
 
 /// Stages the parts of a stretch of an object one after the other.
 pub(crate) struct PartStager {
-    pinned: Arc<Pinned>,
+    pinned: Arc<PinnedObject>,
     plan: PartPlan,
     end: u64,
     stream: Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>>,
@@ -100,7 +100,7 @@ impl PartStager {
     /// From a boundary on to `end`, which is the object's or another boundary. `head` is that of
     /// the object where it has been read before.
     pub(crate) fn new(
-        pinned: Arc<Pinned>,
+        pinned: Arc<PinnedObject>,
         plan: PartPlan,
         from: Boundary,
         end: u64,
@@ -159,29 +159,30 @@ impl PartStager {
                 Ok(worked) => worked,
                 Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
                 Err(died) => {
-                    return Err(
-                        Error::new(Kind::Interrupted, "the program is leaving").caused_by(died)
-                    );
+                    return Err(Error::new(ErrorKind::Interrupted, "the program is leaving")
+                        .caused_by(died));
                 }
             };
             let mut part = None;
             match turn? {
-                Turn::WantsBytes => match std::mem::replace(&mut self.ahead, Ahead::NotAsked) {
-                    Ahead::Fetched(fetched) => {
-                        let fetched = fetched?;
-                        self.look_at(&fetched).await?;
-                        cutter.raw.extend(fetched);
+                CutterRequest::WantsBytes => {
+                    match std::mem::replace(&mut self.ahead, Ahead::NotAsked) {
+                        Ahead::Fetched(fetched) => {
+                            let fetched = fetched?;
+                            self.look_at(&fetched).await?;
+                            cutter.raw.extend(fetched);
+                        }
+                        _ => cutter.has_ended = true,
                     }
-                    _ => cutter.has_ended = true,
-                },
-                Turn::WantsPart => {
+                }
+                CutterRequest::WantsPart => {
                     let wanted_bytes = self.wanted_bytes(&cutter);
                     // Nothing of the budget is held meanwhile.
                     let permit =
                         self.plan.budget.reserve_part(&self.pinned.object, wanted_bytes).await?;
                     cutter.open(&self.plan, permit)?;
                 }
-                Turn::WantsRoom(size_bytes) => {
+                CutterRequest::WantsRoom(size_bytes) => {
                     let is_extended = cutter.open.as_mut().is_some_and(|open| {
                         let is_extended = self.plan.budget.try_extend(&mut open.permit, size_bytes);
                         open.room_bytes += if is_extended { size_bytes } else { 0 };
@@ -197,8 +198,8 @@ impl PartStager {
                         cutter = self.begin_part_again(cutter);
                     }
                 }
-                Turn::Part(staged) => part = Some(*staged),
-                Turn::Ended => return Ok(part),
+                CutterRequest::Part(staged) => part = Some(*staged),
+                CutterRequest::Ended => return Ok(part),
             }
             self.cutter = Some(cutter);
             if part.is_some() {
@@ -250,7 +251,7 @@ impl PartStager {
         if std::mem::replace(&mut self.is_looked_at, true) {
             return Ok(());
         }
-        let Pinned { object, .. } = &*self.pinned;
+        let PinnedObject { object, .. } = &*self.pinned;
         let head: Vec<u8> = first.iter().flatten().take(HEAD_BYTES).copied().collect();
         let mut format = recognise(&head, None);
         if depends_on_end(&head) {
@@ -273,7 +274,7 @@ struct Cutter {
     object: Object,
     /// `None` once it has been finished.
     splitter: Option<PartSplitter>,
-    steps: VecDeque<Step>,
+    steps: VecDeque<SplitStep>,
     /// Not fed yet.
     raw: VecDeque<Bytes>,
     /// Nothing comes after `raw`.
@@ -301,7 +302,7 @@ struct OpenPart {
 }
 
 /// What a cutter needs to go on, or has to give.
-enum Turn {
+enum CutterRequest {
     WantsBytes,
     WantsPart,
     WantsRoom(u64),
@@ -311,7 +312,7 @@ enum Turn {
 
 impl Cutter {
     /// Goes on for as long as it can alone.
-    fn work(mut self) -> (Self, Result<Turn>) {
+    fn work(mut self) -> (Self, Result<CutterRequest>) {
         let turn = loop {
             match self.step() {
                 Ok(None) => {}
@@ -322,32 +323,32 @@ impl Cutter {
         (self, turn)
     }
 
-    fn step(&mut self) -> Result<Option<Turn>> {
+    fn step(&mut self) -> Result<Option<CutterRequest>> {
         let Some(step) = self.steps.pop_front() else {
-            let Some(splitter) = &mut self.splitter else { return Ok(Some(Turn::Ended)) };
+            let Some(splitter) = &mut self.splitter else { return Ok(Some(CutterRequest::Ended)) };
             if let Some(raw) = self.raw.pop_front() {
                 self.steps.extend(splitter.feed(raw));
                 return Ok(None);
             }
             if !self.has_ended {
-                return Ok(Some(Turn::WantsBytes));
+                return Ok(Some(CutterRequest::WantsBytes));
             }
             let steps = self.splitter.take().map(PartSplitter::finish).unwrap_or_default();
             self.steps.extend(steps);
             return Ok(None);
         };
-        if self.open.is_none() && !matches!(step, Step::Broken(_)) {
+        if self.open.is_none() && !matches!(step, SplitStep::Broken(_)) {
             self.steps.push_front(step);
-            return Ok(Some(Turn::WantsPart));
+            return Ok(Some(CutterRequest::WantsPart));
         }
         match step {
-            Step::Bytes(bytes) => {
+            SplitStep::Bytes(bytes) => {
                 let Some(open) = &mut self.open else { return Ok(None) };
                 let length = bytes.len() as u64;
                 let missing_bytes = (open.written_bytes + length).saturating_sub(open.room_bytes);
                 if missing_bytes > 0 {
-                    self.steps.push_front(Step::Bytes(bytes));
-                    return Ok(Some(Turn::WantsRoom(missing_bytes)));
+                    self.steps.push_front(SplitStep::Bytes(bytes));
+                    return Ok(Some(CutterRequest::WantsRoom(missing_bytes)));
                 }
                 open.file
                     .write_all_at(&bytes, self.start.offset + open.written_bytes)
@@ -358,18 +359,18 @@ impl Cutter {
                 }
                 Ok(None)
             }
-            Step::Boundary(end) => {
+            SplitStep::Boundary(end) => {
                 let terminator =
                     self.splitter.as_ref().map(|splitter| splitter.lines_terminated_by(&end));
                 let data_start = self.splitter.as_ref().map_or(0, PartSplitter::data_start);
                 self.close(end, data_start, terminator.unwrap_or_default(), false, false)
             }
-            Step::End(end, scan) => {
+            SplitStep::End(end, scan) => {
                 let Scan { data_start, lines_terminated_by, needs_terminator, .. } = scan;
                 self.close(end, data_start, lines_terminated_by, needs_terminator, true)
             }
-            Step::Broken(malformed) => {
-                Err(Error::new(Kind::Malformed, format!("{}: {malformed}", self.object)))
+            SplitStep::Broken(malformed) => {
+                Err(Error::new(ErrorKind::Malformed, format!("{}: {malformed}", self.object)))
             }
         }
     }
@@ -379,7 +380,7 @@ impl Cutter {
         let file = tempfile::tempfile_in(&plan.dir).map_err(|error| {
             let message =
                 format!("{}: no temporary file can be made in {}", self.object, plan.dir.display());
-            Error::new(Kind::StagingFailed, message).caused_by(error)
+            Error::new(ErrorKind::StagingFailed, message).caused_by(error)
         })?;
         let head_bytes = if self.start.offset > 0 { self.head.len() as u64 } else { 0 };
         if head_bytes > 0 {
@@ -400,7 +401,7 @@ impl Cutter {
         lines_terminated_by: Vec<u8>,
         needs_terminator: bool,
         is_last: bool,
-    ) -> Result<Option<Turn>> {
+    ) -> Result<Option<CutterRequest>> {
         let Some(OpenPart { file, mut permit, written_bytes, hasher, .. }) = self.open.take()
         else {
             return Ok(None);
@@ -411,7 +412,7 @@ impl Cutter {
         if self.keeps_head && start.offset == 0 {
             if data_start > HEAD_LIMIT_BYTES {
                 let message = format!("{}: its header lines have {data_start} bytes", self.object);
-                return Err(Error::new(Kind::UnsupportedFormat, message)
+                return Err(Error::new(ErrorKind::UnsupportedFormat, message)
                     .with_hint("--no-split loads it as a whole"));
             }
             self.head = vec![0; usize::try_from(data_start).unwrap_or(0)];
@@ -434,7 +435,7 @@ impl Cutter {
             is_last,
             _permit: permit,
         };
-        Ok(Some(Turn::Part(Box::new(part))))
+        Ok(Some(CutterRequest::Part(Box::new(part))))
     }
 
     /// How far the part at hand has gone beyond its size.
@@ -449,24 +450,24 @@ impl Cutter {
 /// # Errors
 /// `ChecksumMismatch`.
 pub(crate) fn verify_parts(
-    pinned: &Pinned,
+    pinned: &PinnedObject,
     running: Option<String>,
     parts: impl Iterator<Item = (Option<PartChecksum>, u64)>,
-) -> Result<Verified> {
-    let Some(expected) = &pinned.checksum else { return Ok(Verified::Length) };
+) -> Result<Integrity> {
+    let Some(expected) = &pinned.checksum else { return Ok(Integrity::Length) };
     let Some(computed) = running.or_else(|| of_parts(expected.algorithm, parts)) else {
-        return Ok(Verified::Length);
+        return Ok(Integrity::Length);
     };
     if matches(expected, &computed) {
-        return Ok(Verified::Checksum);
+        return Ok(Integrity::Checksum);
     }
     let message = format!(
         "{}: the bytes that came have the {:?} checksum {computed}, the store holds {}",
         pinned.object, expected.algorithm, expected.value
     );
-    Err(Error::new(Kind::ChecksumMismatch, message))
+    Err(Error::new(ErrorKind::ChecksumMismatch, message))
 }
 
 fn unstaged(object: &Object, error: std::io::Error) -> Error {
-    Error::new(Kind::StagingFailed, format!("{object}: can't be staged")).caused_by(error)
+    Error::new(ErrorKind::StagingFailed, format!("{object}: can't be staged")).caused_by(error)
 }

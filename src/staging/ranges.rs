@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 
 use super::download::refuse_change;
 use crate::config::RetryConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, Object, ReadFrom, Stat};
 use crate::retry::Attempts;
 
@@ -28,7 +28,7 @@ pub(super) type Opener =
 
 /// An object as it was when it was looked at first: what every request asks for, and what its bytes
 /// must have.
-pub(crate) struct Pinned {
+pub(crate) struct PinnedObject {
     pub(crate) object: Object,
     pub(super) open: Opener,
     pub(crate) version_id: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Pinned {
     retries: AtomicU32,
 }
 
-impl Pinned {
+impl PinnedObject {
     /// # Errors
     /// `ObjectChanged` where what the store said of the object is not what was listed.
     pub(crate) fn new(
@@ -123,15 +123,14 @@ impl Pinned {
             let message = format!(
                 "{object}: the store does not send the range of bytes that it is asked for"
             );
-            return Err(
-                Error::new(Kind::BodyBroken, message).with_hint("--no-split reads objects whole")
-            );
+            return Err(Error::new(ErrorKind::BodyBroken, message)
+                .with_hint("--no-split reads objects whole"));
         }
         refuse_change(object, body.etag.as_ref(), body.size_bytes)?;
         while *at < to {
             let Some(chunk) = body.stream.next().await else {
                 let message = format!("{object}: the body of a range ended before its end");
-                return Err(Error::new(Kind::BodyBroken, message));
+                return Err(Error::new(ErrorKind::BodyBroken, message));
             };
             let mut chunk = chunk?;
             chunk.truncate(usize::try_from(to - *at).unwrap_or(usize::MAX));
@@ -149,7 +148,12 @@ impl Pinned {
             match (self.open)(ReadFrom { offset, end, version_id: Some(version_id) }).await {
                 // A right of its own (s3:GetObjectVersion), or something that the store names
                 // without knowing it by that name.
-                Err(error) if matches!(error.kind, Kind::ObjectDenied | Kind::SourceProtocol) => {
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        ErrorKind::ObjectDenied | ErrorKind::SourceProtocol
+                    ) =>
+                {
                     self.version_refused.store(true, Ordering::Relaxed);
                 }
                 opened => return opened,

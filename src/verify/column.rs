@@ -34,7 +34,7 @@ pub struct Unverified {
 
 /// How the text of a stored value follows from a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Encoding {
     Integer {
         zerofill: bool,
     },
@@ -73,7 +73,7 @@ impl ColumnFacts {
 
     /// # Errors
     /// Why it can't be compared, for objects in this character set.
-    pub(super) fn form(&self, charset: &Charset) -> Result<Form, String> {
+    pub(super) fn form(&self, charset: &Charset) -> Result<Encoding, String> {
         if self.is_generated {
             return Err(IS_GENERATED.to_owned());
         }
@@ -83,22 +83,26 @@ impl ColumnFacts {
         let data_type = self.data_type.to_ascii_lowercase();
         let form = match data_type.as_str() {
             "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
-                Form::Integer { zerofill: has_zerofill }
+                Encoding::Integer { zerofill: has_zerofill }
             }
             "decimal" | "numeric" if !has_zerofill => {
-                Form::Decimal { scale: digits(self.numeric_scale) }
+                Encoding::Decimal { scale: digits(self.numeric_scale) }
             }
-            "date" => Form::Date,
-            "datetime" | "timestamp" => Form::DateTime { fraction_digits },
-            "time" => Form::Time { fraction_digits },
-            "year" => Form::Year,
-            "char" => Form::Unpadded,
-            "varchar" | "tinytext" | "text" => Form::Bytes { is_character: true, long: false },
-            "mediumtext" | "longtext" => Form::Bytes { is_character: true, long: true },
-            "binary" => Form::Padded { length_bytes: digits(self.octet_length) },
-            "varbinary" | "tinyblob" | "blob" => Form::Bytes { is_character: false, long: false },
-            "mediumblob" | "longblob" => Form::Bytes { is_character: false, long: true },
-            "enum" => Form::Enum(labels(&self.column_type).ok_or("its labels are not plain text")?),
+            "date" => Encoding::Date,
+            "datetime" | "timestamp" => Encoding::DateTime { fraction_digits },
+            "time" => Encoding::Time { fraction_digits },
+            "year" => Encoding::Year,
+            "char" => Encoding::Unpadded,
+            "varchar" | "tinytext" | "text" => Encoding::Bytes { is_character: true, long: false },
+            "mediumtext" | "longtext" => Encoding::Bytes { is_character: true, long: true },
+            "binary" => Encoding::Padded { length_bytes: digits(self.octet_length) },
+            "varbinary" | "tinyblob" | "blob" => {
+                Encoding::Bytes { is_character: false, long: false }
+            }
+            "mediumblob" | "longblob" => Encoding::Bytes { is_character: false, long: true },
+            "enum" => {
+                Encoding::Enum(labels(&self.column_type).ok_or("its labels are not plain text")?)
+            }
             "float" | "double" | "real" => {
                 return Err(format!("{data_type} values are not kept as they are written"));
             }
@@ -106,7 +110,7 @@ impl ColumnFacts {
             _ => return Err(format!("type {data_type} is not compared")),
         };
         if let Some(of_column) = &self.charset
-            && !is_reversible(charset, of_column, matches!(form, Form::Enum(_)))
+            && !is_reversible(charset, of_column, matches!(form, Encoding::Enum(_)))
         {
             return Err(format!("its character set is {of_column}, the objects' is {charset}"));
         }
@@ -179,7 +183,7 @@ fn labels(column_type: &str) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-impl Form {
+impl Encoding {
     /// The text that the server has for this field once it is stored; `None` where it can't be
     /// told.
     pub(super) fn stored<'value>(&self, value: &'value [u8]) -> Option<Cow<'value, [u8]>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crc_fast::{CrcAlgorithm, checksum};
 use sha2::{Digest as _, Sha256};
 
-use super::Plan;
+use super::ComparePlan;
 use crate::split::Field;
 
 /// What NULL adds to the sum of a column: no value's CRC-32 is so large.
@@ -117,7 +117,7 @@ impl Digest {
 /// Adds up rows, and takes them off again.
 #[derive(Clone, Debug)]
 pub struct RowDigest {
-    plan: Arc<Plan>,
+    plan: Arc<ComparePlan>,
     digest: Digest,
     /// The text of the row at hand.
     text: Vec<u8>,
@@ -125,14 +125,14 @@ pub struct RowDigest {
 
 impl RowDigest {
     #[must_use]
-    pub fn new(plan: Arc<Plan>) -> Self {
+    pub fn new(plan: Arc<ComparePlan>) -> Self {
         let digest = plan.no_rows();
         Self { plan, digest, text: Vec::new() }
     }
 
     /// Goes on from what was summed before.
     #[must_use]
-    pub fn with(plan: Arc<Plan>, digest: Digest) -> Self {
+    pub fn with(plan: Arc<ComparePlan>, digest: Digest) -> Self {
         Self { plan, digest, text: Vec::new() }
     }
 
@@ -215,12 +215,12 @@ fn hash(text: &[u8]) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::column::ColumnFacts;
     use super::*;
     use crate::config::{ColumnOrVariable, FormatConfig};
     use crate::dialect::{Charset, Preset};
-    use crate::verify::ColumnFacts;
 
-    fn plan() -> Arc<Plan> {
+    fn plan() -> Arc<ComparePlan> {
         let column = |name: &str, data_type: &str, is_nullable| ColumnFacts {
             name: name.to_owned(),
             data_type: data_type.to_owned(),
@@ -242,7 +242,7 @@ mod tests {
             set: Vec::new(),
             null_strings: vec!["nil".to_owned()],
         };
-        Arc::new(Plan::new(&facts, &items, &format, "UTC"))
+        Arc::new(ComparePlan::new(&facts, &items, &format, "UTC"))
     }
 
     fn of(rows: &[&str]) -> Digest {

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use crate::contract::moto;
 use crate::source::{fill, plan, refused};
 use crate::support::lines::{self, expect};
-use crate::support::program::{BUCKET, Ended, World, finish};
+use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::s3::{
     ACCESS_KEY, Fault, Keys, Operation, Refusal, SECRET_KEY, Times, client_with_keys,
 };
@@ -33,48 +33,48 @@ crate::load_tests![
     a_store_that_others_wrote_is_loaded_from,
 ];
 
-async fn a_refused_listing_stops_the_run(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    world.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
-    refused(&world, &[], 5, &["s3://etl/: listing the bucket is denied", "s3:ListBucket"]).await
+async fn a_refused_listing_stops_the_run(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
+    refused(&env, &[], 5, &["s3://etl/: listing the bucket is denied", "s3:ListBucket"]).await
 }
 
-async fn a_prefix_refused_after_another_was_loaded_is_no_success(world: World) -> Result<()> {
-    fill(&world, &["a/1", "b/1"]).await?;
+async fn a_prefix_refused_after_another_was_loaded_is_no_success(env: TestEnv) -> Result<()> {
+    fill(&env, &["a/1", "b/1"]).await?;
     let denied = Fault::Refuse(Refusal::ACCESS_DENIED);
-    world.s3.faults().inject(
+    env.s3.faults().inject(
         Operation::ListObjectsV2,
         Keys::Exactly("b/".into()),
         Times::Always,
         denied,
     );
-    let ended = world.run(&["load", "s3://etl/a/", "s3://etl/b/", "--table", "t"]).await?;
+    let ended = env.run(&["load", "s3://etl/a/", "s3://etl/b/", "--table", "t"]).await?;
     ended.expect(5)?;
     ended.says("s3://etl/b/: listing the bucket is denied")?;
-    let rows = lines::rows(&world, "t").await?;
+    let rows = lines::rows(&env, "t").await?;
     ensure!(rows.is_empty() || rows == ["0"], "{rows:?}");
     Ok(())
 }
 
-async fn a_missing_bucket_stops_the_run(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
+async fn a_missing_bucket_stops_the_run(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
     for uri in ["s3://not-there/", "s3://not-there/key"] {
-        let ended = world.run(&["load", "s3://etl/", uri, "--table", "t"]).await?;
+        let ended = env.run(&["load", "s3://etl/", uri, "--table", "t"]).await?;
         ended.expect(5)?;
         ended.says("s3://not-there/: there is no such bucket at this endpoint and region")?;
         ended.says("check the bucket's name, --region and --endpoint-url")?;
     }
-    expect(&world, "t", &[]).await
+    expect(&env, "t", &[]).await
 }
 
 /// `load URI` with keys in the environment that the store refuses.
 async fn load_with_keys(
-    world: &World,
+    env: &TestEnv,
     uri: &str,
     access_key: &str,
     secret_key: &str,
 ) -> Result<Ended> {
-    let mut command = world.command(["load", uri, "--table", "t"]);
+    let mut command = env.command(["load", uri, "--table", "t"]);
     finish(
         command
             .env("AWS_ACCESS_KEY_ID", access_key)
@@ -84,55 +84,54 @@ async fn load_with_keys(
     .await
 }
 
-async fn credentials_that_are_refused_stop_the_run(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    let unknown = load_with_keys(&world, "s3://etl/", "AKIAUNKNOWN000000000", SECRET_KEY).await?;
+async fn credentials_that_are_refused_stop_the_run(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    let unknown = load_with_keys(&env, "s3://etl/", "AKIAUNKNOWN000000000", SECRET_KEY).await?;
     unknown.expect(5)?;
     unknown.says("the S3 credentials were refused")?;
     unknown.says("AWS_ACCESS_KEY_ID")?;
-    let wrong = load_with_keys(&world, "s3://etl/", ACCESS_KEY, "wrong-secret").await?;
+    let wrong = load_with_keys(&env, "s3://etl/", ACCESS_KEY, "wrong-secret").await?;
     wrong.expect(5)?;
     wrong.says("SignatureDoesNotMatch")?;
     ensure!(!format!("{wrong}").contains("wrong-secret"), "the secret is in the output\n{wrong}");
-    world.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::EXPIRED_TOKEN));
-    refused(&world, &[], 5, &["ExpiredToken", "the S3 credentials were refused"]).await
+    env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::EXPIRED_TOKEN));
+    refused(&env, &[], 5, &["ExpiredToken", "the S3 credentials were refused"]).await
 }
 
-async fn credentials_that_are_refused_for_an_exact_key_stop_the_run(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    let wrong = load_with_keys(&world, "s3://etl/a", ACCESS_KEY, "wrong-secret").await?;
+async fn credentials_that_are_refused_for_an_exact_key_stop_the_run(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    let wrong = load_with_keys(&env, "s3://etl/a", ACCESS_KEY, "wrong-secret").await?;
     wrong.expect(5)?;
     wrong.says("the S3 credentials were refused")?;
-    let keys = world.path("keys");
+    let keys = env.path("keys");
     std::fs::write(&keys, "s3://etl/a\n")?;
-    let mut command =
-        world.command(["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]);
+    let mut command = env.command(["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]);
     let wrong = finish(command.env("AWS_SECRET_ACCESS_KEY", "wrong-secret").spawn()?).await?;
     wrong.expect(5)?;
     wrong.says("the S3 credentials were refused")?;
-    expect(&world, "t", &[]).await
+    expect(&env, "t", &[]).await
 }
 
-async fn credentials_that_expire_during_the_run_end_it(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn credentials_that_expire_during_the_run_end_it(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for number in 0..100 {
-        world.put(&format!("{number:02}"), format!("{number}\n"))?;
+        env.put(&format!("{number:02}"), format!("{number}\n"))?;
     }
     let expired = Fault::Refuse(Refusal::EXPIRED_TOKEN);
-    world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::After(1), expired);
-    let ended = world.load_ending(5, "t", &["--download-concurrency", "1"]).await?;
+    env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::After(1), expired);
+    let ended = env.load_ending(5, "t", &["--download-concurrency", "1"]).await?;
     ended.says("ExpiredToken")?;
-    let refused = world.s3.log().count(Operation::GetObject) - 1;
+    let refused = env.s3.log().count(Operation::GetObject) - 1;
     ensure!(refused < 50, "{refused} objects were asked for with credentials that had expired");
-    let rows = lines::rows(&world, "t").await?;
+    let rows = lines::rows(&env, "t").await?;
     // The run ends before or after the first object is loaded, but with nothing else.
     ensure!(rows.is_empty() || rows == ["0"], "{rows:?}");
-    world.ensure_nothing_staged()
+    env.ensure_nothing_staged()
 }
 
-async fn no_credentials_at_all_are_said_so(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
+async fn no_credentials_at_all_are_said_so(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    let mut command = env.command(["load", "s3://etl/", "--table", "t"]);
     let ended = finish(
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?,
     )
@@ -140,18 +139,18 @@ async fn no_credentials_at_all_are_said_so(world: World) -> Result<()> {
     ended.expect(5)?;
     ended.says("the S3 credentials were refused, or there are none")?;
     ended.says("--no-sign-request")?;
-    ensure!(world.s3.log().all().is_empty(), "a request was made without credentials");
-    expect(&world, "t", &[]).await
+    ensure!(env.s3.log().all().is_empty(), "a request was made without credentials");
+    expect(&env, "t", &[]).await
 }
 
-async fn an_endpoint_that_is_down_stops_the_run(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
+async fn an_endpoint_that_is_down_stops_the_run(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
     // Bound and not listening: a connection is refused, and nobody else gets the port.
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind("127.0.0.1:0".parse()?)?;
     let url = format!("http://{}", socket.local_addr()?);
     refused(
-        &world,
+        &env,
         &["--endpoint-url", &url, "--max-attempts", "2"],
         5,
         &["S3 can't be reached", "--endpoint-url"],
@@ -159,37 +158,36 @@ async fn an_endpoint_that_is_down_stops_the_run(world: World) -> Result<()> {
     .await
 }
 
-async fn a_busy_listing_is_tried_again(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
+async fn a_busy_listing_is_tried_again(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
     for refusal in [Refusal::SLOW_DOWN, Refusal::SERVICE_UNAVAILABLE, Refusal::INTERNAL_ERROR] {
-        world.s3.faults().on_list(Times::Next(1), Fault::Refuse(refusal));
+        env.s3.faults().on_list(Times::Next(1), Fault::Refuse(refusal));
     }
-    world.load_ending(0, "t", &[]).await?;
-    expect(&world, "t", &["0"]).await
+    env.load_ending(0, "t", &[]).await?;
+    expect(&env, "t", &["0"]).await
 }
 
-async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    world.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
-    refused(&world, &["--max-attempts", "3"], 5, &["s3://etl/", "SlowDown"]).await?;
-    let asked = world.s3.log().count(Operation::ListObjectsV2);
+async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    refused(&env, &["--max-attempts", "3"], 5, &["s3://etl/", "SlowDown"]).await?;
+    let asked = env.s3.log().count(Operation::ListObjectsV2);
     // The check and the listing, side by side.
     ensure!(asked == 6, "{asked} requests");
     Ok(())
 }
 
-async fn unsigned_requests_read_an_open_bucket(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    refused(&world, &["--no-sign-request"], 5, &["s3://etl/: listing the bucket is denied"])
-        .await?;
-    world.s3.backend().allow_anonymous(BUCKET);
-    world.s3.log().clear();
+async fn unsigned_requests_read_an_open_bucket(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    refused(&env, &["--no-sign-request"], 5, &["s3://etl/: listing the bucket is denied"]).await?;
+    env.s3.backend().allow_anonymous(BUCKET);
+    env.s3.log().clear();
     let mut command =
-        world.command(["load", "s3://etl/", "s3://etl/a", "--table", "t", "--no-sign-request"]);
+        env.command(["load", "s3://etl/", "s3://etl/a", "--table", "t", "--no-sign-request"]);
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     finish(command.spawn()?).await?.expect(0)?;
-    expect(&world, "t", &["0"]).await?;
-    let requests = world.s3.log().all();
+    expect(&env, "t", &["0"]).await?;
+    let requests = env.s3.log().all();
     ensure!(
         !requests.is_empty() && requests.iter().all(|request| !request.is_signed),
         "{requests:?}"
@@ -197,28 +195,27 @@ async fn unsigned_requests_read_an_open_bucket(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn the_requester_pays_when_asked_to(world: World) -> Result<()> {
-    fill(&world, &["a", "b/1"]).await?;
+async fn the_requester_pays_when_asked_to(env: TestEnv) -> Result<()> {
+    fill(&env, &["a", "b/1"]).await?;
     let uris = ["s3://etl/a", "s3://etl/b/"];
     let args = [&["load", "--table", "t", "--request-payer"], uris.as_slice()].concat();
-    world.run(&args).await?.expect(0)?;
+    env.run(&args).await?.expect(0)?;
     for operation in [Operation::ListObjectsV2, Operation::HeadObject, Operation::GetObject] {
-        let requests = world.s3.log().of(operation);
+        let requests = env.s3.log().of(operation);
         let all_pay = requests.iter().all(|request| request.payer.as_deref() == Some("requester"));
         ensure!(!requests.is_empty() && all_pay, "{operation:?}: {requests:?}");
     }
-    world.s3.log().clear();
-    world.run(&[&["load", "--table", "t"], uris.as_slice()].concat()).await?.expect(0)?;
+    env.s3.log().clear();
+    env.run(&[&["load", "--table", "t"], uris.as_slice()].concat()).await?.expect(0)?;
     ensure!(
-        world.s3.log().all().iter().all(|request| request.payer.is_none()),
+        env.s3.log().all().iter().all(|request| request.payer.is_none()),
         "nobody agreed to pay"
     );
     Ok(())
 }
 
-fn regions(world: &World) -> BTreeSet<String> {
-    world
-        .s3
+fn regions(env: &TestEnv) -> BTreeSet<String> {
+    env.s3
         .log()
         .of(Operation::ListObjectsV2)
         .into_iter()
@@ -226,19 +223,19 @@ fn regions(world: &World) -> BTreeSet<String> {
         .collect()
 }
 
-async fn requests_are_signed_for_the_region_that_is_given(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    plan(&world, &["s3://etl/"]).await?;
-    ensure!(regions(&world) == BTreeSet::from(["us-east-1".to_owned()]), "{:?}", regions(&world));
-    world.s3.log().clear();
-    plan(&world, &["s3://etl/", "--region", "eu-north-1"]).await?;
-    ensure!(regions(&world) == BTreeSet::from(["eu-north-1".to_owned()]), "{:?}", regions(&world));
+async fn requests_are_signed_for_the_region_that_is_given(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    plan(&env, &["s3://etl/"]).await?;
+    ensure!(regions(&env) == BTreeSet::from(["us-east-1".to_owned()]), "{:?}", regions(&env));
+    env.s3.log().clear();
+    plan(&env, &["s3://etl/", "--region", "eu-north-1"]).await?;
+    ensure!(regions(&env) == BTreeSet::from(["eu-north-1".to_owned()]), "{:?}", regions(&env));
     Ok(())
 }
 
 /// Writes an AWS profile `other` with the right keys into the program's home.
-fn write_profile(world: &World) -> Result<()> {
-    let folder = world.path(".aws");
+fn write_profile(env: &TestEnv) -> Result<()> {
+    let folder = env.path(".aws");
     std::fs::create_dir(&folder)?;
     let keys =
         format!("[other]\naws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
@@ -247,45 +244,45 @@ fn write_profile(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn a_profile_gives_credentials_and_region(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    write_profile(&world)?;
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
+async fn a_profile_gives_credentials_and_region(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    write_profile(&env)?;
+    let mut command = env.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
     command
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY")
         .env_remove("AWS_REGION");
     finish(command.spawn()?).await?.expect(0)?;
-    expect(&world, "t", &["0"]).await?;
-    ensure!(regions(&world) == BTreeSet::from(["eu-west-3".to_owned()]), "{:?}", regions(&world));
+    expect(&env, "t", &["0"]).await?;
+    ensure!(regions(&env) == BTreeSet::from(["eu-west-3".to_owned()]), "{:?}", regions(&env));
     Ok(())
 }
 
 /// As the AWS command line does: what is said on the command line is meant.
-async fn a_profile_that_is_named_beats_the_environments_keys(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
-    write_profile(&world)?;
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
+async fn a_profile_that_is_named_beats_the_environments_keys(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
+    write_profile(&env)?;
+    let mut command = env.command(["load", "s3://etl/", "--table", "t", "--profile", "other"]);
     command.env("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN000000000");
     finish(command.spawn()?).await?.expect(0)?;
-    expect(&world, "t", &["0"]).await
+    expect(&env, "t", &["0"]).await
 }
 
-async fn path_style_puts_the_bucket_into_the_path(world: World) -> Result<()> {
-    fill(&world, &["a"]).await?;
+async fn path_style_puts_the_bucket_into_the_path(env: TestEnv) -> Result<()> {
+    fill(&env, &["a"]).await?;
     // With a name, unlike an address, the bucket would go in front of it.
-    let url = format!("http://localhost:{}", world.s3.address().port());
+    let url = format!("http://localhost:{}", env.s3.address().port());
     let args = ["--endpoint-url", &url, "--max-attempts", "1"];
-    refused(&world, &args, 5, &["s3://etl/"]).await?;
-    world.load_ending(0, "t", &[&args[..], &["--path-style"]].concat()).await?;
-    expect(&world, "t", &["0"]).await
+    refused(&env, &args, 5, &["s3://etl/"]).await?;
+    env.load_ending(0, "t", &[&args[..], &["--path-style"]].concat()).await?;
+    expect(&env, "t", &["0"]).await
 }
 
 /// What the endpoint of the tests and the program both get wrong would show here.
-async fn a_store_that_others_wrote_is_loaded_from(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn a_store_that_others_wrote_is_loaded_from(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     let client = client_with_keys(moto::url()?, moto::ACCESS_KEY, moto::SECRET_KEY);
-    let bucket = format!("{}-{}", world.server.kind(), world.schema.name);
+    let bucket = format!("{}-{}", env.server.kind(), env.schema.name);
     client.create_bucket().bucket(&bucket).send().await?;
     let keys = ["plain", "with space", "a+b", "%2B", "M\u{fc}nchen", "in/_SUCCESS", "deep/er/key"];
     for (number, key) in keys.iter().enumerate() {
@@ -294,8 +291,8 @@ async fn a_store_that_others_wrote_is_loaded_from(world: World) -> Result<()> {
     }
     let packed = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
     client.put_object().bucket(&bucket).key("packed").body(packed.into()).send().await?;
-    let (uri, failed) = (format!("s3://{bucket}/"), world.path("failed"));
-    let mut command = world.command([
+    let (uri, failed) = (format!("s3://{bucket}/"), env.path("failed"));
+    let mut command = env.command([
         "load",
         &uri,
         "--table",
@@ -308,5 +305,5 @@ async fn a_store_that_others_wrote_is_loaded_from(world: World) -> Result<()> {
     let ended = finish(command.arg("--failed-keys").arg(&failed).spawn()?).await?;
     ended.expect(3)?;
     ensure!(std::fs::read_to_string(failed)? == format!("s3://{bucket}/packed\n"), "{ended}");
-    expect(&world, "t", &["0", "1", "2", "3", "4", "6"]).await
+    expect(&env, "t", &["0", "1", "2", "3", "4", "6"]).await
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use serde_json::Value;
 
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
 
 crate::load_tests![
@@ -55,16 +55,16 @@ fn number(line: &Value, name: &str) -> Result<i64> {
 
 /// `s3-to-mysql load s3://etl/data/`, with a report, and with rejects in a directory where the
 /// policy needs it.
-async fn load(world: &World, args: &[&str]) -> Result<Run> {
+async fn load(env: &TestEnv, args: &[&str]) -> Result<Run> {
     let (rejects, report) =
-        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+        (env.path("rejects").display().to_string(), env.path("report").display().to_string());
     let mut all = vec!["load", "s3://etl/data/", "--table", "t", "--report", &report];
     if args.contains(&"reject") {
         all.extend(["--rejects", &rejects]);
     }
     all.extend(args);
-    let ended = world.run(&all).await?;
-    let mut objects = world.report("report")?;
+    let ended = env.run(&all).await?;
+    let mut objects = env.report("report")?;
     let summary = objects.pop().context("an empty report")?;
     ensure!(summary["type"] == "summary", "{summary:#}");
     Ok(Run { ended, objects, summary })
@@ -95,17 +95,17 @@ fn random_row(rng: &mut Rng) -> String {
 }
 
 /// Rows with the ids and the `u` of 0 to 19, each with what [`random_row`] may well write again.
-async fn fill(world: &World) -> Result<()> {
-    world.schema.exec("DROP TABLE IF EXISTS t").await?;
-    world.schema.exec(TABLE).await?;
+async fn fill(env: &TestEnv) -> Result<()> {
+    env.schema.exec("DROP TABLE IF EXISTS t").await?;
+    env.schema.exec(TABLE).await?;
     let rows: Vec<String> = (0..20).map(|key| format!("({key}, {key}, 1, 'old')")).collect();
-    world.schema.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await
+    env.schema.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await
 }
 
 /// Rows and duplicates among them, of all reject files.
-fn written_down(world: &World) -> Result<(i64, i64)> {
+fn written_down(env: &TestEnv) -> Result<(i64, i64)> {
     let (mut rows, mut duplicates) = (0, 0);
-    let Ok(entries) = std::fs::read_dir(world.path("rejects")) else { return Ok((0, 0)) };
+    let Ok(entries) = std::fs::read_dir(env.path("rejects")) else { return Ok((0, 0)) };
     for entry in entries {
         let path = entry?.path();
         let text = std::fs::read_to_string(&path)?;
@@ -138,7 +138,7 @@ const COUNTS: [&str; 9] = [
 
 /// The report's lines agree with themselves, the ledger, the reject files, and the growth of the
 /// table.
-async fn ensure_reconciled(world: &World, run: &Run, growth: i64) -> Result<()> {
+async fn ensure_reconciled(env: &TestEnv, run: &Run, growth: i64) -> Result<()> {
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
     for line in run.objects.iter().filter(|line| line["status"] == "loaded") {
         for name in COUNTS {
@@ -157,12 +157,12 @@ async fn ensure_reconciled(world: &World, run: &Run, growth: i64) -> Result<()> 
     ensure!(sum("loaded") == sum("rows") - sum("rejected") - sum("skipped"), "{sums:?}");
     let grown = sum("loaded") - sum("deleted") - sum("updated") - sum("unchanged");
     ensure!(growth == grown, "the table has {growth} rows more, the report says {grown}: {sums:?}");
-    let (rows, duplicates) = written_down(world)?;
+    let (rows, duplicates) = written_down(env)?;
     ensure!(
         (rows, duplicates) == (sum("rejected"), sum("rejected_duplicates")),
         "{rows}, {duplicates}: {sums:?}"
     );
-    let ledger: (i64, i64, i64, i64, i64) = world
+    let ledger: (i64, i64, i64, i64, i64) = env
         .schema
         .query_one(
             "SELECT CAST(COALESCE(SUM(row_count), 0) AS SIGNED), CAST(COALESCE(SUM(skipped_count), 0) AS SIGNED), \
@@ -177,10 +177,10 @@ async fn ensure_reconciled(world: &World, run: &Run, growth: i64) -> Result<()> 
     Ok(())
 }
 
-async fn reconcile(world: &World, on_bad_row: &str, seed: u64, args: &[&str]) -> Result<()> {
+async fn reconcile(env: &TestEnv, on_bad_row: &str, seed: u64, args: &[&str]) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     for on_duplicate in ["error", "ignore", "replace", "update", "reject"] {
-        fill(world).await?;
+        fill(env).await?;
         for object in 0..4 {
             // One of them good but for its keys, one that also fits.
             let rows = (0..60).map(|row| match object {
@@ -194,16 +194,16 @@ async fn reconcile(world: &World, on_bad_row: &str, seed: u64, args: &[&str]) ->
                 // under REPLACE.
                 rows = rows.replace("\t13\t", "\t14\t");
             }
-            world.put(&format!("data/{object}"), rows)?;
+            env.put(&format!("data/{object}"), rows)?;
         }
-        let _ = std::fs::remove_dir_all(world.path("rejects"));
-        let before = world.count("t").await?;
+        let _ = std::fs::remove_dir_all(env.path("rejects"));
+        let before = env.count("t").await?;
         let run = load(
-            world,
+            env,
             &[&["--on-bad-row", on_bad_row, "--on-duplicate", on_duplicate], args].concat(),
         )
         .await?;
-        let growth = i64::try_from(world.count("t").await?)? - i64::try_from(before)?;
+        let growth = i64::try_from(env.count("t").await?)? - i64::try_from(before)?;
         let about = || {
             format!(
                 "--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}, seed {seed}\n{}",
@@ -220,38 +220,38 @@ async fn reconcile(world: &World, on_bad_row: &str, seed: u64, args: &[&str]) ->
         };
         ensure!(is_expected, "{}", about());
         ensure!((failed > 0) == (on_bad_row == "fail" || on_duplicate == "error"), "{}", about());
-        ensure_reconciled(world, &run, growth).await.with_context(about)?;
-        world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+        ensure_reconciled(env, &run, growth).await.with_context(about)?;
+        env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
     }
     Ok(())
 }
 
-async fn the_table_grows_by_what_the_report_says_where_bad_rows_fail(world: World) -> Result<()> {
-    reconcile(&world, "fail", 1, &["--load-concurrency", "1"]).await
+async fn the_table_grows_by_what_the_report_says_where_bad_rows_fail(env: TestEnv) -> Result<()> {
+    reconcile(&env, "fail", 1, &["--load-concurrency", "1"]).await
 }
 
 async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    reconcile(&world, "reject", 2, &["--load-concurrency", "1"]).await
+    reconcile(&env, "reject", 2, &["--load-concurrency", "1"]).await
 }
 
 async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    reconcile(&world, "accept", 3, &["--load-concurrency", "1"]).await
+    reconcile(&env, "accept", 3, &["--load-concurrency", "1"]).await
 }
 
-async fn parallel_loads_of_the_same_keys_are_accounted_for(world: World) -> Result<()> {
-    reconcile(&world, "reject", 4, &["--load-concurrency", "4"]).await
+async fn parallel_loads_of_the_same_keys_are_accounted_for(env: TestEnv) -> Result<()> {
+    reconcile(&env, "reject", 4, &["--load-concurrency", "4"]).await
 }
 
-async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(world: World) -> Result<()> {
-    fill(&world).await?;
-    world.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
-    world.put("data/2", "2\t2\t2\tc\n3\t3\t3\td\n")?;
+async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
+    env.put("data/2", "2\t2\t2\tc\n3\t3\t3\td\n")?;
     let run =
-        load(&world, &["--mode", "swap", "--on-duplicate", "update", "--load-concurrency", "1"])
+        load(&env, &["--mode", "swap", "--on-duplicate", "update", "--load-concurrency", "1"])
             .await?;
     run.ended.expect(0)?;
     ensure!(
@@ -259,29 +259,29 @@ async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(world: World)
         "{:#}",
         run.summary
     );
-    ensure_values(&world.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c", "3|d"]).await
+    ensure_values(&env.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c", "3|d"]).await
 }
 
-async fn a_swap_counts_rows_that_were_replaced_by_their_equals(world: World) -> Result<()> {
-    fill(&world).await?;
-    world.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
-    let run = load(&world, &["--mode", "swap", "--on-duplicate", "replace"]).await?;
+async fn a_swap_counts_rows_that_were_replaced_by_their_equals(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
+    let run = load(&env, &["--mode", "swap", "--on-duplicate", "replace"]).await?;
     run.ended.expect(0)?;
-    ensure_values(&world.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c"]).await
+    ensure_values(&env.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c"]).await
 }
 
-async fn every_count_is_told_of_each_object_and_of_the_run(world: World) -> Result<()> {
-    fill(&world).await?;
+async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
     // Bad, a duplicate, both at once, good; and a note, which no integer gets.
-    world.schema.exec("ALTER TABLE t ADD d DECIMAL(4,1) NULL").await?;
-    world.put(
+    env.schema.exec("ALTER TABLE t ADD d DECIMAL(4,1) NULL").await?;
+    env.put(
         "data/a",
         "100\t100\tx\tok\t1.0\n1\t101\t1\tok\t1.0\n2\t102\tx\tok\t1.0\n103\t103\t1\tok\t1.25\n",
     )?;
-    world.put("data/b", "200\t200\t1\tok\t1.0\n")?;
-    world.put("data/c", "300\t300\t13\tok\t1.0\n")?;
+    env.put("data/b", "200\t200\t1\tok\t1.0\n")?;
+    env.put("data/c", "300\t300\t13\tok\t1.0\n")?;
     let args = ["--on-bad-row", "reject", "--on-duplicate", "reject", "--load-concurrency", "1"];
-    let run = load(&world, &args).await?;
+    let run = load(&env, &args).await?;
     run.ended.expect(7)?;
     let a = run.object("data/a")?;
     let expected = [4, 1, 3, 1, 0, 0, 0, 0, 1];
@@ -323,17 +323,17 @@ async fn every_count_is_told_of_each_object_and_of_the_run(world: World) -> Resu
     Ok(())
 }
 
-async fn a_failed_object_wins_over_rejected_rows(world: World) -> Result<()> {
-    fill(&world).await?;
-    world.put("data/bad", "100\t100\tx\tok\n101\t101\t1\tok\n")?;
-    world.put("data/duplicate", "1\t102\t1\tok\n")?;
-    let run = load(&world, &["--on-bad-row", "reject"]).await?;
+async fn a_failed_object_wins_over_rejected_rows(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/bad", "100\t100\tx\tok\n101\t101\t1\tok\n")?;
+    env.put("data/duplicate", "1\t102\t1\tok\n")?;
+    let run = load(&env, &["--on-bad-row", "reject"]).await?;
     run.ended.expect(3)?;
     ensure!(run.object("data/bad")?["rejected"] == 1, "{:#?}", run.objects);
     ensure!(run.object("data/duplicate")?["error"]["code"] == "duplicates", "{:#?}", run.objects);
     // What was rejected then is past: the run that mends the rest ends with 0.
-    world.schema.exec("DELETE FROM t WHERE id = 1").await?;
-    load(&world, &["--on-bad-row", "reject"]).await?.ended.expect(0)
+    env.schema.exec("DELETE FROM t WHERE id = 1").await?;
+    load(&env, &["--on-bad-row", "reject"]).await?.ended.expect(0)
 }
 
 /// `bad` rows that do not fit among `rows`, with ids of their own.
@@ -345,18 +345,18 @@ fn with_bad(first: u32, rows: u32, bad: u32) -> String {
         .collect()
 }
 
-async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(world: World) -> Result<()> {
-    fill(&world).await?;
-    world.put("data/1", with_bad(1000, 20, 5))?;
+async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/1", with_bad(1000, 20, 5))?;
     for (limit, is_fine) in
         [("4", false), ("0", false), ("24%", false), ("24.99%", false), ("0%", false)]
             .into_iter()
             .chain([("5", true), ("25%", true), ("6", true), ("100%", true)])
     {
         let run =
-            load(&world, &["--on-bad-row", "reject", "--max-rejects", limit, "--force"]).await?;
+            load(&env, &["--on-bad-row", "reject", "--max-rejects", limit, "--force"]).await?;
         run.ended.expect(if is_fine { 7 } else { 3 }).with_context(|| limit.to_owned())?;
-        ensure!(world.count("t").await? == if is_fine { 35 } else { 20 }, "{limit}: {}", run.ended);
+        ensure!(env.count("t").await? == if is_fine { 35 } else { 20 }, "{limit}: {}", run.ended);
         if !is_fine {
             let error = &run.object("data/1")?["error"];
             ensure!(error["code"] == "too_many_rejects", "{limit}: {error:#}");
@@ -366,44 +366,44 @@ async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(world: World) -
             );
             ensure!(error["rows"].as_array().is_some_and(|rows| rows.len() == 5), "{error:#}");
             ensure!(
-                written_down(&world)? == (0, 0),
+                written_down(&env)? == (0, 0),
                 "{limit}: rows that were not dropped are written down"
             );
         }
-        world.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
+        env.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
     }
     Ok(())
 }
 
-async fn a_share_of_rejects_is_that_of_each_object(world: World) -> Result<()> {
-    fill(&world).await?;
-    world.put("data/few", with_bad(1000, 100, 10))?;
-    world.put("data/many", with_bad(2000, 20, 3))?;
-    let run = load(&world, &["--on-bad-row", "reject", "--max-rejects", "10%"]).await?;
+async fn a_share_of_rejects_is_that_of_each_object(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/few", with_bad(1000, 100, 10))?;
+    env.put("data/many", with_bad(2000, 20, 3))?;
+    let run = load(&env, &["--on-bad-row", "reject", "--max-rejects", "10%"]).await?;
     run.ended.expect(3)?;
     ensure!(run.object("data/few")?["rejected"] == 10, "{:#?}", run.objects);
     ensure!(run.object("data/many")?["error"]["code"] == "too_many_rejects", "{:#?}", run.objects);
-    ensure!(world.count("t").await? == 110);
+    ensure!(env.count("t").await? == 110);
     Ok(())
 }
 
-async fn rejects_of_parallel_loads_never_exceed_the_total(world: World) -> Result<()> {
-    fill(&world).await?;
+async fn rejects_of_parallel_loads_never_exceed_the_total(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
     for object in 0..16 {
-        world.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 3))?;
+        env.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 3))?;
     }
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "14", "--load-concurrency", "8"];
-    let run = load(&world, &args).await?;
+    let run = load(&env, &args).await?;
     run.ended.expect(3)?;
     ensure!(number(&run.summary, "rejected")? <= 14, "{:#}", run.summary);
-    let ledger: i64 = world
+    let ledger: i64 = env
         .schema
         .query_one(
             "SELECT CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED) FROM s3_to_mysql_objects",
         )
         .await?;
     ensure!(ledger == number(&run.summary, "rejected")?, "{ledger}: {:#}", run.summary);
-    ensure!(i64::try_from(world.count("t").await?)? == 20 + number(&run.summary, "loaded")?);
+    ensure!(i64::try_from(env.count("t").await?)? == 20 + number(&run.summary, "loaded")?);
     ensure!(
         run.objects.iter().any(|line| line["error"]["code"] == "rejects_exhausted"),
         "{:#?}",
@@ -411,22 +411,22 @@ async fn rejects_of_parallel_loads_never_exceed_the_total(world: World) -> Resul
     );
     // The next run has a total of its own.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "48", "--load-concurrency", "8"];
-    load(&world, &args).await?.ended.expect(7)?;
-    ensure!(world.count("t").await? == 20 + 16 * 7);
+    load(&env, &args).await?.ended.expect(7)?;
+    ensure!(env.count("t").await? == 20 + 16 * 7);
     Ok(())
 }
 
-async fn a_total_that_is_used_up_ends_the_run(world: World) -> Result<()> {
-    fill(&world).await?;
+async fn a_total_that_is_used_up_ends_the_run(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
     for object in 0..40 {
-        world.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 2))?;
+        env.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 2))?;
     }
     // The fourth object has too many; in S3's order, one at a time.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "7", "--load-concurrency", "1"];
-    let run = load(&world, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
+    let run = load(&env, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
     run.ended.expect(3)?;
     let loaded = run.objects.iter().filter(|line| line["status"] == "loaded").count();
-    ensure!(loaded == 3 && world.count("t").await? == 20 + 3 * 8, "{:#?}", run.objects);
+    ensure!(loaded == 3 && env.count("t").await? == 20 + 3 * 8, "{:#?}", run.objects);
     // What was on its way to the server meanwhile may fail for it, too.
     ensure!(
         run.objects.iter().filter(|line| line["status"] == "failed").count() <= 2,
@@ -438,37 +438,37 @@ async fn a_total_that_is_used_up_ends_the_run(world: World) -> Result<()> {
     run.ended.says("--max-rejects-total")?;
     // Where exactly as many are allowed, all is loaded.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "74", "--load-concurrency", "1"];
-    load(&world, &args).await?.ended.expect(7)?;
-    ensure!(world.count("t").await? == 20 + 40 * 8);
+    load(&env, &args).await?.ended.expect(7)?;
+    ensure!(env.count("t").await? == 20 + 40 * 8);
     Ok(())
 }
 
-async fn rejects_of_an_object_that_fails_are_given_back(world: World) -> Result<()> {
-    fill(&world).await?;
+async fn rejects_of_an_object_that_fails_are_given_back(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
     // Its rejects can't be written down, so that it is not loaded.
-    world.put("data/1", with_bad(1000, 10, 2))?;
-    world.put("data/2", with_bad(2000, 10, 2))?;
-    let first = load(&world, &["--on-bad-row", "reject", "--include", "*1"]).await?;
+    env.put("data/1", with_bad(1000, 10, 2))?;
+    env.put("data/2", with_bad(2000, 10, 2))?;
+    let first = load(&env, &["--on-bad-row", "reject", "--include", "*1"]).await?;
     let file = first.object("data/1")?["reject_file"].as_str().context("no file")?.to_owned();
-    world.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
-    world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+    env.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
+    env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
     std::fs::remove_file(&file)?;
     std::fs::create_dir_all(format!("{file}/in the way"))?;
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "2", "--load-concurrency", "1"];
     let args = [&args[..], &["--download-concurrency", "1"]].concat();
-    let run = load(&world, &args).await?;
+    let run = load(&env, &args).await?;
     run.ended.expect(3)?;
     ensure!(run.object("data/1")?["error"]["code"] == "rejects_unwritable", "{:#?}", run.objects);
     ensure!(run.object("data/2")?["rejected"] == 2, "{:#?}", run.objects);
-    ensure!(world.count("t").await? == 28);
+    ensure!(env.count("t").await? == 28);
     Ok(())
 }
 
-async fn an_object_that_is_tried_again_spends_its_rejects_once(world: World) -> Result<()> {
+async fn an_object_that_is_tried_again_spends_its_rejects_once(env: TestEnv) -> Result<()> {
     use crate::support::proxy::{Break, Proxy, Step};
-    fill(&world).await?;
-    world.put("data/1", with_bad(1000, 10, 2))?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    fill(&env).await?;
+    env.put("data/1", with_bad(1000, 10, 2))?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let cut = proxy.times(2, Step::LoadCommit, Break::Cut);
     let port = proxy.port().to_string();
     let args = [
@@ -483,18 +483,18 @@ async fn an_object_that_is_tried_again_spends_its_rejects_once(world: World) -> 
         "--max-rejects",
         "2",
     ];
-    let run = load(&world, &args).await?;
+    let run = load(&env, &args).await?;
     run.ended.expect(7)?;
     ensure!(cut.count() == 2 && run.object("data/1")?["attempts"] == 3, "{}", run.ended);
-    ensure!(run.summary["rejected"] == 2 && world.count("t").await? == 28, "{:#}", run.summary);
-    ensure!(written_down(&world)? == (2, 0));
+    ensure!(run.summary["rejected"] == 2 && env.count("t").await? == 28, "{:#}", run.summary);
+    ensure!(written_down(&env)? == (2, 0));
     Ok(())
 }
 
-async fn notes_are_counted_apart_and_bad_only_on_request(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1))").await?;
-    world.put("data/1", "1\t1.25\n2\t2.5\n3\t3.75\n4\tx\n")?;
-    let run = load(&world, &["--on-bad-row", "reject"]).await?;
+async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1))").await?;
+    env.put("data/1", "1\t1.25\n2\t2.5\n3\t3.75\n4\tx\n")?;
+    let run = load(&env, &["--on-bad-row", "reject"]).await?;
     run.ended.expect(7)?;
     let line = run.object("data/1")?;
     ensure!(line["rejected"] == 1 && line["notes"] == 2 && line["warnings"] == 2, "{line:#}");
@@ -502,27 +502,27 @@ async fn notes_are_counted_apart_and_bad_only_on_request(world: World) -> Result
     run.ended.says("notes among them   2")?;
 
     // Whole objects too.
-    world.put("data/2", "11\t1.25\n12\t2.5\n")?;
-    let run = load(&world, &[]).await?;
+    env.put("data/2", "11\t1.25\n12\t2.5\n")?;
+    let run = load(&env, &[]).await?;
     run.ended.expect(0)?;
     ensure!(run.object("data/2")?["notes"] == 1 && run.summary["notes"] == 1, "{:#}", run.summary);
-    world.put("data/3", "21\t2.5\n22\t1.25\n")?;
-    let run = load(&world, &["--notes-as-bad"]).await?;
+    env.put("data/3", "21\t2.5\n22\t1.25\n")?;
+    let run = load(&env, &["--notes-as-bad"]).await?;
     run.ended.expect(3)?;
     let error = &run.object("data/3")?["error"];
     ensure!(error["code"] == "bad_rows" && error["rows"][0]["row"] == 2, "{error:#}");
-    let run = load(&world, &["--notes-as-bad", "--on-bad-row", "reject"]).await?;
+    let run = load(&env, &["--notes-as-bad", "--on-bad-row", "reject"]).await?;
     run.ended.expect(7)?;
     let line = run.object("data/3")?;
     ensure!(line["rejected"] == 1 && line["notes"] == 0, "{line:#}");
-    ensure_values(&world.schema, "SELECT id, d FROM t WHERE id > 20", &["21|2.5"]).await
+    ensure_values(&env.schema, "SELECT id, d FROM t WHERE id > 20", &["21|2.5"]).await
 }
 
-async fn as_many_bad_rows_are_shown_as_asked_for(world: World) -> Result<()> {
-    fill(&world).await?;
-    world.put("data/1", with_bad(1000, 40, 30))?;
+async fn as_many_bad_rows_are_shown_as_asked_for(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/1", with_bad(1000, 40, 30))?;
     for (limit, expected) in [("1", 1), ("25", 25), ("100", 30)] {
-        let run = load(&world, &["--show-bad-rows", limit]).await?;
+        let run = load(&env, &["--show-bad-rows", limit]).await?;
         run.ended.expect(3)?;
         let error = &run.object("data/1")?["error"];
         ensure!(
@@ -538,14 +538,13 @@ async fn as_many_bad_rows_are_shown_as_asked_for(world: World) -> Result<()> {
 }
 
 /// Parents, children, and rows with a parent and without.
-async fn family(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
-    world.schema.exec("INSERT INTO p VALUES (1)").await?;
-    world
-        .schema
+async fn family(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    env.schema.exec("INSERT INTO p VALUES (1)").await?;
+    env.schema
         .exec("CREATE TABLE t (id INT, p INT, f INT, u INT, FOREIGN KEY (p) REFERENCES p (id))")
         .await?;
-    world.put("data/1", "1\t1\n2\t7\n")
+    env.put("data/1", "1\t1\n2\t7\n")
 }
 
 /// What the session that loads has.
@@ -558,11 +557,11 @@ const CHECKS: [&str; 6] = [
     "u=@@SESSION.unique_checks",
 ];
 
-async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
-    world.put("data/1", "1\t1\n2\t1\n")?;
+async fn checks_are_on_whatever_the_server_says(env: TestEnv) -> Result<()> {
+    env.put("data/1", "1\t1\n2\t1\n")?;
     // As a server that has them off: every new session begins so.
     let server = crate::support::servers::Server::start(
-        world.server.kind(),
+        env.server.kind(),
         &["--init-connect=SET SESSION foreign_key_checks = 0, SESSION unique_checks = 0"],
     )?;
     let schema = server.schema().await?;
@@ -574,28 +573,27 @@ async fn checks_are_on_whatever_the_server_says(world: World) -> Result<()> {
     .await?;
     ensure!(there == Some((0, 0)), "{there:?}");
     schema.exec("CREATE TABLE t (id INT, p INT, f INT, u INT)").await?;
-    let mut command =
-        world.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS));
+    let mut command = env.command(["load", "s3://etl/data/", "--table", "t"].iter().chain(&CHECKS));
     command.env("DATABASE_URL", schema.url());
     crate::support::program::finish(command.spawn()?).await?.expect(0)?;
     ensure_values(&schema, "SELECT DISTINCT f, u FROM t", &["1|1"]).await
 }
 
-async fn checks_that_init_sql_switches_off_are_really_off(world: World) -> Result<()> {
-    family(&world).await?;
-    let run = load(&world, &CHECKS).await?;
+async fn checks_that_init_sql_switches_off_are_really_off(env: TestEnv) -> Result<()> {
+    family(&env).await?;
+    let run = load(&env, &CHECKS).await?;
     run.ended.expect(3)?;
     ensure!(run.object("data/1")?["error"]["code"] == "bad_rows", "{:#?}", run.objects);
     let off = ["--init-sql", "SET foreign_key_checks = 0, unique_checks = 0"];
-    load(&world, &[&CHECKS[..], &off].concat()).await?.ended.expect(0)?;
-    ensure_values(&world.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|0", "2|7|0|0"])
+    load(&env, &[&CHECKS[..], &off].concat()).await?.ended.expect(0)?;
+    ensure_values(&env.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|0", "2|7|0|0"])
         .await?;
     // Also where rows go by way of the private table.
-    world.put("data/2", "3\t8\n4\tx\n")?;
+    env.put("data/2", "3\t8\n4\tx\n")?;
     let reject = ["--on-bad-row", "reject"];
-    let run = load(&world, &[&CHECKS[..], &off, &reject].concat()).await?;
+    let run = load(&env, &[&CHECKS[..], &off, &reject].concat()).await?;
     run.ended.expect(7)?;
-    ensure_values(&world.schema, "SELECT id, p, f FROM t WHERE id > 2", &["3|8|0"]).await?;
+    ensure_values(&env.schema, "SELECT id, p, f FROM t WHERE id > 2", &["3|8|0"]).await?;
     ensure!(run.summary["rejected"] == 1, "{:#}", run.summary);
     Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::support::hive;
 use crate::support::lines::{self, expect_failure, outcome};
-use crate::support::program::{BUCKET, Ended, World, finish};
+use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::{ensure_values, values};
 
@@ -49,13 +49,13 @@ struct Seen {
 }
 
 impl Seen {
-    async fn by(world: &World) -> Result<Self> {
-        Ok(Self::behind(world, |_| ()).await?.0)
+    async fn by(env: &TestEnv) -> Result<Self> {
+        Ok(Self::behind(env, |_| ()).await?.0)
     }
 
     /// The same, and something that breaks before it is seen.
-    async fn behind<T>(world: &World, breaking: impl FnOnce(&Proxy) -> T) -> Result<(Self, T)> {
-        let proxy = Proxy::start(world.server.port()).await?;
+    async fn behind<T>(env: &TestEnv, breaking: impl FnOnce(&Proxy) -> T) -> Result<(Self, T)> {
+        let proxy = Proxy::start(env.server.port()).await?;
         let broken = breaking(&proxy);
         let loads = proxy.times(u32::MAX, Step::InfileEnd, Break::Watch);
         let commits = proxy.times(u32::MAX, Step::LoadCommit, Break::Watch);
@@ -63,14 +63,14 @@ impl Seen {
     }
 
     /// `load s3://etl/ --table t ARGS...` through the proxy, with a report.
-    async fn load(&self, world: &World, code: i32, args: &[&str]) -> Result<Ended> {
+    async fn load(&self, env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
         let port = self.proxy.port().to_string();
         let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
-        let mut command = world.command(base.iter().chain(&TOGETHER).chain(args));
-        command.env("S3_TO_MYSQL_REPORT", world.path("report"));
+        let mut command = env.command(base.iter().chain(&TOGETHER).chain(args));
+        command.env("S3_TO_MYSQL_REPORT", env.path("report"));
         let ended = finish(command.spawn()?).await?;
         ended.expect(code)?;
-        world.ensure_nothing_staged()?;
+        env.ensure_nothing_staged()?;
         Ok(ended)
     }
 
@@ -86,20 +86,20 @@ impl Seen {
 }
 
 /// `count` objects of 50 rows each, Hive's text, and their table.
-async fn hive_objects(world: &World, count: u64) -> Result<hive::Sums> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn hive_objects(env: &TestEnv, count: u64) -> Result<hive::Sums> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let mut all = hive::Sums::default();
     for number in 0..count {
         let (bytes, sums) = hive::object(number * 50, (number + 1) * 50);
-        world.put(&format!("{number:03}"), bytes)?;
+        env.put(&format!("{number:03}"), bytes)?;
         all.rows += sums.rows;
         all.checksum += sums.checksum;
     }
     Ok(all)
 }
 
-async fn ensure_once(world: &World, sums: hive::Sums) -> Result<()> {
-    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+async fn ensure_once(env: &TestEnv, sums: hive::Sums) -> Result<()> {
+    let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}, not {sums:?}");
     Ok(())
 }
@@ -107,34 +107,34 @@ async fn ensure_once(world: &World, sums: hive::Sums) -> Result<()> {
 /// Key, state and own count of every object in the ledger.
 const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count, skipped_count FROM s3_to_mysql_objects ORDER BY object_key";
 
-async fn small_objects_share_a_transaction_and_a_statement(world: World) -> Result<()> {
-    let sums = hive_objects(&world, 40).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--preset", "hive"]).await?;
+async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Result<()> {
+    let sums = hive_objects(&env, 40).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--preset", "hive"]).await?;
     seen.ensure(1, 1)?;
-    ensure_once(&world, sums).await?;
-    let rows = values(&world.schema, LOADED).await?;
+    ensure_once(&env, sums).await?;
+    let rows = values(&env.schema, LOADED).await?;
     let expected: Vec<String> = (0..40).map(|number| format!("{number:03}|loaded|50|0")).collect();
     ensure!(rows == expected, "{rows:?}");
     let sizes = "SELECT COUNT(DISTINCT etag), SUM(size_bytes), COUNT(loaded_at), SUM(content_digest IS NULL) FROM s3_to_mysql_objects";
     let bytes: u64 =
         (0..40).map(|number| hive::object(number * 50, (number + 1) * 50).1.bytes).sum();
-    ensure_values(&world.schema, sizes, &[&format!("40|{bytes}|40|40")]).await?;
+    ensure_values(&env.schema, sizes, &[&format!("40|{bytes}|40|40")]).await?;
     for number in 0..40 {
-        let line = outcome(&world, "report", &format!("{number:03}"))?;
+        let line = outcome(&env, "report", &format!("{number:03}"))?;
         ensure!(
             line["status"] == "loaded" && line["rows"] == 50 && line["attempts"] == 1,
             "{line}"
         );
     }
     // And they are known.
-    let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
+    let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(ended.summary("already loaded")? == "40", "{ended}");
     seen.ensure(1, 1)
 }
 
-async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for (key, text) in [
         ("a", "head\none\ntwo"),
         ("b", "\u{feff}head\nthree"),
@@ -142,14 +142,14 @@ async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(world: Wo
         ("d", "head"),
         ("e", "\u{feff}head\nfive"),
     ] {
-        world.put(key, text)?;
+        env.put(key, text)?;
     }
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--ignore-lines", "1"]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--ignore-lines", "1"]).await?;
     seen.ensure(1, 1)?;
-    lines::expect(&world, "t", &["one", "two", "three", "four", "five"]).await?;
+    lines::expect(&env, "t", &["one", "two", "three", "four", "five"]).await?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         LOADED,
         &["a|loaded|2|0", "b|loaded|1|0", "c|loaded|1|0", "d|loaded|0|0", "e|loaded|1|0"],
     )
@@ -157,135 +157,130 @@ async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(world: Wo
 }
 
 async fn objects_with_other_line_endings_share_the_transaction_and_not_the_statement(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, v VARCHAR(20) COLLATE utf8mb4_bin)").await?;
+    env.schema.exec("CREATE TABLE t (a INT, v VARCHAR(20) COLLATE utf8mb4_bin)").await?;
     for (key, text) in
         [("a", "1,\"x\ny\"\n2,\"\"\"\"\n"), ("b", "3,c\r\n4,d"), ("c", "5,e"), ("d", "6,f\r\n")]
     {
-        world.put(key, text)?;
+        env.put(key, text)?;
     }
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--preset", "csv"]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--preset", "csv"]).await?;
     seen.ensure(1, 2)?;
     let rows = ["1|x\\ny", "2|\\\"", "3|c", "4|d", "5|e", "6|f"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &rows).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &rows).await?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         LOADED,
         &["a|loaded|2|0", "b|loaded|2|0", "c|loaded|1|0", "d|loaded|1|0"],
     )
     .await
 }
 
-async fn empty_objects_are_loaded_with_the_others(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn empty_objects_are_loaded_with_the_others(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for (key, text) in [("a", ""), ("b", "one\n"), ("c", "")] {
-        world.put(key, text)?;
+        env.put(key, text)?;
     }
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &[]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &[]).await?;
     seen.ensure(1, 1)?;
-    lines::expect(&world, "t", &["one"]).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|0|0", "b|loaded|1|0", "c|loaded|0|0"]).await
+    lines::expect(&env, "t", &["one"]).await?;
+    ensure_values(&env.schema, LOADED, &["a|loaded|0|0", "b|loaded|1|0", "c|loaded|0|0"]).await
 }
 
 /// A table with a number for a key, and objects of these numbers.
-async fn numbers(world: &World, objects: &[(&str, &str)]) -> Result<()> {
-    world
-        .schema
+async fn numbers(env: &TestEnv, objects: &[(&str, &str)]) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (a INT PRIMARY KEY, v VARCHAR(10) NOT NULL DEFAULT '')")
         .await?;
-    objects.iter().try_for_each(|(key, text)| world.put(key, (*text).to_owned()))
+    objects.iter().try_for_each(|(key, text)| env.put(key, (*text).to_owned()))
 }
 
-async fn a_bad_object_fails_alone_and_is_told_as_if_it_had_been_alone(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\n2\n"), ("b", "3\nx4\n5\n"), ("c", "6\n"), ("d", "7\n8\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 3, &["--columns", "a"]).await?;
-    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "6", "7", "8"]).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|2|0", "c|loaded|1|0", "d|loaded|2|0"]).await?;
-    expect_failure(&world, "report", "b", "bad_rows")?;
-    let line = outcome(&world, "report", "b")?;
+async fn a_bad_object_fails_alone_and_is_told_as_if_it_had_been_alone(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\n2\n"), ("b", "3\nx4\n5\n"), ("c", "6\n"), ("d", "7\n8\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 3, &["--columns", "a"]).await?;
+    ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "6", "7", "8"]).await?;
+    ensure_values(&env.schema, LOADED, &["a|loaded|2|0", "c|loaded|1|0", "d|loaded|2|0"]).await?;
+    expect_failure(&env, "report", "b", "bad_rows")?;
+    let line = outcome(&env, "report", "b")?;
     let first = &line["error"]["rows"][0];
     ensure!(first["row"] == 2 && first["line"] == 2 && first["column"] == "a", "{line}");
     for key in ["a", "c", "d"] {
-        ensure!(outcome(&world, "report", key)?["attempts"] == 1, "a neighbour paid with a try");
+        ensure!(outcome(&env, "report", key)?["attempts"] == 1, "a neighbour paid with a try");
     }
     Ok(())
 }
 
-async fn duplicates_of_another_object_are_told_of_the_later_one(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\n2\n"), ("b", "3\n2\n"), ("c", "4\n")]).await?;
-    let seen = Seen::by(&world).await?;
+async fn duplicates_of_another_object_are_told_of_the_later_one(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\n2\n"), ("b", "3\n2\n"), ("c", "4\n")]).await?;
+    let seen = Seen::by(&env).await?;
     // One download at a time keeps the order.
-    seen.load(&world, 3, &["--columns", "a", "--download-concurrency", "1"]).await?;
-    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4"]).await?;
-    expect_failure(&world, "report", "b", "duplicates")?;
-    ensure!(
-        outcome(&world, "report", "b")?["error"]["rows"][0]["line"] == 2,
-        "the line is not told"
-    );
+    seen.load(&env, 3, &["--columns", "a", "--download-concurrency", "1"]).await?;
+    ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4"]).await?;
+    expect_failure(&env, "report", "b", "duplicates")?;
+    ensure!(outcome(&env, "report", "b")?["error"]["rows"][0]["line"] == 2, "the line is not told");
     Ok(())
 }
 
-async fn skipped_rows_are_counted_for_their_own_object(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\n2\n"), ("b", "3\n2\n1\n"), ("c", "4\n"), ("d", "4\n5\n")]).await?;
-    let seen = Seen::by(&world).await?;
+async fn skipped_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\n2\n"), ("b", "3\n2\n1\n"), ("c", "4\n"), ("d", "4\n5\n")]).await?;
+    let seen = Seen::by(&env).await?;
     let args = ["--columns", "a", "--on-duplicate", "ignore", "--download-concurrency", "1"];
-    let ended = seen.load(&world, 0, &args).await?;
-    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4", "5"]).await?;
+    let ended = seen.load(&env, 0, &args).await?;
+    ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4", "5"]).await?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         LOADED,
         &["a|loaded|2|0", "b|loaded|3|2", "c|loaded|1|0", "d|loaded|2|1"],
     )
     .await?;
     ensure!(
-        outcome(&world, "report", "b")?["skipped"] == 2
-            && outcome(&world, "report", "d")?["skipped"] == 1,
+        outcome(&env, "report", "b")?["skipped"] == 2
+            && outcome(&env, "report", "d")?["skipped"] == 1,
         "{ended}"
     );
     Ok(())
 }
 
-async fn replaced_rows_are_counted_for_their_own_object(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\ta\n2\ta\n"), ("b", "2\tb\n3\tb\n"), ("c", "4\tc\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--on-duplicate", "replace", "--download-concurrency", "1"]).await?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|b", "3|b", "4|c"])
-        .await?;
+async fn replaced_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\ta\n2\ta\n"), ("b", "2\tb\n3\tb\n"), ("c", "4\tc\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--on-duplicate", "replace", "--download-concurrency", "1"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|b", "3|b", "4|c"]).await?;
     let deleted = "SELECT CONVERT(object_key USING utf8mb4), deleted_count FROM s3_to_mysql_objects ORDER BY object_key";
-    ensure_values(&world.schema, deleted, &["a|0", "b|1", "c|0"]).await
+    ensure_values(&env.schema, deleted, &["a|0", "b|1", "c|0"]).await
 }
 
 async fn clean_objects_share_a_transaction_also_where_rows_may_be_rejected(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    numbers(&world, &[("a", "1\n2\n"), ("b", "3\n"), ("c", "4\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    let rejects = world.path("rejects");
+    numbers(&env, &[("a", "1\n2\n"), ("b", "3\n"), ("c", "4\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    let rejects = env.path("rejects");
     let to = rejects.to_string_lossy();
     let args =
         ["--columns", "a", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &to];
-    seen.load(&world, 0, &args).await?;
+    seen.load(&env, 0, &args).await?;
     seen.ensure(1, 1)?;
-    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await?;
+    ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await?;
     ensure!(std::fs::read_dir(&rejects)?.next().is_none(), "a reject file without rejects");
     Ok(())
 }
 
-async fn rejected_rows_are_written_for_their_own_object(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\n2\n"), ("b", "3\nx\n2\n"), ("c", "y\n4\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    let rejects = world.path("rejects");
+async fn rejected_rows_are_written_for_their_own_object(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\n2\n"), ("b", "3\nx\n2\n"), ("c", "y\n4\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    let rejects = env.path("rejects");
     let to = rejects.to_string_lossy();
     let args =
         ["--columns", "a", "--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &to];
-    seen.load(&world, 7, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
-    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await?;
+    seen.load(&env, 7, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
+    ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await?;
     for (key, rejected) in [("b", "x\n2\n"), ("c", "y\n")] {
-        let line = outcome(&world, "report", key)?;
+        let line = outcome(&env, "report", key)?;
         let path = line["reject_file"].as_str().with_context(|| format!("{line}"))?;
         ensure!(std::fs::read_to_string(path)? == rejected, "{path}");
     }
@@ -293,98 +288,95 @@ async fn rejected_rows_are_written_for_their_own_object(world: World) -> Result<
 }
 
 async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    numbers(&world, &[("a", "1\ta\n2\ta\n"), ("b", "3\tb\n"), ("c", "4\tc\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--on-duplicate", "update"]).await?;
+    numbers(&env, &[("a", "1\ta\n2\ta\n"), ("b", "3\tb\n"), ("c", "4\tc\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--on-duplicate", "update"]).await?;
     seen.ensure(1, 1)?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|a", "3|b", "4|c"])
-        .await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|a", "3|b", "4|c"]).await?;
     // One that is there already: that object's rows alone are looked at one by one.
-    world.put("d", "4\td\n5\td\n")?;
-    world.put("e", "6\te\n")?;
-    seen.load(&world, 0, &["--on-duplicate", "update"]).await?;
+    env.put("d", "4\td\n5\td\n")?;
+    env.put("e", "6\te\n")?;
+    seen.load(&env, 0, &["--on-duplicate", "update"]).await?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t ORDER BY a",
         &["1|a", "2|a", "3|b", "4|d", "5|d", "6|e"],
     )
     .await?;
-    ensure!(outcome(&world, "report", "d")?["updated"] == 1, "{}", outcome(&world, "report", "d")?);
+    ensure!(outcome(&env, "report", "d")?["updated"] == 1, "{}", outcome(&env, "report", "d")?);
     Ok(())
 }
 
-async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(world: World) -> Result<()> {
-    let sums = hive_objects(&world, 40).await?;
-    let seen = Seen::by(&world).await?;
+async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(env: TestEnv) -> Result<()> {
+    let sums = hive_objects(&env, 40).await?;
+    let seen = Seen::by(&env).await?;
     let cut = seen.proxy.next(Step::InfileBytes(60_000), Break::Cut);
-    let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
+    let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     seen.ensure(1, 1)?;
-    ensure_once(&world, sums).await
+    ensure_once(&env, sums).await
 }
 
 async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let sums = hive_objects(&world, 40).await?;
-    let (seen, cut) =
-        Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
-    let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
+    let sums = hive_objects(&env, 40).await?;
+    let (seen, cut) = Seen::behind(&env, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
+    let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     ended.says("asking the ledger")?;
     ensure!(seen.loads.count() == 2, "sent {} times", seen.loads.count());
-    ensure_once(&world, sums).await?;
-    let rows = values(&world.schema, LOADED).await?;
+    ensure_once(&env, sums).await?;
+    let rows = values(&env.schema, LOADED).await?;
     ensure!(rows.len() == 40 && rows.iter().all(|row| row.ends_with("|loaded|50|0")), "{rows:?}");
     Ok(())
 }
 
 async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let sums = hive_objects(&world, 40).await?;
+    let sums = hive_objects(&env, 40).await?;
     let (seen, cut) =
-        Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::SwallowAnswer)).await?;
-    let ended = seen.load(&world, 0, &["--preset", "hive"]).await?;
+        Seen::behind(&env, |proxy| proxy.next(Step::LoadCommit, Break::SwallowAnswer)).await?;
+    let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     ensure!(seen.loads.count() == 1, "sent {} times", seen.loads.count());
     ensure!(ended.summary("objects loaded")? == "40", "{ended}");
-    ensure_once(&world, sums).await
+    ensure_once(&env, sums).await
 }
 
-async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(world: World) -> Result<()> {
-    hive_objects(&world, 3).await?;
-    let (seen, cut) =
-        Seen::behind(&world, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
-    seen.load(&world, 3, &["--preset", "hive", "--no-ledger"]).await?;
+async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(env: TestEnv) -> Result<()> {
+    hive_objects(&env, 3).await?;
+    let (seen, cut) = Seen::behind(&env, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
+    seen.load(&env, 3, &["--preset", "hive", "--no-ledger"]).await?;
     ensure!(cut.count() == 1 && seen.loads.count() == 1, "it was sent again");
     for key in ["000", "001", "002"] {
-        expect_failure(&world, "report", key, "outcome_unknown")?;
+        expect_failure(&env, "report", key, "outcome_unknown")?;
     }
-    ensure!(world.count("t").await? == 0, "rows stayed");
+    ensure!(env.count("t").await? == 0, "rows stayed");
     Ok(())
 }
 
-async fn an_object_that_another_run_has_loaded_is_loaded_once(world: World) -> Result<()> {
-    let sums = hive_objects(&world, 10).await?;
-    let seen = Seen::by(&world).await?;
+async fn an_object_that_another_run_has_loaded_is_loaded_once(env: TestEnv) -> Result<()> {
+    let sums = hive_objects(&env, 10).await?;
+    let seen = Seen::by(&env).await?;
     // The transaction of the first run waits before its first statement; another run, by itself,
     // loads one of its objects.
     let begins = seen
         .proxy
         .next(Step::StatementWithBoth("START TRANSACTION", "_objects` (target"), Break::Hold);
-    let first = seen.load(&world, 0, &["--preset", "hive"]);
+    let first = seen.load(&env, 0, &["--preset", "hive"]);
     let other = async {
         begins.wait().await?;
         // Claims keep runs apart, and are not what keeps an object from being loaded twice.
-        let etag = world.s3.backend().newest(BUCKET, "004").context("it was put")?.quoted_etag();
+        let etag = env.s3.backend().newest(BUCKET, "004").context("it was put")?.quoted_etag();
         let sql = format!(
             "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, worker, run_id, tool_version, began_at, row_count) SELECT target, generation, '{BUCKET}', '004', '{}', 'loaded', 1, 'w', 'another', '0', NOW(), 50 FROM s3_to_mysql_jobs",
             etag.trim_matches('"')
         );
-        world.schema.exec(&sql).await?;
+        env.schema.exec(&sql).await?;
         begins.release();
         Ok::<_, anyhow::Error>(())
     };
@@ -392,89 +384,88 @@ async fn an_object_that_another_run_has_loaded_is_loaded_once(world: World) -> R
     ended?;
     other?;
     ensure!(
-        outcome(&world, "report", "004")?["status"] == "already_loaded",
+        outcome(&env, "report", "004")?["status"] == "already_loaded",
         "{}",
-        outcome(&world, "report", "004")?
+        outcome(&env, "report", "004")?
     );
     let (_, theirs) = hive::object(4 * 50, 5 * 50);
     let ours =
         hive::Sums { rows: sums.rows - 50, bytes: 0, checksum: sums.checksum - theirs.checksum };
-    ensure_once(&world, ours).await
+    ensure_once(&env, ours).await
 }
 
-async fn a_lost_ledger_row_is_never_committed(world: World) -> Result<()> {
-    hive_objects(&world, 3).await?;
-    let seen = Seen::by(&world).await?;
+async fn a_lost_ledger_row_is_never_committed(env: TestEnv) -> Result<()> {
+    hive_objects(&env, 3).await?;
+    let seen = Seen::by(&env).await?;
     let ledger = ["--preset", "hive", "--ledger-table", "other"];
-    seen.load(&world, 0, &[&ledger[..], &["--include", "nothing", "--allow-empty"]].concat())
-        .await?;
+    seen.load(&env, 0, &[&ledger[..], &["--include", "nothing", "--allow-empty"]].concat()).await?;
     // The row is not there any more when it is to be completed, as where a server has ended the
     // transaction by itself.
     let lose = "CREATE TRIGGER lose AFTER INSERT ON t FOR EACH ROW DELETE FROM other_objects WHERE object_key = '001'";
-    world.schema.exec(lose).await?;
-    seen.load(&world, 3, &ledger).await?;
+    env.schema.exec(lose).await?;
+    seen.load(&env, 3, &ledger).await?;
     for key in ["000", "001", "002"] {
-        expect_failure(&world, "report", key, "ledger_row_lost")?;
+        expect_failure(&env, "report", key, "ledger_row_lost")?;
     }
-    ensure!(world.count("t").await? == 0, "it was committed");
+    ensure!(env.count("t").await? == 0, "it was committed");
     Ok(())
 }
 
-async fn what_failed_before_is_tried_alone(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\n"), ("b", "x\n"), ("c", "2\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 3, &["--columns", "a"]).await?;
-    world.put("d", "3\n")?;
-    world.put("e", "4\n")?;
+async fn what_failed_before_is_tried_alone(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\n"), ("b", "x\n"), ("c", "2\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 3, &["--columns", "a"]).await?;
+    env.put("d", "3\n")?;
+    env.put("e", "4\n")?;
     let loads = seen.loads.count();
-    seen.load(&world, 3, &["--columns", "a"]).await?;
+    seen.load(&env, 3, &["--columns", "a"]).await?;
     // The bad one costs the new ones nothing: it is sent, and once more to find its row.
     ensure!(seen.loads.count() <= loads + 4, "{} statements", seen.loads.count() - loads);
-    ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await
+    ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await
 }
 
-async fn the_budgets_bound_a_transaction(world: World) -> Result<()> {
-    let sums = hive_objects(&world, 12).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--preset", "hive", "--batch-objects", "5"]).await?;
+async fn the_budgets_bound_a_transaction(env: TestEnv) -> Result<()> {
+    let sums = hive_objects(&env, 12).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--preset", "hive", "--batch-objects", "5"]).await?;
     seen.ensure(3, 3)?;
-    ensure_once(&world, sums).await?;
-    world.start_afresh("t").await?;
-    let seen = Seen::by(&world).await?;
+    ensure_once(&env, sums).await?;
+    env.start_afresh("t").await?;
+    let seen = Seen::by(&env).await?;
     // Each has about 4 KB.
     let size = hive::object(0, 50).1.bytes;
-    seen.load(&world, 0, &["--preset", "hive", "--batch-bytes", &(size * 13 / 4).to_string()])
+    seen.load(&env, 0, &["--preset", "hive", "--batch-bytes", &(size * 13 / 4).to_string()])
         .await?;
     seen.ensure(4, 4)?;
-    ensure_once(&world, sums).await
+    ensure_once(&env, sums).await
 }
 
-async fn one_object_for_each_transaction_can_be_asked_for(world: World) -> Result<()> {
-    let sums = hive_objects(&world, 5).await?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--preset", "hive", "--batch-objects", "1"]).await?;
+async fn one_object_for_each_transaction_can_be_asked_for(env: TestEnv) -> Result<()> {
+    let sums = hive_objects(&env, 5).await?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--preset", "hive", "--batch-objects", "1"]).await?;
     seen.ensure(5, 5)?;
-    ensure_once(&world, sums).await
+    ensure_once(&env, sums).await
 }
 
-async fn objects_in_hiding_character_sets_are_not_joined(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("a", "one\n")?;
-    world.put("b", "two\n")?;
-    let seen = Seen::by(&world).await?;
-    seen.load(&world, 0, &["--charset", "gbk", "--fields-escaped-by", ""]).await?;
+async fn objects_in_hiding_character_sets_are_not_joined(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("a", "one\n")?;
+    env.put("b", "two\n")?;
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--charset", "gbk", "--fields-escaped-by", ""]).await?;
     seen.ensure(2, 2)?;
-    lines::expect(&world, "t", &["one", "two"]).await
+    lines::expect(&env, "t", &["one", "two"]).await
 }
 
-async fn the_content_of_each_object_is_verified_by_its_own_digest(world: World) -> Result<()> {
-    numbers(&world, &[("a", "1\ta\n2\ta\n"), ("b", "3\tb\n"), ("c", "4\tc\n")]).await?;
-    let seen = Seen::by(&world).await?;
-    let ended = seen.load(&world, 0, &["--mode", "truncate", "--verify", "checksum"]).await?;
+async fn the_content_of_each_object_is_verified_by_its_own_digest(env: TestEnv) -> Result<()> {
+    numbers(&env, &[("a", "1\ta\n2\ta\n"), ("b", "3\tb\n"), ("c", "4\tc\n")]).await?;
+    let seen = Seen::by(&env).await?;
+    let ended = seen.load(&env, 0, &["--mode", "truncate", "--verify", "checksum"]).await?;
     seen.ensure(1, 1)?;
     ended.says("verified")?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT COUNT(DISTINCT content_digest) FROM s3_to_mysql_objects",
         &["3"],
     )

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use s3_to_mysql::exit_code;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::support::program::{Ended, World, bare_command, finish};
+use crate::support::program::{Ended, TestEnv, bare_command, finish};
 use crate::support::s3::{Fault, Keys, Operation, Times};
 
 crate::plain_tests![
@@ -219,43 +219,38 @@ async fn a_closed_standard_output_is_no_failure_of_help_and_completions() -> Res
     Ok(())
 }
 
-async fn create_table(world: &World, name: &str) -> Result<()> {
-    world
-        .schema
+async fn create_table(env: &TestEnv, name: &str) -> Result<()> {
+    env.schema
         .exec(&format!(
             "CREATE TABLE {name} (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB"
         ))
         .await
 }
 
-async fn the_strongest_place_decides_which_table_is_loaded(world: World) -> Result<()> {
+async fn the_strongest_place_decides_which_table_is_loaded(env: TestEnv) -> Result<()> {
     for table in ["of_file", "of_variable", "of_flag"] {
-        create_table(&world, table).await?;
+        create_table(&env, table).await?;
     }
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    std::fs::write(world.path("c.toml"), "table = \"of_file\"\n")?;
-    let config = world.path("c.toml").display().to_string();
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    std::fs::write(env.path("c.toml"), "table = \"of_file\"\n")?;
+    let config = env.path("c.toml").display().to_string();
     let load = ["load", "s3://etl/", "--config", &config];
-    finish(world.command(load).spawn()?).await?.expect(0)?;
-    finish(world.command(load).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?)
-        .await?
-        .expect(0)?;
+    finish(env.command(load).spawn()?).await?.expect(0)?;
+    finish(env.command(load).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?).await?.expect(0)?;
     let flag = [load.as_slice(), &["--table", "of_flag"]].concat();
-    finish(world.command(flag).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?)
-        .await?
-        .expect(0)?;
+    finish(env.command(flag).env("S3_TO_MYSQL_TABLE", "of_variable").spawn()?).await?.expect(0)?;
     for table in ["of_file", "of_variable", "of_flag"] {
-        ensure!(world.count(table).await? == 2, "{table}");
+        ensure!(env.count(table).await? == 2, "{table}");
     }
     Ok(())
 }
 
 /// As it is, with a few lines added; and with every setting made active, at its default.
-async fn the_example_file_works_as_a_configuration_file(world: World) -> Result<()> {
+async fn the_example_file_works_as_a_configuration_file(env: TestEnv) -> Result<()> {
     for table in ["t0", "t1"] {
-        create_table(&world, table).await?;
+        create_table(&env, table).await?;
     }
-    world.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
     let example =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"))?;
     // What a comment explains starts with a blank, a setting does not.
@@ -271,30 +266,30 @@ async fn the_example_file_works_as_a_configuration_file(world: World) -> Result<
     ensure!(
         active.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count() > 50
     );
-    let added = format!("uris = [\"s3://etl/in/\"]\nuser = \"{}\"\n", world.schema.user);
+    let added = format!("uris = [\"s3://etl/in/\"]\nuser = \"{}\"\n", env.schema.user);
     for (number, text) in
         [format!("{example}{added}"), format!("{}\n{added}", active.join("\n"))].iter().enumerate()
     {
         let table = format!("t{number}");
-        std::fs::write(world.path("c.toml"), format!("{text}table = \"{table}\"\n"))?;
-        let mut command = world.command(["load"]);
-        command.env("S3_TO_MYSQL_CONFIG", world.path("c.toml"));
+        std::fs::write(env.path("c.toml"), format!("{text}table = \"{table}\"\n"))?;
+        let mut command = env.command(["load"]);
+        command.env("S3_TO_MYSQL_CONFIG", env.path("c.toml"));
         // Where the test's server is, which no file can know.
-        command.env_remove("DATABASE_URL").env("S3_TO_MYSQL_PORT", world.server.port().to_string());
-        command.env("S3_TO_MYSQL_DATABASE", &world.schema.name);
+        command.env_remove("DATABASE_URL").env("S3_TO_MYSQL_PORT", env.server.port().to_string());
+        command.env("S3_TO_MYSQL_DATABASE", &env.schema.name);
         finish(command.spawn()?).await?.expect(0)?;
-        ensure!(world.count(&table).await? == 2, "{table}");
+        ensure!(env.count(&table).await? == 2, "{table}");
     }
     Ok(())
 }
 
-async fn plan_shows_every_object_and_the_exact_statement(world: World) -> Result<()> {
-    create_table(&world, "t").await?;
-    world.put("in/a", "1\tx\n")?;
-    world.put("in/b c", vec![b'x'; 1500])?;
-    world.put("in/new\nline", "")?;
+async fn plan_shows_every_object_and_the_exact_statement(env: TestEnv) -> Result<()> {
+    create_table(&env, "t").await?;
+    env.put("in/a", "1\tx\n")?;
+    env.put("in/b c", vec![b'x'; 1500])?;
+    env.put("in/new\nline", "")?;
     for preset in ["mysql", "hive", "hive-raw", "csv", "csv-unix", "tsv"] {
-        let ended = world.run(&["plan", "s3://etl/", "--table", "t", "--preset", preset]).await?;
+        let ended = env.run(&["plan", "s3://etl/", "--table", "t", "--preset", preset]).await?;
         ended.expect(0)?;
         insta::assert_snapshot!(format!("plan_{preset}"), ended.stdout);
     }
@@ -309,39 +304,38 @@ async fn plan_shows_every_object_and_the_exact_statement(world: World) -> Result
         "replace",
     ];
     let ended =
-        world.run(&[["plan", "s3://etl/", "--table", "t"].as_slice(), &columns].concat()).await?;
+        env.run(&[["plan", "s3://etl/", "--table", "t"].as_slice(), &columns].concat()).await?;
     ended.expect(0)?;
     insta::assert_snapshot!("plan_with_columns", ended.stdout);
     Ok(())
 }
 
-async fn plan_touches_nothing(world: World) -> Result<()> {
-    world
-        .schema
+async fn plan_touches_nothing(env: TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (a INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(20)) ENGINE=InnoDB")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 'there')").await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/bad", "no number\n")?;
+    env.schema.exec("INSERT INTO t VALUES (1, 'there')").await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/bad", "no number\n")?;
     let ended =
-        world.run(&["plan", "s3://etl/", "--table", "t", "--on-duplicate", "replace"]).await?;
+        env.run(&["plan", "s3://etl/", "--table", "t", "--on-duplicate", "replace"]).await?;
     ended.expect(0)?;
-    let rows: Vec<(u32, String)> = world.schema.query("SELECT a, b FROM t").await?;
+    let rows: Vec<(u32, String)> = env.schema.query("SELECT a, b FROM t").await?;
     ensure!(rows == [(1, "there".to_owned())], "{rows:?}");
-    world.schema.exec("INSERT INTO t (b) VALUES ('next')").await?;
+    env.schema.exec("INSERT INTO t (b) VALUES ('next')").await?;
     ensure!(
-        world.schema.query_one::<u32>("SELECT MAX(a) FROM t").await? == 2,
+        env.schema.query_one::<u32>("SELECT MAX(a) FROM t").await? == 2,
         "numbers were used up"
     );
     let asked: Vec<Operation> =
-        world.s3.log().all().iter().map(|request| request.operation).collect();
+        env.s3.log().all().iter().map(|request| request.operation).collect();
     ensure!(asked.iter().all(|operation| *operation == Operation::ListObjectsV2), "{asked:?}");
-    world.ensure_nothing_staged()
+    env.ensure_nothing_staged()
 }
 
-async fn plan_meets_the_problems_that_load_meets(world: World) -> Result<()> {
-    create_table(&world, "t").await?;
-    world.put("in/a", "1\tx\n")?;
+async fn plan_meets_the_problems_that_load_meets(env: TestEnv) -> Result<()> {
+    create_table(&env, "t").await?;
+    env.put("in/a", "1\tx\n")?;
     for (code, args) in [
         (6, ["s3://etl/", "--table", "tt"].as_slice()),
         (6, &["s3://etl/", "--table", "t", "--columns", "a,c"]),
@@ -350,9 +344,9 @@ async fn plan_meets_the_problems_that_load_meets(world: World) -> Result<()> {
         (4, &["s3://etl/out/", "--table", "t"]),
         (0, &["s3://etl/out/", "--table", "t", "--allow-empty"]),
     ] {
-        let planned = world.run(&[&["plan"], args].concat()).await?;
+        let planned = env.run(&[&["plan"], args].concat()).await?;
         planned.expect(code)?;
-        let loaded = world.run(&[&["load"], args].concat()).await?;
+        let loaded = env.run(&[&["load"], args].concat()).await?;
         loaded.expect(code)?;
         let errors = |ended: &Ended| -> Vec<String> {
             let lines = ended.stderr.lines().filter(|line| {
@@ -364,26 +358,26 @@ async fn plan_meets_the_problems_that_load_meets(world: World) -> Result<()> {
         ensure!((code == 0) == errors(&loaded).is_empty(), "{loaded}");
     }
     // Both problems at once, with what to do about each.
-    let both = world.run(&["plan", "s3://elsewhere/", "--table", "tt"]).await?;
+    let both = env.run(&["plan", "s3://elsewhere/", "--table", "tt"]).await?;
     both.says("elsewhere")?;
     both.says("`tt`")?;
     both.says("did you mean \"t\"?")
 }
 
 /// The rest of the listing comes when the reader has gone.
-async fn plan_into_head_is_no_failure(world: World) -> Result<()> {
-    create_table(&world, "t").await?;
+async fn plan_into_head_is_no_failure(env: TestEnv) -> Result<()> {
+    create_table(&env, "t").await?;
     for key in ["in/a", "in/b", "later/a", "later/b"] {
-        world.put(key, "1\tx\n")?;
+        env.put(key, "1\tx\n")?;
     }
-    let held = world.s3.faults().inject(
+    let held = env.s3.faults().inject(
         Operation::ListObjectsV2,
         Keys::Exactly("later/".into()),
         Times::Always,
         Fault::Hold,
     );
     let mut child =
-        world.command(["plan", "s3://etl/in/", "s3://etl/later/", "--table", "t"]).spawn()?;
+        env.command(["plan", "s3://etl/in/", "s3://etl/later/", "--table", "t"]).spawn()?;
     let mut lines =
         BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
     let first = lines.next_line().await?.context("no line")?;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::hive;
-use crate::support::program::{World, finish};
+use crate::support::program::{TestEnv, finish};
 use crate::support::servers::{Server, ServerKind};
 
 crate::load_tests![
@@ -88,27 +88,27 @@ async fn pass_on(
 }
 
 /// Loads everything through a proxy; the bytes that went through.
-async fn sent(world: &World, delay: Duration, args: &[&str]) -> Result<(u64, String)> {
-    let counter = Counter::start(world.server.port(), delay).await?;
+async fn sent(env: &TestEnv, delay: Duration, args: &[&str]) -> Result<(u64, String)> {
+    let counter = Counter::start(env.server.port(), delay).await?;
     let mut command =
-        world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive", "--force"]);
+        env.command(["load", "s3://etl/", "--table", "t", "--preset", "hive", "--force"]);
     command.args(["--port", &counter.port.to_string()]).args(args);
     let ended = finish(command.spawn()?).await?;
     ended.expect(0)?;
     Ok((counter.sent.load(Ordering::Relaxed), ended.stderr))
 }
 
-async fn compression_sends_fewer_bytes_and_the_same_rows(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn compression_sends_fewer_bytes_and_the_same_rows(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
     // More than one packet of the protocol can hold, in one statement.
     let (object, sums) = hive::object(0, 220_000);
     ensure!(sums.bytes > 17 << 20);
-    world.put("1", object)?;
+    env.put("1", object)?;
     for (compress, is_compressed) in [("zlib", true), ("off", false), ("auto", false)] {
-        world.schema.exec("TRUNCATE TABLE t").await?;
+        env.schema.exec("TRUNCATE TABLE t").await?;
         let args = ["--compress", compress, "--no-split", "--ssl-mode", "DISABLED"];
-        let (sent_bytes, log) = sent(&world, Duration::ZERO, &args).await?;
-        let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+        let (sent_bytes, log) = sent(&env, Duration::ZERO, &args).await?;
+        let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
         ensure!(found == (sums.rows, sums.checksum), "{compress}: {found:?}");
         let is_fewer = sent_bytes < sums.bytes / 2;
         ensure!(is_fewer == is_compressed, "{compress}: {sent_bytes} bytes for {}", sums.bytes);
@@ -117,26 +117,26 @@ async fn compression_sends_fewer_bytes_and_the_same_rows(world: World) -> Result
     Ok(())
 }
 
-async fn compression_is_chosen_by_itself_where_the_server_is_far(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn compression_is_chosen_by_itself_where_the_server_is_far(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let (object, sums) = hive::object(0, 10_000);
-    world.put("1", object)?;
+    env.put("1", object)?;
     let (sent_bytes, log) =
-        sent(&world, Duration::from_millis(15), &["--ssl-mode", "DISABLED"]).await?;
+        sent(&env, Duration::from_millis(15), &["--ssl-mode", "DISABLED"]).await?;
     ensure!(sent_bytes < sums.bytes / 2, "{sent_bytes} bytes for {}\n{log}", sums.bytes);
-    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+    let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
     Ok(())
 }
 
-async fn compression_works_with_encryption_and_a_password(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &["--tls"])?;
+async fn compression_works_with_encryption_and_a_password(env: TestEnv) -> Result<()> {
+    let server = Server::start(env.server.kind(), &["--tls"])?;
     let schema = server.schema_with_password(Some("a 'secret")).await?;
     schema.exec(&hive::create_table("t")).await?;
     let (object, sums) = hive::object(0, 10_000);
-    world.put("1", object)?;
+    env.put("1", object)?;
     let counter = Counter::start(server.port(), Duration::ZERO).await?;
-    let mut command = world.command([
+    let mut command = env.command([
         "load",
         "s3://etl/",
         "--table",
@@ -154,13 +154,13 @@ async fn compression_works_with_encryption_and_a_password(world: World) -> Resul
     ensure!(sent_bytes < sums.bytes / 2, "{sent_bytes} bytes for {}", sums.bytes);
     let found: (u64, u64) = schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
-    if world.server.kind() == ServerKind::Mysql {
+    if env.server.kind() == ServerKind::Mysql {
         // One that has nothing to offer says so.
         let plain =
             Server::start(ServerKind::Mysql, &["--protocol-compression-algorithms=uncompressed"])?;
         let schema = plain.schema().await?;
         schema.exec(&hive::create_table("t")).await?;
-        let mut command = world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]);
+        let mut command = env.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]);
         command.args(["--compress", "zlib"]).env("DATABASE_URL", schema.url());
         let ended = finish(command.spawn()?).await?;
         ended.expect(0)?;
@@ -169,18 +169,18 @@ async fn compression_works_with_encryption_and_a_password(world: World) -> Resul
     Ok(())
 }
 
-async fn bytes_that_cannot_be_compressed_arrive_all_the_same(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (v MEDIUMBLOB)").await?;
+async fn bytes_that_cannot_be_compressed_arrive_all_the_same(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (v MEDIUMBLOB)").await?;
     let mut random = fastrand::Rng::with_seed(7);
     let value: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
         .filter(|byte| !matches!(byte, b'\\' | b'\n' | b'\t'))
         .take(3 << 20)
         .collect();
-    world.put("1", [&value[..], b"\n"].concat())?;
+    env.put("1", [&value[..], b"\n"].concat())?;
     let args =
         ["--preset", "mysql", "--charset", "binary", "--compress", "zlib", "--max-attempts", "2"];
-    world.load_ending(0, "t", &args).await?;
-    let found: Vec<u8> = world.schema.query_one("SELECT v FROM t").await?;
+    env.load_ending(0, "t", &args).await?;
+    let found: Vec<u8> = env.schema.query_one("SELECT v FROM t").await?;
     ensure!(found == value, "{} bytes are other ones", found.len());
     Ok(())
 }

@@ -11,10 +11,11 @@ use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use s3_to_mysql::config::ColumnOrVariable;
-use s3_to_mysql::load::{Foreseen, OnConflict, PrivateTable, TargetColumns, foresee};
+use s3_to_mysql::isolate::{DryRunRow, OnConflict, ScratchTable, dry_run_insert};
+use s3_to_mysql::load_data::TargetColumns;
 use s3_to_mysql::object::TableName;
 
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::servers::{Schema, ServerKind};
 
 crate::load_tests![
@@ -256,10 +257,10 @@ async fn private(
     into: &str,
     columns: &[&str],
     rows: &[String],
-) -> Result<PrivateTable> {
+) -> Result<ScratchTable> {
     let target = TableName { database: Some(schema.name.clone()), table: into.to_owned() };
     let shape = TargetColumns::read(conn, &target).await?;
-    let private = PrivateTable::new(&target, &shape, &named(columns), &[]);
+    let private = ScratchTable::new(&target, &shape, &named(columns), &[]);
     private.create(conn).await?;
     let stored =
         load(conn, &private.table().to_string(), private.load_columns(), rows.concat()).await?;
@@ -286,7 +287,7 @@ async fn one_by_one(conn: &mut Conn, case: &Case) -> Result<Vec<(u64, u16, Strin
     Ok(refused)
 }
 
-fn said(foreseen: &[Foreseen]) -> Vec<(u64, u16, String)> {
+fn said(foreseen: &[DryRunRow]) -> Vec<(u64, u16, String)> {
     foreseen.iter().map(|one| (one.row, one.code, one.reason.clone())).collect()
 }
 
@@ -311,19 +312,20 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
     );
     conn.query_drop(small).await?;
     let private = private(conn, schema, case.into, &case.columns, &case.rows).await?;
-    let foreseen = foresee(conn, &private, true).await?.refused;
+    let foreseen = dry_run_insert(conn, &private, true).await?.rejected;
     ensure!(said(&foreseen) == truth, "foreseen {:?}, but refused {truth:?}", said(&foreseen));
     ensure!(contents(conn).await? == before, "foresight left something behind");
     let others: Vec<_> = truth.iter().filter(|(_, code, _)| *code != 1062).cloned().collect();
     ensure!(
-        said(&foresee(conn, &private, false).await?.refused) == others,
+        said(&dry_run_insert(conn, &private, false).await?.rejected) == others,
         "duplicates are foreseen unasked"
     );
 
     conn.query_drop("SAVEPOINT inserted").await?;
     let inserted = private.insert_into(conn, OnConflict::Skip).await?;
     ensure!(
-        said(&inserted.refused) == truth && inserted.inserted + truth.len() as u64 == inserted.rows,
+        said(&inserted.rejected) == truth
+            && inserted.inserted + truth.len() as u64 == inserted.rows,
         "{inserted:?}"
     );
     ensure!(contents(conn).await? == stored, "the rows are not those that LOAD DATA stores");
@@ -335,7 +337,7 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
 }
 
 /// The same for rows that update those whose key is there.
-async fn compare_update(conn: &mut Conn, case: &Case, private: &PrivateTable) -> Result<()> {
+async fn compare_update(conn: &mut Conn, case: &Case, private: &ScratchTable) -> Result<()> {
     let columns = ["w", "n", "p"].map(str::to_owned);
     let set: Vec<String> =
         columns.iter().map(|name| format!("{}.{name} = VALUES({name})", case.into)).collect();
@@ -362,9 +364,9 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &PrivateTable) ->
     conn.query_drop("ROLLBACK TO SAVEPOINT inserted").await?;
     let updated = private.insert_into(conn, OnConflict::Update(&columns)).await?;
     ensure!(
-        said(&updated.refused) == refused,
+        said(&updated.rejected) == refused,
         "update: {:?}, but refused {refused:?}",
-        said(&updated.refused)
+        said(&updated.rejected)
     );
     ensure!(
         [updated.unchanged(), updated.inserted, updated.updated] == affected,
@@ -374,8 +376,8 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &PrivateTable) ->
     Ok(())
 }
 
-async fn refused_rows_are_those_that_the_server_refuses_one_by_one(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn refused_rows_are_those_that_the_server_refuses_one_by_one(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     let (cases, seed) = crate::oracle_cases_and_seed(60)?;
     let mut conn = schema.conn().await?;
     conn.query_drop(STRICT).await?;
@@ -396,9 +398,9 @@ async fn refused_rows_are_those_that_the_server_refuses_one_by_one(world: World)
 }
 
 async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let schema = &world.schema;
+    let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop(STRICT).await?;
     conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, n INT, UNIQUE (n), CHECK (n <> 5000))")
@@ -411,15 +413,15 @@ async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
         .collect();
     conn.query_drop("START TRANSACTION").await?;
     let private = private(&mut conn, schema, "t", &["id", "n"], &rows).await?;
-    let foreseen = foresee(&mut conn, &private, true).await?.refused;
+    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
     let found: Vec<u64> = foreseen.iter().map(|one| one.row).collect();
     let expected: Vec<u64> = [7, 5000].into_iter().chain(9001..=9100).collect();
     ensure!(found == expected, "{found:?}");
     Ok(())
 }
 
-async fn a_signal_of_a_trigger_is_told_of_its_row(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop(STRICT).await?;
     conn.query_drop("CREATE TABLE t (n INT)").await?;
@@ -429,14 +431,14 @@ async fn a_signal_of_a_trigger_is_told_of_its_row(world: World) -> Result<()> {
     conn.query_drop("START TRANSACTION").await?;
     let rows: Vec<String> = (1..=9).map(|row| format!("{}\n", row % 5)).collect();
     let private = private(&mut conn, schema, "t", &["n"], &rows).await?;
-    let foreseen = foresee(&mut conn, &private, true).await?.refused;
+    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
     let expected = [(3, 1644, "no three".to_owned()), (8, 1644, "no three".to_owned())];
     ensure!(said(&foreseen) == expected, "{foreseen:?}");
     Ok(())
 }
 
-async fn nothing_of_a_private_table_commits_the_transaction(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn nothing_of_a_private_table_commits_the_transaction(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop("CREATE TABLE t (n INT PRIMARY KEY)").await?;
     conn.query_drop("START TRANSACTION").await?;
@@ -444,7 +446,7 @@ async fn nothing_of_a_private_table_commits_the_transaction(world: World) -> Res
     let rows = ["1\n".to_owned(), "2\n".to_owned()];
     for _ in 0..2 {
         let private = private(&mut conn, schema, "t", &["n"], &rows).await?;
-        ensure!(private.insert_into(&mut conn, OnConflict::Skip).await?.refused[0].row == 1);
+        ensure!(private.insert_into(&mut conn, OnConflict::Skip).await?.rejected[0].row == 1);
         private.drop(&mut conn).await?;
     }
     conn.query_drop("ROLLBACK").await?;
@@ -452,8 +454,8 @@ async fn nothing_of_a_private_table_commits_the_transaction(world: World) -> Res
     Ok(())
 }
 
-async fn an_account_without_temporary_tables_is_told_so(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn an_account_without_temporary_tables_is_told_so(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     schema.exec("CREATE TABLE t (n INT PRIMARY KEY)").await?;
     schema
         .exec(&format!(
@@ -468,14 +470,14 @@ async fn an_account_without_temporary_tables_is_told_so(world: World) -> Result<
     let error = refused
         .downcast_ref::<s3_to_mysql::error::Error>()
         .context("not an error of the program")?;
-    ensure!(error.kind == s3_to_mysql::error::Kind::TargetRefused, "{error:?}");
+    ensure!(error.kind == s3_to_mysql::error::ErrorKind::TargetRefused, "{error:?}");
     // The connection goes on.
     ensure!(conn.query_first::<u64, _>("SELECT 1").await? == Some(1));
     Ok(())
 }
 
-async fn a_default_that_the_mode_forbids_is_no_obstacle(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn a_default_that_the_mode_forbids_is_no_obstacle(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop("SET SESSION sql_mode = ''").await?;
     conn.query_drop("CREATE TABLE t (n INT PRIMARY KEY, d DATE NOT NULL DEFAULT '0000-00-00')")
@@ -486,13 +488,13 @@ async fn a_default_that_the_mode_forbids_is_no_obstacle(world: World) -> Result<
     let private = private(&mut conn, schema, "t", &["n"], &rows).await?;
     let mode: Option<String> = conn.query_first("SELECT @@SESSION.sql_mode").await?;
     ensure!(mode.as_deref().is_some_and(|mode| mode.contains("STRICT_ALL_TABLES")), "{mode:?}");
-    let foreseen = foresee(&mut conn, &private, true).await?.refused;
+    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
     ensure!(foreseen.len() == 1 && foreseen[0].row == 2, "{foreseen:?}");
     Ok(())
 }
 
-async fn a_row_of_null_is_left_to_the_targets_trigger(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn a_row_of_null_is_left_to_the_targets_trigger(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
     conn.query_drop(STRICT).await?;
     conn.query_drop(
@@ -509,14 +511,14 @@ async fn a_row_of_null_is_left_to_the_targets_trigger(world: World) -> Result<()
     let private = private(&mut conn, schema, "t", &["id", "w"], &rows).await?;
     let inserted = private.insert_into(&mut conn, OnConflict::Skip).await?;
     ensure!(
-        inserted.refused.iter().map(|one| one.row).eq([3]) && inserted.remarks.is_empty(),
+        inserted.rejected.iter().map(|one| one.row).eq([3]) && inserted.warnings.is_empty(),
         "{inserted:?}"
     );
     Ok(())
 }
 
-async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(world: World) -> Result<()> {
-    let schema = &world.schema;
+async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(env: TestEnv) -> Result<()> {
+    let schema = &env.schema;
     for sql in [
         "CREATE TABLE t (n INT PRIMARY KEY, w INT, CHECK (w <> 4))".to_owned(),
         "CREATE VIEW v AS SELECT n, w FROM t".to_owned(),
@@ -531,7 +533,7 @@ async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(world: World) -> 
     conn.query_drop("START TRANSACTION").await?;
     let rows: Vec<String> = (1..=9).map(|row| format!("{}\t{row}\n", row % 7)).collect();
     let private = private(&mut conn, schema, "v", &["n", "w"], &rows).await?;
-    let foreseen = foresee(&mut conn, &private, true).await?.refused;
+    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
     let rows: Vec<u64> = foreseen.iter().map(|one| one.row).collect();
     ensure!(rows == [4, 8, 9], "{foreseen:?}");
     Ok(())

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 
-use crate::support::program::{Ended, World, finish, wait_for_log};
+use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::values::values;
 use crate::transaction::wait_for_waiting;
 
@@ -16,16 +16,16 @@ crate::load_tests![
 
 /// Loads all objects into `t`, whose column `id` is a key, and makes the load the victim of a
 /// deadlock once: it must have read row 9 when it comes to row 5.
-async fn load_with_a_deadlock(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
-    let mut other = world.schema.conn().await?;
+async fn load_with_a_deadlock(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
+    let mut other = env.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
     // More work than the loader's, so that the server chooses the loader.
     let many: Vec<String> = (100_000..102_000).map(|id| format!("({id})")).collect();
     other.query_drop(format!("INSERT INTO t (id) VALUES (5), {}", many.join(", "))).await?;
     let base = ["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"];
-    let mut command = world.command(base.iter().chain(args));
-    let mut child = command.env("S3_TO_MYSQL_REPORT", world.path("report")).spawn()?;
-    wait_for_waiting(&world.schema, "LOAD DATA").await?;
+    let mut command = env.command(base.iter().chain(args));
+    let mut child = command.env("S3_TO_MYSQL_REPORT", env.path("report")).spawn()?;
+    wait_for_waiting(&env.schema, "LOAD DATA").await?;
     other.query_drop("INSERT INTO t (id) VALUES (9)").await?;
     let log = wait_for_log(&mut child, "trying again").await?;
     other.query_drop("ROLLBACK").await?;
@@ -36,48 +36,48 @@ async fn load_with_a_deadlock(world: &World, code: i32, args: &[&str]) -> Result
     Ok(ended)
 }
 
-async fn after_a_deadlock_the_same_row_of_a_key_wins(world: World) -> Result<()> {
+async fn after_a_deadlock_the_same_row_of_a_key_wins(env: TestEnv) -> Result<()> {
     let sql = "CREATE TABLE t (id VARCHAR(9) COLLATE utf8mb4_general_ci PRIMARY KEY, \
                v VARCHAR(9) NOT NULL DEFAULT '')";
-    world.schema.exec(sql).await?;
-    world.put("1", "9\ta\nkey\tb\n5\tc\nKEY \td\nx\te\nKey\tf\n")?;
+    env.schema.exec(sql).await?;
+    env.put("1", "9\ta\nkey\tb\n5\tc\nKEY \td\nx\te\nKey\tf\n")?;
     let sql = "SELECT id, v FROM t ORDER BY id";
     for (how, expected) in
         [("replace", ["5|c", "9|a", "Key|f", "x|e"]), ("ignore", ["5|c", "9|a", "key|b", "x|e"])]
     {
         let args = ["--columns", "id, v", "--on-duplicate", how, "--force"];
-        let ended = load_with_a_deadlock(&world, 0, &args).await?;
-        let found = values(&world.schema, sql).await?;
+        let ended = load_with_a_deadlock(&env, 0, &args).await?;
+        let found = values(&env.schema, sql).await?;
         ensure!(found == expected, "{how}: {found:?}\n{ended}");
-        world.start_afresh("t").await?;
+        env.start_afresh("t").await?;
     }
     Ok(())
 }
 
-async fn after_a_deadlock_a_bad_row_is_told_with_its_own_line(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v DATE)").await?;
-    world.put("1", "9\t2026-01-01\n5\t2026-01-01\n7\tsome day\n10\t2026-01-01\n")?;
+async fn after_a_deadlock_a_bad_row_is_told_with_its_own_line(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v DATE)").await?;
+    env.put("1", "9\t2026-01-01\n5\t2026-01-01\n7\tsome day\n10\t2026-01-01\n")?;
     for how in ["error", "replace"] {
-        load_with_a_deadlock(&world, 3, &["--on-duplicate", how]).await?;
-        let line = world.report("report")?.into_iter().next().context("an empty report")?;
+        load_with_a_deadlock(&env, 3, &["--on-duplicate", how]).await?;
+        let line = env.report("report")?.into_iter().next().context("an empty report")?;
         let rows = line["error"]["rows"].as_array().context("no rows in the error")?;
         ensure!(
             !rows.is_empty() && rows.iter().all(|row| row["line"] == 3 && row["row"] == 3),
             "{line:#}"
         );
         ensure!(rows[0]["raw"].as_str().is_some_and(|raw| raw.starts_with("7\t")), "{line:#}");
-        ensure!(world.count("t").await? == 0);
+        ensure!(env.count("t").await? == 0);
     }
     Ok(())
 }
 
 /// Each run is the victim of one deadlock for certain, and may be that of more: the runs share keys
 /// and meet them in different orders.
-async fn runs_that_deadlock_over_hot_keys_load_every_row(world: World) -> Result<()> {
+async fn runs_that_deadlock_over_hot_keys_load_every_row(env: TestEnv) -> Result<()> {
     const FILES: u32 = 24;
     const HOT: u32 = 1000;
     const OWN: u32 = 300;
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL DEFAULT 0)").await?;
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL DEFAULT 0)").await?;
     // What each run has read when it comes to a row that is locked, so that it can be made the
     // victim of a deadlock.
     let runs = [("ignore", 200, 300), ("replace", 700, 800)];
@@ -92,13 +92,13 @@ async fn runs_that_deadlock_over_hot_keys_load_every_row(world: World) -> Result
             random.shuffle(&mut rest);
             let keys = [first, locked].into_iter().chain(rest);
             let text: String = keys.map(|key| format!("{key}\t{}\n", key % 100)).collect();
-            world.put(&format!("{run}/{file}"), text)?;
+            env.put(&format!("{run}/{file}"), text)?;
         }
     }
     let mut running = Vec::new();
     let mut others = Vec::new();
     for ((_, _, locked), many) in runs.into_iter().zip([1_000_000.., 2_000_000..]) {
-        let mut other = world.schema.conn().await?;
+        let mut other = env.schema.conn().await?;
         other.query_drop("START TRANSACTION").await?;
         // More work than the run's, so that the server chooses the run.
         let many: Vec<String> = many.take(3000).map(|id| format!("({id})")).collect();
@@ -112,8 +112,8 @@ async fn runs_that_deadlock_over_hot_keys_load_every_row(world: World) -> Result
             (format!("s3://etl/{run}/"), format!("{} INTO TABLE", run.to_uppercase()));
         let args = ["load", &uri, "--table", "t", "--on-duplicate", run, "--load-concurrency", "1"];
         // A few files for each transaction.
-        let mut child = world.command(args).args(["--batch-bytes", "20KB"]).spawn()?;
-        wait_for_waiting(&world.schema, &load).await?;
+        let mut child = env.command(args).args(["--batch-bytes", "20KB"]).spawn()?;
+        wait_for_waiting(&env.schema, &load).await?;
         other.query_drop(format!("INSERT INTO t (id) VALUES ({first})")).await?;
         let log = wait_for_log(&mut child, "trying again").await?;
         running.push((child, log));
@@ -129,7 +129,7 @@ async fn runs_that_deadlock_over_hot_keys_load_every_row(world: World) -> Result
     }
     let rows = u64::from(HOT + 2 * FILES * OWN);
     let found: (u64, u64) =
-        world.schema.query_one("SELECT COUNT(*), SUM(id % 100 = v) FROM t").await?;
+        env.schema.query_one("SELECT COUNT(*), SUM(id % 100 = v) FROM t").await?;
     ensure!(found == (rows, rows), "{found:?}, not {rows}");
     Ok(())
 }

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::outcome::until;
 use crate::support::hive;
-use crate::support::program::{World, signal};
+use crate::support::program::{TestEnv, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::servers::Server;
 
@@ -198,9 +198,9 @@ struct Tally {
     runs: u64,
 }
 
-async fn killed_at_any_instant_and_run_again_every_row_is_there_once(world: World) -> Result<()> {
+async fn killed_at_any_instant_and_run_again_every_row_is_there_once(env: TestEnv) -> Result<()> {
     let plan = Plan::read()?;
-    let mut scene = Scene::new(world).await?;
+    let mut scene = Scene::new(env).await?;
     let started = Instant::now();
     let mut tally = Tally::default();
     for number in plan.rounds.clone() {
@@ -240,7 +240,7 @@ async fn killed_at_any_instant_and_run_again_every_row_is_there_once(world: Worl
 
 /// A server to be killed, the proxy before it, and the source.
 struct Scene {
-    world: World,
+    env: TestEnv,
     server: Server,
     proxy: Proxy,
     database: String,
@@ -250,14 +250,14 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(world: World) -> Result<Self> {
-        let server = Server::start(world.server.kind(), &[])?;
+    async fn new(env: TestEnv) -> Result<Self> {
+        let server = Server::start(env.server.kind(), &[])?;
         let proxy = Proxy::start(server.port()).await?;
         let mut sums = hive::Sums::default();
         for (number, rows) in OBJECT_ROWS.into_iter().enumerate() {
             let (bytes, object) = hive::object(sums.rows, sums.rows + rows);
             ensure!(bytes.len() > SHORTEST_BYTES, "{} bytes", bytes.len());
-            world.put(&format!("in/{number}"), bytes)?;
+            env.put(&format!("in/{number}"), bytes)?;
             sums.rows += object.rows;
             sums.bytes += object.bytes;
             sums.checksum += object.checksum;
@@ -266,7 +266,7 @@ impl Scene {
             let schema = server.schema().await?;
             (schema.name.clone(), schema.url(), schema.user.clone())
         };
-        Ok(Self { world, server, proxy, database, url, user, sums })
+        Ok(Self { env, server, proxy, database, url, user, sums })
     }
 
     /// One round, its story told step by step.
@@ -501,12 +501,12 @@ struct Running {
 
 impl Running {
     fn start(scene: &Scene, table: &str, concurrency: u32, together: u32) -> Result<Self> {
-        let report = scene.world.path("report");
+        let report = scene.env.path("report");
         // What an earlier run has written is not this one's.
         let _ = std::fs::remove_file(&report);
         let (port, concurrency) = (scene.proxy.port().to_string(), concurrency.to_string());
         let mut child = scene
-            .world
+            .env
             .command([
                 "load",
                 "s3://etl/in/",

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::support::hive;
 use crate::support::lines::{self, expect, expect_failure, outcome};
-use crate::support::program::{BUCKET, Ended, World, finish};
+use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::s3::{Fault, Object, Operation, Refusal, Times};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::support::values::{ensure_values, values};
@@ -40,30 +40,30 @@ crate::load_tests![
 
 /// `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave
 /// nothing on disk.
-async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
-    let report = world.path("report");
-    let ended = world
+async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
+    let report = env.path("report");
+    let ended = env
         .load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat())
         .await?;
-    world.ensure_nothing_staged()?;
+    env.ensure_nothing_staged()?;
     Ok(ended)
 }
 
 /// The last line of the report.
-fn sums(world: &World) -> Result<serde_json::Value> {
-    world.report("report")?.pop().context("the report is empty")
+fn sums(env: &TestEnv) -> Result<serde_json::Value> {
+    env.report("report")?.pop().context("the report is empty")
 }
 
-fn ensure_sums(world: &World, expected: &[(&str, u64)]) -> Result<()> {
-    let sums = sums(world)?;
+fn ensure_sums(env: &TestEnv, expected: &[(&str, u64)]) -> Result<()> {
+    let sums = sums(env)?;
     for (name, number) in expected {
         ensure!(sums[name] == *number, "{name} is not {number}: {sums}");
     }
     Ok(())
 }
 
-fn ensure_status(world: &World, key: &str, status: &str) -> Result<()> {
-    let line = outcome(world, "report", key)?;
+fn ensure_status(env: &TestEnv, key: &str, status: &str) -> Result<()> {
+    let line = outcome(env, "report", key)?;
     ensure!(line["status"] == status, "{key:?} is not {status}: {line}");
     Ok(())
 }
@@ -74,64 +74,63 @@ const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count
 const FAILURES: &str = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(error_code USING utf8mb4), attempts FROM s3_to_mysql_failures ORDER BY object_key";
 
 /// An object of one row, its key, under each key.
-fn put(world: &World, keys: &[&str]) -> Result<()> {
-    keys.iter().try_for_each(|key| world.put(key, format!("{key}\n")))
+fn put(env: &TestEnv, keys: &[&str]) -> Result<()> {
+    keys.iter().try_for_each(|key| env.put(key, format!("{key}\n")))
 }
 
-fn etag(world: &World, key: &str) -> Result<String> {
-    let object = world.s3.backend().newest(BUCKET, key).context("it was put")?;
+fn etag(env: &TestEnv, key: &str) -> Result<String> {
+    let object = env.s3.backend().newest(BUCKET, key).context("it was put")?;
     Ok(object.quoted_etag().trim_matches('"').to_owned())
 }
 
-async fn a_second_run_loads_nothing_and_reads_nothing(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b", "c"])?;
-    load(&world, 0, &[]).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
+async fn a_second_run_loads_nothing_and_reads_nothing(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b", "c"])?;
+    load(&env, 0, &[]).await?;
+    ensure_values(&env.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
     let everything = "SELECT * FROM s3_to_mysql_objects ORDER BY object_key";
-    let before = values(&world.schema, everything).await?;
+    let before = values(&env.schema, everything).await?;
 
-    world.s3.log().clear();
-    let ended = load(&world, 0, &[]).await?;
-    expect(&world, "t", &["a", "b", "c"]).await?;
+    env.s3.log().clear();
+    let ended = load(&env, 0, &[]).await?;
+    expect(&env, "t", &["a", "b", "c"]).await?;
     ensure!(
-        world.s3.log().all().iter().all(|request| request.operation == Operation::ListObjectsV2),
+        env.s3.log().all().iter().all(|request| request.operation == Operation::ListObjectsV2),
         "read again"
     );
     // One asks for a single key: whether the bucket may be listed at all.
-    ensure!(world.s3.log().count(Operation::ListObjectsV2) == 2, "listed more than once");
+    ensure!(env.s3.log().count(Operation::ListObjectsV2) == 2, "listed more than once");
     ensure!(
         ended.summary("objects loaded")? == "0" && ended.summary("already loaded")? == "3",
         "{ended}"
     );
     ensure_sums(
-        &world,
+        &env,
         &[("objects_loaded", 0), ("objects_already_loaded", 3), ("objects_failed", 0), ("rows", 0)],
     )?;
     for key in ["a", "b", "c"] {
-        ensure_status(&world, key, "already_loaded")?;
+        ensure_status(&env, key, "already_loaded")?;
     }
-    ensure!(values(&world.schema, everything).await? == before, "the ledger's rows have changed");
+    ensure!(values(&env.schema, everything).await? == before, "the ledger's rows have changed");
 
     // One object more: that one alone.
-    put(&world, &["d"])?;
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["a", "b", "c", "d"]).await?;
-    ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", 3), ("rows", 1)])?;
+    put(&env, &["d"])?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["a", "b", "c", "d"]).await?;
+    ensure_sums(&env, &[("objects_loaded", 1), ("objects_already_loaded", 3), ("rows", 1)])?;
     let read: Vec<_> =
-        world.s3.log().of(Operation::GetObject).into_iter().map(|get| get.key).collect();
+        env.s3.log().of(Operation::GetObject).into_iter().map(|get| get.key).collect();
     ensure!(read == ["d"], "read {read:?}");
     // Who ran, and with what result.
     let runs = "SELECT exit_code, objects_loaded, objects_already_loaded, row_count, mode FROM s3_to_mysql_runs \
                 WHERE ended_at >= started_at ORDER BY started_at";
-    ensure_values(&world.schema, runs, &["0|3|0|3|append", "0|0|3|0|append", "0|1|3|1|append"])
-        .await
+    ensure_values(&env.schema, runs, &["0|3|0|3|append", "0|0|3|0|append", "0|1|3|1|append"]).await
 }
 
 /// Puts objects of the same content as `model` under `keys`, and into the ledger as loaded, as that
 /// one is.
 async fn put_as_loaded(
-    world: &World,
+    env: &TestEnv,
     schema: &Schema<'_>,
     model: &str,
     keys: &[String],
@@ -148,22 +147,22 @@ async fn put_as_loaded(
         );
         schema.exec(&sql).await?;
     }
-    let content = world.s3.backend().newest(BUCKET, model).context("it was put")?;
-    keys.iter().try_for_each(|key| world.put(key, (*content).clone()))
+    let content = env.s3.backend().newest(BUCKET, model).context("it was put")?;
+    keys.iter().try_for_each(|key| env.put(key, (*content).clone()))
 }
 
 /// On a server of its own, whose counters nobody else moves.
 async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let server = Server::start(world.server.kind(), &[])?;
+    let server = Server::start(env.server.kind(), &[])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (v VARCHAR(200) NOT NULL)").await?;
-    put(&world, &["model"])?;
-    let report = world.path("report").to_string_lossy().into_owned();
+    put(&env, &["model"])?;
+    let report = env.path("report").to_string_lossy().into_owned();
     let run = || async {
         let args = ["load", "s3://etl/", "--table", "t", "--report", &report];
-        finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)
+        finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)
     };
     run().await?;
     // What the server counts: every statement that it was sent, and every SELECT, also of several
@@ -179,14 +178,14 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
     let mut first = 0;
     for key_count in [10, 900, 5000_u64] {
         let keys: Vec<String> = (first..key_count).map(|number| format!("{number:05}")).collect();
-        put_as_loaded(&world, &schema, "model", &keys).await?;
+        put_as_loaded(&env, &schema, "model", &keys).await?;
         first = key_count;
         let before: u64 = schema.query_one(&counters).await?;
-        world.s3.log().clear();
+        env.s3.log().clear();
         run().await?;
         let after: u64 = schema.query_one(&counters).await?;
-        ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", key_count + 1)])?;
-        ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
+        ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", key_count + 1)])?;
+        ensure!(env.s3.log().count(Operation::GetObject) == 0, "objects were read");
         asked.push(after - before);
     }
     let [ten, nine_hundred, five_thousand] = asked[..] else {
@@ -203,22 +202,22 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
 }
 
 async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b"])?;
-    world.s3.faults().on_list(Times::Always, Fault::NoEtag);
-    load(&world, 0, &[]).await?;
-    world.s3.log().clear();
-    load(&world, 0, &[]).await?;
-    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 2)])?;
-    let log = world.s3.log();
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
+    env.s3.faults().on_list(Times::Always, Fault::NoEtag);
+    load(&env, 0, &[]).await?;
+    env.s3.log().clear();
+    load(&env, 0, &[]).await?;
+    ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", 2)])?;
+    let log = env.s3.log();
     ensure!(
         log.count(Operation::HeadObject) == 2 && log.count(Operation::GetObject) == 0,
         "{:?}",
         log.all()
     );
-    expect(&world, "t", &["a", "b"]).await
+    expect(&env, "t", &["a", "b"]).await
 }
 
 /// Keys that some collation, or some normalisation, takes for the same.
@@ -271,23 +270,23 @@ fn confusable_keys() -> Vec<String> {
     keys
 }
 
-async fn a_plan_lists_what_is_left_and_changes_nothing(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("a", "a\n")?;
-    world.put("b", "b\n")?;
+async fn a_plan_lists_what_is_left_and_changes_nothing(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("a", "a\n")?;
+    env.put("b", "b\n")?;
     let plan = ["plan", "s3://etl/", "--table", "t"];
-    let first = world.run(&plan).await?;
+    let first = env.run(&plan).await?;
     first.expect(0)?;
     ensure!(
         first.stdout.contains("s3://etl/a\n") && first.stdout.contains("2 objects, 4 bytes"),
         "{first}"
     );
-    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
+    ensure_values(&env.schema, "SHOW TABLES", &["t"]).await?;
 
-    load(&world, 0, &[]).await?;
-    world.put("b", "changed\n")?;
-    world.put("c", "c\n")?;
-    let ended = world.run(&plan).await?;
+    load(&env, 0, &[]).await?;
+    env.put("b", "changed\n")?;
+    env.put("c", "c\n")?;
+    let ended = env.run(&plan).await?;
     ended.expect(3)?;
     ended.says("s3://etl/b: its content has changed since it was loaded")?;
     ensure!(
@@ -295,196 +294,195 @@ async fn a_plan_lists_what_is_left_and_changes_nothing(world: World) -> Result<(
         "{ended}"
     );
     ended.says("1 objects are loaded already\n1 objects, 2 bytes")?;
-    let skipping = world.run(&[&plan[..], &["--on-changed", "skip"]].concat()).await?;
+    let skipping = env.run(&[&plan[..], &["--on-changed", "skip"]].concat()).await?;
     skipping.expect(0)?;
     skipping.says("1 objects have changed since they were loaded, and are passed over")?;
-    let anew = world.run(&[&plan[..], &["--mode", "truncate"]].concat()).await?;
+    let anew = env.run(&[&plan[..], &["--mode", "truncate"]].concat()).await?;
     anew.expect(0)?;
     anew.says("3 objects, 12 bytes")?;
-    ensure_values(&world.schema, "SELECT COUNT(*) FROM s3_to_mysql_runs", &["1"]).await?;
-    expect(&world, "t", &["a", "b"]).await
+    ensure_values(&env.schema, "SELECT COUNT(*) FROM s3_to_mysql_runs", &["1"]).await?;
+    expect(&env, "t", &["a", "b"]).await
 }
 
-async fn keys_are_told_apart_byte_for_byte(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn keys_are_told_apart_byte_for_byte(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     let keys = confusable_keys();
     for (number, key) in keys.iter().enumerate() {
         // Of one content, so that nothing but the key tells them apart in the ledger.
-        world.put(key, "one\n")?;
+        env.put(key, "one\n")?;
         ensure!(key.len() <= 1024, "key {number} is too long for S3");
     }
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &vec!["one"; keys.len()]).await?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &vec!["one"; keys.len()]).await?;
     let mut expected: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
     expected.sort_unstable();
     let recorded =
         "SELECT object_key FROM s3_to_mysql_objects WHERE state = 'loaded' ORDER BY object_key";
-    let recorded: Vec<Vec<u8>> = world.schema.query(recorded).await?;
+    let recorded: Vec<Vec<u8>> = env.schema.query(recorded).await?;
     ensure!(recorded == expected, "the ledger has {recorded:02X?}");
 
-    load(&world, 0, &[]).await?;
-    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", keys.len() as u64)])?;
+    load(&env, 0, &[]).await?;
+    ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", keys.len() as u64)])?;
 
     // Each of them missing alone is seen to be missing, whatever looks like it.
     for key in ["A", "a ", "a\u{301}", "\u{df}", "\u{fb01}"] {
         let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-        world
-            .schema
+        env.schema
             .exec(&format!("DELETE FROM s3_to_mysql_objects WHERE object_key = X'{hex}'"))
             .await?;
-        load(&world, 0, &[]).await?;
+        load(&env, 0, &[]).await?;
         ensure_sums(
-            &world,
+            &env,
             &[("objects_loaded", 1), ("objects_already_loaded", keys.len() as u64 - 1)],
         )?;
-        ensure_status(&world, key, "loaded")?;
+        ensure_status(&env, key, "loaded")?;
     }
     Ok(())
 }
 
-async fn changed_content_is_an_error_unless_told_otherwise(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("a", "old\n")?;
-    load(&world, 0, &[]).await?;
-    let old = etag(&world, "a")?;
-    world.put("a", "new\n")?;
-    put(&world, &["b"])?;
-    let new = etag(&world, "a")?;
+async fn changed_content_is_an_error_unless_told_otherwise(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("a", "old\n")?;
+    load(&env, 0, &[]).await?;
+    let old = etag(&env, "a")?;
+    env.put("a", "new\n")?;
+    put(&env, &["b"])?;
+    let new = etag(&env, "a")?;
 
-    world.s3.log().clear();
-    let ended = load(&world, 3, &[]).await?;
-    expect_failure(&world, "report", "a", "content_changed")?;
+    env.s3.log().clear();
+    let ended = load(&env, 3, &[]).await?;
+    expect_failure(&env, "report", "a", "content_changed")?;
     ended.says("s3://etl/a")?;
     ended.says(&old)?;
     ended.says(&new)?;
-    let hint = outcome(&world, "report", "a")?["error"]["hint"].to_string();
+    let hint = outcome(&env, "report", "a")?["error"]["hint"].to_string();
     ensure!(hint.contains("--on-changed load") && hint.contains("--on-changed skip"), "{hint}");
-    ensure!(world.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
+    ensure!(env.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
     // The other one loads all the same.
-    expect(&world, "t", &["old", "b"]).await?;
+    expect(&env, "t", &["old", "b"]).await?;
 
-    let ended = load(&world, 0, &["--on-changed", "skip"]).await?;
-    ensure_status(&world, "a", "skipped_changed")?;
+    let ended = load(&env, 0, &["--on-changed", "skip"]).await?;
+    ensure_status(&env, "a", "skipped_changed")?;
     ensure_sums(
-        &world,
+        &env,
         &[("objects_skipped_changed", 1), ("objects_already_loaded", 1), ("objects_failed", 0)],
     )?;
     ensure!(ended.summary("changed, skipped")? == "1", "{ended}");
-    ensure!(world.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
-    expect(&world, "t", &["old", "b"]).await?;
+    ensure!(env.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
+    expect(&env, "t", &["old", "b"]).await?;
 
-    load(&world, 0, &["--on-changed", "load"]).await?;
-    ensure_sums(&world, &[("objects_loaded", 1), ("objects_already_loaded", 1)])?;
-    expect(&world, "t", &["old", "new", "b"]).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|1", "a|loaded|1", "b|loaded|1"]).await?;
+    load(&env, 0, &["--on-changed", "load"]).await?;
+    ensure_sums(&env, &[("objects_loaded", 1), ("objects_already_loaded", 1)])?;
+    expect(&env, "t", &["old", "new", "b"]).await?;
+    ensure_values(&env.schema, LOADED, &["a|loaded|1", "a|loaded|1", "b|loaded|1"]).await?;
     // And that is that.
-    load(&world, 0, &[]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await?;
-    expect(&world, "t", &["old", "new", "b"]).await
+    load(&env, 0, &[]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await?;
+    expect(&env, "t", &["old", "new", "b"]).await
 }
 
 /// Its rows are in the table, whatever came after them.
-async fn content_that_comes_back_is_loaded_already(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn content_that_comes_back_is_loaded_already(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for content in ["one\n", "two\n"] {
-        world.put("a", content)?;
-        load(&world, 0, &["--on-changed", "load"]).await?;
+        env.put("a", content)?;
+        load(&env, 0, &["--on-changed", "load"]).await?;
     }
     for content in ["one\n", "two\n", "one\n"] {
-        world.put("a", content)?;
+        env.put("a", content)?;
         for policy in ["error", "load", "skip"] {
-            load(&world, 0, &["--on-changed", policy]).await?;
-            ensure_status(&world, "a", "already_loaded")?;
+            load(&env, 0, &["--on-changed", policy]).await?;
+            ensure_status(&env, "a", "already_loaded")?;
         }
     }
-    expect(&world, "t", &["one", "two"]).await
+    expect(&env, "t", &["one", "two"]).await
 }
 
 /// That an earlier run would not have it is no failure of the object, which `--no-retry-failed`
 /// would leave alone.
-async fn a_change_that_was_refused_is_decided_anew_by_every_run(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("a", "old\n")?;
-    load(&world, 0, &[]).await?;
-    world.put("a", "new\n")?;
+async fn a_change_that_was_refused_is_decided_anew_by_every_run(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("a", "old\n")?;
+    load(&env, 0, &[]).await?;
+    env.put("a", "new\n")?;
     for _ in 0..2 {
-        load(&world, 3, &["--no-retry-failed"]).await?;
-        expect_failure(&world, "report", "a", "content_changed")?;
-        let known = values(&world.schema, FAILURES).await?;
+        load(&env, 3, &["--no-retry-failed"]).await?;
+        expect_failure(&env, "report", "a", "content_changed")?;
+        let known = values(&env.schema, FAILURES).await?;
         ensure!(known.len() == 1 && known[0].starts_with("a|content_changed|"), "{known:?}");
     }
-    load(&world, 0, &["--no-retry-failed", "--on-changed", "skip"]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await?;
-    load(&world, 3, &[]).await?;
+    load(&env, 0, &["--no-retry-failed", "--on-changed", "skip"]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await?;
+    load(&env, 3, &[]).await?;
     // Nothing is left of it when the object is what it was.
-    world.put("a", "old\n")?;
-    load(&world, 0, &[]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await?;
-    world.put("a", "new\n")?;
-    load(&world, 3, &[]).await?;
-    load(&world, 0, &["--no-retry-failed", "--on-changed", "load"]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await?;
-    expect(&world, "t", &["old", "new"]).await
+    env.put("a", "old\n")?;
+    load(&env, 0, &[]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await?;
+    env.put("a", "new\n")?;
+    load(&env, 3, &[]).await?;
+    load(&env, 0, &["--no-retry-failed", "--on-changed", "load"]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await?;
+    expect(&env, "t", &["old", "new"]).await
 }
 
-async fn force_loads_again_says_so_and_replaces_the_ledger_row(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b"])?;
-    load(&world, 0, &[]).await?;
+async fn force_loads_again_says_so_and_replaces_the_ledger_row(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
+    load(&env, 0, &[]).await?;
     let runs = "SELECT DISTINCT run_id FROM s3_to_mysql_objects";
-    let first = values(&world.schema, runs).await?;
-    put(&world, &["c"])?;
+    let first = values(&env.schema, runs).await?;
+    put(&env, &["c"])?;
 
-    let ended = load(&world, 0, &["--force"]).await?;
-    expect(&world, "t", &["a", "a", "b", "b", "c"]).await?;
+    let ended = load(&env, 0, &["--force"]).await?;
+    expect(&env, "t", &["a", "a", "b", "b", "c"]).await?;
     ended.says("--force")?;
     ensure!(ended.stderr.contains("doubled"), "it is not said that rows double:\n{ended}");
     ensure!(ended.summary("loaded again")?.starts_with('2'), "{ended}");
-    ensure_sums(&world, &[("objects_loaded", 3), ("objects_loaded_again", 2), ("rows", 3)])?;
+    ensure_sums(&env, &[("objects_loaded", 3), ("objects_loaded_again", 2), ("rows", 3)])?;
     for (key, again) in [("a", true), ("b", true), ("c", false)] {
-        let line = outcome(&world, "report", key)?;
+        let line = outcome(&env, "report", key)?;
         ensure!(line["status"] == "loaded" && line["loaded_again"] == again, "{line}");
     }
-    ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
-    let second = values(&world.schema, runs).await?;
+    ensure_values(&env.schema, LOADED, &["a|loaded|1", "b|loaded|1", "c|loaded|1"]).await?;
+    let second = values(&env.schema, runs).await?;
     ensure!(
         second.len() == 1 && second != first,
         "the rows are not those of the forced run: {second:?}"
     );
 
-    load(&world, 0, &[]).await?;
-    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 3)])
+    load(&env, 0, &[]).await?;
+    ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", 3)])
 }
 
 /// A unique key keeps the doubled rows out: what the ledger said before is what is true.
-async fn a_forced_load_that_fails_leaves_the_ledger_as_it_was(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (v VARCHAR(200) PRIMARY KEY)").await?;
-    put(&world, &["a", "b"])?;
-    load(&world, 0, &[]).await?;
+async fn a_forced_load_that_fails_leaves_the_ledger_as_it_was(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (v VARCHAR(200) PRIMARY KEY)").await?;
+    put(&env, &["a", "b"])?;
+    load(&env, 0, &[]).await?;
     let everything = "SELECT * FROM s3_to_mysql_objects ORDER BY object_key";
-    let before = values(&world.schema, everything).await?;
-    load(&world, 3, &["--force"]).await?;
+    let before = values(&env.schema, everything).await?;
+    load(&env, 3, &["--force"]).await?;
     for key in ["a", "b"] {
-        expect_failure(&world, "report", key, "duplicates")?;
+        expect_failure(&env, "report", key, "duplicates")?;
     }
-    ensure!(values(&world.schema, everything).await? == before, "the ledger's rows have changed");
-    expect(&world, "t", &["a", "b"]).await?;
-    load(&world, 0, &[]).await?;
-    ensure_sums(&world, &[("objects_loaded", 0), ("objects_already_loaded", 2)])
+    ensure!(values(&env.schema, everything).await? == before, "the ledger's rows have changed");
+    expect(&env, "t", &["a", "b"]).await?;
+    load(&env, 0, &[]).await?;
+    ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", 2)])
 }
 
-async fn without_a_ledger_a_repeated_run_loads_again_and_says_so(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b"])?;
+async fn without_a_ledger_a_repeated_run_loads_again_and_says_so(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
     for _ in 0..2 {
-        let ended = load(&world, 0, &["--no-ledger"]).await?;
+        let ended = load(&env, 0, &["--no-ledger"]).await?;
         ensure!(ended.summary("ledger")?.contains("at least once"), "{ended}");
-        ensure_sums(&world, &[("objects_loaded", 2), ("objects_already_loaded", 0)])?;
+        ensure_sums(&env, &[("objects_loaded", 2), ("objects_already_loaded", 0)])?;
     }
-    expect(&world, "t", &["a", "a", "b", "b"]).await?;
-    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await?;
+    expect(&env, "t", &["a", "a", "b", "b"]).await?;
+    ensure_values(&env.schema, "SHOW TABLES", &["t"]).await?;
     // With one, nothing of the kind is said.
-    let ended = load(&world, 0, &[]).await?;
+    let ended = load(&env, 0, &[]).await?;
     ensure!(!ended.stdout.contains("at least once"), "{ended}");
     Ok(())
 }
@@ -494,96 +492,95 @@ const TIMES: &str = "SELECT first_failed_at <= last_failed_at, first_failed_at <
                      FROM s3_to_mysql_failures ORDER BY object_key";
 
 async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
-    world.put("bad", "no number\n")?;
-    world.put("busy", "2\n")?;
-    world.put("good", "3\n")?;
-    let busy = world.s3.faults().on_get("busy", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    env.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
+    env.put("bad", "no number\n")?;
+    env.put("busy", "2\n")?;
+    env.put("good", "3\n")?;
+    let busy = env.s3.faults().on_get("busy", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
 
-    load(&world, 3, &["--max-attempts", "2"]).await?;
-    ensure_values(&world.schema, FAILURES, &["bad|bad_rows|1", "busy|source_busy|2"]).await?;
-    ensure_values(&world.schema, TIMES, &["1|0|1", "1|0|1"]).await?;
+    load(&env, 3, &["--max-attempts", "2"]).await?;
+    ensure_values(&env.schema, FAILURES, &["bad|bad_rows|1", "busy|source_busy|2"]).await?;
+    ensure_values(&env.schema, TIMES, &["1|0|1", "1|0|1"]).await?;
     let messages =
         "SELECT CONVERT(message USING utf8mb4) FROM s3_to_mysql_failures ORDER BY object_key";
-    let said: Vec<String> = world.schema.query(messages).await?;
+    let said: Vec<String> = env.schema.query(messages).await?;
     ensure!(
         said[0].contains("s3://etl/bad") && said[0].contains("Incorrect integer value"),
         "{said:?}"
     );
     ensure!(said[1].contains("s3://etl/busy") && said[1].contains("SlowDown"), "{said:?}");
     let first = "SELECT first_failed_at FROM s3_to_mysql_failures ORDER BY object_key";
-    let begun = values(&world.schema, first).await?;
+    let begun = values(&env.schema, first).await?;
 
     // Every run tries again, and adds to what is known.
-    load(&world, 3, &["--max-attempts", "3"]).await?;
-    ensure_values(&world.schema, FAILURES, &["bad|bad_rows|2", "busy|source_busy|5"]).await?;
-    ensure_values(&world.schema, TIMES, &["1|1|1", "1|1|1"]).await?;
-    ensure!(values(&world.schema, first).await? == begun, "the first time has moved");
+    load(&env, 3, &["--max-attempts", "3"]).await?;
+    ensure_values(&env.schema, FAILURES, &["bad|bad_rows|2", "busy|source_busy|5"]).await?;
+    ensure_values(&env.schema, TIMES, &["1|1|1", "1|1|1"]).await?;
+    ensure!(values(&env.schema, first).await? == begun, "the first time has moved");
 
     // Mended by the same content under the other fault's end, and by another content.
     busy.remove();
-    world.put("bad", "1\n")?;
-    load(&world, 0, &[]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await?;
-    ensure_values(&world.schema, LOADED, &["bad|loaded|1", "busy|loaded|1", "good|loaded|1"])
-        .await?;
-    ensure_values(&world.schema, "SELECT v FROM t ORDER BY v", &["1", "2", "3"]).await
+    env.put("bad", "1\n")?;
+    load(&env, 0, &[]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await?;
+    ensure_values(&env.schema, LOADED, &["bad|loaded|1", "busy|loaded|1", "good|loaded|1"]).await?;
+    ensure_values(&env.schema, "SELECT v FROM t ORDER BY v", &["1", "2", "3"]).await
 }
 
-async fn failures_are_left_alone_when_asked_to(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
-    world.put("bad", "no number\n")?;
-    load(&world, 3, &[]).await?;
+async fn failures_are_left_alone_when_asked_to(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
+    env.put("bad", "no number\n")?;
+    load(&env, 3, &[]).await?;
     let everything = "SELECT * FROM s3_to_mysql_failures";
-    let before = values(&world.schema, everything).await?;
-    world.put("good", "1\n")?;
-    world.s3.log().clear();
+    let before = values(&env.schema, everything).await?;
+    env.put("good", "1\n")?;
+    env.s3.log().clear();
     for _ in 0..2 {
-        let ended = load(&world, 3, &["--no-retry-failed"]).await?;
+        let ended = load(&env, 3, &["--no-retry-failed"]).await?;
         ended.says("bad_rows")?;
-        expect_failure(&world, "report", "bad", "failed_before")?;
-        ensure!(world.s3.log().gets_of("bad").is_empty(), "it was tried again");
+        expect_failure(&env, "report", "bad", "failed_before")?;
+        ensure!(env.s3.log().gets_of("bad").is_empty(), "it was tried again");
         // What went wrong is what is to be known, not that it was passed over since.
         ensure!(
-            values(&world.schema, everything).await? == before,
+            values(&env.schema, everything).await? == before,
             "{:?}",
-            values(&world.schema, everything).await?
+            values(&env.schema, everything).await?
         );
     }
-    ensure_values(&world.schema, "SELECT v FROM t", &["1"]).await
+    ensure_values(&env.schema, "SELECT v FROM t", &["1"]).await
 }
 
-async fn a_failure_of_other_content_is_tried_even_so(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
-    world.put("a", "no number\n")?;
-    load(&world, 3, &[]).await?;
+async fn a_failure_of_other_content_is_tried_even_so(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
+    env.put("a", "no number\n")?;
+    load(&env, 3, &[]).await?;
     // Still wrong, but not what failed before: its attempts are counted from the start.
-    world.put("a", "no number either\n")?;
-    load(&world, 3, &["--no-retry-failed"]).await?;
-    expect_failure(&world, "report", "a", "bad_rows")?;
-    ensure_values(&world.schema, FAILURES, &["a|bad_rows|1"]).await?;
-    world.put("a", "1\n")?;
-    load(&world, 0, &["--no-retry-failed"]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await?;
-    ensure_values(&world.schema, "SELECT v FROM t", &["1"]).await
+    env.put("a", "no number either\n")?;
+    load(&env, 3, &["--no-retry-failed"]).await?;
+    expect_failure(&env, "report", "a", "bad_rows")?;
+    ensure_values(&env.schema, FAILURES, &["a|bad_rows|1"]).await?;
+    env.put("a", "1\n")?;
+    load(&env, 0, &["--no-retry-failed"]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await?;
+    ensure_values(&env.schema, "SELECT v FROM t", &["1"]).await
 }
 
-async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT NOT NULL)").await?;
+async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT NOT NULL)").await?;
     // Another time zone must not reach the ledger's times.
     let zone = ["--init-sql", "SET time_zone = '+09:00'"];
-    world.put("a", "1\t1\n2\t2\n3\t3\n")?;
-    load(&world, 0, &zone).await?;
-    world.put("b", "3\t4\n4\t4\n")?;
-    load(&world, 0, &[&["--on-duplicate", "ignore"][..], &zone].concat()).await?;
-    world.put("c", "4\t5\n5\t5\n")?;
-    load(&world, 0, &[&["--on-duplicate", "replace"][..], &zone].concat()).await?;
-    world.put("d", "6\t1000\n")?;
-    let accepted = load(&world, 0, &[&["--on-bad-row", "accept"][..], &zone].concat()).await?;
+    env.put("a", "1\t1\n2\t2\n3\t3\n")?;
+    load(&env, 0, &zone).await?;
+    env.put("b", "3\t4\n4\t4\n")?;
+    load(&env, 0, &[&["--on-duplicate", "ignore"][..], &zone].concat()).await?;
+    env.put("c", "4\t5\n5\t5\n")?;
+    load(&env, 0, &[&["--on-duplicate", "replace"][..], &zone].concat()).await?;
+    env.put("d", "6\t1000\n")?;
+    let accepted = load(&env, 0, &[&["--on-bad-row", "accept"][..], &zone].concat()).await?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT id, v FROM t ORDER BY id",
         &["1|1", "2|2", "3|3", "4|5", "5|5", "6|127"],
     )
@@ -591,80 +588,80 @@ async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(world: World) -> 
     let counts = "SELECT CONVERT(object_key USING utf8mb4), size_bytes, row_count, skipped_count, deleted_count, \
                   warning_count FROM s3_to_mysql_objects ORDER BY object_key";
     let expected = ["a|12|3|0|0|0", "b|8|2|1|0|1", "c|8|2|0|1|0", "d|7|1|0|0|1"];
-    ensure_values(&world.schema, counts, &expected).await.with_context(|| accepted.to_string())?;
+    ensure_values(&env.schema, counts, &expected).await.with_context(|| accepted.to_string())?;
 
     let of_d = "SELECT CONVERT(run_id USING utf8mb4), CONVERT(etag USING utf8mb4), CONVERT(tool_version USING utf8mb4), \
                 began_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE AND loaded_at, loaded_at <= UTC_TIMESTAMP(6), \
                 CONVERT(worker USING utf8mb4) REGEXP '^[^:]+:[0-9]+$' FROM s3_to_mysql_objects WHERE object_key = 'd'";
-    let run = sums(&world)?["run_id"].as_str().context("the report names no run")?.to_owned();
-    let expected = format!("{run}|{}|{}|1|1|1", etag(&world, "d")?, env!("CARGO_PKG_VERSION"));
-    ensure_values(&world.schema, of_d, &[&expected]).await
+    let run = sums(&env)?["run_id"].as_str().context("the report names no run")?.to_owned();
+    let expected = format!("{run}|{}|{}|1|1|1", etag(&env, "d")?, env!("CARGO_PKG_VERSION"));
+    ensure_values(&env.schema, of_d, &[&expected]).await
 }
 
-async fn the_version_that_was_read_is_recorded(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["before"])?;
-    world.put("null", Object::new("null\n").with_version_id("null"))?;
-    world.s3.backend().enable_versions(BUCKET);
-    put(&world, &["versioned"])?;
-    let version = world.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
+async fn the_version_that_was_read_is_recorded(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["before"])?;
+    env.put("null", Object::new("null\n").with_version_id("null"))?;
+    env.s3.backend().enable_versions(BUCKET);
+    put(&env, &["versioned"])?;
+    let version = env.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
     let version = version.version_id().context("the bucket gives no versions")?.to_owned();
-    load(&world, 0, &[]).await?;
+    load(&env, 0, &[]).await?;
     let versions = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(version_id USING utf8mb4) FROM s3_to_mysql_objects \
                     ORDER BY object_key";
-    ensure_values(&world.schema, versions, &["before|", "null|", &format!("versioned|{version}")])
+    ensure_values(&env.schema, versions, &["before|", "null|", &format!("versioned|{version}")])
         .await?;
 
     // It is no part of the identity: the same bytes as another version are loaded already.
-    put(&world, &["versioned"])?;
-    let newest = world.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
+    put(&env, &["versioned"])?;
+    let newest = env.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
     ensure!(newest.version_id().is_some_and(|newest| newest != version), "it is no new version");
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["before", "null", "versioned"]).await
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["before", "null", "versioned"]).await
 }
 
 async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b"])?;
-    let backend = world.s3.backend().clone();
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
+    let backend = env.s3.backend().clone();
     let overwrite = Fault::before(move |_| {
         // As long as before: nothing but the ETag tells.
         drop(backend.put(BUCKET, "a", "A\n"));
         async {}
     });
-    world.s3.faults().on_get("a", Times::Next(1), overwrite);
-    load(&world, 3, &[]).await?;
-    expect_failure(&world, "report", "a", "object_changed")?;
-    ensure_values(&world.schema, LOADED, &["b|loaded|1"]).await?;
-    ensure_values(&world.schema, FAILURES, &["a|object_changed|1"]).await?;
+    env.s3.faults().on_get("a", Times::Next(1), overwrite);
+    load(&env, 3, &[]).await?;
+    expect_failure(&env, "report", "a", "object_changed")?;
+    ensure_values(&env.schema, LOADED, &["b|loaded|1"]).await?;
+    ensure_values(&env.schema, FAILURES, &["a|object_changed|1"]).await?;
     // Nothing of the old content was loaded, so that this is no change of what is in the table.
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["A", "b"]).await?;
-    ensure_values(&world.schema, FAILURES, &[]).await
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["A", "b"]).await?;
+    ensure_values(&env.schema, FAILURES, &[]).await
 }
 
 /// Before the second page is answered, an object of the first page is overwritten, one that would
 /// be on the second vanishes, and two appear: one where the listing has been already, and one where
 /// it is yet to come.
 async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["model"])?;
-    load(&world, 0, &[]).await?;
+    lines::create(&env, "t").await?;
+    put(&env, &["model"])?;
+    load(&env, 0, &[]).await?;
     // A first page of a thousand keys, all but ten loaded already; and a second one.
     let key = |number: usize| format!("k{number:04}");
-    put_as_loaded(&world, &world.schema, "model", &(10..1000).map(key).collect::<Vec<_>>()).await?;
+    put_as_loaded(&env, &env.schema, "model", &(10..1000).map(key).collect::<Vec<_>>()).await?;
     let on_first: Vec<String> = (0..10).map(key).collect();
     let on_second: Vec<String> = (1000..1004).map(key).collect();
     for key in on_first.iter().chain(&on_second) {
-        world.put(key, format!("{key}\n"))?;
+        env.put(key, format!("{key}\n"))?;
     }
 
-    let held = world.s3.faults().on_get("k0000", Times::Next(1), Fault::Hold);
-    let backend = world.s3.backend().clone();
+    let held = env.s3.faults().on_get("k0000", Times::Next(1), Fault::Hold);
+    let backend = env.s3.backend().clone();
     let (change, mut changed) = tokio::sync::watch::channel(false);
     let change = Fault::before(move |request| {
         if request.continuation_token.is_some() {
@@ -676,9 +673,9 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
         }
         async {}
     });
-    world.s3.faults().on_list(Times::Always, change);
-    let report = world.path("report");
-    let running = world
+    env.s3.faults().on_list(Times::Always, change);
+    let report = env.path("report");
+    let running = env
         .command(["load", "s3://etl/", "--table", "t", "--report", &report.to_string_lossy()])
         .spawn()?;
     held.wait_for_effects(1).await;
@@ -686,107 +683,107 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
     held.release();
     finish(running).await?.expect(3)?;
 
-    expect_failure(&world, "report", "k0000", "object_changed")?;
+    expect_failure(&env, "report", "k0000", "object_changed")?;
     let mut expected: Vec<String> = on_first[1..].iter().chain(&on_second[..3]).cloned().collect();
     expected.extend(["model".to_owned(), "ahead".to_owned()]);
-    expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    expect(&env, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await?;
 
-    world.s3.faults().clear();
-    load(&world, 0, &[]).await?;
-    ensure_sums(&world, &[("objects_loaded", 2)])?;
+    env.s3.faults().clear();
+    load(&env, 0, &[]).await?;
+    ensure_sums(&env, &[("objects_loaded", 2)])?;
     expected.extend(["K0000".to_owned(), "behind".to_owned()]);
-    expect(&world, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
+    expect(&env, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
 /// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as
 /// docs/ledger.md says.
-async fn a_ledger_row_that_somebody_deleted_means_loading_again(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b"])?;
-    load(&world, 0, &[]).await?;
+async fn a_ledger_row_that_somebody_deleted_means_loading_again(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
+    load(&env, 0, &[]).await?;
     let delete = "DELETE FROM s3_to_mysql_objects WHERE object_key = 'a'";
-    world.schema.exec(delete).await?;
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["a", "a", "b"]).await?;
-    ensure_values(&world.schema, LOADED, &["a|loaded|1", "b|loaded|1"]).await?;
+    env.schema.exec(delete).await?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["a", "a", "b"]).await?;
+    ensure_values(&env.schema, LOADED, &["a|loaded|1", "b|loaded|1"]).await?;
 
     // Where a unique key keeps them out, they are refused as the duplicates that they are.
-    world.schema.exec("DELETE FROM t WHERE v = 'a' LIMIT 1").await?;
-    world.schema.exec("ALTER TABLE t ADD UNIQUE (v)").await?;
-    world.schema.exec(delete).await?;
-    load(&world, 3, &[]).await?;
-    expect_failure(&world, "report", "a", "duplicates")?;
-    expect(&world, "t", &["a", "b"]).await?;
-    ensure_values(&world.schema, LOADED, &["b|loaded|1"]).await
+    env.schema.exec("DELETE FROM t WHERE v = 'a' LIMIT 1").await?;
+    env.schema.exec("ALTER TABLE t ADD UNIQUE (v)").await?;
+    env.schema.exec(delete).await?;
+    load(&env, 3, &[]).await?;
+    expect_failure(&env, "report", "a", "duplicates")?;
+    expect(&env, "t", &["a", "b"]).await?;
+    ensure_values(&env.schema, LOADED, &["b|loaded|1"]).await
 }
 
 /// It alone tells which generation's objects are in the table, as long as there has been one only.
-async fn a_job_row_that_somebody_deleted_is_missed_where_it_matters(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a"])?;
-    load(&world, 0, &[]).await?;
+async fn a_job_row_that_somebody_deleted_is_missed_where_it_matters(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a"])?;
+    load(&env, 0, &[]).await?;
     let delete = "DELETE FROM s3_to_mysql_jobs";
-    world.schema.exec(delete).await?;
-    load(&world, 0, &[]).await?;
-    ensure_status(&world, "a", "already_loaded")?;
+    env.schema.exec(delete).await?;
+    load(&env, 0, &[]).await?;
+    ensure_status(&env, "a", "already_loaded")?;
 
-    load(&world, 0, &["--mode", "truncate"]).await?;
-    put(&world, &["b"])?;
-    world.schema.exec(delete).await?;
+    load(&env, 0, &["--mode", "truncate"]).await?;
+    put(&env, &["b"])?;
+    env.schema.exec(delete).await?;
     for mode in ["append", "truncate", "swap"] {
-        world.s3.log().clear();
-        let ended = load(&world, 6, &["--mode", mode]).await?;
+        env.s3.log().clear();
+        let ended = load(&env, 6, &["--mode", mode]).await?;
         ended.says("its row in")?;
         ended.says("`s3_to_mysql_jobs` has been removed")?;
         ended.says("another --ledger-table")?;
-        ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
-        expect(&world, "t", &["a"]).await?;
+        ensure!(env.s3.log().count(Operation::GetObject) == 0, "objects were read");
+        expect(&env, "t", &["a"]).await?;
     }
-    world.schema.exec("DELETE FROM t").await?;
-    load(&world, 0, &["--ledger-table", "other"]).await?;
-    expect(&world, "t", &["a", "b"]).await
+    env.schema.exec("DELETE FROM t").await?;
+    load(&env, 0, &["--ledger-table", "other"]).await?;
+    expect(&env, "t", &["a", "b"]).await
 }
 
-async fn a_target_that_somebody_emptied_is_an_error_with_its_remedies(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    put(&world, &["a", "b"])?;
-    load(&world, 0, &[]).await?;
+async fn a_target_that_somebody_emptied_is_an_error_with_its_remedies(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    put(&env, &["a", "b"])?;
+    load(&env, 0, &[]).await?;
     for emptying in ["DELETE FROM t", "TRUNCATE TABLE t", "DROP TABLE t"] {
-        world.schema.exec(emptying).await?;
+        env.schema.exec(emptying).await?;
         if emptying.starts_with("DROP") {
-            lines::create(&world, "t").await?;
+            lines::create(&env, "t").await?;
         }
-        put(&world, &["c"])?;
-        world.s3.log().clear();
-        let ended = load(&world, 6, &[]).await?;
+        put(&env, &["c"])?;
+        env.s3.log().clear();
+        let ended = load(&env, 6, &[]).await?;
         ended.says("is empty")?;
         ended.says("--force")?;
         ended.says("s3-to-mysql forget")?;
-        ensure!(sums(&world)?["error"]["code"] == "target_emptied", "{}", sums(&world)?);
-        ensure!(world.s3.log().count(Operation::GetObject) == 0, "objects were read");
-        expect(&world, "t", &[]).await?;
+        ensure!(sums(&env)?["error"]["code"] == "target_emptied", "{}", sums(&env)?);
+        ensure!(env.s3.log().count(Operation::GetObject) == 0, "objects were read");
+        expect(&env, "t", &[]).await?;
 
-        load(&world, 0, &["--force"]).await?;
-        expect(&world, "t", &["a", "b", "c"]).await?;
-        load(&world, 0, &[]).await?;
+        load(&env, 0, &["--force"]).await?;
+        expect(&env, "t", &["a", "b", "c"]).await?;
+        load(&env, 0, &[]).await?;
     }
     Ok(())
 }
 
-async fn a_target_whose_objects_have_no_rows_is_not_called_emptied(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("empty", "")?;
-    load(&world, 0, &[]).await?;
-    load(&world, 0, &[]).await?;
-    ensure_status(&world, "empty", "already_loaded")?;
-    put(&world, &["a"])?;
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["a"]).await
+async fn a_target_whose_objects_have_no_rows_is_not_called_emptied(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("empty", "")?;
+    load(&env, 0, &[]).await?;
+    load(&env, 0, &[]).await?;
+    ensure_status(&env, "empty", "already_loaded")?;
+    put(&env, &["a"])?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["a"]).await
 }
 
 /// Objects come, and something goes wrong in every run but the last.
-async fn every_row_is_there_once_in_a_table_without_any_key(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn every_row_is_there_once_in_a_table_without_any_key(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let preset = ["--preset", "hive", "--max-attempts", "1"];
     let mut expected = hive::Sums::default();
     let mut objects = 0;
@@ -801,25 +798,25 @@ async fn every_row_is_there_once_in_a_table_without_any_key(world: World) -> Res
     {
         for number in 0..6 {
             let (bytes, sums) = hive::object(objects * 500, (objects + 1) * 500);
-            world.put(&format!("{round}/{number}"), bytes)?;
+            env.put(&format!("{round}/{number}"), bytes)?;
             expected.rows += sums.rows;
             expected.checksum += sums.checksum;
             objects += 1;
         }
         let last = format!("{round}/5");
-        let fault = world.s3.faults().on_get(&last, Times::Always, fault);
-        load(&world, 3, &preset).await?;
+        let fault = env.s3.faults().on_get(&last, Times::Always, fault);
+        load(&env, 3, &preset).await?;
         fault.remove();
         // The one that failed last time is in now, and this time's is not.
         let loaded = 5 + u64::from(round > 0);
-        ensure_sums(&world, &[("objects_loaded", loaded), ("objects_failed", 1)])?;
-        ensure_status(&world, &last, "failed")?;
+        ensure_sums(&env, &[("objects_loaded", loaded), ("objects_failed", 1)])?;
+        ensure_status(&env, &last, "failed")?;
     }
-    load(&world, 0, &preset).await?;
-    load(&world, 0, &preset).await?;
-    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+    load(&env, 0, &preset).await?;
+    load(&env, 0, &preset).await?;
+    let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (expected.rows, expected.checksum), "{found:?} is not {expected:?}");
-    let recorded: (u64, u64) = world
+    let recorded: (u64, u64) = env
         .schema
         .query_one("SELECT COUNT(*), CAST(SUM(row_count) AS UNSIGNED) FROM s3_to_mysql_objects")
         .await?;

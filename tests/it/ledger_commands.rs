@@ -11,7 +11,7 @@ use s3_to_mysql::ledger::Tables;
 use s3_to_mysql::object::TableName;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
 
 /// All of them.
@@ -20,16 +20,16 @@ pub fn tests() -> Vec<crate::LoadTest> {
 }
 
 /// Makes the ledger's tables in the test's schema, as the program would.
-async fn make_ledger(world: &World) -> Result<()> {
+async fn make_ledger(env: &TestEnv) -> Result<()> {
     let stem = TableName { database: None, table: "s3_to_mysql".to_owned() };
-    for statement in Tables::new(&stem, &world.schema.name).ddl() {
-        world.schema.exec(&statement).await?;
+    for statement in Tables::new(&stem, &env.schema.name).ddl() {
+        env.schema.exec(&statement).await?;
     }
     Ok(())
 }
 
-fn quoted(world: &World, table: &str) -> String {
-    format!("'`{}`.`{table}`'", world.schema.name)
+fn quoted(env: &TestEnv, table: &str) -> String {
+    format!("'`{}`.`{table}`'", env.schema.name)
 }
 
 fn hex(text: &str) -> String {
@@ -38,7 +38,7 @@ fn hex(text: &str) -> String {
 }
 
 async fn insert_job(
-    world: &World,
+    env: &TestEnv,
     table: &str,
     generations: (u32, u32),
     mode: &str,
@@ -47,59 +47,59 @@ async fn insert_job(
     let (generation, table_generation) = generations;
     let sql = format!(
         "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06', NULL)",
-        quoted(world, table)
+        quoted(env, table)
     );
-    world.schema.exec(&sql).await
+    env.schema.exec(&sql).await
 }
 
 /// The statement that inserts one ledger row: 10 rows, 100 bytes.
-fn object_row(world: &World, table: &str, generation: u32, key: &str, state: &str) -> String {
+fn object_row(env: &TestEnv, table: &str, generation: u32, key: &str, state: &str) -> String {
     format!(
         "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, row_count, skipped_count, part_size_bytes, worker, run_id, tool_version, began_at, loaded_at) VALUES ({}, {generation}, 'etl', {}, 'e1', '{state}', 100, 10, 1, 30, 'host-1:7', 'run-1', '0.1.0', '2026-01-02 03:04:05.000001', IF('{state}' = 'loaded', '2026-01-02 03:04:06', NULL))",
-        quoted(world, table),
+        quoted(env, table),
         hex(key)
     )
 }
 
-async fn insert_loaded(world: &World, table: &str, generation: u32, keys: &[&str]) -> Result<()> {
+async fn insert_loaded(env: &TestEnv, table: &str, generation: u32, keys: &[&str]) -> Result<()> {
     for key in keys {
-        world.schema.exec(&object_row(world, table, generation, key, "loaded")).await?;
+        env.schema.exec(&object_row(env, table, generation, key, "loaded")).await?;
     }
     Ok(())
 }
 
-async fn insert_failure(world: &World, table: &str, generation: u32, key: &str) -> Result<()> {
+async fn insert_failure(env: &TestEnv, table: &str, generation: u32, key: &str) -> Result<()> {
     let sql = format!(
         "INSERT INTO s3_to_mysql_failures VALUES ({}, {generation}, 'etl', {}, 'e1', 'bad_rows', 'row 3: not\na number', 2, '2026-01-02 03:04:05', '2026-01-03 03:04:05', 'host-1:7', 'run-1')",
-        quoted(world, table),
+        quoted(env, table),
         hex(key)
     );
-    world.schema.exec(&sql).await
+    env.schema.exec(&sql).await
 }
 
-async fn one_table(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT) ENGINE=InnoDB").await
+async fn one_table(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT) ENGINE=InnoDB").await
 }
 
-async fn forget(world: &World, args: &[&str]) -> Result<Ended> {
-    world.run(&[&["forget", "--table", "t"], args].concat()).await
+async fn forget(env: &TestEnv, args: &[&str]) -> Result<Ended> {
+    env.run(&[&["forget", "--table", "t"], args].concat()).await
 }
 
 /// The keys that the ledger has on a table, of whatever generation, each as often as it is there.
-async fn ensure_keys(world: &World, table: &str, expected: &[&str]) -> Result<()> {
+async fn ensure_keys(env: &TestEnv, table: &str, expected: &[&str]) -> Result<()> {
     let sql = format!(
         "SELECT object_key FROM s3_to_mysql_objects WHERE target = {} ORDER BY object_key, generation",
-        quoted(world, table)
+        quoted(env, table)
     );
-    ensure_values(&world.schema, &sql, expected).await
+    ensure_values(&env.schema, &sql, expected).await
 }
 
 /// The column that ties a part to its object, as it is documented: the SHA-256 of the parts of its
 /// name, each behind its length.
-fn object_id(world: &World, generation: u32, key: &str) -> String {
+fn object_id(env: &TestEnv, generation: u32, key: &str) -> String {
     let mut hash = Sha256::new();
     for part in
-        ["s3-to-mysql object", &world.schema.name, "t", &generation.to_string(), "etl", key, "e1"]
+        ["s3-to-mysql object", &env.schema.name, "t", &generation.to_string(), "etl", key, "e1"]
     {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
@@ -107,21 +107,20 @@ fn object_id(world: &World, generation: u32, key: &str) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn insert_part(world: &World, id: &str, number: u32) -> Result<()> {
+async fn insert_part(env: &TestEnv, id: &str, number: u32) -> Result<()> {
     let sql = format!(
         "INSERT INTO s3_to_mysql_parts (object_id, part_number, size_bytes, worker, run_id, began_at, loaded_at) VALUES (X'{id}', {number}, 30, 'host-1:7', 'run-1', '2026-01-02', '2026-01-02')"
     );
-    world.schema.exec(&sql).await
+    env.schema.exec(&sql).await
 }
 
 /// An account that may log in, and what is granted on one of the ledger's tables.
-async fn account_with(world: &World, grants: &[(&str, &str)]) -> Result<String> {
-    let user = format!("reader-{}", world.schema.name);
-    world.schema.exec(&format!("CREATE USER '{user}'@'%'")).await?;
+async fn account_with(env: &TestEnv, grants: &[(&str, &str)]) -> Result<String> {
+    let user = format!("reader-{}", env.schema.name);
+    env.schema.exec(&format!("CREATE USER '{user}'@'%'")).await?;
     for (privileges, table) in grants {
-        world
-            .schema
-            .exec(&format!("GRANT {privileges} ON {}.{table} TO '{user}'@'%'", world.schema.name))
+        env.schema
+            .exec(&format!("GRANT {privileges} ON {}.{table} TO '{user}'@'%'", env.schema.name))
             .await?;
     }
     Ok(user)
@@ -129,6 +128,6 @@ async fn account_with(world: &World, grants: &[(&str, &str)]) -> Result<String> 
 
 const ALL_SUFFIXES: [&str; 5] = ["objects", "parts", "jobs", "failures", "runs"];
 
-async fn lines_table(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT NOT NULL) ENGINE=InnoDB").await
+async fn lines_table(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT NOT NULL) ENGINE=InnoDB").await
 }

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use mysql_async::prelude::Queryable as _;
 use serde_json::{Value, json};
 
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, TestEnv};
 use crate::support::servers::ServerKind;
 
 crate::load_tests![
@@ -31,18 +31,18 @@ crate::load_tests![
 
 /// Loads one object, which must be refused for its rows; what was said, and the report's error.
 async fn refused(
-    world: &World,
+    env: &TestEnv,
     table: &str,
     object: impl AsRef<[u8]>,
     args: &[&str],
 ) -> Result<(Ended, Value)> {
-    world.put("one", object.as_ref().to_vec())?;
-    let report = world.path("report");
+    env.put("one", object.as_ref().to_vec())?;
+    let report = env.path("report");
     let base =
         ["load", "s3://etl/one", "--table", table, "--report", report.to_str().context("path")?];
-    let ended = world.run(&[&base, args].concat()).await?;
+    let ended = env.run(&[&base, args].concat()).await?;
     ended.expect(3)?;
-    let line = world.report("report")?.into_iter().next().context("an empty report")?;
+    let line = env.report("report")?.into_iter().next().context("an empty report")?;
     let error = line["error"].clone();
     ensure!(error["code"] == "bad_rows" && error["hint"].is_string(), "{error:#}");
     Ok((ended, error))
@@ -52,8 +52,8 @@ fn rows(error: &Value) -> Result<&Vec<Value>> {
     error["rows"].as_array().context("no rows in the error")
 }
 
-async fn the_line_is_the_one_that_an_editor_shows(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(9) NOT NULL)").await?;
+async fn the_line_is_the_one_that_an_editor_shows(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(9) NOT NULL)").await?;
     // The bad row begins with BAD.
     let cases: [(&[&str], &str, u64); 17] = [
         (&[], "1\tx\nBAD\ty\n3\tz\n", 2),
@@ -78,7 +78,7 @@ async fn the_line_is_the_one_that_an_editor_shows(world: World) -> Result<()> {
         // A terminator that was begun is not what this is about.
         let object =
             object.strip_suffix("z#").map_or(object.to_owned(), |rest| format!("{rest}z##"));
-        let (ended, error) = refused(&world, "t", &object, args)
+        let (ended, error) = refused(&env, "t", &object, args)
             .await
             .with_context(|| format!("{args:?} {object:?}"))?;
         let rows = rows(&error)?;
@@ -117,15 +117,14 @@ async fn the_line_is_the_one_that_an_editor_shows(world: World) -> Result<()> {
             "{rest:?}"
         );
     }
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn the_message_names_line_column_and_reason_and_quotes_the_row(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3))").await?;
+async fn the_message_names_line_column_and_reason_and_quotes_the_row(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3))").await?;
     let args = ["--ignore-lines", "1"];
-    let (ended, error) =
-        refused(&world, "t", "id\ts\n1\tok\n2\tlong\n3\n4\tok\tx\n", &args).await?;
+    let (ended, error) = refused(&env, "t", "id\ts\n1\tok\n2\tlong\n3\n4\tok\tx\n", &args).await?;
     let expected =
         "failed: s3://etl/one: 4 rows, 3 warnings that are not about duplicates; rolled back
     line 3, column s: Warning 1265: Data truncated for column 's' at row 2
@@ -143,19 +142,16 @@ async fn the_message_names_line_column_and_reason_and_quotes_the_row(world: Worl
     ]);
     ensure!(error["rows"] == expected, "{error:#}");
     // Other failures have no rows, and say so in the same place.
-    world.put("packed", [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
-    let report = world.path("report").display().to_string();
-    world
-        .run(&["load", "s3://etl/packed", "--table", "t", "--report", &report])
-        .await?
-        .expect(3)?;
-    ensure!(world.report("report")?[0]["error"]["rows"] == json!([]));
+    env.put("packed", [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
+    let report = env.path("report").display().to_string();
+    env.run(&["load", "s3://etl/packed", "--table", "t", "--report", &report]).await?.expect(3)?;
+    ensure!(env.report("report")?[0]["error"]["rows"] == json!([]));
     Ok(())
 }
 
-async fn what_is_said_of_one_row_stands_above_it(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b INT, s VARCHAR(3))").await?;
-    let (ended, error) = refused(&world, "t", "1\t1\tok\nx\ty\tlong\n2\t2\tok\n", &[]).await?;
+async fn what_is_said_of_one_row_stands_above_it(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b INT, s VARCHAR(3))").await?;
+    let (ended, error) = refused(&env, "t", "1\t1\tok\nx\ty\tlong\n2\t2\tok\n", &[]).await?;
     ensure!(rows(&error)?.iter().all(|row| row["line"] == 2 && row["row"] == 2), "{error:#}");
     let columns: Vec<&Value> = rows(&error)?.iter().map(|row| &row["column"]).collect();
     ensure!(columns == ["a", "b", "s"], "{columns:?}");
@@ -163,8 +159,8 @@ async fn what_is_said_of_one_row_stands_above_it(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b VARCHAR(5))").await?;
+async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(5))").await?;
     // Every third row is bad in both columns, below two header lines; every row takes two lines.
     let mut object = "a\nb\n".to_owned();
     for row in 1..=300 {
@@ -173,7 +169,7 @@ async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(world: Wor
         writeln!(object, "\"{a}\",\"{b}\"")?;
     }
     let args = ["--preset", "csv", "--ignore-lines", "2"];
-    let (ended, error) = refused(&world, "t", &object, &args).await?;
+    let (ended, error) = refused(&env, "t", &object, &args).await?;
     let found: Vec<(u64, u64)> = rows(&error)?
         .iter()
         .filter(|row| row["column"] == "a")
@@ -189,8 +185,8 @@ async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(world: Wor
     ended.says("\n    and 180 more\n")
 }
 
-async fn rows_far_into_a_large_object_are_found(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, s VARCHAR(40))").await?;
+async fn rows_far_into_a_large_object_are_found(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, s VARCHAR(40))").await?;
     let mut object = String::new();
     for row in 1..=200_000 {
         let value =
@@ -202,7 +198,7 @@ async fn rows_far_into_a_large_object_are_found(world: World) -> Result<()> {
             if row % 10 == 0 { "\n" } else { " " }
         )?;
     }
-    let (_, error) = refused(&world, "t", &object, &["--preset", "csv"]).await?;
+    let (_, error) = refused(&env, "t", &object, &["--preset", "csv"]).await?;
     let lines: Vec<&Value> = rows(&error)?.iter().map(|row| &row["line"]).collect();
     ensure!(lines == [77_777 + 7777, 199_999 + 19_999], "{lines:?}");
     ensure!(rows(&error)?[1]["raw"] == "x199999,\"a text that goes on\"", "{error:#}");
@@ -227,7 +223,7 @@ enum Fate {
 /// Loads objects of rows with random fates below a header line, and compares what is told of their
 /// rows with what was made wrong in them.
 async fn compare_lines(
-    world: &World,
+    env: &TestEnv,
     table: &str,
     fates: &[Fate],
     refused_id: impl Fn(u64) -> String,
@@ -257,16 +253,16 @@ async fn compare_lines(
         }
         if !bad.is_empty() {
             let key = format!("random/{seed:02}");
-            world.put(&key, object.clone())?;
+            env.put(&key, object.clone())?;
             expected.insert(key, (bad, object));
         }
     }
-    let report = world.path("report").display().to_string();
+    let report = env.path("report").display().to_string();
     let args =
         ["--report", &report, "--preset", "csv", "--ignore-lines", "1", "--columns", "id,n,s"];
-    let ended = world.load_ending(3, table, &args).await?;
+    let ended = env.load_ending(3, table, &args).await?;
     let mut compared = 0;
-    for line in world.report("report")?.into_iter().filter(|line| line["type"] == "object") {
+    for line in env.report("report")?.into_iter().filter(|line| line["type"] == "object") {
         let (bad, object) = &expected[line["key"].as_str().context("no key")?];
         let error = &line["error"];
         ensure!(error["code"] == "bad_rows", "{line:#}");
@@ -290,72 +286,68 @@ async fn compare_lines(
         }
     }
     ensure!(compared > OBJECTS, "only {compared} lines were compared");
-    ensure!(world.count(table).await? <= 1);
+    ensure!(env.count(table).await? <= 1);
     Ok(())
 }
 
-async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(world: World) -> Result<()> {
-    world
+async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec(
             "CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (100))",
         )
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
-    compare_lines(&world, "t", &fates, |number| (100 + number).to_string()).await
+    compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
-async fn rows_that_constraints_refuse_do_not_move_the_lines(world: World) -> Result<()> {
-    world
+async fn rows_that_constraints_refuse_do_not_move_the_lines(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 100), CHECK (id < 105))")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
-    compare_lines(&world, "t", &fates, |number| (100 + number).to_string()).await
+    compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
-async fn rows_that_a_view_refuses_do_not_move_the_lines(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n INT, s VARCHAR(9))").await?;
-    world.schema.exec("INSERT INTO base VALUES (1, 1, 'old')").await?;
-    world
-        .schema
-        .exec("CREATE VIEW v AS SELECT * FROM base WHERE id < 100 WITH CHECK OPTION")
-        .await?;
+async fn rows_that_a_view_refuses_do_not_move_the_lines(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n INT, s VARCHAR(9))").await?;
+    env.schema.exec("INSERT INTO base VALUES (1, 1, 'old')").await?;
+    env.schema.exec("CREATE VIEW v AS SELECT * FROM base WHERE id < 100 WITH CHECK OPTION").await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
-    compare_lines(&world, "v", &fates, |number| (100 + number).to_string()).await
+    compare_lines(&env, "v", &fates, |number| (100 + number).to_string()).await
 }
 
-async fn rows_without_a_parent_do_not_move_the_lines(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
-    world
-        .schema
+async fn rows_without_a_parent_do_not_move_the_lines(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    env.schema
         .exec(&format!(
             "INSERT INTO p VALUES {}",
             (0..99).map(|id| format!("({id})")).collect::<Vec<_>>().join(", ")
         ))
         .await?;
-    world
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 105), FOREIGN KEY (id) REFERENCES p (id))")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
     // Some refused by the CHECK, the others by the foreign key.
-    compare_lines(&world, "t", &fates, |number| (100 + number).to_string()).await
+    compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
-async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT, n INT, CHECK (id < 1000000))").await?;
+async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, n INT, CHECK (id < 1000000))").await?;
     let mut object = "1\t1\n2\tx2\n1000000\t3\n4\tx4\n".to_owned();
     (5..3000).try_for_each(|id| writeln!(object, "{id}\tx{id}"))?;
-    let (ended, error) = refused(&world, "t", &object, &[]).await?;
+    let (ended, error) = refused(&env, "t", &object, &[]).await?;
     let rows = rows(&error)?;
     let lines: Vec<&Value> = rows.iter().map(|row| &row["line"]).take(4).collect();
     ensure!(lines == [2, 3, 4, 5], "{error:#}");
     ensure!(
-        rows[1]["code"] == if world.server.kind() == ServerKind::Mysql { 3819 } else { 4025 },
+        rows[1]["code"] == if env.server.kind() == ServerKind::Mysql { 3819 } else { 4025 },
         "{error:#}"
     );
     ended.says("\n    line 4, column n: Warning 1366: Incorrect integer value: 'x4'")?;
@@ -363,7 +355,7 @@ async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(world: Wo
     ended.says("and 2988 more")
 }
 
-async fn what_a_trigger_does_does_not_move_the_lines(world: World) -> Result<()> {
+async fn what_a_trigger_does_does_not_move_the_lines(env: TestEnv) -> Result<()> {
     let object = "1\t1\n2\tx2\n300\t3\n4\tx4\n5\tx5\n";
     // 300 does not fit the triggers' own table; the last one is a value of the row itself.
     let triggers = [
@@ -374,7 +366,7 @@ async fn what_a_trigger_does_does_not_move_the_lines(world: World) -> Result<()>
         "BEFORE INSERT ON t FOR EACH ROW SET NEW.m = NEW.id",
     ];
     for trigger in triggers {
-        let mut conn = world.schema.conn().await?;
+        let mut conn = env.schema.conn().await?;
         conn.query_drop("DROP TABLE IF EXISTS seen, t").await?;
         conn.query_drop("CREATE TABLE seen (n TINYINT)").await?;
         conn.query_drop("CREATE TABLE t (id INT, n INT, m TINYINT)").await?;
@@ -382,19 +374,19 @@ async fn what_a_trigger_does_does_not_move_the_lines(world: World) -> Result<()>
         conn.query_drop("SET sql_mode = ''").await?;
         conn.query_drop(format!("CREATE TRIGGER t_seen {trigger}")).await?;
         conn.disconnect().await?;
-        let (ended, error) = refused(&world, "t", object, &["--columns", "id,n"]).await?;
+        let (ended, error) = refused(&env, "t", object, &["--columns", "id,n"]).await?;
         let lines: Vec<&Value> = rows(&error)?.iter().map(|row| &row["line"]).collect();
         ensure!(lines == [2, 4, 5], "{trigger}: {error:#}\n{ended}");
     }
     Ok(())
 }
 
-async fn a_replacing_load_names_the_line_of_its_error(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(5))").await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old')").await?;
+async fn a_replacing_load_names_the_line_of_its_error(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(5))").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old')").await?;
     let args = ["--preset", "csv", "--ignore-lines", "1", "--on-duplicate", "replace"];
     let (ended, error) =
-        refused(&world, "t", "id,s\n1,\"a\nb\"\n2,much too long\n3,x\n", &args).await?;
+        refused(&env, "t", "id,s\n1,\"a\nb\"\n2,much too long\n3,x\n", &args).await?;
     let rows = rows(&error)?;
     ensure!(
         rows.len() == 1 && rows[0]["line"] == 4 && rows[0]["row"] == 2 && rows[0]["column"] == "s",
@@ -402,17 +394,17 @@ async fn a_replacing_load_names_the_line_of_its_error(world: World) -> Result<()
     );
     ensure!(rows[0]["raw"] == "2,much too long" && rows[0]["code"] == 1265, "{error:#}");
     ended.says("s3://etl/one: a row does not fit; rolled back: ERROR 1406 (22001): Data too long for column 's' at row 2\n    line 4, column s: Warning 1265: Data truncated for column 's' at row 2\n      2,much too long\n")?;
-    ensure!(world.count("t").await? == 2);
+    ensure!(env.count("t").await? == 2);
     Ok(())
 }
 
-async fn a_table_that_does_not_roll_back_has_its_lines_told_too(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3)) ENGINE=MyISAM").await?;
-    world.put("one", "id\ts\n1\tok\n2\tlong\n")?;
-    let report = world.path("report").display().to_string();
+async fn a_table_that_does_not_roll_back_has_its_lines_told_too(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3)) ENGINE=MyISAM").await?;
+    env.put("one", "id\ts\n1\tok\n2\tlong\n")?;
+    let report = env.path("report").display().to_string();
     let args = ["--no-ledger", "--ignore-lines", "1", "--report", &report];
-    let ended = world.load_ending(3, "t", &args).await?;
-    let error = world.report("report")?[0]["error"].clone();
+    let ended = env.load_ending(3, "t", &args).await?;
+    let error = env.report("report")?[0]["error"].clone();
     ensure!(error["code"] == "outcome_unknown", "{error:#}");
     ensure!(
         rows(&error)?.len() == 1
@@ -423,10 +415,10 @@ async fn a_table_that_does_not_roll_back_has_its_lines_told_too(world: World) ->
     ended.says("\n    line 3, column s: Warning 1265: Data truncated for column 's' at row 2\n      2\\tlong\n")
 }
 
-async fn what_a_row_quotes_stays_on_its_line_and_is_cut(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
+async fn what_a_row_quotes_stays_on_its_line_and_is_cut(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
     let object = format!("x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"\nx2,{}\n", "\u{e9}".repeat(5000));
-    let (ended, error) = refused(&world, "t", &object, &["--preset", "csv"]).await?;
+    let (ended, error) = refused(&env, "t", &object, &["--preset", "csv"]).await?;
     ended.says("\n      x1,\"a\\r\\nb\\x1B[31m\\t\\u{202e}\\N\"\n")?;
     ended.says(&format!("\n      x2,{}…\n", "\u{e9}".repeat(197)))?;
     let rows = rows(&error)?;

@@ -67,7 +67,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use contract::{Store, moto};
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::program::World;
+use support::program::TestEnv;
 use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
 
@@ -80,7 +80,7 @@ type BoxedTest = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 /// A test that has a schema on a database server and an endpoint to itself.
 pub struct LoadTest {
     pub name: &'static str,
-    pub run: fn(World) -> BoxedTest,
+    pub run: fn(TestEnv) -> BoxedTest,
 }
 
 /// A test that needs no database.
@@ -89,12 +89,12 @@ pub struct PlainTest {
     pub run: fn() -> BoxedTest,
 }
 
-/// `load_tests![a, b]`: the functions `async fn a(world: World) -> Result<()>` as [`LoadTest`]s.
+/// `load_tests![a, b]`: the functions `async fn a(env: TestEnv) -> Result<()>` as [`LoadTest`]s.
 #[macro_export]
 macro_rules! load_tests {
     ($($name:ident),* $(,)?) => {
         pub fn tests() -> Vec<$crate::LoadTest> {
-            vec![$($crate::LoadTest { name: concat!(module_path!(), "::", stringify!($name)), run: |world| Box::pin($name(world)) }),*]
+            vec![$($crate::LoadTest { name: concat!(module_path!(), "::", stringify!($name)), run: |env| Box::pin($name(env)) }),*]
         }
     };
 }
@@ -166,7 +166,7 @@ fn main() {
         for test in load_tests.into_iter().flatten() {
             let name = format!("{kind}::{}", short(test.name));
             trials.push(trial(name, move || {
-                Box::pin(async move { (test.run)(World::new(shared(kind)?).await?).await })
+                Box::pin(async move { (test.run)(TestEnv::new(shared(kind)?).await?).await })
             }));
         }
         trials

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::program::{Ended, World, finish, wait_for_log};
+use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::s3::{Fault, Operation, Refusal, Times};
 
 crate::load_tests![
@@ -32,8 +32,8 @@ crate::load_tests![
     a_full_standard_output_is_an_error,
 ];
 
-async fn create_table(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
+async fn create_table(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
 }
 
 /// A summary without what differs from run to run.
@@ -50,30 +50,29 @@ fn redacted(stdout: &str) -> String {
 }
 
 async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/b", "3\tz\n")?;
-    world.put("in/_SUCCESS", "")?;
-    world.put("in/folder/", "")?;
-    let ended = world.load_ending(0, "t", &["--skip-hidden"]).await?;
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/b", "3\tz\n")?;
+    env.put("in/_SUCCESS", "")?;
+    env.put("in/folder/", "")?;
+    let ended = env.load_ending(0, "t", &["--skip-hidden"]).await?;
     insta::assert_snapshot!("summary", redacted(&ended.stdout));
     ensure!(ended.stderr.contains("loading into `t`"), "{ended}");
     ensure!(!ended.stdout.contains("INFO"), "a log line on standard output\n{ended}");
-    ensure!(world.count("t").await? == 3);
-    world.ensure_nothing_staged()
+    ensure!(env.count("t").await? == 3);
+    env.ensure_nothing_staged()
 }
 
-async fn a_run_with_failures_ends_with_3_and_names_them(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/bad", "3\tz\nno number\tz\n")?;
+async fn a_run_with_failures_ends_with_3_and_names_them(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/bad", "3\tz\nno number\tz\n")?;
     for number in 0..11 {
-        world
-            .put(&format!("in/packed{number:02}"), [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
+        env.put(&format!("in/packed{number:02}"), [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
     }
-    let ended = world
+    let ended = env
         .load_ending(
             3,
             "t",
@@ -92,40 +91,40 @@ async fn a_run_with_failures_ends_with_3_and_names_them(world: World) -> Result<
     );
     ended.says("failed: s3://etl/in/bad: ")?;
     ended.says("Warning 1366")?;
-    ensure!(world.count("t").await? == 2);
-    world.ensure_nothing_staged()
+    ensure!(env.count("t").await? == 2);
+    env.ensure_nothing_staged()
 }
 
-async fn nothing_matched_is_4_unless_it_is_allowed(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
-    let ended = world.load_ending(4, "t", &["--include", "*.csv"]).await?;
+async fn nothing_matched_is_4_unless_it_is_allowed(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
+    let ended = env.load_ending(4, "t", &["--include", "*.csv"]).await?;
     ended.says(
         "error: no object matches; passed over: 0 folder markers, 0 hidden keys, 1 filtered out",
     )?;
     ended.says("hint: check the URIs and filters; --allow-empty makes this a success")?;
     ensure!(ended.stdout.is_empty(), "{ended}");
-    let ended = world.load_ending(0, "t", &["--include", "*.csv", "--allow-empty"]).await?;
+    let ended = env.load_ending(0, "t", &["--include", "*.csv", "--allow-empty"]).await?;
     ensure!(ended.summary("objects loaded")? == "0", "{ended}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn a_source_that_is_not_there_is_5(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
-    let ended = world.run(&["load", "s3://elsewhere/", "--table", "t"]).await?;
+async fn a_source_that_is_not_there_is_5(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
+    let ended = env.run(&["load", "s3://elsewhere/", "--table", "t"]).await?;
     ended.expect(5)?;
     ended.says("elsewhere")?;
     ended.says("hint: check the bucket's name, --region and --endpoint-url")?;
     // A port that was free a moment ago.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let url = format!("http://{closed}");
-    let ended = world.load_ending(5, "t", &["--endpoint-url", &url, "--max-attempts", "2"]).await?;
+    let ended = env.load_ending(5, "t", &["--endpoint-url", &url, "--max-attempts", "2"]).await?;
     ended.says("hint: check --endpoint-url, the network and the proxy settings")?;
     ended.says("Connection refused (os error 111)")?;
     ensure!(!ended.stderr.contains('{'), "the SDK's inner workings\n{ended}");
-    let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
+    let mut command = env.command(["load", "s3://etl/", "--table", "t"]);
     let ended = finish(
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").spawn()?,
     )
@@ -134,21 +133,21 @@ async fn a_source_that_is_not_there_is_5(world: World) -> Result<()> {
     ended.says("the S3 credentials were refused, or there are none")?;
     ended.says("use --no-sign-request for a public bucket")?;
     ensure!(!ended.stderr.contains('{'), "the SDK's inner workings\n{ended}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn a_target_that_is_not_there_is_6(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
-    let ended = world.load_ending(6, "missing", &[]).await?;
+async fn a_target_that_is_not_there_is_6(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
+    let ended = env.load_ending(6, "missing", &[]).await?;
     ended.says("error: table `missing`: there is none")?;
     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
-    let ended = world.load_ending(6, "t", &["--port", &closed, "--max-attempts", "2"]).await?;
+    let ended = env.load_ending(6, "t", &["--port", &closed, "--max-attempts", "2"]).await?;
     ended.says("hint: check --host, --port, --socket and that the server is running")?;
-    let ended = world.load_ending(6, "t", &["--user", "nobody"]).await?;
+    let ended = env.load_ending(6, "t", &["--user", "nobody"]).await?;
     ended.says("hint: check --user, the password and the account's host part")?;
-    ensure!(world.s3.log().count(Operation::GetObject) == 0 && world.count("t").await? == 0);
+    ensure!(env.s3.log().count(Operation::GetObject) == 0 && env.count("t").await? == 0);
     Ok(())
 }
 
@@ -156,13 +155,13 @@ fn json_lines(stderr: &str) -> Result<Vec<Value>> {
     stderr.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-async fn every_line_of_a_json_log_is_json_errors_included(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
+async fn every_line_of_a_json_log_is_json_errors_included(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
     // Something to warn of, with a newline in the key.
-    world.put("in/b\nc", "2\tx\n")?;
-    world.s3.faults().on_get("in/b\nc", Times::Next(1), Fault::Refuse(Refusal::SLOW_DOWN));
-    let ended = world.load_ending(0, "t", &["--log-format", "json"]).await?;
+    env.put("in/b\nc", "2\tx\n")?;
+    env.s3.faults().on_get("in/b\nc", Times::Next(1), Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = env.load_ending(0, "t", &["--log-format", "json"]).await?;
     let lines = json_lines(&ended.stderr)?;
     ensure!(
         lines.iter().any(|line| line["level"] == "INFO")
@@ -174,7 +173,7 @@ async fn every_line_of_a_json_log_is_json_errors_included(world: World) -> Resul
             .all(|line| line["timestamp"].is_string() && line["fields"]["message"].is_string())
     );
 
-    let ended = world.load_ending(6, "missing", &["--log-format", "json", "-qq"]).await?;
+    let ended = env.load_ending(6, "missing", &["--log-format", "json", "-qq"]).await?;
     let lines = json_lines(&ended.stderr)?;
     ensure!(lines.len() == 1 && lines[0]["level"] == "ERROR", "{ended}");
     ensure!(
@@ -184,21 +183,21 @@ async fn every_line_of_a_json_log_is_json_errors_included(world: World) -> Resul
     Ok(())
 }
 
-async fn quiet_runs_are_quiet_and_verbose_ones_are_not(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
-    let ended = world.load_ending(0, "t", &[]).await?;
+async fn quiet_runs_are_quiet_and_verbose_ones_are_not(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
+    let ended = env.load_ending(0, "t", &[]).await?;
     ensure!(ended.stderr.contains(" INFO "), "{ended}");
     // Something to warn of.
-    world.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
-    let ended = world.load_ending(0, "t", &["-q", "--force", "--max-attempts", "8"]).await?;
+    env.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = env.load_ending(0, "t", &["-q", "--force", "--max-attempts", "8"]).await?;
     ensure!(ended.stderr.contains(" WARN ") && !ended.stderr.contains(" INFO "), "{ended}");
-    world.s3.faults().clear();
-    world.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
-    let ended = world.load_ending(0, "t", &["-qq", "--force"]).await?;
+    env.s3.faults().clear();
+    env.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let ended = env.load_ending(0, "t", &["-qq", "--force"]).await?;
     ensure!(ended.stderr.is_empty(), "{ended}");
     ensure!(ended.summary("objects loaded")? == "1", "the summary is no log\n{ended}");
-    ensure!(world.count("t").await? == 3);
+    ensure!(env.count("t").await? == 3);
     Ok(())
 }
 
@@ -206,16 +205,15 @@ const FIELDS: [&str; 9] =
     ["type", "status", "bucket", "key", "etag", "size_bytes", "rows", "attempts", "seconds"];
 
 async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world
-        .schema
+    env.schema
         .exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB")
         .await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/b \"q\"", "3\tz\n1\tagain\n")?;
-    world.put("in/bad", "no number\tz\n")?;
-    let report = world.path("report.jsonl").display().to_string();
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/b \"q\"", "3\tz\n1\tagain\n")?;
+    env.put("in/bad", "no number\tz\n")?;
+    let report = env.path("report.jsonl").display().to_string();
     let args = [
         "--report",
         &report,
@@ -226,8 +224,8 @@ async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
         "--download-concurrency",
         "1",
     ];
-    let ended = world.load_ending(3, "t", &args).await?;
-    let lines = world.report("report.jsonl")?;
+    let ended = env.load_ending(3, "t", &args).await?;
+    let lines = env.report("report.jsonl")?;
     let (summary, objects) = lines.split_last().context("an empty report")?;
     ensure!(
         objects.len() == 3 && objects.iter().all(|line| line["type"] == "object"),
@@ -239,7 +237,7 @@ async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
             FIELDS.iter().chain(&["error"]).all(|field| fields.contains_key(*field)),
             "{line:#}"
         );
-        let stored = world
+        let stored = env
             .s3
             .backend()
             .newest("etl", line["key"].as_str().context("no key")?)
@@ -277,21 +275,20 @@ async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
     }
     // And what it tells is so: three of the four rows are there, one was skipped.
     ensure!(
-        summary["rows"] == 4 && summary["skipped"] == 1 && world.count("t").await? == 3,
+        summary["rows"] == 4 && summary["skipped"] == 1 && env.count("t").await? == 3,
         "{summary:#}"
     );
     ensure!(ended.summary("rows skipped")? == "1" && ended.summary("rows")? == "4", "{ended}");
     Ok(())
 }
 
-async fn the_report_is_written_while_the_run_goes_on(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/b", "3\tz\n")?;
-    let held = world.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
-    let report = world.path("report.jsonl").display().to_string();
-    let child =
-        world.command(["load", "s3://etl/", "--table", "t", "--report", &report]).spawn()?;
+async fn the_report_is_written_while_the_run_goes_on(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/b", "3\tz\n")?;
+    let held = env.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
+    let report = env.path("report.jsonl").display().to_string();
+    let child = env.command(["load", "s3://etl/", "--table", "t", "--report", &report]).spawn()?;
     held.wait_for_effects(1).await;
     let line = until(|| async {
         let text = std::fs::read_to_string(&report)?;
@@ -300,12 +297,12 @@ async fn the_report_is_written_while_the_run_goes_on(world: World) -> Result<()>
     .await?;
     let line: Value = serde_json::from_str(&line)?;
     ensure!(
-        line["key"] == "in/a" && line["status"] == "loaded" && world.count("t").await? == 2,
+        line["key"] == "in/a" && line["status"] == "loaded" && env.count("t").await? == 2,
         "{line:#}"
     );
     held.remove();
     finish(child).await?.expect(0)?;
-    ensure!(world.report("report.jsonl")?.len() == 3);
+    ensure!(env.report("report.jsonl")?.len() == 3);
     Ok(())
 }
 
@@ -320,12 +317,12 @@ pub async fn until<T, F: Future<Output = Result<Option<T>>>>(ask: impl Fn() -> F
     anyhow::bail!("waited 30 seconds in vain")
 }
 
-async fn a_report_tells_why_a_run_did_not_begin(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
-    let report = world.path("report.jsonl").display().to_string();
-    world.load_ending(6, "missing", &["--report", &report]).await?;
-    let lines = world.report("report.jsonl")?;
+async fn a_report_tells_why_a_run_did_not_begin(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
+    let report = env.path("report.jsonl").display().to_string();
+    env.load_ending(6, "missing", &["--report", &report]).await?;
+    let lines = env.report("report.jsonl")?;
     ensure!(
         lines.len() == 1 && lines[0]["type"] == "summary" && lines[0]["objects_loaded"] == 0,
         "{lines:#?}"
@@ -337,15 +334,15 @@ async fn a_report_tells_why_a_run_did_not_begin(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn tries_are_counted_in_both_stages_and_for_failures_too(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/gone", "1\tx\n")?;
-    world.put("in/slow", "2\tx\n")?;
-    world.s3.faults().on_get("in/gone", Times::Always, Fault::CutBody { after_bytes: 1 });
-    world.s3.faults().on_get("in/slow", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
-    let report = world.path("report.jsonl").display().to_string();
-    world.load_ending(3, "t", &["--report", &report, "--max-attempts", "3"]).await?;
-    let lines = world.report("report.jsonl")?;
+async fn tries_are_counted_in_both_stages_and_for_failures_too(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/gone", "1\tx\n")?;
+    env.put("in/slow", "2\tx\n")?;
+    env.s3.faults().on_get("in/gone", Times::Always, Fault::CutBody { after_bytes: 1 });
+    env.s3.faults().on_get("in/slow", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
+    let report = env.path("report.jsonl").display().to_string();
+    env.load_ending(3, "t", &["--report", &report, "--max-attempts", "3"]).await?;
+    let lines = env.report("report.jsonl")?;
     let attempts = |key: &str| {
         lines.iter().find(|line| line["key"] == key).map(|line| line["attempts"].clone())
     };
@@ -354,107 +351,106 @@ async fn tries_are_counted_in_both_stages_and_for_failures_too(world: World) -> 
         "{lines:#?}"
     );
     ensure!(
-        world.s3.log().gets_of("in/slow").len() == 3
-            && world.s3.log().gets_of("in/gone").len() == 3
+        env.s3.log().gets_of("in/slow").len() == 3 && env.s3.log().gets_of("in/gone").len() == 3
     );
     Ok(())
 }
 
 async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
     for flag in ["--report", "--failed-keys"] {
-        let path = world.path("no/such/folder/file").display().to_string();
-        let ended = world.load_ending(2, "t", &[flag, &path]).await?;
+        let path = env.path("no/such/folder/file").display().to_string();
+        let ended = env.load_ending(2, "t", &[flag, &path]).await?;
         ended.says(&format!("error: {flag} {path} can't be written"))?;
         ended.says("caused by: No such file or directory")?;
     }
-    let report = world.path("both").display().to_string();
-    let ended = world.load_ending(2, "t", &["--report", &report, "--failed-keys", &report]).await?;
+    let report = env.path("both").display().to_string();
+    let ended = env.load_ending(2, "t", &["--report", &report, "--failed-keys", &report]).await?;
     ended.says("report and failed-keys are the same file")?;
-    std::os::unix::fs::symlink(&report, world.path("link"))?;
-    let link = world.path("link").display().to_string();
-    let ended = world.load_ending(2, "t", &["--report", &report, "--failed-keys", &link]).await?;
+    std::os::unix::fs::symlink(&report, env.path("link"))?;
+    let link = env.path("link").display().to_string();
+    let ended = env.load_ending(2, "t", &["--report", &report, "--failed-keys", &link]).await?;
     ended.says("is the file of --report too, and would overwrite it")?;
-    ensure!(world.s3.log().all().is_empty() && world.count("t").await? == 0);
+    ensure!(env.s3.log().all().is_empty() && env.count("t").await? == 0);
     Ok(())
 }
 
 async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    create_table(&world).await?;
+    create_table(&env).await?;
     for number in 0..3 {
-        world.put(&format!("in/{number}"), format!("{number}\tx\n"))?;
+        env.put(&format!("in/{number}"), format!("{number}\tx\n"))?;
     }
     // The others are not there yet when the first line can't be written.
-    let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
+    let held = env.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
     let args = ["--report", "/dev/full", "--download-concurrency", "1", "--load-concurrency", "1"];
-    let ended = world.load_ending(2, "t", &args).await?;
+    let ended = env.load_ending(2, "t", &args).await?;
     held.remove();
     ended.says("error: --report /dev/full can't be written")?;
     ended.says("caused by: No space left on device")?;
     ensure!(ended.stderr.matches("error: ").count() == 1, "told more than once\n{ended}");
     let loaded = ended.summary("objects loaded")?;
     ensure!(loaded == "1" && ended.summary("objects not reached")? == "2", "{ended}");
-    ensure!(world.count("t").await? == 1);
+    ensure!(env.count("t").await? == 1);
 
-    world.put("in/1", "no number\tx\n")?;
-    let ended = world.load("t", &["--failed-keys", "/dev/full"]).await?;
+    env.put("in/1", "no number\tx\n")?;
+    let ended = env.load("t", &["--failed-keys", "/dev/full"]).await?;
     ended.expect(2)?;
     ended.says("error: --failed-keys /dev/full can't be written")
 }
 
-async fn failed_keys_can_be_read_back_and_loaded(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/good", "1\tx\n")?;
+async fn failed_keys_can_be_read_back_and_loaded(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/good", "1\tx\n")?;
     let odd = ["in/a b%20+\u{fc}", "in/new\nline", "in/\"quoted\"", "in/trailing "];
     for key in odd {
-        world.put(key, "no number\tz\n")?;
+        env.put(key, "no number\tz\n")?;
     }
-    let failed_keys = world.path("failed.txt").display().to_string();
-    world.load_ending(3, "t", &["--failed-keys", &failed_keys]).await?;
+    let failed_keys = env.path("failed.txt").display().to_string();
+    env.load_ending(3, "t", &["--failed-keys", &failed_keys]).await?;
     let mut lines: Vec<String> =
         std::fs::read_to_string(&failed_keys)?.lines().map(str::to_owned).collect();
     lines.sort_unstable();
     insta::assert_snapshot!("failed_keys", lines.join("\n"));
 
     for key in odd {
-        world.put(key, "2\tx\n")?;
+        env.put(key, "2\tx\n")?;
     }
-    world.s3.log().clear();
-    let ended = world.run(&["load", "--keys-from", &failed_keys, "--table", "t"]).await?;
+    env.s3.log().clear();
+    let ended = env.run(&["load", "--keys-from", &failed_keys, "--table", "t"]).await?;
     ended.expect(0)?;
-    ensure!(world.count("t").await? == 1 + odd.len() as u64);
-    ensure!(world.s3.log().gets_of("in/good").is_empty(), "what was loaded is loaded again");
+    ensure!(env.count("t").await? == 1 + odd.len() as u64);
+    ensure!(env.s3.log().gets_of("in/good").is_empty(), "what was loaded is loaded again");
     Ok(())
 }
 
-async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n")?;
-    std::fs::write(world.path("keys"), "s3://etl/in/a\n")?;
-    std::os::unix::fs::symlink(world.path("keys"), world.path("link"))?;
+async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n")?;
+    std::fs::write(env.path("keys"), "s3://etl/in/a\n")?;
+    std::os::unix::fs::symlink(env.path("keys"), env.path("link"))?;
     let (keys, link) =
-        (world.path("keys").display().to_string(), world.path("link").display().to_string());
+        (env.path("keys").display().to_string(), env.path("link").display().to_string());
     for flag in ["--failed-keys", "--report"] {
-        let ended = world.run(&["load", "--keys-from", &keys, flag, &link, "--table", "t"]).await?;
+        let ended = env.run(&["load", "--keys-from", &keys, flag, &link, "--table", "t"]).await?;
         ended.expect(2)?;
         ended.says("is the file of --keys-from too, and would overwrite it")?;
         ensure!(std::fs::read_to_string(&keys)? == "s3://etl/in/a\n", "the list is gone");
     }
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn progress_is_logged_where_there_is_no_terminal(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/b", "3\tz\n")?;
-    let held = world.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
-    let mut child = world.command(["load", "s3://etl/", "--table", "t"]).spawn()?;
+async fn progress_is_logged_where_there_is_no_terminal(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/b", "3\tz\n")?;
+    let held = env.s3.faults().on_get("in/b", Times::Always, Fault::Hold);
+    let mut child = env.command(["load", "s3://etl/", "--table", "t"]).spawn()?;
     let log = wait_for_log(&mut child, "1 of 2 objects, 8 B of 12 B, 2 rows, ").await?;
     held.remove();
     finish(child).await?.expect(0)?;
@@ -469,24 +465,24 @@ async fn progress_is_logged_where_there_is_no_terminal(world: World) -> Result<(
     Ok(())
 }
 
-async fn progress_off_is_silent(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    let ended = world.load_ending(0, "t", &["--progress", "off"]).await?;
+async fn progress_off_is_silent(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    let ended = env.load_ending(0, "t", &["--progress", "off"]).await?;
     ensure!(!ended.stderr.contains("objects"), "{ended}");
-    let ended = world.load_ending(0, "t", &["--progress", "log"]).await?;
+    let ended = env.load_ending(0, "t", &["--progress", "log"]).await?;
     ensure!(ended.stderr.contains("1 of 1 objects"), "{ended}");
     Ok(())
 }
 
 async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/held", "3\tz\n")?;
-    let held = world.s3.faults().on_get("in/held", Times::Always, Fault::Hold);
-    let mut with_environment = world.command(["load"]);
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/held", "3\tz\n")?;
+    let held = env.s3.faults().on_get("in/held", Times::Always, Fault::Hold);
+    let mut with_environment = env.command(["load"]);
     with_environment.env("TERM", "xterm");
     let mut command = tokio::process::Command::new("script");
     // util-linux's script runs its command under a terminal of its own and passes its output on.
@@ -541,44 +537,44 @@ fn closed_pipe() -> Result<Stdio> {
     Ok(writer.into())
 }
 
-async fn closed_outputs_change_nothing_about_what_is_loaded(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
-    world.put("in/bad", "no number\tx\n")?;
+async fn closed_outputs_change_nothing_about_what_is_loaded(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
+    env.put("in/bad", "no number\tx\n")?;
     let load = ["load", "s3://etl/in/a", "--table", "t", "--force", "-v"];
-    let ended = finish(world.command(load).stdout(closed_pipe()?).spawn()?).await?;
+    let ended = finish(env.command(load).stdout(closed_pipe()?).spawn()?).await?;
     ensure!(!ended.stderr.contains("panicked") && !ended.stderr.contains("error"), "{ended}");
     ended.expect(0)?;
     // Standard error is where the logs go, so that each one meets it.
     for format in ["text", "json"] {
         let args = [load.as_slice(), &["--log-format", format]].concat();
-        let ended = finish(world.command(args).stderr(closed_pipe()?).spawn()?).await?;
+        let ended = finish(env.command(args).stderr(closed_pipe()?).spawn()?).await?;
         ended.expect(0)?;
         ensure!(ended.summary("objects loaded")? == "1", "{ended}");
     }
-    ensure!(world.count("t").await? == 6);
-    let both = world
+    ensure!(env.count("t").await? == 6);
+    let both = env
         .command(["load", "s3://etl/", "--table", "t", "--force"])
         .stdout(closed_pipe()?)
         .stderr(closed_pipe()?)
         .spawn()?;
     finish(both).await?.expect(3)?;
-    ensure!(world.count("t").await? == 8);
-    let problems = world.command(["load", "--table", "t"]).stderr(closed_pipe()?).spawn()?;
+    ensure!(env.count("t").await? == 8);
+    let problems = env.command(["load", "--table", "t"]).stderr(closed_pipe()?).spawn()?;
     finish(problems).await?.expect(2)
 }
 
-async fn a_full_standard_output_is_an_error(world: World) -> Result<()> {
-    create_table(&world).await?;
-    world.put("in/a", "1\tx\n2\ty\n")?;
+async fn a_full_standard_output_is_an_error(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/a", "1\tx\n2\ty\n")?;
     for command in ["load", "plan"] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
-        let child = world.command([command, "s3://etl/", "--table", "t"]).stdout(full).spawn()?;
+        let child = env.command([command, "s3://etl/", "--table", "t"]).stdout(full).spawn()?;
         let ended: Ended = finish(child).await?;
         ended.expect(2)?;
         ended.says("standard output can't be written")?;
         ended.says("No space left on device")?;
     }
-    ensure!(world.count("t").await? == 2, "what was loaded stays");
+    ensure!(env.count("t").await? == 2, "what was loaded stays");
     Ok(())
 }

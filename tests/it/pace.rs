@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::support::hive;
-use crate::support::program::{World, finish};
+use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::Operation;
 use crate::support::servers::ServerKind;
@@ -22,33 +22,32 @@ crate::load_tests![
 /// Every object a transaction of its own.
 const ONE_BY_ONE: [&str; 2] = ["--batch-objects", "1"];
 
-fn put_small_objects(world: &World, objects: u64) -> Result<()> {
-    (0..objects).try_for_each(|number| world.put(&format!("{number:02}"), format!("{number}\n")))
+fn put_small_objects(env: &TestEnv, objects: u64) -> Result<()> {
+    (0..objects).try_for_each(|number| env.put(&format!("{number:02}"), format!("{number}\n")))
 }
 
 /// `load`, through the proxy.
-fn load_through(world: &World, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
-    let mut command =
-        world.command(["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED"]);
+fn load_through(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
+    let mut command = env.command(["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED"]);
     command.args(["--port", &proxy.port().to_string()]).args(ONE_BY_ONE).args(args);
     command
 }
 
 /// The program's connections at the server.
-async fn connections(world: &World) -> Result<u64> {
-    let user = &world.schema.user;
+async fn connections(env: &TestEnv) -> Result<u64> {
+    let user = &env.schema.user;
     let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{user}'");
-    world.schema.query_one(&sql).await
+    env.schema.query_one(&sql).await
 }
 
 async fn a_run_begins_with_two_connections_and_takes_four_once_those_load(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    put_small_objects(&world, 20)?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    put_small_objects(&env, 20)?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let ends = proxy.times(100, Step::InfileEnd, Break::Hold);
-    let running = load_through(&world, &proxy, &["-v"]).spawn()?;
+    let running = load_through(&env, &proxy, &["-v"]).spawn()?;
     while ends.count() < 4 {
         ends.wait().await?;
         tokio::task::yield_now().await;
@@ -56,21 +55,21 @@ async fn a_run_begins_with_two_connections_and_takes_four_once_those_load(
     // Four that load, and the ledger's. More would be there by now: all twenty objects wait for
     // one.
     for _ in 0..50 {
-        ensure!(connections(&world).await? <= 5 && ends.count() == 4, "{} load", ends.count());
+        ensure!(connections(&env).await? <= 5 && ends.count() == 4, "{} load", ends.count());
     }
     ends.remove();
     let ended = finish(running).await?;
     ended.expect(0)?;
     ended.says("load concurrency 2 -> 4: the first transactions run")?;
-    ensure!(world.count("t").await? == 20);
+    ensure!(env.count("t").await? == 20);
     Ok(())
 }
 
-async fn no_more_connections_load_than_are_allowed(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
-    put_small_objects(&world, 40)?;
+async fn no_more_connections_load_than_are_allowed(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
+    put_small_objects(&env, 40)?;
     for (most, more) in [(1, "1"), (3, "3")] {
-        world.schema.exec("TRUNCATE TABLE t").await?;
+        env.schema.exec("TRUNCATE TABLE t").await?;
         let args = [
             "--columns",
             "a",
@@ -80,9 +79,9 @@ async fn no_more_connections_load_than_are_allowed(world: World) -> Result<()> {
             more,
             "--force",
         ];
-        world.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
+        env.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
         let (rows, connections): (u64, u64) =
-            world.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
+            env.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
         ensure!(
             rows == 40 && connections <= most,
             "{rows} rows on {connections} connections, of {most}"
@@ -92,23 +91,22 @@ async fn no_more_connections_load_than_are_allowed(world: World) -> Result<()> {
 }
 
 async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world
-        .schema
+    env.schema
         .exec("CREATE TABLE t (n INT AUTO_INCREMENT PRIMARY KEY, a INT, connection BIGINT)")
         .await?;
-    put_small_objects(&world, 20)?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    put_small_objects(&env, 20)?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let ends = proxy.times(100, Step::InfileEnd, Break::Hold);
     let args =
         ["--columns", "a", "--set", "connection = CONNECTION_ID()", "--load-concurrency", "4"];
-    let running = load_through(&world, &proxy, &args).spawn()?;
+    let running = load_through(&env, &proxy, &args).spawn()?;
     ends.wait().await?;
     let (serialised,): (bool,) =
-        world.schema.query_one("SELECT @@innodb_autoinc_lock_mode <> 2").await?;
+        env.schema.query_one("SELECT @@innodb_autoinc_lock_mode <> 2").await?;
     ensure!(
-        serialised == (world.server.kind() == ServerKind::Mariadb),
+        serialised == (env.server.kind() == ServerKind::Mariadb),
         "the server is not as these tests expect it"
     );
     if !serialised {
@@ -120,7 +118,7 @@ async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
     let ended = finish(running).await?;
     ended.expect(0)?;
     let (rows, connections): (u64, u64) =
-        world.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
+        env.schema.query_one("SELECT COUNT(*), COUNT(DISTINCT connection) FROM t").await?;
     ensure!(
         rows == 20 && (connections == 1) == serialised,
         "{rows} rows on {connections} connections"
@@ -133,42 +131,42 @@ async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
     Ok(())
 }
 
-async fn a_rate_bounds_what_is_read_by_the_whole_run(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn a_rate_bounds_what_is_read_by_the_whole_run(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let mut bytes = 0;
     for number in 0..4 {
         let (object, sums) = hive::object(number * 3000, (number + 1) * 3000);
         bytes += sums.bytes;
-        world.put(&format!("{number}"), object)?;
+        env.put(&format!("{number}"), object)?;
     }
     // Two seconds' worth.
     let rate = (bytes / 2).to_string();
     let started = Instant::now();
-    world.load_ending(0, "t", &["--preset", "hive", "--max-rate", &rate]).await?;
+    env.load_ending(0, "t", &["--preset", "hive", "--max-rate", &rate]).await?;
     let elapsed = started.elapsed();
     ensure!(
         elapsed >= Duration::from_millis(1500),
         "{bytes} bytes at {rate} a second took {elapsed:?}"
     );
-    ensure!(world.count("t").await? == 12_000);
+    ensure!(env.count("t").await? == 12_000);
     Ok(())
 }
 
-async fn a_rate_is_no_stall(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn a_rate_is_no_stall(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let (object, sums) = hive::object(0, 3000);
     let rate = (sums.bytes / 3).to_string();
-    world.put("1", object)?;
+    env.put("1", object)?;
     let args =
         ["--preset", "hive", "--max-rate", &rate, "--stall-timeout", "1s", "--max-attempts", "1"];
-    world.load_ending(0, "t", &args).await?;
-    ensure!(world.s3.log().of(Operation::GetObject).len() == 1);
-    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+    env.load_ending(0, "t", &args).await?;
+    ensure!(env.s3.log().of(Operation::GetObject).len() == 1);
+    let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
     Ok(())
 }
 
-async fn files_that_share_hot_keys_all_end_well(world: World) -> Result<()> {
+async fn files_that_share_hot_keys_all_end_well(env: TestEnv) -> Result<()> {
     const FILES: u32 = 8;
     const HOT: u32 = 2000;
     const OWN: u32 = 30_000;
@@ -178,16 +176,16 @@ async fn files_that_share_hot_keys_all_end_well(world: World) -> Result<()> {
         let mut keys: Vec<u32> = (0..HOT).chain(own).collect();
         random.shuffle(&mut keys);
         let text: String = keys.iter().map(|key| format!("{key}\t{}\n", key % 100)).collect();
-        world.put(&format!("{file}"), text)?;
+        env.put(&format!("{file}"), text)?;
     }
     let rows = u64::from(HOT + FILES * OWN);
     for how in ["ignore", "replace"] {
-        world.schema.exec("DROP TABLE IF EXISTS t").await?;
-        world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b INT NOT NULL)").await?;
+        env.schema.exec("DROP TABLE IF EXISTS t").await?;
+        env.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b INT NOT NULL)").await?;
         let args = ["--on-duplicate", how, "--load-concurrency", "8", "--force", "-v"];
-        let ended = world.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
+        let ended = env.load_ending(0, "t", &[&ONE_BY_ONE[..], &args].concat()).await?;
         let found: (u64, u64) =
-            world.schema.query_one("SELECT COUNT(*), SUM(a % 100 = b) FROM t").await?;
+            env.schema.query_one("SELECT COUNT(*), SUM(a % 100 = b) FROM t").await?;
         ensure!(found == (rows, rows), "{found:?}");
         let retries = ended.stderr.matches("trying again").count();
         let falls = ended.stderr.matches("transactions met each other's locks").count();

@@ -6,7 +6,7 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Row};
 use tokio::process::{Child, Command};
 
-use crate::support::program::{World, finish, signal, wait_for_log};
+use crate::support::program::{TestEnv, finish, signal, wait_for_log};
 use crate::support::s3::{Fault, Keys, Operation, Times};
 use crate::support::servers::{Schema, Server, ServerKind};
 
@@ -20,13 +20,13 @@ crate::load_tests![
 
 const PAUSED: &str = "paused, nothing more is begun: ";
 
-fn put_small_objects(world: &World) -> Result<()> {
-    (0..20).try_for_each(|number| world.put(&format!("{number:02}"), format!("{number}\n")))
+fn put_small_objects(env: &TestEnv) -> Result<()> {
+    (0..20).try_for_each(|number| env.put(&format!("{number:02}"), format!("{number}\n")))
 }
 
 /// `load` into a schema of another server than the shared one.
-fn load(world: &World, schema: &Schema<'_>, args: &[&str]) -> Command {
-    let mut command = world.command(["load", "s3://etl/", "--table", "t"]);
+fn load(env: &TestEnv, schema: &Schema<'_>, args: &[&str]) -> Command {
+    let mut command = env.command(["load", "s3://etl/", "--table", "t"]);
     command.args(args).env("DATABASE_URL", schema.url());
     command
 }
@@ -75,16 +75,16 @@ async fn busy(server: &Server, threads: usize) -> Result<(Schema<'_>, Vec<u32>)>
     }
 }
 
-async fn a_run_waits_while_too_many_threads_run_on_the_server(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &[])?;
+async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> Result<()> {
+    let server = Server::start(env.server.kind(), &[])?;
     let (schema, sleepers) = busy(&server, 5).await?;
-    put_small_objects(&world)?;
+    put_small_objects(&env)?;
     // Where the bound is not passed, nothing is said.
-    let ended = finish(load(&world, &schema, &["--max-threads-running", "9"]).spawn()?).await?;
+    let ended = finish(load(&env, &schema, &["--max-threads-running", "9"]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(!ended.stderr.contains(PAUSED) && count(&schema).await? == 20, "{ended}");
 
-    let mut running = load(&world, &schema, &["--max-threads-running", "4", "--force"]).spawn()?;
+    let mut running = load(&env, &schema, &["--max-threads-running", "4", "--force"]).spawn()?;
     let log = wait_for_log(&mut running, PAUSED).await?;
     ensure_it_stays(&schema, 20).await?;
     for id in sleepers {
@@ -99,18 +99,18 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(world: World) -> R
     Ok(())
 }
 
-async fn a_run_that_waits_is_stopped_by_a_signal(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &[])?;
+async fn a_run_that_waits_is_stopped_by_a_signal(env: TestEnv) -> Result<()> {
+    let server = Server::start(env.server.kind(), &[])?;
     let (schema, _sleepers) = busy(&server, 5).await?;
-    put_small_objects(&world)?;
-    let mut running = load(&world, &schema, &["--max-threads-running", "1"]).spawn()?;
+    put_small_objects(&env)?;
+    let mut running = load(&env, &schema, &["--max-threads-running", "1"]).spawn()?;
     let log = wait_for_log(&mut running, PAUSED).await?;
     ensure_it_stays(&schema, 0).await?;
     signal(&running, "TERM")?;
     let status = running.wait().await?;
     ensure!(status.code() == Some(143), "{status}\n{}", log.await?);
     ensure!(count(&schema).await? == 0);
-    world.ensure_nothing_staged()
+    env.ensure_nothing_staged()
 }
 
 /// A server and one that replicates from it.
@@ -224,13 +224,13 @@ impl Replicated {
     }
 }
 
-async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -> Result<()> {
-    let servers = Replicated::start(world.server.kind()).await?;
+async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(env: TestEnv) -> Result<()> {
+    let servers = Replicated::start(env.server.kind()).await?;
     let schema = servers.schema().await?;
-    put_small_objects(&world)?;
+    put_small_objects(&env)?;
     let name = servers.name();
     let args = ["--max-lag", "1s", "--replica", &name];
-    let ended = finish(load(&world, &schema, &args).spawn()?).await?;
+    let ended = finish(load(&env, &schema, &args).spawn()?).await?;
     ended.expect(0)?;
     ensure!(!ended.stderr.contains(PAUSED), "{ended}");
     servers.wait_for_lag(|lag| lag == Some(0)).await?;
@@ -241,7 +241,7 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -
     schema.exec("INSERT INTO t VALUES (100)").await?;
     servers.wait_for_lag(|lag| lag.is_some_and(|lag| lag >= 2)).await?;
     let args = [&args[..], &["--force"]].concat();
-    let mut running = load(&world, &schema, &args).spawn()?;
+    let mut running = load(&env, &schema, &args).spawn()?;
     let log = wait_for_log(&mut running, "s behind, --max-lag is 1s").await?;
     ensure_it_stays(&schema, 21).await?;
     reader.query_drop("UNLOCK TABLES").await?;
@@ -253,7 +253,7 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -
         ServerKind::Mariadb => ("STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"),
     };
     reader.query_drop(stop).await?;
-    let mut running = load(&world, &schema, &args).spawn()?;
+    let mut running = load(&env, &schema, &args).spawn()?;
     let log = wait_for_log(&mut running, "does not replicate, and is ever further behind").await?;
     ensure_it_stays(&schema, 41).await?;
     reader.query_drop(start).await?;
@@ -262,23 +262,14 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(world: World) -
     Ok(())
 }
 
-async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
-    let mut servers = Replicated::start(world.server.kind()).await?;
+async fn a_replica_that_is_lost_counts_as_behind(env: TestEnv) -> Result<()> {
+    let mut servers = Replicated::start(env.server.kind()).await?;
     let url = servers.schema().await?.url();
-    put_small_objects(&world)?;
+    put_small_objects(&env)?;
     let name = servers.name();
-    let held =
-        world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
-    let mut command = world.command([
-        "load",
-        "s3://etl/",
-        "--table",
-        "t",
-        "--max-lag",
-        "60s",
-        "--replica",
-        &name,
-    ]);
+    let held = env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
+    let mut command =
+        env.command(["load", "s3://etl/", "--table", "t", "--max-lag", "60s", "--replica", &name]);
     let mut running = command.env("DATABASE_URL", &url).spawn()?;
     // It began, as the replica was there.
     held.wait_for_effects(1).await;
@@ -302,29 +293,29 @@ async fn a_replica_that_is_lost_counts_as_behind(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn a_replica_that_cannot_be_asked_is_told_at_the_start(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    put_small_objects(&world)?;
-    let itself = format!("127.0.0.1:{}", world.server.port());
-    let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
+async fn a_replica_that_cannot_be_asked_is_told_at_the_start(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    put_small_objects(&env)?;
+    let itself = format!("127.0.0.1:{}", env.server.port());
+    let ended = env.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
     ended.says(&format!("replica {itself}"))?;
     ended.says("hint: an administrator must GRANT REPLICATION CLIENT")?;
 
     // The account may ask, and the server is none.
-    let privilege = if world.server.kind() == ServerKind::Mysql {
+    let privilege = if env.server.kind() == ServerKind::Mysql {
         "REPLICATION CLIENT"
     } else {
         "REPLICA MONITOR"
     };
-    world.schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", world.schema.user)).await?;
-    let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
+    env.schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", env.schema.user)).await?;
+    let ended = env.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
     ended.says("it is no replica, so that it has no lag")?;
 
     let gone = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
-    let ended = world.load_ending(6, "t", &["--max-lag", "1s", "--replica", &gone]).await?;
+    let ended = env.load_ending(6, "t", &["--max-lag", "1s", "--replica", &gone]).await?;
     ended.says("the database server can't be reached")?;
-    let ended = world.load_ending(2, "t", &["--max-lag", "1s", "--replica", "db:x"]).await?;
+    let ended = env.load_ending(2, "t", &["--max-lag", "1s", "--replica", "db:x"]).await?;
     ended.says("it must be HOST or HOST:PORT")?;
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }

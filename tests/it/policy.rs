@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::values::ensure_values;
 
 crate::load_tests![
@@ -40,9 +40,9 @@ fn line(report: &[Value], key: &str) -> Result<Value> {
 }
 
 async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world
+    env
         .schema
         .exec("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n TINYINT NULL, s VARCHAR(3) NULL, d DATE NULL, x INT NOT NULL)")
         .await?;
@@ -60,19 +60,19 @@ async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
     ];
     for (number, (name, bad, _)) in cases.iter().enumerate() {
         let id = number * 10;
-        world.put(
+        env.put(
             &format!("bad/{name}"),
             format!("{id}\t1\tabc\t2026-01-01\t1\n{}\t{bad}\n", id + 1),
         )?;
     }
-    world.put("good/1", "1000\t1\tabc\t2026-01-01\t1\n")?;
-    world.put("good/2", "1001\t-128\t\\N\t\\N\t0\n")?;
-    let report = world.path("report");
-    let ended = world.load_ending(3, "t", &["--report", report.to_str().context("path")?]).await?;
+    env.put("good/1", "1000\t1\tabc\t2026-01-01\t1\n")?;
+    env.put("good/2", "1001\t-128\t\\N\t\\N\t0\n")?;
+    let report = env.path("report");
+    let ended = env.load_ending(3, "t", &["--report", report.to_str().context("path")?]).await?;
     ensure!(ended.summary("objects failed")? == cases.len().to_string(), "{ended}");
     ensure!(ended.summary("objects loaded")? == "2" && ended.summary("rows")? == "2", "{ended}");
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1000", "1001"]).await?;
-    let report = world.report("report")?;
+    ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1000", "1001"]).await?;
+    let report = env.report("report")?;
     for (name, _, codes) in cases {
         let error = line(&report, &format!("bad/{name}"))?["error"].clone();
         ensure!(error["code"] == "bad_rows", "{name}: {error}");
@@ -87,28 +87,28 @@ async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
     Ok(())
 }
 
-async fn the_first_ten_messages_are_shown_and_the_rest_counted(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("bad", (0..3000).map(|number| format!("x{number}\n")).collect::<String>())?;
-    let ended = world.load_ending(3, "t", &[]).await?;
+async fn the_first_ten_messages_are_shown_and_the_rest_counted(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    env.put("bad", (0..3000).map(|number| format!("x{number}\n")).collect::<String>())?;
+    let ended = env.load_ending(3, "t", &[]).await?;
     ensure!(ended.stdout.matches("Warning 1366: ").count() == 10, "{ended}");
     ensure!(ended.stdout.contains("'x0'") && ended.stdout.contains("'x9'"), "{ended}");
     ended.says("and 2990 more")?;
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn accepted_bad_rows_are_loaded_counted_and_reported(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b TINYINT, c VARCHAR(3))").await?;
-    world.put("bad", "1\t300\tlong\n2\tx\tok\n3\t1\n4\t1\tok\n")?;
-    let report = world.path("report");
+async fn accepted_bad_rows_are_loaded_counted_and_reported(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b TINYINT, c VARCHAR(3))").await?;
+    env.put("bad", "1\t300\tlong\n2\tx\tok\n3\t1\n4\t1\tok\n")?;
+    let report = env.path("report");
     let args = ["--on-bad-row", "accept", "--report", report.to_str().context("path")?];
-    let ended = world.load_ending(0, "t", &args).await?;
+    let ended = env.load_ending(0, "t", &args).await?;
     ensure!(ended.summary("rows")? == "4" && ended.summary("warnings")? == "4", "{ended}");
-    let line = line(&world.report("report")?, "bad")?;
+    let line = line(&env.report("report")?, "bad")?;
     ensure!(line["rows"] == 4 && line["skipped"] == 0 && line["warnings"] == 4, "{line}");
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t ORDER BY a",
         &["1|127|lon", "2|0|ok", "3|1|∅", "4|1|ok"],
     )
@@ -116,69 +116,65 @@ async fn accepted_bad_rows_are_loaded_counted_and_reported(world: World) -> Resu
 }
 
 /// A table with ids 1 to 3.
-async fn table_of_three(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old')").await
+async fn table_of_three(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old')").await
 }
 
-async fn duplicates_roll_the_object_back(world: World) -> Result<()> {
-    table_of_three(&world).await?;
-    world.put("duplicates", "2\tnew\n3\tnew\n4\tnew\n")?;
-    world.put("fresh", "5\tnew\n")?;
-    let report = world.path("report");
-    let ended = world.load_ending(3, "t", &["--report", report.to_str().context("path")?]).await?;
+async fn duplicates_roll_the_object_back(env: TestEnv) -> Result<()> {
+    table_of_three(&env).await?;
+    env.put("duplicates", "2\tnew\n3\tnew\n4\tnew\n")?;
+    env.put("fresh", "5\tnew\n")?;
+    let report = env.path("report");
+    let ended = env.load_ending(3, "t", &["--report", report.to_str().context("path")?]).await?;
     ended.says("s3://etl/duplicates: 2 of 3 rows were skipped, their keys are there already")?;
     ended.says("Warning 1062: Duplicate entry '2' for key")?;
-    ensure!(line(&world.report("report")?, "duplicates")?["error"]["code"] == "duplicates");
+    ensure!(line(&env.report("report")?, "duplicates")?["error"]["code"] == "duplicates");
     let expected = ["1|old", "2|old", "3|old", "5|new"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
-async fn ignored_duplicates_are_counted_to_the_row(world: World) -> Result<()> {
-    table_of_three(&world).await?;
-    world.put("a", "2\tnew\n3\tnew\n4\tnew\n")?;
-    world.put("b", "1\tnew\n5\tnew\n6\tnew\n")?;
-    let report = world.path("report");
+async fn ignored_duplicates_are_counted_to_the_row(env: TestEnv) -> Result<()> {
+    table_of_three(&env).await?;
+    env.put("a", "2\tnew\n3\tnew\n4\tnew\n")?;
+    env.put("b", "1\tnew\n5\tnew\n6\tnew\n")?;
+    let report = env.path("report");
     let args = ["--on-duplicate", "ignore", "--report", report.to_str().context("path")?];
-    let ended = world.load_ending(0, "t", &args).await?;
+    let ended = env.load_ending(0, "t", &args).await?;
     ensure!(ended.summary("rows")? == "6" && ended.summary("rows skipped")? == "3", "{ended}");
-    let report = world.report("report")?;
+    let report = env.report("report")?;
     let (a, b) = (line(&report, "a")?, line(&report, "b")?);
     ensure!(a["rows"] == 3 && a["skipped"] == 2 && a["deleted"] == 0, "{a}");
     ensure!(b["rows"] == 3 && b["skipped"] == 1 && b["deleted"] == 0, "{b}");
     let expected = ["1|old", "2|old", "3|old", "4|new", "5|new", "6|new"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
-async fn replaced_rows_are_counted_to_the_row(world: World) -> Result<()> {
-    table_of_three(&world).await?;
-    world.put("a", "2\tnew\n3\tnew\n4\tnew\n")?;
-    let report = world.path("report");
+async fn replaced_rows_are_counted_to_the_row(env: TestEnv) -> Result<()> {
+    table_of_three(&env).await?;
+    env.put("a", "2\tnew\n3\tnew\n4\tnew\n")?;
+    let report = env.path("report");
     let args = ["--on-duplicate", "replace", "--report", report.to_str().context("path")?];
-    let ended = world.load_ending(0, "t", &args).await?;
+    let ended = env.load_ending(0, "t", &args).await?;
     ensure!(ended.summary("rows")? == "3" && ended.summary("rows replaced")? == "2", "{ended}");
     ensure!(ended.summary("rows skipped")? == "0", "{ended}");
-    let a = line(&world.report("report")?, "a")?;
+    let a = line(&env.report("report")?, "a")?;
     ensure!(a["rows"] == 3 && a["skipped"] == 0 && a["deleted"] == 2, "{a}");
-    ensure_values(
-        &world.schema,
-        "SELECT * FROM t ORDER BY id",
-        &["1|old", "2|new", "3|new", "4|new"],
-    )
-    .await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|old", "2|new", "3|new", "4|new"])
+        .await
 }
 
-async fn duplicates_within_one_object_are_duplicates_too(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
-    world.put("twice", "1\tfirst\n1\tsecond\n")?;
-    world.load_ending(3, "t", &[]).await?.says("1 of 2 rows were skipped")?;
-    ensure!(world.count("t").await? == 0);
-    world.load_ending(0, "t", &["--on-duplicate", "ignore"]).await?;
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|first"]).await?;
-    world.put("twice again", "1\tsecond\n1\tthird\n")?;
-    let ended = world.load_ending(0, "t", &["--on-duplicate", "replace"]).await?;
+async fn duplicates_within_one_object_are_duplicates_too(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
+    env.put("twice", "1\tfirst\n1\tsecond\n")?;
+    env.load_ending(3, "t", &[]).await?.says("1 of 2 rows were skipped")?;
+    ensure!(env.count("t").await? == 0);
+    env.load_ending(0, "t", &["--on-duplicate", "ignore"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|first"]).await?;
+    env.put("twice again", "1\tsecond\n1\tthird\n")?;
+    let ended = env.load_ending(0, "t", &["--on-duplicate", "replace"]).await?;
     ensure!(ended.summary("rows replaced")? == "2", "{ended}");
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|third"]).await
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|third"]).await
 }
 
 /// Ids 0 to 2,999 with a text behind a tab: more than MySQL shows warnings for.
@@ -186,22 +182,22 @@ fn three_thousand(text: &str) -> String {
     (0..3000).map(|id| format!("{id}\t{text}\n")).collect()
 }
 
-async fn more_ignored_duplicates_than_the_server_shows_are_counted(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
-    world.put("1", three_thousand("old"))?;
-    world.load_ending(0, "t", &[]).await?;
-    world.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
-    let ended = world.load_ending(3, "t", &[]).await?;
+async fn more_ignored_duplicates_than_the_server_shows_are_counted(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
+    env.put("1", three_thousand("old"))?;
+    env.load_ending(0, "t", &[]).await?;
+    env.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
+    let ended = env.load_ending(3, "t", &[]).await?;
     ended.says("3000 of 3001 rows were skipped")?;
     ended.says("and 2990 more")?;
-    ensure!(world.count("t").await? == 3000);
-    let ended = world.load_ending(0, "t", &["--on-duplicate", "ignore"]).await?;
+    ensure!(env.count("t").await? == 3000);
+    let ended = env.load_ending(0, "t", &["--on-duplicate", "ignore"]).await?;
     ensure!(
         ended.summary("rows")? == "3001" && ended.summary("rows skipped")? == "3000",
         "{ended}"
     );
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT s, COUNT(*) FROM t GROUP BY s ORDER BY s",
         &["new|1", "old|3000"],
     )
@@ -209,156 +205,155 @@ async fn more_ignored_duplicates_than_the_server_shows_are_counted(world: World)
 }
 
 async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
-    world.put("1", three_thousand("old"))?;
-    world.load_ending(0, "t", &[]).await?;
-    world.put("2", format!("{}3000\tmuch too long\n", three_thousand("new")))?;
-    let ended = world.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
+    env.put("1", three_thousand("old"))?;
+    env.load_ending(0, "t", &[]).await?;
+    env.put("2", format!("{}3000\tmuch too long\n", three_thousand("new")))?;
+    let ended = env.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
     // MySQL shows 1,024 warnings, among which the one that matters is not, and has to be asked
     // again.
     ended.says(
         "rolled back\n    line 3001, column s: Warning 1265: Data truncated for column 's' at row 3001\n      3000\\tmuch too long\n",
     )?;
-    ensure!(world.count("t").await? == 3000);
+    ensure!(env.count("t").await? == 3000);
     Ok(())
 }
 
-async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(world: World) -> Result<()> {
+async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(env: TestEnv) -> Result<()> {
     // A row without a partition makes one warning and is skipped, as a duplicate is: the counts
     // alone can't tell.
-    world
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3000))")
         .await?;
-    world.put("1", three_thousand("old"))?;
-    world.load_ending(0, "t", &[]).await?;
-    world.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
-    let ended = world.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
+    env.put("1", three_thousand("old"))?;
+    env.load_ending(0, "t", &[]).await?;
+    env.put("2", format!("{}3000\tnew\n", three_thousand("new")))?;
+    let ended = env.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
     ended.says("line 3001: Warning 1526: Table has no partition for value 3000\n      3000\\tnew\n")
 }
 
-async fn more_warnings_than_sixteen_bits_hold_are_counted(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a TINYINT)").await?;
-    world.put("1", "300\n".repeat(70_000))?;
-    let ended = world.load_ending(3, "t", &[]).await?;
+async fn more_warnings_than_sixteen_bits_hold_are_counted(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a TINYINT)").await?;
+    env.put("1", "300\n".repeat(70_000))?;
+    let ended = env.load_ending(3, "t", &[]).await?;
     ended.says("70000 rows, 70000 warnings")?;
-    ensure!(world.count("t").await? == 0);
-    let ended = world.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
+    ensure!(env.count("t").await? == 0);
+    let ended = env.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
     ensure!(ended.summary("rows")? == "70000" && ended.summary("warnings")? == "70000", "{ended}");
-    ensure!(world.count("t").await? == 70_000);
+    ensure!(env.count("t").await? == 70_000);
     Ok(())
 }
 
-async fn a_bad_row_fails_a_replacing_load_as_well(world: World) -> Result<()> {
-    table_of_three(&world).await?;
-    world.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
-    world.put("good", "1\tnew\n")?;
-    let report = world.path("report");
+async fn a_bad_row_fails_a_replacing_load_as_well(env: TestEnv) -> Result<()> {
+    table_of_three(&env).await?;
+    env.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
+    env.put("good", "1\tnew\n")?;
+    let report = env.path("report");
     let args = ["--on-duplicate", "replace", "--report", report.to_str().context("path")?];
-    let ended = world.load_ending(3, "t", &args).await?;
-    let error = line(&world.report("report")?, "bad")?["error"].clone();
+    let ended = env.load_ending(3, "t", &args).await?;
+    let error = line(&env.report("report")?, "bad")?["error"].clone();
     ensure!(error["code"] == "bad_rows", "{error}");
     ended.says("at row 2")?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|new", "2|old", "3|old"]).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|new", "2|old", "3|old"]).await
 }
 
-async fn a_replacing_load_that_accepts_bad_rows_takes_them(world: World) -> Result<()> {
-    table_of_three(&world).await?;
-    world.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
+async fn a_replacing_load_that_accepts_bad_rows_takes_them(env: TestEnv) -> Result<()> {
+    table_of_three(&env).await?;
+    env.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
     let ended =
-        world.load_ending(0, "t", &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
+        env.load_ending(0, "t", &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     ensure!(ended.summary("rows replaced")? == "2" && ended.summary("warnings")? == "1", "{ended}");
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t ORDER BY id",
         &["1|old", "2|new", "3|much too ", "4|new"],
     )
     .await
 }
 
-async fn table_with_a_check(world: &World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT, CHECK (id < 100))").await?;
-    world.put("1", "1\n100\n2\n101\n3\n")
+async fn table_with_a_check(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, CHECK (id < 100))").await?;
+    env.put("1", "1\n100\n2\n101\n3\n")
 }
 
-async fn rows_that_a_check_refuses_fail_the_object(world: World) -> Result<()> {
-    table_with_a_check(&world).await?;
-    let ended = world.load_ending(3, "t", &[]).await?;
+async fn rows_that_a_check_refuses_fail_the_object(env: TestEnv) -> Result<()> {
+    table_with_a_check(&env).await?;
+    let ended = env.load_ending(3, "t", &[]).await?;
     ended.says("s3://etl/1: 5 rows, 2 warnings")?;
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn rows_that_a_check_refuses_are_counted_where_they_are_accepted(world: World) -> Result<()> {
-    table_with_a_check(&world).await?;
-    let ended = world.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
+async fn rows_that_a_check_refuses_are_counted_where_they_are_accepted(env: TestEnv) -> Result<()> {
+    table_with_a_check(&env).await?;
+    let ended = env.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
     ensure!(ended.summary("rows")? == "5" && ended.summary("rows skipped")? == "2", "{ended}");
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "3"]).await
+    ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "3"]).await
 }
 
-async fn rows_without_a_parent_fail_the_object(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
-    world.schema.exec("INSERT INTO p VALUES (1)").await?;
-    world.schema.exec("CREATE TABLE t (id INT, p INT, FOREIGN KEY (p) REFERENCES p (id))").await?;
-    world.put("1", "1\t1\n2\t7\n3\t1\n")?;
+async fn rows_without_a_parent_fail_the_object(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    env.schema.exec("INSERT INTO p VALUES (1)").await?;
+    env.schema.exec("CREATE TABLE t (id INT, p INT, FOREIGN KEY (p) REFERENCES p (id))").await?;
+    env.put("1", "1\t1\n2\t7\n3\t1\n")?;
     for on_duplicate in ["error", "ignore", "replace"] {
-        let ended = world.load_ending(3, "t", &["--on-duplicate", on_duplicate]).await?;
+        let ended = env.load_ending(3, "t", &["--on-duplicate", on_duplicate]).await?;
         ended.says("1452")?;
-        ensure!(world.count("t").await? == 0, "{ended}");
+        ensure!(env.count("t").await? == 0, "{ended}");
     }
-    let ended = world.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
+    let ended = env.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
     ensure!(ended.summary("rows skipped")? == "1", "{ended}");
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "3"]).await
+    ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "3"]).await
 }
 
-async fn rows_without_a_partition_fail_the_object(world: World) -> Result<()> {
-    world
-        .schema
+async fn rows_without_a_partition_fail_the_object(env: TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (id INT) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10))")
         .await?;
-    world.put("1", "1\n10\n2\n")?;
+    env.put("1", "1\n10\n2\n")?;
     for on_duplicate in ["error", "ignore"] {
-        let ended = world.load_ending(3, "t", &["--on-duplicate", on_duplicate]).await?;
+        let ended = env.load_ending(3, "t", &["--on-duplicate", on_duplicate]).await?;
         ended.says("1526")?;
-        ensure!(world.count("t").await? == 0, "{ended}");
+        ensure!(env.count("t").await? == 0, "{ended}");
     }
     Ok(())
 }
 
-async fn a_zero_stays_zero_in_an_auto_increment_column(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(9))").await?;
-    world.put("1", "0\tzero\n7\tseven\n")?;
-    world.load_ending(0, "t", &[]).await?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["0|zero", "7|seven"]).await
+async fn a_zero_stays_zero_in_an_auto_increment_column(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(9))").await?;
+    env.put("1", "0\tzero\n7\tseven\n")?;
+    env.load_ending(0, "t", &[]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["0|zero", "7|seven"]).await
 }
 
-async fn zero_dates_fail_the_object_unless_they_are_accepted(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, d DATE)").await?;
-    world.put("zero", "1\t0000-00-00\n")?;
-    world.put("zero-day", "2\t2026-01-00\n")?;
-    let ended = world.load_ending(3, "t", &[]).await?;
+async fn zero_dates_fail_the_object_unless_they_are_accepted(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, d DATE)").await?;
+    env.put("zero", "1\t0000-00-00\n")?;
+    env.put("zero-day", "2\t2026-01-00\n")?;
+    let ended = env.load_ending(3, "t", &[]).await?;
     ensure!(ended.summary("objects failed")? == "2", "{ended}");
-    ensure!(world.count("t").await? == 0);
-    world.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
+    ensure!(env.count("t").await? == 0);
+    env.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT a, CAST(d AS CHAR) FROM t ORDER BY a",
         &["1|0000-00-00", "2|2026-01-00"],
     )
     .await
 }
 
-async fn an_error_of_a_trigger_fails_the_object(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    world
+async fn an_error_of_a_trigger_fails_the_object(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    env
         .schema
         .exec("CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW IF NEW.a = 2 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no twos'; END IF")
         .await?;
-    world.put("bad", "1\n2\n3\n")?;
-    world.put("good", "4\n")?;
-    let ended = world.load_ending(3, "t", &[]).await?;
+    env.put("bad", "1\n2\n3\n")?;
+    env.put("good", "4\n")?;
+    let ended = env.load_ending(3, "t", &[]).await?;
     ended.says("ERROR 1644 (45000): no twos")?;
-    ensure_values(&world.schema, "SELECT a FROM t", &["4"]).await
+    ensure_values(&env.schema, "SELECT a FROM t", &["4"]).await
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::support::hive;
 use crate::support::lines::{self, expect, expect_failure, outcome};
-use crate::support::program::{BUCKET, Ended, World, finish};
+use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::s3::{Algorithm, Backend, Fault, Keys, Object, Operation, Refusal, Times};
 
 crate::load_tests![
@@ -40,126 +40,126 @@ crate::load_tests![
 const ROWS: u64 = 20_000;
 
 /// An object of a megabyte and a half under `big`, and the table for its rows.
-pub(crate) async fn put_big(world: &World) -> Result<hive::Sums> {
-    world.schema.exec(&hive::create_table("t")).await?;
+pub(crate) async fn put_big(env: &TestEnv) -> Result<hive::Sums> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
     ensure!(bytes.len() > 1_200_000, "{} bytes are too few", bytes.len());
-    world.put("big", bytes)?;
+    env.put("big", bytes)?;
     Ok(sums)
 }
 
 /// Loads everything with a report; the run must end with this code and leave nothing on disk.
-pub(crate) async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
-    let report = world.path("report");
-    let ended = world
+pub(crate) async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
+    let report = env.path("report");
+    let ended = env
         .load_ending(code, "t", &[&["--report", &report.to_string_lossy()], args].concat())
         .await?;
-    world.ensure_nothing_staged()?;
+    env.ensure_nothing_staged()?;
     Ok(ended)
 }
 
 /// Loads the big object, all of it, by reads of exactly these ranges.
 async fn load_big(
-    world: &World,
+    env: &TestEnv,
     sums: hive::Sums,
     ranges: &[Option<&str>],
     args: &[&str],
 ) -> Result<()> {
-    load(world, 0, &[&["--preset", "hive"], args].concat()).await?;
-    expect_big(world, sums).await?;
-    let gets = world.s3.log().gets_of("big");
+    load(env, 0, &[&["--preset", "hive"], args].concat()).await?;
+    expect_big(env, sums).await?;
+    let gets = env.s3.log().gets_of("big");
     let asked: Vec<_> = gets.iter().map(|get| get.range.as_deref()).collect();
     ensure!(asked == ranges, "asked for {asked:?}, not {ranges:?}");
-    let etag = world.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag();
+    let etag = env.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag();
     ensure!(
         gets.iter().all(|get| get.if_match.as_ref() == Some(&etag)),
         "not pinned to {etag}: {gets:?}"
     );
-    let line = outcome(world, "report", "big")?;
+    let line = outcome(env, "report", "big")?;
     ensure!(line["attempts"] == ranges.len() && line["verified"] == "checksum", "{line}");
     Ok(())
 }
 
 /// The big object was refused with this code, and not a row of it is there.
-async fn refuse_big(world: &World, code: &str, args: &[&str]) -> Result<()> {
-    load(world, 3, &[&["--preset", "hive"], args].concat()).await?;
-    expect_failure(world, "report", "big", code)?;
-    ensure!(world.count("t").await? == 0, "rows of a refused object are in the table");
+async fn refuse_big(env: &TestEnv, code: &str, args: &[&str]) -> Result<()> {
+    load(env, 3, &[&["--preset", "hive"], args].concat()).await?;
+    expect_failure(env, "report", "big", code)?;
+    ensure!(env.count("t").await? == 0, "rows of a refused object are in the table");
     Ok(())
 }
 
-async fn every_read_is_pinned_to_the_listed_etag(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn every_read_is_pinned_to_the_listed_etag(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for key in ["a", "b"] {
-        world.put(key, format!("{key}\n"))?;
+        env.put(key, format!("{key}\n"))?;
     }
-    load(&world, 0, &[]).await?;
+    load(&env, 0, &[]).await?;
     for key in ["a", "b"] {
-        let etag = world.s3.backend().newest(BUCKET, key).context("it was put")?.quoted_etag();
-        let gets = world.s3.log().gets_of(key);
+        let etag = env.s3.backend().newest(BUCKET, key).context("it was put")?.quoted_etag();
+        let gets = env.s3.log().gets_of(key);
         ensure!(
             gets.len() == 1 && gets[0].if_match.as_ref() == Some(&etag) && gets[0].asks_checksum,
             "{gets:?}"
         );
-        ensure!(outcome(&world, "report", key)?["etag"] == etag, "another ETag is reported");
+        ensure!(outcome(&env, "report", key)?["etag"] == etag, "another ETag is reported");
     }
     Ok(())
 }
 
 /// Overwrites `a` with as many other bytes at the moment of its first read.
-async fn overwrite_on_reading(world: &World) -> Result<Ended> {
-    lines::create(world, "t").await?;
+async fn overwrite_on_reading(env: &TestEnv) -> Result<Ended> {
+    lines::create(env, "t").await?;
     for key in ["a", "b"] {
-        world.put(key, format!("old {key}\n"))?;
+        env.put(key, format!("old {key}\n"))?;
     }
-    let backend = world.s3.backend().clone();
+    let backend = env.s3.backend().clone();
     let overwrite = Fault::before(move |_| {
         let backend = backend.clone();
         async move { drop(backend.put(BUCKET, "a", "new a\n")) }
     });
-    world.s3.faults().on_get("a", Times::Next(1), overwrite);
-    let ended = load(world, 3, &[]).await?;
-    expect_failure(world, "report", "a", "object_changed")?;
-    expect(world, "t", &["old b"]).await?;
-    ensure!(world.s3.log().gets_of("a").len() == 1, "what was overwritten is not read again");
+    env.s3.faults().on_get("a", Times::Next(1), overwrite);
+    let ended = load(env, 3, &[]).await?;
+    expect_failure(env, "report", "a", "object_changed")?;
+    expect(env, "t", &["old b"]).await?;
+    ensure!(env.s3.log().gets_of("a").len() == 1, "what was overwritten is not read again");
     Ok(ended)
 }
 
-async fn an_object_overwritten_after_listing_is_refused(world: World) -> Result<()> {
-    let ended = overwrite_on_reading(&world).await?;
+async fn an_object_overwritten_after_listing_is_refused(env: TestEnv) -> Result<()> {
+    let ended = overwrite_on_reading(&env).await?;
     ended.says("s3://etl/a: the object was overwritten after it was listed")
 }
 
-async fn an_overwrite_is_noticed_where_the_store_ignores_if_match(world: World) -> Result<()> {
-    world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::IgnoreIfMatch);
-    let ended = overwrite_on_reading(&world).await?;
-    let new = world.s3.backend().newest(BUCKET, "a").context("it was put")?.quoted_etag();
+async fn an_overwrite_is_noticed_where_the_store_ignores_if_match(env: TestEnv) -> Result<()> {
+    env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::IgnoreIfMatch);
+    let ended = overwrite_on_reading(&env).await?;
+    let new = env.s3.backend().newest(BUCKET, "a").context("it was put")?.quoted_etag();
     ended.says(&format!("its ETag is {new} now"))
 }
 
-async fn a_body_that_breaks_off_is_resumed_where_it_broke(world: World) -> Result<()> {
-    let sums = put_big(&world).await?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_001 });
-    world.s3.faults().on_get("big", Times::Next(2), Fault::CutBody { after_bytes: 1 });
+async fn a_body_that_breaks_off_is_resumed_where_it_broke(env: TestEnv) -> Result<()> {
+    let sums = put_big(&env).await?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_001 });
+    env.s3.faults().on_get("big", Times::Next(2), Fault::CutBody { after_bytes: 1 });
     let ranges = [None, Some("bytes=700001-"), Some("bytes=700002-")];
     // The first answer meets both cuts, of which the first one injected counts; so the second one
     // meets its own.
-    load_big(&world, sums, &ranges, &[]).await
+    load_big(&env, sums, &ranges, &[]).await
 }
 
-async fn a_store_that_ignores_ranges_is_read_from_the_start_again(world: World) -> Result<()> {
-    let sums = put_big(&world).await?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
-    world.s3.faults().on_get("big", Times::Always, Fault::IgnoreRange);
-    load_big(&world, sums, &[None, Some("bytes=700000-"), None], &[]).await
+async fn a_store_that_ignores_ranges_is_read_from_the_start_again(env: TestEnv) -> Result<()> {
+    let sums = put_big(&env).await?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+    env.s3.faults().on_get("big", Times::Always, Fault::IgnoreRange);
+    load_big(&env, sums, &[None, Some("bytes=700000-"), None], &[]).await
 }
 
 /// Cuts the big object's first body and overwrites it with the same number of other bytes before
 /// the second read.
-async fn overwrite_before_resuming(world: &World) -> Result<()> {
-    put_big(world).await?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
-    let backend = world.s3.backend().clone();
+async fn overwrite_before_resuming(env: &TestEnv) -> Result<()> {
+    put_big(env).await?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+    let backend = env.s3.backend().clone();
     let overwrite = Fault::before(move |_| {
         let backend = backend.clone();
         async move {
@@ -168,212 +168,205 @@ async fn overwrite_before_resuming(world: &World) -> Result<()> {
             drop(backend.put(BUCKET, "big", bytes));
         }
     });
-    world.s3.faults().on_get("big", Times::After(1), overwrite);
-    refuse_big(world, "object_changed", &[]).await?;
-    let ranges: Vec<_> = world.s3.log().gets_of("big").into_iter().map(|get| get.range).collect();
+    env.s3.faults().on_get("big", Times::After(1), overwrite);
+    refuse_big(env, "object_changed", &[]).await?;
+    let ranges: Vec<_> = env.s3.log().gets_of("big").into_iter().map(|get| get.range).collect();
     ensure!(ranges == [None, Some("bytes=700000-".to_owned())], "{ranges:?}");
     Ok(())
 }
 
-async fn an_object_overwritten_before_it_is_resumed_is_refused(world: World) -> Result<()> {
-    overwrite_before_resuming(&world).await
+async fn an_object_overwritten_before_it_is_resumed_is_refused(env: TestEnv) -> Result<()> {
+    overwrite_before_resuming(&env).await
 }
 
 async fn an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.s3.faults().on_get("big", Times::Always, Fault::IgnoreIfMatch);
-    overwrite_before_resuming(&world).await
+    env.s3.faults().on_get("big", Times::Always, Fault::IgnoreIfMatch);
+    overwrite_before_resuming(&env).await
 }
 
 /// What the GETs of a key asked for: range and version.
-fn asked(world: &World, key: &str) -> Vec<(Option<String>, Option<String>)> {
-    world.s3.log().gets_of(key).into_iter().map(|get| (get.range, get.version_id)).collect()
+fn asked(env: &TestEnv, key: &str) -> Vec<(Option<String>, Option<String>)> {
+    env.s3.log().gets_of(key).into_iter().map(|get| (get.range, get.version_id)).collect()
 }
 
 /// Lets something happen to the store before every read of `key` but the first.
-fn before_reading_on(world: &World, key: &str, change: impl Fn(&Backend) + Send + Sync + 'static) {
-    let backend = world.s3.backend().clone();
+fn before_reading_on(env: &TestEnv, key: &str, change: impl Fn(&Backend) + Send + Sync + 'static) {
+    let backend = env.s3.backend().clone();
     let change = Fault::before(move |_| {
         change(&backend);
         async {}
     });
-    world.s3.faults().on_get(key, Times::After(1), change);
+    env.s3.faults().on_get(key, Times::After(1), change);
 }
 
 /// The bytes of the big object's table are those of the listed one.
-async fn expect_big(world: &World, sums: hive::Sums) -> Result<()> {
-    let found: (u64, u64) = world.schema.query_one(&hive::checksum_query("t")).await?;
+async fn expect_big(env: &TestEnv, sums: hive::Sums) -> Result<()> {
+    let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?} is not {sums:?}");
     Ok(())
 }
 
 /// The big object, in a bucket that keeps versions, whose first body is cut.
-async fn put_big_version(world: &World) -> Result<(hive::Sums, Arc<Object>)> {
-    world.s3.backend().enable_versions(BUCKET);
-    let sums = put_big(world).await?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
-    let listed = world.s3.backend().newest(BUCKET, "big").context("it was put")?;
+async fn put_big_version(env: &TestEnv) -> Result<(hive::Sums, Arc<Object>)> {
+    env.s3.backend().enable_versions(BUCKET);
+    let sums = put_big(env).await?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+    let listed = env.s3.backend().newest(BUCKET, "big").context("it was put")?;
     Ok((sums, listed))
 }
 
 async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let (sums, listed) = put_big_version(&world).await?;
-    before_reading_on(&world, "big", |backend| {
-        drop(backend.put(BUCKET, "big", "something else\n"))
-    });
-    load(&world, 0, &["--preset", "hive"]).await?;
-    expect_big(&world, sums).await?;
+    let (sums, listed) = put_big_version(&env).await?;
+    before_reading_on(&env, "big", |backend| drop(backend.put(BUCKET, "big", "something else\n")));
+    load(&env, 0, &["--preset", "hive"]).await?;
+    expect_big(&env, sums).await?;
     let version = listed.version_id().map(str::to_owned);
     ensure!(version.is_some(), "the bucket keeps no versions");
     let expected = [(None, None), (Some("bytes=700000-".to_owned()), version)];
-    ensure!(asked(&world, "big") == expected, "{:?}", asked(&world, "big"));
+    ensure!(asked(&env, "big") == expected, "{:?}", asked(&env, "big"));
     let etag = listed.quoted_etag();
     ensure!(
-        world.s3.log().gets_of("big").iter().all(|get| get.if_match.as_ref() == Some(&etag)),
+        env.s3.log().gets_of("big").iter().all(|get| get.if_match.as_ref() == Some(&etag)),
         "not pinned to {etag}"
     );
     ensure!(
-        world.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag() != etag,
+        env.s3.backend().newest(BUCKET, "big").context("it was put")?.quoted_etag() != etag,
         "not overwritten"
     );
     Ok(())
 }
 
-async fn reading_from_the_start_again_asks_for_the_listed_version_too(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.s3.backend().enable_versions(BUCKET);
-    world.put("a", "row 2\n")?;
-    let version = world
-        .s3
-        .backend()
-        .newest(BUCKET, "a")
-        .context("it was put")?
-        .version_id()
-        .map(str::to_owned);
-    world.s3.faults().on_get("a", Times::Next(1), Fault::FlipBit { at_byte: 4 });
-    before_reading_on(&world, "a", |backend| drop(backend.put(BUCKET, "a", "row 9\n")));
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["row 2"]).await?;
-    ensure!(asked(&world, "a") == [(None, None), (None, version)], "{:?}", asked(&world, "a"));
+async fn reading_from_the_start_again_asks_for_the_listed_version_too(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.s3.backend().enable_versions(BUCKET);
+    env.put("a", "row 2\n")?;
+    let version =
+        env.s3.backend().newest(BUCKET, "a").context("it was put")?.version_id().map(str::to_owned);
+    env.s3.faults().on_get("a", Times::Next(1), Fault::FlipBit { at_byte: 4 });
+    before_reading_on(&env, "a", |backend| drop(backend.put(BUCKET, "a", "row 9\n")));
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["row 2"]).await?;
+    ensure!(asked(&env, "a") == [(None, None), (None, version)], "{:?}", asked(&env, "a"));
     Ok(())
 }
 
-async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(world: World) -> Result<()> {
-    let (_, listed) = put_big_version(&world).await?;
+async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(env: TestEnv) -> Result<()> {
+    let (_, listed) = put_big_version(&env).await?;
     let version = listed.version_id().context("the bucket keeps no versions")?.to_owned();
-    before_reading_on(&world, "big", move |backend| {
+    before_reading_on(&env, "big", move |backend| {
         drop(backend.put(BUCKET, "big", "something else\n"));
         backend.remove_version(BUCKET, "big", &version);
     });
-    refuse_big(&world, "object_missing", &[]).await?;
-    ensure!(asked(&world, "big").len() == 2, "{:?}", asked(&world, "big"));
+    refuse_big(&env, "object_missing", &[]).await?;
+    ensure!(asked(&env, "big").len() == 2, "{:?}", asked(&env, "big"));
     Ok(())
 }
 
 /// Amazon wants a right of its own for it, s3:GetObjectVersion; some stores name versions and can't
 /// read by them.
-async fn where_a_version_may_not_be_read_the_etag_alone_pins(world: World) -> Result<()> {
+async fn where_a_version_may_not_be_read_the_etag_alone_pins(env: TestEnv) -> Result<()> {
     for refusal in [Refusal::ACCESS_DENIED, Refusal::new(501, "NotImplemented", "Not implemented.")]
     {
-        let (sums, listed) = put_big_version(&world).await?;
-        let faults = world.s3.faults().clone();
+        let (sums, listed) = put_big_version(&env).await?;
+        let faults = env.s3.faults().clone();
         let refuse_next = Fault::before(move |_| {
             faults.on_get("big", Times::Next(1), Fault::Refuse(refusal));
             async {}
         });
-        world.s3.faults().on_get("big", Times::Next(1), refuse_next);
-        load(&world, 0, &["--preset", "hive"]).await?;
-        expect_big(&world, sums).await?;
+        env.s3.faults().on_get("big", Times::Next(1), refuse_next);
+        load(&env, 0, &["--preset", "hive"]).await?;
+        expect_big(&env, sums).await?;
         let range = Some("bytes=700000-".to_owned());
         let version = listed.version_id().map(str::to_owned);
         let expected = [(None, None), (range.clone(), version), (range, None)];
-        ensure!(asked(&world, "big") == expected, "{refusal:?}: {:?}", asked(&world, "big"));
-        world.s3.faults().clear();
-        world.s3.log().clear();
-        world.start_afresh("t").await?;
-        world.schema.exec("DROP TABLE t").await?;
+        ensure!(asked(&env, "big") == expected, "{refusal:?}: {:?}", asked(&env, "big"));
+        env.s3.faults().clear();
+        env.s3.log().clear();
+        env.start_afresh("t").await?;
+        env.schema.exec("DROP TABLE t").await?;
     }
     Ok(())
 }
 
 /// What was put before the bucket kept versions, or while it was told to stop: an overwrite takes
 /// its name, too.
-async fn a_null_version_is_never_asked_for(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn a_null_version_is_never_asked_for(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
-    world.put("big", Object::new(bytes).with_version_id("null"))?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
-    load(&world, 0, &["--preset", "hive"]).await?;
-    expect_big(&world, sums).await?;
+    env.put("big", Object::new(bytes).with_version_id("null"))?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+    load(&env, 0, &["--preset", "hive"]).await?;
+    expect_big(&env, sums).await?;
     let expected = [(None, None), (Some("bytes=700000-".to_owned()), None)];
-    ensure!(asked(&world, "big") == expected, "{:?}", asked(&world, "big"));
+    ensure!(asked(&env, "big") == expected, "{:?}", asked(&env, "big"));
     Ok(())
 }
 
-async fn a_body_that_keeps_breaking_fails_after_the_bounded_tries(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("bad", "bad 1\nbad 2\n")?;
-    world.put("good", "good\n")?;
-    let cut = world.s3.faults().on_get("bad", Times::Always, Fault::CutBody { after_bytes: 3 });
-    load(&world, 3, &["--max-attempts", "3"]).await?;
+async fn a_body_that_keeps_breaking_fails_after_the_bounded_tries(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("bad", "bad 1\nbad 2\n")?;
+    env.put("good", "good\n")?;
+    let cut = env.s3.faults().on_get("bad", Times::Always, Fault::CutBody { after_bytes: 3 });
+    load(&env, 3, &["--max-attempts", "3"]).await?;
     ensure!(cut.effect_count() == 3, "{} tries", cut.effect_count());
-    expect_failure(&world, "report", "bad", "body_broken")?;
-    expect(&world, "t", &["good"]).await
+    expect_failure(&env, "report", "bad", "body_broken")?;
+    expect(&env, "t", &["good"]).await
 }
 
-async fn a_body_that_stalls_is_resumed(world: World) -> Result<()> {
-    let sums = put_big(&world).await?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::StallBody { after_bytes: 300_000 });
-    load_big(&world, sums, &[None, Some("bytes=300000-")], &["--stall-timeout", "1s"]).await
+async fn a_body_that_stalls_is_resumed(env: TestEnv) -> Result<()> {
+    let sums = put_big(&env).await?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::StallBody { after_bytes: 300_000 });
+    load_big(&env, sums, &[None, Some("bytes=300000-")], &["--stall-timeout", "1s"]).await
 }
 
-async fn a_busy_store_is_tried_again(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn a_busy_store_is_tried_again(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for key in ["a", "b"] {
-        world.put(key, format!("{key}\n"))?;
+        env.put(key, format!("{key}\n"))?;
     }
     for (times, refusal) in
         [(1, Refusal::SLOW_DOWN), (2, Refusal::SERVICE_UNAVAILABLE), (3, Refusal::INTERNAL_ERROR)]
     {
-        world.s3.faults().on_get("a", Times::Next(times), Fault::Refuse(refusal));
+        env.s3.faults().on_get("a", Times::Next(times), Fault::Refuse(refusal));
     }
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["a", "b"]).await?;
-    let line = outcome(&world, "report", "a")?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["a", "b"]).await?;
+    let line = outcome(&env, "report", "a")?;
     ensure!(line["attempts"] == 4, "{line}");
-    ensure!(world.s3.log().gets_of("a").len() == 4, "the SDK tries again too");
+    ensure!(env.s3.log().gets_of("a").len() == 4, "the SDK tries again too");
     Ok(())
 }
 
 async fn a_store_that_stays_busy_fails_the_object_after_the_bounded_tries(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    lines::create(&world, "t").await?;
+    lines::create(&env, "t").await?;
     for key in ["a", "b"] {
-        world.put(key, format!("{key}\n"))?;
+        env.put(key, format!("{key}\n"))?;
     }
-    world.s3.faults().on_get("a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
-    load(&world, 3, &["--max-attempts", "3"]).await?;
-    expect_failure(&world, "report", "a", "source_busy")?;
-    let gets = world.s3.log().gets_of("a").len();
+    env.s3.faults().on_get("a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    load(&env, 3, &["--max-attempts", "3"]).await?;
+    expect_failure(&env, "report", "a", "source_busy")?;
+    let gets = env.s3.log().gets_of("a").len();
     ensure!(gets == 3, "{gets} requests");
-    expect(&world, "t", &["b"]).await
+    expect(&env, "t", &["b"]).await
 }
 
-async fn a_store_that_goes_away_ends_the_run(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn a_store_that_goes_away_ends_the_run(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for key in ["a", "b"] {
-        world.put(key, format!("{key}\n"))?;
+        env.put(key, format!("{key}\n"))?;
     }
-    let held = world.s3.faults().on_get("b", Times::Always, Fault::Hold);
+    let held = env.s3.faults().on_get("b", Times::Always, Fault::Hold);
     let running =
-        world.command(["load", "s3://etl/", "--table", "t", "--max-attempts", "2"]).spawn()?;
+        env.command(["load", "s3://etl/", "--table", "t", "--max-attempts", "2"]).spawn()?;
     held.wait_for_effects(1).await;
-    while world.count("t").await? == 0 {}
-    let World { s3, schema, dir, .. } = world;
+    while env.count("t").await? == 0 {}
+    let TestEnv { s3, schema, dir, .. } = env;
     s3.stop().await;
     let ended = finish(running).await?;
     ended.expect(5)?;
@@ -390,76 +383,76 @@ async fn a_store_that_goes_away_ends_the_run(world: World) -> Result<()> {
 const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256];
 
-async fn a_flipped_bit_is_found_by_every_checksum_and_read_again(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn a_flipped_bit_is_found_by_every_checksum_and_read_again(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for algorithm in ALGORITHMS {
-        world.put(&format!("{algorithm:?}"), Object::new("row 2\n").with_checksum(algorithm))?;
+        env.put(&format!("{algorithm:?}"), Object::new("row 2\n").with_checksum(algorithm))?;
     }
     // `row 2` becomes `row 3`: nothing else would notice.
     let flip = Fault::FlipBit { at_byte: 4 };
-    world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::NextOfEachKey(1), flip);
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["row 2"; 5]).await?;
+    env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::NextOfEachKey(1), flip);
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["row 2"; 5]).await?;
     for algorithm in ALGORITHMS {
-        let line = outcome(&world, "report", &format!("{algorithm:?}"))?;
+        let line = outcome(&env, "report", &format!("{algorithm:?}"))?;
         ensure!(line["verified"] == "checksum" && line["attempts"] == 2, "{algorithm:?}: {line}");
     }
     Ok(())
 }
 
-async fn a_wrong_checksum_fails_the_object(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn a_wrong_checksum_fails_the_object(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for algorithm in ALGORITHMS {
-        world.put(&format!("bad/{algorithm:?}"), Object::new("bad\n").with_checksum(algorithm))?;
+        env.put(&format!("bad/{algorithm:?}"), Object::new("bad\n").with_checksum(algorithm))?;
     }
-    world.put("good", "good\n")?;
+    env.put("good", "good\n")?;
     let bad = Keys::StartingWith("bad/".to_owned());
-    world.s3.faults().inject(Operation::GetObject, bad, Times::Always, Fault::WrongChecksum);
-    load(&world, 3, &["--max-attempts", "2"]).await?;
+    env.s3.faults().inject(Operation::GetObject, bad, Times::Always, Fault::WrongChecksum);
+    load(&env, 3, &["--max-attempts", "2"]).await?;
     for algorithm in ALGORITHMS {
-        expect_failure(&world, "report", &format!("bad/{algorithm:?}"), "checksum_mismatch")?;
+        expect_failure(&env, "report", &format!("bad/{algorithm:?}"), "checksum_mismatch")?;
     }
-    expect(&world, "t", &["good"]).await
+    expect(&env, "t", &["good"]).await
 }
 
-async fn the_checksum_covers_a_resumed_body_too(world: World) -> Result<()> {
-    put_big(&world).await?;
-    world.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
+async fn the_checksum_covers_a_resumed_body_too(env: TestEnv) -> Result<()> {
+    put_big(&env).await?;
+    env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
     // In the answer to the range, which has no checksum of its own, and in all later ones.
-    world.s3.faults().on_get("big", Times::After(1), Fault::FlipBit { at_byte: 0 });
-    refuse_big(&world, "checksum_mismatch", &["--max-attempts", "3"]).await?;
-    let ranges: Vec<_> = world.s3.log().gets_of("big").into_iter().map(|get| get.range).collect();
+    env.s3.faults().on_get("big", Times::After(1), Fault::FlipBit { at_byte: 0 });
+    refuse_big(&env, "checksum_mismatch", &["--max-attempts", "3"]).await?;
+    let ranges: Vec<_> = env.s3.log().gets_of("big").into_iter().map(|get| get.range).collect();
     ensure!(ranges == [None, Some("bytes=700000-".to_owned()), None], "{ranges:?}");
     Ok(())
 }
 
-async fn without_a_checksum_of_the_whole_object_its_length_is_verified(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("composite", Object::new("1\n2\n").with_composite_checksum(Algorithm::Crc32, 2))?;
-    world.put("none", Object::new("3\n").without_checksum())?;
-    world.put("whole", "4\n")?;
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &["1", "2", "3", "4"]).await?;
+async fn without_a_checksum_of_the_whole_object_its_length_is_verified(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("composite", Object::new("1\n2\n").with_composite_checksum(Algorithm::Crc32, 2))?;
+    env.put("none", Object::new("3\n").without_checksum())?;
+    env.put("whole", "4\n")?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &["1", "2", "3", "4"]).await?;
     for (key, verified) in [("composite", "length"), ("none", "length"), ("whole", "checksum")] {
-        let line = outcome(&world, "report", key)?;
+        let line = outcome(&env, "report", key)?;
         ensure!(line["verified"] == verified, "{line}");
     }
     Ok(())
 }
 
 /// `Content-Length` says that this is all, at the end of a row, under the listed `ETag`.
-async fn a_body_shorter_than_listed_is_refused(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("bad", Object::new("1\n2\n3\n").without_checksum())?;
-    world.put("good", "good\n")?;
-    world.s3.faults().on_get("bad", Times::Always, Fault::ShortenBody { to_bytes: 4 });
-    let ended = load(&world, 3, &["--max-attempts", "2"]).await?;
+async fn a_body_shorter_than_listed_is_refused(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("bad", Object::new("1\n2\n3\n").without_checksum())?;
+    env.put("good", "good\n")?;
+    env.s3.faults().on_get("bad", Times::Always, Fault::ShortenBody { to_bytes: 4 });
+    let ended = load(&env, 3, &["--max-attempts", "2"]).await?;
     ended.says("s3://etl/bad: it has 4 bytes now, 6 were listed")?;
-    expect(&world, "t", &["good"]).await
+    expect(&env, "t", &["good"]).await
 }
 
-async fn objects_that_cannot_be_read_fail_alone(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn objects_that_cannot_be_read_fail_alone(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     let cases = [
         ("denied", Refusal::ACCESS_DENIED, "object_denied", "s3:GetObject"),
         ("archived", Refusal::ARCHIVED, "object_archived", "restore the object"),
@@ -467,24 +460,24 @@ async fn objects_that_cannot_be_read_fail_alone(world: World) -> Result<()> {
         ("vanished", Refusal::NO_SUCH_KEY, "object_missing", "deleted after it was listed"),
     ];
     for (key, refusal, ..) in cases {
-        world.put(key, format!("{key}\n"))?;
-        world.s3.faults().on_get(key, Times::Always, Fault::Refuse(refusal));
+        env.put(key, format!("{key}\n"))?;
+        env.s3.faults().on_get(key, Times::Always, Fault::Refuse(refusal));
     }
-    world.put("glacier", Object::new("glacier\n").archived())?;
-    world.put("a good one", "first\n")?;
-    world.put("z good one", "last\n")?;
-    let ended = load(&world, 3, &[]).await?;
+    env.put("glacier", Object::new("glacier\n").archived())?;
+    env.put("a good one", "first\n")?;
+    env.put("z good one", "last\n")?;
+    let ended = load(&env, 3, &[]).await?;
     for (key, _, code, hint) in cases {
-        expect_failure(&world, "report", key, code)?;
-        let line = outcome(&world, "report", key)?;
+        expect_failure(&env, "report", key, code)?;
+        let line = outcome(&env, "report", key)?;
         ensure!(line["error"]["hint"].as_str().is_some_and(|said| said.contains(hint)), "{line}");
-        ensure!(world.s3.log().gets_of(key).len() == 1, "{key} was tried again for nothing");
+        ensure!(env.s3.log().gets_of(key).len() == 1, "{key} was tried again for nothing");
         ended.says(&format!("s3://etl/{key}: "))?;
     }
-    expect_failure(&world, "report", "glacier", "object_archived")?;
+    expect_failure(&env, "report", "glacier", "object_archived")?;
     ensure!(
         ended.summary("objects failed")? == "5" && ended.summary("objects loaded")? == "2",
         "{ended}"
     );
-    expect(&world, "t", &["first", "last"]).await
+    expect(&env, "t", &["first", "last"]).await
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::support::program::{Ended, World, finish};
+use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::ServerKind;
 use crate::support::values::{ensure_values, values};
@@ -82,18 +82,18 @@ impl Rejects {
 
 /// Loads the object `data/1` into a table, with rejects in a directory and everything forgotten
 /// that was loaded before.
-pub(crate) async fn load(world: &World, table: &str, code: i32, args: &[&str]) -> Result<Rejects> {
+pub(crate) async fn load(env: &TestEnv, table: &str, code: i32, args: &[&str]) -> Result<Rejects> {
     let (rejects, report) =
-        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+        (env.path("rejects").display().to_string(), env.path("report").display().to_string());
     let _ = std::fs::remove_dir_all(&rejects);
     let mut all = vec!["load", "s3://etl/data/1", "--table", table, "--report", &report, "--force"];
     if args.contains(&"reject") {
         all.extend(["--rejects", &rejects]);
     }
     all.extend(args);
-    let ended = world.run(&all).await?;
+    let ended = env.run(&all).await?;
     ended.expect(code)?;
-    let line = world.report("report")?.into_iter().next().context("an empty report")?;
+    let line = env.report("report")?.into_iter().next().context("an empty report")?;
     let file = |name: &str| line[name].as_str().map(PathBuf::from);
     let text = file("reject_file").map(std::fs::read).transpose()?.unwrap_or_default();
     let reasons =
@@ -103,7 +103,7 @@ pub(crate) async fn load(world: &World, table: &str, code: i32, args: &[&str]) -
 }
 
 async fn settings_that_contradict_each_other_are_refused_with_both_names(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
     let cases: [(&[&str], [&str; 2]); 12] = [
         (&["--on-bad-row", "reject"], ["--on-bad-row", "--rejects"]),
@@ -132,48 +132,47 @@ async fn settings_that_contradict_each_other_are_refused_with_both_names(
         (&["--on-bad-row", "reject", "--rejects", "https://etl/held"], ["--rejects", "s3://"]),
     ];
     for (args, names) in cases {
-        let ended =
-            world.run(&[&["load", "s3://etl/data/", "--table", "t"], args].concat()).await?;
+        let ended = env.run(&[&["load", "s3://etl/data/", "--table", "t"], args].concat()).await?;
         ended.expect(2).with_context(|| format!("{args:?}"))?;
         for name in names {
             ensure!(ended.stderr.contains(name), "{args:?}: {name} is not named\n{ended}");
         }
     }
-    ensure!(world.s3.log().all().is_empty(), "S3 was asked all the same");
+    ensure!(env.s3.log().all().is_empty(), "S3 was asked all the same");
     Ok(())
 }
 
 async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
     let create = "CREATE TABLE t (a INT PRIMARY KEY, b INT UNIQUE, v VARCHAR(5) NULL)";
-    world.schema.exec(create).await?;
+    env.schema.exec(create).await?;
     // Row 2 is a duplicate of row 1 by `a`; row 3 would be one of row 2 by `b`, which is not there;
     // row 4 is one of row 3.
     let rows = "1\t1\tx\n1\t2\tx\n3\t2\tx\n4\t2\tx\n5\t1\tx\n6\t6\ttoo long\n7\t6\tx\n";
-    world.put("data/1", rows)?;
+    env.put("data/1", rows)?;
     let rejects =
-        load(&world, "t", 7, &["--on-duplicate", "reject", "--on-bad-row", "reject"]).await?;
+        load(&env, "t", 7, &["--on-duplicate", "reject", "--on-bad-row", "reject"]).await?;
     rejects.expect(&[(2, "duplicate"), (4, "duplicate"), (5, "duplicate"), (6, "bad_row")])?;
     let kept = ["1|1|x", "3|2|x", "7|6|x"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &kept).await?;
-    world.schema.exec("TRUNCATE TABLE t").await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &kept).await?;
+    env.schema.exec("TRUNCATE TABLE t").await?;
     let rejects =
-        load(&world, "t", 7, &["--on-duplicate", "ignore", "--on-bad-row", "reject"]).await?;
+        load(&env, "t", 7, &["--on-duplicate", "ignore", "--on-bad-row", "reject"]).await?;
     rejects.expect(&[(6, "bad_row")])?;
     ensure!(rejects.line["skipped"] == 3 && rejects.line["loaded"] == 3, "{:#}", rejects.line);
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY a", &kept).await?;
-    world.schema.exec("TRUNCATE TABLE t").await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &kept).await?;
+    env.schema.exec("TRUNCATE TABLE t").await?;
     let rejects =
-        load(&world, "t", 3, &["--on-duplicate", "error", "--on-bad-row", "reject"]).await?;
+        load(&env, "t", 3, &["--on-duplicate", "error", "--on-bad-row", "reject"]).await?;
     let error = &rejects.line["error"];
     ensure!(error["code"] == "bad_rows" || error["code"] == "duplicates", "{error:#}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
+async fn the_first_of_rows_with_one_key_is_loaded_across_statements(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
     // Rows 1..=40,000 over three chunks; some of each have the id or `u` of one just before the
     // border, of the first row, or of the one before.
     let borders = [16_384_u64, 32_768];
@@ -195,10 +194,10 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World
         }
         writeln!(object, "{id}\t{u}\t{row}")?;
     }
-    world.put("data/1", object)?;
-    let rejects = load(&world, "t", 7, &["--on-duplicate", "reject"]).await?;
+    env.put("data/1", object)?;
+    let rejects = load(&env, "t", 7, &["--on-duplicate", "reject"]).await?;
     rejects.expect(&duplicates)?;
-    let found: (u64, u64) = world
+    let found: (u64, u64) = env
         .schema
         .query_one("SELECT COUNT(*), CAST(SUM(id = v AND u = v) AS UNSIGNED) FROM t")
         .await?;
@@ -206,18 +205,18 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(world: World
     Ok(())
 }
 
-async fn rows_that_a_trigger_refuses_are_held_back(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n INT)").await?;
-    world
+async fn rows_that_a_trigger_refuses_are_held_back(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n INT)").await?;
+    env
         .schema
         .exec("CREATE TRIGGER no_sevens BEFORE INSERT ON t FOR EACH ROW IF NEW.n % 7 = 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no sevens'; END IF")
         .await?;
-    world.put(
+    env.put(
         "data/1",
         (1..=40).map(|id| format!("{id}\t{id}\n")).collect::<String>() + "1\t50\n41\tx\n",
     )?;
     let rejects =
-        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+        load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let refused = [7, 14, 21, 28, 35].map(|row| (row, "bad_row"));
     rejects.expect(&[&refused[..], &[(41, "duplicate"), (42, "bad_row")]].concat())?;
     let signalled = rejects.reasons.iter().filter(|reason| reason["code"] == 1644).count();
@@ -227,28 +226,28 @@ async fn rows_that_a_trigger_refuses_are_held_back(world: World) -> Result<()> {
         "{:#?}",
         rejects.reasons
     );
-    ensure!(world.count("t").await? == 35);
+    ensure!(env.count("t").await? == 35);
     Ok(())
 }
 
-async fn rows_that_an_expression_cannot_take_are_held_back(world: World) -> Result<()> {
+async fn rows_that_an_expression_cannot_take_are_held_back(env: TestEnv) -> Result<()> {
     // What an expression says of a value names no row, wherever it is loaded to.
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n DOUBLE)").await?;
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n DOUBLE)").await?;
     let rows = (1..=300).map(|id| match id {
         70 | 71 | 299 => format!("{id}\tmany\n"),
         200 => "1\t2\n".to_owned(),
         _ => format!("{id}\t{id}\n"),
     });
-    world.put("data/1", rows.collect::<String>())?;
+    env.put("data/1", rows.collect::<String>())?;
     let set = ["--columns", "id,@x", "--set", "n=CAST(@x AS SIGNED)+1"];
     let reject = ["--on-bad-row", "reject", "--on-duplicate", "reject"];
-    let rejects = load(&world, "t", 7, &[&set[..], &reject].concat()).await?;
+    let rejects = load(&env, "t", 7, &[&set[..], &reject].concat()).await?;
     rejects.expect(&[(70, "bad_row"), (71, "bad_row"), (200, "duplicate"), (299, "bad_row")])?;
     ensure!(rejects.reasons[0]["code"] == 1292, "{:#?}", rejects.reasons);
-    let sum: u64 = world.schema.query_one("SELECT CAST(SUM(n - id) AS UNSIGNED) FROM t").await?;
-    ensure!(sum == 296 && world.count("t").await? == 296);
-    world.schema.exec("DELETE FROM t").await?;
-    let failed = load(&world, "t", 3, &set).await?;
+    let sum: u64 = env.schema.query_one("SELECT CAST(SUM(n - id) AS UNSIGNED) FROM t").await?;
+    ensure!(sum == 296 && env.count("t").await? == 296);
+    env.schema.exec("DELETE FROM t").await?;
+    let failed = load(&env, "t", 3, &set).await?;
     let lines: Vec<u64> = failed.line["error"]["rows"]
         .as_array()
         .context("no rows")?
@@ -259,15 +258,14 @@ async fn rows_that_an_expression_cannot_take_are_held_back(world: World) -> Resu
     Ok(())
 }
 
-async fn rows_that_a_view_refuses_are_held_back(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n TINYINT)").await?;
-    world
-        .schema
+async fn rows_that_a_view_refuses_are_held_back(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n TINYINT)").await?;
+    env.schema
         .exec("CREATE VIEW v AS SELECT id, n FROM base WHERE n < 50 WITH CHECK OPTION")
         .await?;
-    world.put("data/1", "1\t1\n2\t60\n3\t300\n1\t2\n4\t4\n4\t70\n5\t49\n")?;
+    env.put("data/1", "1\t1\n2\t60\n3\t300\n1\t2\n4\t4\n4\t70\n5\t49\n")?;
     let rejects =
-        load(&world, "v", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+        load(&env, "v", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let rows = rejects.rows();
     // A row that is bad in two ways is bad.
     let row_six = rows
@@ -277,41 +275,39 @@ async fn rows_that_a_view_refuses_are_held_back(world: World) -> Result<()> {
         .unwrap_or_default()
         .to_owned();
     rejects.expect(&[(2, "bad_row"), (3, "bad_row"), (4, "duplicate"), (6, &row_six)])?;
-    ensure_values(&world.schema, "SELECT * FROM base ORDER BY id", &["1|1", "4|4", "5|49"]).await
+    ensure_values(&env.schema, "SELECT * FROM base ORDER BY id", &["1|1", "4|4", "5|49"]).await
 }
 
-async fn rows_of_a_tree_need_their_parents_before_them(world: World) -> Result<()> {
-    world
+async fn rows_of_a_tree_need_their_parents_before_them(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, parent INT NULL, n TINYINT, FOREIGN KEY (parent) REFERENCES t (id))")
         .await?;
     // 3's parent comes after it, 5's does not fit, 6's is 5, 7 is its own, 8 is good.
-    world.put(
+    env.put(
         "data/1",
         "1\t\\N\t1\n2\t1\t1\n3\t4\t1\n4\t2\t1\n5\t1\t300\n6\t5\t1\n7\t7\t1\n8\t4\t1\n",
     )?;
-    let rejects = load(&world, "t", 7, &["--on-bad-row", "reject"]).await?;
+    let rejects = load(&env, "t", 7, &["--on-bad-row", "reject"]).await?;
     rejects.expect(&[(3, "bad_row"), (5, "bad_row"), (6, "bad_row")])?;
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "4", "7", "8"])
-        .await?;
+    ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "4", "7", "8"]).await?;
     // Mended in the order of the object, the rest goes in.
     let mended = String::from_utf8(rejects.text)?.replace("300", "100");
-    world.put("data/1", mended)?;
-    load(&world, "t", 0, &[]).await?;
-    ensure!(world.count("t").await? == 8);
+    env.put("data/1", mended)?;
+    load(&env, "t", 0, &[]).await?;
+    ensure!(env.count("t").await? == 8);
     Ok(())
 }
 
 const CHECKED: &str = "CREATE TABLE t (id INT PRIMARY KEY, n INT NULL, p INT NULL, s VARCHAR(9) NULL, CHECK (n < 100), CONSTRAINT of_p FOREIGN KEY (p) REFERENCES p (id)) ENGINE=InnoDB";
 
 /// The table with a CHECK and a foreign key, ids 1 to 3 in it, and the parents 1 to 9.
-async fn checked(world: &World) -> Result<()> {
-    world.schema.exec("DROP TABLE IF EXISTS t, p").await?;
-    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
-    world.schema.exec("INSERT INTO p VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)").await?;
-    world.schema.exec(CHECKED).await?;
-    world
-        .schema
+async fn checked(env: &TestEnv) -> Result<()> {
+    env.schema.exec("DROP TABLE IF EXISTS t, p").await?;
+    env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    env.schema.exec("INSERT INTO p VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)").await?;
+    env.schema.exec(CHECKED).await?;
+    env.schema
         .exec("INSERT INTO t VALUES (1, 1, 1, 'old'), (2, 2, 2, 'old'), (3, 3, 3, 'old')")
         .await
 }
@@ -319,13 +315,13 @@ async fn checked(world: &World) -> Result<()> {
 /// Good, duplicates, refused by CHECK, without a parent, not fitting, and several of these at once.
 const MIXED: &str = "10\t1\t1\tnew\n1\t1\t1\tnew\n11\t100\t1\tnew\n12\t1\t77\tnew\n2\t200\t1\tnew\n13\tx\t1\tnew\n10\t2\t1\tagain\n11\t1\t1\tnew\n3\t1\t88\tnew\n14\t1\t9\tnew\n";
 
-async fn checks_and_duplicates_in_one_object_are_told_apart(world: World) -> Result<()> {
-    checked(&world).await?;
-    world.put("data/1", MIXED)?;
+async fn checks_and_duplicates_in_one_object_are_told_apart(env: TestEnv) -> Result<()> {
+    checked(&env).await?;
+    env.put("data/1", MIXED)?;
     // Row 8 has the id of row 3, which is not loaded.
     let kept = ["1|1|1|old", "2|2|2|old", "3|3|3|old", "10|1|1|new", "11|1|1|new", "14|1|9|new"];
     let rejects =
-        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+        load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let rows = rejects.rows();
     let numbers: Vec<u64> = rows.iter().map(|(row, _)| *row).collect();
     ensure!(numbers == [2, 3, 4, 5, 6, 7, 9], "{:#?}", rejects.reasons);
@@ -338,14 +334,14 @@ async fn checks_and_duplicates_in_one_object_are_told_apart(world: World) -> Res
             rejects.reasons
         );
     }
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
     // Row 5 is checked before its key. Whether row 9 lacks its parent or is a duplicate is up to
     // the server.
-    checked(&world).await?;
+    checked(&env).await?;
     let ignoring =
-        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "ignore"]).await?;
+        load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "ignore"]).await?;
     let mut expected = vec![(3, "bad_row"), (4, "bad_row"), (5, "bad_row"), (6, "bad_row")];
-    if world.server.kind() == ServerKind::Mysql {
+    if env.server.kind() == ServerKind::Mysql {
         expected.push((9, "bad_row"));
     }
     ignoring.expect(&expected)?;
@@ -354,39 +350,38 @@ async fn checks_and_duplicates_in_one_object_are_told_apart(world: World) -> Res
         "{:#}",
         ignoring.line
     );
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
-    checked(&world).await?;
-    let failing =
-        load(&world, "t", 3, &["--on-bad-row", "fail", "--on-duplicate", "reject"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
+    checked(&env).await?;
+    let failing = load(&env, "t", 3, &["--on-bad-row", "fail", "--on-duplicate", "reject"]).await?;
     ensure!(failing.line["error"]["code"] == "bad_rows", "{:#}", failing.line);
-    ensure!(world.count("t").await? == 3);
+    ensure!(env.count("t").await? == 3);
     Ok(())
 }
 
-async fn replacing_loads_hold_back_what_constraints_refuse(world: World) -> Result<()> {
-    checked(&world).await?;
-    world.put("data/1", MIXED)?;
+async fn replacing_loads_hold_back_what_constraints_refuse(env: TestEnv) -> Result<()> {
+    checked(&env).await?;
+    env.put("data/1", MIXED)?;
     let rejects =
-        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
+        load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
     rejects.expect(&[3, 4, 5, 6, 9].map(|row| (row, "bad_row")))?;
     ensure!(rejects.line["deleted"] == 2 && rejects.line["loaded"] == 5, "{:#}", rejects.line);
     let kept = ["1|1|1|new", "2|2|2|old", "3|3|3|old", "10|2|1|again", "11|1|1|new", "14|1|9|new"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
 
-    world.schema.exec("CREATE TABLE q (id INT PRIMARY KEY, n TINYINT) PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))").await?;
-    world.schema.exec("INSERT INTO q VALUES (1, 0), (11, 0)").await?;
-    world.put("data/1", "1\t1\n20\t1\n11\t2\n12\t300\n1\t3\n30\t1\n13\n14\t1\t1\n15\t1\n")?;
+    env.schema.exec("CREATE TABLE q (id INT PRIMARY KEY, n TINYINT) PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))").await?;
+    env.schema.exec("INSERT INTO q VALUES (1, 0), (11, 0)").await?;
+    env.put("data/1", "1\t1\n20\t1\n11\t2\n12\t300\n1\t3\n30\t1\n13\n14\t1\t1\n15\t1\n")?;
     let rejects =
-        load(&world, "q", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
+        load(&env, "q", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
     rejects.expect(&[2, 4, 6, 7, 8].map(|row| (row, "bad_row")))?;
     ensure!(rejects.line["deleted"] == 3, "{:#}", rejects.line);
-    ensure_values(&world.schema, "SELECT * FROM q ORDER BY id", &["1|3", "11|2", "15|1"]).await
+    ensure_values(&env.schema, "SELECT * FROM q ORDER BY id", &["1|3", "11|2", "15|1"]).await
 }
 
-async fn replacing_loads_that_fail_or_accept_keep_their_meaning(world: World) -> Result<()> {
-    checked(&world).await?;
-    world.put("data/1", MIXED)?;
-    let failed = load(&world, "t", 3, &["--on-duplicate", "replace"]).await?;
+async fn replacing_loads_that_fail_or_accept_keep_their_meaning(env: TestEnv) -> Result<()> {
+    checked(&env).await?;
+    env.put("data/1", MIXED)?;
+    let failed = load(&env, "t", 3, &["--on-duplicate", "replace"]).await?;
     let error = &failed.line["error"];
     let rows: Vec<u64> = error["rows"]
         .as_array()
@@ -396,11 +391,11 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(world: World) ->
         .collect();
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 6, 9], "{error:#}");
     let old = ["1|1|1|old", "2|2|2|old", "3|3|3|old"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &old).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &old).await?;
     // What the server makes of a value stands; a row that a constraint refuses is an error of its
     // own REPLACE, too.
     let failed =
-        load(&world, "t", 3, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
+        load(&env, "t", 3, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     let error = &failed.line["error"];
     let rows: Vec<u64> = error["rows"]
         .as_array()
@@ -409,13 +404,13 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(world: World) ->
         .filter_map(|row| row["row"].as_u64())
         .collect();
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 9], "{error:#}");
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &old).await?;
-    world.put("data/1", "2\t1\t1\tnew\n13\tx\t1\tmuch too long\n")?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &old).await?;
+    env.put("data/1", "2\t1\t1\tnew\n13\tx\t1\tmuch too long\n")?;
     let accepted =
-        load(&world, "t", 0, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
+        load(&env, "t", 0, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     ensure!(accepted.line["warnings"] == 2 && accepted.line["deleted"] == 1, "{:#}", accepted.line);
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t WHERE id IN (2, 13) ORDER BY id",
         &["2|1|1|new", "13|0|1|much too "],
     )
@@ -449,35 +444,34 @@ fn many_kinds() -> (String, Vec<(u64, &'static str)>) {
     (rows.collect(), bad)
 }
 
-async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Result<()> {
-    world
+async fn a_server_that_shows_few_warnings_changes_nothing(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT CHECK (n < 100), d DECIMAL(4,1)) ENGINE=InnoDB")
         .await?;
-    if world.server.kind() == ServerKind::Mysql {
+    if env.server.kind() == ServerKind::Mysql {
         // Where that is everybody's default, nobody needs it.
-        world
-            .schema
-            .exec(&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {}@'%'", world.schema.user))
+        env.schema
+            .exec(&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {}@'%'", env.schema.user))
             .await?;
     }
     let (object, bad) = many_kinds();
-    world.put("data/1", object)?;
+    env.put("data/1", object)?;
     let mut counts = Vec::new();
     for limit in [1_u32, 2, 6, 64, 1024] {
         let init = format!("SET SESSION max_error_count = {limit}");
         let init = ["--init-sql", &init];
         let context = || format!("max_error_count = {limit}");
-        world.schema.exec("DELETE FROM t").await?;
+        env.schema.exec("DELETE FROM t").await?;
         let args = [&init[..], &["--on-bad-row", "reject", "--on-duplicate", "reject"]].concat();
-        let rejects = load(&world, "t", 7, &args).await.with_context(context)?;
+        let rejects = load(&env, "t", 7, &args).await.with_context(context)?;
         rejects.expect(&bad).with_context(context)?;
-        ensure!(world.count("t").await? == 400 - bad.len() as u64, "{limit}");
+        ensure!(env.count("t").await? == 400 - bad.len() as u64, "{limit}");
         ensure!(rejects.line["notes"] == 2, "{limit}: {:#}", rejects.line);
 
-        world.schema.exec("DELETE FROM t").await?;
+        env.schema.exec("DELETE FROM t").await?;
         let args = [&init[..], &["--on-bad-row", "reject", "--on-duplicate", "ignore"]].concat();
-        let rejects = load(&world, "t", 7, &args).await.with_context(context)?;
+        let rejects = load(&env, "t", 7, &args).await.with_context(context)?;
         let bad_rows: Vec<_> = bad.iter().copied().filter(|(_, kind)| *kind == "bad_row").collect();
         rejects.expect(&bad_rows).with_context(context)?;
         ensure!(
@@ -486,9 +480,9 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
             rejects.line
         );
 
-        world.schema.exec("DELETE FROM t").await?;
+        env.schema.exec("DELETE FROM t").await?;
         let args = [&init[..], &["--on-bad-row", "accept", "--on-duplicate", "ignore"]].concat();
-        let accepted = load(&world, "t", 0, &args).await.with_context(context)?;
+        let accepted = load(&env, "t", 0, &args).await.with_context(context)?;
         // Of a row alone one may still be hidden.
         let kinds = (limit > 1).then(|| accepted.line["warnings_by_code"].clone());
         counts.push((
@@ -506,7 +500,7 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
 
     // Where nothing is shown, what was warned of can't be told from a remark: rather too many rows
     // are held back.
-    world.schema.exec("DELETE FROM t").await?;
+    env.schema.exec("DELETE FROM t").await?;
     let args = [
         "--init-sql",
         "SET SESSION max_error_count = 0",
@@ -515,54 +509,53 @@ async fn a_server_that_shows_few_warnings_changes_nothing(world: World) -> Resul
         "--on-duplicate",
         "reject",
     ];
-    let rejects = load(&world, "t", 7, &args).await?;
+    let rejects = load(&env, "t", 7, &args).await?;
     let held: Vec<u64> = rejects.rows().into_iter().map(|(row, _)| row).collect();
     let mut expected: Vec<u64> = bad.iter().map(|(row, _)| *row).chain([120, 121]).collect();
     expected.sort_unstable();
     ensure!(held == expected, "{held:?}");
-    ensure!(world.count("t").await? == 400 - expected.len() as u64);
+    ensure!(env.count("t").await? == 400 - expected.len() as u64);
     Ok(())
 }
 
 async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    checked(&world).await?;
-    world
-        .schema
+    checked(&env).await?;
+    env.schema
         .exec(&format!(
             "REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'",
-            world.schema.name, world.schema.user
+            env.schema.name, env.schema.user
         ))
         .await?;
-    world.put("data/1", MIXED)?;
+    env.put("data/1", MIXED)?;
     let rejects =
-        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
+        load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     rejects.ended.says("halving")?;
     let numbers: Vec<u64> = rejects.rows().into_iter().map(|(row, _)| row).collect();
     ensure!(numbers == [2, 3, 4, 5, 6, 7, 9], "{:#?}", rejects.reasons);
     let kept = ["1|1|1|old", "2|2|2|old", "3|3|3|old", "10|1|1|new", "11|1|1|new", "14|1|9|new"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
-    checked(&world).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
+    checked(&env).await?;
     let rejects =
-        load(&world, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
+        load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "replace"]).await?;
     rejects.expect(&[3, 4, 5, 6, 9].map(|row| (row, "bad_row")))?;
-    ensure!(values(&world.schema, "SELECT id FROM t").await?.len() == 6);
+    ensure!(values(&env.schema, "SELECT id FROM t").await?.len() == 6);
     Ok(())
 }
 
 /// What the program's benchmark allows it, and the tests' build needs no more.
 const MEMORY_LIMIT_KIB: u64 = 64 * 1000;
 
-async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
+async fn rejects_larger_than_memory_may_be_are_written_down(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     let long = "x".repeat(20_000);
     let row = |id: u64| format!("{id}\t{}\n", if id.is_multiple_of(5) { &long } else { "short" });
     let object: String = (1..=20_000).map(row).collect();
-    world.put("data/1", object)?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    env.put("data/1", object)?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::LoadCommit, Break::Hold);
-    let (port, rejects) = (proxy.port().to_string(), world.path("rejects").display().to_string());
+    let (port, rejects) = (proxy.port().to_string(), env.path("rejects").display().to_string());
     let args = [
         "load",
         "s3://etl/data/1",
@@ -574,7 +567,7 @@ async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Res
         "reject",
     ];
     let through = ["--ssl-mode", "DISABLED", "--port", &port, "--rejects", &rejects];
-    let child = world.command(args.iter().chain(&through)).spawn()?;
+    let child = env.command(args.iter().chain(&through)).spawn()?;
     held.wait().await?;
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().context("ended")?))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
@@ -589,6 +582,6 @@ async fn rejects_larger_than_memory_may_be_are_written_down(world: World) -> Res
         largest.is_some_and(|bytes| bytes > MEMORY_LIMIT_KIB * 1024),
         "{largest:?} bytes were rejected"
     );
-    ensure!(world.count("t").await? == 16_000);
+    ensure!(env.count("t").await? == 16_000);
     Ok(())
 }

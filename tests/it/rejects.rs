@@ -5,7 +5,7 @@ use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Tim
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::types::ChecksumMode;
 use s3_to_mysql::config::{RejectsTo, RetryConfig, SourceConfig};
-use s3_to_mysql::error::{Error, Kind};
+use s3_to_mysql::error::{Error, ErrorKind};
 use s3_to_mysql::rejects::{
     ObjectName, Published, Reason, ReasonKind, RejectFile, RejectedRow, Rejects,
 };
@@ -229,7 +229,7 @@ async fn a_staging_directory_that_is_gone_is_named() -> Result<()> {
     std::fs::remove_dir(store.staging.path())?;
     let Err(error) = with_rows(&rejects, 15_000) else { anyhow::bail!("they went somewhere") };
     let error = error.downcast::<Error>()?;
-    ensure!(error.kind == Kind::RejectsUnwritable, "{error:?}");
+    ensure!(error.kind == ErrorKind::RejectsUnwritable, "{error:?}");
     ensure!(error.one_line().contains(&*store.staging.path().to_string_lossy()), "{error:?}");
     Ok(())
 }
@@ -244,7 +244,7 @@ async fn a_denied_upload_fails_at_once_and_names_the_rights() -> Result<()> {
         Fault::Refuse(Refusal::ACCESS_DENIED),
     );
     let error = with_rows(&rejects, 1)?.publish().await.err().context("it was let in")?;
-    ensure!(error.kind == Kind::RejectsUnwritable, "{error:?}");
+    ensure!(error.kind == ErrorKind::RejectsUnwritable, "{error:?}");
     let (line, hint) = (error.one_line(), error.hint().unwrap_or_default());
     ensure!(
         line.starts_with(
@@ -264,7 +264,7 @@ async fn a_store_that_stays_busy_fails_the_object_within_the_bounds() -> Result<
     store.endpoint.faults().inject(Operation::PutObject, Keys::Any, Times::Always, busy);
     let error = with_rows(&rejects, 1)?.publish().await.err().context("it was taken")?;
     // Not a kind for which the whole object would be loaded once more.
-    ensure!(error.kind == Kind::RejectsUnwritable, "{error:?}");
+    ensure!(error.kind == ErrorKind::RejectsUnwritable, "{error:?}");
     ensure!(store.endpoint.log().count(Operation::PutObject) == 3);
     Ok(())
 }
@@ -334,7 +334,7 @@ async fn what_an_earlier_run_left_is_looked_up_and_deleted() -> Result<()> {
     let denied = Fault::Refuse(Refusal::ACCESS_DENIED);
     store.endpoint.faults().inject(Operation::HeadObject, Keys::Any, Times::Always, denied);
     let error = begin(&rejects).publish().await.err().context("what is there can't be known")?;
-    ensure!(error.kind == Kind::RejectsUnwritable, "{error:?}");
+    ensure!(error.kind == ErrorKind::RejectsUnwritable, "{error:?}");
     Ok(())
 }
 
@@ -342,14 +342,15 @@ async fn a_bucket_that_cannot_be_used_is_a_usage_error_before_anything_is_writte
     let store = Store::start()?;
     let missing = store.open("nowhere").await.err().context("opened")?;
     ensure!(
-        missing.kind == Kind::Usage && missing.one_line().starts_with("--rejects s3://nowhere/p/"),
+        missing.kind == ErrorKind::Usage
+            && missing.one_line().starts_with("--rejects s3://nowhere/p/"),
         "{missing:?}"
     );
     let denied =
         store.endpoint.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
     let error = store.open(BUCKET).await.err().context("opened")?;
     ensure!(
-        error.kind == Kind::Usage && error.hint().unwrap_or_default().contains("s3:PutObject"),
+        error.kind == ErrorKind::Usage && error.hint().unwrap_or_default().contains("s3:PutObject"),
         "{error:?}"
     );
     denied.remove();

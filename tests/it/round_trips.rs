@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::support::flights::{Flight, Recorder};
 use crate::support::hive;
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::proxy::Proxy;
 use crate::support::s3::{Fault, Keys, Operation, Times};
 
@@ -24,13 +24,13 @@ crate::load_tests![
 const FIRST_RUN: usize = 24;
 
 /// Loads so many objects on one connection, through the proxy, so many in a transaction.
-async fn load(world: &World, objects: u64, together: &str) -> Result<Recorder> {
-    world.schema.exec(&hive::create_table("t")).await?;
+async fn load(env: &TestEnv, objects: u64, together: &str) -> Result<Recorder> {
+    env.schema.exec(&hive::create_table("t")).await?;
     for number in 0..objects {
         let (bytes, _) = hive::object(number * 100, (number + 1) * 100);
-        world.put(&format!("{number}"), bytes)?;
+        env.put(&format!("{number}"), bytes)?;
     }
-    let proxy = Proxy::start(world.server.port()).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let port = proxy.port().to_string();
     let mut args = vec![
         "--preset",
@@ -43,8 +43,8 @@ async fn load(world: &World, objects: u64, together: &str) -> Result<Recorder> {
         &port,
     ];
     args.extend(["--batch-objects", together, "--batch-wait", "60s"]);
-    world.load_ending(0, "t", &args).await?;
-    ensure!(world.count("t").await? == objects * 100, "not every row is there");
+    env.load_ending(0, "t", &args).await?;
+    ensure!(env.count("t").await? == objects * 100, "not every row is there");
     Ok(proxy.recorder().clone())
 }
 
@@ -84,23 +84,23 @@ fn ensure_begin_with(flights: &[Flight], expected: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn a_clean_object_takes_five_round_trips(world: World) -> Result<()> {
-    let flights = of_the_load(&load(&world, 1, "1").await?, 1)?;
+async fn a_clean_object_takes_five_round_trips(env: TestEnv) -> Result<()> {
+    let flights = of_the_load(&load(&env, 1, "1").await?, 1)?;
     ensure_begin_with(transactions(&flights)?, &CLEAN)
 }
 
-async fn nothing_is_asked_between_one_object_and_the_next(world: World) -> Result<()> {
-    let flights = of_the_load(&load(&world, 3, "1").await?, 3)?;
+async fn nothing_is_asked_between_one_object_and_the_next(env: TestEnv) -> Result<()> {
+    let flights = of_the_load(&load(&env, 3, "1").await?, 3)?;
     ensure_begin_with(transactions(&flights)?, &[CLEAN; 3].concat())
 }
 
-async fn objects_that_are_loaded_together_take_five_round_trips_too(world: World) -> Result<()> {
-    let flights = of_the_load(&load(&world, 20, "20").await?, 20)?;
+async fn objects_that_are_loaded_together_take_five_round_trips_too(env: TestEnv) -> Result<()> {
+    let flights = of_the_load(&load(&env, 20, "20").await?, 20)?;
     ensure_begin_with(transactions(&flights)?, &CLEAN)
 }
 
-async fn a_session_is_set_up_in_two_round_trips(world: World) -> Result<()> {
-    let flights = of_the_load(&load(&world, 1, "1").await?, 1)?;
+async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
+    let flights = of_the_load(&load(&env, 1, "1").await?, 1)?;
     let before = flights
         .iter()
         .position(|flight| flight.label.starts_with("START TRANSACTION"))
@@ -110,8 +110,8 @@ async fn a_session_is_set_up_in_two_round_trips(world: World) -> Result<()> {
     ensure_begin_with(&flights[after..], &[QUIT])
 }
 
-async fn the_first_run_of_one_object_takes_two_dozen_round_trips(world: World) -> Result<()> {
-    let flights = load(&world, 1, "1").await?.flights();
+async fn the_first_run_of_one_object_takes_two_dozen_round_trips(env: TestEnv) -> Result<()> {
+    let flights = load(&env, 1, "1").await?.flights();
     // Nobody waits for an answer to a goodbye.
     let waited = flights.iter().filter(|flight| flight.label != QUIT).count();
     ensure!(waited <= FIRST_RUN, "{waited} round trips: {flights:#?}");
@@ -121,25 +121,24 @@ async fn the_first_run_of_one_object_takes_two_dozen_round_trips(world: World) -
 /// The ledger takes over the preflight's connection, which is idle until the listing's first page
 /// is there.
 async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
+    env.schema.exec(&hive::create_table("t")).await?;
     let (bytes, _) = hive::object(0, 100);
-    world.put("1", bytes)?;
+    env.put("1", bytes)?;
     let late = Fault::Delay(Duration::from_secs(3));
-    world.s3.faults().inject(Operation::ListObjectsV2, Keys::Any, Times::Next(1), late);
-    let proxy = Proxy::start(world.server.port()).await?;
+    env.s3.faults().inject(Operation::ListObjectsV2, Keys::Any, Times::Next(1), late);
+    let proxy = Proxy::start(env.server.port()).await?;
     let port = proxy.port().to_string();
     let impatient = ["--init-sql", "SET SESSION wait_timeout = 1"];
-    world
-        .load_ending(
-            0,
-            "t",
-            &[&["--preset", "hive", "--ssl-mode", "DISABLED", "--port", &port], &impatient[..]]
-                .concat(),
-        )
-        .await?;
-    ensure!(world.count("t").await? == 100, "not every row is there");
+    env.load_ending(
+        0,
+        "t",
+        &[&["--preset", "hive", "--ssl-mode", "DISABLED", "--port", &port], &impatient[..]]
+            .concat(),
+    )
+    .await?;
+    ensure!(env.count("t").await? == 100, "not every row is there");
     let flights = proxy.recorder().flights();
     let questions = flights
         .iter()

@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 use tokio::process::Child;
 
-use crate::support::program::{Ended, World, finish, signal};
+use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::Operation;
 use crate::support::values::ensure_values;
@@ -26,22 +26,22 @@ crate::load_tests![
 ];
 
 /// A run of its own, with a report `NAME.jsonl`.
-fn start(world: &World, name: &str, args: &[&str]) -> Result<Child> {
-    let report = world.path(&format!("{name}.jsonl"));
-    let mut command = world.command(["load", "s3://etl/", "--table", "t", "--report"]);
+fn start(env: &TestEnv, name: &str, args: &[&str]) -> Result<Child> {
+    let report = env.path(&format!("{name}.jsonl"));
+    let mut command = env.command(["load", "s3://etl/", "--table", "t", "--report"]);
     Ok(command.arg(report).args(args).spawn()?)
 }
 
 /// `start`, through the proxy.
-fn start_through(world: &World, proxy: &Proxy, name: &str, args: &[&str]) -> Result<Child> {
+fn start_through(env: &TestEnv, proxy: &Proxy, name: &str, args: &[&str]) -> Result<Child> {
     let port = proxy.port().to_string();
-    start(world, name, &[&["--port", &port, "--ssl-mode", "DISABLED"], args].concat())
+    start(env, name, &[&["--port", &port, "--ssl-mode", "DISABLED"], args].concat())
 }
 
 /// The keys that a run's report says this of. The last line of a run that was killed may be half a
 /// line.
-fn keys(world: &World, name: &str, status: &str) -> Result<BTreeSet<String>> {
-    let text = std::fs::read_to_string(world.path(&format!("{name}.jsonl")))?;
+fn keys(env: &TestEnv, name: &str, status: &str) -> Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(env.path(&format!("{name}.jsonl")))?;
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let mut keys = BTreeSet::new();
     for line in whole.lines() {
@@ -55,14 +55,14 @@ fn keys(world: &World, name: &str, status: &str) -> Result<BTreeSet<String>> {
 }
 
 /// Every object of [`put_small_objects`] is in the table once, and in the ledger.
-async fn ensure_all_loaded_once(world: &World, objects: u64) -> Result<()> {
+async fn ensure_all_loaded_once(env: &TestEnv, objects: u64) -> Result<()> {
     let rows = objects * ROWS;
     let table = format!("{rows}|{rows}|{}", (rows - 1) * rows / 2);
-    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT a), SUM(a) FROM t", &[&table])
+    ensure_values(&env.schema, "SELECT COUNT(*), COUNT(DISTINCT a), SUM(a) FROM t", &[&table])
         .await?;
     let ledger = format!("{objects}|{rows}");
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT COUNT(*), SUM(row_count) FROM s3_to_mysql_objects WHERE state = 'loaded'",
         &[&ledger],
     )
@@ -73,11 +73,11 @@ const ROWS: u64 = 20;
 
 /// `count` objects of [`ROWS`] rows, all numbers different, and the table for them: without a key,
 /// so that a row that is loaded twice shows.
-async fn put_small_objects(world: &World, count: u64) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL)").await?;
+async fn put_small_objects(env: &TestEnv, count: u64) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL)").await?;
     for number in 0..count {
         let rows = number * ROWS..(number + 1) * ROWS;
-        world.put(
+        env.put(
             &format!("in/{number:05}"),
             rows.map(|a| format!("{a}\tsome text\n")).collect::<String>(),
         )?;
@@ -97,8 +97,8 @@ async fn loaded_objects(conn: &mut mysql_async::Conn) -> Result<u64> {
 }
 
 /// Asks seldom and on one connection, so that the runs have the machine to themselves.
-async fn wait_for_loaded_objects(world: &World, count: u64) -> Result<()> {
-    let mut conn = world.schema.conn().await?;
+async fn wait_for_loaded_objects(env: &TestEnv, count: u64) -> Result<()> {
+    let mut conn = env.schema.conn().await?;
     let mut found = 0;
     for _ in 0..2000 {
         found = loaded_objects(&mut conn).await?;
@@ -110,28 +110,28 @@ async fn wait_for_loaded_objects(world: &World, count: u64) -> Result<()> {
     anyhow::bail!("{found} objects are loaded, not {count}")
 }
 
-async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<()> {
+async fn three_processes_share_the_work_and_one_may_die(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 2000;
-    put_small_objects(&world, OBJECTS).await?;
+    put_small_objects(&env, OBJECTS).await?;
     let args = ["--load-concurrency", "2", "--download-concurrency", "4", "--batch-objects", "1"];
-    let victim = start(&world, "victim", &args)?;
-    let others = [start(&world, "one", &args)?, start(&world, "two", &args)?];
+    let victim = start(&env, "victim", &args)?;
+    let others = [start(&env, "one", &args)?, start(&env, "two", &args)?];
     // Not at the end of a page of the listing, where a run may have nothing in hand.
-    wait_for_loaded_objects(&world, OBJECTS / 2 - 100).await?;
+    wait_for_loaded_objects(&env, OBJECTS / 2 - 100).await?;
     signal(&victim, "KILL")?;
     let ended = finish(victim).await?;
     ensure!(ended.code.is_none(), "it ended before it was killed\n{ended}");
-    let at_death = loaded_objects(&mut world.schema.conn().await?).await?;
+    let at_death = loaded_objects(&mut env.schema.conn().await?).await?;
     ensure!(at_death < OBJECTS * 9 / 10, "{at_death} objects were loaded when it died");
     for child in others {
         finish(child).await?.expect(0)?;
     }
-    ensure_all_loaded_once(&world, OBJECTS).await?;
+    ensure_all_loaded_once(&env, OBJECTS).await?;
 
     // The work was shared: a figure for each, and nothing told by two.
     let loaded: BTreeMap<&str, BTreeSet<String>> = ["victim", "one", "two"]
         .into_iter()
-        .map(|name| Ok((name, keys(&world, name, "loaded")?)))
+        .map(|name| Ok((name, keys(&env, name, "loaded")?)))
         .collect::<Result<_>>()?;
     let shares: BTreeMap<&str, usize> =
         loaded.iter().map(|(name, keys)| (*name, keys.len())).collect();
@@ -144,8 +144,8 @@ async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<
     if tells_figures() {
         eprintln!(
             "{}: objects loaded: {shares:?}; fetched twice: {}",
-            world.server.kind(),
-            fetched_twice(&world, OBJECTS)
+            env.server.kind(),
+            fetched_twice(&env, OBJECTS)
         );
     }
     for name in ["one", "two"] {
@@ -154,7 +154,7 @@ async fn three_processes_share_the_work_and_one_may_die(world: World) -> Result<
     ensure!(shares["victim"] >= OBJECTS as usize / 10, "the victim had no fair share: {shares:?}");
 
     // Nobody works on what another has: only what the victim had in hand is fetched a second time.
-    let again = fetched_twice(&world, OBJECTS);
+    let again = fetched_twice(&env, OBJECTS);
     ensure!(again <= 4 + 2 + 2 + 1, "{again} objects were fetched twice");
     Ok(())
 }
@@ -163,40 +163,40 @@ fn tells_figures() -> bool {
     std::env::var_os("S3_TO_MYSQL_TEST_FIGURES").is_some()
 }
 
-fn fetched_twice(world: &World, objects: u64) -> usize {
-    world.s3.log().count(Operation::GetObject) - objects as usize
+fn fetched_twice(env: &TestEnv, objects: u64) -> usize {
+    env.s3.log().count(Operation::GetObject) - objects as usize
 }
 
 /// Runs of a program that is not optimised, on a machine that others use: the bound is no more than
 /// a sign of life. With `S3_TO_MYSQL_TEST_FIGURES` it tells what it measured.
-async fn two_runs_take_about_as_long_as_one_with_their_concurrency(world: World) -> Result<()> {
+async fn two_runs_take_about_as_long_as_one_with_their_concurrency(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 400;
-    put_small_objects(&world, OBJECTS).await?;
+    put_small_objects(&env, OBJECTS).await?;
     // Made once, so that no run pays for the ledger's tables.
-    world.load_ending(0, "t", &["--include", "in/00000"]).await?;
+    env.load_ending(0, "t", &["--include", "in/00000"]).await?;
     let mut best = [f64::INFINITY; 2];
     for _ in 0..3 {
         for (runs, seconds) in [1, 2].into_iter().zip(&mut best) {
-            world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
-            world.schema.exec("TRUNCATE t").await?;
+            env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+            env.schema.exec("TRUNCATE t").await?;
             let concurrency = (4 / runs).to_string();
             let args = ["--load-concurrency", &concurrency, "--download-concurrency", "4"];
             let started = Instant::now();
             let children = (0..runs)
-                .map(|run| start(&world, &run.to_string(), &args))
+                .map(|run| start(&env, &run.to_string(), &args))
                 .collect::<Result<Vec<_>>>()?;
             for child in children {
                 finish(child).await?.expect(0)?;
             }
             *seconds = seconds.min(started.elapsed().as_secs_f64());
-            ensure_all_loaded_once(&world, OBJECTS).await?;
+            ensure_all_loaded_once(&env, OBJECTS).await?;
         }
     }
     let [one, two] = best;
     if tells_figures() {
         eprintln!(
             "{}: one run {one:.2} s, two {two:.2} s, ratio {:.2}",
-            world.server.kind(),
+            env.server.kind(),
             two / one
         );
     }
@@ -207,26 +207,26 @@ async fn two_runs_take_about_as_long_as_one_with_their_concurrency(world: World)
     Ok(())
 }
 
-async fn runs_that_overlap_agree_about_an_object_that_fails(world: World) -> Result<()> {
+async fn runs_that_overlap_agree_about_an_object_that_fails(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 60;
-    put_small_objects(&world, OBJECTS).await?;
-    world.put("in/00030-bad", "no number\tx\n")?;
+    put_small_objects(&env, OBJECTS).await?;
+    env.put("in/00030-bad", "no number\tx\n")?;
     let args = ["--load-concurrency", "1", "--download-concurrency", "2"];
-    let runs = [start(&world, "one", &args)?, start(&world, "two", &args)?];
+    let runs = [start(&env, "one", &args)?, start(&env, "two", &args)?];
     for child in runs {
         let ended = finish(child).await?;
         ended.expect(3)?;
         ensure!(ended.summary("objects failed")? == "1", "{ended}");
     }
-    ensure_all_loaded_once(&world, OBJECTS).await?;
+    ensure_all_loaded_once(&env, OBJECTS).await?;
     let mut loaded = 0;
     for name in ["one", "two"] {
-        ensure!(keys(&world, name, "failed")? == BTreeSet::from(["in/00030-bad".to_owned()]));
-        loaded += keys(&world, name, "loaded")?.len() as u64;
+        ensure!(keys(&env, name, "failed")? == BTreeSet::from(["in/00030-bad".to_owned()]));
+        loaded += keys(&env, name, "loaded")?.len() as u64;
     }
     ensure!(loaded == OBJECTS, "{loaded} objects are told of");
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT object_key, error_code FROM s3_to_mysql_failures",
         &["in/00030-bad|bad_rows"],
     )
@@ -240,11 +240,11 @@ struct Holder {
 }
 
 impl Holder {
-    async fn start(world: &World, proxy: &Proxy, args: &[&str]) -> Result<Self> {
+    async fn start(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Result<Self> {
         let held = proxy.next(Step::InfileBytes(100), Break::Hold);
         let one_by_one =
             ["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"];
-        let child = start_through(world, proxy, "holder", &[&one_by_one[..], args].concat())?;
+        let child = start_through(env, proxy, "holder", &[&one_by_one[..], args].concat())?;
         held.wait().await?;
         Ok(Self { child, held })
     }
@@ -252,11 +252,11 @@ impl Holder {
 
 /// Another run beside it, through a proxy of its own, which has loaded all that the holder does not
 /// have.
-async fn start_beside(world: &World, proxy: &Proxy) -> Result<Child> {
-    let child = start_through(world, proxy, "other", &["--load-concurrency", "2"])?;
+async fn start_beside(env: &TestEnv, proxy: &Proxy) -> Result<Child> {
+    let child = start_through(env, proxy, "other", &["--load-concurrency", "2"])?;
     // It can't get at those that the holder has in hand: one that loads, one that is staged, one
     // that is downloaded.
-    wait_for_loaded_objects(world, OBJECTS - IN_HAND).await?;
+    wait_for_loaded_objects(env, OBJECTS - IN_HAND).await?;
     Ok(child)
 }
 
@@ -264,12 +264,12 @@ const OBJECTS: u64 = 30;
 /// What a run of one download and one load at a time has claimed at most.
 const IN_HAND: u64 = 3;
 
-async fn a_run_waits_for_an_object_that_another_run_holds(world: World) -> Result<()> {
-    put_small_objects(&world, OBJECTS).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
-    let holder = Holder::start(&world, &proxy, &[]).await?;
-    let others_proxy = Proxy::start(world.server.port()).await?;
-    let mut other = start_beside(&world, &others_proxy).await?;
+async fn a_run_waits_for_an_object_that_another_run_holds(env: TestEnv) -> Result<()> {
+    put_small_objects(&env, OBJECTS).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
+    let holder = Holder::start(&env, &proxy, &[]).await?;
+    let others_proxy = Proxy::start(env.server.port()).await?;
+    let mut other = start_beside(&env, &others_proxy).await?;
     // It asks again, and goes on waiting.
     let asked = others_proxy.next(CLAIM, Break::Watch);
     asked.wait().await?;
@@ -278,76 +278,76 @@ async fn a_run_waits_for_an_object_that_another_run_holds(world: World) -> Resul
     finish(holder.child).await?.expect(0)?;
     let ended = finish(other).await?;
     ended.expect(0)?;
-    ensure_all_loaded_once(&world, OBJECTS).await?;
-    ensure!(keys(&world, "other", "already_loaded")?.contains("in/00000"), "{ended}");
+    ensure_all_loaded_once(&env, OBJECTS).await?;
+    ensure!(keys(&env, "other", "already_loaded")?.contains("in/00000"), "{ended}");
     // Nobody fetched what the other had.
-    ensure!(world.s3.log().gets_of("in/00000").len() == 1);
+    ensure!(env.s3.log().gets_of("in/00000").len() == 1);
     Ok(())
 }
 
-async fn a_run_takes_over_the_object_of_a_run_that_dies(world: World) -> Result<()> {
-    put_small_objects(&world, OBJECTS).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
-    let holder = Holder::start(&world, &proxy, &[]).await?;
-    let others_proxy = Proxy::start(world.server.port()).await?;
-    let other = start_beside(&world, &others_proxy).await?;
+async fn a_run_takes_over_the_object_of_a_run_that_dies(env: TestEnv) -> Result<()> {
+    put_small_objects(&env, OBJECTS).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
+    let holder = Holder::start(&env, &proxy, &[]).await?;
+    let others_proxy = Proxy::start(env.server.port()).await?;
+    let other = start_beside(&env, &others_proxy).await?;
     signal(&holder.child, "KILL")?;
     finish(holder.child).await?;
     holder.held.release();
     let ended = finish(other).await?;
     ended.expect(0)?;
-    ensure_all_loaded_once(&world, OBJECTS).await?;
-    ensure!(keys(&world, "other", "loaded")?.contains("in/00000"), "{ended}");
+    ensure_all_loaded_once(&env, OBJECTS).await?;
+    ensure!(keys(&env, "other", "loaded")?.contains("in/00000"), "{ended}");
     Ok(())
 }
 
 /// Its claims are free, but the server does not know yet that the connection with its transaction
 /// is dead.
-async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(world: World) -> Result<()> {
-    put_small_objects(&world, OBJECTS).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
-    let holder = Holder::start(&world, &proxy, &[]).await?;
-    let others_proxy = Proxy::start(world.server.port()).await?;
-    let other = start_beside(&world, &others_proxy).await?;
+async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(env: TestEnv) -> Result<()> {
+    put_small_objects(&env, OBJECTS).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
+    let holder = Holder::start(&env, &proxy, &[]).await?;
+    let others_proxy = Proxy::start(env.server.port()).await?;
+    let other = start_beside(&env, &others_proxy).await?;
     let ours =
         others_proxy.next(Step::StatementWithBoth("INSERT INTO", "_objects` ("), Break::Watch);
     signal(&holder.child, "KILL")?;
     finish(holder.child).await?;
     ours.wait().await?;
     // It waits for the ledger row of a transaction whose client is gone.
-    wait_for_waiting(&world.schema, "_objects` (").await?;
+    wait_for_waiting(&env.schema, "_objects` (").await?;
     holder.held.release();
     finish(other).await?.expect(0)?;
-    ensure_all_loaded_once(&world, OBJECTS).await
+    ensure_all_loaded_once(&env, OBJECTS).await
 }
 
 /// The statement by which a run claims objects.
 const CLAIM: Step = Step::StatementWithBoth("GET_LOCK(", "FROM");
 
-async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(world: World) -> Result<()> {
-    put_small_objects(&world, OBJECTS).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEnv) -> Result<()> {
+    put_small_objects(&env, OBJECTS).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let claiming = proxy.times(u32::MAX, CLAIM, Break::Watch);
-    let holder = Holder::start(&world, &proxy, &[]).await?;
+    let holder = Holder::start(&env, &proxy, &[]).await?;
     // In the middle of a load, the claims of the run are gone; its load is not.
     claiming.wait().await?;
     claiming.remove();
     claiming.cut();
-    let other = start(&world, "other", &["--load-concurrency", "2"])?;
-    wait_for_loaded_objects(&world, OBJECTS - IN_HAND).await?;
+    let other = start(&env, "other", &["--load-concurrency", "2"])?;
+    wait_for_loaded_objects(&env, OBJECTS - IN_HAND).await?;
     holder.held.release();
     let (holder, other) = (finish(holder.child).await?, finish(other).await?);
     for ended in [&holder, &other] {
         ended.expect(0)?;
     }
     holder.says("the connection was lost; its")?;
-    ensure_all_loaded_once(&world, OBJECTS).await?;
-    ensure_told_once(&world, &holder, &other)
+    ensure_all_loaded_once(&env, OBJECTS).await?;
+    ensure_told_once(&env, &holder, &other)
 }
 
 /// What two runs say that they have loaded is all of it, each object by one of them.
-fn ensure_told_once(world: &World, holder: &Ended, other: &Ended) -> Result<()> {
-    let (by_holder, by_other) = (keys(world, "holder", "loaded")?, keys(world, "other", "loaded")?);
+fn ensure_told_once(env: &TestEnv, holder: &Ended, other: &Ended) -> Result<()> {
+    let (by_holder, by_other) = (keys(env, "holder", "loaded")?, keys(env, "other", "loaded")?);
     let by_both: Vec<_> = by_holder.intersection(&by_other).collect();
     ensure!(by_both.is_empty(), "both say they have loaded {by_both:?}\n{holder}\n{other}");
     ensure!(

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::reading::{load, put_big};
 use crate::support::lines::{self, expect, expect_failure, outcome};
-use crate::support::program::{BUCKET, World, finish, signal};
+use crate::support::program::{BUCKET, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Times, client};
 
 crate::load_tests![
@@ -29,8 +29,8 @@ crate::load_tests![
 
 /// Enough requests of the test's own, one after the other, for anything that the program would do
 /// next.
-async fn let_time_pass(world: &World) -> Result<()> {
-    let client = client(&world.s3);
+async fn let_time_pass(env: &TestEnv) -> Result<()> {
+    let client = client(&env.s3);
     for _ in 0..40 {
         client.list_objects_v2().bucket(BUCKET).send().await?;
     }
@@ -39,20 +39,20 @@ async fn let_time_pass(world: &World) -> Result<()> {
 
 /// Starts a load that has to stop at the first byte of every body.
 async fn start_stalled(
-    world: &World,
+    env: &TestEnv,
     objects: usize,
     bytes: usize,
     args: &[&str],
 ) -> Result<Stalled> {
-    lines::create(world, "t").await?;
+    lines::create(env, "t").await?;
     for number in 0..objects {
-        world.put(&format!("{number:02}"), "x".repeat(99).repeat(bytes / 99) + "\n")?;
+        env.put(&format!("{number:02}"), "x".repeat(99).repeat(bytes / 99) + "\n")?;
     }
     let stall = Fault::StallBody { after_bytes: 1 };
-    let stalled = world.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, stall);
+    let stalled = env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, stall);
     // Rows longer than the column: what they become does not matter here.
     let args = [&["load", "s3://etl/", "--table", "t", "--on-bad-row", "accept"], args].concat();
-    Ok(Stalled { running: world.command(args).spawn()?, stalled })
+    Ok(Stalled { running: env.command(args).spawn()?, stalled })
 }
 
 struct Stalled {
@@ -60,86 +60,85 @@ struct Stalled {
     stalled: Injection,
 }
 
-async fn downloads_at_once_are_bounded(world: World) -> Result<()> {
+async fn downloads_at_once_are_bounded(env: TestEnv) -> Result<()> {
     let Stalled { running, stalled } =
-        start_stalled(&world, 12, 100_000, &["--download-concurrency", "3"]).await?;
+        start_stalled(&env, 12, 100_000, &["--download-concurrency", "3"]).await?;
     stalled.wait_for_effects(3).await;
-    let_time_pass(&world).await?;
+    let_time_pass(&env).await?;
     stalled.release();
     finish(running).await?.expect(0)?;
-    let most = world.s3.log().max_gets_in_flight();
+    let most = env.s3.log().max_gets_in_flight();
     ensure!(most == 3, "{most} downloads at once");
-    ensure!(world.count("t").await? == 12, "not all were loaded");
-    world.ensure_nothing_staged()
+    ensure!(env.count("t").await? == 12, "not all were loaded");
+    env.ensure_nothing_staged()
 }
 
 const BUDGET: [&str; 2] = ["--staging-budget", "1MiB"];
 
-async fn bytes_on_disk_are_bounded_while_downloading(world: World) -> Result<()> {
-    let Stalled { running, stalled } = start_stalled(&world, 8, 300 * 1024, &BUDGET).await?;
+async fn bytes_on_disk_are_bounded_while_downloading(env: TestEnv) -> Result<()> {
+    let Stalled { running, stalled } = start_stalled(&env, 8, 300 * 1024, &BUDGET).await?;
     stalled.wait_for_effects(3).await;
-    let_time_pass(&world).await?;
+    let_time_pass(&env).await?;
     // A fourth would not fit, though sixteen downloads may run.
-    let most = world.s3.log().max_gets_in_flight();
+    let most = env.s3.log().max_gets_in_flight();
     ensure!(most == 3, "{most} downloads at once");
     stalled.release();
     finish(running).await?.expect(0)?;
-    let most = world.s3.log().max_outstanding_bytes();
+    let most = env.s3.log().max_outstanding_bytes();
     ensure!(most <= 1 << 20, "{most} bytes were on their way");
-    ensure!(world.count("t").await? == 8, "not all were loaded");
-    world.ensure_nothing_staged()
+    ensure!(env.count("t").await? == 8, "not all were loaded");
+    env.ensure_nothing_staged()
 }
 
 /// What is staged stays in the budget until it is loaded.
-async fn bytes_on_disk_are_bounded_while_loading_waits(world: World) -> Result<()> {
-    let Stalled { running, stalled } = start_stalled(&world, 8, 300 * 1024, &BUDGET).await?;
+async fn bytes_on_disk_are_bounded_while_loading_waits(env: TestEnv) -> Result<()> {
+    let Stalled { running, stalled } = start_stalled(&env, 8, 300 * 1024, &BUDGET).await?;
     stalled.wait_for_effects(3).await;
-    let mut conn = world.schema.conn().await?;
+    let mut conn = env.schema.conn().await?;
     conn.query_drop("LOCK TABLES t WRITE").await?;
     stalled.release();
-    world.s3.log().wait_until(|log| log.gets_in_flight() == 0).await;
-    let_time_pass(&world).await?;
-    let gets = world.s3.log().count(Operation::GetObject);
+    env.s3.log().wait_until(|log| log.gets_in_flight() == 0).await;
+    let_time_pass(&env).await?;
+    let gets = env.s3.log().count(Operation::GetObject);
     ensure!(gets == 3, "{gets} objects were read while none could be loaded");
     conn.query_drop("UNLOCK TABLES").await?;
     finish(running).await?.expect(0)?;
-    ensure!(world.count("t").await? == 8, "not all were loaded");
-    world.ensure_nothing_staged()
+    ensure!(env.count("t").await? == 8, "not all were loaded");
+    env.ensure_nothing_staged()
 }
 
-async fn an_object_larger_than_the_budget_is_refused_alone(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("large", "x\n".repeat(1 << 19) + "y\n")?;
+async fn an_object_larger_than_the_budget_is_refused_alone(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("large", "x\n".repeat(1 << 19) + "y\n")?;
     for key in ["a", "z"] {
-        world.put(key, format!("{key}\n"))?;
+        env.put(key, format!("{key}\n"))?;
     }
-    let ended = load(&world, 3, &[&BUDGET[..], &["--no-split"]].concat()).await?;
+    let ended = load(&env, 3, &[&BUDGET[..], &["--no-split"]].concat()).await?;
     ended.says("do not fit into the staging budget of 1MiB")?;
-    expect_failure(&world, "report", "large", "object_too_large")?;
-    let line = outcome(&world, "report", "large")?;
+    expect_failure(&env, "report", "large", "object_too_large")?;
+    let line = outcome(&env, "report", "large")?;
     ensure!(
         line["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--staging-budget")),
         "{line}"
     );
-    ensure!(world.s3.log().gets_of("large").is_empty(), "it was read all the same");
-    expect(&world, "t", &["a", "z"]).await
+    ensure!(env.s3.log().gets_of("large").is_empty(), "it was read all the same");
+    expect(&env, "t", &["a", "z"]).await
 }
 
-async fn nothing_is_left_on_disk_when_the_program_is_killed(world: World) -> Result<()> {
-    put_big(&world).await?;
+async fn nothing_is_left_on_disk_when_the_program_is_killed(env: TestEnv) -> Result<()> {
+    put_big(&env).await?;
     let stall = Fault::StallBody { after_bytes: 1_000_000 };
-    let stalled = world.s3.faults().on_get("big", Times::Always, stall);
-    let running =
-        world.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]).spawn()?;
+    let stalled = env.s3.faults().on_get("big", Times::Always, stall);
+    let running = env.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]).spawn()?;
     stalled.wait_for_effects(1).await;
     let pid = running.id().context("it runs")?;
     // It is there, without a name: else this test would show nothing.
-    let staging = world.path("staging");
+    let staging = env.path("staging");
     ensure!(has_open_file_in(pid, &staging)?, "nothing is being staged");
     signal(&running, "KILL")?;
     ensure!(finish(running).await?.code.is_none(), "a signal ended it");
-    ensure!(world.count("t").await? == 0, "rows of half an object are in the table");
-    world.ensure_nothing_staged()
+    ensure!(env.count("t").await? == 0, "rows of half an object are in the table");
+    env.ensure_nothing_staged()
 }
 
 fn has_open_file_in(pid: u32, folder: &Path) -> Result<bool> {
@@ -153,8 +152,8 @@ fn has_open_file_in(pid: u32, folder: &Path) -> Result<bool> {
 }
 
 /// The program behind another command, in the same environment.
-fn behind(world: &World, wrapper: &[&str], args: &[&str]) -> Command {
-    let inner = world.command(args);
+fn behind(env: &TestEnv, wrapper: &[&str], args: &[&str]) -> Command {
+    let inner = env.command(args);
     let inner = inner.as_std();
     let mut command = Command::new(wrapper[0]);
     command.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args()).env_clear();
@@ -164,78 +163,78 @@ fn behind(world: &World, wrapper: &[&str], args: &[&str]) -> Command {
 }
 
 /// One object that does not fit between two that do, loaded one after the other.
-async fn load_with_little_space(world: &World, wrapper: &[&str], reason: &str) -> Result<()> {
-    lines::create(world, "t").await?;
-    world.put("a", "a\n")?;
-    world.put("big", "x\n".repeat(100 * 1024))?;
-    world.put("z", "z\n")?;
-    let report = world.path("report");
+async fn load_with_little_space(env: &TestEnv, wrapper: &[&str], reason: &str) -> Result<()> {
+    lines::create(env, "t").await?;
+    env.put("a", "a\n")?;
+    env.put("big", "x\n".repeat(100 * 1024))?;
+    env.put("z", "z\n")?;
+    let report = env.path("report");
     let report = report.to_string_lossy();
     let options =
         ["--staging-budget", "1MiB", "--download-concurrency", "1", "--max-attempts", "2"];
     let args =
         [&["load", "s3://etl/", "--table", "t", "--report", &report], options.as_slice()].concat();
-    let ended = finish(behind(world, wrapper, &args).spawn()?).await?;
+    let ended = finish(behind(env, wrapper, &args).spawn()?).await?;
     ended.expect(3)?;
     ended.says(reason)?;
-    expect_failure(world, "report", "big", "staging_failed")?;
-    let line = outcome(world, "report", "big")?;
+    expect_failure(env, "report", "big", "staging_failed")?;
+    let line = outcome(env, "report", "big")?;
     ensure!(
         line["error"]["hint"].as_str().is_some_and(|hint| hint.contains("--staging-dir")),
         "{line}"
     );
-    expect(world, "t", &["a", "z"]).await?;
-    world.ensure_nothing_staged()
+    expect(env, "t", &["a", "z"]).await?;
+    env.ensure_nothing_staged()
 }
 
-async fn a_full_disk_fails_the_object_and_names_the_remedy(world: World) -> Result<()> {
+async fn a_full_disk_fails_the_object_and_names_the_remedy(env: TestEnv) -> Result<()> {
     // A mount that only the program sees, and that goes with it. Who is not root needs a user
     // namespace for that.
     let mount = "mount -t tmpfs -o size=64k none \"$S3_TO_MYSQL_STAGING_DIR\" && exec \"$@\"";
     for unshare in ["-m", "-rm"] {
         let wrapper = ["unshare", unshare, "sh", "-c", mount, "sh"];
-        if behind(&world, &wrapper, &["--version"])
+        if behind(&env, &wrapper, &["--version"])
             .status()
             .await
             .is_ok_and(|status| status.success())
         {
-            return load_with_little_space(&world, &wrapper, "No space left on device").await;
+            return load_with_little_space(&env, &wrapper, "No space left on device").await;
         }
     }
     // Where that is forbidden, a write that fails for another reason takes the same way.
     eprintln!("a small file system can't be mounted here: tested with a file size limit instead");
-    load_with_little_space(&world, &FILE_SIZE_LIMIT, "File too large").await
+    load_with_little_space(&env, &FILE_SIZE_LIMIT, "File too large").await
 }
 
 const FILE_SIZE_LIMIT: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"];
 
-async fn a_file_size_limit_fails_the_object_and_names_the_remedy(world: World) -> Result<()> {
-    load_with_little_space(&world, &FILE_SIZE_LIMIT, "File too large").await
+async fn a_file_size_limit_fails_the_object_and_names_the_remedy(env: TestEnv) -> Result<()> {
+    load_with_little_space(&env, &FILE_SIZE_LIMIT, "File too large").await
 }
 
-async fn a_staging_directory_in_memory_is_warned_of(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("a", "a\n")?;
+async fn a_staging_directory_in_memory_is_warned_of(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("a", "a\n")?;
     let memory =
         tempfile::tempdir_in("/dev/shm").context("there is no /dev/shm, which every Linux has")?;
     let path = memory.path().to_string_lossy();
-    let ended = load(&world, 0, &["--staging-dir", &path, "--staging-budget", "3MiB"]).await?;
+    let ended = load(&env, 0, &["--staging-dir", &path, "--staging-budget", "3MiB"]).await?;
     ended.says(&format!("--staging-dir {path} is on tmpfs: up to 3MiB of memory"))?;
     ensure!(std::fs::read_dir(memory.path())?.next().is_none(), "something is left");
-    expect(&world, "t", &["a"]).await
+    expect(&env, "t", &["a"]).await
 }
 
-async fn a_staging_directory_that_cannot_be_used_is_a_usage_error(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
-    world.put("a", "a\n")?;
-    let file = world.path("file");
+async fn a_staging_directory_that_cannot_be_used_is_a_usage_error(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    env.put("a", "a\n")?;
+    let file = env.path("file");
     std::fs::write(&file, "")?;
-    for path in [file, world.path("missing")] {
+    for path in [file, env.path("missing")] {
         let path = path.to_string_lossy();
-        let ended = load(&world, 2, &["--staging-dir", &path]).await?;
+        let ended = load(&env, 2, &["--staging-dir", &path]).await?;
         ended.says(&format!("--staging-dir {path} can't be used"))?;
     }
-    expect(&world, "t", &[]).await
+    expect(&env, "t", &[]).await
 }
 
 /// `1\n2\n`, as gzip, zstd, bzip2 and xz pack it.
@@ -261,29 +260,29 @@ const COLUMNAR: [(&str, &[u8]); 3] = [
     ("Avro", b"Obj\x01\x04\x14avro.codec\x08null\0\xff\xfe\n"),
 ];
 
-async fn packed_and_columnar_objects_are_refused_by_name(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn packed_and_columnar_objects_are_refused_by_name(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     for (name, bytes) in PACKED.into_iter().chain(COLUMNAR) {
         // The name says something else, as it does in life.
-        world.put(&format!("{name}.csv"), bytes)?;
+        env.put(&format!("{name}.csv"), bytes)?;
     }
     // One that does not come in one piece.
-    world.put(
+    env.put(
         "long Parquet.csv",
         [b"PAR1".to_vec(), vec![0xff; 600_000], b"PAR1".to_vec()].concat(),
     )?;
-    world.put("z", "text\n")?;
-    let ended = load(&world, 3, &[]).await?;
+    env.put("z", "text\n")?;
+    let ended = load(&env, 3, &[]).await?;
     for (name, _) in PACKED.into_iter().chain(COLUMNAR) {
         ended.says(&format!("s3://etl/{name}.csv: this is {name} data, not delimited text"))?;
-        expect_failure(&world, "report", &format!("{name}.csv"), "unsupported_format")?;
+        expect_failure(&env, "report", &format!("{name}.csv"), "unsupported_format")?;
     }
-    expect_failure(&world, "report", "long Parquet.csv", "unsupported_format")?;
-    expect(&world, "t", &["text"]).await
+    expect_failure(&env, "report", "long Parquet.csv", "unsupported_format")?;
+    expect(&env, "t", &["text"]).await
 }
 
-async fn text_that_begins_like_another_format_is_loaded(world: World) -> Result<()> {
-    lines::create(&world, "t").await?;
+async fn text_that_begins_like_another_format_is_loaded(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
     let texts = [
         "ORC,elf",
         "ORC and then ORC",
@@ -297,19 +296,19 @@ async fn text_that_begins_like_another_format_is_loaded(world: World) -> Result<
         "(\u{b5}/",
     ];
     for (number, text) in texts.iter().enumerate() {
-        world.put(&number.to_string(), format!("{text}\n"))?;
+        env.put(&number.to_string(), format!("{text}\n"))?;
     }
     // Without a line end, the magic is the file's first and last bytes at once.
-    world.put("PAR1", "PAR1")?;
-    load(&world, 0, &[]).await?;
-    expect(&world, "t", &[&texts[..], &["PAR1"]].concat()).await?;
+    env.put("PAR1", "PAR1")?;
+    load(&env, 0, &[]).await?;
+    expect(&env, "t", &[&texts[..], &["PAR1"]].concat()).await?;
     // And what is wrong with it is told of the text, not of the format.
-    world.start_afresh("t").await?;
-    for key in world.s3.backend().keys(BUCKET) {
-        world.s3.backend().remove(BUCKET, &key);
+    env.start_afresh("t").await?;
+    for key in env.s3.backend().keys(BUCKET) {
+        env.s3.backend().remove(BUCKET, &key);
     }
-    world.put("bad", b"ORC\xff\n".as_slice())?;
-    load(&world, 3, &[]).await?;
-    expect_failure(&world, "report", "bad", "malformed")?;
-    expect(&world, "t", &[]).await
+    env.put("bad", b"ORC\xff\n".as_slice())?;
+    load(&env, 3, &[]).await?;
+    expect_failure(&env, "report", "bad", "malformed")?;
+    expect(&env, "t", &[]).await
 }

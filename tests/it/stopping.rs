@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStderr};
 use tokio::sync::watch;
 
 use crate::outcome::until;
-use crate::support::program::{Ended, World, finish, signal};
+use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Refusal, Times};
 
 crate::load_tests![
@@ -30,9 +30,8 @@ crate::load_tests![
     killed_at_any_stage_the_table_holds_whole_objects_only,
 ];
 
-async fn create_table(world: &World) -> Result<()> {
-    world
-        .schema
+async fn create_table(env: &TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL) ENGINE=InnoDB")
         .await
 }
@@ -43,18 +42,17 @@ fn nine_rows(first: u32) -> String {
 }
 
 /// Objects `in/a`, `in/b` and `in/c` of nine rows each.
-async fn three_objects(world: &World) -> Result<()> {
-    create_table(world).await?;
-    world.put("in/a", nine_rows(10))?;
-    world.put("in/b", nine_rows(20))?;
-    world.put("in/c", nine_rows(30))
+async fn three_objects(env: &TestEnv) -> Result<()> {
+    create_table(env).await?;
+    env.put("in/a", nine_rows(10))?;
+    env.put("in/b", nine_rows(20))?;
+    env.put("in/c", nine_rows(30))
 }
 
 /// A run over all objects, one at a time in each stage, with a report.
-fn start(world: &World, args: &[&str]) -> Result<Child> {
-    let report = world.path("report.jsonl");
-    let mut command =
-        world.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
+fn start(env: &TestEnv, args: &[&str]) -> Result<Child> {
+    let report = env.path("report.jsonl");
+    let mut command = env.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
     command
         .args(["--download-concurrency", "1", "--batch-objects", "1", "--report"])
         .arg(report)
@@ -103,8 +101,8 @@ const SECOND_ARRIVED: &str = "rolling back what is loading; a third signal leave
 type Outcome = (String, String, Option<String>);
 
 /// The report, whole: every object, sorted by its key, and the summary.
-fn outcomes(world: &World) -> Result<(Vec<Outcome>, Value)> {
-    let mut lines = world.report("report.jsonl")?;
+fn outcomes(env: &TestEnv) -> Result<(Vec<Outcome>, Value)> {
+    let mut lines = env.report("report.jsonl")?;
     let summary = lines.pop().context("an empty report")?;
     ensure!(summary["type"] == "summary", "the summary is not the last line: {summary:#}");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -143,47 +141,47 @@ fn failed(key: &str, code: &str) -> Outcome {
 }
 
 /// No connection of the program is left at the server, and nothing on the disk.
-async fn ensure_nothing_left(world: &World) -> Result<()> {
+async fn ensure_nothing_left(env: &TestEnv) -> Result<()> {
     let sql = format!(
         "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{}'",
-        world.schema.user
+        env.schema.user
     );
-    until(|| async { Ok((world.schema.query_one::<u64>(&sql).await? == 0).then_some(())) })
+    until(|| async { Ok((env.schema.query_one::<u64>(&sql).await? == 0).then_some(())) })
         .await
         .context("a connection is left")?;
-    world.ensure_nothing_staged()
+    env.ensure_nothing_staged()
 }
 
 /// The listing hangs while the target is being checked.
-async fn a_signal_during_preflight_ends_the_run_at_once(world: World) -> Result<()> {
-    three_objects(&world).await?;
+async fn a_signal_during_preflight_ends_the_run_at_once(env: TestEnv) -> Result<()> {
+    three_objects(&env).await?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
-        let held = world.s3.faults().on_list(Times::Always, Fault::Hold);
-        let child = start(&world, &[])?;
+        let held = env.s3.faults().on_list(Times::Always, Fault::Hold);
+        let child = start(&env, &[])?;
         held.wait_for_effects(1).await;
         signal(&child, name)?;
         let ended = finish(child).await?;
         ended.expect(code)?;
         ended.says(&format!("error: the run was stopped by SIG{name}"))?;
         held.remove();
-        let (objects, summary) = outcomes(&world)?;
+        let (objects, summary) = outcomes(&env)?;
         ensure!(
             objects.is_empty() && summary["error"]["code"] == "interrupted",
             "{objects:?} {summary:#}"
         );
     }
-    ensure!(world.count("t").await? == 0 && world.s3.log().count(Operation::GetObject) == 0);
-    ensure_nothing_left(&world).await
+    ensure!(env.count("t").await? == 0 && env.s3.log().count(Operation::GetObject) == 0);
+    ensure_nothing_left(&env).await
 }
 
 /// A read of standard input can't be called off.
-async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(world: World) -> Result<()> {
-    three_objects(&world).await?;
-    let mut command = world.command(["load", "--keys-from", "-", "--table", "t"]);
+async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(env: TestEnv) -> Result<()> {
+    three_objects(&env).await?;
+    let mut command = env.command(["load", "--keys-from", "-", "--table", "t"]);
     let mut child = command.stdin(Stdio::piped()).spawn()?;
     let mut stdin = child.stdin.take().context("standard input is piped")?;
     stdin.write_all(b"s3://etl/in/a\ns3://etl/in/b\n").await?;
-    until(|| async { Ok((world.count("t").await? == 18).then_some(())) }).await?;
+    until(|| async { Ok((env.count("t").await? == 18).then_some(())) }).await?;
     signal(&child, "INT")?;
     // It stays open until the program has ended.
     let ended = finish(child).await?;
@@ -191,26 +189,26 @@ async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(world: World
     ended.expect(130)?;
     ensure!(ended.summary("objects loaded")? == "2", "{ended}");
     ensure!(ended.summary("objects not reached")? == "0 and what was not listed yet", "{ended}");
-    ensure_nothing_left(&world).await
+    ensure_nothing_left(&env).await
 }
 
 async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    three_objects(&world).await?;
+    three_objects(&env).await?;
     // One waits for its turn, and one that nobody has looked at.
-    world.put("in/d", nine_rows(40))?;
+    env.put("in/d", nine_rows(40))?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let stalled =
-            world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
-        let child = start(&world, &[])?;
+            env.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
+        let child = start(&env, &[])?;
         stalled.wait_for_effects(1).await;
-        until(|| async { Ok((world.count("t").await? == 9).then_some(())) }).await?;
+        until(|| async { Ok((env.count("t").await? == 9).then_some(())) }).await?;
         signal(&child, name)?;
         let ended = finish(child).await?;
         ended.expect(code)?;
         stalled.remove();
-        let (objects, summary) = outcomes(&world)?;
+        let (objects, summary) = outcomes(&env)?;
         ensure!(
             objects
                 == [loaded("in/a"), not_reached("in/b"), not_reached("in/c"), not_reached("in/d")]
@@ -218,56 +216,55 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(
         ensure!(summary["listing_complete"] == true && summary["rows"] == 9, "{summary:#}");
         ensure!(summary["error"]["code"] == "interrupted", "{summary:#}");
         ensure!(ended.summary("objects not reached")? == "3", "{ended}");
-        ensure!(world.count("t").await? == 9);
-        ensure_nothing_left(&world).await?;
-        world.start_afresh("t").await?;
+        ensure!(env.count("t").await? == 9);
+        ensure_nothing_left(&env).await?;
+        env.start_afresh("t").await?;
     }
-    ensure!(world.s3.log().gets_of("in/c").is_empty(), "something new was begun");
+    ensure!(env.s3.log().gets_of("in/c").is_empty(), "something new was begun");
     Ok(())
 }
 
 async fn a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_unknown(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    three_objects(&world).await?;
-    let held = world.s3.faults().inject(
+    three_objects(&env).await?;
+    let held = env.s3.faults().inject(
         Operation::ListObjectsV2,
         Keys::Exactly("later/".into()),
         Times::Always,
         Fault::Hold,
     );
-    let report = world.path("report.jsonl");
+    let report = env.path("report.jsonl");
     let mut command =
-        world.command(["load", "s3://etl/in/", "s3://etl/later/", "--table", "t", "--report"]);
+        env.command(["load", "s3://etl/in/", "s3://etl/later/", "--table", "t", "--report"]);
     let child = command.arg(report).spawn()?;
     held.wait_for_effects(1).await;
-    until(|| async { Ok((world.count("t").await? == 27).then_some(())) }).await?;
+    until(|| async { Ok((env.count("t").await? == 27).then_some(())) }).await?;
     signal(&child, "INT")?;
     let ended = finish(child).await?;
     ended.expect(130)?;
-    let (objects, summary) = outcomes(&world)?;
+    let (objects, summary) = outcomes(&env)?;
     ensure!(objects == [loaded("in/a"), loaded("in/b"), loaded("in/c")], "{objects:?}");
     ensure!(summary["listing_complete"] == false, "{summary:#}");
     ensure!(ended.summary("objects not reached")? == "0 and what was not listed yet", "{ended}");
-    ensure_nothing_left(&world).await
+    ensure_nothing_left(&env).await
 }
 
-async fn a_signal_during_a_pause_between_tries_ends_the_run_at_once(world: World) -> Result<()> {
-    three_objects(&world).await?;
-    let refused =
-        world.s3.faults().on_get("in/a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
-    let child = start(&world, &["--max-attempts", "100"])?;
+async fn a_signal_during_a_pause_between_tries_ends_the_run_at_once(env: TestEnv) -> Result<()> {
+    three_objects(&env).await?;
+    let refused = env.s3.faults().on_get("in/a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
+    let child = start(&env, &["--max-attempts", "100"])?;
     // The pauses are seconds by then.
     refused.wait_for_effects(6).await;
     signal(&child, "INT")?;
     finish(child).await?.expect(130)?;
-    let (objects, _) = outcomes(&world)?;
+    let (objects, _) = outcomes(&env)?;
     ensure!(
         objects == [not_reached("in/a"), not_reached("in/b"), not_reached("in/c")],
         "{objects:?}"
     );
-    ensure!(world.count("t").await? == 0);
-    ensure_nothing_left(&world).await
+    ensure!(env.count("t").await? == 0);
+    ensure_nothing_left(&env).await
 }
 
 /// A run whose load of `in/a` waits for a row lock, with four of its nine rows inserted, and `in/b`
@@ -278,14 +275,14 @@ struct Held {
 }
 
 impl Held {
-    async fn start(world: &World) -> Result<Self> {
-        three_objects(world).await?;
-        let mut locker = world.schema.conn().await?;
+    async fn start(env: &TestEnv) -> Result<Self> {
+        three_objects(env).await?;
+        let mut locker = env.schema.conn().await?;
         locker.query_drop("START TRANSACTION").await?;
         locker.query_drop("INSERT INTO t VALUES (14, 'locked')").await?;
-        let child = start(world, &[])?;
+        let child = start(env, &[])?;
         // Rows that are not committed show at this isolation level alone.
-        let mut watcher = world.schema.conn().await?;
+        let mut watcher = env.schema.conn().await?;
         watcher.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
         let watcher = tokio::sync::Mutex::new(watcher);
         until(|| async {
@@ -295,8 +292,7 @@ impl Held {
         })
         .await
         .context("no load waits for the lock")?;
-        world
-            .s3
+        env.s3
             .log()
             .wait_until(|log| log.gets_of("in/b").len() == 1 && log.gets_in_flight() == 0)
             .await;
@@ -304,12 +300,12 @@ impl Held {
     }
 }
 
-async fn the_first_signal_lets_what_is_loading_finish(world: World) -> Result<()> {
-    let Held { mut child, mut locker } = Held::start(&world).await?;
+async fn the_first_signal_lets_what_is_loading_finish(env: TestEnv) -> Result<()> {
+    let Held { mut child, mut locker } = Held::start(&env).await?;
     let mut log = Log::of(&mut child)?;
     signal(&child, "INT")?;
     log.wait_for(FIRST_ARRIVED).await?;
-    ensure!(world.count("t").await? == 0, "it does not wait for the lock");
+    ensure!(env.count("t").await? == 0, "it does not wait for the lock");
     locker.query_drop("ROLLBACK").await?;
     let (log, ended) = (log.rest().await?, finish(child).await?);
     ended.expect(130)?;
@@ -317,16 +313,16 @@ async fn the_first_signal_lets_what_is_loading_finish(world: World) -> Result<()
         !log.contains(SECOND_ARRIVED) && log.contains("error: the run was stopped by SIGINT"),
         "{log}"
     );
-    let (objects, summary) = outcomes(&world)?;
+    let (objects, summary) = outcomes(&env)?;
     ensure!(objects == [loaded("in/a"), not_reached("in/b"), not_reached("in/c")], "{objects:?}");
     ensure!(summary["rows"] == 9, "{summary:#}");
-    ensure!(world.count("t").await? == 9);
+    ensure!(env.count("t").await? == 9);
     locker.disconnect().await?;
-    ensure_nothing_left(&world).await
+    ensure_nothing_left(&env).await
 }
 
-async fn the_second_signal_rolls_back_what_is_loading(world: World) -> Result<()> {
-    let Held { mut child, mut locker } = Held::start(&world).await?;
+async fn the_second_signal_rolls_back_what_is_loading(env: TestEnv) -> Result<()> {
+    let Held { mut child, mut locker } = Held::start(&env).await?;
     let mut log = Log::of(&mut child)?;
     signal(&child, "TERM")?;
     log.wait_for(FIRST_ARRIVED).await?;
@@ -336,8 +332,8 @@ async fn the_second_signal_rolls_back_what_is_loading(world: World) -> Result<()
     // The first signal names the code.
     ended.expect(143)?;
     // Also while the lock that it waited for is still held.
-    ensure_nothing_left(&world).await?;
-    let (objects, summary) = outcomes(&world)?;
+    ensure_nothing_left(&env).await?;
+    let (objects, summary) = outcomes(&env)?;
     ensure!(
         objects == [failed("in/a", "interrupted"), not_reached("in/b"), not_reached("in/c")],
         "{objects:?}"
@@ -429,36 +425,36 @@ async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>)
     Ok(())
 }
 
-async fn start_with_held_commit(world: &World) -> Result<(Child, CommitHolder)> {
-    three_objects(world).await?;
-    let mut holder = CommitHolder::start(world.server.port()).await?;
-    let child = start(world, &["--port", &holder.port.to_string(), "--ssl-mode", "DISABLED"])?;
+async fn start_with_held_commit(env: &TestEnv) -> Result<(Child, CommitHolder)> {
+    three_objects(env).await?;
+    let mut holder = CommitHolder::start(env.server.port()).await?;
+    let child = start(env, &["--port", &holder.port.to_string(), "--ssl-mode", "DISABLED"])?;
     holder.wait_for_commit().await?;
     Ok((child, holder))
 }
 
 async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let (mut child, _holder) = start_with_held_commit(&world).await?;
+    let (mut child, _holder) = start_with_held_commit(&env).await?;
     let mut log = Log::of(&mut child)?;
     signal(&child, "INT")?;
     log.wait_for(FIRST_ARRIVED).await?;
     signal(&child, "INT")?;
     let (_, ended) = (log.rest().await?, finish(child).await?);
     ended.expect(130)?;
-    let (objects, _) = outcomes(&world)?;
+    let (objects, _) = outcomes(&env)?;
     ensure!(
         objects == [failed("in/a", "outcome_unknown"), not_reached("in/b"), not_reached("in/c")],
         "{objects:?}"
     );
     // The server has it, and only the answer was lost.
-    until(|| async { Ok((world.count("t").await? == 9).then_some(())) }).await?;
-    ensure_nothing_left(&world).await
+    until(|| async { Ok((env.count("t").await? == 9).then_some(())) }).await?;
+    ensure_nothing_left(&env).await
 }
 
-async fn the_third_signal_leaves_at_once(world: World) -> Result<()> {
-    let (mut child, _holder) = start_with_held_commit(&world).await?;
+async fn the_third_signal_leaves_at_once(env: TestEnv) -> Result<()> {
+    let (mut child, _holder) = start_with_held_commit(&env).await?;
     let mut log = Log::of(&mut child)?;
     signal(&child, "TERM")?;
     log.wait_for(FIRST_ARRIVED).await?;
@@ -472,57 +468,57 @@ async fn the_third_signal_leaves_at_once(world: World) -> Result<()> {
         ended.stdout.is_empty() && log.ends_with(&format!("{SECOND_ARRIVED}\n")),
         "{log}{ended}"
     );
-    let report = world.report("report.jsonl")?;
+    let report = env.report("report.jsonl")?;
     ensure!(
         report.iter().all(|line| line["status"] == "not_reached"),
         "it did not leave at once: {report:#?}"
     );
-    let count = world.count("t").await?;
+    let count = env.count("t").await?;
     ensure!(count == 9 || count == 0, "{count}");
-    ensure_nothing_left(&world).await
+    ensure_nothing_left(&env).await
 }
 
-async fn killed_at_any_stage_the_table_holds_whole_objects_only(world: World) -> Result<()> {
+async fn killed_at_any_stage_the_table_holds_whole_objects_only(env: TestEnv) -> Result<()> {
     let kill = async |child: Child, held: Option<Injection>| -> Result<Ended> {
         signal(&child, "KILL")?;
         let ended = finish(child).await?;
         ensure!(ended.code.is_none(), "{ended}");
         held.inspect(Injection::remove);
-        ensure_nothing_left(&world).await?;
+        ensure_nothing_left(&env).await?;
         Ok(ended)
     };
     // While a row lock is waited for, with rows of the object in the table that are not committed.
-    let Held { child, mut locker } = Held::start(&world).await?;
+    let Held { child, mut locker } = Held::start(&env).await?;
     signal(&child, "KILL")?;
     finish(child).await?;
     locker.query_drop("ROLLBACK").await?;
     locker.disconnect().await?;
-    ensure_nothing_left(&world).await?;
-    ensure!(world.count("t").await? == 0);
+    ensure_nothing_left(&env).await?;
+    ensure!(env.count("t").await? == 0);
 
     // In the middle of a download, with one object loaded.
     let stalled =
-        world.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
-    let child = start(&world, &[])?;
+        env.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
+    let child = start(&env, &[])?;
     stalled.wait_for_effects(1).await;
-    until(|| async { Ok((world.count("t").await? == 9).then_some(())) }).await?;
+    until(|| async { Ok((env.count("t").await? == 9).then_some(())) }).await?;
     kill(child, Some(stalled)).await?;
-    ensure!(world.count("t").await? == 9);
+    ensure!(env.count("t").await? == 9);
 
     // During preflight.
-    let held = world.s3.faults().on_list(Times::Always, Fault::Hold);
-    let child = start(&world, &[])?;
+    let held = env.s3.faults().on_list(Times::Always, Fault::Hold);
+    let child = start(&env, &[])?;
     held.wait_for_effects(1).await;
     kill(child, Some(held)).await?;
-    ensure!(world.count("t").await? == 9);
+    ensure!(env.count("t").await? == 9);
 
     // With COMMIT under way.
-    world.start_afresh("t").await?;
-    let mut holder = CommitHolder::start(world.server.port()).await?;
-    let child = start(&world, &["--port", &holder.port.to_string(), "--ssl-mode", "DISABLED"])?;
+    env.start_afresh("t").await?;
+    let mut holder = CommitHolder::start(env.server.port()).await?;
+    let child = start(&env, &["--port", &holder.port.to_string(), "--ssl-mode", "DISABLED"])?;
     holder.wait_for_commit().await?;
     kill(child, None).await?;
-    let count = world.count("t").await?;
+    let count = env.count("t").await?;
     ensure!(count == 9 || count == 0, "{count}");
     Ok(())
 }

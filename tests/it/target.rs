@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::program::{Ended, World, finish};
+use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
@@ -38,21 +38,21 @@ crate::load_tests![
 ];
 
 /// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
-async fn load_at(world: &World, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
+async fn load_at(env: &TestEnv, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
     let all = [&["load", "s3://etl/", "--table", table], args].concat();
-    finish(world.command(all).env("DATABASE_URL", url).spawn()?).await
+    finish(env.command(all).env("DATABASE_URL", url).spawn()?).await
 }
 
 /// Creates an account that has these privileges on the test's table `t`, and gives its URL.
-async fn account(world: &World, privileges: &str) -> Result<String> {
-    let (name, schema) = (format!("few_{}", world.schema.name), &world.schema.name);
-    world.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
-    world.schema.exec(&format!("GRANT {privileges} ON {schema}.t TO {name}@'%'")).await?;
-    Ok(world.server.url(&name, schema))
+async fn account(env: &TestEnv, privileges: &str) -> Result<String> {
+    let (name, schema) = (format!("few_{}", env.schema.name), &env.schema.name);
+    env.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
+    env.schema.exec(&format!("GRANT {privileges} ON {schema}.t TO {name}@'%'")).await?;
+    Ok(env.server.url(&name, schema))
 }
 
-async fn tables_and_columns_of_any_name_are_loaded(world: World) -> Result<()> {
-    world.put("1", "1\t2\t3\t4\t5\n")?;
+async fn tables_and_columns_of_any_name_are_loaded(env: TestEnv) -> Result<()> {
+    env.put("1", "1\t2\t3\t4\t5\n")?;
     let columns = "`a b` INT, `a``b` INT, `a.b` INT, `select` INT, `\u{540d}\u{524d}` INT";
     let named = "`a b`,`a``b`,`a.b`,`select`,`\u{540d}\u{524d}`";
     for (given, quoted) in [
@@ -63,68 +63,64 @@ async fn tables_and_columns_of_any_name_are_loaded(world: World) -> Result<()> {
         ("\u{540d}\u{524d}", "`\u{540d}\u{524d}`"),
         ("it's \"x\"; --", "`it's \"x\"; --`"),
     ] {
-        world.schema.exec(&format!("CREATE TABLE {quoted} ({columns})")).await?;
-        world.load_ending(0, given, &[]).await?;
-        world.load_ending(0, given, &["--force", "--columns", named]).await?;
-        ensure_values(
-            &world.schema,
-            &format!("SELECT * FROM {quoted}"),
-            &["1|2|3|4|5", "1|2|3|4|5"],
-        )
-        .await?;
+        env.schema.exec(&format!("CREATE TABLE {quoted} ({columns})")).await?;
+        env.load_ending(0, given, &[]).await?;
+        env.load_ending(0, given, &["--force", "--columns", named]).await?;
+        ensure_values(&env.schema, &format!("SELECT * FROM {quoted}"), &["1|2|3|4|5", "1|2|3|4|5"])
+            .await?;
     }
 
-    let database = format!("`odd.{} ``x`", world.schema.name);
-    world.schema.exec(&format!("CREATE DATABASE {database}")).await?;
-    world.schema.exec(&format!("GRANT ALL ON {database}.* TO {}@'%'", world.schema.user)).await?;
-    world.schema.exec(&format!("CREATE TABLE {database}.`a.b` ({columns})")).await?;
-    world.load_ending(0, &format!("{database}.`a.b`"), &[]).await?;
-    world.load_ending(0, &format!("{database}.a.b"), &["--force"]).await?;
-    ensure!(world.count(&format!("{database}.`a.b`")).await? == 2);
+    let database = format!("`odd.{} ``x`", env.schema.name);
+    env.schema.exec(&format!("CREATE DATABASE {database}")).await?;
+    env.schema.exec(&format!("GRANT ALL ON {database}.* TO {}@'%'", env.schema.user)).await?;
+    env.schema.exec(&format!("CREATE TABLE {database}.`a.b` ({columns})")).await?;
+    env.load_ending(0, &format!("{database}.`a.b`"), &[]).await?;
+    env.load_ending(0, &format!("{database}.a.b"), &["--force"]).await?;
+    ensure!(env.count(&format!("{database}.`a.b`")).await? == 2);
     Ok(())
 }
 
-async fn a_wrong_password_is_told_with_its_remedy(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
+async fn a_wrong_password_is_told_with_its_remedy(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    env.put("1", "1\n")?;
     let args = ["load", "s3://etl/", "--table", "t"];
-    let ended = finish(world.command(args).env("MYSQL_PWD", "wrong-secret").spawn()?).await?;
+    let ended = finish(env.command(args).env("MYSQL_PWD", "wrong-secret").spawn()?).await?;
     ended.expect(6)?;
     ended.says("the database server refused the login")?;
     ended.says("ERROR 1045 (28000): Access denied")?;
     ended.says("hint: check --user, the password and the account's host part")?;
     ensure!(!ended.stderr.contains("wrong-secret"), "{ended}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn an_unknown_database_is_told_with_its_remedy(world: World) -> Result<()> {
-    world.put("1", "1\n")?;
-    let ended = load_at(&world, &world.server.url("root", "nonesuch"), "t", &[]).await?;
+async fn an_unknown_database_is_told_with_its_remedy(env: TestEnv) -> Result<()> {
+    env.put("1", "1\n")?;
+    let ended = load_at(&env, &env.server.url("root", "nonesuch"), "t", &[]).await?;
     ended.expect(6)?;
     ended.says("ERROR 1049 (42000): Unknown database 'nonesuch'")?;
     ended.says("hint: create the database first, or check --database")?;
     // An account that may not know of it gets another error, and the same remedy.
-    let ended = world.load_ending(6, "t", &["--database", "nonesuch"]).await?;
+    let ended = env.load_ending(6, "t", &["--database", "nonesuch"]).await?;
     ended.says("ERROR 1044 (42000): Access denied")?;
     ended.says("hint: create the database first, or check --database")
 }
 
-async fn a_table_that_is_missing_is_told_with_the_nearest_name(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE orders (a INT)").await?;
-    world.put("1", "1\n")?;
-    let ended = world.load_ending(6, "ordres", &[]).await?;
+async fn a_table_that_is_missing_is_told_with_the_nearest_name(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE orders (a INT)").await?;
+    env.put("1", "1\n")?;
+    let ended = env.load_ending(6, "ordres", &[]).await?;
     ended.says("table `ordres`: there is none, or the account may not see it")?;
     ended.says("hint: did you mean \"orders\"?")?;
-    let ended = world.load_ending(6, "something_else", &[]).await?;
+    let ended = env.load_ending(6, "something_else", &[]).await?;
     ended.says("hint: create the table first, or check --table")
 }
 
-async fn all_columns_that_are_missing_are_told_at_once(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (amount INT, price INT)").await?;
-    world.put("1", "1\n")?;
+async fn all_columns_that_are_missing_are_told_at_once(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (amount INT, price INT)").await?;
+    env.put("1", "1\n")?;
     let ended =
-        world.load_ending(6, "t", &["--columns", "amuont,zzz,@x", "--set", "prize = 1"]).await?;
+        env.load_ending(6, "t", &["--columns", "amuont,zzz,@x", "--set", "prize = 1"]).await?;
     ended.says("there is no column \"amuont\", named in --columns")?;
     ended.says("hint: did you mean \"amount\"?")?;
     ended.says("there is no column \"zzz\", named in --columns")?;
@@ -132,108 +128,107 @@ async fn all_columns_that_are_missing_are_told_at_once(world: World) -> Result<(
     ended.says("hint: did you mean \"price\"?")
 }
 
-async fn an_account_without_insert_is_refused(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
-    let url = account(&world, "SELECT, UPDATE, DELETE").await?;
-    let ended = load_at(&world, &url, "t", &[]).await?;
+async fn an_account_without_insert_is_refused(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    env.put("1", "1\n")?;
+    let url = account(&env, "SELECT, UPDATE, DELETE").await?;
+    let ended = load_at(&env, &url, "t", &[]).await?;
     ended.expect(6)?;
     ended.says("ERROR 1142 (42000): INSERT command denied")?;
     ended.says("hint: the account needs the INSERT privilege on the table")?;
-    ensure!(world.s3.log().gets_of("1").is_empty(), "nothing was to be read");
+    ensure!(env.s3.log().gets_of("1").is_empty(), "nothing was to be read");
     Ok(())
 }
 
-async fn an_account_with_insert_alone_can_load(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b INT)").await?;
-    world.put("1", "1\t2\n")?;
-    let url = account(&world, "INSERT").await?;
-    load_at(&world, &url, "t", &["--no-ledger"]).await?.expect(0)?;
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|2"]).await
+async fn an_account_with_insert_alone_can_load(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b INT)").await?;
+    env.put("1", "1\t2\n")?;
+    let url = account(&env, "INSERT").await?;
+    load_at(&env, &url, "t", &["--no-ledger"]).await?.expect(0)?;
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|2"]).await
 }
 
-async fn replacing_needs_the_delete_privilege(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
-    world.put("1", "1\n")?;
-    let url = account(&world, "SELECT, INSERT").await?;
-    let ended = load_at(&world, &url, "t", &["--no-ledger", "--on-duplicate", "replace"]).await?;
+async fn replacing_needs_the_delete_privilege(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
+    env.put("1", "1\n")?;
+    let url = account(&env, "SELECT, INSERT").await?;
+    let ended = load_at(&env, &url, "t", &["--no-ledger", "--on-duplicate", "replace"]).await?;
     ended.expect(6)?;
     ended.says("ERROR 1142 (42000): ")?;
     ended.says("hint: --on-duplicate replace also needs the DELETE privilege")?;
-    ensure!(world.count("t").await? == 0);
-    load_at(&world, &url, "t", &["--no-ledger"]).await?.expect(0)
+    ensure!(env.count("t").await? == 0);
+    load_at(&env, &url, "t", &["--no-ledger"]).await?.expect(0)
 }
 
-async fn engines_that_do_not_roll_back_are_refused(world: World) -> Result<()> {
-    world.put("1", "1\n")?;
-    let engines = match world.server.kind() {
+async fn engines_that_do_not_roll_back_are_refused(env: TestEnv) -> Result<()> {
+    env.put("1", "1\n")?;
+    let engines = match env.server.kind() {
         ServerKind::Mysql => vec!["MyISAM", "MEMORY"],
         ServerKind::Mariadb => vec!["MyISAM", "MEMORY", "Aria"],
     };
     for engine in engines {
         let table = format!("t_{engine}");
-        world.schema.exec(&format!("CREATE TABLE {table} (a INT) ENGINE={engine}")).await?;
-        let ended = world.load_ending(6, &table, &[]).await?;
+        env.schema.exec(&format!("CREATE TABLE {table} (a INT) ENGINE={engine}")).await?;
+        let ended = env.load_ending(6, &table, &[]).await?;
         ended.says(&format!("its engine {engine} does not roll back"))?;
         ended.says("hint: ALTER TABLE ... ENGINE=InnoDB")?;
-        ensure!(world.count(&table).await? == 0);
+        ensure!(env.count(&table).await? == 0);
     }
     Ok(())
 }
 
-async fn local_infile_off_names_the_variable_and_the_remedy(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &["--local-infile=OFF"])?;
+async fn local_infile_off_names_the_variable_and_the_remedy(env: TestEnv) -> Result<()> {
+    let server = Server::start(env.server.kind(), &["--local-infile=OFF"])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
-    let ended = load_at(&world, &schema.url(), "t", &[]).await?;
+    env.put("1", "1\n")?;
+    let ended = load_at(&env, &schema.url(), "t", &[]).await?;
     ended.expect(6)?;
     ended.says(match server.kind() {
         ServerKind::Mysql => "ERROR 3948 (42000)",
         ServerKind::Mariadb => "ERROR 4166 (HY000)",
     })?;
     ended.says("hint: local_infile is OFF on the server; an administrator must run SET GLOBAL local_infile = ON")?;
-    ensure!(world.s3.log().gets_of("1").is_empty(), "nothing was to be read");
+    ensure!(env.s3.log().gets_of("1").is_empty(), "nothing was to be read");
     schema.exec("SET GLOBAL local_infile = ON").await?;
-    load_at(&world, &schema.url(), "t", &[]).await?.expect(0)?;
+    load_at(&env, &schema.url(), "t", &[]).await?.expect(0)?;
     ensure_values(&schema, "SELECT a FROM t", &["1"]).await
 }
 
-async fn a_server_that_is_not_there_is_told(world: World) -> Result<()> {
-    world.put("1", "1\n")?;
+async fn a_server_that_is_not_there_is_told(env: TestEnv) -> Result<()> {
+    env.put("1", "1\n")?;
     // A port that was free a moment ago.
     let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
-    let ended = world.load_ending(6, "t", &["--port", &port.to_string()]).await?;
+    let ended = env.load_ending(6, "t", &["--port", &port.to_string()]).await?;
     ended.says("the database server can't be reached")?;
     ended.says("hint: check --host, --port, --socket and that the server is running")?;
-    let ended = world.load_ending(6, "t", &["--socket", "/nonexistent/socket"]).await?;
+    let ended = env.load_ending(6, "t", &["--socket", "/nonexistent/socket"]).await?;
     ended.says("/nonexistent/socket")?;
-    let ended =
-        world.load_ending(6, "t", &["--host", "no-such-host.invalid", "--port", "1"]).await?;
+    let ended = env.load_ending(6, "t", &["--host", "no-such-host.invalid", "--port", "1"]).await?;
     ended.says("no-such-host.invalid:1")
 }
 
-async fn a_server_that_never_answers_costs_the_connect_timeout(world: World) -> Result<()> {
-    world.put("1", "1\n")?;
+async fn a_server_that_never_answers_costs_the_connect_timeout(env: TestEnv) -> Result<()> {
+    env.put("1", "1\n")?;
     let silent = TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = silent.local_addr()?.port().to_string();
     let started = Instant::now();
-    let ended = world.load_ending(6, "t", &["--port", &port, "--connect-timeout", "300ms"]).await?;
+    let ended = env.load_ending(6, "t", &["--port", &port, "--connect-timeout", "300ms"]).await?;
     ended.says("no connection within 300ms")?;
     ensure!(started.elapsed() < Duration::from_secs(9), "the default limit was used");
     Ok(())
 }
 
-async fn problems_of_source_and_target_are_told_at_once(world: World) -> Result<()> {
+async fn problems_of_source_and_target_are_told_at_once(env: TestEnv) -> Result<()> {
     let args = ["load", "s3://nonesuch/", "--table", "t"];
-    let ended = finish(world.command(args).env("MYSQL_PWD", "wrong").spawn()?).await?;
+    let ended = finish(env.command(args).env("MYSQL_PWD", "wrong").spawn()?).await?;
     ended.expect(5)?;
     ended.says("nonesuch")?;
     ended.says("hint: check the bucket's name")?;
     ended.says("ERROR 1045 (28000)")?;
 
-    world.schema.exec("CREATE TABLE t (a INT) ENGINE=MyISAM").await?;
-    let ended = world.run(&["load", "s3://nonesuch/", "--table", "t", "--columns", "b"]).await?;
+    env.schema.exec("CREATE TABLE t (a INT) ENGINE=MyISAM").await?;
+    let ended = env.run(&["load", "s3://nonesuch/", "--table", "t", "--columns", "b"]).await?;
     ended.expect(5)?;
     for problem in
         ["hint: check the bucket's name", "does not roll back", "there is no column \"b\""]
@@ -241,7 +236,7 @@ async fn problems_of_source_and_target_are_told_at_once(world: World) -> Result<
         ended.says(problem)?;
     }
     // Nothing matched is a lesser problem than a target that can't take it.
-    let ended = world.load_ending(6, "t", &[]).await?;
+    let ended = env.load_ending(6, "t", &[]).await?;
     ended.says("no object matches")?;
     ended.says("does not roll back")
 }
@@ -272,12 +267,12 @@ fn note_cipher(kind: ServerKind) -> String {
     )
 }
 
-async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &["--tls"])?;
+async fn every_ssl_mode_does_what_its_name_says(env: TestEnv) -> Result<()> {
+    let server = Server::start(env.server.kind(), &["--tls"])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
     schema.exec("CREATE TABLE ciphers (cipher VARCHAR(99))").await?;
-    world.put("1", "1\n")?;
+    env.put("1", "1\n")?;
     let folder = server.certificates();
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     // A certificate that has signed nothing.
@@ -306,7 +301,7 @@ async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
         let mut args: Vec<&str> = vec!["--force", "--ssl-mode", mode, "--init-sql", &note];
         args.extend(place.iter().map(String::as_str));
         args.extend(ca.map(|ca| ["--ssl-ca", ca]).into_iter().flatten());
-        let ended = load_at(&world, &schema.url(), "t", &args).await?;
+        let ended = load_at(&env, &schema.url(), "t", &args).await?;
         let case = || format!("{mode} {place:?} {ca:?}");
         match encrypted {
             None => {
@@ -333,57 +328,52 @@ async fn every_ssl_mode_does_what_its_name_says(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
-    match world.server.kind() {
+async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT)").await?;
+    env.put("1", "1\n")?;
+    match env.server.kind() {
         // It makes certificates of its own, which nobody has signed that a client would know.
         ServerKind::Mysql => {
             for mode in ["VERIFY_CA", "VERIFY_IDENTITY"] {
-                world.load_ending(6, "t", &["--ssl-mode", mode]).await?;
+                env.load_ending(6, "t", &["--ssl-mode", mode]).await?;
             }
-            ensure!(world.count("t").await? == 0);
-            world.load_ending(0, "t", &["--ssl-mode", "REQUIRED"]).await?;
+            ensure!(env.count("t").await? == 0);
+            env.load_ending(0, "t", &["--ssl-mode", "REQUIRED"]).await?;
         }
         // It has no TLS at all.
         ServerKind::Mariadb => {
             for mode in ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"] {
-                let ended = world.load_ending(6, "t", &["--ssl-mode", mode]).await?;
+                let ended = env.load_ending(6, "t", &["--ssl-mode", mode]).await?;
                 ended.says("no TLS connection to the database server")?;
             }
-            ensure!(world.count("t").await? == 0);
-            let ended = world.load_ending(0, "t", &["--ssl-mode", "PREFERRED"]).await?;
+            ensure!(env.count("t").await? == 0);
+            let ended = env.load_ending(0, "t", &["--ssl-mode", "PREFERRED"]).await?;
             ended.says("the server offers no TLS")?;
         }
     }
-    ensure!(world.count("t").await? == 1);
+    ensure!(env.count("t").await? == 1);
     Ok(())
 }
 
-async fn an_account_that_requires_a_certificate_gets_one(world: World) -> Result<()> {
-    let server = Server::start(world.server.kind(), &["--tls"])?;
+async fn an_account_that_requires_a_certificate_gets_one(env: TestEnv) -> Result<()> {
+    let server = Server::start(env.server.kind(), &["--tls"])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
+    env.put("1", "1\n")?;
     schema.exec(&format!("ALTER USER {}@'%' REQUIRE SSL", schema.user)).await?;
-    load_at(&world, &schema.url(), "t", &["--ssl-mode", "DISABLED"]).await?.expect(6)?;
-    load_at(&world, &schema.url(), "t", &["--ssl-mode", "PREFERRED"]).await?.expect(0)?;
+    load_at(&env, &schema.url(), "t", &["--ssl-mode", "DISABLED"]).await?.expect(6)?;
+    load_at(&env, &schema.url(), "t", &["--ssl-mode", "PREFERRED"]).await?.expect(0)?;
 
     schema.exec(&format!("ALTER USER {}@'%' REQUIRE X509", schema.user)).await?;
-    load_at(&world, &schema.url(), "t", &["--ssl-mode", "REQUIRED"]).await?.expect(6)?;
+    load_at(&env, &schema.url(), "t", &["--ssl-mode", "REQUIRED"]).await?.expect(6)?;
     let folder = server.certificates();
     let (cert, key) = (folder.join("client-cert.pem"), folder.join("client-key.pem"));
     let own =
         ["--ssl-cert", cert.to_str().context("path")?, "--ssl-key", key.to_str().context("path")?];
-    load_at(
-        &world,
-        &schema.url(),
-        "t",
-        &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat(),
-    )
-    .await?
-    .expect(0)?;
-    load_at(&world, &schema.url(), "t", &own[..2]).await?.expect(2)?;
+    load_at(&env, &schema.url(), "t", &[&["--force", "--ssl-mode", "REQUIRED"], &own[..]].concat())
+        .await?
+        .expect(0)?;
+    load_at(&env, &schema.url(), "t", &own[..2]).await?.expect(2)?;
     ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
 }
 
@@ -422,14 +412,14 @@ async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mut
     Ok((port, heard))
 }
 
-async fn a_password_is_never_sent_in_the_clear(world: World) -> Result<()> {
+async fn a_password_is_never_sent_in_the_clear(env: TestEnv) -> Result<()> {
     // Never used before, so that MySQL's caching_sha2_password asks for the whole password.
-    let schema = world.server.schema_with_password(Some("Open-Sesame-17")).await?;
+    let schema = env.server.schema_with_password(Some("Open-Sesame-17")).await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
-    let (port, heard) = wiretap(world.server.port()).await?;
+    env.put("1", "1\n")?;
+    let (port, heard) = wiretap(env.server.port()).await?;
     let args = ["--ssl-mode", "DISABLED", "--port", &port.to_string()];
-    load_at(&world, &schema.url(), "t", &args).await?.expect(0)?;
+    load_at(&env, &schema.url(), "t", &args).await?.expect(0)?;
     ensure_values(&schema, "SELECT a FROM t", &["1"]).await?;
     let heard = heard.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
     let has = |text: &[u8]| heard.windows(text.len()).any(|window| window == text);
@@ -438,35 +428,35 @@ async fn a_password_is_never_sent_in_the_clear(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn a_unix_socket_is_used_when_asked_for(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, host VARCHAR(99))").await?;
-    world.put("1", "1\n")?;
-    let socket = world.server.socket().to_str().context("path")?;
+async fn a_unix_socket_is_used_when_asked_for(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, host VARCHAR(99))").await?;
+    env.put("1", "1\n")?;
+    let socket = env.server.socket().to_str().context("path")?;
     let host = ["--columns", "a", "--set", "host = SUBSTRING_INDEX(USER(), '@', -1)"];
-    world.load_ending(0, "t", &[&["--socket", socket], &host[..]].concat()).await?;
-    world.load_ending(0, "t", &[&["--force"], &host[..]].concat()).await?;
-    ensure_values(&world.schema, "SELECT host FROM t ORDER BY host", &["127.0.0.1", "localhost"])
+    env.load_ending(0, "t", &[&["--socket", socket], &host[..]].concat()).await?;
+    env.load_ending(0, "t", &[&["--force"], &host[..]].concat()).await?;
+    ensure_values(&env.schema, "SELECT host FROM t ORDER BY host", &["127.0.0.1", "localhost"])
         .await?;
-    let ended = world.load_ending(2, "t", &["--socket", socket, "--ssl-mode", "REQUIRED"]).await?;
+    let ended = env.load_ending(2, "t", &["--socket", socket, "--ssl-mode", "REQUIRED"]).await?;
     ended.says("TLS over a unix socket is not supported")
 }
 
-async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> Result<()> {
+async fn a_password_is_taken_from_everywhere_and_shown_nowhere(env: TestEnv) -> Result<()> {
     let password = "p\u{e4}ss/w@rd:#?%'\\";
-    let schema = world.server.schema_with_password(Some(password)).await?;
+    let schema = env.server.schema_with_password(Some(password)).await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
-    world.put("1", "1\n")?;
-    world.put("bad", "x\n")?;
+    env.put("1", "1\n")?;
+    env.put("bad", "x\n")?;
     let url = schema.url();
-    let without = world.server.url(&schema.user, &schema.name);
+    let without = env.server.url(&schema.user, &schema.name);
     let encoded = url.split([':', '@']).nth(2).context("no password in the URL")?;
-    std::fs::write(world.path("password"), format!("{password}\n"))?;
+    std::fs::write(env.path("password"), format!("{password}\n"))?;
     std::fs::write(
-        world.path("config.toml"),
+        env.path("config.toml"),
         format!("password = \"\"\"{}\"\"\"\n", password.replace('\\', "\\\\")),
     )?;
     let (file, config, report) =
-        (world.path("password"), world.path("config.toml"), world.path("report"));
+        (env.path("password"), env.path("config.toml"), env.path("report"));
     let base = [
         "load",
         "s3://etl/",
@@ -489,7 +479,7 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
     for (number, (place, database_url, variable, args)) in cases.into_iter().enumerate() {
         // A run that loads, one that fails at the login, and one that only shows its settings.
         for (more, code) in [(&[][..], 3), (&["--user", "nobody"], 6), (&["--print-config"], 0)] {
-            let mut command = world.command(base.iter().copied().chain(more.iter().copied()));
+            let mut command = env.command(base.iter().copied().chain(more.iter().copied()));
             command.args(&args).env("DATABASE_URL", database_url);
             if let Some(password) = variable {
                 command.env("MYSQL_PWD", password);
@@ -508,21 +498,20 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(world: World) -> 
         }
         ensure_values(&schema, "SELECT COUNT(*) FROM t", &[&format!("{}", number + 1)]).await?;
     }
-    let ended = world.run(&["load", "s3://etl/", "--table", "t", "--password", password]).await?;
+    let ended = env.run(&["load", "s3://etl/", "--table", "t", "--password", password]).await?;
     ended.expect(2)?;
     ended.says("a password is not taken from the command line")?;
     ensure!(!ended.stderr.contains(password), "{ended}");
     Ok(())
 }
 
-async fn init_sql_runs_on_every_connection(world: World) -> Result<()> {
-    world
-        .schema
+async fn init_sql_runs_on_every_connection(env: TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (a INT, v VARCHAR(9), w VARCHAR(9), connection BIGINT)")
         .await?;
-    world.schema.exec("CREATE TABLE connections (id BIGINT)").await?;
+    env.schema.exec("CREATE TABLE connections (id BIGINT)").await?;
     for number in 0..20 {
-        world.put(&format!("{number}"), format!("{number}\n"))?;
+        env.put(&format!("{number}"), format!("{number}\n"))?;
     }
     let args = ["--load-concurrency", "3", "--columns", "a", "--set", "v = @v", "--set", "w = @w"];
     let note = [
@@ -532,43 +521,43 @@ async fn init_sql_runs_on_every_connection(world: World) -> Result<()> {
         "connection = CONNECTION_ID()",
     ];
     let init = ["--init-sql", "SET @v = 'first'", "--init-sql", "SET @w = @v"];
-    world.load_ending(0, "t", &[&args[..], &note[..], &init[..]].concat()).await?;
-    ensure_values(&world.schema, "SELECT v, w, COUNT(*) FROM t GROUP BY v, w", &["first|first|20"])
+    env.load_ending(0, "t", &[&args[..], &note[..], &init[..]].concat()).await?;
+    ensure_values(&env.schema, "SELECT v, w, COUNT(*) FROM t GROUP BY v, w", &["first|first|20"])
         .await?;
     let strangers = "SELECT COUNT(*) FROM t WHERE connection NOT IN (SELECT id FROM connections)";
-    ensure_values(&world.schema, strangers, &["0"]).await?;
+    ensure_values(&env.schema, strangers, &["0"]).await?;
 
-    let ended = world.load_ending(6, "t", &["--init-sql", "SET @v = nonesuch.f()"]).await?;
+    let ended = env.load_ending(6, "t", &["--init-sql", "SET @v = nonesuch.f()"]).await?;
     ended.says("nonesuch")
 }
 
-async fn loads_that_would_wait_for_each_other_get_one_connection(world: World) -> Result<()> {
+async fn loads_that_would_wait_for_each_other_get_one_connection(env: TestEnv) -> Result<()> {
     const WHY: &str = "loads wait for each other: one connection loads";
-    world.put("1", "1\n")?;
+    env.put("1", "1\n")?;
     let check = async |server: &Server, warned: bool| {
         let schema = server.schema().await?;
         schema.exec("CREATE TABLE plain (a INT)").await?;
         schema.exec("CREATE TABLE ai (a INT AUTO_INCREMENT PRIMARY KEY)").await?;
-        let plain = load_at(&world, &schema.url(), "plain", &[]).await?;
-        let one = load_at(&world, &schema.url(), "ai", &["--load-concurrency", "1"]).await?;
-        let several = load_at(&world, &schema.url(), "ai", &["--on-duplicate", "ignore"]).await?;
+        let plain = load_at(&env, &schema.url(), "plain", &[]).await?;
+        let one = load_at(&env, &schema.url(), "ai", &["--load-concurrency", "1"]).await?;
+        let several = load_at(&env, &schema.url(), "ai", &["--on-duplicate", "ignore"]).await?;
         for (ended, warned) in [(plain, false), (one, false), (several, warned)] {
             ended.expect(0)?;
             ensure!(ended.stderr.contains(WHY) == warned, "{ended}");
         }
         anyhow::Ok(())
     };
-    match world.server.kind() {
+    match env.server.kind() {
         // The default is 1 here, and 2 there.
-        ServerKind::Mariadb => check(world.server, true).await,
+        ServerKind::Mariadb => check(env.server, true).await,
         ServerKind::Mysql => {
-            check(world.server, false).await?;
+            check(env.server, false).await?;
             check(&Server::start(ServerKind::Mysql, &["--innodb-autoinc-lock-mode=1"])?, true).await
         }
     }
 }
 
-async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World) -> Result<()> {
+async fn session_settings_are_pinned_whatever_the_servers_defaults(env: TestEnv) -> Result<()> {
     let options = [
         "--sql-mode=ANSI,NO_BACKSLASH_ESCAPES",
         "--default-time-zone=+05:00",
@@ -576,7 +565,7 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
         "--transaction-isolation=SERIALIZABLE",
         "--completion-type=1",
     ];
-    let server = Server::start(world.server.kind(), &options)?;
+    let server = Server::start(env.server.kind(), &options)?;
     let schema = server.schema().await?;
     schema
         .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n TINYINT, at TIMESTAMP NULL, s VARCHAR(9))")
@@ -589,9 +578,9 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
     ensure!(refused.contains("existiert nicht"), "{refused}");
     drop(conn);
 
-    world.put("good", "0\t1\t2026-01-31 12:00:00\ta\\tb\n7\t2\t\\N\t\\N\n")?;
-    world.put("bad", "8\t1\t\\N\t\\N\n9\t300\t\\N\t\\N\n")?;
-    world.put("duplicate", "5\t1\t\\N\t\\N\n5\t1\t\\N\t\\N\n")?;
+    env.put("good", "0\t1\t2026-01-31 12:00:00\ta\\tb\n7\t2\t\\N\t\\N\n")?;
+    env.put("bad", "8\t1\t\\N\t\\N\n9\t300\t\\N\t\\N\n")?;
+    env.put("duplicate", "5\t1\t\\N\t\\N\n5\t1\t\\N\t\\N\n")?;
     schema
         .exec("CREATE TABLE settings (name VARCHAR(99), value VARCHAR(99)) ENGINE=MyISAM")
         .await?;
@@ -603,7 +592,7 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
         "INSERT INTO settings SELECT DISTINCT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM {table} WHERE VARIABLE_NAME IN \
          ('autocommit', 'foreign_key_checks', 'lock_wait_timeout', 'transaction_isolation', 'tx_isolation', 'unique_checks', 'wait_timeout')"
     );
-    let ended = load_at(&world, &schema.url(), "t", &["--init-sql", &note]).await?;
+    let ended = load_at(&env, &schema.url(), "t", &["--init-sql", &note]).await?;
     ended.expect(3)?;
     let settings =
         values(&schema, "SELECT DISTINCT name, value FROM settings ORDER BY name").await?;
@@ -629,15 +618,15 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(world: World)
         .await
 }
 
-async fn plan_touches_nothing(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT AUTO_INCREMENT PRIMARY KEY)").await?;
-    world.put("1", "1\n")?;
-    let ended = world.run(&["plan", "s3://etl/", "--table", "t"]).await?;
+async fn plan_touches_nothing(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT AUTO_INCREMENT PRIMARY KEY)").await?;
+    env.put("1", "1\n")?;
+    let ended = env.run(&["plan", "s3://etl/", "--table", "t"]).await?;
     ended.expect(0)?;
     ended.says(
         "LOAD DATA LOCAL INFILE 's3-to-mysql' IGNORE INTO TABLE `t` CHARACTER SET utf8mb4 FIELDS TERMINATED BY X'09'",
     )?;
-    ensure!(world.count("t").await? == 0);
-    ensure!(world.s3.log().gets_of("1").is_empty(), "plan reads no object");
+    ensure!(env.count("t").await? == 0);
+    ensure!(env.s3.log().gets_of("1").is_empty(), "plan reads no object");
     Ok(())
 }

@@ -19,7 +19,7 @@ use mysql_async::prelude::Queryable as _;
 use object::{ARGS, DIALECT, Torture};
 use serde_json::Value;
 
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
 
@@ -39,15 +39,15 @@ const STRICT: &str = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_Z
      NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
-async fn create(world: &World, table: &str) -> Result<()> {
+async fn create(env: &TestEnv, table: &str) -> Result<()> {
     for sql in cases::create(table) {
-        world.schema.exec(&sql).await?;
+        env.schema.exec(&sql).await?;
     }
     Ok(())
 }
 
-async fn session(world: &World, sql_mode: &str) -> Result<Conn> {
-    let mut conn = world.schema.conn().await?;
+async fn session(env: &TestEnv, sql_mode: &str) -> Result<Conn> {
+    let mut conn = env.schema.conn().await?;
     conn.query_drop(format!(
         "SET SESSION sql_mode = '{sql_mode}', SESSION max_error_count = 65535"
     ))
@@ -70,10 +70,10 @@ fn literal(value: Option<&str>) -> String {
     })
 }
 
-async fn a_strict_mode_takes_and_refuses_what_the_cases_say(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let mut conn = session(&world, STRICT).await?;
-    let kind = world.server.kind();
+async fn a_strict_mode_takes_and_refuses_what_the_cases_say(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let mut conn = session(&env, STRICT).await?;
+    let kind = env.server.kind();
     let good = &CASES
         .iter()
         .find(|case| matches!(case.field, Field::Missing))
@@ -120,12 +120,12 @@ struct Servers {
 
 /// Loads rows as the server reads them itself from a file on its disk.
 async fn load_by_the_server(
-    world: &World,
+    env: &TestEnv,
     conn: &mut Conn,
     table: &str,
     data: &[u8],
 ) -> Result<Servers> {
-    let path = world.server.files().join(&world.schema.name);
+    let path = env.server.files().join(&env.schema.name);
     std::fs::write(&path, data)?;
     let path = path.to_str().context("a path in UTF-8")?;
     conn.query_drop(format!(
@@ -138,17 +138,17 @@ async fn load_by_the_server(
     Ok(Servers { info, warnings })
 }
 
-async fn the_servers_own_load_says_of_every_row_what_the_cases_say(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn the_servers_own_load_says_of_every_row_what_the_cases_say(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let mut wrong = Vec::new();
     for (sql_mode, is_lenient) in [(STRICT, false), (LENIENT, true)] {
-        let mut conn = session(&world, sql_mode).await?;
+        let mut conn = session(&env, sql_mode).await?;
         for case in CASES {
             let fate = case.fate(kind);
             let torture = Torture::new([case], 1);
             conn.query_drop("DELETE FROM t").await?;
-            let loaded = load_by_the_server(&world, &mut conn, "t", torture.data()).await;
+            let loaded = load_by_the_server(&env, &mut conn, "t", torture.data()).await;
             let stored: u64 =
                 conn.query_first("SELECT COUNT(*) FROM t").await?.context("no count")?;
             let (codes, levels) = match loaded {
@@ -186,26 +186,25 @@ async fn the_servers_own_load_says_of_every_row_what_the_cases_say(world: World)
 }
 
 /// Loads one object of its own, and gives the report's line about it.
-async fn load(world: &World, torture: &Torture, code: i32, args: &[&str]) -> Result<Value> {
-    world.put("torture", torture.bytes.clone())?;
-    let report = world.path("report").display().to_string();
-    world
-        .load_ending(
-            code,
-            "t",
-            &[&ARGS[..], &["--columns", &names().join(","), "--report", &report], args].concat(),
-        )
-        .await?;
-    world.report("report")?.into_iter().next().context("an empty report")
+async fn load(env: &TestEnv, torture: &Torture, code: i32, args: &[&str]) -> Result<Value> {
+    env.put("torture", torture.bytes.clone())?;
+    let report = env.path("report").display().to_string();
+    env.load_ending(
+        code,
+        "t",
+        &[&ARGS[..], &["--columns", &names().join(","), "--report", &report], args].concat(),
+    )
+    .await?;
+    env.report("report")?.into_iter().next().context("an empty report")
 }
 
 fn is_skipped_without_a_word_about_its_row(code: u64) -> bool {
     matches!(code, 1062 | 1369 | 1452 | 1526 | 3819 | 4025 | 4037 | 4038)
 }
 
-async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let bad: Vec<&Case> = CASES
         .iter()
         .filter(|case| {
@@ -217,7 +216,7 @@ async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result
         .collect();
     for cases in bad.chunks(7) {
         let torture = Torture::new(cases.iter().copied(), 1);
-        let error = load(&world, &torture, 3, &[]).await?["error"].clone();
+        let error = load(&env, &torture, 3, &[]).await?["error"].clone();
         ensure!(error["code"] == "bad_rows", "{error:#}");
         let mut shown = error["rows"].as_array().context("no rows")?.iter();
         for (row, case) in torture.cases() {
@@ -242,11 +241,11 @@ async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result
             }
         }
         ensure!(shown.next().is_none(), "{error:#}");
-        ensure!(world.count("t").await? == 0);
+        ensure!(env.count("t").await? == 0);
     }
     // All at once: the first ten.
     let torture = Torture::new(bad.iter().copied(), 1);
-    let error = load(&world, &torture, 3, &[]).await?["error"].clone();
+    let error = load(&env, &torture, 3, &[]).await?["error"].clone();
     let lines: Vec<u64> = error["rows"]
         .as_array()
         .context("no rows")?
@@ -255,20 +254,20 @@ async fn every_row_is_told_with_its_line_column_and_code(world: World) -> Result
         .collect();
     let expected: Vec<u64> = torture.cases().take(10).map(|(row, _)| row.line).collect();
     ensure!(lines == expected, "{lines:?}, not {expected:?}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(world: World) -> Result<()> {
-    let kind = world.server.kind();
+async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(env: TestEnv) -> Result<()> {
+    let kind = env.server.kind();
     for table in ["t", "servers"] {
-        create(&world, table).await?;
+        create(&env, table).await?;
     }
     let cases: Vec<&Case> =
         CASES.iter().filter(|case| !matches!(case.fate(kind), Fate::Error(_))).collect();
     let torture = Torture::new(cases.iter().copied(), 1);
-    let mut conn = session(&world, LENIENT).await?;
-    let servers = load_by_the_server(&world, &mut conn, "servers", torture.data()).await?;
+    let mut conn = session(&env, LENIENT).await?;
+    let servers = load_by_the_server(&env, &mut conn, "servers", torture.data()).await?;
     let mut expected: BTreeMap<u16, u64> = BTreeMap::new();
     let (mut warnings, mut missing) = (0, 0);
     for case in cases {
@@ -285,17 +284,15 @@ async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(world: World)
     ensure!(servers.info.ends_with(&format!("Warnings: {warnings}")), "{}", servers.info);
 
     let line =
-        load(&world, &torture, 0, &["--on-bad-row", "accept", "--on-duplicate", "ignore"]).await?;
+        load(&env, &torture, 0, &["--on-bad-row", "accept", "--on-duplicate", "ignore"]).await?;
     let rows = torture.rows.len() as u64;
     ensure!(
         line["rows"] == rows && line["warnings"] == warnings && line["skipped"] == missing,
         "{line:#}"
     );
     let select = |table| format!("SELECT * FROM {table} ORDER BY id");
-    let (ours, servers) = (
-        values(&world.schema, &select("t")).await?,
-        values(&world.schema, &select("servers")).await?,
-    );
+    let (ours, servers) =
+        (values(&env.schema, &select("t")).await?, values(&env.schema, &select("servers")).await?);
     ensure!(
         ours.len() as u64 == rows - missing,
         "{} of {rows} rows, {missing} missing",
@@ -308,18 +305,18 @@ async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(world: World)
     Ok(())
 }
 
-async fn an_error_of_the_statement_fails_its_object(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn an_error_of_the_statement_fails_its_object(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let mut codes = Vec::new();
     for case in CASES {
         let Fate::Error(code) = case.fate(kind) else { continue };
         for on_bad_row in ["fail", "accept"] {
             let line =
-                load(&world, &Torture::new([case], 1), 3, &["--on-bad-row", on_bad_row]).await?;
+                load(&env, &Torture::new([case], 1), 3, &["--on-bad-row", on_bad_row]).await?;
             let message = line["error"]["message"].as_str().context("no message")?;
             ensure!(message.contains(&format!("ERROR {code} ")), "{case:?}: {message}");
-            ensure!(world.count("t").await? == 0);
+            ensure!(env.count("t").await? == 0);
         }
         codes.push(code);
     }
@@ -330,22 +327,22 @@ async fn an_error_of_the_statement_fails_its_object(world: World) -> Result<()> 
     Ok(())
 }
 
-async fn duplicates_fail_their_object(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn duplicates_fail_their_object(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let cases: Vec<&Case> =
         CASES.iter().filter(|case| case.fate(kind) == Fate::Duplicate).collect();
     let torture = Torture::new(cases.iter().copied(), 1);
-    let error = load(&world, &torture, 3, &[]).await?["error"].clone();
+    let error = load(&env, &torture, 3, &[]).await?["error"].clone();
     ensure!(error["code"] == "duplicates", "{error:#}");
     let rows = error["rows"].as_array().context("no rows")?;
     ensure!(rows.len() == cases.len() && rows.iter().all(|row| row["code"] == 1062), "{error:#}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn every_bad_row_has_a_good_one_that_loads_without_a_word(world: World) -> Result<()> {
-    create(&world, "t").await?;
+async fn every_bad_row_has_a_good_one_that_loads_without_a_word(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
     let torture = Torture::new(CASES, 1);
     let mut mended = torture.header.clone();
     for row in &torture.rows {
@@ -353,23 +350,22 @@ async fn every_bad_row_has_a_good_one_that_loads_without_a_word(world: World) ->
         ensure!((torture.text(row) == good) == row.case.is_none(), "row {}", row.number);
         mended.extend([&good, "\n"]);
     }
-    world.put("mended", mended)?;
-    let ended = world
-        .load_ending(0, "t", &[&ARGS[..], &["--columns", &names().join(",")]].concat())
-        .await?;
+    env.put("mended", mended)?;
+    let ended =
+        env.load_ending(0, "t", &[&ARGS[..], &["--columns", &names().join(",")]].concat()).await?;
     ensure!(
         ended.summary("rows")? == torture.rows.len().to_string()
             && ended.summary("warnings")? == "0",
         "{ended}"
     );
-    ensure!(world.count("t").await? == torture.rows.len() as u64);
+    ensure!(env.count("t").await? == torture.rows.len() as u64);
     Ok(())
 }
 
-async fn a_time_that_the_clocks_skip_is_a_bad_value(world: World) -> Result<()> {
+async fn a_time_that_the_clocks_skip_is_a_bad_value(env: TestEnv) -> Result<()> {
     // Servers know no zones by name until they are told of them: this one puts its clocks forward
     // at 1 in the morning.
-    let mut conn = world.schema.conn().await?;
+    let mut conn = env.schema.conn().await?;
     for sql in [
         "REPLACE INTO mysql.time_zone VALUES (7001, 'N')",
         "REPLACE INTO mysql.time_zone_name VALUES ('Test/Skip', 7001)",
@@ -390,17 +386,17 @@ async fn a_time_that_the_clocks_skip_is_a_bad_value(world: World) -> Result<()> 
     );
     conn.disconnect().await?;
 
-    world.put(
+    env.put(
         "torture",
         format!("1\t2026-03-29 00:59:59\t\\N\n2\t{skipped}\t\\N\n3\t\\N\t{skipped}\n4\t2026-03-29 02:00:00\t\\N\n"),
     )?;
-    let report = world.path("report").display().to_string();
+    let report = env.path("report").display().to_string();
     let args = ["--init-sql", "SET time_zone = 'Test/Skip'", "--report", &report];
-    world.load_ending(3, "t", &args).await?;
-    let error = world.report("report")?[0]["error"].clone();
+    env.load_ending(3, "t", &args).await?;
+    let error = env.report("report")?[0]["error"].clone();
     let rows = error["rows"].as_array().context("no rows")?;
     ensure!(rows.len() == 1 && rows[0]["code"] == 1299, "{error:#}");
     ensure!(rows[0]["line"] == 2 && rows[0]["column"] == "stamp", "{error:#}");
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Result, ensure};
 
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::tpch::{self, COLUMNS, Form, Generator, Sums};
 use crate::support::values::ensure_values;
 
@@ -58,16 +58,16 @@ fn lineitem() -> Result<Arc<Lineitem>> {
 
 /// Loads objects into a table of its own and compares it with these sums.
 async fn load_and_compare(
-    world: &World,
+    env: &TestEnv,
     objects: &[bytes::Bytes],
     args: &[&str],
     sums: &Sums,
 ) -> Result<()> {
-    world.schema.exec(&tpch::create_table("lineitem")).await?;
+    env.schema.exec(&tpch::create_table("lineitem")).await?;
     for (number, object) in objects.iter().enumerate() {
-        world.put(&format!("lineitem/{number}"), object.clone())?;
+        env.put(&format!("lineitem/{number}"), object.clone())?;
     }
-    let ended = world.load_ending(0, "lineitem", args).await?;
+    let ended = env.load_ending(0, "lineitem", args).await?;
     ensure!(
         ended.summary("rows")? == sums.rows.to_string() && ended.summary("warnings")? == "0",
         "{ended}"
@@ -75,25 +75,25 @@ async fn load_and_compare(
     let lines = sums.lines();
     ensure!(lines.len() == 4 || sums.rows < ROWS, "{lines:?}");
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    ensure_values(&world.schema, &tpch::sums_query("lineitem"), &lines).await
+    ensure_values(&env.schema, &tpch::sums_query("lineitem"), &lines).await
 }
 
-async fn lineitem_as_dbgen_writes_it_has_the_generators_own_sums(world: World) -> Result<()> {
+async fn lineitem_as_dbgen_writes_it_has_the_generators_own_sums(env: TestEnv) -> Result<()> {
     let lineitem = lineitem()?;
     let args = ["--fields-terminated-by", "|", "--lines-terminated-by", "|\\n"];
-    load_and_compare(&world, &lineitem.bars, &args, &lineitem.sums).await
+    load_and_compare(&env, &lineitem.bars, &args, &lineitem.sums).await
 }
 
-async fn lineitem_in_csv_has_the_generators_own_sums(world: World) -> Result<()> {
+async fn lineitem_in_csv_has_the_generators_own_sums(env: TestEnv) -> Result<()> {
     let lineitem = lineitem()?;
     let args = ["--preset", "csv", "--ignore-lines", "1"];
-    load_and_compare(&world, &lineitem.csv, &args, &lineitem.sums).await
+    load_and_compare(&env, &lineitem.csv, &args, &lineitem.sums).await
 }
 
-async fn the_bar_at_the_end_of_a_line_may_be_read_as_a_field(world: World) -> Result<()> {
+async fn the_bar_at_the_end_of_a_line_may_be_read_as_a_field(env: TestEnv) -> Result<()> {
     let lineitem = lineitem()?;
     let columns = format!("{COLUMNS},@nothing");
     let args = ["--fields-terminated-by", "|", "--columns", &columns];
     let last = lineitem.bars.last().map(std::slice::from_ref).unwrap_or_default();
-    load_and_compare(&world, last, &args, &lineitem.last).await
+    load_and_compare(&env, last, &args, &lineitem.last).await
 }

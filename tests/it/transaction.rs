@@ -6,7 +6,7 @@ use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 
 use crate::support::hive;
-use crate::support::program::{Ended, World, finish, signal, wait_for_log};
+use crate::support::program::{Ended, TestEnv, finish, signal, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::rogue::{Answer, Malice, Received, Rogue};
 use crate::support::servers::{Schema, Server};
@@ -45,10 +45,10 @@ crate::plain_tests![
 const ROWS: u64 = 20_000;
 
 /// Puts one object of [`ROWS`] rows into the bucket, and makes its table `t`.
-async fn one_object(world: &World, schema: &Schema<'_>) -> Result<hive::Sums> {
+async fn one_object(env: &TestEnv, schema: &Schema<'_>) -> Result<hive::Sums> {
     schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
-    world.put("big", bytes)?;
+    env.put("big", bytes)?;
     Ok(sums)
 }
 
@@ -64,7 +64,7 @@ async fn ensure_none(schema: &Schema<'_>) -> Result<()> {
 
 /// The program's command for `load s3://etl/ --table t` through a proxy, hive's text, without TLS.
 fn through(
-    world: &World,
+    env: &TestEnv,
     schema: &Schema<'_>,
     proxy: &Proxy,
     args: &[&str],
@@ -82,14 +82,14 @@ fn through(
         "--port",
         &port,
     ];
-    let mut command = world.command(base.iter().chain(args));
-    command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", world.path("report"));
+    let mut command = env.command(base.iter().chain(args));
+    command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", env.path("report"));
     command
 }
 
 /// The report's line for a key.
-fn line(world: &World, key: &str) -> Result<Value> {
-    let report = world.report("report")?;
+fn line(env: &TestEnv, key: &str) -> Result<Value> {
+    let report = env.report("report")?;
     report
         .iter()
         .find(|line| line["key"] == key)
@@ -154,16 +154,16 @@ pub(crate) async fn wait_for_waiting(schema: &Schema<'_>, part: &str) -> Result<
     anyhow::bail!("no statement with {part:?} came to wait for a lock")
 }
 
-async fn the_victim_of_a_deadlock_is_loaded_again_and_once(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
-    world.put("1", "1\n5\n9\n")?;
-    let mut other = world.schema.conn().await?;
+async fn the_victim_of_a_deadlock_is_loaded_again_and_once(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
+    env.put("1", "1\n5\n9\n")?;
+    let mut other = env.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
     // More work than the loader's, so that the server chooses the loader.
     let many: Vec<String> = (1000..3000).map(|id| format!("({id})")).collect();
     other.query_drop(format!("INSERT INTO t VALUES (5), {}", many.join(", "))).await?;
-    let mut child = world.command(["load", "s3://etl/", "--table", "t"]).spawn()?;
-    wait_for_waiting_load(&world.schema).await?;
+    let mut child = env.command(["load", "s3://etl/", "--table", "t"]).spawn()?;
+    wait_for_waiting_load(&env.schema).await?;
     other.query_drop("INSERT INTO t VALUES (1)").await?;
     let log = wait_for_log(&mut child, "trying again").await?;
     other.query_drop("ROLLBACK").await?;
@@ -171,7 +171,7 @@ async fn the_victim_of_a_deadlock_is_loaded_again_and_once(world: World) -> Resu
     ended.expect(0)?;
     let log = log.await?;
     ensure!(log.contains("ERROR 1213 (40001)"), "{log}");
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
+    ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
 }
 
 /// A connection that holds row 5 of `t`.
@@ -184,56 +184,55 @@ async fn holding_row_five(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
 
 const SHORT_WAIT: [&str; 2] = ["--init-sql", "SET innodb_lock_wait_timeout = 1"];
 
-async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(world: World) -> Result<()> {
+async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(env: TestEnv) -> Result<()> {
     // No key, so that a row that stays from the first try shows.
-    world
-        .schema
+    env.schema
         .exec("CREATE TABLE t (id INT, u INT AS (IF(id = 5, 5, NULL)) STORED UNIQUE)")
         .await?;
-    world.put("1", "1\n5\n9\n")?;
-    let mut other = world.schema.conn().await?;
+    env.put("1", "1\n5\n9\n")?;
+    let mut other = env.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
     other.query_drop("INSERT INTO t (id) VALUES (5)").await?;
     let args = ["load", "s3://etl/", "--table", "t", "--columns", "id"];
-    let mut child = world.command(args.iter().chain(&SHORT_WAIT)).spawn()?;
+    let mut child = env.command(args.iter().chain(&SHORT_WAIT)).spawn()?;
     let log = wait_for_log(&mut child, "trying again").await?;
     other.query_drop("ROLLBACK").await?;
     let ended = finish(child).await?;
     ended.expect(0)?;
     let log = log.await?;
     ensure!(log.contains("ERROR 1205 (HY000)"), "{log}");
-    ensure_values(&world.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
+    ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
 }
 
 async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
-    world.put("blocked", "1\n5\n9\n")?;
-    world.put("free", "2\n")?;
-    let other = holding_row_five(&world.schema).await?;
-    let report = world.path("report");
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
+    env.put("blocked", "1\n5\n9\n")?;
+    env.put("free", "2\n")?;
+    let other = holding_row_five(&env.schema).await?;
+    let report = env.path("report");
     let args = ["--max-attempts", "2", "--report", report.to_str().context("path")?];
-    let ended = world.load_ending(3, "t", &[&args[..], &SHORT_WAIT].concat()).await?;
+    let ended = env.load_ending(3, "t", &[&args[..], &SHORT_WAIT].concat()).await?;
     ended.says("ERROR 1205")?;
-    let line = line(&world, "blocked")?;
+    let line = line(&env, "blocked")?;
     ensure!(line["attempts"] == 2 && line["error"]["code"] == "lock_conflict", "{line}");
     other.disconnect().await?;
-    ensure_values(&world.schema, "SELECT id FROM t", &["2"]).await
+    ensure_values(&env.schema, "SELECT id FROM t", &["2"]).await
 }
 
 async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let sums = one_object(&world, &world.schema).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    let sums = one_object(&env, &env.schema).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let cut = proxy.times(2, Step::InfileBytes(600_000), Break::Cut);
-    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    let ended = finish(through(&env, &env.schema, &proxy, &[]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(cut.count() == 2, "{ended}");
     ended.says("the connection was lost before COMMIT")?;
-    ensure!(line(&world, "big")?["attempts"] == 3, "{ended}");
-    ensure_once(&world.schema, sums).await
+    ensure!(line(&env, "big")?["attempts"] == 3, "{ended}");
+    ensure_once(&env.schema, sums).await
 }
 
 /// State and row count of every entry in the ledger.
@@ -249,60 +248,60 @@ async fn ensure_one_entry(schema: &Schema<'_>, rows: u64) -> Result<()> {
 }
 
 async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let sums = one_object(&world, &world.schema).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    let sums = one_object(&env, &env.schema).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::Cut);
-    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    let ended = finish(through(&env, &env.schema, &proxy, &[]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(cut.count() == 1, "{ended}");
     ended.says("the connection was lost during COMMIT, which was rolled back")?;
-    let line = line(&world, "big")?;
+    let line = line(&env, "big")?;
     ensure!(line["status"] == "loaded" && line["attempts"] == 2, "{line}");
-    ensure_once(&world.schema, sums).await?;
-    ensure_one_entry(&world.schema, ROWS).await
+    ensure_once(&env.schema, sums).await?;
+    ensure_one_entry(&env.schema, ROWS).await
 }
 
 async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let sums = one_object(&world, &world.schema).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    let sums = one_object(&env, &env.schema).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::SwallowAnswer);
     let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
-    let ended = finish(through(&world, &world.schema, &proxy, &[]).spawn()?).await?;
+    let ended = finish(through(&env, &env.schema, &proxy, &[]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(cut.count() == 1 && sent.count() == 1, "{ended}");
-    let line = line(&world, "big")?;
+    let line = line(&env, "big")?;
     ensure!(line["status"] == "loaded" && line["attempts"] == 1 && line["rows"] == ROWS, "{line}");
-    ensure_once(&world.schema, sums).await?;
-    ensure_one_entry(&world.schema, ROWS).await
+    ensure_once(&env.schema, sums).await?;
+    ensure_one_entry(&env.schema, ROWS).await
 }
 
 async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    one_object(&world, &world.schema).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    one_object(&env, &env.schema).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::Cut);
-    let ended = finish(through(&world, &world.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
-    outcome_is_unknown(&world, &ended)?;
+    let ended = finish(through(&env, &env.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
+    outcome_is_unknown(&env, &ended)?;
     ensure!(cut.count() == 1);
     // Not even tried a second time.
-    ensure_none(&world.schema).await
+    ensure_none(&env.schema).await
 }
 
 async fn without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let sums = one_object(&world, &world.schema).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    let sums = one_object(&env, &env.schema).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let cut = proxy.next(Step::LoadCommit, Break::SwallowAnswer);
-    let ended = finish(through(&world, &world.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
-    outcome_is_unknown(&world, &ended)?;
+    let ended = finish(through(&env, &env.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
+    outcome_is_unknown(&env, &ended)?;
     ensure!(cut.count() == 1);
-    ensure_once(&world.schema, sums).await
+    ensure_once(&env.schema, sums).await
 }
 
 /// A run whose COMMIT the server holds under a global read lock.
@@ -316,13 +315,13 @@ impl HeldCommit {
     /// The lock comes when the data is loaded, and COMMIT after it. Then the program's socket is
     /// closed, which the server does not notice as long as it waits.
     async fn start(
-        world: &World,
+        env: &TestEnv,
         schema: &Schema<'_>,
         proxy: &Proxy,
         args: &[&str],
     ) -> Result<Self> {
         let held = proxy.next(Step::LoadCommit, Break::Hold);
-        let child = through(world, schema, proxy, args).spawn()?;
+        let child = through(env, schema, proxy, args).spawn()?;
         held.wait().await?;
         let mut locker = schema.conn().await?;
         locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
@@ -345,28 +344,28 @@ impl HeldCommit {
 const QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UPDATE");
 const LEDGER_INSERT: Step = Step::StatementWithBoth("INSERT INTO", "_objects` (");
 
-async fn a_commit_that_the_server_holds_is_waited_for(world: World) -> Result<()> {
-    held_commit(world, true).await
+async fn a_commit_that_the_server_holds_is_waited_for(env: TestEnv) -> Result<()> {
+    held_commit(env, true).await
 }
 
 /// Nothing ends it then but the server's own decision, which on MySQL is to commit.
 async fn a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    held_commit(world, false).await
+    held_commit(env, false).await
 }
 
-async fn held_commit(world: World, can_be_killed: bool) -> Result<()> {
+async fn held_commit(env: TestEnv, can_be_killed: bool) -> Result<()> {
     // The lock stops everybody.
-    let server = Server::start(world.server.kind(), &[])?;
+    let server = Server::start(env.server.kind(), &[])?;
     let schema = server.schema().await?;
-    let sums = one_object(&world, &schema).await?;
+    let sums = one_object(&env, &schema).await?;
     let proxy = Proxy::start(server.port()).await?;
     let asked = proxy.next(QUESTION, Break::Watch);
     let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
     let kill =
         proxy.next(Step::Statement("KILL"), if can_be_killed { Break::Watch } else { Break::Cut });
-    let HeldCommit { child, mut locker } = HeldCommit::start(&world, &schema, &proxy, &[]).await?;
+    let HeldCommit { child, mut locker } = HeldCommit::start(&env, &schema, &proxy, &[]).await?;
     asked.wait().await?;
     let is_waiting = format!(
         "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info LIKE 'SELECT state%FOR UPDATE%'",
@@ -382,7 +381,7 @@ async fn held_commit(world: World, can_be_killed: bool) -> Result<()> {
     locker.query_drop("UNLOCK TABLES").await?;
     let ended = finish(child).await?;
     ended.expect(0)?;
-    let line = line(&world, "big")?;
+    let line = line(&env, "big")?;
     ensure!(line["status"] == "loaded" && line["rows"] == ROWS, "{line}\n{ended}");
     // Loaded again where the server rolled it back, and only there.
     ensure!(line["attempts"] == sent.count(), "{line}, sent {} times\n{ended}", sent.count());
@@ -391,11 +390,11 @@ async fn held_commit(world: World, can_be_killed: bool) -> Result<()> {
 }
 
 async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until_the_next_run(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let server = Server::start(world.server.kind(), &[])?;
+    let server = Server::start(env.server.kind(), &[])?;
     let schema = server.schema().await?;
-    let sums = one_object(&world, &schema).await?;
+    let sums = one_object(&env, &schema).await?;
     let proxy = Proxy::start(server.port()).await?;
     let sent = proxy.times(u32::MAX, LEDGER_INSERT, Break::Watch);
     let short = [
@@ -404,11 +403,10 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
         "--init-sql",
         "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1",
     ];
-    let HeldCommit { child, mut locker } =
-        HeldCommit::start(&world, &schema, &proxy, &short).await?;
+    let HeldCommit { child, mut locker } = HeldCommit::start(&env, &schema, &proxy, &short).await?;
     let ended = finish(child).await?;
     ended.expect(3)?;
-    let unknown = line(&world, "big")?;
+    let unknown = line(&env, "big")?;
     ensure!(
         unknown["error"]["code"] == "outcome_unknown" && unknown["attempts"] == 1,
         "{unknown}\n{ended}"
@@ -421,7 +419,7 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
     locker.query_drop("UNLOCK TABLES").await?;
     locker.disconnect().await?;
 
-    finish(through(&world, &schema, &proxy, &[]).spawn()?).await?.expect(0)?;
+    finish(through(&env, &schema, &proxy, &[]).spawn()?).await?.expect(0)?;
     ensure_once(&schema, sums).await?;
     ensure_one_entry(&schema, ROWS).await
 }
@@ -429,16 +427,15 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
 /// After a deadlock the session is in autocommit: a ledger row that is written then is committed,
 /// without any data.
 async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world
-        .schema
+    env.schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, who VARCHAR(10) NOT NULL DEFAULT 'loader')")
         .await?;
-    world.put("1", "1\n5\n9\n")?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    env.put("1", "1\n5\n9\n")?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let again = proxy.after(1, LEDGER_INSERT, Break::Hold);
-    let mut other = world.schema.conn().await?;
+    let mut other = env.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
     // More work than the loader's, so that the server chooses the loader.
     let many: Vec<String> = (1000..3000).map(|id| format!("({id}, 'other')")).collect();
@@ -456,13 +453,13 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
         "--columns",
         "id",
     ];
-    let mut child = world.command(args).spawn()?;
-    wait_for_waiting_load(&world.schema).await?;
+    let mut child = env.command(args).spawn()?;
+    wait_for_waiting_load(&env.schema).await?;
     other.query_drop("INSERT INTO t VALUES (1, 'other')").await?;
     let log = wait_for_log(&mut child, "trying again").await?;
     again.wait().await?;
     // Also of what is not committed.
-    let mut dirty = world.schema.conn().await?;
+    let mut dirty = env.schema.conn().await?;
     dirty.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
     let sql = "SELECT (SELECT COUNT(*) FROM t WHERE who = 'loader'), (SELECT COUNT(*) FROM s3_to_mysql_objects)";
     let left: Option<(u64, u64)> = dirty.query_first(sql).await?;
@@ -473,32 +470,32 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
     let log = log.await?;
     ensure!(log.contains("ERROR 1213 (40001)"), "{log}");
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT id, who FROM t ORDER BY id",
         &["1|loader", "5|loader", "9|loader"],
     )
     .await?;
-    ensure_one_entry(&world.schema, 3).await
+    ensure_one_entry(&env.schema, 3).await
 }
 
-fn outcome_is_unknown(world: &World, ended: &Ended) -> Result<()> {
+fn outcome_is_unknown(env: &TestEnv, ended: &Ended) -> Result<()> {
     ended.expect(3)?;
     ended.says("the connection was lost during COMMIT; the object may be loaded or not")?;
-    let line = line(world, "big")?;
+    let line = line(env, "big")?;
     ensure!(line["attempts"] == 1 && line["error"]["code"] == "outcome_unknown", "{line}");
     let hint = line["error"]["hint"].as_str().context("no hint")?;
     ensure!(hint.contains("look whether the object's rows are in the table"), "{line}");
     Ok(())
 }
 
-async fn a_server_killed_for_good_ends_the_run_within_the_bounds(world: World) -> Result<()> {
-    let mut server = Server::start(world.server.kind(), &[])?;
+async fn a_server_killed_for_good_ends_the_run_within_the_bounds(env: TestEnv) -> Result<()> {
+    let mut server = Server::start(env.server.kind(), &[])?;
     let proxy = Proxy::start(server.port()).await?;
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
     let child = {
         let schema = server.schema().await?;
-        one_object(&world, &schema).await?;
-        through(&world, &schema, &proxy, &["--max-attempts", "3", "--retry-max-elapsed", "20s"])
+        one_object(&env, &schema).await?;
+        through(&env, &schema, &proxy, &["--max-attempts", "3", "--retry-max-elapsed", "20s"])
             .spawn()?
     };
     held.wait().await?;
@@ -506,19 +503,19 @@ async fn a_server_killed_for_good_ends_the_run_within_the_bounds(world: World) -
     let ended = finish(child).await?;
     ended.expect(6)?;
     ended.says("the run was ended by this: ")?;
-    let line = line(&world, "big")?;
+    let line = line(&env, "big")?;
     ensure!(line["status"] == "failed" && line["attempts"] == 3, "{line}");
-    world.ensure_nothing_staged()
+    env.ensure_nothing_staged()
 }
 
-async fn a_server_that_comes_back_gets_every_row_once(world: World) -> Result<()> {
-    let mut server = Server::start(world.server.kind(), &[])?;
+async fn a_server_that_comes_back_gets_every_row_once(env: TestEnv) -> Result<()> {
+    let mut server = Server::start(env.server.kind(), &[])?;
     let proxy = Proxy::start(server.port()).await?;
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
     let (name, sums, mut child) = {
         let schema = server.schema().await?;
-        let sums = one_object(&world, &schema).await?;
-        let child = through(&world, &schema, &proxy, &["--max-attempts", "100"]).spawn()?;
+        let sums = one_object(&env, &schema).await?;
+        let child = through(&env, &schema, &proxy, &["--max-attempts", "100"]).spawn()?;
         (schema.name.clone(), sums, child)
     };
     held.wait().await?;
@@ -538,13 +535,13 @@ async fn a_server_that_comes_back_gets_every_row_once(world: World) -> Result<()
 /// MariaDB takes no less for `max_connections`.
 const MAX_CONNECTIONS: usize = 10;
 
-async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
+async fn too_many_connections_are_waited_out(env: TestEnv) -> Result<()> {
     let server =
-        Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
+        Server::start(env.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
     for number in 0..30 {
-        world.put(&format!("{number}"), format!("{number}\n"))?;
+        env.put(&format!("{number}"), format!("{number}\n"))?;
     }
     // Room for the loader's preflight and a worker or two, not for eight.
     let mut others = Vec::new();
@@ -564,7 +561,7 @@ async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
         "4",
         "-v",
     ];
-    let ended = finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
+    let ended = finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
     ended.expect(0)?;
     ended.says("Too many connections")?;
     ended.says("the server has no room for more")?;
@@ -576,18 +573,18 @@ async fn too_many_connections_are_waited_out(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn too_many_connections_at_the_start_are_told_with_the_remedy(world: World) -> Result<()> {
+async fn too_many_connections_at_the_start_are_told_with_the_remedy(env: TestEnv) -> Result<()> {
     let server =
-        Server::start(world.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
+        Server::start(env.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
     let schema = server.schema().await?;
-    world.put("1", "1\n")?;
+    env.put("1", "1\n")?;
     let mut others = Vec::new();
     while others.len() < MAX_CONNECTIONS {
         // The last of root's own connections may still be closing.
         others.extend(schema.user_conn().await.ok());
     }
     let args = ["load", "s3://etl/", "--table", "t", "--retry-max-elapsed", "1s"];
-    let ended = finish(world.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
+    let ended = finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
     ended.expect(6)?;
     ended.says("ERROR 1040")?;
     ended.says("hint: lower --load-concurrency, or raise max_connections on the server")
@@ -606,13 +603,13 @@ async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
 
 /// The driver ends a stream that fails with the packet that means end of file: the server sees a
 /// whole, shorter file.
-async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a VARCHAR(1000))").await?;
+async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a VARCHAR(1000))").await?;
     // More than all buffers on the way hold.
-    world.put("big", format!("{}\n", "x".repeat(1000)).repeat(40_000))?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    env.put("big", format!("{}\n", "x".repeat(1000)).repeat(40_000))?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
-    let child = through(&world, &world.schema, &proxy, &["--max-attempts", "2"]).spawn()?;
+    let child = through(&env, &env.schema, &proxy, &["--max-attempts", "2"]).spawn()?;
     held.wait().await?;
     // The staged file has no name, but the process that has it open has.
     let mut shortened = 0;
@@ -620,7 +617,7 @@ async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(world: World
         std::fs::read_dir(format!("/proc/{}/fd", child.id().context("it has ended")?))?
     {
         let path = descriptor?.path();
-        if std::fs::read_link(&path).is_ok_and(|target| target.starts_with(world.path("staging"))) {
+        if std::fs::read_link(&path).is_ok_and(|target| target.starts_with(env.path("staging"))) {
             std::fs::OpenOptions::new().write(true).open(&path)?.set_len(0)?;
             shortened += 1;
         }
@@ -630,68 +627,67 @@ async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(world: World
     let ended = finish(child).await?;
     ended.expect(3)?;
     ended.says("the staged file can't be read to its end; rolled back")?;
-    ensure!(line(&world, "big")?["error"]["code"] == "staging_failed");
-    ensure_none(&world.schema).await
+    ensure!(line(&env, "big")?["error"]["code"] == "staging_failed");
+    ensure_none(&env.schema).await
 }
 
-async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(world: World) -> Result<()> {
-    one_object(&world, &world.schema).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(env: TestEnv) -> Result<()> {
+    one_object(&env, &env.schema).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
-    let child = through(&world, &world.schema, &proxy, &[]).spawn()?;
+    let child = through(&env, &env.schema, &proxy, &[]).spawn()?;
     held.wait().await?;
     signal(&child, "KILL")?;
     let ended = finish(child).await?;
     ensure!(ended.code.is_none(), "{ended}");
     // What was on its way arrives, and then the connection ends without the end of the file.
     held.release();
-    wait_for_no_connection(&world.schema).await?;
-    ensure_none(&world.schema).await?;
-    world.ensure_nothing_staged()
+    wait_for_no_connection(&env.schema).await?;
+    ensure_none(&env.schema).await?;
+    env.ensure_nothing_staged()
 }
 
 async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b LONGTEXT)").await?;
+    env.schema.exec("CREATE TABLE t (a INT, b LONGTEXT)").await?;
     // More than the sockets' buffers take.
     let rows = 64;
     let text = "x".repeat(512 * 1024);
-    world.put("big", (0..rows).map(|row| format!("{row}\x01{text}\n")).collect::<String>())?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    env.put("big", (0..rows).map(|row| format!("{row}\x01{text}\n")).collect::<String>())?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
     let ended =
-        finish(through(&world, &world.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
+        finish(through(&env, &env.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(held.count() == 1, "{ended}");
     ended.says("not a byte moved to the server for 2s")?;
-    ensure!(line(&world, "big")?["attempts"] == 2, "{ended}");
+    ensure!(line(&env, "big")?["attempts"] == 2, "{ended}");
     // The session that stood still is gone although its socket is still open here.
-    wait_for_no_connection(&world.schema).await?;
-    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT a) FROM t", &["64|64"]).await
+    wait_for_no_connection(&env.schema).await?;
+    ensure_values(&env.schema, "SELECT COUNT(*), COUNT(DISTINCT a) FROM t", &["64|64"]).await
 }
 
-async fn a_session_on_which_something_failed_is_not_used_again(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
-    world
-        .schema
+async fn a_session_on_which_something_failed_is_not_used_again(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
+    env.schema
         .exec("CREATE TABLE connections (n INT AUTO_INCREMENT PRIMARY KEY, id BIGINT)")
         .await?;
-    world.put("1", "1\n")?;
-    world.put("2-bad", "x\n")?;
-    world.put("3", "3\n")?;
-    world.put("4", "4\n")?;
+    env.put("1", "1\n")?;
+    env.put("2-bad", "x\n")?;
+    env.put("3", "3\n")?;
+    env.put("4", "4\n")?;
     let args =
         ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
     // The ledger would have connections of its own.
     let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
-    world.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
+    env.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
     // The preflight's, the one that failed at its second object, the one that took its place.
-    ensure_values(&world.schema, "SELECT COUNT(*), COUNT(DISTINCT id) FROM connections", &["3|3"])
+    ensure_values(&env.schema, "SELECT COUNT(*), COUNT(DISTINCT id) FROM connections", &["3|3"])
         .await?;
     let used = "SELECT a, n - (SELECT MIN(n) FROM connections) FROM t JOIN connections ON id = connection ORDER BY a";
-    ensure_values(&world.schema, used, &["1|1", "3|2", "4|2"]).await
+    ensure_values(&env.schema, used, &["1|1", "3|2", "4|2"]).await
 }
 
 /// `load` into a rogue server; the object's text is in `a.csv`.

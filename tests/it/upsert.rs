@@ -5,7 +5,7 @@ use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 
 use crate::rejecting::{Rejects, load};
-use crate::support::program::{World, finish};
+use crate::support::program::{TestEnv, finish};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
@@ -33,9 +33,9 @@ crate::load_tests![
 
 const UPDATE: [&str; 2] = ["--on-duplicate", "update"];
 
-async fn update(world: &World, code: i32, object: &str, args: &[&str]) -> Result<Rejects> {
-    world.put("data/1", object.to_owned())?;
-    load(world, "t", code, &[&UPDATE, args].concat()).await
+async fn update(env: &TestEnv, code: i32, object: &str, args: &[&str]) -> Result<Rejects> {
+    env.put("data/1", object.to_owned())?;
+    load(env, "t", code, &[&UPDATE, args].concat()).await
 }
 
 /// Inserted, updated, unchanged rows of the object, by the report; nothing was skipped or rejected.
@@ -54,16 +54,16 @@ fn ensure_counts(line: &Value, inserted: u64, updated: u64, unchanged: u64) -> R
     Ok(())
 }
 
-async fn rows_are_counted_as_single_statements_count_them(world: World) -> Result<()> {
+async fn rows_are_counted_as_single_statements_count_them(env: TestEnv) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(7);
     let rows: Vec<(u32, u32)> = (0..3000).map(|_| (rng.u32(..1500), rng.u32(..3))).collect();
     for table in ["t", "oracle"] {
-        world.schema.exec(&format!("CREATE TABLE {table} (id INT PRIMARY KEY, v INT)")).await?;
+        env.schema.exec(&format!("CREATE TABLE {table} (id INT PRIMARY KEY, v INT)")).await?;
         let there: Vec<String> = (0..500).map(|id| format!("({id}, {})", id % 3)).collect();
-        world.schema.exec(&format!("INSERT INTO {table} VALUES {}", there.join(", "))).await?;
+        env.schema.exec(&format!("INSERT INTO {table} VALUES {}", there.join(", "))).await?;
     }
     let mut counts = [0_u64; 3];
-    let mut conn = world.schema.conn().await?;
+    let mut conn = env.schema.conn().await?;
     conn.query_drop("START TRANSACTION").await?;
     for (id, v) in &rows {
         conn.query_drop(format!(
@@ -75,7 +75,7 @@ async fn rows_are_counted_as_single_statements_count_them(world: World) -> Resul
     }
     conn.query_drop("COMMIT").await?;
     let object: String = rows.iter().map(|(id, v)| format!("{id}\t{v}\n")).collect();
-    let loaded = update(&world, 0, &object, &[]).await?;
+    let loaded = update(&env, 0, &object, &[]).await?;
     ensure_counts(&loaded.line, counts[0], counts[1], counts[2])?;
     ensure!(counts.iter().all(|count| *count > 100), "{counts:?}");
     let label = loaded.ended.summary("rows updated")?;
@@ -85,93 +85,88 @@ async fn rows_are_counted_as_single_statements_count_them(world: World) -> Resul
     );
     let query = |table: &str| format!("SELECT * FROM {table} ORDER BY id");
     ensure!(
-        values(&world.schema, &query("t")).await?
-            == values(&world.schema, &query("oracle")).await?
+        values(&env.schema, &query("t")).await? == values(&env.schema, &query("oracle")).await?
     );
     Ok(())
 }
 
-async fn the_last_of_rows_with_one_key_wins_in_the_order_of_the_object(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
+async fn the_last_of_rows_with_one_key_wins_in_the_order_of_the_object(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
     // Over the borders of statements and of pieces of an object.
     let object: String = (1..=40_000).map(|row| format!("{}\t{row}\n", row % 7)).collect();
-    let loaded = update(&world, 0, &object, &[]).await?;
+    let loaded = update(&env, 0, &object, &[]).await?;
     ensure_counts(&loaded.line, 7, 40_000 - 7, 0)?;
     let last: Vec<String> = (0..7)
         .map(|id| format!("{id}|{}", (39_994..=40_000).find(|row| row % 7 == id).unwrap_or(0)))
         .collect();
     let last: Vec<&str> = last.iter().map(String::as_str).collect();
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &last).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &last).await
 }
 
-async fn only_the_columns_that_are_named_are_set(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT, c INT)").await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 10, 10, 10), (2, 2, 2, 2)").await?;
+async fn only_the_columns_that_are_named_are_set(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT, c INT)").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 10, 10, 10), (2, 2, 2, 2)").await?;
     let object = "1\t1\t1\t1\n2\t2\t0\t0\n3\t3\t3\t3\n";
-    let loaded = update(&world, 0, object, &["--update-columns", "a"]).await?;
+    let loaded = update(&env, 0, object, &["--update-columns", "a"]).await?;
     ensure_counts(&loaded.line, 1, 1, 1)?;
-    ensure_values(
-        &world.schema,
-        "SELECT * FROM t ORDER BY id",
-        &["1|1|10|10", "2|2|2|2", "3|3|3|3"],
-    )
-    .await?;
-    let loaded = update(&world, 0, object, &["--update-columns", "C, b"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|1|10|10", "2|2|2|2", "3|3|3|3"])
+        .await?;
+    let loaded = update(&env, 0, object, &["--update-columns", "C, b"]).await?;
     ensure_counts(&loaded.line, 0, 2, 1)?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|1|1", "2|2|0|0", "3|3|3|3"])
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|1|1|1", "2|2|0|0", "3|3|3|3"])
         .await?;
     // By default every loaded column that is in no key.
-    let loaded = update(&world, 0, "1\t7\n", &["--columns", "id,b"]).await?;
+    let loaded = update(&env, 0, "1\t7\n", &["--columns", "id,b"]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
-    ensure_values(&world.schema, "SELECT * FROM t WHERE id = 1", &["1|1|7|1"]).await
+    ensure_values(&env.schema, "SELECT * FROM t WHERE id = 1", &["1|1|7|1"]).await
 }
 
-async fn every_part_of_a_composite_key_counts(world: World) -> Result<()> {
-    world
+async fn every_part_of_a_composite_key_counts(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (a INT, b VARCHAR(5) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, v INT, PRIMARY KEY (b, a))")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 0)").await?;
-    let loaded = update(&world, 0, "1\tX\t1\n2\ty\t2\n1\ty\t3\n2\tx\t0\n", &[]).await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 0)").await?;
+    let loaded = update(&env, 0, "1\tX\t1\n2\ty\t2\n1\ty\t3\n2\tx\t0\n", &[]).await?;
     ensure_counts(&loaded.line, 2, 1, 1)?;
     // The key stays as it was written first.
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t ORDER BY a, b",
         &["1|x|1", "1|y|3", "2|x|0", "2|y|2"],
     )
     .await
 }
 
-async fn an_update_that_takes_another_rows_key_is_a_bad_row(world: World) -> Result<()> {
+async fn an_update_that_takes_another_rows_key_is_a_bad_row(env: TestEnv) -> Result<()> {
     let create = async || {
-        world.schema.exec("DROP TABLE IF EXISTS t").await?;
-        world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
-        world.schema.exec("INSERT INTO t VALUES (1, 1, 0), (2, 2, 0), (3, 3, 0)").await
+        env.schema.exec("DROP TABLE IF EXISTS t").await?;
+        env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
+        env.schema.exec("INSERT INTO t VALUES (1, 1, 0), (2, 2, 0), (3, 3, 0)").await
     };
     create().await?;
     // Row 2 would give row 1 of the table the `u` of row 2.
     let object = "4\t4\t1\n1\t2\t1\n2\t7\t1\n";
-    let failed = update(&world, 3, object, &["--update-columns", "u,v"]).await?;
+    let failed = update(&env, 3, object, &["--update-columns", "u,v"]).await?;
     let error = &failed.line["error"];
     ensure!(error["code"] == "bad_rows" && error["rows"][0]["row"] == 2, "{error:#}");
     ensure!(error["rows"][0]["code"] == 1062, "{error:#}");
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|1|0", "2|2|0", "3|3|0"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|1|0", "2|2|0", "3|3|0"]).await?;
     let rejects =
-        update(&world, 7, object, &["--update-columns", "u,v", "--on-bad-row", "reject"]).await?;
+        update(&env, 7, object, &["--update-columns", "u,v", "--on-bad-row", "reject"]).await?;
     ensure!(rejects.text == b"1\t2\t1\n" && rejects.line["rejected"] == 1, "{:#}", rejects.line);
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t ORDER BY id",
         &["1|1|0", "2|7|1", "3|3|0", "4|4|1"],
     )
     .await?;
     create().await?;
     let accepted =
-        update(&world, 0, object, &["--update-columns", "u,v", "--on-bad-row", "accept"]).await?;
+        update(&env, 0, object, &["--update-columns", "u,v", "--on-bad-row", "accept"]).await?;
     ensure!(accepted.line["skipped"] == 1 && accepted.line["updated"] == 1, "{:#}", accepted.line);
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT * FROM t ORDER BY id",
         &["1|1|0", "2|7|1", "3|3|0", "4|4|1"],
     )
@@ -179,104 +174,101 @@ async fn an_update_that_takes_another_rows_key_is_a_bad_row(world: World) -> Res
     // Where only columns without a key are set, a row that meets two others updates one: by the
     // first key, as the server has it.
     create().await?;
-    let loaded = update(&world, 0, "1\t2\t9\n", &[]).await?;
+    let loaded = update(&env, 0, "1\t2\t9\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|9", "2|2|0", "3|3|0"]).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|1|9", "2|2|0", "3|3|0"]).await
 }
 
-async fn rows_without_a_key_in_the_object_are_numbered(world: World) -> Result<()> {
-    world
+async fn rows_without_a_key_in_the_object_are_numbered(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u VARCHAR(9) NOT NULL UNIQUE, v INT)")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (7, 'a', 0), (9, 'b', 0)").await?;
-    let loaded = update(&world, 0, "a\t1\nc\t1\nd\t1\nc\t2\n", &["--columns", "u,v"]).await?;
+    env.schema.exec("INSERT INTO t VALUES (7, 'a', 0), (9, 'b', 0)").await?;
+    let loaded = update(&env, 0, "a\t1\nc\t1\nd\t1\nc\t2\n", &["--columns", "u,v"]).await?;
     ensure_counts(&loaded.line, 2, 2, 0)?;
     ensure_values(
-        &world.schema,
+        &env.schema,
         "SELECT u, v, id > 9 FROM t ORDER BY u",
         &["a|1|0", "b|0|0", "c|2|1", "d|1|1"],
     )
     .await?;
-    ensure_values(&world.schema, "SELECT COUNT(DISTINCT id) FROM t", &["4"]).await?;
+    ensure_values(&env.schema, "SELECT COUNT(DISTINCT id) FROM t", &["4"]).await?;
     // A NULL and a zero in the object: the one asks for a number, the other is one.
-    let loaded = update(&world, 0, "\\N\te\t1\n0\tf\t1\n", &[]).await?;
+    let loaded = update(&env, 0, "\\N\te\t1\n0\tf\t1\n", &[]).await?;
     ensure_counts(&loaded.line, 2, 0, 0)?;
-    ensure_values(&world.schema, "SELECT u FROM t WHERE id = 0", &["f"]).await
+    ensure_values(&env.schema, "SELECT u FROM t WHERE id = 0", &["f"]).await
 }
 
-async fn what_the_object_does_not_have_is_kept_or_made_by_default(world: World) -> Result<()> {
-    world
+async fn what_the_object_does_not_have_is_kept_or_made_by_default(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, v INT, d INT NOT NULL DEFAULT 7, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, touched DATETIME NULL ON UPDATE CURRENT_TIMESTAMP)")
         .await?;
-    world
-        .schema
+    env.schema
         .exec("INSERT INTO t VALUES (1, 1, 99, '2001-01-01', NULL), (2, 2, 99, '2001-01-01', NULL)")
         .await?;
-    let loaded = update(&world, 0, "1\t5\n2\t2\n3\t3\n", &["--columns", "id,v"]).await?;
+    let loaded = update(&env, 0, "1\t5\n2\t2\n3\t3\n", &["--columns", "id,v"]).await?;
     ensure_counts(&loaded.line, 1, 1, 1)?;
     let sql = "SELECT id, v, d, at > '2020-01-01', touched IS NULL FROM t ORDER BY id";
-    ensure_values(&world.schema, sql, &["1|5|99|0|0", "2|2|99|0|1", "3|3|7|1|1"]).await
+    ensure_values(&env.schema, sql, &["1|5|99|0|0", "2|2|99|0|1", "3|3|7|1|1"]).await
 }
 
-async fn computed_columns_follow_and_set_columns_are_set(world: World) -> Result<()> {
-    world
+async fn computed_columns_follow_and_set_columns_are_set(env: TestEnv) -> Result<()> {
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, double_a INT AS (a * 2) STORED, k INT AS (a + 100) VIRTUAL UNIQUE, by_whom VARCHAR(9))")
         .await?;
-    world
-        .schema
+    env.schema
         .exec("INSERT INTO t (id, a, by_whom) VALUES (1, 1, 'before'), (2, 2, 'before')")
         .await?;
     let args = ["--columns", "id,@a", "--set", "a=@a+1", "--set", "by_whom='us'"];
-    let loaded = update(&world, 0, "1\t9\n3\t2\n", &args).await?;
+    let loaded = update(&env, 0, "1\t9\n3\t2\n", &args).await?;
     ensure_counts(&loaded.line, 2 - 1, 1, 0)?;
     let sql = "SELECT id, a, double_a, k, by_whom FROM t ORDER BY id";
-    ensure_values(&world.schema, sql, &["1|10|20|110|us", "2|2|4|102|before", "3|3|6|103|us"])
+    ensure_values(&env.schema, sql, &["1|10|20|110|us", "2|2|4|102|before", "3|3|6|103|us"])
         .await?;
     // Fields of computed columns are ignored, as LOAD DATA does; a computed key is a key.
-    let loaded = update(&world, 0, "8\t2\t555\t555\tthem\n", &[]).await?;
+    let loaded = update(&env, 0, "8\t2\t555\t555\tthem\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
-    ensure_values(&world.schema, sql, &["1|10|20|110|us", "2|2|4|102|them", "3|3|6|103|us"]).await
+    ensure_values(&env.schema, sql, &["1|10|20|110|us", "2|2|4|102|them", "3|3|6|103|us"]).await
 }
 
-async fn null_is_never_a_duplicate(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (u INT NULL, w INT NULL, v INT, UNIQUE (u, w))").await?;
-    world.schema.exec("INSERT INTO t VALUES (NULL, 1, 0), (1, 1, 0)").await?;
+async fn null_is_never_a_duplicate(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (u INT NULL, w INT NULL, v INT, UNIQUE (u, w))").await?;
+    env.schema.exec("INSERT INTO t VALUES (NULL, 1, 0), (1, 1, 0)").await?;
     let args = ["--null-string", "-"];
-    let loaded = update(&world, 0, "-\t1\t5\n1\t1\t5\n1\t-\t5\n1\t-\t5\n", &args).await?;
+    let loaded = update(&env, 0, "-\t1\t5\n1\t1\t5\n1\t-\t5\n1\t-\t5\n", &args).await?;
     ensure_counts(&loaded.line, 3, 1, 0)?;
     let sql = "SELECT u, w, v FROM t ORDER BY u, w, v";
-    ensure_values(&world.schema, sql, &["∅|1|0", "∅|1|5", "1|∅|5", "1|∅|5", "1|1|5"]).await
+    ensure_values(&env.schema, sql, &["∅|1|0", "∅|1|5", "1|∅|5", "1|∅|5", "1|1|5"]).await
 }
 
-async fn a_table_without_a_unique_key_only_grows(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT, v INT, KEY (id))").await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1)").await?;
-    let loaded = update(&world, 0, "1\t1\n1\t2\n", &[]).await?;
+async fn a_table_without_a_unique_key_only_grows(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, v INT, KEY (id))").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1)").await?;
+    let loaded = update(&env, 0, "1\t1\n1\t2\n", &[]).await?;
     ensure_counts(&loaded.line, 2, 0, 0)?;
-    ensure!(world.count("t").await? == 3);
+    ensure!(env.count("t").await? == 3);
     Ok(())
 }
 
-async fn a_table_of_keys_alone_changes_nothing(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b))").await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1)").await?;
-    let loaded = update(&world, 0, "1\t1\n1\t2\n1\t2\n", &[]).await?;
+async fn a_table_of_keys_alone_changes_nothing(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b))").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1)").await?;
+    let loaded = update(&env, 0, "1\t1\n1\t2\n1\t2\n", &[]).await?;
     ensure_counts(&loaded.line, 1, 0, 2)?;
-    ensure!(world.count("t").await? == 2);
+    ensure!(env.count("t").await? == 2);
     Ok(())
 }
 
-async fn values_that_do_not_fit_keep_their_policy(world: World) -> Result<()> {
-    world
-        .schema
+async fn values_that_do_not_fit_keep_their_policy(env: TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT NOT NULL, s VARCHAR(3) NULL)")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 'old'), (2, 2, 'old')").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1, 'old'), (2, 2, 'old')").await?;
     let object = "1\t300\tnew\n2\t3\tnew\n3\t4\ttoo long\n4\t5\n5\t\\N\tnew\n6\t6\tnew\n";
-    let failed = update(&world, 3, object, &[]).await?;
+    let failed = update(&env, 3, object, &[]).await?;
     let error = &failed.line["error"];
     let rows: Vec<u64> = error["rows"]
         .as_array()
@@ -285,17 +277,17 @@ async fn values_that_do_not_fit_keep_their_policy(world: World) -> Result<()> {
         .filter_map(|row| row["row"].as_u64())
         .collect();
     ensure!(error["code"] == "bad_rows" && rows == [1, 3, 4, 5], "{error:#}");
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|1|old", "2|2|old"]).await?;
-    let rejects = update(&world, 7, object, &["--on-bad-row", "reject"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|1|old", "2|2|old"]).await?;
+    let rejects = update(&env, 7, object, &["--on-bad-row", "reject"]).await?;
     ensure!(
         rejects.text == b"1\t300\tnew\n3\t4\ttoo long\n4\t5\n5\t\\N\tnew\n",
         "{:?}",
         String::from_utf8_lossy(&rejects.text)
     );
     ensure!(rejects.line["updated"] == 1 && rejects.line["loaded"] == 2, "{:#}", rejects.line);
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &["1|1|old", "2|3|new", "6|6|new"])
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|1|old", "2|3|new", "6|6|new"])
         .await?;
-    let accepted = update(&world, 0, object, &["--on-bad-row", "accept"]).await?;
+    let accepted = update(&env, 0, object, &["--on-bad-row", "accept"]).await?;
     ensure_counts(&accepted.line, 3, 1, 2)?;
     ensure!(
         accepted.line["warnings"].as_u64().is_some_and(|warnings| warnings >= 4),
@@ -303,20 +295,20 @@ async fn values_that_do_not_fit_keep_their_policy(world: World) -> Result<()> {
         accepted.line
     );
     let expected = ["1|127|new", "2|3|new", "3|4|too", "4|5|∅", "5|0|new", "6|6|new"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
-async fn rows_that_a_constraint_refuses_keep_their_policy(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
-    world.schema.exec("INSERT INTO p VALUES (1), (2)").await?;
-    world
+async fn rows_that_a_constraint_refuses_keep_their_policy(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
+    env.schema.exec("INSERT INTO p VALUES (1), (2)").await?;
+    env
         .schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, p INT, n INT CHECK (n < 100), FOREIGN KEY (p) REFERENCES p (id))")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 1, 3)").await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 1, 3)").await?;
     // Of new rows and of updates, CHECK and the foreign key.
     let object = "1\t7\t5\n2\t1\t500\n3\t2\t6\n4\t8\t1\n5\t1\t600\n6\t2\t7\n";
-    let failed = update(&world, 3, object, &[]).await?;
+    let failed = update(&env, 3, object, &[]).await?;
     let error = &failed.line["error"];
     let rows: Vec<u64> = error["rows"]
         .as_array()
@@ -325,44 +317,42 @@ async fn rows_that_a_constraint_refuses_keep_their_policy(world: World) -> Resul
         .filter_map(|row| row["row"].as_u64())
         .collect();
     ensure!(error["code"] == "bad_rows" && rows == [1, 2, 4, 5], "{error:#}");
-    ensure!(world.count("t").await? == 3);
-    let rejects = update(&world, 7, object, &["--on-bad-row", "reject"]).await?;
+    ensure!(env.count("t").await? == 3);
+    let rejects = update(&env, 7, object, &["--on-bad-row", "reject"]).await?;
     ensure!(
         rejects.text == b"1\t7\t5\n2\t1\t500\n4\t8\t1\n5\t1\t600\n",
         "{:?}",
         String::from_utf8_lossy(&rejects.text)
     );
     let expected = ["1|1|1", "2|2|2", "3|2|6", "6|2|7"];
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await?;
-    let accepted = update(&world, 0, object, &["--on-bad-row", "accept"]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await?;
+    let accepted = update(&env, 0, object, &["--on-bad-row", "accept"]).await?;
     ensure!(
         accepted.line["skipped"] == 4 && accepted.line["unchanged"] == 2,
         "{:#}",
         accepted.line
     );
-    ensure_values(&world.schema, "SELECT * FROM t ORDER BY id", &expected).await
+    ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
-async fn names_that_need_quotes_are_quoted(world: World) -> Result<()> {
-    world
-        .schema
+async fn names_that_need_quotes_are_quoted(env: TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE `t` (`the id` INT PRIMARY KEY, `select` INT, `a``b,c` INT)")
         .await?;
-    world.schema.exec("INSERT INTO t VALUES (1, 0, 0)").await?;
-    let loaded = update(&world, 0, "1\t1\t1\n", &["--update-columns", "`a``b,c`"]).await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 0, 0)").await?;
+    let loaded = update(&env, 0, "1\t1\t1\n", &["--update-columns", "`a``b,c`"]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|0|1"]).await?;
-    let loaded = update(&world, 0, "1\t1\t1\n", &[]).await?;
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|0|1"]).await?;
+    let loaded = update(&env, 0, "1\t1\t1\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
-    ensure_values(&world.schema, "SELECT * FROM t", &["1|1|1"]).await
+    ensure_values(&env.schema, "SELECT * FROM t", &["1|1|1"]).await
 }
 
-async fn a_column_that_is_not_there_is_refused_before_the_run(world: World) -> Result<()> {
-    world
-        .schema
+async fn a_column_that_is_not_there_is_refused_before_the_run(env: TestEnv) -> Result<()> {
+    env.schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, amount INT, g INT AS (amount) VIRTUAL)")
         .await?;
-    world.put("data/1", "1\t1\n")?;
+    env.put("data/1", "1\t1\n")?;
     let args = [
         "load",
         "s3://etl/data/",
@@ -377,20 +367,20 @@ async fn a_column_that_is_not_there_is_refused_before_the_run(world: World) -> R
     for (column, says) in
         [("ammount", "did you mean \"amount\"?"), ("g", "the server computes column \"g\"")]
     {
-        let ended = world.run(&[&args[..], &[column]].concat()).await?;
+        let ended = env.run(&[&args[..], &[column]].concat()).await?;
         ended.expect(6).with_context(|| column.to_owned())?;
         ended.says(says)?;
     }
-    ensure!(world.count("t").await? == 0);
+    ensure!(env.count("t").await? == 0);
     Ok(())
 }
 
-async fn missing_privileges_are_told_before_the_run(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
-    world.put("data/1", "1\t1\n")?;
-    let books = world.server.schema().await?;
-    let (schema, user) = (&world.schema.name, &world.schema.user);
-    world.schema.exec(&format!("GRANT ALL ON {}.* TO {user}@'%'", books.name)).await?;
+async fn missing_privileges_are_told_before_the_run(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
+    env.put("data/1", "1\t1\n")?;
+    let books = env.server.schema().await?;
+    let (schema, user) = (&env.schema.name, &env.schema.user);
+    env.schema.exec(&format!("GRANT ALL ON {}.* TO {user}@'%'", books.name)).await?;
     let ledger = format!("{}.books", books.name);
     let args = [
         "load",
@@ -404,50 +394,49 @@ async fn missing_privileges_are_told_before_the_run(world: World) -> Result<()> 
     ];
     let all = ["SELECT", "INSERT", "UPDATE", "CREATE TEMPORARY TABLES"];
     for missing in all {
-        world.schema.exec(&format!("REVOKE ALL ON {schema}.* FROM {user}@'%'")).await?;
+        env.schema.exec(&format!("REVOKE ALL ON {schema}.* FROM {user}@'%'")).await?;
         let granted: Vec<&str> =
             all.into_iter().filter(|privilege| *privilege != missing).collect();
-        world
-            .schema
+        env.schema
             .exec(&format!("GRANT {} ON {schema}.* TO {user}@'%'", granted.join(", ")))
             .await?;
-        let ended = world.run(&args).await?;
+        let ended = env.run(&args).await?;
         ended.expect(6).with_context(|| format!("without {missing}"))?;
         ended.says(&format!("the {missing} privilege"))?;
-        ensure!(world.count("t").await? == 0);
+        ensure!(env.count("t").await? == 0);
     }
-    world.schema.exec(&format!("GRANT {} ON {schema}.* TO {user}@'%'", all.join(", "))).await?;
-    world.run(&args).await?.expect(0)?;
-    ensure!(world.count("t").await? == 1);
+    env.schema.exec(&format!("GRANT {} ON {schema}.* TO {user}@'%'", all.join(", "))).await?;
+    env.run(&args).await?.expect(0)?;
+    ensure!(env.count("t").await? == 1);
     Ok(())
 }
 
-async fn where_statements_are_logged_it_updates_as_well(world: World) -> Result<()> {
+async fn where_statements_are_logged_it_updates_as_well(env: TestEnv) -> Result<()> {
     let logged = ["--log-bin=binlog", "--binlog-format=STATEMENT", "--server-id=1"];
     // With GTIDs, MySQL lets no temporary table be made in a transaction then.
-    let without_gtids: &[&str] = match world.server.kind() {
+    let without_gtids: &[&str] = match env.server.kind() {
         ServerKind::Mysql => &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"],
         ServerKind::Mariadb => &[],
     };
-    let server = Server::start(world.server.kind(), &[&logged, without_gtids].concat())?;
+    let server = Server::start(env.server.kind(), &[&logged, without_gtids].concat())?;
     let schema = server.schema().await?;
     schema
         .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u INT UNIQUE, v TINYINT)")
         .await?;
     schema.exec("INSERT INTO t VALUES (1, 1, 0), (2, 2, 0)").await?;
     let line =
-        load_logged(&world, &schema, "t", &["--columns", "u,v", "--on-duplicate", "update"], 7)
+        load_logged(&env, &schema, "t", &["--columns", "u,v", "--on-duplicate", "update"], 7)
             .await?;
     let counts = ["loaded", "updated", "unchanged", "rejected"].map(|name| line[name].as_u64());
     ensure!(counts == [Some(4), Some(2), Some(1), Some(1)], "{line:#}");
     ensure_values(&schema, "SELECT u, v FROM t ORDER BY u", &["1|6", "2|0", "3|5"]).await?;
-    reject_logged(&world, &schema).await
+    reject_logged(&env, &schema).await
 }
 
 async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exact(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let args: &[&str] = match world.server.kind() {
+    let args: &[&str] = match env.server.kind() {
         ServerKind::Mysql => &[
             "--log-bin=binlog",
             "--binlog-format=STATEMENT",
@@ -458,9 +447,9 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
         // Nobody has any there; the shared server's account is the one that may not.
         ServerKind::Mariadb => &[],
     };
-    let server = Server::start(world.server.kind(), args)?;
+    let server = Server::start(env.server.kind(), args)?;
     let schema = server.schema().await?;
-    if world.server.kind() == ServerKind::Mariadb {
+    if env.server.kind() == ServerKind::Mariadb {
         schema
             .exec(&format!(
                 "REVOKE CREATE TEMPORARY TABLES ON {}.* FROM {}@'%'",
@@ -469,21 +458,21 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
             .await?;
     }
     schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT)").await?;
-    load_logged(&world, &schema, "t", &["--on-duplicate", "update"], 6).await?;
-    reject_logged(&world, &schema).await
+    load_logged(&env, &schema, "t", &["--on-duplicate", "update"], 6).await?;
+    reject_logged(&env, &schema).await
 }
 
 /// Loads rows with some keys twice and one that does not fit; the report's first line.
 async fn load_logged(
-    world: &World,
+    env: &TestEnv,
     schema: &Schema<'_>,
     table: &str,
     args: &[&str],
     code: i32,
 ) -> Result<Value> {
-    world.put("data/1", "1\t5\n3\t5\n1\t6\n4\tx\n2\t0\n")?;
+    env.put("data/1", "1\t5\n3\t5\n1\t6\n4\tx\n2\t0\n")?;
     let (rejects, report) =
-        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+        (env.path("rejects").display().to_string(), env.path("report").display().to_string());
     let base = [
         "load",
         "s3://etl/data/",
@@ -494,38 +483,37 @@ async fn load_logged(
         "--rejects",
         &rejects,
     ];
-    let mut command = world.command(base.iter().chain(args));
+    let mut command = env.command(base.iter().chain(args));
     command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", &report);
     finish(command.spawn()?).await?.expect(code)?;
-    world.report("report")?.into_iter().next().context("an empty report")
+    env.report("report")?.into_iter().next().context("an empty report")
 }
 
-async fn reject_logged(world: &World, schema: &Schema<'_>) -> Result<()> {
+async fn reject_logged(env: &TestEnv, schema: &Schema<'_>) -> Result<()> {
     schema.exec("CREATE TABLE r (id INT PRIMARY KEY, v TINYINT)").await?;
-    let line = load_logged(world, schema, "r", &["--on-duplicate", "reject"], 7).await?;
+    let line = load_logged(env, schema, "r", &["--on-duplicate", "reject"], 7).await?;
     ensure!(line["rejected"] == 2 && line["rejected_duplicates"] == 1, "{line:#}");
     ensure_values(schema, "SELECT * FROM r ORDER BY id", &["1|5", "2|0", "3|5"]).await
 }
 
-async fn foreign_keys_and_triggers_see_updates_not_replacements(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
-    world
-        .schema
+async fn foreign_keys_and_triggers_see_updates_not_replacements(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
+    env.schema
         .exec("CREATE TABLE c (t INT, FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE)")
         .await?;
-    world.schema.exec("CREATE TABLE log (what VARCHAR(9), id INT)").await?;
+    env.schema.exec("CREATE TABLE log (what VARCHAR(9), id INT)").await?;
     for what in ["INSERT", "UPDATE", "DELETE"] {
         let row = if what == "DELETE" { "OLD" } else { "NEW" };
         let sql = format!(
             "CREATE TRIGGER on_{what} AFTER {what} ON t FOR EACH ROW INSERT INTO log VALUES ('{what}', {row}.id)"
         );
-        world.schema.exec(&sql).await?;
+        env.schema.exec(&sql).await?;
     }
-    world.schema.exec("INSERT INTO t VALUES (1, 1), (2, 2)").await?;
-    world.schema.exec("INSERT INTO c VALUES (1), (2)").await?;
-    world.schema.exec("DELETE FROM log").await?;
-    let loaded = update(&world, 0, "1\t5\n3\t3\n", &[]).await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1), (2, 2)").await?;
+    env.schema.exec("INSERT INTO c VALUES (1), (2)").await?;
+    env.schema.exec("DELETE FROM log").await?;
+    let loaded = update(&env, 0, "1\t5\n3\t3\n", &[]).await?;
     ensure_counts(&loaded.line, 1, 1, 0)?;
-    ensure!(world.count("c").await? == 2, "children went with a row that was only updated");
-    ensure_values(&world.schema, "SELECT * FROM log ORDER BY id", &["UPDATE|1", "INSERT|3"]).await
+    ensure!(env.count("c").await? == 2, "children went with a row that was only updated");
+    ensure_values(&env.schema, "SELECT * FROM log ORDER BY id", &["UPDATE|1", "INSERT|3"]).await
 }

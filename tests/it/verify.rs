@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::support::hive;
-use crate::support::program::{Ended, World, finish};
+use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::Server;
 use crate::support::values::ensure_values;
@@ -28,17 +28,15 @@ const ROWS: u64 = 300;
 const MODES: [&str; 2] = ["truncate", "swap"];
 
 /// `load s3://etl/in/ --table t --verify checksum --report report --mode MODE ARGS`.
-async fn load(world: &World, mode: &str, args: &[&str]) -> Result<Ended> {
-    world
-        .run(
-            &[&command(world, mode)?.iter().map(String::as_str).collect::<Vec<_>>()[..], args]
-                .concat(),
-        )
-        .await
+async fn load(env: &TestEnv, mode: &str, args: &[&str]) -> Result<Ended> {
+    env.run(
+        &[&command(env, mode)?.iter().map(String::as_str).collect::<Vec<_>>()[..], args].concat(),
+    )
+    .await
 }
 
-fn command(world: &World, mode: &str) -> Result<Vec<String>> {
-    let report = world.path("report");
+fn command(env: &TestEnv, mode: &str) -> Result<Vec<String>> {
+    let report = env.path("report");
     let report = report.to_str().context("a path in UTF-8")?;
     let words = [
         "load",
@@ -55,13 +53,13 @@ fn command(world: &World, mode: &str) -> Result<Vec<String>> {
     Ok(words.map(str::to_owned).to_vec())
 }
 
-fn summary(world: &World) -> Result<Value> {
-    world.report("report")?.pop().context("an empty report")
+fn summary(env: &TestEnv) -> Result<Value> {
+    env.report("report")?.pop().context("an empty report")
 }
 
-fn put_objects(world: &World, count: u64) -> Result<()> {
+fn put_objects(env: &TestEnv, count: u64) -> Result<()> {
     for number in 0..count {
-        world.put(&format!("in/{number}"), hive::object(number * ROWS, (number + 1) * ROWS).0)?;
+        env.put(&format!("in/{number}"), hive::object(number * ROWS, (number + 1) * ROWS).0)?;
     }
     Ok(())
 }
@@ -71,16 +69,16 @@ fn ensure_equal<T: PartialEq + std::fmt::Debug>(found: &T, expected: &T) -> Resu
     Ok(())
 }
 
-async fn tables_that_hold_what_their_objects_hold_are_verified(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
-    put_objects(&world, 3)?;
-    world.put("in/empty", "")?;
+async fn tables_that_hold_what_their_objects_hold_are_verified(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
+    put_objects(&env, 3)?;
+    env.put("in/empty", "")?;
     for mode in MODES {
-        let ended = load(&world, mode, &["--preset", "hive"]).await?;
+        let ended = load(&env, mode, &["--preset", "hive"]).await?;
         ended.expect(0)?;
         ensure_equal(&ended.summary("verified")?, &"900 rows, 8 of 8 columns".to_owned())?;
         ensure!(!ended.stdout.contains("not verified"), "{ended}");
-        let summary = summary(&world)?;
+        let summary = summary(&env)?;
         ensure_equal(&summary["verified_rows"], &json!(900))?;
         ensure_equal(&summary["verified_as"], &json!("rows"))?;
         ensure_equal(&summary["verified_columns"].as_array().map(Vec::len), &Some(8))?;
@@ -88,10 +86,10 @@ async fn tables_that_hold_what_their_objects_hold_are_verified(world: World) -> 
     }
     // Nothing is said where it was not asked for.
     let words = ["load", "s3://etl/in/", "--table", "t", "--mode", "swap", "--preset", "hive"];
-    let ended = world.run(&words).await?;
+    let ended = env.run(&words).await?;
     ended.expect(0)?;
     ensure!(!ended.stdout.contains("verified"), "{ended}");
-    ensure_values(&world.schema, "SELECT COUNT(content_digest) FROM s3_to_mysql_objects", &["0"])
+    ensure_values(&env.schema, "SELECT COUNT(content_digest) FROM s3_to_mysql_objects", &["0"])
         .await
 }
 
@@ -106,10 +104,9 @@ const FIELDS: &str =
     "id,i8,u64,z,d,big,day,at,seen,span,y,e,c,v,ascii_only,body,b,vb,bl,ml,r,s,l,w,u,el";
 
 async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world
-        .schema
+    env.schema
         .exec(&format!("CREATE TABLE t ({TYPES}) ENGINE=InnoDB CHARACTER SET utf8mb4"))
         .await?;
     let nulls = "NULL,".repeat(24);
@@ -119,12 +116,12 @@ async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
         "-3,-128,007,4294967295,-0.000,99999999999999999999999999999999999.999999999999999999999999999999,9999-12-31,9999-12-31 23:59:59.999,1970-01-02 00:00:00.00,00:00:00,2155,\"a,b\",,\"NULL\",\" z \",\"\",,N,0:1,\"a,b\",0,b,,,,NULL",
         &format!("4,{nulls}NULL"),
     ];
-    world.put("in/0", format!("{}\n", rows[..2].join("\n")))?;
-    world.put("in/1", format!("{}\n", rows[2..].join("\n")))?;
+    env.put("in/0", format!("{}\n", rows[..2].join("\n")))?;
+    env.put("in/1", format!("{}\n", rows[2..].join("\n")))?;
     for mode in MODES {
-        let ended = load(&world, mode, &["--preset", "csv-unix", "--columns", FIELDS]).await?;
+        let ended = load(&env, mode, &["--preset", "csv-unix", "--columns", FIELDS]).await?;
         ended.expect(0)?;
-        let summary = summary(&world)?;
+        let summary = summary(&env)?;
         let expected: Vec<&str> =
             FIELDS.split(',').filter(|name| !["r", "s", "l"].contains(name)).collect();
         ensure_equal(&summary["verified_columns"], &json!(expected))?;
@@ -145,9 +142,9 @@ async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
     Ok(())
 }
 
-async fn variables_set_and_words_for_null_are_taken_into_account(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b VARBINARY(20), c INT, d VARCHAR(9))").await?;
-    world.put("in/0", b"1\t\x00\xff\\t\tx\t-\n2\t-\ty\td\n\\N\t\\-\t\t\\N\n".to_vec())?;
+async fn variables_set_and_words_for_null_are_taken_into_account(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b VARBINARY(20), c INT, d VARCHAR(9))").await?;
+    env.put("in/0", b"1\t\x00\xff\\t\tx\t-\n2\t-\ty\td\n\\N\t\\-\t\t\\N\n".to_vec())?;
     let args = [
         "--columns",
         "A,b,@x,d",
@@ -159,9 +156,9 @@ async fn variables_set_and_words_for_null_are_taken_into_account(world: World) -
         "binary",
     ];
     for mode in MODES {
-        let ended = load(&world, mode, &args).await?;
+        let ended = load(&env, mode, &args).await?;
         ended.expect(0)?;
-        let summary = summary(&world)?;
+        let summary = summary(&env)?;
         ensure_equal(&summary["verified_columns"], &json!(["a", "b", "d"]))?;
         ensure_equal(
             &summary["unverified_columns"],
@@ -169,51 +166,49 @@ async fn variables_set_and_words_for_null_are_taken_into_account(world: World) -
         )?;
     }
     let rows = ["1|00FF09|1|∅", "2|∅|1|64", "∅|∅|0|∅"];
-    ensure_values(&world.schema, "SELECT a, HEX(b), c, HEX(d) FROM t ORDER BY a IS NULL, a", &rows)
+    ensure_values(&env.schema, "SELECT a, HEX(b), c, HEX(d) FROM t ORDER BY a IS NULL, a", &rows)
         .await
 }
 
 /// The load, which is held back before it looks at the table for as long as `change` takes. `{t}`
 /// in it is the table that is being loaded.
 async fn changed_before_the_end(
-    world: &World,
+    env: &TestEnv,
     mode: &str,
     args: &[&str],
     changes: &[&str],
 ) -> Result<Ended> {
-    let proxy = Proxy::start(world.server.port()).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let port = proxy.port().to_string();
     let held = proxy.next(Step::StatementWith("WITH CONSISTENT SNAPSHOT"), Break::Hold);
     let words = [&["--ssl-mode", "DISABLED", "--port", &port], args].concat();
-    let child =
-        world.command(command(world, mode)?.iter().map(String::as_str).chain(words)).spawn()?;
+    let child = env.command(command(env, mode)?.iter().map(String::as_str).chain(words)).spawn()?;
     held.wait().await?;
-    let table = loading(world, mode).await?;
+    let table = loading(env, mode).await?;
     for change in changes {
-        world.schema.exec(&change.replace("{t}", &table)).await?;
+        env.schema.exec(&change.replace("{t}", &table)).await?;
     }
     held.release();
     finish(child).await
 }
 
-async fn loading(world: &World, mode: &str) -> Result<String> {
+async fn loading(env: &TestEnv, mode: &str) -> Result<String> {
     if mode == "truncate" {
         return Ok("t".to_owned());
     }
     let sql = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE '%shadow%'";
-    world.schema.query_one(sql).await
+    env.schema.query_one(sql).await
 }
 
 async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
-    world.schema.exec(&hive::create_table("safe")).await?;
-    world
-        .schema
+    env.schema.exec(&hive::create_table("t")).await?;
+    env.schema.exec(&hive::create_table("safe")).await?;
+    env.schema
         .exec("INSERT INTO t VALUES (1, 2, '2020-01', 'old', 3, 4.00, NULL, '2020-01-01')")
         .await?;
-    put_objects(&world, 2)?;
+    put_objects(&env, 2)?;
     let first = "spu_id = 7000000000";
     let changes: [(&[&str], &str); 6] = [
         (&["UPDATE {t} SET amount = amount + 0.01 WHERE {first}"], "columns that differ: amount"),
@@ -255,48 +250,47 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
                 change.iter().map(|sql| sql.replace("{first}", first)).collect();
             let change: Vec<&str> = change.iter().map(String::as_str).collect();
             let ended =
-                changed_before_the_end(&world, mode, &["--preset", "hive", "--force"], &change)
+                changed_before_the_end(&env, mode, &["--preset", "hive", "--force"], &change)
                     .await?;
             ended.expect(3)?;
             ended.says("does not hold what the objects hold")?;
             ended.says(said).with_context(|| format!("{mode}, {change:?}"))?;
-            let summary = summary(&world)?;
+            let summary = summary(&env)?;
             ensure_equal(&summary["error"]["code"], &json!("checksum_differs"))?;
             ensure_equal(&summary["verified_rows"], &Value::Null)?;
             ensure!(!ended.stdout.contains("verified"), "{ended}");
             ensure_values(
-                &world.schema,
+                &env.schema,
                 "SELECT mode, state FROM s3_to_mysql_jobs",
                 &[&format!("{mode}|loading")],
             )
             .await?;
             // It stays so.
-            load(&world, mode, &["--preset", "hive"]).await?.expect(3)?;
+            load(&env, mode, &["--preset", "hive"]).await?.expect(3)?;
         }
         if mode == "truncate" {
             // And is right again when it has been put right.
-            world.schema.exec("DELETE FROM t WHERE spu_id = 7000000000 LIMIT 1").await?;
-            let ended = load(&world, mode, &["--preset", "hive"]).await?;
+            env.schema.exec("DELETE FROM t WHERE spu_id = 7000000000 LIMIT 1").await?;
+            let ended = load(&env, mode, &["--preset", "hive"]).await?;
             ended.expect(0)?;
             ensure_equal(&ended.summary("verified")?, &"600 rows, 8 of 8 columns".to_owned())?;
-            world.schema.exec("TRUNCATE TABLE t").await?;
-            world
-                .schema
+            env.schema.exec("TRUNCATE TABLE t").await?;
+            env.schema
                 .exec("INSERT INTO t VALUES (1, 2, '2020-01', 'old', 3, 4.00, NULL, '2020-01-01')")
                 .await?;
         } else {
-            ensure_values(&world.schema, "SELECT spu_id FROM t", &["2"]).await?;
+            ensure_values(&env.schema, "SELECT spu_id FROM t", &["2"]).await?;
         }
     }
     Ok(())
 }
 
-async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
-    put_objects(&world, 3)?;
+async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
+    put_objects(&env, 3)?;
     for mode in MODES {
         for step in [Step::LoadCommit, Step::StatementWith("WITH CONSISTENT SNAPSHOT")] {
-            let proxy = Proxy::start(world.server.port()).await?;
+            let proxy = Proxy::start(env.server.port()).await?;
             let port = proxy.port().to_string();
             let skipped = u32::from(matches!(step, Step::LoadCommit));
             let held = proxy.after(skipped, step, Break::Hold);
@@ -312,13 +306,13 @@ async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(world: World)
                 "--port",
                 &port,
             ];
-            let mut child = world
-                .command(command(&world, mode)?.iter().map(String::as_str).chain(words))
+            let mut child = env
+                .command(command(&env, mode)?.iter().map(String::as_str).chain(words))
                 .spawn()?;
             held.wait().await?;
             child.kill().await?;
             held.cut();
-            let ended = load(&world, mode, &["--preset", "hive"]).await?;
+            let ended = load(&env, mode, &["--preset", "hive"]).await?;
             ended.expect(0)?;
             let loaded = if skipped == 1 { "2" } else { "0" };
             ensure_equal(&ended.summary("objects loaded")?.as_str(), &loaded)?;
@@ -329,58 +323,57 @@ async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(world: World)
 }
 
 async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_loaded(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
-    put_objects(&world, 2)?;
+    env.schema.exec(&hive::create_table("t")).await?;
+    put_objects(&env, 2)?;
     for mode in MODES {
-        world.put("in/bad", "no row of this table\n")?;
+        env.put("in/bad", "no row of this table\n")?;
         let without = ["load", "s3://etl/in/", "--table", "t", "--mode", mode, "--preset", "hive"];
-        world.run(&without).await?.expect(3)?;
-        world.put("in/bad", hive::object(9000, 9000 + ROWS).0)?;
-        world.s3.log().clear();
-        let ended = load(&world, mode, &["--preset", "hive"]).await?;
+        env.run(&without).await?.expect(3)?;
+        env.put("in/bad", hive::object(9000, 9000 + ROWS).0)?;
+        env.s3.log().clear();
+        let ended = load(&env, mode, &["--preset", "hive"]).await?;
         ended.expect(3)?;
         ended.says("2 objects of this job were loaded without --verify checksum")?;
         ended.says("such as s3://etl/in/")?;
         ended.says("hint: begin the job anew with --force, or end it without --verify")?;
         ensure_values(
-            &world.schema,
+            &env.schema,
             "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, generation)",
             &["2"],
         )
         .await?;
-        let ended = load(&world, mode, &["--preset", "hive", "--force"]).await?;
+        let ended = load(&env, mode, &["--preset", "hive", "--force"]).await?;
         ended.expect(0)?;
         ensure_equal(&ended.summary("verified")?, &"900 rows, 8 of 8 columns".to_owned())?;
     }
     // The table is another than the one for which the sums were made.
-    put_objects(&world, 2)?;
-    world.put("in/bad", "no row of this table\n")?;
-    load(&world, "truncate", &["--preset", "hive"]).await?.expect(3)?;
-    world.put("in/bad", hive::object(9000, 9000 + ROWS).0)?;
-    world.schema.exec("ALTER TABLE t MODIFY amount DECIMAL(14,3) NOT NULL").await?;
-    let ended = load(&world, "truncate", &["--preset", "hive"]).await?;
+    put_objects(&env, 2)?;
+    env.put("in/bad", "no row of this table\n")?;
+    load(&env, "truncate", &["--preset", "hive"]).await?.expect(3)?;
+    env.put("in/bad", hive::object(9000, 9000 + ROWS).0)?;
+    env.schema.exec("ALTER TABLE t MODIFY amount DECIMAL(14,3) NOT NULL").await?;
+    let ended = load(&env, "truncate", &["--preset", "hive"]).await?;
     ended.expect(3)?;
     ended.says("or when the table was another, such as s3://etl/in/")
 }
 
 async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b DATE, c VARCHAR(20), d INT NOT NULL)").await?;
-    world.put("in/0", "1\t2026-01-01\tx\t1\n2\t2026-01-02\ty\t2\n")?;
-    world.put("in/1", "1e3\t2026-1-3\tz\t3\n 4\t2026-01-04\tz\t4\n")?;
+    env.schema.exec("CREATE TABLE t (a INT, b DATE, c VARCHAR(20), d INT NOT NULL)").await?;
+    env.put("in/0", "1\t2026-01-01\tx\t1\n2\t2026-01-02\ty\t2\n")?;
+    env.put("in/1", "1e3\t2026-1-3\tz\t3\n 4\t2026-01-04\tz\t4\n")?;
     for mode in MODES {
-        let ended = load(&world, mode, &[]).await?;
+        let ended = load(&env, mode, &[]).await?;
         ended.expect(0)?;
-        ensure_values(&world.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4", "1000"])
-            .await?;
+        ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4", "1000"]).await?;
         ensure_equal(
             &ended.summary("verified")?,
             &"4 rows, 2 of 4 columns, each by itself".to_owned(),
         )?;
-        let summary = summary(&world)?;
+        let summary = summary(&env)?;
         ensure_equal(&summary["verified_columns"], &json!(["c", "d"]))?;
         ensure_equal(&summary["verified_as"], &json!("columns"))?;
         ensure_equal(
@@ -392,28 +385,28 @@ async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
         )?;
         // The others are still compared, and those two are not.
         let changes = ["UPDATE {t} SET a = 7 WHERE d = 1"];
-        changed_before_the_end(&world, mode, &[], &changes).await?.expect(0)?;
+        changed_before_the_end(&env, mode, &[], &changes).await?.expect(0)?;
         let changes = ["UPDATE {t} SET c = 'X' WHERE d = 1"];
-        let ended = changed_before_the_end(&world, mode, &[], &changes).await?;
+        let ended = changed_before_the_end(&env, mode, &[], &changes).await?;
         ended.expect(3)?;
         ended.says("columns that differ: c\n")?;
     }
     Ok(())
 }
 
-async fn objects_of_another_run_without_sums_keep_a_job_from_ending(world: World) -> Result<()> {
-    world.schema.exec(&hive::create_table("t")).await?;
-    put_objects(&world, 2)?;
+async fn objects_of_another_run_without_sums_keep_a_job_from_ending(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
+    put_objects(&env, 2)?;
     // Another run of the same job, which does not ask for it, has loaded one of them meanwhile.
     let change = ["UPDATE s3_to_mysql_objects SET content_digest = NULL WHERE object_key = 'in/1'"];
     for mode in MODES {
-        let ended = changed_before_the_end(&world, mode, &["--preset", "hive"], &change).await?;
+        let ended = changed_before_the_end(&env, mode, &["--preset", "hive"], &change).await?;
         ended.expect(3)?;
         ended.says("1 objects of this job were loaded without --verify checksum")?;
         ended.says("such as s3://etl/in/1")?;
-        ensure_equal(&summary(&world)?["error"]["code"], &json!("checksum_missing"))?;
+        ensure_equal(&summary(&env)?["error"]["code"], &json!("checksum_missing"))?;
         ensure_values(
-            &world.schema,
+            &env.schema,
             "SELECT mode, state FROM s3_to_mysql_jobs",
             &[&format!("{mode}|loading")],
         )
@@ -422,9 +415,9 @@ async fn objects_of_another_run_without_sums_keep_a_job_from_ending(world: World
     Ok(())
 }
 
-async fn what_can_not_be_verified_is_refused_before_anything_is_read(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (a INT, b DOUBLE)").await?;
-    world.put("in/0", "1\t2\n")?;
+async fn what_can_not_be_verified_is_refused_before_anything_is_read(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT, b DOUBLE)").await?;
+    env.put("in/0", "1\t2\n")?;
     let usage = [
         (&["--mode", "append"][..], "mode append keeps rows of others in it"),
         (
@@ -440,46 +433,45 @@ async fn what_can_not_be_verified_is_refused_before_anything_is_read(world: Worl
     for (args, said) in usage {
         let words =
             [&["load", "s3://etl/in/", "--table", "t", "--verify", "checksum"], args].concat();
-        let ended = world.run(&words).await?;
+        let ended = env.run(&words).await?;
         ended.expect(2)?;
         ended.says(said)?;
     }
-    world
-        .schema
+    env.schema
         .exec("CREATE TRIGGER changer BEFORE INSERT ON t FOR EACH ROW SET NEW.a = NEW.a + 1")
         .await?;
-    let ended = load(&world, "truncate", &[]).await?;
+    let ended = load(&env, "truncate", &[]).await?;
     ended.expect(6)?;
     ended.says("its trigger changer may change what is inserted")?;
-    world.schema.exec("DROP TRIGGER changer").await?;
-    world.schema.exec("ALTER TABLE t DROP COLUMN a").await?;
-    let ended = load(&world, "swap", &[]).await?;
+    env.schema.exec("DROP TRIGGER changer").await?;
+    env.schema.exec("ALTER TABLE t DROP COLUMN a").await?;
+    let ended = load(&env, "swap", &[]).await?;
     ended.expect(6)?;
     ended.says(
         "it has no column that can be compared with the objects (b: double values are not kept as they are written)",
     )?;
-    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await
+    ensure_values(&env.schema, "SHOW TABLES", &["t"]).await
 }
 
-async fn a_row_that_the_server_can_not_make_into_one_text_is_told(world: World) -> Result<()> {
+async fn a_row_that_the_server_can_not_make_into_one_text_is_told(env: TestEnv) -> Result<()> {
     // The smallest that takes the packets of a load.
-    let server = Server::start(world.server.kind(), &["--max-allowed-packet=512K"])?;
+    let server = Server::start(env.server.kind(), &["--max-allowed-packet=512K"])?;
     let schema = server.schema().await?;
     let columns: Vec<String> = (0..12).map(|number| format!("c{number} BLOB")).collect();
     schema.exec(&format!("CREATE TABLE t ({}, l LONGBLOB)", columns.join(", "))).await?;
     let load = async || {
         let url = schema.url();
-        finish(world.command(command(&world, "swap")?).env("DATABASE_URL", url).spawn()?).await
+        finish(env.command(command(&env, "swap")?).env("DATABASE_URL", url).spawn()?).await
     };
     let row = |letter: &str, long: usize| {
         format!("{}{}\n", format!("{}\t", letter.repeat(50_000)).repeat(12), "l".repeat(long))
     };
     // Of a long column by itself there is none.
-    world.put("in/0", format!("{}{}\n", "short\t".repeat(12), "l".repeat(500_000)))?;
+    env.put("in/0", format!("{}{}\n", "short\t".repeat(12), "l".repeat(500_000)))?;
     let ended = load().await?;
     ended.expect(0)?;
     ensure_equal(&ended.summary("verified")?, &"1 rows, 13 of 13 columns".to_owned())?;
-    world.put("in/1", [row("a", 1), row("b", 1)].concat())?;
+    env.put("in/1", [row("a", 1), row("b", 1)].concat())?;
     let ended = load().await?;
     ended.expect(6)?;
     ended.says("2 rows are longer than its max_allowed_packet")?;

@@ -12,12 +12,12 @@ use std::time::Instant;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 
-use super::index::{Columns, Index, deferrable, secondary};
+use super::index::{Index, ServerFilledColumns, deferrable, secondary};
 use super::row::JobRow;
 use crate::config::Mode;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::mysql::{During, Session, fold};
+use crate::mysql::{Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
 use crate::retry::Attempts;
 
@@ -143,7 +143,7 @@ impl Ledger {
             .conn
             .query_first(sql)
             .await
-            .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
         Ok(jobs.unwrap_or_default() > 0)
     }
 
@@ -166,7 +166,7 @@ impl Ledger {
             .conn
             .query_drop(sql)
             .await
-            .map_err(|error| fold(During::Transaction, &self.what(), &error))
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))
     }
 
     async fn secondary_indexes(
@@ -192,7 +192,11 @@ impl Ledger {
         text.ok_or_else(|| self.unreadable(table))
     }
 
-    async fn column_facts(&self, session: &mut Session, table: &TableName) -> Result<Columns> {
+    async fn column_facts(
+        &self,
+        session: &mut Session,
+        table: &TableName,
+    ) -> Result<ServerFilledColumns> {
         let columns: Vec<(String, String)> = session
             .conn
             .exec(
@@ -200,8 +204,8 @@ impl Ledger {
                 (&self.target.database, &table.table),
             )
             .await
-            .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
-        let mut facts = Columns::default();
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
+        let mut facts = ServerFilledColumns::default();
         for (name, extra) in columns {
             let extra = extra.to_ascii_uppercase();
             if extra.contains("VIRTUAL") {
@@ -218,7 +222,7 @@ impl Ledger {
             "{}: the indexes can't be read from what SHOW CREATE TABLE {table} says",
             self.what()
         );
-        Error::new(Kind::TargetRefused, message).with_hint("leave out --defer-indexes")
+        Error::new(ErrorKind::TargetRefused, message).with_hint("leave out --defer-indexes")
     }
 }
 

@@ -10,7 +10,7 @@ use mysql_async::{Row, Value};
 use super::index::Index;
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::mysql::{During, Session, fold};
+use crate::mysql::{Phase, Session, classify};
 use crate::object::TableName;
 
 /// What is compared: what it is called, and the query for it, of which the first column is shown in
@@ -81,7 +81,7 @@ impl Ledger {
             .conn
             .exec(sql, (&self.target.database, table))
             .await
-            .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
         Ok(rows.into_iter().map(Row::unwrap).collect())
     }
 }

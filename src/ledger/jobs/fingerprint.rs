@@ -105,12 +105,13 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Inputs, Layer, resolve};
+    use crate::config::{Inputs, resolve};
+    use crate::settings::Layer;
 
     fn fingerprint(file: &str) -> Vec<u8> {
         let text = format!("database-url = \"mysql://u@localhost/db\"\ntable = \"t\"\n{file}");
         let resolved = resolve(Inputs {
-            scope: crate::config::Scope::Load,
+            scope: crate::settings::Scope::Load,
             command_line: Layer::default(),
             environment: Vec::new(),
             file: Some((std::path::Path::new("file"), &text)),

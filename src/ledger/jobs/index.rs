@@ -47,7 +47,7 @@ impl Index {
 
 /// What a server computes when a row is written, or numbers, of a table's columns.
 #[derive(Debug, Default)]
-pub(super) struct Columns {
+pub(super) struct ServerFilledColumns {
     pub(super) virtual_columns: Vec<String>,
     pub(super) auto_increment: Option<String>,
 }
@@ -58,7 +58,7 @@ pub(super) fn secondary(create_table: &str) -> Option<Vec<Index>> {
 }
 
 /// Those that a load can do without, in their order; `None` where the text can't be followed.
-pub(super) fn deferrable(create_table: &str, facts: &Columns) -> Option<Vec<Index>> {
+pub(super) fn deferrable(create_table: &str, facts: &ServerFilledColumns) -> Option<Vec<Index>> {
     let definitions = definitions(create_table)?;
     // Of either side: the table may refer to itself. The names of another table's columns keep an
     // index too many, no more.
@@ -192,23 +192,28 @@ mod tests {
 ) ENGINE=InnoDB COMMENT='KEY `z` (`a`)'
 /*!50100 PARTITION BY RANGE (`id`) (PARTITION low VALUES LESS THAN (10)) */";
 
-    fn names(facts: &Columns) -> Vec<String> {
+    fn names(facts: &ServerFilledColumns) -> Vec<String> {
         deferrable(TABLE, facts).unwrap().into_iter().map(|index| index.name).collect()
     }
 
     #[test]
     fn what_the_server_or_the_accounting_needs_stays() {
-        let facts =
-            Columns { virtual_columns: vec!["v".into()], auto_increment: Some("id".into()) };
+        let facts = ServerFilledColumns {
+            virtual_columns: vec!["v".into()],
+            auto_increment: Some("id".into()),
+        };
         assert_eq!(names(&facts), ["o`dd, (", "hidden", "place", "words"]);
         // Nothing else begins with that column.
-        let facts = Columns { auto_increment: Some("a".into()), ..Columns::default() };
+        let facts = ServerFilledColumns {
+            auto_increment: Some("a".into()),
+            ..ServerFilledColumns::default()
+        };
         assert_eq!(names(&facts), ["hidden", "place", "words"]);
     }
 
     #[test]
     fn a_definition_is_the_servers_own_text() {
-        let found = deferrable(TABLE, &Columns::default()).unwrap();
+        let found = deferrable(TABLE, &ServerFilledColumns::default()).unwrap();
         assert_eq!(
             found[0].definition,
             "KEY `o``dd, (` (`a` DESC,`b`(5)) COMMENT 'it''s; \\n (x, \\\\'"
@@ -225,9 +230,15 @@ mod tests {
     #[test]
     fn a_text_that_ends_too_early_is_not_followed() {
         assert_eq!(
-            deferrable("CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)", &Columns::default()),
+            deferrable(
+                "CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)",
+                &ServerFilledColumns::default()
+            ),
             None
         );
-        assert_eq!(deferrable("CREATE VIEW `v` AS SELECT 1", &Columns::default()), None);
+        assert_eq!(
+            deferrable("CREATE VIEW `v` AS SELECT 1", &ServerFilledColumns::default()),
+            None
+        );
     }
 }

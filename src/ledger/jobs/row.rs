@@ -4,15 +4,15 @@ use mysql_async::prelude::Queryable;
 
 use super::index::Index;
 use crate::config::Mode;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::ledger::connection::Answers;
+use crate::ledger::control::ResultSets;
 use crate::ledger::identity::{RunId, literal};
-use crate::mysql::{During, Session, fold};
+use crate::mysql::{Phase, Session, classify};
 
 /// How far a job has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum JobState {
     /// The table is still to be emptied, the shadow still to be made.
     Begun,
     Emptied,
@@ -24,7 +24,7 @@ pub(super) enum State {
     Swapped,
 }
 
-impl State {
+impl JobState {
     const ALL: [Self; 6] =
         [Self::Begun, Self::Emptied, Self::Loading, Self::Swapping, Self::Done, Self::Swapped];
 
@@ -49,7 +49,7 @@ pub(super) struct JobRow {
     /// Of the rows that readers see.
     pub(super) table_generation: u32,
     pub(super) mode: Mode,
-    pub(super) state: State,
+    pub(super) state: JobState,
     pub(super) source_fingerprint: Vec<u8>,
     /// The table that a swap kept last, so that the next one may replace it; empty where there is
     /// none.
@@ -62,15 +62,15 @@ pub(super) struct JobRow {
 
 impl JobRow {
     pub(super) fn is_unfinished(&self) -> bool {
-        !matches!(self.state, State::Done | State::Swapped)
+        !matches!(self.state, JobState::Done | JobState::Swapped)
     }
 
     /// A truncate job has not come to load yet.
     pub(super) fn is_to_be_emptied(&self) -> bool {
-        self.mode == Mode::Truncate && matches!(self.state, State::Begun | State::Emptied)
+        self.mode == Mode::Truncate && matches!(self.state, JobState::Begun | JobState::Emptied)
     }
 
-    pub(super) fn with_state(&self, state: State) -> Self {
+    pub(super) fn with_state(&self, state: JobState) -> Self {
         Self { state, ..self.clone() }
     }
 
@@ -92,7 +92,7 @@ impl JobRow {
                 row.table_generation
             },
             mode,
-            state: State::Begun,
+            state: JobState::Begun,
             source_fingerprint: source_fingerprint.to_vec(),
             old_table: row.old_table.clone(),
             run_id: run.id.clone(),
@@ -106,7 +106,7 @@ impl JobRow {
 }
 
 /// The columns, in the order of [`JobRow`].
-type Columns = (u32, u32, String, String, Vec<u8>, String, String, Option<Vec<u8>>);
+type JobColumns = (u32, u32, String, String, Vec<u8>, String, String, Option<Vec<u8>>);
 
 impl Ledger {
     /// The target's row, made where there is none.
@@ -115,13 +115,13 @@ impl Ledger {
     /// `TargetRefused` where there must have been one: which generation the table holds, only that
     /// row tells.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
-        let answers = Answers::to(&mut session.conn, &self.job_row_sql())
+        let answers = ResultSets::to(&mut session.conn, &self.job_row_sql())
             .await
             .map_err(|error| self.job_failed(&error))?;
         if let Some(row) = self.read_job_row(answers)? {
             return Ok(row);
         }
-        let made = Answers::to(&mut session.conn, &self.first_job_row_sql()).await;
+        let made = ResultSets::to(&mut session.conn, &self.first_job_row_sql()).await;
         self.first_job_row(made.map_err(|error| self.job_failed(&error))?)
     }
 
@@ -146,8 +146,8 @@ impl Ledger {
     }
 
     /// The answer; `None` where the row is to be made.
-    fn read_job_row(&self, mut answers: Answers) -> Result<Option<JobRow>> {
-        let before: Vec<Columns> = answers.next_rows();
+    fn read_job_row(&self, mut answers: ResultSets) -> Result<Option<JobRow>> {
+        let before: Vec<JobColumns> = answers.next_rows();
         let newest: Vec<u32> = answers.next_rows();
         if let Some(columns) = before.into_iter().chain(answers.next_rows()).next() {
             return self.read_columns(columns).map(Some);
@@ -160,7 +160,7 @@ impl Ledger {
             self.what(),
             self.tables.jobs
         );
-        Err(Error::new(Kind::TargetRefused, message).with_hint(
+        Err(Error::new(ErrorKind::TargetRefused, message).with_hint(
             "restore the row, or empty the table and load it with another --ledger-table",
         ))
     }
@@ -178,12 +178,12 @@ impl Ledger {
         [make, self.find_job_row_sql()].join("; ")
     }
 
-    fn first_job_row(&self, answers: Answers) -> Result<JobRow> {
-        let made: Vec<Columns> = answers.skip(1).next_rows();
+    fn first_job_row(&self, answers: ResultSets) -> Result<JobRow> {
+        let made: Vec<JobColumns> = answers.skip(1).next_rows();
         let Some(columns) = made.into_iter().next() else {
             let message =
                 format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs);
-            return Err(Error::new(Kind::TargetRefused, message));
+            return Err(Error::new(ErrorKind::TargetRefused, message));
         };
         self.read_columns(columns)
     }
@@ -196,7 +196,7 @@ impl Ledger {
         )
     }
 
-    fn read_columns(&self, columns: Columns) -> Result<JobRow> {
+    fn read_columns(&self, columns: JobColumns) -> Result<JobRow> {
         let (
             generation,
             table_generation,
@@ -210,13 +210,13 @@ impl Ledger {
         let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap]
             .into_iter()
             .find(|known| known.word() == mode);
-        let known_state = State::ALL.into_iter().find(|known| known.word() == state);
+        let known_state = JobState::ALL.into_iter().find(|known| known.word() == state);
         let (Some(mode), Some(state)) = (known_mode, known_state) else {
             let message = format!(
                 "{}: its job has mode {mode:?} and state {state:?}, which are unknown",
                 self.what()
             );
-            return Err(Error::new(Kind::TargetRefused, message));
+            return Err(Error::new(ErrorKind::TargetRefused, message));
         };
         let deferred_indexes = self.read_indexes(indexes.as_deref())?;
         Ok(JobRow {
@@ -243,7 +243,7 @@ impl Ledger {
                 "{}: the indexes that its job is to add can't be read from the ledger",
                 self.what()
             );
-            Error::new(Kind::TargetRefused, message)
+            Error::new(ErrorKind::TargetRefused, message)
         })
     }
 
@@ -277,14 +277,14 @@ impl Ledger {
         if session.conn.affected_rows() != 1 {
             // Under the advisory lock only somebody who does not take it can have changed the row.
             let message = format!("{}: its job was changed by somebody else", self.what());
-            return Err(Error::new(Kind::LockConflict, message));
+            return Err(Error::new(ErrorKind::LockConflict, message));
         }
         Ok(to.clone())
     }
 
     fn job_failed(&self, error: &mysql_async::Error) -> Error {
-        fold(
-            During::Transaction,
+        classify(
+            Phase::Transaction,
             &format!("{}: its job in {}", self.what(), self.tables.jobs),
             error,
         )

@@ -11,12 +11,12 @@ use mysql_async::prelude::Queryable;
 
 use super::Job;
 use super::index::Index;
-use super::row::{JobRow, State};
+use super::row::{JobRow, JobState};
 use crate::config::{Config, Mode};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::ledger::verification::Check;
-use crate::mysql::{During, Session, fold};
+use crate::ledger::verification::TableCheck;
+use crate::mysql::{Phase, Session, classify};
 use crate::object::TableName;
 use crate::retry::Attempts;
 
@@ -54,7 +54,7 @@ impl Ledger {
         if longest.chars().count() > NAME_LIMIT {
             let message =
                 format!("{}: a swap needs a table named {longest}, which is too long", self.what());
-            return Err(Error::new(Kind::TargetRefused, message).with_hint(format!(
+            return Err(Error::new(ErrorKind::TargetRefused, message).with_hint(format!(
                 "names have at most {NAME_LIMIT} characters: use a shorter --ledger-table"
             )));
         }
@@ -83,7 +83,7 @@ impl Ledger {
                 "{}: --swap-keep-old would keep its rows as {kept}, {problem}",
                 self.what()
             );
-            Err(Error::new(Kind::TargetRefused, message).with_hint(hint))
+            Err(Error::new(ErrorKind::TargetRefused, message).with_hint(hint))
         };
         if kept.table.chars().count() > NAME_LIMIT {
             return refused(
@@ -105,7 +105,7 @@ impl Ledger {
     /// Whether what an unfinished job has done so far is of use: for a swap, its shadow is there,
     /// and like the target.
     pub(super) async fn can_go_on(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
-        if row.mode != Mode::Swap || row.state == State::Begun {
+        if row.mode != Mode::Swap || row.state == JobState::Begun {
             return Ok(true);
         }
         let shadow = self.swap_names()?.shadow;
@@ -134,7 +134,7 @@ impl Ledger {
         row: JobRow,
         defers_indexes: bool,
     ) -> Result<JobRow> {
-        if row.state != State::Begun {
+        if row.state != JobState::Begun {
             return Ok(row);
         }
         self.drop_leftovers(session, attempts).await?;
@@ -146,9 +146,11 @@ impl Ledger {
                 "{}: a table made LIKE it is not the same ({difference}): a swap would change it",
                 self.what()
             );
-            return Err(Error::new(Kind::TargetRefused, message).with_hint("use --mode truncate"));
+            return Err(
+                Error::new(ErrorKind::TargetRefused, message).with_hint("use --mode truncate")
+            );
         }
-        let mut loading = row.with_state(State::Loading);
+        let mut loading = row.with_state(JobState::Loading);
         if defers_indexes {
             // Until the state is `loading` the shadow is nothing that a job would go on with.
             loading.deferred_indexes = self.to_be_deferred(session, &row, &shadow).await?;
@@ -187,9 +189,9 @@ impl Ledger {
         attempts: &mut Attempts,
         mut row: JobRow,
     ) -> Result<JobRow> {
-        if row.state == State::Swapping {
+        if row.state == JobState::Swapping {
             row = self.look_what_became_of_the_swap(session, &row).await?;
-            if row.state == State::Swapped {
+            if row.state == JobState::Swapped {
                 tracing::info!(
                     "{}: the swap of generation {} had happened",
                     self.what(),
@@ -197,7 +199,7 @@ impl Ledger {
                 );
             }
         }
-        if row.state == State::Swapped {
+        if row.state == JobState::Swapped {
             row = self.tidy_up(session, attempts, row).await?;
         }
         Ok(row)
@@ -214,9 +216,9 @@ impl Ledger {
         let settled =
             if marker.is_some_and(|comment| generation_of(&comment) == Some(row.generation)) {
                 // Readers see this job's rows.
-                JobRow { table_generation: row.generation, ..row.with_state(State::Swapped) }
+                JobRow { table_generation: row.generation, ..row.with_state(JobState::Swapped) }
             } else {
-                row.with_state(State::Loading)
+                row.with_state(JobState::Loading)
             };
         self.change(session, row, &settled).await
     }
@@ -228,7 +230,7 @@ impl Ledger {
         attempts: &mut Attempts,
         row: JobRow,
         config: &Config,
-        (job, check): (&Job, &Check<'_>),
+        (job, check): (&Job, &TableCheck<'_>),
     ) -> Result<()> {
         let SwapNames { shadow, pending, done, old } = self.swap_names()?;
         if config.load.swap_keep_old {
@@ -242,7 +244,7 @@ impl Ledger {
         let row = self.add_indexes(session, attempts, row, &shadow).await?;
         // From here on nothing is loaded, neither into the shadow nor into the table that it will
         // replace.
-        let row = self.change(session, &row, &row.with_state(State::Swapping)).await?;
+        let row = self.change(session, &row, &row.with_state(JobState::Swapping)).await?;
         let renamed = async {
             self.ensure_like_target(session, &shadow, &[]).await?;
             self.verify(session, &row, &shadow).await?;
@@ -267,14 +269,14 @@ impl Ledger {
         .await;
         match renamed {
             // The next to look will have to find out.
-            Err(error) if error.kind == Kind::ConnectionLost => return Err(error),
+            Err(error) if error.kind == ErrorKind::ConnectionLost => return Err(error),
             renamed => {
                 let row = self.look_what_became_of_the_swap(session, &row).await?;
-                if row.state != State::Swapped {
+                if row.state != JobState::Swapped {
                     // No RENAME that was answered with OK leaves no marker.
                     renamed?;
                     let message = format!("{}: its swap has left no marker", self.what());
-                    return Err(Error::new(Kind::Bug, message));
+                    return Err(Error::new(ErrorKind::Bug, message));
                 }
                 self.tidy_up(session, attempts, row).await?;
             }
@@ -293,7 +295,7 @@ impl Ledger {
         };
         let message =
             format!("{}: not swapped: altered since the job began ({difference})", self.what());
-        Err(Error::new(Kind::Superseded, message).with_hint(
+        Err(Error::new(ErrorKind::Superseded, message).with_hint(
             "run again: the job begins anew, with a table like the one that is there now",
         ))
     }
@@ -301,13 +303,13 @@ impl Ledger {
     /// The shadow must have the rows that the ledger says.
     async fn verify(&self, session: &mut Session, row: &JobRow, shadow: &TableName) -> Result<()> {
         let failed = |error: mysql_async::Error| {
-            let error = fold(
-                During::Transaction,
+            let error = classify(
+                Phase::Transaction,
                 &format!("{}: counting the rows of {shadow}", self.what()),
                 &error,
             );
-            if error.kind == Kind::StatementFailed {
-                error.as_kind(Kind::TargetRefused)
+            if error.kind == ErrorKind::StatementFailed {
+                error.as_kind(ErrorKind::TargetRefused)
             } else {
                 error
             }
@@ -330,10 +332,13 @@ impl Ledger {
             .map_err(failed)?;
         let rows = rows.unwrap_or_default();
         let refused = |problem: String| {
-            Err(Error::new(Kind::CountMismatch, format!("{}: not swapped: {problem}", self.what()))
-                .with_hint(format!(
-                    "look into {shadow}; when it is dropped, the next run begins the job anew"
-                )))
+            Err(Error::new(
+                ErrorKind::CountMismatch,
+                format!("{}: not swapped: {problem}", self.what()),
+            )
+            .with_hint(format!(
+                "look into {shadow}; when it is dropped, the next run begins the job anew"
+            )))
         };
         if incomplete_objects > 0 {
             return refused(format!("{incomplete_objects} objects are not loaded completely"));
@@ -364,7 +369,7 @@ impl Ledger {
                     "{}: swapped, but its old table is {old}: there is a {kept} now",
                     self.what()
                 );
-                return Err(Error::new(Kind::TargetRefused, message)
+                return Err(Error::new(ErrorKind::TargetRefused, message)
                     .with_hint("rename that table, and run again"));
             }
             if !found.contains_key(&kept.table) || self.drop_old(session, attempts, &kept).await? {
@@ -400,7 +405,7 @@ impl Ledger {
             .await
         {
             Ok(()) => Ok(true),
-            Err(error) if error.kind == Kind::TargetRefused => {
+            Err(error) if error.kind == ErrorKind::TargetRefused => {
                 tracing::warn!(
                     "{}: swapped, but the old table stays as {old}: {}; foreign keys that referred to the target refer to that one now",
                     self.what(),
@@ -429,7 +434,7 @@ impl Ledger {
                     (&self.target.database, &table.table),
                 )
                 .await
-                .map_err(|error| fold(During::Transaction, &self.what(), &error))?;
+                .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
             if let Some(comment) = comment {
                 found.insert(table.table.clone(), comment);
             }

@@ -2,8 +2,8 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, symlink};
 
 use super::*;
-use crate::rejects::ObjectName;
-use crate::rejects::spool::Place;
+use crate::rejects::name::ObjectName;
+use crate::rejects::spool::SpoolPlace;
 
 fn names(key: &str) -> Names {
     let object =
@@ -104,8 +104,10 @@ fn a_link_at_the_name_is_replaced_and_not_followed() {
         symlink(&precious, directory.file(name)).unwrap();
     }
     let spool = |name: &str, content: &[u8]| {
-        let place =
-            Place::Beside { directory: std::sync::Arc::clone(&directory), name: name.to_owned() };
+        let place = SpoolPlace::Beside {
+            directory: std::sync::Arc::clone(&directory),
+            name: name.to_owned(),
+        };
         let mut spool = Spool::new(place, u64::MAX);
         spool.append(content).unwrap();
         spool

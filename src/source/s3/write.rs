@@ -10,8 +10,8 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 
 use super::S3;
-use crate::error::{Error, Kind, Result};
-use crate::source::s3_error::{Asked, fold};
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::s3_error::{Asked, classify};
 
 /// `PutObject` takes no more: 5 GiB.
 pub(crate) const PUT_LIMIT_BYTES: u64 = 5 << 30;
@@ -34,8 +34,11 @@ impl S3 {
     pub(crate) async fn put_file(&self, bucket: &str, key: &str, file: &File) -> Result<()> {
         let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
         let unreadable = |error: std::io::Error| {
-            Error::new(Kind::RejectsUnwritable, format!("{what}: its local file can't be read"))
-                .caused_by(error)
+            Error::new(
+                ErrorKind::RejectsUnwritable,
+                format!("{what}: its local file can't be read"),
+            )
+            .caused_by(error)
         };
         // Opened anew, for a position of its own: a try that was given up may still be reading. The
         // file has no name, but Linux has one for its descriptor.
@@ -48,8 +51,11 @@ impl S3 {
             .build()
             .await
             .map_err(|error| {
-                Error::new(Kind::RejectsUnwritable, format!("{what}: its local file can't be read"))
-                    .caused_by(error)
+                Error::new(
+                    ErrorKind::RejectsUnwritable,
+                    format!("{what}: its local file can't be read"),
+                )
+                .caused_by(error)
             })?;
 
         // The read timeout runs while the body is being sent, too: it would forbid large ones. One
@@ -70,10 +76,10 @@ impl S3 {
             .config_override(Builder::new().timeout_config(timeouts))
             .send();
         match tokio::time::timeout(limit, sent).await {
-            Ok(sent) => sent.map(drop).map_err(|error| fold(Asked::Write, &what, &error)),
+            Ok(sent) => sent.map(drop).map_err(|error| classify(Asked::Write, &what, &error)),
             Err(_) => {
                 let message = format!("{what}: {size_bytes} bytes were not taken within {limit:?}");
-                Err(Error::new(Kind::SourceBusy, message))
+                Err(Error::new(ErrorKind::SourceBusy, message))
             }
         }
     }
@@ -87,7 +93,7 @@ impl S3 {
             .bucket(bucket)
             .key(key)
             .set_request_payer(self.request_payer.clone());
-        request.send().await.map(drop).map_err(|error| fold(Asked::Write, &what, &error))
+        request.send().await.map(drop).map_err(|error| classify(Asked::Write, &what, &error))
     }
 
     /// HeadObject: whether the key is there. Without the right to list, S3 does not tell a missing
@@ -102,8 +108,8 @@ impl S3 {
             .set_request_payer(self.request_payer.clone());
         match request.send().await {
             Ok(_) => Ok(true),
-            Err(error) => match fold(Asked::Write, &what, &error) {
-                missing if missing.kind == Kind::ObjectMissing => Ok(false),
+            Err(error) => match classify(Asked::Write, &what, &error) {
+                missing if missing.kind == ErrorKind::ObjectMissing => Ok(false),
                 error => Err(error),
             },
         }

@@ -88,7 +88,7 @@ fn rows_far_into_a_long_object_are_found_without_reading_what_follows() {
 }
 
 /// That of a row which has one: all but perhaps the last.
-fn terminator_bytes(place: &reference::Place, object: &[u8], scan: &Scan) -> u64 {
+fn terminator_bytes(place: &reference::RowPlace, object: &[u8], scan: &Scan) -> u64 {
     if object[place.end..].starts_with(&scan.lines_terminated_by) {
         scan.lines_terminated_by.len() as u64
     } else {

@@ -17,19 +17,19 @@ fn cut<'a>(
     let mut steps = Vec::new();
     for chunk in chunks {
         steps.extend(splitter.feed(Bytes::copy_from_slice(chunk)));
-        if matches!(steps.last(), Some(Step::Broken(_))) {
+        if matches!(steps.last(), Some(SplitStep::Broken(_))) {
             break;
         }
     }
-    if !matches!(steps.last(), Some(Step::Broken(_))) {
+    if !matches!(steps.last(), Some(SplitStep::Broken(_))) {
         steps.extend(splitter.finish());
     }
     for step in steps {
         match step {
-            Step::Bytes(bytes) => parts.last_mut().unwrap().1.extend_from_slice(&bytes),
-            Step::Boundary(boundary) => parts.push((boundary, Vec::new())),
-            Step::End(end, scan) => return (parts, Ok((end, scan))),
-            Step::Broken(malformed) => return (parts, Err(malformed)),
+            SplitStep::Bytes(bytes) => parts.last_mut().unwrap().1.extend_from_slice(&bytes),
+            SplitStep::Boundary(boundary) => parts.push((boundary, Vec::new())),
+            SplitStep::End(end, scan) => return (parts, Ok((end, scan))),
+            SplitStep::Broken(malformed) => return (parts, Err(malformed)),
         }
     }
     unreachable!("a splitter ends with the end")
@@ -83,7 +83,7 @@ fn header_lines_are_no_part_by_themselves() {
     let places: Vec<(u64, u64, u64)> =
         parts.iter().map(|(start, _)| (start.offset, start.rows, start.lines)).collect();
     assert_eq!(places, [(0, 0, 0), (32, 1, 4)]);
-    assert_eq!(parts[1].0.ending, Some(Ending::CrLf));
+    assert_eq!(parts[1].0.ending, Some(LineEnding::CrLf));
     assert_eq!(end.unwrap().1.data_start, 27);
 }
 

@@ -13,7 +13,7 @@ use super::{
     killed_at, load, old_rows, open_reader, put_objects, step, sums_of, through,
 };
 use crate::support::hive;
-use crate::support::program::{World, finish};
+use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::values::ensure_values;
 
@@ -32,11 +32,11 @@ crate::load_tests![
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What the account's connections run: their ids and statements.
-async fn statements(world: &World, conn: &mut Conn) -> Result<Vec<(u64, String)>> {
+async fn statements(env: &TestEnv, conn: &mut Conn) -> Result<Vec<(u64, String)>> {
     let connections: Vec<mysql_async::Row> = conn.query("SHOW PROCESSLIST").await?;
     let own = connections
         .iter()
-        .filter(|row| row.get::<String, _>("User").as_ref() == Some(&world.schema.user));
+        .filter(|row| row.get::<String, _>("User").as_ref() == Some(&env.schema.user));
     Ok(own
         .filter_map(|row| {
             Some((row.get::<u64, _>("Id")?, row.get::<Option<String>, _>("Info").flatten()?))
@@ -46,18 +46,18 @@ async fn statements(world: &World, conn: &mut Conn) -> Result<Vec<(u64, String)>
 
 /// Waits until what the account's connections run is as wanted.
 async fn wait_until<T>(
-    world: &World,
+    env: &TestEnv,
     mut wanted: impl FnMut(Vec<(u64, String)>) -> Option<T>,
 ) -> Result<T> {
-    let mut conn = world.schema.conn().await?;
+    let mut conn = env.schema.conn().await?;
     for _ in 0..1500 {
-        if let Some(found) = wanted(statements(world, &mut conn).await?) {
+        if let Some(found) = wanted(statements(env, &mut conn).await?) {
             conn.disconnect().await?;
             return Ok(found);
         }
         tokio::time::sleep(POLL).await;
     }
-    let last = statements(world, &mut conn).await?;
+    let last = statements(env, &mut conn).await?;
     anyhow::bail!("what was waited for did not come; at last there was {last:?}")
 }
 
@@ -112,27 +112,27 @@ fn hows(part: &str) -> &'static [Break] {
     }
 }
 
-async fn a_truncate_job_killed_between_any_two_states_is_resumed(world: World) -> Result<()> {
-    old_rows(&world).await?;
+async fn a_truncate_job_killed_between_any_two_states_is_resumed(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
     let mut first_row = 0;
     for part in TRUNCATE_STEPS {
         for &how in hows(part) {
             first_row += 10_000;
-            let sums = put_objects(&world, first_row, 2)?;
+            let sums = put_objects(&env, first_row, 2)?;
             let round = async {
-                killed_at(&world, &TRUNCATE, part, how).await?;
-                let resumed = load(&world, &TRUNCATE).await?;
+                killed_at(&env, &TRUNCATE, part, how).await?;
+                let resumed = load(&env, &TRUNCATE).await?;
                 resumed.expect(0)?;
-                ensure_rows(&world, "t", sums).await?;
+                ensure_rows(&env, "t", sums).await?;
                 ensure_values(
-                    &world.schema,
+                    &env.schema,
                     "SELECT DISTINCT mode, state FROM s3_to_mysql_jobs",
                     &["truncate|done"],
                 )
                 .await?;
                 let loaded = "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, generation) WHERE objects.state = 'loaded'";
                 let loaded = loaded.replace("objects.state", "s3_to_mysql_objects.state");
-                ensure_values(&world.schema, &loaded, &["2"]).await
+                ensure_values(&env.schema, &loaded, &["2"]).await
             };
             round.await.with_context(|| format!("{how:?} at {part}"))?;
         }
@@ -140,21 +140,21 @@ async fn a_truncate_job_killed_between_any_two_states_is_resumed(world: World) -
     Ok(())
 }
 
-async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Result<()> {
-    old_rows(&world).await?;
+async fn a_swap_job_killed_between_any_two_states_is_resumed(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
     let keep = [&SWAP[..], &["--swap-keep-old"]].concat();
     let steps = SWAP_STEPS
         .iter()
         .map(|part| (&SWAP[..], *part))
         .chain(KEEP_STEPS.iter().map(|part| (&keep[..], *part)));
     // So that there is one to be replaced.
-    let mut before = put_objects(&world, 0, 2)?;
-    load(&world, &keep).await?.expect(0)?;
+    let mut before = put_objects(&env, 0, 2)?;
+    load(&env, &keep).await?.expect(0)?;
     let mut first_row = 0;
     for (args, part) in steps {
         for &how in hows(part) {
             first_row += 10_000;
-            let sums = put_objects(&world, first_row, 2)?;
+            let sums = put_objects(&env, first_row, 2)?;
             let is_either = |found: (u64, u64)| -> Result<()> {
                 let is_either =
                     [before, sums].iter().any(|whole| found == (whole.rows, whole.checksum));
@@ -162,19 +162,19 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Re
                 Ok(())
             };
             let round = async {
-                killed_at(&world, args, part, how).await?;
-                is_either(sums_of(&world.schema, "t").await?)?;
-                load(&world, args).await?.expect(0)?;
-                ensure_rows(&world, "t", sums).await?;
+                killed_at(&env, args, part, how).await?;
+                is_either(sums_of(&env.schema, "t").await?)?;
+                load(&env, args).await?.expect(0)?;
+                ensure_rows(&env, "t", sums).await?;
                 ensure_values(
-                    &world.schema,
+                    &env.schema,
                     "SELECT DISTINCT mode, state FROM s3_to_mysql_jobs",
                     &["swap|swapped"],
                 )
                 .await?;
-                ensure_no_leftovers(&world).await?;
+                ensure_no_leftovers(&env).await?;
                 if args == keep {
-                    is_either(sums_of(&world.schema, "t_old").await?)?;
+                    is_either(sums_of(&env.schema, "t_old").await?)?;
                 }
                 anyhow::Ok(())
             };
@@ -186,23 +186,23 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(world: World) -> Re
 }
 
 async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    old_rows(&world).await?;
+    old_rows(&env).await?;
     let mut first_row = 0;
     let truncate_steps = TRUNCATE_STEPS.iter().map(|part| (&TRUNCATE[..], *part));
     let swap_steps = SWAP_STEPS.iter().map(|part| (&SWAP[..], *part));
     for (args, part) in truncate_steps.chain(swap_steps) {
         first_row += 10_000;
-        let sums = put_objects(&world, first_row, 2)?;
+        let sums = put_objects(&env, first_row, 2)?;
         let round = async {
-            let proxy = Proxy::start(world.server.port()).await?;
-            let swallowed = proxy.next(step(&world, part), Break::SwallowAnswer);
-            let ended = finish(through(&world, &proxy, args).spawn()?).await?;
+            let proxy = Proxy::start(env.server.port()).await?;
+            let swallowed = proxy.next(step(&env, part), Break::SwallowAnswer);
+            let ended = finish(through(&env, &proxy, args).spawn()?).await?;
             ended.expect(0)?;
             ensure!(swallowed.count() == 1, "no answer was lost");
-            ensure_rows(&world, "t", sums).await?;
-            ensure_no_leftovers(&world).await
+            ensure_rows(&env, "t", sums).await?;
+            ensure_no_leftovers(&env).await
         };
         round.await.with_context(|| format!("at {part}"))?;
     }
@@ -212,35 +212,35 @@ async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(
 /// A reader keeps `statement` waiting; its client is killed, with or without the server's
 /// knowledge, and the next run starts before the reader goes.
 async fn left_behind(
-    world: &World,
+    env: &TestEnv,
     args: &[&str],
     statement: &'static str,
     is_noticed: bool,
 ) -> Result<()> {
-    let mut reader = open_reader(world).await?;
-    let proxy = Proxy::start(world.server.port()).await?;
+    let mut reader = open_reader(env).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::StatementWith(statement), Break::HoldUnanswered);
-    let child = through(world, &proxy, args).spawn()?;
+    let child = through(env, &proxy, args).spawn()?;
     held.wait().await?;
     let is_it = |text: &str| text.starts_with(statement);
     let left_id =
-        wait_until(world, |found| found.iter().find(|(_, text)| is_it(text)).map(|(id, _)| *id))
+        wait_until(env, |found| found.iter().find(|(_, text)| is_it(text)).map(|(id, _)| *id))
             .await?;
     kill(child).await?;
     if is_noticed {
         held.cut();
     }
-    let next = world.command([&["load", "s3://etl/in/", "--table", "t"], args].concat()).spawn()?;
+    let next = env.command([&["load", "s3://etl/in/", "--table", "t"], args].concat()).spawn()?;
     // It waits for the table, behind the statement that was left, or for the job.
     let waits = |(id, text): &(u64, String)| {
         *id != left_id
             && (is_it(text) || text.starts_with("SELECT GET_LOCK") || text.starts_with("LOAD DATA"))
     };
-    wait_until(world, |found| found.iter().any(waits).then_some(())).await?;
+    wait_until(env, |found| found.iter().any(waits).then_some(())).await?;
     reader.query_drop("COMMIT").await?;
     if !is_noticed {
         // It has had its effect for nobody, and only now the server learns that nobody is there.
-        wait_until(world, |found| (!found.iter().any(|(id, _)| *id == left_id)).then_some(()))
+        wait_until(env, |found| (!found.iter().any(|(id, _)| *id == left_id)).then_some(()))
             .await?;
         held.cut();
     }
@@ -248,70 +248,69 @@ async fn left_behind(
 }
 
 async fn a_truncate_left_behind_by_a_dead_run_does_not_empty_what_the_next_one_loads(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    old_rows(&world).await?;
+    old_rows(&env).await?;
     for (round, noticed) in [false, true].into_iter().enumerate() {
-        let sums = put_objects(&world, 10_000 * round as u64, 3)?;
-        left_behind(&world, &TRUNCATE, "TRUNCATE TABLE", noticed)
+        let sums = put_objects(&env, 10_000 * round as u64, 3)?;
+        left_behind(&env, &TRUNCATE, "TRUNCATE TABLE", noticed)
             .await
             .with_context(|| format!("{noticed}"))?;
-        ensure_rows(&world, "t", sums).await?;
+        ensure_rows(&env, "t", sums).await?;
     }
     Ok(())
 }
 
-async fn a_rename_left_behind_by_a_dead_run_swaps_once(world: World) -> Result<()> {
-    old_rows(&world).await?;
+async fn a_rename_left_behind_by_a_dead_run_swaps_once(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
     for (round, noticed) in [false, true].into_iter().enumerate() {
-        let sums = put_objects(&world, 10_000 * round as u64, 3)?;
-        left_behind(&world, &SWAP, "RENAME TABLE", noticed)
+        let sums = put_objects(&env, 10_000 * round as u64, 3)?;
+        left_behind(&env, &SWAP, "RENAME TABLE", noticed)
             .await
             .with_context(|| format!("{noticed}"))?;
-        ensure_rows(&world, "t", sums).await?;
-        ensure_no_leftovers(&world).await?;
+        ensure_rows(&env, "t", sums).await?;
+        ensure_no_leftovers(&env).await?;
     }
     Ok(())
 }
 
 async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    old_rows(&world).await?;
+    old_rows(&env).await?;
     for (round, (args, statement)) in
         [(&TRUNCATE, "TRUNCATE TABLE"), (&SWAP, "RENAME TABLE")].into_iter().enumerate()
     {
-        let sums = put_objects(&world, 10_000 * round as u64, 3)?;
-        let proxy = Proxy::start(world.server.port()).await?;
+        let sums = put_objects(&env, 10_000 * round as u64, 3)?;
+        let proxy = Proxy::start(env.server.port()).await?;
         let on_its_way = proxy.next(Step::Statement(statement), Break::Hold);
-        let child = through(&world, &proxy, args).spawn()?;
+        let child = through(&env, &proxy, args).spawn()?;
         on_its_way.wait().await?;
         kill(child).await?;
         // The next run has to wait for the session of the dead; if it does not, it is through
         // before the statement arrives.
-        let mut next = world
-            .command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat())
-            .spawn()?;
-        wait_until(&world, |found| {
+        let mut next =
+            env.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat()).spawn()?;
+        wait_until(&env, |found| {
             let waits = found.iter().any(|(_, text)| text.starts_with("SELECT GET_LOCK"));
             (waits || matches!(next.try_wait(), Ok(Some(_)))).then_some(())
         })
         .await?;
         on_its_way.release();
         finish(next).await?.expect(0)?;
-        wait_until(&world, |found| {
+        wait_until(&env, |found| {
             (!found.iter().any(|(_, text)| text.starts_with(statement))).then_some(())
         })
         .await?;
-        ensure_rows(&world, "t", sums).await.context(statement)?;
+        ensure_rows(&env, "t", sums).await.context(statement)?;
     }
-    ensure_no_leftovers(&world).await
+    ensure_no_leftovers(&env).await
 }
 
-async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
+async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
     let ended = Arc::new(AtomicBool::new(false));
-    let mut conn = world.schema.conn().await?;
+    let mut conn = env.schema.conn().await?;
     let reader = tokio::spawn({
         let ended = Arc::clone(&ended);
         async move {
@@ -342,11 +341,11 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(world: World) -
         None,
     ];
     for (round, killed) in rounds.into_iter().enumerate() {
-        let sums = put_objects(&world, 10_000 * (round as u64 + 1), 3)?;
+        let sums = put_objects(&env, 10_000 * (round as u64 + 1), 3)?;
         if let Some((part, how)) = killed {
-            killed_at(&world, &SWAP, part, how).await?;
+            killed_at(&env, &SWAP, part, how).await?;
         }
-        load(&world, &SWAP).await?.expect(0)?;
+        load(&env, &SWAP).await?.expect(0)?;
         expected.push((sums.rows, sums.checksum));
     }
     ended.store(true, Ordering::Relaxed);
@@ -363,33 +362,33 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(world: World) -
     Ok(())
 }
 
-async fn an_append_after_a_swap_that_died_knows_what_became_of_it(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    let sums = put_objects(&world, 0, 2)?;
+async fn an_append_after_a_swap_that_died_knows_what_became_of_it(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    let sums = put_objects(&env, 0, 2)?;
     // It did not happen: what is appended goes into the old table, and the job goes on.
-    killed_at(&world, &SWAP, "RENAME TABLE", Break::Hold).await?;
-    ensure_job(&world, "2|1|swap|swapping").await?;
+    killed_at(&env, &SWAP, "RENAME TABLE", Break::Hold).await?;
+    ensure_job(&env, "2|1|swap|swapping").await?;
     let (bytes, more) = hive::object(700_000, 700_000 + ROWS);
-    world.put("more/0", bytes)?;
+    env.put("more/0", bytes)?;
     let append_more = ["load", "s3://etl/more/", "--table", "t", "--preset", "hive"];
-    world.run(&append_more).await?.expect(0)?;
+    env.run(&append_more).await?.expect(0)?;
     let mut both = old;
     add(&mut both, more);
-    ensure_rows(&world, "t", both).await?;
-    ensure_job(&world, "2|1|swap|loading").await?;
+    ensure_rows(&env, "t", both).await?;
+    ensure_job(&env, "2|1|swap|loading").await?;
 
     // It did: the objects of the swap are loaded, the one that was appended to the old table is
     // not.
-    killed_at(&world, &SWAP, "RENAME TABLE", Break::HoldAnswer).await?;
-    ensure_job(&world, "2|1|swap|swapping").await?;
-    let appended = load(&world, &APPEND).await?;
+    killed_at(&env, &SWAP, "RENAME TABLE", Break::HoldAnswer).await?;
+    ensure_job(&env, "2|1|swap|swapping").await?;
+    let appended = load(&env, &APPEND).await?;
     appended.expect(0)?;
     ensure!(appended.summary("already loaded")? == "2", "{appended}");
-    ensure_rows(&world, "t", sums).await?;
-    ensure_job(&world, "2|2|swap|swapped").await?;
-    ensure_no_leftovers(&world).await?;
-    world.run(&append_more).await?.expect(0)?;
+    ensure_rows(&env, "t", sums).await?;
+    ensure_job(&env, "2|2|swap|swapped").await?;
+    ensure_no_leftovers(&env).await?;
+    env.run(&append_more).await?.expect(0)?;
     let mut both = sums;
     add(&mut both, more);
-    ensure_rows(&world, "t", both).await
+    ensure_rows(&env, "t", both).await
 }

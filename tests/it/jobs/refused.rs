@@ -7,7 +7,7 @@ use super::{
     APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, killed_at, load,
     old_rows, open_reader, put_objects, shadow, sums_of,
 };
-use crate::support::program::{World, finish};
+use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::Break;
 use crate::support::s3::{Fault, Operation, Times};
 use crate::support::servers::ServerKind;
@@ -25,30 +25,30 @@ crate::load_tests![
     a_job_ends_within_the_bounds_where_a_reader_does_not,
 ];
 
-async fn a_table_that_no_swap_has_made_is_not_replaced(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    put_objects(&world, 0, 1)?;
-    world.schema.exec("CREATE TABLE t_old (a INT)").await?;
-    world.schema.exec("INSERT INTO t_old VALUES (7)").await?;
+async fn a_table_that_no_swap_has_made_is_not_replaced(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    put_objects(&env, 0, 1)?;
+    env.schema.exec("CREATE TABLE t_old (a INT)").await?;
+    env.schema.exec("INSERT INTO t_old VALUES (7)").await?;
     let keep = [&SWAP[..], &["--swap-keep-old"]].concat();
-    let refused = load(&world, &keep).await?;
+    let refused = load(&env, &keep).await?;
     refused.expect(6)?;
     refused.says("`t_old`, a table that no swap has made")?;
-    ensure_values(&world.schema, "SELECT a FROM t_old", &["7"]).await?;
-    ensure_rows(&world, "t", old).await?;
-    load(&world, &SWAP).await?.expect(0)?;
-    ensure_values(&world.schema, "SELECT a FROM t_old", &["7"]).await?;
+    ensure_values(&env.schema, "SELECT a FROM t_old", &["7"]).await?;
+    ensure_rows(&env, "t", old).await?;
+    load(&env, &SWAP).await?.expect(0)?;
+    ensure_values(&env.schema, "SELECT a FROM t_old", &["7"]).await?;
 
     let long = "x".repeat(61);
-    world.schema.exec(&format!("CREATE TABLE {long} LIKE t")).await?;
+    env.schema.exec(&format!("CREATE TABLE {long} LIKE t")).await?;
     let args = [&["load", "s3://etl/in/", "--table", &long], &keep[..]].concat();
-    let refused = world.run(&args).await?;
+    let refused = env.run(&args).await?;
     refused.expect(6)?;
     refused.says("a name that is too long")
 }
 
-async fn what_a_swap_would_lose_is_named_before_anything_is_read(world: World) -> Result<()> {
-    world.put("in/0", "1\n")?;
+async fn what_a_swap_would_lose_is_named_before_anything_is_read(env: TestEnv) -> Result<()> {
+    env.put("in/0", "1\n")?;
     for statement in [
         "CREATE TABLE parent (a INT PRIMARY KEY)",
         "CREATE TABLE t (a INT PRIMARY KEY, CONSTRAINT up FOREIGN KEY (a) REFERENCES parent (a))",
@@ -57,149 +57,143 @@ async fn what_a_swap_would_lose_is_named_before_anything_is_read(world: World) -
         "CREATE VIEW v AS SELECT a FROM parent",
         "INSERT INTO parent VALUES (1), (2)",
     ] {
-        world.schema.exec(statement).await?;
+        env.schema.exec(statement).await?;
     }
-    let refused = load(&world, &["--mode", "swap"]).await?;
+    let refused = load(&env, &["--mode", "swap"]).await?;
     refused.expect(6)?;
     refused.says("its foreign key up would be lost")?;
-    refused.says(&format!("foreign key down of {}.child refers to it", world.schema.name))?;
+    refused.says(&format!("foreign key down of {}.child refers to it", env.schema.name))?;
     refused.says("its trigger tick would be lost")?;
-    let view = world.run(&["load", "s3://etl/in/", "--table", "v", "--mode", "swap"]).await?;
+    let view = env.run(&["load", "s3://etl/in/", "--table", "v", "--mode", "swap"]).await?;
     view.expect(6)?;
     view.says("is a view, which can't be swapped")?;
-    if world.server.kind() == ServerKind::Mariadb {
-        world.schema.exec("CREATE TABLE h (a INT) WITH SYSTEM VERSIONING").await?;
+    if env.server.kind() == ServerKind::Mariadb {
+        env.schema.exec("CREATE TABLE h (a INT) WITH SYSTEM VERSIONING").await?;
         let versioned =
-            world.run(&["load", "s3://etl/in/", "--table", "h", "--mode", "swap"]).await?;
+            env.run(&["load", "s3://etl/in/", "--table", "h", "--mode", "swap"]).await?;
         versioned.expect(6)?;
         versioned.says("is system-versioned: a swap would lose its history")?;
     }
-    ensure!(
-        world.s3.log().count(Operation::GetObject) == 0,
-        "nothing needs to be read to know this"
-    );
-    ensure!(world.count("t").await? == 0);
-    ensure_no_leftovers(&world).await
+    ensure!(env.s3.log().count(Operation::GetObject) == 0, "nothing needs to be read to know this");
+    ensure!(env.count("t").await? == 0);
+    ensure_no_leftovers(&env).await
 }
 
 async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_read(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    world.put("in/0", "2\n")?;
+    env.put("in/0", "2\n")?;
     for statement in [
         "CREATE TABLE t (a INT PRIMARY KEY, b INT, CONSTRAINT itself FOREIGN KEY (b) REFERENCES t (a))",
         "INSERT INTO t VALUES (1, NULL)",
         "CREATE TABLE child (a INT, CONSTRAINT down FOREIGN KEY (a) REFERENCES t (a))",
         "CREATE VIEW v AS SELECT a FROM t",
     ] {
-        world.schema.exec(statement).await?;
+        env.schema.exec(statement).await?;
     }
     let args = ["--mode", "truncate", "--columns", "a"];
-    let refused = load(&world, &args).await?;
+    let refused = load(&env, &args).await?;
     refused.expect(6)?;
     refused.says(&format!(
         "foreign key down of {}.child refers to it, so that it can't be truncated",
-        world.schema.name
+        env.schema.name
     ))?;
-    ensure_values(&world.schema, "SELECT a FROM t", &["1"]).await?;
-    let view = world.run(&["load", "s3://etl/in/", "--table", "v", "--mode", "truncate"]).await?;
+    ensure_values(&env.schema, "SELECT a FROM t", &["1"]).await?;
+    let view = env.run(&["load", "s3://etl/in/", "--table", "v", "--mode", "truncate"]).await?;
     view.expect(6)?;
     view.says("is a view, which can't be emptied")?;
-    ensure_values(&world.schema, "SELECT a FROM t", &["1"]).await?;
+    ensure_values(&env.schema, "SELECT a FROM t", &["1"]).await?;
     // A table that refers to itself is none of this.
-    world.schema.exec("DROP TABLE child").await?;
-    load(&world, &args).await?.expect(0)?;
-    ensure_values(&world.schema, "SELECT a FROM t", &["2"]).await
+    env.schema.exec("DROP TABLE child").await?;
+    load(&env, &args).await?.expect(0)?;
+    ensure_values(&env.schema, "SELECT a FROM t", &["2"]).await
 }
 
-async fn triggers_that_the_account_can_not_see_are_a_warning(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    let sums = put_objects(&world, 0, 1)?;
+async fn triggers_that_the_account_can_not_see_are_a_warning(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    let sums = put_objects(&env, 0, 1)?;
     let warning = "whether it has triggers can't be seen";
-    let seen = load(&world, &SWAP).await?;
+    let seen = load(&env, &SWAP).await?;
     seen.expect(0)?;
     ensure!(!seen.stderr.contains(warning), "{seen}");
-    ensure_rows(&world, "t", sums).await?;
+    ensure_rows(&env, "t", sums).await?;
     ensure!(old != sums);
 
-    world
-        .schema
-        .exec(&format!("REVOKE TRIGGER ON {}.* FROM {}@'%'", world.schema.name, world.schema.user))
+    env.schema
+        .exec(&format!("REVOKE TRIGGER ON {}.* FROM {}@'%'", env.schema.name, env.schema.user))
         .await?;
-    let unseen = load(&world, &SWAP).await?;
+    let unseen = load(&env, &SWAP).await?;
     unseen.expect(0)?;
     unseen.says(warning)
 }
 
-async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(world: World) -> Result<()> {
-    world.put("in/0", "3\n")?;
-    let hidden = format!("{}hidden", world.schema.name);
-    world.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
-    world.schema.exec("INSERT INTO t VALUES (1)").await?;
-    world.schema.exec(&format!("CREATE DATABASE {hidden}")).await?;
-    world
-        .schema
+async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(env: TestEnv) -> Result<()> {
+    env.put("in/0", "3\n")?;
+    let hidden = format!("{}hidden", env.schema.name);
+    env.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
+    env.schema.exec("INSERT INTO t VALUES (1)").await?;
+    env.schema.exec(&format!("CREATE DATABASE {hidden}")).await?;
+    env.schema
         .exec(&format!(
             "CREATE TABLE {hidden}.child (a INT, FOREIGN KEY (a) REFERENCES {}.t (a))",
-            world.schema.name
+            env.schema.name
         ))
         .await?;
-    world.schema.exec(&format!("INSERT INTO {hidden}.child VALUES (1)")).await?;
+    env.schema.exec(&format!("INSERT INTO {hidden}.child VALUES (1)")).await?;
 
-    let swapped = load(&world, &["--mode", "swap"]).await?;
+    let swapped = load(&env, &["--mode", "swap"]).await?;
     swapped.expect(0)?;
     swapped.says("the old table stays as")?;
-    ensure_values(&world.schema, "SELECT a FROM t", &["3"]).await?;
-    ensure_job(&world, "2|2|swap|swapped").await?;
+    ensure_values(&env.schema, "SELECT a FROM t", &["3"]).await?;
+    ensure_job(&env, "2|2|swap|swapped").await?;
     // The next one says what is in its way before it begins.
-    let refused = load(&world, &["--mode", "swap"]).await?;
+    let refused = load(&env, &["--mode", "swap"]).await?;
     refused.expect(6)?;
     refused.says("DROP TABLE")?;
-    ensure_values(&world.schema, "SELECT a FROM t", &["3"]).await?;
-    world.schema.exec(&format!("DROP DATABASE {hidden}")).await?;
-    load(&world, &["--mode", "swap"]).await?.expect(0)?;
-    ensure_no_leftovers(&world).await
+    ensure_values(&env.schema, "SELECT a FROM t", &["3"]).await?;
+    env.schema.exec(&format!("DROP DATABASE {hidden}")).await?;
+    load(&env, &["--mode", "swap"]).await?.expect(0)?;
+    ensure_no_leftovers(&env).await
 }
 
-async fn an_account_that_may_not_empty_the_table_is_told_so_at_once(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    put_objects(&world, 0, 1)?;
+async fn an_account_that_may_not_empty_the_table_is_told_so_at_once(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    put_objects(&env, 0, 1)?;
     // The ledger's tables are there then.
-    load(&world, &[&APPEND[..], &["--include", "nothing", "--allow-empty"]].concat())
+    load(&env, &[&APPEND[..], &["--include", "nothing", "--allow-empty"]].concat())
         .await?
         .expect(0)?;
-    world
-        .schema
-        .exec(&format!("REVOKE DROP ON {}.* FROM {}@'%'", world.schema.name, world.schema.user))
+    env.schema
+        .exec(&format!("REVOKE DROP ON {}.* FROM {}@'%'", env.schema.name, env.schema.user))
         .await?;
-    let refused = load(&world, &TRUNCATE).await?;
+    let refused = load(&env, &TRUNCATE).await?;
     refused.expect(6)?;
     refused.says("--mode truncate needs the DROP privilege")?;
-    ensure_rows(&world, "t", old).await?;
-    ensure!(world.s3.log().gets_of("in/0").is_empty(), "nothing needs to be read to know this");
+    ensure_rows(&env, "t", old).await?;
+    ensure!(env.s3.log().gets_of("in/0").is_empty(), "nothing needs to be read to know this");
     Ok(())
 }
 
-async fn a_shadow_that_has_not_the_rows_of_the_ledger_is_not_swapped(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    let sums = put_objects(&world, 0, 2)?;
-    killed_at(&world, &SWAP, "state = 'swapping', source", Break::Hold).await?;
-    let shadow = shadow(&world).await?;
-    world.schema.exec(&format!("DELETE FROM {shadow} LIMIT 1")).await?;
-    let refused = load(&world, &SWAP).await?;
+async fn a_shadow_that_has_not_the_rows_of_the_ledger_is_not_swapped(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    let sums = put_objects(&env, 0, 2)?;
+    killed_at(&env, &SWAP, "state = 'swapping', source", Break::Hold).await?;
+    let shadow = shadow(&env).await?;
+    env.schema.exec(&format!("DELETE FROM {shadow} LIMIT 1")).await?;
+    let refused = load(&env, &SWAP).await?;
     refused.expect(3)?;
     refused.says(&format!("`{shadow}` has {} rows, the ledger says {}", 2 * ROWS - 1, 2 * ROWS))?;
-    ensure_rows(&world, "t", old).await?;
-    ensure_job(&world, "2|1|swap|loading").await?;
+    ensure_rows(&env, "t", old).await?;
+    ensure_job(&env, "2|1|swap|loading").await?;
     // As its hint says.
-    world.schema.exec(&format!("DROP TABLE {shadow}")).await?;
-    load(&world, &SWAP).await?.expect(0)?;
-    ensure_rows(&world, "t", sums).await?;
-    ensure_no_leftovers(&world).await
+    env.schema.exec(&format!("DROP TABLE {shadow}")).await?;
+    load(&env, &SWAP).await?.expect(0)?;
+    ensure_rows(&env, "t", sums).await?;
+    ensure_no_leftovers(&env).await
 }
 
-async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(world: World) -> Result<()> {
-    old_rows(&world).await?;
+async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
     let alterations = [
         ("ALTER TABLE t ADD COLUMN extra INT NULL", "column extra"),
         ("ALTER TABLE t ADD INDEX by_month (month)", "index by_month"),
@@ -213,27 +207,26 @@ async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(world: World) -
     let columns = "supplier_id,spu_id,month,category,orders,amount,note,updated_at";
     let args = [&SWAP[..], &["--columns", columns]].concat();
     for (round, (alteration, named)) in alterations.into_iter().enumerate() {
-        let before = sums_of(&world.schema, "t").await?;
-        let sums = put_objects(&world, 10_000 * (round as u64 + 1), 2)?;
-        let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
-        let running = world
-            .command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat())
-            .spawn()?;
+        let before = sums_of(&env.schema, "t").await?;
+        let sums = put_objects(&env, 10_000 * (round as u64 + 1), 2)?;
+        let held = env.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
+        let running =
+            env.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat()).spawn()?;
         held.wait_for_effects(1).await;
-        world.schema.exec(alteration).await?;
+        env.schema.exec(alteration).await?;
         held.release();
         let refused = finish(running).await?;
         refused.expect(3)?;
         refused.says(&format!("not swapped: altered since the job began ({named}"))?;
-        ensure!(sums_of(&world.schema, "t").await? == before);
+        ensure!(sums_of(&env.schema, "t").await? == before);
         held.remove();
         if named.starts_with("trigger") {
-            world.schema.exec("DROP TRIGGER tick").await?;
+            env.schema.exec("DROP TRIGGER tick").await?;
         }
-        let anew = load(&world, &args).await?;
+        let anew = load(&env, &args).await?;
         anew.expect(0)?;
-        ensure_rows(&world, "t", sums).await?;
-        let definition: (String, String) = world.schema.query_one("SHOW CREATE TABLE t").await?;
+        ensure_rows(&env, "t", sums).await?;
+        let definition: (String, String) = env.schema.query_one("SHOW CREATE TABLE t").await?;
         let lasting = [
             ("column", "`extra`"),
             ("index", "`by_month`"),
@@ -244,20 +237,20 @@ async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(world: World) -
             ensure!(definition.1.contains(lasting), "{}", definition.1);
         }
     }
-    ensure_no_leftovers(&world).await
+    ensure_no_leftovers(&env).await
 }
 
-async fn a_job_ends_within_the_bounds_where_a_reader_does_not(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    let sums = put_objects(&world, 0, 1)?;
-    let mut reader = open_reader(&world).await?;
+async fn a_job_ends_within_the_bounds_where_a_reader_does_not(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    let sums = put_objects(&env, 0, 1)?;
+    let mut reader = open_reader(&env).await?;
     for args in [&SWAP[..], &TRUNCATE[..]] {
-        let ended = load(&world, &[args, &["--max-attempts", "1"]].concat()).await?;
+        let ended = load(&env, &[args, &["--max-attempts", "1"]].concat()).await?;
         ended.expect(3)?;
         ended.says("waits for a transaction that has the table open")?;
-        ensure_rows(&world, "t", old).await?;
+        ensure_rows(&env, "t", old).await?;
     }
     reader.query_drop("COMMIT").await?;
-    load(&world, &SWAP).await?.expect(0)?;
-    ensure_rows(&world, "t", sums).await
+    load(&env, &SWAP).await?.expect(0)?;
+    ensure_rows(&env, "t", sums).await
 }

@@ -7,7 +7,7 @@ use super::{
     load, old_rows, put_objects, sums_of, through,
 };
 use crate::support::hive;
-use crate::support::program::{Ended, World, finish, wait_for_log};
+use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Times};
 use crate::support::values::ensure_values;
@@ -20,22 +20,22 @@ crate::load_tests![
     a_live_job_keeps_another_from_beginning_and_a_dead_one_is_given_up,
 ];
 
-async fn two_runs_share_a_job_which_is_done_once(world: World) -> Result<()> {
-    old_rows(&world).await?;
+async fn two_runs_share_a_job_which_is_done_once(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
     for (generation, args) in [(2, &TRUNCATE), (3, &SWAP)] {
-        let before = sums_of(&world.schema, "t").await?;
-        let sums = put_objects(&world, 10_000 * generation, 8)?;
+        let before = sums_of(&env.schema, "t").await?;
+        let sums = put_objects(&env, 10_000 * generation, 8)?;
         // Neither gets far before the other is there.
-        let held = world.s3.faults().on_get("in/7", Times::Always, Fault::Hold);
+        let held = env.s3.faults().on_get("in/7", Times::Always, Fault::Hold);
         let command =
-            || world.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
+            || env.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
         let mut first = command().spawn()?;
         let first_log = wait_for_log(&mut first, "beginning a ").await?;
         let mut second = command().spawn()?;
         let second_log = wait_for_log(&mut second, "going on with the ").await?;
         held.wait_for_effects(1).await;
         if args == &SWAP {
-            ensure!(sums_of(&world.schema, "t").await? == before);
+            ensure!(sums_of(&env.schema, "t").await? == before);
         }
         held.release();
         let (first, second) = (finish(first).await?, finish(second).await?);
@@ -45,48 +45,48 @@ async fn two_runs_share_a_job_which_is_done_once(world: World) -> Result<()> {
         let loaded =
             |ended: &Ended| -> Result<u64> { Ok(ended.summary("objects loaded")?.parse()?) };
         ensure!(loaded(&first)? + loaded(&second)? == 8, "{first}{second}");
-        ensure_rows(&world, "t", sums).await?;
+        ensure_rows(&env, "t", sums).await?;
         let job = "SELECT generation, table_generation FROM s3_to_mysql_jobs WHERE state IN ('done', 'swapped')";
-        ensure_values(&world.schema, job, &[&format!("{generation}|{generation}")]).await?;
+        ensure_values(&env.schema, job, &[&format!("{generation}|{generation}")]).await?;
     }
-    ensure_no_leftovers(&world).await
+    ensure_no_leftovers(&env).await
 }
 
-async fn an_append_whose_table_is_swapped_meanwhile_fails_and_says_why(world: World) -> Result<()> {
-    old_rows(&world).await?;
+async fn an_append_whose_table_is_swapped_meanwhile_fails_and_says_why(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
     let (bytes, sums) = hive::object(0, ROWS);
-    world.put("in/0", bytes)?;
+    env.put("in/0", bytes)?;
     let (bytes, _) = hive::object(5000, 5000 + ROWS);
-    world.put("late/0", bytes)?;
-    let held = world.s3.faults().on_get("late/0", Times::Always, Fault::Hold);
+    env.put("late/0", bytes)?;
+    let held = env.s3.faults().on_get("late/0", Times::Always, Fault::Hold);
     let append =
-        world.command(["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).spawn()?;
+        env.command(["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).spawn()?;
     held.wait_for_effects(1).await;
-    load(&world, &SWAP).await?.expect(0)?;
+    load(&env, &SWAP).await?.expect(0)?;
     held.release();
     let append = finish(append).await?;
     ensure!(append.code != Some(0), "{append}");
     append.says("generation")?;
-    ensure_rows(&world, "t", sums).await?;
+    ensure_rows(&env, "t", sums).await?;
     // The next one finds the table as it is.
-    world.run(&["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).await?.expect(0)?;
-    ensure!(world.count("t").await? == 2 * ROWS);
+    env.run(&["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).await?.expect(0)?;
+    ensure!(env.count("t").await? == 2 * ROWS);
     Ok(())
 }
 
-async fn an_append_does_not_get_in_while_a_table_is_being_swapped(world: World) -> Result<()> {
-    old_rows(&world).await?;
-    let sums = put_objects(&world, 0, 1)?;
+async fn an_append_does_not_get_in_while_a_table_is_being_swapped(env: TestEnv) -> Result<()> {
+    old_rows(&env).await?;
+    let sums = put_objects(&env, 0, 1)?;
     let (bytes, _) = hive::object(5000, 5000 + ROWS);
-    world.put("late/0", bytes)?;
+    env.put("late/0", bytes)?;
     let append = ["load", "s3://etl/late/", "--table", "t", "--preset", "hive"];
-    let download = world.s3.faults().on_get("late/0", Times::Always, Fault::Hold);
-    let appending = world.command(append).spawn()?;
+    let download = env.s3.faults().on_get("late/0", Times::Always, Fault::Hold);
+    let appending = env.command(append).spawn()?;
     download.wait_for_effects(1).await;
     // The table has been replaced, and the job's row does not say so yet.
-    let proxy = Proxy::start(world.server.port()).await?;
+    let proxy = Proxy::start(env.server.port()).await?;
     let renamed = proxy.next(Step::Statement("RENAME TABLE"), Break::HoldAnswer);
-    let swapping = through(&world, &proxy, &SWAP).spawn()?;
+    let swapping = through(&env, &proxy, &SWAP).spawn()?;
     renamed.wait().await?;
     download.release();
     let ended = finish(appending).await?;
@@ -94,57 +94,57 @@ async fn an_append_does_not_get_in_while_a_table_is_being_swapped(world: World) 
     ended.says("another run has emptied or replaced the table")?;
     renamed.cut();
     finish(swapping).await?.expect(0)?;
-    ensure_rows(&world, "t", sums).await?;
-    world.run(&append).await?.expect(0)?;
-    ensure!(world.count("t").await? == 2 * ROWS);
+    ensure_rows(&env, "t", sums).await?;
+    env.run(&append).await?.expect(0)?;
+    ensure!(env.count("t").await? == 2 * ROWS);
     Ok(())
 }
 
-async fn an_append_is_refused_while_an_unfinished_truncate_is_to_come(world: World) -> Result<()> {
-    let old = old_rows(&world).await?;
-    let sums = put_objects(&world, 0, 2)?;
-    killed_at(&world, &TRUNCATE, "TRUNCATE TABLE", Break::Hold).await?;
-    ensure_job(&world, "2|2|truncate|begun").await?;
-    let refused = load(&world, &APPEND).await?;
+async fn an_append_is_refused_while_an_unfinished_truncate_is_to_come(env: TestEnv) -> Result<()> {
+    let old = old_rows(&env).await?;
+    let sums = put_objects(&env, 0, 2)?;
+    killed_at(&env, &TRUNCATE, "TRUNCATE TABLE", Break::Hold).await?;
+    ensure_job(&env, "2|2|truncate|begun").await?;
+    let refused = load(&env, &APPEND).await?;
     refused.expect(6)?;
     refused.says("an unfinished truncate job, generation 2 of run ")?;
-    ensure_rows(&world, "t", old).await?;
-    load(&world, &TRUNCATE).await?.expect(0)?;
-    ensure_rows(&world, "t", sums).await?;
-    let appended = load(&world, &APPEND).await?;
+    ensure_rows(&env, "t", old).await?;
+    load(&env, &TRUNCATE).await?.expect(0)?;
+    ensure_rows(&env, "t", sums).await?;
+    let appended = load(&env, &APPEND).await?;
     appended.expect(0)?;
     ensure!(appended.summary("already loaded")? == "2", "{appended}");
     Ok(())
 }
 
 async fn a_live_job_keeps_another_from_beginning_and_a_dead_one_is_given_up(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    let old = old_rows(&world).await?;
-    put_objects(&world, 0, 2)?;
-    let held = world.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
+    let old = old_rows(&env).await?;
+    put_objects(&env, 0, 2)?;
+    let held = env.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
     let mut live =
-        world.command([&["load", "s3://etl/in/", "--table", "t"], &SWAP[..]].concat()).spawn()?;
+        env.command([&["load", "s3://etl/in/", "--table", "t"], &SWAP[..]].concat()).spawn()?;
     let _log = wait_for_log(&mut live, "beginning a swap job").await?;
     held.wait_for_effects(1).await;
 
     for args in [&TRUNCATE[..], &[&SWAP[..], &["--include", "0"]].concat()] {
-        let refused = load(&world, args).await?;
+        let refused = load(&env, args).await?;
         refused.expect(6)?;
         refused.says("is at work on an unfinished swap job, generation 2")?;
         refused.says(&format!(":{}", live.id().context("it lives")?))?;
     }
-    ensure_job(&world, "2|1|swap|loading").await?;
-    ensure_rows(&world, "t", old).await?;
+    ensure_job(&env, "2|1|swap|loading").await?;
+    ensure_rows(&env, "t", old).await?;
 
     kill(live).await?;
     held.remove();
     let (bytes, sums) = hive::object(0, ROWS);
-    world.put("in/0", bytes)?;
-    let other = load(&world, &[&TRUNCATE[..], &["--include", "0"]].concat()).await?;
+    env.put("in/0", bytes)?;
+    let other = load(&env, &[&TRUNCATE[..], &["--include", "0"]].concat()).await?;
     other.expect(0)?;
     other.says("giving up the unfinished swap job")?;
-    ensure_rows(&world, "t", sums).await?;
-    ensure_job(&world, "3|3|truncate|done").await?;
-    ensure_no_leftovers(&world).await
+    ensure_rows(&env, "t", sums).await?;
+    ensure_job(&env, "3|3|truncate|done").await?;
+    ensure_no_leftovers(&env).await
 }

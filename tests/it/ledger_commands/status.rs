@@ -11,7 +11,7 @@ use super::{
     ALL_SUFFIXES, account_with, ensure_keys, forget, insert_failure, insert_job, insert_loaded,
     insert_part, lines_table, make_ledger, object_id, object_row, one_table, quoted,
 };
-use crate::support::program::{Ended, World, finish, signal};
+use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::ensure_values;
 
@@ -36,58 +36,58 @@ crate::load_tests![
 ];
 
 /// `ended` is what stands behind the columns of the beginning.
-async fn insert_run(world: &World, id: &str, started_at: &str, ended: &str) -> Result<()> {
+async fn insert_run(env: &TestEnv, id: &str, started_at: &str, ended: &str) -> Result<()> {
     let sql = format!(
         "INSERT INTO s3_to_mysql_runs VALUES ('{id}', {}, 1, 'append', 's3://etl/', 'host-1:7', '0.1.0', '{started_at}', {ended})",
-        quoted(world, "t")
+        quoted(env, "t")
     );
-    world.schema.exec(&sql).await
+    env.schema.exec(&sql).await
 }
 
 const NO_END: &str = "NULL, NULL, 0, 0, 0, 0, 0";
 const GOOD_END: &str = "'2026-01-02 04:00:00', 0, 3, 4, 0, 30, 300";
 
-async fn status(world: &World) -> Result<Ended> {
-    let ended = world.run(&["status", "--table", "t"]).await?;
+async fn status(env: &TestEnv) -> Result<Ended> {
+    let ended = env.run(&["status", "--table", "t"]).await?;
     ended.expect(0)?;
     Ok(ended)
 }
 
-async fn status_json(world: &World) -> Result<Value> {
-    let ended = world.run(&["status", "--table", "t", "--json"]).await?;
+async fn status_json(env: &TestEnv) -> Result<Value> {
+    let ended = env.run(&["status", "--table", "t", "--json"]).await?;
     ended.expect(0)?;
     serde_json::from_str(&ended.stdout).with_context(|| format!("no JSON document\n{ended}"))
 }
 
-async fn without_a_ledger_status_says_so_and_makes_none(world: World) -> Result<()> {
-    one_table(&world).await?;
-    let ended = status(&world).await?;
+async fn without_a_ledger_status_says_so_and_makes_none(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    let ended = status(&env).await?;
     ensure!(!ended.stderr.contains("error") && !ended.stderr.contains("WARN"), "{ended}");
     ended.says(&format!(
         "none: no run has loaded into this database with `{}`.`s3_to_mysql`",
-        world.schema.name
+        env.schema.name
     ))?;
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     ensure!(document["ledger"].is_null() && document["table"].is_null(), "{document}");
     ensure!(
-        document["target"] == json!({ "database": world.schema.name, "table": "t" }),
+        document["target"] == json!({ "database": env.schema.name, "table": "t" }),
         "{document}"
     );
-    ensure_values(&world.schema, "SHOW TABLES", &["t"]).await
+    ensure_values(&env.schema, "SHOW TABLES", &["t"]).await
 }
 
-async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
-    insert_loaded(&world, "t", 1, &["a", "b", "c"]).await?;
+async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&env, "t", 1, &["a", "b", "c"]).await?;
     // Of another table, and of a generation that is over.
-    insert_loaded(&world, "other", 1, &["a"]).await?;
-    insert_loaded(&world, "t", 7, &["a"]).await?;
-    let ended = status(&world).await?;
+    insert_loaded(&env, "other", 1, &["a"]).await?;
+    insert_loaded(&env, "t", 7, &["a"]).await?;
+    let ended = status(&env).await?;
     for (label, value) in [
-        ("target", format!("`{}`.`t`", world.schema.name)),
-        ("ledger", format!("`{}`.`s3_to_mysql`", world.schema.name)),
+        ("target", format!("`{}`.`t`", env.schema.name)),
+        ("ledger", format!("`{}`.`s3_to_mysql`", env.schema.name)),
         ("mode", "append, done".to_owned()),
         ("generation", "1, since 2026-01-02T03:04:05Z".to_owned()),
         ("objects loaded", "3".to_owned()),
@@ -101,11 +101,11 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(world: Wor
     }
     ensure!(!ended.stdout.contains("swap"), "{ended}");
 
-    world
+    env
         .schema
         .exec("UPDATE s3_to_mysql_jobs SET generation = 7, mode = 'swap', state = 'loading', old_table = 't_old'")
         .await?;
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     let sums = |generation: u32, objects: u64| {
         json!({
             "generation": generation, "objects_loaded": objects, "objects_partial": 0, "rows": objects * 10,
@@ -114,23 +114,23 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(world: Wor
     };
     ensure!(document["table"] == sums(1, 3), "{document:#}");
     ensure!(document["shadow"] == sums(7, 1), "{document:#}");
-    status(&world).await?.says(
+    status(&env).await?.says(
         "in the table that the swap will put in its place, generation 7:\nobjects loaded     1\n",
     )
 }
 
-async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
-    insert_loaded(&world, "t", 1, &["a"]).await?;
-    world.schema.exec(&object_row(&world, "t", 1, "half", "partial")).await?;
-    insert_failure(&world, "t", 1, "bad").await?;
-    insert_run(&world, "run-1", "2026-01-02 03:04:05", GOOD_END).await?;
-    let document = status_json(&world).await?;
+async fn status_has_a_stable_json_shape(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&env, "t", 1, &["a"]).await?;
+    env.schema.exec(&object_row(&env, "t", 1, "half", "partial")).await?;
+    insert_failure(&env, "t", 1, "bad").await?;
+    insert_run(&env, "run-1", "2026-01-02 03:04:05", GOOD_END).await?;
+    let document = status_json(&env).await?;
     let expected = json!({
-        "target": { "database": world.schema.name, "table": "t" },
-        "ledger": { "database": world.schema.name, "stem": "s3_to_mysql" },
+        "target": { "database": env.schema.name, "table": "t" },
+        "ledger": { "database": env.schema.name, "stem": "s3_to_mysql" },
         "job": {
             "generation": 1, "table_generation": 1, "mode": "append", "state": "done", "old_table": null,
             "run_id": "run-1", "tool_version": "0.1.0", "begun_at": "2026-01-02T03:04:05.678901Z",
@@ -162,8 +162,8 @@ async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
     });
     ensure!(document == expected, "{document:#}");
     // Nothing is left out where there is nothing.
-    world.schema.exec("DROP TABLE s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, s3_to_mysql_failures, s3_to_mysql_runs").await?;
-    let (with, without) = (document, status_json(&world).await?);
+    env.schema.exec("DROP TABLE s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, s3_to_mysql_failures, s3_to_mysql_runs").await?;
+    let (with, without) = (document, status_json(&env).await?);
     let names = |document: &Value| {
         document.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>())
     };
@@ -171,15 +171,15 @@ async fn status_has_a_stable_json_shape(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn failures_are_told_with_reason_attempts_and_times(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
+async fn failures_are_told_with_reason_attempts_and_times(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
     for number in 0..12 {
-        insert_failure(&world, "t", 1, &format!("bad-{number:02}")).await?;
+        insert_failure(&env, "t", 1, &format!("bad-{number:02}")).await?;
     }
-    insert_failure(&world, "other", 1, "bad").await?;
-    let ended = status(&world).await?;
+    insert_failure(&env, "other", 1, "bad").await?;
+    let ended = status(&env).await?;
     ensure!(ended.summary("objects failed")? == "12", "{ended}");
     let failed: Vec<&str> =
         ended.stdout.lines().filter(|line| line.starts_with("failed: ")).collect();
@@ -189,7 +189,7 @@ async fn failures_are_told_with_reason_attempts_and_times(world: World) -> Resul
     );
     let first = "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to 2026-01-03T03:04:05Z: row 3: not\\na number";
     ensure!(failed[0] == first, "{ended}");
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     let keys: Vec<&str> = document["failed"]
         .as_array()
         .into_iter()
@@ -201,18 +201,18 @@ async fn failures_are_told_with_reason_attempts_and_times(world: World) -> Resul
     Ok(())
 }
 
-async fn partial_objects_are_told_with_the_parts_that_are_loaded(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
+async fn partial_objects_are_told_with_the_parts_that_are_loaded(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
     for key in ["half", "new\nline"] {
-        world.schema.exec(&object_row(&world, "t", 1, key, "partial")).await?;
+        env.schema.exec(&object_row(&env, "t", 1, key, "partial")).await?;
     }
     for number in 0..3 {
-        insert_part(&world, &object_id(&world, 1, "half"), number).await?;
+        insert_part(&env, &object_id(&env, 1, "half"), number).await?;
     }
-    insert_part(&world, &object_id(&world, 2, "half"), 0).await?;
-    let ended = status(&world).await?;
+    insert_part(&env, &object_id(&env, 2, "half"), 0).await?;
+    let ended = status(&env).await?;
     ensure!(
         ended.summary("objects partial")? == "2" && ended.summary("objects loaded")? == "0",
         "{ended}"
@@ -220,15 +220,15 @@ async fn partial_objects_are_told_with_the_parts_that_are_loaded(world: World) -
     ended.says("partial: s3://etl/half: 3 of 4 parts\npartial: s3://etl/new\\nline: 0 of 4 parts\n")
 }
 
-async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
-    insert_loaded(&world, "t", 1, &["a"]).await?;
-    let mut open = world.schema.user_conn().await?;
+async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&env, "t", 1, &["a"]).await?;
+    let mut open = env.schema.user_conn().await?;
     open.query_drop("BEGIN").await?;
-    open.query_drop(object_row(&world, "t", 1, "b", "loading")).await?;
-    let ended = status(&world).await?;
+    open.query_drop(object_row(&env, "t", 1, "b", "loading")).await?;
+    let ended = status(&env).await?;
     ensure!(
         ended.summary("objects in flight")? == "1" && ended.summary("objects loaded")? == "1",
         "{ended}"
@@ -236,14 +236,14 @@ async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(world: Wor
     ended.says(
         "in flight: s3://etl/b: 100 bytes by host-1:7, run run-1, since 2026-01-02T03:04:05Z\n",
     )?;
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     let expected = json!([{
         "bucket": "etl", "key": "b", "etag": "e1", "generation": 1, "size_bytes": 100, "worker": "host-1:7",
         "run_id": "run-1", "since": "2026-01-02T03:04:05.000001Z",
     }]);
     ensure!(document["in_flight"] == expected, "{document:#}");
     open.query_drop("ROLLBACK").await?;
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     ensure!(
         document["in_flight"] == json!([]) && document["table"]["objects_loaded"] == 1,
         "{document:#}"
@@ -259,34 +259,33 @@ fn run_lock(run_id: &str) -> String {
 }
 
 /// Run ids with their states, as the JSON document has them.
-async fn run_states(world: &World) -> Result<Vec<(String, String)>> {
-    let document = status_json(world).await?;
+async fn run_states(env: &TestEnv) -> Result<Vec<(String, String)>> {
+    let document = status_json(env).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let runs = document["runs"].as_array().context("no runs")?;
     Ok(runs.iter().map(|run| (text(&run["run_id"]), text(&run["state"]))).collect())
 }
 
-async fn runs_are_running_ended_or_dead(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_run(&world, "20260102-1", "2026-01-02 01:00:00", GOOD_END).await?;
-    insert_run(&world, "20260102-2", "2026-01-02 02:00:00", NO_END).await?;
-    insert_run(&world, "20260102-3", "2026-01-02 03:00:00", NO_END).await?;
-    let mut alive = world.schema.user_conn().await?;
+async fn runs_are_running_ended_or_dead(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_run(&env, "20260102-1", "2026-01-02 01:00:00", GOOD_END).await?;
+    insert_run(&env, "20260102-2", "2026-01-02 02:00:00", NO_END).await?;
+    insert_run(&env, "20260102-3", "2026-01-02 03:00:00", NO_END).await?;
+    let mut alive = env.schema.user_conn().await?;
     // Names are server-wide: another test's run of the same name would be the same.
-    let id = format!("20260102-3-{}", world.schema.name);
-    world
-        .schema
+    let id = format!("20260102-3-{}", env.schema.name);
+    env.schema
         .exec(&format!("UPDATE s3_to_mysql_runs SET run_id = '{id}' WHERE run_id = '20260102-3'"))
         .await?;
     alive.query_drop(format!("DO GET_LOCK('{}', 0)", run_lock(&id))).await?;
-    let states = run_states(&world).await?;
+    let states = run_states(&env).await?;
     let expected = |running: &str| {
         [(id.as_str(), running), ("20260102-2", "died"), ("20260102-1", "ended")]
             .map(|(run, state)| (run.to_owned(), state.to_owned()))
     };
     ensure!(states == expected("running"), "{states:?}");
-    let ended = status(&world).await?;
+    let ended = status(&env).await?;
     let cells = |start: &str| -> Result<Vec<String>> {
         let line = ended
             .stdout
@@ -307,20 +306,20 @@ async fn runs_are_running_ended_or_dead(world: World) -> Result<()> {
     ensure!(cells("20260102-1")? == good, "{ended}");
 
     alive.query_drop("DO RELEASE_ALL_LOCKS()").await?;
-    let states = run_states(&world).await?;
+    let states = run_states(&env).await?;
     ensure!(states == expected("died"), "{states:?}");
     Ok(())
 }
 
-async fn a_run_that_is_alive_is_listed_however_old(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    let old = format!("old-{}", world.schema.name);
-    insert_run(&world, &old, "2026-01-01 00:00:00", NO_END).await?;
-    insert_run(&world, "old-and-dead", "2026-01-01 00:00:01", NO_END).await?;
+async fn a_run_that_is_alive_is_listed_however_old(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    let old = format!("old-{}", env.schema.name);
+    insert_run(&env, &old, "2026-01-01 00:00:00", NO_END).await?;
+    insert_run(&env, "old-and-dead", "2026-01-01 00:00:01", NO_END).await?;
     for number in 0..12 {
         insert_run(
-            &world,
+            &env,
             &format!("{number:02}"),
             &format!("2026-01-02 {number:02}:00:00"),
             GOOD_END,
@@ -330,11 +329,11 @@ async fn a_run_that_is_alive_is_listed_however_old(world: World) -> Result<()> {
     let latest: Vec<String> = (2..12).rev().map(|number| format!("{number:02}")).collect();
     let listed =
         |states: Vec<(String, String)>| states.into_iter().map(|(run, _)| run).collect::<Vec<_>>();
-    let states = listed(run_states(&world).await?);
+    let states = listed(run_states(&env).await?);
     ensure!(states == latest, "{states:?}");
-    let mut alive = world.schema.user_conn().await?;
+    let mut alive = env.schema.user_conn().await?;
     alive.query_drop(format!("DO GET_LOCK('{}', 0)", run_lock(&old))).await?;
-    let states = listed(run_states(&world).await?);
+    let states = listed(run_states(&env).await?);
     ensure!(states == [latest, vec![old]].concat(), "{states:?}");
     Ok(())
 }
@@ -342,14 +341,14 @@ async fn a_run_that_is_alive_is_listed_however_old(world: World) -> Result<()> {
 const AWKWARD: [&str; 6] =
     ["it's", "new\nline", "\"quoted\"\\", "caf\u{e9} \u{1f375}", "100%_", " blank "];
 
-async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
+async fn awkward_keys_are_told_as_they_are(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
     for key in AWKWARD {
-        insert_failure(&world, "t", 1, key).await?;
+        insert_failure(&env, "t", 1, key).await?;
     }
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     let mut keys: Vec<&str> = document["failed"]
         .as_array()
         .into_iter()
@@ -360,7 +359,7 @@ async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
     keys.sort_unstable();
     expected.sort_unstable();
     ensure!(keys == expected, "{document:#}");
-    let ended = status(&world).await?;
+    let ended = status(&env).await?;
     for key in AWKWARD {
         ended.says(&format!("failed: s3://etl/{}: bad_rows", key.escape_debug()))?;
     }
@@ -372,96 +371,95 @@ async fn awkward_keys_are_told_as_they_are(world: World) -> Result<()> {
     Ok(())
 }
 
-async fn a_target_that_is_gone_still_has_its_history(world: World) -> Result<()> {
-    make_ledger(&world).await?;
-    insert_job(&world, "t", (1, 1), "append", "done").await?;
-    insert_loaded(&world, "t", 1, &["a"]).await?;
-    ensure!(status(&world).await?.summary("objects loaded")? == "1");
-    forget(&world, &["s3://etl/a", "--yes"]).await?.expect(0)?;
-    ensure_keys(&world, "t", &[]).await
+async fn a_target_that_is_gone_still_has_its_history(env: TestEnv) -> Result<()> {
+    make_ledger(&env).await?;
+    insert_job(&env, "t", (1, 1), "append", "done").await?;
+    insert_loaded(&env, "t", 1, &["a"]).await?;
+    ensure!(status(&env).await?.summary("objects loaded")? == "1");
+    forget(&env, &["s3://etl/a", "--yes"]).await?.expect(0)?;
+    ensure_keys(&env, "t", &[]).await
 }
 
-async fn a_ledger_elsewhere_is_found_where_it_is_named(world: World) -> Result<()> {
-    one_table(&world).await?;
+async fn a_ledger_elsewhere_is_found_where_it_is_named(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
     let stem = TableName { database: None, table: "odd name".to_owned() };
-    for statement in Tables::new(&stem, &world.schema.name).ddl() {
-        world.schema.exec(&statement).await?;
+    for statement in Tables::new(&stem, &env.schema.name).ddl() {
+        env.schema.exec(&statement).await?;
     }
-    let row = object_row(&world, "t", 1, "a", "loaded")
+    let row = object_row(&env, "t", 1, "a", "loaded")
         .replace("s3_to_mysql_objects", "`odd name_objects`");
-    world.schema.exec(&row).await?;
-    let name = format!("`{}`.`odd name`", world.schema.name);
-    let ended = world.run(&["status", "--table", "t", "--ledger-table", &name]).await?;
+    env.schema.exec(&row).await?;
+    let name = format!("`{}`.`odd name`", env.schema.name);
+    let ended = env.run(&["status", "--table", "t", "--ledger-table", &name]).await?;
     ended.expect(0)?;
     ensure!(ended.summary("objects loaded")? == "1" && ended.summary("ledger")? == name, "{ended}");
     ended.says("nothing has been loaded into this table with this ledger")?;
-    status(&world).await?.says("none: no run has loaded")
+    status(&env).await?.says("none: no run has loaded")
 }
 
-async fn a_ledger_that_cannot_be_read_names_the_privilege(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
+async fn a_ledger_that_cannot_be_read_names_the_privilege(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
     let tables = ALL_SUFFIXES.map(|suffix| format!("s3_to_mysql_{suffix}"));
     let grants: Vec<(&str, &str)> = tables.iter().map(|table| ("INSERT", table.as_str())).collect();
-    let user = account_with(&world, &grants).await?;
-    let ended = world.run(&["status", "--table", "t", "--user", &user]).await?;
+    let user = account_with(&env, &grants).await?;
+    let ended = env.run(&["status", "--table", "t", "--user", &user]).await?;
     ended.expect(6)?;
     ended.says("ERROR 1142")?;
     ended.says("needs the SELECT privilege on the ledger's tables")?;
     ensure!(ended.stdout.is_empty(), "{ended}");
     for table in &tables {
-        world.schema.exec(&format!("GRANT SELECT ON {table} TO '{user}'@'%'")).await?;
+        env.schema.exec(&format!("GRANT SELECT ON {table} TO '{user}'@'%'")).await?;
     }
-    world.run(&["status", "--table", "t", "--user", &user]).await?.expect(0)
+    env.run(&["status", "--table", "t", "--user", &user]).await?.expect(0)
 }
 
-async fn a_ledger_of_another_version_is_left_alone(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_loaded(&world, "t", 1, &["a"]).await?;
-    world
-        .schema
+async fn a_ledger_of_another_version_is_left_alone(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_loaded(&env, "t", 1, &["a"]).await?;
+    env.schema
         .exec("ALTER TABLE s3_to_mysql_objects COMMENT = 's3-to-mysql ledger, schema 99'")
         .await?;
     for args in
         [["status", "--table", "t"].as_slice(), &["forget", "--table", "t", "s3://etl/", "--yes"]]
     {
-        let ended = world.run(args).await?;
+        let ended = env.run(args).await?;
         ended.expect(6)?;
         ended.says("has schema 99, made by a newer s3-to-mysql")?;
     }
-    ensure_keys(&world, "t", &["a"]).await
+    ensure_keys(&env, "t", &["a"]).await
 }
 
-async fn the_configuration_of_a_load_serves_status_and_forget(world: World) -> Result<()> {
-    one_table(&world).await?;
-    make_ledger(&world).await?;
-    insert_loaded(&world, "t", 1, &["a", "nightly/b"]).await?;
+async fn the_configuration_of_a_load_serves_status_and_forget(env: TestEnv) -> Result<()> {
+    one_table(&env).await?;
+    make_ledger(&env).await?;
+    insert_loaded(&env, "t", 1, &["a", "nightly/b"]).await?;
     let file = "uris = [\"s3://etl/nightly/\"]\ntable = \"t\"\nmode = \"truncate\"\nno-ledger = true\n\
                 preset = \"hive\"\nreport = \"/nowhere/report\"\n";
-    std::fs::write(world.path("c.toml"), file)?;
-    let config = world.path("c.toml").display().to_string();
-    let ended = world.run(&["status", "--config", &config]).await?;
+    std::fs::write(env.path("c.toml"), file)?;
+    let config = env.path("c.toml").display().to_string();
+    let ended = env.run(&["status", "--config", &config]).await?;
     ended.expect(0)?;
     ensure!(ended.summary("objects loaded")? == "2", "{ended}");
-    let refused = world.run(&["forget", "--config", &config, "--yes"]).await?;
+    let refused = env.run(&["forget", "--config", &config, "--yes"]).await?;
     refused.expect(2)?;
     refused.says("there is nothing to forget; name s3://BUCKET/KEY")?;
-    ensure_keys(&world, "t", &["a", "nightly/b"]).await?;
-    world.run(&["forget", "--config", &config, "--yes", "s3://etl/a"]).await?.expect(0)?;
-    ensure_keys(&world, "t", &["nightly/b"]).await
+    ensure_keys(&env, "t", &["a", "nightly/b"]).await?;
+    env.run(&["forget", "--config", &config, "--yes", "s3://etl/a"]).await?.expect(0)?;
+    ensure_keys(&env, "t", &["nightly/b"]).await
 }
 
-async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
-    lines_table(&world).await?;
-    world.put("in/a", "1\n2\n")?;
-    world.put("in/b'\n%", "3\n")?;
-    world.put("in/bad", "4\nfive\n")?;
-    world.load_ending(3, "t", &[]).await?;
-    world.put("in/c", "6\n")?;
-    world.load_ending(3, "t", &[]).await?;
+async fn status_tells_what_the_runs_have_done(env: TestEnv) -> Result<()> {
+    lines_table(&env).await?;
+    env.put("in/a", "1\n2\n")?;
+    env.put("in/b'\n%", "3\n")?;
+    env.put("in/bad", "4\nfive\n")?;
+    env.load_ending(3, "t", &[]).await?;
+    env.put("in/c", "6\n")?;
+    env.load_ending(3, "t", &[]).await?;
 
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     let job = &document["job"];
     ensure!(
         job["generation"] == 1 && job["mode"] == "append" && job["state"] == "done",
@@ -472,7 +470,7 @@ async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
         "rejected": 0, "warnings": 0, "bytes": 8,
     });
     ensure!(document["table"] == table && document["shadow"].is_null(), "{document:#}");
-    ensure!(world.count("t").await? == 4, "the table agrees");
+    ensure!(env.count("t").await? == 4, "the table agrees");
     let [failed] = document["failed"].as_array().map(Vec::as_slice).unwrap_or_default() else {
         anyhow::bail!("{document:#}")
     };
@@ -506,25 +504,25 @@ async fn status_tells_what_the_runs_have_done(world: World) -> Result<()> {
 }
 
 /// A load that is held in the middle of its file: the transaction is open.
-async fn held_load(world: &World, args: &[&str]) -> Result<(tokio::process::Child, Proxy, Broken)> {
-    let proxy = Proxy::start(world.server.port()).await?;
+async fn held_load(env: &TestEnv, args: &[&str]) -> Result<(tokio::process::Child, Proxy, Broken)> {
+    let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::InfileBytes(1), Break::Hold);
     let port = proxy.port().to_string();
     let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
-    let child = world.command(base.iter().chain(args)).spawn()?;
+    let child = env.command(base.iter().chain(args)).spawn()?;
     held.wait().await?;
     Ok((child, proxy, held))
 }
 
 async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
-    world: World,
+    env: TestEnv,
 ) -> Result<()> {
-    lines_table(&world).await?;
-    world.put("in/held", "1\n2\n")?;
-    let (child, _proxy, held) = held_load(&world, &[]).await?;
+    lines_table(&env).await?;
+    env.put("in/held", "1\n2\n")?;
+    let (child, _proxy, held) = held_load(&env, &[]).await?;
     let pid = format!(":{}", child.id().context("it has ended")?);
 
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     let in_flight = &document["in_flight"];
     ensure!(in_flight.as_array().is_some_and(|all| all.len() == 1), "{document:#}");
     ensure!(in_flight[0]["key"] == "in/held" && in_flight[0]["size_bytes"] == 4, "{document:#}");
@@ -534,7 +532,7 @@ async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
     ensure!(run["state"] == "running" && run["run_id"] == in_flight[0]["run_id"], "{document:#}");
     ensure!(document["table"]["objects_loaded"] == 0, "{document:#}");
     // It is not forgotten under the feet of the run that loads it.
-    let ended = forget(&world, &["s3://etl/", "--yes", "--stall-timeout", "20s"]).await?;
+    let ended = forget(&env, &["s3://etl/", "--yes", "--stall-timeout", "20s"]).await?;
     ended.expect(0)?;
     ended.says("forgotten: 0 ledger rows")?;
 
@@ -543,24 +541,24 @@ async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
     // The proxy reads on, and finds that the client has gone.
     held.release();
     for _ in 0..1000 {
-        let document = status_json(&world).await?;
+        let document = status_json(&env).await?;
         if document["in_flight"] == json!([]) && document["runs"][0]["state"] == "died" {
             ensure!(document["runs"][0]["ended_at"].is_null(), "{document:#}");
-            ensure!(world.count("t").await? == 0);
+            ensure!(env.count("t").await? == 0);
             return Ok(());
         }
     }
-    anyhow::bail!("the server never noticed: {:#}", status_json(&world).await?)
+    anyhow::bail!("the server never noticed: {:#}", status_json(&env).await?)
 }
 
-async fn a_swap_under_way_is_told_beside_the_table(world: World) -> Result<()> {
-    lines_table(&world).await?;
-    world.put("in/a", "1\n2\n")?;
-    world.load_ending(0, "t", &[]).await?;
-    world.put("in/b", "3\n")?;
+async fn a_swap_under_way_is_told_beside_the_table(env: TestEnv) -> Result<()> {
+    lines_table(&env).await?;
+    env.put("in/a", "1\n2\n")?;
+    env.load_ending(0, "t", &[]).await?;
+    env.put("in/b", "3\n")?;
     let (child, _proxy, held) =
-        held_load(&world, &["--mode", "swap", "--load-concurrency", "1"]).await?;
-    let document = status_json(&world).await?;
+        held_load(&env, &["--mode", "swap", "--load-concurrency", "1"]).await?;
+    let document = status_json(&env).await?;
     let job = &document["job"];
     ensure!(job["mode"] == "swap" && job["state"] == "loading", "{document:#}");
     ensure!(
@@ -574,12 +572,12 @@ async fn a_swap_under_way_is_told_beside_the_table(world: World) -> Result<()> {
     );
     held.release();
     finish(child).await?.expect(0)?;
-    let document = status_json(&world).await?;
+    let document = status_json(&env).await?;
     ensure!(document["job"]["state"] == "swapped" && document["shadow"].is_null(), "{document:#}");
     ensure!(
         document["table"]["objects_loaded"] == 2 && document["table"]["rows"] == 3,
         "{document:#}"
     );
-    ensure!(world.count("t").await? == 3);
+    ensure!(env.count("t").await? == 3);
     Ok(())
 }

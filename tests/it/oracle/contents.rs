@@ -1,4 +1,4 @@
-//! Two tables of one case: one loaded by this program's load (`Plan`, `Shipment`, `Session::load`),
+//! Two tables of one case: one loaded by this program's load (`Plan`, `LoadRequest`, `Session::load`),
 //! the other by the server's own LOAD DATA INFILE, under a statement written here, from a file of
 //! the object's bytes.
 //!
@@ -26,16 +26,17 @@ use bytes::Bytes;
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
-use s3_to_mysql::config::{
-    self, ColumnOrVariable, FormatConfig, Inputs, Layer, LoadConfig, OnDuplicate, Scope,
-};
+use s3_to_mysql::config::{self, ColumnOrVariable, FormatConfig, Inputs, LoadConfig, OnDuplicate};
 use s3_to_mysql::dialect::LineTerminator;
-use s3_to_mysql::load::{Account, Attempted, Plan, Policy, Shipment, Staged, preflight};
+use s3_to_mysql::file_slice::FileSlice;
+use s3_to_mysql::load::{LoadOutcome, LoadRequest};
+use s3_to_mysql::load_data::{LoadStats, Plan, Policy, StagedRows};
 use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode};
 use s3_to_mysql::object::TableName;
-use s3_to_mysql::region::Region;
+use s3_to_mysql::preflight::preflight;
+use s3_to_mysql::settings::{Layer, Scope};
 use s3_to_mysql::split::{
-    Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, Step,
+    Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, SplitStep,
     can_split,
 };
 use tokio_util::sync::CancellationToken;
@@ -240,11 +241,11 @@ impl Twins {
                 case.ignore_lines,
             );
             let is_last = part.to.offset == object.len() as u64;
-            let shipment = Shipment {
+            let shipment = LoadRequest {
                 what: "the case".to_owned(),
                 sql: plan.statement.sql(&scan.lines_terminated_by),
-                staged: Staged {
-                    file: Region::new(Arc::new(file), 0, part.to.offset),
+                staged: StagedRows {
+                    file: FileSlice::new(Arc::new(file), 0, part.to.offset),
                     locator: locator.beginning_at(&part.from),
                     from: part.from.offset,
                     data_start: scan.data_start.max(part.from.offset),
@@ -260,13 +261,13 @@ impl Twins {
                 part: None,
                 digest: None,
             };
-            let mut account = Account::default();
+            let mut account = LoadStats::default();
             match session.load(&shipment, &plan, &CancellationToken::new(), &mut account).await {
-                Ok(Attempted::Committed) => {
+                Ok(LoadOutcome::Committed) => {
                     records += account.rows_loaded();
                     warnings += account.loaded.warnings;
                 }
-                Ok(Attempted::AlreadyLoaded) => {
+                Ok(LoadOutcome::AlreadyLoaded) => {
                     return Err(anyhow!("there is no ledger that could say so"));
                 }
                 Err(error) => {
@@ -303,12 +304,12 @@ impl Twins {
         let mut parts = Vec::new();
         for step in steps {
             match step {
-                Step::Boundary(to) | Step::End(to, _) => {
+                SplitStep::Boundary(to) | SplitStep::End(to, _) => {
                     parts.push(Stretch { from, to });
                     from = to;
                 }
-                Step::Bytes(_) => {}
-                Step::Broken(malformed) => return Err(anyhow!("{malformed} in parts only")),
+                SplitStep::Bytes(_) => {}
+                SplitStep::Broken(malformed) => return Err(anyhow!("{malformed} in parts only")),
             }
         }
         self.split += u64::from(parts.len() > 1);

@@ -13,7 +13,7 @@ use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use s3_to_mysql::config::{ColumnOrVariable, FormatConfig};
 use s3_to_mysql::dialect::{Charset, Preset};
-use s3_to_mysql::verify::{ColumnFacts, Plan};
+use s3_to_mysql::verify::{ColumnFacts, ComparePlan};
 
 use crate::support::servers::Schema;
 
@@ -93,7 +93,7 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
             }
             let mut digest = plan.digest();
             digest.add_row(text.trim_end_matches('\n').as_bytes());
-            let sum = Plan::column_sum(&sum).context("no sum")?;
+            let sum = ComparePlan::column_sum(&sum).context("no sum")?;
             compared += usize::from(plan.compares_whole_rows(digest.digest()));
             ensure!(
                 plan.differing(digest.digest(), &[sum]).is_empty(),
@@ -125,7 +125,7 @@ fn near(rng: &mut Rng, usual: &[&str], alphabet: &[char]) -> String {
 }
 
 /// For column `v` alone, behind a field that goes nowhere.
-async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<Plan>> {
+async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
     let sql = format!(
         "SELECT DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COALESCE(NUMERIC_SCALE, 0), COALESCE(DATETIME_PRECISION, 0), \
          COALESCE(CHARACTER_OCTET_LENGTH, 0) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND \
@@ -154,5 +154,5 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<Plan>> {
         set: Vec::new(),
         null_strings: Vec::new(),
     };
-    Ok(Arc::new(Plan::new(&[facts], &items, &format, "")))
+    Ok(Arc::new(ComparePlan::new(&[facts], &items, &format, "")))
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::load;
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::values::values;
 
 crate::load_tests![
@@ -27,13 +27,13 @@ struct Case<'a> {
     args: Vec<&'a str>,
 }
 
-async fn check(world: &World, case: &Case<'_>) -> Result<()> {
+async fn check(env: &TestEnv, case: &Case<'_>) -> Result<()> {
     let object = format!("{}{}", case.head, case.rows.concat());
-    world.put("data/1", object.clone())?;
-    world.schema.exec("DROP TABLE IF EXISTS t").await?;
-    world.schema.exec("CREATE TABLE t (id INT, n INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
+    env.put("data/1", object.clone())?;
+    env.schema.exec("DROP TABLE IF EXISTS t").await?;
+    env.schema.exec("CREATE TABLE t (id INT, n INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
     let rejects =
-        load(world, "t", 7, &[&case.args[..], &["--on-bad-row", "reject"]].concat()).await?;
+        load(env, "t", 7, &[&case.args[..], &["--on-bad-row", "reject"]].concat()).await?;
     let bad: Vec<(usize, &String)> =
         case.rows.iter().enumerate().filter(|(_, row)| row.contains("BAD")).collect();
     let mut expected = case.head.to_owned();
@@ -62,19 +62,19 @@ async fn check(world: &World, case: &Case<'_>) -> Result<()> {
             "{row:?}, line {reject_line}: {reason:#}"
         );
     }
-    ensure!(world.count("t").await? as usize == case.rows.len() - bad.len(), "{}", rejects.ended);
+    ensure!(env.count("t").await? as usize == case.rows.len() - bad.len(), "{}", rejects.ended);
 
     // Mended, it is the rest; and the table is that of the object mended.
-    world.put("data/1", text.replace("BAD", "7"))?;
-    load(world, "t", 0, &case.args).await?;
-    world.put("data/1", object.replace("BAD", "7"))?;
-    world.schema.exec("CREATE TABLE whole LIKE t").await?;
-    load(world, "whole", 0, &case.args).await?;
+    env.put("data/1", text.replace("BAD", "7"))?;
+    load(env, "t", 0, &case.args).await?;
+    env.put("data/1", object.replace("BAD", "7"))?;
+    env.schema.exec("CREATE TABLE whole LIKE t").await?;
+    load(env, "whole", 0, &case.args).await?;
     let query =
         |table: &str| format!("SELECT id, n, CRC32(s), CHAR_LENGTH(s) FROM {table} ORDER BY id");
     let (found, whole) =
-        (values(&world.schema, &query("t")).await?, values(&world.schema, &query("whole")).await?);
-    world.schema.exec("DROP TABLE whole").await?;
+        (values(&env.schema, &query("t")).await?, values(&env.schema, &query("whole")).await?);
+    env.schema.exec("DROP TABLE whole").await?;
     ensure!(found == whole && found.len() == case.rows.len(), "{found:#?}\nnot\n{whole:#?}");
     Ok(())
 }
@@ -84,16 +84,16 @@ fn rows(count: u64, row: impl Fn(u64, &str) -> String) -> Vec<String> {
     (1..=count).map(|id| row(id, if id % 3 == 2 || id == count { "BAD" } else { "1" })).collect()
 }
 
-async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(world: World) -> Result<()> {
+async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(env: TestEnv) -> Result<()> {
     let args = vec!["--preset", "csv", "--ignore-lines", "1"];
     let row = |id: u64, n: &str| format!("{id},{n},\"a \"\"quoted\"\"\r\nline, and \u{e9}\"\r\n");
     for head in ["id,n,s\r\n", "\u{feff}id,n,s\r\n"] {
         let mut case = Case { head, rows: rows(8, row), missing_end: "", args: args.clone() };
-        check(&world, &case).await.context("terminated")?;
+        check(&env, &case).await.context("terminated")?;
         let last = case.rows.last_mut().context("no rows")?;
         last.truncate(last.len() - 2);
         case.missing_end = "\r\n";
-        check(&world, &case).await.context("not terminated")?;
+        check(&env, &case).await.context("not terminated")?;
     }
     // Without a header there is no head but the mark.
     let case = Case {
@@ -102,14 +102,14 @@ async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(world: World) -> R
         missing_end: "",
         args: vec!["--preset", "csv"],
     };
-    check(&world, &case).await
+    check(&env, &case).await
 }
 
-async fn header_lines_may_have_line_breaks_of_their_own(world: World) -> Result<()> {
+async fn header_lines_may_have_line_breaks_of_their_own(env: TestEnv) -> Result<()> {
     let head = "made by a program\n\"id\nof it\",n,s\n";
     let row = |id: u64, n: &str| format!("{id},{n},\"s\n\n{id}\"\n");
     check(
-        &world,
+        &env,
         &Case {
             head,
             rows: rows(7, row),
@@ -120,19 +120,18 @@ async fn header_lines_may_have_line_breaks_of_their_own(world: World) -> Result<
     .await
 }
 
-async fn escaped_line_breaks_stay_in_their_row(world: World) -> Result<()> {
+async fn escaped_line_breaks_stay_in_their_row(env: TestEnv) -> Result<()> {
     let row = |id: u64, n: &str| format!("{id}\t{n}\ta\\\nb\\\\\n");
-    check(&world, &Case { head: "", rows: rows(9, row), missing_end: "", args: Vec::new() })
-        .await?;
+    check(&env, &Case { head: "", rows: rows(9, row), missing_end: "", args: Vec::new() }).await?;
     let hive = |id: u64, n: &str| format!("{id}\x01{n}\x01\\N\n");
     check(
-        &world,
+        &env,
         &Case { head: "", rows: rows(9, hive), missing_end: "", args: vec!["--preset", "hive"] },
     )
     .await
 }
 
-async fn any_line_terminator_is_kept(world: World) -> Result<()> {
+async fn any_line_terminator_is_kept(env: TestEnv) -> Result<()> {
     for end in ["|;", "\r", "\x02\x03"] {
         let row = |id: u64, n: &str| format!("{id}\t{n}\ttext{end}");
         let mut case = Case {
@@ -141,16 +140,16 @@ async fn any_line_terminator_is_kept(world: World) -> Result<()> {
             missing_end: "",
             args: vec!["--lines-terminated-by", end],
         };
-        check(&world, &case).await.with_context(|| format!("{end:?}"))?;
+        check(&env, &case).await.with_context(|| format!("{end:?}"))?;
         let last = case.rows.last_mut().context("no rows")?;
         last.truncate(last.len() - end.len());
         case.missing_end = end;
-        check(&world, &case).await.with_context(|| format!("{end:?}, not terminated"))?;
+        check(&env, &case).await.with_context(|| format!("{end:?}, not terminated"))?;
     }
     Ok(())
 }
 
-async fn rows_on_the_border_of_two_statements_are_told_apart(world: World) -> Result<()> {
+async fn rows_on_the_border_of_two_statements_are_told_apart(env: TestEnv) -> Result<()> {
     let is_bad = |id: u64| matches!(id, 1 | 16_383..=16_386 | 32_767..=32_770 | 40_000);
     let row = |id: u64| format!("{id},{},\"two\nlines\"\n", if is_bad(id) { "BAD" } else { "1" });
     let rows = (1..=40_000).map(row).collect();
@@ -160,10 +159,10 @@ async fn rows_on_the_border_of_two_statements_are_told_apart(world: World) -> Re
         missing_end: "",
         args: vec!["--preset", "csv", "--ignore-lines", "1"],
     };
-    check(&world, &case).await
+    check(&env, &case).await
 }
 
-async fn rows_longer_than_a_statement_go_alone(world: World) -> Result<()> {
+async fn rows_longer_than_a_statement_go_alone(env: TestEnv) -> Result<()> {
     // A statement has at most two megabytes, but for a row that is longer.
     let long = "long line\\\n".repeat(250_000);
     let rows = [
@@ -180,14 +179,14 @@ async fn rows_longer_than_a_statement_go_alone(world: World) -> Result<()> {
         .enumerate()
         .map(|(index, (n, s))| format!("{}\t{n}\t{s}\n", index + 1))
         .collect();
-    check(&world, &Case { head: "", rows, missing_end: "", args: Vec::new() }).await
+    check(&env, &Case { head: "", rows, missing_end: "", args: Vec::new() }).await
 }
 
-async fn null_words_and_empty_lines_are_rows_like_others(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (n INT NULL, s VARCHAR(3) NULL)").await?;
-    world.put("data/1", "1\tnil\n\nnil\tlong\nnil\tnil\n")?;
+async fn null_words_and_empty_lines_are_rows_like_others(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (n INT NULL, s VARCHAR(3) NULL)").await?;
+    env.put("data/1", "1\tnil\n\nnil\tlong\nnil\tnil\n")?;
     let args = ["--null-string", "nil"];
-    let rejects = load(&world, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
+    let rejects = load(&env, "t", 7, &[&args[..], &["--on-bad-row", "reject"]].concat()).await?;
     ensure!(rejects.text == b"\nnil\tlong\n", "{:?}", String::from_utf8_lossy(&rejects.text));
     let lines: Vec<_> = rejects.reasons.iter().map(|reason| reason["line"].as_u64()).collect();
     ensure!(
@@ -196,7 +195,7 @@ async fn null_words_and_empty_lines_are_rows_like_others(world: World) -> Result
         rejects.reasons
     );
     ensure!(
-        values(&world.schema, "SELECT n, s FROM t ORDER BY n").await?
+        values(&env.schema, "SELECT n, s FROM t ORDER BY n").await?
             == ["\u{2205}|\u{2205}", "1|\u{2205}"]
     );
     Ok(())

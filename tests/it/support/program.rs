@@ -20,7 +20,7 @@ const RUN_LIMIT: Duration = Duration::from_secs(120);
 pub const BUCKET: &str = "etl";
 
 /// One test's endpoint, schema and directory.
-pub struct World {
+pub struct TestEnv {
     pub server: &'static Server,
     pub schema: Schema<'static>,
     pub s3: Endpoint,
@@ -37,7 +37,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl World {
+impl TestEnv {
     pub async fn new(server: &'static Server) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         std::fs::create_dir(dir.path().join("staging"))?;
@@ -80,7 +80,7 @@ impl World {
         self.run(&[&["load", "s3://etl/", "--table", table], args].concat()).await
     }
 
-    /// [`World::load`], which must end with this code.
+    /// [`TestEnv::load`], which must end with this code.
     pub async fn load_ending(&self, code: i32, table: &str, args: &[&str]) -> Result<Ended> {
         let ended = self.load(table, args).await?;
         ended.expect(code)?;

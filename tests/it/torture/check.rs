@@ -8,20 +8,20 @@ use anyhow::{Context as _, Result, ensure};
 use super::cases::{CASES, Case, Fate};
 use super::object::{ARGS, Torture};
 use super::{create, names};
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 
 crate::load_tests![every_class_of_badness_is_told];
 
-async fn every_class_of_badness_is_told(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn every_class_of_badness_is_told(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     // A temporary table has no foreign keys, and what a load calls a note it does not call bad.
     let cases: Vec<&Case> = CASES
         .iter()
         .filter(|case| !matches!(case.fate(kind).itself(), Fate::Refused(1452)))
         .collect();
     let torture = Torture::new(cases.iter().copied(), 1);
-    world.put("torture", torture.bytes.clone())?;
+    env.put("torture", torture.bytes.clone())?;
     let is_bad = |fate: Fate| {
         matches!(
             fate.itself(),
@@ -33,7 +33,7 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
                 | Fate::Error(_)
         )
     };
-    let report = world.path("report").display().to_string();
+    let report = env.path("report").display().to_string();
     for accept in [false, true] {
         let columns = names().join(",");
         let mut args =
@@ -43,9 +43,9 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
         if accept {
             args.extend(["--on-bad-row", "accept"]);
         }
-        let ended = world.run(&args).await?;
+        let ended = env.run(&args).await?;
         ended.expect(3)?;
-        let line = world.report("report")?.into_iter().next().context("an empty report")?;
+        let line = env.report("report")?.into_iter().next().context("an empty report")?;
         let mut told: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for row in line["first_rows"].as_array().with_context(|| format!("no rows: {line:#}"))? {
             let code = row["code"].as_u64().context("no code")?;
@@ -71,7 +71,7 @@ async fn every_class_of_badness_is_told(world: World) -> Result<()> {
             line["bad_rows"] == bad && line["duplicates"] == duplicates,
             "{bad} {duplicates}: {line:#}"
         );
-        ensure!(world.count("t").await? == 0);
+        ensure!(env.count("t").await? == 0);
     }
     Ok(())
 }

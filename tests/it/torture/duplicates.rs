@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable as _;
 
 use super::rejects::rejected;
 use super::{LENIENT, STRICT, literal, session};
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 use crate::support::values::values;
 
 crate::load_tests![
@@ -61,11 +61,11 @@ fn rows(seed: u64) -> Vec<Row> {
     rows
 }
 
-async fn fill(world: &World, table: &str) -> Result<()> {
-    world.schema.exec(&format!("DROP TABLE IF EXISTS {table}")).await?;
-    world.schema.exec(&format!("CREATE TABLE {table} {TABLE}")).await?;
+async fn fill(env: &TestEnv, table: &str) -> Result<()> {
+    env.schema.exec(&format!("DROP TABLE IF EXISTS {table}")).await?;
+    env.schema.exec(&format!("CREATE TABLE {table} {TABLE}")).await?;
     let rows: Vec<String> = (0..20).map(|key| format!("({key}, 'name {key}', 0, 'old')")).collect();
-    world.schema.exec(&format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await
+    env.schema.exec(&format!("INSERT INTO {table} VALUES {}", rows.join(", "))).await
 }
 
 #[derive(Debug, Default)]
@@ -78,13 +78,13 @@ struct Expected {
 
 /// Does to `oracle` what the policies say, row by row.
 async fn by_plain_statements(
-    world: &World,
+    env: &TestEnv,
     rows: &[Row],
     on_bad_row: &str,
     on_duplicate: &str,
     update: &str,
 ) -> Result<Expected> {
-    let mut conn = session(world, if on_bad_row == "accept" { LENIENT } else { STRICT }).await?;
+    let mut conn = session(env, if on_bad_row == "accept" { LENIENT } else { STRICT }).await?;
     let mut expected = Expected::default();
     conn.query_drop("START TRANSACTION").await?;
     for row in rows {
@@ -118,24 +118,24 @@ async fn by_plain_statements(
 }
 
 async fn compare(
-    world: &World,
+    env: &TestEnv,
     rows: &[Row],
     on_bad_row: &str,
     on_duplicate: &str,
     update_columns: Option<&str>,
 ) -> Result<()> {
     for table in ["t", "oracle"] {
-        fill(world, table).await?;
+        fill(env, table).await?;
     }
     let set = |column: &str| format!("{column} = VALUES({column})");
     let update: Vec<String> = update_columns.unwrap_or("n,v").split(',').map(set).collect();
     let expected =
-        by_plain_statements(world, rows, on_bad_row, on_duplicate, &update.join(", ")).await?;
+        by_plain_statements(env, rows, on_bad_row, on_duplicate, &update.join(", ")).await?;
 
     let mut object = String::new();
     rows.iter().try_for_each(|row| writeln!(object, "{}", row.line()))?;
-    world.put("object", object)?;
-    let (rejects, report) = (world.path("rejects"), world.path("report"));
+    env.put("object", object)?;
+    let (rejects, report) = (env.path("rejects"), env.path("report"));
     let _ = std::fs::remove_dir_all(&rejects);
     let (rejects, report) = (rejects.display().to_string(), report.display().to_string());
     let mut args = [
@@ -162,15 +162,15 @@ async fn compare(
         expected if expected.rejected.is_empty() => 0,
         _ => 7,
     };
-    let ended = world.load_ending(code, "t", &args).await?;
+    let ended = env.load_ending(code, "t", &args).await?;
     let query = |table| format!("SELECT * FROM {table} ORDER BY id");
     let (found, oracle) =
-        (values(&world.schema, &query("t")).await?, values(&world.schema, &query("oracle")).await?);
+        (values(&env.schema, &query("t")).await?, values(&env.schema, &query("oracle")).await?);
     ensure!(found == oracle, "found:    {found:#?}\nexpected: {oracle:#?}");
     if expected.is_refused {
         return Ok(());
     }
-    let line = world.report("report")?.into_iter().next().context("an empty report")?;
+    let line = env.report("report")?.into_iter().next().context("an empty report")?;
     ensure!(
         line["rows"] == rows.len() && line["skipped"] == expected.skipped,
         "{expected:?}: {line:#}"
@@ -180,7 +180,7 @@ async fn compare(
         "{line:#}"
     );
     if !expected.rejected.is_empty() {
-        let rejected = String::from_utf8(rejected(world)?.context("there are no rejects")?.text)?;
+        let rejected = String::from_utf8(rejected(env)?.context("there are no rejects")?.text)?;
         let rejected: Vec<&str> = rejected.lines().collect();
         ensure!(
             rejected == expected.rejected,
@@ -191,14 +191,14 @@ async fn compare(
     Ok(())
 }
 
-async fn compare_all(world: &World, on_bad_rows: &[&str], on_duplicates: &[&str]) -> Result<()> {
+async fn compare_all(env: &TestEnv, on_bad_rows: &[&str], on_duplicates: &[&str]) -> Result<()> {
     let mixed = rows(1);
     let good: Vec<Row> = rows(2).into_iter().filter(|row| !row.is_bad()).collect();
     ensure!(mixed.iter().filter(|row| row.is_bad()).count() > 20);
     for on_duplicate in on_duplicates {
         for on_bad_row in on_bad_rows {
             for rows in [&good, &mixed] {
-                compare(world, rows, on_bad_row, on_duplicate, None).await.with_context(|| {
+                compare(env, rows, on_bad_row, on_duplicate, None).await.with_context(|| {
                     format!("--on-bad-row {on_bad_row} --on-duplicate {on_duplicate}")
                 })?;
             }
@@ -207,29 +207,29 @@ async fn compare_all(world: &World, on_bad_rows: &[&str], on_duplicates: &[&str]
     Ok(())
 }
 
-async fn ignoring_and_replacing_do_what_plain_statements_do(world: World) -> Result<()> {
-    compare_all(&world, &["fail", "accept"], &["error", "ignore", "replace"]).await
+async fn ignoring_and_replacing_do_what_plain_statements_do(env: TestEnv) -> Result<()> {
+    compare_all(&env, &["fail", "accept"], &["error", "ignore", "replace"]).await
 }
 
-async fn every_policy_for_duplicates_does_what_plain_statements_do(world: World) -> Result<()> {
+async fn every_policy_for_duplicates_does_what_plain_statements_do(env: TestEnv) -> Result<()> {
     compare_all(
-        &world,
+        &env,
         &["fail", "reject", "accept"],
         &["error", "ignore", "replace", "update", "reject"],
     )
     .await
 }
 
-async fn an_update_sets_the_columns_that_are_named_and_no_others(world: World) -> Result<()> {
+async fn an_update_sets_the_columns_that_are_named_and_no_others(env: TestEnv) -> Result<()> {
     for columns in ["v", "n", "n,v", "name,v"] {
-        compare(&world, &rows(3), "reject", "update", Some(columns))
+        compare(&env, &rows(3), "reject", "update", Some(columns))
             .await
             .with_context(|| columns.to_owned())?;
     }
     Ok(())
 }
 
-async fn bad_rows_and_duplicates_roll_back_what_came_before_them(world: World) -> Result<()> {
+async fn bad_rows_and_duplicates_roll_back_what_came_before_them(env: TestEnv) -> Result<()> {
     let good: Vec<Row> = (0..50)
         .map(|number| Row {
             id: 1000 + number,
@@ -244,7 +244,7 @@ async fn bad_rows_and_duplicates_roll_back_what_came_before_them(world: World) -
         [(&bad, "ignore"), (&bad, "replace"), (&bad, "update"), (&duplicate, "error")]
     {
         compare(
-            &world,
+            &env,
             &[&good[..], std::slice::from_ref(last)].concat(),
             "fail",
             on_duplicate,

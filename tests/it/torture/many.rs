@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::rejects::rejected;
 use crate::support::many_bad_rows::{ARGS, Badness, ManyBadRows, checksum_query, create_table};
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 
 crate::load_tests![
     of_many_bad_rows_the_first_ten_are_told,
@@ -16,23 +16,23 @@ crate::load_tests![
 const ROWS: u64 = 100_000;
 const BAD: u64 = 20_000;
 
-async fn prepare(world: &World, rows: u64, bad: u64) -> Result<ManyBadRows> {
+async fn prepare(env: &TestEnv, rows: u64, bad: u64) -> Result<ManyBadRows> {
     for sql in create_table("t") {
-        world.schema.exec(&sql).await?;
+        env.schema.exec(&sql).await?;
     }
     let mut object = Vec::new();
     let made = ManyBadRows::write(rows, bad, &mut object)?;
     ensure!(made.bad.len() as u64 == bad && object.len() as u64 == made.bytes);
-    world.put("many", object)?;
+    env.put("many", object)?;
     Ok(made)
 }
 
-async fn of_many_bad_rows_the_first_ten_are_told(world: World) -> Result<()> {
-    let made = prepare(&world, ROWS, BAD).await?;
-    let before = world.count("t").await?;
-    let report = world.path("report").display().to_string();
-    world.load_ending(3, "t", &[&ARGS[..], &["--report", &report]].concat()).await?;
-    let error = world.report("report")?[0]["error"].clone();
+async fn of_many_bad_rows_the_first_ten_are_told(env: TestEnv) -> Result<()> {
+    let made = prepare(&env, ROWS, BAD).await?;
+    let before = env.count("t").await?;
+    let report = env.path("report").display().to_string();
+    env.load_ending(3, "t", &[&ARGS[..], &["--report", &report]].concat()).await?;
+    let error = env.report("report")?[0]["error"].clone();
     let lines: Vec<u64> = error["rows"]
         .as_array()
         .context("no rows")?
@@ -46,21 +46,21 @@ async fn of_many_bad_rows_the_first_ten_are_told(world: World) -> Result<()> {
     let mut told = lines.clone();
     told.dedup();
     ensure!(told == expected, "{told:?}, not {expected:?}: {error:#}");
-    ensure!(world.count("t").await? == before);
+    ensure!(env.count("t").await? == before);
     Ok(())
 }
 
-async fn many_bad_rows_that_are_accepted_are_counted(world: World) -> Result<()> {
-    let made = prepare(&world, ROWS, BAD).await?;
-    let before = world.count("t").await?;
+async fn many_bad_rows_that_are_accepted_are_counted(env: TestEnv) -> Result<()> {
+    let made = prepare(&env, ROWS, BAD).await?;
+    let before = env.count("t").await?;
     let args = ["--on-bad-row", "accept", "--on-duplicate", "ignore"];
-    let ended = world.load_ending(0, "t", &[&ARGS[..], &args].concat()).await?;
+    let ended = env.load_ending(0, "t", &[&ARGS[..], &args].concat()).await?;
     ensure!(ended.summary("rows")? == ROWS.to_string(), "{ended}");
     ensure!(ended.summary("rows skipped")? == made.duplicates().to_string(), "{ended}");
     // Three fields are missing where any are.
     let short = made.bad.iter().filter(|bad| bad.badness == Badness::FieldsMissing).count() as u64;
     ensure!(ended.summary("warnings")? == (BAD + 2 * short).to_string(), "{ended}");
-    ensure!(world.count("t").await? == before + ROWS - made.duplicates());
+    ensure!(env.count("t").await? == before + ROWS - made.duplicates());
     // The good rows are as they should be whatever was made of the others.
     let bad: Vec<String> = made
         .bad
@@ -68,8 +68,8 @@ async fn many_bad_rows_that_are_accepted_are_counted(world: World) -> Result<()>
         .filter(|bad| !bad.badness.is_duplicate())
         .map(|bad| bad.id().to_string())
         .collect();
-    world.schema.exec(&format!("DELETE FROM t WHERE id IN ({})", bad.join(", "))).await?;
-    let found: (u64, u64) = world.schema.query_one(&checksum_query("t")).await?;
+    env.schema.exec(&format!("DELETE FROM t WHERE id IN ({})", bad.join(", "))).await?;
+    let found: (u64, u64) = env.schema.query_one(&checksum_query("t")).await?;
     ensure!(
         found == (made.good(), made.checksum),
         "{found:?}, not {:?}",
@@ -78,10 +78,10 @@ async fn many_bad_rows_that_are_accepted_are_counted(world: World) -> Result<()>
     Ok(())
 }
 
-async fn of_many_bad_rows_exactly_the_good_ones_are_loaded(world: World) -> Result<()> {
-    let made = prepare(&world, ROWS, BAD).await?;
+async fn of_many_bad_rows_exactly_the_good_ones_are_loaded(env: TestEnv) -> Result<()> {
+    let made = prepare(&env, ROWS, BAD).await?;
     let (rejects, report) =
-        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+        (env.path("rejects").display().to_string(), env.path("report").display().to_string());
     let args = [
         "--on-bad-row",
         "reject",
@@ -92,15 +92,15 @@ async fn of_many_bad_rows_exactly_the_good_ones_are_loaded(world: World) -> Resu
         "--report",
         &report,
     ];
-    let ended = world.load_ending(7, "t", &[&ARGS[..], &args].concat()).await?;
+    let ended = env.load_ending(7, "t", &[&ARGS[..], &args].concat()).await?;
     ensure!(ended.summary("rows rejected")? == BAD.to_string(), "{ended}");
-    let found: (u64, u64) = world.schema.query_one(&checksum_query("t")).await?;
+    let found: (u64, u64) = env.schema.query_one(&checksum_query("t")).await?;
     ensure!(
         found == (made.good(), made.checksum),
         "{found:?}, not {:?}",
         (made.good(), made.checksum)
     );
-    let rejected = rejected(&world)?.context("there are no rejects")?;
+    let rejected = rejected(&env)?.context("there are no rejects")?;
     let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &rejected.text);
     let mut told = Vec::new();
     for line in &rejected.sidecar {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::cases::{CASES, Case, Fate};
 use super::object::{ARGS, Torture, good_row};
 use super::{STRICT, create, load_by_the_server, names, session};
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, TestEnv};
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
 
@@ -46,9 +46,9 @@ pub(crate) struct Rejected {
 }
 
 /// What is in the directory of rejects, which must be the files of one object or none.
-pub(crate) fn rejected(world: &World) -> Result<Option<Rejected>> {
+pub(crate) fn rejected(env: &TestEnv) -> Result<Option<Rejected>> {
     let (mut data, mut sidecars) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(world.path("rejects"))? {
+    for entry in std::fs::read_dir(env.path("rejects"))? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).context("a name in UTF-8")?;
         let is_sidecar = name.ends_with(".rejected.jsonl");
@@ -67,9 +67,9 @@ pub(crate) fn rejected(world: &World) -> Result<Option<Rejected>> {
 }
 
 /// Loads what is in the bucket into `t`; rejects go to the world's own directory.
-async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
+async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     let (rejects, report) =
-        (world.path("rejects").display().to_string(), world.path("report").display().to_string());
+        (env.path("rejects").display().to_string(), env.path("report").display().to_string());
     let columns = names().join(",");
     let base = [
         "--columns",
@@ -81,18 +81,18 @@ async fn load(world: &World, code: i32, args: &[&str]) -> Result<Ended> {
         "--rejects",
         &rejects,
     ];
-    world.load_ending(code, "t", &[&ARGS[..], &base, args].concat()).await
+    env.load_ending(code, "t", &[&ARGS[..], &base, args].concat()).await
 }
 
 /// The table holds what the server itself makes of these rows.
-async fn expect_rows(world: &World, rows: &[&str]) -> Result<()> {
-    world.schema.exec("DROP TABLE IF EXISTS expected, expected_parents").await?;
-    create(world, "expected").await?;
-    let mut conn = session(world, STRICT).await?;
+async fn expect_rows(env: &TestEnv, rows: &[&str]) -> Result<()> {
+    env.schema.exec("DROP TABLE IF EXISTS expected, expected_parents").await?;
+    create(env, "expected").await?;
+    let mut conn = session(env, STRICT).await?;
     let data: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    load_by_the_server(world, &mut conn, "expected", data.as_bytes()).await?;
-    let found = values(&world.schema, "SELECT * FROM t ORDER BY id, single").await?;
-    let expected = values(&world.schema, "SELECT * FROM expected ORDER BY id, single").await?;
+    load_by_the_server(env, &mut conn, "expected", data.as_bytes()).await?;
+    let found = values(&env.schema, "SELECT * FROM t ORDER BY id, single").await?;
+    let expected = values(&env.schema, "SELECT * FROM expected ORDER BY id, single").await?;
     ensure!(
         expected.len() == rows.len(),
         "the server took {} of {} rows",
@@ -118,12 +118,12 @@ fn kept(torture: &Torture, kind: ServerKind, is_held_back: impl Fn(Fate) -> bool
 /// The files hold exactly the rows with these fates, as they stand in the object and with their
 /// reasons.
 fn expect_rejected(
-    world: &World,
+    env: &TestEnv,
     torture: &Torture,
     is_held_back: impl Fn(Fate) -> bool,
 ) -> Result<()> {
-    let kind = world.server.kind();
-    let rejected = rejected(world)?.context("there are no rejects")?;
+    let kind = env.server.kind();
+    let rejected = rejected(env)?.context("there are no rejects")?;
     let held_back = || torture.cases().filter(|(_, case)| is_held_back(case.fate(kind)));
     let mut text = torture.header.clone();
     held_back().for_each(|(row, _)| text.extend([torture.text(row), "\n"]));
@@ -179,135 +179,135 @@ fn expect_counts(ended: &Ended, torture: &Torture, held_back: usize) -> Result<(
     Ok(())
 }
 
-async fn the_good_rows_are_loaded_and_the_bad_ones_written_down(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn the_good_rows_are_loaded_and_the_bad_ones_written_down(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let is_in = |fate: Fate| !matches!(fate, Fate::Error(_) | Fate::Duplicate | Fate::Disguised(_));
     let torture = Torture::new(select_cases(kind, is_in), 1);
-    world.put("torture", torture.bytes.clone())?;
-    let ended = load(&world, 7, &[]).await?;
+    env.put("torture", torture.bytes.clone())?;
+    let ended = load(&env, 7, &[]).await?;
     expect_counts(
         &ended,
         &torture,
         torture.cases().filter(|(_, case)| is_bad(case.fate(kind))).count(),
     )?;
-    expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-    expect_rejected(&world, &torture, is_bad)?;
-    world.ensure_nothing_staged()
+    expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+    expect_rejected(&env, &torture, is_bad)?;
+    env.ensure_nothing_staged()
 }
 
-async fn a_reject_file_that_was_mended_loads_whole(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn a_reject_file_that_was_mended_loads_whole(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let torture = Torture::new(select_cases(kind, is_bad), 1);
-    world.put("torture", torture.bytes.clone())?;
-    load(&world, 7, &[]).await?;
-    let mut text = String::from_utf8(rejected(&world)?.context("there are no rejects")?.text)?;
+    env.put("torture", torture.bytes.clone())?;
+    load(&env, 7, &[]).await?;
+    let mut text = String::from_utf8(rejected(&env)?.context("there are no rejects")?.text)?;
     for (row, case) in torture.cases() {
         let raw = torture.text(row);
         ensure!(text.matches(raw).count() == 1, "{case:?} is not there as it was");
         text = text.replacen(raw, &good_row(row.id), 1);
     }
-    world.put("mended", text)?;
+    env.put("mended", text)?;
     let columns = names().join(",");
-    let ended = world.load_ending(0, "t", &[&ARGS[..], &["--columns", &columns]].concat()).await?;
+    let ended = env.load_ending(0, "t", &[&ARGS[..], &["--columns", &columns]].concat()).await?;
     ensure!(ended.summary("objects loaded")? == "1", "{ended}");
     let rows: Vec<String> = torture.rows.iter().map(|row| good_row(row.id)).collect();
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-    expect_rows(&world, &rows).await
+    expect_rows(&env, &rows).await
 }
 
-async fn remarks_are_bad_only_where_that_is_asked_for(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     // Without what is called a warning, though it is about a notation.
     let is_note = |fate: Fate| matches!(fate, Fate::Remark(code) if code < 4000);
     let torture = Torture::new(select_cases(kind, |fate| is_note(fate) || is_bad(fate)), 1);
-    world.put("torture", torture.bytes.clone())?;
-    load(&world, 7, &[]).await?;
-    expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-    world.start_afresh("t").await?;
-    load(&world, 7, &["--notes-as-bad"]).await?;
-    expect_rows(&world, &kept(&torture, kind, |fate| is_note(fate) || is_bad(fate))).await?;
-    expect_rejected(&world, &torture, |fate| is_note(fate) || is_bad(fate))
+    env.put("torture", torture.bytes.clone())?;
+    load(&env, 7, &[]).await?;
+    expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+    env.start_afresh("t").await?;
+    load(&env, 7, &["--notes-as-bad"]).await?;
+    expect_rows(&env, &kept(&torture, kind, |fate| is_note(fate) || is_bad(fate))).await?;
+    expect_rejected(&env, &torture, |fate| is_note(fate) || is_bad(fate))
 }
 
-async fn a_number_that_ends_in_words_is_no_rounding(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn a_number_that_ends_in_words_is_no_rounding(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     // MySQL has the same note for both; only a strict mode tells them apart.
     let is_in = |fate: Fate| matches!(fate, Fate::Disguised(_) | Fate::Remark(1265));
     let torture = Torture::new(
         CASES.iter().filter(|case| case.column == "money" && is_in(case.fate(ServerKind::Mysql))),
         1,
     );
-    world.put("torture", torture.bytes.clone())?;
-    load(&world, 7, &[]).await?;
+    env.put("torture", torture.bytes.clone())?;
+    load(&env, 7, &[]).await?;
     let is_bad = |fate: Fate| matches!(fate, Fate::Disguised(_)) || is_bad(fate);
-    expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-    expect_rejected(&world, &torture, is_bad)
+    expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+    expect_rejected(&env, &torture, is_bad)
 }
 
-async fn an_error_of_the_statement_is_traced_to_its_row(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn an_error_of_the_statement_is_traced_to_its_row(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let is_bad = |fate: Fate| matches!(fate, Fate::Error(_)) || is_bad(fate);
     let torture = Torture::new(select_cases(kind, is_bad), 1);
-    world.put("torture", torture.bytes.clone())?;
-    load(&world, 7, &[]).await?;
-    expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-    expect_rejected(&world, &torture, is_bad)
+    env.put("torture", torture.bytes.clone())?;
+    load(&env, 7, &[]).await?;
+    expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+    expect_rejected(&env, &torture, is_bad)
 }
 
-async fn rejected_duplicates_are_written_down_as_well(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn rejected_duplicates_are_written_down_as_well(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let is_bad = |fate: Fate| fate == Fate::Duplicate || is_bad(fate);
     let torture = Torture::new(select_cases(kind, is_bad), 1);
-    world.put("torture", torture.bytes.clone())?;
-    load(&world, 7, &["--on-duplicate", "reject"]).await?;
-    expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-    expect_rejected(&world, &torture, is_bad)?;
+    env.put("torture", torture.bytes.clone())?;
+    load(&env, 7, &["--on-duplicate", "reject"]).await?;
+    expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+    expect_rejected(&env, &torture, is_bad)?;
     // All is there now but what is bad, so that all is rejected.
-    world.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
-    load(&world, 7, &["--on-duplicate", "reject"]).await?;
-    expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-    let rejected = rejected(&world)?.context("there are no rejects")?;
+    env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+    load(&env, 7, &["--on-duplicate", "reject"]).await?;
+    expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+    let rejected = rejected(&env)?.context("there are no rejects")?;
     ensure!(rejected.text == torture.bytes, "{}", String::from_utf8_lossy(&rejected.text));
     Ok(())
 }
 
-async fn more_rejects_than_allowed_roll_the_object_back(world: World) -> Result<()> {
-    create(&world, "t").await?;
-    let kind = world.server.kind();
+async fn more_rejects_than_allowed_roll_the_object_back(env: TestEnv) -> Result<()> {
+    create(&env, "t").await?;
+    let kind = env.server.kind();
     let torture = Torture::new(select_cases(kind, is_bad), 1);
     let (rows, bad) = (torture.rows.len(), torture.cases().count());
-    world.put("torture", torture.bytes.clone())?;
+    env.put("torture", torture.bytes.clone())?;
     let percent = |count: usize| format!("{}%", 100 * count / rows);
     ensure!(rows == 2 * bad + 1, "half of the rows but one are bad");
     for limit in ["0".to_owned(), (bad - 1).to_string(), percent(bad / 2), "49%".to_owned()] {
-        load(&world, 3, &["--max-rejects", &limit]).await?;
-        ensure!(world.count("t").await? == 0, "--max-rejects {limit}");
+        load(&env, 3, &["--max-rejects", &limit]).await?;
+        ensure!(env.count("t").await? == 0, "--max-rejects {limit}");
         ensure!(
-            rejected(&world)?.is_none(),
+            rejected(&env)?.is_none(),
             "--max-rejects {limit} left a reject file of rows that were not dropped"
         );
     }
     for limit in [bad.to_string(), "50%".to_owned()] {
-        load(&world, 7, &["--max-rejects", &limit]).await?;
-        expect_rows(&world, &kept(&torture, kind, is_bad)).await?;
-        expect_rejected(&world, &torture, is_bad)?;
-        world.start_afresh("t").await?;
+        load(&env, 7, &["--max-rejects", &limit]).await?;
+        expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
+        expect_rejected(&env, &torture, is_bad)?;
+        env.start_afresh("t").await?;
     }
     Ok(())
 }
 
-async fn rejects_of_all_objects_are_counted_together(world: World) -> Result<()> {
-    world.schema.exec("CREATE TABLE t (n INT)").await?;
+async fn rejects_of_all_objects_are_counted_together(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (n INT)").await?;
     for number in 0..4 {
-        world.put(&format!("{number}"), format!("{number}\nx\ny\n"))?;
+        env.put(&format!("{number}"), format!("{number}\nx\ny\n"))?;
     }
-    let rejects = world.path("rejects").display().to_string();
+    let rejects = env.path("rejects").display().to_string();
     let args = [
         "--on-bad-row",
         "reject",
@@ -317,12 +317,12 @@ async fn rejects_of_all_objects_are_counted_together(world: World) -> Result<()>
         "1",
         "--max-rejects-total",
     ];
-    let ended = world.load("t", &[&args[..], &["7"]].concat()).await?;
+    let ended = env.load("t", &[&args[..], &["7"]].concat()).await?;
     ensure!(ended.code == Some(3), "{ended}");
     // What was committed before stays: never more than allowed.
-    let loaded = world.count("t").await?;
+    let loaded = env.count("t").await?;
     ensure!(loaded <= 3, "{loaded} objects were loaded, with 2 rejects each");
-    let ended = world.load("t", &[&args[..], &["8"]].concat()).await?;
-    ensure!(ended.code == Some(7) && world.count("t").await? == 4, "{ended}");
+    let ended = env.load("t", &[&args[..], &["8"]].concat()).await?;
+    ensure!(ended.code == Some(7) && env.count("t").await? == 4, "{ended}");
     Ok(())
 }

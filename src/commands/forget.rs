@@ -1,0 +1,142 @@
+//! `s3-to-mysql forget`: takes objects out of the ledger, after it has said what that comes to.
+
+use std::io::Write;
+
+use indicatif::HumanBytes;
+
+use super::status::{is_tried_again, refused, uri};
+use crate::config::{Config, SourceUri};
+use crate::error::{Error, ErrorKind, Result};
+use crate::exit_code;
+use crate::ledger::{Forgotten, LedgerAdmin, Removed};
+use crate::pipeline::RunResult;
+use crate::retry::Attempts;
+
+/// Writes to `output` what will be forgotten, and, if that is wanted, forgets it. What can't be
+/// told is not done.
+pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) -> RunResult {
+    let mut attempts = Attempts::new(&config.retry);
+    let mut progress = ForgetTotals::default();
+    loop {
+        match take(&config, yes, &mut progress, output).await {
+            Ok(()) => break,
+            Err(error) if is_tried_again(&mut attempts, &error).await => {}
+            Err(error) => {
+                let mut ended = refused(error);
+                if progress.removed != Removed::default() {
+                    // Committed, whatever came then.
+                    ended.output = told("forgotten before the error", &progress.removed.sums);
+                    ended.output.push_str(&unanswered(&progress.removed, "gone, or still there"));
+                }
+                return ended;
+            }
+        }
+    }
+    if !yes {
+        let error = Error::new(ErrorKind::Usage, "nothing was changed, because --yes is missing")
+            .with_hint("run it again with --yes to forget this");
+        return refused(error);
+    }
+    RunResult {
+        exit_code: exit_code::ALL_LOADED,
+        output: if progress.is_there {
+            told("forgotten", &progress.removed.sums)
+                + &unanswered(&progress.removed, "gone too, or counted above")
+        } else {
+            String::new()
+        },
+        errors: Vec::new(),
+    }
+}
+
+/// What has been done, over all tries.
+#[derive(Default)]
+struct ForgetTotals {
+    is_told: bool,
+    /// Whether there is a ledger at all.
+    is_there: bool,
+    removed: Removed,
+}
+
+async fn take(
+    config: &Config,
+    yes: bool,
+    progress: &mut ForgetTotals,
+    output: &mut (dyn Write + Send),
+) -> Result<()> {
+    let mut records = LedgerAdmin::open(config).await?;
+    let taken = take_from(&mut records, &config.source.uris, yes, progress, output).await;
+    match &taken {
+        Ok(()) => records.close().await,
+        Err(_) => records.destroy().await,
+    }
+    taken
+}
+
+async fn take_from(
+    records: &mut LedgerAdmin,
+    uris: &[SourceUri],
+    yes: bool,
+    progress: &mut ForgetTotals,
+    output: &mut (dyn Write + Send),
+) -> Result<()> {
+    progress.is_there = records.is_there();
+    if !progress.is_told {
+        let text = if progress.is_there {
+            intention(records, uris).await?
+        } else {
+            format!(
+                "There is no ledger {}, or the account may not see its tables: there is nothing to forget.\n",
+                records.ledger()
+            )
+        };
+        output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| {
+            Error::new(ErrorKind::Usage, "standard output can't be written").caused_by(error)
+        })?;
+        progress.is_told = true;
+    }
+    if yes && progress.is_there {
+        for uri in uris {
+            records.forget(uri, &mut progress.removed).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn intention(records: &mut LedgerAdmin, uris: &[SourceUri]) -> Result<String> {
+    let mut text = format!(
+        "To be forgotten by the ledger {} of {}:\n",
+        records.ledger(),
+        records.target().name()
+    );
+    for named in uris {
+        let found = records.survey(named).await?;
+        let what = match named {
+            SourceUri::Key { bucket, key } => uri(bucket, key),
+            SourceUri::Prefix { bucket, prefix } => {
+                format!("{} and all below it", uri(bucket, prefix))
+            }
+        };
+        text.push_str(&told(&what, &found));
+    }
+    text.push_str(
+        "The rows stay in the table. The next run loads these objects again, beside those rows unless a unique key keeps them out.\n",
+    );
+    Ok(text)
+}
+
+fn told(what: &str, sums: &Forgotten) -> String {
+    let Forgotten { objects, rows, bytes, failures } = sums;
+    format!(
+        "{what}: {objects} ledger rows ({rows} rows, {bytes} bytes = {}), {failures} failures\n",
+        HumanBytes(*bytes)
+    )
+}
+
+/// Of transactions whose COMMIT had no answer; empty where there were none.
+fn unanswered(removed: &Removed, fate: &str) -> String {
+    if removed.unanswered == Forgotten::default() {
+        return String::new();
+    }
+    told(&format!("in transactions whose COMMIT had no answer, {fate}"), &removed.unanswered)
+}

@@ -1,0 +1,306 @@
+//! Everything that has to be right before the first object, checked at once; then the ledger, which
+//! is the first thing that a run changes. The preflight, the ledger and an append's job ask their
+//! questions on one connection, several in a packet: on a long path that is what a run's beginning
+//! costs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Mode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::{Job, Ledger, RunId, RunTotals, Tables};
+use crate::mysql::{Connector, Session, SqlMode};
+use crate::pipeline::counter;
+use crate::preflight;
+use crate::preflight::Preflight;
+use crate::progress::ListingProgress;
+use crate::rejects::Rejects;
+use crate::source::{Listed, Listing, ListingSink, S3, SkippedKeys};
+use crate::staging::{Budget, is_memory_backed};
+use crate::throttle::Throttle;
+use crate::verify::ComparePlan;
+
+/// One page of S3's: the listing is one ahead of the work, and no more is held.
+const LISTED_AHEAD: usize = 1000;
+
+/// The listing hands on a page at once; a gap of this length is its end, or the store being slow.
+const PAGE_GAP: Duration = Duration::from_millis(5);
+
+/// A run that can begin: its listing is under way.
+pub(crate) struct Prepared {
+    pub(crate) s3: S3,
+    pub(crate) budget: Budget,
+    pub(crate) connector: Connector,
+    pub(crate) preflight: Preflight,
+    /// The connection of the preflight, idle until somebody takes it.
+    pub(crate) session: Option<Session>,
+    /// Where rejected rows go, once [`open_rejects`] has looked there.
+    pub(crate) rejects: Option<Rejects>,
+    /// What makes the run pause, where something shall.
+    pub(crate) throttle: Option<Throttle>,
+    pub(crate) listing: JoinHandle<Result<SkippedKeys>>,
+    pub(crate) objects: ObjectStream,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The listed objects, in order.
+pub(crate) struct ObjectStream {
+    first: Option<Listed>,
+    rest: mpsc::Receiver<Listed>,
+}
+
+impl ObjectStream {
+    pub(crate) async fn next(&mut self) -> Option<Listed> {
+        match self.first.take() {
+            Some(first) => Some(first),
+            None => self.rest.recv().await,
+        }
+    }
+
+    /// What comes at once, at most a page of S3's listing; empty at the end.
+    pub(crate) async fn next_page(&mut self) -> Vec<Listed> {
+        let mut page: Vec<Listed> = self.next().await.into_iter().collect();
+        while (1..LISTED_AHEAD).contains(&page.len()) {
+            match tokio::time::timeout(PAGE_GAP, self.next()).await {
+                Ok(Some(listed)) => page.push(listed),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        page
+    }
+
+    /// Ends the listing; what it has found until now can still be taken. False where it had not
+    /// found everything.
+    pub(crate) fn close(&mut self) -> bool {
+        let is_complete = self.rest.is_closed();
+        self.rest.close();
+        is_complete
+    }
+}
+
+/// Starts the listing and checks source, staging and target side by side.
+///
+/// # Errors
+/// All problems that there are. The listing has ended then.
+pub(crate) async fn prepare(
+    config: &Config,
+    found: &Arc<ListingProgress>,
+) -> std::result::Result<Prepared, Vec<Error>> {
+    let s3 = S3::new(&config.source).await.with_max_rate(config.throughput.max_rate);
+    let mut problems = Vec::new();
+    let listing = Listing::new(s3.clone(), &config.source, &config.retry);
+    let budget = Budget::new(&config.staging);
+    let connector = Connector::new(&config.target, config.source.connect_timeout);
+    let (listing, budget, mut connector) = match (listing, budget, connector) {
+        (Ok(listing), Ok(budget), Ok(connector)) => (listing, budget, connector),
+        (listing, budget, connector) => {
+            return Err([listing.err(), budget.err(), connector.err()]
+                .into_iter()
+                .flatten()
+                .collect());
+        }
+    };
+
+    let listing = Arc::new(listing);
+    let (sender, mut rest) = mpsc::channel(LISTED_AHEAD);
+    let findings = ListingSink::new(sender, counter(found));
+    let running = tokio::spawn({
+        let (listing, found) = (Arc::clone(&listing), Arc::clone(found));
+        async move {
+            let skipped_keys = listing.run(findings).await;
+            found.complete.store(true, Ordering::Relaxed);
+            skipped_keys
+        }
+    });
+    let (checked, first, preflight) = tokio::join!(
+        listing.check(),
+        rest.recv(),
+        Box::pin(preflight::preflight(&mut connector, config))
+    );
+
+    problems.extend(checked);
+    // With nothing found the listing has ended, and says why.
+    let mut running = running;
+    if first.is_none() {
+        match (&mut running).await {
+            Ok(Ok(skipped_keys)) => {
+                if !config.source.allow_empty && problems.is_empty() {
+                    problems.push(nothing_matched(skipped_keys));
+                }
+                running = tokio::spawn(async move { Ok(skipped_keys) });
+            }
+            Ok(Err(error)) => {
+                // The check has met it too.
+                if !problems.iter().any(|problem| problem.kind == error.kind) {
+                    problems.push(error);
+                }
+            }
+            Err(error) => {
+                problems.push(Error::new(ErrorKind::Bug, "the listing died").caused_by(error))
+            }
+        }
+    }
+    let begun = match preflight {
+        Ok(begun) => Some(begun),
+        Err(errors) => {
+            problems.extend(errors);
+            None
+        }
+    };
+    let (true, Some((preflight, session))) = (problems.is_empty(), begun) else {
+        running.abort();
+        return Err(problems);
+    };
+    let mut warnings = preflight.warnings.clone();
+    if is_memory_backed(&config.staging.dir) {
+        warnings.push(format!(
+            "--staging-dir {} is on tmpfs: up to {} of memory may be taken by staged objects",
+            config.staging.dir.display(),
+            budget.total()
+        ));
+    }
+    tracing::info!(
+        "loading into {} on {} {}, time zone {}, staging up to {}",
+        config.target.table,
+        preflight.server.flavor,
+        preflight.server.version,
+        preflight.server.time_zone,
+        budget.total()
+    );
+    Ok(Prepared {
+        s3,
+        budget,
+        connector,
+        preflight,
+        session: Some(session),
+        rejects: None,
+        throttle: None,
+        listing: running,
+        objects: ObjectStream { first, rest },
+        warnings,
+    })
+}
+
+/// Looks whether rejected rows can be written, where there may be some.
+///
+/// # Errors
+/// What keeps the run from beginning.
+pub(crate) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Result<()> {
+    if let Some(to) = config.load.rejects.as_ref().filter(|_| config.load.may_reject()) {
+        let opened =
+            Rejects::open(to, prepared.s3.clone(), &config.staging.dir, &config.retry).await?;
+        prepared.rejects = Some(opened);
+    }
+    Ok(())
+}
+
+/// Opens the ledger and begins, or goes on with, the job; `None` where there shall be no ledger.
+///
+/// # Errors
+/// What keeps the run from beginning. What it has begun by then it has ended.
+pub(crate) async fn open_ledger(
+    config: &Config,
+    prepared: &mut Prepared,
+    stop: &CancellationToken,
+) -> Result<Option<(Ledger, Job)>> {
+    let idle = take_strict_session(config, prepared).await;
+    let Some(stem) = &config.ledger.table else { return Ok(None) };
+    let Prepared { connector, preflight, .. } = prepared;
+    let tables = Tables::new(stem, &preflight.target.database);
+    let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
+    let target = preflight.target.clone();
+    let ledger =
+        Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
+    let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
+    if begun.is_err() {
+        ledger.close().await;
+    }
+    Ok(Some((ledger, begun?)))
+}
+
+/// The ledger to look into, and the generation that the table holds; `None` where there is none
+/// yet.
+///
+/// # Errors
+/// As [`open_ledger`], but nothing is made or changed.
+pub(crate) async fn look_into_ledger(
+    config: &Config,
+    prepared: &mut Prepared,
+) -> Result<Option<(Ledger, u32)>> {
+    let idle = take_strict_session(config, prepared).await;
+    let Some(stem) = &config.ledger.table else { return Ok(None) };
+    let Prepared { connector, preflight, .. } = prepared;
+    let tables = Tables::new(stem, &preflight.target.database);
+    let sessions = connector.pool(&preflight.server, SqlMode::Strict, 1);
+    Ledger::look_into(tables, preflight.target.clone(), sessions, idle, config.retry.clone()).await
+}
+
+/// The preflight's session, where it does for the ledger, which is strict whatever the policy for
+/// the objects' rows is. Else it is closed.
+async fn take_strict_session(config: &Config, prepared: &mut Prepared) -> Option<Session> {
+    let session = prepared.session.take()?;
+    let sql_mode = SqlMode::of(prepared.preflight.policy.on_bad_row);
+    if config.ledger.table.is_some() && sql_mode == SqlMode::Strict {
+        return Some(session);
+    }
+    session.close().await;
+    None
+}
+
+async fn begin(
+    ledger: &Ledger,
+    config: &Config,
+    verification: Option<&ComparePlan>,
+    stop: &CancellationToken,
+) -> Result<Job> {
+    ledger.begin_run(config.load.mode, &config.source.to_string()).await?;
+    let begun = async {
+        let mut job = ledger.begin_job(config, stop).await?;
+        if let Some(plan) = verification {
+            // Now, not when everything is loaded.
+            ledger.ensure_verifiable(&job, plan).await?;
+        }
+        let loads_again = config.ledger.force && job.mode == Mode::Append;
+        job.was_partial = ledger.join_job(&job, loads_again).await?;
+        if loads_again {
+            tracing::warn!(
+                "--force: objects that are loaded already are loaded again, and their rows doubled"
+            );
+        }
+        Ok::<_, Error>(job)
+    }
+    .await;
+    match &begun {
+        Ok(job) => {
+            let RunId { id, worker } = ledger.run();
+            tracing::info!("run {id} on {worker}, generation {} of the table", job.generation);
+            if job.mode != Mode::Append {
+                tracing::info!("loading into {}", job.load_into);
+            }
+        }
+        Err(error) => {
+            // Best effort: the run is over, whatever its row says.
+            let _ = ledger
+                .end_run(RunTotals { exit_code: error.kind.exit_code(), ..RunTotals::default() })
+                .await;
+        }
+    }
+    begun
+}
+
+fn nothing_matched(skipped_keys: SkippedKeys) -> Error {
+    let SkippedKeys { folder_markers, hidden, filtered_out } = skipped_keys;
+    let passed = if folder_markers + hidden + filtered_out > 0 {
+        format!(
+            "; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out"
+        )
+    } else {
+        String::new()
+    };
+    Error::new(ErrorKind::NothingMatched, format!("no object matches{passed}"))
+}

@@ -1,0 +1,368 @@
+//! `s3-to-mysql status`: what the ledger says of a table, for people or as one JSON document.
+
+use std::fmt::Write as _;
+
+use indicatif::HumanBytes;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exit_code;
+use crate::ledger::{LedgerAdmin, Status, Sums};
+use crate::object::TableName;
+use crate::pipeline::RunResult;
+use crate::retry::Attempts;
+
+/// How many failures, partial objects and objects in flight the text names; the JSON document has
+/// them all.
+const NAMED: usize = 10;
+
+/// Asks the ledger, touching nothing.
+pub async fn status(config: Config, json: bool) -> RunResult {
+    let failures_listed = if json { u64::MAX } else { NAMED as u64 };
+    let mut attempts = Attempts::new(&config.retry);
+    let answer = loop {
+        match ask(&config, failures_listed).await {
+            Ok(answer) => break Ok(answer),
+            Err(error) if is_tried_again(&mut attempts, &error).await => {}
+            Err(error) => break Err(error),
+        }
+    };
+    match answer {
+        Ok(answer) if json => printed(format!("{:#}\n", document(&answer))),
+        Ok(answer) => printed(text(&answer)),
+        Err(error) => refused(error),
+    }
+}
+
+fn printed(output: String) -> RunResult {
+    RunResult { exit_code: exit_code::ALL_LOADED, output, errors: Vec::new() }
+}
+
+/// Of these commands, which load no objects, nothing can fail but the target, their usage or the
+/// program.
+pub(crate) fn refused(error: Error) -> RunResult {
+    let exit_code = match error.kind {
+        ErrorKind::Usage => exit_code::USAGE,
+        ErrorKind::Bug => exit_code::BUG,
+        _ => exit_code::TARGET_UNAVAILABLE,
+    };
+    RunResult { exit_code, output: String::new(), errors: vec![error] }
+}
+
+/// Whether it is worth another try, after a pause. A server that isn't there is told at once:
+/// somebody may be waiting.
+pub(crate) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::TargetBusy | ErrorKind::ConnectionLost | ErrorKind::LockConflict
+    ) && attempts.wait_after(error).await
+}
+
+/// What there is to tell.
+enum StatusDocument {
+    NoLedger { target: TableName, ledger: TableName },
+    Status(Box<Status>),
+}
+
+async fn ask(config: &Config, failures_listed: u64) -> Result<StatusDocument> {
+    let mut records = LedgerAdmin::open(config).await?;
+    if !records.is_there() {
+        let answer =
+            StatusDocument::NoLedger { target: records.target().name(), ledger: records.ledger() };
+        records.close().await;
+        return Ok(answer);
+    }
+    match records.status(failures_listed).await {
+        Ok(status) => {
+            records.close().await;
+            Ok(StatusDocument::Status(Box::new(status)))
+        }
+        Err(error) => {
+            records.destroy().await;
+            Err(error)
+        }
+    }
+}
+
+/// Every name in it is for good once released; what there is none of is null or empty, never left
+/// out.
+fn document(answer: &StatusDocument) -> Value {
+    let name =
+        |table: &TableName, part: &str| json!({ "database": table.database, part: table.table });
+    let status = match answer {
+        StatusDocument::NoLedger { target, .. } => {
+            return json!({
+                "target": name(target, "table"), "ledger": null, "job": null, "table": null, "shadow": null,
+                "objects_failed": 0, "partial": [], "in_flight": [], "failed": [], "runs": [],
+            });
+        }
+        StatusDocument::Status(status) => status,
+    };
+    let partial: Vec<Value> = status
+        .partial
+        .iter()
+        .map(|object| {
+            json!({
+                "bucket": object.bucket, "key": object.key, "etag": object.etag, "generation": object.generation,
+                "size_bytes": object.size_bytes, "part_size_bytes": object.part_size_bytes,
+                "parts": object.parts, "parts_loaded": object.parts_loaded,
+            })
+        })
+        .collect();
+    let in_flight: Vec<Value> = status
+        .in_flight
+        .iter()
+        .map(|object| {
+            json!({
+                "bucket": object.bucket, "key": object.key, "etag": object.etag, "generation": object.generation,
+                "size_bytes": object.size_bytes, "worker": object.worker, "run_id": object.run_id,
+                "since": object.since,
+            })
+        })
+        .collect();
+    let failed: Vec<Value> = status
+        .failed
+        .iter()
+        .map(|object| {
+            json!({
+                "bucket": object.bucket, "key": object.key, "etag": object.etag, "generation": object.generation,
+                "error": { "code": object.error_code, "message": object.message },
+                "attempts": object.attempts, "first_failed_at": object.first_failed_at,
+                "last_failed_at": object.last_failed_at, "worker": object.worker, "run_id": object.run_id,
+            })
+        })
+        .collect();
+    let runs: Vec<Value> = status
+        .runs
+        .iter()
+        .map(|run| {
+            json!({
+                "run_id": run.run_id, "worker": run.worker, "generation": run.generation, "mode": run.mode,
+                "source": run.source, "tool_version": run.tool_version, "state": run.state.name(),
+                "started_at": run.started_at, "ended_at": run.ended_at, "exit_code": run.exit_code,
+                "objects_loaded": run.objects_loaded, "objects_already_loaded": run.objects_already_loaded,
+                "objects_failed": run.objects_failed, "rows": run.rows, "bytes": run.bytes,
+            })
+        })
+        .collect();
+    json!({
+        "target": name(&status.target, "table"),
+        "ledger": name(&status.ledger, "stem"),
+        "job": status.job.as_ref().map(|job| json!({
+            "generation": job.generation, "table_generation": job.table_generation, "mode": job.mode,
+            "state": job.state, "old_table": (!job.old_table.is_empty()).then_some(&job.old_table),
+            "run_id": job.run_id, "tool_version": job.tool_version, "begun_at": job.begun_at,
+            "changed_at": job.changed_at, "deferred_indexes": job.deferred_indexes,
+        })),
+        "table": sums(&status.table),
+        "shadow": status.shadow.as_ref().map(sums),
+        "objects_failed": status.objects_failed,
+        "partial": partial, "in_flight": in_flight, "failed": failed, "runs": runs,
+    })
+}
+
+fn sums(sums: &Sums) -> Value {
+    json!({
+        "generation": sums.generation, "objects_loaded": sums.objects_loaded, "objects_partial": sums.objects_partial,
+        "rows": sums.rows, "skipped": sums.skipped, "deleted": sums.deleted, "rejected": sums.rejected,
+        "warnings": sums.warnings, "bytes": sums.bytes,
+    })
+}
+
+/// As people read it; lines that would say nothing are left out.
+fn text(answer: &StatusDocument) -> String {
+    let mut text = String::new();
+    let status = match answer {
+        StatusDocument::NoLedger { target, ledger } => {
+            line(&mut text, "target", target);
+            let none = format_args!(
+                "none: no run has loaded into this database with {ledger}, or the account may not see its tables"
+            );
+            line(&mut text, "ledger", none);
+            return text;
+        }
+        StatusDocument::Status(status) => status,
+    };
+    line(&mut text, "target", &status.target);
+    line(&mut text, "ledger", &status.ledger);
+    match &status.job {
+        Some(job) => {
+            line(&mut text, "mode", format_args!("{}, {}", job.mode, job.state));
+            line(
+                &mut text,
+                "generation",
+                format_args!("{}, since {}", job.generation, second(&job.begun_at)),
+            );
+            if !job.old_table.is_empty() {
+                line(&mut text, "table kept", job.old_table.escape_debug());
+            }
+            let label = if job.mode == "swap" { "index to come" } else { "index missing" };
+            for definition in &job.deferred_indexes {
+                // A name can have a newline in it.
+                line(&mut text, label, definition.replace(char::is_control, " "));
+            }
+        }
+        None => line(
+            &mut text,
+            "mode",
+            "none: nothing has been loaded into this table with this ledger",
+        ),
+    }
+    write_sums(&mut text, &status.table);
+    line(&mut text, "objects failed", status.objects_failed);
+    line(&mut text, "objects in flight", status.in_flight.len());
+    if let Some(shadow) = &status.shadow {
+        push(
+            &mut text,
+            format_args!(
+                "\nin the table that the swap will put in its place, generation {}:\n",
+                shadow.generation
+            ),
+        );
+        write_sums(&mut text, shadow);
+    }
+    write_objects(&mut text, status);
+    if status.runs.is_empty() {
+        return text;
+    }
+    text.push_str("\nlast runs\n");
+    let mut table = vec![
+        [
+            "run", "worker", "mode", "started", "ended", "exit", "loaded", "already", "failed",
+            "rows", "bytes",
+        ]
+        .map(str::to_owned),
+    ];
+    table.extend(status.runs.iter().map(|run| {
+        [
+            run.run_id.escape_debug().to_string(),
+            run.worker.escape_debug().to_string(),
+            run.mode.clone(),
+            second(&run.started_at),
+            run.ended_at.as_deref().map_or_else(|| run.state.name().to_owned(), second),
+            run.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string()),
+            run.objects_loaded.to_string(),
+            run.objects_already_loaded.to_string(),
+            run.objects_failed.to_string(),
+            run.rows.to_string(),
+            run.bytes.to_string(),
+        ]
+    }));
+    write_table(&mut text, &table);
+    text
+}
+
+fn write_sums(text: &mut String, sums: &Sums) {
+    line(text, "objects loaded", sums.objects_loaded);
+    if sums.objects_partial > 0 {
+        line(text, "objects partial", sums.objects_partial);
+    }
+    line(text, "rows", sums.rows);
+    for (label, number) in [
+        ("rows skipped", sums.skipped),
+        ("rows replaced", sums.deleted),
+        ("rows rejected", sums.rejected),
+        ("warnings", sums.warnings),
+    ] {
+        if number > 0 {
+            line(text, label, number);
+        }
+    }
+    line(text, "bytes", format_args!("{} ({})", sums.bytes, HumanBytes(sums.bytes)));
+}
+
+fn write_objects(text: &mut String, status: &Status) {
+    if !(status.partial.is_empty() && status.in_flight.is_empty() && status.failed.is_empty()) {
+        text.push('\n');
+    }
+    for object in status.partial.iter().take(NAMED) {
+        let (loaded, parts) = (object.parts_loaded, object.parts);
+        push(
+            text,
+            format_args!(
+                "partial: {}: {loaded} of {parts} parts\n",
+                uri(&object.bucket, &object.key)
+            ),
+        );
+    }
+    write_more(text, "partial", status.partial.len() as u64);
+    for object in status.in_flight.iter().take(NAMED) {
+        push(
+            text,
+            format_args!(
+                "in flight: {}: {} bytes by {}, run {}, since {}\n",
+                uri(&object.bucket, &object.key),
+                object.size_bytes,
+                object.worker.escape_debug(),
+                object.run_id.escape_debug(),
+                second(&object.since)
+            ),
+        );
+    }
+    write_more(text, "in flight", status.in_flight.len() as u64);
+    for object in status.failed.iter().take(NAMED) {
+        push(
+            text,
+            format_args!(
+                "failed: {}: {}, {} attempts from {} to {}: {}\n",
+                uri(&object.bucket, &object.key),
+                object.error_code.escape_debug(),
+                object.attempts,
+                second(&object.first_failed_at),
+                second(&object.last_failed_at),
+                object.message.escape_debug()
+            ),
+        );
+    }
+    write_more(text, "failed", status.objects_failed);
+}
+
+fn write_more(text: &mut String, label: &str, count: u64) {
+    let more = count.saturating_sub(NAMED as u64);
+    if more > 0 {
+        push(text, format_args!("{label}: and {more} more; --json has them all\n"));
+    }
+}
+
+/// Escaped, so that a newline in a key can't forge a line.
+pub(crate) fn uri(bucket: &str, key: &str) -> String {
+    format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug())
+}
+
+fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
+    push(text, format_args!("{label:<18} {value}\n"));
+}
+
+/// Columns as wide as their longest cell; numbers, from the sixth column on, to the right.
+fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMNS]]) {
+    const FIRST_NUMBER: usize = 5;
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+        table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0)
+    });
+    for cells in table {
+        let line: Vec<String> = cells
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if column < FIRST_NUMBER {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
+            })
+            .collect();
+        push(text, format_args!("{}\n", line.join("  ").trim_end()));
+    }
+}
+
+/// A time without the fraction of its second.
+fn second(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(whole, _)| format!("{whole}Z"))
+}
+
+/// Writing to a String can't fail.
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(more);
+}

@@ -1,0 +1,152 @@
+//! What is held back: shown in the error, counted, written to the reject file, taken off the
+//! object's sums.
+
+use std::sync::Arc;
+
+use super::state::{Flagged, RowError, RowIsolation};
+use crate::error::{BadRow, Error, ErrorKind, RawRow, Result};
+use crate::load_data::{Diagnostic, RowErrorKind, renumbered, staged_rows};
+use crate::rejects::{Reason, ReasonKind, RejectedRow};
+use crate::split::LocatedRow;
+use crate::verify::RowDigest;
+
+/// Bytes of a row that an error keeps.
+const SHOWN_BYTES: u64 = 1024;
+
+impl RowIsolation<'_> {
+    /// Takes down what is held back of a chunk that is through.
+    pub(super) async fn record_flagged(
+        &mut self,
+        chunk: &Arc<Vec<LocatedRow>>,
+        flagged: Flagged,
+        digest: &mut Option<RowDigest>,
+    ) -> Result<()> {
+        if flagged.is_empty() {
+            return Ok(());
+        }
+        let policy = self.policy;
+        self.rows_flagged += flagged.len() as u64;
+        if let Some(tally) = &mut self.tally {
+            for row_errors in flagged.values() {
+                tally.count(row_errors.iter().map(|row_error| &row_error.warning));
+            }
+        }
+        let mut to_show = Vec::new();
+        let mut to_reject = Vec::new();
+        for (index, row_errors) in flagged {
+            let class =
+                if row_errors.iter().any(|row_error| row_error.class == RowErrorKind::BadRow) {
+                    RowErrorKind::BadRow
+                } else {
+                    RowErrorKind::Duplicate
+                };
+            if class == RowErrorKind::Duplicate {
+                self.stats.rejected_duplicates += 1;
+            }
+            if !policy.rejects(class) && self.fatal != Some(RowErrorKind::BadRow) {
+                self.fatal = Some(class);
+            }
+            if self.shown.len() + to_show.len() < policy.show_bad_rows {
+                to_show.push((index, row_errors.clone()));
+            }
+            to_reject.push((index, row_errors));
+        }
+        let file = self.request.staged.file.clone();
+        let (rows, what) = (Arc::clone(chunk), self.request.what.clone());
+        let terminator = self.request.staged.lines_terminated_by.clone();
+        let mut rejects = if self.fatal.is_none() { self.rejects.take() } else { None };
+        let mut sums = digest.take();
+        let written = tokio::task::spawn_blocking(move || {
+            let unread = |error| {
+                Error::new(
+                    ErrorKind::StagingFailed,
+                    format!("{what}: the staged file can't be read again"),
+                )
+                .caused_by(error)
+            };
+            let mut shown = Vec::new();
+            for (index, row_errors) in to_show {
+                let row = &rows[index];
+                let bytes = staged_rows::raw(&file, row, SHOWN_BYTES).map_err(unread)?;
+                let raw = RawRow { is_cut: row.size_bytes > bytes.len() as u64, bytes };
+                shown.extend(
+                    row_errors.iter().map(|row_error| bad_row(row, &row_error.warning, &raw)),
+                );
+            }
+            if let Some(rejects) = &mut rejects {
+                for (index, row_errors) in to_reject {
+                    let row = &rows[index];
+                    let raw = staged_rows::raw(&file, row, u64::MAX).map_err(unread)?;
+                    if let Some(sums) = &mut sums {
+                        sums.subtract_row(&raw);
+                    }
+                    let texts: Vec<String> = row_errors
+                        .iter()
+                        .map(|row_error| renumbered(&row_error.warning, row.row))
+                        .collect();
+                    let reasons: Vec<Reason<'_>> = row_errors
+                        .iter()
+                        .zip(&texts)
+                        .map(|(row_error, text)| reason(row_error, text))
+                        .collect();
+                    rejects.add(&RejectedRow {
+                        row: row.row,
+                        line: row.line,
+                        offset: row.offset,
+                        raw: &raw,
+                        terminator: &terminator,
+                        reasons: &reasons,
+                    })?;
+                }
+            }
+            Ok((shown, rejects, sums))
+        });
+        let (shown, rejects, sums) = match written.await {
+            Ok(written) => written?,
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => {
+                return Err(
+                    Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died)
+                );
+            }
+        };
+        self.shown.extend(shown);
+        (self.rejects, *digest) = (rejects, sums);
+        let limit = self.request.max_rejects(&policy);
+        if self.fatal.is_none() && self.rows_flagged > limit {
+            let message = format!(
+                "{}: more than {limit} of {} rows would be rejected, which --max-rejects does not allow; rolled back",
+                self.request.what, self.request.rows
+            );
+            return Err(
+                Error::new(ErrorKind::TooManyRejects, message).with_bad_rows(self.take_shown())
+            );
+        }
+        Ok(())
+    }
+}
+
+fn reason<'a>(row_error: &'a RowError, text: &'a str) -> Reason<'a> {
+    Reason {
+        kind: match row_error.class {
+            RowErrorKind::BadRow => ReasonKind::BadRow,
+            RowErrorKind::Duplicate => ReasonKind::Duplicate,
+        },
+        code: row_error.warning.code,
+        column: row_error.warning.column.as_deref(),
+        reason: text,
+    }
+}
+
+fn bad_row(row: &LocatedRow, warning: &Diagnostic, raw: &RawRow) -> BadRow {
+    BadRow {
+        line: Some(row.line),
+        row: Some(row.row),
+        is_misnumbered: false,
+        column: warning.column.clone(),
+        level: warning.level.clone(),
+        code: warning.code,
+        reason: renumbered(warning, row.row),
+        raw: Some(raw.clone()),
+    }
+}

@@ -1,0 +1,497 @@
+//! Loads an object piece by piece, to find out exactly which of its rows the table does not take,
+//! and why.
+//!
+//! An object whose whole load met nothing that the policy minds never gets here. The others do, and
+//! those whose policy holds rows back or updates. Their rows go in [`chunks`], in order, each under
+//! a savepoint; what a chunk was told is judged, and where there is an offence the chunk is taken
+//! back and sent again without the rows that gave it:
+//!
+//! 1. Where the server has more warnings than it shows, the chunk is sent in smaller pieces.
+//! 2. A warning whose row number is proven ([`super::row_numbers`]) names a row that is bad by
+//!    itself.
+//! 3. Offences without a number (duplicates, CHECK, foreign keys, partitions, views) take the
+//!    *roundabout*: what is left of the piece is loaded into a private table, from which the server
+//!    takes it to the target row by row and in a way that tells which rows it refuses
+//!    ([`super::insertion`]). Under REPLACE that is only done to foresee them, and taken back.
+//! 4. What remains (an error of the whole statement; a server that tells too little of its
+//!    warnings, or does not let us have a private table) is found by halving.
+//!
+//! So nothing depends on the roundabout being open, only on its naming no good row; and since
+//! pieces are sent in order, each after all before it, the first of several rows with one key is
+//! the one that is loaded.
+//!
+//! Memory holds the places of one chunk's rows and what is wrong with them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mysql_async::prelude::Queryable;
+
+use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
+use super::via_scratch_table::ScratchOutcome;
+use crate::config::{OnBadRow, OnDuplicate};
+use crate::error::{BadRows, Error, ErrorKind, Result};
+use crate::load_data::{
+    Assessment, Chunks, Diagnostic, ExchangeOutcome, LoadStats, RowErrorKind, Scratch,
+    ServerCounts, assess, load_data, staged_rows,
+};
+use crate::mysql::{Phase, classify};
+use crate::rejects::RejectFile;
+use crate::split::LocatedRow;
+use crate::verify::RowDigest;
+
+/// Rows of a chunk that are still to be sent.
+struct RowSpan {
+    rows: Range<usize>,
+    /// What can be foreseen of it has been.
+    is_dry_run: bool,
+}
+
+impl RowIsolation<'_> {
+    /// Only to name the rows for which the object was refused with `error`, and which the
+    /// transaction that is open will not keep either.
+    pub(crate) fn for_an_error(mut self, error: &Error) -> Self {
+        // Bad values are told without the duplicates, which would only stand before them.
+        if error.kind != ErrorKind::Duplicates {
+            self.policy.on_duplicate = match self.policy.on_duplicate {
+                OnDuplicate::Error => OnDuplicate::Ignore,
+                other => other,
+            };
+        }
+        self
+    }
+
+    /// Loads the object's good rows within the transaction that is open, and returns what became of
+    /// all. Takes those that are held back off `digest`.
+    ///
+    /// # Errors
+    /// `BadRows`, `Duplicates`, `TooManyRejects` with the first bad rows; otherwise as
+    /// [`load_data`].
+    pub(crate) async fn run(
+        mut self,
+        digest: &mut Option<RowDigest>,
+    ) -> Result<(LoadStats, Option<RejectFile>)> {
+        let rows = self.request.rows;
+        let mut chunks = Chunks::new(&self.request.staged);
+        loop {
+            let (rest, chunk) = chunks.next().await.map_err(|error| self.about(error))?;
+            chunks = rest;
+            if chunk.is_empty() {
+                break;
+            }
+            let flagged = self.chunk(&chunk).await?;
+            self.record_flagged(&Arc::new(chunk), flagged, digest).await?;
+            if self.fatal.is_some() && self.shown.len() >= self.policy.show_bad_rows {
+                break;
+            }
+        }
+        if let Some(class) = self.fatal {
+            return Err(self.refusal(class));
+        }
+        if self.rows_kept + self.rows_flagged != rows {
+            let message = format!(
+                "{}: the object has {rows} rows, of which {} were loaded and {} held back; rolled back",
+                self.request.what, self.rows_kept, self.rows_flagged
+            );
+            return Err(Error::new(ErrorKind::CountMismatch, message));
+        }
+        self.stats.loaded.rows = rows;
+        self.stats.loaded.rejected = self.rows_flagged;
+        if let Some(tally) = self.tally {
+            tally.shown = self.shown;
+        }
+        Ok((self.stats, self.rejects))
+    }
+
+    /// Loads what is good of a chunk.
+    async fn chunk(&mut self, chunk: &[LocatedRow]) -> Result<Flagged> {
+        let mut flagged = Flagged::new();
+        let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
+        while let Some(mut piece) = pieces.pop() {
+            if piece.rows.len() > self.statement_rows {
+                let middle = piece.rows.start + self.statement_rows;
+                pieces.push(RowSpan { rows: middle..piece.rows.end, is_dry_run: piece.is_dry_run });
+                piece.rows.end = middle;
+            }
+            for part in self.piece(chunk, piece, &mut flagged).await?.into_iter().rev() {
+                pieces.push(part);
+            }
+        }
+        Ok(flagged)
+    }
+
+    /// Loads what is good of a piece, or returns the smaller pieces to be loaded instead, in order.
+    async fn piece(
+        &mut self,
+        chunk: &[LocatedRow],
+        mut piece: RowSpan,
+        flagged: &mut Flagged,
+    ) -> Result<Vec<RowSpan>> {
+        let mut was_taken_back = false;
+        let mut uses_scratch_table = self.prefers_scratch_table && !piece.is_dry_run;
+        // Everything that tells rows apart has been tried on the piece as it is.
+        let mut is_exhausted = piece.is_dry_run;
+        loop {
+            let sent: Vec<usize> =
+                piece.rows.clone().filter(|index| !flagged.contains_key(index)).collect();
+            if sent.is_empty() {
+                return Ok(Vec::new());
+            }
+            if uses_scratch_table {
+                match self.load_via_scratch_table(chunk, &sent, flagged).await? {
+                    ScratchOutcome::Loaded => return Ok(Vec::new()),
+                    ScratchOutcome::Retry => continue,
+                    ScratchOutcome::Unavailable { is_for_good } => {
+                        uses_scratch_table = false;
+                        piece.is_dry_run = is_for_good;
+                        is_exhausted = true;
+                    }
+                }
+            }
+            self.query(SAVEPOINT).await?;
+            let told = match self.attempt(chunk, &sent).await? {
+                SendOutcome::Clean(kept) => {
+                    self.keep(sent.len() as u64, kept);
+                    if !was_taken_back {
+                        self.statement_rows = self.statement_rows.saturating_mul(2);
+                    }
+                    return Ok(Vec::new());
+                }
+                told => told,
+            };
+            was_taken_back = true;
+            self.query(ROLLBACK).await?;
+            let row_errors = match told {
+                SendOutcome::Clean(_) => Vec::new(),
+                SendOutcome::TruncatedWarnings { warnings, shown } => {
+                    if sent.len() == 1 {
+                        let unseen =
+                            format!("{warnings} warnings, of which the server shows {shown}");
+                        let warning = Diagnostic::new("Warning".to_owned(), 0, unseen);
+                        flag(flagged, sent[0], RowError { class: RowErrorKind::BadRow, warning });
+                        continue;
+                    }
+                    // Half of what would just fit, as rows differ.
+                    let fitting = sent.len() as u64 * shown / warnings.max(1) / 2;
+                    self.statement_rows =
+                        usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, sent.len() / 2);
+                    return Ok(vec![piece]);
+                }
+                SendOutcome::RowErrors(row_errors) => row_errors,
+            };
+            let mut is_anything_new = Self::flag_numbered(&row_errors, &sent, flagged);
+            let is_any_unnumbered =
+                row_errors.iter().any(|row_error| row_error.warning.row.is_none());
+            if is_any_unnumbered && !is_exhausted {
+                if self.policy.on_duplicate != OnDuplicate::Replace {
+                    uses_scratch_table = true;
+                    continue;
+                }
+                is_exhausted = true;
+                let left: Vec<usize> =
+                    sent.iter().copied().filter(|index| !flagged.contains_key(index)).collect();
+                match self.dry_run_insert(chunk, &left).await? {
+                    Some(dry_run) => {
+                        piece.is_dry_run = true;
+                        for (index, row_error) in dry_run {
+                            is_anything_new = true;
+                            flag(flagged, index, row_error);
+                        }
+                    }
+                    // More than the server shows, there too.
+                    None if left.len() > 1 => return Ok(halves(&piece)),
+                    None => {}
+                }
+            }
+            if is_anything_new {
+                continue;
+            }
+            if sent.len() > 1 {
+                return Ok(halves(&piece));
+            }
+            for row_error in row_errors {
+                flag(flagged, sent[0], row_error);
+            }
+        }
+    }
+
+    /// Sends some of a chunk's rows.
+    async fn attempt(&mut self, chunk: &[LocatedRow], sent: &[usize]) -> Result<SendOutcome> {
+        let policy = self.policy;
+        if policy.on_duplicate == OnDuplicate::Update {
+            return self.attempt_update(chunk, sent).await;
+        }
+        let sql = self.request.sql.clone();
+        match self.send(&sql, chunk, sent).await? {
+            ExchangeOutcome::Accepted { counts, shown } => {
+                self.told(chunk, sent, counts, &shown).await
+            }
+            // Its number may be that of a statement in a trigger, which counts its own rows.
+            ExchangeOutcome::Refused { warning, .. } => {
+                Ok(SendOutcome::RowErrors(vec![unnumbered(warning)]))
+            }
+        }
+    }
+
+    /// By way of the private table, from which the target is updated.
+    async fn attempt_update(
+        &mut self,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+    ) -> Result<SendOutcome> {
+        let Some(scratch) = &self.isolation_setup.scratch else {
+            return Err(Error::new(
+                ErrorKind::Bug,
+                format!("{}: no way to update was made", self.request.what),
+            ));
+        };
+        scratch.table.create(&mut self.session.conn).await?;
+        let told = match self.fill(scratch, chunk, sent).await? {
+            ExchangeOutcome::Accepted { counts, shown } => {
+                self.told(chunk, sent, counts, &shown).await?
+            }
+            ExchangeOutcome::Refused { warning, .. } => {
+                SendOutcome::RowErrors(vec![unnumbered(warning)])
+            }
+        };
+        let told = match told {
+            SendOutcome::Clean(mut kept) => {
+                let inserted = self.isolation_setup.update(&mut self.session.conn, scratch).await?;
+                let said: Vec<Diagnostic> = inserted
+                    .rejected
+                    .iter()
+                    .chain(&inserted.warnings)
+                    .map(Diagnostic::from)
+                    .collect();
+                kept.loaded.skipped += inserted.rejected.len() as u64;
+                kept.updated += inserted.updated;
+                kept.unchanged += inserted.unchanged();
+                kept.count(&said);
+                let row_errors = self.row_errors(&said);
+                if row_errors.is_empty() {
+                    SendOutcome::Clean(kept)
+                } else {
+                    SendOutcome::RowErrors(row_errors)
+                }
+            }
+            told => told,
+        };
+        scratch.table.drop(&mut self.session.conn).await?;
+        Ok(told)
+    }
+
+    /// Holds rows back by their numbers among those that were sent; `false` where there was none.
+    pub(super) fn flag_numbered(
+        row_errors: &[RowError],
+        sent: &[usize],
+        flagged: &mut Flagged,
+    ) -> bool {
+        let mut is_any = false;
+        for row_error in row_errors {
+            let row =
+                row_error.warning.row.and_then(|row| usize::try_from(row).ok()?.checked_sub(1));
+            if let Some(&index) = row.and_then(|row| sent.get(row)) {
+                flag(flagged, index, row_error.clone());
+                is_any = true;
+            }
+        }
+        is_any
+    }
+
+    /// Loads rows into the private table.
+    pub(super) async fn fill(
+        &mut self,
+        scratch: &Scratch,
+        chunk: &[LocatedRow],
+        rows: &[usize],
+    ) -> Result<ExchangeOutcome> {
+        let sql = scratch.statement.sql(&self.request.staged.lines_terminated_by);
+        self.send(&sql, chunk, rows).await
+    }
+
+    async fn send(
+        &mut self,
+        sql: &str,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+    ) -> Result<ExchangeOutcome> {
+        let payload = staged_rows::payload(&self.request.staged, chunk, sent);
+        let what = &self.request.what;
+        load_data(
+            &mut self.session.conn,
+            what,
+            sql,
+            payload,
+            sent.len() as u64,
+            self.policy.stall_timeout,
+        )
+        .await
+    }
+
+    /// What is to be made of an answer.
+    pub(super) async fn told(
+        &self,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+        counts: ServerCounts,
+        shown: &[Diagnostic],
+    ) -> Result<SendOutcome> {
+        let rows = sent.len() as u64;
+        match assess(rows, counts, shown, &self.policy) {
+            Assessment::Clean => {
+                let disguised = self.find_truncated(chunk, sent, shown).await?;
+                Ok(if disguised.is_empty() {
+                    SendOutcome::Clean(LoadStats::of(rows, counts, shown))
+                } else {
+                    SendOutcome::RowErrors(disguised)
+                })
+            }
+            // Nothing smaller can be asked.
+            Assessment::TruncatedWarnings
+                if rows == 1 && self.policy.on_bad_row == OnBadRow::Accept =>
+            {
+                Ok(SendOutcome::Clean(LoadStats::of(rows, counts, shown)))
+            }
+            Assessment::TruncatedWarnings => Ok(SendOutcome::TruncatedWarnings {
+                warnings: counts.warnings,
+                shown: shown.len() as u64,
+            }),
+            Assessment::RowErrors(row_errors) => Ok(if counts.warnings > shown.len() as u64 {
+                SendOutcome::TruncatedWarnings {
+                    warnings: counts.warnings,
+                    shown: shown.len() as u64,
+                }
+            } else {
+                let row_error = |(class, warning): &(RowErrorKind, &Diagnostic)| RowError {
+                    class: *class,
+                    warning: (*warning).clone(),
+                };
+                SendOutcome::RowErrors(row_errors.iter().map(row_error).collect())
+            }),
+            Assessment::UnexplainedSkips(_) => {
+                let text = "the row was skipped, and no warning says why".to_owned();
+                Ok(SendOutcome::RowErrors(vec![unnumbered(Diagnostic::new(
+                    "Warning".to_owned(),
+                    0,
+                    text,
+                ))]))
+            }
+            Assessment::CountMismatch => Err(miscounted(&self.request.what, rows, counts)),
+        }
+    }
+
+    /// The notes that are about a loss ([`super::decimal_truncation`]).
+    async fn find_truncated(
+        &self,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+        shown: &[Diagnostic],
+    ) -> Result<Vec<RowError>> {
+        if !self.policy.checks_decimal_truncation() {
+            return Ok(Vec::new());
+        }
+        let mut suspected: Vec<(LocatedRow, Diagnostic)> = Vec::new();
+        for warning in shown.iter().filter(|warning| self.decimals.suspects(warning)) {
+            let row =
+                warning.row.and_then(|row| sent.get(usize::try_from(row).ok()?.checked_sub(1)?));
+            suspected.extend(row.map(|&index| (chunk[index].clone(), warning.clone())));
+        }
+        if suspected.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (file, decimals) = (self.request.staged.file.clone(), self.decimals.clone());
+        let looked_at = tokio::task::spawn_blocking(move || {
+            let mut losses = Vec::new();
+            for (row, mut warning) in suspected {
+                if !decimals.is_harmless(&warning, &staged_rows::raw(&file, &row, u64::MAX)?) {
+                    "Warning".clone_into(&mut warning.level);
+                    losses.push(RowError { class: RowErrorKind::BadRow, warning });
+                }
+            }
+            Ok::<_, std::io::Error>(losses)
+        });
+        match looked_at.await {
+            Ok(losses) => losses.map_err(|error| {
+                let message = format!("{}: the staged file can't be read again", self.request.what);
+                Error::new(ErrorKind::StagingFailed, message).caused_by(error)
+            }),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => {
+                Err(Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died))
+            }
+        }
+    }
+
+    pub(super) fn row_errors(&self, shown: &[Diagnostic]) -> Vec<RowError> {
+        let class = |warning: &Diagnostic| self.policy.row_error(warning);
+        shown
+            .iter()
+            .filter_map(|warning| {
+                class(warning).map(|class| RowError { class, warning: warning.clone() })
+            })
+            .collect()
+    }
+
+    pub(super) fn keep(&mut self, rows: u64, kept: LoadStats) {
+        self.rows_kept += rows;
+        self.stats.add(kept);
+    }
+
+    fn refusal(mut self, class: RowErrorKind) -> Error {
+        let Self { request, rows_flagged, .. } = &self;
+        let seen = if self.rows_kept + rows_flagged < request.rows { "at least " } else { "" };
+        let (kind, text) = match class {
+            RowErrorKind::BadRow => (ErrorKind::BadRows, "can't be loaded as they are"),
+            RowErrorKind::Duplicate => (ErrorKind::Duplicates, "have keys that are there already"),
+        };
+        let message = format!(
+            "{}: {seen}{rows_flagged} of {} rows {text}; rolled back",
+            request.what, request.rows
+        );
+        Error::new(kind, message).with_bad_rows(self.take_shown())
+    }
+
+    pub(super) fn take_shown(&mut self) -> BadRows {
+        BadRows { shown: std::mem::take(&mut self.shown), more: 0 }
+    }
+
+    pub(super) async fn query(&mut self, sql: &str) -> Result<()> {
+        let what = &self.request.what;
+        self.session
+            .conn
+            .query_drop(sql)
+            .await
+            .map_err(|error| classify(Phase::Transaction, what, &error))
+    }
+
+    fn about(&self, error: Error) -> Error {
+        Error::new(error.kind, self.request.what.clone()).caused_by(error)
+    }
+}
+
+fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
+    flagged.entry(index).or_default().push(row_error);
+}
+
+fn halves(piece: &RowSpan) -> Vec<RowSpan> {
+    let &RowSpan { rows: Range { start, end }, is_dry_run } = piece;
+    let middle = start.midpoint(end);
+    vec![RowSpan { rows: start..middle, is_dry_run }, RowSpan { rows: middle..end, is_dry_run }]
+}
+
+/// Of one row of those that were sent, which the server does not name.
+fn unnumbered(mut warning: Diagnostic) -> RowError {
+    warning.row = None;
+    RowError {
+        class: if warning.is_duplicate() { RowErrorKind::Duplicate } else { RowErrorKind::BadRow },
+        warning,
+    }
+}
+
+pub(crate) fn miscounted(what: &str, rows: u64, counts: ServerCounts) -> Error {
+    let message = format!(
+        "{what}: {rows} rows were sent, the server counted Records: {}; rolled back",
+        counts.records
+    );
+    Error::new(ErrorKind::CountMismatch, message)
+}

@@ -1,0 +1,301 @@
+//! A private TEMPORARY table with the target's columns and numbered rows.
+//!
+//! What is loaded into it meets no key, no CHECK, no foreign key, no partition and no trigger:
+//! every row of the statement is stored, and the k-th has the k-th number, which is proven by
+//! counting. From there [`ScratchTable::insert_into`] takes the rows to the target and says which
+//! of them the target refused.
+//!
+//! CREATE and DROP TEMPORARY TABLE do not commit an open transaction (TRUNCATE and ALTER would).
+//! The table's rows are part of the transaction: ROLLBACK to a savepoint that is older than the
+//! load takes them away. The table itself lives until it is dropped or the session ends.
+
+use std::collections::HashSet;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as Driver};
+
+use crate::config::ColumnOrVariable;
+use crate::error::{Error, ErrorKind, Result};
+use crate::load_data::{TargetColumn, TargetColumns, same_name};
+use crate::mysql::{Phase, classify};
+use crate::object::{TableName, quote_identifier};
+
+/// Column types, keys and privileges that it needs: CREATE TEMPORARY TABLES on the target's
+/// database, and SELECT on the target.
+#[derive(Clone, Debug)]
+pub struct ScratchTable {
+    pub(crate) target: TableName,
+    table: TableName,
+    /// The `AUTO_INCREMENT` column that numbers the rows: a name that the target does not have.
+    number: String,
+    /// Everything behind the name in CREATE TEMPORARY TABLE.
+    definition: String,
+    load_columns: Vec<ColumnOrVariable>,
+    insert_columns: Vec<String>,
+}
+
+/// The numbers that the rows of one statement got: `first`, `first + step` and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    pub(crate) first: u64,
+    pub(crate) step: u64,
+    pub(crate) rows: u64,
+}
+
+/// No right to do this in the database.
+const DATABASE_DENIED: u16 = 1044;
+/// A default that is not valid under the session's `sql_mode`.
+const INVALID_DEFAULT: u16 = 1067;
+/// What such a default needs: no mode that is strict or refuses zero dates.
+const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
+
+impl ScratchTable {
+    /// For rows that are read as `loaded` and `set` say, and are meant for `target`.
+    #[must_use]
+    pub fn new(
+        target: &TableName,
+        columns: &TargetColumns,
+        loaded: &[ColumnOrVariable],
+        set: &[(String, String)],
+    ) -> Self {
+        let generated = |name: &str| columns.named(name).is_some_and(|column| column.is_generated);
+        let load_columns: Vec<ColumnOrVariable> = loaded
+            .iter()
+            .map(|item| match item {
+                // The target ignores the field; here the column is like any other.
+                ColumnOrVariable::Column(name) if generated(name) => {
+                    ColumnOrVariable::Variable(format!("s3_to_mysql_generated_{name}"))
+                }
+                other => other.clone(),
+            })
+            .collect();
+        let mut insert_columns: Vec<String> = Vec::new();
+        let listed = load_columns.iter().filter_map(|item| match item {
+            ColumnOrVariable::Column(name) => Some(name),
+            ColumnOrVariable::Variable(_) => None,
+        });
+        for name in listed.chain(set.iter().map(|(name, _)| name)) {
+            if !generated(name) && !insert_columns.iter().any(|known| same_name(known, name)) {
+                insert_columns.push(name.clone());
+            }
+        }
+
+        let taken: HashSet<String> =
+            columns.columns.iter().map(|column| column.name.to_lowercase()).collect();
+        let number = unlike("_row", |name| taken.contains(name));
+        let table = unlike("s3_to_mysql_rows", |name| same_name(name, &target.table));
+        let mut declared = vec![format!(
+            "{} BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY",
+            quote_identifier(&number)
+        )];
+        declared.extend(
+            columns
+                .columns
+                .iter()
+                .filter(|column| {
+                    // The target makes a number of NULL, or its trigger something else.
+                    column.is_auto_increment
+                        || columns.has_before_insert_trigger && !column.is_nullable
+                })
+                .map(nullable),
+        );
+        let names: Vec<String> =
+            columns.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+        let definition = format!(
+            " ({}) ENGINE=InnoDB SELECT {} FROM {target} LIMIT 0",
+            declared.join(", "),
+            // None: the statement then says what is the matter with the target.
+            if names.is_empty() { "*".to_owned() } else { names.join(", ") },
+        );
+        Self {
+            target: target.clone(),
+            table: TableName { database: target.database.clone(), table },
+            number,
+            definition,
+            load_columns,
+            insert_columns,
+        }
+    }
+
+    /// With a name that hides neither the target nor `other`.
+    #[must_use]
+    pub(crate) fn not_named(mut self, other: &TableName) -> Self {
+        self.table.table = unlike(&self.table.table, |name| {
+            same_name(name, &other.table) || same_name(name, &self.target.table)
+        });
+        self
+    }
+
+    /// Makes it, empty; one that is there from before goes.
+    ///
+    /// # Errors
+    /// `TargetRefused` where the account may not: what needs it can't be done then. Otherwise those
+    /// of the connection.
+    pub async fn create(&self, conn: &mut Conn) -> Result<()> {
+        // Where the one is not allowed in a transaction the other isn't either.
+        self.drop(conn).await.map_err(unavailable)?;
+        let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
+        define(conn, &sql).await.map_err(|error| {
+            let is_denied = matches!(&error, Driver::Server(server) if server.code == DATABASE_DENIED);
+            if is_denied {
+                let message =
+                    format!("the private copy of table {}: the account may not make temporary tables", self.target);
+                return Error::new(ErrorKind::TargetRefused, message).caused_by(error).with_hint(
+                    "it needs the CREATE TEMPORARY TABLES privilege on the database; an administrator must GRANT it",
+                );
+            }
+            unavailable(self.failed(&error))
+        })
+    }
+
+    /// # Errors
+    /// Those of the connection.
+    pub async fn drop(&self, conn: &mut Conn) -> Result<()> {
+        conn.query_drop(format!("DROP TEMPORARY TABLE IF EXISTS {}", self.table))
+            .await
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Its name, for LOAD DATA.
+    #[must_use]
+    pub fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// The column list to load it with: the target's, but fields for generated columns go to
+    /// variables.
+    #[must_use]
+    pub fn load_columns(&self) -> &[ColumnOrVariable] {
+        &self.load_columns
+    }
+
+    /// The columns whose values go to the target: those that are loaded or set, without the
+    /// generated ones.
+    #[must_use]
+    pub fn insert_columns(&self) -> &[String] {
+        &self.insert_columns
+    }
+
+    pub(crate) fn number(&self) -> String {
+        quote_identifier(&self.number)
+    }
+
+    pub(crate) fn failed(&self, error: &Driver) -> Error {
+        classify(Phase::Transaction, &format!("the private copy of table {}", self.target), error)
+    }
+
+    /// The numbers of the rows, once one LOAD DATA has filled it.
+    ///
+    /// # Errors
+    /// `CountMismatch` where the k-th row can't be told to have the k-th number.
+    pub(crate) async fn numbers(&self, conn: &mut Conn) -> Result<Numbers> {
+        let number = self.number();
+        let sql = format!(
+            "SELECT COUNT(*), COALESCE(MIN({number}), 0), COALESCE(MAX({number}), 0), @@SESSION.auto_increment_increment FROM {}",
+            self.table
+        );
+        let counted: Option<(u64, u64, u64, u64)> =
+            conn.query_first(sql).await.map_err(|error| self.failed(&error))?;
+        let (rows, first, last, step) = counted.unwrap_or_default();
+        Numbers::proven(rows, first, last, step).ok_or_else(|| {
+            let message = format!(
+                "the private copy of table {}: {rows} rows have the numbers {first} to {last} in steps of {step}",
+                self.target
+            );
+            Error::new(ErrorKind::CountMismatch, message)
+        })
+    }
+}
+
+/// Runs a CREATE TEMPORARY TABLE with defaults that may not be valid under the session's
+/// `sql_mode`.
+pub(crate) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<(), Driver> {
+    match conn.query_drop(sql).await {
+        Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
+            // The target was made under another mode. Should this be dropped half-way, the session
+            // goes with it.
+            conn.query_drop(format!(
+                "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = '{LENIENT}'"
+            ))
+            .await?;
+            let defined = conn.query_drop(sql).await;
+            conn.query_drop("SET SESSION sql_mode = @s3_to_mysql_sql_mode").await?;
+            defined
+        }
+        other => other,
+    }
+}
+
+impl Numbers {
+    /// Every number is the first plus some steps, and no two are equal: if as many fit between the
+    /// first and the last as there are rows, none is missing. They are given in the order of the
+    /// rows.
+    fn proven(rows: u64, first: u64, last: u64, step: u64) -> Option<Self> {
+        let numbers = Self { first, step: step.max(1), rows };
+        (rows == 0 || numbers.of(rows) == Some(last)).then_some(numbers)
+    }
+
+    /// The number of a row, which is counted from 1.
+    pub(crate) fn of(self, row: u64) -> Option<u64> {
+        row.checked_sub(1)?.checked_mul(self.step)?.checked_add(self.first)
+    }
+
+    /// The row that has a number.
+    pub(crate) fn row(self, number: u64) -> Option<u64> {
+        let distance = number.checked_sub(self.first)?;
+        (distance % self.step == 0)
+            .then(|| distance / self.step + 1)
+            .filter(|row| *row <= self.rows)
+    }
+}
+
+/// Whatever is the matter, it is the same for every private table here, but for what passes.
+pub(crate) fn unavailable(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::LockConflict | ErrorKind::ConnectionLost | ErrorKind::TargetBusy => error,
+        _ => error.as_kind(ErrorKind::TargetRefused),
+    }
+}
+
+/// `column`, of the same type, but NULL is let in.
+fn nullable(column: &TargetColumn) -> String {
+    let text = column
+        .text
+        .as_ref()
+        .map(|(charset, collation)| format!(" CHARACTER SET {charset} COLLATE {collation}"))
+        .unwrap_or_default();
+    format!("{} {}{text} NULL DEFAULT NULL", quote_identifier(&column.name), column.column_type)
+}
+
+/// `name`, with as many underscores behind it as it takes not to be taken.
+pub(crate) fn unlike(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let mut name = name.to_owned();
+    while is_taken(&name) {
+        name.push('_');
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_numbered_in_the_sessions_own_steps_or_not_at_all() {
+        // Group replication counts in sevens.
+        let numbers = Numbers::proven(3, 5, 19, 7).unwrap();
+        assert_eq!([1, 2, 3].map(|row| numbers.of(row)), [Some(5), Some(12), Some(19)]);
+        assert_eq!(
+            [5, 12, 19, 6, 26].map(|number| numbers.row(number)),
+            [Some(1), Some(2), Some(3), None, None]
+        );
+        assert!(Numbers::proven(0, 0, 0, 1).is_some());
+        assert!(Numbers::proven(3, 1, 4, 1).is_none());
+        assert!(Numbers::proven(3, 1, 3, 7).is_none());
+    }
+
+    #[test]
+    fn a_name_that_the_target_has_is_not_used_for_the_numbers() {
+        assert_eq!(unlike("_row", |name| ["_row", "_row_"].contains(&name)), "_row__");
+    }
+}

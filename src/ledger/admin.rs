@@ -1,0 +1,177 @@
+//! A ledger as it is read and mended from outside a run: by `status` and `forget`.
+//!
+//! One session of its own. Nothing here makes a table: a ledger that isn't there is one that says
+//! nothing.
+
+use std::time::Duration;
+
+use mysql_async::prelude::{FromValue, Queryable as _};
+use mysql_async::{Error as Driver, Row};
+
+use super::identity::Target;
+use super::schema::Tables;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Connector, Phase, Session, SqlMode, classify};
+use crate::object::TableName;
+
+/// What the ledger has on one target.
+#[derive(Debug)]
+pub struct LedgerAdmin {
+    session: Session,
+    pub(crate) tables: Tables,
+    pub(crate) target: Target,
+    /// Suffixes of the tables that are there.
+    present: Vec<&'static str>,
+    stall_timeout: Duration,
+}
+
+impl LedgerAdmin {
+    /// Connects, finds the target's own spelling of its name, and looks which tables there are.
+    ///
+    /// # Errors
+    /// What connecting can meet; `TargetRefused` for tables that are no ledger, or one of another
+    /// version.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
+        let (conn, server) = connector.probe().await?;
+        let mut session = connector.pool(&server, SqlMode::Strict, 1).adopt(conn).await?;
+        let target = target(&mut session, config).await?;
+        let Some(stem) = &config.ledger.table else {
+            return Err(Error::new(ErrorKind::Bug, "a ledger was asked for, and none is named"));
+        };
+        let tables = Tables::new(stem, &target.database);
+        let present = tables.present(&mut session).await?;
+        Ok(Self { session, tables, target, present, stall_timeout: config.source.stall_timeout })
+    }
+
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What the names of the ledger's tables begin with, with their database.
+    #[must_use]
+    pub fn ledger(&self) -> TableName {
+        TableName { database: Some(self.tables.database.clone()), table: self.tables.stem.clone() }
+    }
+
+    /// Whether there is a ledger that this account can see.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        !self.present.is_empty()
+    }
+
+    /// Whether the table of this suffix is there.
+    pub(crate) fn has(&self, suffix: &str) -> bool {
+        self.present.contains(&suffix)
+    }
+
+    pub async fn close(self) {
+        self.session.close().await;
+    }
+
+    /// Ends the connection after an error, and what its transaction has done.
+    pub async fn destroy(self) {
+        self.session.destroy().await;
+    }
+
+    pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<NamedRow>> {
+        let asked = tokio::time::timeout(self.stall_timeout, self.session.conn.query(sql)).await;
+        let rows: Vec<Row> = self.answered(asked)?;
+        Ok(rows.into_iter().map(|row| NamedRow { row, ledger: self.tables.title() }).collect())
+    }
+
+    /// The number of rows that the statement changed.
+    pub(crate) async fn change(&mut self, sql: &str) -> Result<u64> {
+        let asked =
+            tokio::time::timeout(self.stall_timeout, self.session.conn.query_drop(sql)).await;
+        self.answered(asked)?;
+        Ok(self.session.conn.affected_rows())
+    }
+
+    fn answered<T>(
+        &self,
+        asked: std::result::Result<mysql_async::Result<T>, tokio::time::error::Elapsed>,
+    ) -> Result<T> {
+        let title = self.tables.title();
+        match asked {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let is_denied =
+                    matches!(&error, Driver::Server(server) if matches!(server.code, 1142 | 1143));
+                let error = classify(Phase::Transaction, &title, &error);
+                Err(if is_denied {
+                    error.with_hint(
+                        "the account needs the SELECT privilege on the ledger's tables, and to forget also DELETE; an administrator must GRANT them",
+                    )
+                } else {
+                    error
+                })
+            }
+            Err(_) => {
+                let message =
+                    format!("{title}: the server has not answered within {:?}", self.stall_timeout);
+                Err(Error::new(ErrorKind::LoadStalled, message))
+            }
+        }
+    }
+}
+
+/// The target by the server's spelling of its name; by the user's where there is no such table any
+/// more, because what was loaded into it may still be asked for.
+async fn target(session: &mut Session, config: &Config) -> Result<Target> {
+    let TableName { database, table } = &config.target.table;
+    let what = format!("table {}", config.target.table);
+    let Some(database) = database.as_ref().or(config.target.database.as_ref()) else {
+        return Err(Error::new(ErrorKind::Usage, format!("{what}: no database is named"))
+            .with_hint(
+                "write --table database.table, or name the database in --database or the URL",
+            ));
+    };
+    let known: Option<(String, String)> = session
+        .conn
+        .exec_first(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+            (database, table),
+        )
+        .await
+        .map_err(|error| classify(Phase::Transaction, &what, &error))?;
+    let (database, table) = known.unwrap_or_else(|| (database.clone(), table.clone()));
+    Ok(Target { database, table })
+}
+
+/// One row of an answer, taken apart by the names of its columns.
+pub(crate) struct NamedRow {
+    row: Row,
+    /// For messages.
+    ledger: String,
+}
+
+impl NamedRow {
+    pub(crate) fn text(&mut self, column: &str) -> Result<String> {
+        let bytes: Vec<u8> = self.take(column)?;
+        // Of what this program writes, all is valid.
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    pub(crate) fn optional_text(&mut self, column: &str) -> Result<Option<String>> {
+        let bytes: Option<Vec<u8>> = self.take(column)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    pub(crate) fn take<T: FromValue>(&mut self, column: &str) -> Result<T> {
+        let unexpected = || {
+            Error::new(
+                ErrorKind::TargetRefused,
+                format!("{}: column {column} holds what this program never wrote", self.ledger),
+            )
+        };
+        self.row.take_opt::<T, _>(column).and_then(std::result::Result::ok).ok_or_else(unexpected)
+    }
+}
+
+/// A column of times, as RFC 3339 has them; all of the ledger's times are UTC.
+pub(crate) fn time(column: &str) -> String {
+    format!("DATE_FORMAT({column}, '%Y-%m-%dT%H:%i:%s.%fZ') AS {column}")
+}

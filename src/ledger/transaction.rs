@@ -1,0 +1,382 @@
+//! An object's ledger row, in the transaction that loads the object.
+//!
+//! The row goes in first and is completed last. First, because a second run that got this far with
+//! the same object then waits before it loads, not after; last by an UPDATE that must find the row,
+//! because a server that has rolled back behind our back (a deadlock leaves the session in
+//! autocommit) has no such row any more, where an INSERT at the end would commit "loaded" without
+//! the data.
+//!
+//! The INSERT reads the job's row under a shared lock, so that a job that empties or swaps the
+//! table waits for the loads that are under way, and no load of an earlier generation gets in after
+//! it.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as Driver};
+
+use super::Ledger;
+use super::identity::{ensure_fits, etag, literal, object_id};
+use super::jobs::Job;
+use super::parts::PartEntry;
+use crate::config::Mode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, classify};
+use crate::object::Object;
+use crate::retry::Attempts;
+use crate::verify::Digest;
+
+/// The error number of a row whose primary key is there.
+pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
+
+/// What one transaction put into the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// Rows of the object, by our own count.
+    pub rows: u64,
+    /// Rows that were not stored, because of their keys or where the policy accepts it for other
+    /// reasons.
+    pub skipped: u64,
+    /// Rows of the table whose place those of the object took: that REPLACE deleted; in the ledger
+    /// also those that an update found.
+    pub deleted: u64,
+    /// Rows that were held back and written to a reject file.
+    pub rejected: u64,
+    pub warnings: u64,
+}
+
+/// The row that a transaction puts into the ledger: an object's, or that of a part of one.
+#[derive(Clone, Debug)]
+pub enum LedgerEntry {
+    Object(Entry),
+    Part(PartEntry),
+}
+
+impl LedgerEntry {
+    /// Begins the transaction and puts the row in.
+    ///
+    /// # Errors
+    /// As [`Entry::begin`].
+    pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
+        match self {
+            Self::Object(entry) => entry.begin(conn).await,
+            Self::Part(entry) => entry.begin(conn).await,
+        }
+    }
+
+    /// Completes the row: the last statement before COMMIT.
+    ///
+    /// # Errors
+    /// As [`Entry::complete`].
+    pub async fn complete(
+        &self,
+        conn: &mut Conn,
+        loaded: LoadCounts,
+        digest: Option<&Digest>,
+    ) -> Result<()> {
+        match self {
+            Self::Object(entry) => entry.complete(conn, loaded, digest).await,
+            Self::Part(entry) => entry.complete(conn, loaded, digest).await,
+        }
+    }
+
+    fn what(&self) -> &str {
+        match self {
+            Self::Object(entry) => &entry.what,
+            Self::Part(entry) => &entry.what,
+        }
+    }
+
+    /// Asks for the row's state, and whether it is this run's, with a lock.
+    fn state_query(&self) -> String {
+        match self {
+            Self::Object(entry) => {
+                format!(
+                    "SELECT state, run_id = {} FROM {} WHERE {} FOR UPDATE",
+                    entry.run_id, entry.objects, entry.key
+                )
+            }
+            Self::Part(entry) => entry.state_query(),
+        }
+    }
+
+    fn replaces(&self) -> bool {
+        matches!(self, Self::Object(entry) if entry.replaces)
+    }
+}
+
+/// The statements for one object's row.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    what: String,
+    begin: String,
+    objects: String,
+    /// The primary key as a condition.
+    key: String,
+    run_id: String,
+    /// Removes what is known of earlier failures; empty where nothing is.
+    clear_failure: String,
+    replaces: bool,
+}
+
+/// How a transaction got in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginOutcome {
+    /// The row is there and locked; the load may begin.
+    Yes,
+    /// Another run has loaded the object; the transaction has been rolled back.
+    AlreadyLoaded,
+}
+
+/// What became of a COMMIT whose answer never came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    Committed,
+    CommittedByAnother,
+    RolledBack,
+}
+
+impl Ledger {
+    /// What identifies `object`, loaded as a part of `job`: the same at every try.
+    #[must_use]
+    pub fn object_id(&self, job: &Job, object: &Object) -> String {
+        object_id(&self.target, job.generation, &object.bucket, &object.key, etag(object))
+    }
+
+    /// The row of `object`, loaded as a part of `job`. `had_failed` where the ledger knows of a
+    /// failure; `replaces` where a row that is there gives way (`--force`).
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` for names that the ledger can't hold.
+    pub fn entry(
+        &self,
+        job: &Job,
+        object: &Object,
+        version_id: Option<&str>,
+        had_failed: bool,
+        replaces: bool,
+    ) -> Result<Entry> {
+        ensure_fits(object)?;
+        let objects = self.tables.objects.clone();
+        let target = self.target.literal();
+        let generation = job.generation;
+        let bucket = literal(object.bucket.as_bytes());
+        let object_key = literal(object.key.as_bytes());
+        let etag = literal(etag(object).as_bytes());
+        let key_condition = self.key_condition(job, object);
+        let key = format!("{key_condition} AND etag = {etag}");
+        let open_for_loads = open_for_loads(job);
+        // One that is loaded in part is none that could be replaced.
+        let removal = if replaces {
+            format!("DELETE FROM {objects} WHERE {key} AND state = 'loaded'; ")
+        } else {
+            String::new()
+        };
+        let begin = format!(
+            "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} AS jobs WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
+            size_bytes = object.size_bytes,
+            version_id = literal(version_id.unwrap_or_default().as_bytes()),
+            worker = literal(self.run.worker.as_bytes()),
+            run_id = literal(self.run.id.as_bytes()),
+            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            jobs = self.tables.jobs,
+        );
+        let clear_failure = if had_failed {
+            format!("DELETE FROM {} WHERE {key_condition}; ", self.tables.failures)
+        } else {
+            String::new()
+        };
+        Ok(Entry {
+            what: object.to_string(),
+            begin,
+            objects,
+            key,
+            run_id: literal(self.run.id.as_bytes()),
+            clear_failure,
+            replaces,
+        })
+    }
+
+    /// The rows of `object`'s key, as a condition.
+    pub(crate) fn key_condition(&self, job: &Job, object: &Object) -> String {
+        self.place_in("", job, object)
+    }
+
+    /// The same, where `table.` has to stand before every column.
+    pub(crate) fn place_in(&self, table: &str, job: &Job, object: &Object) -> String {
+        format!(
+            "{table}target = {} AND {table}generation = {} AND {table}bucket = {} AND {table}object_key = {}",
+            self.target.literal(),
+            job.generation,
+            literal(object.bucket.as_bytes()),
+            literal(object.key.as_bytes())
+        )
+    }
+
+    /// What became of `entry`'s transaction, by a locking read on a new connection: it waits for a
+    /// COMMIT that is still under way, where a plain read would call it absent.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown` where the server does not decide, or can't be asked, within the retry
+    /// bounds.
+    pub async fn resolve_commit(&self, entry: &LedgerEntry) -> Result<CommitOutcome> {
+        let mut attempts = Attempts::new(&self.retry);
+        loop {
+            let error = match self.read_locked(entry).await {
+                Ok(settled) => return Ok(settled),
+                Err(error) => error,
+            };
+            if !attempts.wait_after(&error).await {
+                let message = format!(
+                    "{}: the connection was lost during COMMIT, and what became of it can't be found out",
+                    entry.what()
+                );
+                return Err(Error::new(ErrorKind::OutcomeUnknown, message)
+                    .with_hint("run again: the ledger tells whether it was committed")
+                    .caused_by(error));
+            }
+        }
+    }
+
+    async fn read_locked(&self, entry: &LedgerEntry) -> Result<CommitOutcome> {
+        let mut session = self.sessions.dedicated().await?;
+        let read = async {
+            let failed = |error: Driver| classify(Phase::Transaction, entry.what(), &error);
+            if !session.is_where_the_run_began().await.map_err(failed)? {
+                let message = format!(
+                    "{}: connections now lead to another server, which can't tell",
+                    entry.what()
+                );
+                return Err(Error::new(ErrorKind::OutcomeUnknown, message));
+            }
+            session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+            let row: Option<(String, bool)> =
+                session.conn.query_first(entry.state_query()).await.map_err(failed)?;
+            Ok(match row {
+                Some((state, true)) if state == "loaded" => CommitOutcome::Committed,
+                Some((state, false)) if state == "loaded" && !entry.replaces() => {
+                    CommitOutcome::CommittedByAnother
+                }
+                _ => CommitOutcome::RolledBack,
+            })
+        }
+        .await;
+        // Its lock must not outlive the question.
+        session.close().await;
+        read
+    }
+}
+
+/// The states of the job's row in which its objects can be loaded, as a condition.
+pub(crate) fn open_for_loads(job: &Job) -> String {
+    let generation = job.generation;
+    match job.mode {
+        Mode::Append | Mode::Truncate => {
+            // While a swap is under way nobody knows whose rows they would be.
+            format!(
+                "jobs.table_generation = {generation} AND (jobs.mode <> 'truncate' OR jobs.state IN ('loading', 'done')) AND jobs.state <> 'swapping'"
+            )
+        }
+        Mode::Swap => format!(
+            "jobs.generation = {generation} AND jobs.mode = 'swap' AND jobs.state = 'loading'"
+        ),
+    }
+}
+
+/// The transaction has no ledger row any more.
+pub(crate) fn ledger_row_lost(what: &str) -> Error {
+    let message = format!(
+        "{what}: the transaction has lost its ledger row, so the server has ended it by itself; whether the object's rows stayed is not known"
+    );
+    Error::new(ErrorKind::LedgerRowLost, message)
+        .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?")
+}
+
+/// The job is not the one any more for which this run loads.
+pub(crate) fn superseded(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Superseded,
+        format!("{what}: another run has emptied or replaced the table since this one began"),
+    )
+}
+
+impl Entry {
+    /// Begins the transaction and puts the row in.
+    ///
+    /// # Errors
+    /// `Superseded` where the job has moved on; else what a transaction can meet. The transaction
+    /// is open then.
+    pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
+        let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
+        match conn.query_drop(&self.begin).await {
+            Ok(()) if conn.affected_rows() == 1 => Ok(BeginOutcome::Yes),
+            Ok(()) => Err(superseded(&self.what)),
+            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
+                // The rows of a loser must never be committed, and its locks are in the way of its
+                // neighbours.
+                conn.query_drop("ROLLBACK").await.map_err(failed)?;
+                let state: Option<String> = conn
+                    .query_first(format!("SELECT state FROM {} WHERE {}", self.objects, self.key))
+                    .await
+                    .map_err(failed)?;
+                match state.as_deref() {
+                    Some("loaded") if !self.replaces => Ok(BeginOutcome::AlreadyLoaded),
+                    // Put there by a run that forces too, or gone again: from the start.
+                    Some("loaded") | None => Err(Error::new(
+                        ErrorKind::LockConflict,
+                        format!(
+                            "{}: another run changes its ledger row at the same time",
+                            self.what
+                        ),
+                    )),
+                    Some("partial") => {
+                        let message = format!(
+                            "{}: parts of it are loaded, and it can't be loaded as a whole any more",
+                            self.what
+                        );
+                        Err(Error::new(ErrorKind::PartialConflict, message))
+                    }
+                    Some(state) => {
+                        let message = format!(
+                            "{}: its ledger row says {state:?}, and no transaction is under way",
+                            self.what
+                        );
+                        Err(Error::new(ErrorKind::StatementFailed, message).with_hint(
+                            "look whether its rows are in the table, then remove the row with `s3-to-mysql forget`",
+                        ))
+                    }
+                }
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Completes the row: the last statement before COMMIT. `digest` is that of the rows which the
+    /// transaction has stored, where the job is to be verified by it.
+    ///
+    /// # Errors
+    /// `LedgerRowLost` where the row is not there any more.
+    pub async fn complete(
+        &self,
+        conn: &mut Conn,
+        loaded: LoadCounts,
+        digest: Option<&Digest>,
+    ) -> Result<()> {
+        let digest =
+            digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
+        let LoadCounts { rows, skipped, deleted, rejected, warnings } = loaded;
+        let sql = format!(
+            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}{digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
+            self.clear_failure,
+            self.objects,
+            self.key,
+            self.run_id,
+            digest = digest.unwrap_or_default(),
+        );
+        conn.query_drop(sql)
+            .await
+            .map_err(|error| classify(Phase::Transaction, &self.what, &error))?;
+        if conn.affected_rows() == 1 {
+            return Ok(());
+        }
+        Err(ledger_row_lost(&self.what))
+    }
+}

@@ -1,0 +1,165 @@
+//! One LOAD DATA statement, sent with its bytes, and what the server says of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as Driver, LocalInfileError, ServerError};
+
+use super::payload::{Payload, SendProgress};
+use super::row_numbers;
+use super::warnings::{Diagnostic, ServerCounts, show};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, classify};
+
+/// What became of a statement.
+#[derive(Debug)]
+pub(crate) enum ExchangeOutcome {
+    /// The server called it OK.
+    Accepted { counts: ServerCounts, shown: Vec<Diagnostic> },
+    /// It ended with an error that lies in the rows: the statement is undone, the transaction goes
+    /// on.
+    Refused { error: Error, warning: Diagnostic },
+}
+
+/// Sends a LOAD DATA statement and the bytes of its `rows` rows.
+///
+/// If this is dropped half-way the connection is in the middle of the protocol, and must be
+/// destroyed.
+///
+/// # Errors
+/// Everything after which the transaction can't go on: a lost connection, a lock conflict, a stall,
+/// an answer without counts.
+pub(crate) async fn load_data(
+    conn: &mut Conn,
+    what: &str,
+    sql: &str,
+    payload: Payload,
+    rows: u64,
+    stall_timeout: Duration,
+) -> Result<ExchangeOutcome> {
+    let failed = |error: &Driver| classify(Phase::Transaction, what, error);
+    let size_bytes = payload.size_bytes();
+    let sent = Arc::new(SendProgress::default());
+    let counter = Arc::clone(&sent);
+    // Armed for this one statement: the driver takes it when the server asks for a file.
+    conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
+    let ended = unless_stalled(conn.query_drop(sql), &sent, stall_timeout).await;
+    // A server that did not take the bytes now must not get them in answer to a later statement.
+    conn.set_infile_handler(async { Err(LocalInfileError::NoHandler.into()) });
+    let ended = ended.ok_or_else(|| {
+        let message = format!("{what}: not a byte moved to the server for {stall_timeout:?}");
+        Error::new(ErrorKind::LoadStalled, message)
+    })?;
+    match ended {
+        Ok(()) => {}
+        Err(Driver::Server(server)) if lies_in_the_rows(&server) => {
+            let warning = Diagnostic::new("Error".to_owned(), server.code, server.message.clone());
+            return Ok(ExchangeOutcome::Refused {
+                error: failed(&Driver::Server(server)),
+                warning,
+            });
+        }
+        Err(error) => return Err(failed(&error)),
+    }
+
+    let info = conn.info().into_owned();
+    let counts = ServerCounts::parse(&info).ok_or_else(|| {
+        Error::new(
+            ErrorKind::CountMismatch,
+            format!("{what}: the server's answer has no row counts: {info:?}"),
+        )
+    })?;
+    let sent_bytes = sent.bytes.load(Ordering::Relaxed);
+    if sent_bytes != size_bytes {
+        let message =
+            format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
+        return Err(Error::new(ErrorKind::CountMismatch, message));
+    }
+    let mut shown = if counts.warnings > 0 {
+        show(conn).await.map_err(|error| failed(&error))?
+    } else {
+        Vec::new()
+    };
+    row_numbers::correct_row_numbers(&mut shown, rows, counts);
+    Ok(ExchangeOutcome::Accepted { counts, shown })
+}
+
+/// Whether an error is about what stands in the rows, so that other rows may fare better, by the
+/// classes of `SQLSTATE`: data, integrity constraint, check option, and what a trigger signals.
+/// Some have the state for everything else.
+pub(crate) fn lies_in_the_rows(server: &ServerError) -> bool {
+    matches!(server.state.get(..2), Some("22" | "23" | "44" | "45"))
+        // Too few and too many fields, truncated: warnings that REPLACE makes errors, with a
+        // warning's state.
+        || matches!(server.code, 1261 | 1262 | 1265)
+        // Bad character, geometry, no partition, CHECK, CHECK OPTION, JSON, vector.
+        || matches!(server.code, 1300 | 1366 | 1416 | 1526 | 1591 | 1748 | 3819 | 4025 | 1369 | 3140..=3149 | 3037 | 3055 | 6136)
+}
+
+/// `None` when the bytes stood still for `limit`. After the last byte the server may take its time.
+async fn unless_stalled<T>(
+    loading: impl Future<Output = T>,
+    sent: &SendProgress,
+    limit: Duration,
+) -> Option<T> {
+    let mut loading = std::pin::pin!(loading);
+    let mut seen = 0;
+    loop {
+        if let Ok(done) = tokio::time::timeout(limit, &mut loading).await {
+            return Some(done);
+        }
+        let now = sent.bytes.load(Ordering::Relaxed);
+        if now == seen && !sent.all.load(Ordering::Relaxed) {
+            return None;
+        }
+        seen = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_stands_still_is_given_up_and_a_slow_one_is_not() {
+        let limit = Duration::from_secs(60);
+        let sent = Arc::new(SendProgress::default());
+        assert_eq!(unless_stalled(std::future::pending::<()>(), &sent, limit).await, None);
+
+        let drip = async {
+            for _ in 0..10 {
+                tokio::time::sleep(limit / 2).await;
+                sent.bytes.fetch_add(1, Ordering::Relaxed);
+            }
+            sent.all.store(true, Ordering::Relaxed);
+            tokio::time::sleep(limit * 10).await;
+        };
+        assert_eq!(unless_stalled(drip, &sent, limit).await, Some(()));
+    }
+
+    #[test]
+    fn what_a_server_lacks_does_not_lie_in_the_rows() {
+        let server = |code: u16, state: &str| ServerError {
+            code,
+            state: state.to_owned(),
+            message: String::new(),
+        };
+        for (code, state) in [
+            (1262, "01000"),
+            (1366, "HY000"),
+            (1406, "22001"),
+            (1062, "23000"),
+            (1644, "45000"),
+            (3819, "HY000"),
+        ] {
+            assert!(lies_in_the_rows(&server(code, state)), "{code}");
+        }
+        for (code, state) in
+            [(1205, "HY000"), (1213, "40001"), (1114, "HY000"), (1197, "HY000"), (1142, "42000")]
+        {
+            assert!(!lies_in_the_rows(&server(code, state)), "{code}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The bytes that answer one LOAD DATA LOCAL statement.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use mysql_async::InfileData;
+
+use crate::file_slice::FileSlice;
+
+/// One packet: far below any server's `max_allowed_packet`, and larger ones are not faster.
+const BLOCK_BYTES: usize = 256 * 1024;
+/// Blocks read ahead of the one being sent.
+const BLOCKS_AHEAD: usize = 2;
+
+/// The bytes of one statement, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payload {
+    extents: Vec<Extent>,
+}
+
+#[derive(Clone, Debug)]
+enum Extent {
+    /// A stretch of a staged file. For an object that is sent whole, the bytes after its byte order
+    /// mark and header lines.
+    StagedRows(FileSlice, Range<u64>),
+    /// The line terminator that a last row lacks.
+    Terminator(Bytes),
+}
+
+/// What became of a payload, seen from the side of the statement.
+#[derive(Debug, Default)]
+pub(crate) struct SendProgress {
+    pub(crate) bytes: AtomicU64,
+    pub(crate) all: AtomicBool,
+}
+
+impl Payload {
+    /// Not a byte: what the preflight loads.
+    pub(crate) fn empty() -> Self {
+        Self::default()
+    }
+
+    /// `stretches` of a staged file, in order, and the terminator that the last row in them lacks.
+    pub(crate) fn of(
+        file: FileSlice,
+        stretches: Vec<Range<u64>>,
+        terminator: Option<&[u8]>,
+    ) -> Self {
+        let staged = stretches.into_iter().map(|stretch| Extent::StagedRows(file.clone(), stretch));
+        let terminator =
+            terminator.map(|terminator| Extent::Terminator(Bytes::copy_from_slice(terminator)));
+        Self { extents: staged.chain(terminator).collect() }
+    }
+
+    /// All of these, one behind the other.
+    pub(crate) fn joined(payloads: impl Iterator<Item = Self>) -> Self {
+        Self { extents: payloads.flat_map(|payload| payload.extents).collect() }
+    }
+
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.extents.iter().map(Extent::size_bytes).sum()
+    }
+
+    /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
+    pub(crate) fn stream(self, sent: Arc<SendProgress>) -> InfileData {
+        let counted = Arc::clone(&sent);
+        stream::iter(BlockBuilder { extents: self.extents.into_iter(), rest: None })
+            .map(|extents| tokio::task::spawn_blocking(move || read(&extents)))
+            .buffered(BLOCKS_AHEAD)
+            .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
+            .inspect(move |block| {
+                if let Ok(block) = block {
+                    counted.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
+                }
+            })
+            .chain(stream::poll_fn(move |_| {
+                sent.all.store(true, Ordering::Relaxed);
+                std::task::Poll::Ready(None)
+            }))
+            .boxed()
+    }
+}
+
+impl Extent {
+    fn size_bytes(&self) -> u64 {
+        match self {
+            Self::StagedRows(_, stretch) => stretch.end - stretch.start,
+            Self::Terminator(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+/// Pieces, put together and cut to blocks.
+struct BlockBuilder {
+    extents: std::vec::IntoIter<Extent>,
+    /// The rest of a piece that went into the last block in part.
+    rest: Option<(FileSlice, Range<u64>)>,
+}
+
+impl BlockBuilder {
+    /// The next piece, no longer than the room for it.
+    fn piece(&mut self, room_bytes: u64) -> Option<Extent> {
+        loop {
+            let (file, stretch) = match self.rest.take() {
+                Some(rest) => rest,
+                None => match self.extents.next()? {
+                    Extent::StagedRows(file, stretch) => (file, stretch),
+                    terminator @ Extent::Terminator(_) => return Some(terminator),
+                },
+            };
+            if stretch.is_empty() {
+                continue;
+            }
+            let cut = stretch.end.min(stretch.start + room_bytes);
+            self.rest = (cut < stretch.end).then(|| (file.clone(), cut..stretch.end));
+            return Some(Extent::StagedRows(file, stretch.start..cut));
+        }
+    }
+}
+
+impl Iterator for BlockBuilder {
+    type Item = Vec<Extent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut extents: Vec<Extent> = Vec::new();
+        let mut room_bytes = BLOCK_BYTES as u64;
+        while room_bytes > 0
+            && let Some(piece) = self.piece(room_bytes)
+        {
+            // A terminator may go past the end by its few bytes.
+            room_bytes = room_bytes.saturating_sub(piece.size_bytes());
+            extents.push(piece);
+        }
+        (!extents.is_empty()).then_some(extents)
+    }
+}
+
+fn read(extents: &[Extent]) -> io::Result<Bytes> {
+    let mut block = Block::take();
+    for piece in extents {
+        let filled = block.filled;
+        match piece {
+            Extent::StagedRows(file, stretch) => {
+                let length =
+                    usize::try_from(stretch.end - stretch.start).map_err(io::Error::other)?;
+                file.read_exact_at(block.room(length), stretch.start)?;
+                block.filled = filled + length;
+            }
+            Extent::Terminator(bytes) => {
+                block.room(bytes.len()).copy_from_slice(bytes);
+                block.filled = filled + bytes.len();
+            }
+        }
+    }
+    Ok(Bytes::from_owner(block))
+}
+
+/// Blocks that have been sent, for those that come: memory of this size comes from the system,
+/// which clears it page by page, and goes back to it.
+static SENT_BLOCKS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// As many as four connections have between their files and their sockets.
+const SENT_BLOCKS_KEPT: usize = 4 * (BLOCKS_AHEAD + 1);
+
+/// A block's memory; what is read of it has been written before.
+struct Block {
+    memory: Vec<u8>,
+    filled: usize,
+}
+
+impl Block {
+    fn take() -> Self {
+        // Nothing is left half-done under this lock by a panic.
+        let sent = SENT_BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self { memory: sent.unwrap_or_else(|| vec![0; BLOCK_BYTES]), filled: 0 }
+    }
+
+    /// So many bytes behind those that are filled.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        let end = self.filled + length;
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        &mut self.memory[self.filled..end]
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory[..self.filled]
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut sent = SENT_BLOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() < SENT_BLOCKS_KEPT {
+            sent.push(std::mem::take(&mut self.memory));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[tokio::test]
+    async fn stretches_are_sent_whole_and_in_order_with_the_terminator() {
+        let bytes: Vec<u8> = (0_u8..251).cycle().take(2 * BLOCK_BYTES + 7).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let to = bytes.len() as u64;
+        // Next to each other, apart, empty, and longer than a block.
+        let stretches = vec![3..5, 5..9, 20..20, 30..31, 40..to];
+        let file = FileSlice::new(Arc::new(file), 0, to);
+        let payload = Payload::joined(
+            [
+                Payload::of(file.clone(), stretches, Some(b"\r\n")),
+                Payload::empty(),
+                Payload::of(file.clone(), vec![], None),
+                Payload::of(file, vec![1..4, 7..8], None),
+            ]
+            .into_iter(),
+        );
+        let size_bytes = payload.size_bytes();
+        let sent = Arc::new(SendProgress::default());
+        let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
+        let received: Vec<u8> = blocks.into_iter().flat_map(Result::unwrap).collect();
+        assert_eq!(
+            received,
+            [&bytes[3..9], &bytes[30..31], &bytes[40..], b"\r\n", &bytes[1..4], &bytes[7..8]]
+                .concat()
+        );
+        assert_eq!(sent.bytes.load(Ordering::Relaxed), size_bytes);
+        assert!(sent.all.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_shorter_than_it_was_is_an_error_and_not_a_short_load() {
+        let file = FileSlice::new(Arc::new(tempfile::tempfile().unwrap()), 0, 5);
+        let payload = Payload::of(file, vec![Range { start: 0, end: 5 }], None);
+        let sent = Arc::new(SendProgress::default());
+        let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
+        assert!(blocks[0].is_err());
+        assert_eq!(sent.bytes.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,218 @@
+//! How the objects of a run are loaded: made once, read by all that load.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use mysql_async::Conn;
+use tokio::sync::OnceCell;
+
+use super::assess::Policy;
+use super::decimal_truncation::Decimals;
+use super::statement::Statement;
+use super::target_columns::{TargetColumns, same_name};
+use crate::config::{ColumnOrVariable, FormatConfig, LoadConfig, OnDuplicate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::isolate::{InsertStats, OnConflict, ScratchTable};
+use crate::object::TableName;
+use crate::rejects::Rejects;
+use crate::split::FieldReader;
+
+/// How the objects of a run are loaded.
+#[derive(Debug)]
+pub struct Plan {
+    pub policy: Policy,
+    /// Into the table that the job loads into.
+    pub statement: Statement,
+    /// Where rejected rows are written.
+    pub rejects: Option<Rejects>,
+    pub rejects_left: RejectsLeft,
+    /// With its database.
+    table: TableName,
+    /// The table that `information_schema` knows, where that is another one than is loaded into.
+    described_by: Option<TableName>,
+    columns: Vec<ColumnOrVariable>,
+    format: FormatConfig,
+    update_columns: Option<Vec<String>>,
+    pub(crate) decimals: Decimals,
+    /// One statement for a whole object did not tell enough, and will not for the next either.
+    pub(crate) skip_whole_attempt: AtomicBool,
+    isolation_setup: OnceCell<IsolationSetup>,
+}
+
+impl Plan {
+    /// `table` is the one that is loaded into, with its database. `decimals` are the names of the
+    /// DECIMAL columns among `columns`, with their places there.
+    #[must_use]
+    pub fn new(
+        table: TableName,
+        columns: Vec<ColumnOrVariable>,
+        decimals: Vec<(String, usize)>,
+        format: &FormatConfig,
+        load: &LoadConfig,
+        policy: Policy,
+        rejects: Option<Rejects>,
+    ) -> Self {
+        Self {
+            statement: Statement::new(&table, &columns, format, policy.on_duplicate),
+            policy,
+            rejects,
+            rejects_left: RejectsLeft::new(load.max_rejects_total),
+            decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
+            table,
+            described_by: None,
+            columns,
+            format: format.clone(),
+            update_columns: load.update_columns.clone(),
+            skip_whole_attempt: AtomicBool::new(false),
+            isolation_setup: OnceCell::new(),
+        }
+    }
+
+    /// Loads into a table like `table`, which `information_schema` does not know.
+    pub(crate) fn described_by(mut self, table: TableName) -> Self {
+        self.described_by = Some(table);
+        self
+    }
+
+    /// What it takes to load piece by piece; asked of the server when it is needed first.
+    pub(crate) async fn isolation_setup(&self, conn: &mut Conn) -> Result<&IsolationSetup> {
+        self.isolation_setup.get_or_try_init(|| IsolationSetup::read(self, conn)).await
+    }
+}
+
+/// How many more rows the run may reject.
+#[derive(Debug)]
+pub struct RejectsLeft {
+    limit: u64,
+    left: AtomicU64,
+}
+
+impl RejectsLeft {
+    fn new(limit: Option<u64>) -> Self {
+        let limit = limit.unwrap_or(u64::MAX);
+        Self { limit, left: AtomicU64::new(limit) }
+    }
+
+    /// Of an object that may have so many, of which earlier runs have rejected some.
+    #[must_use]
+    pub fn of_object(limit: u64, rejected_before: u64) -> Self {
+        Self { limit, left: AtomicU64::new(limit.saturating_sub(rejected_before)) }
+    }
+
+    pub(crate) fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// What follows where an object has spent them.
+    pub(crate) fn too_many(&self, what: &str) -> Error {
+        let message = format!(
+            "{what}: with its rejected rows and those of the object's other parts there would be more than {}, which --max-rejects does not allow; rolled back",
+            self.limit
+        );
+        Error::new(ErrorKind::TooManyRejects, message)
+    }
+
+    /// Takes `rows` of them, until what is returned is dropped without [`Spent::keep`].
+    pub(crate) fn spend(&self, what: &str, rows: u64) -> Result<Spent<'_>> {
+        let spent = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
+        if spent.is_err() {
+            let message = format!(
+                "{what}: with its {rows} rejected rows the run would have more than {}, which --max-rejects-total does not allow; rolled back",
+                self.limit
+            );
+            return Err(Error::new(ErrorKind::RejectsExhausted, message));
+        }
+        Ok(Spent { of: self, rows })
+    }
+
+    /// Those of an object that may have been loaded, and turned out not to be.
+    pub fn give_back(&self, rows: u64) {
+        self.left.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+/// Rejects that are given back unless their object is loaded.
+#[derive(Debug)]
+pub(crate) struct Spent<'a> {
+    of: &'a RejectsLeft,
+    rows: u64,
+}
+
+impl Spent<'_> {
+    /// The object is loaded, or may be.
+    pub(crate) fn keep(mut self) {
+        self.rows = 0;
+    }
+}
+
+impl Drop for Spent<'_> {
+    fn drop(&mut self) {
+        self.of.give_back(self.rows);
+    }
+}
+
+/// What it takes to load piece by piece.
+#[derive(Debug)]
+pub(crate) struct IsolationSetup {
+    /// `None` where the account may not make temporary tables.
+    pub(crate) scratch: Option<Scratch>,
+    /// What `--on-duplicate update` sets.
+    update_columns: Vec<String>,
+}
+
+/// A private table, and how it is loaded.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) table: ScratchTable,
+    pub(crate) statement: Statement,
+}
+
+impl IsolationSetup {
+    async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
+        let described_by = plan.described_by.as_ref().unwrap_or(&plan.table);
+        let columns = TargetColumns::read(conn, described_by).await?;
+        let table = ScratchTable::new(&plan.table, &columns, &plan.columns, &plan.format.set)
+            .not_named(described_by);
+        let statement =
+            Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
+        let is_key =
+            |name: &str| columns.unique_key_columns().iter().any(|key| same_name(key, name));
+        let update_columns = match &plan.update_columns {
+            Some(columns) => columns.clone(),
+            None => table.insert_columns().iter().filter(|name| !is_key(name)).cloned().collect(),
+        };
+        let scratch = match table.create(conn).await {
+            Ok(()) => {
+                table.drop(conn).await?;
+                Some(Scratch { table, statement })
+            }
+            // Everything is found without it, only not as fast.
+            Err(error)
+                if error.kind == ErrorKind::TargetRefused
+                    && plan.policy.on_duplicate != OnDuplicate::Update =>
+            {
+                tracing::warn!(
+                    "skipped rows are searched for by halving, which is slow: {}",
+                    error.one_line()
+                );
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { scratch, update_columns })
+    }
+
+    /// Everything that an update takes, with not a row.
+    pub(crate) async fn rehearse(&self, conn: &mut Conn) -> Result<()> {
+        let Some(Scratch { table, .. }) = &self.scratch else { return Ok(()) };
+        table.create(conn).await?;
+        table.rehearse(conn, OnConflict::Update(&self.update_columns)).await?;
+        table.drop(conn).await
+    }
+
+    /// Takes the rows of the private table to the target.
+    pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
+        scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
+    }
+}

@@ -1,0 +1,304 @@
+//! Which row of an object a warning is about.
+//!
+//! The server says it in the warning's text, for some kinds of warnings: too few or too many
+//! fields, and values that do not fit. A skipped row (duplicate key, no parent row, no partition,
+//! CHECK) is named by none of its warnings. The number counts the rows that the server read, from
+//! 1, over the bytes that were sent, which have no header lines: it is that of [`crate::split`],
+//! duplicates and rows without a partition included. This is exact on both servers, but for:
+//!
+//! - It does not advance for a row that a CHECK or a view's CHECK OPTION refused, nor, on MySQL,
+//!   for one without a parent row. Warnings come in the order of rows, so those before the first
+//!   such refusal are numbered right in any case. For those after it, the number is put right by
+//!   the refusals that came before, but only where the counts prove that every such row has exactly
+//!   one such warning: all warnings are shown, and as many rows are missing from `Records:` as
+//!   there were refusals. Otherwise the number is not known.
+//! - Where numbers fall down the list, or one is greater than the number of rows, something else
+//!   has numbered them, and none of the list is believed. No such case is known: what the
+//!   statements of a trigger warn of, which number their own rows, does not get into the list.
+//! - Under REPLACE the first bad row is an error that ends the statement, and so is a row that a
+//!   constraint refuses: the error's number is always right.
+//!
+//! A wrong line number is worse than none.
+
+use super::warnings::{Diagnostic, ServerCounts};
+
+/// The row and the column that a message names, by its own numbering.
+pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
+    match code {
+        // Too few fields, too many fields: `Row 2 was truncated; ...`.
+        1261 | 1262 => {
+            let number = message.strip_prefix("Row ").and_then(|rest| rest.split(' ').next());
+            (number.and_then(|number| number.parse().ok()), None)
+        }
+        // `... for column 'a' at row 2`, MariaDB also: ... for column `d`.`t`.`a` at row 2. What is
+        // quoted of the value stands before it and may say anything, hence from the end.
+        1263..=1265 | 1292 | 1299 | 1366 | 1406 => {
+            let Some((rest, number)) = message.rsplit_once(" at row ") else { return (None, None) };
+            let Ok(row) = number.parse() else { return (None, None) };
+            (Some(row), rest.rsplit_once(" column ").and_then(|(_, name)| unquoted(name)))
+        }
+        // MySQL's of old notations of dates: `... in datetime value '2026/01/01' at row 2 is
+        // deprecated. ...`.
+        4095 | 4096 => {
+            let number =
+                message.rsplit_once(" at row ").and_then(|(_, rest)| rest.split(' ').next());
+            (number.and_then(|number| number.parse().ok()), None)
+        }
+        // Not a word about the row.
+        1048 => (
+            None,
+            message.strip_prefix("Column ").and_then(|rest| unquoted(rest.split(' ').next()?)),
+        ),
+        _ => (None, None),
+    }
+}
+
+/// A warning's message with the number that its row has in the object, where it names one.
+pub(crate) fn renumbered(warning: &Diagnostic, row: u64) -> String {
+    renumbered_text(warning.code, &warning.message, row)
+}
+
+/// [`renumbered`], where only the number of the error and its text are left.
+pub(crate) fn renumbered_text(code: u16, message: &str, row: u64) -> String {
+    if matches!(code, 1261 | 1262) {
+        let after = message
+            .strip_prefix("Row ")
+            .and_then(|rest| rest.split_once(' '))
+            .map(|(_, after)| after);
+        return after.map_or_else(|| message.to_owned(), |after| format!("Row {row} {after}"));
+    }
+    match message.rsplit_once(" at row ") {
+        Some((before, number)) if number.parse::<u64>().is_ok() => format!("{before} at row {row}"),
+        _ => message.to_owned(),
+    }
+}
+
+/// The last part of a name in the way that messages quote one, if it is nothing else.
+fn unquoted(name: &str) -> Option<String> {
+    if let Some(inner) = name.strip_prefix('\'') {
+        return inner.strip_suffix('\'').map(ToOwned::to_owned);
+    }
+    let mut rest = name;
+    loop {
+        rest = rest.strip_prefix('`')?;
+        let mut part = String::new();
+        loop {
+            let (before, after) = rest.split_once('`')?;
+            part.push_str(before);
+            rest = after;
+            let Some(doubled) = rest.strip_prefix('`') else { break };
+            part.push('`');
+            rest = doubled;
+        }
+        match rest.strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return rest.is_empty().then_some(part),
+        }
+    }
+}
+
+/// Puts right the row numbers of a LOAD DATA's warnings, or takes them away. `rows` is our own
+/// count.
+pub(crate) fn correct_row_numbers(shown: &mut [Diagnostic], rows: u64, counts: ServerCounts) {
+    let (mut constraints, mut foreign_keys) = (0, 0);
+    for warning in shown.iter() {
+        constraints += u64::from(warning.is_refused_by_constraint());
+        foreign_keys += u64::from(warning.is_refused_by_foreign_key());
+    }
+    let are_all_shown = counts.warnings == shown.len() as u64;
+    let uncounted = rows.saturating_sub(counts.records);
+    let shifts_by_foreign_keys = uncounted == constraints + foreign_keys;
+    let is_proven = are_all_shown && (shifts_by_foreign_keys || uncounted == constraints);
+
+    let mut last = 0;
+    let mut shift = Some(0);
+    let mut is_believed = true;
+    for warning in shown.iter_mut() {
+        if let Some(number) = warning.row {
+            is_believed &= number >= last;
+            last = number;
+            warning.row = shift.map(|shift| number + shift);
+            warning.is_misnumbered = warning.row.is_none();
+            is_believed &= warning.row.is_none_or(|row| (1..=rows).contains(&row));
+        }
+        let by_foreign_key = warning.is_refused_by_foreign_key();
+        if warning.is_refused_by_constraint() || by_foreign_key {
+            let advance = u64::from(!by_foreign_key || shifts_by_foreign_keys);
+            shift = shift.filter(|_| is_proven).map(|shift| shift + advance);
+        }
+    }
+    if !is_believed {
+        for warning in shown {
+            warning.is_misnumbered |= warning.row.take().is_some();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warning(code: u16, message: &str) -> Diagnostic {
+        Diagnostic::new("Warning".into(), code, message.into())
+    }
+
+    #[test]
+    fn row_and_column_are_found_in_the_words_of_both_servers() {
+        let cases: [(u16, &str, Option<u64>, Option<&str>); 16] = [
+            (1265, "Data truncated for column 's' at row 3001", Some(3001), Some("s")),
+            (1264, "Out of range value for column 'a' at row 2", Some(2), Some("a")),
+            (1366, "Incorrect integer value: 'x' for column 'a' at row 2", Some(2), Some("a")),
+            (
+                1366,
+                "Incorrect integer value: 'x' for column `d`.`t`.`a` at row 2",
+                Some(2),
+                Some("a"),
+            ),
+            (
+                1366,
+                "Incorrect integer value: 'x' for column `d.e`.`t``u`.`a``.b` at row 2",
+                Some(2),
+                Some("a`.b"),
+            ),
+            (
+                1366,
+                "Incorrect integer value: 'for column 'b' at row 7' for column 'a' at row 2",
+                Some(2),
+                Some("a"),
+            ),
+            (
+                1366,
+                "Incorrect integer value: 'x' for column 'my column' at row 2",
+                Some(2),
+                Some("my column"),
+            ),
+            (1299, "Invalid TIMESTAMP value in column 's' at row 2", Some(2), Some("s")),
+            (
+                1263,
+                "Column set to default value; NULL supplied to NOT NULL column 'x' at row 9",
+                Some(9),
+                Some("x"),
+            ),
+            (1261, "Row 12 doesn't contain data for all columns", Some(12), None),
+            (
+                1262,
+                "Row 3 was truncated; it contained more data than there were input columns",
+                Some(3),
+                None,
+            ),
+            (1048, "Column 'x' cannot be null", None, Some("x")),
+            (
+                4095,
+                "Delimiter '/' in position 4 in datetime value '2026/01/01 at row 7' at row 2 is deprecated. Prefer the standard '-'.",
+                Some(2),
+                None,
+            ),
+            (1062, "Duplicate entry 'x at row 3' for key 't.PRIMARY'", None, None),
+            (1292, "Truncated incorrect DOUBLE value: 'x at row 3'", None, None),
+            (1644, "what a trigger says at row 3", None, None),
+        ];
+        for (code, message, row, column) in cases {
+            assert_eq!(named(code, message), (row, column.map(ToOwned::to_owned)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_message_gets_the_number_that_the_row_has_in_the_object() {
+        for (code, message, expected) in [
+            (
+                1265,
+                "Data truncated for column 's' at row 3",
+                "Data truncated for column 's' at row 70",
+            ),
+            (
+                1366,
+                "Incorrect value: 'at row 5' for column 's' at row 3",
+                "Incorrect value: 'at row 5' for column 's' at row 70",
+            ),
+            (
+                1261,
+                "Row 3 doesn't contain data for all columns",
+                "Row 70 doesn't contain data for all columns",
+            ),
+            (
+                1062,
+                "Duplicate entry '3' for key 'PRIMARY'",
+                "Duplicate entry '3' for key 'PRIMARY'",
+            ),
+            (
+                1062,
+                "Duplicate entry 'x at row y' for key 'PRIMARY'",
+                "Duplicate entry 'x at row y' for key 'PRIMARY'",
+            ),
+        ] {
+            assert_eq!(renumbered(&warning(code, message), 70), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_name_is_no_column() {
+        for name in ["", "'a", "`a", "`a`.", "`a`b", "a", "`a``"] {
+            assert_eq!(unquoted(name), None, "{name}");
+        }
+    }
+
+    /// Bad values by the server's numbers, with refusals (a code) between them; what is left of the
+    /// numbers.
+    fn numbers(
+        list: &[Result<u64, u16>],
+        rows: u64,
+        records: u64,
+        hidden: u64,
+    ) -> Vec<Option<u64>> {
+        let mut shown: Vec<Diagnostic> = list
+            .iter()
+            .map(|item| match item {
+                Ok(row) => warning(1265, &format!("Data truncated for column 's' at row {row}")),
+                Err(code) => warning(*code, "no number"),
+            })
+            .collect();
+        let warnings = shown.len() as u64 + hidden;
+        correct_row_numbers(
+            &mut shown,
+            rows,
+            ServerCounts { records, deleted: 0, skipped: 0, warnings },
+        );
+        assert!(shown.iter().all(|warning| !(warning.is_misnumbered && warning.row.is_some())));
+        shown.iter().filter(|warning| warning.code == 1265).map(|warning| warning.row).collect()
+    }
+
+    #[test]
+    fn numbers_are_taken_as_they_are_where_nothing_shifts_them() {
+        assert_eq!(
+            numbers(&[Ok(2), Err(1062), Ok(5), Ok(5), Err(1526)], 9, 9, 0),
+            [Some(2), Some(5), Some(5)]
+        );
+        assert_eq!(numbers(&[Ok(2), Ok(7)], 9, 9, 1000), [Some(2), Some(7)]);
+    }
+
+    #[test]
+    fn refusals_shift_what_comes_after_them_where_the_counts_prove_it() {
+        for code in [3819, 4025, 1369, 1452] {
+            assert_eq!(
+                numbers(&[Ok(2), Err(code), Ok(2), Err(code), Ok(5)], 9, 7, 0),
+                [Some(2), Some(3), Some(7)]
+            );
+        }
+        // MariaDB counts a row without a parent row.
+        assert_eq!(numbers(&[Ok(2), Err(1452), Ok(4)], 9, 9, 0), [Some(2), Some(4)]);
+        assert_eq!(numbers(&[Err(4025), Ok(2), Err(1452), Ok(4)], 9, 8, 0), [Some(3), Some(5)]);
+    }
+
+    #[test]
+    fn without_proof_there_is_no_number_after_a_refusal() {
+        assert_eq!(numbers(&[Ok(2), Err(3819), Ok(2)], 9, 7, 0), [Some(2), None]);
+        assert_eq!(numbers(&[Ok(2), Err(3819), Ok(2)], 9, 8, 1), [Some(2), None]);
+    }
+
+    #[test]
+    fn numbers_that_are_not_those_of_rows_are_not_believed() {
+        assert_eq!(numbers(&[Ok(4), Ok(1), Ok(5)], 9, 9, 0), [None; 3]);
+        assert_eq!(numbers(&[Ok(4), Ok(10)], 9, 9, 0), [None; 2]);
+        assert_eq!(numbers(&[Ok(0)], 9, 9, 0), [None]);
+    }
+}

@@ -1,0 +1,151 @@
+//! A staged object, cut at row boundaries into pieces that can be sent, and taken back, one by one.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::payload::Payload;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_slice::FileSlice;
+use crate::split::{LocatedRow, RowLocator};
+
+/// A statement of a thousand rows is as fast as a longer one; more would only be more to send
+/// again, and to remember, where there is a bad row in it.
+const CHUNK_ROWS: usize = 16_384;
+/// Rows may be long.
+const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// Where an object's rows stand: its staged file, and how it is read.
+#[derive(Clone, Debug)]
+pub struct StagedRows {
+    pub file: FileSlice,
+    pub locator: RowLocator,
+    /// Where the locator begins: 0, or the beginning of a part, whose bytes are at their places in
+    /// the object.
+    pub from: u64,
+    /// The byte at which the data begins, after a byte order mark and header lines.
+    pub data_start: u64,
+    /// The first bytes of the file that are the object's byte order mark and header lines.
+    pub head_bytes: u64,
+    pub lines_terminated_by: Vec<u8>,
+    /// The last row lacks its terminator.
+    pub needs_terminator: bool,
+    /// The number of the last row.
+    pub last_row: u64,
+    /// The byte after the last.
+    pub end: u64,
+}
+
+impl StagedRows {
+    /// The bytes that are sent of it as a whole.
+    pub(crate) fn whole(&self) -> Payload {
+        let stretch = self.data_start..self.end;
+        let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
+        Payload::of(self.file.clone(), vec![stretch], terminator)
+    }
+
+    /// The bytes that are sent of it, where it is sent whole.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.whole().size_bytes()
+    }
+
+    /// The bytes before its data: a byte order mark and header lines.
+    pub(crate) async fn head(&self) -> io::Result<Vec<u8>> {
+        let (file, length) = (self.file.clone(), self.head_bytes);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut head = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            file.read_exact_at(&mut head, 0).map(|()| head)
+        });
+        read.await.unwrap_or_else(|died| Err(io::Error::other(died)))
+    }
+}
+
+/// Yields the rows of a staged object, a chunk at a time.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    file: FileSlice,
+    locator: Option<RowLocator>,
+    offset: u64,
+    found: VecDeque<LocatedRow>,
+}
+
+impl Chunks {
+    pub(crate) fn new(staged: &StagedRows) -> Self {
+        let (file, locator) = (staged.file.clone(), Some(staged.locator.clone()));
+        Self { file, locator, offset: staged.from, found: VecDeque::new() }
+    }
+
+    /// The next rows; none at the end. Reads on a blocking thread.
+    ///
+    /// # Errors
+    /// `StagingFailed` where the file can't be read again as it was.
+    pub(crate) async fn next(mut self) -> Result<(Self, Vec<LocatedRow>)> {
+        let read = tokio::task::spawn_blocking(move || {
+            let rows = self.read()?;
+            Ok((self, rows))
+        });
+        match read.await {
+            Ok(read) => read.map_err(|error: io::Error| {
+                Error::new(ErrorKind::StagingFailed, "the staged file can't be read again")
+                    .caused_by(error)
+            }),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => {
+                Err(Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died))
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Vec<LocatedRow>> {
+        let mut block = vec![0; BLOCK_BYTES];
+        let is_full = |found: &VecDeque<LocatedRow>| {
+            let stretch =
+                found.front().zip(found.back()).map_or(0, |(first, last)| last.end - first.offset);
+            found.len() >= CHUNK_ROWS || stretch >= CHUNK_BYTES
+        };
+        while !is_full(&self.found)
+            && let Some(locator) = &mut self.locator
+        {
+            let length = match self.file.read_at(&mut block, self.offset) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.offset += length as u64;
+            if length > 0 {
+                locator.feed(&block[..length]).map_err(io::Error::other)?;
+                self.found.extend(locator.take());
+            } else if let Some(locator) = self.locator.take() {
+                self.found.extend(locator.finish().map_err(io::Error::other)?);
+            }
+        }
+        let Some(first) = self.found.front().map(|row| row.offset) else { return Ok(Vec::new()) };
+        // A row that is too long alone goes alone.
+        let fitting = self.found.iter().take_while(|row| row.end - first <= CHUNK_BYTES).count();
+        Ok(self.found.drain(..fitting.clamp(1, CHUNK_ROWS).min(self.found.len())).collect())
+    }
+}
+
+/// The bytes of some of a chunk's rows, by their index.
+pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize]) -> Payload {
+    let mut stretches: Vec<std::ops::Range<u64>> = Vec::new();
+    for &index in sent {
+        let row = &chunk[index];
+        match stretches.last_mut() {
+            Some(last) if last.end == row.offset => last.end = row.end,
+            _ => stretches.push(row.offset..row.end),
+        }
+    }
+    let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.last_row);
+    let terminator =
+        (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
+    Payload::of(staged.file.clone(), stretches, terminator)
+}
+
+/// A row's bytes without its terminator, at most `limit` of them.
+pub(crate) fn raw(file: &FileSlice, row: &LocatedRow, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(row.size_bytes.min(limit)).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, row.offset)?;
+    Ok(bytes)
+}

@@ -1,0 +1,115 @@
+//! The LOAD DATA statement's text.
+//!
+//! Identifiers are quoted, delimiters go as hexadecimal literals, and nothing of an object's name
+//! or content is in it, so that objects of one run share one text. `IGNORE n LINES` is never sent:
+//! header lines are stripped before.
+
+use std::fmt::Write as _;
+
+use crate::config::{ColumnOrVariable, FormatConfig, OnDuplicate};
+use crate::object::{TableName, quote_identifier};
+
+/// The name in the statement; a server shows it in its process list and sends it back when it asks
+/// for the bytes.
+pub(crate) const INFILE_NAME: &str = "s3-to-mysql";
+
+/// A LOAD DATA statement that lacks only the line terminator, which may differ between objects.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    before_terminator: String,
+    after_terminator: String,
+}
+
+impl Statement {
+    /// For `table`, whose fields are read into `columns`.
+    #[must_use]
+    pub fn new(
+        table: &TableName,
+        columns: &[ColumnOrVariable],
+        format: &FormatConfig,
+        on_duplicate: OnDuplicate,
+    ) -> Self {
+        let dialect = &format.dialect;
+        let duplicates = match on_duplicate {
+            // LOCAL skips duplicates whatever is said; IGNORE says so.
+            OnDuplicate::Error
+            | OnDuplicate::Ignore
+            | OnDuplicate::Update
+            | OnDuplicate::Reject => "IGNORE ",
+            OnDuplicate::Replace => "REPLACE ",
+        };
+        let mut before_terminator = format!(
+            "LOAD DATA LOCAL INFILE '{INFILE_NAME}' {duplicates}INTO TABLE {table} CHARACTER SET {} FIELDS TERMINATED BY {}",
+            format.charset.name(),
+            hex(&dialect.fields_terminated_by)
+        );
+        if let Some(enclosure) = dialect.fields_enclosed_by {
+            let optionally = if dialect.fields_optionally_enclosed { " OPTIONALLY" } else { "" };
+            push(
+                &mut before_terminator,
+                format_args!("{optionally} ENCLOSED BY {}", hex(&[enclosure])),
+            );
+        }
+        let escape =
+            dialect.fields_escaped_by.map_or_else(|| "''".to_owned(), |escape| hex(&[escape]));
+        push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES TERMINATED BY "));
+        Self { before_terminator, after_terminator: columns_and_set(columns, format) }
+    }
+
+    /// The whole text, for objects whose lines end so.
+    #[must_use]
+    pub fn sql(&self, lines_terminated_by: &[u8]) -> String {
+        format!("{}{}{}", self.before_terminator, hex(lines_terminated_by), self.after_terminator)
+    }
+}
+
+/// The column list and the SET clause. Where some words mean NULL, each column's field goes through
+/// a variable.
+fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> String {
+    let mut list = Vec::with_capacity(columns.len());
+    let mut set = Vec::new();
+    let nulls: Vec<String> = format.null_strings.iter().map(|word| hex(word.as_bytes())).collect();
+    for (index, item) in columns.iter().enumerate() {
+        match item {
+            ColumnOrVariable::Variable(name) => list.push(format!("@{}", quote_identifier(name))),
+            ColumnOrVariable::Column(name) if nulls.is_empty() => list.push(quote_identifier(name)),
+            ColumnOrVariable::Column(name) => {
+                let variable = format!("@s3_to_mysql_{}", index + 1);
+                // Compared as bytes: a collation would take 'null' and 'NULL ' for 'NULL'.
+                set.push(format!(
+                    "{} = IF(CAST({variable} AS BINARY) IN ({}), NULL, {variable})",
+                    quote_identifier(name),
+                    nulls.join(", ")
+                ));
+                list.push(variable);
+            }
+        }
+    }
+    set.extend(
+        format
+            .set
+            .iter()
+            .map(|(column, expression)| format!("{} = {expression}", quote_identifier(column))),
+    );
+    let mut text = format!(" ({})", list.join(", "));
+    if !set.is_empty() {
+        push(&mut text, format_args!(" SET {}", set.join(", ")));
+    }
+    text
+}
+
+/// Writing to a String can't fail.
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(more);
+}
+
+/// `X'0A'`: the same bytes under every `sql_mode` and connection character set.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(3 + 2 * bytes.len());
+    text.push_str("X'");
+    for byte in bytes {
+        push(&mut text, format_args!("{byte:02X}"));
+    }
+    text.push('\'');
+    text
+}

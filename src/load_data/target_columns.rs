@@ -1,0 +1,111 @@
+//! What `information_schema` knows of the target's columns, for everything that writes to it by
+//! another statement than LOAD DATA.
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::error::Result;
+use crate::mysql::{Phase, classify};
+use crate::object::TableName;
+
+/// The columns of one table or view, and which of them are in unique keys.
+#[derive(Clone, Debug)]
+pub struct TargetColumns {
+    pub(crate) columns: Vec<TargetColumn>,
+    /// Columns of the PRIMARY KEY and of every UNIQUE key, each once; of a functional key part
+    /// nothing. Empty for a view.
+    unique_key_columns: Vec<String>,
+    /// As far as the account can see them: without the privilege TRIGGER it sees none.
+    pub(crate) has_before_insert_trigger: bool,
+}
+
+/// One column, and how it is declared.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetColumn {
+    pub(crate) name: String,
+    /// `int(10) unsigned`, `enum('a','b')`: the type as it stands in CREATE TABLE, without
+    /// character set and collation.
+    pub(crate) column_type: String,
+    /// Of text, the character set and the collation.
+    pub(crate) text: Option<(String, String)>,
+    pub(crate) is_nullable: bool,
+    pub(crate) is_generated: bool,
+    pub(crate) is_auto_increment: bool,
+}
+
+impl TargetColumns {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// Those of the connection; a table that is not there has no columns.
+    pub async fn read(conn: &mut Conn, table: &TableName) -> Result<Self> {
+        let what = format!("table {table}");
+        let failed = |error: mysql_async::Error| classify(Phase::Transaction, &what, &error);
+        // Bound, because a literal's quoting would depend on the account's sql_mode.
+        let place = (table.database.as_deref(), &table.table);
+        let columns = conn
+            .exec_map(
+                "SELECT COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, EXTRA FROM information_schema.COLUMNS \
+                 WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+                place,
+                |(name, column_type, charset, collation, nullable, extra): (
+                    String,
+                    String,
+                    Option<String>,
+                    Option<String>,
+                    String,
+                    String,
+                )| {
+                    let extra = extra.to_ascii_uppercase();
+                    TargetColumn {
+                        name,
+                        column_type,
+                        text: charset.zip(collation),
+                        is_nullable: nullable == "YES",
+                        // MySQL says DEFAULT_GENERATED of a default that is an expression.
+                        is_generated: ["VIRTUAL", "STORED", "PERSISTENT"].iter().any(|kind| extra.contains(kind)),
+                        is_auto_increment: extra.contains("AUTO_INCREMENT"),
+                    }
+                },
+            )
+            .await
+            .map_err(failed)?;
+        let unique_key_columns = conn
+            .exec(
+                "SELECT DISTINCT COLUMN_NAME FROM information_schema.STATISTICS \
+                 WHERE NON_UNIQUE = 0 AND COLUMN_NAME IS NOT NULL AND TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?",
+                place,
+            )
+            .await
+            .map_err(failed)?;
+        let triggers: Option<u64> = conn
+            .exec_first(
+                "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_MANIPULATION = 'INSERT' AND ACTION_TIMING = 'BEFORE' \
+                 AND EVENT_OBJECT_SCHEMA = COALESCE(?, DATABASE()) AND EVENT_OBJECT_TABLE = ?",
+                place,
+            )
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            columns,
+            unique_key_columns,
+            has_before_insert_trigger: triggers.unwrap_or(0) > 0,
+        })
+    }
+
+    /// The names of all columns that are part of a PRIMARY or UNIQUE key, by the server's own
+    /// spelling.
+    #[must_use]
+    pub fn unique_key_columns(&self) -> &[String] {
+        &self.unique_key_columns
+    }
+
+    /// The column of that name, which both servers compare without case.
+    pub(crate) fn named(&self, name: &str) -> Option<&TargetColumn> {
+        self.columns.iter().find(|column| same_name(&column.name, name))
+    }
+}
+
+pub(crate) fn same_name(left: &str, right: &str) -> bool {
+    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
+}

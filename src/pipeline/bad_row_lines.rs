@@ -1,0 +1,108 @@
+//! The lines of an object's bad rows, looked up in the staged file before it goes.
+//!
+//! Only of an object that failed, and only as far as its last bad row that is shown. The
+//! transaction is rolled back and the connection gone by then; what is held meanwhile is the staged
+//! file and the object's turn. A file that can't be read again costs the lines and nothing else:
+//! the failure is told as it was.
+
+use std::io;
+
+use tokio_util::sync::CancellationToken;
+
+use super::download::Context;
+use crate::error::{Error, RawRow};
+use crate::file_slice::FileSlice;
+use crate::split::{Boundary, LocatedRow, RowLocator};
+
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// The same error, its rows with the lines and the bytes that the object has for them.
+///
+/// `from` is where the staged bytes begin: a boundary inside the object, where they are a part of
+/// it.
+pub(crate) async fn with_lines(
+    context: &Context,
+    file: &FileSlice,
+    from: Boundary,
+    mut error: Error,
+) -> Error {
+    let rows: Vec<u64> = error.bad_rows().iter().filter_map(|bad| bad.row).collect();
+    if rows.is_empty() {
+        return error;
+    }
+    let format = &context.config.format;
+    let fields_per_row = context.preflight.fields_per_row;
+    let locator = RowLocator::new(
+        &format.dialect,
+        &format.charset,
+        fields_per_row,
+        format.ignore_lines,
+        rows,
+    )
+    .beginning_at(&from);
+    let (file, abandoning) = (file.clone(), context.shutdown.abandoning.clone());
+    let located =
+        match tokio::task::spawn_blocking(move || locate(&file, from.offset, locator, &abandoning))
+            .await
+        {
+            Ok(located) => located.unwrap_or_else(|unread| {
+                tracing::warn!("the lines of the bad rows can't be looked up: {unread}");
+                Vec::new()
+            }),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            // The runtime is shutting down.
+            Err(_) => Vec::new(),
+        };
+    for bad in error.bad_rows_mut() {
+        if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
+            bad.line = Some(found.line);
+            bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
+        }
+    }
+    error
+}
+
+pub(crate) fn locate(
+    file: &FileSlice,
+    from: u64,
+    mut locator: RowLocator,
+    abandoning: &CancellationToken,
+) -> io::Result<Vec<LocatedRow>> {
+    let mut blocks = BlockReader::new(file, from);
+    while !locator.is_done() && !abandoning.is_cancelled() {
+        let Some(block) = blocks.next()? else { break };
+        locator.feed(block).map_err(io::Error::other)?;
+    }
+    if abandoning.is_cancelled() {
+        return Ok(Vec::new());
+    }
+    locator.finish().map_err(io::Error::other)
+}
+
+/// A staged file from a byte on.
+pub(crate) struct BlockReader<'a> {
+    file: &'a FileSlice,
+    block: Vec<u8>,
+    offset: u64,
+}
+
+impl<'a> BlockReader<'a> {
+    pub(crate) fn new(file: &'a FileSlice, offset: u64) -> Self {
+        Self { file, block: vec![0; BLOCK_BYTES], offset }
+    }
+
+    /// `None` at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        loop {
+            match self.file.read_at(&mut self.block, self.offset) {
+                Ok(0) => return Ok(None),
+                Ok(length) => {
+                    self.offset += length as u64;
+                    return Ok(Some(&self.block[..length]));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The sums of an object's rows, made of the staged file before it is loaded, where the job is to
+//! be verified by them.
+//!
+//! A second reading of the file and none of the download, so that a run without `--verify` pays
+//! nothing for it.
+
+use std::io;
+
+use tokio_util::sync::CancellationToken;
+
+use super::download::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::load::LoadRequest;
+use crate::load_data::StagedRows;
+use crate::split::RowCutter;
+use crate::verify::RowDigest;
+
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// The same shipment, with the digest that the ledger keeps of it.
+///
+/// # Errors
+/// `StagingFailed` where the file can't be read again; `Interrupted`; `Bug` where its rows are not
+/// those that were counted.
+pub(crate) async fn with_digest(
+    context: &Context,
+    request: Result<LoadRequest>,
+) -> Result<LoadRequest> {
+    let mut request = request?;
+    let Some(plan) = &context.preflight.verification else { return Ok(request) };
+    let dialect = &context.config.format.dialect;
+    let cutter = RowCutter::new(
+        dialect,
+        &request.staged.lines_terminated_by,
+        context.preflight.fields_per_row,
+    );
+    let (digest, staged) = (plan.digest(), request.staged.clone());
+    let abandoning = context.shutdown.abandoning.clone();
+    let what = &request.what;
+    let summed =
+        tokio::task::spawn_blocking(move || sum(&staged, cutter, digest, &abandoning)).await;
+    let digest = match summed {
+        Ok(Ok(Some(digest))) => digest,
+        Ok(Err(error)) => {
+            let message = format!("{what}: its staged file can't be read again");
+            return Err(Error::new(ErrorKind::StagingFailed, message).caused_by(error));
+        }
+        Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+        // Stopped, or the runtime is shutting down.
+        Ok(Ok(None)) | Err(_) => {
+            let message = format!("{what}: the run was stopped before it was loaded");
+            return Err(Error::new(ErrorKind::Interrupted, message));
+        }
+    };
+    let rows = digest.digest().rows();
+    if rows != request.rows {
+        let message = format!("{what}: {rows} rows were summed, and {} counted", request.rows);
+        return Err(Error::new(ErrorKind::Bug, message));
+    }
+    request.digest = Some(digest);
+    Ok(request)
+}
+
+/// `None` where it was told to stop.
+fn sum(
+    staged: &StagedRows,
+    mut cutter: RowCutter,
+    mut digest: RowDigest,
+    abandoning: &CancellationToken,
+) -> io::Result<Option<RowDigest>> {
+    let StagedRows { file, data_start, end, .. } = staged;
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut offset = *data_start;
+    while offset < *end {
+        if abandoning.is_cancelled() {
+            return Ok(None);
+        }
+        let length =
+            usize::try_from(end - offset).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        file.read_exact_at(&mut block[..length], offset)?;
+        cutter.feed(&block[..length], |row| digest.add_row(row)).map_err(io::Error::other)?;
+        offset += length as u64;
+    }
+    if staged.needs_terminator {
+        cutter
+            .feed(&staged.lines_terminated_by, |row| digest.add_row(row))
+            .map_err(io::Error::other)?;
+    }
+    cutter.finish(|row| digest.add_row(row)).map_err(io::Error::other)?;
+    Ok(Some(digest))
+}

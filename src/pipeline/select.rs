@@ -1,0 +1,537 @@
+//! Of what is listed, what is left to load, and which of it this run takes on.
+//!
+//! Listed objects are compared with the ledger a page at a time, so that a run that has nothing to
+//! do asks a handful of questions. What is left is claimed a few objects ahead of the work. What
+//! another run has claimed is put aside and asked for again later, until it is loaded, or that run
+//! has given it up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::download::{Event, emit, failed, unreadable};
+use super::pause;
+use crate::commands::ObjectStream;
+use crate::config::{LedgerConfig, OnChanged};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, ObjectState};
+use crate::object::Object;
+use crate::report::Outcome;
+use crate::shutdown::Shutdown;
+use crate::source::Listed;
+
+/// Objects asked for in one query: a page of S3's listing.
+const PAGE: usize = 1000;
+/// Objects put aside for other runs; when there are more, they are settled before new ones are
+/// looked at.
+const CLAIMED_ELSEWHERE_LIMIT: usize = 10_000;
+/// Between two questions after objects that other runs have, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the ledger may take for an answer when the run drains.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// An object that this run loads.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) object: Object,
+    /// Dropped when the object has an outcome.
+    pub(crate) claim: Claim,
+    /// The ledger knows of a failure, to be cleared.
+    pub(crate) had_failed: bool,
+    /// It is loaded already, and forced.
+    pub(crate) again: bool,
+    /// Parts of it are loaded, or may be.
+    pub(crate) is_partial: bool,
+}
+
+/// What the choice needs of the run.
+pub(crate) struct Selector {
+    pub(crate) ledger: Option<(Ledger, Job)>,
+    pub(crate) config: LedgerConfig,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) shutdown: Shutdown,
+    /// Objects that the run can have under way: those that download, are staged, and load.
+    pub(crate) in_hand: Limits,
+    /// The same where others share the work: more would be hoarding.
+    pub(crate) in_hand_shared: Limits,
+    pub(crate) selected: mpsc::Sender<Selected>,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// How many objects may be under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Whatever their size.
+    pub(crate) objects: usize,
+    /// As long as they are no more than this, more of them.
+    pub(crate) small_bytes: u64,
+    pub(crate) small_objects: usize,
+}
+
+impl Limits {
+    /// Whether there is room for another object of so many bytes.
+    fn admit(self, in_hand: InHand, size_bytes: u64) -> bool {
+        in_hand.objects < self.objects
+            || in_hand.objects < self.small_objects
+                && in_hand.bytes + size_bytes <= self.small_bytes
+    }
+}
+
+/// Why the choice ended early.
+enum Stop {
+    Draining,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Chooses until the listing is through and every object has been passed on or has an outcome.
+pub(crate) async fn choose(mut selector: Selector, mut objects: ObjectStream) {
+    let mut backlog = Backlog::default();
+    let stopped = match selector.ledger.clone() {
+        None => selector.pass_on_all(&mut objects).await,
+        Some((ledger, job)) => selector.choose_by(&ledger, &job, &mut objects, &mut backlog).await,
+    };
+    let Err(stop) = stopped else { return };
+    if let Stop::Failed(error) = stop {
+        emit(&selector.events, Event::Broken(error)).await;
+    }
+    // What was listed is accounted for, also where nobody had looked at it yet.
+    for object in backlog.page.into_iter().chain(backlog.claimed_elsewhere) {
+        emit(&selector.events, Event::ended(Outcome::NotReached { object })).await;
+    }
+    if !objects.close() {
+        emit(&selector.events, Event::ListingCut).await;
+    }
+    while let Some(listed) = objects.next().await {
+        let outcome = match listed {
+            Listed::Object(object) => Outcome::NotReached { object },
+            Listed::Failed { bucket, key, error } => {
+                unreadable(selector.ledger.as_ref(), bucket, key, error).await
+            }
+        };
+        emit(&selector.events, Event::ended(outcome)).await;
+    }
+}
+
+/// Objects that are in this task's hands.
+#[derive(Default)]
+struct Backlog {
+    /// Not loaded when the ledger was asked, and not claimed yet.
+    page: VecDeque<Object>,
+    /// Claimed by other runs when they were asked for.
+    claimed_elsewhere: VecDeque<Object>,
+}
+
+impl Selector {
+    async fn pass_on_all(&self, objects: &mut ObjectStream) -> std::result::Result<(), Stop> {
+        while let Some(listed) = self.unless_draining(objects.next()).await? {
+            match listed {
+                Listed::Object(object) => {
+                    let claim = self.claims.unshared(object.size_bytes);
+                    self.pass_on(Selected {
+                        object,
+                        claim,
+                        had_failed: false,
+                        again: false,
+                        is_partial: false,
+                    })
+                    .await?;
+                }
+                Listed::Failed { bucket, key, error } => {
+                    self.fail_unlisted(bucket, key, error).await
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn choose_by(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        objects: &mut ObjectStream,
+        backlog: &mut Backlog,
+    ) -> std::result::Result<(), Stop> {
+        let mut is_listed = false;
+        let mut wait = FIRST_WAIT;
+        let mut progressed = true;
+        loop {
+            if !backlog.page.is_empty() {
+                progressed |= self.claim_some(ledger, job, backlog).await?;
+            } else if !is_listed && backlog.claimed_elsewhere.len() < CLAIMED_ELSEWHERE_LIMIT {
+                is_listed = !self.take_page(ledger, job, objects, backlog).await?;
+            } else if backlog.claimed_elsewhere.is_empty() {
+                return Ok(());
+            } else {
+                if progressed {
+                    wait = FIRST_WAIT;
+                } else {
+                    // Others work on all of it.
+                    self.unless_draining(pause(&self.shutdown, wait)).await?;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                progressed = self.review_aside(ledger, job, backlog).await?;
+            }
+        }
+    }
+
+    /// Takes a page of the listing and keeps what the ledger lacks. False at the listing's end.
+    async fn take_page(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        objects: &mut ObjectStream,
+        backlog: &mut Backlog,
+    ) -> std::result::Result<bool, Stop> {
+        let listed = self.unless_draining(objects.next_page()).await?;
+        let goes_on = !listed.is_empty();
+        let mut page = Vec::new();
+        for listed in listed {
+            match listed {
+                Listed::Object(object) => page.push(object),
+                Listed::Failed { bucket, key, error } => {
+                    self.fail_unlisted(bucket, key, error).await
+                }
+            }
+        }
+        let known = match self.until_drained(ledger.look_up(job.generation, &page)).await {
+            Ok(known) => known,
+            Err(stop) => {
+                backlog.page.extend(page);
+                return Err(stop);
+            }
+        };
+        for (object, known) in page.into_iter().zip(known) {
+            match decide(&self.config, &object, &known) {
+                Decision::Load { .. } => backlog.page.push_back(object),
+                Decision::Over(ending) => self.end(object, ending, &known).await,
+            }
+        }
+        Ok(goes_on)
+    }
+
+    /// Claims as many objects of the page as there is room for, and passes on those that are ours.
+    /// True if there are any.
+    async fn claim_some(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        backlog: &mut Backlog,
+    ) -> std::result::Result<bool, Stop> {
+        let Some(next) = backlog.page.front() else { return Ok(false) };
+        self.room(next.size_bytes).await?;
+        let mut in_hand = self.claims.in_hand();
+        let limits = self.in_hand;
+        let fitting = backlog.page.iter().take_while(|object| {
+            let is_admitted = limits.admit(in_hand, object.size_bytes);
+            in_hand.objects += 1;
+            in_hand.bytes += object.size_bytes;
+            is_admitted
+        });
+        let asked: Vec<Object> = fitting.cloned().collect();
+        let claimed =
+            self.until_drained(ledger.claim(&self.claims, job.generation, &asked)).await?;
+        let mut ours = VecDeque::new();
+        for claimed in claimed {
+            let Some(object) = backlog.page.pop_front() else { break };
+            match claimed {
+                Claimed::Ours(claim, known) => ours.push_back((object, claim, known)),
+                Claimed::Others => {
+                    self.in_hand = self.in_hand_shared;
+                    backlog.claimed_elsewhere.push_back(object);
+                }
+            }
+        }
+        let is_any_ours = !ours.is_empty();
+        while let Some((object, claim, known)) = ours.pop_front() {
+            // Others may have loaded it since it was asked for first.
+            let Some(selected) = self.unless_settled(object, claim, &known).await else { continue };
+            if let Err(stop) = self.pass_on(selected).await {
+                backlog.page.extend(ours.into_iter().map(|(object, ..)| object));
+                return Err(stop);
+            }
+        }
+        Ok(is_any_ours)
+    }
+
+    /// Asks after some of the objects that others had: what is not loaded yet may be to be had now.
+    /// True where one is.
+    async fn review_aside(
+        &mut self,
+        ledger: &Ledger,
+        job: &Job,
+        backlog: &mut Backlog,
+    ) -> std::result::Result<bool, Stop> {
+        let asked: Vec<Object> = backlog.claimed_elsewhere.iter().take(PAGE).cloned().collect();
+        let known = self.until_drained(ledger.look_up(job.generation, &asked)).await?;
+        let mut is_any_settled = false;
+        for known in known {
+            let Some(object) = backlog.claimed_elsewhere.pop_front() else { break };
+            if known.is_loaded && !self.config.force {
+                is_any_settled = true;
+                emit(&self.events, Event::ended(Outcome::AlreadyLoaded { object })).await;
+            } else {
+                backlog.page.push_back(object);
+            }
+        }
+        Ok(is_any_settled)
+    }
+
+    /// Passes an object on as soon as a download can begin; it has its outcome where none will.
+    async fn pass_on(&self, selected: Selected) -> std::result::Result<(), Stop> {
+        let permit = tokio::select! {
+            biased;
+            () = self.shutdown.draining.cancelled() => None,
+            permit = self.selected.reserve() => permit.ok(),
+        };
+        match permit {
+            Some(permit) => {
+                permit.send(selected);
+                Ok(())
+            }
+            None => {
+                emit(&self.events, Event::ended(Outcome::NotReached { object: selected.object }))
+                    .await;
+                Err(Stop::Draining)
+            }
+        }
+    }
+
+    /// The object to load, unless what is known of it says that there is nothing to do.
+    async fn unless_settled(
+        &self,
+        object: Object,
+        claim: Claim,
+        known: &ObjectState,
+    ) -> Option<Selected> {
+        match decide(&self.config, &object, known) {
+            Decision::Load { again } => {
+                let had_failed = known.failed.is_some();
+                Some(Selected { object, claim, had_failed, again, is_partial: known.is_partial })
+            }
+            Decision::Over(ending) => {
+                drop(claim);
+                self.end(object, ending, known).await;
+                None
+            }
+        }
+    }
+
+    async fn end(&self, object: Object, ending: Disposition, known: &ObjectState) {
+        // Of content that is there no more, or that is not wanted: it would be called failed for
+        // ever.
+        if !matches!(ending, Disposition::Failed(_))
+            && known.failed.is_some()
+            && let Some((ledger, job)) = &self.ledger
+            && let Err(error) = ledger.clear_failure(job.generation, &object).await
+        {
+            tracing::warn!(
+                "{object}: an earlier failure stays in the ledger: {}",
+                error.one_line()
+            );
+        }
+        let outcome = match ending {
+            Disposition::AlreadyLoaded => Outcome::AlreadyLoaded { object },
+            Disposition::SkippedChanged => Outcome::SkippedChanged { object },
+            Disposition::Failed(error) => {
+                let ledger = self.ledger.as_ref();
+                failed(ledger, object, error, 1, Instant::now()).await
+            }
+        };
+        emit(&self.events, Event::ended(outcome)).await;
+    }
+
+    async fn fail_unlisted(&self, bucket: String, key: String, error: Error) {
+        let outcome = unreadable(self.ledger.as_ref(), bucket, key, error).await;
+        emit(&self.events, Event::ended(outcome)).await;
+    }
+
+    /// Waits until there is room for some objects, the first of which has so many bytes.
+    async fn room(&self, size_bytes: u64) -> std::result::Result<(), Stop> {
+        loop {
+            let in_hand = self.claims.in_hand();
+            let InHand { objects, bytes } = in_hand;
+            let Limits { objects: limit, small_bytes, small_objects } = self.in_hand;
+            // Some at a time: each claim is a question to the server.
+            let is_room_for_any = objects * 3 <= limit * 2;
+            let is_room_for_small =
+                objects * 3 <= small_objects * 2 && bytes <= small_bytes / 3 * 2;
+            if (is_room_for_any || is_room_for_small) && self.in_hand.admit(in_hand, size_bytes) {
+                return Ok(());
+            }
+            self.unless_draining(self.claims.changed()).await?;
+        }
+    }
+
+    /// The ledger's answer. It is not broken off at once when the run drains: the connection would
+    /// be lost, and the claims on what is still loading with it.
+    async fn until_drained<T>(
+        &self,
+        asking: impl Future<Output = Result<T>>,
+    ) -> std::result::Result<T, Stop> {
+        tokio::select! {
+            biased;
+            answer = asking => Ok(answer?),
+            () = async { self.shutdown.draining.cancelled().await; tokio::time::sleep(DRAIN_GRACE).await } => {
+                Err(Stop::Draining)
+            }
+        }
+    }
+
+    async fn unless_draining<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> std::result::Result<T, Stop> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.draining.cancelled() => Err(Stop::Draining),
+            done = future => Ok(done),
+        }
+    }
+}
+
+/// What follows from what the ledger knows of an object.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Load { again: bool },
+    Over(Disposition),
+}
+
+#[derive(Debug)]
+pub(crate) enum Disposition {
+    AlreadyLoaded,
+    SkippedChanged,
+    Failed(Error),
+}
+
+pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState) -> Decision {
+    if let Some(partial) = &known.partial_etag {
+        let message = format!(
+            "{object}: parts of it were loaded when its ETag was {partial:?}, and it is {:?} now: the rest of them can't be loaded any more",
+            object.etag.trim_matches('"')
+        );
+        return Decision::Over(Disposition::Failed(Error::new(ErrorKind::PartialChanged, message)));
+    }
+    if config.force {
+        return Decision::Load { again: known.is_loaded };
+    }
+    if known.is_loaded {
+        return Decision::Over(Disposition::AlreadyLoaded);
+    }
+    if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
+        && !config.retry_failed
+        // Nobody has tried to load that: it is decided anew below.
+        && failed.error_code != ErrorKind::ContentChanged.code()
+    {
+        let message = format!(
+            "{object}: failed in an earlier run ({}, {} attempts), and is not tried again",
+            failed.error_code, failed.attempts
+        );
+        return Decision::Over(Disposition::Failed(Error::new(ErrorKind::FailedBefore, message)));
+    }
+    match (&known.loaded_etag, config.on_changed) {
+        (None, _) | (Some(_), OnChanged::Load) => Decision::Load { again: false },
+        (Some(_), OnChanged::Skip) => Decision::Over(Disposition::SkippedChanged),
+        (Some(loaded), OnChanged::Error) => {
+            let message = format!(
+                "{object}: its content has changed since it was loaded: ETag {loaded:?} then, {:?} now",
+                object.etag.trim_matches('"')
+            );
+            Decision::Over(Disposition::Failed(Error::new(ErrorKind::ContentChanged, message)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::EarlierFailure;
+
+    fn says(config: &LedgerConfig, known: &ObjectState) -> String {
+        let object = Object {
+            bucket: "b".into(),
+            key: "k".into(),
+            etag: "\"e\"".into(),
+            size_bytes: 1,
+            last_modified: None,
+        };
+        match decide(config, &object, known) {
+            Decision::Load { again } => if again { "again" } else { "load" }.to_owned(),
+            Decision::Over(Disposition::AlreadyLoaded) => "already loaded".to_owned(),
+            Decision::Over(Disposition::SkippedChanged) => "skipped".to_owned(),
+            Decision::Over(Disposition::Failed(error)) => error.kind.code().to_owned(),
+        }
+    }
+
+    const CONFIG: LedgerConfig = LedgerConfig {
+        table: None,
+        on_changed: OnChanged::Error,
+        force: false,
+        retry_failed: true,
+    };
+
+    #[test]
+    fn what_the_ledger_lacks_is_loaded_and_what_it_has_is_not() {
+        assert_eq!(says(&CONFIG, &ObjectState::default()), "load");
+        let loaded = ObjectState {
+            is_loaded: true,
+            loaded_etag: Some("older".into()),
+            ..ObjectState::default()
+        };
+        assert_eq!(says(&CONFIG, &loaded), "already loaded");
+        assert_eq!(says(&LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
+    }
+
+    #[test]
+    fn content_that_changed_is_the_users_decision() {
+        let changed = ObjectState { loaded_etag: Some("older".into()), ..ObjectState::default() };
+        assert_eq!(says(&CONFIG, &changed), "content_changed");
+        assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
+        assert_eq!(
+            says(&LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed),
+            "skipped"
+        );
+    }
+
+    #[test]
+    fn an_object_whose_parts_are_of_another_content_fails_whatever_is_asked() {
+        let partial = ObjectState { partial_etag: Some("older".into()), ..ObjectState::default() };
+        for on_changed in [OnChanged::Error, OnChanged::Load, OnChanged::Skip] {
+            for force in [false, true] {
+                assert_eq!(
+                    says(&LedgerConfig { on_changed, force, ..CONFIG }, &partial),
+                    "partial_changed"
+                );
+            }
+        }
+        assert_eq!(
+            says(&CONFIG, &ObjectState { is_partial: true, ..ObjectState::default() }),
+            "load"
+        );
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_unless_it_must_not_or_the_content_is_new() {
+        let failed = |is_same_content| ObjectState {
+            failed: Some(EarlierFailure {
+                is_same_content,
+                error_code: "bad_rows".into(),
+                attempts: 1,
+            }),
+            ..ObjectState::default()
+        };
+        assert_eq!(says(&CONFIG, &failed(true)), "load");
+        let no_retry = LedgerConfig { retry_failed: false, ..CONFIG };
+        assert_eq!(says(&no_retry, &failed(true)), "failed_before");
+        assert_eq!(says(&no_retry, &failed(false)), "load");
+    }
+}

@@ -1,0 +1,566 @@
+//! One large object, from its ranges to the last of its parts.
+//!
+//! A task for each such object is its only owner: it has the object's row made in the ledger,
+//! stages one part after the other, hands each to the load workers, who take it as they take whole
+//! objects, and gathers what became of them. At the end it has the object turned `loaded`. It holds
+//! nothing of the staging budget while it waits for more of it, and takes no turn of those that
+//! whole downloads wait for with their permits in hand; so neither can wait for the other in a
+//! circle.
+//!
+//! - The part that is staged last is handed over only when the whole object's checksum is right, or
+//!   there is none to compare.
+//! - After a part has failed none is begun any more; those that are under way are finished. The
+//!   object stays `partial`, and the next run goes on with it: it reads and loads what is missing.
+//! - If the run is stopped it is the same, without a failure.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::bad_row_lines::with_lines;
+use super::download::{Context, Event, Purpose, Ready, emit, failed};
+use super::load_worker::{Worker, load};
+use super::row_digest::with_digest;
+use super::select::Selected;
+use crate::config::{Config, MaxRejects, SourceUri};
+use crate::error::{Consequence, Error, ErrorKind, Result};
+use crate::file_slice::FileSlice;
+use crate::ledger::{Completed, Job, Ledger, LedgerEntry, Part, SplitObject, SplitProgress};
+use crate::load::{LoadRequest, PartContext};
+use crate::load_data::{LoadStats, RejectsLeft, StagedRows};
+use crate::object::{Object, Stat};
+use crate::rejects::ObjectName;
+use crate::report::Outcome;
+use crate::retry::Attempts;
+use crate::source::S3;
+use crate::split::{Boundary, RowLocator, RowReader, can_split};
+use crate::staging::{
+    Budget, Integrity, PartPlan, PartStager, PinnedObject, StagedPart, verify_parts,
+};
+use crate::units::ByteSize;
+
+/// Objects that are split at the same time: each has ranges in memory, and many connections to
+/// itself.
+pub(crate) const MAX_SPLIT_OBJECTS: usize = 2;
+/// Requests in flight for one object.
+const RANGE_WINDOW: usize = 4;
+/// Smaller parts would be more than anybody wants to have in the ledger.
+const MAX_PARTS: u64 = 1 << 20;
+/// So many parts fit into the staging budget at the least: one that comes, one that waits, two that
+/// load.
+const PARTS_STAGED: u64 = 4;
+
+/// How an object is loaded.
+pub(crate) enum Route {
+    Whole,
+    Split,
+    None(Error),
+}
+
+/// By its size, unless its ledger row says that it is split already.
+pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
+    let Purpose::Load(plan) = &context.purpose else { return Route::Whole };
+    let is_whole_only = context.config.throughput.part_size.is_none();
+    if selected.is_partial && is_whole_only {
+        let message = format!(
+            "{}: parts of it are loaded, so that --no-split can't load it as a whole any more",
+            selected.object
+        );
+        return Route::None(Error::new(ErrorKind::PartialConflict, message).with_hint(
+            "run without --no-split, which loads what is missing; or remove its rows from the table, then the object from the ledger with `s3-to-mysql forget`",
+        ));
+    }
+    let has_ledger = context.ledger.is_some();
+    let is_large =
+        is_large(&context.config, &context.budget, has_ledger, selected.object.size_bytes);
+    if selected.is_partial || is_large && plan.policy.rolls_back {
+        Route::Split
+    } else {
+        Route::Whole
+    }
+}
+
+/// Whether an object of this size is split where nothing else is in the way.
+pub(crate) fn is_large(
+    config: &Config,
+    budget: &Budget,
+    has_ledger: bool,
+    size_bytes: u64,
+) -> bool {
+    let Some(part_size) = config.throughput.part_size else { return false };
+    let exceeds = size_bytes > part_size.bytes() || size_bytes > budget.total().bytes();
+    exceeds && has_ledger && can_split(&config.format.dialect, &config.format.charset)
+}
+
+/// The size of the parts of an object that is not split yet.
+fn part_size_bytes(context: &Context, object: &Object) -> u64 {
+    let part_size = context.config.throughput.part_size.map_or(u64::MAX, ByteSize::bytes);
+    let fitting = (context.budget.total().bytes() / PARTS_STAGED).max(1);
+    part_size.min(fitting).max(object.size_bytes / MAX_PARTS).max(1)
+}
+
+/// A part that is ready to be loaded.
+pub(crate) struct ReadyPart {
+    split: Arc<Split>,
+    staged: StagedPart,
+    part: Part,
+    ended: mpsc::UnboundedSender<PartEnded>,
+}
+
+/// What the parts of an object share.
+struct Split {
+    object: Object,
+    ledger: Ledger,
+    row: SplitObject,
+    name: Option<ObjectName>,
+    rejects_left: Option<Arc<RejectsLeft>>,
+    /// No further part is to be begun.
+    stopping: CancellationToken,
+}
+
+/// What became of a part.
+struct PartEnded {
+    number: u32,
+    /// `None` in the account's place where another run has loaded it, and in all where the run was
+    /// stopped first.
+    loaded: Option<Result<Option<LoadStats>>>,
+    attempts: u32,
+}
+
+/// What became of an object.
+enum SplitOutcome {
+    Loaded(Box<LoadStats>, Integrity),
+    AlreadyLoaded,
+    NotReached,
+}
+
+/// Loads an object part by part, and tells its outcome.
+pub(crate) async fn load_in_parts(
+    context: &Context,
+    selected: Selected,
+    staged: mpsc::Sender<Ready>,
+    events: &mpsc::Sender<Event>,
+    turns: &Semaphore,
+) {
+    let began = Instant::now();
+    let Selected { object, claim, again, .. } = selected;
+    let draining = &context.shutdown.draining;
+    let slot = tokio::select! {
+        biased;
+        () = draining.cancelled() => None,
+        slot = turns.acquire() => slot.ok(),
+    };
+    let mut attempts = 1;
+    let done = match slot {
+        None => Ok(SplitOutcome::NotReached),
+        Some(_turn) => {
+            emit(events, Event::Began(object.to_string())).await;
+            Box::pin(load_object(context, &object, again, &staged, &mut attempts)).await
+        }
+    };
+    let elapsed = began.elapsed();
+    let outcome = match done {
+        Ok(SplitOutcome::Loaded(stats, verified)) => {
+            Outcome::Loaded { object, stats, verified, again, attempts, elapsed }
+        }
+        Ok(SplitOutcome::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
+        Ok(SplitOutcome::NotReached) => Outcome::NotReached { object },
+        Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
+    };
+    emit(events, Event::ended(outcome)).await;
+    // Only now may other runs try the object.
+    drop(claim);
+}
+
+async fn load_object(
+    context: &Context,
+    object: &Object,
+    again: bool,
+    staged: &mpsc::Sender<Ready>,
+    attempts: &mut u32,
+) -> Result<SplitOutcome> {
+    let Some((ledger, job)) = &context.ledger else {
+        return Err(Error::new(ErrorKind::Bug, format!("{object}: it is split without a ledger")));
+    };
+    let stopping = context.shutdown.draining.child_token();
+    let Some(pinned) = stopping.run_until_cancelled(stat(context, object)).await else {
+        return Ok(SplitOutcome::NotReached);
+    };
+    let pinned = Arc::new(pinned?);
+    let row = ledger.split_object(
+        job,
+        object,
+        pinned.version_id.as_deref(),
+        part_size_bytes(context, object),
+        (&context.config.format, context.preflight.fields_per_row),
+        again,
+    )?;
+    let (part_size_bytes, known, rejected) = match ledger.begin_parts(&row).await? {
+        SplitProgress::AlreadyLoaded => return Ok(SplitOutcome::AlreadyLoaded),
+        SplitProgress::Partial { part_size_bytes, parts, rejected } => {
+            (part_size_bytes, parts, rejected)
+        }
+    };
+    if !known.is_empty() {
+        tracing::info!("{object}: going on with it: {} of its parts are loaded", known.len());
+    }
+    let plan = context.plan();
+    let split = Arc::new(Split {
+        object: object.clone(),
+        ledger: ledger.clone(),
+        row,
+        name: plan.rejects.as_ref().map(|_| ObjectName {
+            bucket: object.bucket.clone(),
+            key: object.key.clone(),
+            etag: object.etag.clone(),
+            object_id: ledger.object_id(job, object),
+        }),
+        rejects_left: match plan.policy.max_rejects {
+            Some(MaxRejects::Rows(limit)) => {
+                Some(Arc::new(RejectsLeft::of_object(limit, rejected)))
+            }
+            _ => None,
+        },
+        stopping: stopping.clone(),
+    });
+
+    let (ended, results) = mpsc::unbounded_channel();
+    let handed =
+        Box::pin(stage_parts(context, &pinned, &split, part_size_bytes, known, staged, ended))
+            .await;
+    let (stats, failure, loaded_here, all_ended) = collect_results(results, attempts).await;
+    *attempts += pinned.retries();
+    let verified = match (failure, handed) {
+        (Some(error), _) | (None, Err(error)) => {
+            return Err(partial(&split, part_size_bytes, error).await);
+        }
+        (None, Ok(Some(verified))) if all_ended => verified,
+        (None, Ok(_)) => return Ok(SplitOutcome::NotReached),
+    };
+    match ledger.complete_parts(&split.row).await? {
+        Completed::Yes if loaded_here => Ok(SplitOutcome::Loaded(Box::new(stats), verified)),
+        Completed::Yes => Ok(SplitOutcome::AlreadyLoaded),
+        Completed::No => {
+            let message = format!(
+                "{object}: its parts were loaded, and some of them are not in the ledger any more"
+            );
+            Err(Error::new(ErrorKind::LedgerRowLost, message))
+        }
+    }
+}
+
+/// The object as the store has it now: what a range of it does not tell.
+async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
+    let mut attempts = Attempts::new(&context.config.retry);
+    let stat = loop {
+        let error = match context.s3.stat(object).await {
+            Ok(stat) => break stat,
+            Err(error) => error,
+        };
+        if matches!(error.kind, ErrorKind::ObjectMissing | ErrorKind::ObjectChanged) {
+            return Err(error);
+        }
+        if !attempts.wait_after(&error).await {
+            if matches!(error.kind, ErrorKind::SourceUnreachable | ErrorKind::SourceBusy) {
+                return Err(error);
+            }
+            // Some stores don't answer a question for the checksum; what else is wrong shows when
+            // the bytes are asked for.
+            tracing::debug!("{}; its checksum is not known", error.one_line());
+            break Stat::default();
+        }
+    };
+    let (s3, asked) = (context.s3.clone(), object.clone());
+    let open = Arc::new(move |from| {
+        let (s3, object) = (s3.clone(), asked.clone());
+        Box::pin(async move { s3.get(&object, from).await }) as _
+    });
+    let window = RANGE_WINDOW.min(context.config.staging.download_concurrency);
+    PinnedObject::new(object.clone(), stat, open, context.config.retry.clone(), window)
+}
+
+/// Stages what is missing of the object, and hands it to the workers. `None`: it was stopped before
+/// the end.
+async fn stage_parts(
+    context: &Context,
+    pinned: &Arc<PinnedObject>,
+    split: &Arc<Split>,
+    part_size_bytes: u64,
+    known: Vec<Part>,
+    staged: &mpsc::Sender<Ready>,
+    ended: mpsc::UnboundedSender<PartEnded>,
+) -> Result<Option<Integrity>> {
+    let Split { object, stopping, .. } = &**split;
+    let format = &context.config.format;
+    let plan = PartPlan {
+        dir: context.config.staging.dir.clone(),
+        budget: context.budget.clone(),
+        dialect: format.dialect.clone(),
+        reader: RowReader::new(
+            &format.dialect,
+            &format.charset,
+            context.preflight.fields_per_row,
+            format.ignore_lines,
+        ),
+        part_size_bytes,
+        keeps_head: split.name.is_some(),
+    };
+    let mut head = Vec::new();
+    if let Some(first) = known
+        .first()
+        .filter(|part| plan.keeps_head && part.start.offset == 0 && part.data_start > 0)
+    {
+        let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else {
+            return Ok(None);
+        };
+        head = read?;
+    }
+    let gaps = gaps(&known, object.size_bytes);
+    let mut checksums: Vec<_> =
+        known.iter().map(|part| (part.start.offset, size_of(part), part.checksum)).collect();
+    let mut verified = Integrity::Length;
+    for (index, gap) in gaps.iter().enumerate() {
+        let end = gap.to.map_or(object.size_bytes, |to| to.offset);
+        let mut parts =
+            PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
+        loop {
+            let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else {
+                return Ok(None);
+            };
+            let Some(part) = next? else { break };
+            if part.start.offset == 0 && plan.keeps_head {
+                head = parts.head();
+            }
+            if let Some(to) = gap.to.filter(|_| part.is_last)
+                && (part.end.rows, part.end.lines, part.needs_terminator)
+                    != (to.rows, to.lines, false)
+            {
+                let message = format!("{object}: its parts in the ledger do not fit its bytes");
+                return Err(Error::new(ErrorKind::PartialConflict, message));
+            }
+            let described = Part {
+                number: part.number,
+                start: part.start,
+                data_start: part.data_start,
+                end: part.end,
+                checksum: part.checksum,
+            };
+            checksums.push((part.start.offset, size_of(&described), part.checksum));
+            if part.is_last && index + 1 == gaps.len() {
+                checksums.sort_unstable_by_key(|(offset, ..)| *offset);
+                let in_order =
+                    checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
+                verified = verify_parts(pinned, parts.running_checksum(), in_order).map_err(|error| {
+                    error.with_hint(
+                        "the last part was kept out of the table; run again: it is read anew, and where that does not help another part has come with wrong bytes, so that all of its rows must go before it is forgotten and loaded again",
+                    )
+                })?;
+            }
+            let ready = ReadyPart {
+                split: Arc::clone(split),
+                staged: part,
+                part: described,
+                ended: ended.clone(),
+            };
+            // The workers outlive the downloads: only a dead one leaves a part behind.
+            if staged.send(Ready::Part(ready)).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(verified))
+}
+
+fn size_of(part: &Part) -> u64 {
+    part.end.offset - part.start.offset
+}
+
+/// A stretch of which no part is loaded.
+struct Gap {
+    from: Boundary,
+    /// `None`: to the object's end.
+    to: Option<Boundary>,
+}
+
+fn gaps(known: &[Part], size_bytes: u64) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut from = Boundary::default();
+    for part in known {
+        if part.start.offset > from.offset {
+            gaps.push(Gap { from, to: Some(part.start) });
+        }
+        from = part.end;
+    }
+    if from.offset < size_bytes {
+        gaps.push(Gap { from, to: None });
+    }
+    gaps
+}
+
+/// Waits for every part that was handed over: what they come to, the first failure, whether any was
+/// loaded by this run, and whether all were tried.
+async fn collect_results(
+    mut results: mpsc::UnboundedReceiver<PartEnded>,
+    attempts: &mut u32,
+) -> (LoadStats, Option<Error>, bool, bool) {
+    let mut stats = LoadStats::default();
+    let mut failure: Option<(u32, Error)> = None;
+    let (mut is_any_loaded, mut are_all_tried) = (false, true);
+    while let Some(PartEnded { number, loaded, attempts: made }) = results.recv().await {
+        *attempts += made - 1;
+        match loaded {
+            Some(Ok(Some(part))) => {
+                is_any_loaded = true;
+                stats.add_part(part);
+            }
+            Some(Ok(None)) => {}
+            Some(Err(error)) => {
+                if failure.as_ref().is_none_or(|(first, _)| number < *first) {
+                    failure = Some((number, error));
+                }
+            }
+            None => are_all_tried = false,
+        }
+    }
+    (stats, failure.map(|(_, error)| error), is_any_loaded, are_all_tried)
+}
+
+/// The failure of an object of which some parts are loaded.
+async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
+    if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject) {
+        return error;
+    }
+    let parts = split.object.size_bytes.div_ceil(part_size_bytes.max(1));
+    match split.ledger.loaded_parts(&split.row).await {
+        Ok(loaded) => {
+            let loaded: u64 = loaded
+                .iter()
+                .map(|part| part.numbers(part_size_bytes, split.object.size_bytes))
+                .sum();
+            error.adding(&format!("; {loaded} of {parts} parts of the object are loaded"))
+        }
+        Err(_) => error.adding(&format!("; of its {parts} parts some may be loaded")),
+    }
+}
+
+/// Loads one part, and tells the object's task.
+pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
+    let ReadyPart { split, staged, part, ended } = ready;
+    let mut attempts = Attempts::new(&context.config.retry);
+    let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
+        None
+    } else {
+        let request = with_digest(context, Ok(request(context, &split, &staged, &part))).await;
+        let loaded = match request {
+            Ok(request) => load(context, worker, &request, &mut attempts).await,
+            Err(error) => Err(error),
+        };
+        Some(match loaded {
+            Ok(loaded) => Ok(loaded),
+            Err(error) => {
+                split.stopping.cancel();
+                Err(with_lines(context, &region(&staged), staged.start, error).await)
+            }
+        })
+    };
+    drop(staged);
+    // The object's task waits for as long as there is anybody who could say something.
+    let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
+}
+
+fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
+    let format = &context.config.format;
+    let fields_per_row = context.preflight.fields_per_row;
+    let rows = staged.end.rows - staged.start.rows;
+    LoadRequest {
+        what: format!("{}: part {}", split.object, part.number),
+        sql: context.plan().statement.sql(&staged.lines_terminated_by),
+        staged: StagedRows {
+            file: region(staged),
+            locator: RowLocator::every(
+                &format.dialect,
+                &format.charset,
+                fields_per_row,
+                format.ignore_lines,
+            )
+            .beginning_at(&staged.start),
+            from: staged.start.offset,
+            data_start: staged.data_start,
+            head_bytes: staged.head_bytes,
+            lines_terminated_by: staged.lines_terminated_by.clone(),
+            needs_terminator: staged.needs_terminator,
+            last_row: staged.end.rows,
+            end: staged.end.offset,
+        },
+        rows,
+        entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
+        name: split.name.clone(),
+        part: Some(PartContext {
+            number: part.number,
+            rows_before: staged.start.rows,
+            rejects_left: split.rejects_left.clone(),
+        }),
+        digest: None,
+    }
+}
+
+/// The bytes of a part stand in its file where they stand in the object.
+fn region(staged: &StagedPart) -> FileSlice {
+    FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
+}
+
+/// Failures for objects under the run's URIs of which parts are loaded and which are gone from the
+/// store, so that no listing names them any more.
+pub(crate) async fn fail_missing(
+    config: &Config,
+    s3: &S3,
+    ledger: &Ledger,
+    job: &Job,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for (bucket, key, etag) in ledger.partial_objects(job).await? {
+        let is_wanted = config.source.uris.iter().any(|uri| match uri {
+            SourceUri::Prefix { bucket: of, prefix } => {
+                *of == bucket && key.starts_with(prefix.as_str())
+            }
+            SourceUri::Key { bucket: of, key: exactly } => *of == bucket && *exactly == key,
+        });
+        if !is_wanted || !s3.is_gone(&bucket, &key).await {
+            continue;
+        }
+        let what = Object { bucket, key, etag, size_bytes: 0, last_modified: None };
+        let message = format!(
+            "{what}: parts of it are loaded, and it is gone from the store: the rest of them can't be loaded any more"
+        );
+        let error = Error::new(ErrorKind::PartialChanged, message);
+        let Object { bucket, key, etag, .. } = what;
+        let _ = ledger.record_failure(job.generation, &bucket, &key, &etag, &error, 1).await;
+        let elapsed = std::time::Duration::ZERO;
+        outcomes.push(Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed });
+    }
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(start: u64, end: u64) -> Part {
+        let at = |offset| Boundary { offset, ..Boundary::default() };
+        Part { number: 0, start: at(start), data_start: start, end: at(end), checksum: None }
+    }
+
+    fn missing(known: &[Part]) -> Vec<(u64, Option<u64>)> {
+        gaps(known, 100).iter().map(|gap| (gap.from.offset, gap.to.map(|to| to.offset))).collect()
+    }
+
+    #[test]
+    fn what_is_missing_lies_between_known_boundaries() {
+        assert_eq!(missing(&[]), [(0, None)]);
+        assert_eq!(missing(&[part(0, 10), part(30, 40)]), [(10, Some(30)), (40, None)]);
+        assert_eq!(missing(&[part(20, 60), part(60, 100)]), [(0, Some(20))]);
+        assert_eq!(missing(&[part(0, 60), part(60, 100)]), []);
+    }
+}

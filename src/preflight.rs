@@ -1,0 +1,496 @@
+//! Everything about the target that would go wrong, found before the first byte is read.
+
+mod swap;
+mod verify;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Target;
+use crate::load_data::{
+    ExchangeOutcome, Payload, Plan, Policy, Statement, hex, load_data, same_name,
+};
+use crate::mysql::{Connector, Phase, Server, Session, SqlMode, classify};
+use crate::object::TableName;
+use crate::retry::Attempts;
+
+/// A target that is ready to be loaded.
+#[derive(Clone, Debug)]
+pub struct Preflight {
+    pub server: Server,
+    /// By the server's own spelling.
+    pub target: Target,
+    pub columns: Vec<ColumnOrVariable>,
+    pub statement: Statement,
+    /// Fields that make a row: the items of the column list.
+    pub fields_per_row: usize,
+    /// The DECIMAL columns among `columns`, with their places there.
+    pub decimals: Vec<(String, usize)>,
+    pub policy: Policy,
+    /// Connections that may load at once.
+    pub load_concurrency: usize,
+    /// What is compared at the end of the job, where that is asked for.
+    pub verification: Option<Arc<crate::verify::ComparePlan>>,
+    /// What will hurt, but works.
+    pub warnings: Vec<String>,
+}
+
+const SPLITS_LOAD_DATA: &str =
+    "wsrep_load_data_splitting is ON: the cluster commits every 10,000 rows of a load by itself";
+
+/// Engines that roll back.
+const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
+
+/// Checks the target, and runs the real statement with not a byte of data in a transaction that is
+/// rolled back. All of it on one connection, which comes back as a session like those that load.
+///
+/// # Errors
+/// Every problem there is, not the first one.
+pub async fn preflight(
+    connector: &mut Connector,
+    config: &Config,
+) -> std::result::Result<(Preflight, Session), Vec<Error>> {
+    let mut attempts = Attempts::new(&config.retry);
+    let (mut conn, mut server) = loop {
+        match connector.probe().await {
+            Ok(probed) => break probed,
+            // Of all that can be wrong before a run, only a server without a free connection mends
+            // itself.
+            Err(error)
+                if error.kind == ErrorKind::TargetBusy && attempts.wait_after(&error).await => {}
+            Err(error) => return Err(vec![error]),
+        }
+    };
+    let asked = Instant::now();
+    let table =
+        match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await
+        {
+            Ok(table) => table,
+            Err(error) => return Err(vec![error]),
+        };
+    server.answered_within(asked.elapsed());
+    let findings = match swap::check(&mut conn, config).await {
+        Ok(findings) => findings,
+        Err(error) => return Err(vec![error]),
+    };
+    let columns = config.format.columns.clone().unwrap_or_else(|| {
+        table
+            .columns
+            .iter()
+            .filter(|column| !column.invisible)
+            .map(|column| ColumnOrVariable::Column(column.name.clone()))
+            .collect()
+    });
+    let verification = match verify::plan(&mut conn, config, &server, &table.target, &columns).await
+    {
+        Ok(verification) => verification,
+        Err(errors) => return Err(errors),
+    };
+
+    let policy = Policy {
+        on_bad_row: config.load.on_bad_row,
+        on_duplicate: config.load.on_duplicate,
+        notes_as_bad: config.load.notes_as_bad,
+        show_bad_rows: config.load.show_bad_rows,
+        max_rejects: config.load.max_rejects,
+        skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
+        rolls_back: table.rolls_back(),
+        stall_timeout: config.source.stall_timeout,
+    };
+    let table_name = table.target.name();
+    let decimals = table.decimals(&columns);
+    let plan = Plan::new(
+        table_name,
+        columns.clone(),
+        decimals.clone(),
+        &config.format,
+        &config.load,
+        policy,
+        None,
+    );
+
+    let mut problems = table.problems(config, &server, &columns);
+    problems.extend(findings.problems);
+    if !problems.is_empty() {
+        // With columns missing the server would only say the same in its own words.
+        let _ = conn.disconnect().await;
+        return Err(problems);
+    }
+    let session = match rehearse(connector, &mut server, conn, &plan, &config.target.table).await {
+        Ok(session) => session,
+        Err(error) => return Err(vec![error]),
+    };
+    connector.tell_of_compression(&server);
+    let mut load_concurrency = config.load.load_concurrency;
+    if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
+        // Also where more were asked for by hand: they would only wait, each with a transaction
+        // open.
+        tracing::info!(
+            "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so that loads wait for each other: one connection loads",
+            table.name
+        );
+        load_concurrency = 1;
+    }
+    let mut warnings = table.warnings(config, &server, &columns);
+    warnings.extend(findings.warnings);
+    let fields_per_row = columns.len();
+    // As it was named: for people.
+    let statement =
+        Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
+    let preflight = Preflight {
+        server,
+        target: table.target,
+        columns,
+        statement,
+        fields_per_row,
+        decimals,
+        policy,
+        load_concurrency,
+        verification,
+        warnings,
+    };
+    Ok((preflight, session))
+}
+
+/// The real statement on a session like those that load.
+async fn rehearse(
+    connector: &Connector,
+    server: &mut Server,
+    conn: Conn,
+    plan: &Plan,
+    table: &TableName,
+) -> Result<Session> {
+    let sql_mode = SqlMode::of(plan.policy.on_bad_row);
+    let mut session = connector.pool(server, sql_mode, 1).adopt(conn).await?;
+    let what = format!("table {table} at {}", session.target_name());
+    let conn = &mut session.conn;
+    let tried = async {
+        let asked = Instant::now();
+        conn.query_drop("START TRANSACTION")
+            .await
+            .map_err(|error| classify(Phase::Transaction, &what, &error))?;
+        server.answered_within(asked.elapsed());
+        let sql = plan.statement.sql(b"\n");
+        match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
+            ExchangeOutcome::Refused { error, .. } => return Err(error),
+            ExchangeOutcome::Accepted { counts, shown } if counts.warnings > 0 => {
+                let said =
+                    shown.first().map(|warning| format!(": {} {}", warning.code, warning.message));
+                let message = format!(
+                    "{what}: the server warns of the statement itself{}",
+                    said.unwrap_or_default()
+                );
+                return Err(Error::new(ErrorKind::TargetRefused, message));
+            }
+            ExchangeOutcome::Accepted { .. } => {}
+        }
+        if plan.policy.on_duplicate == OnDuplicate::Update {
+            plan.isolation_setup(conn).await?.rehearse(conn).await?;
+        }
+        Ok(())
+    }
+    .await;
+    let rolled_back = session.conn.query_drop("ROLLBACK").await;
+    let failed = match (tried, rolled_back) {
+        (Ok(()), Ok(())) => return Ok(session),
+        (Ok(()), Err(error)) => classify(Phase::Transaction, &what, &error),
+        // The data is empty, so whatever the server refuses lies in the statement.
+        (Err(error), _) if error.kind == ErrorKind::StatementFailed => {
+            error.as_kind(ErrorKind::TargetRefused)
+        }
+        (Err(error), _) => error,
+    };
+    session.destroy().await;
+    Err(failed)
+}
+
+/// A text as SQL has it under every `sql_mode`, to be compared by the collation of what it is
+/// compared with.
+fn text_literal(text: &str) -> String {
+    format!("_utf8mb4 {}", hex(text.as_bytes()))
+}
+
+/// What `information_schema` knows of the target.
+struct Table {
+    /// For messages.
+    name: String,
+    target: Target,
+    engine: Option<String>,
+    is_view: bool,
+    partitioned: bool,
+    has_foreign_keys: bool,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    name: String,
+    invisible: bool,
+    generated: bool,
+    auto_increment: bool,
+    data_type: String,
+}
+
+impl Table {
+    async fn read(
+        conn: &mut Conn,
+        table: &TableName,
+        default_database: Option<&str>,
+    ) -> Result<Self> {
+        let what = format!("table {table}");
+        let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
+        let Some(database) = table.database.as_deref().or(default_database) else {
+            return Err(Error::new(
+                ErrorKind::TargetRefused,
+                format!("{what}: no database is named"),
+            )
+            .with_hint(
+                "write --table database.table, or name the database in --database or the URL",
+            ));
+        };
+        // In hexadecimal, because a literal's quoting would depend on the account's sql_mode; in
+        // one packet, because on a long path every question costs.
+        let place = format!(
+            "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            text_literal(database),
+            text_literal(&table.table)
+        );
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS \
+             FROM information_schema.TABLES WHERE {place}; \
+             SELECT COLUMN_NAME, EXTRA, DATA_TYPE \
+             FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; \
+             SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS \
+             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}"
+        );
+        let mut results = conn.query_iter(sql).await.map_err(failed)?;
+        let known: Vec<(String, String, Option<String>, String, Option<String>)> =
+            results.collect().await.map_err(failed)?;
+        let columns: Vec<(String, String, String)> = results.collect().await.map_err(failed)?;
+        let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
+        results.drop_result().await.map_err(failed)?;
+        let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
+            return Err(Self::missing(conn, table, database).await);
+        };
+        let columns = columns
+            .into_iter()
+            .map(|(name, extra, data_type)| {
+                let extra = extra.to_ascii_uppercase();
+                Column {
+                    name,
+                    invisible: extra.contains("INVISIBLE"),
+                    generated: extra.contains("VIRTUAL")
+                        || extra.contains("STORED")
+                        || extra.contains("PERSISTENT"),
+                    auto_increment: extra.contains("AUTO_INCREMENT"),
+                    data_type,
+                }
+            })
+            .collect();
+        let is_view = table_type.contains("VIEW");
+        Ok(Self {
+            name: what,
+            target: Target { database: schema, table: name },
+            engine,
+            is_view,
+            // Of the table behind a view nothing is known here.
+            partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
+            has_foreign_keys: is_view || foreign_keys.iter().any(|count| *count > 0),
+            columns,
+        })
+    }
+
+    async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
+        let error = Error::new(
+            ErrorKind::TargetRefused,
+            format!("table {table}: there is none, or the account may not see it"),
+        );
+        let names: Vec<String> = conn
+            .exec(
+                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
+                (database,),
+            )
+            .await
+            .unwrap_or_default();
+        match nearest(&table.table, names.iter().map(String::as_str)) {
+            Some(name) => error.with_hint(format!("did you mean {name:?}?")),
+            None => error.with_hint(format!(
+                "create the table first, or check --table; database {database:?} has {} tables that the account can see",
+                names.len()
+            )),
+        }
+    }
+
+    /// The DECIMAL columns among `items`, with their places there.
+    fn decimals(&self, items: &[ColumnOrVariable]) -> Vec<(String, usize)> {
+        let is_decimal = |name: &str| {
+            self.columns.iter().any(|column| {
+                column.data_type.eq_ignore_ascii_case("decimal")
+                    && column.name.to_lowercase() == name.to_lowercase()
+            })
+        };
+        let place = |(index, item): (usize, &ColumnOrVariable)| match item {
+            ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
+            _ => None,
+        };
+        items.iter().enumerate().filter_map(place).collect()
+    }
+
+    /// Of a view it is not known.
+    fn rolls_back(&self) -> bool {
+        self.engine.as_deref().is_none_or(|engine| {
+            TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine))
+        })
+    }
+
+    /// Whether a second LOAD would wait for the first statement's end.
+    fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
+        server.serialises_auto_increment()
+            && self.columns.iter().any(|column| column.auto_increment)
+    }
+
+    fn problems(
+        &self,
+        config: &Config,
+        server: &Server,
+        columns: &[ColumnOrVariable],
+    ) -> Vec<Error> {
+        let mut problems = Vec::new();
+        if !self.rolls_back() && config.ledger.table.is_some() {
+            let engine = self.engine.as_deref().unwrap_or_default();
+            let message = format!(
+                "{}: its engine {engine} does not roll back, so that a failed object would leave half of its rows, and no ledger could be right about them",
+                self.name
+            );
+            problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
+                "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger loads into it as it is, without any guarantee",
+            ));
+        }
+        if !self.rolls_back()
+            && (config.load.may_reject() || config.load.on_duplicate == OnDuplicate::Update)
+        {
+            let message = format!(
+                "{}: rows that are found bad after they are in can't be taken out, as its engine does not roll back",
+                self.name
+            );
+            problems.push(
+                Error::new(ErrorKind::TargetRefused, message)
+                    .with_hint("ALTER TABLE ... ENGINE=InnoDB, or leave out reject and update"),
+            );
+        }
+        if server.splits_load_data() && config.ledger.table.is_some() {
+            problems.push(
+                Error::new(ErrorKind::TargetRefused, format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them"))
+                    .with_hint("have wsrep_load_data_splitting switched off, or use --no-ledger: at least once"),
+            );
+        }
+        let named = columns
+            .iter()
+            .filter_map(|item| match item {
+                ColumnOrVariable::Column(name) => Some((name, "--columns")),
+                ColumnOrVariable::Variable(_) => None,
+            })
+            .chain(config.format.set.iter().map(|(name, _)| (name, "--set")))
+            .chain(
+                config.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")),
+            );
+        for (name, flag) in named {
+            // Column names are compared without case by both servers.
+            if self.columns.iter().any(|column| same_name(&column.name, name)) {
+                continue;
+            }
+            let error = Error::new(
+                ErrorKind::TargetRefused,
+                format!("{}: there is no column {name:?}, named in {flag}", self.name),
+            );
+            problems.push(
+                match nearest(name, self.columns.iter().map(|column| column.name.as_str())) {
+                    Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+                    None => error,
+                },
+            );
+        }
+        // MariaDB would take such a statement, and not set it.
+        for name in config.load.update_columns.iter().flatten() {
+            if self.columns.iter().any(|column| column.generated && same_name(&column.name, name)) {
+                let message = format!(
+                    "{}: the server computes column {name:?}, named in --update-columns",
+                    self.name
+                );
+                problems.push(
+                    Error::new(ErrorKind::TargetRefused, message)
+                        .with_hint("leave it out: it follows the others"),
+                );
+            }
+        }
+        problems
+    }
+
+    fn warnings(
+        &self,
+        config: &Config,
+        server: &Server,
+        columns: &[ColumnOrVariable],
+    ) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.rolls_back() {
+            warnings.push(format!(
+                "{}: its engine does not roll back: an object that fails may leave rows behind, and is not tried again",
+                self.name
+            ));
+        }
+        if server.splits_load_data() && config.ledger.table.is_none() {
+            warnings
+                .push(format!("{SPLITS_LOAD_DATA}, so that a failed object leaves rows behind; have it switched off"));
+        }
+        let ignored: Vec<&str> = self
+            .columns
+            .iter()
+            .filter(|column| column.generated)
+            .map(|column| column.name.as_str())
+            .filter(|name| {
+                columns
+                    .iter()
+                    .any(|item| matches!(item, ColumnOrVariable::Column(listed) if listed.eq_ignore_ascii_case(name)))
+            })
+            .collect();
+        if !ignored.is_empty() {
+            warnings.push(format!(
+                "{}: the server computes {} and ignores their fields in the objects; list @variables for them in --columns to say so",
+                self.name,
+                ignored.join(", ")
+            ));
+        }
+        if self.is_view {
+            warnings.push(format!(
+                "{} is a view: whether its base table rolls back can't be seen from here",
+                self.name
+            ));
+        }
+        if config.load.on_bad_row == OnBadRow::Accept {
+            warnings.push(
+                "--on-bad-row accept: values that do not fit are changed, as MySQL does; see the warnings per object"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// The known name closest to `name`, where one is close enough to be a typo.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

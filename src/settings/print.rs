@@ -1,0 +1,197 @@
+//! `--print-config`: every setting with its effective value and where that came from, as a file
+//! that can be read back. Secrets are left out, and settings that are not set stand in comments.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Write as _;
+
+use super::layer::Value;
+use super::resolver::{Effective, Shown};
+use super::table;
+use super::table::{Setting, ValueKind};
+
+/// Where every value came from. Displayed as TOML.
+pub struct Provenance(BTreeMap<&'static str, Effective>);
+
+impl Provenance {
+    pub(crate) fn new(effective: BTreeMap<&'static str, Effective>) -> Self {
+        Self(effective)
+    }
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# The effective settings, and where each comes from. Secrets are left out.")?;
+        let mut section = None;
+        for setting in table::ALL {
+            let Some(effective) = self.0.get(setting.name) else { continue };
+            if section.replace(setting.section) != Some(setting.section) {
+                writeln!(f, "\n# {}", setting.section.title())?;
+            }
+            let origin = &effective.origin;
+            match &effective.value {
+                Shown::Value(value) => {
+                    writeln!(f, "{} = {}  # {origin}", setting.name, toml_value(setting, value))?
+                }
+                Shown::Hidden => writeln!(f, "#{} = (hidden)  # {origin}", setting.name)?,
+                Shown::Unset => writeln!(f, "#{} =  # not set", setting.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The value as its kind is written in the file.
+fn toml_value(setting: &Setting, value: &Value) -> String {
+    match value {
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| toml_string(item)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        // These were parsed before they came here; trimmed because environment variables may hold
+        // blanks.
+        Value::Text(text)
+            if matches!(
+                setting.kind,
+                ValueKind::Switch { .. } | ValueKind::Integer { .. } | ValueKind::Verbosity
+            ) =>
+        {
+            let text = text.trim().trim_start_matches('+');
+            let digits = text.trim_start_matches('-').trim_start_matches('0');
+            let sign = if text.starts_with('-') && !digits.is_empty() { "-" } else { "" };
+            if digits.is_empty() { "0".to_owned() } else { format!("{sign}{digits}") }
+        }
+        Value::Text(text) => toml_string(text),
+    }
+}
+
+/// In single quotes where backslashes would otherwise have to be doubled.
+fn toml_string(text: &str) -> String {
+    let is_plain = !text.chars().any(|c| c == '\'' || c.is_control());
+    if text.contains(['\\', '"']) && is_plain {
+        return format!("'{text}'");
+    }
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\r' => quoted.push_str("\\r"),
+            // Also what would reorder or hide text on a terminal.
+            c if c.is_control() || is_invisible(c) => {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\U{:08X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Direction marks and zero-width characters.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table::{Default, Flag};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The example file as the table of settings makes it.
+    fn example() -> String {
+        let mut text = String::from(
+            "# Settings of s3-to-mysql: every one, with its default.\n\
+             #\n\
+             # Use it with --config FILE, or S3_TO_MYSQL_CONFIG. Each setting is also a flag, --NAME, and an\n\
+             # environment variable, S3_TO_MYSQL_NAME in capitals with _ for -. A flag beats a variable, and a\n\
+             # variable beats this file.\n\
+             # In a variable, a list has one item a line. An empty string says \"not set\" where no default is given.\n\
+             # Paths are relative to the directory in which the program is started.\n\
+             # Lines that start with # and a blank explain; remove the # of a setting to change it.\n",
+        );
+        let mut section = None;
+        for setting in table::ALL {
+            if section.replace(setting.section) != Some(setting.section) {
+                write!(text, "\n# ---- {} ----\n", setting.section.title()).unwrap();
+            }
+            text.push('\n');
+            for paragraph in [format!("{}.", setting.doc), setting.more.to_owned()] {
+                wrap(&mut text, &paragraph);
+            }
+            if let ValueKind::Choice(words) = setting.kind {
+                wrap(&mut text, &format!("One of {}.", words.join(", ")));
+            }
+            let value = match setting.default {
+                Default::Text(value) => value,
+                Default::Derived { basic, rule } => {
+                    wrap(&mut text, &format!("Default: {rule}."));
+                    basic
+                }
+                Default::Unset => "",
+            };
+            let value = match setting.kind {
+                ValueKind::List => Value::List(Vec::new()),
+                _ => Value::Text(value.to_owned()),
+            };
+            writeln!(text, "#{} = {}", setting.name, toml_value(setting, &value)).unwrap();
+        }
+        text
+    }
+
+    fn wrap(text: &mut String, paragraph: &str) {
+        let mut line = String::from("#");
+        for word in paragraph.split_whitespace() {
+            if line.chars().count() + 1 + word.chars().count() > 118 {
+                text.push_str(&line);
+                text.push('\n');
+                line = String::from("#");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        if line != "#" {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+
+    /// Rewrite it with `S3_TO_MYSQL_TEST_WRITE_EXAMPLE=1 cargo test the_example_file`.
+    #[test]
+    fn the_example_file_documents_every_setting_and_none_more() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
+        if std::env::var_os("S3_TO_MYSQL_TEST_WRITE_EXAMPLE").is_some() {
+            std::fs::write(path, example()).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(path).unwrap() == example(),
+            "config.example.toml is not what the table says"
+        );
+    }
+
+    #[test]
+    fn every_setting_is_described_in_sentences() {
+        for setting in table::ALL {
+            assert!(!setting.doc.ends_with('.'), "{}", setting.name);
+            assert!(setting.more.is_empty() || setting.more.ends_with('.'), "{}", setting.name);
+            assert!(
+                setting.flag == Flag::None
+                    || !setting.value.is_empty()
+                    || matches!(setting.kind, ValueKind::Switch { .. })
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_reads_back_as_it_was(text in any::<String>()) {
+            let toml = format!("k = {}", toml_string(&text));
+            let table = toml::de::DeTable::parse(&toml).unwrap();
+            prop_assert_eq!(table.get_ref().get("k").and_then(|value| value.get_ref().as_str()), Some(text.as_str()));
+        }
+    }
+}

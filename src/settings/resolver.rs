@@ -1,0 +1,185 @@
+//! Finding the value that counts among the layers, and keeping account of it.
+//!
+//! A reader that finds a bad value records a [`Problem`] and returns a placeholder, so that the
+//! other settings are looked at too; where there is a problem, nothing that was read is handed out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::layer::{Given, Layer, Origin, Problem, Value, shown};
+use super::table::{Default, Setting, ValueKind};
+use crate::units::parse_duration;
+
+/// What became of one setting.
+#[derive(Clone)]
+pub(crate) struct Effective {
+    pub value: Shown,
+    pub origin: Origin,
+}
+
+#[derive(Clone)]
+pub(crate) enum Shown {
+    Value(Value),
+    Unset,
+    /// Set, and secret.
+    Hidden,
+}
+
+#[derive(std::default::Default)]
+pub(crate) struct Resolver {
+    /// The strongest first.
+    pub layers: Vec<Layer>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<String>,
+    pub effective: BTreeMap<&'static str, Effective>,
+    /// Settings whose absence is explained by another problem already.
+    pub explained: BTreeSet<&'static str>,
+}
+
+impl Resolver {
+    /// The strongest layer that gives a value, by its rank (0 is the strongest). An empty value
+    /// that says "not set" is found here too: it hides what weaker layers say.
+    pub(crate) fn find(&self, setting: &Setting) -> Option<(usize, Given)> {
+        let found =
+            |(rank, layer): (usize, &Layer)| layer.get(setting).map(|given| (rank, given.clone()));
+        self.layers.iter().enumerate().find_map(found)
+    }
+
+    /// As [`Self::find`], but only where the value says something.
+    pub(crate) fn find_set(&self, setting: &Setting) -> Option<(usize, Given)> {
+        self.find(setting).filter(|(_, given)| !says_unset(setting, given))
+    }
+
+    pub(crate) fn record(&mut self, setting: &'static Setting, value: Value, origin: Origin) {
+        let value = if setting.secret { Shown::Hidden } else { Shown::Value(value) };
+        self.effective.insert(setting.name, Effective { value, origin });
+    }
+
+    pub(crate) fn record_unset(&mut self, setting: &'static Setting, origin: Origin) {
+        self.effective.insert(setting.name, Effective { value: Shown::Unset, origin });
+    }
+
+    /// Records a derived default; what is derived is always one text.
+    pub(crate) fn record_derived(
+        &mut self,
+        setting: &'static Setting,
+        text: impl Into<String>,
+        origin: Origin,
+    ) {
+        self.record(setting, Value::Text(text.into()), origin);
+    }
+
+    pub(crate) fn bad(
+        &mut self,
+        setting: &'static Setting,
+        text: &str,
+        origin: &Origin,
+        why: impl std::fmt::Display,
+    ) {
+        let value = if setting.secret { String::new() } else { format!(" {}", shown(text)) };
+        self.problems.push(Problem::new(format!("{}{value}: {why}", setting.name), origin, ""));
+    }
+
+    pub(crate) fn missing(&mut self, setting: &'static Setting, what: &str, remedy: &str) {
+        if !self.explained.contains(setting.name) {
+            self.problems.push(Problem {
+                what: what.to_owned(),
+                origin: None,
+                remedy: remedy.to_owned(),
+            });
+        }
+    }
+
+    /// The text that is given or the plain default; `None` where it is not set or, if `Derived`,
+    /// for the caller to derive and record.
+    pub(crate) fn text(&mut self, setting: &'static Setting) -> Option<(String, Origin)> {
+        let given = match (self.find(setting), setting.default) {
+            (Some((_, given)), _) => given,
+            (None, Default::Text(text)) => {
+                Given { value: Value::Text(text.to_owned()), origin: Origin::Default }
+            }
+            (None, Default::Unset | Default::Derived { .. }) => {
+                self.record_unset(setting, Origin::Default);
+                return None;
+            }
+        };
+        if says_unset(setting, &given) {
+            self.record_unset(setting, given.origin);
+            return None;
+        }
+        self.record(setting, given.value.clone(), given.origin.clone());
+        match given.value {
+            Value::Text(text) => Some((text, given.origin)),
+            // Layers check kinds; joining is right for none, and wrong for none.
+            Value::List(items) => Some((items.join("\n"), given.origin)),
+        }
+    }
+
+    pub(crate) fn optional<T, E: std::fmt::Display>(
+        &mut self,
+        setting: &'static Setting,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let (text, origin) = self.text(setting)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.bad(setting, &text, &origin, why);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn list(&mut self, setting: &'static Setting) -> (Vec<String>, Origin) {
+        let (value, origin) = match self.find(setting) {
+            Some((_, Given { value, origin })) => (value, origin),
+            None => (Value::List(Vec::new()), Origin::Default),
+        };
+        self.record(setting, value.clone(), origin.clone());
+        match value {
+            Value::List(items) => (items, origin),
+            Value::Text(item) => (vec![item], origin),
+        }
+    }
+
+    pub(crate) fn path(&mut self, setting: &'static Setting) -> Option<PathBuf> {
+        self.text(setting).map(|(text, _)| PathBuf::from(text))
+    }
+
+    pub(crate) fn switch(&mut self, setting: &'static Setting) -> bool {
+        self.optional(setting, str::parse::<bool>).unwrap_or_default()
+    }
+
+    pub(crate) fn integer(&mut self, setting: &'static Setting) -> u64 {
+        let ValueKind::Integer { min, max } = setting.kind else { return 0 };
+        let parse = |text: &str| {
+            let number: Option<u64> = text.trim().parse().ok();
+            number.filter(|number| (min..=max).contains(number)).ok_or_else(|| match max {
+                u64::MAX => format!("it must be a whole number, at least {min}"),
+                _ => format!("it must be a whole number from {min} to {max}"),
+            })
+        };
+        self.optional(setting, parse).unwrap_or_default()
+    }
+
+    pub(crate) fn duration(&mut self, setting: &'static Setting) -> Duration {
+        self.optional(setting, parse_duration).unwrap_or_default()
+    }
+
+    /// The value that stands in `values` where the chosen word stands among the setting's words.
+    /// `None` where the word is none of them, which is recorded, or where nothing is set.
+    pub(crate) fn choice<T: Copy>(&mut self, setting: &'static Setting, values: &[T]) -> Option<T> {
+        let ValueKind::Choice(words) = setting.kind else { return None };
+        let parse = |text: &str| {
+            let position = words.iter().position(|word| word.eq_ignore_ascii_case(text));
+            let value = position.and_then(|position| values.get(position).copied());
+            value.ok_or_else(|| format!("it must be one of {}", words.join(", ")))
+        };
+        self.optional(setting, parse)
+    }
+}
+
+fn says_unset(setting: &Setting, given: &Given) -> bool {
+    setting.empty_is_unset() && given.value == Value::Text(String::new())
+}

@@ -1,0 +1,383 @@
+//! Passing over text about which there is nothing to decide, 64 bytes at a time.
+//!
+//! Each word of 64 bytes becomes a few bit masks, one bit a byte: which are quotes, line feeds and
+//! so on. From them follows, without a branch per byte, which bytes are escaped and which are
+//! inside quotes, *provided that* each quote opens at the start of a field, closes at its end or is
+//! doubled, that no row has more fields than are read, and that every line ending is the right one.
+//! A word for which this is not shown is left to [`FieldMachine::run`], as is a dialect with longer
+//! delimiters, so nothing here decides what is right: it only recognises what is ordinary.
+
+#![allow(clippy::inline_always, reason = "must become part of the loop that is compiled for AVX2")]
+
+use super::byte_masks;
+use super::byte_masks::MaskBlock;
+use super::grammar::{Grammar, LineEnding, Lines};
+use super::machine::{FieldMachine, FieldState};
+
+/// How much is passed over, or left to the machine, at a time.
+pub(crate) const WORD_BYTES: usize = 64;
+
+/// The bytes of a dialect in which words can be passed over.
+#[derive(Clone, Copy)]
+struct ScanPlan {
+    line: Line,
+    /// Quote and field terminator, where fields are tracked.
+    fields: Option<FieldCount>,
+    escape: Option<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct FieldCount {
+    quote: u8,
+    terminator: u8,
+    per_row: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Line {
+    /// LF; no CR may stand before it.
+    Lf,
+    /// LF; no CR may stand anywhere outside quotes.
+    LfOnly,
+    CrLf,
+    Other(u8),
+}
+
+impl ScanPlan {
+    fn new(grammar: &Grammar, machine: &FieldMachine) -> Option<Self> {
+        if machine.header_lines_left > 0 {
+            return None;
+        }
+        let line = match (&grammar.lines, machine.detected) {
+            (Lines::Lf, _) => Line::Lf,
+            (Lines::Detect, Some(LineEnding::Lf)) => Line::LfOnly,
+            (Lines::CrLf, _) | (Lines::Detect, Some(LineEnding::CrLf)) => Line::CrLf,
+            (Lines::Detect, None) => return None,
+            (Lines::Other(line), _) => match line.as_slice() {
+                &[byte] => Line::Other(byte),
+                _ => return None,
+            },
+        };
+        let fields = if grammar.tracks_fields {
+            let (Some(quote), &[terminator]) = (grammar.quote, grammar.field.as_slice()) else {
+                return None;
+            };
+            // The masks take a line break for a line ending.
+            if matches!(terminator, b'\r' | b'\n') || matches!(quote, b'\r' | b'\n') {
+                return None;
+            }
+            // More fields than this do not fit between two counts; nobody has them.
+            Some(FieldCount {
+                quote,
+                terminator,
+                per_row: u32::try_from(grammar.fields_per_row).unwrap_or(u32::MAX),
+            })
+        } else {
+            None
+        };
+        let escape = grammar.field_escape;
+        if matches!(escape, Some(b'\r' | b'\n')) {
+            return None;
+        }
+        Some(Self { line, fields, escape })
+    }
+}
+
+/// What the bytes before a word mean for it; each is one bit, for the word's first byte.
+#[derive(Clone, Copy)]
+struct Carry {
+    escaped: u64,
+    after_cr: u64,
+    /// After a field or line terminator: a quote opens here.
+    at_field_start: u64,
+    after_closing_quote: u64,
+    /// All ones in quotes.
+    in_quotes: u64,
+}
+
+/// What a word adds.
+struct Passed {
+    carry: Carry,
+    rows: u32,
+    /// Fields ended in the row that goes on after the word.
+    field: u32,
+    opening_quote: Option<u32>,
+    /// The last two bytes are a closing quote and an unfinished CRLF.
+    quote_then_cr: bool,
+}
+
+/// Passes over ordinary text in `data` from index `from` on, and returns the index of the first
+/// byte that the machine has to read. `None`: not in this dialect, or not in header lines or before
+/// line endings are known.
+pub(crate) fn skip_ordinary(
+    grammar: &Grammar,
+    machine: &mut FieldMachine,
+    data: &[u8],
+    from: usize,
+    base: u64,
+) -> Option<usize> {
+    if let Some(found) = pass_by_search(grammar, machine, &data[from..]) {
+        return Some(from + found);
+    }
+    let plan = ScanPlan::new(grammar, machine)?;
+    if data.len() - from < WORD_BYTES
+        || machine.state == FieldState::Skipped
+        || plan.line == Line::CrLf && machine.after_cr
+    {
+        return Some(from);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if byte_masks::has_avx2() {
+        // SAFETY: the processor has AVX2, which is all that this function asks for.
+        #[allow(
+            unsafe_code,
+            reason = "the one way to call code for a processor that was found at run time"
+        )]
+        return Some(unsafe { pass_words_avx2(plan, machine, data, from, base) });
+    }
+    Some(plan.pass_words(machine, data, from, base, byte_masks::equal_portable))
+}
+
+/// Passes over data by searching for the line terminator alone, where that is one wherever it
+/// stands. Returns the index up to which there is nothing left to decide.
+fn pass_by_search(grammar: &Grammar, machine: &mut FieldMachine, data: &[u8]) -> Option<usize> {
+    if grammar.tracks_fields
+        || grammar.escape.is_some()
+        || machine.header_lines_left > 0
+        || machine.after_cr
+    {
+        return None;
+    }
+    let (line, checks_returns): (&[u8], bool) = match (&grammar.lines, machine.detected) {
+        (Lines::Lf, _) | (Lines::Detect, Some(LineEnding::Lf)) => (b"\n", true),
+        (Lines::Other(line), _) => (line, false),
+        (Lines::CrLf | Lines::Detect, _) => return None,
+    };
+    if checks_returns && memchr::memchr(b'\r', data).is_some() {
+        return None;
+    }
+    let (passed, ends_line) = if let &[byte] = line {
+        machine.rows += memchr::memchr_iter(byte, data).count() as u64;
+        (data.len(), data.last() == Some(&byte))
+    } else {
+        let mut after_last = 0;
+        for at in memchr::memmem::find_iter(data, line) {
+            machine.rows += 1;
+            after_last = at + line.len();
+        }
+        // A terminator may have begun.
+        let passed = after_last.max(data.len().saturating_sub(line.len() - 1));
+        (passed, passed == after_last)
+    };
+    if passed > 0 {
+        machine.field = 0;
+        machine.state = if ends_line { FieldState::FieldStart } else { FieldState::Plain };
+    }
+    Some(passed)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn pass_words_avx2(
+    plan: ScanPlan,
+    machine: &mut FieldMachine,
+    data: &[u8],
+    from: usize,
+    base: u64,
+) -> usize {
+    plan.pass_words(machine, data, from, base, |block, byte| byte_masks::equal_avx2(block, byte))
+}
+
+const LAST: u32 = u64::BITS - 1;
+
+impl ScanPlan {
+    /// Passes over whole words, as long as they are ordinary.
+    #[inline(always)]
+    fn pass_words(
+        self,
+        machine: &mut FieldMachine,
+        data: &[u8],
+        from: usize,
+        base: u64,
+        equal: impl Fn(&MaskBlock, u8) -> u64,
+    ) -> usize {
+        let mut carry = Carry {
+            escaped: 0,
+            after_cr: u64::from(machine.after_cr),
+            at_field_start: u64::from(machine.state == FieldState::FieldStart),
+            after_closing_quote: 0,
+            in_quotes: if machine.state == FieldState::Quoted { u64::MAX } else { 0 },
+        };
+        let mut field = u32::try_from(machine.field).unwrap_or(u32::MAX);
+        let mut quote_then_cr = false;
+        let mut at = from;
+        for word in data[from..].as_chunks::<WORD_BYTES>().0 {
+            let Some(passed) = self.pass(|byte| equal(word, byte), carry, field) else {
+                break;
+            };
+            carry = passed.carry;
+            field = passed.field;
+            quote_then_cr = passed.quote_then_cr;
+            machine.rows += u64::from(passed.rows);
+            if let Some(bit) = passed.opening_quote {
+                machine.quote_offset = base + at as u64 + u64::from(bit);
+            }
+            at += WORD_BYTES;
+        }
+        if at == from {
+            return from;
+        }
+
+        // The machine decides about escapes, closing quotes and line endings with their first byte
+        // before it, so it takes back the last one or two bytes if such a thing has only begun.
+        machine.field = field as usize;
+        machine.after_cr = false;
+        let in_quotes = carry.in_quotes != 0;
+        let unfinished_crlf = self.line == Line::CrLf && carry.after_cr != 0;
+        let (state, taken_back) = if carry.escaped != 0 {
+            (if in_quotes { FieldState::Quoted } else { FieldState::Plain }, 1)
+        } else if in_quotes {
+            (FieldState::Quoted, 0)
+        } else if carry.after_closing_quote != 0 {
+            (FieldState::Quoted, 1)
+        } else if unfinished_crlf {
+            if quote_then_cr { (FieldState::Quoted, 2) } else { (FieldState::Plain, 1) }
+        } else {
+            machine.after_cr = carry.after_cr != 0;
+            (if carry.at_field_start != 0 { FieldState::FieldStart } else { FieldState::Plain }, 0)
+        };
+        machine.state = state;
+        at - taken_back
+    }
+
+    /// `None` if the word is not shown to be ordinary.
+    #[inline(always)]
+    fn pass(self, equal: impl Fn(u8) -> u64, before: Carry, field: u32) -> Option<Passed> {
+        let (escaped, next_escaped) = match self.escape {
+            Some(escape) => escaped_bytes(equal(escape), before.escaped),
+            None => (0, 0),
+        };
+        let mut quotes = 0;
+        let mut inside = 0;
+        let mut field_ends = 0;
+        if let Some(fields) = self.fields {
+            quotes = equal(fields.quote) & !escaped;
+            inside = prefix_xor(quotes) ^ before.in_quotes;
+            field_ends = equal(fields.terminator) & !escaped & !inside;
+        }
+        let outside = !escaped & !inside;
+
+        let line_feeds = match self.line {
+            Line::Other(byte) => equal(byte) & outside,
+            Line::Lf | Line::LfOnly | Line::CrLf => equal(b'\n') & outside,
+        };
+        let returns = match self.line {
+            Line::Other(_) => 0,
+            Line::Lf | Line::LfOnly | Line::CrLf => equal(b'\r') & outside,
+        };
+        let after_returns = returns << 1 | before.after_cr;
+        let (odd, line_starts) = match self.line {
+            Line::Other(_) => (0, line_feeds),
+            Line::Lf => (line_feeds & after_returns, line_feeds),
+            Line::LfOnly => (returns, line_feeds),
+            Line::CrLf => (line_feeds ^ after_returns, returns),
+        };
+        if odd != 0 {
+            return None;
+        }
+
+        let mut opening_quote = None;
+        let mut after_closing_quote = 0;
+        let mut quote_then_cr = false;
+        if self.fields.is_some() {
+            let opening = quotes & inside;
+            let closing = quotes & !inside;
+            let after_closing = closing << 1 | before.after_closing_quote;
+            let field_starts = (field_ends | line_feeds) << 1 | before.at_field_start;
+            let doubled = opening & after_closing;
+            let first = opening & field_starts;
+            if opening & !(first | doubled) != 0
+                || after_closing & !(field_ends | line_starts | doubled) != 0
+            {
+                return None;
+            }
+            opening_quote = (first != 0).then(|| LAST - first.leading_zeros());
+            after_closing_quote = closing >> LAST;
+            quote_then_cr = returns >> LAST != 0 && closing >> (LAST - 1) & 1 != 0;
+        }
+
+        let field = match self.fields {
+            Some(fields) => fields_after(field_ends, line_feeds, field, fields.per_row)?,
+            None => 0,
+        };
+        Some(Passed {
+            carry: Carry {
+                escaped: next_escaped,
+                after_cr: returns >> LAST,
+                at_field_start: (field_ends | line_feeds) >> LAST,
+                after_closing_quote,
+                in_quotes: 0_u64.wrapping_sub(inside >> LAST),
+            },
+            rows: line_feeds.count_ones(),
+            field,
+            opening_quote,
+            quote_then_cr,
+        })
+    }
+}
+
+/// Fields ended since the last line ending, or `None` if a row has more of them than are read:
+/// quotes mean nothing in the rest of such a row.
+#[inline(always)]
+fn fields_after(field_ends: u64, line_ends: u64, field: u32, per_row: u32) -> Option<u32> {
+    let in_word = field_ends.count_ones();
+    if line_ends == 0 {
+        let field = field + in_word;
+        return (field < per_row).then_some(field);
+    }
+    // Even if all of them were in one row, it would not be too many: the usual case of wide tables.
+    let after_last = !(u64::MAX >> line_ends.leading_zeros());
+    if field + in_word < per_row {
+        return Some((field_ends & after_last).count_ones());
+    }
+    let mut field = field;
+    let mut row_ends = line_ends;
+    let mut unread = u64::MAX;
+    while row_ends != 0 {
+        let through_row = row_ends ^ (row_ends - 1);
+        if field + (field_ends & unread & through_row).count_ones() >= per_row {
+            return None;
+        }
+        field = 0;
+        unread = !through_row;
+        row_ends &= row_ends - 1;
+    }
+    let field = (field_ends & unread).count_ones();
+    (field < per_row).then_some(field)
+}
+
+/// The bytes that an escape stands before, and whether that includes the first byte of the next
+/// word.
+#[inline(always)]
+fn escaped_bytes(escapes: u64, first_is_escaped: u64) -> (u64, u64) {
+    let mut found = first_is_escaped;
+    let mut left = escapes & !first_is_escaped;
+    while left != 0 {
+        let escape = left & left.wrapping_neg();
+        if escape >> LAST != 0 {
+            return (found, 1);
+        }
+        found |= escape << 1;
+        left &= !(escape | escape << 1);
+    }
+    (found, 0)
+}
+
+/// Each bit becomes the parity of itself and all lower ones.
+#[inline(always)]
+fn prefix_xor(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
