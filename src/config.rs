@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::dialect::{Charset, Dialect};
 use crate::object::TableName;
@@ -157,7 +158,8 @@ pub struct TargetConfig {
 }
 
 /// The `mysql` client's five values of `--ssl-mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", ascii_case_insensitive)]
 pub enum SslMode {
     Disabled,
     Preferred,
@@ -167,7 +169,8 @@ pub enum SslMode {
 }
 
 /// Whether the protocol's bytes are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum Compress {
     /// Where the connection turns out to be slow.
     Auto,
@@ -189,7 +192,8 @@ pub struct LedgerConfig {
 }
 
 /// What an object does whose key was loaded with another `ETag`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum OnChanged {
     Error,
     /// Its rows are added; those of the earlier content stay.
@@ -198,7 +202,8 @@ pub enum OnChanged {
 }
 
 /// What becomes of the rows that are in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum Mode {
     /// They stay.
     Append,
@@ -209,7 +214,8 @@ pub enum Mode {
 }
 
 /// How the whole table is compared with the objects at the end of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum Verify {
     None,
     Checksum,
@@ -236,14 +242,16 @@ pub struct OutputConfig {
     pub progress: ProgressMode,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
 /// How progress is shown on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum ProgressMode {
     /// Bars on a terminal, log lines elsewhere.
     Auto,

@@ -10,10 +10,15 @@ pub use bad_row::{BadRow, BadRows, RawRow};
 
 use std::fmt;
 
+use serde::Serialize;
+use strum::IntoStaticStr;
+
 use crate::exit_code;
 
 /// The classes of failure that the program tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, Serialize)]
+#[serde(into = "&'static str")]
+#[strum(serialize_all = "snake_case")]
 pub enum ErrorKind {
     // S3: reaching it
     /// The endpoint can't be reached, or the connection broke before an answer.
@@ -266,57 +271,10 @@ impl ErrorKind {
         })
     }
 
-    /// A stable name for reports: `snake_case`, never changed once released.
+    /// Returns the kind's name in reports: `snake_case`, and never changed once released.
     #[must_use]
     pub fn code(self) -> &'static str {
-        match self {
-            Self::SourceUnreachable => "source_unreachable",
-            Self::SourceBusy => "source_busy",
-            Self::SourceCredentials => "source_credentials",
-            Self::BucketMissing => "bucket_missing",
-            Self::ListingDenied => "listing_denied",
-            Self::SourceProtocol => "source_protocol",
-            Self::NothingMatched => "nothing_matched",
-            Self::ObjectMissing => "object_missing",
-            Self::ObjectDenied => "object_denied",
-            Self::ObjectArchived => "object_archived",
-            Self::ObjectEncrypted => "object_encrypted",
-            Self::ObjectChanged => "object_changed",
-            Self::BodyBroken => "body_broken",
-            Self::ChecksumMismatch => "checksum_mismatch",
-            Self::ObjectTooLarge => "object_too_large",
-            Self::StagingFailed => "staging_failed",
-            Self::RejectsUnwritable => "rejects_unwritable",
-            Self::UnsupportedFormat => "unsupported_format",
-            Self::Malformed => "malformed",
-            Self::TargetUnreachable => "target_unreachable",
-            Self::TargetLogin => "target_login",
-            Self::TargetTls => "target_tls",
-            Self::TargetBusy => "target_busy",
-            Self::LockConflict => "lock_conflict",
-            Self::ConnectionLost => "connection_lost",
-            Self::LoadStalled => "load_stalled",
-            Self::OutcomeUnknown => "outcome_unknown",
-            Self::BadRows => "bad_rows",
-            Self::Duplicates => "duplicates",
-            Self::TooManyRejects => "too_many_rejects",
-            Self::RejectsExhausted => "rejects_exhausted",
-            Self::CountMismatch => "count_mismatch",
-            Self::ChecksumDiffers => "checksum_differs",
-            Self::ChecksumMissing => "checksum_missing",
-            Self::StatementFailed => "statement_failed",
-            Self::LedgerRowLost => "ledger_row_lost",
-            Self::ContentChanged => "content_changed",
-            Self::FailedBefore => "failed_before",
-            Self::PartialChanged => "partial_changed",
-            Self::PartialConflict => "partial_conflict",
-            Self::TargetEmptied => "target_emptied",
-            Self::Superseded => "superseded",
-            Self::TargetRefused => "target_refused",
-            Self::Usage => "usage",
-            Self::Interrupted => "interrupted",
-            Self::Bug => "bug",
-        }
+        self.into()
     }
 }
 

@@ -53,7 +53,7 @@ pub use jobs::{Finished, Job};
 pub use parts::{Completed, Part, PartEntry, SplitObject, SplitProgress};
 pub use runs::RunTotals;
 pub use schema::Tables;
-pub use status::{Status, Sums};
+pub use status::{InFlight, JobStatus, Partial, Run, Status, Sums};
 pub use transaction::{BeginOutcome, CommitOutcome, Entry, LedgerEntry, LoadCounts};
 
 use std::sync::Arc;

@@ -110,7 +110,7 @@ pub fn same_etag(left: &str, right: &str) -> bool {
 }
 
 /// A table, with the database it is in where that was named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TableName {
     pub database: Option<String>,
     pub table: String,

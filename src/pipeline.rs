@@ -44,7 +44,7 @@ use crate::ledger::{Claims, Finished, Job, Ledger, RunTotals};
 use crate::load_data::Plan;
 use crate::mysql::SqlMode;
 use crate::progress::{ListingProgress, Progress, Terminal};
-use crate::report::{Ending, Outcome, Report};
+use crate::report::{Outcome, Report, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::SkippedKeys;
 use crate::split::{RowLocator, RowReader};
@@ -136,9 +136,9 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
             // A report without a line would not tell why.
-            let ending =
-                Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
-            problems.extend(report.finish(ending).2);
+            let end =
+                RunEnd { elapsed: started.elapsed(), error: problems.first(), ..RunEnd::default() };
+            problems.extend(report.finish(end).2);
             let mut ended = RunResult::before_it_began(problems);
             ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
             return ended;
@@ -174,7 +174,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         && job.mode != Mode::Append
         && errors.is_empty()
         && shutdown.signalled().is_none()
-        && report.summary().is_everything_loaded()
+        && report.totals().is_everything_loaded()
         && is_listing_complete
     {
         match ledger.finish_job(job, &config, verification.as_deref(), &shutdown.draining).await {
@@ -192,7 +192,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
 
     errors.extend(shutdown.signalled().map(interrupted));
     let elapsed = started.elapsed();
-    let (summary, output, unwritten) = report.finish(Ending {
+    let (totals, output, unwritten) = report.finish(RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
@@ -206,8 +206,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         (_, Some(error)) if error.kind == ErrorKind::Bug => exit_code::BUG,
         (Some(code), _) => code,
         (None, Some(error)) => error.kind.exit_code(),
-        (None, None) if !summary.is_everything_loaded() => exit_code::OBJECTS_FAILED,
-        (None, None) if summary.rows_rejected > 0 => exit_code::ROWS_REJECTED,
+        (None, None) if !totals.is_everything_loaded() => exit_code::OBJECTS_FAILED,
+        (None, None) if totals.rows_rejected > 0 => exit_code::ROWS_REJECTED,
         (None, None) => exit_code::ALL_LOADED,
     };
     ended.cancel();
@@ -218,11 +218,11 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     if let Some((ledger, _)) = &ledger {
         let achieved = RunTotals {
             exit_code,
-            objects_loaded: summary.objects_loaded,
-            objects_already_loaded: summary.objects_already_loaded,
-            objects_failed: summary.objects_failed,
-            rows: summary.rows,
-            bytes: summary.bytes_loaded,
+            objects_loaded: totals.objects_loaded,
+            objects_already_loaded: totals.objects_already_loaded,
+            objects_failed: totals.objects_failed,
+            rows: totals.rows,
+            bytes: totals.bytes_loaded,
         };
         if let Err(error) = ledger.end_run(achieved).await {
             tracing::warn!("the end of this run is not in the ledger: {}", error.one_line());

@@ -38,6 +38,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use memchr::{memchr_iter, memmem};
+use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::config::{RejectsTo, RetryConfig};
 use crate::error::{Error, ErrorKind, Result};
@@ -89,21 +91,12 @@ pub struct Reason<'a> {
 }
 
 /// Which policy held the row back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize)]
+#[serde(into = "&'static str")]
+#[strum(serialize_all = "snake_case")]
 pub enum ReasonKind {
     BadRow,
     Duplicate,
-}
-
-impl ReasonKind {
-    /// A stable name.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::BadRow => "bad_row",
-            Self::Duplicate => "duplicate",
-        }
-    }
 }
 
 /// What was written down, and where.

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit_code;
-use crate::ledger::{LedgerAdmin, Status, Sums};
+use crate::ledger::status::FailedObject;
+use crate::ledger::{InFlight, JobStatus, LedgerAdmin, Partial, Run, Status, Sums};
 use crate::object::TableName;
 use crate::pipeline::RunResult;
 use crate::retry::Attempts;
@@ -18,8 +19,8 @@ use crate::retry::Attempts;
 const NAMED: usize = 10;
 
 /// Asks the ledger, touching nothing.
-pub async fn status(config: Config, json: bool) -> RunResult {
-    let failures_listed = if json { u64::MAX } else { NAMED as u64 };
+pub async fn status(config: Config, as_json: bool) -> RunResult {
+    let failures_listed = if as_json { u64::MAX } else { NAMED as u64 };
     let mut attempts = Attempts::new(&config.retry);
     let answer = loop {
         match ask(&config, failures_listed).await {
@@ -29,7 +30,7 @@ pub async fn status(config: Config, json: bool) -> RunResult {
         }
     };
     match answer {
-        Ok(answer) if json => printed(format!("{:#}\n", document(&answer))),
+        Ok(answer) if as_json => printed(json(&answer)),
         Ok(answer) => printed(text(&answer)),
         Err(error) => refused(error),
     }
@@ -60,7 +61,7 @@ pub(crate) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bo
 }
 
 /// What there is to tell.
-enum StatusDocument {
+enum StatusAnswer {
     NoLedger { target: TableName, ledger: TableName },
     Status(Box<Status>),
 }
@@ -69,14 +70,14 @@ async fn ask(config: &Config, failures_listed: u64) -> Result<StatusDocument> {
     let mut records = LedgerAdmin::open(config).await?;
     if !records.is_there() {
         let answer =
-            StatusDocument::NoLedger { target: records.target().name(), ledger: records.ledger() };
+            StatusAnswer::NoLedger { target: records.target().name(), ledger: records.ledger() };
         records.close().await;
         return Ok(answer);
     }
     match records.status(failures_listed).await {
         Ok(status) => {
             records.close().await;
-            Ok(StatusDocument::Status(Box::new(status)))
+            Ok(StatusAnswer::Status(Box::new(status)))
         }
         Err(error) => {
             records.destroy().await;
@@ -85,96 +86,75 @@ async fn ask(config: &Config, failures_listed: u64) -> Result<StatusDocument> {
     }
 }
 
-/// Every name in it is for good once released; what there is none of is null or empty, never left
-/// out.
-fn document(answer: &StatusDocument) -> Value {
-    let name =
-        |table: &TableName, part: &str| json!({ "database": table.database, part: table.table });
-    let status = match answer {
-        StatusDocument::NoLedger { target, .. } => {
-            return json!({
-                "target": name(target, "table"), "ledger": null, "job": null, "table": null, "shadow": null,
-                "objects_failed": 0, "partial": [], "in_flight": [], "failed": [], "runs": [],
-            });
-        }
-        StatusDocument::Status(status) => status,
-    };
-    let partial: Vec<Value> = status
-        .partial
-        .iter()
-        .map(|object| {
-            json!({
-                "bucket": object.bucket, "key": object.key, "etag": object.etag, "generation": object.generation,
-                "size_bytes": object.size_bytes, "part_size_bytes": object.part_size_bytes,
-                "parts": object.parts, "parts_loaded": object.parts_loaded,
-            })
-        })
-        .collect();
-    let in_flight: Vec<Value> = status
-        .in_flight
-        .iter()
-        .map(|object| {
-            json!({
-                "bucket": object.bucket, "key": object.key, "etag": object.etag, "generation": object.generation,
-                "size_bytes": object.size_bytes, "worker": object.worker, "run_id": object.run_id,
-                "since": object.since,
-            })
-        })
-        .collect();
-    let failed: Vec<Value> = status
-        .failed
-        .iter()
-        .map(|object| {
-            json!({
-                "bucket": object.bucket, "key": object.key, "etag": object.etag, "generation": object.generation,
-                "error": { "code": object.error_code, "message": object.message },
-                "attempts": object.attempts, "first_failed_at": object.first_failed_at,
-                "last_failed_at": object.last_failed_at, "worker": object.worker, "run_id": object.run_id,
-            })
-        })
-        .collect();
-    let runs: Vec<Value> = status
-        .runs
-        .iter()
-        .map(|run| {
-            json!({
-                "run_id": run.run_id, "worker": run.worker, "generation": run.generation, "mode": run.mode,
-                "source": run.source, "tool_version": run.tool_version, "state": run.state.name(),
-                "started_at": run.started_at, "ended_at": run.ended_at, "exit_code": run.exit_code,
-                "objects_loaded": run.objects_loaded, "objects_already_loaded": run.objects_already_loaded,
-                "objects_failed": run.objects_failed, "rows": run.rows, "bytes": run.bytes,
-            })
-        })
-        .collect();
-    json!({
-        "target": name(&status.target, "table"),
-        "ledger": name(&status.ledger, "stem"),
-        "job": status.job.as_ref().map(|job| json!({
-            "generation": job.generation, "table_generation": job.table_generation, "mode": job.mode,
-            "state": job.state, "old_table": (!job.old_table.is_empty()).then_some(&job.old_table),
-            "run_id": job.run_id, "tool_version": job.tool_version, "begun_at": job.begun_at,
-            "changed_at": job.changed_at, "deferred_indexes": job.deferred_indexes,
-        })),
-        "table": sums(&status.table),
-        "shadow": status.shadow.as_ref().map(sums),
-        "objects_failed": status.objects_failed,
-        "partial": partial, "in_flight": in_flight, "failed": failed, "runs": runs,
-    })
+/// The document that `status --json` writes. Its names and values are a contract with the programs
+/// that read them: they may be added to, but never change.
+#[derive(Serialize)]
+struct StatusDocument<'a> {
+    target: TableName,
+    /// `null` if there is no ledger, or the account cannot see it.
+    ledger: Option<LedgerName>,
+    /// `null` if nothing has been loaded with this ledger.
+    job: Option<&'a JobStatus>,
+    /// What readers see in the table. `null` if there is no ledger.
+    table: Option<&'a Sums>,
+    /// What is in the table that a swap under way will put in its place. `null` without one.
+    shadow: Option<&'a Sums>,
+    /// The number of objects that could not be loaded.
+    objects_failed: u64,
+    partial: &'a [Partial],
+    in_flight: &'a [InFlight],
+    failed: &'a [Failed],
+    /// The last runs, the latest first, and all that are running.
+    runs: &'a [Run],
 }
 
-fn sums(sums: &Sums) -> Value {
-    json!({
-        "generation": sums.generation, "objects_loaded": sums.objects_loaded, "objects_partial": sums.objects_partial,
-        "rows": sums.rows, "skipped": sums.skipped, "deleted": sums.deleted, "rejected": sums.rejected,
-        "warnings": sums.warnings, "bytes": sums.bytes,
-    })
+/// What the names of the ledger's tables begin with, and their database.
+#[derive(Serialize)]
+struct LedgerName {
+    database: Option<String>,
+    stem: String,
+}
+
+/// Returns the document as indented JSON, its names in alphabetical order.
+fn json(answer: &StatusDocument) -> String {
+    let document = match answer {
+        StatusAnswer::NoLedger { target, .. } => StatusDocument {
+            target: target.clone(),
+            ledger: None,
+            job: None,
+            table: None,
+            shadow: None,
+            objects_failed: 0,
+            partial: &[],
+            in_flight: &[],
+            failed: &[],
+            runs: &[],
+        },
+        StatusAnswer::Status(status) => {
+            let TableName { database, table: stem } = status.ledger.clone();
+            StatusDocument {
+                target: status.target.clone(),
+                ledger: Some(LedgerName { database, stem }),
+                job: status.job.as_ref(),
+                table: Some(&status.table),
+                shadow: status.shadow.as_ref(),
+                objects_failed: status.objects_failed,
+                partial: &status.partial,
+                in_flight: &status.in_flight,
+                failed: &status.failed,
+                runs: &status.runs,
+            }
+        }
+    };
+    // A map with names that are no text is what fails, and this document has none.
+    format!("{:#}\n", serde_json::to_value(document).unwrap_or_default())
 }
 
 /// As people read it; lines that would say nothing are left out.
 fn text(answer: &StatusDocument) -> String {
     let mut text = String::new();
     let status = match answer {
-        StatusDocument::NoLedger { target, ledger } => {
+        StatusAnswer::NoLedger { target, ledger } => {
             line(&mut text, "target", target);
             let none = format_args!(
                 "none: no run has loaded into this database with {ledger}, or the account may not see its tables"
@@ -182,7 +162,7 @@ fn text(answer: &StatusDocument) -> String {
             line(&mut text, "ledger", none);
             return text;
         }
-        StatusDocument::Status(status) => status,
+        StatusAnswer::Status(status) => status,
     };
     line(&mut text, "target", &status.target);
     line(&mut text, "ledger", &status.ledger);
@@ -194,8 +174,8 @@ fn text(answer: &StatusDocument) -> String {
                 "generation",
                 format_args!("{}, since {}", job.generation, second(&job.begun_at)),
             );
-            if !job.old_table.is_empty() {
-                line(&mut text, "table kept", job.old_table.escape_debug());
+            if let Some(old_table) = &job.old_table {
+                line(&mut text, "table kept", old_table.escape_debug());
             }
             let label = if job.mode == "swap" { "index to come" } else { "index missing" };
             for definition in &job.deferred_indexes {
@@ -307,11 +287,11 @@ fn write_objects(text: &mut String, status: &Status) {
             format_args!(
                 "failed: {}: {}, {} attempts from {} to {}: {}\n",
                 uri(&object.bucket, &object.key),
-                object.error_code.escape_debug(),
+                object.error.code.escape_debug(),
                 object.attempts,
                 second(&object.first_failed_at),
                 second(&object.last_failed_at),
-                object.message.escape_debug()
+                object.error.message.escape_debug()
             ),
         );
     }

@@ -8,7 +8,7 @@ use crate::dialect::{
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 
 pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
-    let preset = resolver.choice(&s::PRESET, &Preset::ALL).unwrap_or(Preset::Mysql);
+    let preset = resolver.choice(&s::PRESET).unwrap_or(Preset::Mysql);
     let charset = resolver.optional(&s::CHARSET, Charset::new).unwrap_or_default();
     let problems_before = resolver.problems.len();
     let dialect = dialect(resolver, preset);
@@ -312,11 +312,5 @@ mod tests {
         assert_eq!(assignment("`a` 1"), Err(ColumnError::NoExpression));
         assert_eq!(assignment("=1"), Err(ColumnError::EmptyName));
         assert_eq!(assignment("@a=1"), Err(ColumnError::SetVariable));
-    }
-
-    #[test]
-    fn the_presets_of_the_table_are_those_of_the_dialects() {
-        let names: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name()).collect();
-        assert!(matches!(s::PRESET.kind, s::ValueKind::Choice(words) if words == names));
     }
 }

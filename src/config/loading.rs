@@ -1,7 +1,9 @@
 //! How rows go in, and what becomes of those that don't.
 
+use strum::{EnumString, VariantNames};
+
 use super::rejects::RejectsTo;
-use super::resolve::{choose, count};
+use super::resolve::count;
 use super::{Mode, Verify};
 use crate::settings::{Resolver, table as s};
 
@@ -42,7 +44,8 @@ impl LoadConfig {
 
 /// What becomes of a row that is not as the table wants it: a value that does not fit its column,
 /// too few or too many fields, or one that CHECK, a foreign key, the partitions or a view refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum OnBadRow {
     /// It rolls the object back.
     Fail,
@@ -53,7 +56,8 @@ pub enum OnBadRow {
 }
 
 /// What a row whose unique key is already there does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum OnDuplicate {
     /// Any such row rolls the object back.
     Error,
@@ -115,26 +119,12 @@ impl std::str::FromStr for MaxRejects {
 
 pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
     LoadConfig {
-        mode: choose(resolver, &s::MODE, &[Mode::Append, Mode::Truncate, Mode::Swap]),
+        mode: resolver.choice(&s::MODE).unwrap_or(Mode::Append),
         swap_keep_old: resolver.switch(&s::SWAP_KEEP_OLD),
         load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
         defer_indexes: resolver.switch(&s::DEFER_INDEXES),
-        on_bad_row: choose(
-            resolver,
-            &s::ON_BAD_ROW,
-            &[OnBadRow::Fail, OnBadRow::Reject, OnBadRow::Accept],
-        ),
-        on_duplicate: choose(
-            resolver,
-            &s::ON_DUPLICATE,
-            &[
-                OnDuplicate::Error,
-                OnDuplicate::Ignore,
-                OnDuplicate::Replace,
-                OnDuplicate::Update,
-                OnDuplicate::Reject,
-            ],
-        ),
+        on_bad_row: resolver.choice(&s::ON_BAD_ROW).unwrap_or(OnBadRow::Fail),
+        on_duplicate: resolver.choice(&s::ON_DUPLICATE).unwrap_or(OnDuplicate::Error),
         update_columns: resolver.optional(&s::UPDATE_COLUMNS, column_names),
         notes_as_bad: resolver.switch(&s::NOTES_AS_BAD),
         show_bad_rows: count(resolver.integer(&s::SHOW_BAD_ROWS)),
@@ -143,7 +133,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
         max_rejects_total: resolver.optional(&s::MAX_REJECTS_TOTAL, |text| {
             text.trim().parse().map_err(|_| "it must be a whole number of rows")
         }),
-        verify: choose(resolver, &s::VERIFY, &[Verify::None, Verify::Checksum]),
+        verify: resolver.choice(&s::VERIFY).unwrap_or(Verify::None),
     }
 }
 

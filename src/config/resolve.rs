@@ -125,11 +125,7 @@ fn ledger(resolver: &mut Resolver) -> LedgerConfig {
     let table = ledger_table(resolver);
     LedgerConfig {
         table,
-        on_changed: choose(
-            resolver,
-            &s::ON_CHANGED,
-            &[OnChanged::Error, OnChanged::Load, OnChanged::Skip],
-        ),
+        on_changed: resolver.choice(&s::ON_CHANGED).unwrap_or(OnChanged::Error),
         force: resolver.switch(&s::FORCE),
         retry_failed: !resolver.switch(&s::NO_RETRY_FAILED),
     }
@@ -451,7 +447,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
     OutputConfig {
         report: resolver.path(&s::REPORT),
         failed_keys: resolver.path(&s::FAILED_KEYS),
-        log_format: choose(resolver, &s::LOG_FORMAT, &[LogFormat::Text, LogFormat::Json]),
+        log_format: resolver.choice(&s::LOG_FORMAT).unwrap_or(LogFormat::Text),
         verbosity: resolver
             .optional(&s::VERBOSITY, |text| {
                 let number: Option<i8> = text.trim().parse().ok();
@@ -460,11 +456,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
                     .ok_or("it must be a whole number from -9 to 9")
             })
             .unwrap_or_default(),
-        progress: choose(
-            resolver,
-            &s::PROGRESS,
-            &[ProgressMode::Auto, ProgressMode::Bars, ProgressMode::Log, ProgressMode::Off],
-        ),
+        progress: resolver.choice(&s::PROGRESS).unwrap_or(ProgressMode::Auto),
     }
 }
 
@@ -543,15 +535,6 @@ fn endpoint_url(text: &str) -> Result<String, &'static str> {
         return Err("it must end after the host, port and path");
     }
     Ok(text.to_owned())
-}
-
-pub(super) fn choose<T: Copy>(
-    resolver: &mut Resolver,
-    setting: &'static s::Setting,
-    values: &[T],
-) -> T {
-    // Each of these settings has a default: nothing is chosen only where a problem was recorded.
-    resolver.choice(setting, values).unwrap_or(values[0])
 }
 
 pub(super) fn count(number: u64) -> usize {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::database_url::DatabaseUrl;
-use super::resolve::choose;
 use super::{Compress, SslMode, TargetConfig, database_url};
 use crate::object::TableName;
 use crate::settings::{Given, Layer, Origin, Problem, Resolver, Value, table as s};
@@ -69,7 +68,7 @@ pub(super) fn resolve(
         database,
         table,
         ssl_mode,
-        compress: choose(resolver, &s::COMPRESS, &[Compress::Auto, Compress::Zlib, Compress::Off]),
+        compress: resolver.choice(&s::COMPRESS).unwrap_or(Compress::Auto),
         ssl_ca,
         ssl_cert,
         ssl_key,
@@ -255,22 +254,11 @@ fn table(resolver: &mut Resolver, has_database: bool) -> TableName {
 
 fn ssl_mode(resolver: &mut Resolver, is_local: bool) -> SslMode {
     if resolver.find_set(&s::SSL_MODE).is_none() {
-        let (mode, word) = if is_local {
-            (SslMode::Preferred, "PREFERRED")
-        } else {
-            (SslMode::Required, "REQUIRED")
-        };
-        resolver.record_derived(&s::SSL_MODE, word, Origin::Default);
+        let mode = if is_local { SslMode::Preferred } else { SslMode::Required };
+        resolver.record_derived(&s::SSL_MODE, <&str>::from(mode), Origin::Default);
         return mode;
     }
-    let modes = [
-        SslMode::Disabled,
-        SslMode::Preferred,
-        SslMode::Required,
-        SslMode::VerifyCa,
-        SslMode::VerifyIdentity,
-    ];
-    resolver.choice(&s::SSL_MODE, &modes).unwrap_or(SslMode::Required)
+    resolver.choice(&s::SSL_MODE).unwrap_or(SslMode::Required)
 }
 
 fn host_name(text: &str) -> Result<String, &'static str> {

@@ -24,13 +24,9 @@ pub struct RunTotals {
 }
 
 impl Mode {
-    /// The word in the ledger, and of the option.
+    /// Returns the word of the option, which is also the one in the ledger.
     pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Append => "append",
-            Self::Truncate => "truncate",
-            Self::Swap => "swap",
-        }
+        self.into()
     }
 }
 

@@ -6,6 +6,9 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+use strum::IntoStaticStr;
+
 use super::admin::{LedgerAdmin, NamedRow, time};
 use super::identity::{literal, object_id, run_lock_name};
 use super::parts::numbers;
@@ -40,40 +43,56 @@ pub struct Status {
 }
 
 /// What all runs on the target work on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct JobStatus {
+    /// The generation of the rows that the job loads.
     pub generation: u32,
-    /// Of the rows that readers see.
+    /// The generation of the rows that readers see.
     pub table_generation: u32,
+    /// `append`, `truncate` or `swap`.
     pub mode: String,
+    /// How far the job has come.
     pub state: String,
-    /// Empty unless a swap has kept it.
-    pub old_table: String,
+    /// The table that the last swap kept. `null` if there is none.
+    pub old_table: Option<String>,
+    /// The run that began the job.
     pub run_id: String,
+    /// The version of the program that began it.
     pub tool_version: String,
+    /// RFC 3339, in UTC.
     pub begun_at: String,
+    /// RFC 3339, in UTC.
     pub changed_at: String,
     /// Definitions of the secondary indexes that the job is still to add: to the table for a
     /// truncate, to the one that will take its place for a swap.
     pub deferred_indexes: Vec<String>,
 }
 
-/// The sums over one generation.
-#[derive(Clone, Debug, Default)]
+/// The sums over one generation of the table's rows.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Sums {
     pub generation: u32,
+    /// Objects of which all rows are in the table.
     pub objects_loaded: u64,
+    /// Objects of which some parts are in the table.
     pub objects_partial: u64,
+    /// Data rows in these objects and parts.
     pub rows: u64,
+    /// Rows that the server did not store, because of their keys or for a reason that the policy
+    /// accepts.
     pub skipped: u64,
+    /// Rows of the table that `--on-duplicate replace` deleted, or `update` found.
     pub deleted: u64,
+    /// Rows that were written to reject files instead of the table.
     pub rejected: u64,
+    /// Warnings that the server gave.
     pub warnings: u64,
+    /// Bytes of the loaded objects.
     pub bytes: u64,
 }
 
 /// An object of which some parts are loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Partial {
     pub generation: u32,
     pub bucket: String,
@@ -81,51 +100,76 @@ pub struct Partial {
     pub etag: String,
     pub size_bytes: u64,
     pub part_size_bytes: u64,
+    /// The number of parts that the object has.
     pub parts: u64,
+    /// The number of parts that are loaded.
     pub parts_loaded: u64,
 }
 
 /// An object whose transaction is open: the row that it has inserted, and nobody else counts yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct InFlight {
     pub generation: u32,
     pub bucket: String,
     pub key: String,
     pub etag: String,
     pub size_bytes: u64,
+    /// The host that loads it.
     pub worker: String,
+    /// The run that loads it.
     pub run_id: String,
+    /// RFC 3339, in UTC.
     pub since: String,
 }
 
 /// An object that could not be loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct FailedObject {
     pub generation: u32,
     pub bucket: String,
     pub key: String,
     pub etag: String,
-    pub error_code: String,
-    pub message: String,
+    /// Why it failed last.
+    pub error: FailureReason,
+    /// How often it was tried, over all runs.
     pub attempts: u64,
+    /// RFC 3339, in UTC.
     pub first_failed_at: String,
+    /// RFC 3339, in UTC.
     pub last_failed_at: String,
+    /// The host that tried it last.
     pub worker: String,
+    /// The run that tried it last.
     pub run_id: String,
 }
 
+/// Why an object could not be loaded.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailureReason {
+    /// The stable name of the kind of error.
+    pub code: String,
+    pub message: String,
+}
+
 /// One execution of the program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Run {
     pub run_id: String,
+    /// 0 if the run ended before it knew its generation.
     pub generation: u32,
+    /// `append`, `truncate` or `swap`.
     pub mode: String,
+    /// The URIs and the file of keys that it was given.
     pub source: String,
+    /// The host that it ran on.
     pub worker: String,
     pub tool_version: String,
+    /// RFC 3339, in UTC.
     pub started_at: String,
+    /// RFC 3339, in UTC. `null` if the run has not ended, or died.
     pub ended_at: Option<String>,
     pub state: RunState,
+    /// `null` if the run has not ended, or died.
     pub exit_code: Option<u64>,
     pub objects_loaded: u64,
     pub objects_already_loaded: u64,
@@ -134,7 +178,10 @@ pub struct Run {
     pub bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize)]
+#[serde(into = "&'static str")]
+#[strum(serialize_all = "snake_case")]
 pub enum RunState {
     /// Its connection holds its advisory lock.
     Running,
@@ -144,13 +191,10 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Returns the state's word, which never changes once released.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Ended => "ended",
-            Self::Died => "died",
-        }
+        self.into()
     }
 }
 
@@ -224,7 +268,7 @@ impl LedgerAdmin {
             table_generation: fields.take("table_generation")?,
             mode: fields.text("mode")?,
             state: fields.text("state")?,
-            old_table: fields.text("old_table")?,
+            old_table: Some(fields.text("old_table")?).filter(|table| !table.is_empty()),
             run_id: fields.text("run_id")?,
             tool_version: fields.text("tool_version")?,
             begun_at: fields.text("begun_at")?,
@@ -358,8 +402,10 @@ impl LedgerAdmin {
                 bucket: fields.text("bucket")?,
                 key: fields.text("object_key")?,
                 etag: fields.text("etag")?,
-                error_code: fields.text("error_code")?,
-                message: fields.text("message")?,
+                error: FailureReason {
+                    code: fields.text("error_code")?,
+                    message: fields.text("message")?,
+                },
                 attempts: fields.take("attempts")?,
                 first_failed_at: fields.text("first_failed_at")?,
                 last_failed_at: fields.text("last_failed_at")?,

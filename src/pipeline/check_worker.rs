@@ -25,7 +25,7 @@ use crate::file_slice::FileSlice;
 use crate::load::LoadRequest;
 use crate::mysql::{Sessions, SqlMode};
 use crate::progress::{ListingProgress, Progress, Terminal};
-use crate::report::{Ending, Outcome, Report};
+use crate::report::{Outcome, Report, RunEnd};
 use crate::retry::Attempts;
 use crate::shutdown::{Shutdown, Signals};
 use crate::split::{RowLocator, RowReader, Scan};
@@ -62,9 +62,9 @@ pub async fn check(
         Ok(begun) => begun,
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
-            let ending =
-                Ending { elapsed: started.elapsed(), error: problems.first(), ..Ending::default() };
-            problems.extend(report.finish_check(ending, &[], sample).2);
+            let end =
+                RunEnd { elapsed: started.elapsed(), error: problems.first(), ..RunEnd::default() };
+            problems.extend(report.finish_check(end, &[], sample).2);
             let mut ended = RunResult::before_it_began(problems);
             ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
             return ended;
@@ -83,7 +83,7 @@ pub async fn check(
     errors.extend(shutdown.signalled().map(interrupted));
     let elapsed = started.elapsed();
     let error = errors.first();
-    let ending = Ending {
+    let end = RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
@@ -92,14 +92,14 @@ pub async fn check(
         did_begin: true,
         verified: None,
     };
-    let (summary, output, unwritten) = report.finish_check(ending, &not_checked, sample);
+    let (totals, output, unwritten) = report.finish_check(end, &not_checked, sample);
     errors.extend(unwritten);
     let exit_code = match (shutdown.signalled(), errors.first()) {
         (_, Some(error)) if error.kind == ErrorKind::Bug => exit_code::BUG,
         (Some(code), _) => code,
         (None, Some(error)) => error.kind.exit_code(),
-        (None, None) if !summary.would_everything_load() => exit_code::OBJECTS_FAILED,
-        (None, None) if summary.rows_rejected > 0 => exit_code::ROWS_REJECTED,
+        (None, None) if !totals.would_everything_load() => exit_code::OBJECTS_FAILED,
+        (None, None) if totals.rows_rejected > 0 => exit_code::ROWS_REJECTED,
         (None, None) => exit_code::ALL_LOADED,
     };
     RunResult { exit_code, output, errors }

@@ -1,70 +1,76 @@
 //! The JSON Lines file beside the rejected rows: why each of them was held back.
 
-use std::io::Write as _;
-
-use serde_json::to_writer;
+use serde::Serialize;
 
 use super::name::ObjectName;
-use super::{Reason, RejectedRow};
+use super::{Reason, ReasonKind, RejectedRow};
 
-/// Writes one line for each reason of each row.
+/// Makes one line for each reason of each row.
 #[derive(Debug)]
 pub(super) struct Sidecar {
-    /// The members that are the same on every line.
-    same: Vec<u8>,
+    object: ObjectName,
+    part: Option<u32>,
     line: Vec<u8>,
+}
+
+/// A line of the file. The names and values are a contract with the programs that read them: they
+/// may be added to, but never change.
+#[derive(Serialize)]
+struct ReasonLine<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    etag: &'a str,
+    /// The number of the object's part that holds the row, from 0. `null` if the object was not
+    /// loaded in parts.
+    part: Option<u32>,
+    /// The number of the row among the object's data rows, from 1.
+    row: u64,
+    /// The line of the object on which the row begins, from 1.
+    line: u64,
+    /// The byte of the object at which the row begins, from 0.
+    offset: u64,
+    /// The line of the file of rejected rows on which the row begins, from 1.
+    reject_line: u64,
+    /// The column. `null` if the server names none.
+    column: Option<&'a str>,
+    /// The server's error number.
+    code: u16,
+    reason: &'a str,
+    /// The policy that rejected the row.
+    kind: ReasonKind,
 }
 
 impl Sidecar {
     pub(super) fn new(object: &ObjectName, part: Option<u32>) -> Self {
-        let mut same = Vec::new();
-        let ObjectName { bucket, key, etag, object_id: _ } = object;
-        for (name, value) in [("{\"bucket\":", bucket), (",\"key\":", key), (",\"etag\":", etag)] {
-            same.extend_from_slice(name.as_bytes());
-            text(&mut same, value);
-        }
-        match part {
-            Some(part) => number(&mut same, "part", u64::from(part)),
-            None => same.extend_from_slice(b",\"part\":null"),
-        }
-        Self { same, line: Vec::new() }
+        Self { object: object.clone(), part, line: Vec::new() }
     }
 
-    /// The line, with its end. `reject_line` is where the row begins in the file of rejected rows.
+    /// Returns the line, with its end. `reject_line` is where the row begins in the file of
+    /// rejected rows.
     pub(super) fn line(
         &mut self,
         row: &RejectedRow<'_>,
         reason: &Reason<'_>,
         reject_line: u64,
     ) -> &[u8] {
-        let line = &mut self.line;
-        line.clear();
-        line.extend_from_slice(&self.same);
-        number(line, "row", row.row);
-        number(line, "line", row.line);
-        number(line, "offset", row.offset);
-        number(line, "reject_line", reject_line);
-        line.extend_from_slice(b",\"column\":");
-        match reason.column {
-            Some(column) => text(line, column),
-            None => line.extend_from_slice(b"null"),
-        }
-        number(line, "code", u64::from(reason.code));
-        line.extend_from_slice(b",\"reason\":");
-        text(line, reason.reason);
-        line.extend_from_slice(b",\"kind\":");
-        text(line, reason.kind.code());
-        line.extend_from_slice(b"}\n");
-        line
+        let line = ReasonLine {
+            bucket: &self.object.bucket,
+            key: &self.object.key,
+            etag: &self.object.etag,
+            part: self.part,
+            row: row.row,
+            line: row.line,
+            offset: row.offset,
+            reject_line,
+            column: reason.column,
+            code: reason.code,
+            reason: reason.reason,
+            kind: reason.kind,
+        };
+        self.line.clear();
+        // Neither writing to a Vec nor turning such a line into JSON can fail.
+        let _ = serde_json::to_writer(&mut self.line, &line);
+        self.line.push(b'\n');
+        &self.line
     }
-}
-
-// Writing to a Vec can't fail, and neither can turning text into JSON.
-
-fn text(line: &mut Vec<u8>, value: &str) {
-    let _ = to_writer(line, value);
-}
-
-fn number(line: &mut Vec<u8>, name: &str, value: u64) {
-    let _ = write!(line, ",\"{name}\":{value}");
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::layer::{Given, Layer, Origin, Problem, Value, shown};
@@ -167,16 +168,13 @@ impl Resolver {
         self.optional(setting, parse_duration).unwrap_or_default()
     }
 
-    /// The value that stands in `values` where the chosen word stands among the setting's words.
-    /// `None` where the word is none of them, which is recorded, or where nothing is set.
-    pub(crate) fn choice<T: Copy>(&mut self, setting: &'static Setting, values: &[T]) -> Option<T> {
+    /// Returns the variant that the given word names; `None` if it names none of them, which is
+    /// recorded, or if nothing is set.
+    pub(crate) fn choice<T: FromStr>(&mut self, setting: &'static Setting) -> Option<T> {
         let ValueKind::Choice(words) = setting.kind else { return None };
-        let parse = |text: &str| {
-            let position = words.iter().position(|word| word.eq_ignore_ascii_case(text));
-            let value = position.and_then(|position| values.get(position).copied());
-            value.ok_or_else(|| format!("it must be one of {}", words.join(", ")))
-        };
-        self.optional(setting, parse)
+        self.optional(setting, |text| {
+            text.parse().map_err(|_| format!("it must be one of {}", words.join(", ")))
+        })
     }
 }
 

@@ -6,6 +6,13 @@
 //! A setting that is not here does not exist; one that is here and that `resolve` does not read
 //! fails a test.
 
+use strum::VariantNames as _;
+
+use crate::config::{
+    Compress, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, ProgressMode, SslMode, Verify,
+};
+use crate::dialect::Preset;
+
 /// One setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -282,7 +289,8 @@ settings! {
         "How many objects are downloaded at once")
         .more("Of those of up to 64 KiB four times as many, unless it is 1.").default("16");
 
-    PRESET = Setting::new(Format, "preset", Choice(PRESETS), "What the objects' text looks like")
+    PRESET = Setting::new(Format, "preset", Choice(Preset::VARIANTS),
+        "What the objects' text looks like")
         .more("mysql: LOAD DATA's defaults. hive: fields ended by byte 0x01, NULL as \\N, backslash escapes. hive-raw: \
                the same without escapes. csv: RFC 4180, CRLF or LF found out for each object. csv-unix: LF only. tsv: \
                tabs. The format options below override parts of a preset.")
@@ -337,14 +345,14 @@ settings! {
     TABLE = Setting::new(Target, "table", Text, "The table to load into: TABLE or DATABASE.TABLE")
         .more("Split at the first dot outside backticks; backticks quote, as in `odd.db`.`odd table`.").value("TABLE");
     SSL_MODE = Setting::new(Target,
-        "ssl-mode", Choice(SSL_MODES), "How the connection is encrypted, and what is verified")
+        "ssl-mode", Choice(SslMode::VARIANTS), "How the connection is encrypted, and what is verified")
         .more("The names and meanings of the mysql client, in any case.")
         .derived("PREFERRED", "PREFERRED on loopback addresses and sockets, else REQUIRED").value("MODE");
     SSL_CA = Setting::new(Target,
         "ssl-ca", Path, "Certificate authorities that may sign the server's certificate (PEM)");
     SSL_CERT = Setting::new(Target, "ssl-cert", Path, "The client's own certificate (PEM); needs ssl-key");
     SSL_KEY = Setting::new(Target, "ssl-key", Path, "The client's private key (PEM); needs ssl-cert");
-    COMPRESS = Setting::new(Target, "compress", Choice(&["auto", "zlib", "off"]),
+    COMPRESS = Setting::new(Target, "compress", Choice(Compress::VARIANTS),
         "Whether what is sent to the server is compressed")
         .more("auto: where a question to the server takes 10 ms or more. zlib: always; it takes a core a second for about 100 \
                MB. A unix socket is never compressed.")
@@ -363,7 +371,7 @@ settings! {
         "Keep no record of what is loaded: every run loads everything")
         .more("At least once instead of exactly once: a run that is repeated loads its objects again, and where the \
                connection is lost during COMMIT, nobody can tell whether the object is loaded.");
-    ON_CHANGED = Setting::new(Ledger, "on-changed", Choice(&["error", "load", "skip"]),
+    ON_CHANGED = Setting::new(Ledger, "on-changed", Choice(OnChanged::VARIANTS),
         "What to do with an object that was loaded with another ETag")
         .more("error: it fails. load: its rows are added; the rows of its earlier content stay. skip: it is passed over.")
         .default("error");
@@ -375,7 +383,7 @@ settings! {
         "Pass over objects that an earlier run failed to load")
         .more("They count as failed again. Objects whose content has changed since then are tried all the same.");
 
-    MODE = Setting::new(Loading, "mode", Choice(&["append", "truncate", "swap"]),
+    MODE = Setting::new(Loading, "mode", Choice(Mode::VARIANTS),
         "What happens to the rows that are in the table already")
         .more("append: they stay. truncate: the table is emptied first, once for each job; a run that resumes an \
                unfinished job does not empty it again. swap: the objects are loaded into a new table like the target, \
@@ -419,14 +427,14 @@ settings! {
     REPLICAS = Setting::new(Loading, "replica", List, "A replica of which max-lag is watched: HOST or HOST:PORT (repeatable)")
         .more("User, password, encryption and the port that is not named are those of the target; the account needs \
                REPLICATION CLIENT there, on MariaDB REPLICA MONITOR.").value("HOST");
-    ON_BAD_ROW = Setting::new(Loading, "on-bad-row", Choice(&["fail", "reject", "accept"]),
+    ON_BAD_ROW = Setting::new(Loading, "on-bad-row", Choice(OnBadRow::VARIANTS),
         "What a row does that the table does not take as it is")
         .more("A value that does not fit, too few or too many fields, or a row that CHECK, a foreign key, the partitions \
                or a view refuse. fail: the whole object is rolled back, and the error shows the first of them. reject: \
                they are written to --rejects, and the others are loaded. accept: what the server makes of them stands, \
                counted and reported.")
         .default("fail");
-    ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(&["error", "ignore", "replace", "update", "reject"]),
+    ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(OnDuplicate::VARIANTS),
         "What a row does whose unique key is in the table")
         .more("error: the whole object is rolled back. ignore: the row is skipped and counted. replace: it takes the \
                other's place. update: the other gets its values (INSERT ... ON DUPLICATE KEY UPDATE). reject: it is \
@@ -447,7 +455,7 @@ settings! {
     MAX_REJECTS_TOTAL = Setting::new(Loading, "max-rejects-total", Text, "How many rows may be rejected in all")
         .more("The object that would go past it fails and is rolled back, and ends the run; those before it stay.")
         .value("N");
-    VERIFY = Setting::new(Loading, "verify", Choice(&["none", "checksum"]),
+    VERIFY = Setting::new(Loading, "verify", Choice(Verify::VARIANTS),
         "How the whole table is compared with the objects at the end of a job")
         .more("checksum: a sum over all rows as the server has stored them must equal one computed from the objects, or the \
                job does not end and nothing is swapped. Only with mode truncate or swap. Columns of which a value has \
@@ -466,18 +474,14 @@ settings! {
 
     REPORT = Setting::new(Output, "report", Path, "Write the outcome of every object to this file, as JSON Lines");
     FAILED_KEYS = Setting::new(Output, "failed-keys", Path, "Write the keys that failed to this file, for --keys-from");
-    LOG_FORMAT = Setting::new(Output, "log-format", Choice(&["text", "json"]), "How log lines on standard error look")
+    LOG_FORMAT = Setting::new(Output, "log-format", Choice(LogFormat::VARIANTS), "How log lines on standard error look")
         .default("text");
     VERBOSITY = Setting::new(Output, "verbosity", Verbosity, "How much is logged")
         .more("0 is usual; -v adds one and -q takes one away, each as often as it is given.")
         .default("0").flag(Flag::Counted);
-    PROGRESS = Setting::new(Output, "progress", Choice(&["auto", "bars", "log", "off"]), "How progress is shown")
+    PROGRESS = Setting::new(Output, "progress", Choice(ProgressMode::VARIANTS), "How progress is shown")
         .more("auto: bars on a terminal, log lines elsewhere.").default("auto");
 }
-
-/// [`crate::dialect::Preset`]'s names; a test compares.
-const PRESETS: &[&str] = &["mysql", "hive", "hive-raw", "csv", "csv-unix", "tsv"];
-const SSL_MODES: &[&str] = &["DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"];
 
 #[cfg(test)]
 mod tests {

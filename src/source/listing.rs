@@ -36,7 +36,7 @@ pub enum Listed {
 }
 
 /// What a listing passed over, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SkippedKeys {
     pub folder_markers: u64,
     pub hidden: u64,

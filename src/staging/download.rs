@@ -42,7 +42,8 @@ pub trait ByteObserver: Send + 'static {
 }
 
 /// How the bytes were shown to be the listed ones, beyond their ETag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Integrity {
     Checksum,
     /// The store keeps no checksum over the whole object.

@@ -26,7 +26,7 @@ pub struct ColumnFacts {
 }
 
 /// A column that is not compared, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Unverified {
     pub column: String,
     pub reason: String,

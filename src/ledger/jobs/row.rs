@@ -1,6 +1,7 @@
 //! The target's row in the jobs table: how it is read, and how it changes.
 
 use mysql_async::prelude::Queryable;
+use strum::{EnumString, IntoStaticStr};
 
 use super::index::Index;
 use crate::config::Mode;
@@ -11,7 +12,8 @@ use crate::ledger::identity::{RunId, literal};
 use crate::mysql::{Phase, Session, classify};
 
 /// How far a job has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum JobState {
     /// The table is still to be emptied, the shadow still to be made.
     Begun,
@@ -25,19 +27,9 @@ pub(super) enum JobState {
 }
 
 impl JobState {
-    const ALL: [Self; 6] =
-        [Self::Begun, Self::Emptied, Self::Loading, Self::Swapping, Self::Done, Self::Swapped];
-
-    /// As the column has it.
+    /// Returns the word that the column holds.
     pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Begun => "begun",
-            Self::Emptied => "emptied",
-            Self::Loading => "loading",
-            Self::Swapping => "swapping",
-            Self::Done => "done",
-            Self::Swapped => "swapped",
-        }
+        self.into()
     }
 }
 
@@ -207,11 +199,7 @@ impl Ledger {
             run_id,
             indexes,
         ) = columns;
-        let known_mode = [Mode::Append, Mode::Truncate, Mode::Swap]
-            .into_iter()
-            .find(|known| known.word() == mode);
-        let known_state = JobState::ALL.into_iter().find(|known| known.word() == state);
-        let (Some(mode), Some(state)) = (known_mode, known_state) else {
+        let (Ok(mode), Ok(state)) = (mode.parse(), state.parse()) else {
             let message = format!(
                 "{}: its job has mode {mode:?} and state {state:?}, which are unknown",
                 self.what()

@@ -1,0 +1,351 @@
+//! The documents that the report consists of: a line of JSON for each object, and the summary in
+//! the last line.
+//!
+//! The names and values are a contract with the programs that read them: they may be added to, but
+//! never change. A name that stands in a document is in every document of its type, with `null`
+//! where there is no value.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::error::{BadRow, Error, ErrorKind, RawRow};
+use crate::load_data::LoadStats;
+use crate::source::SkippedKeys;
+use crate::{staging, verify};
+
+/// The line of one object.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "object")]
+pub(super) struct ObjectLine<'a> {
+    /// What happened to the object.
+    pub(super) status: ObjectStatus,
+    pub(super) bucket: &'a str,
+    pub(super) key: &'a str,
+    /// The `ETag` as listed, with its quotes. `null` if the object failed before it was known.
+    pub(super) etag: Option<&'a str>,
+    /// Bytes, as listed. `null` if the object failed before it was known.
+    pub(super) size_bytes: Option<u64>,
+    /// Data rows in the object. `null` if it was not read to its end.
+    pub(super) rows: Option<u64>,
+    /// How often the object was tried, the first time included. 0 if it was not tried.
+    pub(super) attempts: u32,
+    /// Seconds from the beginning of the download. `null` if the object was not tried.
+    pub(super) seconds: Option<f64>,
+    /// Why the object failed, or would fail. `null` if nothing is wrong.
+    pub(super) error: Option<ErrorFields<'a>>,
+    #[serde(flatten)]
+    pub(super) loaded: Option<LoadedFields<'a>>,
+    #[serde(flatten)]
+    pub(super) checked: Option<CheckedFields<'a>>,
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ObjectStatus {
+    /// This run loaded it.
+    Loaded,
+    /// `check` looked at it.
+    Checked,
+    /// An earlier run loaded it, or another run did meanwhile.
+    AlreadyLoaded,
+    /// It was loaded with another content, and `--on-changed skip` leaves it at that.
+    SkippedChanged,
+    /// It could not be loaded or checked.
+    Failed,
+    /// It was listed, but the run ended first.
+    NotReached,
+}
+
+/// The further fields of an object that was loaded.
+#[derive(Debug, Serialize)]
+pub(super) struct LoadedFields<'a> {
+    /// The ledger listed the object as loaded, and `--force` loaded it again.
+    pub(super) loaded_again: bool,
+    /// Rows that are in the table now: `rows` without `skipped` and `rejected`.
+    pub(super) loaded: u64,
+    /// Rows that the server did not store, because of their keys or for a reason that the policy
+    /// accepts.
+    pub(super) skipped: u64,
+    /// Rows of the table that `--on-duplicate replace` deleted.
+    pub(super) deleted: u64,
+    /// Rows of the table that `--on-duplicate update` changed.
+    pub(super) updated: u64,
+    /// Rows of the table that `--on-duplicate update` found with these values already.
+    pub(super) unchanged: u64,
+    /// Rows that were written to the reject file instead of the table.
+    pub(super) rejected: u64,
+    /// Those of the rejected rows whose unique key was there.
+    pub(super) rejected_duplicates: u64,
+    /// The path or URI of the file that holds the rejected rows. `null` if no row was rejected.
+    pub(super) reject_file: Option<&'a str>,
+    /// The path or URI of the file that holds the reasons. `null` if no row was rejected.
+    pub(super) reject_reasons: Option<&'a str>,
+    /// The reject files of the object's further parts, if it was loaded in parts.
+    pub(super) more_reject_files: Vec<&'a str>,
+    /// Warnings that the server gave, notes included.
+    pub(super) warnings: u64,
+    /// Those of the warnings that the server calls notes.
+    pub(super) notes: u64,
+    /// The number of warnings for each of the server's error numbers. 0 stands for warnings that
+    /// the server counted without a number.
+    pub(super) warnings_by_code: &'a BTreeMap<u16, u64>,
+    /// What showed that the bytes are the listed ones: `checksum`, or `length` if the store has no
+    /// checksum of the object.
+    pub(super) verified: Option<staging::Integrity>,
+}
+
+/// The further fields of an object that was checked.
+#[derive(Debug, Serialize)]
+pub(super) struct CheckedFields<'a> {
+    /// What a load of the object would come to.
+    pub(super) would: Would,
+    /// Rows with a value that does not fit, too few or too many fields, or refused by a CHECK.
+    pub(super) bad_rows: u64,
+    /// Good rows with a unique key that an earlier good row of the object has.
+    pub(super) duplicates: u64,
+    /// Rows that a load would reject.
+    pub(super) would_be_rejected: u64,
+    /// Notes that the server would give.
+    pub(super) notes: u64,
+    /// The number of warnings for each of the server's error numbers.
+    pub(super) warnings_by_code: &'a BTreeMap<u16, u64>,
+    /// As for a load. `null` if only the beginning of the object was fetched.
+    pub(super) verified: Option<staging::Integrity>,
+    /// The first bad rows and duplicates; `--show-bad-rows` sets how many.
+    pub(super) first_rows: Vec<RowFields<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Would {
+    Load,
+    Fail,
+}
+
+/// An error of an object or of the run.
+#[derive(Debug, Serialize)]
+pub(super) struct ErrorFields<'a> {
+    /// The stable name of the kind of error.
+    pub(super) code: ErrorKind,
+    /// The error and its causes.
+    pub(super) message: String,
+    /// What the operator can do. `null` if the message says it all.
+    pub(super) hint: Option<&'a str>,
+    /// The rows that the server complained about, as far as they are known. Only objects that
+    /// failed have this field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rows: Option<Vec<RowFields<'a>>>,
+}
+
+/// One complaint of the server about one row.
+#[derive(Debug, Serialize)]
+pub(super) struct RowFields<'a> {
+    /// The line of the object on which the row begins, from 1. `null` if it is not known.
+    pub(super) line: Option<u64>,
+    /// The number of the row among the object's data rows, from 1. `null` if it is not known.
+    pub(super) row: Option<u64>,
+    /// The column. `null` if the server names none.
+    pub(super) column: Option<&'a str>,
+    /// The server's error number.
+    pub(super) code: u16,
+    /// The server's message.
+    pub(super) reason: &'a str,
+    /// The row as it stands in the object. `null` if it is not known.
+    pub(super) raw: Option<String>,
+    /// The row is longer than `raw`. `null` if `raw` is.
+    pub(super) raw_is_cut: Option<bool>,
+}
+
+/// The sums over a load, in its summary.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LoadTotals {
+    /// Objects that this run loaded.
+    pub objects_loaded: u64,
+    /// Those of them that were loaded before, and loaded again because of `--force`.
+    pub objects_loaded_again: u64,
+    /// Objects that an earlier run loaded, or another run meanwhile.
+    pub objects_already_loaded: u64,
+    /// Objects that were loaded with another content and skipped because of `--on-changed skip`.
+    pub objects_skipped_changed: u64,
+    /// Objects that could not be loaded.
+    pub objects_failed: u64,
+    /// Objects that were listed, but not tried before the run ended.
+    pub objects_not_reached: u64,
+    /// Bytes of the objects that this run loaded.
+    #[serde(rename = "bytes")]
+    pub bytes_loaded: u64,
+    /// Data rows in the objects that this run loaded.
+    pub rows: u64,
+    /// Rows that the server did not store, because of their keys or for a reason that the policy
+    /// accepts.
+    #[serde(rename = "skipped")]
+    pub rows_skipped: u64,
+    /// Rows of the table that `--on-duplicate replace` deleted.
+    #[serde(rename = "deleted")]
+    pub rows_deleted: u64,
+    /// Rows of the table that `--on-duplicate update` changed.
+    #[serde(rename = "updated")]
+    pub rows_updated: u64,
+    /// Rows of the table that `--on-duplicate update` found with these values already.
+    #[serde(rename = "unchanged")]
+    pub rows_unchanged: u64,
+    /// Rows that were written to reject files instead of the table.
+    #[serde(rename = "rejected")]
+    pub rows_rejected: u64,
+    /// Those of the rejected rows whose unique key was there.
+    pub rejected_duplicates: u64,
+    /// Warnings that the server gave, notes included.
+    pub warnings: u64,
+    /// Those of the warnings that the server calls notes.
+    pub notes: u64,
+    /// The number of warnings for each of the server's error numbers. 0 stands for warnings that
+    /// the server counted without a number.
+    pub warnings_by_code: BTreeMap<u16, u64>,
+}
+
+/// The last line of a load's report.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub(super) struct LoadSummary<'a> {
+    /// The run's name in the ledger. `null` if the run has no ledger or did not begin.
+    pub(super) run_id: Option<&'a str>,
+    /// The generation of the table's rows, which a truncate or swap job raises. `null` as above.
+    pub(super) generation: Option<u32>,
+    #[serde(flatten)]
+    pub(super) totals: &'a LoadTotals,
+    /// Rows that are in the table now: `rows` without `skipped` and `rejected`.
+    pub(super) loaded: u64,
+    /// Every object was listed before the run ended.
+    pub(super) listing_complete: bool,
+    /// Seconds that the run took.
+    pub(super) seconds: f64,
+    /// Keys that were listed, but are not to be loaded.
+    pub(super) skipped_keys: SkippedKeys,
+    /// Rows that `--verify` compared. `null`, as the next three, if nothing was verified.
+    pub(super) verified_rows: Option<u64>,
+    /// The names of the columns that were compared.
+    pub(super) verified_columns: Option<&'a [String]>,
+    /// `rows` if rows were compared as a whole, or `columns` if each column by itself.
+    pub(super) verified_as: Option<VerifiedAs>,
+    /// The columns that could not be compared, and why.
+    pub(super) unverified_columns: Option<&'a [verify::Unverified]>,
+    /// What ended the run early, or kept it from beginning. `null` if nothing did.
+    pub(super) error: Option<ErrorFields<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum VerifiedAs {
+    Rows,
+    Columns,
+}
+
+/// The sums over a check, in its summary.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CheckTotals {
+    /// Objects that were checked.
+    pub objects_checked: u64,
+    /// Those of them that would load.
+    pub would_load: u64,
+    /// Those of them that would fail.
+    pub would_fail: u64,
+    /// Objects that would load, but without all of their rows.
+    pub would_lose_rows: u64,
+    /// Objects that could not be checked, and cannot be loaded either.
+    pub objects_failed: u64,
+    /// Objects that were listed, but not tried before the run ended.
+    pub objects_not_reached: u64,
+    /// Data rows that were checked.
+    pub rows: u64,
+    /// Rows with a value that does not fit, too few or too many fields, or refused by a CHECK.
+    pub bad_rows: u64,
+    /// Good rows with a unique key that an earlier good row of their object has.
+    pub duplicates: u64,
+    /// Rows that a load would reject.
+    #[serde(rename = "would_be_rejected")]
+    pub rows_rejected: u64,
+    /// Notes that the server would give.
+    pub notes: u64,
+    /// The number of warnings for each of the server's error numbers.
+    pub warnings_by_code: BTreeMap<u16, u64>,
+    /// Bytes of the checked objects, as they are listed.
+    pub bytes: u64,
+}
+
+/// The last line of a check's report.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "summary")]
+pub(super) struct CheckSummary<'a> {
+    #[serde(flatten)]
+    pub(super) totals: &'a CheckTotals,
+    /// Every object was listed before the run ended.
+    pub(super) listing_complete: bool,
+    /// The number of rows of each object that were checked at most. `null` without `--sample`.
+    pub(super) sample: Option<u64>,
+    /// Seconds that the check took.
+    pub(super) seconds: f64,
+    /// Keys that were listed, but are not to be loaded.
+    pub(super) skipped_keys: SkippedKeys,
+    /// What a check cannot see of this table, in sentences.
+    pub(super) not_seen: &'a [String],
+    /// What ended the check early, or kept it from beginning. `null` if nothing did.
+    pub(super) error: Option<ErrorFields<'a>>,
+}
+
+/// Returns a document as one line of JSON, its names in alphabetical order.
+pub(super) fn to_line(document: &impl Serialize) -> String {
+    // A map with names that are no text is what fails, and these documents have none.
+    serde_json::to_value(document).unwrap_or_default().to_string()
+}
+
+impl<'a> LoadedFields<'a> {
+    pub(super) fn new(stats: &'a LoadStats, verified: staging::Integrity, again: bool) -> Self {
+        let loaded = &stats.loaded;
+        let first = stats.rejects.first();
+        Self {
+            loaded_again: again,
+            loaded: stats.rows_loaded(),
+            skipped: loaded.skipped,
+            deleted: loaded.deleted,
+            updated: stats.updated,
+            unchanged: stats.unchanged,
+            rejected: loaded.rejected,
+            rejected_duplicates: stats.rejected_duplicates,
+            reject_file: first.map(|(data, _)| data.as_str()),
+            reject_reasons: first.map(|(_, sidecar)| sidecar.as_str()),
+            more_reject_files: stats.rejects.iter().skip(1).map(|(data, _)| &**data).collect(),
+            warnings: loaded.warnings,
+            notes: stats.notes,
+            warnings_by_code: &stats.warnings_by_code,
+            verified: whole(verified),
+        }
+    }
+}
+
+/// Returns how the object was verified, unless only a part of it was fetched.
+pub(super) fn whole(verified: staging::Integrity) -> Option<staging::Integrity> {
+    (verified != staging::Integrity::Part).then_some(verified)
+}
+
+impl<'a> ErrorFields<'a> {
+    /// Returns the fields without rows, which belong to objects that failed.
+    pub(super) fn new(error: &'a Error) -> Self {
+        Self { code: error.kind, message: error.one_line(), hint: error.hint(), rows: None }
+    }
+}
+
+impl<'a> From<&'a BadRow> for RowFields<'a> {
+    fn from(bad: &'a BadRow) -> Self {
+        Self {
+            line: bad.line,
+            row: bad.row,
+            column: bad.column.as_deref(),
+            code: bad.code,
+            reason: &bad.reason,
+            raw: bad.raw.as_ref().map(RawRow::text),
+            raw_is_cut: bad.raw.as_ref().map(|raw| raw.is_cut),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A file that gets whole lines, one after the other.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A file that lines are added to; none if it was not asked for, or can no longer be written.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    /// The flag and the path, for messages.
+    name: String,
+    file: Option<File>,
+}
+
+impl LineFile {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    /// `Usage` if it cannot be written, or if one of `other_uses` is the same file.
+    pub(super) fn create(
+        flag: &str,
+        path: Option<&Path>,
+        other_uses: &[(&str, Option<&Path>)],
+    ) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self { name: String::new(), file: None }) };
+        let name = format!("{flag} {}", path.display());
+        for (other_flag, other_path) in other_uses {
+            if other_path.is_some_and(|other_path| is_same_file(path, other_path)) {
+                let message =
+                    format!("{name} is the file of {other_flag} too, and would overwrite it");
+                return Err(
+                    Error::new(ErrorKind::Usage, message).with_hint("give each its own file")
+                );
+            }
+        }
+        let file = File::create(path).map_err(|error| {
+            Error::new(ErrorKind::Usage, format!("{name} can't be written")).caused_by(error)
+        })?;
+        Ok(Self { name, file: Some(file) })
+    }
+
+    /// Returns false if a line would go nowhere.
+    pub(super) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Adds a line in one write, so that it is there as a whole or not at all.
+    ///
+    /// # Errors
+    /// `Usage` if the line cannot be written; later lines are dropped without an error then.
+    pub(super) fn add(&mut self, line: &str) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(format!("{line}\n").as_bytes()).map_err(|error| {
+            // More after half a line would make both unreadable.
+            self.file = None;
+            Error::new(ErrorKind::Usage, format!("{} can't be written", self.name))
+                .with_hint("what was loaded stays in the table; the summary counts it")
+                .caused_by(error)
+        })
+    }
+}
+
+fn is_same_file(left: &Path, right: &Path) -> bool {
+    match (left.metadata(), right.metadata()) {
+        (Ok(left), Ok(right)) => {
+            left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino())
+        }
+        _ => false,
+    }
+}

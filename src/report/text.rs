@@ -1,0 +1,148 @@
+//! The summary as `key value` lines, for scripts.
+
+use std::fmt::Write as _;
+
+use super::checked::CheckReport;
+use super::document::LoadTotals;
+use super::{FINDINGS_NAMED, RunEnd};
+use crate::source::SkippedKeys;
+
+/// Returns the summary of a load; lines that would say nothing are left out.
+pub(super) fn load(summary: &LoadTotals, findings: &[String], end: &RunEnd<'_>) -> String {
+    let seconds = end.elapsed.as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
+    let megabytes_per_second = summary.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{label:<18} {value}");
+    };
+    line("objects loaded", summary.objects_loaded.to_string());
+    if summary.objects_loaded_again > 0 {
+        let value =
+            format!("{} (their rows were in the table already)", summary.objects_loaded_again);
+        line("loaded again", value);
+    }
+    if summary.objects_already_loaded > 0 {
+        line("already loaded", summary.objects_already_loaded.to_string());
+    }
+    if summary.objects_skipped_changed > 0 {
+        line("changed, skipped", summary.objects_skipped_changed.to_string());
+    }
+    line("objects failed", summary.objects_failed.to_string());
+    if !end.is_listing_complete {
+        line(
+            "objects not reached",
+            format!("{} and what was not listed yet", summary.objects_not_reached),
+        );
+    } else if summary.objects_not_reached > 0 {
+        line("objects not reached", summary.objects_not_reached.to_string());
+    }
+    let SkippedKeys { folder_markers, hidden, filtered_out } = end.skipped_keys;
+    if folder_markers + hidden + filtered_out > 0 {
+        let value = format!(
+            "{} ({folder_markers} folder markers, {hidden} hidden, {filtered_out} filtered out)",
+            folder_markers + hidden + filtered_out
+        );
+        line("keys passed over", value);
+    }
+    line("rows", summary.rows.to_string());
+    line("rows skipped", summary.rows_skipped.to_string());
+    if summary.rows_deleted > 0 {
+        line("rows replaced", summary.rows_deleted.to_string());
+    }
+    if summary.rows_updated + summary.rows_unchanged > 0 {
+        line("rows updated", summary.rows_updated.to_string());
+        line("rows unchanged", summary.rows_unchanged.to_string());
+    }
+    if summary.rows_rejected > 0 {
+        line("rows rejected", summary.rows_rejected.to_string());
+    }
+    if summary.rejected_duplicates > 0 {
+        line("duplicates among them", summary.rejected_duplicates.to_string());
+    }
+    line("warnings", summary.warnings.to_string());
+    if summary.notes > 0 {
+        line("notes among them", summary.notes.to_string());
+    }
+    if !summary.warnings_by_code.is_empty() {
+        let kinds =
+            summary.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
+        line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
+    }
+    line("bytes", summary.bytes_loaded.to_string());
+    line("seconds", format!("{seconds:.2}"));
+    line("MB/s", format!("{megabytes_per_second:.1}"));
+    if end.did_begin && end.ledger.is_none() {
+        line(
+            "ledger",
+            "none: at least once; the same command again loads the same objects again".to_owned(),
+        );
+    }
+    if let Some(verified) = end.verified {
+        line("verified", verified.to_string());
+        for column in &verified.unverified {
+            line("not verified", format!("{}: {}", column.column, column.reason));
+        }
+    }
+    for finding in findings {
+        let _ = writeln!(text, "{}", finding.replace('\n', "\n  "));
+    }
+    let more = summary.objects_failed.saturating_sub(findings.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "failed: and {more} more; --report FILE has them all");
+    }
+    text
+}
+
+/// Returns the summary of a check; lines that would say nothing are left out.
+pub(super) fn check(report: &CheckReport<'_>) -> String {
+    let CheckReport { totals, findings, not_checked, sample, end } = report;
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{label:<18} {value}");
+    };
+    line("objects checked", totals.objects_checked.to_string());
+    if let Some(rows) = *sample {
+        line("of each", format!("the first {rows} rows"));
+    }
+    line("would load", totals.would_load.to_string());
+    if totals.would_lose_rows > 0 {
+        line(
+            "not all of it",
+            format!("{} ({} rows would be rejected)", totals.would_lose_rows, totals.rows_rejected),
+        );
+    }
+    line("would fail", (totals.would_fail + totals.objects_failed).to_string());
+    if !end.is_listing_complete {
+        line(
+            "objects not reached",
+            format!("{} and what was not listed yet", totals.objects_not_reached),
+        );
+    } else if totals.objects_not_reached > 0 {
+        line("objects not reached", totals.objects_not_reached.to_string());
+    }
+    line("rows", totals.rows.to_string());
+    line("bad rows", totals.bad_rows.to_string());
+    line("duplicates", totals.duplicates.to_string());
+    line("notes", totals.notes.to_string());
+    if !totals.warnings_by_code.is_empty() {
+        let kinds = totals.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
+        line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
+    }
+    line("seconds", format!("{:.2}", end.elapsed.as_secs_f64()));
+    for finding in *findings {
+        let _ = writeln!(text, "{}", finding.replace('\n', "\n  "));
+    }
+    if findings.len() == FINDINGS_NAMED {
+        text.push_str("there may be more; --report FILE has all objects\n");
+    }
+    if !not_checked.is_empty() {
+        text.push_str("a check does not see:\n");
+        for not_checked in *not_checked {
+            let _ = writeln!(text, "  {not_checked}");
+        }
+    }
+    text
+}
