@@ -21,7 +21,7 @@ use crate::config::{ColumnOrVariable, FormatConfig, LoadConfig, OnBadRow, OnDupl
 use crate::error::{BadRow, BadRows, Error, ErrorKind, Result};
 use crate::isolate::RowIsolation;
 use crate::load::LoadRequest;
-use crate::load_data::{Diagnostic, LoadStats, Plan, Policy, Spent};
+use crate::load_data::{Diagnostic, LoadStats, Plan, Policy, Reservation};
 use crate::mysql::{Phase, Session, classify};
 
 /// How the objects of a check are looked at: made once, read by all that check.
@@ -195,8 +195,8 @@ impl Session {
         let sql = real_policy.statement.sql(&request.staged.lines_terminated_by);
         let request = LoadRequest { sql, ..request.clone() };
         let tried = match self.attempt(&request, real_policy).await {
-            Ok(Some((stats, spent))) => {
-                spent.into_iter().for_each(Spent::keep);
+            Ok(Some((stats, reserved))) => {
+                reserved.into_iter().for_each(Reservation::commit);
                 Ok(match stats.loaded.rejected {
                     0 => Prediction::Loads,
                     rejected => Prediction::Rejects(rejected),
@@ -263,9 +263,9 @@ fn prediction(request: &LoadRequest, check: &Check, bad_rows: u64, duplicates: u
         );
         return fails(ErrorKind::TooManyRejects, text);
     }
-    match plan.rejects_left.spend(what, rejected) {
-        Ok(spent) => {
-            spent.keep();
+    match plan.reject_budget.reserve(what, rejected) {
+        Ok(reserved) => {
+            reserved.commit();
             Prediction::Rejects(rejected)
         }
         Err(error) => Prediction::Fails(would_be(&error, table)),

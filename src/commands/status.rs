@@ -66,7 +66,7 @@ enum StatusAnswer {
     Status(Box<Status>),
 }
 
-async fn ask(config: &Config, failures_listed: u64) -> Result<StatusDocument> {
+async fn ask(config: &Config, failures_listed: u64) -> Result<StatusAnswer> {
     let mut records = LedgerAdmin::open(config).await?;
     if !records.is_there() {
         let answer =
@@ -103,7 +103,7 @@ struct StatusDocument<'a> {
     objects_failed: u64,
     partial: &'a [Partial],
     in_flight: &'a [InFlight],
-    failed: &'a [Failed],
+    failed: &'a [FailedObject],
     /// The last runs, the latest first, and all that are running.
     runs: &'a [Run],
 }
@@ -116,7 +116,7 @@ struct LedgerName {
 }
 
 /// Returns the document as indented JSON, its names in alphabetical order.
-fn json(answer: &StatusDocument) -> String {
+fn json(answer: &StatusAnswer) -> String {
     let document = match answer {
         StatusAnswer::NoLedger { target, .. } => StatusDocument {
             target: target.clone(),
@@ -151,7 +151,7 @@ fn json(answer: &StatusDocument) -> String {
 }
 
 /// As people read it; lines that would say nothing are left out.
-fn text(answer: &StatusDocument) -> String {
+fn text(answer: &StatusAnswer) -> String {
     let mut text = String::new();
     let status = match answer {
         StatusAnswer::NoLedger { target, ledger } => {

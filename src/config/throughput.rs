@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use super::resolve::count;
 use crate::settings::{Resolver, table as s};
 use crate::units::ByteSize;
+
+/// How many small objects share a transaction, at most: what one statement of the ledger is still
+/// quick for.
+const BATCH_OBJECTS: usize = 500;
 
 /// How much goes through at once, and how fast.
 #[derive(Clone, Debug)]
@@ -30,15 +33,12 @@ pub struct BatchConfig {
     pub bytes: u64,
     /// 1: every object has a transaction of its own.
     pub objects: usize,
-    /// How long a transaction that has room waits for more objects.
-    pub wait: Duration,
 }
 
 pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
     let batch = BatchConfig {
         bytes: size(resolver, &s::BATCH_BYTES).map_or(1, ByteSize::bytes),
-        objects: count(resolver.integer(&s::BATCH_OBJECTS)),
-        wait: resolver.duration(&s::BATCH_WAIT),
+        objects: if resolver.switch(&s::NO_BATCH) { 1 } else { BATCH_OBJECTS },
     };
     let part_size = size(resolver, &s::PART_SIZE);
     let is_split = !resolver.switch(&s::NO_SPLIT);

@@ -23,8 +23,8 @@ use crate::error::{BadRows, Error, ErrorKind, Result};
 use crate::isolate::{RowIsolation, miscounted};
 use crate::ledger::{BeginOutcome, LedgerEntry};
 use crate::load_data::{
-    Assessment, Diagnostic, ExchangeOutcome, LoadStats, Plan, Policy, RejectsLeft, RowErrorKind,
-    ServerCounts, Spent, StagedRows, assess, load_data, quote, renumbered_text,
+    Assessment, Diagnostic, ExchangeOutcome, LoadStats, Plan, Policy, RejectBudget, Reservation,
+    RowErrorKind, ServerCounts, StagedRows, assess, load_data, quote, renumbered_text,
 };
 use crate::mysql::{Phase, Session, classify};
 use crate::rejects::{ObjectName, Published, RejectFile};
@@ -65,7 +65,7 @@ pub struct PartContext {
     /// Rows of the object that come before it.
     pub rows_before: u64,
     /// Rows that parts of the object may still reject, where that is limited by their number.
-    pub rejects_left: Option<Arc<RejectsLeft>>,
+    pub reject_budget: Option<Arc<RejectBudget>>,
 }
 
 impl LoadRequest {
@@ -73,8 +73,8 @@ impl LoadRequest {
     /// it, so that the object does.
     pub(crate) fn max_rejects(&self, policy: &Policy) -> u64 {
         let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.rows));
-        match self.part.as_ref().and_then(|part| part.rejects_left.as_ref()) {
-            Some(left) => limit.min(left.left()),
+        match self.part.as_ref().and_then(|part| part.reject_budget.as_ref()) {
+            Some(budget) => limit.min(budget.left()),
             None => limit,
         }
     }
@@ -90,8 +90,9 @@ const NAMING_PAUSE: Duration = Duration::from_millis(200);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 impl Session {
-    /// Loads an object and commits. `stats` tells what became of its rows, also where the outcome
-    /// of COMMIT is not known.
+    /// Loads an object and commits. `stats` and `reserved` are also filled if the outcome of
+    /// COMMIT is unknown; `reserved` gets the rejected rows, which the caller commits once it knows
+    /// that the transaction is committed.
     ///
     /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way;
     /// either way the session must be destroyed then, as after any error.
@@ -102,12 +103,13 @@ impl Session {
     /// is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the ledger; what a
     /// reject file can meet; `OutcomeUnknown` when the connection was lost during COMMIT.
     /// `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
-    pub async fn load(
+    pub async fn load<'p>(
         &mut self,
-        request: &LoadRequest,
-        plan: &Plan,
+        request: &'p LoadRequest,
+        plan: &'p Plan,
         abandoning: &CancellationToken,
         stats: &mut LoadStats,
+        reserved: &mut Vec<Reservation<'p>>,
     ) -> Result<LoadOutcome> {
         let what = &request.what;
         let stall_timeout = plan.policy.stall_timeout;
@@ -143,13 +145,10 @@ impl Session {
             }
             attempted = attempting => attempted,
         }?;
-        let Some((attempted, spent)) = attempted else { return Ok(LoadOutcome::AlreadyLoaded) };
-        *stats = attempted;
-        let committed = self.commit(what, abandoning).await;
-        if committed.as_ref().err().is_none_or(|error| error.kind == ErrorKind::OutcomeUnknown) {
-            spent.into_iter().for_each(Spent::keep);
-        }
-        committed.map(|()| LoadOutcome::Committed)
+        let Some(attempted) = attempted else { return Ok(LoadOutcome::AlreadyLoaded) };
+        (*stats, *reserved) = attempted;
+        self.commit(what, abandoning).await?;
+        Ok(LoadOutcome::Committed)
     }
 
     /// From here on nobody but the server knows whether it can still be rolled back.
@@ -173,7 +172,7 @@ impl Session {
         &mut self,
         request: &'p LoadRequest,
         plan: &'p Plan,
-    ) -> Result<Option<(LoadStats, Vec<Spent<'p>>)>> {
+    ) -> Result<Option<(LoadStats, Vec<Reservation<'p>>)>> {
         let what = &request.what;
         if !self.begin(request).await? {
             return Ok(None);
@@ -189,7 +188,7 @@ impl Session {
                 }
             }
         }
-        let mut spent = Vec::new();
+        let mut reserved = Vec::new();
         let mut digest = request.digest.clone();
         let mut stats = match whole {
             Some(stats) => stats,
@@ -201,15 +200,15 @@ impl Session {
                         .run(&mut digest)
                         .await?;
                 if stats.loaded.rejected > 0 {
-                    spent.push(plan.rejects_left.spend(what, stats.loaded.rejected)?);
-                    if let Some(left) =
-                        request.part.as_ref().and_then(|part| part.rejects_left.as_deref())
+                    reserved.push(plan.reject_budget.reserve(what, stats.loaded.rejected)?);
+                    if let Some(budget) =
+                        request.part.as_ref().and_then(|part| part.reject_budget.as_deref())
                     {
-                        // Parts that are loaded meanwhile spend too.
-                        let of_object = left
-                            .spend(what, stats.loaded.rejected)
-                            .map_err(|_| left.too_many(what))?;
-                        spent.push(of_object);
+                        // Parts that are loaded meanwhile reserve rows too.
+                        let of_object = budget
+                            .reserve(what, stats.loaded.rejected)
+                            .map_err(|_| budget.too_many(what))?;
+                        reserved.push(of_object);
                     }
                 }
                 if let Some(file) = file {
@@ -228,7 +227,7 @@ impl Session {
             loaded.deleted += stats.updated + stats.unchanged;
             entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
         }
-        Ok(Some((stats, spent)))
+        Ok(Some((stats, reserved)))
     }
 
     /// Makes the reject file durable. Meanwhile the server is reminded of the transaction that

@@ -24,7 +24,7 @@ pub struct Plan {
     pub statement: Statement,
     /// Where rejected rows are written.
     pub rejects: Option<Rejects>,
-    pub rejects_left: RejectsLeft,
+    pub reject_budget: RejectBudget,
     /// With its database.
     table: TableName,
     /// The table that `information_schema` knows, where that is another one than is loaded into.
@@ -55,7 +55,7 @@ impl Plan {
             statement: Statement::new(&table, &columns, format, policy.on_duplicate),
             policy,
             rejects,
-            rejects_left: RejectsLeft::new(load.max_rejects_total),
+            reject_budget: RejectBudget::new(load.max_rejects_total),
             decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
             table,
             described_by: None,
@@ -79,20 +79,20 @@ impl Plan {
     }
 }
 
-/// How many more rows the run may reject.
+/// The number of rows that the run, or one object, may still reject.
 #[derive(Debug)]
-pub struct RejectsLeft {
+pub struct RejectBudget {
     limit: u64,
     left: AtomicU64,
 }
 
-impl RejectsLeft {
+impl RejectBudget {
     fn new(limit: Option<u64>) -> Self {
         let limit = limit.unwrap_or(u64::MAX);
         Self { limit, left: AtomicU64::new(limit) }
     }
 
-    /// Of an object that may have so many, of which earlier runs have rejected some.
+    /// Budget for one object: `limit` minus the rows that earlier runs rejected.
     #[must_use]
     pub fn of_object(limit: u64, rejected_before: u64) -> Self {
         Self { limit, left: AtomicU64::new(limit.saturating_sub(rejected_before)) }
@@ -102,53 +102,51 @@ impl RejectsLeft {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// What follows where an object has spent them.
+    /// Returns the error for an object whose parts together have used up its budget.
     pub(crate) fn too_many(&self, what: &str) -> Error {
         let message = format!(
-            "{what}: with its rejected rows and those of the object's other parts there would be more than {}, which --max-rejects does not allow; rolled back",
+            "{what}: with its rejected rows and those of the object's other parts there would be \
+             more than {}, which --max-rejects does not allow; rolled back",
             self.limit
         );
         Error::new(ErrorKind::TooManyRejects, message)
     }
 
-    /// Takes `rows` of them, until what is returned is dropped without [`Spent::keep`].
-    pub(crate) fn spend(&self, what: &str, rows: u64) -> Result<Spent<'_>> {
-        let spent = self
+    /// Takes `rows` from the budget. They go back when the reservation is dropped, unless
+    /// [`Reservation::commit`] was called.
+    pub(crate) fn reserve(&self, what: &str, rows: u64) -> Result<Reservation<'_>> {
+        let reserved = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rows));
-        if spent.is_err() {
+        if reserved.is_err() {
             let message = format!(
-                "{what}: with its {rows} rejected rows the run would have more than {}, which --max-rejects-total does not allow; rolled back",
+                "{what}: with its {rows} rejected rows the run would have more than {}, which \
+                 --max-rejects-total does not allow; rolled back",
                 self.limit
             );
             return Err(Error::new(ErrorKind::RejectsExhausted, message));
         }
-        Ok(Spent { of: self, rows })
-    }
-
-    /// Those of an object that may have been loaded, and turned out not to be.
-    pub fn give_back(&self, rows: u64) {
-        self.left.fetch_add(rows, Ordering::Relaxed);
+        Ok(Reservation { budget: self, rows })
     }
 }
 
-/// Rejects that are given back unless their object is loaded.
+/// Rejected rows of a transaction that is not committed yet.
 #[derive(Debug)]
-pub(crate) struct Spent<'a> {
-    of: &'a RejectsLeft,
+pub struct Reservation<'a> {
+    budget: &'a RejectBudget,
     rows: u64,
 }
 
-impl Spent<'_> {
-    /// The object is loaded, or may be.
-    pub(crate) fn keep(mut self) {
+impl Reservation<'_> {
+    /// Uses the rows up: the transaction is committed.
+    pub fn commit(mut self) {
         self.rows = 0;
     }
 }
 
-impl Drop for Spent<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        self.of.give_back(self.rows);
+        self.budget.left.fetch_add(self.rows, Ordering::Relaxed);
     }
 }
 

@@ -44,12 +44,6 @@ impl StagedRows {
         Payload::of(self.file.clone(), vec![stretch], terminator)
     }
 
-    /// The bytes that are sent of it, where it is sent whole.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        self.whole().size_bytes()
-    }
-
     /// The bytes before its data: a byte order mark and header lines.
     pub(crate) async fn head(&self) -> io::Result<Vec<u8>> {
         let (file, length) = (self.file.clone(), self.head_bytes);

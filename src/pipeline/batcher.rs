@@ -7,14 +7,15 @@
 //! The budgets: a transaction of a megabyte already costs the server hardly more for each row than
 //! one of 32, so the default, 8 MiB, is the one that costs least to repeat and is far below what
 //! any replication takes; five hundred objects are what one statement of the ledger is still quick
-//! for; and fifty milliseconds are lost once, at the end of a run, while thousands of transactions
-//! of one object each would cost minutes.
+//! for; and the fifty milliseconds that a transaction waits for its next object are lost only while
+//! the store is the slow part, where thousands of transactions of one object each would cost
+//! minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::download::{Ready, ReadyObject};
 use super::split_object::ReadyPart;
@@ -23,6 +24,9 @@ use crate::config::BatchConfig;
 /// Bytes of keys in one statement of the ledger: each is four there, and some servers take no more
 /// than 4 MiB.
 const KEY_BYTES: usize = 256 * 1024;
+
+/// How long a transaction with room left waits for the next object.
+const WAIT: Duration = Duration::from_millis(50);
 
 /// What is staged and waits to be loaded.
 pub(crate) struct Batcher {
@@ -62,20 +66,19 @@ impl Batcher {
             Ready::Object(first) => first,
             Ready::Part(part) => return Some(Work::Part(Box::new(part))),
         };
-        let BatchConfig { bytes: bytes_limit, wait, .. } = self.limits;
+        let bytes_limit = self.limits.bytes;
         let objects_limit = self.trust().objects();
         let (mut bytes, mut key_bytes) = (first.staged.size_bytes, first.selected.object.key.len());
         let is_alone = !first.may_share || bytes >= bytes_limit;
         let mut batch = vec![first];
-        let deadline = Instant::now() + wait;
         while !is_alone
             && batch.len() < objects_limit
             && bytes < bytes_limit
             && key_bytes < KEY_BYTES
         {
             // Nobody waits while there is something for another worker.
-            let wait = if waiting.held_over.is_empty() { wait } else { Duration::ZERO };
-            let Some(next) = next_before(&mut waiting.ready, deadline, wait).await else { break };
+            let wait = if waiting.held_over.is_empty() { WAIT } else { Duration::ZERO };
+            let Some(next) = next_within(&mut waiting.ready, wait).await else { break };
             let next = match next {
                 Ready::Object(next)
                     if next.may_share && bytes + next.staged.size_bytes <= bytes_limit =>
@@ -115,15 +118,11 @@ impl Batcher {
     }
 }
 
-async fn next_before(
-    ready: &mut mpsc::Receiver<Ready>,
-    deadline: Instant,
-    wait: Duration,
-) -> Option<Ready> {
+async fn next_within(ready: &mut mpsc::Receiver<Ready>, wait: Duration) -> Option<Ready> {
     match ready.try_recv() {
         Ok(next) => Some(next),
         Err(_) if wait.is_zero() => None,
-        Err(_) => timeout_at(deadline, ready.recv()).await.ok().flatten(),
+        Err(_) => timeout(wait, ready.recv()).await.ok().flatten(),
     }
 }
 

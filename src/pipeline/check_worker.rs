@@ -256,7 +256,7 @@ async fn check_one(
             Ok(mut session) => {
                 match session.check(request, &checking.check, &context.shutdown.abandoning).await {
                     Ok(checked) => {
-                        worker.slot.loaded(request.staged.size_bytes());
+                        worker.slot.committed();
                         worker.keep(session);
                         return Ok(checked);
                     }

@@ -15,7 +15,7 @@ use super::split_object::load_part;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{CommitOutcome, LedgerEntry, Member};
 use crate::load::{Batch, BatchOutcome, LoadOutcome, LoadRequest};
-use crate::load_data::{LoadStats, StagedRows};
+use crate::load_data::{LoadStats, Reservation, StagedRows};
 use crate::mysql::Session;
 use crate::object::Object;
 use crate::rejects::ObjectName;
@@ -256,9 +256,7 @@ async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<B
                 match session.load_batch(batch, context.plan(), &context.shutdown.abandoning).await
                 {
                     Ok(together) => {
-                        worker.slot.loaded(
-                            batch.requests.iter().map(|request| request.staged.size_bytes()).sum(),
-                        );
+                        worker.slot.committed();
                         worker.keep(session);
                         return Ok(together);
                     }
@@ -357,8 +355,10 @@ pub(crate) async fn load(
         let error = match session(context, worker, what, "loaded").await {
             Err(error) => error,
             Ok(mut session) => {
+                let mut reserved = Vec::new();
+                let abandoning = &context.shutdown.abandoning;
                 let loaded = session
-                    .load(request, context.plan(), &context.shutdown.abandoning, &mut stats)
+                    .load(request, context.plan(), abandoning, &mut stats, &mut reserved)
                     .await;
                 let settled = match loaded {
                     Ok(attempted) => {
@@ -367,27 +367,13 @@ pub(crate) async fn load(
                     }
                     Err(error) => {
                         session.destroy().await;
-                        let was_unknown = error.kind == ErrorKind::OutcomeUnknown;
-                        let settled = resolve_commit(context, request, error).await;
-                        // They were spent for a COMMIT that might have come through.
-                        let is_known_not_to_be = match &settled {
-                            Ok(attempted) => *attempted == LoadOutcome::AlreadyLoaded,
-                            Err(error) => error.kind == ErrorKind::ConnectionLost,
-                        };
-                        if was_unknown && is_known_not_to_be {
-                            context.plan().rejects_left.give_back(stats.loaded.rejected);
-                            if let Some(left) =
-                                request.part.as_ref().and_then(|part| part.rejects_left.as_ref())
-                            {
-                                left.give_back(stats.loaded.rejected);
-                            }
-                        }
-                        settled
+                        resolve_commit(context, request, error).await
                     }
                 };
                 match settled {
                     Ok(LoadOutcome::Committed) => {
-                        worker.slot.loaded(request.staged.size_bytes());
+                        reserved.into_iter().for_each(Reservation::commit);
+                        worker.slot.committed();
                         return Ok(Some(stats));
                     }
                     Ok(LoadOutcome::AlreadyLoaded) => return Ok(None),

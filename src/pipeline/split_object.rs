@@ -29,7 +29,7 @@ use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::ledger::{Completed, Job, Ledger, LedgerEntry, Part, SplitObject, SplitProgress};
 use crate::load::{LoadRequest, PartContext};
-use crate::load_data::{LoadStats, RejectsLeft, StagedRows};
+use crate::load_data::{LoadStats, RejectBudget, StagedRows};
 use crate::object::{Object, Stat};
 use crate::rejects::ObjectName;
 use crate::report::Outcome;
@@ -115,7 +115,7 @@ struct Split {
     ledger: Ledger,
     row: SplitObject,
     name: Option<ObjectName>,
-    rejects_left: Option<Arc<RejectsLeft>>,
+    reject_budget: Option<Arc<RejectBudget>>,
     /// No further part is to be begun.
     stopping: CancellationToken,
 }
@@ -217,9 +217,9 @@ async fn load_object(
             etag: object.etag.clone(),
             object_id: ledger.object_id(job, object),
         }),
-        rejects_left: match plan.policy.max_rejects {
+        reject_budget: match plan.policy.max_rejects {
             Some(MaxRejects::Rows(limit)) => {
-                Some(Arc::new(RejectsLeft::of_object(limit, rejected)))
+                Some(Arc::new(RejectBudget::of_object(limit, rejected)))
             }
             _ => None,
         },
@@ -500,7 +500,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
         part: Some(PartContext {
             number: part.number,
             rows_before: staged.start.rows,
-            rejects_left: split.rejects_left.clone(),
+            reject_budget: split.reject_budget.clone(),
         }),
         digest: None,
     }

@@ -394,16 +394,15 @@ settings! {
         .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
         "How many connections load at once, at most")
-        .more("A run begins with two, takes more for as long as they make it faster, and fewer where transactions get in \
-               each other's way or the server has no connection left.")
+        .more("A run begins with all of them. It goes on with half as many when transactions deadlock or wait for locks in \
+               vain, and with those it has when the server has no connection left; it adds one back after each five \
+               seconds without trouble.")
         .default("8");
     BATCH_BYTES = Setting::new(Loading, "batch-bytes", Size, "How many bytes of small objects share a transaction")
         .more("Larger transactions are not faster, and cost more to repeat.").default("8MiB");
-    BATCH_OBJECTS = Setting::new(Loading, "batch-objects", Integer { min: 1, max: 10_000 },
-        "How many small objects share a transaction; 1: each has its own")
-        .more("Where a shared transaction fails, its objects are loaded one by one.").default("500");
-    BATCH_WAIT = Setting::new(Loading, "batch-wait", Duration,
-        "How long a transaction with room left waits for more objects").default("50ms");
+    NO_BATCH = Setting::new(Loading, "no-batch", Switch { opposite: "batch" },
+        "Load every object in a transaction of its own, however small it is")
+        .more("By default up to 500 small objects share a transaction. If it fails, they are loaded one by one.");
     PART_SIZE = Setting::new(Loading, "part-size", Size, "The size of the parts that a larger object is loaded in")
         .more("Each part is a transaction of its own, and a run that resumes loads only the parts that are missing. The \
                size that an object was begun with stands.").default("64MiB");
@@ -453,7 +452,9 @@ settings! {
     MAX_REJECTS = Setting::new(Loading, "max-rejects", Text, "How many rows of one object may be rejected: 100 or 5%")
         .more("An object with more fails, and is rolled back.").value("N");
     MAX_REJECTS_TOTAL = Setting::new(Loading, "max-rejects-total", Text, "How many rows may be rejected in all")
-        .more("The object that would go past it fails and is rolled back, and ends the run; those before it stay.")
+        .more("The object that would go past it fails and is rolled back, and ends the run; those before it stay. The rejected \
+               rows of an object with the error outcome_unknown are not counted, so the run may pass the total by what was \
+               in flight.")
         .value("N");
     VERIFY = Setting::new(Loading, "verify", Choice(Verify::VARIANTS),
         "How the whole table is compared with the objects at the end of a job")

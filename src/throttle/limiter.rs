@@ -1,8 +1,8 @@
 //! How many transactions run at once, and when none may begin: the one place that holds the load
 //! workers back.
 //!
-//! There are as many workers as `--load-concurrency` allows. Those beyond the number that [`pace`]
-//! finds right are parked: without work in their hands, and without a connection. So what is in
+//! There are as many workers as `--load-concurrency` allows. Those beyond the limit that [`pace`]
+//! sets are parked: without work in their hands, and without a connection. So what is in
 //! hand is always in the hands of somebody who goes on, and to hold workers back can't stop the
 //! stages before them. With work in hand a worker waits in [`LoadSlot::begin`] alone: while the run is
 //! paused, or, when it begins anew after the number fell, until one of those that are loading has
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::adaptive::{Done, Pace, Why};
+use super::adaptive::{AdaptiveLimit, LimitChange};
 use crate::error::{Error, ErrorKind};
 use crate::shutdown::Shutdown;
 
@@ -30,7 +30,7 @@ pub(crate) struct ConcurrencyLimiter {
 
 #[derive(Debug)]
 struct LimiterState {
-    pace: Pace,
+    limit: AdaptiveLimit,
     /// Workers that are not parked.
     awake: usize,
     /// Transactions under way.
@@ -41,13 +41,14 @@ struct LimiterState {
 impl ConcurrencyLimiter {
     /// At most `max` at once.
     pub(crate) fn new(max: usize) -> Arc<Self> {
-        let state = LimiterState { pace: Pace::new(max), awake: 0, loading: 0, is_paused: false };
+        let limit = AdaptiveLimit::new(max);
+        let state = LimiterState { limit, awake: 0, loading: 0, is_paused: false };
         Arc::new(Self { started: Instant::now(), state: Mutex::new(state), changed: Notify::new() })
     }
 
     /// A worker's own, parked at first.
     pub(crate) fn slot(self: &Arc<Self>) -> LoadSlot {
-        LoadSlot { limiter: Arc::clone(self), is_awake: false, began: None, ended: None }
+        LoadSlot { limiter: Arc::clone(self), is_awake: false, began: None }
     }
 
     /// Transactions that are under way.
@@ -68,17 +69,17 @@ impl ConcurrencyLimiter {
     /// The server has no connection left, with so many of ours on it.
     pub(crate) fn server_is_full(&self, ours: usize) {
         let now = self.started.elapsed();
-        self.decide(|pace| pace.full(ours, now));
+        self.adapt(|limit| limit.server_full(ours, now));
     }
 
-    fn decide(&self, decision: impl FnOnce(&mut Pace) -> Option<Why>) {
+    fn adapt(&self, adapt: impl FnOnce(&mut AdaptiveLimit) -> Option<LimitChange>) {
         let mut state = self.state();
-        let before = state.pace.limit();
-        let why = decision(&mut state.pace);
-        let limit = state.pace.limit();
+        let before = state.limit.current();
+        let change = adapt(&mut state.limit);
+        let limit = state.limit.current();
         drop(state);
-        if let Some(why) = why {
-            tracing::debug!("load concurrency {before} -> {limit}: {}", said(why));
+        if let Some(change) = change {
+            tracing::debug!("load concurrency {before} -> {limit}: {}", reason(change));
         }
         self.changed.notify_waiters();
     }
@@ -90,25 +91,10 @@ impl ConcurrencyLimiter {
             tokio::pin!(changed);
             // Before the look, or a change in between would be missed.
             changed.as_mut().enable();
-            let wakes = {
-                let mut state = self.state();
-                if let Some(taken) = take(&mut state) {
-                    return taken;
-                }
-                state.pace.wakes()
-            };
-            match wakes {
-                None => changed.await,
-                Some(wakes) => {
-                    let _ =
-                        tokio::time::timeout(wakes.saturating_sub(self.started.elapsed()), changed)
-                            .await;
-                    let now = self.started.elapsed();
-                    if now >= wakes {
-                        self.decide(|pace| pace.look(now));
-                    }
-                }
+            if let Some(taken) = take(&mut self.state()) {
+                return taken;
             }
+            changed.await;
         }
     }
 
@@ -124,15 +110,13 @@ pub(crate) struct LoadSlot {
     is_awake: bool,
     /// When the transaction that is under way began.
     began: Option<Duration>,
-    /// When the last one ended.
-    ended: Option<Duration>,
 }
 
 impl LoadSlot {
     /// Whether the next [`Self::wait`] parks the worker: what it holds it should give up first.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.limiter.state();
-        state.awake > state.pace.limit()
+        state.awake > state.limit.current()
     }
 
     /// Waits until this worker may look for work. To be called without work in hand, and before
@@ -147,13 +131,12 @@ impl LoadSlot {
         }
         self.limiter
             .wait(|state| {
-                let is_room = state.awake < state.pace.limit();
+                let is_room = state.awake < state.limit.current();
                 state.awake += usize::from(is_room);
                 is_room.then_some(())
             })
             .await;
         self.is_awake = true;
-        self.ended = None;
     }
 
     /// Waits until a transaction may begin. False where none shall any more.
@@ -164,55 +147,42 @@ impl LoadSlot {
             biased;
             () = shutdown.draining.cancelled() => false,
             () = limiter.wait(|state| {
-                let is_room = state.loading < state.pace.limit() && !state.is_paused;
+                let is_room = state.loading < state.limit.current() && !state.is_paused;
                 state.loading += usize::from(is_room);
                 is_room.then_some(())
             }) => true,
         };
         if may_begin {
-            let now = limiter.started.elapsed();
-            self.began = Some(now);
-            limiter.state().pace.began(now);
-            if limiter.state().pace.wakes().is_some() {
-                // So that those who are parked know when to look.
-                limiter.changed.notify_waiters();
-            }
+            self.began = Some(limiter.started.elapsed());
         }
         may_begin
     }
 
-    /// The transaction committed so much.
-    pub(crate) fn loaded(&mut self, bytes: u64) {
-        let (began, last) = (self.began, self.ended);
-        let Some(ended) = self.end() else { return };
-        let began = began.unwrap_or(ended);
-        let idle = last.map_or(Duration::ZERO, |last| began.saturating_sub(last));
-        self.limiter.decide(|pace| pace.loaded(Done { began, ended, idle, bytes }));
+    /// Records that the transaction committed.
+    pub(crate) fn committed(&mut self) {
+        if self.end().is_some() {
+            let now = self.limiter.started.elapsed();
+            self.limiter.adapt(|limit| limit.committed(now));
+        }
     }
 
     /// The transaction came to nothing, or could not even begin, because of this.
     pub(crate) fn met(&mut self, error: &Error) {
-        let began = self.began;
-        let Some(now) = self.end() else { return };
-        let began = began.unwrap_or(now);
+        let Some(began) = self.end() else { return };
+        let now = self.limiter.started.elapsed();
         match error.kind {
-            ErrorKind::LockConflict => self.limiter.decide(|pace| pace.conflicted(began, now)),
-            ErrorKind::TargetBusy => {
-                let ours = self.limiter.loading();
-                self.limiter.decide(|pace| pace.full(ours, now));
-            }
+            ErrorKind::LockConflict => self.limiter.adapt(|limit| limit.conflicted(began, now)),
+            ErrorKind::TargetBusy => self.limiter.server_is_full(self.limiter.loading()),
             _ => {}
         }
     }
 
-    /// Now, where a transaction was under way.
+    /// Returns when the transaction began, if one was under way.
     fn end(&mut self) -> Option<Duration> {
-        self.began.take()?;
+        let began = self.began.take()?;
         self.limiter.state().loading -= 1;
         self.limiter.changed.notify_waiters();
-        let now = self.limiter.started.elapsed();
-        self.ended = Some(now);
-        Some(now)
+        Some(began)
     }
 
     fn park(&mut self) {
@@ -229,13 +199,11 @@ impl Drop for LoadSlot {
     }
 }
 
-fn said(why: Why) -> &'static str {
-    match why {
-        Why::Begun => "the first transactions run",
-        Why::Trial => "to see whether it is faster",
-        Why::TrialEnded => "it was not faster",
-        Why::Conflict => "transactions met each other's locks",
-        Why::Full => "the server has no room for more",
+fn reason(change: LimitChange) -> &'static str {
+    match change {
+        LimitChange::Conflict => "transactions met each other's locks",
+        LimitChange::ServerFull => "the server has no room for more",
+        LimitChange::CleanInterval => "there was no conflict for a while",
     }
 }
 
@@ -250,19 +218,16 @@ mod tests {
         poll!(&mut waiting).is_ready()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn two_begin_and_four_run_once_those_do() {
-        let limiter = ConcurrencyLimiter::new(8);
+    #[tokio::test]
+    async fn as_many_workers_as_the_limit_allows_begin_at_once() {
+        let limiter = ConcurrencyLimiter::new(3);
         let shutdown = Shutdown::default();
-        let mut slots: Vec<LoadSlot> = (0..5).map(|_| limiter.slot()).collect();
-        assert!(is_let_in(&mut slots[0]).await);
-        assert!(is_let_in(&mut slots[1]).await);
-        assert!(!is_let_in(&mut slots[2]).await);
-        assert!(slots[0].begin(&shutdown).await);
-        // Parked before anything ran, and woken by time alone.
-        slots[2].wait().await;
-        slots[3].wait().await;
-        assert!(!is_let_in(&mut slots[4]).await);
+        let mut slots: Vec<LoadSlot> = (0..4).map(|_| limiter.slot()).collect();
+        for slot in &mut slots[..3] {
+            assert!(is_let_in(slot).await);
+            assert!(slot.begin(&shutdown).await);
+        }
+        assert!(!is_let_in(&mut slots[3]).await);
     }
 
     #[tokio::test]
@@ -290,7 +255,7 @@ mod tests {
         // Both are awake, one place is left, and the other worker waits for work that may never
         // come.
         assert!(slots[0].begin(&shutdown).await);
-        slots[0].loaded(1);
+        slots[0].committed();
         assert!(slots[0].is_over());
         assert!(slots[1].begin(&shutdown).await);
     }
@@ -329,7 +294,7 @@ mod tests {
         // The other one is loading, and one alone may.
         let mut again = std::pin::pin!(one.begin(&shutdown));
         assert_eq!(poll!(&mut again), Poll::Pending);
-        other.loaded(1);
+        other.committed();
         assert!(again.await);
         assert!(other.is_over());
     }

@@ -36,8 +36,11 @@ crate::load_tests![
     the_content_of_each_object_is_verified_by_its_own_digest,
 ];
 
-/// One worker that waits until every download has ended: all that may go together does.
-const TOGETHER: [&str; 4] = ["--load-concurrency", "1", "--batch-wait", "60s"];
+/// One worker, which takes all objects that arrive together.
+const TOGETHER: [&str; 2] = ["--load-concurrency", "1"];
+
+/// As many as even a busy machine stages without a pause.
+const OBJECTS: u64 = 12;
 
 /// The proxy, and what it sees.
 struct Seen {
@@ -68,7 +71,9 @@ impl Seen {
         let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
         let mut command = env.command(base.iter().chain(&TOGETHER).chain(args));
         command.env("S3_TO_MYSQL_REPORT", env.path("report"));
+        let together = env.s3.faults().answer_gets_together();
         let ended = finish(command.spawn()?).await?;
+        together.remove();
         ended.expect(code)?;
         env.ensure_nothing_staged()?;
         Ok(ended)
@@ -108,19 +113,20 @@ async fn ensure_once(env: &TestEnv, sums: hive::Sums) -> Result<()> {
 const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count, skipped_count FROM s3_to_mysql_objects ORDER BY object_key";
 
 async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Result<()> {
-    let sums = hive_objects(&env, 40).await?;
+    let sums = hive_objects(&env, OBJECTS).await?;
     let seen = Seen::by(&env).await?;
     seen.load(&env, 0, &["--preset", "hive"]).await?;
     seen.ensure(1, 1)?;
     ensure_once(&env, sums).await?;
     let rows = values(&env.schema, LOADED).await?;
-    let expected: Vec<String> = (0..40).map(|number| format!("{number:03}|loaded|50|0")).collect();
+    let expected: Vec<String> =
+        (0..OBJECTS).map(|number| format!("{number:03}|loaded|50|0")).collect();
     ensure!(rows == expected, "{rows:?}");
     let sizes = "SELECT COUNT(DISTINCT etag), SUM(size_bytes), COUNT(loaded_at), SUM(content_digest IS NULL) FROM s3_to_mysql_objects";
     let bytes: u64 =
-        (0..40).map(|number| hive::object(number * 50, (number + 1) * 50).1.bytes).sum();
-    ensure_values(&env.schema, sizes, &[&format!("40|{bytes}|40|40")]).await?;
-    for number in 0..40 {
+        (0..OBJECTS).map(|number| hive::object(number * 50, (number + 1) * 50).1.bytes).sum();
+    ensure_values(&env.schema, sizes, &[&format!("{OBJECTS}|{bytes}|{OBJECTS}|{OBJECTS}")]).await?;
+    for number in 0..OBJECTS {
         let line = outcome(&env, "report", &format!("{number:03}"))?;
         ensure!(
             line["status"] == "loaded" && line["rows"] == 50 && line["attempts"] == 1,
@@ -129,7 +135,7 @@ async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Resu
     }
     // And they are known.
     let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
-    ensure!(ended.summary("already loaded")? == "40", "{ended}");
+    ensure!(ended.summary("already loaded")? == OBJECTS.to_string(), "{ended}");
     seen.ensure(1, 1)
 }
 
@@ -310,9 +316,9 @@ async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(
 }
 
 async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(env: TestEnv) -> Result<()> {
-    let sums = hive_objects(&env, 40).await?;
+    let sums = hive_objects(&env, OBJECTS).await?;
     let seen = Seen::by(&env).await?;
-    let cut = seen.proxy.next(Step::InfileBytes(60_000), Break::Cut);
+    let cut = seen.proxy.next(Step::InfileBytes(30_000), Break::Cut);
     let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     seen.ensure(1, 1)?;
@@ -322,7 +328,7 @@ async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(env: TestEn
 async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
-    let sums = hive_objects(&env, 40).await?;
+    let sums = hive_objects(&env, OBJECTS).await?;
     let (seen, cut) = Seen::behind(&env, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
     let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
@@ -330,20 +336,23 @@ async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(
     ensure!(seen.loads.count() == 2, "sent {} times", seen.loads.count());
     ensure_once(&env, sums).await?;
     let rows = values(&env.schema, LOADED).await?;
-    ensure!(rows.len() == 40 && rows.iter().all(|row| row.ends_with("|loaded|50|0")), "{rows:?}");
+    ensure!(
+        rows.len() as u64 == OBJECTS && rows.iter().all(|row| row.ends_with("|loaded|50|0")),
+        "{rows:?}"
+    );
     Ok(())
 }
 
 async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
-    let sums = hive_objects(&env, 40).await?;
+    let sums = hive_objects(&env, OBJECTS).await?;
     let (seen, cut) =
         Seen::behind(&env, |proxy| proxy.next(Step::LoadCommit, Break::SwallowAnswer)).await?;
     let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(cut.count() == 1, "{ended}");
     ensure!(seen.loads.count() == 1, "sent {} times", seen.loads.count());
-    ensure!(ended.summary("objects loaded")? == "40", "{ended}");
+    ensure!(ended.summary("objects loaded")? == OBJECTS.to_string(), "{ended}");
     ensure_once(&env, sums).await
 }
 
@@ -427,11 +436,6 @@ async fn what_failed_before_is_tried_alone(env: TestEnv) -> Result<()> {
 async fn the_budgets_bound_a_transaction(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 12).await?;
     let seen = Seen::by(&env).await?;
-    seen.load(&env, 0, &["--preset", "hive", "--batch-objects", "5"]).await?;
-    seen.ensure(3, 3)?;
-    ensure_once(&env, sums).await?;
-    env.start_afresh("t").await?;
-    let seen = Seen::by(&env).await?;
     // Each has about 4 KB.
     let size = hive::object(0, 50).1.bytes;
     seen.load(&env, 0, &["--preset", "hive", "--batch-bytes", &(size * 13 / 4).to_string()])
@@ -443,7 +447,7 @@ async fn the_budgets_bound_a_transaction(env: TestEnv) -> Result<()> {
 async fn one_object_for_each_transaction_can_be_asked_for(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 5).await?;
     let seen = Seen::by(&env).await?;
-    seen.load(&env, 0, &["--preset", "hive", "--batch-objects", "1"]).await?;
+    seen.load(&env, 0, &["--preset", "hive", "--no-batch"]).await?;
     seen.ensure(5, 5)?;
     ensure_once(&env, sums).await
 }

@@ -76,7 +76,7 @@ async fn a_run_with_failures_ends_with_3_and_names_them(env: TestEnv) -> Result<
         .load_ending(
             3,
             "t",
-            &["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"],
+            &["--load-concurrency", "1", "--download-concurrency", "1", "--no-batch"],
         )
         .await?;
     ensure!(

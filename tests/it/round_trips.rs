@@ -23,8 +23,8 @@ crate::load_tests![
 /// connections; their handshakes come on top.
 const FIRST_RUN: usize = 24;
 
-/// Loads so many objects on one connection, through the proxy, so many in a transaction.
-async fn load(env: &TestEnv, objects: u64, together: &str) -> Result<Recorder> {
+/// Loads so many objects on one connection, through the proxy.
+async fn load(env: &TestEnv, objects: u64, more: &[&str]) -> Result<Recorder> {
     env.schema.exec(&hive::create_table("t")).await?;
     for number in 0..objects {
         let (bytes, _) = hive::object(number * 100, (number + 1) * 100);
@@ -42,8 +42,10 @@ async fn load(env: &TestEnv, objects: u64, together: &str) -> Result<Recorder> {
         "--port",
         &port,
     ];
-    args.extend(["--batch-objects", together, "--batch-wait", "60s"]);
+    args.extend(more);
+    let together = env.s3.faults().answer_gets_together();
     env.load_ending(0, "t", &args).await?;
+    together.remove();
     ensure!(env.count("t").await? == objects * 100, "not every row is there");
     Ok(proxy.recorder().clone())
 }
@@ -85,22 +87,22 @@ fn ensure_begin_with(flights: &[Flight], expected: &[&str]) -> Result<()> {
 }
 
 async fn a_clean_object_takes_five_round_trips(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 1, "1").await?, 1)?;
+    let flights = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
     ensure_begin_with(transactions(&flights)?, &CLEAN)
 }
 
 async fn nothing_is_asked_between_one_object_and_the_next(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 3, "1").await?, 3)?;
+    let flights = of_the_load(&load(&env, 3, &["--no-batch"]).await?, 3)?;
     ensure_begin_with(transactions(&flights)?, &[CLEAN; 3].concat())
 }
 
 async fn objects_that_are_loaded_together_take_five_round_trips_too(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 20, "20").await?, 20)?;
+    let flights = of_the_load(&load(&env, 20, &[]).await?, 20)?;
     ensure_begin_with(transactions(&flights)?, &CLEAN)
 }
 
 async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 1, "1").await?, 1)?;
+    let flights = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
     let before = flights
         .iter()
         .position(|flight| flight.label.starts_with("START TRANSACTION"))
@@ -111,7 +113,7 @@ async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
 }
 
 async fn the_first_run_of_one_object_takes_two_dozen_round_trips(env: TestEnv) -> Result<()> {
-    let flights = load(&env, 1, "1").await?.flights();
+    let flights = load(&env, 1, &["--no-batch"]).await?.flights();
     // Nobody waits for an answer to a goodbye.
     let waited = flights.iter().filter(|flight| flight.label != QUIT).count();
     ensure!(waited <= FIRST_RUN, "{waited} round trips: {flights:#?}");

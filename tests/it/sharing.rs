@@ -113,7 +113,7 @@ async fn wait_for_loaded_objects(env: &TestEnv, count: u64) -> Result<()> {
 async fn three_processes_share_the_work_and_one_may_die(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 2000;
     put_small_objects(&env, OBJECTS).await?;
-    let args = ["--load-concurrency", "2", "--download-concurrency", "4", "--batch-objects", "1"];
+    let args = ["--load-concurrency", "2", "--download-concurrency", "4", "--no-batch"];
     let victim = start(&env, "victim", &args)?;
     let others = [start(&env, "one", &args)?, start(&env, "two", &args)?];
     // Not at the end of a page of the listing, where a run may have nothing in hand.
@@ -242,8 +242,7 @@ struct Holder {
 impl Holder {
     async fn start(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Result<Self> {
         let held = proxy.next(Step::InfileBytes(100), Break::Hold);
-        let one_by_one =
-            ["--load-concurrency", "1", "--download-concurrency", "1", "--batch-objects", "1"];
+        let one_by_one = ["--load-concurrency", "1", "--download-concurrency", "1", "--no-batch"];
         let child = start_through(env, proxy, "holder", &[&one_by_one[..], args].concat())?;
         held.wait().await?;
         Ok(Self { child, held })

@@ -53,10 +53,7 @@ async fn three_objects(env: &TestEnv) -> Result<()> {
 fn start(env: &TestEnv, args: &[&str]) -> Result<Child> {
     let report = env.path("report.jsonl");
     let mut command = env.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
-    command
-        .args(["--download-concurrency", "1", "--batch-objects", "1", "--report"])
-        .arg(report)
-        .args(args);
+    command.args(["--download-concurrency", "1", "--no-batch", "--report"]).arg(report).args(args);
     Ok(command.spawn()?)
 }
 

@@ -262,7 +262,10 @@ impl Twins {
                 digest: None,
             };
             let mut account = LoadStats::default();
-            match session.load(&shipment, &plan, &CancellationToken::new(), &mut account).await {
+            match session
+                .load(&shipment, &plan, &CancellationToken::new(), &mut account, &mut Vec::new())
+                .await
+            {
                 Ok(LoadOutcome::Committed) => {
                     records += account.rows_loaded();
                     warnings += account.loaded.warnings;

@@ -207,6 +207,19 @@ impl Faults {
         self.inject(Operation::GetObject, Keys::Exactly(key.to_owned()), times, fault)
     }
 
+    /// Holds GETs until no further one has come for a moment, and then answers all at once: objects
+    /// that arrive together are loaded together.
+    pub fn answer_gets_together(&self) -> Injection {
+        const QUIET: Duration = Duration::from_millis(300);
+        let requests = watch::Sender::new(0_u64);
+        let fault = Fault::before(move |_| {
+            requests.send_modify(|count| *count += 1);
+            let mut further = requests.subscribe();
+            async move { while let Ok(Ok(())) = tokio::time::timeout(QUIET, further.changed()).await {} }
+        });
+        self.inject(Operation::GetObject, Keys::Any, Times::Always, fault)
+    }
+
     /// Lets listings meet this fault.
     pub fn on_list(&self, times: Times, fault: Fault) -> Injection {
         self.inject(Operation::ListObjectsV2, Keys::Any, times, fault)
