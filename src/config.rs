@@ -236,6 +236,7 @@ pub struct OutputConfig {
     pub report: Option<PathBuf>,
     /// The keys that failed, in the form that `--keys-from` reads.
     pub failed_keys: Option<PathBuf>,
+    pub summary: SummaryForm,
     pub log_format: LogFormat,
     /// 0 is the default; each `-v` adds one, each `-q` takes one away.
     pub verbosity: i8,
@@ -246,6 +247,20 @@ pub struct OutputConfig {
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum LogFormat {
     Text,
+    Json,
+}
+
+/// How the summary on standard output looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum SummaryForm {
+    /// A table on a terminal, text elsewhere.
+    Auto,
+    /// `key value` lines.
+    Text,
+    /// A sentence and a table for people.
+    Table,
+    /// The last line of the report.
     Json,
 }
 

@@ -29,7 +29,8 @@
 //! - [`load`]: the statement, and its transaction: of an object, of a part of one that is split, or
 //!   of several small objects.
 //! - [`file_slice`]: a stretch of a temporary file, as small objects share one.
-//! - [`report`] and [`progress`]: what happened, for people and machines.
+//! - [`report`] and [`progress`]: what happened, for people and machines; [`terminal`]: what they
+//!   may write there.
 //! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
 //!
 //! # What it promises today
@@ -70,6 +71,7 @@ pub mod shutdown;
 pub mod source;
 pub mod split;
 pub mod staging;
+pub mod terminal;
 pub mod throttle;
 pub mod units;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! Parses, builds the runtime, runs, and leaves with the exit code.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -8,11 +9,13 @@ use s3_to_mysql::cli::{Cli, Cmd};
 use s3_to_mysql::config::{Config, LogFormat, Resolved};
 use s3_to_mysql::error::Error;
 use s3_to_mysql::pipeline::RunResult;
-use s3_to_mysql::progress::Terminal;
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
+use s3_to_mysql::terminal::{Paint, Terminal};
 use s3_to_mysql::{commands, exit_code, pipeline};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 /// What the command line asks for, beyond its settings.
 #[derive(Clone, Copy)]
@@ -68,8 +71,22 @@ fn main() -> ExitCode {
         }
         Err(_) => return ExitCode::from(exit_code::BUG),
     };
+    let mut hints = BTreeSet::new();
     for error in &ended.errors {
-        show(error, log_format);
+        // One that was given already says nothing new.
+        let hint = error.hint().filter(|hint| hints.insert(*hint));
+        match log_format {
+            // Who asked for JSON reads standard error with a program.
+            LogFormat::Json => {
+                tracing::error!(
+                    code = error.kind.code(),
+                    hint = error.hint(),
+                    "{}",
+                    error.one_line()
+                )
+            }
+            LogFormat::Text => show(error, hint, terminal.error_paint()),
+        }
     }
     finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
 }
@@ -129,6 +146,7 @@ fn log_to(terminal: &Terminal, config: &Config) {
         1 => "debug",
         2.. => "trace",
     };
+    let (is_interactive, paint) = (terminal.is_interactive(), terminal.error_paint());
     let terminal = terminal.clone();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
@@ -138,10 +156,20 @@ fn log_to(terminal: &Terminal, config: &Config) {
         .log_internal_errors(false)
         .with_writer(move || terminal.clone());
     match config.output.log_format {
-        LogFormat::Text => {
-            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        LogFormat::Text if is_interactive => {
+            logs.with_ansi(paint.has_color()).with_timer(TimeOfDay).init();
         }
+        LogFormat::Text => logs.with_ansi(false).init(),
         LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// Stamps log lines with the local time of day, which is all that a person who looks on needs.
+struct TimeOfDay;
+
+impl FormatTime for TimeOfDay {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", jiff::Zoned::now().strftime("%H:%M:%S"))
     }
 }
 
@@ -152,17 +180,12 @@ fn refuse(problems: &[Problem]) -> ExitCode {
     ExitCode::from(exit_code::USAGE)
 }
 
-fn show(error: &Error, log_format: LogFormat) {
-    if log_format == LogFormat::Json {
-        // Who asked for JSON reads standard error with a program.
-        tracing::error!(code = error.kind.code(), hint = error.hint(), "{}", error.one_line());
-        return;
-    }
-    say(format_args!("error: {error}"));
+fn show(error: &Error, hint: Option<&str>, paint: Paint) {
+    say(format_args!("{} {error}", paint.red("error:")));
     for cause in error.causes() {
         say(format_args!("  caused by: {cause}"));
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint {
         say(format_args!("  hint: {hint}"));
     }
 }

@@ -43,12 +43,13 @@ use crate::exit_code;
 use crate::ledger::{Claims, Finished, Job, Ledger, RunTotals};
 use crate::load_data::Plan;
 use crate::mysql::SqlMode;
-use crate::progress::{ListingProgress, Progress, Terminal};
+use crate::progress::{ListingProgress, Progress};
 use crate::report::{Outcome, Report, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
 use crate::source::SkippedKeys;
 use crate::split::{RowLocator, RowReader};
 use crate::staging::StagingFiles;
+use crate::terminal::Terminal;
 use crate::throttle::{ConcurrencyLimiter, Throttle};
 use batcher::Batcher;
 use check_worker::{Checking, check_staged};
@@ -69,7 +70,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct RunResult {
     pub exit_code: u8,
-    /// For standard output; empty where the run did not begin.
+    /// For standard output.
     pub output: String,
     /// For standard error: what kept the run from beginning, or ended it.
     pub errors: Vec<Error>,
@@ -102,7 +103,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let listener = tokio::spawn(shutdown.clone().listen(signals));
     let found = Arc::new(ListingProgress::default());
 
-    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref()) {
+    let style = terminal.summary_style(config.output.summary);
+    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref(), style) {
         Ok(report) => report,
         Err(error) => return RunResult::before_it_began(vec![error]),
     };
@@ -136,10 +138,11 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
             // A report without a line would not tell why.
-            let end =
-                RunEnd { elapsed: started.elapsed(), error: problems.first(), ..RunEnd::default() };
-            problems.extend(report.finish(end).2);
+            let end = RunEnd { elapsed: started.elapsed(), errors: &problems, ..RunEnd::default() };
+            let (_, output, unwritten) = report.finish(end);
+            problems.extend(unwritten);
             let mut ended = RunResult::before_it_began(problems);
+            ended.output = output;
             ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
             return ended;
         }
@@ -196,7 +199,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         skipped_keys,
         is_listing_complete,
         elapsed,
-        error: errors.first(),
+        errors: &errors,
         ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
         did_begin: true,
         verified: verified.as_ref(),

@@ -3,16 +3,15 @@
 //! The run tells what happens; nothing here can slow it down or fail it.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::config::ProgressMode;
 use crate::report::Outcome;
+use crate::terminal::Terminal;
 
 /// Often enough to see that a cron job lives, seldom enough for its mail.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -25,41 +24,6 @@ pub struct ListingProgress {
     pub objects: AtomicU64,
     pub bytes: AtomicU64,
     pub complete: AtomicBool,
-}
-
-/// Standard error, shared by bars and logs so that neither tears the other.
-#[derive(Clone, Debug)]
-pub struct Terminal {
-    bars: Option<MultiProgress>,
-}
-
-impl Terminal {
-    /// Bars where they were asked for, or where standard error is a terminal.
-    #[must_use]
-    pub fn new(mode: ProgressMode) -> Self {
-        let wanted = match mode {
-            ProgressMode::Auto => io::stderr().is_terminal(),
-            ProgressMode::Bars => true,
-            ProgressMode::Log | ProgressMode::Off => false,
-        };
-        Self {
-            bars: wanted
-                .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8))),
-        }
-    }
-}
-
-impl Write for Terminal {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.bars {
-            Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
-            None => io::stderr().write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
 }
 
 /// The progress of one run.

@@ -8,6 +8,7 @@
 mod checked;
 mod document;
 mod line_file;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -25,6 +26,7 @@ use crate::load_data::LoadStats;
 use crate::object::Object;
 use crate::source::SkippedKeys;
 use crate::staging;
+use crate::terminal::SummaryStyle;
 use crate::verify::TableVerification;
 use checked::CheckReport;
 use document::{
@@ -109,7 +111,26 @@ pub struct Report {
     totals: LoadTotals,
     check_totals: CheckTotals,
     /// The first objects in which something is wrong, for the summary.
-    findings: Vec<String>,
+    findings: Vec<Finding>,
+    style: SummaryStyle,
+}
+
+/// What is wrong with an object, and what can be done about it.
+#[derive(Debug)]
+struct Finding {
+    /// A headline, and further lines about rows.
+    text: String,
+    hint: Option<String>,
+    /// The object failed, or would fail.
+    is_failure: bool,
+}
+
+/// All that the summary of a load is made from.
+struct LoadReport<'a> {
+    totals: &'a LoadTotals,
+    /// The first objects in which something is wrong.
+    findings: &'a [Finding],
+    end: RunEnd<'a>,
 }
 
 /// What there is to say of a run when all of its outcomes are in.
@@ -120,7 +141,7 @@ pub struct RunEnd<'a> {
     pub is_listing_complete: bool,
     pub elapsed: Duration,
     /// What kept the run from beginning, or ended it.
-    pub error: Option<&'a Error>,
+    pub errors: &'a [Error],
     /// The run and the job in the ledger, if there is one.
     pub ledger: Option<(&'a RunId, &'a Job)>,
     /// The run got as far as its objects.
@@ -135,7 +156,11 @@ impl Report {
     /// # Errors
     /// `Usage` for a file that can't be written, or that has another use: `--keys-from k
     /// --failed-keys k` would empty the list before it is read.
-    pub fn open(config: &OutputConfig, keys_from: Option<&Path>) -> Result<Self> {
+    pub fn open(
+        config: &OutputConfig,
+        keys_from: Option<&Path>,
+        style: SummaryStyle,
+    ) -> Result<Self> {
         let report = config.report.as_deref();
         Ok(Self {
             lines: LineFile::create("--report", report, &[("--keys-from", keys_from)])?,
@@ -147,6 +172,7 @@ impl Report {
             totals: LoadTotals::default(),
             check_totals: CheckTotals::default(),
             findings: Vec::new(),
+            style,
         })
     }
 
@@ -177,7 +203,9 @@ impl Report {
             }
             Outcome::Failed { bucket, key, error, .. } => {
                 self.totals.objects_failed += 1;
-                self.find(format!("failed: {}", error.one_line()));
+                let text = format!("failed: {}", error.one_line());
+                let hint = error.hint().map(str::to_owned);
+                self.find(Finding { text, hint, is_failure: true });
                 self.failed_keys.add(&key_line(bucket, key))
             }
             Outcome::AlreadyLoaded { .. } => {
@@ -199,7 +227,7 @@ impl Report {
         self.lines.add(&to_line(&ObjectLine::new(outcome))).and(kept)
     }
 
-    fn find(&mut self, finding: String) {
+    fn find(&mut self, finding: Finding) {
         if self.findings.len() < FINDINGS_NAMED {
             self.findings.push(finding);
         }
@@ -212,7 +240,8 @@ impl Report {
     }
 
     /// Writes the last line of the report of a load. Returns the sums, the text for standard
-    /// output, and an error if that line cannot be written.
+    /// output, and an error if that line cannot be written. A run that did not begin has nothing to
+    /// say to people beyond its errors.
     #[must_use]
     pub fn finish(mut self, end: RunEnd<'_>) -> (LoadTotals, String, Option<Error>) {
         let line = to_line(&LoadSummary {
@@ -229,10 +258,16 @@ impl Report {
                 if table.are_rows_whole { VerifiedAs::Rows } else { VerifiedAs::Columns }
             }),
             unverified_columns: end.verified.map(|table| table.unverified.as_slice()),
-            error: end.error.map(ErrorFields::new),
+            error: end.errors.first().map(ErrorFields::new),
         });
         let unwritten = self.lines.add(&line).err();
-        let text = text::load(&self.totals, &self.findings, &end);
+        let report = LoadReport { totals: &self.totals, findings: &self.findings, end };
+        let text = match self.style {
+            SummaryStyle::Json => line + "\n",
+            _ if !end.did_begin => String::new(),
+            SummaryStyle::Text => text::load(&report),
+            SummaryStyle::Table(paint) => table::load(&report, paint),
+        };
         (self.totals, text, unwritten)
     }
 
@@ -248,8 +283,14 @@ impl Report {
         self.check_totals.objects_not_reached = self.totals.objects_not_reached;
         let (totals, findings) = (&self.check_totals, self.findings.as_slice());
         let report = CheckReport { totals, findings, not_checked, sample, end };
-        let unwritten = self.lines.add(&to_line(&report.summary())).err();
-        let text = text::check(&report);
+        let line = to_line(&report.summary());
+        let unwritten = self.lines.add(&line).err();
+        let text = match self.style {
+            SummaryStyle::Json => line + "\n",
+            _ if !end.did_begin => String::new(),
+            SummaryStyle::Text => text::check(&report),
+            SummaryStyle::Table(paint) => table::check(&report, paint),
+        };
         (self.check_totals, text, unwritten)
     }
 }

@@ -31,7 +31,8 @@ use super::loading::{LoadConfig, OnBadRow, OnDuplicate};
 use super::rejects::RejectsTo;
 use super::{
     Config, LedgerConfig, LogFormat, Mode, OnChanged, OutputConfig, ProgressMode, RetryConfig,
-    SourceConfig, SourceUri, StagingConfig, Verify, format, loading, target, throughput,
+    SourceConfig, SourceUri, StagingConfig, SummaryForm, Verify, format, loading, target,
+    throughput,
 };
 use crate::object::{TableName, TableNameError};
 use crate::settings::{
@@ -447,6 +448,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
     OutputConfig {
         report: resolver.path(&s::REPORT),
         failed_keys: resolver.path(&s::FAILED_KEYS),
+        summary: resolver.choice(&s::SUMMARY).unwrap_or(SummaryForm::Auto),
         log_format: resolver.choice(&s::LOG_FORMAT).unwrap_or(LogFormat::Text),
         verbosity: resolver
             .optional(&s::VERBOSITY, |text| {

@@ -24,12 +24,13 @@ use crate::exit_code;
 use crate::file_slice::FileSlice;
 use crate::load::LoadRequest;
 use crate::mysql::{Sessions, SqlMode};
-use crate::progress::{ListingProgress, Progress, Terminal};
+use crate::progress::{ListingProgress, Progress};
 use crate::report::{Outcome, Report, RunEnd};
 use crate::retry::Attempts;
 use crate::shutdown::{Shutdown, Signals};
 use crate::split::{RowLocator, RowReader, Scan};
 use crate::staging::StagedObject;
+use crate::terminal::Terminal;
 
 /// What a check does with staged objects.
 pub(crate) struct Checking {
@@ -49,7 +50,8 @@ pub async fn check(
     let shutdown = Shutdown::default();
     let listener = tokio::spawn(shutdown.clone().listen(signals));
     let found = Arc::new(ListingProgress::default());
-    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref()) {
+    let style = terminal.summary_style(config.output.summary);
+    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref(), style) {
         Ok(report) => report,
         Err(error) => return RunResult::before_it_began(vec![error]),
     };
@@ -62,10 +64,11 @@ pub async fn check(
         Ok(begun) => begun,
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
-            let end =
-                RunEnd { elapsed: started.elapsed(), error: problems.first(), ..RunEnd::default() };
-            problems.extend(report.finish_check(end, &[], sample).2);
+            let end = RunEnd { elapsed: started.elapsed(), errors: &problems, ..RunEnd::default() };
+            let (_, output, unwritten) = report.finish_check(end, &[], sample);
+            problems.extend(unwritten);
             let mut ended = RunResult::before_it_began(problems);
+            ended.output = output;
             ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
             return ended;
         }
@@ -82,12 +85,11 @@ pub async fn check(
 
     errors.extend(shutdown.signalled().map(interrupted));
     let elapsed = started.elapsed();
-    let error = errors.first();
     let end = RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
-        error,
+        errors: &errors,
         ledger: None,
         did_begin: true,
         verified: None,

@@ -1,7 +1,7 @@
 //! What a check found: its sums, and what the report says of an object and of the whole.
 
-use super::RunEnd;
 use super::document::{CheckSummary, CheckTotals, CheckedFields, ErrorFields, Would, whole};
+use super::{Finding, RunEnd};
 use crate::check::{Checked, Prediction};
 use crate::object::Object;
 use crate::staging::Integrity;
@@ -10,7 +10,7 @@ use crate::staging::Integrity;
 pub(super) struct CheckReport<'a> {
     pub(super) totals: &'a CheckTotals,
     /// The first objects in which something is wrong.
-    pub(super) findings: &'a [String],
+    pub(super) findings: &'a [Finding],
     /// What a check cannot see of this table.
     pub(super) not_checked: &'a [String],
     /// The number of rows of each object that were checked at most.
@@ -28,7 +28,7 @@ impl<'a> CheckReport<'a> {
             seconds: self.end.elapsed.as_secs_f64(),
             skipped_keys: self.end.skipped_keys,
             not_seen: self.not_checked,
-            error: self.end.error.map(ErrorFields::new),
+            error: self.end.errors.first().map(ErrorFields::new),
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn error(checked: &Checked) -> Option<ErrorFields<'_>> {
 }
 
 /// Returns what the summary says of the object, if something is wrong in it.
-pub(super) fn finding(object: &Object, checked: &Checked) -> Option<String> {
+pub(super) fn finding(object: &Object, checked: &Checked) -> Option<Finding> {
     let Checked { rows, bad_rows, duplicates, .. } = checked;
     if bad_rows + duplicates == 0 && !matches!(checked.prediction, Prediction::Fails(_)) {
         return None;
@@ -104,5 +104,13 @@ pub(super) fn finding(object: &Object, checked: &Checked) -> Option<String> {
             )
         }
     };
-    Some(checked.bad_rows().below(&headline))
+    let failure = match &checked.prediction {
+        Prediction::Fails(error) => Some(error),
+        Prediction::Loads | Prediction::Rejects(_) => None,
+    };
+    Some(Finding {
+        text: checked.bad_rows().below(&headline),
+        hint: failure.and_then(|error| error.hint()).map(str::to_owned),
+        is_failure: failure.is_some(),
+    })
 }

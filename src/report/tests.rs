@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Mode;
 use crate::error::{BadRow, BadRows, ErrorKind, RawRow};
 use crate::object::TableName;
+use crate::terminal::Paint;
 use crate::verify::Unverified;
 
 fn object(key: &str) -> Object {
@@ -92,18 +93,51 @@ fn checked(prediction: Prediction) -> Outcome {
 fn written(outcomes: &[Outcome], finish: impl FnOnce(Report)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
+    finish(report(Some(&path), SummaryStyle::Text, outcomes));
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn run() -> RunId {
+    RunId { id: "run".to_owned(), worker: "host:1".to_owned() }
+}
+
+fn job() -> Job {
+    Job {
+        mode: Mode::Append,
+        generation: 7,
+        load_into: TableName { database: None, table: "t".to_owned() },
+        is_resumed: false,
+        was_partial: false,
+    }
+}
+
+/// A report that these outcomes are in.
+fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Report {
     let mut report = Report {
-        lines: LineFile::create("--report", Some(&path), &[]).unwrap(),
+        lines: LineFile::create("--report", path, &[]).unwrap(),
         failed_keys: LineFile::create("--failed-keys", None, &[]).unwrap(),
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
         findings: Vec::new(),
+        style,
     };
     for outcome in outcomes {
         report.record(outcome).unwrap();
     }
-    finish(report);
-    std::fs::read_to_string(path).unwrap()
+    report
+}
+
+const TABLE: SummaryStyle = SummaryStyle::Table(Paint::PLAIN);
+
+fn clean(rows: u64) -> Outcome {
+    Outcome::Loaded {
+        object: Object { size_bytes: 760_000_000, ..object("a") },
+        stats: Box::new(LoadStats::clean(rows)),
+        verified: staging::Integrity::Length,
+        again: false,
+        attempts: 1,
+        elapsed: ELAPSED,
+    }
 }
 
 #[test]
@@ -116,14 +150,7 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
         Outcome::SkippedChanged { object: object("e") },
         Outcome::NotReached { object: object("f") },
     ];
-    let run = RunId { id: "run".to_owned(), worker: "host:1".to_owned() };
-    let job = Job {
-        mode: Mode::Append,
-        generation: 7,
-        load_into: TableName { database: None, table: "t".to_owned() },
-        is_resumed: false,
-        was_partial: false,
-    };
+    let (run, job) = (run(), job());
     let verified = TableVerification {
         rows: 90,
         are_rows_whole: true,
@@ -136,7 +163,7 @@ fn the_names_and_values_of_a_loads_report_stay_as_they_are() {
             skipped_keys: SkippedKeys { folder_markers: 1, hidden: 2, filtered_out: 3 },
             is_listing_complete: true,
             elapsed: ELAPSED,
-            error: Some(&error),
+            errors: std::slice::from_ref(&error),
             ledger: Some((&run, &job)),
             did_begin: true,
             verified: Some(&verified),
@@ -166,4 +193,123 @@ fn the_names_and_values_of_a_checks_report_stay_as_they_are() {
         let _ = report.finish_check(RunEnd::default(), &not_checked, Some(9));
     });
     insta::assert_snapshot!(text);
+}
+
+/// What a load shows that met no error of its own.
+fn shown(outcomes: &[Outcome], elapsed: Duration) -> String {
+    let (run, job) = (run(), job());
+    let end = RunEnd {
+        is_listing_complete: true,
+        elapsed,
+        ledger: Some((&run, &job)),
+        did_begin: true,
+        ..RunEnd::default()
+    };
+    report(None, TABLE, outcomes).finish(end).1
+}
+
+#[test]
+fn a_table_has_separators_and_binary_units_and_no_line_that_says_nothing() {
+    insta::assert_snapshot!(shown(&[clean(6_001_215)], Duration::from_millis(31_240)));
+}
+
+#[test]
+fn a_table_of_a_load_names_what_failed_and_gives_each_hint_once() {
+    let outcomes = [
+        loaded(),
+        failed("bad", Some(object("bad"))),
+        failed("unknown", None),
+        Outcome::AlreadyLoaded { object: object("d") },
+        Outcome::SkippedChanged { object: object("e") },
+        Outcome::NotReached { object: object("f") },
+    ];
+    let verified = TableVerification {
+        rows: 90,
+        are_rows_whole: false,
+        columns: vec!["n".to_owned()],
+        unverified: vec![Unverified { column: "f".to_owned(), reason: "FLOAT".to_owned() }],
+    };
+    let end = RunEnd {
+        skipped_keys: SkippedKeys { folder_markers: 1, hidden: 2, filtered_out: 3000 },
+        is_listing_complete: false,
+        elapsed: Duration::from_secs(3725),
+        did_begin: true,
+        verified: Some(&verified),
+        ..RunEnd::default()
+    };
+    insta::assert_snapshot!(report(None, TABLE, &outcomes).finish(end).1);
+}
+
+#[test]
+fn a_hint_of_the_error_that_ended_the_run_is_not_repeated() {
+    let error = failure();
+    let errors = std::slice::from_ref(&error);
+    let end = RunEnd { errors, is_listing_complete: true, did_begin: true, ..RunEnd::default() };
+    let text = report(None, TABLE, &[failed("bad", None)]).finish(end).1;
+    assert!(text.starts_with("The run failed after it loaded 0 objects in 0.0 s.\n"), "{text}");
+    assert!(!text.contains("hint: "), "{text}");
+}
+
+#[test]
+fn a_table_of_a_check_says_what_would_go_wrong() {
+    let outcomes = [
+        checked(Prediction::Loads),
+        checked(Prediction::Rejects(3)),
+        checked(Prediction::Fails(failure())),
+    ];
+    let not_checked = ["foreign keys are not checked".to_owned()];
+    let end = RunEnd {
+        is_listing_complete: true,
+        elapsed: Duration::from_secs(75),
+        did_begin: true,
+        ..RunEnd::default()
+    };
+    let whole = report(None, TABLE, &outcomes).finish_check(end, &not_checked, None).1;
+    let sample = report(None, TABLE, &outcomes[..1]).finish_check(end, &[], Some(9)).1;
+    insta::assert_snapshot!(format!("{whole}----\n{sample}"));
+}
+
+#[test]
+fn a_sentence_says_what_became_of_the_run() {
+    let sentence = |outcomes: &[Outcome]| {
+        let shown = shown(outcomes, ELAPSED);
+        shown.lines().next().unwrap_or_default().to_owned()
+    };
+    let done = || Outcome::AlreadyLoaded { object: object("d") };
+    assert_eq!(sentence(&[]), "No object matched, and nothing was loaded.");
+    assert_eq!(sentence(&[done()]), "Nothing was left to load.");
+    assert_eq!(sentence(&[done(), clean(1)]), "Loaded 1 object in 1.5 s.");
+    assert_eq!(sentence(&[loaded()]), "Loaded 1 object in 1.5 s, but rejected 6 rows.");
+    let failed = failed("bad", None);
+    assert_eq!(sentence(&[clean(1), failed]), "Loaded 1 object in 1.5 s, but 1 failed.");
+}
+
+#[test]
+fn the_widest_table_fits_a_terminal_of_80_columns() {
+    let mut stats = LoadStats::clean(u64::MAX / 4);
+    stats.loaded.rejected = u64::MAX / 8;
+    stats.rejected_duplicates = u64::MAX / 8;
+    stats.loaded.warnings = u64::MAX / 4;
+    stats.warnings_by_code = (1000..1100).map(|code| (code, u64::MAX / 400)).collect();
+    let outcome = Outcome::Loaded {
+        object: Object { size_bytes: u64::MAX, ..object("a") },
+        stats: Box::new(stats),
+        verified: staging::Integrity::Length,
+        again: true,
+        attempts: 1,
+        elapsed: ELAPSED,
+    };
+    let text = shown(&[outcome], Duration::from_secs(1));
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert_eq!(widest, Some(80), "{text}");
+}
+
+#[test]
+fn a_summary_in_json_is_the_last_line_of_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("report");
+    let report = report(Some(&path), SummaryStyle::Json, &[clean(1)]);
+    let text = report.finish(RunEnd::default()).1;
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(Some(text.trim_end()), written.lines().last());
 }

@@ -3,40 +3,40 @@
 use std::fmt::Write as _;
 
 use super::checked::CheckReport;
-use super::document::LoadTotals;
-use super::{FINDINGS_NAMED, RunEnd};
+use super::{FINDINGS_NAMED, LoadReport};
 use crate::source::SkippedKeys;
 
 /// Returns the summary of a load; lines that would say nothing are left out.
-pub(super) fn load(summary: &LoadTotals, findings: &[String], end: &RunEnd<'_>) -> String {
+pub(super) fn load(report: &LoadReport<'_>) -> String {
+    let LoadReport { totals, findings, end } = report;
     let seconds = end.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
-    let megabytes_per_second = summary.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
+    let megabytes_per_second = totals.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         // Writing to a String can't fail.
         let _ = writeln!(text, "{label:<18} {value}");
     };
-    line("objects loaded", summary.objects_loaded.to_string());
-    if summary.objects_loaded_again > 0 {
+    line("objects loaded", totals.objects_loaded.to_string());
+    if totals.objects_loaded_again > 0 {
         let value =
-            format!("{} (their rows were in the table already)", summary.objects_loaded_again);
+            format!("{} (their rows were in the table already)", totals.objects_loaded_again);
         line("loaded again", value);
     }
-    if summary.objects_already_loaded > 0 {
-        line("already loaded", summary.objects_already_loaded.to_string());
+    if totals.objects_already_loaded > 0 {
+        line("already loaded", totals.objects_already_loaded.to_string());
     }
-    if summary.objects_skipped_changed > 0 {
-        line("changed, skipped", summary.objects_skipped_changed.to_string());
+    if totals.objects_skipped_changed > 0 {
+        line("changed, skipped", totals.objects_skipped_changed.to_string());
     }
-    line("objects failed", summary.objects_failed.to_string());
+    line("objects failed", totals.objects_failed.to_string());
     if !end.is_listing_complete {
         line(
             "objects not reached",
-            format!("{} and what was not listed yet", summary.objects_not_reached),
+            format!("{} and what was not listed yet", totals.objects_not_reached),
         );
-    } else if summary.objects_not_reached > 0 {
-        line("objects not reached", summary.objects_not_reached.to_string());
+    } else if totals.objects_not_reached > 0 {
+        line("objects not reached", totals.objects_not_reached.to_string());
     }
     let SkippedKeys { folder_markers, hidden, filtered_out } = end.skipped_keys;
     if folder_markers + hidden + filtered_out > 0 {
@@ -44,36 +44,35 @@ pub(super) fn load(summary: &LoadTotals, findings: &[String], end: &RunEnd<'_>) 
             "{} ({folder_markers} folder markers, {hidden} hidden, {filtered_out} filtered out)",
             folder_markers + hidden + filtered_out
         );
-        line("keys passed over", value);
+        line("keys skipped", value);
     }
-    line("rows", summary.rows.to_string());
-    line("rows skipped", summary.rows_skipped.to_string());
-    if summary.rows_deleted > 0 {
-        line("rows replaced", summary.rows_deleted.to_string());
+    line("rows", totals.rows.to_string());
+    line("rows skipped", totals.rows_skipped.to_string());
+    if totals.rows_deleted > 0 {
+        line("rows replaced", totals.rows_deleted.to_string());
     }
-    if summary.rows_updated + summary.rows_unchanged > 0 {
-        line("rows updated", summary.rows_updated.to_string());
-        line("rows unchanged", summary.rows_unchanged.to_string());
+    if totals.rows_updated + totals.rows_unchanged > 0 {
+        line("rows updated", totals.rows_updated.to_string());
+        line("rows unchanged", totals.rows_unchanged.to_string());
     }
-    if summary.rows_rejected > 0 {
-        line("rows rejected", summary.rows_rejected.to_string());
+    if totals.rows_rejected > 0 {
+        line("rows rejected", totals.rows_rejected.to_string());
     }
-    if summary.rejected_duplicates > 0 {
-        line("duplicates among them", summary.rejected_duplicates.to_string());
+    if totals.rejected_duplicates > 0 {
+        line("duplicates among them", totals.rejected_duplicates.to_string());
     }
-    line("warnings", summary.warnings.to_string());
-    if summary.notes > 0 {
-        line("notes among them", summary.notes.to_string());
+    line("warnings", totals.warnings.to_string());
+    if totals.notes > 0 {
+        line("notes among them", totals.notes.to_string());
     }
-    if !summary.warnings_by_code.is_empty() {
-        let kinds =
-            summary.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
+    if !totals.warnings_by_code.is_empty() {
+        let kinds = totals.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
         line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
     }
-    line("bytes", summary.bytes_loaded.to_string());
+    line("bytes", totals.bytes_loaded.to_string());
     line("seconds", format!("{seconds:.2}"));
     line("MB/s", format!("{megabytes_per_second:.1}"));
-    if end.did_begin && end.ledger.is_none() {
+    if end.ledger.is_none() {
         line(
             "ledger",
             "none: at least once; the same command again loads the same objects again".to_owned(),
@@ -85,10 +84,10 @@ pub(super) fn load(summary: &LoadTotals, findings: &[String], end: &RunEnd<'_>) 
             line("not verified", format!("{}: {}", column.column, column.reason));
         }
     }
-    for finding in findings {
-        let _ = writeln!(text, "{}", finding.replace('\n', "\n  "));
+    for finding in *findings {
+        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
     }
-    let more = summary.objects_failed.saturating_sub(findings.len() as u64);
+    let more = totals.objects_failed.saturating_sub(findings.len() as u64);
     if more > 0 {
         let _ = writeln!(text, "failed: and {more} more; --report FILE has them all");
     }
@@ -133,7 +132,7 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
     }
     line("seconds", format!("{:.2}", end.elapsed.as_secs_f64()));
     for finding in *findings {
-        let _ = writeln!(text, "{}", finding.replace('\n', "\n  "));
+        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
     }
     if findings.len() == FINDINGS_NAMED {
         text.push_str("there may be more; --report FILE has all objects\n");

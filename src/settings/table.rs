@@ -9,7 +9,8 @@
 use strum::VariantNames as _;
 
 use crate::config::{
-    Compress, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, ProgressMode, SslMode, Verify,
+    Compress, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, ProgressMode, SslMode,
+    SummaryForm, Verify,
 };
 use crate::dialect::Preset;
 
@@ -475,6 +476,9 @@ settings! {
 
     REPORT = Setting::new(Output, "report", Path, "Write the outcome of every object to this file, as JSON Lines");
     FAILED_KEYS = Setting::new(Output, "failed-keys", Path, "Write the keys that failed to this file, for --keys-from");
+    SUMMARY = Setting::new(Output, "summary", Choice(SummaryForm::VARIANTS), "How the summary on standard output looks")
+        .more("auto: a table on a terminal, text elsewhere. text: lines of a key and a value, which stay as they are for \
+               scripts. json: one line, the same as the last one of --report.").default("auto");
     LOG_FORMAT = Setting::new(Output, "log-format", Choice(LogFormat::VARIANTS), "How log lines on standard error look")
         .default("text");
     VERBOSITY = Setting::new(Output, "verbosity", Verbosity, "How much is logged")

@@ -48,6 +48,7 @@ mod rejects;
 mod round_trips;
 mod rows;
 mod scale;
+mod screen;
 mod sharing;
 mod source;
 mod staging;
@@ -148,6 +149,7 @@ fn main() {
             round_trips::tests(),
             rows::tests(),
             scale::tests(),
+            screen::tests(),
             sharing::tests(),
             source::tests(),
             staging::tests(),

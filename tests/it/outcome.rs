@@ -482,22 +482,10 @@ async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
     env.put("in/a", "1\tx\n2\ty\n")?;
     env.put("in/held", "3\tz\n")?;
     let held = env.s3.faults().on_get("in/held", Times::Always, Fault::Hold);
-    let mut with_environment = env.command(["load"]);
-    with_environment.env("TERM", "xterm");
-    let mut command = tokio::process::Command::new("script");
-    // util-linux's script runs its command under a terminal of its own and passes its output on.
-    command.args([
-        "-qefc",
-        "stty cols 120; exec \"$PROGRAM\" load s3://etl/ --table t",
-        "/dev/null",
-    ]);
-    command.env_clear().env("SHELL", "/bin/sh").env("PROGRAM", env!("CARGO_BIN_EXE_s3-to-mysql"));
-    for (name, value) in with_environment.as_std().get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child =
-        command.spawn().context("script, of util-linux or bsdutils, is needed for a terminal")?;
+    let mut child = env
+        .on_terminal(120, "load s3://etl/ --table t")
+        .spawn()
+        .context("script, of util-linux or bsdutils, is needed for a terminal")?;
     let mut terminal = child.stdout.take().context("standard output is piped")?;
     let mut seen = String::new();
     let mut chunk = [0; 4096];
@@ -525,7 +513,7 @@ async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
     finish(child).await?.expect(0)?;
     // Bars are gone where the summary stands, and no log line stands in for them.
     let rest = String::from_utf8_lossy(&rest);
-    ensure!(rest.contains("objects loaded     2\r\n"), "{rest:?}");
+    ensure!(rest.contains("Loaded 2 objects in "), "{rest:?}");
     ensure!(!(seen + &rest).contains("1 of 2 objects"), "log lines beside the bars: {rest:?}");
     Ok(())
 }

@@ -400,7 +400,7 @@ async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(env: TestEnv
     let ended = env.run(&args).await?;
     ended.expect(0)?;
     expect(&env, "t", &["shown"]).await?;
-    let passed_over = ended.summary("keys passed over")?;
+    let passed_over = ended.summary("keys skipped")?;
     ensure!(passed_over == "6 (3 folder markers, 3 hidden, 0 filtered out)", "{passed_over}");
     let last = env.report("report")?.pop().context("an empty report")?;
     ensure!(

@@ -70,6 +70,31 @@ impl TestEnv {
         command
     }
 
+    /// `s3-to-mysql ARGS...` on a terminal of its own, so many columns wide, which takes colour. What
+    /// it shows comes out of the command's standard output. `args` is a shell's text, which may
+    /// redirect one of the outputs.
+    pub fn on_terminal(&self, columns: u16, args: &str) -> Command {
+        // util-linux's script runs its command under a terminal and passes its output on.
+        let mut command = Command::new("script");
+        let line = format!("stty cols {columns}; exec \"$PROGRAM\" {args}");
+        command.args(["-qefc", &line, "/dev/null"]);
+        command.env_clear().envs(
+            self.command(["load"])
+                .as_std()
+                .get_envs()
+                .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_owned())),
+        );
+        command
+            .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
+            .env("PROGRAM", env!("CARGO_BIN_EXE_s3-to-mysql"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
     /// `s3-to-mysql ARGS...`, to its end.
     pub async fn run(&self, args: &[&str]) -> Result<Ended> {
         finish(self.command(args).spawn()?).await

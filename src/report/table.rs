@@ -1,0 +1,315 @@
+//! The summary on a terminal: one sentence, a small table, and what failed with what to do about
+//! it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use indicatif::{HumanBytes, HumanCount};
+
+use super::checked::CheckReport;
+use super::{FINDINGS_NAMED, Finding, LoadReport, RunEnd};
+use crate::error::ErrorKind;
+use crate::source::SkippedKeys;
+use crate::terminal::Paint;
+
+/// The narrowest terminal that a table must fit.
+const WIDTH_CHARACTERS: usize = 80;
+
+/// A table of three columns: what is counted, the figure, and what else there is to say.
+#[derive(Default)]
+struct Table {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    label: &'static str,
+    figure: String,
+    remark: String,
+    is_bad: bool,
+}
+
+/// Returns the summary of a load.
+pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
+    let LoadReport { totals, findings, end } = report;
+    let mut table = Table::default();
+    table.count("objects loaded", totals.objects_loaded, "");
+    table.count_any(
+        "loaded again",
+        totals.objects_loaded_again,
+        "their rows were in the table already",
+    );
+    table.count_any("already loaded", totals.objects_already_loaded, "");
+    table.count_any("changed, skipped", totals.objects_skipped_changed, "");
+    table.bad("objects failed", totals.objects_failed);
+    table.not_reached(totals.objects_not_reached, end);
+    table.skipped_keys(end.skipped_keys);
+    if totals.objects_loaded > 0 {
+        table.count("rows loaded", totals.rows_loaded(), "");
+    }
+    table.count_any("rows skipped", totals.rows_skipped, "");
+    table.count_any("rows replaced", totals.rows_deleted, "");
+    if totals.rows_updated + totals.rows_unchanged > 0 {
+        table.count("rows updated", totals.rows_updated, "");
+        table.count("rows unchanged", totals.rows_unchanged, "");
+    }
+    let duplicates = match totals.rejected_duplicates {
+        0 => String::new(),
+        duplicates => format!("{} of them duplicates", HumanCount(duplicates)),
+    };
+    table.count_any("rows rejected", totals.rows_rejected, &duplicates);
+    table.count_any("warnings", totals.warnings, &warnings(&totals.warnings_by_code));
+    if totals.objects_loaded > 0 {
+        table.size(totals.bytes_loaded);
+    }
+    table.time(end.elapsed);
+    if totals.objects_loaded > 0 {
+        table.rate(totals.bytes_loaded, totals.rows, end.elapsed);
+    }
+    if end.ledger.is_none() {
+        table.add("ledger", "none", "the same command loads the same objects again");
+    }
+    if let Some(verified) = end.verified {
+        let columns = verified.columns.len();
+        let all = columns + verified.unverified.len();
+        let each = if verified.are_rows_whole { "" } else { ", each by itself" };
+        table.count("rows verified", verified.rows, &format!("{columns} of {all} columns{each}"));
+    }
+
+    let mut text = format!("{}\n\n", paint.bold(&load_sentence(report)));
+    table.write(&mut text, paint);
+    let unverified = end.verified.map_or(&[][..], |verified| &verified.unverified);
+    for column in unverified {
+        push(&mut text, format_args!("  not verified: {}: {}\n", column.column, column.reason));
+    }
+    write_findings(&mut text, findings, end, paint);
+    let more = totals.objects_failed.saturating_sub(findings.len() as u64);
+    if more > 0 {
+        push(
+            &mut text,
+            format_args!("and {} more failed; --report FILE has them all\n", HumanCount(more)),
+        );
+    }
+    text
+}
+
+/// Returns the summary of a check.
+pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
+    let CheckReport { totals, findings, not_checked, sample, end } = report;
+    let mut table = Table::default();
+    let each = sample
+        .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
+    // To a person who asks what would load, one that could not be checked is one of them.
+    table.count("objects checked", totals.objects_checked + totals.objects_failed, &each);
+    table.count("would load", totals.would_load, "");
+    let lost = format!("{} would be rejected", counted(totals.rows_rejected, "row"));
+    table.count_any("not all of it", totals.would_lose_rows, &lost);
+    table.bad("would fail", totals.would_fail + totals.objects_failed);
+    table.not_reached(totals.objects_not_reached, end);
+    table.skipped_keys(end.skipped_keys);
+    table.count("rows", totals.rows, "");
+    table.count_any("bad rows", totals.bad_rows, "");
+    table.count_any("duplicates", totals.duplicates, "");
+    table.count_any("notes", totals.notes, "");
+    let warned: u64 = totals.warnings_by_code.values().sum();
+    table.count_any("warnings", warned, &warnings(&totals.warnings_by_code));
+    if sample.is_none() {
+        table.size(totals.bytes);
+    }
+    table.time(end.elapsed);
+    if sample.is_none() {
+        table.rate(totals.bytes, totals.rows, end.elapsed);
+    }
+
+    let mut text = format!("{}\n\n", paint.bold(&check_sentence(report)));
+    table.write(&mut text, paint);
+    write_findings(&mut text, findings, end, paint);
+    if findings.len() == FINDINGS_NAMED {
+        text.push_str("there may be more; --report FILE has all objects\n");
+    }
+    if !not_checked.is_empty() {
+        text.push_str("\na check does not see:\n");
+        for not_checked in *not_checked {
+            push(&mut text, format_args!("  {not_checked}\n"));
+        }
+    }
+    text
+}
+
+fn load_sentence(report: &LoadReport<'_>) -> String {
+    let LoadReport { totals, end, .. } = report;
+    let time = duration(end.elapsed);
+    let loaded = counted(totals.objects_loaded, "object");
+    let left_out = totals.objects_already_loaded + totals.objects_skipped_changed;
+    if let Some(error) = end.errors.first() {
+        let ended = if error.kind == ErrorKind::Interrupted { "was stopped" } else { "failed" };
+        format!("The run {ended} after it loaded {loaded} in {time}.")
+    } else if totals.objects_failed > 0 {
+        format!("Loaded {loaded} in {time}, but {} failed.", HumanCount(totals.objects_failed))
+    } else if totals.objects_loaded == 0 && left_out == 0 {
+        "No object matched, and nothing was loaded.".to_owned()
+    } else if totals.objects_loaded == 0 {
+        "Nothing was left to load.".to_owned()
+    } else if totals.rows_rejected > 0 {
+        let rejected = counted(totals.rows_rejected, "row");
+        format!("Loaded {loaded} in {time}, but rejected {rejected}.")
+    } else {
+        format!("Loaded {loaded} in {time}.")
+    }
+}
+
+fn check_sentence(report: &CheckReport<'_>) -> String {
+    let CheckReport { totals, end, .. } = report;
+    let time = duration(end.elapsed);
+    let checked = counted(totals.objects_checked + totals.objects_failed, "object");
+    let failing = totals.would_fail + totals.objects_failed;
+    if let Some(error) = end.errors.first() {
+        let ended = if error.kind == ErrorKind::Interrupted { "was stopped" } else { "failed" };
+        return format!("The check {ended} after {checked} in {time}.");
+    }
+    let found = if failing > 0 {
+        format!("{} would fail", HumanCount(failing))
+    } else if totals.rows_rejected > 0 {
+        format!("{} would be rejected", counted(totals.rows_rejected, "row"))
+    } else {
+        "all would load".to_owned()
+    };
+    format!("Checked {checked} in {time}: {found}.")
+}
+
+impl Table {
+    fn add(&mut self, label: &'static str, figure: impl Into<String>, remark: impl Into<String>) {
+        let (figure, remark) = (figure.into(), remark.into());
+        self.rows.push(Row { label, figure, remark, is_bad: false });
+    }
+
+    fn count(&mut self, label: &'static str, count: u64, remark: &str) {
+        self.add(label, HumanCount(count).to_string(), remark);
+    }
+
+    /// Adds a count that says nothing if it is 0.
+    fn count_any(&mut self, label: &'static str, count: u64, remark: &str) {
+        if count > 0 {
+            self.count(label, count, remark);
+        }
+    }
+
+    fn bad(&mut self, label: &'static str, count: u64) {
+        if count > 0 {
+            let figure = HumanCount(count).to_string();
+            self.rows.push(Row { label, figure, remark: String::new(), is_bad: true });
+        }
+    }
+
+    fn not_reached(&mut self, count: u64, end: &RunEnd<'_>) {
+        if !end.is_listing_complete {
+            self.count("not reached", count, "and what was not listed yet");
+        } else {
+            self.count_any("not reached", count, "");
+        }
+    }
+
+    fn skipped_keys(&mut self, keys: SkippedKeys) {
+        let SkippedKeys { folder_markers, hidden, filtered_out } = keys;
+        let reasons: Vec<String> = [
+            (folder_markers, "folder markers"),
+            (hidden, "hidden"),
+            (filtered_out, "filtered out"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{} {reason}", HumanCount(count)))
+        .collect();
+        self.count_any("keys skipped", folder_markers + hidden + filtered_out, &reasons.join(", "));
+    }
+
+    fn size(&mut self, bytes: u64) {
+        self.add("size", HumanBytes(bytes).to_string(), "");
+    }
+
+    fn time(&mut self, elapsed: Duration) {
+        self.add("time", duration(elapsed), "");
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate for people, three digits of it"
+    )]
+    fn rate(&mut self, bytes: u64, rows: u64, elapsed: Duration) {
+        let each_second = |count: u64| (count as f64 / elapsed.as_secs_f64().max(1e-3)) as u64;
+        let figure = format!("{}/s", HumanBytes(each_second(bytes)));
+        self.add("rate", figure, format!("{} rows/s", HumanCount(each_second(rows))));
+    }
+
+    fn write(&self, text: &mut String, paint: Paint) {
+        let width = |cell: fn(&Row) -> &str| {
+            self.rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0)
+        };
+        let (labels, figures) = (width(|row| row.label), width(|row| &row.figure));
+        for Row { label, figure, remark, is_bad } in &self.rows {
+            let line = format!("  {label:<labels$}  {figure:>figures$}  {remark}");
+            let line = cut(line.trim_end());
+            let line = if *is_bad { paint.red(&line) } else { line };
+            push(text, format_args!("{line}\n"));
+        }
+    }
+}
+
+/// Writes what is wrong, failures in red, with each hint below the first problem that it is for. A hint of
+/// an error that ended the run stands with that error already.
+fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>, paint: Paint) {
+    if !findings.is_empty() {
+        text.push('\n');
+    }
+    let mut hints: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
+    for finding in findings {
+        let (headline, rest) = finding.text.split_once('\n').unwrap_or((&finding.text, ""));
+        let headline = if finding.is_failure { paint.red(headline) } else { headline.to_owned() };
+        push(text, format_args!("{headline}\n"));
+        for line in rest.lines() {
+            push(text, format_args!("{line}\n"));
+        }
+        if let Some(hint) = finding.hint.as_deref().filter(|hint| !hints.contains(hint)) {
+            push(text, format_args!("  hint: {hint}\n"));
+            hints.push(hint);
+        }
+    }
+}
+
+/// Returns how often the server gave which warning, for the remark of a row.
+fn warnings(by_code: &BTreeMap<u16, u64>) -> String {
+    let kinds = by_code.iter().map(|(code, count)| format!("{} x {code}", HumanCount(*count)));
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns `1 object` or `2,000 objects`.
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", HumanCount(count))
+}
+
+/// Returns `31.2 s`, `12 min 5 s` or `3 h 2 min`.
+fn duration(elapsed: Duration) -> String {
+    // What rounds to a minute is one.
+    let seconds = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
+    let whole = elapsed.as_secs();
+    match whole {
+        _ if seconds < 60.0 => format!("{seconds:.1} s"),
+        ..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+fn cut(line: &str) -> String {
+    if line.chars().count() <= WIDTH_CHARACTERS {
+        return line.to_owned();
+    }
+    line.chars().take(WIDTH_CHARACTERS - 1).chain(['…']).collect()
+}
+
+/// Appends to a text, which cannot fail.
+fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(more);
+}

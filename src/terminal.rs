@@ -1,0 +1,165 @@
+//! What the program's outputs are connected to, and what may be written there: bars and colour on a
+//! terminal, plain lines elsewhere.
+
+use std::ffi::OsStr;
+use std::io;
+use std::io::{IsTerminal, Write};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use crate::config::{ProgressMode, SummaryForm};
+
+/// Standard error, shared by bars and logs so that neither tears the other, and what standard
+/// output is.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    pub(crate) bars: Option<MultiProgress>,
+    is_output_terminal: bool,
+    is_error_terminal: bool,
+    /// The environment does not forbid colour.
+    may_color: bool,
+}
+
+impl Terminal {
+    /// Looks at this process's outputs. There are bars if they were asked for, or if standard error
+    /// is a terminal.
+    #[must_use]
+    pub fn new(mode: ProgressMode) -> Self {
+        let is_error_terminal = io::stderr().is_terminal();
+        let has_bars = match mode {
+            ProgressMode::Auto => is_error_terminal,
+            ProgressMode::Bars => true,
+            ProgressMode::Log | ProgressMode::Off => false,
+        };
+        let draw = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        Self {
+            bars: has_bars.then(draw),
+            is_output_terminal: io::stdout().is_terminal(),
+            is_error_terminal,
+            may_color: may_color(
+                std::env::var_os("NO_COLOR").as_deref(),
+                std::env::var_os("TERM").as_deref(),
+            ),
+        }
+    }
+
+    /// Returns true if a person reads the logs as they come.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        self.is_error_terminal
+    }
+
+    /// Returns the paint for standard error.
+    #[must_use]
+    pub fn error_paint(&self) -> Paint {
+        Paint { has_color: self.is_error_terminal && self.may_color }
+    }
+
+    /// Returns how the summary is to look on standard output.
+    #[must_use]
+    pub fn summary_style(&self, form: SummaryForm) -> SummaryStyle {
+        match form {
+            SummaryForm::Auto if self.is_output_terminal => self.table(),
+            SummaryForm::Auto | SummaryForm::Text => SummaryStyle::Text,
+            SummaryForm::Table => self.table(),
+            SummaryForm::Json => SummaryStyle::Json,
+        }
+    }
+
+    fn table(&self) -> SummaryStyle {
+        SummaryStyle::Table(Paint { has_color: self.is_output_terminal && self.may_color })
+    }
+}
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// How a summary is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SummaryStyle {
+    /// `key value` lines.
+    Text,
+    /// A sentence and a table.
+    Table(Paint),
+    /// The last line of the report.
+    Json,
+}
+
+/// Colours text, if the output that it goes to takes colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint {
+    has_color: bool,
+}
+
+impl Paint {
+    /// Leaves text as it is.
+    pub const PLAIN: Self = Self { has_color: false };
+
+    /// Returns true if text comes out coloured.
+    #[must_use]
+    pub fn has_color(self) -> bool {
+        self.has_color
+    }
+
+    /// Returns the text in red, for what failed.
+    #[must_use]
+    pub fn red(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    /// Returns the text in bold.
+    #[must_use]
+    pub fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.has_color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// Returns false if the user forbids colour (see no-color.org), or the terminal knows none.
+fn may_color(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_in_no_color_forbids_colour_and_an_empty_one_does_not() {
+        let may_color = |no_color: Option<&str>, term: Option<&str>| {
+            super::may_color(no_color.map(OsStr::new), term.map(OsStr::new))
+        };
+        assert!(may_color(None, None) && may_color(Some(""), Some("xterm")));
+        assert!(!may_color(Some("0"), Some("xterm")) && !may_color(None, Some("dumb")));
+    }
+
+    #[test]
+    fn only_a_terminal_gets_a_table_unasked_and_only_there_in_colour() {
+        let terminal = |is_output_terminal, may_color| Terminal {
+            bars: None,
+            is_output_terminal,
+            is_error_terminal: true,
+            may_color,
+        };
+        let table = |has_color| SummaryStyle::Table(Paint { has_color });
+        assert_eq!(terminal(true, true).summary_style(SummaryForm::Auto), table(true));
+        assert_eq!(terminal(true, false).summary_style(SummaryForm::Auto), table(false));
+        assert_eq!(terminal(false, true).summary_style(SummaryForm::Auto), SummaryStyle::Text);
+        assert_eq!(terminal(false, true).summary_style(SummaryForm::Table), table(false));
+        assert_eq!(terminal(true, true).summary_style(SummaryForm::Text), SummaryStyle::Text);
+        assert_eq!(terminal(true, true).summary_style(SummaryForm::Json), SummaryStyle::Json);
+    }
+}

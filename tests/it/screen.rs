@@ -1,0 +1,208 @@
+//! What a person sees on a terminal, and what a script reads instead.
+
+use std::ops::RangeInclusive;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::support::program::{TestEnv, finish};
+
+crate::load_tests![
+    a_load_on_a_terminal_ends_with_a_sentence_and_a_table_of_80_columns,
+    what_failed_is_red_and_each_hint_is_shown_once,
+    no_color_takes_away_the_colour_and_nothing_else,
+    a_check_on_a_terminal_ends_with_a_sentence_and_a_table,
+    a_summary_has_the_form_that_was_asked_for,
+    a_json_summary_is_the_last_line_of_the_report_even_where_nothing_began,
+    log_lines_bear_the_time_of_day_on_a_terminal_and_full_stamps_elsewhere,
+];
+
+/// How the program ended on a terminal, and what it showed there.
+async fn shown(
+    env: &TestEnv,
+    code: i32,
+    columns: u16,
+    variables: &[(&str, &str)],
+    args: &str,
+) -> Result<String> {
+    let mut command = env.on_terminal(columns, args);
+    let ended = finish(command.envs(variables.iter().copied()).spawn()?).await?;
+    ended.expect(code)?;
+    Ok(ended.stdout.replace("\r\n", "\n"))
+}
+
+fn without_colour(text: &str) -> String {
+    let mut pieces = text.split("\u{1b}[");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |plain, piece| plain + piece.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+/// The rows of the table: their labels and what follows.
+fn rows(screen: &str) -> Vec<(&str, Vec<&str>)> {
+    screen
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_once("  "))
+        .map(|(label, rest)| (label, rest.split_whitespace().collect()))
+        .collect()
+}
+
+fn row<'a>(screen: &'a str, label: &str) -> Result<Vec<&'a str>> {
+    let mut rows = rows(screen).into_iter();
+    let row = rows.find(|(name, _)| *name == label);
+    row.map(|(_, rest)| rest).with_context(|| format!("no {label:?} in {screen}"))
+}
+
+async fn create_table(env: &TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (n INT NOT NULL, s VARCHAR(10))").await
+}
+
+fn put_rows(env: &TestEnv, key: &str, rows: RangeInclusive<u32>) -> Result<()> {
+    let text: String = rows.map(|row| format!("{row}\tx\n")).collect();
+    env.put(key, text)
+}
+
+async fn a_load_on_a_terminal_ends_with_a_sentence_and_a_table_of_80_columns(
+    env: TestEnv,
+) -> Result<()> {
+    create_table(&env).await?;
+    put_rows(&env, "in/a", 1000..=1999)?;
+    put_rows(&env, "in/b", 2000..=2999)?;
+    env.put("in/_hidden", "x")?;
+    for columns in [80, 120] {
+        let args = "load s3://etl/ --table t --skip-hidden --force 2>/dev/null";
+        let screen = shown(&env, 0, columns, &[], args).await?;
+        let screen = without_colour(&screen);
+        ensure!(screen.starts_with("Loaded 2 objects in "), "{screen}");
+        ensure!(row(&screen, "objects loaded")? == ["2"], "{screen}");
+        ensure!(row(&screen, "rows loaded")? == ["2,000"], "{screen}");
+        ensure!(row(&screen, "keys skipped")? == ["1", "1", "hidden"], "{screen}");
+        ensure!(row(&screen, "size")? == ["13.67", "KiB"], "{screen}");
+        ensure!(row(&screen, "time")?[1] == "s", "{screen}");
+        ensure!(row(&screen, "rate")?.last() == Some(&"rows/s"), "{screen}");
+        ensure!(!screen.contains("failed"), "{screen}");
+        let widest = screen.lines().map(|line| line.chars().count()).max();
+        ensure!(widest <= Some(80), "{screen}");
+    }
+    Ok(())
+}
+
+async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    put_rows(&env, "in/a", 1..=2)?;
+    for key in ["in/bad1", "in/bad2"] {
+        env.put(key, "no number\tx\n")?;
+    }
+    let screen = shown(&env, 3, 80, &[], "load s3://etl/ --table t --progress off").await?;
+    ensure!(screen.contains("\u{1b}[1mLoaded 1 object in "), "{screen:?}");
+    ensure!(screen.contains(", but 2 failed.\u{1b}[0m\n"), "{screen:?}");
+    for key in ["in/bad1", "in/bad2"] {
+        ensure!(screen.contains(&format!("\u{1b}[31mfailed: s3://etl/{key}: ")), "{screen:?}");
+    }
+    ensure!(screen.contains("\u{1b}[31m  objects failed"), "{screen:?}");
+    ensure!(screen.matches("\n  hint: ").count() == 1, "{screen}");
+
+    // The same hint stands with the error that ended the run.
+    let rejects = env.path("rejects");
+    let args = format!(
+        "load s3://etl/ --table t --force --progress off --on-bad-row reject --rejects {} \
+         --max-rejects-total 0",
+        rejects.display()
+    );
+    let screen = shown(&env, 3, 80, &[], &args).await?;
+    ensure!(screen.contains("\u{1b}[31merror:\u{1b}[0m the run was ended by this: "), "{screen:?}");
+    ensure!(screen.contains("The run failed after it loaded "), "{screen:?}");
+    ensure!(screen.matches("hint: ").count() == 1, "{screen}");
+    Ok(())
+}
+
+async fn no_color_takes_away_the_colour_and_nothing_else(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    env.put("in/bad", "no number\tx\n")?;
+    let args = "load s3://etl/ --table t --progress off";
+    let coloured = shown(&env, 3, 80, &[("NO_COLOR", "")], args).await?;
+    ensure!(coloured.contains("\u{1b}[31m"), "{coloured:?}");
+    let plain = shown(&env, 3, 80, &[("NO_COLOR", "1")], args).await?;
+    ensure!(!plain.contains('\u{1b}'), "{plain:?}");
+    let labels = |screen: &str| -> Vec<String> {
+        rows(screen).into_iter().map(|(label, _)| label.to_owned()).collect()
+    };
+    ensure!(labels(&plain) == labels(&without_colour(&coloured)), "{plain}{coloured}");
+    Ok(())
+}
+
+async fn a_check_on_a_terminal_ends_with_a_sentence_and_a_table(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    put_rows(&env, "in/a", 1..=1000)?;
+    env.put("in/bad", "no number\tx\n")?;
+    let screen = shown(&env, 3, 80, &[], "check s3://etl/ --table t 2>/dev/null").await?;
+    ensure!(screen.contains("\u{1b}[31mwould fail: s3://etl/in/bad"), "{screen:?}");
+    let screen = without_colour(&screen);
+    ensure!(screen.starts_with("Checked 2 objects in "), "{screen}");
+    ensure!(screen.contains(" s: 1 would fail.\n"), "{screen}");
+    ensure!(row(&screen, "rows")? == ["1,001"], "{screen}");
+    ensure!(row(&screen, "would load")? == ["1"], "{screen}");
+    ensure!(screen.matches("\n  hint: ").count() == 1, "{screen}");
+    Ok(())
+}
+
+async fn a_summary_has_the_form_that_was_asked_for(env: TestEnv) -> Result<()> {
+    create_table(&env).await?;
+    put_rows(&env, "in/a", 1..=2)?;
+    let screen =
+        shown(&env, 0, 80, &[], "load s3://etl/ --table t --summary text 2>/dev/null").await?;
+    ensure!(screen.starts_with("objects loaded     1\n"), "{screen:?}");
+    let piped = env.load_ending(0, "t", &["--force", "--summary", "table"]).await?;
+    ensure!(piped.stdout.starts_with("Loaded 1 object in "), "{piped}");
+    ensure!(!piped.stdout.contains('\u{1b}'), "{piped}");
+    let piped = env.load_ending(0, "t", &["--force"]).await?;
+    ensure!(piped.summary("objects loaded")? == "1", "{piped}");
+    Ok(())
+}
+
+async fn a_json_summary_is_the_last_line_of_the_report_even_where_nothing_began(
+    env: TestEnv,
+) -> Result<()> {
+    create_table(&env).await?;
+    put_rows(&env, "in/a", 1..=2)?;
+    let report = env.path("report").display().to_string();
+    for (code, args) in [
+        (0, ["load", "s3://etl/", "--table", "t"]),
+        (0, ["check", "s3://etl/", "--table", "t"]),
+        (4, ["load", "s3://etl/nothing/", "--table", "t"]),
+        (4, ["check", "s3://etl/nothing/", "--table", "t"]),
+    ] {
+        let more = ["--summary", "json", "--report", &report];
+        let ended = env.run(&[args.as_slice(), &more].concat()).await?;
+        ended.expect(code)?;
+        let lines = std::fs::read_to_string(&report)?;
+        let last = lines.lines().last().context("the report is empty")?;
+        ensure!(ended.stdout == format!("{last}\n"), "not {last}\n{ended}");
+        ensure!(last.contains("\"type\":\"summary\""), "{last}");
+    }
+    Ok(())
+}
+
+async fn log_lines_bear_the_time_of_day_on_a_terminal_and_full_stamps_elsewhere(
+    env: TestEnv,
+) -> Result<()> {
+    create_table(&env).await?;
+    put_rows(&env, "in/a", 1..=2)?;
+    let log_line = |text: &str| -> Result<String> {
+        let line = text.lines().find(|line| line.contains("loading into `t`"));
+        line.map(str::to_owned).with_context(|| format!("no log line in {text}"))
+    };
+    // 2026-11-27T04:10:32.123456Z
+    let is_full = |stamp: &str| stamp.len() == 27 && stamp.as_bytes()[10] == b'T';
+    let args = "load s3://etl/ --table t --progress off --force";
+    let screen = shown(&env, 0, 80, &[("NO_COLOR", "1")], args).await?;
+    let line = log_line(&screen)?;
+    let stamp = line.split(' ').next().unwrap_or_default();
+    let is_time = stamp.len() == 8 && stamp.split(':').all(|part| part.parse::<u8>().is_ok());
+    ensure!(is_time, "{line}");
+    let screen = shown(&env, 0, 80, &[], &format!("{args} --log-format json")).await?;
+    let line: serde_json::Value = serde_json::from_str(&log_line(&screen)?)?;
+    ensure!(line["timestamp"].as_str().is_some_and(is_full), "{line}");
+    let piped = env.load_ending(0, "t", &["--force"]).await?;
+    let line = log_line(&piped.stderr)?;
+    ensure!(is_full(line.split(' ').next().unwrap_or_default()), "{line}");
+    Ok(())
+}
