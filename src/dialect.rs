@@ -353,7 +353,7 @@ mod tests {
             }]
         );
         let found = errors(Preset::CsvUnix, |d| {
-            d.lines_terminated_by = LineTerminator::Exact(b"\"\n".to_vec())
+            d.lines_terminated_by = LineTerminator::Exact(b"\"\n".to_vec());
         });
         assert_eq!(
             found,

@@ -168,7 +168,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     {
         match split_object::fail_missing(&config, &s3, ledger, job).await {
             Ok(gone) => {
-                errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err()))
+                errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err()));
             }
             Err(error) => errors.push(error),
         }
@@ -424,7 +424,7 @@ async fn run(
         }
         Err(error) if error.is_cancelled() => {}
         Err(error) => {
-            errors.insert(0, Error::new(ErrorKind::Bug, "the listing died").caused_by(error))
+            errors.insert(0, Error::new(ErrorKind::Bug, "the listing died").caused_by(error));
         }
     }
     sessions.close().await;

@@ -303,7 +303,7 @@ impl RejectFile {
                     .map_err(|error| unwritable(&object, &data_place, error))?;
             }
             Destination::Bucket(bucket) if rows > 0 => {
-                bucket.publish(&object, &names, data, reasons).await?
+                bucket.publish(&object, &names, data, reasons).await?;
             }
             Destination::Bucket(bucket) => bucket.remove(&object, &names).await?,
         }

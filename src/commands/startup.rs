@@ -141,7 +141,7 @@ pub(crate) async fn prepare(
                 }
             }
             Err(error) => {
-                problems.push(Error::new(ErrorKind::Bug, "the listing died").caused_by(error))
+                problems.push(Error::new(ErrorKind::Bug, "the listing died").caused_by(error));
             }
         }
     }

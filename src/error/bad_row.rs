@@ -139,7 +139,7 @@ fn escape(bytes: &[u8], limit_characters: usize) -> String {
                 }
                 // Line and paragraph separators, and what turns the direction of writing.
                 '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
-                    text.extend(character.escape_default())
+                    text.extend(character.escape_default());
                 }
                 _ if character.is_control() => text.extend(character.escape_default()),
                 _ => text.push(character),

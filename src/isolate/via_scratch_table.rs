@@ -140,7 +140,7 @@ impl RowIsolation<'_> {
                         dry_run.rejected.iter().chain(&dry_run.warnings).map(Diagnostic::from),
                     ),
                     Err(error) if error.kind == ErrorKind::TargetRefused => {
-                        tracing::debug!("{}", error.one_line())
+                        tracing::debug!("{}", error.one_line());
                     }
                     Err(error) => return Err(error),
                 }

@@ -326,7 +326,7 @@ impl Ledger {
                 self.change(session, &row, &row.with_state(JobState::Done)).await?;
             }
             (Mode::Swap, JobState::Loading) => {
-                self.swap(session, attempts, row, config, (job, check)).await?
+                self.swap(session, attempts, row, config, (job, check)).await?;
             }
             (_, state) => {
                 let message = format!(

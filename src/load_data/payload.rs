@@ -26,7 +26,7 @@ pub(crate) struct Payload {
 enum Extent {
     /// A stretch of a staged file. For an object that is sent whole, the bytes after its byte order
     /// mark and header lines.
-    StagedRows(FileSlice, Range<u64>),
+    Staged(FileSlice, Range<u64>),
     /// The line terminator that a last row lacks.
     Terminator(Bytes),
 }
@@ -46,11 +46,11 @@ impl Payload {
 
     /// `stretches` of a staged file, in order, and the terminator that the last row in them lacks.
     pub(crate) fn of(
-        file: FileSlice,
+        file: &FileSlice,
         stretches: Vec<Range<u64>>,
         terminator: Option<&[u8]>,
     ) -> Self {
-        let staged = stretches.into_iter().map(|stretch| Extent::StagedRows(file.clone(), stretch));
+        let staged = stretches.into_iter().map(|stretch| Extent::Staged(file.clone(), stretch));
         let terminator =
             terminator.map(|terminator| Extent::Terminator(Bytes::copy_from_slice(terminator)));
         Self { extents: staged.chain(terminator).collect() }
@@ -88,7 +88,7 @@ impl Payload {
 impl Extent {
     fn size_bytes(&self) -> u64 {
         match self {
-            Self::StagedRows(_, stretch) => stretch.end - stretch.start,
+            Self::Staged(_, stretch) => stretch.end - stretch.start,
             Self::Terminator(bytes) => bytes.len() as u64,
         }
     }
@@ -108,7 +108,7 @@ impl BlockBuilder {
             let (file, stretch) = match self.rest.take() {
                 Some(rest) => rest,
                 None => match self.extents.next()? {
-                    Extent::StagedRows(file, stretch) => (file, stretch),
+                    Extent::Staged(file, stretch) => (file, stretch),
                     terminator @ Extent::Terminator(_) => return Some(terminator),
                 },
             };
@@ -117,7 +117,7 @@ impl BlockBuilder {
             }
             let cut = stretch.end.min(stretch.start + room_bytes);
             self.rest = (cut < stretch.end).then(|| (file.clone(), cut..stretch.end));
-            return Some(Extent::StagedRows(file, stretch.start..cut));
+            return Some(Extent::Staged(file, stretch.start..cut));
         }
     }
 }
@@ -144,7 +144,7 @@ fn read(extents: &[Extent]) -> io::Result<Bytes> {
     for piece in extents {
         let filled = block.filled;
         match piece {
-            Extent::StagedRows(file, stretch) => {
+            Extent::Staged(file, stretch) => {
                 let length =
                     usize::try_from(stretch.end - stretch.start).map_err(io::Error::other)?;
                 file.read_exact_at(block.room(length), stretch.start)?;
@@ -219,10 +219,10 @@ mod tests {
         let file = FileSlice::new(Arc::new(file), 0, to);
         let payload = Payload::joined(
             [
-                Payload::of(file.clone(), stretches, Some(b"\r\n")),
+                Payload::of(&file, stretches, Some(b"\r\n")),
                 Payload::empty(),
-                Payload::of(file.clone(), vec![], None),
-                Payload::of(file, vec![1..4, 7..8], None),
+                Payload::of(&file, vec![], None),
+                Payload::of(&file, vec![1..4, 7..8], None),
             ]
             .into_iter(),
         );
@@ -242,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_shorter_than_it_was_is_an_error_and_not_a_short_load() {
         let file = FileSlice::new(Arc::new(tempfile::tempfile().unwrap()), 0, 5);
-        let payload = Payload::of(file, vec![Range { start: 0, end: 5 }], None);
+        let payload = Payload::of(&file, vec![Range { start: 0, end: 5 }], None);
         let sent = Arc::new(SendProgress::default());
         let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
         assert!(blocks[0].is_err());

@@ -41,7 +41,7 @@ impl StagedRows {
     pub(crate) fn whole(&self) -> Payload {
         let stretch = self.data_start..self.end;
         let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
-        Payload::of(self.file.clone(), vec![stretch], terminator)
+        Payload::of(&self.file, vec![stretch], terminator)
     }
 
     /// The bytes before its data: a byte order mark and header lines.
@@ -134,7 +134,7 @@ pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize])
     let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.last_row);
     let terminator =
         (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
-    Payload::of(staged.file.clone(), stretches, terminator)
+    Payload::of(&staged.file, stretches, terminator)
 }
 
 /// A row's bytes without its terminator, at most `limit` of them.

@@ -149,7 +149,7 @@ pub(crate) async fn dispatch(
                     (Arc::clone(&context), staged.clone(), events.clone());
                 let slots = Arc::clone(&split_slots);
                 downloads.spawn(async move {
-                    load_in_parts(&context, selected, staged, &events, &slots).await
+                    load_in_parts(&context, selected, staged, &events, &slots).await;
                 });
                 continue;
             }
@@ -170,7 +170,7 @@ pub(crate) async fn dispatch(
         };
         match reserved {
             None => {
-                emit(&events, Event::ended(Outcome::NotReached { object: selected.object })).await
+                emit(&events, Event::ended(Outcome::NotReached { object: selected.object })).await;
             }
             Some(Err(error)) => {
                 let outcome =

@@ -147,7 +147,7 @@ impl Selector {
                     .await?;
                 }
                 Listed::Failed { bucket, key, error } => {
-                    self.fail_unlisted(bucket, key, error).await
+                    self.fail_unlisted(bucket, key, error).await;
                 }
             }
         }
@@ -199,7 +199,7 @@ impl Selector {
             match listed {
                 Listed::Object(object) => page.push(object),
                 Listed::Failed { bucket, key, error } => {
-                    self.fail_unlisted(bucket, key, error).await
+                    self.fail_unlisted(bucket, key, error).await;
                 }
             }
         }

@@ -31,7 +31,7 @@ impl fmt::Display for Provenance {
             let origin = &effective.origin;
             match &effective.value {
                 Shown::Value(value) => {
-                    writeln!(f, "{} = {}  # {origin}", setting.name, toml_value(setting, value))?
+                    writeln!(f, "{} = {}  # {origin}", setting.name, toml_value(setting, value))?;
                 }
                 Shown::Hidden => writeln!(f, "#{} = (hidden)  # {origin}", setting.name)?,
                 Shown::Unset => writeln!(f, "#{} =  # not set", setting.name)?,

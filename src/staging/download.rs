@@ -302,7 +302,7 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
             Err(error)
                 if matches!(error.kind, ErrorKind::ObjectDenied | ErrorKind::SourceProtocol) =>
             {
-                pin.refused = true
+                pin.refused = true;
             }
             opened => return opened,
         }

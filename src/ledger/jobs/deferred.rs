@@ -234,7 +234,7 @@ fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
             Some(last)
                 if !(index.is_fulltext() && last.iter().any(|other| other.is_fulltext())) =>
             {
-                last.push(index)
+                last.push(index);
             }
             _ => statements.push(vec![index]),
         }
