@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::contract::moto;
 use crate::source::{fill, plan, refused};
 use crate::support::lines::{self, expect};
@@ -13,32 +14,14 @@ use crate::support::s3::{
     ACCESS_KEY, Fault, Keys, Operation, Refusal, SECRET_KEY, Times, client_with_keys,
 };
 
-crate::load_tests![
-    a_refused_listing_stops_the_run,
-    a_prefix_refused_after_another_was_loaded_is_no_success,
-    a_missing_bucket_stops_the_run,
-    credentials_that_are_refused_stop_the_run,
-    credentials_that_are_refused_for_an_exact_key_stop_the_run,
-    credentials_that_expire_during_the_run_end_it,
-    no_credentials_at_all_are_said_so,
-    an_endpoint_that_is_down_stops_the_run,
-    a_busy_listing_is_tried_again,
-    a_listing_that_stays_busy_ends_the_run_after_its_tries,
-    unsigned_requests_read_an_open_bucket,
-    the_requester_pays_when_asked_to,
-    requests_are_signed_for_the_region_that_is_given,
-    a_profile_gives_credentials_and_region,
-    a_profile_that_is_named_beats_the_environments_keys,
-    path_style_puts_the_bucket_into_the_path,
-    a_store_that_others_wrote_is_loaded_from,
-];
-
+#[apply(load_test)]
 async fn a_refused_listing_stops_the_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::ACCESS_DENIED));
     refused(&env, &[], 5, &["s3://etl/: listing the bucket is denied", "s3:ListBucket"]).await
 }
 
+#[apply(load_test)]
 async fn a_prefix_refused_after_another_was_loaded_is_no_success(env: TestEnv) -> Result<()> {
     fill(&env, &["a/1", "b/1"]).await?;
     let denied = Fault::Refuse(Refusal::ACCESS_DENIED);
@@ -56,6 +39,7 @@ async fn a_prefix_refused_after_another_was_loaded_is_no_success(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_missing_bucket_stops_the_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     for uri in ["s3://not-there/", "s3://not-there/key"] {
@@ -84,6 +68,7 @@ async fn load_with_keys(
     .await
 }
 
+#[apply(load_test)]
 async fn credentials_that_are_refused_stop_the_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     let unknown = load_with_keys(&env, "s3://etl/", "AKIAUNKNOWN000000000", SECRET_KEY).await?;
@@ -98,6 +83,7 @@ async fn credentials_that_are_refused_stop_the_run(env: TestEnv) -> Result<()> {
     refused(&env, &[], 5, &["ExpiredToken", "the S3 credentials were refused"]).await
 }
 
+#[apply(load_test)]
 async fn credentials_that_are_refused_for_an_exact_key_stop_the_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     let wrong = load_with_keys(&env, "s3://etl/a", ACCESS_KEY, "wrong-secret").await?;
@@ -112,6 +98,7 @@ async fn credentials_that_are_refused_for_an_exact_key_stop_the_run(env: TestEnv
     expect(&env, "t", &[]).await
 }
 
+#[apply(load_test)]
 async fn credentials_that_expire_during_the_run_end_it(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for number in 0..100 {
@@ -129,6 +116,7 @@ async fn credentials_that_expire_during_the_run_end_it(env: TestEnv) -> Result<(
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn no_credentials_at_all_are_said_so(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     let mut command = env.command(["load", "s3://etl/", "--table", "t"]);
@@ -143,6 +131,7 @@ async fn no_credentials_at_all_are_said_so(env: TestEnv) -> Result<()> {
     expect(&env, "t", &[]).await
 }
 
+#[apply(load_test)]
 async fn an_endpoint_that_is_down_stops_the_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     // Bound and not listening: a connection is refused, and nobody else gets the port.
@@ -158,6 +147,7 @@ async fn an_endpoint_that_is_down_stops_the_run(env: TestEnv) -> Result<()> {
     .await
 }
 
+#[apply(load_test)]
 async fn a_busy_listing_is_tried_again(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     for refusal in [Refusal::SLOW_DOWN, Refusal::SERVICE_UNAVAILABLE, Refusal::INTERNAL_ERROR] {
@@ -167,6 +157,7 @@ async fn a_busy_listing_is_tried_again(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["0"]).await
 }
 
+#[apply(load_test)]
 async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
@@ -177,6 +168,7 @@ async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(env: TestEnv) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn unsigned_requests_read_an_open_bucket(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     refused(&env, &["--no-sign-request"], 5, &["s3://etl/: listing the bucket is denied"]).await?;
@@ -195,6 +187,7 @@ async fn unsigned_requests_read_an_open_bucket(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_requester_pays_when_asked_to(env: TestEnv) -> Result<()> {
     fill(&env, &["a", "b/1"]).await?;
     let uris = ["s3://etl/a", "s3://etl/b/"];
@@ -223,6 +216,7 @@ fn regions(env: &TestEnv) -> BTreeSet<String> {
         .collect()
 }
 
+#[apply(load_test)]
 async fn requests_are_signed_for_the_region_that_is_given(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     plan(&env, &["s3://etl/"]).await?;
@@ -244,6 +238,7 @@ fn write_profile(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_profile_gives_credentials_and_region(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     write_profile(&env)?;
@@ -259,6 +254,7 @@ async fn a_profile_gives_credentials_and_region(env: TestEnv) -> Result<()> {
 }
 
 /// As the AWS command line does: what is said on the command line is meant.
+#[apply(load_test)]
 async fn a_profile_that_is_named_beats_the_environments_keys(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     write_profile(&env)?;
@@ -268,6 +264,7 @@ async fn a_profile_that_is_named_beats_the_environments_keys(env: TestEnv) -> Re
     expect(&env, "t", &["0"]).await
 }
 
+#[apply(load_test)]
 async fn path_style_puts_the_bucket_into_the_path(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     // With a name, unlike an address, the bucket would go in front of it.
@@ -279,6 +276,7 @@ async fn path_style_puts_the_bucket_into_the_path(env: TestEnv) -> Result<()> {
 }
 
 /// What the endpoint of the tests and the program both get wrong would show here.
+#[apply(load_test)]
 async fn a_store_that_others_wrote_is_loaded_from(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let client = client_with_keys(moto::url()?, moto::ACCESS_KEY, moto::SECRET_KEY);

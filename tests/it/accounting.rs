@@ -7,29 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use serde_json::Value;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    the_table_grows_by_what_the_report_says_where_bad_rows_fail,
-    the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected,
-    the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted,
-    parallel_loads_of_the_same_keys_are_accounted_for,
-    a_swap_counts_rows_that_were_updated_or_left_as_they_were,
-    a_swap_counts_rows_that_were_replaced_by_their_equals,
-    every_count_is_told_of_each_object_and_of_the_run,
-    a_failed_object_wins_over_rejected_rows,
-    as_many_rejects_as_allowed_are_fine_and_one_more_is_not,
-    a_share_of_rejects_is_that_of_each_object,
-    rejects_of_parallel_loads_never_exceed_the_total,
-    a_total_that_is_used_up_ends_the_run,
-    rejects_of_an_object_that_fails_are_given_back,
-    an_object_that_is_tried_again_spends_its_rejects_once,
-    notes_are_counted_apart_and_bad_only_on_request,
-    as_many_bad_rows_are_shown_as_asked_for,
-    checks_are_on_whatever_the_server_says,
-    checks_that_init_sql_switches_off_are_really_off,
-];
 
 /// Two keys, a CHECK, a column that not every value fits, and one that the clocks of no zone touch.
 const TABLE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, u INT NULL UNIQUE, n TINYINT NULL, s VARCHAR(5) NULL, CHECK (n <> 13)) ENGINE=InnoDB";
@@ -226,26 +206,31 @@ async fn reconcile(env: &TestEnv, on_bad_row: &str, seed: u64, args: &[&str]) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_table_grows_by_what_the_report_says_where_bad_rows_fail(env: TestEnv) -> Result<()> {
     reconcile(&env, "fail", 1, &["--load-concurrency", "1"]).await
 }
 
+#[apply(load_test)]
 async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_rejected(
     env: TestEnv,
 ) -> Result<()> {
     reconcile(&env, "reject", 2, &["--load-concurrency", "1"]).await
 }
 
+#[apply(load_test)]
 async fn the_table_grows_by_what_the_report_says_where_bad_rows_are_accepted(
     env: TestEnv,
 ) -> Result<()> {
     reconcile(&env, "accept", 3, &["--load-concurrency", "1"]).await
 }
 
+#[apply(load_test)]
 async fn parallel_loads_of_the_same_keys_are_accounted_for(env: TestEnv) -> Result<()> {
     reconcile(&env, "reject", 4, &["--load-concurrency", "4"]).await
 }
 
+#[apply(load_test)]
 async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     env.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
@@ -262,6 +247,7 @@ async fn a_swap_counts_rows_that_were_updated_or_left_as_they_were(env: TestEnv)
     ensure_values(&env.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c", "3|d"]).await
 }
 
+#[apply(load_test)]
 async fn a_swap_counts_rows_that_were_replaced_by_their_equals(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     env.put("data/1", "1\t1\t1\ta\n1\t1\t1\ta\n1\t1\t1\tb\n2\t2\t2\tc\n")?;
@@ -270,6 +256,7 @@ async fn a_swap_counts_rows_that_were_replaced_by_their_equals(env: TestEnv) -> 
     ensure_values(&env.schema, "SELECT id, s FROM t ORDER BY id", &["1|b", "2|c"]).await
 }
 
+#[apply(load_test)]
 async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     // Bad, a duplicate, both at once, good; and a note, which no integer gets.
@@ -323,6 +310,7 @@ async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Resu
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_failed_object_wins_over_rejected_rows(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     env.put("data/bad", "100\t100\tx\tok\n101\t101\t1\tok\n")?;
@@ -345,6 +333,7 @@ fn with_bad(first: u32, rows: u32, bad: u32) -> String {
         .collect()
 }
 
+#[apply(load_test)]
 async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     env.put("data/1", with_bad(1000, 20, 5))?;
@@ -375,6 +364,7 @@ async fn as_many_rejects_as_allowed_are_fine_and_one_more_is_not(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_share_of_rejects_is_that_of_each_object(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     env.put("data/few", with_bad(1000, 100, 10))?;
@@ -387,6 +377,7 @@ async fn a_share_of_rejects_is_that_of_each_object(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rejects_of_parallel_loads_never_exceed_the_total(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     for object in 0..16 {
@@ -416,6 +407,7 @@ async fn rejects_of_parallel_loads_never_exceed_the_total(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_total_that_is_used_up_ends_the_run(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     for object in 0..40 {
@@ -443,6 +435,7 @@ async fn a_total_that_is_used_up_ends_the_run(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rejects_of_an_object_that_fails_are_given_back(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     // Its rejects can't be written down, so that it is not loaded.
@@ -464,6 +457,7 @@ async fn rejects_of_an_object_that_fails_are_given_back(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_object_that_is_tried_again_spends_its_rejects_once(env: TestEnv) -> Result<()> {
     use crate::support::proxy::{Break, Proxy, Step};
     fill(&env).await?;
@@ -491,6 +485,7 @@ async fn an_object_that_is_tried_again_spends_its_rejects_once(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1))").await?;
     env.put("data/1", "1\t1.25\n2\t2.5\n3\t3.75\n4\tx\n")?;
@@ -518,6 +513,7 @@ async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result
     ensure_values(&env.schema, "SELECT id, d FROM t WHERE id > 20", &["21|2.5"]).await
 }
 
+#[apply(load_test)]
 async fn as_many_bad_rows_are_shown_as_asked_for(env: TestEnv) -> Result<()> {
     fill(&env).await?;
     env.put("data/1", with_bad(1000, 40, 30))?;
@@ -557,6 +553,7 @@ const CHECKS: [&str; 6] = [
     "u=@@SESSION.unique_checks",
 ];
 
+#[apply(load_test)]
 async fn checks_are_on_whatever_the_server_says(env: TestEnv) -> Result<()> {
     env.put("data/1", "1\t1\n2\t1\n")?;
     // As a server that has them off: every new session begins so.
@@ -579,6 +576,7 @@ async fn checks_are_on_whatever_the_server_says(env: TestEnv) -> Result<()> {
     ensure_values(&schema, "SELECT DISTINCT f, u FROM t", &["1|1"]).await
 }
 
+#[apply(load_test)]
 async fn checks_that_init_sql_switches_off_are_really_off(env: TestEnv) -> Result<()> {
     family(&env).await?;
     let run = load(&env, &CHECKS).await?;

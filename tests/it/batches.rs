@@ -5,36 +5,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::lines::{self, expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    small_objects_share_a_transaction_and_a_statement,
-    headers_marks_and_missing_line_ends_do_not_meet_in_the_stream,
-    objects_with_other_line_endings_share_the_transaction_and_not_the_statement,
-    empty_objects_are_loaded_with_the_others,
-    a_bad_object_fails_alone_and_is_told_as_if_it_had_been_alone,
-    duplicates_of_another_object_are_told_of_the_later_one,
-    skipped_rows_are_counted_for_their_own_object,
-    replaced_rows_are_counted_for_their_own_object,
-    clean_objects_share_a_transaction_also_where_rows_may_be_rejected,
-    rejected_rows_are_written_for_their_own_object,
-    clean_objects_share_a_transaction_also_where_rows_may_be_updated,
-    a_connection_lost_in_the_middle_of_the_stream_costs_a_retry,
-    a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again,
-    a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again,
-    without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each,
-    an_object_that_another_run_has_loaded_is_loaded_once,
-    a_lost_ledger_row_is_never_committed,
-    what_failed_before_is_tried_alone,
-    the_budgets_bound_a_transaction,
-    one_object_for_each_transaction_can_be_asked_for,
-    objects_in_hiding_character_sets_are_not_joined,
-    the_content_of_each_object_is_verified_by_its_own_digest,
-];
 
 /// One worker, which takes all objects that arrive together.
 const TOGETHER: [&str; 2] = ["--load-concurrency", "1"];
@@ -112,6 +88,7 @@ async fn ensure_once(env: &TestEnv, sums: hive::Sums) -> Result<()> {
 /// Key, state and own count of every object in the ledger.
 const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count, skipped_count FROM s3_to_mysql_objects ORDER BY object_key";
 
+#[apply(load_test)]
 async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, OBJECTS).await?;
     let seen = Seen::by(&env).await?;
@@ -139,6 +116,7 @@ async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Resu
     seen.ensure(1, 1)
 }
 
+#[apply(load_test)]
 async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for (key, text) in [
@@ -162,6 +140,7 @@ async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(env: Test
     .await
 }
 
+#[apply(load_test)]
 async fn objects_with_other_line_endings_share_the_transaction_and_not_the_statement(
     env: TestEnv,
 ) -> Result<()> {
@@ -184,6 +163,7 @@ async fn objects_with_other_line_endings_share_the_transaction_and_not_the_state
     .await
 }
 
+#[apply(load_test)]
 async fn empty_objects_are_loaded_with_the_others(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for (key, text) in [("a", ""), ("b", "one\n"), ("c", "")] {
@@ -204,6 +184,7 @@ async fn numbers(env: &TestEnv, objects: &[(&str, &str)]) -> Result<()> {
     objects.iter().try_for_each(|(key, text)| env.put(key, (*text).to_owned()))
 }
 
+#[apply(load_test)]
 async fn a_bad_object_fails_alone_and_is_told_as_if_it_had_been_alone(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\n2\n"), ("b", "3\nx4\n5\n"), ("c", "6\n"), ("d", "7\n8\n")]).await?;
     let seen = Seen::by(&env).await?;
@@ -220,6 +201,7 @@ async fn a_bad_object_fails_alone_and_is_told_as_if_it_had_been_alone(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn duplicates_of_another_object_are_told_of_the_later_one(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\n2\n"), ("b", "3\n2\n"), ("c", "4\n")]).await?;
     let seen = Seen::by(&env).await?;
@@ -231,6 +213,7 @@ async fn duplicates_of_another_object_are_told_of_the_later_one(env: TestEnv) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn skipped_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\n2\n"), ("b", "3\n2\n1\n"), ("c", "4\n"), ("d", "4\n5\n")]).await?;
     let seen = Seen::by(&env).await?;
@@ -251,6 +234,7 @@ async fn skipped_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn replaced_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\ta\n2\ta\n"), ("b", "2\tb\n3\tb\n"), ("c", "4\tc\n")]).await?;
     let seen = Seen::by(&env).await?;
@@ -260,6 +244,7 @@ async fn replaced_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<
     ensure_values(&env.schema, deleted, &["a|0", "b|1", "c|0"]).await
 }
 
+#[apply(load_test)]
 async fn clean_objects_share_a_transaction_also_where_rows_may_be_rejected(
     env: TestEnv,
 ) -> Result<()> {
@@ -276,6 +261,7 @@ async fn clean_objects_share_a_transaction_also_where_rows_may_be_rejected(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rejected_rows_are_written_for_their_own_object(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\n2\n"), ("b", "3\nx\n2\n"), ("c", "y\n4\n")]).await?;
     let seen = Seen::by(&env).await?;
@@ -293,6 +279,7 @@ async fn rejected_rows_are_written_for_their_own_object(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(
     env: TestEnv,
 ) -> Result<()> {
@@ -315,6 +302,7 @@ async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, OBJECTS).await?;
     let seen = Seen::by(&env).await?;
@@ -325,6 +313,7 @@ async fn a_connection_lost_in_the_middle_of_the_stream_costs_a_retry(env: TestEn
     ensure_once(&env, sums).await
 }
 
+#[apply(load_test)]
 async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
@@ -343,6 +332,7 @@ async fn a_commit_that_never_arrived_is_found_out_and_all_are_loaded_again(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
@@ -356,6 +346,7 @@ async fn a_commit_whose_answer_is_lost_is_found_out_and_none_is_loaded_again(
     ensure_once(&env, sums).await
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(env: TestEnv) -> Result<()> {
     hive_objects(&env, 3).await?;
     let (seen, cut) = Seen::behind(&env, |proxy| proxy.next(Step::LoadCommit, Break::Cut)).await?;
@@ -368,6 +359,7 @@ async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_object_that_another_run_has_loaded_is_loaded_once(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 10).await?;
     let seen = Seen::by(&env).await?;
@@ -403,6 +395,7 @@ async fn an_object_that_another_run_has_loaded_is_loaded_once(env: TestEnv) -> R
     ensure_once(&env, ours).await
 }
 
+#[apply(load_test)]
 async fn a_lost_ledger_row_is_never_committed(env: TestEnv) -> Result<()> {
     hive_objects(&env, 3).await?;
     let seen = Seen::by(&env).await?;
@@ -420,6 +413,7 @@ async fn a_lost_ledger_row_is_never_committed(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_failed_before_is_tried_alone(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\n"), ("b", "x\n"), ("c", "2\n")]).await?;
     let seen = Seen::by(&env).await?;
@@ -433,6 +427,7 @@ async fn what_failed_before_is_tried_alone(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await
 }
 
+#[apply(load_test)]
 async fn the_budgets_bound_a_transaction(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 12).await?;
     let seen = Seen::by(&env).await?;
@@ -444,6 +439,7 @@ async fn the_budgets_bound_a_transaction(env: TestEnv) -> Result<()> {
     ensure_once(&env, sums).await
 }
 
+#[apply(load_test)]
 async fn one_object_for_each_transaction_can_be_asked_for(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 5).await?;
     let seen = Seen::by(&env).await?;
@@ -452,6 +448,7 @@ async fn one_object_for_each_transaction_can_be_asked_for(env: TestEnv) -> Resul
     ensure_once(&env, sums).await
 }
 
+#[apply(load_test)]
 async fn objects_in_hiding_character_sets_are_not_joined(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("a", "one\n")?;
@@ -462,6 +459,7 @@ async fn objects_in_hiding_character_sets_are_not_joined(env: TestEnv) -> Result
     lines::expect(&env, "t", &["one", "two"]).await
 }
 
+#[apply(load_test)]
 async fn the_content_of_each_object_is_verified_by_its_own_digest(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\ta\n2\ta\n"), ("b", "3\tb\n"), ("c", "4\tc\n")]).await?;
     let seen = Seen::by(&env).await?;

@@ -6,33 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 
+use crate::registry::{apply, load_test};
 use crate::support::many_bad_rows::{ARGS, Badness, ManyBadRows, create_table};
 use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::s3::{Fault, Times};
 use crate::support::servers::ServerKind;
-
-crate::load_tests![
-    where_nothing_is_wrong_nothing_is_touched,
-    what_is_loaded_already_is_checked_and_the_ledger_left_alone,
-    all_is_told_whatever_the_policy_and_the_policy_decides,
-    rejects_are_counted_against_their_limits_and_not_written,
-    what_is_accepted_is_loaded_for_a_trial,
-    an_update_that_meets_another_key_would_fail,
-    of_many_bad_rows_all_are_counted,
-    objects_that_are_no_text_do_not_end_a_check,
-    modes_that_empty_the_table_empty_nothing,
-    a_partitioned_table_is_checked_but_for_its_partitions,
-    generated_columns_checks_and_defaults_are_the_targets,
-    a_view_is_checked_for_its_types,
-    tables_that_no_temporary_one_can_be_like_are_checked,
-    foreign_keys_and_triggers_are_named,
-    a_sample_fetches_no_more_than_it_needs,
-    a_sample_ends_with_its_last_row,
-    without_the_privileges_it_says_which,
-    tables_of_the_same_names_are_not_hidden,
-    a_lost_connection_costs_a_try,
-    killed_half_way_nothing_is_left,
-];
 
 /// `s3-to-mysql check s3://etl/ --table TABLE --report report ARGS...`, which must end with this
 /// code.
@@ -70,6 +48,7 @@ fn numbers(line: &Value) -> (Option<u64>, Option<u64>, Option<u64>) {
     (line["rows"].as_u64(), line["bad_rows"].as_u64(), line["duplicates"].as_u64())
 }
 
+#[apply(load_test)]
 async fn where_nothing_is_wrong_nothing_is_touched(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(9)) ENGINE=InnoDB")
@@ -99,6 +78,7 @@ async fn where_nothing_is_wrong_nothing_is_touched(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_loaded_already_is_checked_and_the_ledger_left_alone(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
     env.put("1", "1\n2\n")?;
@@ -119,6 +99,7 @@ async fn what_is_loaded_already_is_checked_and_the_ledger_left_alone(env: TestEn
 /// good and one of a bad one.
 const TEN: &str = "1\ta\n2\ttoo long\nx\tb\n3\tc\n4\n1\td\n5\te\n2\tf\n2\tg\n6\th\n";
 
+#[apply(load_test)]
 async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(3))").await?;
     env.put("ten", TEN)?;
@@ -186,6 +167,7 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rejects_are_counted_against_their_limits_and_not_written(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(3))").await?;
     env.put("1", TEN)?;
@@ -205,6 +187,7 @@ async fn rejects_are_counted_against_their_limits_and_not_written(env: TestEnv) 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_accepted_is_loaded_for_a_trial(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
     // Both are 0 where they are accepted.
@@ -216,6 +199,7 @@ async fn what_is_accepted_is_loaded_for_a_trial(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_update_that_meets_another_key_would_fail(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, code INT UNIQUE)").await?;
     env.put("1", "1\t10\n2\t20\n1\t20\n")?;
@@ -225,6 +209,7 @@ async fn an_update_that_meets_another_key_would_fail(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn of_many_bad_rows_all_are_counted(env: TestEnv) -> Result<()> {
     for sql in create_table("t") {
         env.schema.exec(&sql).await?;
@@ -275,6 +260,7 @@ async fn of_many_bad_rows_all_are_counted(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn objects_that_are_no_text_do_not_end_a_check(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9))").await?;
     env.put("1", "1,\"never closed\n")?;
@@ -295,6 +281,7 @@ async fn objects_that_are_no_text_do_not_end_a_check(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn modes_that_empty_the_table_empty_nothing(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO t VALUES (1), (2)").await?;
@@ -307,6 +294,7 @@ async fn modes_that_empty_the_table_empty_nothing(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_partitioned_table_is_checked_but_for_its_partitions(env: TestEnv) -> Result<()> {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL CHECK (n < 50)) \
                PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))";
@@ -320,6 +308,7 @@ async fn a_partitioned_table_is_checked_but_for_its_partitions(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn generated_columns_checks_and_defaults_are_the_targets(env: TestEnv) -> Result<()> {
     let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT COMMENT 'a,\\n  KEY `x` (`y`)', twice TINYINT AS (n * 2) STORED, \
                word VARCHAR(9) CHARACTER SET latin1 NOT NULL DEFAULT 'd', zero DATE NOT NULL DEFAULT '2026-01-01', \
@@ -350,6 +339,7 @@ async fn generated_columns_checks_and_defaults_are_the_targets(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_view_is_checked_for_its_types(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(3))").await?;
     env.schema.exec("CREATE VIEW w AS SELECT id, v FROM t WHERE id < 10 WITH CHECK OPTION").await?;
@@ -362,6 +352,7 @@ async fn a_view_is_checked_for_its_types(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn tables_that_no_temporary_one_can_be_like_are_checked(env: TestEnv) -> Result<()> {
     let columns = "id INT PRIMARY KEY, text VARCHAR(9), FULLTEXT KEY (text)";
     env.put("1", "1\ta\n1\tb\nx\tc\n")?;
@@ -381,6 +372,7 @@ async fn tables_that_no_temporary_one_can_be_like_are_checked(env: TestEnv) -> R
     ended.says("does not roll back")
 }
 
+#[apply(load_test)]
 async fn foreign_keys_and_triggers_are_named(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     env
@@ -401,6 +393,7 @@ fn rows(count: usize) -> String {
     (1..=count).map(|id| format!("{id:>9}\t{:>89}\n", "v")).collect()
 }
 
+#[apply(load_test)]
 async fn a_sample_fetches_no_more_than_it_needs(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(100))").await?;
     env.put("1", rows(100_000))?;
@@ -421,6 +414,7 @@ async fn a_sample_fetches_no_more_than_it_needs(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_sample_ends_with_its_last_row(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9))").await?;
     env.put("1", "id,v\r\n1,\"a\r\nb\"\r\n1,c\r\n3,d\r\n4,e\n5,\"f\" g\r\n")?;
@@ -444,6 +438,7 @@ async fn a_sample_ends_with_its_last_row(env: TestEnv) -> Result<()> {
     env.run(&["check", "s3://etl/", "--table", "t", "--sample", "0"]).await?.expect(2)
 }
 
+#[apply(load_test)]
 async fn without_the_privileges_it_says_which(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
@@ -473,6 +468,7 @@ async fn without_the_privileges_it_says_which(env: TestEnv) -> Result<()> {
     ended.says("on a view the account needs the privileges SELECT and SHOW VIEW")
 }
 
+#[apply(load_test)]
 async fn tables_of_the_same_names_are_not_hidden(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE s3_to_mysql_check (id INT PRIMARY KEY)").await?;
     env.schema.exec("CREATE TABLE s3_to_mysql_rows (id INT PRIMARY KEY)").await?;
@@ -511,6 +507,7 @@ async fn loading(env: &TestEnv) -> Result<u64> {
     tokio::time::timeout(Duration::from_secs(60), loading).await.context("it never loads")?
 }
 
+#[apply(load_test)]
 async fn a_lost_connection_costs_a_try(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, slow INT)").await?;
     env.put("1", "1\n2\n1\n4\n5\n6\n7\n8\n")?;
@@ -539,6 +536,7 @@ async fn a_lost_connection_costs_a_try(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn killed_half_way_nothing_is_left(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, slow INT)").await?;
     env.put("1", (0..500).map(|id| format!("{id}\n")).collect::<String>())?;

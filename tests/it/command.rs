@@ -4,28 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use s3_to_mysql::exit_code;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+use crate::registry::{apply, load_test, plain_test};
 use crate::support::program::{Ended, TestEnv, bare_command, finish};
 use crate::support::s3::{Fault, Keys, Operation, Times};
-
-crate::plain_tests![
-    help_is_as_documented,
-    help_lists_every_exit_code_with_its_meaning,
-    an_unknown_option_is_a_usage_error_that_suggests_the_right_one,
-    everything_wrong_with_the_configuration_is_told_at_once,
-    a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default,
-    a_printed_configuration_hides_secrets_and_reads_back,
-    completions_are_scripts_that_the_shell_accepts,
-    a_closed_standard_output_is_no_failure_of_help_and_completions,
-];
-
-crate::load_tests![
-    the_strongest_place_decides_which_table_is_loaded,
-    the_example_file_works_as_a_configuration_file,
-    plan_shows_every_object_and_the_exact_statement,
-    plan_touches_nothing,
-    plan_meets_the_problems_that_load_meets,
-    plan_into_head_is_no_failure,
-];
 
 /// The program without any server, in a directory of its own.
 async fn run_in(dir: &std::path::Path, variables: &[(&str, &str)], args: &[&str]) -> Result<Ended> {
@@ -39,6 +20,7 @@ async fn run(args: &[&str]) -> Result<Ended> {
     run_in(tempfile::tempdir()?.path(), &[], args).await
 }
 
+#[apply(plain_test)]
 async fn help_is_as_documented() -> Result<()> {
     for (name, args) in [
         ("help", ["--help"].as_slice()),
@@ -57,6 +39,7 @@ async fn help_is_as_documented() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn help_lists_every_exit_code_with_its_meaning() -> Result<()> {
     for args in [["--help"].as_slice(), &["load", "--help"], &["plan", "--help"]] {
         let help = run(args).await?.stdout;
@@ -74,6 +57,7 @@ async fn help_lists_every_exit_code_with_its_meaning() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn an_unknown_option_is_a_usage_error_that_suggests_the_right_one() -> Result<()> {
     let ended = run(&["load", "s3://etl/", "--on-duplicates", "ignore"]).await?;
     ended.expect(2)?;
@@ -84,6 +68,7 @@ async fn an_unknown_option_is_a_usage_error_that_suggests_the_right_one() -> Res
     run(&["load", "s3://etl/", "--password=secret"]).await?.expect(2)
 }
 
+#[apply(plain_test)]
 async fn everything_wrong_with_the_configuration_is_told_at_once() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let file = "prot = 3307\n\
@@ -122,6 +107,7 @@ fn line<'a>(printed: &'a str, setting: &str) -> Result<&'a str> {
     Ok(line)
 }
 
+#[apply(plain_test)]
 async fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let file = "\nload-concurrency = 5\ndownload-concurrency = 5\nport = 5000\ndatabase-url = \"mysql://u@h/db\"\n";
@@ -154,6 +140,7 @@ async fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() 
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_printed_configuration_hides_secrets_and_reads_back() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let variables =
@@ -182,6 +169,7 @@ async fn a_printed_configuration_hides_secrets_and_reads_back() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn completions_are_scripts_that_the_shell_accepts() -> Result<()> {
     for shell in ["bash", "zsh", "fish"] {
         let ended = run(&["completions", shell]).await?;
@@ -201,6 +189,7 @@ async fn completions_are_scripts_that_the_shell_accepts() -> Result<()> {
     run(&["completions", "tcsh"]).await?.expect(2)
 }
 
+#[apply(plain_test)]
 async fn a_closed_standard_output_is_no_failure_of_help_and_completions() -> Result<()> {
     let dir = tempfile::tempdir()?;
     for args in [["completions", "zsh"], ["load", "--help"]] {
@@ -227,6 +216,7 @@ async fn create_table(env: &TestEnv, name: &str) -> Result<()> {
         .await
 }
 
+#[apply(load_test)]
 async fn the_strongest_place_decides_which_table_is_loaded(env: TestEnv) -> Result<()> {
     for table in ["of_file", "of_variable", "of_flag"] {
         create_table(&env, table).await?;
@@ -246,6 +236,7 @@ async fn the_strongest_place_decides_which_table_is_loaded(env: TestEnv) -> Resu
 }
 
 /// As it is, with a few lines added; and with every setting made active, at its default.
+#[apply(load_test)]
 async fn the_example_file_works_as_a_configuration_file(env: TestEnv) -> Result<()> {
     for table in ["t0", "t1"] {
         create_table(&env, table).await?;
@@ -283,6 +274,7 @@ async fn the_example_file_works_as_a_configuration_file(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn plan_shows_every_object_and_the_exact_statement(env: TestEnv) -> Result<()> {
     create_table(&env, "t").await?;
     env.put("in/a", "1\tx\n")?;
@@ -310,6 +302,7 @@ async fn plan_shows_every_object_and_the_exact_statement(env: TestEnv) -> Result
     Ok(())
 }
 
+#[apply(load_test)]
 async fn plan_touches_nothing(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (a INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(20)) ENGINE=InnoDB")
@@ -333,6 +326,7 @@ async fn plan_touches_nothing(env: TestEnv) -> Result<()> {
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn plan_meets_the_problems_that_load_meets(env: TestEnv) -> Result<()> {
     create_table(&env, "t").await?;
     env.put("in/a", "1\tx\n")?;
@@ -365,6 +359,7 @@ async fn plan_meets_the_problems_that_load_meets(env: TestEnv) -> Result<()> {
 }
 
 /// The rest of the listing comes when the reader has gone.
+#[apply(load_test)]
 async fn plan_into_head_is_no_failure(env: TestEnv) -> Result<()> {
     create_table(&env, "t").await?;
     for key in ["in/a", "in/b", "later/a", "later/b"] {

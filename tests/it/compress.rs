@@ -9,16 +9,10 @@ use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{TestEnv, finish};
 use crate::support::servers::{Server, ServerKind};
-
-crate::load_tests![
-    compression_sends_fewer_bytes_and_the_same_rows,
-    compression_is_chosen_by_itself_where_the_server_is_far,
-    compression_works_with_encryption_and_a_password,
-    bytes_that_cannot_be_compressed_arrive_all_the_same,
-];
 
 /// Counts the bytes that go to the server, and delays each of its answers.
 struct Counter {
@@ -98,6 +92,7 @@ async fn sent(env: &TestEnv, delay: Duration, args: &[&str]) -> Result<(u64, Str
     Ok((counter.sent.load(Ordering::Relaxed), ended.stderr))
 }
 
+#[apply(load_test)]
 async fn compression_sends_fewer_bytes_and_the_same_rows(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     // More than one packet of the protocol can hold, in one statement.
@@ -117,6 +112,7 @@ async fn compression_sends_fewer_bytes_and_the_same_rows(env: TestEnv) -> Result
     Ok(())
 }
 
+#[apply(load_test)]
 async fn compression_is_chosen_by_itself_where_the_server_is_far(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     let (object, sums) = hive::object(0, 10_000);
@@ -129,6 +125,7 @@ async fn compression_is_chosen_by_itself_where_the_server_is_far(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn compression_works_with_encryption_and_a_password(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &["--tls"])?;
     let schema = server.schema_with_password(Some("a 'secret")).await?;
@@ -169,6 +166,7 @@ async fn compression_works_with_encryption_and_a_password(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn bytes_that_cannot_be_compressed_arrive_all_the_same(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (v MEDIUMBLOB)").await?;
     let mut random = fastrand::Rng::with_seed(7);

@@ -8,16 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::registry::{apply, plain_test};
 use crate::support::program::{Ended, bare_command, finish};
-
-crate::plain_tests![
-    the_kubernetes_manifest_is_of_the_published_schema,
-    the_aws_batch_files_are_of_the_published_service_model,
-    a_misspelt_field_of_a_manifest_is_noticed,
-    the_program_takes_the_command_lines_of_the_manifests,
-    every_pod_has_the_same_command_line,
-    a_pod_has_the_disk_and_the_time_that_its_arguments_need,
-];
 
 const JOB: &str = "kubernetes-indexed-job.yaml";
 const DEFINITION: &str = "aws-batch-job-definition.json";
@@ -116,6 +108,7 @@ fn variables(list: &Value) -> Result<Vec<(String, String)>> {
     all.collect()
 }
 
+#[apply(plain_test)]
 async fn the_kubernetes_manifest_is_of_the_published_schema() -> Result<()> {
     let job = job().await?;
     ensure!(job["kind"] == "Job" && job["apiVersion"] == "batch/v1", "{job}");
@@ -145,6 +138,7 @@ fn strings_of(list: &Value, field: &str) -> Result<Vec<String>> {
     strings(&items.iter().map(|item| item[field].clone()).collect())
 }
 
+#[apply(plain_test)]
 async fn the_aws_batch_files_are_of_the_published_service_model() -> Result<()> {
     check(&["aws-batch", "RegisterJobDefinition"], &path(DEFINITION)).await?.expect(0)?;
     check(&["aws-batch", "SubmitJob"], &path(ARRAY_JOB)).await?.expect(0)?;
@@ -158,6 +152,7 @@ async fn the_aws_batch_files_are_of_the_published_service_model() -> Result<()> 
 }
 
 /// The checks above would be worth nothing if anything passed.
+#[apply(plain_test)]
 async fn a_misspelt_field_of_a_manifest_is_noticed() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let cases: [(&[&str], &str, &str, &str); 7] = [
@@ -193,6 +188,7 @@ async fn a_misspelt_field_of_a_manifest_is_noticed() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn the_program_takes_the_command_lines_of_the_manifests() -> Result<()> {
     for line in [CommandLine::of_job(&job().await?)?, CommandLine::of_batch()?] {
         ensure!(line.words[0] == "s3-to-mysql", "{:?}", line.words);
@@ -217,6 +213,7 @@ async fn the_program_takes_the_command_lines_of_the_manifests() -> Result<()> {
 }
 
 /// Nothing in it may come from the pod's number: the sharing is the program's.
+#[apply(plain_test)]
 async fn every_pod_has_the_same_command_line() -> Result<()> {
     let job = job().await?;
     for line in [CommandLine::of_job(&job)?, CommandLine::of_batch()?] {
@@ -235,6 +232,7 @@ async fn every_pod_has_the_same_command_line() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_pod_has_the_disk_and_the_time_that_its_arguments_need() -> Result<()> {
     let job = job().await?;
     let pod = &job["spec"]["template"]["spec"];

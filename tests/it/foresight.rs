@@ -15,19 +15,9 @@ use s3_to_mysql::isolate::{DryRunRow, OnConflict, ScratchTable, dry_run_insert};
 use s3_to_mysql::load_data::TargetColumns;
 use s3_to_mysql::object::TableName;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::servers::{Schema, ServerKind};
-
-crate::load_tests![
-    refused_rows_are_those_that_the_server_refuses_one_by_one,
-    ten_thousand_rows_are_judged_with_the_default_list_of_warnings,
-    a_signal_of_a_trigger_is_told_of_its_row,
-    nothing_of_a_private_table_commits_the_transaction,
-    an_account_without_temporary_tables_is_told_so,
-    a_default_that_the_mode_forbids_is_no_obstacle,
-    a_row_of_null_is_left_to_the_targets_trigger,
-    a_view_whose_plan_may_not_be_seen_is_asked_row_by_row,
-];
 
 const STRICT: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
      NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', SESSION time_zone = '+00:00'";
@@ -376,6 +366,7 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &ScratchTable) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn refused_rows_are_those_that_the_server_refuses_one_by_one(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     let (cases, seed) = crate::oracle_cases_and_seed(60)?;
@@ -397,6 +388,7 @@ async fn refused_rows_are_those_that_the_server_refuses_one_by_one(env: TestEnv)
     Ok(())
 }
 
+#[apply(load_test)]
 async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
     env: TestEnv,
 ) -> Result<()> {
@@ -420,6 +412,7 @@ async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
@@ -437,6 +430,7 @@ async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn nothing_of_a_private_table_commits_the_transaction(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
@@ -454,6 +448,7 @@ async fn nothing_of_a_private_table_commits_the_transaction(env: TestEnv) -> Res
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_account_without_temporary_tables_is_told_so(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     schema.exec("CREATE TABLE t (n INT PRIMARY KEY)").await?;
@@ -476,6 +471,7 @@ async fn an_account_without_temporary_tables_is_told_so(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_default_that_the_mode_forbids_is_no_obstacle(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
@@ -493,6 +489,7 @@ async fn a_default_that_the_mode_forbids_is_no_obstacle(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_row_of_null_is_left_to_the_targets_trigger(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     let mut conn = schema.user_conn().await?;
@@ -517,6 +514,7 @@ async fn a_row_of_null_is_left_to_the_targets_trigger(env: TestEnv) -> Result<()
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     for sql in [

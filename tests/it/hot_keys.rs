@@ -4,15 +4,10 @@
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::values::values;
 use crate::transaction::wait_for_waiting;
-
-crate::load_tests![
-    after_a_deadlock_the_same_row_of_a_key_wins,
-    after_a_deadlock_a_bad_row_is_told_with_its_own_line,
-    runs_that_deadlock_over_hot_keys_load_every_row,
-];
 
 /// Loads all objects into `t`, whose column `id` is a key, and makes the load the victim of a
 /// deadlock once: it must have read row 9 when it comes to row 5.
@@ -36,6 +31,7 @@ async fn load_with_a_deadlock(env: &TestEnv, code: i32, args: &[&str]) -> Result
     Ok(ended)
 }
 
+#[apply(load_test)]
 async fn after_a_deadlock_the_same_row_of_a_key_wins(env: TestEnv) -> Result<()> {
     let sql = "CREATE TABLE t (id VARCHAR(9) COLLATE utf8mb4_general_ci PRIMARY KEY, \
                v VARCHAR(9) NOT NULL DEFAULT '')";
@@ -54,6 +50,7 @@ async fn after_a_deadlock_the_same_row_of_a_key_wins(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn after_a_deadlock_a_bad_row_is_told_with_its_own_line(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v DATE)").await?;
     env.put("1", "9\t2026-01-01\n5\t2026-01-01\n7\tsome day\n10\t2026-01-01\n")?;
@@ -73,6 +70,7 @@ async fn after_a_deadlock_a_bad_row_is_told_with_its_own_line(env: TestEnv) -> R
 
 /// Each run is the victim of one deadlock for certain, and may be that of more: the runs share keys
 /// and meet them in different orders.
+#[apply(load_test)]
 async fn runs_that_deadlock_over_hot_keys_load_every_row(env: TestEnv) -> Result<()> {
     const FILES: u32 = 24;
     const HOT: u32 = 1000;

@@ -11,24 +11,12 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 use tokio::process::{Child, Command};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{BUCKET, Ended, TestEnv};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::Schema;
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    a_truncate_job_empties_the_table_once_and_the_next_one_again,
-    a_swap_with_a_failed_object_leaves_the_table_as_it_was,
-    an_unfinished_job_whose_objects_changed_is_begun_anew_by_force,
-    the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap,
-    views_and_grants_stay_with_the_name,
-    a_shadow_that_has_gone_begins_the_job_anew,
-    what_a_table_is_made_of_outlives_a_swap,
-    rows_that_are_skipped_or_replaced_do_not_keep_a_table_from_being_swapped,
-    a_table_of_any_name_is_swapped_with_the_ledger_elsewhere,
-    rows_of_earlier_generations_leave_the_ledger,
-];
 
 /// Rows of an object.
 const ROWS: u64 = 300;
@@ -126,6 +114,7 @@ async fn open_reader(env: &TestEnv) -> Result<Conn> {
     Ok(reader)
 }
 
+#[apply(load_test)]
 async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let mut sums = put_objects(&env, 0, 2)?;
@@ -162,6 +151,7 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(env: TestE
 
 /// What was loaded into the job before the content changed can't be told from the rest of the
 /// table.
+#[apply(load_test)]
 async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(
     env: TestEnv,
 ) -> Result<()> {
@@ -189,6 +179,7 @@ async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_swap_with_a_failed_object_leaves_the_table_as_it_was(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let mut sums = put_objects(&env, 0, 2)?;
@@ -222,6 +213,7 @@ async fn a_swap_with_a_failed_object_leaves_the_table_as_it_was(env: TestEnv) ->
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap(
     env: TestEnv,
 ) -> Result<()> {
@@ -245,6 +237,7 @@ async fn the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap(
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn views_and_grants_stay_with_the_name(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let sums = put_objects(&env, 0, 2)?;
@@ -277,6 +270,7 @@ async fn killed_at(env: &TestEnv, args: &[&str], part: &'static str, how: Break)
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_shadow_that_has_gone_begins_the_job_anew(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let sums = put_objects(&env, 0, 2)?;
@@ -289,6 +283,7 @@ async fn a_shadow_that_has_gone_begins_the_job_anew(env: TestEnv) -> Result<()> 
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn what_a_table_is_made_of_outlives_a_swap(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -322,6 +317,7 @@ async fn what_a_table_is_made_of_outlives_a_swap(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_that_are_skipped_or_replaced_do_not_keep_a_table_from_being_swapped(
     env: TestEnv,
 ) -> Result<()> {
@@ -336,6 +332,7 @@ async fn rows_that_are_skipped_or_replaced_do_not_keep_a_table_from_being_swappe
     ensure_job(&env, "3|3|swap|swapped").await
 }
 
+#[apply(load_test)]
 async fn a_table_of_any_name_is_swapped_with_the_ledger_elsewhere(env: TestEnv) -> Result<()> {
     let ledger = format!("{}ledger", env.schema.name);
     env.schema.exec(&format!("CREATE DATABASE {ledger}")).await?;
@@ -373,6 +370,7 @@ async fn a_table_of_any_name_is_swapped_with_the_ledger_elsewhere(env: TestEnv) 
     .await
 }
 
+#[apply(load_test)]
 async fn rows_of_earlier_generations_leave_the_ledger(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     put_objects(&env, 0, 2)?;

@@ -27,13 +27,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
 
+use crate::registry::{apply, load_test};
 use crate::outcome::until;
 use crate::support::hive;
 use crate::support::program::{TestEnv, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::servers::Server;
-
-crate::load_tests![killed_at_any_instant_and_run_again_every_row_is_there_once];
 
 /// Files of one packet and of several.
 const OBJECT_ROWS: [u64; OBJECTS as usize] = [1500, 6000, 2500, 4000, 1000, 5000, 3000, 2000];
@@ -198,6 +197,7 @@ struct Tally {
     runs: u64,
 }
 
+#[apply(load_test)]
 async fn killed_at_any_instant_and_run_again_every_row_is_there_once(env: TestEnv) -> Result<()> {
     let plan = Plan::read()?;
     let mut scene = Scene::new(env).await?;

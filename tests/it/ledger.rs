@@ -5,38 +5,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::s3::{Fault, Object, Operation, Refusal, Times};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    a_second_run_loads_nothing_and_reads_nothing,
-    a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are,
-    a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content,
-    a_plan_lists_what_is_left_and_changes_nothing,
-    keys_are_told_apart_byte_for_byte,
-    changed_content_is_an_error_unless_told_otherwise,
-    content_that_comes_back_is_loaded_already,
-    a_change_that_was_refused_is_decided_anew_by_every_run,
-    force_loads_again_says_so_and_replaces_the_ledger_row,
-    a_forced_load_that_fails_leaves_the_ledger_as_it_was,
-    without_a_ledger_a_repeated_run_loads_again_and_says_so,
-    failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success,
-    failures_are_left_alone_when_asked_to,
-    a_failure_of_other_content_is_tried_even_so,
-    the_ledger_row_tells_what_was_loaded_by_whom_and_when,
-    the_version_that_was_read_is_recorded,
-    an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time,
-    a_listing_that_changes_between_its_pages_costs_and_doubles_no_row,
-    a_ledger_row_that_somebody_deleted_means_loading_again,
-    a_job_row_that_somebody_deleted_is_missed_where_it_matters,
-    a_target_that_somebody_emptied_is_an_error_with_its_remedies,
-    a_target_whose_objects_have_no_rows_is_not_called_emptied,
-    every_row_is_there_once_in_a_table_without_any_key,
-];
 
 /// `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave
 /// nothing on disk.
@@ -83,6 +58,7 @@ fn etag(env: &TestEnv, key: &str) -> Result<String> {
     Ok(object.quoted_etag().trim_matches('"').to_owned())
 }
 
+#[apply(load_test)]
 async fn a_second_run_loads_nothing_and_reads_nothing(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b", "c"])?;
@@ -152,6 +128,7 @@ async fn put_as_loaded(
 }
 
 /// On a server of its own, whose counters nobody else moves.
+#[apply(load_test)]
 async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are(
     env: TestEnv,
 ) -> Result<()> {
@@ -201,6 +178,7 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_content(
     env: TestEnv,
 ) -> Result<()> {
@@ -270,6 +248,7 @@ fn confusable_keys() -> Vec<String> {
     keys
 }
 
+#[apply(load_test)]
 async fn a_plan_lists_what_is_left_and_changes_nothing(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("a", "a\n")?;
@@ -304,6 +283,7 @@ async fn a_plan_lists_what_is_left_and_changes_nothing(env: TestEnv) -> Result<(
     expect(&env, "t", &["a", "b"]).await
 }
 
+#[apply(load_test)]
 async fn keys_are_told_apart_byte_for_byte(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let keys = confusable_keys();
@@ -340,6 +320,7 @@ async fn keys_are_told_apart_byte_for_byte(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn changed_content_is_an_error_unless_told_otherwise(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("a", "old\n")?;
@@ -382,6 +363,7 @@ async fn changed_content_is_an_error_unless_told_otherwise(env: TestEnv) -> Resu
 }
 
 /// Its rows are in the table, whatever came after them.
+#[apply(load_test)]
 async fn content_that_comes_back_is_loaded_already(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for content in ["one\n", "two\n"] {
@@ -400,6 +382,7 @@ async fn content_that_comes_back_is_loaded_already(env: TestEnv) -> Result<()> {
 
 /// That an earlier run would not have it is no failure of the object, which `--no-retry-failed`
 /// would leave alone.
+#[apply(load_test)]
 async fn a_change_that_was_refused_is_decided_anew_by_every_run(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("a", "old\n")?;
@@ -425,6 +408,7 @@ async fn a_change_that_was_refused_is_decided_anew_by_every_run(env: TestEnv) ->
     expect(&env, "t", &["old", "new"]).await
 }
 
+#[apply(load_test)]
 async fn force_loads_again_says_so_and_replaces_the_ledger_row(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
@@ -455,6 +439,7 @@ async fn force_loads_again_says_so_and_replaces_the_ledger_row(env: TestEnv) -> 
 }
 
 /// A unique key keeps the doubled rows out: what the ledger said before is what is true.
+#[apply(load_test)]
 async fn a_forced_load_that_fails_leaves_the_ledger_as_it_was(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (v VARCHAR(200) PRIMARY KEY)").await?;
     put(&env, &["a", "b"])?;
@@ -471,6 +456,7 @@ async fn a_forced_load_that_fails_leaves_the_ledger_as_it_was(env: TestEnv) -> R
     ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", 2)])
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_a_repeated_run_loads_again_and_says_so(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
@@ -491,6 +477,7 @@ const TIMES: &str = "SELECT first_failed_at <= last_failed_at, first_failed_at <
                      last_failed_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 10 MINUTE AND UTC_TIMESTAMP(6) \
                      FROM s3_to_mysql_failures ORDER BY object_key";
 
+#[apply(load_test)]
 async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_success(
     env: TestEnv,
 ) -> Result<()> {
@@ -529,6 +516,7 @@ async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_succ
     ensure_values(&env.schema, "SELECT v FROM t ORDER BY v", &["1", "2", "3"]).await
 }
 
+#[apply(load_test)]
 async fn failures_are_left_alone_when_asked_to(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
     env.put("bad", "no number\n")?;
@@ -552,6 +540,7 @@ async fn failures_are_left_alone_when_asked_to(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT v FROM t", &["1"]).await
 }
 
+#[apply(load_test)]
 async fn a_failure_of_other_content_is_tried_even_so(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
     env.put("a", "no number\n")?;
@@ -567,6 +556,7 @@ async fn a_failure_of_other_content_is_tried_even_so(env: TestEnv) -> Result<()>
     ensure_values(&env.schema, "SELECT v FROM t", &["1"]).await
 }
 
+#[apply(load_test)]
 async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT NOT NULL)").await?;
     // Another time zone must not reach the ledger's times.
@@ -598,6 +588,7 @@ async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(env: TestEnv) -> 
     ensure_values(&env.schema, of_d, &[&expected]).await
 }
 
+#[apply(load_test)]
 async fn the_version_that_was_read_is_recorded(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["before"])?;
@@ -620,6 +611,7 @@ async fn the_version_that_was_read_is_recorded(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["before", "null", "versioned"]).await
 }
 
+#[apply(load_test)]
 async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_next_time(
     env: TestEnv,
 ) -> Result<()> {
@@ -645,6 +637,7 @@ async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_ne
 /// Before the second page is answered, an object of the first page is overwritten, one that would
 /// be on the second vanishes, and two appear: one where the listing has been already, and one where
 /// it is yet to come.
+#[apply(load_test)]
 async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
     env: TestEnv,
 ) -> Result<()> {
@@ -697,6 +690,7 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
 
 /// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as
 /// docs/ledger.md says.
+#[apply(load_test)]
 async fn a_ledger_row_that_somebody_deleted_means_loading_again(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
@@ -718,6 +712,7 @@ async fn a_ledger_row_that_somebody_deleted_means_loading_again(env: TestEnv) ->
 }
 
 /// It alone tells which generation's objects are in the table, as long as there has been one only.
+#[apply(load_test)]
 async fn a_job_row_that_somebody_deleted_is_missed_where_it_matters(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a"])?;
@@ -744,6 +739,7 @@ async fn a_job_row_that_somebody_deleted_is_missed_where_it_matters(env: TestEnv
     expect(&env, "t", &["a", "b"]).await
 }
 
+#[apply(load_test)]
 async fn a_target_that_somebody_emptied_is_an_error_with_its_remedies(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
@@ -770,6 +766,7 @@ async fn a_target_that_somebody_emptied_is_an_error_with_its_remedies(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_target_whose_objects_have_no_rows_is_not_called_emptied(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("empty", "")?;
@@ -782,6 +779,7 @@ async fn a_target_whose_objects_have_no_rows_is_not_called_emptied(env: TestEnv)
 }
 
 /// Objects come, and something goes wrong in every run but the last.
+#[apply(load_test)]
 async fn every_row_is_there_once_in_a_table_without_any_key(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     let preset = ["--preset", "hive", "--max-attempts", "1"];

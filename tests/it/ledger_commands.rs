@@ -14,11 +14,6 @@ use sha2::{Digest as _, Sha256};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
 
-/// All of them.
-pub fn tests() -> Vec<crate::LoadTest> {
-    status::tests().into_iter().chain(forget::tests()).collect()
-}
-
 /// Makes the ledger's tables in the test's schema, as the program would.
 async fn make_ledger(env: &TestEnv) -> Result<()> {
     let stem = TableName { database: None, table: "s3_to_mysql".to_owned() };

@@ -3,27 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::lines::{self, expect};
 use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::s3::{Fault, Operation, Refusal, Times};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    tables_made_by_hand_are_those_that_the_program_makes,
-    the_documented_queries_find_what_is_loaded_and_what_failed,
-    without_the_create_privilege_the_documented_statements_are_enough,
-    the_documented_privileges_are_enough,
-    a_ledger_of_a_newer_version_is_refused,
-    a_table_that_is_no_ledger_is_left_alone,
-    a_ledger_that_does_not_roll_back_is_refused,
-    two_ledgers_know_nothing_of_each_other,
-    a_ledger_may_have_a_database_of_its_own,
-    targets_of_any_name_are_told_apart,
-    an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger,
-    a_read_only_server_is_told_and_loads_nothing,
-    a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agreed,
-];
 
 /// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
 async fn load_at(env: &TestEnv, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
@@ -61,6 +46,7 @@ async fn tables(env: &TestEnv) -> Result<Vec<String>> {
     Ok(all)
 }
 
+#[apply(load_test)]
 async fn tables_made_by_hand_are_those_that_the_program_makes(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a"])?;
@@ -76,6 +62,7 @@ async fn tables_made_by_hand_are_those_that_the_program_makes(env: TestEnv) -> R
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_documented_queries_find_what_is_loaded_and_what_failed(env: TestEnv) -> Result<()> {
     lines::create(&env, "orders").await?;
     put(&env, &["good", "r\u{e9}fus\u{e9}"])?;
@@ -102,6 +89,7 @@ async fn the_documented_queries_find_what_is_loaded_and_what_failed(env: TestEnv
     Ok(())
 }
 
+#[apply(load_test)]
 async fn without_the_create_privilege_the_documented_statements_are_enough(
     env: TestEnv,
 ) -> Result<()> {
@@ -134,6 +122,7 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(
 }
 
 /// On the ledger's tables, and INSERT alone on the target: not even a look into it.
+#[apply(load_test)]
 async fn the_documented_privileges_are_enough(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
@@ -160,6 +149,7 @@ async fn the_documented_privileges_are_enough(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["a", "a", "b", "b"]).await
 }
 
+#[apply(load_test)]
 async fn a_ledger_of_a_newer_version_is_refused(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a"])?;
@@ -188,6 +178,7 @@ async fn a_ledger_of_a_newer_version_is_refused(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["a", "b"]).await
 }
 
+#[apply(load_test)]
 async fn a_table_that_is_no_ledger_is_left_alone(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a"])?;
@@ -211,6 +202,7 @@ async fn a_table_that_is_no_ledger_is_left_alone(env: TestEnv) -> Result<()> {
 }
 
 /// Somebody has moved it to an engine whose rows stay when the transaction is rolled back.
+#[apply(load_test)]
 async fn a_ledger_that_does_not_roll_back_is_refused(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a"])?;
@@ -227,6 +219,7 @@ async fn a_ledger_that_does_not_roll_back_is_refused(env: TestEnv) -> Result<()>
     expect(&env, "t", &["a", "b"]).await
 }
 
+#[apply(load_test)]
 async fn two_ledgers_know_nothing_of_each_other(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
@@ -243,6 +236,7 @@ async fn two_ledgers_know_nothing_of_each_other(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_ledger_may_have_a_database_of_its_own(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a"])?;
@@ -259,6 +253,7 @@ async fn a_ledger_may_have_a_database_of_its_own(env: TestEnv) -> Result<()> {
 }
 
 /// Tables that only their names tell apart, one ledger for all.
+#[apply(load_test)]
 async fn targets_of_any_name_are_told_apart(env: TestEnv) -> Result<()> {
     let names = [
         "orders",
@@ -292,6 +287,7 @@ async fn targets_of_any_name_are_told_apart(env: TestEnv) -> Result<()> {
     expect(&env, "orders", &["a", "b"]).await
 }
 
+#[apply(load_test)]
 async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(
     env: TestEnv,
 ) -> Result<()> {
@@ -323,6 +319,7 @@ async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_read_only_server_is_told_and_loads_nothing(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &[])?;
     // Its account has no privilege beyond its database, so that read_only holds for it.
@@ -349,6 +346,7 @@ async fn a_read_only_server_is_told_and_loads_nothing(env: TestEnv) -> Result<()
     ensure_values(&schema, "SELECT v FROM t ORDER BY v", &["a", "b"]).await
 }
 
+#[apply(load_test)]
 async fn a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agreed(
     env: TestEnv,
 ) -> Result<()> {

@@ -9,25 +9,9 @@ use fastrand::Rng;
 use mysql_async::prelude::Queryable as _;
 use serde_json::{Value, json};
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::servers::ServerKind;
-
-crate::load_tests![
-    the_line_is_the_one_that_an_editor_shows,
-    the_message_names_line_column_and_reason_and_quotes_the_row,
-    what_is_said_of_one_row_stands_above_it,
-    the_first_ten_rows_are_told_in_order_and_the_rest_is_counted,
-    rows_far_into_a_large_object_are_found,
-    duplicates_and_rows_without_a_partition_do_not_move_the_lines,
-    rows_that_constraints_refuse_do_not_move_the_lines,
-    rows_that_a_view_refuses_do_not_move_the_lines,
-    rows_without_a_parent_do_not_move_the_lines,
-    a_refused_row_among_more_warnings_than_are_shown_has_its_line,
-    what_a_trigger_does_does_not_move_the_lines,
-    a_replacing_load_names_the_line_of_its_error,
-    a_table_that_does_not_roll_back_has_its_lines_told_too,
-    what_a_row_quotes_stays_on_its_line_and_is_cut,
-];
 
 /// Loads one object, which must be refused for its rows; what was said, and the report's error.
 async fn refused(
@@ -52,6 +36,7 @@ fn rows(error: &Value) -> Result<&Vec<Value>> {
     error["rows"].as_array().context("no rows in the error")
 }
 
+#[apply(load_test)]
 async fn the_line_is_the_one_that_an_editor_shows(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(9) NOT NULL)").await?;
     // The bad row begins with BAD.
@@ -121,6 +106,7 @@ async fn the_line_is_the_one_that_an_editor_shows(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_message_names_line_column_and_reason_and_quotes_the_row(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3))").await?;
     let args = ["--ignore-lines", "1"];
@@ -149,6 +135,7 @@ async fn the_message_names_line_column_and_reason_and_quotes_the_row(env: TestEn
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_said_of_one_row_stands_above_it(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b INT, s VARCHAR(3))").await?;
     let (ended, error) = refused(&env, "t", "1\t1\tok\nx\ty\tlong\n2\t2\tok\n", &[]).await?;
@@ -159,6 +146,7 @@ async fn what_is_said_of_one_row_stands_above_it(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(5))").await?;
     // Every third row is bad in both columns, below two header lines; every row takes two lines.
@@ -185,6 +173,7 @@ async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(env: TestE
     ended.says("\n    and 180 more\n")
 }
 
+#[apply(load_test)]
 async fn rows_far_into_a_large_object_are_found(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, s VARCHAR(40))").await?;
     let mut object = String::new();
@@ -290,6 +279,7 @@ async fn compare_lines(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -302,6 +292,7 @@ async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(env: Test
     compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
+#[apply(load_test)]
 async fn rows_that_constraints_refuse_do_not_move_the_lines(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -312,6 +303,7 @@ async fn rows_that_constraints_refuse_do_not_move_the_lines(env: TestEnv) -> Res
     compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
+#[apply(load_test)]
 async fn rows_that_a_view_refuses_do_not_move_the_lines(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n INT, s VARCHAR(9))").await?;
     env.schema.exec("INSERT INTO base VALUES (1, 1, 'old')").await?;
@@ -320,6 +312,7 @@ async fn rows_that_a_view_refuses_do_not_move_the_lines(env: TestEnv) -> Result<
     compare_lines(&env, "v", &fates, |number| (100 + number).to_string()).await
 }
 
+#[apply(load_test)]
 async fn rows_without_a_parent_do_not_move_the_lines(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     env.schema
@@ -338,6 +331,7 @@ async fn rows_without_a_parent_do_not_move_the_lines(env: TestEnv) -> Result<()>
     compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
+#[apply(load_test)]
 async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT, n INT, CHECK (id < 1000000))").await?;
     let mut object = "1\t1\n2\tx2\n1000000\t3\n4\tx4\n".to_owned();
@@ -355,6 +349,7 @@ async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(env: Test
     ended.says("and 2988 more")
 }
 
+#[apply(load_test)]
 async fn what_a_trigger_does_does_not_move_the_lines(env: TestEnv) -> Result<()> {
     let object = "1\t1\n2\tx2\n300\t3\n4\tx4\n5\tx5\n";
     // 300 does not fit the triggers' own table; the last one is a value of the row itself.
@@ -381,6 +376,7 @@ async fn what_a_trigger_does_does_not_move_the_lines(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_replacing_load_names_the_line_of_its_error(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(5))").await?;
     env.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old')").await?;
@@ -398,6 +394,7 @@ async fn a_replacing_load_names_the_line_of_its_error(env: TestEnv) -> Result<()
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_table_that_does_not_roll_back_has_its_lines_told_too(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT, s VARCHAR(3)) ENGINE=MyISAM").await?;
     env.put("one", "id\ts\n1\tok\n2\tlong\n")?;
@@ -415,6 +412,7 @@ async fn a_table_that_does_not_roll_back_has_its_lines_told_too(env: TestEnv) ->
     ended.says("\n    line 3, column s: Warning 1265: Data truncated for column 's' at row 2\n      2\\tlong\n")
 }
 
+#[apply(load_test)]
 async fn what_a_row_quotes_stays_on_its_line_and_is_cut(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT, s LONGTEXT CHARACTER SET utf8mb4)").await?;
     let object = format!("x1,\"a\r\nb\x1b[31m\t\u{202e}\\N\"\nx2,{}\n", "\u{e9}".repeat(5000));

@@ -7,16 +7,8 @@ use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::registry::{apply, plain_test};
 use crate::support::link::{Link, Shape};
-
-crate::plain_tests![
-    no_answer_comes_before_a_round_trip_and_a_connection_costs_one_more,
-    a_rate_is_kept_to_in_both_directions,
-    connections_share_the_rate,
-    a_delay_alone_does_not_limit_what_is_sent,
-    the_end_of_what_is_sent_comes_through_behind_the_last_byte,
-    nothing_is_left_of_a_link_that_has_ended,
-];
 
 const MEGABYTE: usize = 1_000_000;
 /// 5 Mbit/s.
@@ -51,6 +43,7 @@ async fn there_and_back(port: u16, length: usize) -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn no_answer_comes_before_a_round_trip_and_a_connection_costs_one_more() -> Result<()> {
     let round_trip = Duration::from_millis(60);
     let link = Link::start(echo().await?, Shape { round_trip, bytes_per_second: None }).await?;
@@ -68,6 +61,7 @@ async fn no_answer_comes_before_a_round_trip_and_a_connection_costs_one_more() -
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_rate_is_kept_to_in_both_directions() -> Result<()> {
     let link = Link::start(echo().await?, RATE).await?;
     let began = Instant::now();
@@ -87,6 +81,7 @@ async fn a_rate_is_kept_to_in_both_directions() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn connections_share_the_rate() -> Result<()> {
     let link = Link::start(echo().await?, RATE).await?;
     let began = Instant::now();
@@ -98,6 +93,7 @@ async fn connections_share_the_rate() -> Result<()> {
 
 /// The upper bound is far from both: one chunk at a time would take over a minute, and this takes
 /// less than a second.
+#[apply(plain_test)]
 async fn a_delay_alone_does_not_limit_what_is_sent() -> Result<()> {
     let shape = Shape { round_trip: Duration::from_millis(200), bytes_per_second: None };
     let link = Link::start(echo().await?, shape).await?;
@@ -107,6 +103,7 @@ async fn a_delay_alone_does_not_limit_what_is_sent() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn the_end_of_what_is_sent_comes_through_behind_the_last_byte() -> Result<()> {
     let shape = Shape { round_trip: Duration::from_millis(40), bytes_per_second: Some(10_000_000) };
     let link = Link::start(echo().await?, shape).await?;
@@ -114,6 +111,7 @@ async fn the_end_of_what_is_sent_comes_through_behind_the_last_byte() -> Result<
     there_and_back(link.port(), MEGABYTE).await
 }
 
+#[apply(plain_test)]
 async fn nothing_is_left_of_a_link_that_has_ended() -> Result<()> {
     let link = Link::start(echo().await?, Shape::default()).await?;
     let port = link.port();

@@ -5,12 +5,7 @@
 //! loader runs on both and the servers are gone when it ends. `scripts/setup.sh` installs what this
 //! needs; a missing server is a failure. What is shown where: `tests/README.md`.
 
-// The support modules offer more than every test uses.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "shared with the examples, each of which uses a part"
-)]
+#![allow(unreachable_pub, reason = "the support modules are shared with examples and benches")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::format_collect,
@@ -27,6 +22,7 @@ mod command;
 mod compress;
 mod contract;
 mod deploy;
+mod endpoint;
 mod foresight;
 mod hot_keys;
 mod jobs;
@@ -43,6 +39,7 @@ mod parts;
 mod pauses;
 mod policy;
 mod reading;
+mod registry;
 mod rejecting;
 mod rejects;
 mod round_trips;
@@ -61,13 +58,12 @@ mod transaction;
 mod upsert;
 mod verify;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::anyhow;
 use contract::{Store, moto};
 use libtest_mimic::{Arguments, Failed, Trial};
+use registry::{BoxedTest, LoadTest, PlainTest, short_name};
 use support::program::TestEnv;
 use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
@@ -75,40 +71,6 @@ use support::servers::{ServerKind, shared, start_shared};
 /// No test needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);
 const LONG_TEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
-
-type BoxedTest = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
-/// A test that has a schema on a database server and an endpoint to itself.
-pub struct LoadTest {
-    pub name: &'static str,
-    pub run: fn(TestEnv) -> BoxedTest,
-}
-
-/// A test that needs no database.
-pub struct PlainTest {
-    pub name: &'static str,
-    pub run: fn() -> BoxedTest,
-}
-
-/// `load_tests![a, b]`: the functions `async fn a(env: TestEnv) -> Result<()>` as [`LoadTest`]s.
-#[macro_export]
-macro_rules! load_tests {
-    ($($name:ident),* $(,)?) => {
-        pub fn tests() -> Vec<$crate::LoadTest> {
-            vec![$($crate::LoadTest { name: concat!(module_path!(), "::", stringify!($name)), run: |env| Box::pin($name(env)) }),*]
-        }
-    };
-}
-
-/// `plain_tests![a, b]`: the functions `async fn a() -> Result<()>` as [`PlainTest`]s.
-#[macro_export]
-macro_rules! plain_tests {
-    ($($name:ident),* $(,)?) => {
-        pub fn plain_tests() -> Vec<$crate::PlainTest> {
-            vec![$($crate::PlainTest { name: concat!(module_path!(), "::", stringify!($name)), run: || Box::pin($name()) }),*]
-        }
-    };
-}
 
 fn main() {
     sign_with_the_endpoints_keys();
@@ -118,87 +80,14 @@ fn main() {
     }
     let mut trials = Vec::new();
     for kind in ServerKind::ALL {
-        let load_tests = [
-            access::tests(),
-            accounting::tests(),
-            batches::tests(),
-            check::tests(),
-            command::tests(),
-            compress::tests(),
-            foresight::tests(),
-            hot_keys::tests(),
-            jobs::tests(),
-            jobs::deferred::tests(),
-            jobs::killed::tests(),
-            jobs::refused::tests(),
-            jobs::sharing::tests(),
-            ledger::tests(),
-            ledger_commands::tests(),
-            ledger_tables::tests(),
-            kill::tests(),
-            lines_of_bad_rows::tests(),
-            outcome::tests(),
-            pace::tests(),
-            parts::tests(),
-            pauses::tests(),
-            policy::tests(),
-            reading::tests(),
-            rejecting::tests(),
-            rejecting::durable::tests(),
-            rejecting::text::tests(),
-            round_trips::tests(),
-            rows::tests(),
-            scale::tests(),
-            screen::tests(),
-            sharing::tests(),
-            source::tests(),
-            staging::tests(),
-            stopping::tests(),
-            target::tests(),
-            torture::tests(),
-            torture::check::tests(),
-            torture::duplicates::tests(),
-            torture::rejects::tests(),
-            torture::many::tests(),
-            tpch::tests(),
-            transaction::tests(),
-            verify::tests(),
-            upsert::tests(),
-        ];
-        for test in load_tests.into_iter().flatten() {
-            let name = format!("{kind}::{}", short(test.name));
-            trials.push(trial(name, move || {
+        for test in inventory::iter::<LoadTest> {
+            trials.push(trial(format!("{kind}::{}", short_name(test.path)), move || {
                 Box::pin(async move { (test.run)(TestEnv::new(shared(kind)?).await?).await })
             }));
         }
-        trials
-            .push(trial(format!("{kind}::oracle::row_counts_equal_the_servers_own"), move || {
-                Box::pin(async move { row_counts_equal_the_servers_own(kind).await })
-            }));
-        trials.push(trial(
-            format!("{kind}::oracle::values_of_fields_equal_the_servers_own"),
-            move || Box::pin(async move { values_of_fields_equal_the_servers_own(kind).await }),
-        ));
-        trials.push(trial(
-            format!("{kind}::oracle::texts_of_values_equal_the_servers_own"),
-            move || Box::pin(async move { texts_of_values_equal_the_servers_own(kind).await }),
-        ));
-        trials.push(trial(format!("{kind}::oracle::rows_equal_the_servers_own"), move || {
-            Box::pin(rows_equal_the_servers_own(kind))
-        }));
     }
-    let plain_tests = [
-        command::plain_tests(),
-        deploy::plain_tests(),
-        link::plain_tests(),
-        rejects::plain_tests(),
-        transaction::plain_tests(),
-    ];
-    for test in plain_tests.into_iter().flatten() {
-        trials.push(trial(short(test.name).to_owned(), test.run));
-    }
-    for (name, fact) in support::s3::facts::facts() {
-        trials.push(trial(format!("endpoint::{name}"), fact));
+    for test in inventory::iter::<PlainTest> {
+        trials.push(trial(short_name(test.path).to_owned(), test.run));
     }
     for check in contract::checks() {
         trials.push(trial(format!("contract::endpoint::{}", check.name), move || {
@@ -215,6 +104,7 @@ fn main() {
             })
         }));
     }
+    trials.sort_by(|one, other| one.name().cmp(other.name()));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -245,47 +135,4 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
         });
         ended.map_err(|error| Failed::from(format!("{error:#}")))
     })
-}
-
-fn short(name: &str) -> &str {
-    name.strip_prefix("it::").unwrap_or(name)
-}
-
-/// How many cases of a property-based comparison with the server, unless
-/// `S3_TO_MYSQL_TEST_ORACLE_CASES` says, and the first one's seed.
-fn oracle_cases_and_seed(cases: u64) -> Result<(u64, u64)> {
-    let number = |name: &str, default: u64| match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name} is not a number")),
-        Err(_) => Ok(default),
-    };
-    Ok((
-        number("S3_TO_MYSQL_TEST_ORACLE_CASES", cases)?,
-        number("S3_TO_MYSQL_TEST_ORACLE_SEED", 1)?,
-    ))
-}
-
-async fn row_counts_equal_the_servers_own(kind: ServerKind) -> Result<()> {
-    let (cases, seed) = oracle_cases_and_seed(1000)?;
-    let schema = shared(kind)?.schema().await?;
-    let mut conn = schema.user_conn().await?;
-    let tally = oracle::compare_row_counts(&mut conn, cases, seed)
-        .await
-        .map_err(|difference| anyhow!(difference))?;
-    tally.ensure_most_agreed()
-}
-
-async fn rows_equal_the_servers_own(kind: ServerKind) -> Result<()> {
-    let (cases, seed) = oracle_cases_and_seed(2500)?;
-    let schema = shared(kind)?.schema().await?;
-    Box::pin(oracle::contents::compare_rows(&schema, cases, seed)).await?.ensure_most_agreed()
-}
-
-async fn values_of_fields_equal_the_servers_own(kind: ServerKind) -> Result<()> {
-    let (_, seed) = oracle_cases_and_seed(0)?;
-    oracle::fields::compare_values(&shared(kind)?.schema().await?, seed).await
-}
-
-async fn texts_of_values_equal_the_servers_own(kind: ServerKind) -> Result<()> {
-    let (_, seed) = oracle_cases_and_seed(0)?;
-    oracle::plain::compare_plain_values(&shared(kind)?.schema().await?, seed).await
 }

@@ -12,13 +12,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test: the harness reports the panic")]
 
-pub(crate) mod contents;
-pub(crate) mod fields;
-pub(crate) mod plain;
+mod contents;
+mod fields;
+mod plain;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use anyhow::{Context as _, Result, anyhow};
 use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::{StreamExt, stream};
@@ -26,6 +27,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use s3_to_mysql::dialect::{Charset, Dialect, LineTerminator};
 use s3_to_mysql::split::{Malformed, MalformedKind, RowReader, Scan};
+
+use crate::registry::{apply, load_test};
+use crate::support::program::World;
 
 /// Character sets of the cases.
 const CHARSETS: usize = 3;
@@ -58,6 +62,47 @@ impl Tally {
         );
         Ok(())
     }
+}
+
+/// How many cases of a property-based comparison with the server, unless
+/// `S3_TO_MYSQL_TEST_ORACLE_CASES` says, and the first one's seed.
+pub(crate) fn cases_and_seed(cases: u64) -> Result<(u64, u64)> {
+    let number = |name: &str, default: u64| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is not a number")),
+        Err(_) => Ok(default),
+    };
+    Ok((
+        number("S3_TO_MYSQL_TEST_ORACLE_CASES", cases)?,
+        number("S3_TO_MYSQL_TEST_ORACLE_SEED", 1)?,
+    ))
+}
+
+#[apply(load_test)]
+async fn row_counts_equal_the_servers_own(world: World) -> Result<()> {
+    let (cases, seed) = cases_and_seed(1000)?;
+    let mut conn = world.schema.user_conn().await?;
+    let tally = compare_row_counts(&mut conn, cases, seed)
+        .await
+        .map_err(|difference| anyhow!(difference))?;
+    tally.ensure_most_agreed()
+}
+
+#[apply(load_test)]
+async fn rows_equal_the_servers_own(world: World) -> Result<()> {
+    let (cases, seed) = cases_and_seed(2500)?;
+    Box::pin(contents::compare_rows(&world.schema, cases, seed)).await?.ensure_most_agreed()
+}
+
+#[apply(load_test)]
+async fn values_of_fields_equal_the_servers_own(world: World) -> Result<()> {
+    let (_, seed) = cases_and_seed(0)?;
+    fields::compare_values(&world.schema, seed).await
+}
+
+#[apply(load_test)]
+async fn texts_of_values_equal_the_servers_own(world: World) -> Result<()> {
+    let (_, seed) = cases_and_seed(0)?;
+    plain::compare_plain_values(&world.schema, seed).await
 }
 
 /// Loads `cases` random objects through `conn`, whose default database must be empty and stays so

@@ -6,31 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::s3::{Fault, Operation, Refusal, Times};
-
-crate::load_tests![
-    a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone,
-    a_run_with_failures_ends_with_3_and_names_them,
-    nothing_matched_is_4_unless_it_is_allowed,
-    a_source_that_is_not_there_is_5,
-    a_target_that_is_not_there_is_6,
-    every_line_of_a_json_log_is_json_errors_included,
-    quiet_runs_are_quiet_and_verbose_ones_are_not,
-    the_report_accounts_for_every_object_and_its_sums_are_the_summary,
-    the_report_is_written_while_the_run_goes_on,
-    a_report_tells_why_a_run_did_not_begin,
-    tries_are_counted_in_both_stages_and_for_failures_too,
-    a_report_that_cannot_be_written_is_refused_before_anything_is_loaded,
-    a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary,
-    failed_keys_can_be_read_back_and_loaded,
-    a_list_of_keys_is_not_overwritten_by_the_keys_that_fail,
-    progress_is_logged_where_there_is_no_terminal,
-    progress_off_is_silent,
-    bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight,
-    closed_outputs_change_nothing_about_what_is_loaded,
-    a_full_standard_output_is_an_error,
-];
 
 async fn create_table(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
@@ -49,6 +27,7 @@ fn redacted(stdout: &str) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
+#[apply(load_test)]
 async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_alone(
     env: TestEnv,
 ) -> Result<()> {
@@ -65,6 +44,7 @@ async fn a_run_that_loads_everything_ends_with_0_and_says_so_on_standard_output_
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_run_with_failures_ends_with_3_and_names_them(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n2\ty\n")?;
@@ -95,6 +75,7 @@ async fn a_run_with_failures_ends_with_3_and_names_them(env: TestEnv) -> Result<
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn nothing_matched_is_4_unless_it_is_allowed(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -110,6 +91,7 @@ async fn nothing_matched_is_4_unless_it_is_allowed(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_source_that_is_not_there_is_5(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -137,6 +119,7 @@ async fn a_source_that_is_not_there_is_5(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_target_that_is_not_there_is_6(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -155,6 +138,7 @@ fn json_lines(stderr: &str) -> Result<Vec<Value>> {
     stderr.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
+#[apply(load_test)]
 async fn every_line_of_a_json_log_is_json_errors_included(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -183,6 +167,7 @@ async fn every_line_of_a_json_log_is_json_errors_included(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn quiet_runs_are_quiet_and_verbose_ones_are_not(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -204,6 +189,7 @@ async fn quiet_runs_are_quiet_and_verbose_ones_are_not(env: TestEnv) -> Result<(
 const FIELDS: [&str; 9] =
     ["type", "status", "bucket", "key", "etag", "size_bytes", "rows", "attempts", "seconds"];
 
+#[apply(load_test)]
 async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
     env: TestEnv,
 ) -> Result<()> {
@@ -282,6 +268,7 @@ async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_report_is_written_while_the_run_goes_on(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n2\ty\n")?;
@@ -317,6 +304,7 @@ pub async fn until<T, F: Future<Output = Result<Option<T>>>>(ask: impl Fn() -> F
     anyhow::bail!("waited 30 seconds in vain")
 }
 
+#[apply(load_test)]
 async fn a_report_tells_why_a_run_did_not_begin(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -334,6 +322,7 @@ async fn a_report_tells_why_a_run_did_not_begin(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn tries_are_counted_in_both_stages_and_for_failures_too(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/gone", "1\tx\n")?;
@@ -356,6 +345,7 @@ async fn tries_are_counted_in_both_stages_and_for_failures_too(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(
     env: TestEnv,
 ) -> Result<()> {
@@ -378,6 +368,7 @@ async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(
     env: TestEnv,
 ) -> Result<()> {
@@ -403,6 +394,7 @@ async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(
     ended.says("error: --failed-keys /dev/full can't be written")
 }
 
+#[apply(load_test)]
 async fn failed_keys_can_be_read_back_and_loaded(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/good", "1\tx\n")?;
@@ -428,6 +420,7 @@ async fn failed_keys_can_be_read_back_and_loaded(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
@@ -445,6 +438,7 @@ async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn progress_is_logged_where_there_is_no_terminal(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n2\ty\n")?;
@@ -465,6 +459,7 @@ async fn progress_is_logged_where_there_is_no_terminal(env: TestEnv) -> Result<(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn progress_off_is_silent(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n2\ty\n")?;
@@ -475,6 +470,7 @@ async fn progress_off_is_silent(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
     env: TestEnv,
 ) -> Result<()> {
@@ -525,6 +521,7 @@ fn closed_pipe() -> Result<Stdio> {
     Ok(writer.into())
 }
 
+#[apply(load_test)]
 async fn closed_outputs_change_nothing_about_what_is_loaded(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n2\ty\n")?;
@@ -552,6 +549,7 @@ async fn closed_outputs_change_nothing_about_what_is_loaded(env: TestEnv) -> Res
     finish(problems).await?.expect(2)
 }
 
+#[apply(load_test)]
 async fn a_full_standard_output_is_an_error(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n2\ty\n")?;

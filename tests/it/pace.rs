@@ -4,20 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::Operation;
 use crate::support::servers::ServerKind;
-
-crate::load_tests![
-    a_run_begins_with_all_of_its_connections,
-    no_more_connections_load_than_are_allowed,
-    a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection,
-    a_rate_bounds_what_is_read_by_the_whole_run,
-    a_rate_is_no_stall,
-    files_that_share_hot_keys_all_end_well,
-];
 
 /// Every object a transaction of its own.
 const ONE_BY_ONE: [&str; 1] = ["--no-batch"];
@@ -40,6 +32,7 @@ async fn connections(env: &TestEnv) -> Result<u64> {
     env.schema.query_one(&sql).await
 }
 
+#[apply(load_test)]
 async fn a_run_begins_with_all_of_its_connections(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     put_small_objects(&env, 20)?;
@@ -62,6 +55,7 @@ async fn a_run_begins_with_all_of_its_connections(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn no_more_connections_load_than_are_allowed(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
     put_small_objects(&env, 40)?;
@@ -87,6 +81,7 @@ async fn no_more_connections_load_than_are_allowed(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
     env: TestEnv,
 ) -> Result<()> {
@@ -128,6 +123,7 @@ async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_rate_bounds_what_is_read_by_the_whole_run(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     let mut bytes = 0;
@@ -149,6 +145,7 @@ async fn a_rate_bounds_what_is_read_by_the_whole_run(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_rate_is_no_stall(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     let (object, sums) = hive::object(0, 3000);
@@ -163,6 +160,7 @@ async fn a_rate_is_no_stall(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn files_that_share_hot_keys_all_end_well(env: TestEnv) -> Result<()> {
     const FILES: u32 = 8;
     const HOT: u32 = 2000;

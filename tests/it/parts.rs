@@ -6,46 +6,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::lines::{expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish, signal, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Algorithm, Fault, Keys, Object, Operation, Refusal, Times};
-
-crate::load_tests![
-    an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once,
-    quoted_line_breaks_across_boundaries_belong_to_their_row,
-    a_row_longer_than_a_part_is_in_one_part,
-    headers_a_byte_order_mark_and_crlf_are_those_of_the_object,
-    an_object_larger_than_the_staging_budget_is_loaded,
-    several_objects_larger_than_the_budget_do_not_wait_for_each_other,
-    a_row_that_needs_more_than_is_free_is_read_again_and_loaded,
-    what_is_not_to_be_split_is_loaded_whole,
-    a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing,
-    a_resumed_run_reads_only_what_is_missing,
-    the_ledger_decides_on_the_size_of_parts,
-    another_format_or_no_split_can_not_go_on_with_a_partial_object,
-    a_partial_object_that_was_overwritten_is_an_error_of_its_own,
-    a_partial_object_that_is_gone_is_an_error_of_its_own,
-    a_partial_object_is_forgotten_with_its_parts,
-    an_object_that_is_forgotten_while_it_loads_gets_no_further_part,
-    killed_between_parts_and_run_again_every_row_is_there_once,
-    a_lost_commit_answer_of_a_part_is_settled,
-    a_wrong_checksum_keeps_the_last_part_out,
-    rejects_have_the_numbers_and_lines_of_the_object,
-    max_rejects_counts_over_parts_and_runs,
-    bad_rows_are_named_by_their_numbers_in_the_object,
-    two_runs_on_one_object_load_it_once,
-    a_broken_range_is_resumed,
-    ranges_are_fetched_side_by_side,
-    memory_does_not_grow_with_the_object,
-    force_loads_a_split_object_again,
-    an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again,
-    a_store_that_tells_no_checksum_is_verified_by_length,
-    what_is_no_text_is_known_before_anything_is_loaded,
-    a_stopped_run_finishes_the_parts_it_has_begun,
-    a_malformed_row_leaves_the_parts_before_it,
-    a_swap_with_parts_is_verified_by_sums,
-];
 
 const PART: [&str; 2] = ["--part-size", "1KiB"];
 /// Of that size, in 1000 rows.
@@ -112,6 +77,7 @@ fn start(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Result<tokio::process::
     Ok(env.command(base.iter().chain(args)).spawn()?)
 }
 
+#[apply(load_test)]
 async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(
     env: TestEnv,
 ) -> Result<()> {
@@ -146,6 +112,7 @@ async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn quoted_line_breaks_across_boundaries_belong_to_their_row(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let mut text = String::new();
@@ -181,6 +148,7 @@ async fn quoted_line_breaks_across_boundaries_belong_to_their_row(env: TestEnv) 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_row_longer_than_a_part_is_in_one_part(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let long = "z".repeat(9000);
@@ -197,6 +165,7 @@ async fn a_row_longer_than_a_part_is_in_one_part(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn headers_a_byte_order_mark_and_crlf_are_those_of_the_object(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let text = rows(300).replace('\n', "\r\n").replace('\t', ",");
@@ -210,6 +179,7 @@ async fn headers_a_byte_order_mark_and_crlf_are_those_of_the_object(env: TestEnv
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_object_larger_than_the_staging_budget_is_loaded(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let text = rows(100_000);
@@ -222,6 +192,7 @@ async fn an_object_larger_than_the_staging_budget_is_loaded(env: TestEnv) -> Res
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn several_objects_larger_than_the_budget_do_not_wait_for_each_other(
     env: TestEnv,
 ) -> Result<()> {
@@ -237,6 +208,7 @@ async fn several_objects_larger_than_the_budget_do_not_wait_for_each_other(
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_row_that_needs_more_than_is_free_is_read_again_and_loaded(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT NOT NULL, v LONGTEXT NOT NULL)").await?;
     let long = "z".repeat(300_000);
@@ -257,6 +229,7 @@ async fn a_row_that_needs_more_than_is_free_is_read_again_and_loaded(env: TestEn
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn what_is_not_to_be_split_is_loaded_whole(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", rows(1000))?;
@@ -295,6 +268,7 @@ async fn mend(env: &TestEnv) -> Result<()> {
     env.schema.exec(&format!("ALTER TABLE t DROP CONSTRAINT `{name}`")).await
 }
 
+#[apply(load_test)]
 async fn a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing(
     env: TestEnv,
 ) -> Result<()> {
@@ -333,6 +307,7 @@ async fn a_bad_row_leaves_the_object_partial_and_a_rerun_loads_what_is_missing(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
@@ -363,6 +338,7 @@ async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_ledger_decides_on_the_size_of_parts(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
@@ -373,6 +349,7 @@ async fn the_ledger_decides_on_the_size_of_parts(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn another_format_or_no_split_can_not_go_on_with_a_partial_object(
     env: TestEnv,
 ) -> Result<()> {
@@ -394,6 +371,7 @@ async fn another_format_or_no_split_can_not_go_on_with_a_partial_object(
     expect_rows(&env, 1000).await
 }
 
+#[apply(load_test)]
 async fn a_partial_object_that_was_overwritten_is_an_error_of_its_own(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
@@ -408,6 +386,7 @@ async fn a_partial_object_that_was_overwritten_is_an_error_of_its_own(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_partial_object_that_is_gone_is_an_error_of_its_own(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
@@ -422,6 +401,7 @@ async fn a_partial_object_that_is_gone_is_an_error_of_its_own(env: TestEnv) -> R
     env.run(&["load", "s3://etl/other/", "--table", "t"]).await?.expect(0)
 }
 
+#[apply(load_test)]
 async fn a_partial_object_is_forgotten_with_its_parts(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
@@ -440,6 +420,7 @@ async fn a_partial_object_is_forgotten_with_its_parts(env: TestEnv) -> Result<()
     ended.says("somebody has emptied it")
 }
 
+#[apply(load_test)]
 async fn an_object_that_is_forgotten_while_it_loads_gets_no_further_part(
     env: TestEnv,
 ) -> Result<()> {
@@ -459,6 +440,7 @@ async fn an_object_that_is_forgotten_while_it_loads_gets_no_further_part(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn killed_between_parts_and_run_again_every_row_is_there_once(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", Object::new(rows(1000)).with_checksum(Algorithm::Crc32))?;
@@ -504,6 +486,7 @@ async fn killed_between_parts_and_run_again_every_row_is_there_once(env: TestEnv
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_lost_commit_answer_of_a_part_is_settled(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", rows(1000))?;
@@ -525,6 +508,7 @@ async fn a_lost_commit_answer_of_a_part_is_settled(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_wrong_checksum_keeps_the_last_part_out(env: TestEnv) -> Result<()> {
     for algorithm in [Algorithm::Crc64Nvme, Algorithm::Sha256] {
         table(&env).await?;
@@ -570,6 +554,7 @@ fn quoted_rows() -> (String, Vec<(u64, u64)>) {
     (text, bad)
 }
 
+#[apply(load_test)]
 async fn rejects_have_the_numbers_and_lines_of_the_object(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let (text, bad) = quoted_rows();
@@ -613,6 +598,7 @@ async fn rejects_have_the_numbers_and_lines_of_the_object(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn max_rejects_counts_over_parts_and_runs(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let (text, _) = quoted_rows();
@@ -644,6 +630,7 @@ async fn max_rejects_counts_over_parts_and_runs(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn bad_rows_are_named_by_their_numbers_in_the_object(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let mut text = rows(1000);
@@ -661,6 +648,7 @@ async fn bad_rows_are_named_by_their_numbers_in_the_object(env: TestEnv) -> Resu
     Ok(())
 }
 
+#[apply(load_test)]
 async fn two_runs_on_one_object_load_it_once(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", rows(2000))?;
@@ -671,6 +659,7 @@ async fn two_runs_on_one_object_load_it_once(env: TestEnv) -> Result<()> {
     expect_rows(&env, 2000).await
 }
 
+#[apply(load_test)]
 async fn a_broken_range_is_resumed(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let text = rows(100_000);
@@ -692,6 +681,7 @@ async fn a_broken_range_is_resumed(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn ranges_are_fetched_side_by_side(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", rows(300_000))?;
@@ -711,6 +701,7 @@ async fn ranges_are_fetched_side_by_side(env: TestEnv) -> Result<()> {
     expect_rows(&env, 300_000).await
 }
 
+#[apply(load_test)]
 async fn memory_does_not_grow_with_the_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(8000) NOT NULL)").await?;
     let row = format!("1\t{}\n", "x".repeat(7997));
@@ -733,6 +724,7 @@ async fn memory_does_not_grow_with_the_object(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn force_loads_a_split_object_again(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", rows(1000))?;
@@ -743,6 +735,7 @@ async fn force_loads_a_split_object_again(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
@@ -754,6 +747,7 @@ async fn an_object_whose_ledger_row_was_removed_by_hand_is_loaded_again(
     expect_rows(&env, 1000).await
 }
 
+#[apply(load_test)]
 async fn a_store_that_tells_no_checksum_is_verified_by_length(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", Object::new(rows(1000)).with_checksum(Algorithm::Crc32))?;
@@ -765,6 +759,7 @@ async fn a_store_that_tells_no_checksum_is_verified_by_length(env: TestEnv) -> R
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_no_text_is_known_before_anything_is_loaded(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("gzip", [b"\x1f\x8b\x08", rows(500).as_bytes()].concat())?;
@@ -777,6 +772,7 @@ async fn what_is_no_text_is_known_before_anything_is_loaded(env: TestEnv) -> Res
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_stopped_run_finishes_the_parts_it_has_begun(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.put("a", rows(1000))?;
@@ -795,6 +791,7 @@ async fn a_stopped_run_finishes_the_parts_it_has_begun(env: TestEnv) -> Result<(
     expect_rows(&env, 1000).await
 }
 
+#[apply(load_test)]
 async fn a_malformed_row_leaves_the_parts_before_it(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let text = rows(1000).replace('\t', ",").replace("\n777,", "\n777,\"x\"y");
@@ -808,6 +805,7 @@ async fn a_malformed_row_leaves_the_parts_before_it(env: TestEnv) -> Result<()> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_swap_with_parts_is_verified_by_sums(env: TestEnv) -> Result<()> {
     table(&env).await?;
     env.schema.exec("INSERT INTO t VALUES (0, 'old')").await?;

@@ -6,17 +6,10 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Row};
 use tokio::process::{Child, Command};
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{TestEnv, finish, signal, wait_for_log};
 use crate::support::s3::{Fault, Keys, Operation, Times};
 use crate::support::servers::{Schema, Server, ServerKind};
-
-crate::load_tests![
-    a_run_waits_while_too_many_threads_run_on_the_server,
-    a_run_that_waits_is_stopped_by_a_signal,
-    a_run_waits_for_a_replica_that_is_behind_or_has_stopped,
-    a_replica_that_is_lost_counts_as_behind,
-    a_replica_that_cannot_be_asked_is_told_at_the_start,
-];
 
 const PAUSED: &str = "paused, nothing more is begun: ";
 
@@ -75,6 +68,7 @@ async fn busy(server: &Server, threads: usize) -> Result<(Schema<'_>, Vec<u32>)>
     }
 }
 
+#[apply(load_test)]
 async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &[])?;
     let (schema, sleepers) = busy(&server, 5).await?;
@@ -99,6 +93,7 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> R
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_run_that_waits_is_stopped_by_a_signal(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &[])?;
     let (schema, _sleepers) = busy(&server, 5).await?;
@@ -224,6 +219,7 @@ impl Replicated {
     }
 }
 
+#[apply(load_test)]
 async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(env: TestEnv) -> Result<()> {
     let servers = Replicated::start(env.server.kind()).await?;
     let schema = servers.schema().await?;
@@ -262,6 +258,7 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_replica_that_is_lost_counts_as_behind(env: TestEnv) -> Result<()> {
     let mut servers = Replicated::start(env.server.kind()).await?;
     let url = servers.schema().await?.url();
@@ -293,6 +290,7 @@ async fn a_replica_that_is_lost_counts_as_behind(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_replica_that_cannot_be_asked_is_told_at_the_start(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     put_small_objects(&env)?;

@@ -4,31 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    every_common_bad_value_rolls_its_object_back_and_the_others_load,
-    the_first_ten_messages_are_shown_and_the_rest_counted,
-    accepted_bad_rows_are_loaded_counted_and_reported,
-    duplicates_roll_the_object_back,
-    ignored_duplicates_are_counted_to_the_row,
-    replaced_rows_are_counted_to_the_row,
-    duplicates_within_one_object_are_duplicates_too,
-    more_ignored_duplicates_than_the_server_shows_are_counted,
-    bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows,
-    rows_without_a_partition_do_not_hide_behind_duplicates_either,
-    more_warnings_than_sixteen_bits_hold_are_counted,
-    a_bad_row_fails_a_replacing_load_as_well,
-    a_replacing_load_that_accepts_bad_rows_takes_them,
-    rows_that_a_check_refuses_fail_the_object,
-    rows_that_a_check_refuses_are_counted_where_they_are_accepted,
-    rows_without_a_parent_fail_the_object,
-    rows_without_a_partition_fail_the_object,
-    a_zero_stays_zero_in_an_auto_increment_column,
-    zero_dates_fail_the_object_unless_they_are_accepted,
-    an_error_of_a_trigger_fails_the_object,
-];
 
 /// The report's line for a key.
 fn line(report: &[Value], key: &str) -> Result<Value> {
@@ -39,6 +17,7 @@ fn line(report: &[Value], key: &str) -> Result<Value> {
         .with_context(|| format!("no line for {key}: {report:#?}"))
 }
 
+#[apply(load_test)]
 async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
     env: TestEnv,
 ) -> Result<()> {
@@ -87,6 +66,7 @@ async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_first_ten_messages_are_shown_and_the_rest_counted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("bad", (0..3000).map(|number| format!("x{number}\n")).collect::<String>())?;
@@ -98,6 +78,7 @@ async fn the_first_ten_messages_are_shown_and_the_rest_counted(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn accepted_bad_rows_are_loaded_counted_and_reported(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b TINYINT, c VARCHAR(3))").await?;
     env.put("bad", "1\t300\tlong\n2\tx\tok\n3\t1\n4\t1\tok\n")?;
@@ -121,6 +102,7 @@ async fn table_of_three(env: &TestEnv) -> Result<()> {
     env.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old')").await
 }
 
+#[apply(load_test)]
 async fn duplicates_roll_the_object_back(env: TestEnv) -> Result<()> {
     table_of_three(&env).await?;
     env.put("duplicates", "2\tnew\n3\tnew\n4\tnew\n")?;
@@ -134,6 +116,7 @@ async fn duplicates_roll_the_object_back(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
+#[apply(load_test)]
 async fn ignored_duplicates_are_counted_to_the_row(env: TestEnv) -> Result<()> {
     table_of_three(&env).await?;
     env.put("a", "2\tnew\n3\tnew\n4\tnew\n")?;
@@ -150,6 +133,7 @@ async fn ignored_duplicates_are_counted_to_the_row(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
+#[apply(load_test)]
 async fn replaced_rows_are_counted_to_the_row(env: TestEnv) -> Result<()> {
     table_of_three(&env).await?;
     env.put("a", "2\tnew\n3\tnew\n4\tnew\n")?;
@@ -164,6 +148,7 @@ async fn replaced_rows_are_counted_to_the_row(env: TestEnv) -> Result<()> {
         .await
 }
 
+#[apply(load_test)]
 async fn duplicates_within_one_object_are_duplicates_too(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     env.put("twice", "1\tfirst\n1\tsecond\n")?;
@@ -182,6 +167,7 @@ fn three_thousand(text: &str) -> String {
     (0..3000).map(|id| format!("{id}\t{text}\n")).collect()
 }
 
+#[apply(load_test)]
 async fn more_ignored_duplicates_than_the_server_shows_are_counted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     env.put("1", three_thousand("old"))?;
@@ -204,6 +190,7 @@ async fn more_ignored_duplicates_than_the_server_shows_are_counted(env: TestEnv)
     .await
 }
 
+#[apply(load_test)]
 async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
     env: TestEnv,
 ) -> Result<()> {
@@ -221,6 +208,7 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(env: TestEnv) -> Result<()> {
     // A row without a partition makes one warning and is skipped, as a duplicate is: the counts
     // alone can't tell.
@@ -235,6 +223,7 @@ async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(env: Test
     ended.says("line 3001: Warning 1526: Table has no partition for value 3000\n      3000\\tnew\n")
 }
 
+#[apply(load_test)]
 async fn more_warnings_than_sixteen_bits_hold_are_counted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a TINYINT)").await?;
     env.put("1", "300\n".repeat(70_000))?;
@@ -247,6 +236,7 @@ async fn more_warnings_than_sixteen_bits_hold_are_counted(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_bad_row_fails_a_replacing_load_as_well(env: TestEnv) -> Result<()> {
     table_of_three(&env).await?;
     env.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
@@ -260,6 +250,7 @@ async fn a_bad_row_fails_a_replacing_load_as_well(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|new", "2|old", "3|old"]).await
 }
 
+#[apply(load_test)]
 async fn a_replacing_load_that_accepts_bad_rows_takes_them(env: TestEnv) -> Result<()> {
     table_of_three(&env).await?;
     env.put("bad", "2\tnew\n3\tmuch too long\n4\tnew\n")?;
@@ -279,6 +270,7 @@ async fn table_with_a_check(env: &TestEnv) -> Result<()> {
     env.put("1", "1\n100\n2\n101\n3\n")
 }
 
+#[apply(load_test)]
 async fn rows_that_a_check_refuses_fail_the_object(env: TestEnv) -> Result<()> {
     table_with_a_check(&env).await?;
     let ended = env.load_ending(3, "t", &[]).await?;
@@ -287,6 +279,7 @@ async fn rows_that_a_check_refuses_fail_the_object(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_that_a_check_refuses_are_counted_where_they_are_accepted(env: TestEnv) -> Result<()> {
     table_with_a_check(&env).await?;
     let ended = env.load_ending(0, "t", &["--on-bad-row", "accept"]).await?;
@@ -294,6 +287,7 @@ async fn rows_that_a_check_refuses_are_counted_where_they_are_accepted(env: Test
     ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "3"]).await
 }
 
+#[apply(load_test)]
 async fn rows_without_a_parent_fail_the_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO p VALUES (1)").await?;
@@ -309,6 +303,7 @@ async fn rows_without_a_parent_fail_the_object(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "3"]).await
 }
 
+#[apply(load_test)]
 async fn rows_without_a_partition_fail_the_object(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (id INT) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (10))")
@@ -322,6 +317,7 @@ async fn rows_without_a_partition_fail_the_object(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_zero_stays_zero_in_an_auto_increment_column(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(9))").await?;
     env.put("1", "0\tzero\n7\tseven\n")?;
@@ -329,6 +325,7 @@ async fn a_zero_stays_zero_in_an_auto_increment_column(env: TestEnv) -> Result<(
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["0|zero", "7|seven"]).await
 }
 
+#[apply(load_test)]
 async fn zero_dates_fail_the_object_unless_they_are_accepted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, d DATE)").await?;
     env.put("zero", "1\t0000-00-00\n")?;
@@ -345,6 +342,7 @@ async fn zero_dates_fail_the_object_unless_they_are_accepted(env: TestEnv) -> Re
     .await
 }
 
+#[apply(load_test)]
 async fn an_error_of_a_trigger_fails_the_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env

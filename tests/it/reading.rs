@@ -5,36 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::s3::{Algorithm, Backend, Fault, Keys, Object, Operation, Refusal, Times};
-
-crate::load_tests![
-    every_read_is_pinned_to_the_listed_etag,
-    an_object_overwritten_after_listing_is_refused,
-    an_overwrite_is_noticed_where_the_store_ignores_if_match,
-    a_body_that_breaks_off_is_resumed_where_it_broke,
-    a_store_that_ignores_ranges_is_read_from_the_start_again,
-    an_object_overwritten_before_it_is_resumed_is_refused,
-    an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match,
-    an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept,
-    reading_from_the_start_again_asks_for_the_listed_version_too,
-    a_version_that_is_gone_before_it_is_resumed_fails_the_object,
-    where_a_version_may_not_be_read_the_etag_alone_pins,
-    a_null_version_is_never_asked_for,
-    a_body_that_keeps_breaking_fails_after_the_bounded_tries,
-    a_body_that_stalls_is_resumed,
-    a_busy_store_is_tried_again,
-    a_store_that_stays_busy_fails_the_object_after_the_bounded_tries,
-    a_store_that_goes_away_ends_the_run,
-    a_flipped_bit_is_found_by_every_checksum_and_read_again,
-    a_wrong_checksum_fails_the_object,
-    the_checksum_covers_a_resumed_body_too,
-    without_a_checksum_of_the_whole_object_its_length_is_verified,
-    a_body_shorter_than_listed_is_refused,
-    objects_that_cannot_be_read_fail_alone,
-];
 
 /// Enough for an object of several blocks of the download.
 const ROWS: u64 = 20_000;
@@ -88,6 +63,7 @@ async fn refuse_big(env: &TestEnv, code: &str, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn every_read_is_pinned_to_the_listed_etag(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for key in ["a", "b"] {
@@ -125,11 +101,13 @@ async fn overwrite_on_reading(env: &TestEnv) -> Result<Ended> {
     Ok(ended)
 }
 
+#[apply(load_test)]
 async fn an_object_overwritten_after_listing_is_refused(env: TestEnv) -> Result<()> {
     let ended = overwrite_on_reading(&env).await?;
     ended.says("s3://etl/a: the object was overwritten after it was listed")
 }
 
+#[apply(load_test)]
 async fn an_overwrite_is_noticed_where_the_store_ignores_if_match(env: TestEnv) -> Result<()> {
     env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::IgnoreIfMatch);
     let ended = overwrite_on_reading(&env).await?;
@@ -137,6 +115,7 @@ async fn an_overwrite_is_noticed_where_the_store_ignores_if_match(env: TestEnv) 
     ended.says(&format!("its ETag is {new} now"))
 }
 
+#[apply(load_test)]
 async fn a_body_that_breaks_off_is_resumed_where_it_broke(env: TestEnv) -> Result<()> {
     let sums = put_big(&env).await?;
     env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_001 });
@@ -147,6 +126,7 @@ async fn a_body_that_breaks_off_is_resumed_where_it_broke(env: TestEnv) -> Resul
     load_big(&env, sums, &ranges, &[]).await
 }
 
+#[apply(load_test)]
 async fn a_store_that_ignores_ranges_is_read_from_the_start_again(env: TestEnv) -> Result<()> {
     let sums = put_big(&env).await?;
     env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
@@ -175,10 +155,12 @@ async fn overwrite_before_resuming(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_object_overwritten_before_it_is_resumed_is_refused(env: TestEnv) -> Result<()> {
     overwrite_before_resuming(&env).await
 }
 
+#[apply(load_test)]
 async fn an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_match(
     env: TestEnv,
 ) -> Result<()> {
@@ -217,6 +199,7 @@ async fn put_big_version(env: &TestEnv) -> Result<(hive::Sums, Arc<Object>)> {
     Ok((sums, listed))
 }
 
+#[apply(load_test)]
 async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(
     env: TestEnv,
 ) -> Result<()> {
@@ -240,6 +223,7 @@ async fn an_overwrite_between_two_reads_is_no_matter_where_versions_are_kept(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn reading_from_the_start_again_asks_for_the_listed_version_too(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.s3.backend().enable_versions(BUCKET);
@@ -254,6 +238,7 @@ async fn reading_from_the_start_again_asks_for_the_listed_version_too(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(env: TestEnv) -> Result<()> {
     let (_, listed) = put_big_version(&env).await?;
     let version = listed.version_id().context("the bucket keeps no versions")?.to_owned();
@@ -268,6 +253,7 @@ async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(env: TestE
 
 /// Amazon wants a right of its own for it, s3:GetObjectVersion; some stores name versions and can't
 /// read by them.
+#[apply(load_test)]
 async fn where_a_version_may_not_be_read_the_etag_alone_pins(env: TestEnv) -> Result<()> {
     for refusal in [Refusal::ACCESS_DENIED, Refusal::new(501, "NotImplemented", "Not implemented.")]
     {
@@ -294,6 +280,7 @@ async fn where_a_version_may_not_be_read_the_etag_alone_pins(env: TestEnv) -> Re
 
 /// What was put before the bucket kept versions, or while it was told to stop: an overwrite takes
 /// its name, too.
+#[apply(load_test)]
 async fn a_null_version_is_never_asked_for(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
@@ -306,6 +293,7 @@ async fn a_null_version_is_never_asked_for(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_body_that_keeps_breaking_fails_after_the_bounded_tries(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("bad", "bad 1\nbad 2\n")?;
@@ -317,12 +305,14 @@ async fn a_body_that_keeps_breaking_fails_after_the_bounded_tries(env: TestEnv) 
     expect(&env, "t", &["good"]).await
 }
 
+#[apply(load_test)]
 async fn a_body_that_stalls_is_resumed(env: TestEnv) -> Result<()> {
     let sums = put_big(&env).await?;
     env.s3.faults().on_get("big", Times::Next(1), Fault::StallBody { after_bytes: 300_000 });
     load_big(&env, sums, &[None, Some("bytes=300000-")], &["--stall-timeout", "1s"]).await
 }
 
+#[apply(load_test)]
 async fn a_busy_store_is_tried_again(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for key in ["a", "b"] {
@@ -341,6 +331,7 @@ async fn a_busy_store_is_tried_again(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_store_that_stays_busy_fails_the_object_after_the_bounded_tries(
     env: TestEnv,
 ) -> Result<()> {
@@ -356,6 +347,7 @@ async fn a_store_that_stays_busy_fails_the_object_after_the_bounded_tries(
     expect(&env, "t", &["b"]).await
 }
 
+#[apply(load_test)]
 async fn a_store_that_goes_away_ends_the_run(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for key in ["a", "b"] {
@@ -383,6 +375,7 @@ async fn a_store_that_goes_away_ends_the_run(env: TestEnv) -> Result<()> {
 const ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256];
 
+#[apply(load_test)]
 async fn a_flipped_bit_is_found_by_every_checksum_and_read_again(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for algorithm in ALGORITHMS {
@@ -400,6 +393,7 @@ async fn a_flipped_bit_is_found_by_every_checksum_and_read_again(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_wrong_checksum_fails_the_object(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for algorithm in ALGORITHMS {
@@ -415,6 +409,7 @@ async fn a_wrong_checksum_fails_the_object(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["good"]).await
 }
 
+#[apply(load_test)]
 async fn the_checksum_covers_a_resumed_body_too(env: TestEnv) -> Result<()> {
     put_big(&env).await?;
     env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
@@ -426,6 +421,7 @@ async fn the_checksum_covers_a_resumed_body_too(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn without_a_checksum_of_the_whole_object_its_length_is_verified(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("composite", Object::new("1\n2\n").with_composite_checksum(Algorithm::Crc32, 2))?;
@@ -441,6 +437,7 @@ async fn without_a_checksum_of_the_whole_object_its_length_is_verified(env: Test
 }
 
 /// `Content-Length` says that this is all, at the end of a row, under the listed `ETag`.
+#[apply(load_test)]
 async fn a_body_shorter_than_listed_is_refused(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("bad", Object::new("1\n2\n3\n").without_checksum())?;
@@ -451,6 +448,7 @@ async fn a_body_shorter_than_listed_is_refused(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["good"]).await
 }
 
+#[apply(load_test)]
 async fn objects_that_cannot_be_read_fail_alone(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let cases = [

@@ -12,26 +12,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::ServerKind;
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    settings_that_contradict_each_other_are_refused_with_both_names,
-    a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded,
-    the_first_of_rows_with_one_key_is_loaded_across_statements,
-    rows_that_a_trigger_refuses_are_held_back,
-    rows_that_a_view_refuses_are_held_back,
-    rows_that_an_expression_cannot_take_are_held_back,
-    rows_of_a_tree_need_their_parents_before_them,
-    checks_and_duplicates_in_one_object_are_told_apart,
-    replacing_loads_hold_back_what_constraints_refuse,
-    replacing_loads_that_fail_or_accept_keep_their_meaning,
-    a_server_that_shows_few_warnings_changes_nothing,
-    an_account_without_temporary_tables_is_warned_and_nothing_else_changes,
-    rejects_larger_than_memory_may_be_are_written_down,
-];
 
 /// What a load that rejects has left.
 #[derive(Debug)]
@@ -102,6 +87,7 @@ pub(crate) async fn load(env: &TestEnv, table: &str, code: i32, args: &[&str]) -
     Ok(Rejects { ended, line, text, reasons })
 }
 
+#[apply(load_test)]
 async fn settings_that_contradict_each_other_are_refused_with_both_names(
     env: TestEnv,
 ) -> Result<()> {
@@ -142,6 +128,7 @@ async fn settings_that_contradict_each_other_are_refused_with_both_names(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(
     env: TestEnv,
 ) -> Result<()> {
@@ -171,6 +158,7 @@ async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_first_of_rows_with_one_key_is_loaded_across_statements(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
     // Rows 1..=40,000 over three chunks; some of each have the id or `u` of one just before the
@@ -205,6 +193,7 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(env: TestEnv
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_that_a_trigger_refuses_are_held_back(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n INT)").await?;
     env
@@ -230,6 +219,7 @@ async fn rows_that_a_trigger_refuses_are_held_back(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_that_an_expression_cannot_take_are_held_back(env: TestEnv) -> Result<()> {
     // What an expression says of a value names no row, wherever it is loaded to.
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n DOUBLE)").await?;
@@ -258,6 +248,7 @@ async fn rows_that_an_expression_cannot_take_are_held_back(env: TestEnv) -> Resu
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_that_a_view_refuses_are_held_back(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE base (id INT PRIMARY KEY, n TINYINT)").await?;
     env.schema
@@ -278,6 +269,7 @@ async fn rows_that_a_view_refuses_are_held_back(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM base ORDER BY id", &["1|1", "4|4", "5|49"]).await
 }
 
+#[apply(load_test)]
 async fn rows_of_a_tree_need_their_parents_before_them(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -315,6 +307,7 @@ async fn checked(env: &TestEnv) -> Result<()> {
 /// Good, duplicates, refused by CHECK, without a parent, not fitting, and several of these at once.
 const MIXED: &str = "10\t1\t1\tnew\n1\t1\t1\tnew\n11\t100\t1\tnew\n12\t1\t77\tnew\n2\t200\t1\tnew\n13\tx\t1\tnew\n10\t2\t1\tagain\n11\t1\t1\tnew\n3\t1\t88\tnew\n14\t1\t9\tnew\n";
 
+#[apply(load_test)]
 async fn checks_and_duplicates_in_one_object_are_told_apart(env: TestEnv) -> Result<()> {
     checked(&env).await?;
     env.put("data/1", MIXED)?;
@@ -358,6 +351,7 @@ async fn checks_and_duplicates_in_one_object_are_told_apart(env: TestEnv) -> Res
     Ok(())
 }
 
+#[apply(load_test)]
 async fn replacing_loads_hold_back_what_constraints_refuse(env: TestEnv) -> Result<()> {
     checked(&env).await?;
     env.put("data/1", MIXED)?;
@@ -378,6 +372,7 @@ async fn replacing_loads_hold_back_what_constraints_refuse(env: TestEnv) -> Resu
     ensure_values(&env.schema, "SELECT * FROM q ORDER BY id", &["1|3", "11|2", "15|1"]).await
 }
 
+#[apply(load_test)]
 async fn replacing_loads_that_fail_or_accept_keep_their_meaning(env: TestEnv) -> Result<()> {
     checked(&env).await?;
     env.put("data/1", MIXED)?;
@@ -444,6 +439,7 @@ fn many_kinds() -> (String, Vec<(u64, &'static str)>) {
     (rows.collect(), bad)
 }
 
+#[apply(load_test)]
 async fn a_server_that_shows_few_warnings_changes_nothing(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -518,6 +514,7 @@ async fn a_server_that_shows_few_warnings_changes_nothing(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(
     env: TestEnv,
 ) -> Result<()> {
@@ -547,6 +544,7 @@ async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(
 /// What the program's benchmark allows it, and the tests' build needs no more.
 const MEMORY_LIMIT_KIB: u64 = 64 * 1000;
 
+#[apply(load_test)]
 async fn rejects_larger_than_memory_may_be_are_written_down(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     let long = "x".repeat(20_000);

@@ -1,6 +1,7 @@
 //! Reject files through the library, at the real endpoint: what is asked of S3, in which order, and
 //! what is left when it fails.
 
+use crate::registry::{apply, plain_test};
 use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times, client};
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::types::ChecksumMode;
@@ -12,21 +13,6 @@ use s3_to_mysql::rejects::{
 use s3_to_mysql::source::S3;
 use std::time::Duration;
 use tempfile::TempDir;
-
-crate::plain_tests![
-    rejects_are_put_whole_with_a_checksum_the_sidecar_first,
-    a_busy_store_gets_the_same_bytes_again,
-    a_store_that_takes_nothing_is_given_up_and_tried_again,
-    a_large_upload_may_take_longer_than_a_stall,
-    a_staging_directory_that_is_gone_is_named,
-    a_denied_upload_fails_at_once_and_names_the_rights,
-    a_store_that_stays_busy_fails_the_object_within_the_bounds,
-    an_upload_that_fails_leaves_no_data_without_its_sidecar,
-    an_object_without_rejects_costs_nothing_where_nothing_can_be_left,
-    what_an_earlier_try_put_is_deleted_by_one_without_rejects,
-    what_an_earlier_run_left_is_looked_up_and_deleted,
-    a_bucket_that_cannot_be_used_is_a_usage_error_before_anything_is_written,
-];
 
 const BUCKET: &str = "held-back";
 
@@ -146,6 +132,7 @@ async fn publish(file: RejectFile) -> Result<Published> {
     file.publish().await?.context("nothing was published")
 }
 
+#[apply(plain_test)]
 async fn rejects_are_put_whole_with_a_checksum_the_sidecar_first() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -166,6 +153,7 @@ async fn rejects_are_put_whole_with_a_checksum_the_sidecar_first() -> Result<()>
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_busy_store_gets_the_same_bytes_again() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -181,6 +169,7 @@ async fn a_busy_store_gets_the_same_bytes_again() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_store_that_takes_nothing_is_given_up_and_tried_again() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -197,6 +186,7 @@ async fn a_store_that_takes_nothing_is_given_up_and_tried_again() -> Result<()> 
 }
 
 /// The stall timeout is one second; a megabyte has eight more.
+#[apply(plain_test)]
 async fn a_large_upload_may_take_longer_than_a_stall() -> Result<()> {
     let store = Store::start()?;
     let mut file = begin(&store.open(BUCKET).await?);
@@ -223,6 +213,7 @@ async fn a_large_upload_may_take_longer_than_a_stall() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_staging_directory_that_is_gone_is_named() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -234,6 +225,7 @@ async fn a_staging_directory_that_is_gone_is_named() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_denied_upload_fails_at_once_and_names_the_rights() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -257,6 +249,7 @@ async fn a_denied_upload_fails_at_once_and_names_the_rights() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_store_that_stays_busy_fails_the_object_within_the_bounds() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -269,6 +262,7 @@ async fn a_store_that_stays_busy_fails_the_object_within_the_bounds() -> Result<
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn an_upload_that_fails_leaves_no_data_without_its_sidecar() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -291,6 +285,7 @@ async fn an_upload_that_fails_leaves_no_data_without_its_sidecar() -> Result<()>
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn an_object_without_rejects_costs_nothing_where_nothing_can_be_left() -> Result<()> {
     let store = Store::start()?;
     store.endpoint.backend().put(BUCKET, "elsewhere/x", &b"x"[..])?;
@@ -300,6 +295,7 @@ async fn an_object_without_rejects_costs_nothing_where_nothing_can_be_left() -> 
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn what_an_earlier_try_put_is_deleted_by_one_without_rejects() -> Result<()> {
     let store = Store::start()?;
     let rejects = store.open(BUCKET).await?;
@@ -319,6 +315,7 @@ async fn what_an_earlier_try_put_is_deleted_by_one_without_rejects() -> Result<(
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn what_an_earlier_run_left_is_looked_up_and_deleted() -> Result<()> {
     let store = Store::start()?;
     publish(with_rows(&store.open(BUCKET).await?, 1)?).await?;
@@ -338,6 +335,7 @@ async fn what_an_earlier_run_left_is_looked_up_and_deleted() -> Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_bucket_that_cannot_be_used_is_a_usage_error_before_anything_is_written() -> Result<()> {
     let store = Store::start()?;
     let missing = store.open("nowhere").await.err().context("opened")?;

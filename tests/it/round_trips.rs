@@ -4,20 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::flights::{Flight, Recorder};
 use crate::support::hive;
 use crate::support::program::TestEnv;
 use crate::support::proxy::Proxy;
 use crate::support::s3::{Fault, Keys, Operation, Times};
-
-crate::load_tests![
-    a_clean_object_takes_five_round_trips,
-    nothing_is_asked_between_one_object_and_the_next,
-    objects_that_are_loaded_together_take_five_round_trips_too,
-    a_session_is_set_up_in_two_round_trips,
-    the_first_run_of_one_object_takes_two_dozen_round_trips,
-    a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew,
-];
 
 /// Of the first run with one object, which makes the ledger's tables too, on all of its
 /// connections; their handshakes come on top.
@@ -86,21 +78,25 @@ fn ensure_begin_with(flights: &[Flight], expected: &[&str]) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_clean_object_takes_five_round_trips(env: TestEnv) -> Result<()> {
     let flights = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
     ensure_begin_with(transactions(&flights)?, &CLEAN)
 }
 
+#[apply(load_test)]
 async fn nothing_is_asked_between_one_object_and_the_next(env: TestEnv) -> Result<()> {
     let flights = of_the_load(&load(&env, 3, &["--no-batch"]).await?, 3)?;
     ensure_begin_with(transactions(&flights)?, &[CLEAN; 3].concat())
 }
 
+#[apply(load_test)]
 async fn objects_that_are_loaded_together_take_five_round_trips_too(env: TestEnv) -> Result<()> {
     let flights = of_the_load(&load(&env, 20, &[]).await?, 20)?;
     ensure_begin_with(transactions(&flights)?, &CLEAN)
 }
 
+#[apply(load_test)]
 async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
     let flights = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
     let before = flights
@@ -112,6 +108,7 @@ async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
     ensure_begin_with(&flights[after..], &[QUIT])
 }
 
+#[apply(load_test)]
 async fn the_first_run_of_one_object_takes_two_dozen_round_trips(env: TestEnv) -> Result<()> {
     let flights = load(&env, 1, &["--no-batch"]).await?.flights();
     // Nobody waits for an answer to a goodbye.
@@ -122,6 +119,7 @@ async fn the_first_run_of_one_object_takes_two_dozen_round_trips(env: TestEnv) -
 
 /// The ledger takes over the preflight's connection, which is idle until the listing's first page
 /// is there.
+#[apply(load_test)]
 async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew(
     env: TestEnv,
 ) -> Result<()> {

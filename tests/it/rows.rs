@@ -2,29 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    hive_files_land_to_the_row,
-    an_object_without_rows_is_loaded_as_none,
-    a_last_row_without_its_newline_is_a_row,
-    csv_takes_crlf_and_lf_for_each_object,
-    a_byte_order_mark_is_dropped,
-    quoted_newlines_in_data_and_in_the_header_do_not_end_a_line,
-    words_that_mean_null_are_told_byte_by_byte,
-    a_row_of_20_mb_arrives_whole,
-    every_preset_reads_what_it_says,
-    every_part_of_a_dialect_can_be_overridden,
-    delimiters_are_understood_in_every_notation,
-    fields_go_to_the_columns_that_are_named,
-    generated_and_invisible_columns_are_left_to_the_server,
-    text_arrives_as_the_same_characters,
-    characters_that_could_hide_a_delimiter_are_refused,
-    malformed_objects_are_refused_with_their_row,
-    an_extra_field_in_an_unterminated_last_row_is_caught,
-];
 
 /// Puts one object, and loads it alone.
 async fn load_text(
@@ -39,6 +20,7 @@ async fn load_text(
     env.run(&[&base, args].concat()).await
 }
 
+#[apply(load_test)]
 async fn hive_files_land_to_the_row(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     let mut rows = 0;
@@ -56,6 +38,7 @@ async fn hive_files_land_to_the_row(env: TestEnv) -> Result<()> {
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn an_object_without_rows_is_loaded_as_none(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     for (number, header) in
@@ -72,6 +55,7 @@ async fn an_object_without_rows_is_loaded_as_none(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_last_row_without_its_newline_is_a_row(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     for (preset, text) in [
@@ -86,6 +70,7 @@ async fn a_last_row_without_its_newline_is_a_row(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT a, b FROM t ORDER BY a", &expected).await
 }
 
+#[apply(load_test)]
 async fn csv_takes_crlf_and_lf_for_each_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     env.put("crlf", "1,x\r\n2,\"p\nq\"\r\n")?;
@@ -97,6 +82,7 @@ async fn csv_takes_crlf_and_lf_for_each_object(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT a, b FROM t ORDER BY a", &expected).await
 }
 
+#[apply(load_test)]
 async fn a_byte_order_mark_is_dropped(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -111,6 +97,7 @@ async fn a_byte_order_mark_is_dropped(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT a, b FROM t ORDER BY a", &expected).await
 }
 
+#[apply(load_test)]
 async fn quoted_newlines_in_data_and_in_the_header_do_not_end_a_line(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(99))").await?;
     let text =
@@ -122,6 +109,7 @@ async fn quoted_newlines_in_data_and_in_the_header_do_not_end_a_line(env: TestEn
     ensure_values(&env.schema, "SELECT a, b FROM t ORDER BY a", &expected).await
 }
 
+#[apply(load_test)]
 async fn words_that_mean_null_are_told_byte_by_byte(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     let text = "1,NULL\n2,null\n3,\n4,-\n5,NULL \n6,n/a\n";
@@ -137,6 +125,7 @@ async fn words_that_mean_null_are_told_byte_by_byte(env: TestEnv) -> Result<()> 
         .await
 }
 
+#[apply(load_test)]
 async fn a_row_of_20_mb_arrives_whole(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b LONGTEXT CHARACTER SET utf8mb4)").await?;
     let value: String = (0..2_000_000).map(|number| format!("{number:07}\n\"\u{e9}")).collect();
@@ -152,6 +141,7 @@ async fn a_row_of_20_mb_arrives_whole(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn every_preset_reads_what_it_says(env: TestEnv) -> Result<()> {
     let cases: [(&str, &str, [&str; 2]); 6] = [
         (
@@ -198,6 +188,7 @@ async fn every_preset_reads_what_it_says(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn every_part_of_a_dialect_can_be_overridden(env: TestEnv) -> Result<()> {
     let cases: [(&[&str], &str, [&str; 2]); 6] = [
         (&["--fields-terminated-by", "||"], "1||a|b\n2||c\td\n", ["1|a|b", "2|c\\td"]),
@@ -218,6 +209,7 @@ async fn every_part_of_a_dialect_can_be_overridden(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn delimiters_are_understood_in_every_notation(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     for (number, notation) in ["\\x01", "\\u0001", "^A", "\x01"].into_iter().enumerate() {
@@ -232,6 +224,7 @@ async fn delimiters_are_understood_in_every_notation(env: TestEnv) -> Result<()>
     .await
 }
 
+#[apply(load_test)]
 async fn fields_go_to_the_columns_that_are_named(env: TestEnv) -> Result<()> {
     env.schema
         .exec(
@@ -255,6 +248,7 @@ async fn fields_go_to_the_columns_that_are_named(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t", &["1|∅|-|2026-01-01"]).await
 }
 
+#[apply(load_test)]
 async fn generated_and_invisible_columns_are_left_to_the_server(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -275,6 +269,7 @@ async fn generated_and_invisible_columns_are_left_to_the_server(env: TestEnv) ->
     ensure_values(&env.schema, "SELECT a, g, i, b FROM t ORDER BY a", &expected).await
 }
 
+#[apply(load_test)]
 async fn text_arrives_as_the_same_characters(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -296,6 +291,7 @@ async fn text_arrives_as_the_same_characters(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn characters_that_could_hide_a_delimiter_are_refused(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(9))").await?;
     for (charset, args, part) in [
@@ -313,6 +309,7 @@ async fn characters_that_could_hide_a_delimiter_are_refused(env: TestEnv) -> Res
     Ok(())
 }
 
+#[apply(load_test)]
 async fn malformed_objects_are_refused_with_their_row(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a VARCHAR(99), b VARCHAR(99))").await?;
     let cases: [(&str, &[&str], &[u8], &str); 9] = [
@@ -361,6 +358,7 @@ async fn malformed_objects_are_refused_with_their_row(env: TestEnv) -> Result<()
     ended.says("s3://etl/one: header lines, byte 0")
 }
 
+#[apply(load_test)]
 async fn an_extra_field_in_an_unterminated_last_row_is_caught(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a VARCHAR(9), b VARCHAR(9))").await?;
     // The server alone says nothing of it: the row is loaded without its third field, with no

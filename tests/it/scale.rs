@@ -6,16 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::sync::watch;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Operation, Request, Times};
 use crate::support::values::values;
-
-crate::load_tests![
-    the_listing_begins_before_the_database_has_answered,
-    what_is_listed_is_loaded_while_the_listing_goes_on,
-    memory_does_not_grow_with_the_number_of_keys,
-];
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(20);
@@ -27,6 +22,7 @@ const PAGE: u64 = 1000;
 /// this catches is a wait: for a name, for another service's answer.
 const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
+#[apply(load_test)]
 async fn the_listing_begins_before_the_database_has_answered(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     for number in 0..3 {
@@ -63,6 +59,7 @@ async fn the_listing_begins_before_the_database_has_answered(env: TestEnv) -> Re
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     // Four pages, of which few keys are wanted.
@@ -122,6 +119,7 @@ async fn peak_of(env: &TestEnv, uri: &str) -> Result<(Ended, u64)> {
 
 /// Keys that the listing, the ledger's comparison and the report all see; a hundred bytes each
 /// would be seen here.
+#[apply(load_test)]
 async fn memory_does_not_grow_with_the_number_of_keys(env: TestEnv) -> Result<()> {
     const FEW: u64 = 5_000;
     const MANY: u64 = 80_000;

@@ -4,17 +4,8 @@ use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{TestEnv, finish};
-
-crate::load_tests![
-    a_load_on_a_terminal_ends_with_a_sentence_and_a_table_of_80_columns,
-    what_failed_is_red_and_each_hint_is_shown_once,
-    no_color_takes_away_the_colour_and_nothing_else,
-    a_check_on_a_terminal_ends_with_a_sentence_and_a_table,
-    a_summary_has_the_form_that_was_asked_for,
-    a_json_summary_is_the_last_line_of_the_report_even_where_nothing_began,
-    log_lines_bear_the_time_of_day_on_a_terminal_and_full_stamps_elsewhere,
-];
 
 /// How the program ended on a terminal, and what it showed there.
 async fn shown(
@@ -60,6 +51,7 @@ fn put_rows(env: &TestEnv, key: &str, rows: RangeInclusive<u32>) -> Result<()> {
     env.put(key, text)
 }
 
+#[apply(load_test)]
 async fn a_load_on_a_terminal_ends_with_a_sentence_and_a_table_of_80_columns(
     env: TestEnv,
 ) -> Result<()> {
@@ -85,6 +77,7 @@ async fn a_load_on_a_terminal_ends_with_a_sentence_and_a_table_of_80_columns(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     put_rows(&env, "in/a", 1..=2)?;
@@ -114,6 +107,7 @@ async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn no_color_takes_away_the_colour_and_nothing_else(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/bad", "no number\tx\n")?;
@@ -129,6 +123,7 @@ async fn no_color_takes_away_the_colour_and_nothing_else(env: TestEnv) -> Result
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_check_on_a_terminal_ends_with_a_sentence_and_a_table(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     put_rows(&env, "in/a", 1..=1000)?;
@@ -144,6 +139,7 @@ async fn a_check_on_a_terminal_ends_with_a_sentence_and_a_table(env: TestEnv) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_summary_has_the_form_that_was_asked_for(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     put_rows(&env, "in/a", 1..=2)?;
@@ -158,6 +154,7 @@ async fn a_summary_has_the_form_that_was_asked_for(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_json_summary_is_the_last_line_of_the_report_even_where_nothing_began(
     env: TestEnv,
 ) -> Result<()> {
@@ -181,6 +178,7 @@ async fn a_json_summary_is_the_last_line_of_the_report_even_where_nothing_began(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn log_lines_bear_the_time_of_day_on_a_terminal_and_full_stamps_elsewhere(
     env: TestEnv,
 ) -> Result<()> {

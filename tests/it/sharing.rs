@@ -9,21 +9,12 @@ use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 use tokio::process::Child;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::Operation;
 use crate::support::values::ensure_values;
 use crate::transaction::wait_for_waiting;
-
-crate::load_tests![
-    three_processes_share_the_work_and_one_may_die,
-    two_runs_take_about_as_long_as_one_with_their_concurrency,
-    runs_that_overlap_agree_about_an_object_that_fails,
-    a_run_waits_for_an_object_that_another_run_holds,
-    a_run_takes_over_the_object_of_a_run_that_dies,
-    a_run_takes_over_the_object_of_a_run_whose_host_is_gone,
-    a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice,
-];
 
 /// A run of its own, with a report `NAME.jsonl`.
 fn start(env: &TestEnv, name: &str, args: &[&str]) -> Result<Child> {
@@ -110,6 +101,7 @@ async fn wait_for_loaded_objects(env: &TestEnv, count: u64) -> Result<()> {
     anyhow::bail!("{found} objects are loaded, not {count}")
 }
 
+#[apply(load_test)]
 async fn three_processes_share_the_work_and_one_may_die(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 2000;
     put_small_objects(&env, OBJECTS).await?;
@@ -169,6 +161,7 @@ fn fetched_twice(env: &TestEnv, objects: u64) -> usize {
 
 /// Runs of a program that is not optimised, on a machine that others use: the bound is no more than
 /// a sign of life. With `S3_TO_MYSQL_TEST_FIGURES` it tells what it measured.
+#[apply(load_test)]
 async fn two_runs_take_about_as_long_as_one_with_their_concurrency(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 400;
     put_small_objects(&env, OBJECTS).await?;
@@ -207,6 +200,7 @@ async fn two_runs_take_about_as_long_as_one_with_their_concurrency(env: TestEnv)
     Ok(())
 }
 
+#[apply(load_test)]
 async fn runs_that_overlap_agree_about_an_object_that_fails(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 60;
     put_small_objects(&env, OBJECTS).await?;
@@ -263,6 +257,7 @@ const OBJECTS: u64 = 30;
 /// What a run of one download and one load at a time has claimed at most.
 const IN_HAND: u64 = 3;
 
+#[apply(load_test)]
 async fn a_run_waits_for_an_object_that_another_run_holds(env: TestEnv) -> Result<()> {
     put_small_objects(&env, OBJECTS).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -284,6 +279,7 @@ async fn a_run_waits_for_an_object_that_another_run_holds(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_run_takes_over_the_object_of_a_run_that_dies(env: TestEnv) -> Result<()> {
     put_small_objects(&env, OBJECTS).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -302,6 +298,7 @@ async fn a_run_takes_over_the_object_of_a_run_that_dies(env: TestEnv) -> Result<
 
 /// Its claims are free, but the server does not know yet that the connection with its transaction
 /// is dead.
+#[apply(load_test)]
 async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(env: TestEnv) -> Result<()> {
     put_small_objects(&env, OBJECTS).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -323,6 +320,7 @@ async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(env: TestEnv) -
 /// The statement by which a run claims objects.
 const CLAIM: Step = Step::StatementWithBoth("GET_LOCK(", "FROM");
 
+#[apply(load_test)]
 async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEnv) -> Result<()> {
     put_small_objects(&env, OBJECTS).await?;
     let proxy = Proxy::start(env.server.port()).await?;

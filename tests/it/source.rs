@@ -8,36 +8,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
+use crate::registry::{apply, load_test};
 use crate::support::lines::{self, expect, expect_failure, planned};
 use crate::support::program::{BUCKET, TestEnv, finish};
 use crate::support::s3::{Fault, Keys, Object, Operation, Refusal, Times, client};
-
-crate::load_tests![
-    every_page_of_a_listing_is_read,
-    keys_beyond_the_first_page_are_loaded_once,
-    objects_are_loaded_while_the_listing_goes_on,
-    a_listing_does_not_run_ahead_of_the_work,
-    a_plan_whose_reader_leaves_ends_early_and_well,
-    awkward_keys_are_loaded_once_and_reported_as_they_are,
-    failed_keys_are_read_back_by_keys_from,
-    a_uri_that_ends_in_a_slash_is_a_prefix_and_any_other_a_key,
-    an_exact_key_that_is_missing_fails_alone,
-    several_buckets_load_in_one_run,
-    uris_that_overlap_load_an_object_once,
-    keys_are_chosen_by_globs_and_a_regular_expression,
-    keys_are_chosen_by_the_time_of_their_last_change,
-    keys_come_from_a_file_with_comments_and_quotes,
-    keys_come_from_standard_input,
-    a_bad_line_among_the_keys_is_named_by_its_number,
-    a_file_of_keys_that_is_not_there_is_a_usage_error,
-    folder_markers_and_hidden_keys_are_passed_over_and_counted,
-    a_store_that_lists_no_etag_is_asked_for_each_object,
-    an_object_without_any_etag_is_refused,
-    keys_that_the_store_does_not_encode_are_taken_as_they_are,
-    a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice,
-    an_answer_that_is_no_listing_is_an_error,
-    nothing_matched_is_no_success_unless_allowed,
-];
 
 /// A table `t`, and an object of one row under each key; the row is the key's number in the list.
 pub(crate) async fn fill(env: &TestEnv, keys: &[&str]) -> Result<()> {
@@ -71,6 +45,7 @@ pub(crate) async fn refused(env: &TestEnv, args: &[&str], code: i32, words: &[&s
     expect(env, "t", &[]).await
 }
 
+#[apply(load_test)]
 async fn every_page_of_a_listing_is_read(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let keys: Vec<String> = (0..2300).map(|number| format!("in/{number:04}")).collect();
@@ -86,6 +61,7 @@ async fn every_page_of_a_listing_is_read(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn keys_beyond_the_first_page_are_loaded_once(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let rows: Vec<String> = (0..1010).map(|number| format!("{number:04}")).collect();
@@ -98,6 +74,7 @@ async fn keys_beyond_the_first_page_are_loaded_once(env: TestEnv) -> Result<()> 
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn objects_are_loaded_while_the_listing_goes_on(env: TestEnv) -> Result<()> {
     fill(&env, &["a/1", "b/1"]).await?;
     let held = env.s3.faults().inject(
@@ -116,6 +93,7 @@ async fn objects_are_loaded_while_the_listing_goes_on(env: TestEnv) -> Result<()
 }
 
 /// Else a million keys would sit in memory while the first ones are loaded.
+#[apply(load_test)]
 async fn a_listing_does_not_run_ahead_of_the_work(env: TestEnv) -> Result<()> {
     const PAGES: usize = 12;
     lines::create(&env, "t").await?;
@@ -149,6 +127,7 @@ fn own_pages(env: &TestEnv) -> usize {
     env.s3.log().count(Operation::ListObjectsV2)
 }
 
+#[apply(load_test)]
 async fn a_plan_whose_reader_leaves_ends_early_and_well(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for number in 0..8000 {
@@ -205,6 +184,7 @@ fn awkward_keys() -> Vec<String> {
     keys
 }
 
+#[apply(load_test)]
 async fn awkward_keys_are_loaded_once_and_reported_as_they_are(env: TestEnv) -> Result<()> {
     let keys = awkward_keys();
     fill(&env, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
@@ -222,6 +202,7 @@ async fn awkward_keys_are_loaded_once_and_reported_as_they_are(env: TestEnv) -> 
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn failed_keys_are_read_back_by_keys_from(env: TestEnv) -> Result<()> {
     let keys = awkward_keys();
     fill(&env, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
@@ -247,6 +228,7 @@ async fn failed_keys_are_read_back_by_keys_from(env: TestEnv) -> Result<()> {
     expect(&env, "t", &numbers.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
+#[apply(load_test)]
 async fn a_uri_that_ends_in_a_slash_is_a_prefix_and_any_other_a_key(env: TestEnv) -> Result<()> {
     fill(&env, &["a", "ab", "a/1", "a/2/3", "b"]).await?;
     expect_plan(&env, &["s3://etl/a"], &["a"]).await?;
@@ -255,6 +237,7 @@ async fn a_uri_that_ends_in_a_slash_is_a_prefix_and_any_other_a_key(env: TestEnv
     expect_plan(&env, &["s3://etl"], &["a", "ab", "a/1", "a/2/3", "b"]).await
 }
 
+#[apply(load_test)]
 async fn an_exact_key_that_is_missing_fails_alone(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     let report = env.path("report");
@@ -265,6 +248,7 @@ async fn an_exact_key_that_is_missing_fails_alone(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["0"]).await
 }
 
+#[apply(load_test)]
 async fn several_buckets_load_in_one_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a/1", "x"]).await?;
     env.s3.backend().put("second", "a/1", "second\n")?;
@@ -276,6 +260,7 @@ async fn several_buckets_load_in_one_run(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["0", "second", "third"]).await
 }
 
+#[apply(load_test)]
 async fn uris_that_overlap_load_an_object_once(env: TestEnv) -> Result<()> {
     fill(&env, &["a/1", "a/b/2", "a/b/3", "c"]).await?;
     let keys = env.path("keys");
@@ -294,6 +279,7 @@ async fn uris_that_overlap_load_an_object_once(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["0", "1", "2", "3"]).await
 }
 
+#[apply(load_test)]
 async fn keys_are_chosen_by_globs_and_a_regular_expression(env: TestEnv) -> Result<()> {
     fill(&env, &["in/a.csv", "in/old/b.csv", "in/c.json", "in/d[1].csv", "in/E.CSV"]).await?;
     let all = "s3://etl/in/";
@@ -318,6 +304,7 @@ async fn keys_are_chosen_by_globs_and_a_regular_expression(env: TestEnv) -> Resu
     ended.says("key-regex")
 }
 
+#[apply(load_test)]
 async fn keys_are_chosen_by_the_time_of_their_last_change(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     // 2026-01-01T00:00:00Z is 1767225600.
@@ -335,6 +322,7 @@ async fn keys_are_chosen_by_the_time_of_their_last_change(env: TestEnv) -> Resul
     expect_plan(&env, &[&["s3://etl/"], second.as_slice()].concat(), &["at"]).await
 }
 
+#[apply(load_test)]
 async fn keys_come_from_a_file_with_comments_and_quotes(env: TestEnv) -> Result<()> {
     fill(&env, &["a b", "c\nd", "#x", "folder/", "e%20f"]).await?;
     env.s3.backend().put("second", "g", "second\n")?;
@@ -346,6 +334,7 @@ async fn keys_come_from_a_file_with_comments_and_quotes(env: TestEnv) -> Result<
     expect(&env, "t", &["0", "1", "2", "3", "4", "second"]).await
 }
 
+#[apply(load_test)]
 async fn keys_come_from_standard_input(env: TestEnv) -> Result<()> {
     fill(&env, &["a", "b", "c"]).await?;
     let mut running =
@@ -360,6 +349,7 @@ async fn keys_come_from_standard_input(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["0", "2"]).await
 }
 
+#[apply(load_test)]
 async fn a_bad_line_among_the_keys_is_named_by_its_number(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     let keys = env.path("keys");
@@ -378,6 +368,7 @@ async fn a_bad_line_among_the_keys_is_named_by_its_number(env: TestEnv) -> Resul
     expect(&env, "t", &[]).await
 }
 
+#[apply(load_test)]
 async fn a_file_of_keys_that_is_not_there_is_a_usage_error(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let ended = env.run(&["load", "--keys-from", "no-such-file", "--table", "t"]).await?;
@@ -385,6 +376,7 @@ async fn a_file_of_keys_that_is_not_there_is_a_usage_error(env: TestEnv) -> Resu
     ended.says("no-such-file")
 }
 
+#[apply(load_test)]
 async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for marker in ["_in/", "_in/dt=1/", "_in/dt=1_$folder$"] {
@@ -413,6 +405,7 @@ async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(env: TestEnv
     expect(&env, "t", &["shown", "hidden", "hidden", "hidden"]).await
 }
 
+#[apply(load_test)]
 async fn a_store_that_lists_no_etag_is_asked_for_each_object(env: TestEnv) -> Result<()> {
     fill(&env, &["a", "b"]).await?;
     env.s3.faults().on_list(Times::Always, Fault::NoEtag);
@@ -430,6 +423,7 @@ async fn a_store_that_lists_no_etag_is_asked_for_each_object(env: TestEnv) -> Re
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_object_without_any_etag_is_refused(env: TestEnv) -> Result<()> {
     fill(&env, &["a", "b"]).await?;
     let report = env.path("report");
@@ -446,6 +440,7 @@ async fn an_object_without_any_etag_is_refused(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["1"]).await
 }
 
+#[apply(load_test)]
 async fn keys_that_the_store_does_not_encode_are_taken_as_they_are(env: TestEnv) -> Result<()> {
     fill(&env, &["a%2Bb", "a+b", "c d"]).await?;
     env.s3.faults().on_list(Times::Always, Fault::PlainKeys);
@@ -453,6 +448,7 @@ async fn keys_that_the_store_does_not_encode_are_taken_as_they_are(env: TestEnv)
     expect(&env, "t", &["0", "1", "2"]).await
 }
 
+#[apply(load_test)]
 async fn a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice(
     env: TestEnv,
 ) -> Result<()> {
@@ -466,12 +462,14 @@ async fn a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_answer_that_is_no_listing_is_an_error(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
     env.s3.faults().on_list(Times::Always, Fault::garbage_listing());
     refused(&env, &[], 5, &["error: s3://etl/", "--endpoint-url"]).await
 }
 
+#[apply(load_test)]
 async fn nothing_matched_is_no_success_unless_allowed(env: TestEnv) -> Result<()> {
     fill(&env, &["in/a", "in/_SUCCESS"]).await?;
     let empty = ["load", "s3://etl/none/", "--table", "t"];

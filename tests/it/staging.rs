@@ -8,24 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use tokio::process::Command;
 
+use crate::registry::{apply, load_test};
 use crate::reading::{load, put_big};
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Times, client};
-
-crate::load_tests![
-    downloads_at_once_are_bounded,
-    bytes_on_disk_are_bounded_while_downloading,
-    bytes_on_disk_are_bounded_while_loading_waits,
-    an_object_larger_than_the_budget_is_refused_alone,
-    nothing_is_left_on_disk_when_the_program_is_killed,
-    a_full_disk_fails_the_object_and_names_the_remedy,
-    a_file_size_limit_fails_the_object_and_names_the_remedy,
-    a_staging_directory_in_memory_is_warned_of,
-    a_staging_directory_that_cannot_be_used_is_a_usage_error,
-    packed_and_columnar_objects_are_refused_by_name,
-    text_that_begins_like_another_format_is_loaded,
-];
 
 /// Enough requests of the test's own, one after the other, for anything that the program would do
 /// next.
@@ -60,6 +47,7 @@ struct Stalled {
     stalled: Injection,
 }
 
+#[apply(load_test)]
 async fn downloads_at_once_are_bounded(env: TestEnv) -> Result<()> {
     let Stalled { running, stalled } =
         start_stalled(&env, 12, 100_000, &["--download-concurrency", "3"]).await?;
@@ -75,6 +63,7 @@ async fn downloads_at_once_are_bounded(env: TestEnv) -> Result<()> {
 
 const BUDGET: [&str; 2] = ["--staging-budget", "1MiB"];
 
+#[apply(load_test)]
 async fn bytes_on_disk_are_bounded_while_downloading(env: TestEnv) -> Result<()> {
     let Stalled { running, stalled } = start_stalled(&env, 8, 300 * 1024, &BUDGET).await?;
     stalled.wait_for_effects(3).await;
@@ -91,6 +80,7 @@ async fn bytes_on_disk_are_bounded_while_downloading(env: TestEnv) -> Result<()>
 }
 
 /// What is staged stays in the budget until it is loaded.
+#[apply(load_test)]
 async fn bytes_on_disk_are_bounded_while_loading_waits(env: TestEnv) -> Result<()> {
     let Stalled { running, stalled } = start_stalled(&env, 8, 300 * 1024, &BUDGET).await?;
     stalled.wait_for_effects(3).await;
@@ -107,6 +97,7 @@ async fn bytes_on_disk_are_bounded_while_loading_waits(env: TestEnv) -> Result<(
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn an_object_larger_than_the_budget_is_refused_alone(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("large", "x\n".repeat(1 << 19) + "y\n")?;
@@ -125,6 +116,7 @@ async fn an_object_larger_than_the_budget_is_refused_alone(env: TestEnv) -> Resu
     expect(&env, "t", &["a", "z"]).await
 }
 
+#[apply(load_test)]
 async fn nothing_is_left_on_disk_when_the_program_is_killed(env: TestEnv) -> Result<()> {
     put_big(&env).await?;
     let stall = Fault::StallBody { after_bytes: 1_000_000 };
@@ -187,6 +179,7 @@ async fn load_with_little_space(env: &TestEnv, wrapper: &[&str], reason: &str) -
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_full_disk_fails_the_object_and_names_the_remedy(env: TestEnv) -> Result<()> {
     // A mount that only the program sees, and that goes with it. Who is not root needs a user
     // namespace for that.
@@ -208,10 +201,12 @@ async fn a_full_disk_fails_the_object_and_names_the_remedy(env: TestEnv) -> Resu
 
 const FILE_SIZE_LIMIT: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"];
 
+#[apply(load_test)]
 async fn a_file_size_limit_fails_the_object_and_names_the_remedy(env: TestEnv) -> Result<()> {
     load_with_little_space(&env, &FILE_SIZE_LIMIT, "File too large").await
 }
 
+#[apply(load_test)]
 async fn a_staging_directory_in_memory_is_warned_of(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("a", "a\n")?;
@@ -224,6 +219,7 @@ async fn a_staging_directory_in_memory_is_warned_of(env: TestEnv) -> Result<()> 
     expect(&env, "t", &["a"]).await
 }
 
+#[apply(load_test)]
 async fn a_staging_directory_that_cannot_be_used_is_a_usage_error(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     env.put("a", "a\n")?;
@@ -260,6 +256,7 @@ const COLUMNAR: [(&str, &[u8]); 3] = [
     ("Avro", b"Obj\x01\x04\x14avro.codec\x08null\0\xff\xfe\n"),
 ];
 
+#[apply(load_test)]
 async fn packed_and_columnar_objects_are_refused_by_name(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for (name, bytes) in PACKED.into_iter().chain(COLUMNAR) {
@@ -281,6 +278,7 @@ async fn packed_and_columnar_objects_are_refused_by_name(env: TestEnv) -> Result
     expect(&env, "t", &["text"]).await
 }
 
+#[apply(load_test)]
 async fn text_that_begins_like_another_format_is_loaded(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let texts = [

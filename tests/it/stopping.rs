@@ -13,22 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::watch;
 
+use crate::registry::{apply, load_test};
 use crate::outcome::until;
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Refusal, Times};
-
-crate::load_tests![
-    a_signal_during_preflight_ends_the_run_at_once,
-    a_signal_while_standard_input_is_read_ends_the_run_at_once,
-    a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest,
-    a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_unknown,
-    a_signal_during_a_pause_between_tries_ends_the_run_at_once,
-    the_first_signal_lets_what_is_loading_finish,
-    the_second_signal_rolls_back_what_is_loading,
-    a_commit_under_way_at_the_second_signal_is_not_called_rolled_back,
-    the_third_signal_leaves_at_once,
-    killed_at_any_stage_the_table_holds_whole_objects_only,
-];
 
 async fn create_table(env: &TestEnv) -> Result<()> {
     env.schema
@@ -150,6 +138,7 @@ async fn ensure_nothing_left(env: &TestEnv) -> Result<()> {
 }
 
 /// The listing hangs while the target is being checked.
+#[apply(load_test)]
 async fn a_signal_during_preflight_ends_the_run_at_once(env: TestEnv) -> Result<()> {
     three_objects(&env).await?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
@@ -172,6 +161,7 @@ async fn a_signal_during_preflight_ends_the_run_at_once(env: TestEnv) -> Result<
 }
 
 /// A read of standard input can't be called off.
+#[apply(load_test)]
 async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(env: TestEnv) -> Result<()> {
     three_objects(&env).await?;
     let mut command = env.command(["load", "--keys-from", "-", "--table", "t"]);
@@ -189,6 +179,7 @@ async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(env: TestEnv
     ensure_nothing_left(&env).await
 }
 
+#[apply(load_test)]
 async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(
     env: TestEnv,
 ) -> Result<()> {
@@ -221,6 +212,7 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_unknown(
     env: TestEnv,
 ) -> Result<()> {
@@ -247,6 +239,7 @@ async fn a_signal_while_a_page_is_listed_ends_the_run_and_says_that_objects_are_
     ensure_nothing_left(&env).await
 }
 
+#[apply(load_test)]
 async fn a_signal_during_a_pause_between_tries_ends_the_run_at_once(env: TestEnv) -> Result<()> {
     three_objects(&env).await?;
     let refused = env.s3.faults().on_get("in/a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
@@ -297,6 +290,7 @@ impl Held {
     }
 }
 
+#[apply(load_test)]
 async fn the_first_signal_lets_what_is_loading_finish(env: TestEnv) -> Result<()> {
     let Held { mut child, mut locker } = Held::start(&env).await?;
     let mut log = Log::of(&mut child)?;
@@ -318,6 +312,7 @@ async fn the_first_signal_lets_what_is_loading_finish(env: TestEnv) -> Result<()
     ensure_nothing_left(&env).await
 }
 
+#[apply(load_test)]
 async fn the_second_signal_rolls_back_what_is_loading(env: TestEnv) -> Result<()> {
     let Held { mut child, mut locker } = Held::start(&env).await?;
     let mut log = Log::of(&mut child)?;
@@ -430,6 +425,7 @@ async fn start_with_held_commit(env: &TestEnv) -> Result<(Child, CommitHolder)> 
     Ok((child, holder))
 }
 
+#[apply(load_test)]
 async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(
     env: TestEnv,
 ) -> Result<()> {
@@ -450,6 +446,7 @@ async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(
     ensure_nothing_left(&env).await
 }
 
+#[apply(load_test)]
 async fn the_third_signal_leaves_at_once(env: TestEnv) -> Result<()> {
     let (mut child, _holder) = start_with_held_commit(&env).await?;
     let mut log = Log::of(&mut child)?;
@@ -475,6 +472,7 @@ async fn the_third_signal_leaves_at_once(env: TestEnv) -> Result<()> {
     ensure_nothing_left(&env).await
 }
 
+#[apply(load_test)]
 async fn killed_at_any_stage_the_table_holds_whole_objects_only(env: TestEnv) -> Result<()> {
     let kill = async |child: Child, held: Option<Injection>| -> Result<Ended> {
         signal(&child, "KILL")?;

@@ -7,35 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    tables_and_columns_of_any_name_are_loaded,
-    a_wrong_password_is_told_with_its_remedy,
-    an_unknown_database_is_told_with_its_remedy,
-    a_table_that_is_missing_is_told_with_the_nearest_name,
-    all_columns_that_are_missing_are_told_at_once,
-    an_account_without_insert_is_refused,
-    an_account_with_insert_alone_can_load,
-    replacing_needs_the_delete_privilege,
-    engines_that_do_not_roll_back_are_refused,
-    local_infile_off_names_the_variable_and_the_remedy,
-    a_server_that_is_not_there_is_told,
-    a_server_that_never_answers_costs_the_connect_timeout,
-    problems_of_source_and_target_are_told_at_once,
-    every_ssl_mode_does_what_its_name_says,
-    a_server_without_trusted_tls_is_refused_where_tls_is_required,
-    an_account_that_requires_a_certificate_gets_one,
-    a_password_is_never_sent_in_the_clear,
-    a_unix_socket_is_used_when_asked_for,
-    a_password_is_taken_from_everywhere_and_shown_nowhere,
-    init_sql_runs_on_every_connection,
-    loads_that_would_wait_for_each_other_get_one_connection,
-    session_settings_are_pinned_whatever_the_servers_defaults,
-    plan_touches_nothing,
-];
 
 /// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
 async fn load_at(env: &TestEnv, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
@@ -51,6 +26,7 @@ async fn account(env: &TestEnv, privileges: &str) -> Result<String> {
     Ok(env.server.url(&name, schema))
 }
 
+#[apply(load_test)]
 async fn tables_and_columns_of_any_name_are_loaded(env: TestEnv) -> Result<()> {
     env.put("1", "1\t2\t3\t4\t5\n")?;
     let columns = "`a b` INT, `a``b` INT, `a.b` INT, `select` INT, `\u{540d}\u{524d}` INT";
@@ -80,6 +56,7 @@ async fn tables_and_columns_of_any_name_are_loaded(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_wrong_password_is_told_with_its_remedy(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("1", "1\n")?;
@@ -94,6 +71,7 @@ async fn a_wrong_password_is_told_with_its_remedy(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_unknown_database_is_told_with_its_remedy(env: TestEnv) -> Result<()> {
     env.put("1", "1\n")?;
     let ended = load_at(&env, &env.server.url("root", "nonesuch"), "t", &[]).await?;
@@ -106,6 +84,7 @@ async fn an_unknown_database_is_told_with_its_remedy(env: TestEnv) -> Result<()>
     ended.says("hint: create the database first, or check --database")
 }
 
+#[apply(load_test)]
 async fn a_table_that_is_missing_is_told_with_the_nearest_name(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE orders (a INT)").await?;
     env.put("1", "1\n")?;
@@ -116,6 +95,7 @@ async fn a_table_that_is_missing_is_told_with_the_nearest_name(env: TestEnv) -> 
     ended.says("hint: create the table first, or check --table")
 }
 
+#[apply(load_test)]
 async fn all_columns_that_are_missing_are_told_at_once(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (amount INT, price INT)").await?;
     env.put("1", "1\n")?;
@@ -128,6 +108,7 @@ async fn all_columns_that_are_missing_are_told_at_once(env: TestEnv) -> Result<(
     ended.says("hint: did you mean \"price\"?")
 }
 
+#[apply(load_test)]
 async fn an_account_without_insert_is_refused(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("1", "1\n")?;
@@ -140,6 +121,7 @@ async fn an_account_without_insert_is_refused(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_account_with_insert_alone_can_load(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b INT)").await?;
     env.put("1", "1\t2\n")?;
@@ -148,6 +130,7 @@ async fn an_account_with_insert_alone_can_load(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t", &["1|2"]).await
 }
 
+#[apply(load_test)]
 async fn replacing_needs_the_delete_privilege(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT PRIMARY KEY)").await?;
     env.put("1", "1\n")?;
@@ -160,6 +143,7 @@ async fn replacing_needs_the_delete_privilege(env: TestEnv) -> Result<()> {
     load_at(&env, &url, "t", &["--no-ledger"]).await?.expect(0)
 }
 
+#[apply(load_test)]
 async fn engines_that_do_not_roll_back_are_refused(env: TestEnv) -> Result<()> {
     env.put("1", "1\n")?;
     let engines = match env.server.kind() {
@@ -177,6 +161,7 @@ async fn engines_that_do_not_roll_back_are_refused(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn local_infile_off_names_the_variable_and_the_remedy(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &["--local-infile=OFF"])?;
     let schema = server.schema().await?;
@@ -195,6 +180,7 @@ async fn local_infile_off_names_the_variable_and_the_remedy(env: TestEnv) -> Res
     ensure_values(&schema, "SELECT a FROM t", &["1"]).await
 }
 
+#[apply(load_test)]
 async fn a_server_that_is_not_there_is_told(env: TestEnv) -> Result<()> {
     env.put("1", "1\n")?;
     // A port that was free a moment ago.
@@ -208,6 +194,7 @@ async fn a_server_that_is_not_there_is_told(env: TestEnv) -> Result<()> {
     ended.says("no-such-host.invalid:1")
 }
 
+#[apply(load_test)]
 async fn a_server_that_never_answers_costs_the_connect_timeout(env: TestEnv) -> Result<()> {
     env.put("1", "1\n")?;
     let silent = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -219,6 +206,7 @@ async fn a_server_that_never_answers_costs_the_connect_timeout(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn problems_of_source_and_target_are_told_at_once(env: TestEnv) -> Result<()> {
     let args = ["load", "s3://nonesuch/", "--table", "t"];
     let ended = finish(env.command(args).env("MYSQL_PWD", "wrong").spawn()?).await?;
@@ -267,6 +255,7 @@ fn note_cipher(kind: ServerKind) -> String {
     )
 }
 
+#[apply(load_test)]
 async fn every_ssl_mode_does_what_its_name_says(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &["--tls"])?;
     let schema = server.schema().await?;
@@ -328,6 +317,7 @@ async fn every_ssl_mode_does_what_its_name_says(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("1", "1\n")?;
@@ -355,6 +345,7 @@ async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(env: Test
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_account_that_requires_a_certificate_gets_one(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &["--tls"])?;
     let schema = server.schema().await?;
@@ -412,6 +403,7 @@ async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mut
     Ok((port, heard))
 }
 
+#[apply(load_test)]
 async fn a_password_is_never_sent_in_the_clear(env: TestEnv) -> Result<()> {
     // Never used before, so that MySQL's caching_sha2_password asks for the whole password.
     let schema = env.server.schema_with_password(Some("Open-Sesame-17")).await?;
@@ -428,6 +420,7 @@ async fn a_password_is_never_sent_in_the_clear(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_unix_socket_is_used_when_asked_for(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, host VARCHAR(99))").await?;
     env.put("1", "1\n")?;
@@ -441,6 +434,7 @@ async fn a_unix_socket_is_used_when_asked_for(env: TestEnv) -> Result<()> {
     ended.says("TLS over a unix socket is not supported")
 }
 
+#[apply(load_test)]
 async fn a_password_is_taken_from_everywhere_and_shown_nowhere(env: TestEnv) -> Result<()> {
     let password = "p\u{e4}ss/w@rd:#?%'\\";
     let schema = env.server.schema_with_password(Some(password)).await?;
@@ -505,6 +499,7 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(env: TestEnv) -> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn init_sql_runs_on_every_connection(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (a INT, v VARCHAR(9), w VARCHAR(9), connection BIGINT)")
@@ -531,6 +526,7 @@ async fn init_sql_runs_on_every_connection(env: TestEnv) -> Result<()> {
     ended.says("nonesuch")
 }
 
+#[apply(load_test)]
 async fn loads_that_would_wait_for_each_other_get_one_connection(env: TestEnv) -> Result<()> {
     const WHY: &str = "loads wait for each other: one connection loads";
     env.put("1", "1\n")?;
@@ -557,6 +553,7 @@ async fn loads_that_would_wait_for_each_other_get_one_connection(env: TestEnv) -
     }
 }
 
+#[apply(load_test)]
 async fn session_settings_are_pinned_whatever_the_servers_defaults(env: TestEnv) -> Result<()> {
     let options = [
         "--sql-mode=ANSI,NO_BACKSLASH_ESCAPES",
@@ -618,6 +615,7 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(env: TestEnv)
         .await
 }
 
+#[apply(load_test)]
 async fn plan_touches_nothing(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT AUTO_INCREMENT PRIMARY KEY)").await?;
     env.put("1", "1\n")?;

@@ -19,20 +19,10 @@ use mysql_async::prelude::Queryable as _;
 use object::{ARGS, DIALECT, Torture};
 use serde_json::Value;
 
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
-
-crate::load_tests![
-    a_strict_mode_takes_and_refuses_what_the_cases_say,
-    every_row_is_told_with_its_line_column_and_code,
-    what_is_accepted_is_what_the_servers_own_load_makes_of_it,
-    an_error_of_the_statement_fails_its_object,
-    duplicates_fail_their_object,
-    a_time_that_the_clocks_skip_is_a_bad_value,
-    every_bad_row_has_a_good_one_that_loads_without_a_word,
-    the_servers_own_load_says_of_every_row_what_the_cases_say,
-];
 
 /// The settings under which values are converted; `strict` as under `--on-bad-row fail`.
 const STRICT: &str = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
@@ -70,6 +60,7 @@ fn literal(value: Option<&str>) -> String {
     })
 }
 
+#[apply(load_test)]
 async fn a_strict_mode_takes_and_refuses_what_the_cases_say(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let mut conn = session(&env, STRICT).await?;
@@ -138,6 +129,7 @@ async fn load_by_the_server(
     Ok(Servers { info, warnings })
 }
 
+#[apply(load_test)]
 async fn the_servers_own_load_says_of_every_row_what_the_cases_say(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -202,6 +194,7 @@ fn is_skipped_without_a_word_about_its_row(code: u64) -> bool {
     matches!(code, 1062 | 1369 | 1452 | 1526 | 3819 | 4025 | 4037 | 4038)
 }
 
+#[apply(load_test)]
 async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -258,6 +251,7 @@ async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(env: TestEnv) -> Result<()> {
     let kind = env.server.kind();
     for table in ["t", "servers"] {
@@ -305,6 +299,7 @@ async fn what_is_accepted_is_what_the_servers_own_load_makes_of_it(env: TestEnv)
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_error_of_the_statement_fails_its_object(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -327,6 +322,7 @@ async fn an_error_of_the_statement_fails_its_object(env: TestEnv) -> Result<()> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn duplicates_fail_their_object(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -341,6 +337,7 @@ async fn duplicates_fail_their_object(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn every_bad_row_has_a_good_one_that_loads_without_a_word(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let torture = Torture::new(CASES, 1);
@@ -362,6 +359,7 @@ async fn every_bad_row_has_a_good_one_that_loads_without_a_word(env: TestEnv) ->
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_time_that_the_clocks_skip_is_a_bad_value(env: TestEnv) -> Result<()> {
     // Servers know no zones by name until they are told of them: this one puts its clocks forward
     // at 1 in the morning.

@@ -4,15 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Result, ensure};
 
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::tpch::{self, COLUMNS, Form, Generator, Sums};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    lineitem_as_dbgen_writes_it_has_the_generators_own_sums,
-    lineitem_in_csv_has_the_generators_own_sums,
-    the_bar_at_the_end_of_a_line_may_be_read_as_a_field,
-];
 
 const SCALE: f64 = 0.1;
 /// As TPC-H's own documents have it for this scale.
@@ -78,18 +73,21 @@ async fn load_and_compare(
     ensure_values(&env.schema, &tpch::sums_query("lineitem"), &lines).await
 }
 
+#[apply(load_test)]
 async fn lineitem_as_dbgen_writes_it_has_the_generators_own_sums(env: TestEnv) -> Result<()> {
     let lineitem = lineitem()?;
     let args = ["--fields-terminated-by", "|", "--lines-terminated-by", "|\\n"];
     load_and_compare(&env, &lineitem.bars, &args, &lineitem.sums).await
 }
 
+#[apply(load_test)]
 async fn lineitem_in_csv_has_the_generators_own_sums(env: TestEnv) -> Result<()> {
     let lineitem = lineitem()?;
     let args = ["--preset", "csv", "--ignore-lines", "1"];
     load_and_compare(&env, &lineitem.csv, &args, &lineitem.sums).await
 }
 
+#[apply(load_test)]
 async fn the_bar_at_the_end_of_a_line_may_be_read_as_a_field(env: TestEnv) -> Result<()> {
     let lineitem = lineitem()?;
     let columns = format!("{COLUMNS},@nothing");

@@ -5,42 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 
+use crate::registry::{apply, load_test, plain_test};
 use crate::support::hive;
 use crate::support::program::{Ended, TestEnv, finish, signal, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::rogue::{Answer, Malice, Received, Rogue};
 use crate::support::servers::{Schema, Server};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    the_victim_of_a_deadlock_is_loaded_again_and_once,
-    a_lock_wait_timeout_is_rolled_back_and_tried_again,
-    lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds,
-    a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once,
-    a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again,
-    a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again,
-    without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome,
-    without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome,
-    a_commit_that_the_server_holds_is_waited_for,
-    a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed,
-    a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until_the_next_run,
-    a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger,
-    a_server_killed_for_good_ends_the_run_within_the_bounds,
-    a_server_that_comes_back_gets_every_row_once,
-    too_many_connections_are_waited_out,
-    too_many_connections_at_the_start_are_told_with_the_remedy,
-    a_file_that_breaks_off_while_it_is_sent_is_never_committed,
-    a_loader_killed_in_the_middle_of_the_file_leaves_no_row,
-    a_server_that_stands_still_is_left_and_the_object_loaded_again,
-    a_session_on_which_something_failed_is_not_used_again,
-];
-
-crate::plain_tests![
-    a_server_that_asks_for_another_file_gets_the_object_and_nothing_else,
-    a_server_that_asks_for_a_file_out_of_turn_gets_nothing,
-    a_server_that_did_not_take_the_file_does_not_get_it_later,
-    a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code,
-];
 
 const ROWS: u64 = 20_000;
 
@@ -154,6 +125,7 @@ pub(crate) async fn wait_for_waiting(schema: &Schema<'_>, part: &str) -> Result<
     anyhow::bail!("no statement with {part:?} came to wait for a lock")
 }
 
+#[apply(load_test)]
 async fn the_victim_of_a_deadlock_is_loaded_again_and_once(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
     env.put("1", "1\n5\n9\n")?;
@@ -184,6 +156,7 @@ async fn holding_row_five(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
 
 const SHORT_WAIT: [&str; 2] = ["--init-sql", "SET innodb_lock_wait_timeout = 1"];
 
+#[apply(load_test)]
 async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(env: TestEnv) -> Result<()> {
     // No key, so that a row that stays from the first try shows.
     env.schema
@@ -204,6 +177,7 @@ async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(env: TestEnv) -> Res
     ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
 }
 
+#[apply(load_test)]
 async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(
     env: TestEnv,
 ) -> Result<()> {
@@ -221,6 +195,7 @@ async fn lock_conflicts_that_do_not_end_fail_the_object_within_the_bounds(
     ensure_values(&env.schema, "SELECT id FROM t", &["2"]).await
 }
 
+#[apply(load_test)]
 async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(
     env: TestEnv,
 ) -> Result<()> {
@@ -247,6 +222,7 @@ async fn ensure_one_entry(schema: &Schema<'_>, rows: u64) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
@@ -263,6 +239,7 @@ async fn a_commit_that_never_arrived_is_found_out_and_the_object_loaded_again(
     ensure_one_entry(&env.schema, ROWS).await
 }
 
+#[apply(load_test)]
 async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
@@ -279,6 +256,7 @@ async fn a_commit_whose_answer_is_lost_is_found_out_and_the_object_not_loaded_ag
     ensure_one_entry(&env.schema, ROWS).await
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(
     env: TestEnv,
 ) -> Result<()> {
@@ -292,6 +270,7 @@ async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(
     ensure_none(&env.schema).await
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_a_commit_whose_answer_is_lost_is_an_unknown_outcome(
     env: TestEnv,
 ) -> Result<()> {
@@ -344,11 +323,13 @@ impl HeldCommit {
 const QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UPDATE");
 const LEDGER_INSERT: Step = Step::StatementWithBoth("INSERT INTO", "_objects` (");
 
+#[apply(load_test)]
 async fn a_commit_that_the_server_holds_is_waited_for(env: TestEnv) -> Result<()> {
     held_commit(env, true).await
 }
 
 /// Nothing ends it then but the server's own decision, which on MySQL is to commit.
+#[apply(load_test)]
 async fn a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed(
     env: TestEnv,
 ) -> Result<()> {
@@ -389,6 +370,7 @@ async fn held_commit(env: TestEnv, can_be_killed: bool) -> Result<()> {
     ensure_one_entry(&schema, ROWS).await
 }
 
+#[apply(load_test)]
 async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until_the_next_run(
     env: TestEnv,
 ) -> Result<()> {
@@ -426,6 +408,7 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
 
 /// After a deadlock the session is in autocommit: a ledger row that is written then is committed,
 /// without any data.
+#[apply(load_test)]
 async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger(
     env: TestEnv,
 ) -> Result<()> {
@@ -488,6 +471,7 @@ fn outcome_is_unknown(env: &TestEnv, ended: &Ended) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_server_killed_for_good_ends_the_run_within_the_bounds(env: TestEnv) -> Result<()> {
     let mut server = Server::start(env.server.kind(), &[])?;
     let proxy = Proxy::start(server.port()).await?;
@@ -508,6 +492,7 @@ async fn a_server_killed_for_good_ends_the_run_within_the_bounds(env: TestEnv) -
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_server_that_comes_back_gets_every_row_once(env: TestEnv) -> Result<()> {
     let mut server = Server::start(env.server.kind(), &[])?;
     let proxy = Proxy::start(server.port()).await?;
@@ -535,6 +520,7 @@ async fn a_server_that_comes_back_gets_every_row_once(env: TestEnv) -> Result<()
 /// MariaDB takes no less for `max_connections`.
 const MAX_CONNECTIONS: usize = 10;
 
+#[apply(load_test)]
 async fn too_many_connections_are_waited_out(env: TestEnv) -> Result<()> {
     let server =
         Server::start(env.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
@@ -572,6 +558,7 @@ async fn too_many_connections_are_waited_out(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn too_many_connections_at_the_start_are_told_with_the_remedy(env: TestEnv) -> Result<()> {
     let server =
         Server::start(env.server.kind(), &[&format!("--max-connections={MAX_CONNECTIONS}")])?;
@@ -602,6 +589,7 @@ async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
 
 /// The driver ends a stream that fails with the packet that means end of file: the server sees a
 /// whole, shorter file.
+#[apply(load_test)]
 async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a VARCHAR(1000))").await?;
     // More than all buffers on the way hold.
@@ -630,6 +618,7 @@ async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(env: TestEnv
     ensure_none(&env.schema).await
 }
 
+#[apply(load_test)]
 async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(env: TestEnv) -> Result<()> {
     one_object(&env, &env.schema).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -646,6 +635,7 @@ async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(env: TestEnv) -
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
@@ -667,6 +657,7 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
     ensure_values(&env.schema, "SELECT COUNT(*), COUNT(DISTINCT a) FROM t", &["64|64"]).await
 }
 
+#[apply(load_test)]
 async fn a_session_on_which_something_failed_is_not_used_again(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, connection BIGINT)").await?;
     env.schema
@@ -709,6 +700,7 @@ async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> 
     finish(command.spawn()?).await
 }
 
+#[apply(plain_test)]
 async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() -> Result<()> {
     const MALICE: &[Malice] =
         &[Malice { statement: "LOAD DATA", after: 0, what: Answer::AskFor("/etc/hostname") }];
@@ -721,6 +713,7 @@ async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() 
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> {
     const SECRET: Answer = Answer::AskFor("/etc/hostname");
     // Every statement that a run sends, those before the object is known and those after.
@@ -756,6 +749,7 @@ async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> 
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<()> {
     // After the preflight, which has nothing to give.
     const LATER: Answer = Answer::AskFor("s3-to-mysql");
@@ -792,6 +786,7 @@ async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<(
 }
 
 /// The driver panics where a row has not the columns that were asked for.
+#[apply(plain_test)]
 async fn a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code() -> Result<()>
 {
     let rogue = Rogue::start(&[Malice {

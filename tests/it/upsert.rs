@@ -4,32 +4,11 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use serde_json::Value;
 
+use crate::registry::{apply, load_test};
 use crate::rejecting::{Rejects, load};
 use crate::support::program::{TestEnv, finish};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    rows_are_counted_as_single_statements_count_them,
-    the_last_of_rows_with_one_key_wins_in_the_order_of_the_object,
-    only_the_columns_that_are_named_are_set,
-    every_part_of_a_composite_key_counts,
-    an_update_that_takes_another_rows_key_is_a_bad_row,
-    rows_without_a_key_in_the_object_are_numbered,
-    what_the_object_does_not_have_is_kept_or_made_by_default,
-    computed_columns_follow_and_set_columns_are_set,
-    null_is_never_a_duplicate,
-    a_table_without_a_unique_key_only_grows,
-    a_table_of_keys_alone_changes_nothing,
-    values_that_do_not_fit_keep_their_policy,
-    rows_that_a_constraint_refuses_keep_their_policy,
-    names_that_need_quotes_are_quoted,
-    a_column_that_is_not_there_is_refused_before_the_run,
-    missing_privileges_are_told_before_the_run,
-    where_statements_are_logged_it_updates_as_well,
-    where_no_private_table_can_be_made_updates_are_refused_and_rejects_exact,
-    foreign_keys_and_triggers_see_updates_not_replacements,
-];
 
 const UPDATE: [&str; 2] = ["--on-duplicate", "update"];
 
@@ -54,6 +33,7 @@ fn ensure_counts(line: &Value, inserted: u64, updated: u64, unchanged: u64) -> R
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_are_counted_as_single_statements_count_them(env: TestEnv) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(7);
     let rows: Vec<(u32, u32)> = (0..3000).map(|_| (rng.u32(..1500), rng.u32(..3))).collect();
@@ -90,6 +70,7 @@ async fn rows_are_counted_as_single_statements_count_them(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_last_of_rows_with_one_key_wins_in_the_order_of_the_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
     // Over the borders of statements and of pieces of an object.
@@ -103,6 +84,7 @@ async fn the_last_of_rows_with_one_key_wins_in_the_order_of_the_object(env: Test
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &last).await
 }
 
+#[apply(load_test)]
 async fn only_the_columns_that_are_named_are_set(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT, c INT)").await?;
     env.schema.exec("INSERT INTO t VALUES (1, 10, 10, 10), (2, 2, 2, 2)").await?;
@@ -121,6 +103,7 @@ async fn only_the_columns_that_are_named_are_set(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t WHERE id = 1", &["1|1|7|1"]).await
 }
 
+#[apply(load_test)]
 async fn every_part_of_a_composite_key_counts(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -138,6 +121,7 @@ async fn every_part_of_a_composite_key_counts(env: TestEnv) -> Result<()> {
     .await
 }
 
+#[apply(load_test)]
 async fn an_update_that_takes_another_rows_key_is_a_bad_row(env: TestEnv) -> Result<()> {
     let create = async || {
         env.schema.exec("DROP TABLE IF EXISTS t").await?;
@@ -179,6 +163,7 @@ async fn an_update_that_takes_another_rows_key_is_a_bad_row(env: TestEnv) -> Res
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|1|9", "2|2|0", "3|3|0"]).await
 }
 
+#[apply(load_test)]
 async fn rows_without_a_key_in_the_object_are_numbered(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -200,6 +185,7 @@ async fn rows_without_a_key_in_the_object_are_numbered(env: TestEnv) -> Result<(
     ensure_values(&env.schema, "SELECT u FROM t WHERE id = 0", &["f"]).await
 }
 
+#[apply(load_test)]
 async fn what_the_object_does_not_have_is_kept_or_made_by_default(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -214,6 +200,7 @@ async fn what_the_object_does_not_have_is_kept_or_made_by_default(env: TestEnv) 
     ensure_values(&env.schema, sql, &["1|5|99|0|0", "2|2|99|0|1", "3|3|7|1|1"]).await
 }
 
+#[apply(load_test)]
 async fn computed_columns_follow_and_set_columns_are_set(env: TestEnv) -> Result<()> {
     env
         .schema
@@ -234,6 +221,7 @@ async fn computed_columns_follow_and_set_columns_are_set(env: TestEnv) -> Result
     ensure_values(&env.schema, sql, &["1|10|20|110|us", "2|2|4|102|them", "3|3|6|103|us"]).await
 }
 
+#[apply(load_test)]
 async fn null_is_never_a_duplicate(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (u INT NULL, w INT NULL, v INT, UNIQUE (u, w))").await?;
     env.schema.exec("INSERT INTO t VALUES (NULL, 1, 0), (1, 1, 0)").await?;
@@ -244,6 +232,7 @@ async fn null_is_never_a_duplicate(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, sql, &["∅|1|0", "∅|1|5", "1|∅|5", "1|∅|5", "1|1|5"]).await
 }
 
+#[apply(load_test)]
 async fn a_table_without_a_unique_key_only_grows(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT, v INT, KEY (id))").await?;
     env.schema.exec("INSERT INTO t VALUES (1, 1)").await?;
@@ -253,6 +242,7 @@ async fn a_table_without_a_unique_key_only_grows(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_table_of_keys_alone_changes_nothing(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b))").await?;
     env.schema.exec("INSERT INTO t VALUES (1, 1)").await?;
@@ -262,6 +252,7 @@ async fn a_table_of_keys_alone_changes_nothing(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn values_that_do_not_fit_keep_their_policy(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT NOT NULL, s VARCHAR(3) NULL)")
@@ -298,6 +289,7 @@ async fn values_that_do_not_fit_keep_their_policy(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
+#[apply(load_test)]
 async fn rows_that_a_constraint_refuses_keep_their_policy(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO p VALUES (1), (2)").await?;
@@ -335,6 +327,7 @@ async fn rows_that_a_constraint_refuses_keep_their_policy(env: TestEnv) -> Resul
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &expected).await
 }
 
+#[apply(load_test)]
 async fn names_that_need_quotes_are_quoted(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE `t` (`the id` INT PRIMARY KEY, `select` INT, `a``b,c` INT)")
@@ -348,6 +341,7 @@ async fn names_that_need_quotes_are_quoted(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT * FROM t", &["1|1|1"]).await
 }
 
+#[apply(load_test)]
 async fn a_column_that_is_not_there_is_refused_before_the_run(env: TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (id INT PRIMARY KEY, amount INT, g INT AS (amount) VIRTUAL)")
@@ -375,6 +369,7 @@ async fn a_column_that_is_not_there_is_refused_before_the_run(env: TestEnv) -> R
     Ok(())
 }
 
+#[apply(load_test)]
 async fn missing_privileges_are_told_before_the_run(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
     env.put("data/1", "1\t1\n")?;
@@ -411,6 +406,7 @@ async fn missing_privileges_are_told_before_the_run(env: TestEnv) -> Result<()> 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn where_statements_are_logged_it_updates_as_well(env: TestEnv) -> Result<()> {
     let logged = ["--log-bin=binlog", "--binlog-format=STATEMENT", "--server-id=1"];
     // With GTIDs, MySQL lets no temporary table be made in a transaction then.
@@ -433,6 +429,7 @@ async fn where_statements_are_logged_it_updates_as_well(env: TestEnv) -> Result<
     reject_logged(&env, &schema).await
 }
 
+#[apply(load_test)]
 async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exact(
     env: TestEnv,
 ) -> Result<()> {
@@ -496,6 +493,7 @@ async fn reject_logged(env: &TestEnv, schema: &Schema<'_>) -> Result<()> {
     ensure_values(schema, "SELECT * FROM r ORDER BY id", &["1|5", "2|0", "3|5"]).await
 }
 
+#[apply(load_test)]
 async fn foreign_keys_and_triggers_see_updates_not_replacements(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
     env.schema

@@ -4,24 +4,12 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::Server;
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    tables_that_hold_what_their_objects_hold_are_verified,
-    values_of_every_compared_type_are_verified_and_what_is_not_is_named,
-    variables_set_and_words_for_null_are_taken_into_account,
-    a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped,
-    a_job_that_was_killed_is_verified_by_the_run_that_ends_it,
-    objects_that_were_loaded_without_sums_are_named_before_anything_is_loaded,
-    a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other,
-    objects_of_another_run_without_sums_keep_a_job_from_ending,
-    what_can_not_be_verified_is_refused_before_anything_is_read,
-    a_row_that_the_server_can_not_make_into_one_text_is_told,
-];
 
 const ROWS: u64 = 300;
 
@@ -69,6 +57,7 @@ fn ensure_equal<T: PartialEq + std::fmt::Debug>(found: &T, expected: &T) -> Resu
     Ok(())
 }
 
+#[apply(load_test)]
 async fn tables_that_hold_what_their_objects_hold_are_verified(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     put_objects(&env, 3)?;
@@ -103,6 +92,7 @@ const TYPES: &str = "id INT NOT NULL PRIMARY KEY, i8 TINYINT, u64 BIGINT UNSIGNE
 const FIELDS: &str =
     "id,i8,u64,z,d,big,day,at,seen,span,y,e,c,v,ascii_only,body,b,vb,bl,ml,r,s,l,w,u,el";
 
+#[apply(load_test)]
 async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
     env: TestEnv,
 ) -> Result<()> {
@@ -142,6 +132,7 @@ async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn variables_set_and_words_for_null_are_taken_into_account(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARBINARY(20), c INT, d VARCHAR(9))").await?;
     env.put("in/0", b"1\t\x00\xff\\t\tx\t-\n2\t-\ty\td\n\\N\t\\-\t\t\\N\n".to_vec())?;
@@ -200,6 +191,7 @@ async fn loading(env: &TestEnv, mode: &str) -> Result<String> {
     env.schema.query_one(sql).await
 }
 
+#[apply(load_test)]
 async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
     env: TestEnv,
 ) -> Result<()> {
@@ -285,6 +277,7 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     put_objects(&env, 3)?;
@@ -321,6 +314,7 @@ async fn a_job_that_was_killed_is_verified_by_the_run_that_ends_it(env: TestEnv)
     Ok(())
 }
 
+#[apply(load_test)]
 async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_loaded(
     env: TestEnv,
 ) -> Result<()> {
@@ -358,6 +352,7 @@ async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_load
     ended.says("or when the table was another, such as s3://etl/in/")
 }
 
+#[apply(load_test)]
 async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
     env: TestEnv,
 ) -> Result<()> {
@@ -393,6 +388,7 @@ async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn objects_of_another_run_without_sums_keep_a_job_from_ending(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     put_objects(&env, 2)?;
@@ -414,6 +410,7 @@ async fn objects_of_another_run_without_sums_keep_a_job_from_ending(env: TestEnv
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_can_not_be_verified_is_refused_before_anything_is_read(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b DOUBLE)").await?;
     env.put("in/0", "1\t2\n")?;
@@ -452,6 +449,7 @@ async fn what_can_not_be_verified_is_refused_before_anything_is_read(env: TestEn
     ensure_values(&env.schema, "SHOW TABLES", &["t"]).await
 }
 
+#[apply(load_test)]
 async fn a_row_that_the_server_can_not_make_into_one_text_is_told(env: TestEnv) -> Result<()> {
     // The smallest that takes the packets of a load.
     let server = Server::start(env.server.kind(), &["--max-allowed-packet=512K"])?;

@@ -7,25 +7,12 @@ use super::{
     APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, kill, load,
     old_rows, put_objects, shadow, through,
 };
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Times};
 use crate::support::servers::ServerKind;
 use crate::support::values::{ensure_values, values};
-
-crate::load_tests![
-    every_kind_of_index_is_away_while_loading_and_the_same_afterwards,
-    an_index_that_something_needs_stays,
-    a_truncate_job_killed_at_any_step_gets_its_indexes_back,
-    a_swap_job_killed_at_any_step_gets_its_indexes_back,
-    a_lost_answer_at_any_step_is_recovered_by_the_same_run,
-    status_names_the_indexes_that_are_still_to_be_added,
-    two_runs_that_share_a_job_drop_and_add_once,
-    a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too,
-    an_index_that_can_not_be_added_leaves_a_job_that_only_has_to_add_it,
-    an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed,
-    an_account_that_may_not_drop_indexes_loads_without_the_flag,
-];
 
 const DEFER: &str = "--defer-indexes";
 
@@ -91,6 +78,7 @@ fn with(args: &[&'static str]) -> Vec<&'static str> {
     [args, &[DEFER]].concat()
 }
 
+#[apply(load_test)]
 async fn every_kind_of_index_is_away_while_loading_and_the_same_afterwards(
     env: TestEnv,
 ) -> Result<()> {
@@ -159,6 +147,7 @@ async fn ensure_definition_only(env: &TestEnv, before: &str) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_index_that_something_needs_stays(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE parent (a INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO parent VALUES (1), (2)").await?;
@@ -253,14 +242,17 @@ async fn killed_and_resumed(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_truncate_job_killed_at_any_step_gets_its_indexes_back(env: TestEnv) -> Result<()> {
     killed_and_resumed(&env, &TRUNCATE, &TRUNCATE_STEPS, "done").await
 }
 
+#[apply(load_test)]
 async fn a_swap_job_killed_at_any_step_gets_its_indexes_back(env: TestEnv) -> Result<()> {
     killed_and_resumed(&env, &SWAP, &SWAP_STEPS, "swapped").await
 }
 
+#[apply(load_test)]
 async fn a_lost_answer_at_any_step_is_recovered_by_the_same_run(env: TestEnv) -> Result<()> {
     let before = indexed_table(&env).await?;
     let truncate = TRUNCATE_STEPS.iter().map(|step| (with(&TRUNCATE), *step));
@@ -286,6 +278,7 @@ async fn status(env: &TestEnv) -> Result<(Ended, serde_json::Value)> {
     Ok((text, serde_json::from_str(&json.stdout)?))
 }
 
+#[apply(load_test)]
 async fn status_names_the_indexes_that_are_still_to_be_added(env: TestEnv) -> Result<()> {
     indexed_table(&env).await?;
     put_objects(&env, 0, 2)?;
@@ -307,6 +300,7 @@ async fn status_names_the_indexes_that_are_still_to_be_added(env: TestEnv) -> Re
     Ok(())
 }
 
+#[apply(load_test)]
 async fn two_runs_that_share_a_job_drop_and_add_once(env: TestEnv) -> Result<()> {
     let before = indexed_table(&env).await?;
     for (round, args) in [with(&TRUNCATE), with(&SWAP)].into_iter().enumerate() {
@@ -332,6 +326,7 @@ async fn two_runs_that_share_a_job_drop_and_add_once(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too(env: TestEnv) -> Result<()> {
     let before = indexed_table(&env).await?;
     let force = [&TRUNCATE[..], &["--force"]].concat();
@@ -371,6 +366,7 @@ async fn a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too(env: Test
     ensure_definition(&env, &before).await
 }
 
+#[apply(load_test)]
 async fn an_index_that_can_not_be_added_leaves_a_job_that_only_has_to_add_it(
     env: TestEnv,
 ) -> Result<()> {
@@ -402,6 +398,7 @@ async fn an_index_that_can_not_be_added_leaves_a_job_that_only_has_to_add_it(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(
     env: TestEnv,
 ) -> Result<()> {
@@ -438,6 +435,7 @@ async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(
     ended.says("not swapped: altered since the job began (index by_supplier)")
 }
 
+#[apply(load_test)]
 async fn an_account_that_may_not_drop_indexes_loads_without_the_flag(env: TestEnv) -> Result<()> {
     let before = indexed_table(&env).await?;
     let sums = put_objects(&env, 0, 2)?;

@@ -12,21 +12,11 @@ use super::{
     APPEND, ROWS, SWAP, TRUNCATE, add, ensure_job, ensure_no_leftovers, ensure_rows, kill,
     killed_at, load, old_rows, open_reader, put_objects, step, sums_of, through,
 };
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    a_truncate_job_killed_between_any_two_states_is_resumed,
-    a_swap_job_killed_between_any_two_states_is_resumed,
-    a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run,
-    a_truncate_left_behind_by_a_dead_run_does_not_empty_what_the_next_one_loads,
-    a_rename_left_behind_by_a_dead_run_swaps_once,
-    a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next,
-    a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies,
-    an_append_after_a_swap_that_died_knows_what_became_of_it,
-];
 
 /// Between two looks at the server's state.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
@@ -112,6 +102,7 @@ fn hows(part: &str) -> &'static [Break] {
     }
 }
 
+#[apply(load_test)]
 async fn a_truncate_job_killed_between_any_two_states_is_resumed(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let mut first_row = 0;
@@ -140,6 +131,7 @@ async fn a_truncate_job_killed_between_any_two_states_is_resumed(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_swap_job_killed_between_any_two_states_is_resumed(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let keep = [&SWAP[..], &["--swap-keep-old"]].concat();
@@ -185,6 +177,7 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(env: TestEnv) -> Re
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(
     env: TestEnv,
 ) -> Result<()> {
@@ -247,6 +240,7 @@ async fn left_behind(
     finish(next).await?.expect(0)
 }
 
+#[apply(load_test)]
 async fn a_truncate_left_behind_by_a_dead_run_does_not_empty_what_the_next_one_loads(
     env: TestEnv,
 ) -> Result<()> {
@@ -261,6 +255,7 @@ async fn a_truncate_left_behind_by_a_dead_run_does_not_empty_what_the_next_one_l
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_rename_left_behind_by_a_dead_run_swaps_once(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     for (round, noticed) in [false, true].into_iter().enumerate() {
@@ -274,6 +269,7 @@ async fn a_rename_left_behind_by_a_dead_run_swaps_once(env: TestEnv) -> Result<(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next(
     env: TestEnv,
 ) -> Result<()> {
@@ -307,6 +303,7 @@ async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let ended = Arc::new(AtomicBool::new(false));
@@ -362,6 +359,7 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_append_after_a_swap_that_died_knows_what_became_of_it(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 2)?;

@@ -7,24 +7,14 @@ use super::{
     APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, killed_at, load,
     old_rows, open_reader, put_objects, shadow, sums_of,
 };
+use crate::registry::{apply, load_test};
 use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::Break;
 use crate::support::s3::{Fault, Operation, Times};
 use crate::support::servers::ServerKind;
 use crate::support::values::ensure_values;
 
-crate::load_tests![
-    a_table_that_no_swap_has_made_is_not_replaced,
-    what_a_swap_would_lose_is_named_before_anything_is_read,
-    what_keeps_a_table_from_being_truncated_is_named_before_anything_is_read,
-    triggers_that_the_account_can_not_see_are_a_warning,
-    a_foreign_key_that_can_not_be_seen_keeps_the_old_table,
-    an_account_that_may_not_empty_the_table_is_told_so_at_once,
-    a_shadow_that_has_not_the_rows_of_the_ledger_is_not_swapped,
-    a_table_altered_while_a_swap_is_loading_is_not_replaced,
-    a_job_ends_within_the_bounds_where_a_reader_does_not,
-];
-
+#[apply(load_test)]
 async fn a_table_that_no_swap_has_made_is_not_replaced(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     put_objects(&env, 0, 1)?;
@@ -47,6 +37,7 @@ async fn a_table_that_no_swap_has_made_is_not_replaced(env: TestEnv) -> Result<(
     refused.says("a name that is too long")
 }
 
+#[apply(load_test)]
 async fn what_a_swap_would_lose_is_named_before_anything_is_read(env: TestEnv) -> Result<()> {
     env.put("in/0", "1\n")?;
     for statement in [
@@ -79,6 +70,7 @@ async fn what_a_swap_would_lose_is_named_before_anything_is_read(env: TestEnv) -
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_read(
     env: TestEnv,
 ) -> Result<()> {
@@ -109,6 +101,7 @@ async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_rea
     ensure_values(&env.schema, "SELECT a FROM t", &["2"]).await
 }
 
+#[apply(load_test)]
 async fn triggers_that_the_account_can_not_see_are_a_warning(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 1)?;
@@ -127,6 +120,7 @@ async fn triggers_that_the_account_can_not_see_are_a_warning(env: TestEnv) -> Re
     unseen.says(warning)
 }
 
+#[apply(load_test)]
 async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(env: TestEnv) -> Result<()> {
     env.put("in/0", "3\n")?;
     let hidden = format!("{}hidden", env.schema.name);
@@ -156,6 +150,7 @@ async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(env: TestEnv) ->
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn an_account_that_may_not_empty_the_table_is_told_so_at_once(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     put_objects(&env, 0, 1)?;
@@ -174,6 +169,7 @@ async fn an_account_that_may_not_empty_the_table_is_told_so_at_once(env: TestEnv
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_shadow_that_has_not_the_rows_of_the_ledger_is_not_swapped(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 2)?;
@@ -192,6 +188,7 @@ async fn a_shadow_that_has_not_the_rows_of_the_ledger_is_not_swapped(env: TestEn
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let alterations = [
@@ -240,6 +237,7 @@ async fn a_table_altered_while_a_swap_is_loading_is_not_replaced(env: TestEnv) -
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn a_job_ends_within_the_bounds_where_a_reader_does_not(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 1)?;

@@ -6,20 +6,14 @@ use super::{
     APPEND, ROWS, SWAP, TRUNCATE, ensure_job, ensure_no_leftovers, ensure_rows, kill, killed_at,
     load, old_rows, put_objects, sums_of, through,
 };
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Times};
 use crate::support::values::ensure_values;
 
-crate::load_tests![
-    two_runs_share_a_job_which_is_done_once,
-    an_append_whose_table_is_swapped_meanwhile_fails_and_says_why,
-    an_append_does_not_get_in_while_a_table_is_being_swapped,
-    an_append_is_refused_while_an_unfinished_truncate_is_to_come,
-    a_live_job_keeps_another_from_beginning_and_a_dead_one_is_given_up,
-];
-
+#[apply(load_test)]
 async fn two_runs_share_a_job_which_is_done_once(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     for (generation, args) in [(2, &TRUNCATE), (3, &SWAP)] {
@@ -52,6 +46,7 @@ async fn two_runs_share_a_job_which_is_done_once(env: TestEnv) -> Result<()> {
     ensure_no_leftovers(&env).await
 }
 
+#[apply(load_test)]
 async fn an_append_whose_table_is_swapped_meanwhile_fails_and_says_why(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let (bytes, sums) = hive::object(0, ROWS);
@@ -74,6 +69,7 @@ async fn an_append_whose_table_is_swapped_meanwhile_fails_and_says_why(env: Test
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_append_does_not_get_in_while_a_table_is_being_swapped(env: TestEnv) -> Result<()> {
     old_rows(&env).await?;
     let sums = put_objects(&env, 0, 1)?;
@@ -100,6 +96,7 @@ async fn an_append_does_not_get_in_while_a_table_is_being_swapped(env: TestEnv) 
     Ok(())
 }
 
+#[apply(load_test)]
 async fn an_append_is_refused_while_an_unfinished_truncate_is_to_come(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 2)?;
@@ -117,6 +114,7 @@ async fn an_append_is_refused_while_an_unfinished_truncate_is_to_come(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_live_job_keeps_another_from_beginning_and_a_dead_one_is_given_up(
     env: TestEnv,
 ) -> Result<()> {

@@ -7,25 +7,12 @@ use super::{
     ALL_SUFFIXES, account_with, ensure_keys, forget, hex, insert_failure, insert_job,
     insert_loaded, insert_part, lines_table, make_ledger, object_id, object_row, one_table, quoted,
 };
+use crate::registry::{apply, load_test};
 use crate::support::program::{TestEnv, bare_command, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::values::ensure_values;
 
-crate::load_tests![
-    forget_changes_nothing_without_yes,
-    forget_removes_what_it_names_and_nothing_else,
-    a_prefix_is_no_pattern,
-    forgotten_objects_are_forgotten_in_all_generations_with_failures_and_parts,
-    what_is_in_flight_is_not_forgotten_and_not_waited_for,
-    thousands_of_objects_are_forgotten_to_the_last,
-    without_a_ledger_there_is_nothing_to_forget,
-    forgetting_needs_the_delete_privilege,
-    what_cannot_be_told_is_not_forgotten,
-    a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told,
-    what_was_forgotten_is_loaded_again,
-    a_failure_that_was_forgotten_is_tried_again,
-];
-
+#[apply(load_test)]
 async fn forget_changes_nothing_without_yes(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -54,6 +41,7 @@ async fn forget_changes_nothing_without_yes(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn forget_removes_what_it_names_and_nothing_else(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     env.schema.exec("INSERT INTO t VALUES (1), (2)").await?;
@@ -80,6 +68,7 @@ async fn forget_removes_what_it_names_and_nothing_else(env: TestEnv) -> Result<(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_prefix_is_no_pattern(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -122,6 +111,7 @@ async fn a_prefix_is_no_pattern(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn forgotten_objects_are_forgotten_in_all_generations_with_failures_and_parts(
     env: TestEnv,
 ) -> Result<()> {
@@ -150,6 +140,7 @@ async fn forgotten_objects_are_forgotten_in_all_generations_with_failures_and_pa
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_is_in_flight_is_not_forgotten_and_not_waited_for(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -177,6 +168,7 @@ async fn what_is_in_flight_is_not_forgotten_and_not_waited_for(env: TestEnv) -> 
     ensure_keys(&env, "t", &["b"]).await
 }
 
+#[apply(load_test)]
 async fn thousands_of_objects_are_forgotten_to_the_last(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -209,6 +201,7 @@ async fn thousands_of_objects_are_forgotten_to_the_last(env: TestEnv) -> Result<
     ensure_values(&env.schema, left, &["1000|1000"]).await
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_there_is_nothing_to_forget(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     let ended = forget(&env, &["s3://etl/", "--yes"]).await?;
@@ -220,6 +213,7 @@ async fn without_a_ledger_there_is_nothing_to_forget(env: TestEnv) -> Result<()>
     ensure_values(&env.schema, "SHOW TABLES", &["t"]).await
 }
 
+#[apply(load_test)]
 async fn forgetting_needs_the_delete_privilege(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -236,6 +230,7 @@ async fn forgetting_needs_the_delete_privilege(env: TestEnv) -> Result<()> {
     ensure_keys(&env, "t", &["a"]).await
 }
 
+#[apply(load_test)]
 async fn what_cannot_be_told_is_not_forgotten(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -259,6 +254,7 @@ async fn what_cannot_be_told_is_not_forgotten(env: TestEnv) -> Result<()> {
     ensure_keys(&env, "t", &["a"]).await
 }
 
+#[apply(load_test)]
 async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
     env: TestEnv,
 ) -> Result<()> {
@@ -312,6 +308,7 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn what_was_forgotten_is_loaded_again(env: TestEnv) -> Result<()> {
     lines_table(&env).await?;
     env.put("in/a", "1\n2\n")?;
@@ -328,6 +325,7 @@ async fn what_was_forgotten_is_loaded_again(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "3"]).await
 }
 
+#[apply(load_test)]
 async fn a_failure_that_was_forgotten_is_tried_again(env: TestEnv) -> Result<()> {
     lines_table(&env).await?;
     env.put("in/bad", "x\n")?;

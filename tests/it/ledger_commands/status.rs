@@ -11,29 +11,10 @@ use super::{
     ALL_SUFFIXES, account_with, ensure_keys, forget, insert_failure, insert_job, insert_loaded,
     insert_part, lines_table, make_ledger, object_id, object_row, one_table, quoted,
 };
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    without_a_ledger_status_says_so_and_makes_none,
-    status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap,
-    status_has_a_stable_json_shape,
-    failures_are_told_with_reason_attempts_and_times,
-    partial_objects_are_told_with_the_parts_that_are_loaded,
-    what_is_in_flight_is_told_with_its_worker_and_is_not_counted,
-    runs_are_running_ended_or_dead,
-    a_run_that_is_alive_is_listed_however_old,
-    awkward_keys_are_told_as_they_are,
-    a_target_that_is_gone_still_has_its_history,
-    a_ledger_elsewhere_is_found_where_it_is_named,
-    a_ledger_that_cannot_be_read_names_the_privilege,
-    a_ledger_of_another_version_is_left_alone,
-    the_configuration_of_a_load_serves_status_and_forget,
-    status_tells_what_the_runs_have_done,
-    a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead,
-    a_swap_under_way_is_told_beside_the_table,
-];
 
 /// `ended` is what stands behind the columns of the beginning.
 async fn insert_run(env: &TestEnv, id: &str, started_at: &str, ended: &str) -> Result<()> {
@@ -59,6 +40,7 @@ async fn status_json(env: &TestEnv) -> Result<Value> {
     serde_json::from_str(&ended.stdout).with_context(|| format!("no JSON document\n{ended}"))
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_status_says_so_and_makes_none(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     let ended = status(&env).await?;
@@ -76,6 +58,7 @@ async fn without_a_ledger_status_says_so_and_makes_none(env: TestEnv) -> Result<
     ensure_values(&env.schema, "SHOW TABLES", &["t"]).await
 }
 
+#[apply(load_test)]
 async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -119,6 +102,7 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(env: TestE
     )
 }
 
+#[apply(load_test)]
 async fn status_has_a_stable_json_shape(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -171,6 +155,7 @@ async fn status_has_a_stable_json_shape(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn failures_are_told_with_reason_attempts_and_times(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -201,6 +186,7 @@ async fn failures_are_told_with_reason_attempts_and_times(env: TestEnv) -> Resul
     Ok(())
 }
 
+#[apply(load_test)]
 async fn partial_objects_are_told_with_the_parts_that_are_loaded(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -220,6 +206,7 @@ async fn partial_objects_are_told_with_the_parts_that_are_loaded(env: TestEnv) -
     ended.says("partial: s3://etl/half: 3 of 4 parts\npartial: s3://etl/new\\nline: 0 of 4 parts\n")
 }
 
+#[apply(load_test)]
 async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -266,6 +253,7 @@ async fn run_states(env: &TestEnv) -> Result<Vec<(String, String)>> {
     Ok(runs.iter().map(|run| (text(&run["run_id"]), text(&run["state"]))).collect())
 }
 
+#[apply(load_test)]
 async fn runs_are_running_ended_or_dead(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -311,6 +299,7 @@ async fn runs_are_running_ended_or_dead(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_run_that_is_alive_is_listed_however_old(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -341,6 +330,7 @@ async fn a_run_that_is_alive_is_listed_however_old(env: TestEnv) -> Result<()> {
 const AWKWARD: [&str; 6] =
     ["it's", "new\nline", "\"quoted\"\\", "caf\u{e9} \u{1f375}", "100%_", " blank "];
 
+#[apply(load_test)]
 async fn awkward_keys_are_told_as_they_are(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -371,6 +361,7 @@ async fn awkward_keys_are_told_as_they_are(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_target_that_is_gone_still_has_its_history(env: TestEnv) -> Result<()> {
     make_ledger(&env).await?;
     insert_job(&env, "t", (1, 1), "append", "done").await?;
@@ -380,6 +371,7 @@ async fn a_target_that_is_gone_still_has_its_history(env: TestEnv) -> Result<()>
     ensure_keys(&env, "t", &[]).await
 }
 
+#[apply(load_test)]
 async fn a_ledger_elsewhere_is_found_where_it_is_named(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     let stem = TableName { database: None, table: "odd name".to_owned() };
@@ -397,6 +389,7 @@ async fn a_ledger_elsewhere_is_found_where_it_is_named(env: TestEnv) -> Result<(
     status(&env).await?.says("none: no run has loaded")
 }
 
+#[apply(load_test)]
 async fn a_ledger_that_cannot_be_read_names_the_privilege(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -414,6 +407,7 @@ async fn a_ledger_that_cannot_be_read_names_the_privilege(env: TestEnv) -> Resul
     env.run(&["status", "--table", "t", "--user", &user]).await?.expect(0)
 }
 
+#[apply(load_test)]
 async fn a_ledger_of_another_version_is_left_alone(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -431,6 +425,7 @@ async fn a_ledger_of_another_version_is_left_alone(env: TestEnv) -> Result<()> {
     ensure_keys(&env, "t", &["a"]).await
 }
 
+#[apply(load_test)]
 async fn the_configuration_of_a_load_serves_status_and_forget(env: TestEnv) -> Result<()> {
     one_table(&env).await?;
     make_ledger(&env).await?;
@@ -450,6 +445,7 @@ async fn the_configuration_of_a_load_serves_status_and_forget(env: TestEnv) -> R
     ensure_keys(&env, "t", &["nightly/b"]).await
 }
 
+#[apply(load_test)]
 async fn status_tells_what_the_runs_have_done(env: TestEnv) -> Result<()> {
     lines_table(&env).await?;
     env.put("in/a", "1\n2\n")?;
@@ -514,6 +510,7 @@ async fn held_load(env: &TestEnv, args: &[&str]) -> Result<(tokio::process::Chil
     Ok((child, proxy, held))
 }
 
+#[apply(load_test)]
 async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
     env: TestEnv,
 ) -> Result<()> {
@@ -551,6 +548,7 @@ async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
     anyhow::bail!("the server never noticed: {:#}", status_json(&env).await?)
 }
 
+#[apply(load_test)]
 async fn a_swap_under_way_is_told_beside_the_table(env: TestEnv) -> Result<()> {
     lines_table(&env).await?;
     env.put("in/a", "1\n2\n")?;

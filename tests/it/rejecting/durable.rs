@@ -8,26 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::registry::{apply, load_test};
 use crate::support::lines::{expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Keys, Operation, Refusal, Times, client};
 use crate::support::values::ensure_values;
-
-crate::load_tests![
-    rejects_in_s3_are_those_of_a_local_run,
-    files_are_whole_before_the_commit,
-    objects_in_s3_are_whole_before_the_commit,
-    a_commit_that_failed_is_tried_again_with_files_of_its_own,
-    a_commit_whose_answer_is_lost_is_reported_with_its_rejects,
-    without_a_ledger_an_unknown_commit_leaves_its_files,
-    killed_at_the_commit_and_run_again_every_row_is_in_one_place,
-    killed_while_rejects_are_uploaded_and_run_again_every_row_is_in_one_place,
-    a_directory_that_goes_away_fails_the_objects_that_need_it,
-    an_upload_that_is_denied_fails_the_objects_that_need_it,
-    a_try_without_rejects_removes_the_files_of_the_one_before,
-    a_try_without_rejects_removes_what_the_one_before_put_into_s3,
-];
 
 /// Four rows of which two are bad, one is a duplicate, and one is good.
 const ROWS: &str = "1\tone\n2\tmuch too long\n1\tagain\n3\tx\tx\n";
@@ -115,6 +101,7 @@ async fn ensure_ledger(env: &TestEnv, rows: u64, skipped: u64, rejected: u64) ->
     ensure_values(&env.schema, sql, &[&expected]).await
 }
 
+#[apply(load_test)]
 async fn rejects_in_s3_are_those_of_a_local_run(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     env.put("data/dir/2", "11\tx\n12\tbad bad\n")?;
@@ -157,6 +144,7 @@ async fn ensure_ledger_total(env: &TestEnv, rejected: u64) -> Result<()> {
     ensure_values(&env.schema, sql, &[&rejected.to_string()]).await
 }
 
+#[apply(load_test)]
 async fn files_are_whole_before_the_commit(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -171,6 +159,7 @@ async fn files_are_whole_before_the_commit(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, "SELECT id, v FROM t", &["1|one"]).await
 }
 
+#[apply(load_test)]
 async fn objects_in_s3_are_whole_before_the_commit(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -184,6 +173,7 @@ async fn objects_in_s3_are_whole_before_the_commit(env: TestEnv) -> Result<()> {
     ensure_ledger(&env, 4, 1, 2).await
 }
 
+#[apply(load_test)]
 async fn a_commit_that_failed_is_tried_again_with_files_of_its_own(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -206,6 +196,7 @@ async fn a_commit_that_failed_is_tried_again_with_files_of_its_own(env: TestEnv)
     ensure_ledger(&env, 4, 1, 2).await
 }
 
+#[apply(load_test)]
 async fn a_commit_whose_answer_is_lost_is_reported_with_its_rejects(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -221,6 +212,7 @@ async fn a_commit_whose_answer_is_lost_is_reported_with_its_rejects(env: TestEnv
     ensure_ledger(&env, 4, 1, 2).await
 }
 
+#[apply(load_test)]
 async fn without_a_ledger_an_unknown_commit_leaves_its_files(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     let proxy = Proxy::start(env.server.port()).await?;
@@ -233,6 +225,7 @@ async fn without_a_ledger_an_unknown_commit_leaves_its_files(env: TestEnv) -> Re
     ensure_whole(&files(local(&env))?, BAD)
 }
 
+#[apply(load_test)]
 async fn killed_at_the_commit_and_run_again_every_row_is_in_one_place(env: TestEnv) -> Result<()> {
     for (is_committed, to) in [
         (false, local(&env)),
@@ -261,6 +254,7 @@ async fn killed_at_the_commit_and_run_again_every_row_is_in_one_place(env: TestE
     Ok(())
 }
 
+#[apply(load_test)]
 async fn killed_while_rejects_are_uploaded_and_run_again_every_row_is_in_one_place(
     env: TestEnv,
 ) -> Result<()> {
@@ -283,6 +277,7 @@ async fn killed_while_rejects_are_uploaded_and_run_again_every_row_is_in_one_pla
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_directory_that_goes_away_fails_the_objects_that_need_it(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     env.put("data/good", "7\tseven\n")?;
@@ -308,6 +303,7 @@ async fn a_directory_that_goes_away_fails_the_objects_that_need_it(env: TestEnv)
     ensure_whole(&files(local(&env))?, BAD)
 }
 
+#[apply(load_test)]
 async fn an_upload_that_is_denied_fails_the_objects_that_need_it(env: TestEnv) -> Result<()> {
     prepare(&env).await?;
     env.put("data/2", "11\tx\n12\tbad bad\n")?;
@@ -346,6 +342,7 @@ async fn leave_stale_files(env: &TestEnv, to: &str) -> Result<()> {
     env.schema.exec("ALTER TABLE t MODIFY v VARCHAR(50)").await
 }
 
+#[apply(load_test)]
 async fn a_try_without_rejects_removes_the_files_of_the_one_before(env: TestEnv) -> Result<()> {
     leave_stale_files(&env, &local(&env)).await?;
     ensure_whole(&files(local(&env))?, "2\tmuch too long\n")?;
@@ -359,6 +356,7 @@ async fn a_try_without_rejects_removes_the_files_of_the_one_before(env: TestEnv)
     Ok(())
 }
 
+#[apply(load_test)]
 async fn a_try_without_rejects_removes_what_the_one_before_put_into_s3(env: TestEnv) -> Result<()> {
     leave_stale_files(&env, HELD).await?;
     ensure_whole(&objects(&env).await?, "2\tmuch too long\n")?;

@@ -4,18 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::load;
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::values::values;
-
-crate::load_tests![
-    rows_of_a_spreadsheet_are_written_down_as_they_stand,
-    header_lines_may_have_line_breaks_of_their_own,
-    escaped_line_breaks_stay_in_their_row,
-    any_line_terminator_is_kept,
-    rows_on_the_border_of_two_statements_are_told_apart,
-    rows_longer_than_a_statement_go_alone,
-    null_words_and_empty_lines_are_rows_like_others,
-];
 
 /// An object in pieces: what is before its rows, and each row with what ends it. A row that has
 /// `BAD` in it is rejected, and is good when that is replaced by `7`.
@@ -84,6 +75,7 @@ fn rows(count: u64, row: impl Fn(u64, &str) -> String) -> Vec<String> {
     (1..=count).map(|id| row(id, if id % 3 == 2 || id == count { "BAD" } else { "1" })).collect()
 }
 
+#[apply(load_test)]
 async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(env: TestEnv) -> Result<()> {
     let args = vec!["--preset", "csv", "--ignore-lines", "1"];
     let row = |id: u64, n: &str| format!("{id},{n},\"a \"\"quoted\"\"\r\nline, and \u{e9}\"\r\n");
@@ -105,6 +97,7 @@ async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(env: TestEnv) -> R
     check(&env, &case).await
 }
 
+#[apply(load_test)]
 async fn header_lines_may_have_line_breaks_of_their_own(env: TestEnv) -> Result<()> {
     let head = "made by a program\n\"id\nof it\",n,s\n";
     let row = |id: u64, n: &str| format!("{id},{n},\"s\n\n{id}\"\n");
@@ -120,6 +113,7 @@ async fn header_lines_may_have_line_breaks_of_their_own(env: TestEnv) -> Result<
     .await
 }
 
+#[apply(load_test)]
 async fn escaped_line_breaks_stay_in_their_row(env: TestEnv) -> Result<()> {
     let row = |id: u64, n: &str| format!("{id}\t{n}\ta\\\nb\\\\\n");
     check(&env, &Case { head: "", rows: rows(9, row), missing_end: "", args: Vec::new() }).await?;
@@ -131,6 +125,7 @@ async fn escaped_line_breaks_stay_in_their_row(env: TestEnv) -> Result<()> {
     .await
 }
 
+#[apply(load_test)]
 async fn any_line_terminator_is_kept(env: TestEnv) -> Result<()> {
     for end in ["|;", "\r", "\x02\x03"] {
         let row = |id: u64, n: &str| format!("{id}\t{n}\ttext{end}");
@@ -149,6 +144,7 @@ async fn any_line_terminator_is_kept(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rows_on_the_border_of_two_statements_are_told_apart(env: TestEnv) -> Result<()> {
     let is_bad = |id: u64| matches!(id, 1 | 16_383..=16_386 | 32_767..=32_770 | 40_000);
     let row = |id: u64| format!("{id},{},\"two\nlines\"\n", if is_bad(id) { "BAD" } else { "1" });
@@ -162,6 +158,7 @@ async fn rows_on_the_border_of_two_statements_are_told_apart(env: TestEnv) -> Re
     check(&env, &case).await
 }
 
+#[apply(load_test)]
 async fn rows_longer_than_a_statement_go_alone(env: TestEnv) -> Result<()> {
     // A statement has at most two megabytes, but for a row that is longer.
     let long = "long line\\\n".repeat(250_000);
@@ -182,6 +179,7 @@ async fn rows_longer_than_a_statement_go_alone(env: TestEnv) -> Result<()> {
     check(&env, &Case { head: "", rows, missing_end: "", args: Vec::new() }).await
 }
 
+#[apply(load_test)]
 async fn null_words_and_empty_lines_are_rows_like_others(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (n INT NULL, s VARCHAR(3) NULL)").await?;
     env.put("data/1", "1\tnil\n\nnil\tlong\nnil\tnil\n")?;

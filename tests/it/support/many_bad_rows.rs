@@ -13,6 +13,7 @@ use fastrand::Rng;
 pub const ARGS: [&str; 4] = ["--preset", "csv", "--ignore-lines", "1"];
 
 /// The same for the server.
+#[allow(dead_code, reason = "for the benchmarks")]
 pub const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' \
      LINES TERMINATED BY '\\n' IGNORE 1 LINES";
 

@@ -135,10 +135,6 @@ impl Server {
         self.data_dir().join("tls")
     }
 
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.data_dir().join("log")).unwrap_or_default()
-    }
-
     /// For `user` without a password; `root` may do everything.
     pub fn url(&self, user: &str, database: &str) -> String {
         database_url(self.port(), user, None, database)

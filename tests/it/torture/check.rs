@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use super::cases::{CASES, Case, Fate};
 use super::object::{ARGS, Torture};
 use super::{create, names};
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 
-crate::load_tests![every_class_of_badness_is_told];
-
+#[apply(load_test)]
 async fn every_class_of_badness_is_told(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();

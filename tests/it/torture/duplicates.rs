@@ -13,15 +13,9 @@ use mysql_async::prelude::Queryable as _;
 
 use super::rejects::rejected;
 use super::{LENIENT, STRICT, literal, session};
+use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::values::values;
-
-crate::load_tests![
-    ignoring_and_replacing_do_what_plain_statements_do,
-    every_policy_for_duplicates_does_what_plain_statements_do,
-    an_update_sets_the_columns_that_are_named_and_no_others,
-    bad_rows_and_duplicates_roll_back_what_came_before_them,
-];
 
 /// Two keys, of which a row can hit one or the other, with a column that not every value fits.
 const TABLE: &str = "(id INT PRIMARY KEY, name VARCHAR(20) CHARACTER SET utf8mb4 NOT NULL UNIQUE, n TINYINT, v VARCHAR(20) CHARACTER SET utf8mb4) ENGINE=InnoDB";
@@ -207,10 +201,12 @@ async fn compare_all(env: &TestEnv, on_bad_rows: &[&str], on_duplicates: &[&str]
     Ok(())
 }
 
+#[apply(load_test)]
 async fn ignoring_and_replacing_do_what_plain_statements_do(env: TestEnv) -> Result<()> {
     compare_all(&env, &["fail", "accept"], &["error", "ignore", "replace"]).await
 }
 
+#[apply(load_test)]
 async fn every_policy_for_duplicates_does_what_plain_statements_do(env: TestEnv) -> Result<()> {
     compare_all(
         &env,
@@ -220,6 +216,7 @@ async fn every_policy_for_duplicates_does_what_plain_statements_do(env: TestEnv)
     .await
 }
 
+#[apply(load_test)]
 async fn an_update_sets_the_columns_that_are_named_and_no_others(env: TestEnv) -> Result<()> {
     for columns in ["v", "n", "n,v", "name,v"] {
         compare(&env, &rows(3), "reject", "update", Some(columns))
@@ -229,6 +226,7 @@ async fn an_update_sets_the_columns_that_are_named_and_no_others(env: TestEnv) -
     Ok(())
 }
 
+#[apply(load_test)]
 async fn bad_rows_and_duplicates_roll_back_what_came_before_them(env: TestEnv) -> Result<()> {
     let good: Vec<Row> = (0..50)
         .map(|number| Row {

@@ -4,14 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::rejects::rejected;
+use crate::registry::{apply, load_test};
 use crate::support::many_bad_rows::{ARGS, Badness, ManyBadRows, checksum_query, create_table};
 use crate::support::program::TestEnv;
-
-crate::load_tests![
-    of_many_bad_rows_the_first_ten_are_told,
-    many_bad_rows_that_are_accepted_are_counted,
-    of_many_bad_rows_exactly_the_good_ones_are_loaded,
-];
 
 const ROWS: u64 = 100_000;
 const BAD: u64 = 20_000;
@@ -27,6 +22,7 @@ async fn prepare(env: &TestEnv, rows: u64, bad: u64) -> Result<ManyBadRows> {
     Ok(made)
 }
 
+#[apply(load_test)]
 async fn of_many_bad_rows_the_first_ten_are_told(env: TestEnv) -> Result<()> {
     let made = prepare(&env, ROWS, BAD).await?;
     let before = env.count("t").await?;
@@ -50,6 +46,7 @@ async fn of_many_bad_rows_the_first_ten_are_told(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
+#[apply(load_test)]
 async fn many_bad_rows_that_are_accepted_are_counted(env: TestEnv) -> Result<()> {
     let made = prepare(&env, ROWS, BAD).await?;
     let before = env.count("t").await?;
@@ -78,6 +75,7 @@ async fn many_bad_rows_that_are_accepted_are_counted(env: TestEnv) -> Result<()>
     Ok(())
 }
 
+#[apply(load_test)]
 async fn of_many_bad_rows_exactly_the_good_ones_are_loaded(env: TestEnv) -> Result<()> {
     let made = prepare(&env, ROWS, BAD).await?;
     let (rejects, report) =

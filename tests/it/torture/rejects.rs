@@ -11,20 +11,10 @@ use serde_json::Value;
 use super::cases::{CASES, Case, Fate};
 use super::object::{ARGS, Torture, good_row};
 use super::{STRICT, create, load_by_the_server, names, session};
+use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
-
-crate::load_tests![
-    the_good_rows_are_loaded_and_the_bad_ones_written_down,
-    a_reject_file_that_was_mended_loads_whole,
-    remarks_are_bad_only_where_that_is_asked_for,
-    a_number_that_ends_in_words_is_no_rounding,
-    an_error_of_the_statement_is_traced_to_its_row,
-    rejected_duplicates_are_written_down_as_well,
-    more_rejects_than_allowed_roll_the_object_back,
-    rejects_of_all_objects_are_counted_together,
-];
 
 /// Bad values and refused rows: what a rejecting load must hold back.
 fn is_bad(fate: Fate) -> bool {
@@ -179,6 +169,7 @@ fn expect_counts(ended: &Ended, torture: &Torture, held_back: usize) -> Result<(
     Ok(())
 }
 
+#[apply(load_test)]
 async fn the_good_rows_are_loaded_and_the_bad_ones_written_down(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -196,6 +187,7 @@ async fn the_good_rows_are_loaded_and_the_bad_ones_written_down(env: TestEnv) ->
     env.ensure_nothing_staged()
 }
 
+#[apply(load_test)]
 async fn a_reject_file_that_was_mended_loads_whole(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -217,6 +209,7 @@ async fn a_reject_file_that_was_mended_loads_whole(env: TestEnv) -> Result<()> {
     expect_rows(&env, &rows).await
 }
 
+#[apply(load_test)]
 async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -232,6 +225,7 @@ async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()
     expect_rejected(&env, &torture, |fate| is_note(fate) || is_bad(fate))
 }
 
+#[apply(load_test)]
 async fn a_number_that_ends_in_words_is_no_rounding(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -248,6 +242,7 @@ async fn a_number_that_ends_in_words_is_no_rounding(env: TestEnv) -> Result<()> 
     expect_rejected(&env, &torture, is_bad)
 }
 
+#[apply(load_test)]
 async fn an_error_of_the_statement_is_traced_to_its_row(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -259,6 +254,7 @@ async fn an_error_of_the_statement_is_traced_to_its_row(env: TestEnv) -> Result<
     expect_rejected(&env, &torture, is_bad)
 }
 
+#[apply(load_test)]
 async fn rejected_duplicates_are_written_down_as_well(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -277,6 +273,7 @@ async fn rejected_duplicates_are_written_down_as_well(env: TestEnv) -> Result<()
     Ok(())
 }
 
+#[apply(load_test)]
 async fn more_rejects_than_allowed_roll_the_object_back(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
@@ -302,6 +299,7 @@ async fn more_rejects_than_allowed_roll_the_object_back(env: TestEnv) -> Result<
     Ok(())
 }
 
+#[apply(load_test)]
 async fn rejects_of_all_objects_are_counted_together(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (n INT)").await?;
     for number in 0..4 {

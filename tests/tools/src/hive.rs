@@ -42,6 +42,7 @@ pub struct Sums {
 
 /// Writes `file_count` files of `rows_per_file` rows each below `folder`, a partition folder per
 /// twelve files, with the `_SUCCESS` markers that Hadoop leaves.
+#[allow(dead_code, reason = "for an example and the benchmarks")]
 pub fn write_files(folder: &Path, file_count: u64, rows_per_file: u64) -> anyhow::Result<Sums> {
     let mut sums = Sums::default();
     for file in 0..file_count {

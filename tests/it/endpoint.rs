@@ -1,10 +1,6 @@
-//! What tests may rely on beyond the contract: that each fault does what it says, and the log tells
-//! the truth.
+//! Each fault of the endpoint does what it says, and its log tells the truth. Other tests rely on
+//! this beyond the contract.
 
-use super::{
-    ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times,
-    anonymous_client, client,
-};
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata as _};
@@ -13,46 +9,19 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, EncodingType, ObjectStorageClass};
 use bytes::Bytes;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-type Run = fn() -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
-
-/// Every fact under its name.
-pub fn facts() -> Vec<(&'static str, Run)> {
-    macro_rules! facts {
-        ($($name:ident),* $(,)?) => { vec![$((stringify!($name), || Box::pin($name()))),*] };
-    }
-    facts![
-        a_refusal_shows_as_often_as_asked_and_then_no_more,
-        a_refusal_can_meet_each_key_once,
-        a_cut_body_gives_exactly_the_bytes_before_the_cut,
-        a_shortened_body_looks_complete,
-        a_stalled_body_goes_on_when_released,
-        a_held_request_is_answered_when_released,
-        a_client_that_leaves_a_held_request_is_no_longer_in_flight,
-        delayed_answers_come_late,
-        an_overwrite_before_the_read_is_seen_by_if_match,
-        a_flipped_bit_fails_the_checksum,
-        a_wrong_checksum_header_fails_a_good_body,
-        a_composite_checksum_says_how_many_parts,
-        listings_misbehave_as_asked,
-        an_ignored_range_gives_the_whole_object,
-        an_archived_object_is_listed_and_not_read,
-        an_open_bucket_is_read_without_a_signature,
-        the_log_knows_requests_and_what_was_in_flight,
-        a_generated_object_is_the_same_in_any_range,
-        a_folder_is_a_bucket,
-        a_file_that_changes_has_another_etag,
-        a_key_never_leads_out_of_the_folder,
-        a_stopped_endpoint_closes_its_connections,
-    ]
-}
+use crate::registry::{apply, plain_test};
+use crate::support::s3::{
+    ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times,
+    anonymous_client, client_with_keys,
+};
 
 fn start() -> anyhow::Result<(Endpoint, Client)> {
     let endpoint = Endpoint::start(Backend::new().with_bucket("etl"))?;
-    let client = client(&endpoint);
+    let client = endpoint.client();
     Ok((endpoint, client))
 }
 
@@ -98,6 +67,7 @@ fn fails_with<T>(result: anyhow::Result<T>, part: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_refusal_shows_as_often_as_asked_and_then_no_more() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
@@ -117,6 +87,7 @@ async fn a_refusal_shows_as_often_as_asked_and_then_no_more() -> anyhow::Result<
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_refusal_can_meet_each_key_once() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     for key in ["in/a", "in/b"] {
@@ -132,6 +103,7 @@ async fn a_refusal_can_meet_each_key_once() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_cut_body_gives_exactly_the_bytes_before_the_cut() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     let content: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
@@ -151,6 +123,7 @@ async fn a_cut_body_gives_exactly_the_bytes_before_the_cut() -> anyhow::Result<(
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_shortened_body_looks_complete() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", Object::new("0123456789").without_checksum())?;
@@ -160,6 +133,7 @@ async fn a_shortened_body_looks_complete() -> anyhow::Result<()> {
     same("content", whole(output).await?, Bytes::from("0123"))
 }
 
+#[apply(plain_test)]
 async fn a_stalled_body_goes_on_when_released() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "0123456789")?;
@@ -184,6 +158,7 @@ async fn a_stalled_body_goes_on_when_released() -> anyhow::Result<()> {
     same("after the stall", rest.as_ref(), b"456789")
 }
 
+#[apply(plain_test)]
 async fn a_held_request_is_answered_when_released() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
@@ -195,6 +170,7 @@ async fn a_held_request_is_answered_when_released() -> anyhow::Result<()> {
     same("content", reading.await??, Bytes::from("hello"))
 }
 
+#[apply(plain_test)]
 async fn a_client_that_leaves_a_held_request_is_no_longer_in_flight() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
@@ -207,6 +183,7 @@ async fn a_client_that_leaves_a_held_request_is_no_longer_in_flight() -> anyhow:
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn delayed_answers_come_late() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
@@ -219,6 +196,7 @@ async fn delayed_answers_come_late() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn an_overwrite_before_the_read_is_seen_by_if_match() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     let old = endpoint.backend().put("etl", "a", "old")?;
@@ -240,6 +218,7 @@ async fn an_overwrite_before_the_read_is_seen_by_if_match() -> anyhow::Result<()
     same("content", whole(output).await?, Bytes::from("new"))
 }
 
+#[apply(plain_test)]
 async fn a_flipped_bit_fails_the_checksum() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     for algorithm in [
@@ -259,6 +238,7 @@ async fn a_flipped_bit_fails_the_checksum() -> anyhow::Result<()> {
     same("unchecked", read(&client, "a").await?, Bytes::from("0122456789"))
 }
 
+#[apply(plain_test)]
 async fn a_wrong_checksum_header_fails_a_good_body() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
@@ -266,6 +246,7 @@ async fn a_wrong_checksum_header_fails_a_good_body() -> anyhow::Result<()> {
     fails_with(read(&client, "a").await, "checksum mismatch")
 }
 
+#[apply(plain_test)]
 async fn a_composite_checksum_says_how_many_parts() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     let object =
@@ -288,6 +269,7 @@ async fn a_composite_checksum_says_how_many_parts() -> anyhow::Result<()> {
     same("content", whole(output).await?, Bytes::from("0123456789"))
 }
 
+#[apply(plain_test)]
 async fn listings_misbehave_as_asked() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a b", "hello")?;
@@ -315,6 +297,7 @@ async fn listings_misbehave_as_asked() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn an_ignored_range_gives_the_whole_object() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "0123456789")?;
@@ -324,6 +307,7 @@ async fn an_ignored_range_gives_the_whole_object() -> anyhow::Result<()> {
     same("content", whole(output).await?, Bytes::from("0123456789"))
 }
 
+#[apply(plain_test)]
 async fn an_archived_object_is_listed_and_not_read() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", Object::new("hello").archived())?;
@@ -336,6 +320,7 @@ async fn an_archived_object_is_listed_and_not_read() -> anyhow::Result<()> {
     fails_with(read(&client, "a").await, "InvalidObjectState")
 }
 
+#[apply(plain_test)]
 async fn an_open_bucket_is_read_without_a_signature() -> anyhow::Result<()> {
     let (endpoint, _) = start()?;
     endpoint.backend().put("etl", "a", "hello")?;
@@ -351,10 +336,11 @@ async fn an_open_bucket_is_read_without_a_signature() -> anyhow::Result<()> {
         .send()
         .await;
     ensure!(put.is_err(), "an unsigned write was let in");
-    let stolen = super::client_with_keys(endpoint.url(), ACCESS_KEY, "wrong");
+    let stolen = client_with_keys(endpoint.url(), ACCESS_KEY, "wrong");
     fails_with(read(&stolen, "a").await, "SignatureDoesNotMatch")
 }
 
+#[apply(plain_test)]
 async fn the_log_knows_requests_and_what_was_in_flight() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     for key in ["a", "b", "c"] {
@@ -386,6 +372,7 @@ async fn the_log_knows_requests_and_what_was_in_flight() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_generated_object_is_the_same_in_any_range() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     let block: Vec<u8> = (0..100_003_u32).map(|number| (number % 251) as u8).collect();
@@ -402,10 +389,11 @@ fn folder() -> anyhow::Result<(tempfile::TempDir, Endpoint, Client)> {
     let folder = tempfile::tempdir()?;
     let endpoint = Endpoint::start(Backend::new().with_folder("etl", folder.path().join("root")))?;
     std::fs::create_dir_all(folder.path().join("root/in"))?;
-    let client = client(&endpoint);
+    let client = endpoint.client();
     Ok((folder, endpoint, client))
 }
 
+#[apply(plain_test)]
 async fn a_folder_is_a_bucket() -> anyhow::Result<()> {
     let (folder, endpoint, client) = folder()?;
     let content: Vec<u8> = (0..600_000_u32).map(|number| (number % 251) as u8).collect();
@@ -439,6 +427,7 @@ async fn a_folder_is_a_bucket() -> anyhow::Result<()> {
     same("nothing", read(&client, "in/empty").await?, Bytes::new())
 }
 
+#[apply(plain_test)]
 async fn a_file_that_changes_has_another_etag() -> anyhow::Result<()> {
     let (folder, _endpoint, client) = folder()?;
     let path = folder.path().join("root/a");
@@ -455,6 +444,7 @@ async fn a_file_that_changes_has_another_etag() -> anyhow::Result<()> {
     same("content", read(&client, "a").await?, Bytes::from("three"))
 }
 
+#[apply(plain_test)]
 async fn a_key_never_leads_out_of_the_folder() -> anyhow::Result<()> {
     let (folder, _endpoint, client) = folder()?;
     std::fs::write(folder.path().join("secret"), "secret")?;
@@ -466,6 +456,7 @@ async fn a_key_never_leads_out_of_the_folder() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[apply(plain_test)]
 async fn a_stopped_endpoint_closes_its_connections() -> anyhow::Result<()> {
     let (endpoint, client) = start()?;
     endpoint.backend().put("etl", "a", "0123456789")?;
