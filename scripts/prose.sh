@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+#
+# Finds the lines and doc summaries that break the rules for prose:
+#
+# - No line has more than 100 characters, in Rust and in Markdown. In Markdown, tables, code blocks
+#   and lines that hold nothing but a link are exempt.
+# - No doc summary begins with a word that makes it a fragment.
+#
+#   scripts/prose.sh           prints each finding as file:line, and fails if there is one
+#   scripts/prose.sh --count   prints the number of findings per file and per rule
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+exec python3 - "$@" << 'PYTHON'
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+COLUMNS = 100
+WIDTH = f"lines over {COLUMNS} columns"
+FRAGMENT = "doc summaries that begin as a fragment"
+DOC = re.compile(r"\s*(///|//!) ?(.*)")
+BEGINS_AS_FRAGMENT = re.compile(
+    r"(Of|By|In|For|With|Where|What|Whether|As|Those|From|Which|So|At|Only|Not)\b"
+)
+FENCE = re.compile(r"\s*(```+|~~~+)")
+ONLY_A_LINK = re.compile(
+    r"\s*([-*] |\d+\. )?\s*(!?\[[^]]*\]\(\S*\)|\[[^]]*\]: \S+|<?https?://\S+>?)[.,;:]?\s*"
+)
+
+
+def too_long(line):
+    if len(line) > COLUMNS:
+        yield WIDTH, f"{len(line)} columns"
+
+
+def in_rust(lines):
+    block = None
+    for number, line in enumerate(lines, 1):
+        for finding in too_long(line):
+            yield number, *finding
+        doc = DOC.match(line)
+        is_summary = doc and doc[1] != block
+        if is_summary and (word := BEGINS_AS_FRAGMENT.match(doc[2])):
+            yield number, FRAGMENT, f"the doc summary begins with {word[0]}"
+        block = doc and doc[1]
+
+
+def in_markdown(lines):
+    fence = None
+    for number, line in enumerate(lines, 1):
+        mark = FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence):
+                fence = None
+        elif mark:
+            fence = mark[1]
+        elif not line.lstrip().startswith("|") and not ONLY_A_LINK.fullmatch(line):
+            for finding in too_long(line):
+                yield number, *finding
+
+
+is_count = sys.argv[1:] == ["--count"]
+if sys.argv[1:] and not is_count:
+    sys.exit("usage: scripts/prose.sh [--count]")
+# New files too, so that a finding shows before its commit.
+command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs", "*.md"]
+names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+by_file, by_rule = Counter(), Counter({WIDTH: 0, FRAGMENT: 0})
+for path in [Path(name) for name in names if name and Path(name).is_file()]:
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, rule, what in in_rust(lines) if path.suffix == ".rs" else in_markdown(lines):
+        by_file[path] += 1
+        by_rule[rule] += 1
+        if not is_count:
+            print(f"{path}:{number}: {what}")
+if is_count:
+    for path, count in by_file.most_common():
+        print(f"{count:5} {path}")
+    for rule, count in by_rule.items():
+        print(f"{count:5} {rule}")
+elif by_file:
+    sys.exit(", ".join(f"{count} {rule}" for rule, count in by_rule.items()))
+PYTHON
