@@ -1,0 +1,241 @@
+//! Files do not import each other in a circle, and a folder imports only what lies below it.
+//!
+//! `cargo test --test layers -- --nocapture` prints every circle of the sources with the names that
+//! tie it.
+
+mod graph;
+mod sources;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use graph::{Imports, circles};
+use sources::Sources;
+
+/// Each folder, or file at the top, and those that it may import. Lower layers stand first.
+const LAYERS: &[(&str, &str)] = &[
+    ("lib", ""),
+    ("exit_code", ""),
+    ("error", "exit_code"),
+    ("object", "error"),
+    ("policy", ""),
+    ("memory", ""),
+    ("file_slice", ""),
+    ("blocking", "error"),
+    ("retry", "error"),
+    ("shutdown", "exit_code"),
+    ("settings", ""),
+    ("dialect", "object"),
+    ("config", "dialect error object policy settings"),
+    ("cli", "config exit_code settings"),
+    ("split", "dialect"),
+    ("verify", "dialect object split"),
+    ("mysql", "error object"),
+    ("source", "blocking error object retry"),
+    ("staging", "blocking dialect error file_slice memory object retry split"),
+    ("rejects", "blocking error object policy retry source"),
+    ("ledger", "dialect error mysql object policy retry split verify"),
+    ("throttle", "error mysql shutdown"),
+    ("load_data", "blocking dialect error file_slice mysql object policy rejects split verify"),
+    ("isolate", "blocking dialect error file_slice load_data mysql object policy rejects split"),
+    (
+        "load",
+        "error file_slice isolate ledger load_data mysql object policy rejects retry split verify",
+    ),
+    ("check", "error isolate load load_data mysql object policy split"),
+    ("preflight", "dialect error ledger load load_data mysql object policy split verify"),
+    ("report", "check error exit_code ledger load load_data object source staging verify"),
+    ("progress", "report"),
+    (
+        "pipeline",
+        "blocking check dialect error file_slice ledger load load_data memory mysql object policy \
+         preflight progress rejects report retry shutdown source split staging throttle verify",
+    ),
+    (
+        "commands",
+        "check config dialect error exit_code ledger load load_data memory mysql object pipeline \
+         policy preflight progress rejects report retry settings shutdown source split staging \
+         throttle verify",
+    ),
+];
+
+/// Returns the folder of a file, or the name of a file at the top: `load` of `load/plan.rs`.
+fn folder(file: &str) -> &str {
+    file.split_once(['/', '.']).map_or(file, |(folder, _)| folder)
+}
+
+/// Returns what the sources hold against the table: a line for each circle, its ties under it, and
+/// for each import that no layer allows.
+fn findings(imports: &Imports, layers: &[(&str, &str)]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for circle in circles(imports.keys().map(|(from, to)| (from.as_str(), to.as_str()))) {
+        let mut finding =
+            format!("{} files import each other in a circle: {}", circle.len(), circle.join(", "));
+        for ((from, to), names) in imports {
+            if circle.contains(&from.as_str()) && circle.contains(&to.as_str()) {
+                let _ = write!(finding, "\n    {}", tie(from, to, names));
+            }
+        }
+        findings.push(finding);
+    }
+    for ((from, to), names) in imports {
+        let (layer, below) = (folder(from), folder(to));
+        let is_allowed = layer == below
+            || layers.iter().any(|(name, lower)| *name == layer && is_among(below, lower));
+        if !is_allowed {
+            findings.push(format!("{layer} may not import {below}: {}", tie(from, to, names)));
+        }
+    }
+    findings
+}
+
+fn tie(from: &str, to: &str, names: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    format!("{from} -> {to}: {}", names.join(", "))
+}
+
+fn is_among(name: &str, names: &str) -> bool {
+    names.split_whitespace().any(|other| other == name)
+}
+
+#[test]
+fn the_sources_keep_to_their_layers() -> Result<()> {
+    // Cargo runs tests in the package's folder.
+    let sources = Sources::read(Path::new("src"))?;
+    let imports = sources.imports()?;
+    let mut findings = findings(&imports, LAYERS);
+    for folder in sources.files().into_iter().map(folder).collect::<BTreeSet<_>>() {
+        if !LAYERS.iter().any(|(name, _)| *name == folder) {
+            findings.push(format!("{folder} is missing from the table of layers"));
+        }
+    }
+    for finding in &findings {
+        println!("{finding}");
+    }
+    ensure!(findings.is_empty(), "{} findings, printed above", findings.len());
+    Ok(())
+}
+
+#[test]
+fn the_table_has_no_circle() {
+    let arrows = LAYERS
+        .iter()
+        .flat_map(|(layer, lower)| lower.split_whitespace().map(move |lower| (*layer, lower)));
+    assert_eq!(circles(arrows), Vec::<Vec<&str>>::new());
+}
+
+/// Returns the imports of a crate of these files.
+fn imports(files: &[(&str, &str)]) -> Result<Imports> {
+    let text = |file: &str| {
+        Ok(files.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned()))
+    };
+    Sources::load(&text)?.imports()
+}
+
+/// Returns an arrow of [`Imports`].
+fn arrow(from: &str, to: &str, names: &[&str]) -> ((String, String), BTreeSet<String>) {
+    ((from.to_owned(), to.to_owned()), names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+#[test]
+fn a_circle_is_found_with_the_names_that_tie_it() -> Result<()> {
+    let imports = imports(&[
+        ("lib.rs", "mod a; mod b; mod c;"),
+        ("a.rs", "use crate::b::B; pub struct A;"),
+        ("b.rs", "pub struct B; fn new(_: super::c::C) {}"),
+        ("c.rs", "pub struct C; impl From<crate::a::A> for C {}"),
+    ])?;
+    let layers = [("a", "b"), ("b", "c"), ("c", "a")];
+    let circle = "3 files import each other in a circle: a.rs, b.rs, c.rs\n    \
+                  a.rs -> b.rs: B\n    b.rs -> c.rs: C\n    c.rs -> a.rs: A";
+    assert_eq!(findings(&imports, &layers), [circle]);
+    Ok(())
+}
+
+#[test]
+fn an_import_that_no_layer_allows_is_found() -> Result<()> {
+    let imports = imports(&[
+        ("lib.rs", "mod load; mod source;"),
+        ("load.rs", "mod plan;"),
+        ("load/plan.rs", "use crate::source::Key; pub fn plan(_: Key) {}"),
+        ("source.rs", "pub struct Key;"),
+    ])?;
+    assert_eq!(
+        findings(&imports, &[("load", ""), ("source", "load")]),
+        ["load may not import source: load/plan.rs -> source.rs: Key"]
+    );
+    assert!(findings(&imports, &[("load", "source"), ("source", "")]).is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_re_export_leads_to_the_file_that_defines_the_item() -> Result<()> {
+    let imports = imports(&[
+        ("lib.rs", "mod load; mod run;"),
+        ("load.rs", "mod part; mod plan; pub use part::*; pub use plan::{plan, Plan as Steps};"),
+        ("load/part.rs", "pub struct Part;"),
+        ("load/plan.rs", "use super::Part; pub struct Plan; pub fn plan(_: Part) {}"),
+        ("run.rs", "use crate::load::{self, Steps}; fn run(_: load::Part) { load::plan() }"),
+    ])?;
+    let expected = [
+        arrow("load/plan.rs", "load/part.rs", &["Part"]),
+        arrow("run.rs", "load/part.rs", &["Part"]),
+        arrow("run.rs", "load/plan.rs", &["Plan", "plan"]),
+    ];
+    assert_eq!(imports, Imports::from(expected));
+    Ok(())
+}
+
+#[test]
+fn a_name_counts_wherever_it_is_used() -> Result<()> {
+    let lib = "mod a;
+        fn inside() { use crate::a::Inside as Other; }
+        fn called() { self::a::called(println!(\"{}\", crate::a::MACRO[a::GIVEN])) }
+        mod inline { fn deep(_: super::a::Deep) {} }
+        fn glob() -> u8 { use a::Kind::*; One }";
+    let a = "pub struct Inside; pub fn called() {} pub const MACRO: [u8; 1] = [0];
+        pub const GIVEN: usize = 0; pub struct Deep; pub enum Kind { One }";
+    let imports = imports(&[("lib.rs", lib), ("a.rs", a)])?;
+    let names = ["Deep", "GIVEN", "Inside", "Kind", "MACRO", "called"];
+    assert_eq!(imports, Imports::from([arrow("lib.rs", "a.rs", &names)]));
+    Ok(())
+}
+
+#[test]
+fn an_item_that_a_macro_defines_is_in_the_file_of_its_call() -> Result<()> {
+    let imports = imports(&[
+        ("lib.rs", "mod names; mod user;"),
+        (
+            "names.rs",
+            "macro_rules! names { ($name:ident) => { pub const $name: u8 = 0; } } names!(A);",
+        ),
+        ("user.rs", "fn a() -> u8 { super::names::A }"),
+    ])?;
+    assert_eq!(imports, Imports::from([arrow("user.rs", "names.rs", &["A"])]));
+    Ok(())
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_an_error() {
+    let files = [("lib.rs", "mod a;"), ("a.rs", "fn a() { crate::a::missing() }")];
+    let error = imports(&files).expect_err("the path leads nowhere");
+    assert_eq!(error.to_string(), "crate::a::missing leads nowhere from a.rs");
+}
+
+#[test]
+fn what_only_tests_use_is_no_import() -> Result<()> {
+    let imports = imports(&[
+        ("lib.rs", "mod a; mod b;"),
+        (
+            "a.rs",
+            "#[cfg(test)] use crate::b::B; #[cfg(test)] mod tests; pub struct A;
+             impl A { #[cfg(test)] fn new(_: crate::b::B) {} #[cfg(test)] const B: crate::b::B; }
+             #[cfg(test)] mod more { use crate::b::B; }",
+        ),
+        ("b.rs", "pub struct B;"),
+    ])?;
+    assert_eq!(imports, Imports::new());
+    Ok(())
+}
