@@ -31,4 +31,4 @@ scripts/demo.sh --small mysql
 scripts/demo.sh --small mariadb
 say "Tests"
 # Last, so that the result is what one sees.
-cargo test --locked --lib --bins --test it
+cargo test --locked --lib --bins --test layers --test it
