@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-use crate::registry::{apply, load_test};
 use crate::contract::moto;
+use crate::registry::{apply, load_test};
 use crate::source::{fill, plan, refused};
 use crate::support::lines::{self, expect};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};

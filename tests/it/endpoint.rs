@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use crate::registry::{apply, plain_test};
 use crate::support::s3::{
     ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times,
-    anonymous_client, client_with_keys,
+    anonymous_client, client, client_with_keys,
 };
 
 fn start() -> anyhow::Result<(Endpoint, Client)> {
     let endpoint = Endpoint::start(Backend::new().with_bucket("etl"))?;
-    let client = endpoint.client();
+    let client = client(&endpoint);
     Ok((endpoint, client))
 }
 
@@ -389,7 +389,7 @@ fn folder() -> anyhow::Result<(tempfile::TempDir, Endpoint, Client)> {
     let folder = tempfile::tempdir()?;
     let endpoint = Endpoint::start(Backend::new().with_folder("etl", folder.path().join("root")))?;
     std::fs::create_dir_all(folder.path().join("root/in"))?;
-    let client = endpoint.client();
+    let client = client(&endpoint);
     Ok((folder, endpoint, client))
 }
 

@@ -369,7 +369,7 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &ScratchTable) ->
 #[apply(load_test)]
 async fn refused_rows_are_those_that_the_server_refuses_one_by_one(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
-    let (cases, seed) = crate::oracle_cases_and_seed(60)?;
+    let (cases, seed) = crate::oracle::cases_and_seed(60)?;
     let mut conn = schema.conn().await?;
     conn.query_drop(STRICT).await?;
     let mut refused = 0;

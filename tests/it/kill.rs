@@ -27,8 +27,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
 
-use crate::registry::{apply, load_test};
 use crate::outcome::until;
+use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{TestEnv, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};

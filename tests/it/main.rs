@@ -3,7 +3,7 @@
 //!
 //! One binary, so that each server is started once; a harness of its own, so that every test of the
 //! loader runs on both and the servers are gone when it ends. `scripts/setup.sh` installs what this
-//! needs; a missing server is a failure. What is shown where: `tests/README.md`.
+//! needs; a missing server is a failure.
 
 #![allow(unreachable_pub, reason = "the support modules are shared with examples and benches")]
 #![allow(

@@ -29,7 +29,7 @@ use s3_to_mysql::dialect::{Charset, Dialect, LineTerminator};
 use s3_to_mysql::split::{Malformed, MalformedKind, RowReader, Scan};
 
 use crate::registry::{apply, load_test};
-use crate::support::program::World;
+use crate::support::program::TestEnv;
 
 /// Character sets of the cases.
 const CHARSETS: usize = 3;
@@ -78,9 +78,9 @@ pub(crate) fn cases_and_seed(cases: u64) -> Result<(u64, u64)> {
 }
 
 #[apply(load_test)]
-async fn row_counts_equal_the_servers_own(world: World) -> Result<()> {
+async fn row_counts_equal_the_servers_own(env: TestEnv) -> Result<()> {
     let (cases, seed) = cases_and_seed(1000)?;
-    let mut conn = world.schema.user_conn().await?;
+    let mut conn = env.schema.user_conn().await?;
     let tally = compare_row_counts(&mut conn, cases, seed)
         .await
         .map_err(|difference| anyhow!(difference))?;
@@ -88,21 +88,21 @@ async fn row_counts_equal_the_servers_own(world: World) -> Result<()> {
 }
 
 #[apply(load_test)]
-async fn rows_equal_the_servers_own(world: World) -> Result<()> {
+async fn rows_equal_the_servers_own(env: TestEnv) -> Result<()> {
     let (cases, seed) = cases_and_seed(2500)?;
-    Box::pin(contents::compare_rows(&world.schema, cases, seed)).await?.ensure_most_agreed()
+    Box::pin(contents::compare_rows(&env.schema, cases, seed)).await?.ensure_most_agreed()
 }
 
 #[apply(load_test)]
-async fn values_of_fields_equal_the_servers_own(world: World) -> Result<()> {
+async fn values_of_fields_equal_the_servers_own(env: TestEnv) -> Result<()> {
     let (_, seed) = cases_and_seed(0)?;
-    fields::compare_values(&world.schema, seed).await
+    fields::compare_values(&env.schema, seed).await
 }
 
 #[apply(load_test)]
-async fn texts_of_values_equal_the_servers_own(world: World) -> Result<()> {
+async fn texts_of_values_equal_the_servers_own(env: TestEnv) -> Result<()> {
     let (_, seed) = cases_and_seed(0)?;
-    plain::compare_plain_values(&world.schema, seed).await
+    plain::compare_plain_values(&env.schema, seed).await
 }
 
 /// Loads `cases` random objects through `conn`, whose default database must be empty and stays so

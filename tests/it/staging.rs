@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use tokio::process::Command;
 
-use crate::registry::{apply, load_test};
 use crate::reading::{load, put_big};
+use crate::registry::{apply, load_test};
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Times, client};

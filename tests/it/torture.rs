@@ -190,10 +190,6 @@ async fn load(env: &TestEnv, torture: &Torture, code: i32, args: &[&str]) -> Res
     env.report("report")?.into_iter().next().context("an empty report")
 }
 
-fn is_skipped_without_a_word_about_its_row(code: u64) -> bool {
-    matches!(code, 1062 | 1369 | 1452 | 1526 | 3819 | 4025 | 4037 | 4038)
-}
-
 #[apply(load_test)]
 async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
