@@ -86,7 +86,7 @@ fn main() -> Result<()> {
                 return Ok(());
             }
             "--rounds" => {
-                options.rounds = Some(value()?.parse().context("--rounds takes a number")?)
+                options.rounds = Some(value()?.parse().context("--rounds takes a number")?);
             }
             "--quick" => options.is_quick = true,
             "--no-tools" => options.tools = Tools::none(),

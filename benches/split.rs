@@ -101,10 +101,10 @@ fn split(criterion: &mut Criterion) {
             "{name}: the two disagree"
         );
         group.bench_function("count", |bencher| {
-            bencher.iter(|| count(&dialect, &charset, black_box(&text)))
+            bencher.iter(|| count(&dialect, &charset, black_box(&text)));
         });
         group.bench_function("locate", |bencher| {
-            bencher.iter(|| locate(&dialect, &charset, black_box(&text)))
+            bencher.iter(|| locate(&dialect, &charset, black_box(&text)));
         });
         let located = locate(&dialect, &charset, &text);
         let fields = FieldReader::new(&dialect, FIELDS);

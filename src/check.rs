@@ -17,12 +17,12 @@ pub use target_clone::TargetClone;
 use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ColumnOrVariable, FormatConfig, LoadConfig, OnBadRow, OnDuplicate};
+use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, Result};
-use crate::isolate::RowIsolation;
-use crate::load::LoadRequest;
-use crate::load_data::{Diagnostic, LoadStats, Plan, Policy, Reservation};
+use crate::isolate::{Plan, RowIsolation, Tally};
+use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, Reservation};
 use crate::mysql::{Phase, Session, classify};
+use crate::policy::{OnBadRow, OnDuplicate};
 
 /// How the objects of a check are looked at: made once, read by all that check.
 #[derive(Debug)]
@@ -59,22 +59,6 @@ pub enum Prediction {
     /// Without so many of its rows.
     Rejects(u64),
     Fails(Error),
-}
-
-/// What is held back of an object, by its reasons.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    by_code: BTreeMap<u16, u64>,
-    pub(crate) shown: Vec<BadRow>,
-}
-
-impl Tally {
-    /// Takes in what was said of one row.
-    pub(crate) fn count<'w>(&mut self, warnings: impl Iterator<Item = &'w Diagnostic>) {
-        for warning in warnings {
-            *self.by_code.entry(warning.code).or_default() += 1;
-        }
-    }
 }
 
 impl Check {

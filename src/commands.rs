@@ -1,11 +1,16 @@
 //! TODO: the doc of commands.
 
+mod check;
 mod forget;
+mod load;
+mod outcome;
 mod plan;
 mod startup;
 mod status;
 
+pub use check::check;
 pub use forget::forget;
+pub use load::load;
+pub use outcome::RunResult;
 pub use plan::plan;
-pub(crate) use startup::{ObjectStream, Prepared, open_ledger, open_rejects, prepare};
 pub use status::status;

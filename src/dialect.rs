@@ -7,10 +7,12 @@
 
 mod charset;
 mod delimiter;
+mod format;
 
 pub use charset::{Charset, CharsetError};
 pub(crate) use delimiter::show_delimiter;
 pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
+pub use format::{ColumnOrVariable, FormatConfig};
 
 use std::fmt;
 use std::str::FromStr;

@@ -47,6 +47,7 @@
 //!    budget; concurrency at S3 and at MySQL is bounded separately.
 
 pub mod check;
+pub mod choices;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -61,11 +62,13 @@ pub mod load_data;
 pub mod mysql;
 pub mod object;
 pub mod pipeline;
+pub mod policy;
 pub mod preflight;
 pub mod progress;
 pub mod rejects;
 pub mod report;
 pub mod retry;
+pub mod s3_uri;
 pub mod settings;
 pub mod shutdown;
 pub mod source;

@@ -23,4 +23,4 @@ mod batch;
 mod transaction;
 
 pub use batch::{Batch, BatchOutcome};
-pub use transaction::{LoadOutcome, LoadRequest, PartContext};
+pub use transaction::LoadOutcome;

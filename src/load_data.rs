@@ -1,10 +1,15 @@
-//! TODO: the doc of load_data.
+//! One LOAD DATA statement: its text, the bytes that answer it, what the server says about it, and
+//! what the policy makes of that.
 
 mod assess;
 mod decimal_truncation;
+mod diagnostic;
 mod exchange;
+mod message;
+mod options;
 mod payload;
-mod plan;
+mod reject_budget;
+mod request;
 mod row_numbers;
 pub(crate) mod staged_rows;
 mod statement;
@@ -13,12 +18,14 @@ mod target_columns;
 mod warnings;
 
 pub use assess::Policy;
-pub(crate) use assess::{Assessment, RowErrorKind, assess};
+pub(crate) use assess::{Assessment, RowErrorKind, assess, miscounted};
 pub(crate) use decimal_truncation::Decimals;
+pub(crate) use diagnostic::{Diagnostic, ServerCounts};
 pub(crate) use exchange::{ExchangeOutcome, load_data};
+pub use options::LoadConfig;
 pub(crate) use payload::Payload;
-pub(crate) use plan::{IsolationSetup, Scratch};
-pub use plan::{Plan, RejectBudget, Reservation};
+pub use reject_budget::{RejectBudget, Reservation};
+pub use request::{LoadRequest, PartContext};
 pub(crate) use row_numbers::{renumbered, renumbered_text};
 pub(crate) use staged_rows::Chunks;
 pub use staged_rows::StagedRows;
@@ -27,4 +34,4 @@ pub(crate) use statement::hex;
 pub use stats::LoadStats;
 pub use target_columns::TargetColumns;
 pub(crate) use target_columns::{TargetColumn, same_name};
-pub(crate) use warnings::{Diagnostic, ServerCounts, quote, show};
+pub(crate) use warnings::{quote, show};

@@ -5,14 +5,15 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
+use s3_to_mysql::choices::LogFormat;
 use s3_to_mysql::cli::{Cli, Cmd};
-use s3_to_mysql::config::{Config, LogFormat, Resolved};
+use s3_to_mysql::commands::RunResult;
+use s3_to_mysql::config::{Config, Resolved};
 use s3_to_mysql::error::Error;
-use s3_to_mysql::pipeline::RunResult;
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::terminal::{Paint, Terminal};
-use s3_to_mysql::{commands, exit_code, pipeline};
+use s3_to_mysql::{commands, exit_code};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -83,7 +84,7 @@ fn main() -> ExitCode {
                     hint = error.hint(),
                     "{}",
                     error.one_line()
-                )
+                );
             }
             LogFormat::Text => show(error, hint, terminal.error_paint()),
         }
@@ -122,10 +123,10 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         Ok::<_, std::io::Error>(match task {
-            Task::Load => Box::pin(pipeline::load(config, terminal, Signals::catch()?)).await,
+            Task::Load => Box::pin(commands::load(config, terminal, Signals::catch()?)).await,
             Task::Plan => Box::pin(commands::plan(config, &mut std::io::stdout())).await,
             Task::Check { sample } => {
-                Box::pin(pipeline::check(config, sample, terminal, Signals::catch()?)).await
+                Box::pin(commands::check(config, sample, terminal, Signals::catch()?)).await
             }
             Task::Status { json } => commands::status(config, json).await,
             Task::Forget { yes } => commands::forget(config, yes, &mut std::io::stdout()).await,

@@ -5,9 +5,11 @@
 //! other's statements not at all.
 
 mod connection;
+mod options;
 mod server;
 mod server_error;
 
 pub use connection::{Connector, Session, Sessions};
+pub use options::TargetConfig;
 pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};

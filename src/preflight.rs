@@ -1,7 +1,10 @@
 //! Everything about the target that would go wrong, found before the first byte is read.
 
+mod options;
 mod swap;
 mod verify;
+
+pub use options::PreflightOptions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,14 +12,14 @@ use std::time::Instant;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::config::{ColumnOrVariable, Config, OnBadRow, OnDuplicate};
+use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
+use crate::isolate::Plan;
 use crate::ledger::Target;
-use crate::load_data::{
-    ExchangeOutcome, Payload, Plan, Policy, Statement, hex, load_data, same_name,
-};
+use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, hex, load_data, same_name};
 use crate::mysql::{Connector, Phase, Server, Session, SqlMode, classify};
 use crate::object::TableName;
+use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
 
 /// A target that is ready to be loaded.
@@ -53,9 +56,9 @@ const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbclu
 /// Every problem there is, not the first one.
 pub async fn preflight(
     connector: &mut Connector,
-    config: &Config,
+    options: &PreflightOptions<'_>,
 ) -> std::result::Result<(Preflight, Session), Vec<Error>> {
-    let mut attempts = Attempts::new(&config.retry);
+    let mut attempts = Attempts::new(options.retry);
     let (mut conn, mut server) = loop {
         match connector.probe().await {
             Ok(probed) => break probed,
@@ -68,17 +71,18 @@ pub async fn preflight(
     };
     let asked = Instant::now();
     let table =
-        match Table::read(&mut conn, &config.target.table, config.target.database.as_deref()).await
+        match Table::read(&mut conn, &options.target.table, options.target.database.as_deref())
+            .await
         {
             Ok(table) => table,
             Err(error) => return Err(vec![error]),
         };
     server.answered_within(asked.elapsed());
-    let findings = match swap::check(&mut conn, config).await {
+    let findings = match swap::check(&mut conn, options).await {
         Ok(findings) => findings,
         Err(error) => return Err(vec![error]),
     };
-    let columns = config.format.columns.clone().unwrap_or_else(|| {
+    let columns = options.format.columns.clone().unwrap_or_else(|| {
         table
             .columns
             .iter()
@@ -86,21 +90,21 @@ pub async fn preflight(
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     });
-    let verification = match verify::plan(&mut conn, config, &server, &table.target, &columns).await
-    {
-        Ok(verification) => verification,
-        Err(errors) => return Err(errors),
-    };
+    let verification =
+        match verify::plan(&mut conn, options, &server, &table.target, &columns).await {
+            Ok(verification) => verification,
+            Err(errors) => return Err(errors),
+        };
 
     let policy = Policy {
-        on_bad_row: config.load.on_bad_row,
-        on_duplicate: config.load.on_duplicate,
-        notes_as_bad: config.load.notes_as_bad,
-        show_bad_rows: config.load.show_bad_rows,
-        max_rejects: config.load.max_rejects,
+        on_bad_row: options.load.on_bad_row,
+        on_duplicate: options.load.on_duplicate,
+        notes_as_bad: options.load.notes_as_bad,
+        show_bad_rows: options.load.show_bad_rows,
+        max_rejects: options.load.max_rejects,
         skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
         rolls_back: table.rolls_back(),
-        stall_timeout: config.source.stall_timeout,
+        stall_timeout: options.stall_timeout,
     };
     let table_name = table.target.name();
     let decimals = table.decimals(&columns);
@@ -108,25 +112,25 @@ pub async fn preflight(
         table_name,
         columns.clone(),
         decimals.clone(),
-        &config.format,
-        &config.load,
+        options.format,
+        options.load,
         policy,
         None,
     );
 
-    let mut problems = table.problems(config, &server, &columns);
+    let mut problems = table.problems(options, &server, &columns);
     problems.extend(findings.problems);
     if !problems.is_empty() {
         // With columns missing the server would only say the same in its own words.
         let _ = conn.disconnect().await;
         return Err(problems);
     }
-    let session = match rehearse(connector, &mut server, conn, &plan, &config.target.table).await {
+    let session = match rehearse(connector, &mut server, conn, &plan, &options.target.table).await {
         Ok(session) => session,
         Err(error) => return Err(vec![error]),
     };
     connector.tell_of_compression(&server);
-    let mut load_concurrency = config.load.load_concurrency;
+    let mut load_concurrency = options.load.load_concurrency;
     if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
         // Also where more were asked for by hand: they would only wait, each with a transaction
         // open.
@@ -136,12 +140,12 @@ pub async fn preflight(
         );
         load_concurrency = 1;
     }
-    let mut warnings = table.warnings(config, &server, &columns);
+    let mut warnings = table.warnings(options, &server, &columns);
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
     // As it was named: for people.
     let statement =
-        Statement::new(&config.target.table, &columns, &config.format, config.load.on_duplicate);
+        Statement::new(&options.target.table, &columns, options.format, options.load.on_duplicate);
     let preflight = Preflight {
         server,
         target: table.target,
@@ -355,12 +359,12 @@ impl Table {
 
     fn problems(
         &self,
-        config: &Config,
+        options: &PreflightOptions<'_>,
         server: &Server,
         columns: &[ColumnOrVariable],
     ) -> Vec<Error> {
         let mut problems = Vec::new();
-        if !self.rolls_back() && config.ledger.table.is_some() {
+        if !self.rolls_back() && options.ledger.table.is_some() {
             let engine = self.engine.as_deref().unwrap_or_default();
             let message = format!(
                 "{}: its engine {engine} does not roll back, so that a failed object would leave half of its rows, and no ledger could be right about them",
@@ -371,7 +375,7 @@ impl Table {
             ));
         }
         if !self.rolls_back()
-            && (config.load.may_reject() || config.load.on_duplicate == OnDuplicate::Update)
+            && (options.load.may_reject() || options.load.on_duplicate == OnDuplicate::Update)
         {
             let message = format!(
                 "{}: rows that are found bad after they are in can't be taken out, as its engine does not roll back",
@@ -382,7 +386,7 @@ impl Table {
                     .with_hint("ALTER TABLE ... ENGINE=InnoDB, or leave out reject and update"),
             );
         }
-        if server.splits_load_data() && config.ledger.table.is_some() {
+        if server.splits_load_data() && options.ledger.table.is_some() {
             problems.push(
                 Error::new(ErrorKind::TargetRefused, format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them"))
                     .with_hint("have wsrep_load_data_splitting switched off, or use --no-ledger: at least once"),
@@ -394,9 +398,9 @@ impl Table {
                 ColumnOrVariable::Column(name) => Some((name, "--columns")),
                 ColumnOrVariable::Variable(_) => None,
             })
-            .chain(config.format.set.iter().map(|(name, _)| (name, "--set")))
+            .chain(options.format.set.iter().map(|(name, _)| (name, "--set")))
             .chain(
-                config.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")),
+                options.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")),
             );
         for (name, flag) in named {
             // Column names are compared without case by both servers.
@@ -415,7 +419,7 @@ impl Table {
             );
         }
         // MariaDB would take such a statement, and not set it.
-        for name in config.load.update_columns.iter().flatten() {
+        for name in options.load.update_columns.iter().flatten() {
             if self.columns.iter().any(|column| column.generated && same_name(&column.name, name)) {
                 let message = format!(
                     "{}: the server computes column {name:?}, named in --update-columns",
@@ -432,7 +436,7 @@ impl Table {
 
     fn warnings(
         &self,
-        config: &Config,
+        options: &PreflightOptions<'_>,
         server: &Server,
         columns: &[ColumnOrVariable],
     ) -> Vec<String> {
@@ -443,7 +447,7 @@ impl Table {
                 self.name
             ));
         }
-        if server.splits_load_data() && config.ledger.table.is_none() {
+        if server.splits_load_data() && options.ledger.table.is_none() {
             warnings
                 .push(format!("{SPLITS_LOAD_DATA}, so that a failed object leaves rows behind; have it switched off"));
         }
@@ -471,7 +475,7 @@ impl Table {
                 self.name
             ));
         }
-        if config.load.on_bad_row == OnBadRow::Accept {
+        if options.load.on_bad_row == OnBadRow::Accept {
             warnings.push(
                 "--on-bad-row accept: values that do not fit are changed, as MySQL does; see the warnings per object"
                     .to_owned(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::config::ProgressMode;
+use crate::choices::ProgressMode;
 use crate::report::Outcome;
 use crate::terminal::Terminal;
 

@@ -24,25 +24,28 @@
 //! again here.
 
 mod bucket;
+mod destination;
 mod directory;
 mod name;
+mod reason;
 mod sidecar;
 mod spool;
+mod spool_file;
 #[cfg(test)]
 mod tests;
 
+pub use destination::{RejectsTo, RejectsToError};
 pub(crate) use name::NAME_LIMIT_BYTES;
 pub use name::ObjectName;
+pub use reason::{Reason, ReasonKind, RejectedRow};
 
 use std::path::Path;
 use std::sync::Arc;
 
 use memchr::{memchr_iter, memmem};
-use serde::Serialize;
-use strum::IntoStaticStr;
 
-use crate::config::{RejectsTo, RetryConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::retry::RetryConfig;
 use crate::source::{PUT_LIMIT_BYTES, S3};
 use bucket::{Bucket, NEEDED_RIGHTS, unwritable};
 use directory::Directory;
@@ -60,43 +63,6 @@ pub struct Rejects {
 enum Destination {
     Directory(Arc<Directory>),
     Bucket(Arc<Bucket>),
-}
-
-/// A row that is held back.
-#[derive(Clone, Copy, Debug)]
-pub struct RejectedRow<'a> {
-    /// Its number among the object's data rows, from 1.
-    pub row: u64,
-    /// The line of the object on which it begins, from 1.
-    pub line: u64,
-    /// The byte of the object at which it begins.
-    pub offset: u64,
-    /// All of its bytes, without the line terminator.
-    pub raw: &'a [u8],
-    /// What ends a line of the object; for its last row as well.
-    pub terminator: &'a [u8],
-    /// At least one.
-    pub reasons: &'a [Reason<'a>],
-}
-
-/// Why a row is held back.
-#[derive(Clone, Copy, Debug)]
-pub struct Reason<'a> {
-    pub kind: ReasonKind,
-    /// The server's number for it.
-    pub code: u16,
-    pub column: Option<&'a str>,
-    /// In the server's own words, or in ours.
-    pub reason: &'a str,
-}
-
-/// Which policy held the row back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize)]
-#[serde(into = "&'static str")]
-#[strum(serialize_all = "snake_case")]
-pub enum ReasonKind {
-    BadRow,
-    Duplicate,
 }
 
 /// What was written down, and where.
@@ -292,7 +258,7 @@ impl RejectFile {
             Destination::Directory(directory) => {
                 let written = tokio::task::spawn_blocking(move || {
                     if rows > 0 {
-                        directory.publish(&names, data, reasons)
+                        directory.publish(&names, data.finish()?, reasons.finish()?)
                     } else {
                         directory.remove(&names)
                     }

@@ -8,34 +8,33 @@
 mod checked;
 mod document;
 mod line_file;
+mod options;
+mod run_end;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use document::{CheckTotals, LoadTotals};
+pub use options::OutputConfig;
+pub use run_end::RunEnd;
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::check::{Checked, Prediction};
-use crate::config::{OutputConfig, key_line};
 use crate::error::{Error, Result};
-use crate::ledger::{Job, RunId};
 use crate::load_data::LoadStats;
 use crate::object::Object;
-use crate::source::SkippedKeys;
+use crate::s3_uri::key_line;
 use crate::staging;
 use crate::terminal::SummaryStyle;
-use crate::verify::TableVerification;
 use checked::CheckReport;
 use document::{
     ErrorFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs, to_line,
 };
 use line_file::LineFile;
-
-/// The number of objects with a problem that the summary names; the report has them all.
-const FINDINGS_NAMED: usize = 10;
+use run_end::{FINDINGS_NAMED, Finding, LoadReport};
 
 /// What became of one object.
 #[derive(Debug)]
@@ -113,41 +112,6 @@ pub struct Report {
     /// The first objects in which something is wrong, for the summary.
     findings: Vec<Finding>,
     style: SummaryStyle,
-}
-
-/// What is wrong with an object, and what can be done about it.
-#[derive(Debug)]
-struct Finding {
-    /// A headline, and further lines about rows.
-    text: String,
-    hint: Option<String>,
-    /// The object failed, or would fail.
-    is_failure: bool,
-}
-
-/// All that the summary of a load is made from.
-struct LoadReport<'a> {
-    totals: &'a LoadTotals,
-    /// The first objects in which something is wrong.
-    findings: &'a [Finding],
-    end: RunEnd<'a>,
-}
-
-/// What there is to say of a run when all of its outcomes are in.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RunEnd<'a> {
-    pub skipped_keys: SkippedKeys,
-    /// Every object has an outcome, not only those that were listed until the run was stopped.
-    pub is_listing_complete: bool,
-    pub elapsed: Duration,
-    /// What kept the run from beginning, or ended it.
-    pub errors: &'a [Error],
-    /// The run and the job in the ledger, if there is one.
-    pub ledger: Option<(&'a RunId, &'a Job)>,
-    /// The run got as far as its objects.
-    pub did_begin: bool,
-    /// What was compared at the end of the job.
-    pub verified: Option<&'a TableVerification>,
 }
 
 impl Report {

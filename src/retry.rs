@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::RetryConfig;
 use crate::error::{Consequence, Error};
 
 /// The first pause is drawn from 0 to this; each later one may be twice as long.
@@ -59,6 +58,14 @@ impl Attempts {
         self.made += 1;
         Some(pause)
     }
+}
+
+/// Bounds of the one layer that retries; whichever is reached first ends it.
+#[derive(Clone, Debug)]
+pub struct RetryConfig {
+    /// Tries in all, the first included; at least 1.
+    pub max_attempts: u32,
+    pub max_elapsed: Duration,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(crate) mod toml_file;
 pub(crate) use layer::{Given, Value, closest, shown};
 pub use layer::{Layer, Origin, Problem};
 pub use print::Provenance;
-pub(crate) use resolver::Resolver;
+pub(crate) use resolver::{Resolver, count};
 pub use table::Scope;
 pub(crate) use table::{
     Default, Flag, SOCKET, SSL_CA, SSL_CERT, SSL_KEY, SSL_MODE, Setting, ValueKind,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -68,5 +69,13 @@ impl Shutdown {
         // Open transactions are rolled back by the server when the sockets close; staged files have
         // no names.
         std::process::exit(i32::from(code));
+    }
+}
+
+/// Waits, unless the run is being stopped meanwhile.
+pub(crate) async fn pause(shutdown: &Shutdown, pause: Duration) {
+    tokio::select! {
+        () = shutdown.draining.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
     }
 }

@@ -9,10 +9,12 @@
 
 mod filter;
 mod listing;
+mod options;
 mod rate;
 mod s3;
 mod s3_error;
 
 pub use listing::{Listed, Listing, ListingSink, SkippedKeys};
+pub use options::SourceConfig;
 pub(crate) use s3::PUT_LIMIT_BYTES;
 pub use s3::S3;

@@ -10,6 +10,7 @@
 mod budget;
 mod checksum;
 mod download;
+mod options;
 mod parts;
 mod ranges;
 mod signature;
@@ -18,6 +19,7 @@ mod slot;
 pub use budget::{Budget, is_memory_backed};
 pub(crate) use download::stage;
 pub use download::{ByteObserver, Integrity, StagedObject};
+pub use options::StagingConfig;
 pub(crate) use parts::{PartPlan, PartStager, StagedPart, verify_parts};
 pub(crate) use ranges::PinnedObject;
 pub use slot::{StagingFiles, StagingSlot};

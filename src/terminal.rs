@@ -7,15 +7,15 @@ use std::io::{IsTerminal, Write};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
-use crate::config::{ProgressMode, SummaryForm};
+use crate::choices::{ProgressMode, SummaryForm};
 
 /// Standard error, shared by bars and logs so that neither tears the other, and what standard
 /// output is.
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(crate) bars: Option<MultiProgress>,
-    is_output_terminal: bool,
-    is_error_terminal: bool,
+    is_output_interactive: bool,
+    is_error_interactive: bool,
     /// The environment does not forbid colour.
     may_color: bool,
 }
@@ -25,17 +25,17 @@ impl Terminal {
     /// is a terminal.
     #[must_use]
     pub fn new(mode: ProgressMode) -> Self {
-        let is_error_terminal = io::stderr().is_terminal();
+        let is_error_interactive = io::stderr().is_terminal();
         let has_bars = match mode {
-            ProgressMode::Auto => is_error_terminal,
+            ProgressMode::Auto => is_error_interactive,
             ProgressMode::Bars => true,
             ProgressMode::Log | ProgressMode::Off => false,
         };
         let draw = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         Self {
             bars: has_bars.then(draw),
-            is_output_terminal: io::stdout().is_terminal(),
-            is_error_terminal,
+            is_output_interactive: io::stdout().is_terminal(),
+            is_error_interactive,
             may_color: may_color(
                 std::env::var_os("NO_COLOR").as_deref(),
                 std::env::var_os("TERM").as_deref(),
@@ -46,20 +46,20 @@ impl Terminal {
     /// Returns true if a person reads the logs as they come.
     #[must_use]
     pub fn is_interactive(&self) -> bool {
-        self.is_error_terminal
+        self.is_error_interactive
     }
 
     /// Returns the paint for standard error.
     #[must_use]
     pub fn error_paint(&self) -> Paint {
-        Paint { has_color: self.is_error_terminal && self.may_color }
+        Paint { has_color: self.is_error_interactive && self.may_color }
     }
 
     /// Returns how the summary is to look on standard output.
     #[must_use]
     pub fn summary_style(&self, form: SummaryForm) -> SummaryStyle {
         match form {
-            SummaryForm::Auto if self.is_output_terminal => self.table(),
+            SummaryForm::Auto if self.is_output_interactive => self.table(),
             SummaryForm::Auto | SummaryForm::Text => SummaryStyle::Text,
             SummaryForm::Table => self.table(),
             SummaryForm::Json => SummaryStyle::Json,
@@ -67,7 +67,7 @@ impl Terminal {
     }
 
     fn table(&self) -> SummaryStyle {
-        SummaryStyle::Table(Paint { has_color: self.is_output_terminal && self.may_color })
+        SummaryStyle::Table(Paint { has_color: self.is_output_interactive && self.may_color })
     }
 }
 
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn only_a_terminal_gets_a_table_unasked_and_only_there_in_colour() {
-        let terminal = |is_output_terminal, may_color| Terminal {
+        let terminal = |is_output_interactive, may_color| Terminal {
             bars: None,
-            is_output_terminal,
-            is_error_terminal: true,
+            is_output_interactive,
+            is_error_interactive: true,
             may_color,
         };
         let table = |has_color| SummaryStyle::Table(Paint { has_color });

@@ -37,7 +37,7 @@ pub(crate) fn compare(
     for &contender in benchmark.contenders {
         match contender.lacks(tools) {
             Some(missing) => {
-                println!("  not measured: {}, as there is no {missing}", contender.name())
+                println!("  not measured: {}, as there is no {missing}", contender.name());
             }
             None => results.push((contender, Vec::new())),
         }

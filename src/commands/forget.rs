@@ -4,13 +4,14 @@ use std::io::Write;
 
 use indicatif::HumanBytes;
 
+use super::outcome::RunResult;
 use super::status::{is_tried_again, refused, uri};
-use crate::config::{Config, SourceUri};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit_code;
 use crate::ledger::{Forgotten, LedgerAdmin, Removed};
-use crate::pipeline::RunResult;
 use crate::retry::Attempts;
+use crate::s3_uri::SourceUri;
 
 /// Writes to `output` what will be forgotten, and, if that is wanted, forgets it. What can't be
 /// told is not done.
@@ -64,7 +65,7 @@ async fn take(
     progress: &mut ForgetTotals,
     output: &mut (dyn Write + Send),
 ) -> Result<()> {
-    let mut records = LedgerAdmin::open(config).await?;
+    let mut records = LedgerAdmin::open(&config.ledger_admin()).await?;
     let taken = take_from(&mut records, &config.source.uris, yes, progress, output).await;
     match &taken {
         Ok(()) => records.close().await,

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use indicatif::HumanBytes;
 
-use super::startup::{Prepared, look_into_ledger, prepare};
-use crate::config::{Config, Mode, key_line};
+use super::outcome::RunResult;
+use super::startup::{look_into_ledger, prepare};
+use crate::config::Config;
 use crate::dialect::LineTerminator;
 use crate::error::{Error, ErrorKind};
 use crate::exit_code;
 use crate::ledger::ObjectState;
-use crate::pipeline::{Decision, Disposition, RunResult, decide, split_object};
+use crate::pipeline::{Decision, Disposition, Prepared, decide, split_object};
+use crate::policy::Mode;
 use crate::progress::ListingProgress;
+use crate::s3_uri::key_line;
 use crate::source::Listed;
 
 /// What can break a plan off.
@@ -36,6 +39,7 @@ impl From<Error> for Broken {
 
 /// Writes a line per object to `output` while the listing goes on, then the sums and the statement.
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult {
+    let options = config.pipeline();
     let found = Arc::new(ListingProgress::default());
     let mut prepared = match prepare(&config, &found).await {
         Ok(prepared) => prepared,
@@ -106,7 +110,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
                     key_line(&object.bucket, &object.key)
                 )?;
                 let is_split = split_object::is_large(
-                    &config,
+                    &options,
                     &budget,
                     config.ledger.table.is_some(),
                     object.size_bytes,

@@ -5,83 +5,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Job, Ledger, RunId, RunTotals, Tables};
 use crate::mysql::{Connector, Session, SqlMode};
-use crate::pipeline::counter;
+use crate::pipeline::{LISTED_AHEAD, ObjectStream, Prepared};
+use crate::policy::Mode;
 use crate::preflight;
-use crate::preflight::Preflight;
 use crate::progress::ListingProgress;
 use crate::rejects::Rejects;
-use crate::source::{Listed, Listing, ListingSink, S3, SkippedKeys};
+use crate::source::{Listing, ListingSink, S3, SkippedKeys};
 use crate::staging::{Budget, is_memory_backed};
-use crate::throttle::Throttle;
 use crate::verify::ComparePlan;
-
-/// One page of S3's: the listing is one ahead of the work, and no more is held.
-const LISTED_AHEAD: usize = 1000;
-
-/// The listing hands on a page at once; a gap of this length is its end, or the store being slow.
-const PAGE_GAP: Duration = Duration::from_millis(5);
-
-/// A run that can begin: its listing is under way.
-pub(crate) struct Prepared {
-    pub(crate) s3: S3,
-    pub(crate) budget: Budget,
-    pub(crate) connector: Connector,
-    pub(crate) preflight: Preflight,
-    /// The connection of the preflight, idle until somebody takes it.
-    pub(crate) session: Option<Session>,
-    /// Where rejected rows go, once [`open_rejects`] has looked there.
-    pub(crate) rejects: Option<Rejects>,
-    /// What makes the run pause, where something shall.
-    pub(crate) throttle: Option<Throttle>,
-    pub(crate) listing: JoinHandle<Result<SkippedKeys>>,
-    pub(crate) objects: ObjectStream,
-    pub(crate) warnings: Vec<String>,
-}
-
-/// The listed objects, in order.
-pub(crate) struct ObjectStream {
-    first: Option<Listed>,
-    rest: mpsc::Receiver<Listed>,
-}
-
-impl ObjectStream {
-    pub(crate) async fn next(&mut self) -> Option<Listed> {
-        match self.first.take() {
-            Some(first) => Some(first),
-            None => self.rest.recv().await,
-        }
-    }
-
-    /// What comes at once, at most a page of S3's listing; empty at the end.
-    pub(crate) async fn next_page(&mut self) -> Vec<Listed> {
-        let mut page: Vec<Listed> = self.next().await.into_iter().collect();
-        while (1..LISTED_AHEAD).contains(&page.len()) {
-            match tokio::time::timeout(PAGE_GAP, self.next()).await {
-                Ok(Some(listed)) => page.push(listed),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        page
-    }
-
-    /// Ends the listing; what it has found until now can still be taken. False where it had not
-    /// found everything.
-    pub(crate) fn close(&mut self) -> bool {
-        let is_complete = self.rest.is_closed();
-        self.rest.close();
-        is_complete
-    }
-}
 
 /// Starts the listing and checks source, staging and target side by side.
 ///
@@ -117,10 +56,11 @@ pub(crate) async fn prepare(
             skipped_keys
         }
     });
+    let preflight_options = config.preflight();
     let (checked, first, preflight) = tokio::join!(
         listing.check(),
         rest.recv(),
-        Box::pin(preflight::preflight(&mut connector, config))
+        Box::pin(preflight::preflight(&mut connector, &preflight_options))
     );
 
     problems.extend(checked);
@@ -260,7 +200,7 @@ async fn begin(
 ) -> Result<Job> {
     ledger.begin_run(config.load.mode, &config.source.to_string()).await?;
     let begun = async {
-        let mut job = ledger.begin_job(config, stop).await?;
+        let mut job = ledger.begin_job(&config.job(), stop).await?;
         if let Some(plan) = verification {
             // Now, not when everything is loaded.
             ledger.ensure_verifiable(&job, plan).await?;
@@ -303,4 +243,15 @@ fn nothing_matched(skipped_keys: SkippedKeys) -> Error {
         String::new()
     };
     Error::new(ErrorKind::NothingMatched, format!("no object matches{passed}"))
+}
+
+/// For the listing task: counts what it finds.
+pub(crate) fn counter(
+    found: &Arc<ListingProgress>,
+) -> impl Fn(&crate::object::Object) + Send + Sync + 'static + use<> {
+    let found = Arc::clone(found);
+    move |object| {
+        found.objects.fetch_add(1, Ordering::Relaxed);
+        found.bytes.fetch_add(object.size_bytes, Ordering::Relaxed);
+    }
 }

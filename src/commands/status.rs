@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
+use super::outcome::RunResult;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit_code;
-use crate::ledger::status::FailedObject;
-use crate::ledger::{InFlight, JobStatus, LedgerAdmin, Partial, Run, Status, Sums};
+use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Status, Sums};
 use crate::object::TableName;
-use crate::pipeline::RunResult;
 use crate::retry::Attempts;
 
 /// How many failures, partial objects and objects in flight the text names; the JSON document has
@@ -67,7 +66,7 @@ enum StatusAnswer {
 }
 
 async fn ask(config: &Config, failures_listed: u64) -> Result<StatusAnswer> {
-    let mut records = LedgerAdmin::open(config).await?;
+    let mut records = LedgerAdmin::open(&config.ledger_admin()).await?;
     if !records.is_there() {
         let answer =
             StatusAnswer::NoLedger { target: records.target().name(), ledger: records.ledger() };

@@ -1,9 +1,9 @@
 //! What the objects' text looks like: a preset, and what overrides parts of it; which field goes
 //! where.
 
-use super::{ColumnOrVariable, FormatConfig};
 use crate::dialect::{
-    Charset, Dialect, LineTerminator, Preset, parse_delimiter, parse_delimiter_byte, show_delimiter,
+    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, parse_delimiter,
+    parse_delimiter_byte, show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 

@@ -27,18 +27,22 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use regex::Regex;
 
-use super::loading::{LoadConfig, OnBadRow, OnDuplicate};
-use super::rejects::RejectsTo;
-use super::{
-    Config, LedgerConfig, LogFormat, Mode, OnChanged, OutputConfig, ProgressMode, RetryConfig,
-    SourceConfig, SourceUri, StagingConfig, SummaryForm, Verify, format, loading, target,
-    throughput,
-};
+use super::{Config, format, load, target, throughput};
+use crate::choices::{LogFormat, ProgressMode, SummaryForm};
+use crate::ledger::LedgerConfig;
+use crate::load_data::LoadConfig;
 use crate::object::{TableName, TableNameError};
+use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
+use crate::rejects::RejectsTo;
+use crate::report::OutputConfig;
+use crate::retry::RetryConfig;
+use crate::s3_uri::SourceUri;
 use crate::settings::{
-    FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, Value, env, table as s,
+    FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, Value, count, env, table as s,
     toml_file,
 };
+use crate::source::SourceConfig;
+use crate::staging::StagingConfig;
 use crate::units::ByteSize;
 
 /// A configuration in which everything is settled.
@@ -96,7 +100,7 @@ where
         format,
         target: target::resolve(&mut resolver, inputs.read_file),
         ledger: ledger(&mut resolver),
-        load: loading::resolve(&mut resolver),
+        load: load::resolve(&mut resolver),
         throughput: throughput::resolve(&mut resolver),
         retry: RetryConfig {
             max_attempts: u32::try_from(resolver.integer(&s::MAX_ATTEMPTS)).unwrap_or(u32::MAX),
@@ -537,8 +541,4 @@ fn endpoint_url(text: &str) -> Result<String, &'static str> {
         return Err("it must end after the host, port and path");
     }
     Ok(text.to_owned())
-}
-
-pub(super) fn count(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use super::database_url;
 use super::database_url::DatabaseUrl;
-use super::{Compress, SslMode, TargetConfig, database_url};
+use crate::choices::{Compress, SslMode};
+use crate::mysql::TargetConfig;
 use crate::object::TableName;
 use crate::settings::{Given, Layer, Origin, Problem, Resolver, Value, table as s};
 

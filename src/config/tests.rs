@@ -4,13 +4,17 @@
 mod ledger;
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::choices::{ProgressMode, SslMode};
 use crate::cli::{Cli, Cmd};
 use crate::dialect::{LineTerminator, Preset};
+use crate::policy::{OnBadRow, OnDuplicate};
+use crate::s3_uri::SourceUri;
 use crate::settings::{Flag, Value, ValueKind, table};
 
 /// Arguments, variables and file.

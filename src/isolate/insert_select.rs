@@ -27,6 +27,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, ServerError};
 
+use super::insert_stats::{DryRunRow, InsertStats, OnConflict, RowNumberRange};
 use super::row_markers;
 use super::row_markers::{InsertCounts, Marked};
 use super::scratch_table::{Numbers, ScratchTable};
@@ -40,51 +41,6 @@ const ROWS_LIMIT: u64 = 4096;
 /// Warnings that are about no row: deprecated syntax, statements that are unsafe to replicate.
 const OTHER_WARNINGS: u64 = 4;
 const SAVEPOINT: &str = "s3_to_mysql_insertion";
-
-/// What becomes of a row whose key is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnConflict<'a> {
-    /// It is not stored.
-    Skip,
-    /// These columns of the row that is there get its values; without one, nothing changes.
-    Update(&'a [String]),
-}
-
-/// What a server said of one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DryRunRow {
-    /// From 1, within the statement that filled the private table.
-    pub row: u64,
-    pub code: u16,
-    pub level: String,
-    /// As the server words it.
-    pub reason: String,
-    pub column: Option<String>,
-}
-
-/// What an insertion did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InsertStats {
-    /// Rows of the private table.
-    pub rows: u64,
-    pub inserted: u64,
-    /// Rows of the target that were there and have changed; a row may count again for each row that
-    /// changed it.
-    pub updated: u64,
-    /// Rows of the private table that were not stored, one entry each, by row.
-    pub rejected: Vec<DryRunRow>,
-    /// What else the server said of rows: values of generated columns that do not fit, NULL in NOT
-    /// NULL columns.
-    pub warnings: Vec<DryRunRow>,
-}
-
-impl InsertStats {
-    /// Rows that found what they would have changed as they would have it.
-    #[must_use]
-    pub fn unchanged(&self) -> u64 {
-        self.rows.saturating_sub(self.inserted + self.updated + self.rejected.len() as u64)
-    }
-}
 
 /// What LOAD DATA would not store now of the rows of `table`, and what else would be said of them;
 /// with rows whose key is there already if `duplicates`. Nothing stays in the target.
@@ -105,9 +61,6 @@ pub async fn dry_run_insert(
     inserted.rejected.retain(|row| duplicates || !row_markers::is_duplicate(row.code));
     Ok(inserted)
 }
-
-/// The row numbers of one statement: from the first to the last, both included.
-pub(super) type RowNumberRange = (u64, u64);
 
 /// How one statement ended.
 enum StatementResult {

@@ -27,15 +27,16 @@ use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
 
+use super::plan::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use super::via_scratch_table::ScratchOutcome;
-use crate::config::{OnBadRow, OnDuplicate};
 use crate::error::{BadRows, Error, ErrorKind, Result};
 use crate::load_data::{
-    Assessment, Chunks, Diagnostic, ExchangeOutcome, LoadStats, RowErrorKind, Scratch,
-    ServerCounts, assess, load_data, staged_rows,
+    Assessment, Chunks, Diagnostic, ExchangeOutcome, LoadStats, RowErrorKind, ServerCounts, assess,
+    load_data, miscounted, staged_rows,
 };
 use crate::mysql::{Phase, classify};
+use crate::policy::{OnBadRow, OnDuplicate};
 use crate::rejects::RejectFile;
 use crate::split::LocatedRow;
 use crate::verify::RowDigest;
@@ -486,12 +487,4 @@ fn unnumbered(mut warning: Diagnostic) -> RowError {
         class: if warning.is_duplicate() { RowErrorKind::Duplicate } else { RowErrorKind::BadRow },
         warning,
     }
-}
-
-pub(crate) fn miscounted(what: &str, rows: u64, counts: ServerCounts) -> Error {
-    let message = format!(
-        "{what}: {rows} rows were sent, the server counted Records: {}; rolled back",
-        counts.records
-    );
-    Error::new(ErrorKind::CountMismatch, message)
 }

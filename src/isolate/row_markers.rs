@@ -1,6 +1,6 @@
 //! Warnings with the rows that they are about.
 
-use super::insert_select::{DryRunRow, OnConflict, RowNumberRange};
+use super::insert_stats::{DryRunRow, OnConflict, RowNumberRange};
 use super::scratch_table::Numbers;
 use crate::load_data::Diagnostic;
 

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
 
-use crate::config::ColumnOrVariable;
+use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{TargetColumn, TargetColumns, same_name};
 use crate::mysql::{Phase, classify};

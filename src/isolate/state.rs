@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::Tally;
+use super::plan::{IsolationSetup, Plan};
+use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load::LoadRequest;
-use crate::load_data::{
-    Decimals, Diagnostic, IsolationSetup, LoadStats, Plan, Policy, RowErrorKind,
-};
+use crate::load_data::{Decimals, Diagnostic, LoadRequest, LoadStats, Policy, RowErrorKind};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
 

@@ -1,10 +1,11 @@
 //! The way by the private table, for rows of which the target's own statement says too little.
 
 use super::insert_select;
-use super::insert_select::OnConflict;
+use super::insert_stats::OnConflict;
+use super::plan::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{Diagnostic, ExchangeOutcome, LoadStats, Scratch};
+use crate::load_data::{Diagnostic, ExchangeOutcome, LoadStats};
 use crate::split::LocatedRow;
 
 /// What came of the way by the private table.

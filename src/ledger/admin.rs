@@ -9,8 +9,8 @@ use mysql_async::prelude::{FromValue, Queryable as _};
 use mysql_async::{Error as Driver, Row};
 
 use super::identity::Target;
+use super::options::AdminOptions;
 use super::schema::Tables;
-use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Connector, Phase, Session, SqlMode, classify};
 use crate::object::TableName;
@@ -32,17 +32,17 @@ impl LedgerAdmin {
     /// # Errors
     /// What connecting can meet; `TargetRefused` for tables that are no ledger, or one of another
     /// version.
-    pub async fn open(config: &Config) -> Result<Self> {
-        let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
+    pub async fn open(options: &AdminOptions<'_>) -> Result<Self> {
+        let mut connector = Connector::new(options.target, options.connect_timeout)?;
         let (conn, server) = connector.probe().await?;
         let mut session = connector.pool(&server, SqlMode::Strict, 1).adopt(conn).await?;
-        let target = target(&mut session, config).await?;
-        let Some(stem) = &config.ledger.table else {
+        let target = target(&mut session, options).await?;
+        let Some(stem) = &options.ledger.table else {
             return Err(Error::new(ErrorKind::Bug, "a ledger was asked for, and none is named"));
         };
         let tables = Tables::new(stem, &target.database);
         let present = tables.present(&mut session).await?;
-        Ok(Self { session, tables, target, present, stall_timeout: config.source.stall_timeout })
+        Ok(Self { session, tables, target, present, stall_timeout: options.stall_timeout })
     }
 
     #[must_use]
@@ -120,10 +120,10 @@ impl LedgerAdmin {
 
 /// The target by the server's spelling of its name; by the user's where there is no such table any
 /// more, because what was loaded into it may still be asked for.
-async fn target(session: &mut Session, config: &Config) -> Result<Target> {
-    let TableName { database, table } = &config.target.table;
-    let what = format!("table {}", config.target.table);
-    let Some(database) = database.as_ref().or(config.target.database.as_ref()) else {
+async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Target> {
+    let TableName { database, table } = &options.target.table;
+    let what = format!("table {}", options.target.table);
+    let Some(database) = database.as_ref().or(options.target.database.as_ref()) else {
         return Err(Error::new(ErrorKind::Usage, format!("{what}: no database is named"))
             .with_hint(
                 "write --table database.table, or name the database in --database or the URL",

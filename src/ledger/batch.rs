@@ -9,14 +9,12 @@ use std::collections::BTreeMap;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
-use super::Ledger;
+use super::begin::{BeginOutcome, DUPLICATE_ENTRY, ledger_row_lost, open_for_loads, superseded};
 use super::control::list;
+use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, literal};
-use super::jobs::Job;
-use super::transaction::{
-    BeginOutcome, CommitOutcome, DUPLICATE_ENTRY, Entry, LedgerEntry, ledger_row_lost,
-    open_for_loads, superseded,
-};
+use super::job::Job;
+use super::transaction::{CommitOutcome, Entry, LedgerEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, classify};
 use crate::object::Object;

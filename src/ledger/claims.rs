@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Ledger;
 use super::control::{get_locks, names_sql};
+use super::handle::Ledger;
 use super::history::{ObjectState, known_of};
 use super::identity::claim_name;
 use crate::error::Result;

@@ -13,16 +13,13 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Row, from_row};
 use tokio::sync::Mutex;
 
-use super::Ledger;
 use super::identity::literal;
-use crate::error::{ErrorKind, Result};
-use crate::mysql::{Phase, Session, classify};
-use crate::retry::Attempts;
+use crate::mysql::Session;
 
 /// The connection, where there is one, and what it has to hold.
 #[derive(Debug)]
 pub(crate) struct ControlConnection {
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// Names of claims that belong to objects of this run that have no outcome yet.
     pub(crate) held: BTreeSet<String>,
 }
@@ -58,95 +55,6 @@ impl ResultSets {
     pub(crate) fn skip(mut self, sets: usize) -> Self {
         self.0.by_ref().take(sets).for_each(drop);
         self
-    }
-}
-
-impl Ledger {
-    /// The rows that `sql` gives. It must be safe to repeat, as it is where the connection is lost.
-    pub(crate) async fn query<T: FromRow>(&self, sql: &str) -> Result<Vec<T>> {
-        Ok(self.query_all(sql).await?.next_rows())
-    }
-
-    /// What the statements of `sql` give, asked in one packet: on a long path each question costs.
-    /// They must be safe to repeat.
-    pub(crate) async fn query_all(&self, sql: &str) -> Result<ResultSets> {
-        let mut attempts = Attempts::new(&self.retry);
-        loop {
-            let error = match self.query_once(sql).await {
-                Ok(answers) => return Ok(answers),
-                Err(error) => error,
-            };
-            if !attempts.wait_after(&error).await {
-                return Err(error);
-            }
-        }
-    }
-
-    /// The same in one try, for what is not worth waiting for.
-    pub(crate) async fn query_once(&self, sql: &str) -> Result<ResultSets> {
-        let mut control = self.control.lock().await;
-        // Taken out, so that a query that is dropped half-way leaves no connection with half an
-        // answer in it behind.
-        let mut session = match control.session.take() {
-            Some(session) => session,
-            // The driver's futures are large, and this one stands in many others.
-            None => Box::pin(self.connect(&mut control)).await?,
-        };
-        let error = match Box::pin(ResultSets::to(&mut session.conn, sql)).await {
-            Ok(answers) => {
-                control.session = Some(session);
-                return Ok(answers);
-            }
-            Err(error) => classify(Phase::Transaction, &self.tables.title(), &error),
-        };
-        if matches!(error.kind, ErrorKind::LockConflict | ErrorKind::TargetRefused) {
-            // The connection and its locks are as they were.
-            control.session = Some(session);
-        } else {
-            Box::pin(session.destroy()).await;
-        }
-        Err(error)
-    }
-
-    /// A statement that gives no rows.
-    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
-        self.query_all(sql).await.map(|_| ())
-    }
-
-    /// A new connection that holds what the lost one held.
-    async fn connect(&self, control: &mut ControlConnection) -> Result<Session> {
-        let what = self.tables.title();
-        tracing::warn!(
-            "{what}: the connection was lost; its {} claims are taken again",
-            control.held.len()
-        );
-        let mut session = self.sessions.dedicated().await?;
-        let mut names: Vec<&str> = control.held.iter().map(String::as_str).collect();
-        let run_lock = self.run.lock_name();
-        names.push(&run_lock);
-        match session.conn.query_drop(get_locks(&names)).await {
-            Ok(()) => Ok(session),
-            Err(error) => {
-                session.destroy().await;
-                Err(classify(Phase::Transaction, &what, &error))
-            }
-        }
-    }
-
-    /// Keeps the connection from being closed for its idleness, and notices when it is lost.
-    ///
-    /// # Errors
-    /// Whatever keeps it from being made again at once.
-    pub async fn ping(&self) -> Result<()> {
-        self.query_once("DO 0").await.map(|_| ())
-    }
-
-    /// Ends the connection, and with it everything that the run holds.
-    pub async fn close(&self) {
-        let session = self.control.lock().await.session.take();
-        if let Some(session) = session {
-            session.close().await;
-        }
     }
 }
 

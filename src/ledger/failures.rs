@@ -1,6 +1,6 @@
 //! Failures that outlive the run: what could not be loaded, why, how often it was tried and when.
 
-use super::Ledger;
+use super::handle::Ledger;
 use super::identity::literal;
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;

@@ -7,8 +7,8 @@
 
 use super::admin::LedgerAdmin;
 use super::identity::{literal, object_id};
-use crate::config::SourceUri;
 use crate::error::Result;
+use crate::s3_uri::SourceUri;
 
 /// Rows that one transaction removes: few enough that a run which meets them waits for a moment
 /// only.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Ledger;
 use super::control::list;
+use super::handle::Ledger;
 use super::identity::{etag, literal};
 use crate::error::Result;
 use crate::object::Object;

@@ -36,13 +36,14 @@ use mysql_async::prelude::Queryable;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::Ledger;
+use super::handle::Ledger;
 use super::identity::{hex, literal, run_lock_name};
+use super::job::Job;
+use super::options::JobOptions;
 use super::verification::TableCheck;
-use crate::config::{Config, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, Session, classify};
-use crate::object::TableName;
+use crate::policy::Mode;
 use crate::retry::Attempts;
 use crate::verify::{ComparePlan, TableVerification};
 use row::{JobRow, JobState};
@@ -54,22 +55,6 @@ const DDL_LOCK_WAIT_SECONDS: u32 = 5;
 const ADVISORY_LOCK_WAIT_SECONDS: u32 = 5;
 /// Short transactions, so that no run waits for the cleaning.
 const FORGOTTEN_ROWS: u64 = 10_000;
-
-/// The job that a run works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    pub mode: Mode,
-    /// Of the ledger rows that count for this run.
-    pub generation: u32,
-    /// The table that LOAD DATA names: the target, or for a swap the table that will take its
-    /// place.
-    pub load_into: TableName,
-    /// An earlier run began it, or another one shares it.
-    pub is_resumed: bool,
-    /// Parts of some objects were loaded, and others not, when this run joined it; true until that
-    /// has been looked at.
-    pub was_partial: bool,
-}
 
 /// What became of a job whose objects are all loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +76,12 @@ impl Ledger {
     /// one; an append meets a truncate that has not come to its end; the account lacks a privilege.
     /// `LockConflict`, `TargetBusy` where the table or the server stayed busy past the retry
     /// bounds. `Interrupted` by `stop`.
-    pub async fn begin_job(&self, config: &Config, stop: &CancellationToken) -> Result<Job> {
-        if config.load.mode == Mode::Append {
+    pub async fn begin_job(
+        &self,
+        options: &JobOptions<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Job> {
+        if options.mode == Mode::Append {
             let row = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(self.stopped()),
@@ -105,7 +94,7 @@ impl Ledger {
             }
         }
         let begin = async |session: &mut Session, attempts: &mut Attempts| {
-            self.begin_on(session, attempts, config).await
+            self.begin_on(session, attempts, options).await
         };
         self.on_session_of_its_own(stop, begin).await
     }
@@ -121,7 +110,7 @@ impl Ledger {
     pub async fn finish_job(
         &self,
         job: &Job,
-        config: &Config,
+        options: &JobOptions<'_>,
         verification: Option<&ComparePlan>,
         stop: &CancellationToken,
     ) -> Result<(Finished, Option<TableVerification>)> {
@@ -130,7 +119,7 @@ impl Ledger {
         }
         let check = TableCheck::new(verification);
         let finish = async |session: &mut Session, attempts: &mut Attempts| {
-            self.finish_on(session, attempts, job, config, &check).await
+            self.finish_on(session, attempts, job, options, &check).await
         };
         let finished = self.on_session_of_its_own(stop, finish).await?;
         Ok((finished, check.passed()))
@@ -207,9 +196,9 @@ impl Ledger {
         &self,
         session: &mut Session,
         attempts: &mut Attempts,
-        config: &Config,
+        options: &JobOptions<'_>,
     ) -> Result<Job> {
-        let mode = config.load.mode;
+        let mode = options.mode;
         let mut row = self.job_row(session).await?;
         if mode != Mode::Append || row.state == JobState::Swapping {
             self.lock_jobs(session).await?;
@@ -223,16 +212,16 @@ impl Ledger {
             return Ok(self.append_to(&row));
         }
 
-        if config.load.swap_keep_old && mode == Mode::Swap {
+        if options.swap_keep_old && mode == Mode::Swap {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
-        let source_fingerprint = fingerprint::of(config);
+        let source_fingerprint = fingerprint::of(options);
         // To load again into what an unfinished job has filled would be to load twice: force means
         // anew.
         let is_this_job = row.is_unfinished()
             && row.mode == mode
             && row.source_fingerprint == source_fingerprint
-            && !config.ledger.force;
+            && !options.force;
         let is_resumed = is_this_job && self.can_go_on(session, &row).await?;
         let row = if is_resumed {
             row
@@ -263,11 +252,9 @@ impl Ledger {
             .await?
         };
         let row = match mode {
-            Mode::Swap => {
-                self.make_shadow(session, attempts, row, config.load.defer_indexes).await?
-            }
+            Mode::Swap => self.make_shadow(session, attempts, row, options.defer_indexes).await?,
             Mode::Truncate | Mode::Append => {
-                self.empty_target(session, attempts, row, config.load.defer_indexes).await?
+                self.empty_target(session, attempts, row, options.defer_indexes).await?
             }
         };
         let load_into =
@@ -287,7 +274,7 @@ impl Ledger {
         session: &mut Session,
         attempts: &mut Attempts,
         job: &Job,
-        config: &Config,
+        options: &JobOptions<'_>,
         check: &TableCheck<'_>,
     ) -> Result<Finished> {
         self.lock_jobs(session).await?;
@@ -326,7 +313,7 @@ impl Ledger {
                 self.change(session, &row, &row.with_state(JobState::Done)).await?;
             }
             (Mode::Swap, JobState::Loading) => {
-                self.swap(session, attempts, row, config, (job, check)).await?;
+                self.swap(session, attempts, row, options, (job, check)).await?;
             }
             (_, state) => {
                 let message = format!(

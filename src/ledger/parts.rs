@@ -16,11 +16,12 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
-use super::Ledger;
+use super::begin::{BeginOutcome, DUPLICATE_ENTRY, open_for_loads};
+use super::counts::LoadCounts;
+use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, literal, object_id};
-use super::jobs::Job;
-use super::transaction::{BeginOutcome, DUPLICATE_ENTRY, LoadCounts, open_for_loads};
-use crate::config::FormatConfig;
+use super::job::Job;
+use crate::dialect::FormatConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::jobs::fingerprint;
 use crate::mysql::{Phase, Session, classify};

@@ -1,11 +1,11 @@
 //! The runs themselves: who ran, when, and with what result.
 
-use super::Ledger;
 use super::control::get_locks;
+use super::handle::Ledger;
 use super::identity::literal;
-use super::jobs::Job;
-use crate::config::Mode;
+use super::job::Job;
 use crate::error::Result;
+use crate::policy::Mode;
 
 /// Ended runs are kept for so long.
 const KEPT_DAYS: u32 = 90;

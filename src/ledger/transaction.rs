@@ -13,35 +13,17 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
 
-use super::Ledger;
+use super::begin::{BeginOutcome, DUPLICATE_ENTRY, ledger_row_lost, open_for_loads, superseded};
+use super::counts::LoadCounts;
+use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, literal, object_id};
-use super::jobs::Job;
+use super::job::Job;
 use super::parts::PartEntry;
-use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, classify};
 use crate::object::Object;
 use crate::retry::Attempts;
 use crate::verify::Digest;
-
-/// The error number of a row whose primary key is there.
-pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
-
-/// What one transaction put into the table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadCounts {
-    /// Rows of the object, by our own count.
-    pub rows: u64,
-    /// Rows that were not stored, because of their keys or where the policy accepts it for other
-    /// reasons.
-    pub skipped: u64,
-    /// Rows of the table whose place those of the object took: that REPLACE deleted; in the ledger
-    /// also those that an update found.
-    pub deleted: u64,
-    /// Rows that were held back and written to a reject file.
-    pub rejected: u64,
-    pub warnings: u64,
-}
 
 /// The row that a transaction puts into the ledger: an object's, or that of a part of one.
 #[derive(Clone, Debug)]
@@ -115,15 +97,6 @@ pub struct Entry {
     /// Removes what is known of earlier failures; empty where nothing is.
     clear_failure: String,
     replaces: bool,
-}
-
-/// How a transaction got in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BeginOutcome {
-    /// The row is there and locked; the load may begin.
-    Yes,
-    /// Another run has loaded the object; the transaction has been rolled back.
-    AlreadyLoaded,
 }
 
 /// What became of a COMMIT whose answer never came.
@@ -263,39 +236,6 @@ impl Ledger {
         session.close().await;
         read
     }
-}
-
-/// The states of the job's row in which its objects can be loaded, as a condition.
-pub(crate) fn open_for_loads(job: &Job) -> String {
-    let generation = job.generation;
-    match job.mode {
-        Mode::Append | Mode::Truncate => {
-            // While a swap is under way nobody knows whose rows they would be.
-            format!(
-                "jobs.table_generation = {generation} AND (jobs.mode <> 'truncate' OR jobs.state IN ('loading', 'done')) AND jobs.state <> 'swapping'"
-            )
-        }
-        Mode::Swap => format!(
-            "jobs.generation = {generation} AND jobs.mode = 'swap' AND jobs.state = 'loading'"
-        ),
-    }
-}
-
-/// The transaction has no ledger row any more.
-pub(crate) fn ledger_row_lost(what: &str) -> Error {
-    let message = format!(
-        "{what}: the transaction has lost its ledger row, so the server has ended it by itself; whether the object's rows stayed is not known"
-    );
-    Error::new(ErrorKind::LedgerRowLost, message)
-        .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?")
-}
-
-/// The job is not the one any more for which this run loads.
-pub(crate) fn superseded(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Superseded,
-        format!("{what}: another run has emptied or replaced the table since this one began"),
-    )
 }
 
 impl Entry {

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 
-use super::Ledger;
-use super::jobs::Job;
+use super::handle::Ledger;
+use super::job::Job;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, Session, classify};
 use crate::verify::{ComparePlan, Digest, RowSum, TableVerification};

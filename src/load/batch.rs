@@ -15,10 +15,10 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::transaction::LoadRequest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::isolate::Plan;
 use crate::ledger::{BatchEntry, BeginOutcome};
-use crate::load_data::{ExchangeOutcome, Payload, Plan, load_data};
+use crate::load_data::{ExchangeOutcome, LoadRequest, Payload, load_data};
 use crate::mysql::Session;
 
 /// Objects that are sent together.

@@ -11,23 +11,22 @@
 //! [sifted](super::sift); where it fails for rows that can't be named, they are sifted once more, to
 //! name them, in a transaction that is rolled back whatever comes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::OnDuplicate;
 use crate::error::{BadRows, Error, ErrorKind, Result};
-use crate::isolate::{RowIsolation, miscounted};
-use crate::ledger::{BeginOutcome, LedgerEntry};
+use crate::isolate::{Plan, RowIsolation};
+use crate::ledger::BeginOutcome;
 use crate::load_data::{
-    Assessment, Diagnostic, ExchangeOutcome, LoadStats, Plan, Policy, RejectBudget, Reservation,
-    RowErrorKind, ServerCounts, StagedRows, assess, load_data, quote, renumbered_text,
+    Assessment, Diagnostic, ExchangeOutcome, LoadRequest, LoadStats, Reservation, RowErrorKind,
+    ServerCounts, assess, load_data, miscounted, quote, renumbered_text,
 };
 use crate::mysql::{Phase, Session, classify};
-use crate::rejects::{ObjectName, Published, RejectFile};
+use crate::policy::OnDuplicate;
+use crate::rejects::{Published, RejectFile};
 use crate::verify::RowDigest;
 
 /// How an attempt to load an object ended well.
@@ -36,48 +35,6 @@ pub enum LoadOutcome {
     Committed,
     /// Another run has loaded it; nothing was done.
     AlreadyLoaded,
-}
-
-/// One object, ready to be sent.
-#[derive(Clone, Debug)]
-pub struct LoadRequest {
-    /// For messages.
-    pub what: String,
-    /// LOAD DATA.
-    pub sql: String,
-    pub staged: StagedRows,
-    /// By our own count.
-    pub rows: u64,
-    /// The ledger row of the object, or of the part that this is, where there is a ledger.
-    pub entry: Option<LedgerEntry>,
-    /// What its reject file is named after; `None` where rows are not rejected.
-    pub name: Option<ObjectName>,
-    /// Where this is a part of the object only.
-    pub part: Option<PartContext>,
-    /// Of the rows, where the job is to be verified by it.
-    pub digest: Option<RowDigest>,
-}
-
-/// What a part has to know of its object.
-#[derive(Clone, Debug)]
-pub struct PartContext {
-    pub number: u32,
-    /// Rows of the object that come before it.
-    pub rows_before: u64,
-    /// Rows that parts of the object may still reject, where that is limited by their number.
-    pub reject_budget: Option<Arc<RejectBudget>>,
-}
-
-impl LoadRequest {
-    /// How many of its rows may be rejected. Where that is a share of them, each part has to keep
-    /// it, so that the object does.
-    pub(crate) fn max_rejects(&self, policy: &Policy) -> u64 {
-        let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.rows));
-        match self.part.as_ref().and_then(|part| part.reject_budget.as_ref()) {
-            Some(budget) => limit.min(budget.left()),
-            None => limit,
-        }
-    }
 }
 
 /// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where

@@ -11,8 +11,9 @@
 
 use std::time::Duration;
 
-use super::warnings::{Diagnostic, ServerCounts};
-use crate::config::{MaxRejects, OnBadRow, OnDuplicate};
+use super::diagnostic::{Diagnostic, ServerCounts};
+use crate::error::{Error, ErrorKind};
+use crate::policy::{MaxRejects, OnBadRow, OnDuplicate};
 
 /// What is acceptable in a transaction, and how long it may stand still.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +146,14 @@ pub(crate) const STRICT: Policy = Policy {
     rolls_back: true,
     stall_timeout: Duration::from_secs(60),
 };
+
+pub(crate) fn miscounted(what: &str, rows: u64, counts: ServerCounts) -> Error {
+    let message = format!(
+        "{what}: {rows} rows were sent, the server counted Records: {}; rolled back",
+        counts.records
+    );
+    Error::new(ErrorKind::CountMismatch, message)
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 //! is looked at: a note stands only about a field that is a number from its first character to its
 //! last.
 
-use super::warnings::Diagnostic;
+use super::diagnostic::Diagnostic;
 use crate::split::{Field, FieldReader};
 
 const DATA_TRUNCATED: u16 = 1265;

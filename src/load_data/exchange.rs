@@ -7,9 +7,10 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, LocalInfileError, ServerError};
 
+use super::diagnostic::{Diagnostic, ServerCounts};
 use super::payload::{Payload, SendProgress};
 use super::row_numbers;
-use super::warnings::{Diagnostic, ServerCounts, show};
+use super::warnings::show;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, classify};
 

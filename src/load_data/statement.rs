@@ -6,8 +6,9 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{ColumnOrVariable, FormatConfig, OnDuplicate};
+use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::object::{TableName, quote_identifier};
+use crate::policy::OnDuplicate;
 
 /// The name in the statement; a server shows it in its process list and sends it back when it asks
 /// for the bytes.

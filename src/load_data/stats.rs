@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::warnings::{Diagnostic, ServerCounts};
+use super::diagnostic::{Diagnostic, ServerCounts};
 use crate::ledger::LoadCounts;
 
 /// The account of one object, complete before its COMMIT.

@@ -11,9 +11,10 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
+use super::options::TargetConfig;
 use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
-use crate::config::{Compress, SslMode, TargetConfig};
+use crate::choices::{Compress, SslMode};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The driver sets none; a NAT or firewall between forgets an idle connection after minutes.

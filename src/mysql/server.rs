@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::config::OnBadRow;
+use crate::policy::OnBadRow;
 
 /// Which of the two families a server belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

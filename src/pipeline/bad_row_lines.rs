@@ -9,7 +9,7 @@ use std::io;
 
 use tokio_util::sync::CancellationToken;
 
-use super::download::Context;
+use super::context::Context;
 use crate::error::{Error, RawRow};
 use crate::file_slice::FileSlice;
 use crate::split::{Boundary, LocatedRow, RowLocator};
@@ -30,7 +30,7 @@ pub(crate) async fn with_lines(
     if rows.is_empty() {
         return error;
     }
-    let format = &context.config.format;
+    let format = &context.options.format;
     let fields_per_row = context.preflight.fields_per_row;
     let locator = RowLocator::new(
         &format.dialect,

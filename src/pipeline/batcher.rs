@@ -17,9 +17,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
-use super::download::{Ready, ReadyObject};
-use super::split_object::ReadyPart;
-use crate::config::BatchConfig;
+use super::work::{Ready, ReadyObject, ReadyPart};
+use crate::throttle::BatchConfig;
 
 /// Bytes of keys in one statement of the ledger: each is four there, and some servers take no more
 /// than 4 MiB.

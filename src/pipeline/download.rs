@@ -1,99 +1,22 @@
 //! The stages of a run after the choice, each a task: dispatching, downloading, loading.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::check_worker::Checking;
-use super::select::Selected;
-use super::split_object::{ReadyPart, Route, load_in_parts};
-use super::{check_worker, split_object};
-use crate::config::Config;
+use super::context::{Context, Purpose};
+use super::events::{Event, emit, failed};
+use super::split_object::{Route, load_in_parts};
+use super::work::{Ready, ReadyObject, Selected};
+use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Job, Ledger};
-use crate::load_data::Plan;
-use crate::mysql::Sessions;
 use crate::object::Object;
-use crate::preflight::Preflight;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::shutdown::Shutdown;
-use crate::source::S3;
 use crate::split::{RowLocator, RowReader, Scan};
-use crate::staging::{Budget, ByteObserver, StagedObject, StagingFiles, stage};
-use crate::throttle::ConcurrencyLimiter;
-
-/// What the stages share.
-pub(crate) struct Context {
-    pub(crate) config: Config,
-    pub(crate) s3: S3,
-    pub(crate) budget: Budget,
-    pub(crate) staging_files: StagingFiles,
-    pub(crate) preflight: Preflight,
-    /// At the beginning of an object, for each to be cloned.
-    pub(crate) reader: RowReader,
-    pub(crate) locator: RowLocator,
-    pub(crate) purpose: Purpose,
-    /// `None`: at least once.
-    pub(crate) ledger: Option<(Ledger, Job)>,
-    pub(crate) sessions: Sessions,
-    pub(crate) limiter: Arc<ConcurrencyLimiter>,
-    pub(crate) shutdown: Shutdown,
-}
-
-/// What staged objects are for.
-pub(crate) enum Purpose {
-    /// The table that the job loads into.
-    Load(Box<Plan>),
-    Check(Checking),
-}
-
-impl Context {
-    /// How objects are sent first.
-    pub(crate) fn plan(&self) -> &Plan {
-        match &self.purpose {
-            Purpose::Load(plan) => plan,
-            Purpose::Check(checking) => &checking.check.collect_all,
-        }
-    }
-}
-
-/// What a stage tells the run.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Began(String),
-    Ended(Box<Outcome>),
-    /// The listing was ended with objects still to be found.
-    ListingCut,
-    /// What is left to load can't be found out any more.
-    Broken(Error),
-}
-
-impl Event {
-    pub(crate) fn ended(outcome: Outcome) -> Self {
-        Self::Ended(Box::new(outcome))
-    }
-}
-
-/// What is ready to be loaded.
-pub(crate) enum Ready {
-    Object(ReadyObject),
-    Part(ReadyPart),
-}
-
-/// An object that is ready to be loaded.
-pub(crate) struct ReadyObject {
-    pub(crate) selected: Selected,
-    pub(crate) staged: StagedObject,
-    pub(crate) scan: Scan,
-    pub(crate) began: Instant,
-    /// Tries that the download took, the first included.
-    pub(crate) attempts: u32,
-    /// It may be loaded in one transaction with others.
-    pub(crate) may_share: bool,
-}
+use crate::staging::{ByteObserver, StagedObject, stage};
 
 /// Objects of up to this size take a [`DownloadSlots::SMALL_SHARE`]th of a turn: what they cost is the wait
 /// for the answer, and hardly any memory.
@@ -130,9 +53,10 @@ pub(crate) async fn dispatch(
     events: mpsc::Sender<Event>,
 ) {
     let draining = &context.shutdown.draining;
-    let slots = DownloadSlots::new(context.s3.readers(context.config.staging.download_concurrency));
+    let slots =
+        DownloadSlots::new(context.s3.readers(context.options.staging.download_concurrency));
     let split_slots = Arc::new(Semaphore::new(
-        split_object::MAX_SPLIT_OBJECTS.min(context.config.staging.download_concurrency),
+        split_object::MAX_SPLIT_OBJECTS.min(context.options.staging.download_concurrency),
     ));
     let mut downloads = JoinSet::new();
     // What comes while the run drains is passed on too, and gets its outcome below.
@@ -182,7 +106,7 @@ pub(crate) async fn dispatch(
                     (Arc::clone(&context), staged.clone(), events.clone());
                 downloads.spawn(async move {
                     emit(&events, Event::Began(selected.object.to_string())).await;
-                    let mut attempts = Attempts::new(&context.config.retry);
+                    let mut attempts = Attempts::new(&context.options.retry);
                     let tried = tokio::select! {
                         biased;
                         () = context.shutdown.draining.cancelled() => None,
@@ -225,7 +149,7 @@ async fn download(
     permit: tokio::sync::OwnedSemaphorePermit,
     attempts: &mut Attempts,
 ) -> Result<(StagedObject, Scan)> {
-    let format = &context.config.format;
+    let format = &context.options.format;
     let reader = || context.reader.clone();
     let sample = match &context.purpose {
         Purpose::Load(_) => None,
@@ -244,13 +168,9 @@ async fn download(
                 format.ignore_lines,
                 [rows],
             );
-            let cut = check_worker::cut_to_sample(
-                &staged,
-                locator,
-                reader(),
-                &context.shutdown.abandoning,
-            )
-            .await;
+            let cut =
+                sample::cut_to_sample(&staged, locator, reader(), &context.shutdown.abandoning)
+                    .await;
             let (scan, size_bytes) =
                 cut.map_err(|error| Error::new(error.kind, object.to_string()).caused_by(error))?;
             staged.file = staged.file.truncate(size_bytes);
@@ -289,57 +209,6 @@ impl ByteObserver for RowCounter {
 
 fn refused(object: &str, malformed: &crate::split::Malformed) -> Error {
     Error::new(ErrorKind::Malformed, format!("{object}: {malformed}"))
-}
-
-/// The outcome of a key that was listed without an object to go with it.
-pub(crate) async fn unreadable(
-    ledger: Option<&(Ledger, Job)>,
-    bucket: String,
-    key: String,
-    error: Error,
-) -> Outcome {
-    record(ledger, &bucket, &key, "", &error, 1).await;
-    Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: Duration::ZERO }
-}
-
-pub(crate) async fn failed(
-    ledger: Option<&(Ledger, Job)>,
-    object: Object,
-    error: Error,
-    attempts: u32,
-    began: Instant,
-) -> Outcome {
-    record(ledger, &object.bucket, &object.key, &object.etag, &error, attempts).await;
-    Outcome::Failed {
-        bucket: object.bucket.clone(),
-        key: object.key.clone(),
-        object: Some(object),
-        error,
-        attempts,
-        elapsed: began.elapsed(),
-    }
-}
-
-/// Best effort: the report tells of the failure in any case.
-async fn record(
-    ledger: Option<&(Ledger, Job)>,
-    bucket: &str,
-    key: &str,
-    etag: &str,
-    error: &Error,
-    attempts: u32,
-) {
-    if let Some((ledger, job)) = ledger
-        && let Err(unrecorded) =
-            ledger.record_failure(job.generation, bucket, key, etag, error, attempts).await
-    {
-        tracing::warn!("a failure is not in the ledger: {}", unrecorded.one_line());
-    }
-}
-
-/// The run listens until every stage has ended, so that this can't fail while anybody cares.
-pub(crate) async fn emit(events: &mpsc::Sender<Event>, event: Event) {
-    let _ = events.send(event).await;
 }
 
 /// A download that panicked is a defect: its panic is passed on, so that the run learns of it.

@@ -5,13 +5,13 @@
 //! nothing for it.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::download::Context;
+use super::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::load::LoadRequest;
-use crate::load_data::StagedRows;
+use crate::load_data::{LoadRequest, StagedRows};
 use crate::split::RowCutter;
 use crate::verify::RowDigest;
 
@@ -28,13 +28,13 @@ pub(crate) async fn with_digest(
 ) -> Result<LoadRequest> {
     let mut request = request?;
     let Some(plan) = &context.preflight.verification else { return Ok(request) };
-    let dialect = &context.config.format.dialect;
+    let dialect = &context.options.format.dialect;
     let cutter = RowCutter::new(
         dialect,
         &request.staged.lines_terminated_by,
         context.preflight.fields_per_row,
     );
-    let (digest, staged) = (plan.digest(), request.staged.clone());
+    let (digest, staged) = (RowDigest::new(Arc::clone(plan)), request.staged.clone());
     let abandoning = context.shutdown.abandoning.clone();
     let what = &request.what;
     let summed =

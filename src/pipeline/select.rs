@@ -11,15 +11,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::download::{Event, emit, failed, unreadable};
-use super::pause;
-use crate::commands::ObjectStream;
-use crate::config::{LedgerConfig, OnChanged};
+use super::events::{Event, emit, failed, unreadable};
+use super::work::{ObjectStream, Selected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, ObjectState};
+use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState};
 use crate::object::Object;
+use crate::policy::OnChanged;
 use crate::report::Outcome;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, pause};
 use crate::source::Listed;
 
 /// Objects asked for in one query: a page of S3's listing.
@@ -33,20 +32,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the ledger may take for an answer when the run drains.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
-
-/// An object that this run loads.
-#[derive(Debug)]
-pub(crate) struct Selected {
-    pub(crate) object: Object,
-    /// Dropped when the object has an outcome.
-    pub(crate) claim: Claim,
-    /// The ledger knows of a failure, to be cleared.
-    pub(crate) had_failed: bool,
-    /// It is loaded already, and forced.
-    pub(crate) again: bool,
-    /// Parts of it are loaded, or may be.
-    pub(crate) is_partial: bool,
-}
 
 /// What the choice needs of the run.
 pub(crate) struct Selector {

@@ -17,23 +17,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
 
+use super::attempt::{Worker, load};
 use super::bad_row_lines::with_lines;
-use super::download::{Context, Event, Purpose, Ready, emit, failed};
-use super::load_worker::{Worker, load};
+use super::context::{Context, Purpose};
+use super::events::{Event, emit, failed};
+use super::options::PipelineOptions;
 use super::row_digest::with_digest;
-use super::select::Selected;
-use crate::config::{Config, MaxRejects, SourceUri};
+use super::work::{PartEnded, Ready, ReadyPart, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
-use crate::ledger::{Completed, Job, Ledger, LedgerEntry, Part, SplitObject, SplitProgress};
-use crate::load::{LoadRequest, PartContext};
-use crate::load_data::{LoadStats, RejectBudget, StagedRows};
+use crate::ledger::{Completed, Job, Ledger, LedgerEntry, Part, SplitProgress};
+use crate::load_data::{LoadRequest, LoadStats, PartContext, RejectBudget, StagedRows};
 use crate::object::{Object, Stat};
+use crate::policy::MaxRejects;
 use crate::rejects::ObjectName;
 use crate::report::Outcome;
 use crate::retry::Attempts;
+use crate::s3_uri::SourceUri;
 use crate::source::S3;
 use crate::split::{Boundary, RowLocator, RowReader, can_split};
 use crate::staging::{
@@ -62,7 +63,7 @@ pub(crate) enum Route {
 /// By its size, unless its ledger row says that it is split already.
 pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     let Purpose::Load(plan) = &context.purpose else { return Route::Whole };
-    let is_whole_only = context.config.throughput.part_size.is_none();
+    let is_whole_only = context.options.throughput.part_size.is_none();
     if selected.is_partial && is_whole_only {
         let message = format!(
             "{}: parts of it are loaded, so that --no-split can't load it as a whole any more",
@@ -74,7 +75,7 @@ pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     }
     let has_ledger = context.ledger.is_some();
     let is_large =
-        is_large(&context.config, &context.budget, has_ledger, selected.object.size_bytes);
+        is_large(&context.options, &context.budget, has_ledger, selected.object.size_bytes);
     if selected.is_partial || is_large && plan.policy.rolls_back {
         Route::Split
     } else {
@@ -84,49 +85,21 @@ pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
 
 /// Whether an object of this size is split where nothing else is in the way.
 pub(crate) fn is_large(
-    config: &Config,
+    options: &PipelineOptions,
     budget: &Budget,
     has_ledger: bool,
     size_bytes: u64,
 ) -> bool {
-    let Some(part_size) = config.throughput.part_size else { return false };
+    let Some(part_size) = options.throughput.part_size else { return false };
     let exceeds = size_bytes > part_size.bytes() || size_bytes > budget.total().bytes();
-    exceeds && has_ledger && can_split(&config.format.dialect, &config.format.charset)
+    exceeds && has_ledger && can_split(&options.format.dialect, &options.format.charset)
 }
 
 /// The size of the parts of an object that is not split yet.
 fn part_size_bytes(context: &Context, object: &Object) -> u64 {
-    let part_size = context.config.throughput.part_size.map_or(u64::MAX, ByteSize::bytes);
+    let part_size = context.options.throughput.part_size.map_or(u64::MAX, ByteSize::bytes);
     let fitting = (context.budget.total().bytes() / PARTS_STAGED).max(1);
     part_size.min(fitting).max(object.size_bytes / MAX_PARTS).max(1)
-}
-
-/// A part that is ready to be loaded.
-pub(crate) struct ReadyPart {
-    split: Arc<Split>,
-    staged: StagedPart,
-    part: Part,
-    ended: mpsc::UnboundedSender<PartEnded>,
-}
-
-/// What the parts of an object share.
-struct Split {
-    object: Object,
-    ledger: Ledger,
-    row: SplitObject,
-    name: Option<ObjectName>,
-    reject_budget: Option<Arc<RejectBudget>>,
-    /// No further part is to be begun.
-    stopping: CancellationToken,
-}
-
-/// What became of a part.
-struct PartEnded {
-    number: u32,
-    /// `None` in the account's place where another run has loaded it, and in all where the run was
-    /// stopped first.
-    loaded: Option<Result<Option<LoadStats>>>,
-    attempts: u32,
 }
 
 /// What became of an object.
@@ -194,7 +167,7 @@ async fn load_object(
         object,
         pinned.version_id.as_deref(),
         part_size_bytes(context, object),
-        (&context.config.format, context.preflight.fields_per_row),
+        (&context.options.format, context.preflight.fields_per_row),
         again,
     )?;
     let (part_size_bytes, known, rejected) = match ledger.begin_parts(&row).await? {
@@ -253,7 +226,7 @@ async fn load_object(
 
 /// The object as the store has it now: what a range of it does not tell.
 async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
-    let mut attempts = Attempts::new(&context.config.retry);
+    let mut attempts = Attempts::new(&context.options.retry);
     let stat = loop {
         let error = match context.s3.stat(object).await {
             Ok(stat) => break stat,
@@ -277,8 +250,8 @@ async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
         let (s3, object) = (s3.clone(), asked.clone());
         Box::pin(async move { s3.get(&object, from).await }) as _
     });
-    let window = RANGE_WINDOW.min(context.config.staging.download_concurrency);
-    PinnedObject::new(object.clone(), stat, open, context.config.retry.clone(), window)
+    let window = RANGE_WINDOW.min(context.options.staging.download_concurrency);
+    PinnedObject::new(object.clone(), stat, open, context.options.retry.clone(), window)
 }
 
 /// Stages what is missing of the object, and hands it to the workers. `None`: it was stopped before
@@ -293,9 +266,9 @@ async fn stage_parts(
     ended: mpsc::UnboundedSender<PartEnded>,
 ) -> Result<Option<Integrity>> {
     let Split { object, stopping, .. } = &**split;
-    let format = &context.config.format;
+    let format = &context.options.format;
     let plan = PartPlan {
-        dir: context.config.staging.dir.clone(),
+        dir: context.options.staging.dir.clone(),
         budget: context.budget.clone(),
         dialect: format.dialect.clone(),
         reader: RowReader::new(
@@ -448,7 +421,7 @@ async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
 /// Loads one part, and tells the object's task.
 pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
     let ReadyPart { split, staged, part, ended } = ready;
-    let mut attempts = Attempts::new(&context.config.retry);
+    let mut attempts = Attempts::new(&context.options.retry);
     let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
         None
     } else {
@@ -471,7 +444,7 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
 }
 
 fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
-    let format = &context.config.format;
+    let format = &context.options.format;
     let fields_per_row = context.preflight.fields_per_row;
     let rows = staged.end.rows - staged.start.rows;
     LoadRequest {
@@ -514,14 +487,14 @@ fn region(staged: &StagedPart) -> FileSlice {
 /// Failures for objects under the run's URIs of which parts are loaded and which are gone from the
 /// store, so that no listing names them any more.
 pub(crate) async fn fail_missing(
-    config: &Config,
+    options: &PipelineOptions,
     s3: &S3,
     ledger: &Ledger,
     job: &Job,
 ) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for (bucket, key, etag) in ledger.partial_objects(job).await? {
-        let is_wanted = config.source.uris.iter().any(|uri| match uri {
+        let is_wanted = options.uris.iter().any(|uri| match uri {
             SourceUri::Prefix { bucket: of, prefix } => {
                 *of == bucket && key.starts_with(prefix.as_str())
             }

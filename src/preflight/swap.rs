@@ -7,9 +7,10 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::config::{Config, Mode};
+use super::options::PreflightOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, classify};
+use crate::policy::Mode;
 
 #[derive(Debug, Default)]
 pub(crate) struct SwapFindings {
@@ -21,12 +22,12 @@ pub(crate) struct SwapFindings {
 ///
 /// # Errors
 /// Where the server can't be asked. What it answers is in the findings.
-pub(crate) async fn check(conn: &mut Conn, config: &Config) -> Result<SwapFindings> {
+pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Result<SwapFindings> {
     let mut findings = SwapFindings::default();
-    let mode = config.load.mode;
-    let table = &config.target.table;
+    let mode = options.load.mode;
+    let table = &options.target.table;
     // Without a database there is no table: that is told elsewhere.
-    let Some(database) = table.database.as_deref().or(config.target.database.as_deref()) else {
+    let Some(database) = table.database.as_deref().or(options.target.database.as_deref()) else {
         return Ok(findings);
     };
     if mode == Mode::Append {

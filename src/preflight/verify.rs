@@ -5,10 +5,12 @@ use std::sync::Arc;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use crate::config::{ColumnOrVariable, Config, Verify};
+use super::options::PreflightOptions;
+use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Target;
 use crate::mysql::{Phase, Server, classify};
+use crate::policy::Verify;
 use crate::verify::{ColumnFacts, ComparePlan};
 
 /// What is compared at the job's end; `None` where that is not asked for.
@@ -18,15 +20,15 @@ use crate::verify::{ColumnFacts, ComparePlan};
 /// without a column that can be compared.
 pub(crate) async fn plan(
     conn: &mut Conn,
-    config: &Config,
+    options: &PreflightOptions<'_>,
     server: &Server,
     target: &Target,
     items: &[ColumnOrVariable],
 ) -> Result<Option<Arc<ComparePlan>>, Vec<Error>> {
-    if config.load.verify == Verify::None {
+    if options.load.verify == Verify::None {
         return Ok(None);
     }
-    let what = format!("table {}", config.target.table);
+    let what = format!("table {}", options.target.table);
     let failed = |error: mysql_async::Error| vec![classify(Phase::Connect, &what, &error)];
     let place = (&target.database, &target.table);
     let facts: Vec<Row> = conn
@@ -46,7 +48,7 @@ pub(crate) async fn plan(
         .map_err(failed)?;
     let facts: Vec<ColumnFacts> = facts.iter().map(column).collect();
     let zone = if server.time_zone.starts_with("SYSTEM") { "SYSTEM" } else { &server.time_zone };
-    let plan = ComparePlan::new(&facts, items, &config.format, zone);
+    let plan = ComparePlan::new(&facts, items, options.format, zone);
 
     let mut problems: Vec<Error> = triggers
         .iter()

@@ -7,9 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::name::{Names, ObjectName};
 use super::spool::Spool;
-use crate::config::RetryConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::retry::Attempts;
+use crate::retry::{Attempts, RetryConfig};
 use crate::source::S3;
 
 /// Half a megabyte of hashes; with more objects than these, each one without rejects costs a

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::name::{Names, is_name};
-use super::spool::{Spool, SpoolFile};
+use super::spool_file::SpoolFile;
 
 const TEMPORARY_PREFIX: &str = ".";
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -76,8 +76,12 @@ impl Directory {
     ///
     /// The sidecar first: wherever there is a data file, there is a sidecar to explain it. Whatever
     /// an interruption leaves was left before the COMMIT, and the next try overwrites it.
-    pub(super) fn publish(&self, names: &Names, data: Spool, sidecar: Spool) -> io::Result<()> {
-        let (data, sidecar) = (data.finish()?, sidecar.finish()?);
+    pub(super) fn publish(
+        &self,
+        names: &Names,
+        data: SpoolFile,
+        sidecar: SpoolFile,
+    ) -> io::Result<()> {
         data.file.sync_all()?;
         sidecar.file.sync_all()?;
         sidecar.rename(&self.file(&names.sidecar))?;

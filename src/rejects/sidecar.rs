@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::name::ObjectName;
-use super::{Reason, ReasonKind, RejectedRow};
+use super::reason::{Reason, ReasonKind, RejectedRow};
 
 /// Makes one line for each reason of each row.
 #[derive(Debug)]

@@ -1,14 +1,13 @@
 //! A file on its way: appended to through a buffer, and taken back to any earlier length.
 
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tempfile::TempPath;
-
 use super::directory::Directory;
+use super::spool_file::SpoolFile;
 
 /// Rows are small and many; there are two buffers for each object in work.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -20,27 +19,6 @@ pub(super) enum SpoolPlace {
     Beside { directory: Arc<Directory>, name: String },
     /// No name at all, in the staging directory.
     Unnamed(PathBuf),
-}
-
-/// A file, and the temporary name under which it goes when it is dropped.
-#[derive(Debug)]
-pub(super) struct SpoolFile {
-    pub(super) file: File,
-    path: Option<TempPath>,
-}
-
-impl SpoolFile {
-    pub(super) fn named(file: File, path: TempPath) -> Self {
-        Self { file, path: Some(path) }
-    }
-
-    /// Gives it its final name, over whatever has that. A symlink there is replaced, not followed.
-    pub(super) fn rename(self, to: &Path) -> io::Result<()> {
-        match self.path {
-            Some(path) => path.persist(to).map_err(|error| error.error),
-            None => Err(io::Error::other("a file without a name can't be given one")),
-        }
-    }
 }
 
 /// No file is made before the buffer is full for the first time, or the spool is finished.

@@ -223,7 +223,7 @@ async fn a_place_that_cannot_be_used_is_a_usage_error() {
     let file = home.path().join("file");
     fs::write(&file, "").unwrap();
     let retry = RetryConfig { max_attempts: 1, max_elapsed: Duration::ZERO };
-    let config = crate::config::SourceConfig {
+    let config = crate::source::SourceConfig {
         uris: Vec::new(),
         keys_from: None,
         include: Vec::new(),

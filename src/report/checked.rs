@@ -1,7 +1,7 @@
 //! What a check found: its sums, and what the report says of an object and of the whole.
 
 use super::document::{CheckSummary, CheckTotals, CheckedFields, ErrorFields, Would, whole};
-use super::{Finding, RunEnd};
+use super::run_end::{Finding, RunEnd};
 use crate::check::{Checked, Prediction};
 use crate::object::Object;
 use crate::staging::Integrity;

@@ -222,6 +222,7 @@ pub(super) struct LoadSummary<'a> {
     /// Seconds that the run took.
     pub(super) seconds: f64,
     /// Keys that were listed, but are not to be loaded.
+    #[serde(rename = "passed_over")]
     pub(super) skipped_keys: SkippedKeys,
     /// Rows that `--verify` compared. `null`, as the next three, if nothing was verified.
     pub(super) verified_rows: Option<u64>,
@@ -287,6 +288,7 @@ pub(super) struct CheckSummary<'a> {
     /// Seconds that the check took.
     pub(super) seconds: f64,
     /// Keys that were listed, but are not to be loaded.
+    #[serde(rename = "passed_over")]
     pub(super) skipped_keys: SkippedKeys,
     /// What a check cannot see of this table, in sentences.
     pub(super) not_seen: &'a [String],

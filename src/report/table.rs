@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::checked::CheckReport;
-use super::{FINDINGS_NAMED, Finding, LoadReport, RunEnd};
+use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, RunEnd};
 use crate::error::ErrorKind;
 use crate::source::SkippedKeys;
 use crate::terminal::Paint;
@@ -202,10 +202,10 @@ impl Table {
     }
 
     fn not_reached(&mut self, count: u64, end: &RunEnd<'_>) {
-        if !end.is_listing_complete {
-            self.count("not reached", count, "and what was not listed yet");
-        } else {
+        if end.is_listing_complete {
             self.count_any("not reached", count, "");
+        } else {
+            self.count("not reached", count, "and what was not listed yet");
         }
     }
 

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::config::Mode;
 use crate::error::{BadRow, BadRows, ErrorKind, RawRow};
+use crate::ledger::{Job, RunId};
 use crate::object::TableName;
+use crate::policy::Mode;
+use crate::source::SkippedKeys;
 use crate::terminal::Paint;
-use crate::verify::Unverified;
+use crate::verify::{TableVerification, Unverified};
 
 fn object(key: &str) -> Object {
     Object {

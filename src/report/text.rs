@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::checked::CheckReport;
-use super::{FINDINGS_NAMED, LoadReport};
+use super::run_end::{FINDINGS_NAMED, LoadReport};
 use crate::source::SkippedKeys;
 
 /// Returns the summary of a load; lines that would say nothing are left out.

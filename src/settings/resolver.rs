@@ -181,3 +181,7 @@ impl Resolver {
 fn says_unset(setting: &Setting, given: &Given) -> bool {
     setting.empty_is_unset() && given.value == Value::Text(String::new())
 }
+
+pub(crate) fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

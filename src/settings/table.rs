@@ -8,11 +8,9 @@
 
 use strum::VariantNames as _;
 
-use crate::config::{
-    Compress, LogFormat, Mode, OnBadRow, OnChanged, OnDuplicate, ProgressMode, SslMode,
-    SummaryForm, Verify,
-};
+use crate::choices::{Compress, LogFormat, ProgressMode, SslMode, SummaryForm};
 use crate::dialect::Preset;
+use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
 
 /// One setting.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use regex::Regex;
 
-use crate::config::SourceConfig;
+use super::options::SourceConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug)]

@@ -13,11 +13,12 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use super::filter::{Filter, KeyMatch};
+use super::options::SourceConfig;
 use super::s3::{Page, S3};
-use crate::config::{RetryConfig, SourceConfig, SourceUri};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, RetryConfig};
+use crate::s3_uri::SourceUri;
 
 /// HeadObject requests in flight for keys that were named exactly, or that the store lists without
 /// an ETag.

@@ -24,9 +24,9 @@ use futures_util::stream;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
+use super::options::SourceConfig;
 use super::rate::Rate;
 use super::s3_error::{Asked, classify};
-use crate::config::SourceConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 use crate::units::ByteSize;

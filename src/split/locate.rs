@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use memchr::{memchr_iter, memmem};
 
+use super::boundary::Boundary;
+use super::fast_path;
 use super::grammar::{Grammar, LF, Lines};
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
-use super::parts::Boundary;
-use super::{UTF8_BYTE_ORDER_MARK, fast_path};
+use super::row_reader::UTF8_BYTE_ORDER_MARK;
 use crate::dialect::{Charset, Dialect};
 
 /// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to

@@ -3,9 +3,9 @@
 //! It is exact for every dialect and is the only place that knows what ends a row;
 //! [`super::stride`] merely passes over stretches about which there is nothing to decide.
 
+use super::boundary::Boundary;
 use super::grammar::{Grammar, LineEnding, LineTest};
 use super::malformed::{Malformed, MalformedKind};
-use super::parts::Boundary;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldState {

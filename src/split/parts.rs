@@ -14,22 +14,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use memchr::memchr_iter;
 
+use super::boundary::Boundary;
 use super::grammar::LineEnding;
 use super::malformed::Malformed;
-use super::{RowReader, Scan};
+use super::row_reader::{RowReader, Scan};
 use crate::dialect::{Charset, Dialect, LineTerminator};
-
-/// A place between two rows of an object, or its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Boundary {
-    pub offset: u64,
-    /// Data rows before it.
-    pub rows: u64,
-    /// Line breaks before it, as [`super::LocatedRow::line`] counts them.
-    pub lines: u64,
-    /// What ends a line, where that was to be found out and has been.
-    pub ending: Option<LineEnding>,
-}
 
 /// What comes of the bytes that a splitter is fed, in order.
 #[derive(Clone, Debug)]

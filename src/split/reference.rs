@@ -1,8 +1,8 @@
 //! The same reading once more, as plainly as it can be said: over the whole object, a byte at a
 //! time, with no chunks and no shortcuts. The fast reader must agree with it.
 
-use super::Scan;
 use super::malformed::{Malformed, MalformedKind};
+use super::row_reader::Scan;
 use crate::dialect::{Charset, Dialect, LineTerminator};
 
 pub(super) fn read(

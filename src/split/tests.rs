@@ -4,8 +4,11 @@ mod parts;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::grammar::Grammar;
+use super::machine::FieldMachine;
+use super::row_reader::UTF8_BYTE_ORDER_MARK;
 use super::*;
-use crate::dialect::{LineTerminator, Preset};
+use crate::dialect::{Charset, Dialect, LineTerminator, Preset};
 
 fn scan(
     dialect: &Dialect,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::fs::{statfs, statvfs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::StagingConfig;
+use super::options::StagingConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
 use crate::units::ByteSize;

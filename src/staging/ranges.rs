@@ -13,10 +13,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
 use super::download::refuse_change;
-use crate::config::RetryConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, Object, ReadFrom, Stat};
-use crate::retry::Attempts;
+use crate::retry::{Attempts, RetryConfig};
 
 /// Large enough that a request's cost is small beside its bytes', small enough for four in memory
 /// for each of two objects.

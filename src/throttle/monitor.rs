@@ -14,7 +14,7 @@ use mysql_async::{Conn, Row, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::limiter::ConcurrencyLimiter;
-use crate::config::Config;
+use super::options::ThroughputConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Connector, Flavor, Phase, classify};
 
@@ -65,8 +65,11 @@ impl Throttle {
     ///
     /// # Errors
     /// What keeps it from being asked.
-    pub(crate) async fn open(config: &Config, connector: &Connector) -> Result<Option<Self>> {
-        let throughput = &config.throughput;
+    pub(crate) async fn open(
+        throughput: &ThroughputConfig,
+        default_port: u16,
+        connector: &Connector,
+    ) -> Result<Option<Self>> {
         let mut watched = Vec::new();
         if let Some(most) = throughput.max_threads_running {
             watched.push(Probe {
@@ -78,7 +81,7 @@ impl Throttle {
         }
         for replica in &throughput.replicas {
             let Some(max_lag) = throughput.max_lag else { break };
-            let (host, port) = host_and_port(replica, config.target.port).ok_or_else(|| {
+            let (host, port) = host_and_port(replica, default_port).ok_or_else(|| {
                 Error::new(
                     ErrorKind::Usage,
                     format!("--replica {replica:?}: it must be HOST or HOST:PORT"),

@@ -73,7 +73,7 @@ impl ColumnFacts {
 
     /// # Errors
     /// Why it can't be compared, for objects in this character set.
-    pub(super) fn form(&self, charset: &Charset) -> Result<Encoding, String> {
+    pub(super) fn encoding(&self, charset: &Charset) -> Result<Encoding, String> {
         if self.is_generated {
             return Err(IS_GENERATED.to_owned());
         }
@@ -266,14 +266,14 @@ mod tests {
         ] {
             let facts = facts("varchar(9)", charset);
             assert!(
-                facts.form(&utf8).is_ok() && facts.is_converted(&utf8) == is_converted,
+                facts.encoding(&utf8).is_ok() && facts.is_converted(&utf8) == is_converted,
                 "{charset}"
             );
         }
-        assert!(facts("varchar(9)", "cp932").form(&utf8).is_err());
-        assert!(facts("varchar(9)", "latin1").form(&Charset::new("latin1").unwrap()).is_ok());
-        assert!(facts("varchar(9)", "latin1").form(&Charset::new("binary").unwrap()).is_ok());
-        assert!(facts("varchar(9)", "utf8mb4").form(&Charset::new("latin1").unwrap()).is_err());
+        assert!(facts("varchar(9)", "cp932").encoding(&utf8).is_err());
+        assert!(facts("varchar(9)", "latin1").encoding(&Charset::new("latin1").unwrap()).is_ok());
+        assert!(facts("varchar(9)", "latin1").encoding(&Charset::new("binary").unwrap()).is_ok());
+        assert!(facts("varchar(9)", "utf8mb4").encoding(&Charset::new("latin1").unwrap()).is_err());
     }
 
     #[test]
@@ -288,10 +288,10 @@ mod tests {
             "decimal(5,2) zerofill",
             "uuid",
         ] {
-            assert!(facts(column_type, "").form(&Charset::default()).is_err(), "{column_type}");
+            assert!(facts(column_type, "").encoding(&Charset::default()).is_err(), "{column_type}");
         }
         let generated = ColumnFacts { is_generated: true, ..facts("int", "") };
-        assert!(generated.form(&Charset::default()).is_err());
+        assert!(generated.encoding(&Charset::default()).is_err());
     }
 
     #[test]

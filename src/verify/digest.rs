@@ -1,18 +1,10 @@
 //! The sums over rows of an object, or of several.
 
-use std::sync::Arc;
-
-use crc_fast::{CrcAlgorithm, checksum};
-use sha2::{Digest as _, Sha256};
-
-use super::ComparePlan;
-use crate::split::Field;
-
 /// What NULL adds to the sum of a column: no value's CRC-32 is so large.
 pub(super) const NULL_VALUE: u64 = 1 << 32;
 
 /// The first bits of a hash that are summed: 15 hexadecimal digits, as the server takes them.
-const HASH_BITS: u32 = 60;
+pub(super) const HASH_BITS: u32 = 60;
 
 /// The version of the form in which digests are kept.
 const VERSION: u8 = 1;
@@ -22,17 +14,17 @@ const VERSION: u8 = 1;
 pub struct Digest {
     /// Of the plan.
     fingerprint: [u8; 8],
-    rows: u64,
+    pub(super) rows: u64,
     /// Without the rows that have a value that can't be compared.
-    row_sum: u128,
-    columns: Vec<ColumnSum>,
+    pub(super) row_sum: u128,
+    pub(super) columns: Vec<ColumnSum>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct ColumnSum {
+pub(super) struct ColumnSum {
     /// Values that can't be compared, and are not in the sum.
-    odd_values: u64,
-    sum: u64,
+    pub(super) odd_values: u64,
+    pub(super) sum: u64,
 }
 
 impl Digest {
@@ -114,111 +106,15 @@ impl Digest {
     }
 }
 
-/// Adds up rows, and takes them off again.
-#[derive(Clone, Debug)]
-pub struct RowDigest {
-    plan: Arc<ComparePlan>,
-    digest: Digest,
-    /// The text of the row at hand.
-    text: Vec<u8>,
-}
-
-impl RowDigest {
-    #[must_use]
-    pub fn new(plan: Arc<ComparePlan>) -> Self {
-        let digest = plan.no_rows();
-        Self { plan, digest, text: Vec::new() }
-    }
-
-    /// Goes on from what was summed before.
-    #[must_use]
-    pub fn with(plan: Arc<ComparePlan>, digest: Digest) -> Self {
-        Self { plan, digest, text: Vec::new() }
-    }
-
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
-    #[must_use]
-    pub fn into_digest(self) -> Digest {
-        self.digest
-    }
-
-    /// Adds a row: its bytes without line terminator.
-    pub fn add_row(&mut self, row: &[u8]) {
-        self.take(row, false);
-    }
-
-    /// Takes off a row that was added and is not stored after all.
-    pub fn subtract_row(&mut self, row: &[u8]) {
-        self.take(row, true);
-    }
-
-    fn take(&mut self, row: &[u8], is_off: bool) {
-        fn sum64(sum: &mut u64, more: u64, is_off: bool) {
-            *sum = if is_off { sum.wrapping_sub(more) } else { sum.wrapping_add(more) };
-        }
-        let Self { plan, digest, text } = self;
-        text.clear();
-        let fields = plan.reader.read(row);
-        let mut is_whole = true;
-        for (column, sums) in plan.columns.iter().zip(&mut digest.columns) {
-            let value = match fields.get(column.item) {
-                None | Some(Field::Missing) => Err(()),
-                Some(Field::Value(value))
-                    if !plan.null_strings.iter().any(|word| word == value.as_ref()) =>
-                {
-                    column.form.stored(value).map(Some).ok_or(())
-                }
-                // Into a column that can't be NULL the server may put a value of its own.
-                Some(Field::Null | Field::Value(_)) => {
-                    if column.is_nullable {
-                        Ok(None)
-                    } else {
-                        Err(())
-                    }
-                }
-            };
-            let Ok(value) = value else {
-                sum64(&mut sums.odd_values, 1, is_off);
-                is_whole = false;
-                continue;
-            };
-            let crc = value
-                .as_deref()
-                .map_or(NULL_VALUE, |value| checksum(CrcAlgorithm::Crc32IsoHdlc, value));
-            sum64(&mut sums.sum, crc, is_off);
-            if is_whole {
-                column.push_row_text(value.as_deref(), text);
-            }
-        }
-        sum64(&mut digest.rows, 1, is_off);
-        if is_whole {
-            let hash = hash(text);
-            digest.row_sum = if is_off {
-                digest.row_sum.wrapping_sub(hash)
-            } else {
-                digest.row_sum.wrapping_add(hash)
-            };
-        }
-    }
-}
-
-fn hash(text: &[u8]) -> u128 {
-    let hash = Sha256::digest(text);
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash[..8]);
-    u128::from(u64::from_be_bytes(first) >> (u64::BITS - HASH_BITS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::column::ColumnFacts;
+    use std::sync::Arc;
+
+    use super::super::compare_plan::ComparePlan;
+    use super::super::row_digest::RowDigest;
     use super::*;
-    use crate::config::{ColumnOrVariable, FormatConfig};
-    use crate::dialect::{Charset, Preset};
+    use crate::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
 
     fn plan() -> Arc<ComparePlan> {
         let column = |name: &str, data_type: &str, is_nullable| ColumnFacts {
@@ -246,7 +142,7 @@ mod tests {
     }
 
     fn of(rows: &[&str]) -> Digest {
-        let mut digest = plan().digest();
+        let mut digest = RowDigest::new(plan());
         for row in rows {
             digest.add_row(row.as_bytes());
         }

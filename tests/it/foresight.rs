@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
-use s3_to_mysql::config::ColumnOrVariable;
+use s3_to_mysql::dialect::ColumnOrVariable;
 use s3_to_mysql::isolate::{DryRunRow, OnConflict, ScratchTable, dry_run_insert};
 use s3_to_mysql::load_data::TargetColumns;
 use s3_to_mysql::object::TableName;

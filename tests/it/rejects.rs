@@ -5,12 +5,13 @@ use crate::registry::{apply, plain_test};
 use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times, client};
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::types::ChecksumMode;
-use s3_to_mysql::config::{RejectsTo, RetryConfig, SourceConfig};
 use s3_to_mysql::error::{Error, ErrorKind};
+use s3_to_mysql::rejects::RejectsTo;
 use s3_to_mysql::rejects::{
     ObjectName, Published, Reason, ReasonKind, RejectFile, RejectedRow, Rejects,
 };
-use s3_to_mysql::source::S3;
+use s3_to_mysql::retry::RetryConfig;
+use s3_to_mysql::source::{S3, SourceConfig};
 use std::time::Duration;
 use tempfile::TempDir;
 

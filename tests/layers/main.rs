@@ -18,47 +18,50 @@ use sources::Sources;
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("exit_code", ""),
+    ("units", ""),
     ("error", "exit_code"),
     ("object", "error"),
     ("policy", ""),
-    ("memory", ""),
+    ("choices", ""),
+    ("terminal", "choices"),
     ("file_slice", ""),
-    ("blocking", "error"),
     ("retry", "error"),
     ("shutdown", "exit_code"),
-    ("settings", ""),
-    ("dialect", "object"),
-    ("config", "dialect error object policy settings"),
-    ("cli", "config exit_code settings"),
+    ("s3_uri", ""),
+    ("dialect", ""),
+    ("settings", "choices dialect policy units"),
     ("split", "dialect"),
     ("verify", "dialect object split"),
-    ("mysql", "error object"),
-    ("source", "blocking error object retry"),
-    ("staging", "blocking dialect error file_slice memory object retry split"),
-    ("rejects", "blocking error object policy retry source"),
-    ("ledger", "dialect error mysql object policy retry split verify"),
-    ("throttle", "error mysql shutdown"),
-    ("load_data", "blocking dialect error file_slice mysql object policy rejects split verify"),
-    ("isolate", "blocking dialect error file_slice load_data mysql object policy rejects split"),
-    (
-        "load",
-        "error file_slice isolate ledger load_data mysql object policy rejects retry split verify",
-    ),
-    ("check", "error isolate load load_data mysql object policy split"),
-    ("preflight", "dialect error ledger load load_data mysql object policy split verify"),
-    ("report", "check error exit_code ledger load load_data object source staging verify"),
-    ("progress", "report"),
+    ("mysql", "choices error object policy"),
+    ("source", "error object retry s3_uri units"),
+    ("staging", "dialect error file_slice object retry split units"),
+    ("rejects", "error retry s3_uri source"),
+    ("throttle", "error mysql shutdown units"),
+    ("ledger", "dialect error mysql object policy retry s3_uri source split verify"),
+    ("load_data", "dialect error file_slice ledger mysql object policy rejects split verify"),
+    ("isolate", "dialect error load_data mysql object policy rejects split verify"),
+    ("load", "error isolate ledger load_data mysql policy rejects verify"),
+    ("check", "dialect error isolate ledger load_data mysql object policy"),
+    ("preflight", "dialect error isolate ledger load_data mysql object policy retry verify"),
+    ("report", "check choices error ledger load_data object s3_uri source staging terminal verify"),
+    ("progress", "choices report terminal"),
     (
         "pipeline",
-        "blocking check dialect error file_slice ledger load load_data memory mysql object policy \
-         preflight progress rejects report retry shutdown source split staging throttle verify",
+        "check dialect error file_slice isolate ledger load load_data mysql object policy \
+         preflight progress rejects report retry s3_uri shutdown source split staging throttle \
+         units verify",
+    ),
+    (
+        "config",
+        "choices dialect ledger load_data mysql object pipeline policy preflight rejects report \
+         retry s3_uri settings source staging throttle units",
     ),
     (
         "commands",
-        "check config dialect error exit_code ledger load load_data memory mysql object pipeline \
-         policy preflight progress rejects report retry settings shutdown source split staging \
-         throttle verify",
+        "check config dialect error exit_code ledger mysql object pipeline policy preflight \
+         progress rejects report retry s3_uri shutdown source staging terminal throttle verify",
     ),
+    ("cli", "config exit_code settings"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/plan.rs`.

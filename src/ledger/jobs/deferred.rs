@@ -14,11 +14,11 @@ use mysql_async::prelude::Queryable;
 
 use super::index::{Index, ServerFilledColumns, deferrable, secondary};
 use super::row::JobRow;
-use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
+use crate::ledger::handle::Ledger;
 use crate::mysql::{Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
+use crate::policy::Mode;
 use crate::retry::Attempts;
 
 /// SHOW CREATE TABLE with backticks; ALTER TABLE of a table with defaults that a strict mode

@@ -9,7 +9,7 @@ use mysql_async::{Row, Value};
 
 use super::index::Index;
 use crate::error::Result;
-use crate::ledger::Ledger;
+use crate::ledger::handle::Ledger;
 use crate::mysql::{Phase, Session, classify};
 use crate::object::TableName;
 

@@ -5,13 +5,14 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{ColumnOrVariable, Config, FormatConfig, SourceUri};
-use crate::dialect::LineTerminator;
+use crate::dialect::{ColumnOrVariable, FormatConfig, LineTerminator};
+use crate::ledger::options::JobOptions;
+use crate::s3_uri::SourceUri;
 
 /// SHA-256 over the source and the format.
-pub(super) fn of(config: &Config) -> Vec<u8> {
+pub(super) fn of(options: &JobOptions<'_>) -> Vec<u8> {
     let mut fingerprint = Fingerprint(Sha256::new());
-    let source = &config.source;
+    let source = options.source;
     // The order of these says nothing.
     fingerprint.sorted(
         "uris",
@@ -31,7 +32,7 @@ pub(super) fn of(config: &Config) -> Vec<u8> {
     fingerprint.optional("modified-before", source.modified_before.map(|time| time.to_string()));
     fingerprint.items("skip-hidden", [[u8::from(source.skip_hidden)]]);
     fingerprint.optional("endpoint-url", source.endpoint_url.as_ref());
-    fingerprint.format(&config.format);
+    fingerprint.format(options.format);
     fingerprint.0.finalize().to_vec()
 }
 
@@ -117,7 +118,7 @@ mod tests {
             file: Some((std::path::Path::new("file"), &text)),
             read_file: &|_| Ok(String::new()),
         });
-        of(&resolved.map_err(|problems| format!("{problems:?}")).unwrap().config)
+        of(&resolved.map_err(|problems| format!("{problems:?}")).unwrap().config.job())
     }
 
     #[test]

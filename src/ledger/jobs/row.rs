@@ -4,12 +4,12 @@ use mysql_async::prelude::Queryable;
 use strum::{EnumString, IntoStaticStr};
 
 use super::index::Index;
-use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
 use crate::ledger::control::ResultSets;
+use crate::ledger::handle::Ledger;
 use crate::ledger::identity::{RunId, literal};
 use crate::mysql::{Phase, Session, classify};
+use crate::policy::Mode;
 
 /// How far a job has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]

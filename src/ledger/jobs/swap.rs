@@ -9,15 +9,16 @@ use std::collections::HashMap;
 
 use mysql_async::prelude::Queryable;
 
-use super::Job;
 use super::index::Index;
 use super::row::{JobRow, JobState};
-use crate::config::{Config, Mode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
+use crate::ledger::handle::Ledger;
+use crate::ledger::job::Job;
+use crate::ledger::options::JobOptions;
 use crate::ledger::verification::TableCheck;
 use crate::mysql::{Phase, Session, classify};
 use crate::object::TableName;
+use crate::policy::Mode;
 use crate::retry::Attempts;
 
 /// Of MySQL and MariaDB, in characters.
@@ -229,11 +230,11 @@ impl Ledger {
         session: &mut Session,
         attempts: &mut Attempts,
         row: JobRow,
-        config: &Config,
+        options: &JobOptions<'_>,
         (job, check): (&Job, &TableCheck<'_>),
     ) -> Result<()> {
         let SwapNames { shadow, pending, done, old } = self.swap_names()?;
-        if config.load.swap_keep_old {
+        if options.swap_keep_old {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         if !row.deferred_indexes.is_empty() {
@@ -256,7 +257,7 @@ impl Ledger {
                     self.ddl(session, attempts, &format!("DROP TABLE {table}"), &format!("DROP TABLE {table}")).await?;
                 }
             }
-            let keeps = if config.load.swap_keep_old { KEEPS_OLD } else { "" };
+            let keeps = if options.swap_keep_old { KEEPS_OLD } else { "" };
             let sql = format!(
                 "CREATE TABLE {pending} (generation INT UNSIGNED NOT NULL PRIMARY KEY) ENGINE=InnoDB COMMENT='{MARKER_COMMENT}{}{keeps}'",
                 row.generation

@@ -3,7 +3,7 @@ use std::os::unix::fs::{FileExt as _, symlink};
 
 use super::*;
 use crate::rejects::name::ObjectName;
-use crate::rejects::spool::SpoolPlace;
+use crate::rejects::spool::{Spool, SpoolPlace};
 
 fn names(key: &str) -> Names {
     let object =
@@ -112,7 +112,13 @@ fn a_link_at_the_name_is_replaced_and_not_followed() {
         spool.append(content).unwrap();
         spool
     };
-    directory.publish(&names, spool(&names.data, b"row"), spool(&names.sidecar, b"why")).unwrap();
+    directory
+        .publish(
+            &names,
+            spool(&names.data, b"row").finish().unwrap(),
+            spool(&names.sidecar, b"why").finish().unwrap(),
+        )
+        .unwrap();
     assert_eq!(fs::read(&precious).unwrap(), b"precious");
     for (name, content) in [(&names.data, b"row"), (&names.sidecar, b"why")] {
         let path = directory.file(name);

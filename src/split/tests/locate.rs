@@ -1,4 +1,5 @@
 use super::*;
+use crate::dialect::{Charset, Dialect};
 
 fn locate(
     dialect: &Dialect,

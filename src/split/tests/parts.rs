@@ -1,4 +1,5 @@
 use super::*;
+use crate::dialect::{Charset, Dialect};
 
 /// The bytes of each part with the boundary at which it begins, and what the object was found to
 /// be.

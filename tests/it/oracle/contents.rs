@@ -26,13 +26,15 @@ use bytes::Bytes;
 use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
-use s3_to_mysql::config::{self, ColumnOrVariable, FormatConfig, Inputs, LoadConfig, OnDuplicate};
-use s3_to_mysql::dialect::LineTerminator;
+use s3_to_mysql::config::{self, Inputs};
+use s3_to_mysql::dialect::{ColumnOrVariable, FormatConfig, LineTerminator};
 use s3_to_mysql::file_slice::FileSlice;
-use s3_to_mysql::load::{LoadOutcome, LoadRequest};
-use s3_to_mysql::load_data::{LoadStats, Plan, Policy, StagedRows};
+use s3_to_mysql::isolate::Plan;
+use s3_to_mysql::load::LoadOutcome;
+use s3_to_mysql::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, StagedRows};
 use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode};
 use s3_to_mysql::object::TableName;
+use s3_to_mysql::policy::OnDuplicate;
 use s3_to_mysql::preflight::preflight;
 use s3_to_mysql::settings::{Layer, Scope};
 use s3_to_mysql::split::{
@@ -139,8 +141,9 @@ impl Twins {
         });
         let config = resolved.map_err(|problems| anyhow!("{problems:?}"))?.config;
         let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
-        let (ready, _) =
-            preflight(&mut connector, &config).await.map_err(|problems| anyhow!("{problems:?}"))?;
+        let (ready, _) = preflight(&mut connector, &config.preflight())
+            .await
+            .map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
         let sql_mode = SqlMode::of(ready.policy.on_bad_row);
         oracle.query_drop(ready.server.setup(sql_mode)).await?;

@@ -11,9 +11,8 @@ use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
-use s3_to_mysql::config::{ColumnOrVariable, FormatConfig};
-use s3_to_mysql::dialect::{Charset, Preset};
-use s3_to_mysql::verify::{ColumnFacts, ComparePlan};
+use s3_to_mysql::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
+use s3_to_mysql::verify::{ColumnFacts, ComparePlan, RowDigest};
 
 use crate::support::servers::Schema;
 
@@ -91,7 +90,7 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
             if warned.contains(&id) {
                 continue;
             }
-            let mut digest = plan.digest();
+            let mut digest = RowDigest::new(Arc::clone(&plan));
             digest.add_row(text.trim_end_matches('\n').as_bytes());
             let sum = ComparePlan::column_sum(&sum).context("no sum")?;
             compared += usize::from(plan.compares_whole_rows(digest.digest()));

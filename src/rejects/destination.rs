@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::SourceUri;
-use super::uri::SourceUriError;
+use crate::s3_uri::{SourceUri, SourceUriError};
 
 /// S3's limit on a key, less the longest name that a reject file has.
 const PREFIX_LIMIT_BYTES: usize = 1024 - crate::rejects::NAME_LIMIT_BYTES;

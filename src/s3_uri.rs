@@ -10,8 +10,6 @@
 
 use std::fmt;
 
-use super::SourceUri;
-
 /// S3's own limit on a key, in bytes of UTF-8.
 const KEY_LIMIT_BYTES: usize = 1024;
 
@@ -188,6 +186,13 @@ fn not_s3(text: &str) -> SourceUriError {
 fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     let (start, rest) = text.split_at_checked(prefix.len())?;
     start.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+/// One S3 URI of the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceUri {
+    Prefix { bucket: String, prefix: String },
+    Key { bucket: String, key: String },
 }
 
 #[cfg(test)]

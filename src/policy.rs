@@ -1,45 +1,35 @@
-//! How rows go in, and what becomes of those that don't.
+//! What a load does with bad rows, duplicates, changed objects and the rows that are in the table.
 
-use strum::{EnumString, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::rejects::RejectsTo;
-use super::resolve::count;
-use super::{Mode, Verify};
-use crate::settings::{Resolver, table as s};
-
-/// How rows go in.
-#[derive(Clone, Debug)]
-pub struct LoadConfig {
-    pub mode: Mode,
-    /// Keep the table that a swap replaced.
-    pub swap_keep_old: bool,
-    /// Connections that load at once, at most: how many is found out.
-    pub load_concurrency: usize,
-    /// Secondary indexes are added at the end of the job.
-    pub defer_indexes: bool,
-    pub on_bad_row: OnBadRow,
-    pub on_duplicate: OnDuplicate,
-    /// What `OnDuplicate::Update` sets; `None`: every loaded column that is in no unique key.
-    pub update_columns: Option<Vec<String>>,
-    /// A Note of the server's is about a bad row, as a Warning is.
-    pub notes_as_bad: bool,
-    /// Bad rows that an error shows.
-    pub show_bad_rows: usize,
-    /// Where rejected rows are written; set wherever rows may be rejected.
-    pub rejects: Option<RejectsTo>,
-    /// Of one object.
-    pub max_rejects: Option<MaxRejects>,
-    /// Of the run.
-    pub max_rejects_total: Option<u64>,
-    pub verify: Verify,
+/// What becomes of the rows that are in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum Mode {
+    /// They stay.
+    Append,
+    /// The table is emptied first, once for each job.
+    Truncate,
+    /// The objects are loaded into a table like the target, which takes its place when all are in.
+    Swap,
 }
 
-impl LoadConfig {
-    /// Whether rows may be held back and written to a reject file.
-    #[must_use]
-    pub fn may_reject(&self) -> bool {
-        self.on_bad_row == OnBadRow::Reject || self.on_duplicate == OnDuplicate::Reject
-    }
+/// What an object does whose key was loaded with another `ETag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum OnChanged {
+    Error,
+    /// Its rows are added; those of the earlier content stay.
+    Load,
+    Skip,
+}
+
+/// How the whole table is compared with the objects at the end of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum Verify {
+    None,
+    Checksum,
 }
 
 /// What becomes of a row that is not as the table wants it: a value that does not fit its column,
@@ -115,38 +105,6 @@ impl std::str::FromStr for MaxRejects {
             .and_then(|whole| whole.checked_mul(100)?.checked_add(hundredths));
         points.filter(|points| *points <= 10_000).map(Self::BasisPoints).ok_or(EXPECTED)
     }
-}
-
-pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
-    LoadConfig {
-        mode: resolver.choice(&s::MODE).unwrap_or(Mode::Append),
-        swap_keep_old: resolver.switch(&s::SWAP_KEEP_OLD),
-        load_concurrency: count(resolver.integer(&s::LOAD_CONCURRENCY)),
-        defer_indexes: resolver.switch(&s::DEFER_INDEXES),
-        on_bad_row: resolver.choice(&s::ON_BAD_ROW).unwrap_or(OnBadRow::Fail),
-        on_duplicate: resolver.choice(&s::ON_DUPLICATE).unwrap_or(OnDuplicate::Error),
-        update_columns: resolver.optional(&s::UPDATE_COLUMNS, column_names),
-        notes_as_bad: resolver.switch(&s::NOTES_AS_BAD),
-        show_bad_rows: count(resolver.integer(&s::SHOW_BAD_ROWS)),
-        rejects: resolver.optional(&s::REJECTS, RejectsTo::parse),
-        max_rejects: resolver.optional(&s::MAX_REJECTS, str::parse),
-        max_rejects_total: resolver.optional(&s::MAX_REJECTS_TOTAL, |text| {
-            text.trim().parse().map_err(|_| "it must be a whole number of rows")
-        }),
-        verify: resolver.choice(&s::VERIFY).unwrap_or(Verify::None),
-    }
-}
-
-/// `a,b`, with backticks around odd names, as `--columns` has it.
-fn column_names(text: &str) -> Result<Vec<String>, String> {
-    super::format::columns(text)
-        .map_err(|error| error.to_string())?
-        .into_iter()
-        .map(|item| match item {
-            super::ColumnOrVariable::Column(name) => Ok(name),
-            super::ColumnOrVariable::Variable(name) => Err(format!("@{name} is no column")),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,56 @@
+//! The words that settings choose from which are not load policies.
+
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
+/// The `mysql` client's five values of `--ssl-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE", ascii_case_insensitive)]
+pub enum SslMode {
+    Disabled,
+    Preferred,
+    Required,
+    VerifyCa,
+    VerifyIdentity,
+}
+
+/// Whether the protocol's bytes are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum Compress {
+    /// Where the connection turns out to be slow.
+    Auto,
+    Zlib,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How progress is shown on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum ProgressMode {
+    /// Bars on a terminal, log lines elsewhere.
+    Auto,
+    Bars,
+    Log,
+    Off,
+}
+
+/// How the summary on standard output looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive)]
+pub enum SummaryForm {
+    /// A table on a terminal, text elsewhere.
+    Auto,
+    /// `key value` lines.
+    Text,
+    /// A sentence and a table for people.
+    Table,
+    /// The last line of the report.
+    Json,
+}

@@ -1,0 +1,177 @@
+//! `s3-to-mysql load`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{RunResult, interrupted};
+use super::startup::{open_ledger, open_rejects, prepare};
+use crate::config::Config;
+use crate::error::ErrorKind;
+use crate::exit_code;
+use crate::ledger::{Finished, Ledger, RunTotals};
+use crate::pipeline::{PipelineResult, run, split_object};
+use crate::policy::Mode;
+use crate::progress::{ListingProgress, Progress};
+use crate::report::{Report, RunEnd};
+use crate::shutdown::{Shutdown, Signals};
+use crate::terminal::Terminal;
+use crate::throttle::Throttle;
+
+/// `s3-to-mysql load`.
+pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
+    let started = Instant::now();
+    let shutdown = Shutdown::default();
+    let listener = tokio::spawn(shutdown.clone().listen(signals));
+    let found = Arc::new(ListingProgress::default());
+
+    let style = terminal.summary_style(config.output.summary);
+    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref(), style) {
+        Ok(report) => report,
+        Err(error) => return RunResult::before_it_began(vec![error]),
+    };
+    let prepared = tokio::select! {
+        biased;
+        () = shutdown.draining.cancelled() => Err(Vec::new()),
+        prepared = prepare(&config, &found) => prepared,
+    };
+    let begun = match prepared {
+        Ok(mut prepared) => {
+            let opened = async {
+                prepared.throttle =
+                    Throttle::open(&config.throughput, config.target.port, &prepared.connector)
+                        .await?;
+                open_rejects(&config, &mut prepared).await
+            };
+            let opened = match opened.await {
+                Ok(()) => open_ledger(&config, &mut prepared, &shutdown.draining).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(ledger) => Ok((prepared, ledger)),
+                Err(error) => {
+                    prepared.listing.abort();
+                    Err(vec![error])
+                }
+            }
+        }
+        Err(problems) => Err(problems),
+    };
+    let (prepared, ledger) = match begun {
+        Ok(begun) => begun,
+        Err(mut problems) => {
+            problems.extend(shutdown.signalled().map(interrupted));
+            // A report without a line would not tell why.
+            let end = RunEnd { elapsed: started.elapsed(), errors: &problems, ..RunEnd::default() };
+            let (_, output, unwritten) = report.finish(end);
+            problems.extend(unwritten);
+            let mut ended = RunResult::before_it_began(problems);
+            ended.output = output;
+            ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
+            return ended;
+        }
+    };
+    // A job that was begun anew has nothing to load again.
+    config.ledger.force &= config.load.mode == Mode::Append;
+    for warning in &prepared.warnings {
+        tracing::warn!("{warning}");
+    }
+    let verification = prepared.preflight.verification.clone();
+    let mut verified = None;
+    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
+    let ended = CancellationToken::new();
+    let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
+    let s3 = prepared.s3.clone();
+    let PipelineResult { skipped_keys, is_listing_complete, mut errors } =
+        run(&config.pipeline(), prepared, ledger.clone(), None, &shutdown, &mut report, progress)
+            .await;
+    if let Some((ledger, job)) = &ledger
+        && job.was_partial
+        && errors.is_empty()
+        && shutdown.signalled().is_none()
+        && is_listing_complete
+    {
+        match split_object::fail_missing(&config.pipeline(), &s3, ledger, job).await {
+            Ok(gone) => {
+                errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err()));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if let Some((ledger, job)) = &ledger
+        && job.mode != Mode::Append
+        && errors.is_empty()
+        && shutdown.signalled().is_none()
+        && report.totals().is_everything_loaded()
+        && is_listing_complete
+    {
+        match ledger
+            .finish_job(job, &config.job(), verification.as_deref(), &shutdown.draining)
+            .await
+        {
+            Ok((_, Some(found))) => verified = Some(found),
+            Ok((Finished::Before, None)) if verification.is_some() => {
+                tracing::warn!(
+                    "another run has ended the job: whether it has verified the table is in its own report"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    listener.abort();
+
+    errors.extend(shutdown.signalled().map(interrupted));
+    let elapsed = started.elapsed();
+    let (totals, output, unwritten) = report.finish(RunEnd {
+        skipped_keys,
+        is_listing_complete,
+        elapsed,
+        errors: &errors,
+        ledger: ledger.as_ref().map(|(ledger, job)| (ledger.run(), job)),
+        did_begin: true,
+        verified: verified.as_ref(),
+    });
+    errors.extend(unwritten);
+    let exit_code = match (shutdown.signalled(), errors.first()) {
+        (_, Some(error)) if error.kind == ErrorKind::Bug => exit_code::BUG,
+        (Some(code), _) => code,
+        (None, Some(error)) => error.kind.exit_code(),
+        (None, None) if !totals.is_everything_loaded() => exit_code::OBJECTS_FAILED,
+        (None, None) if totals.rows_rejected > 0 => exit_code::ROWS_REJECTED,
+        (None, None) => exit_code::ALL_LOADED,
+    };
+    ended.cancel();
+    if let Some(keeper) = keeper {
+        // It ends by itself; a panic of it changes nothing.
+        let _ = keeper.await;
+    }
+    if let Some((ledger, _)) = &ledger {
+        let achieved = RunTotals {
+            exit_code,
+            objects_loaded: totals.objects_loaded,
+            objects_already_loaded: totals.objects_already_loaded,
+            objects_failed: totals.objects_failed,
+            rows: totals.rows,
+            bytes: totals.bytes_loaded,
+        };
+        if let Err(error) = ledger.end_run(achieved).await {
+            tracing::warn!("the end of this run is not in the ledger: {}", error.one_line());
+        }
+        ledger.close().await;
+    }
+    RunResult { exit_code, output, errors }
+}
+
+/// Keeps the ledger's connection, and the claims on it, while nothing is said on it.
+pub(crate) async fn keep_alive(ledger: Ledger, ended: CancellationToken) {
+    while ended.run_until_cancelled(tokio::time::sleep(KEEP_ALIVE)).await.is_some() {
+        if let Err(error) = ledger.ping().await {
+            tracing::warn!("{}", error.one_line());
+        }
+    }
+}
+
+/// Far below the time after which a server closes a connection on which nothing is said.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);

@@ -1,0 +1,249 @@
+//! The ledger of one target, as one run uses it.
+
+use std::sync::Arc;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use tokio::sync::Mutex;
+
+use super::control::{ControlConnection, ResultSets, get_locks};
+use super::identity::{RunId, Target};
+use super::job::Job;
+use super::schema::Tables;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::{Phase, Session, Sessions, classify};
+use crate::retry::{Attempts, RetryConfig};
+
+/// The ledger of one target, as one run uses it.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pub(crate) tables: Tables,
+    pub(crate) target: Target,
+    pub(crate) run: RunId,
+    /// Strict, and outside the pool of those that load.
+    pub(crate) sessions: Sessions,
+    pub(crate) control: Arc<Mutex<ControlConnection>>,
+    pub(crate) retry: RetryConfig,
+}
+
+impl Ledger {
+    /// Connects, unless there is an `idle` session, and makes the tables that are missing.
+    ///
+    /// # Errors
+    /// `TargetRefused` for a ledger of a newer version, tables that are no ledger's, and tables
+    /// that may not be made.
+    pub async fn open(
+        tables: Tables,
+        target: Target,
+        run: RunId,
+        sessions: Sessions,
+        idle: Option<Session>,
+        retry: RetryConfig,
+    ) -> Result<Self> {
+        let ensure = async |session: &mut Session| tables.ensure(session).await;
+        let (session, ()) = on_idle_session(&sessions, idle, ensure).await?;
+        Ok(Self {
+            tables,
+            target,
+            run,
+            sessions,
+            control: ControlConnection::holding(session),
+            retry,
+        })
+    }
+
+    /// Connects, unless there is an `idle` session, to a ledger that is there, and finds which
+    /// generation the table holds. Changes nothing.
+    ///
+    /// # Errors
+    /// `TargetRefused` as [`Ledger::open`].
+    pub async fn look_into(
+        tables: Tables,
+        target: Target,
+        sessions: Sessions,
+        idle: Option<Session>,
+        retry: RetryConfig,
+    ) -> Result<Option<(Self, u32)>> {
+        let look = async |session: &mut Session| tables.present(session).await;
+        let (session, present) = on_idle_session(&sessions, idle, look).await?;
+        if !Tables::are_all(&present) {
+            session.close().await;
+            return Ok(None);
+        }
+        let ledger = Self {
+            tables,
+            target,
+            run: RunId::new(),
+            sessions,
+            control: ControlConnection::holding(session),
+            retry,
+        };
+        let sql = format!(
+            "SELECT table_generation FROM {} WHERE target = {}",
+            ledger.tables.jobs,
+            ledger.target.literal()
+        );
+        let generation = ledger.query::<u32>(&sql).await?.first().copied();
+        Ok(generation.map(|generation| (ledger, generation)))
+    }
+
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Records which job the run works on. Unless rows are to be loaded again anyway, refuses to
+    /// call objects loaded whose rows somebody has removed all. Gives whether parts of some objects
+    /// are loaded, and others not.
+    ///
+    /// # Errors
+    /// `TargetEmptied` where the ledger has rows of this generation and the table has none; what a
+    /// connection can meet, past the retry bounds.
+    pub async fn join_job(&self, job: &Job, may_be_emptied: bool) -> Result<bool> {
+        // The ledger before the table: rows that it knows were committed with it.
+        let stored = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE target = {} AND generation = {} AND state = 'loaded' AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
+            self.tables.objects,
+            self.target.literal(),
+            job.generation
+        );
+        let asked = [self.joining(job), stored, self.partial_objects_sql(job)].join("; ");
+        let mut answers = self.query_all(&asked).await?.skip(1);
+        let is_stored = answers.next_rows::<u64>().first() == Some(&1);
+        let partial = answers.next_rows();
+        if !may_be_emptied && (is_stored || self.has_loaded_parts(job, &partial).await?) {
+            self.ensure_not_emptied(job).await?;
+        }
+        Ok(!partial.is_empty())
+    }
+
+    async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
+        let what = format!("table {}", job.load_into);
+        let filled =
+            format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
+        match self.query::<u64>(&filled).await {
+            Ok(filled) if filled.first() == Some(&0) => {}
+            // An account that may only INSERT can't look; that is no reason not to load.
+            Err(error) if error.kind != ErrorKind::TargetRefused => return Err(error),
+            _ => return Ok(()),
+        }
+        let message = format!(
+            "{what} is empty, but {} says that objects were loaded into it: somebody has emptied it",
+            self.tables.title()
+        );
+        Err(Error::new(ErrorKind::TargetEmptied, message))
+    }
+}
+
+/// Does `work` on the idle session, or where there is none, or it was closed for its idleness, on a
+/// new one.
+pub(crate) async fn on_idle_session<T>(
+    sessions: &Sessions,
+    mut idle: Option<Session>,
+    work: impl AsyncFn(&mut Session) -> Result<T>,
+) -> Result<(Session, T)> {
+    loop {
+        let was_idle = idle.is_some();
+        let mut session = match idle.take() {
+            Some(session) => session,
+            None => sessions.dedicated().await?,
+        };
+        match work(&mut session).await {
+            Ok(done) => return Ok((session, done)),
+            Err(error) => {
+                session.close().await;
+                if !was_idle || error.kind != ErrorKind::ConnectionLost {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// The rows that `sql` gives. It must be safe to repeat, as it is where the connection is lost.
+    pub(crate) async fn query<T: FromRow>(&self, sql: &str) -> Result<Vec<T>> {
+        Ok(self.query_all(sql).await?.next_rows())
+    }
+
+    /// What the statements of `sql` give, asked in one packet: on a long path each question costs.
+    /// They must be safe to repeat.
+    pub(crate) async fn query_all(&self, sql: &str) -> Result<ResultSets> {
+        let mut attempts = Attempts::new(&self.retry);
+        loop {
+            let error = match self.query_once(sql).await {
+                Ok(answers) => return Ok(answers),
+                Err(error) => error,
+            };
+            if !attempts.wait_after(&error).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// The same in one try, for what is not worth waiting for.
+    pub(crate) async fn query_once(&self, sql: &str) -> Result<ResultSets> {
+        let mut control = self.control.lock().await;
+        // Taken out, so that a query that is dropped half-way leaves no connection with half an
+        // answer in it behind.
+        let mut session = match control.session.take() {
+            Some(session) => session,
+            // The driver's futures are large, and this one stands in many others.
+            None => Box::pin(self.connect(&mut control)).await?,
+        };
+        let error = match Box::pin(ResultSets::to(&mut session.conn, sql)).await {
+            Ok(answers) => {
+                control.session = Some(session);
+                return Ok(answers);
+            }
+            Err(error) => classify(Phase::Transaction, &self.tables.title(), &error),
+        };
+        if matches!(error.kind, ErrorKind::LockConflict | ErrorKind::TargetRefused) {
+            // The connection and its locks are as they were.
+            control.session = Some(session);
+        } else {
+            Box::pin(session.destroy()).await;
+        }
+        Err(error)
+    }
+
+    /// A statement that gives no rows.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
+        self.query_all(sql).await.map(|_| ())
+    }
+
+    /// A new connection that holds what the lost one held.
+    async fn connect(&self, control: &mut ControlConnection) -> Result<Session> {
+        let what = self.tables.title();
+        tracing::warn!(
+            "{what}: the connection was lost; its {} claims are taken again",
+            control.held.len()
+        );
+        let mut session = self.sessions.dedicated().await?;
+        let mut names: Vec<&str> = control.held.iter().map(String::as_str).collect();
+        let run_lock = self.run.lock_name();
+        names.push(&run_lock);
+        match session.conn.query_drop(get_locks(&names)).await {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                session.destroy().await;
+                Err(classify(Phase::Transaction, &what, &error))
+            }
+        }
+    }
+
+    /// Keeps the connection from being closed for its idleness, and notices when it is lost.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made again at once.
+    pub async fn ping(&self) -> Result<()> {
+        self.query_once("DO 0").await.map(|_| ())
+    }
+
+    /// Ends the connection, and with it everything that the run holds.
+    pub async fn close(&self) {
+        let session = self.control.lock().await.session.take();
+        if let Some(session) = session {
+            session.close().await;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the text of a server's warning names: a row, by the statement's own numbering, and a column.
+
+/// The row and the column that a message names, by its own numbering.
+pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
+    match code {
+        // Too few fields, too many fields: `Row 2 was truncated; ...`.
+        1261 | 1262 => {
+            let number = message.strip_prefix("Row ").and_then(|rest| rest.split(' ').next());
+            (number.and_then(|number| number.parse().ok()), None)
+        }
+        // `... for column 'a' at row 2`, MariaDB also: ... for column `d`.`t`.`a` at row 2. What is
+        // quoted of the value stands before it and may say anything, hence from the end.
+        1263..=1265 | 1292 | 1299 | 1366 | 1406 => {
+            let Some((rest, number)) = message.rsplit_once(" at row ") else { return (None, None) };
+            let Ok(row) = number.parse() else { return (None, None) };
+            (Some(row), rest.rsplit_once(" column ").and_then(|(_, name)| unquoted(name)))
+        }
+        // MySQL's of old notations of dates: `... in datetime value '2026/01/01' at row 2 is
+        // deprecated. ...`.
+        4095 | 4096 => {
+            let number =
+                message.rsplit_once(" at row ").and_then(|(_, rest)| rest.split(' ').next());
+            (number.and_then(|number| number.parse().ok()), None)
+        }
+        // Not a word about the row.
+        1048 => (
+            None,
+            message.strip_prefix("Column ").and_then(|rest| unquoted(rest.split(' ').next()?)),
+        ),
+        _ => (None, None),
+    }
+}
+
+/// The last part of a name in the way that messages quote one, if it is nothing else.
+pub(super) fn unquoted(name: &str) -> Option<String> {
+    if let Some(inner) = name.strip_prefix('\'') {
+        return inner.strip_suffix('\'').map(ToOwned::to_owned);
+    }
+    let mut rest = name;
+    loop {
+        rest = rest.strip_prefix('`')?;
+        let mut part = String::new();
+        loop {
+            let (before, after) = rest.split_once('`')?;
+            part.push_str(before);
+            rest = after;
+            let Some(doubled) = rest.strip_prefix('`') else { break };
+            part.push('`');
+            rest = doubled;
+        }
+        match rest.strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return rest.is_empty().then_some(part),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What a preflight needs to know of the settings.
+
+use std::time::Duration;
+
+use crate::dialect::FormatConfig;
+use crate::ledger::LedgerConfig;
+use crate::load_data::LoadConfig;
+use crate::mysql::TargetConfig;
+use crate::retry::RetryConfig;
+
+/// The settings that a preflight checks against the target.
+#[derive(Clone, Copy, Debug)]
+pub struct PreflightOptions<'a> {
+    pub target: &'a TargetConfig,
+    pub format: &'a FormatConfig,
+    pub load: &'a LoadConfig,
+    pub ledger: &'a LedgerConfig,
+    pub retry: &'a RetryConfig,
+    /// A load is given up when no byte has moved for this long.
+    pub stall_timeout: Duration,
+}

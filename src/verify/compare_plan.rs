@@ -1,0 +1,274 @@
+//! What is compared between the table and the objects, and how.
+
+use sha2::{Digest as _, Sha256};
+
+use super::column::{ColumnFacts, Encoding, Unverified};
+use super::digest::Digest;
+use super::{column, digest};
+use crate::dialect::{ColumnOrVariable, FormatConfig};
+use crate::object::{TableName, quote_identifier};
+use crate::split::FieldReader;
+
+/// What is compared of a table.
+#[derive(Debug)]
+pub struct ComparePlan {
+    pub(crate) columns: Vec<Compared>,
+    pub(crate) unverified: Vec<Unverified>,
+    pub(crate) reader: FieldReader,
+    /// Words that mean NULL.
+    pub(crate) null_strings: Vec<Vec<u8>>,
+    /// Of everything on which a digest depends, so that digests of two plans are never added.
+    pub(crate) fingerprint: [u8; 8],
+}
+
+impl ComparePlan {
+    /// For a table whose columns are `facts`, loaded by this column list. `time_zone` is the one in
+    /// which the sessions read and show TIMESTAMPs.
+    #[must_use]
+    pub fn new(
+        facts: &[ColumnFacts],
+        items: &[ColumnOrVariable],
+        format: &FormatConfig,
+        time_zone: &str,
+    ) -> Self {
+        let mut columns = Vec::new();
+        let mut unverified = Vec::new();
+        for column in facts {
+            let is_it = |name: &str| column.is_named(name);
+            let places: Vec<usize> = (0..items.len())
+                .filter(
+                    |&place| matches!(&items[place], ColumnOrVariable::Column(name) if is_it(name)),
+                )
+                .collect();
+            let encoding = if format.set.iter().any(|(name, _)| is_it(name)) {
+                Err("--set fills it".to_owned())
+            } else {
+                match places.as_slice() {
+                    [] if column.is_generated => Err(column::IS_GENERATED.to_owned()),
+                    [] => Err("no field of the objects goes into it".to_owned()),
+                    [place] => column.encoding(&format.charset).map(|encoding| (*place, encoding)),
+                    _ => Err("it is in the column list more than once".to_owned()),
+                }
+            };
+            match encoding {
+                Ok((item, encoding)) => {
+                    let is_converted = column.is_converted(&format.charset);
+                    let (name, is_nullable) = (column.name.clone(), column.is_nullable);
+                    columns.push(Compared { name, item, is_nullable, encoding, is_converted });
+                }
+                Err(reason) => unverified.push(Unverified { column: column.name.clone(), reason }),
+            }
+        }
+        let mut hash = Sha256::new();
+        for Compared { name, is_nullable, encoding, .. } in &columns {
+            let of_time_zone =
+                if column::depends_on_time_zone(facts, name) { time_zone } else { "" };
+            hash.update(format!("{name:?} {is_nullable} {encoding:?} {of_time_zone:?}\n"));
+        }
+        let mut fingerprint = [0; 8];
+        fingerprint.copy_from_slice(&hash.finalize()[..8]);
+        Self {
+            columns,
+            unverified,
+            reader: FieldReader::new(&format.dialect, items.len()),
+            null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            fingerprint,
+        }
+    }
+
+    /// Whether there is anything to compare but the number of rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The columns of the table that are not compared, whatever the objects hold.
+    #[must_use]
+    pub fn unverified(&self) -> &[Unverified] {
+        &self.unverified
+    }
+
+    /// Sums without a row.
+    #[must_use]
+    pub fn no_rows(&self) -> Digest {
+        Digest::new(self.columns.len(), self.fingerprint)
+    }
+
+    /// The query for the number of rows, and for the text of a number that [`Self::row_sum`] reads.
+    #[must_use]
+    pub fn row_sum_sql(&self, table: &TableName) -> String {
+        let texts: Vec<String> = self.columns.iter().map(Compared::row_text_sql).collect();
+        let unreadable = 1_u128 << UNREADABLE_ROW_BIT;
+        format!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(COALESCE(CAST(CONV(LEFT(SHA2(CONCAT_WS(',', {}), 256), 15), 16, 10) AS UNSIGNED), {unreadable})), 0) AS CHAR) FROM {table}",
+            texts.join(", ")
+        )
+    }
+
+    /// `None` for what is no such number.
+    #[must_use]
+    pub fn row_sum(text: &str) -> Option<RowSum> {
+        let number: u128 = text.parse().ok()?;
+        let unreadable_rows = u64::try_from(number >> UNREADABLE_ROW_BIT).ok()?;
+        Some(RowSum { sum: number & ((1 << UNREADABLE_ROW_BIT) - 1), unreadable_rows })
+    }
+
+    /// The query for the sum of each compared column, each as the text of a number that
+    /// [`Self::column_sum`] reads, in one row; before them the number of rows.
+    #[must_use]
+    pub fn column_sums_sql(&self, table: &TableName) -> String {
+        let sums: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| {
+                format!(
+                    "CAST(COALESCE(SUM(COALESCE(CRC32({}), {})), 0) AS CHAR)",
+                    column.value_sql(),
+                    digest::NULL_VALUE
+                )
+            })
+            .collect();
+        format!("SELECT COUNT(*), {} FROM {table}", sums.join(", "))
+    }
+
+    /// As far as it is summed here: without what goes beyond 64 bits.
+    #[must_use]
+    pub fn column_sum(text: &str) -> Option<u64> {
+        let number: u128 = text.parse().ok()?;
+        u64::try_from(number & u128::from(u64::MAX)).ok()
+    }
+
+    /// Whether every value of the objects can be compared.
+    #[must_use]
+    pub fn compares_whole_rows(&self, objects: &Digest) -> bool {
+        (0..self.columns.len()).all(|column| objects.odd_values(column) == 0)
+    }
+
+    /// The compared columns by whose sums the table (`sums`, in their order) is not what the
+    /// objects are. Columns that have dropped out are not among them.
+    #[must_use]
+    pub fn differing(&self, objects: &Digest, sums: &[u64]) -> Vec<&str> {
+        let columns = self.columns.iter().enumerate().zip(sums);
+        columns
+            .filter(|((at, _), sum)| {
+                objects.odd_values(*at) == 0 && objects.column_sum(*at) != **sum
+            })
+            .map(|((_, column), _)| column.name.as_str())
+            .collect()
+    }
+
+    /// What has been compared where there was no difference.
+    #[must_use]
+    pub fn verified(&self, objects: &Digest) -> TableVerification {
+        let mut columns = Vec::new();
+        let mut unverified = self.unverified.clone();
+        for (at, column) in self.columns.iter().enumerate() {
+            match objects.odd_values(at) {
+                0 => columns.push(column.name.clone()),
+                1 => unverified.push(Unverified {
+                    column: column.name.clone(),
+                    reason: "one value of it is not written as the server shows it".to_owned(),
+                }),
+                count => unverified.push(Unverified {
+                    column: column.name.clone(),
+                    reason: format!(
+                        "{count} values of it are not written as the server shows them"
+                    ),
+                }),
+            }
+        }
+        TableVerification {
+            rows: objects.rows(),
+            are_rows_whole: self.compares_whole_rows(objects),
+            columns,
+            unverified,
+        }
+    }
+}
+
+/// A column that is compared.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) name: String,
+    /// Its place in the column list.
+    pub(crate) item: usize,
+    pub(crate) is_nullable: bool,
+    pub(super) encoding: Encoding,
+    /// It is in another character set than the objects.
+    pub(crate) is_converted: bool,
+}
+
+impl Compared {
+    /// The value as the server has it, in the bytes that the objects have.
+    fn value_sql(&self) -> String {
+        self.encoding.value_sql(&quote_identifier(&self.name), self.is_converted)
+    }
+
+    /// Its part of a row's text: arguments of `CONCAT_WS`, which leaves out what is NULL. A text
+    /// goes behind its length, so that no two rows have the same text.
+    fn row_text_sql(&self) -> String {
+        let value = self.value_sql();
+        let unless_null =
+            |text: String| if self.is_nullable { format!("COALESCE({text}, 'N')") } else { text };
+        if self.encoding.is_long() {
+            return unless_null(format!("SHA2({value}, 256)"));
+        }
+        if self.encoding.is_text() {
+            return format!("{}, {value}", unless_null(format!("LENGTH({value})")));
+        }
+        unless_null(value)
+    }
+
+    /// The same of a value, `None` for NULL.
+    pub(super) fn push_row_text(&self, value: Option<&[u8]>, text: &mut Vec<u8>) {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        match value {
+            None => text.push(b'N'),
+            Some(value) if self.encoding.is_long() => {
+                for byte in Sha256::digest(value) {
+                    text.extend_from_slice(format!("{byte:02x}").as_bytes());
+                }
+            }
+            Some(value) if self.encoding.is_text() => {
+                text.extend_from_slice(value.len().to_string().as_bytes());
+                text.push(b',');
+                text.extend_from_slice(value);
+            }
+            Some(value) => text.extend_from_slice(value),
+        }
+    }
+}
+
+/// Rows of which the server can't make the text add this to the sum of whole rows, which is far
+/// below it.
+pub(crate) const UNREADABLE_ROW_BIT: u32 = 100;
+
+/// The server's sums over whole rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowSum {
+    pub sum: u128,
+    /// Rows that are not in it, because the server could not make their text.
+    pub unreadable_rows: u64,
+}
+
+/// What a comparison without a difference has compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableVerification {
+    pub rows: u64,
+    /// Rows were compared as a whole; otherwise each column by itself.
+    pub are_rows_whole: bool,
+    pub columns: Vec<String>,
+    pub unverified: Vec<Unverified>,
+}
+
+impl std::fmt::Display for TableVerification {
+    /// For the summary: how much was compared.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, are_rows_whole, columns, unverified } = self;
+        let all = columns.len() + unverified.len();
+        write!(f, "{rows} rows, {} of {all} columns", columns.len())?;
+        if *are_rows_whole || columns.is_empty() { Ok(()) } else { f.write_str(", each by itself") }
+    }
+}
