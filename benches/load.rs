@@ -1,21 +1,22 @@
-//! The whole program beside the floor, server-side `LOAD DATA INFILE` of the same files in four
-//! sessions, and beside the tools that are used today.
+//! Compares the whole program with the floor and with the tools in use today.
+//!
+//! The floor is server-side `LOAD DATA INFILE` of the same files in four sessions.
 //!
 //! ```text
 //! scripts/bench.sh [--quick] [--rounds N] [--no-tools] [--list] [NAME]... [mysql|mariadb]...
 //! scripts/bench.sh no-op|bad-rows ...
 //! ```
 //!
-//! Without a name, all of [`benchmark::BENCHMARKS`] but `bad-rows`. The contenders run in turn,
-//! round after round, on the same server with its default durability; the figure to quote is the
-//! median of the rounds' ratios. The floor reads files that lie on the server's own disk and
-//! counts, checks and reports nothing. The table is emptied before each run, and row count and
-//! checksum are compared with the generator's after each, whoever made it; of ours the ledger is
-//! on. `--quick` does everything with little data and one round: it shows that all of it works, and
-//! its ratios mean nothing.
+//! Without a name, it runs all of [`benchmark::BENCHMARKS`] except `bad-rows`. The contenders run
+//! in turn, round after round, on the same server with its default durability. The figure to quote
+//! is the median of the rounds' ratios. The floor reads files on the server's own disk, and counts,
+//! checks and reports nothing. Before each run the table is emptied. After each run, row count and
+//! checksum are compared with the generator's, for every contender. This program runs with its
+//! ledger. `--quick` does everything with little data and one round: it shows that everything
+//! works, and its ratios mean nothing.
 //!
-//! The endpoint and the slow paths are processes of their own. Of the tools those that are missing
-//! are named and left out.
+//! The endpoint and the slow paths are processes of their own. Missing tools are named and left
+//! out.
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use the rest")]
 #[path = "../tests/it/support/link.rs"]
@@ -53,11 +54,11 @@ use contender::Tools;
 use servers::ServerKind;
 
 const NO_OP: &str = "no-op";
-/// Of no goal of its own, and known to be slow.
+/// A benchmark without a goal, which is known to be slow.
 const BAD_ROWS: &str = "bad-rows";
 
 struct Options {
-    /// `None`: 5, or 1 with `is_quick`.
+    /// `None` for the default: 5, or 1 with `is_quick`.
     rounds: Option<usize>,
     is_quick: bool,
     tools: Tools,
@@ -92,7 +93,7 @@ fn main() -> Result<()> {
             "--no-tools" => options.tools = Tools::none(),
             "mysql" => options.kinds.push(ServerKind::Mysql),
             "mariadb" => options.kinds.push(ServerKind::Mariadb),
-            // Cargo's own.
+            // Cargo adds this argument.
             "--bench" => {}
             name if name == NO_OP || BENCHMARKS.iter().any(|benchmark| benchmark.name == name) => {
                 options.names.push(name.to_owned());

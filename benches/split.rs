@@ -1,12 +1,14 @@
-//! The splitter alone, on one core, in GB/s: what counts rows while an object downloads, and what
-//! finds and takes apart single ones where some are bad.
+//! Measures the splitter alone, on one core, in GB/s.
+//!
+//! It measures what counts rows while an object downloads, and what finds and parses single rows
+//! where some are bad.
 //!
 //! ```text
 //! scripts/bench.sh split
 //! ```
 //!
 //! Goals for `count`: 5 GB/s without escapes, 2 with backslash escapes, 1 with quotes and escapes.
-//! Bytes are fed as the downloads feed them, validation of UTF-8 included.
+//! Bytes are fed as the downloads feed them, including the validation of UTF-8.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,9 +21,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use s3_to_mysql::dialect::{Charset, Dialect, Preset};
 use s3_to_mysql::split::{FieldReader, RowLocator, RowReader};
 
-/// As large as the blocks of a download.
+/// The size of a download's blocks.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// More than a processor's cache of the second level, so that memory is a part of it.
+/// More than a processor's second-level cache, so that memory counts too.
 const TEXT_BYTES: usize = 16 * 1024 * 1024;
 const FIELDS: usize = 8;
 
@@ -43,8 +45,8 @@ fn cases() -> Vec<Case> {
         fields(row, category, &note).join("\x01") + "\n"
     };
     let plain = |row: usize| fields(row, "plain goods", "batch number 7").join("\x01") + "\n";
-    // As a spreadsheet writes them: text in quotes, one row in five with a quote or a line break in
-    // it.
+    // As a spreadsheet writes them: quoted text, of which one row in five has a quote or a line
+    // break.
     let quoted = |row: usize| {
         let note = match row % 5 {
             0 => r#""a ""quoted"" word""#.to_owned(),
@@ -120,7 +122,7 @@ fn split(criterion: &mut Criterion) {
     }
 }
 
-/// What every byte of every object goes through.
+/// Counts rows: every byte of every object goes through this.
 fn count(dialect: &Dialect, charset: &Charset, text: &[u8]) -> u64 {
     let mut reader = RowReader::new(dialect, charset, FIELDS, 0);
     for chunk in text.chunks(CHUNK_BYTES) {
@@ -129,7 +131,7 @@ fn count(dialect: &Dialect, charset: &Charset, text: &[u8]) -> u64 {
     reader.finish().unwrap().rows
 }
 
-/// Where each row stands, without its terminator: what is asked of objects with bad rows.
+/// Finds each row, without its terminator, as for objects with bad rows.
 fn locate(dialect: &Dialect, charset: &Charset, text: &[u8]) -> Vec<(usize, usize)> {
     let mut locator = RowLocator::every(dialect, charset, FIELDS, 0);
     let mut rows = Vec::new();

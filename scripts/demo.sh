@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
-# The whole thing once, on real parts: a private MySQL server, a private S3 endpoint, 144 Hive-style files, the release
-# binary, and a check of the result that does not trust it. Everything stops and is removed at the end.
+# Runs a complete load on real parts: a private MySQL server, a private S3 endpoint, 144 Hive-style
+# files and the release binary, and an independent check of the result. At the end it stops and
+# removes everything.
 #
 #   scripts/demo.sh [--small] [mysql|mariadb]
 #

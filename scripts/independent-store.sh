@@ -1,14 +1,18 @@
 #!/bin/sh
-# An S3 store that is not ours, for the contract suite: the server of moto, in a private Python environment.
+# Installs and serves an independent S3 store for the contract suite: moto's server, in a private
+# Python environment.
 #
-#   scripts/independent-store.sh install   puts it into the cache folder; nothing to do if it is there
-#   scripts/independent-store.sh           installs, then serves on a free port of 127.0.0.1 in the foreground: prints
-#                                          one line `ready URL`, and stops when its standard input ends
+#   scripts/independent-store.sh install
+#       installs it into the cache folder, unless it is there
+#   scripts/independent-store.sh
+#       installs it, then serves on a free port of 127.0.0.1 in the foreground: prints one line
+#       `ready URL`, and stops when its standard input ends
 #
-# Needs python3 with venv (Debian: python3-venv). Exits 69 where it is missing, with the remedy on standard error.
+# Needs python3 with venv (Debian: python3-venv). Exits 69 if it is missing, with the remedy on
+# standard error.
 set -eu
 
-# What the table of differences in tests/it/contract.rs was written against.
+# The version that the table of differences in tests/it/contract.rs was written against.
 moto_version=5.2.5
 home=${S3_TO_MYSQL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/s3-to-mysql}/moto
 
@@ -24,7 +28,7 @@ install() {
     mkdir -p "$(dirname "$home")"
     python3 -m venv "$home"
     "$home/bin/python" -m pip install --quiet --disable-pip-version-check "moto[server]==$moto_version" >&2
-    # Written last: without it an installation that was broken off starts again.
+    # Written last, so that an interrupted installation starts again.
     echo "$moto_version" >"$home/installed"
 }
 

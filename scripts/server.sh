@@ -5,35 +5,41 @@
 #   scripts/server.sh [--port=N] [--tls] [--remove] mysql|mariadb DATA_DIR [SERVER_OPTION...]
 #   scripts/server.sh --where mysql|mariadb
 #
-# DATA_DIR is created and initialised when it is missing or empty; otherwise the server goes on with what is there.
-# As soon as the server accepts connections, one line goes to stdout:
+# DATA_DIR is created and initialised if it is missing or empty; otherwise the server uses the data
+# in it. As soon as the server accepts connections, one line goes to stdout:
 #
 #   ready kind=mysql version=9.7.4 port=23456 pid=4711 socket=DATA_DIR/socket
 #
-# The server runs until stdin reaches its end, or TERM, INT or HUP arrives, and is then shut down. A program that
-# holds the other end of stdin therefore never leaves a server behind, even when it is killed. Exit status: 0 when it
-# was asked to stop, 1 when the server died or never started (the end of its log goes to stderr), 2 for wrong usage.
+# The server runs until stdin ends, or TERM, INT or HUP arrives, and is then shut down. So a program
+# that holds the other end of stdin never leaves a server behind, even if it is killed. Exit status:
+# 0 if the server was asked to stop; 1 if it died or never started, with the end of its log on
+# stderr; 2 for wrong usage.
 #
-#   --port=N    listen there, instead of on a free port chosen between 20000 and 32767
-#   --tls       make a CA, a server and a client certificate in DATA_DIR/tls (ca.pem, server-cert.pem, server-key.pem,
-#               client-cert.pem, client-key.pem; the server is named localhost and 127.0.0.1), and offer TLS with them.
-#               Without it MySQL offers certificates that it makes itself, and MariaDB offers no TLS.
-#   --remove    throw DATA_DIR away when asked to stop; the server is then killed, not shut down, as nobody needs the
-#               data. DATA_DIR stays when the server dies by itself: it may be started again on it.
-#   --where     print the server's executable and the root it belongs to (`/` for the system's own), or exit 1
+#   --port=N    listen on this port, instead of a free one between 20000 and 32767
+#   --tls       make a CA, a server and a client certificate in DATA_DIR/tls (ca.pem,
+#               server-cert.pem, server-key.pem, client-cert.pem, client-key.pem; the server is
+#               named localhost and 127.0.0.1), and offer TLS with them. Without it MySQL offers
+#               certificates that it makes itself, and MariaDB offers no TLS.
+#   --remove    delete DATA_DIR when asked to stop; the server is then killed, not shut down,
+#               because its data is not needed. DATA_DIR stays if the server dies by itself, so
+#               that it can be started on it again.
+#   --where     print the server's executable and the root it belongs to (`/` for the system's own),
+#               or exit 1
 #
-# The log is DATA_DIR/log, the data DATA_DIR/data, the pid file DATA_DIR/pid; server-side files may be read and written
-# in DATA_DIR/files. Temporary tables are in DATA_DIR/tmp: at its start MariaDB removes whatever looks like one in its
-# tmpdir, also another server's. root has no password over the socket and from 127.0.0.1, so this is nothing for a
-# machine whose other users are not trusted. No configuration file is read; durability is the server's default.
+# The log is DATA_DIR/log, the data DATA_DIR/data, the pid file DATA_DIR/pid. Server-side files may
+# be read and written in DATA_DIR/files. Temporary tables are in DATA_DIR/tmp, because at its start
+# MariaDB removes whatever looks like one from its tmpdir, even another server's. root has no
+# password over the socket and from 127.0.0.1, so do not run this on a machine with untrusted users.
+# No configuration file is read; durability is the server's default.
 #
-# Needs no root. A server outside the system's own root (see scripts/setup.sh) is started by that root's dynamic
-# loader with that root's libraries.
+# It needs no root. A server outside the system's own root (see scripts/setup.sh) is started by that
+# root's dynamic loader with that root's libraries.
 
 set -euo pipefail
 
 readonly CACHE_DIR="${S3_TO_MYSQL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/s3-to-mysql}"
-# Slow disks and crash recovery need longer than a second or two, but a server that hangs must not hang its caller.
+# Slow disks and crash recovery need longer than a second or two, but a server that hangs must not
+# hang its caller.
 readonly START_SECONDS=120
 readonly STOP_SECONDS=60
 
@@ -44,19 +50,20 @@ die() {
 }
 usage() { die "$1; usage: server.sh [--port=N] [--tls] [--remove] mysql|mariadb DATA_DIR [SERVER_OPTION...]" 2; }
 
-# ---- Where the servers are ------------------------------------------------------------------------------------------
+# ---- Where the servers are -----------------------------------------------------------------------
 
 server_root=/
 server_bin=
 # The words that start the server's executable.
 server_command=()
 
-# Sets server_command for server_bin in server_root; returns 1 where that root has no dynamic loader.
+# Sets server_command for server_bin in server_root. Returns 1 if that root has no dynamic loader.
 set_command() {
     local loader libraries
     if [[ $server_root == / ]]; then
         server_command=("$server_bin")
-        # Where a distribution confines mysqld to /var/lib/mysql, the rule is tied to the path that is executed.
+        # A distribution that confines mysqld to /var/lib/mysql ties the rule to the path that is
+        # executed.
         if [[ -e /etc/apparmor.d/usr.sbin.mysqld ]] && loader=$(loader_of /); then
             server_command=("$loader" "$server_bin")
         fi
@@ -79,8 +86,9 @@ loader_of() {
     return 1
 }
 
-# locate KIND: sets server_root, server_bin and server_command; returns 1 if there is no such server. A root that was
-# asked for by name wins over the system's server, which wins over a root in the cache.
+# locate KIND: sets server_root, server_bin and server_command. Returns 1 if the server is not
+# found. A root that is named in the environment wins over the system's server, which wins over a
+# root in the cache.
 locate() {
     local name named_root cached_root candidate
     case $1 in
@@ -99,9 +107,10 @@ locate() {
     return 1
 }
 
-# ---- A data directory that is ready to be copied --------------------------------------------------------------------
+# ---- A data directory that is ready to be copied -------------------------------------------------
 
-# Statements that give root a way in over TCP, where skip-name-resolve makes the client's host 127.0.0.1.
+# Statements that give root access over TCP, where skip-name-resolve makes the client's host
+# 127.0.0.1.
 readonly MYSQL_ACCOUNTS="CREATE USER root@'127.0.0.1' IDENTIFIED BY '';
 GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;"
 
@@ -110,12 +119,13 @@ initialise_mysql() {
     printf '%s\n' "$MYSQL_ACCOUNTS" >"$1.sql"
     "${server_command[@]}" --no-defaults "${own_user[@]}" --basedir="${server_root%/}/usr" --datadir="$1" \
         --secure-file-priv=NULL --initialize-insecure --init-file="$1.sql" >"$2" 2>&1 || return
-    # Every copy needs a server UUID of its own; the server makes one when this file is missing.
+    # Every copy needs its own server UUID, which the server makes when this file is missing.
     rm -f "$1.sql" "$1/auto.cnf"
 }
 
-# initialise_mariadb DIR LOG: what mariadb-install-db does, which itself reads the system's configuration, can't use a
-# server outside the system's root, and changes the owner of files in /usr when root runs it.
+# initialise_mariadb DIR LOG: does what mariadb-install-db does. That program reads the system's
+# configuration, cannot use a server outside the system's root, and changes the owner of files in
+# /usr when root runs it.
 initialise_mariadb() {
     local sql=${server_root%/}/usr/share/mysql
     mkdir -p "$1/mysql"
@@ -123,19 +133,19 @@ initialise_mariadb() {
         printf '%s\n' 'create database if not exists mysql;' 'use mysql;' 'set @auth_root_socket = NULL;'
         cat "$sql"/mysql_system_tables.sql "$sql"/mysql_performance_tables.sql "$sql"/mysql_system_tables_data.sql \
             "$sql"/maria_add_gis_sp_bootstrap.sql "$sql"/mysql_sys_schema.sql |
-            # The directory may be used after this machine got another name.
+            # The directory may be used after the machine's name has changed.
             sed '/@current_hostname/d'
     } | "${server_command[@]}" --no-defaults "${own_user[@]}" --basedir="${server_root%/}/usr" --datadir="$1" \
         --lc-messages-dir="$sql" --bootstrap --log-warnings=0 --enforce-storage-engine= \
         --max-allowed-packet=8M >"$2" 2>&1
 }
 
-# Prints the path of a pristine data directory of this very server, making it first if needed. Initialising takes
-# seconds, copying the result does not.
+# Prints the path of a pristine data directory of this server version, and makes it first if needed.
+# Initialising takes seconds; copying the result does not.
 pristine_data() {
     local kind=$1 version key pristine partial lock
     version=$("${server_command[@]}" --no-defaults --version) || die "cannot run ${server_command[*]}"
-    # What is in it depends on the server's version and on how we initialise it.
+    # Its content depends on the server's version and on how this script initialises it.
     key=$( (printf '%s\n' "$version" "$MYSQL_ACCOUNTS" && declare -f "initialise_$kind") | sha256sum)
     pristine=$CACHE_DIR/data-$kind-${key:0:16}
     if [[ ! -d $pristine ]]; then
@@ -143,7 +153,7 @@ pristine_data() {
         exec {lock}>"$CACHE_DIR/data-$kind.lock"
         flock "$lock"
         if [[ ! -d $pristine ]]; then
-            # Whoever holds the lock is alone: a partial one is what an interrupted run left.
+            # The lock is exclusive, so a partial directory is left from an interrupted run.
             partial=$pristine.partial
             rm -rf "$partial"
             mkdir -m 700 "$partial"
@@ -158,7 +168,7 @@ pristine_data() {
     printf '%s' "$pristine/data"
 }
 
-# ---- Certificates ---------------------------------------------------------------------------------------------------
+# ---- Certificates --------------------------------------------------------------------------------
 
 make_certificates() {
     local dir=$1 who subject extensions
@@ -182,12 +192,14 @@ make_certificates() {
     mv "$dir.partial" "$dir"
 }
 
-# ---- Ports ----------------------------------------------------------------------------------------------------------
+# ---- Ports ---------------------------------------------------------------------------------------
 
-# Prints a port that nothing on this machine uses now. Below 32768, where outgoing connections get their ports.
+# Prints a port that nothing on this machine uses now. It is below 32768, where the ports of
+# outgoing connections begin.
 free_port() {
     local port used
-    # The second field of each line is the local address, in hexadecimal, with the port behind the last colon.
+    # The second field of each line is the local address in hexadecimal, with the port after the
+    # last colon.
     used=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || true)
     while :; do
         port=$((20000 + (RANDOM * 32768 + RANDOM) % 12768))
@@ -198,7 +210,7 @@ free_port() {
     done
 }
 
-# ---- The command line -----------------------------------------------------------------------------------------------
+# ---- The command line ----------------------------------------------------------------------------
 
 fixed_port='' tls='' remove=''
 while [[ ${1:-} == --* ]]; do
@@ -228,29 +240,29 @@ own_user=()
 mkdir -p "$data_dir"
 data_dir=$(cd "$data_dir" && pwd)
 socket=$data_dir/socket log=$data_dir/log
-# The kernel's limit for a socket's path is 107 bytes.
+# The kernel limits the path of a socket to 107 bytes.
 (export LC_ALL=C; ((${#socket} <= 107))) || die "$socket is too long a path for a socket; choose a shorter DATA_DIR"
 
-# ---- Life and death -------------------------------------------------------------------------------------------------
+# ---- Life and death ------------------------------------------------------------------------------
 
 server_pid='' watcher_pid='' asked_to_stop=''
 
 alive() { [[ -n $1 ]] && kill -0 "$1" 2>/dev/null; }
-# The watcher's end wakes a `wait` that begins just after the signal came.
+# The end of the watcher wakes a `wait` that begins just after the signal arrived.
 ask_to_stop() {
     asked_to_stop=yes
     if alive "$watcher_pid"; then
         kill -KILL "$watcher_pid" 2>/dev/null || true
-        # Here, so that bash does not announce its end.
+        # Waited for here, so that bash does not announce its end.
         wait "$watcher_pid" 2>/dev/null || true
     fi
 }
 trap ask_to_stop TERM INT HUP
 stop_wanted() { [[ -n $asked_to_stop ]] || ! alive "$watcher_pid"; }
 
-# Bash gives a background command /dev/null for stdin, unless it is told otherwise.
+# Bash gives a background command /dev/null as stdin unless it is redirected.
 exec 3<&0
-# Ends when stdin does. Both it and the server die with this script, whatever kills it.
+# Ends when stdin does. The watcher and the server die with this script, whatever kills it.
 setpriv --pdeathsig KILL cat >/dev/null <&3 &
 watcher_pid=$!
 
@@ -263,7 +275,7 @@ stop_server() {
             kill -TERM "$server_pid"
             for ((tenths = 0; tenths < STOP_SECONDS * 10; tenths++)); do
                 alive "$server_pid" || break
-                # A signal for the whole process group (Ctrl-C) ends this one too.
+                # A signal to the whole process group (Ctrl-C) ends this process too.
                 sleep 0.1 || true
             done
             if alive "$server_pid"; then
@@ -282,7 +294,8 @@ finish() {
     exit 0
 }
 
-# However this script ends (an error under `set -e` too), nothing that it started goes on.
+# However this script ends (even by an error under `set -e`), nothing that it started is left
+# running.
 cleanup() {
     [[ -z $server_pid ]] || kill -KILL "$server_pid" 2>/dev/null || true
     [[ -z $watcher_pid ]] || kill -KILL "$watcher_pid" 2>/dev/null || true
@@ -299,7 +312,7 @@ if [[ ! -d $data_dir/data ]]; then
     printf '%s\n' "$kind" >"$data_dir/kind"
     mv "$data_dir/data.partial" "$data_dir/data"
 fi
-# Each would ruin what the other wrote.
+# Two servers would corrupt each other's files.
 [[ $(<"$data_dir/kind") == "$kind" ]] || die "$data_dir belongs to a $(<"$data_dir/kind") server" 2
 
 options=(
@@ -316,7 +329,8 @@ if [[ -n $tls ]]; then
     options+=(--ssl-key="$data_dir/tls/server-key.pem")
 fi
 
-# Starts the server; returns 0 when it accepts connections, 1 when it died before, 2 if its port was taken.
+# Starts the server. Returns 0 when it accepts connections, 1 if it died first, 2 if its port was
+# taken.
 start() {
     local log_start news tenths
     log_start=$(stat -c %s "$log" 2>/dev/null || echo 0)
@@ -333,7 +347,7 @@ start() {
             return 1
         fi
         news=$(tail -c "+$((log_start + 1))" "$log")
-        # Both servers write this when their sockets are open.
+        # Both servers log this when their sockets are open.
         if [[ $news =~ "ready for connections".*Version:\ \'([0-9.]+) ]]; then
             version=${BASH_REMATCH[1]}
             return 0
@@ -357,7 +371,7 @@ for attempt in 1 2 3 4 5 6 7 8 9 10; do
     start || status=$?
     [[ $status -ne 0 ]] || break
     [[ $status -eq 2 ]] || died "did not start"
-    # Otherwise somebody took the port between our look and the server's bind.
+    # Otherwise another process took the port between the check and the server's bind.
     [[ -z $fixed_port ]] || die "port $port is taken; choose another, or none to get a free one"
     [[ $attempt -lt 10 ]] || died "found no free port in $attempt tries"
 done
@@ -365,12 +379,13 @@ done
 printf 'ready kind=%s version=%s port=%s pid=%s socket=%s\n' "$kind" "$version" "$port" "$server_pid" "$socket"
 
 while :; do
-    # In this order: a signal may be meant for the server as well, and is then no accident; but what a server that
-    # died by itself had in DATA_DIR is kept, also if stdin ends at that moment.
+    # The order matters. A signal may be meant for the server as well, so its end is then no
+    # failure. But if the server died by itself, DATA_DIR is kept, even if stdin ends at that
+    # moment.
     [[ -z $asked_to_stop ]] || break
     alive "$server_pid" || died "died"
     alive "$watcher_pid" || break
-    # Returns when either ends, or a trapped signal arrives.
+    # Returns when either process ends, or a trapped signal arrives.
     wait -n "$server_pid" "$watcher_pid" 2>/dev/null || true
 done
 finish

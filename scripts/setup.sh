@@ -1,32 +1,40 @@
 #!/usr/bin/env bash
 #
-# Makes sure that everything the tests, the demo and the benchmarks need is on this machine, and installs what is not.
+# Installs everything that the tests, the demo and the benchmarks need, unless it is there.
 #
 #   scripts/setup.sh [servers]
 #
-#   servers     the database servers only: all that the demo needs
+#   servers     only the database servers: all that the demo needs
 #
-# Safe to run at any time, also twice at once; takes well under a second when nothing is missing. Prints where the
-# servers are. Needs root, or sudo, only to install packages. Works on Debian and Ubuntu; on other systems install the
-# servers yourself (`mariadbd` and `mysqld` under /usr/sbin) or name roots that hold them, see below.
+# It is safe to run at any time, even twice at once. It takes well under a second when nothing is
+# missing, and prints where the servers are. It needs root, or sudo, only to install packages. It
+# works on Debian and Ubuntu. On other systems install the servers yourself (`mariadbd` and `mysqld`
+# under /usr/sbin), or name roots that hold them, see below.
 #
 #   Rust and a C compiler   must be there already
-#   MariaDB                 the distribution's mariadb-server-core: the program alone, no service is set up or started
-#   MySQL                   the distribution's mysql-server-core where it can stand beside MariaDB. Ubuntu's two can't,
-#                           and Debian's stable releases have no MySQL: then a minimal system that holds it (Debian
-#                           sid's, or this Ubuntu release's) is put into a folder by debootstrap, outside this tree
-#                           and without touching this system. About 250 MB to download, 600 MB on disk.
+#   MariaDB                 the distribution's mariadb-server-core: the program alone; no service is
+#                           set up or started
+#   MySQL                   the distribution's mysql-server-core if it can be installed beside
+#                           MariaDB. Ubuntu's two cannot, and Debian's stable releases have no
+#                           MySQL: then debootstrap puts a minimal system with MySQL (Debian
+#                           sid's, or this Ubuntu release's) into a folder outside this tree,
+#                           without touching this system. About 250 MB to download, 600 MB on
+#                           disk.
 #   openssl                 the command, for the certificates of servers that are tested over TLS
-#   moto                    an S3 store that is not ours, in a Python environment of its own: python3 and its venv are
-#                           installed where they are missing (see scripts/independent-store.sh)
-#   schemas                 of Kubernetes and of AWS Batch, in a Python environment too (see scripts/check-manifests.sh)
+#   moto                    an independent S3 store, in a Python environment of its own; python3 and
+#                           its venv are installed if they are missing (see
+#                           scripts/independent-store.sh)
+#   schemas                 of Kubernetes and of AWS Batch, in a Python environment too (see
+#                           scripts/check-manifests.sh)
 #
 # Environment:
-#   S3_TO_MYSQL_CACHE           where these folders go: default $XDG_CACHE_HOME/s3-to-mysql or ~/.cache/s3-to-mysql
-#   S3_TO_MYSQL_MYSQL_ROOT      the folder of the MySQL system: default mysql-root in the cache
-#   S3_TO_MYSQL_MARIADB_ROOT    the same for MariaDB, used where the installed MySQL excludes it: default mariadb-root
+#   S3_TO_MYSQL_CACHE           the folder for all this: $XDG_CACHE_HOME/s3-to-mysql or
+#                               ~/.cache/s3-to-mysql by default
+#   S3_TO_MYSQL_MYSQL_ROOT      the folder of the MySQL system: mysql-root in the cache by default
+#   S3_TO_MYSQL_MARIADB_ROOT    the same for MariaDB, used if the installed MySQL excludes it:
+#                               mariadb-root in the cache by default
 #
-# Fails with status 1 and says what to do about it.
+# Fails with status 1, with the remedy on standard error.
 
 set -euo pipefail
 
@@ -47,13 +55,13 @@ case ${1:-} in
     *) die "unknown argument '$1'" "usage: scripts/setup.sh [servers]" ;;
 esac
 
-# ---- Packages -------------------------------------------------------------------------------------------------------
+# ---- Packages ------------------------------------------------------------------------------------
 
 as_root() {
     if [[ $(id -u) -eq 0 ]]; then
         "$@"
     elif command -v sudo >/dev/null; then
-        # Without a terminal a question for a password would wait for ever.
+        # Without a terminal, a prompt for a password would wait without end.
         if [[ -t 0 ]]; then sudo "$@"; else sudo -n "$@"; fi
     else
         die "packages must be installed, and this is neither root nor is there sudo" "run as root: $*"
@@ -61,11 +69,11 @@ as_root() {
 }
 
 apt_get() {
-    # Another package manager at work is waited for, not an error.
+    # Wait for another package manager instead of failing.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" >&2
 }
 
-# Whether the package lists have been fetched in this run: once is enough.
+# Set once the package lists have been fetched in this run: once is enough.
 lists_are_fresh=''
 refresh_lists() {
     [[ -z $lists_are_fresh ]] || return 1
@@ -74,10 +82,11 @@ refresh_lists() {
     lists_are_fresh=yes
 }
 
-# What installing packages would do, without doing it; fails when a package is unknown.
+# simulate PACKAGE...: prints what an installation would do. Fails if a package is unknown.
 simulate() { apt-get -s install --no-install-recommends "$@" 2>/dev/null; }
 
-# can_install PACKAGE: whether apt knows it and could install it without removing anything.
+# can_install PACKAGE: succeeds if apt knows the package and can install it without removing
+# anything.
 can_install() {
     local plan
     plan=$(simulate "$1") || { refresh_lists && plan=$(simulate "$1"); } || return
@@ -86,7 +95,7 @@ can_install() {
 
 install_packages() {
     say "installing $*"
-    # Lists that are too old name files that are gone.
+    # Outdated lists name files that no longer exist.
     apt_get install --no-install-recommends "$@" || { refresh_lists && apt_get install --no-install-recommends "$@"; } ||
         die "could not install: $*" "see apt-get's message above; once it is solved, run scripts/setup.sh again"
 }
@@ -96,10 +105,11 @@ need_apt() {
         "install $1 yourself, then run scripts/setup.sh again (see the head of that file)"
 }
 
-# ---- A server in a root of its own ----------------------------------------------------------------------------------
+# ---- A server in a root of its own ---------------------------------------------------------------
 
-# build_root DIR SUITE PACKAGES COMPONENTS: puts a minimal system of a Debian or Ubuntu release into DIR. DIR appears only when it
-# is complete; an interrupted run leaves DIR.partial, which the next one removes.
+# build_root DIR SUITE PACKAGES COMPONENTS: puts a minimal system of a Debian or Ubuntu release into
+# DIR. DIR appears only when it is complete; an interrupted run leaves DIR.partial, which the next
+# one removes.
 build_root() {
     local dir=$1 suite=$2 packages=$3 components=$4 partial=$1.partial isolated=() variable
     [[ ! -e $dir ]] ||
@@ -107,11 +117,12 @@ build_root() {
     command -v debootstrap >/dev/null || install_packages debootstrap
     [[ -e /usr/share/debootstrap/scripts/$suite ]] ||
         die "debootstrap does not know the release '$suite'" "update the debootstrap package, then run scripts/setup.sh again"
-    # Its mounts then vanish with it, however it ends. Containers may forbid that, and then there are no mounts either.
+    # A mount namespace removes its mounts, however it ends. Containers may forbid it, and then
+    # there are no mounts either.
     if as_root unshare --mount true 2>/dev/null; then
         isolated=(unshare --mount)
     fi
-    # sudo drops these.
+    # sudo drops these variables.
     for variable in http_proxy https_proxy no_proxy; do
         [[ -z ${!variable:-} ]] || isolated=(env "$variable=${!variable}" "${isolated[@]}")
     done
@@ -122,16 +133,17 @@ build_root() {
         tail -n 15 "$dir.log" "$partial/debootstrap/debootstrap.log" >&2 2>/dev/null || true
         die "debootstrap could not build $dir (the end of its log is above, all of it in $dir.log)" \
             "check the network and the space on disk and run scripts/setup.sh again; a folder on a file system that is \
-mounted nodev or noexec can't be used: name another in S3_TO_MYSQL_CACHE. '$suite' changes daily: if a package is \
+mounted nodev or noexec cannot be used: name another in S3_TO_MYSQL_CACHE. '$suite' changes daily: if a package is \
 uninstallable today, it may be fine tomorrow"
     fi
-    # Not needed to run a server.
+    # A server does not need these.
     as_root rm -rf "$partial"/var/cache/apt/archives "$partial"/var/lib/apt/lists "$partial"/usr/share/{doc,man,locale}
     as_root mv "$partial" "$dir"
     rm -f "$dir.log"
 }
 
-# server_root KIND DIR PACKAGES_ON_DEBIAN PACKAGE_ON_UBUNTU: builds the root that fits this distribution.
+# server_root KIND DIR PACKAGES_ON_DEBIAN PACKAGE_ON_UBUNTU: builds the root that fits this
+# distribution.
 server_root() {
     local kind=$1 dir=$2 on_debian=$3 on_ubuntu=$4 ID='' VERSION_CODENAME='' lock
     # shellcheck source=/dev/null
@@ -150,12 +162,12 @@ server_root() {
     exec {lock}>&-
 }
 
-# ---- What is needed -------------------------------------------------------------------------------------------------
+# ---- What is needed ------------------------------------------------------------------------------
 
 found() { "$SCRIPTS/server.sh" --where "$1" >/dev/null; }
 
-# Sets `package` to the distribution's package with the server alone; some releases have its version in the name. Empty
-# where there is none.
+# Sets `package` to the distribution's package with the server alone, or to an empty string. Some
+# releases have the version in its name.
 find_package() {
     package=$(packages_named "$1-server-core")
     [[ -n $package ]] || ! refresh_lists || package=$(packages_named "$1-server-core")
@@ -194,7 +206,7 @@ if ! found mariadb; then
     if can_install "$package"; then
         install_packages "$package"
     else
-        say "the system's MariaDB package can't stand beside the MySQL that is installed"
+        say "the system's MariaDB package cannot be installed beside the MySQL that is installed"
         server_root mariadb "${S3_TO_MYSQL_MARIADB_ROOT:-$CACHE_DIR/mariadb-root}" mariadb-server-core "$package"
     fi
     found mariadb || die "MariaDB's server was installed, but is not found" "run: bash -x scripts/server.sh --where mariadb"

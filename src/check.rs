@@ -1,13 +1,13 @@
-//! Whether an object would load, found by loading it into a [`TargetClone`], in a transaction that
-//! is rolled back.
+//! Predicts the fate of an object: loads it into a [`TargetClone`], in a transaction that is rolled
+//! back.
 //!
-//! The object is sifted as if all its bad rows and duplicates were to be rejected, so that all of
-//! them are found whatever the policies are; then these say what would become of it. Where that
-//! does not follow from the counts (what is accepted is stored otherwise than it was, and may meet
-//! other rows then; an update may be refused where an insert is not), the object is loaded a second
-//! time, under the real policies.
+//! Row isolation runs as if all bad rows and duplicates were rejected. So it finds all of them,
+//! whatever the policies are. Then the policies predict what a load would do with the object. In
+//! two cases the counts are not enough: accepted bad rows are stored with other values, and may
+//! then meet other rows; and an update may be refused where an insert is not. In these cases the
+//! object is loaded a second time, under the real policies.
 //!
-//! Only temporary tables are written to: neither the target nor the ledger nor a reject file.
+//! A check writes only to temporary tables: not to the target, the ledger or a reject file.
 
 mod target_clone;
 
@@ -24,45 +24,46 @@ use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, Reservation};
 use crate::mysql::{Phase, Session, classify};
 use crate::policy::{OnBadRow, OnDuplicate};
 
-/// How the objects of a check are looked at: made once, read by all that check.
+/// The plan by which objects are checked. It is made once, and all connections read it.
 #[derive(Debug)]
 pub struct Check {
     table: TargetClone,
-    /// Rejects everything that it can.
+    /// A plan that rejects everything that can be rejected.
     pub collect_all: Plan,
-    /// Under the policies of the load.
+    /// A plan with the policies of the load.
     real_policy: Plan,
 }
 
-/// What was found in one object.
+/// The findings about one object.
 #[derive(Debug, Default)]
 pub struct Checked {
     pub rows: u64,
-    /// Rows with a value that does not fit, too few or too many fields, or refused by CHECK.
+    /// The rows with a value that does not fit or with too few or too many fields, and the rows
+    /// that a CHECK refused.
     pub bad_rows: u64,
-    /// Rows that are not bad, but have a unique key that a good row before them in the object has.
+    /// The rows that are not bad, but have the unique key of a good row before them in the object.
     pub duplicates: u64,
-    /// What the server would say without anything being wrong with the row.
+    /// The number of warnings that the server would give about rows without a problem.
     pub notes: u64,
-    /// How often it was said, by its number; of all rows.
+    /// The number of warnings per error number, for all rows.
     pub warnings_by_code: BTreeMap<u16, u64>,
     /// The first bad rows and duplicates.
     pub shown: Vec<BadRow>,
     pub prediction: Prediction,
 }
 
-/// What would become of an object, as far as can be seen.
+/// The predicted outcome for an object, as far as a check can see.
 #[derive(Debug, Default)]
 pub enum Prediction {
     #[default]
     Loads,
-    /// Without so many of its rows.
+    /// The object loads without this number of its rows.
     Rejects(u64),
     Fails(Error),
 }
 
 impl Check {
-    /// `policy` is that of a load into the target.
+    /// Makes a check. `policy` is the policy of a load into the target.
     #[must_use]
     pub fn new(
         table: TargetClone,
@@ -72,12 +73,12 @@ impl Check {
         load: &LoadConfig,
         policy: Policy,
     ) -> Self {
-        // Of InnoDB, and without partitions and foreign keys, whatever the target is.
+        // The clone uses InnoDB and has no partitions or foreign keys, whatever the target has.
         let real_policy = Policy { skips_only_duplicates: true, rolls_back: true, ..policy };
         let collect_all = Policy {
             on_bad_row: OnBadRow::Reject,
             on_duplicate: OnDuplicate::Reject,
-            // Under accept a note is accepted too.
+            // Under accept, notes are accepted too.
             notes_as_bad: policy.notes_as_bad && policy.on_bad_row != OnBadRow::Accept,
             max_rejects: None,
             ..real_policy
@@ -97,7 +98,7 @@ impl Check {
         Self { collect_all: plan(collect_all), real_policy: plan(real_policy), table }
     }
 
-    /// What rows may meet in the target, and not here.
+    /// Returns the problems that rows may have in the target, but that a check cannot find.
     #[must_use]
     pub fn not_checked(&self) -> &[String] {
         self.table.not_checked()
@@ -105,14 +106,14 @@ impl Check {
 }
 
 impl Session {
-    /// Finds out whether an object would load. Nothing of it stays: the private table is dropped,
-    /// and ends with the session.
+    /// Checks if an object would load. Nothing of it stays: the clone is dropped, and would end
+    /// with the session anyway.
     ///
-    /// If this is dropped half-way, and after any error, the session must be destroyed.
+    /// If this future is dropped, and after any error, the session must be destroyed.
     ///
     /// # Errors
-    /// `LockConflict`, `ConnectionLost`, `LoadStalled`, which may be repeated; otherwise what a
-    /// load would meet too and is not about single rows. `Interrupted` when `abandoning` was
+    /// `LockConflict`, `ConnectionLost` or `LoadStalled`, which may be repeated; otherwise what a
+    /// load would fail with too, if it is not about single rows. `Interrupted` if `abandoning` was
     /// cancelled.
     pub async fn check(
         &mut self,
@@ -124,7 +125,8 @@ impl Session {
         tokio::select! {
             biased;
             () = abandoning.cancelled() => {
-                Err(Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped before it was checked")))
+                let message = format!("{what}: the run was stopped before it was checked");
+                Err(Error::new(ErrorKind::Interrupted, message))
             }
             checked = async {
                 check.table.create(&mut self.conn).await?;
@@ -187,7 +189,7 @@ impl Session {
                 })
             }
             Ok(None) => {
-                Err(Error::new(ErrorKind::Bug, format!("{what}: a check has asked a ledger")))
+                Err(Error::new(ErrorKind::Bug, format!("{what}: a check has used a ledger")))
             }
             Err(error) => {
                 let is_about_rows = match error.kind {
@@ -195,7 +197,7 @@ impl Session {
                     | ErrorKind::Duplicates
                     | ErrorKind::TooManyRejects
                     | ErrorKind::RejectsExhausted => true,
-                    // Otherwise it is about the server's state.
+                    // Otherwise the error is about the server's state.
                     ErrorKind::StatementFailed => !error.bad_rows().is_empty(),
                     _ => false,
                 };
@@ -217,7 +219,7 @@ impl Session {
     }
 }
 
-/// What the policies make of so many bad rows and duplicates.
+/// Predicts the outcome under the policies from the numbers of bad rows and duplicates.
 fn prediction(request: &LoadRequest, check: &Check, bad_rows: u64, duplicates: u64) -> Prediction {
     let LoadRequest { what, rows, .. } = request;
     let Check { real_policy: plan, table, .. } = check;
@@ -226,13 +228,13 @@ fn prediction(request: &LoadRequest, check: &Check, bad_rows: u64, duplicates: u
     if bad_rows > 0 && policy.on_bad_row != OnBadRow::Reject {
         return fails(
             ErrorKind::BadRows,
-            format!("{bad_rows} of {rows} rows can't be loaded as they are"),
+            format!("{bad_rows} of {rows} rows cannot be loaded as they are"),
         );
     }
     if duplicates > 0 && policy.on_duplicate == OnDuplicate::Error {
         return fails(
             ErrorKind::Duplicates,
-            format!("{duplicates} of {rows} rows have keys of rows before them"),
+            format!("{duplicates} of {rows} rows have the keys of rows before them"),
         );
     }
     let rejected =
@@ -256,7 +258,7 @@ fn prediction(request: &LoadRequest, check: &Check, bad_rows: u64, duplicates: u
     }
 }
 
-/// The failure that a load would end with, of which nothing has been rolled back.
+/// Returns the error that a load would end with, without the remark that it was rolled back.
 fn would_be(error: &Error, table: &TargetClone) -> Error {
     let cause = error.causes().last().map(|cause| format!(": {cause}")).unwrap_or_default();
     let message =
@@ -265,7 +267,7 @@ fn would_be(error: &Error, table: &TargetClone) -> Error {
 }
 
 impl Checked {
-    /// The first bad rows and duplicates, and how many rows were not kept of all that was said.
+    /// Returns the first bad rows and duplicates, and the number of the others.
     #[must_use]
     pub fn bad_rows(&self) -> BadRows {
         let mut shown_rows: Vec<Option<u64>> = self.shown.iter().map(|bad| bad.row).collect();

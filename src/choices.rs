@@ -1,4 +1,4 @@
-//! The words that settings choose from which are not load policies.
+//! The values of settings that choose from a list of words, except load policies.
 
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
@@ -13,11 +13,11 @@ pub enum SslMode {
     VerifyIdentity,
 }
 
-/// Whether the protocol's bytes are compressed.
+/// The compression of the connection to MySQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum Compress {
-    /// Where the connection turns out to be slow.
+    /// Compress if the connection turns out to be slow.
     Auto,
     Zlib,
     Off,
@@ -30,7 +30,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How progress is shown on standard error.
+/// The display of progress on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum ProgressMode {
@@ -41,7 +41,7 @@ pub enum ProgressMode {
     Off,
 }
 
-/// How the summary on standard output looks.
+/// The form of the summary on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum SummaryForm {

@@ -1,7 +1,9 @@
-//! The command line. Flags are made from the table of settings and carry no defaults: a default
-//! here would beat the configuration file. What is parsed becomes the strongest layer of
-//! [`crate::config::resolve`], which finds all that is wrong at once; clap itself only refuses what
-//! is no option at all.
+//! The command line.
+//!
+//! Flags are made from the table of settings and have no defaults, because a default here would
+//! override the configuration file. The parsed values become the strongest layer of
+//! [`crate::config::resolve`], which finds all problems at once. clap itself only refuses arguments
+//! that are not options at all.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -21,7 +23,7 @@ use crate::settings::{
     Default, Flag, Layer, Origin, Problem, Scope, Setting, Value, ValueKind, table,
 };
 
-/// Load the objects under an S3 prefix into a MySQL or MariaDB table, and account for every row.
+/// Load the objects under an S3 prefix into a MySQL or MariaDB table, and report on every row.
 #[derive(Parser)]
 #[command(name = "s3-to-mysql", version, after_long_help = after_long_help())]
 pub struct Cli {
@@ -33,17 +35,17 @@ pub struct Cli {
 pub enum Cmd {
     /// Load objects into a table.
     Load(LoadArgs),
-    /// List, check and show what `load` would do, touching nothing.
+    /// Show what `load` would do, without changing anything.
     Plan(LoadArgs),
-    /// Find out what would go wrong in a load, without loading: into a private table, and back out.
+    /// Find the problems that a load would have, by loading into a temporary table.
     Check(CheckArgs),
-    /// Show what the ledger says of a table: what is loaded, failed and in flight, and the last
+    /// Show the state of a table in the ledger: objects loaded, failed and in flight, and the last
     /// runs.
     Status(StatusArgs),
-    /// Make the ledger forget objects, so that the next run loads them again; rows stay in the
-    /// table.
+    /// Remove objects from the ledger, so that the next run loads them again. Their rows stay in
+    /// the table.
     Forget(ForgetArgs),
-    /// Print a script that completes this program's options.
+    /// Print a shell script that completes the options of this program.
     Completions(CompletionsArgs),
 }
 
@@ -53,7 +55,7 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// What `load` and `plan` take, and `check` too.
+/// The arguments of `load`, `plan` and `check`.
 pub type LoadArgs = ScopedArgs<ForLoad>;
 
 #[derive(Args)]
@@ -62,34 +64,34 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForLoad>,
 
-    /// Check only the first N data rows of each object, and fetch no more of it.
+    /// Check only the first N data rows of each object, and do not fetch the rest.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub sample: Option<u64>,
 }
 
 #[derive(Args)]
-#[command(after_long_help = ledger_help("what the ledger says is shown; also that there is none"))]
+#[command(after_long_help = ledger_help("the state was shown, even if no ledger exists"))]
 pub struct StatusArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForStatus>,
 
-    /// Write one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args)]
-#[command(after_long_help = ledger_help("forgotten; also where there was nothing to forget"))]
+#[command(after_long_help = ledger_help("the objects are forgotten, or nothing was recorded"))]
 pub struct ForgetArgs {
     #[command(flatten)]
     pub settings: ScopedArgs<ForForget>,
 
-    /// Do it. Without this, what would be forgotten is shown, and the exit code is 2.
+    /// Forget the objects. Without this, only show what would be forgotten, and exit with code 2.
     #[arg(long)]
     pub yes: bool,
 }
 
-/// The options of the settings that a command uses, and where more of them are.
+/// The options for the settings that a command uses, and the options that locate and print them.
 #[derive(Args)]
 #[command(after_long_help = after_long_help())]
 pub struct ScopedArgs<S: Scoped> {
@@ -97,19 +99,31 @@ pub struct ScopedArgs<S: Scoped> {
     settings: SettingArgs<S>,
 
     /// Read settings from this TOML file.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Configuration")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        help_heading = "Configuration"
+    )]
     config: Option<PathBuf>,
 
     /// Print the effective settings and where each comes from, without secrets, and exit.
     #[arg(long, help_heading = "Configuration")]
     pub print_config: bool,
 
-    /// There for its error: mysql's users have it in their fingers.
-    #[arg(long, short, hide = true, num_args = 0..=1, default_missing_value = "", value_name = "REFUSED")]
+    /// Hidden option that only yields an error, because users of mysql type it out of habit.
+    #[arg(
+        long,
+        short,
+        hide = true,
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_name = "REFUSED"
+    )]
     password: Option<OsString>,
 }
 
-/// A command, as a type: clap makes a command's options from types alone.
+/// A command as a type, because clap makes the options of a command from types only.
 pub trait Scoped {
     const SCOPE: Scope;
 }
@@ -131,7 +145,7 @@ impl Scoped for ForForget {
 }
 
 impl Cli {
-    /// Parses the process's arguments. Leaves the process after `--help`, `--version` and on a
+    /// Parses the arguments of the process. Exits the process after `--help`, `--version` or a
     /// usage error, as clap does.
     #[must_use]
     pub fn from_process() -> Self {
@@ -144,9 +158,9 @@ impl CompletionsArgs {
     ///
     /// # Errors
     ///
-    /// What `out` fails with.
+    /// The error of `out`.
     pub fn write(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
-        // Straight to `out`, clap would panic where a reader such as `head` has gone.
+        // Written directly to `out`, clap would panic if a reader such as `head` has gone.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "s3-to-mysql", &mut script);
         out.write_all(&script)
@@ -154,7 +168,8 @@ impl CompletionsArgs {
 }
 
 impl<S: Scoped> ScopedArgs<S> {
-    /// Settles everything, from this process's environment and the files that were named.
+    /// Resolves the settings from these arguments, the environment of the process and the named
+    /// files.
     ///
     /// # Errors
     ///
@@ -180,9 +195,12 @@ impl<S: Scoped> ScopedArgs<S> {
         let mut problems = Vec::new();
         if self.password.is_some() {
             problems.push(Problem {
-                what: "a password is not taken from the command line, where other users can read it (ps)".to_owned(),
+                what: "a password is not taken from the command line, \
+                       where other users can read it (ps)"
+                    .to_owned(),
                 origin: Some(Origin::CommandLine("--password".to_owned())),
-                remedy: "give it in MYSQL_PWD, --password-file or the configuration file".to_owned(),
+                remedy: "give it in MYSQL_PWD, --password-file or the configuration file"
+                    .to_owned(),
             });
         }
         let mut text = String::new();
@@ -198,7 +216,7 @@ impl<S: Scoped> ScopedArgs<S> {
                         origin: Some(origin.clone()),
                         remedy: String::new(),
                     });
-                    // What it would have said is not known to be missing.
+                    // Settings that the file may contain must not be reported as missing.
                     return Err(problems);
                 }
             }
@@ -221,13 +239,13 @@ impl<S: Scoped> ScopedArgs<S> {
     }
 }
 
-/// The flags that the table of settings makes.
+/// The values of the flags that are made from the table of settings.
 struct SettingArgs<S> {
     layer: Layer,
     scope: PhantomData<S>,
 }
 
-/// The settings that a command uses.
+/// Returns the settings that a command uses.
 fn used<S: Scoped>() -> impl Iterator<Item = &'static Setting> {
     table::ALL.iter().copied().filter(|setting| S::SCOPE.uses(setting))
 }
@@ -265,9 +283,11 @@ impl<S: Scoped> FromArgMatches for SettingArgs<S> {
 }
 
 fn to_forget(uris: Arg) -> Arg {
-    let help = "What to forget: s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it";
+    let help = "The objects to forget: s3://BUCKET/KEY, \
+                or s3://BUCKET/PREFIX/ for everything below it";
     uris.help(help).long_help(format!(
-        "{help}.\n\nTaken from the command line alone: the URIs of a configuration file are there to be loaded."
+        "{help}.\n\nOnly the command line counts here. The URIs in a configuration file are meant \
+         to be loaded."
     ))
 }
 
@@ -344,7 +364,7 @@ fn help(setting: &Setting) -> String {
     }
 }
 
-/// The value that the command line gives, and by which flag.
+/// Returns the value from the command line, and the flag that gave it.
 fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<(Value, String)> {
     let flag = format!("--{}", setting.name);
     match (setting.flag, setting.kind) {
@@ -379,7 +399,7 @@ fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<(Value, String)> 
     }
 }
 
-/// Words that help and completion show, and that `resolve` checks together with everything else.
+/// A parser that offers words to help and completion. `resolve` checks the word that was given.
 #[derive(Clone)]
 struct Words(&'static [&'static str]);
 
@@ -406,12 +426,12 @@ fn after_long_help() -> String {
 
 fn settings_help() -> &'static str {
     "Settings:\n  \
-     Every setting of load, plan and check can also be given in the environment, as\n  \
-     S3_TO_MYSQL_ and its name in capitals with _ for -, and in a configuration\n  \
-     file, which config.example.toml documents. A flag beats a variable, and a\n  \
-     variable beats the file. DATABASE_URL and MYSQL_PWD count where none of these\n  \
-     says more. A list in a variable has one item a line. Every switch has an\n  \
-     opposite, as in --no-path-style.\n"
+     Every setting of load, plan and check can also be an environment variable,\n  \
+     S3_TO_MYSQL_ and its name in capitals with _ for -, or a key in a\n  \
+     configuration file; see config.example.toml. A flag overrides a variable, and\n  \
+     a variable overrides the file. DATABASE_URL and MYSQL_PWD are used if nothing\n  \
+     else sets these values. In a variable, each line is an item of a list. Every\n  \
+     switch has an opposite, such as --no-path-style.\n"
 }
 
 fn check_help() -> String {
@@ -424,28 +444,28 @@ Exit codes:",
         let meaning = match code {
             exit_code::ALL_LOADED => "nothing would go wrong, as far as a check can see",
             exit_code::OBJECTS_FAILED => "some objects would fail",
-            exit_code::ROWS_REJECTED => "every object would load, some rows would be rejected",
+            exit_code::ROWS_REJECTED => "every object would load, but some rows would be rejected",
             _ => meaning,
         };
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "\n  {code:>3}  {meaning}");
     }
     text
 }
 
-/// For the commands that load nothing.
+/// Returns the help text about settings and exit codes for commands that load nothing.
 fn ledger_help(success: &str) -> String {
     let mut text = String::from(
         "Settings:\n  \
-         The environment and the configuration file of a load can be used as they are:\n  \
-         what this command does not need is not looked at. See load --help.\n\n\
+         You can use the environment and the configuration file of a load unchanged:\n  \
+         this command ignores settings that it does not need. See load --help.\n\n\
          Exit codes:",
     );
     let codes = [exit_code::BUG, exit_code::USAGE, exit_code::TARGET_UNAVAILABLE];
     for (code, meaning) in std::iter::once((exit_code::ALL_LOADED, success))
         .chain(exit_code::MEANINGS.iter().copied().filter(|(code, _)| codes.contains(code)))
     {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "\n  {code:>3}  {meaning}");
     }
     text

@@ -1,4 +1,11 @@
-//! TODO: the doc of commands.
+//! The commands: each takes a [`crate::config::Config`], does its work and returns a [`RunResult`].
+//!
+//! `load`, `plan` and `check` begin in the same way (`startup`): they list the objects and check
+//! the source, the staging directory and the target at the same time, and report all problems
+//! together. `load` and `check` then run the pipeline. `status` and `forget` use only the ledger.
+//!
+//! The commands are the only code that sees the whole configuration. They hand each layer below
+//! only the settings that it needs.
 
 mod check;
 mod forget;

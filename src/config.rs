@@ -1,9 +1,9 @@
 //! The validated settings of one run.
 //!
-//! Flags, environment, file and defaults meet in [`resolve()`], which yields a [`Config`] in which
-//! every value is present, in range and consistent with the others, or every problem it found at
-//! once. Nothing past this module looks at a flag or an environment variable, and arguments never
-//! travel below [`crate::run`].
+//! [`resolve()`] combines flags, environment, file and defaults. It returns either a [`Config`] in
+//! which every value is present, in range and consistent with the others, or all problems at once.
+//! Nothing past this module looks at a flag or an environment variable. The [`Config`] itself stops
+//! at [`crate::commands`], which hands the layers below only the settings that they need.
 
 mod database_url;
 mod format;
@@ -28,7 +28,7 @@ use crate::source::SourceConfig;
 use crate::staging::StagingConfig;
 use crate::throttle::ThroughputConfig;
 
-/// Everything a run needs to know.
+/// The validated settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub source: SourceConfig,
@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings that a preflight checks.
+    /// Returns the settings that a preflight checks.
     #[must_use]
     pub fn preflight(&self) -> PreflightOptions<'_> {
         PreflightOptions {
@@ -56,7 +56,7 @@ impl Config {
         }
     }
 
-    /// The settings with which `status` and `forget` reach the ledger.
+    /// Returns the settings with which `status` and `forget` reach the ledger.
     pub(crate) fn ledger_admin(&self) -> AdminOptions<'_> {
         AdminOptions {
             target: &self.target,
@@ -66,7 +66,7 @@ impl Config {
         }
     }
 
-    /// The settings that make the run's job what it is.
+    /// Returns the settings that define the job of the run.
     pub(crate) fn job(&self) -> JobOptions<'_> {
         JobOptions {
             source: &self.source,
@@ -78,7 +78,7 @@ impl Config {
         }
     }
 
-    /// The settings that the run's tasks share.
+    /// Returns the settings that the tasks of a run share.
     pub(crate) fn pipeline(&self) -> PipelineOptions {
         PipelineOptions {
             uris: self.source.uris.clone(),

@@ -1,9 +1,10 @@
-//! Delimited-text dialects: which bytes end a field and a line, which quote and which escape.
+//! Delimited-text dialects: the bytes that end a field or a line, quote, and escape.
 //!
-//! A [`Dialect`] is what LOAD DATA's FIELDS and LINES clauses say, and what [`crate::split`] reads
-//! by. It comes from a [`Preset`], with any part replaced. [`Dialect::validate`] refuses, all at
-//! once, every combination under which the server's reading and ours could differ, or under which
-//! the server itself reads nonsense without a word; past it, no other module looks for such things.
+//! A [`Dialect`] holds the content of LOAD DATA's FIELDS and LINES clauses, and [`crate::split`]
+//! reads by it. It comes from a [`Preset`], any part of which can be replaced.
+//! [`Dialect::validate`] refuses, all at once, every combination for which the server's reading and
+//! ours could differ, or for which the server silently misreads the data. No other module checks
+//! such things.
 
 mod charset;
 mod delimiter;
@@ -20,18 +21,18 @@ use std::str::FromStr;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use thiserror::Error;
 
-/// How the bytes of an object divide into rows and fields.
+/// The rules that divide the bytes of an object into rows and fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
     pub fields_terminated_by: Vec<u8>,
     pub fields_enclosed_by: Option<u8>,
-    /// Whether the SQL says OPTIONALLY. Reading is the same with and without it.
+    /// True if the SQL says OPTIONALLY. It makes no difference when reading.
     pub fields_optionally_enclosed: bool,
     pub fields_escaped_by: Option<u8>,
     pub lines_terminated_by: LineTerminator,
 }
 
-/// What ends a line.
+/// The line terminator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineTerminator {
     Exact(Vec<u8>),
@@ -47,7 +48,7 @@ impl LineTerminator {
 impl FromStr for LineTerminator {
     type Err = DelimiterError;
 
-    /// `auto`, or a delimiter as [`parse_delimiter`] reads it.
+    /// Parses `auto`, or a delimiter as [`parse_delimiter`] reads it.
     fn from_str(text: &str) -> Result<Self, DelimiterError> {
         if text == Self::DETECT_WORD {
             Ok(Self::Detect)
@@ -58,7 +59,7 @@ impl FromStr for LineTerminator {
 }
 
 impl fmt::Display for LineTerminator {
-    /// In the form that `from_str` reads.
+    /// Writes the form that `from_str` reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(bytes) => f.write_str(&show_delimiter(bytes)),
@@ -76,11 +77,11 @@ pub enum Preset {
     Mysql,
     /// Hive's and Spark's text tables: byte 0x01, `\` escapes, LF, NULL as `\N`.
     Hive,
-    /// Hive's text tables without `ESCAPED BY`: as `hive`, but a backslash is data.
+    /// Hive's text tables without `ESCAPED BY`: the same as `hive`, but a backslash is data.
     HiveRaw,
     /// RFC 4180: comma, `"` doubled inside quotes and no escape; CRLF or LF, decided per object.
     Csv,
-    /// As `csv`, with LF.
+    /// The same as `csv`, but with LF.
     CsvUnix,
     /// IANA's text/tab-separated-values, as spreadsheets export it: tab, no quotes, no escapes;
     /// CRLF or LF, decided per object. Files with backslash escapes between their tabs are `mysql`.
@@ -88,7 +89,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// Returns the word of the option.
+    /// Returns the word that selects the preset in the option.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
@@ -114,8 +115,8 @@ impl Preset {
         }
     }
 
-    /// Field values that mean NULL in this preset and that the server does not know as such: it
-    /// understands `\N` only where `\` escapes.
+    /// Returns the field values that mean NULL in this preset but not to the server. The server
+    /// understands `\N` only if `\` escapes.
     #[must_use]
     pub const fn null_strings(self) -> &'static [&'static str] {
         match self {
@@ -124,8 +125,8 @@ impl Preset {
         }
     }
 
-    /// Whether keys with a path component that starts with `_` or `.` are passed over, as Hive
-    /// does: they are markers and unfinished output.
+    /// Returns true if keys with a path component that starts with `_` or `.` are skipped, as in
+    /// Hive: they are markers and unfinished output.
     #[must_use]
     pub const fn skips_hidden(self) -> bool {
         matches!(self, Self::Hive | Self::HiveRaw)
@@ -152,8 +153,8 @@ pub enum DialectPart {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DialectError {
     #[error(
-        "fields-terminated-by is empty and so is fields-enclosed-by: this is MySQL's fixed-width format, which is \
-         not supported; name the byte that separates fields"
+        "fields-terminated-by is empty and so is fields-enclosed-by: this is MySQL's fixed-width \
+         format, which is not supported; name the byte that separates fields"
     )]
     FixedWidth,
     #[error("fields-terminated-by is empty; name the byte that separates fields")]
@@ -164,31 +165,38 @@ pub enum DialectError {
     )]
     NoLineTerminator,
     #[error(
-        "lines-terminated-by and fields-terminated-by are both {}: a row could not be told from a field; \
-         they must differ", show_delimiter(.0)
+        "lines-terminated-by and fields-terminated-by are both {}: \
+         a row could not be told from a field; they must differ",
+        show_delimiter(.0)
     )]
     LineIsField(Vec<u8>),
     #[error(
-        "fields-terminated-by {} starts with all of lines-terminated-by {}, which is looked for first: \
-         no field would ever end; choose another separator", show_delimiter(.field), show_delimiter(.line)
+        "fields-terminated-by {} starts with all of lines-terminated-by {}, \
+         which is looked for first: no field would ever end; choose another separator",
+        show_delimiter(.field),
+        show_delimiter(.line)
     )]
     LineHidesField { field: Vec<u8>, line: Vec<u8> },
     #[error(
-        "{part} {} is also the first byte of {terminator}: such a {terminator} would never be found; \
-         choose another byte or switch {part} off with an empty value", show_delimiter(&[*.byte])
+        "{part} {} is also the first byte of {terminator}: \
+         such a {terminator} would never be found; \
+         choose another byte or switch {part} off with an empty value",
+        show_delimiter(&[*.byte])
     )]
     StartsTerminator { part: DialectPart, byte: u8, terminator: DialectPart },
-    // Both servers say so themselves (warning 1638), and MariaDB misses some line terminators of
-    // several such bytes.
+    // Both servers say so themselves (warning 1638), and MariaDB misses some line terminators that
+    // consist of several such bytes.
     #[error(
-        "{part} contains {}, which is not ASCII; the servers do not fully support that: choose bytes up to \\x7f, \
-         or replace the delimiter in the objects first",
+        "{part} contains {}, which is not ASCII; \
+         the servers do not fully support that: \
+         choose bytes up to \\x7f, or replace the delimiter in the objects first",
         show_delimiter(&[*.byte])
     )]
     NotAscii { part: DialectPart, byte: u8 },
     #[error(
-        "{part} contains {}, which may also be part of a character in {charset}: rows could be cut in the middle of \
-         a character; use a delimiter of other bytes, or convert the objects to UTF-8 and use utf8mb4",
+        "{part} contains {}, which may also be part of a character in {charset}: \
+         rows could be cut in the middle of a character; use a delimiter of other bytes, \
+         or convert the objects to UTF-8 and use utf8mb4",
         show_delimiter(&[*.byte])
     )]
     InsideCharacters { part: DialectPart, byte: u8, charset: String },
@@ -200,11 +208,11 @@ pub enum DialectError {
 }
 
 impl Dialect {
-    /// Every reason why objects in `charset` could not be loaded correctly under this dialect;
-    /// empty if there is none.
+    /// Returns every reason why objects in `charset` cannot be loaded correctly under this dialect,
+    /// or nothing if they can.
     ///
-    /// `fields_escaped_by` equal to `fields_enclosed_by` is legal: quotes are then doubled and
-    /// nothing else is escaped.
+    /// `fields_escaped_by` may equal `fields_enclosed_by`. Quotes are then doubled, and nothing
+    /// else is escaped.
     #[must_use]
     pub fn validate(&self, charset: &Charset) -> Vec<DialectError> {
         let mut errors = Vec::new();
@@ -335,7 +343,7 @@ mod tests {
             hidden,
             [DialectError::LineHidesField { field: b"\n|".to_vec(), line: b"\n".to_vec() }]
         );
-        // The other way round is how dbgen writes: the line is looked for first.
+        // The reverse is how dbgen writes: the line terminator is searched for first.
         let trailing = errors(Preset::Mysql, |d| {
             d.fields_terminated_by = b"|".to_vec();
             d.lines_terminated_by = LineTerminator::Exact(b"|\n".to_vec());

@@ -1,8 +1,8 @@
-//! What can go wrong, and what the program does about it.
+//! The classes of failure, and what the program does about each.
 //!
-//! Every failure is folded into a [`ErrorKind`] at the library it came from; [`ErrorKind::consequence`] is
-//! the one place that says whether it is tried again, costs the object or ends the run, and
-//! [`ErrorKind::hint`] what the operator can do.
+//! Each failure becomes an [`ErrorKind`] at the library where it occurs. [`ErrorKind::consequence`]
+//! is the one place that decides whether the program retries it, fails the object or ends the run.
+//! [`ErrorKind::hint`] says what the operator can do.
 
 mod bad_row;
 
@@ -15,24 +15,24 @@ use strum::IntoStaticStr;
 
 use crate::exit_code;
 
-/// The classes of failure that the program tells apart.
+/// The classes of failure that the program distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, Serialize)]
 #[serde(into = "&'static str")]
 #[strum(serialize_all = "snake_case")]
 pub enum ErrorKind {
-    // S3: reaching it
-    /// The endpoint can't be reached, or the connection broke before an answer.
+    // S3: the connection
+    /// The endpoint cannot be reached, or the connection broke before a response arrived.
     SourceUnreachable,
-    /// 5xx, `SlowDown`, `RequestTimeout`: the store asks for another try.
+    /// The store asks for a retry: 5xx, `SlowDown`, `RequestTimeout`.
     SourceBusy,
-    /// No credentials, or ones the store does not know.
+    /// The credentials are missing, or the store does not know them.
     SourceCredentials,
     BucketMissing,
     ListingDenied,
-    /// The store answered something that is not S3.
+    /// The response is not an S3 response.
     SourceProtocol,
 
-    /// Not one object is wanted.
+    /// No object matches.
     NothingMatched,
 
     // S3: one object
@@ -40,75 +40,76 @@ pub enum ErrorKind {
     ObjectDenied,
     ObjectArchived,
     ObjectEncrypted,
-    /// The ETag or size is no longer the listed one.
+    /// The object no longer has the ETag or size that the listing showed.
     ObjectChanged,
-    /// The body ended early, or not a byte came for too long.
+    /// The body ended early, or no byte arrived for too long.
     BodyBroken,
-    /// The staged bytes do not have the checksum that the store holds.
+    /// The staged bytes do not match the checksum that the store holds.
     ChecksumMismatch,
 
     // Staging
     ObjectTooLarge,
     StagingFailed,
 
-    /// The rows that are held back can't be written down.
+    /// The rejected rows cannot be written to the place that `--rejects` names.
     RejectsUnwritable,
 
-    // What the bytes are
+    // The object's format
     UnsupportedFormat,
     Malformed,
 
-    // MySQL: reaching it
+    // MySQL: the connection
     TargetUnreachable,
     TargetLogin,
     TargetTls,
-    /// Too many connections, or the server is shutting down or read-only for the moment.
+    /// The server has too many connections, is shutting down, or is read-only for the moment.
     TargetBusy,
 
     // MySQL: the transaction
-    /// 1213, 1205: rolled back, safe to repeat.
+    /// Error 1213 or 1205: the server rolled the transaction back, and a retry is safe.
     LockConflict,
-    /// The connection was lost before COMMIT was sent: rolled back by the server.
+    /// The connection was lost before COMMIT was sent. The server rolls the transaction back.
     ConnectionLost,
-    /// Not a byte moved for too long; the connection was destroyed before COMMIT was sent.
+    /// No byte moved for too long. The connection was destroyed before COMMIT was sent.
     LoadStalled,
-    /// The connection was lost while COMMIT was under way.
+    /// The connection was lost while COMMIT was in progress.
     OutcomeUnknown,
     BadRows,
     Duplicates,
-    /// More rows of the object would be rejected than `--max-rejects` allows.
+    /// The object would have more rejected rows than `--max-rejects` allows.
     TooManyRejects,
-    /// More rows of the run would be rejected than `--max-rejects-total` allows.
+    /// The run would have more rejected rows than `--max-rejects-total` allows.
     RejectsExhausted,
-    /// The server's `Records:` is not our own row count.
+    /// The server's `Records:` differs from our own row count.
     CountMismatch,
-    /// The table does not hold what the job's objects hold.
+    /// The table does not hold the same rows as the job's objects.
     ChecksumDiffers,
-    /// Objects of the job were loaded without what is to be compared.
+    /// Objects of the job were loaded without a digest, so that the table cannot be compared.
     ChecksumMissing,
-    /// The transaction's ledger row is gone before COMMIT.
+    /// The transaction's ledger row disappeared before COMMIT.
     LedgerRowLost,
-    /// The server refused the statement for a reason that lies in the object's data.
+    /// The server refused the statement because of the object's data.
     StatementFailed,
-    /// The server refuses every statement of this kind: no privilege, no such table, `local_infile`
-    /// off.
+    /// The server refuses every such statement: a missing privilege, a missing table, or
+    /// `local_infile` is off.
     TargetRefused,
 
-    // What the ledger says
-    /// The key is loaded with another ETag.
+    // The state of the ledger
+    /// The key was loaded with another ETag.
     ContentChanged,
-    /// An earlier run failed, and this one is not to try again.
+    /// The object failed in an earlier run, and this run must not retry it.
     FailedBefore,
-    /// Some parts of the key are loaded, of a content that is gone.
+    /// Some parts of the key are loaded, but from content that no longer exists.
     PartialChanged,
-    /// Some parts of the object are loaded, and this run's settings can't go on with it.
+    /// Some parts of the object are loaded, and this run's settings cannot continue it.
     PartialConflict,
-    /// The ledger has rows for a table that has none.
+    /// The ledger lists loaded objects, but the table is empty.
     TargetEmptied,
-    /// Another run has emptied or replaced the table meanwhile.
+    /// Another run emptied or replaced the table in the meantime.
     Superseded,
 
-    /// A setting that turned out wrong only when it was used: an unreadable file, a bad pattern.
+    /// A setting that proved wrong only when it was used, such as an unreadable file or a bad
+    /// pattern.
     Usage,
     /// The user stopped the run.
     Interrupted,
@@ -116,26 +117,29 @@ pub enum ErrorKind {
     Bug,
 }
 
-/// What follows from a failure.
+/// The consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// Try again within the retry bounds; past them the object fails.
+    /// Retry within the retry limits; after that, fail the object.
     Retry,
-    /// Try again within the retry bounds; past them there is no point in going on with other
-    /// objects either.
+    /// Retry within the retry limits; after that, end the run, because other objects would fail
+    /// too.
     RetryThenAbort,
     FailObject,
     AbortRun,
 }
 
 impl ErrorKind {
-    /// The one table: failure -> what happens.
+    /// Returns the consequence of the failure. This is the only table of consequences.
     #[must_use]
     pub fn consequence(self) -> Consequence {
         use Consequence::{AbortRun, FailObject, Retry, RetryThenAbort};
         match self {
-            Self::SourceBusy | Self::BodyBroken | Self::ChecksumMismatch | Self::StagingFailed => Retry,
-            // A server that is gone shows when the next connection is made.
+            Self::SourceBusy
+            | Self::BodyBroken
+            | Self::ChecksumMismatch
+            | Self::StagingFailed => Retry,
+            // If the server is gone, the next attempt to connect shows it.
             Self::LockConflict | Self::LoadStalled | Self::ConnectionLost => Retry,
             Self::SourceUnreachable | Self::TargetUnreachable | Self::TargetBusy => RetryThenAbort,
             Self::ObjectMissing
@@ -144,7 +148,7 @@ impl ErrorKind {
             | Self::ObjectEncrypted
             | Self::ObjectChanged
             | Self::ObjectTooLarge
-            // Without its record a row must not be dropped; objects without rejects load on.
+            // A row must never be dropped without its record. Objects without rejects still load.
             | Self::RejectsUnwritable
             | Self::UnsupportedFormat
             | Self::Malformed
@@ -178,7 +182,7 @@ impl ErrorKind {
         }
     }
 
-    /// The exit code of a run that this ended.
+    /// Returns the exit code of a run that this failure ended.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -202,18 +206,20 @@ impl ErrorKind {
         }
     }
 
-    /// What the operator can do, where that is more than the message says.
+    /// Returns what the operator can do, if that is more than the message says.
     #[must_use]
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::SourceUnreachable => "check --endpoint-url, the network and the proxy settings",
             Self::SourceCredentials => {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, or use --no-sign-request for a public bucket"
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a --profile, or use \
+                 --no-sign-request for a public bucket"
             }
             Self::BucketMissing => "check the bucket's name, --region and --endpoint-url",
             Self::ListingDenied => "the credentials need s3:ListBucket on the bucket",
             Self::SourceProtocol => {
-                "check that --endpoint-url is an S3 endpoint, and --path-style if it is not AWS's"
+                "check that --endpoint-url is an S3 endpoint; one that is not AWS's may need \
+                 --path-style"
             }
             Self::NothingMatched => {
                 "check the URIs and filters; --allow-empty makes this a success"
@@ -223,14 +229,15 @@ impl ErrorKind {
             Self::ObjectArchived => "restore the object from its archive class first",
             Self::ObjectEncrypted => "the credentials need kms:Decrypt on the object's key",
             Self::ObjectChanged => {
-                "the object was overwritten after it was listed; run again to load what is there now"
+                "the object was overwritten after it was listed; run again to load its new content"
             }
             Self::ObjectTooLarge => "raise --staging-budget, or write smaller objects",
             Self::StagingFailed => {
                 "free some disk space, lower --staging-budget, or choose another --staging-dir"
             }
             Self::RejectsUnwritable => {
-                "see that what --rejects names can be written and has room; nothing of the object was loaded, so run again then"
+                "make sure that the place of --rejects is writable and has free space, then run \
+                 again; nothing of the object was loaded"
             }
             Self::UnsupportedFormat => "unpack or convert the object to delimited text first",
             Self::TargetUnreachable => {
@@ -243,42 +250,48 @@ impl ErrorKind {
                 "check the network and the server's load; --stall-timeout sets the limit"
             }
             Self::ContentChanged => {
-                "use --on-changed load to add the new content's rows, or --on-changed skip to leave the table as it is; an unfinished truncate or swap job is begun anew with --force"
+                "use --on-changed load to add the new content's rows, or --on-changed skip to \
+                 leave the table as it is; --force starts an unfinished truncate or swap job over"
             }
-            Self::FailedBefore => "mend the cause, and run again without --no-retry-failed",
+            Self::FailedBefore => "fix the cause, and run again without --no-retry-failed",
             Self::PartialChanged => {
-                "the parts' rows are in the table and can't be completed: remove them, then remove the object from the ledger with `s3-to-mysql forget` and run again; an unfinished truncate or swap job is begun anew with --force"
+                "the parts' rows are in the table and cannot be completed: remove them, then \
+                 remove the object from the ledger with `s3-to-mysql forget` and run again; \
+                 --force starts an unfinished truncate or swap job over"
             }
             Self::PartialConflict => {
-                "go on with the settings it was begun with; or remove its rows from the table, then the object from the ledger with `s3-to-mysql forget`"
+                "run again with the settings that the object was begun with; or remove its rows \
+                 from the table, then the object from the ledger with `s3-to-mysql forget`"
             }
             Self::TargetEmptied => {
-                "use --force to load the objects again, or remove them from the ledger first with `s3-to-mysql forget`"
+                "use --force to load the objects again, or remove them from the ledger first with \
+                 `s3-to-mysql forget`"
             }
             Self::Superseded => "run again",
             Self::OutcomeUnknown => {
-                "look whether the object's rows are in the table before you load it again"
+                "check whether the object's rows are in the table before you load it again"
             }
             Self::BadRows => {
-                "mend the rows, or use --on-bad-row reject to load the others, or accept to take what MySQL makes of them"
+                "fix the rows, or use --on-bad-row reject to load the others, or accept to load \
+                 the values that MySQL converts them to"
             }
             Self::Duplicates => {
                 "use --on-duplicate ignore, replace, update or reject if that is what you want"
             }
-            Self::TooManyRejects => "mend the rows, or raise --max-rejects",
-            Self::RejectsExhausted => "mend the rows, or raise --max-rejects-total",
+            Self::TooManyRejects => "fix the rows, or raise --max-rejects",
+            Self::RejectsExhausted => "fix the rows, or raise --max-rejects-total",
             _ => return None,
         })
     }
 
-    /// Returns the kind's name in reports: `snake_case`, and never changed once released.
+    /// Returns the kind's name in reports, in `snake_case`. It never changes once it is released.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.into()
     }
 }
 
-/// A failure with its class, what it happened to, and why.
+/// A failure with its class, its message, and its cause.
 #[derive(Debug)]
 pub struct Error {
     pub kind: ErrorKind,
@@ -295,58 +308,59 @@ impl Error {
         Self { kind, message: message.into(), source: None, hint: None, bad_rows: None }
     }
 
-    /// The same failure, seen from where it means something else.
+    /// Returns the same failure with another kind, for a caller to which it means something else.
     #[must_use]
     pub fn as_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// With what caused it. The cause must hold no secret: it reaches logs and reports.
+    /// Adds the cause. It must contain no secret, because it reaches logs and reports.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<anyhow::Error>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// A remedy that is more exact than the kind's own.
+    /// Sets a hint that is more specific than the kind's own.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// With something more to say of what it happened to.
+    /// Appends `more` to the message.
     #[must_use]
     pub fn adding(mut self, more: &str) -> Self {
         self.message.push_str(more);
         self
     }
 
-    /// The message alone, without rows and causes.
+    /// Returns the message alone, without rows and causes.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// With what the server said of the object's rows, which goes below the message.
+    /// Adds the server's messages about the object's rows. They appear below the message.
     #[must_use]
     pub fn with_bad_rows(mut self, bad_rows: BadRows) -> Self {
         self.bad_rows = Some(Box::new(bad_rows));
         self
     }
 
-    /// What the server said of the object's rows.
+    /// Returns the server's messages about the object's rows.
     #[must_use]
     pub fn bad_rows(&self) -> &[BadRow] {
         self.bad_rows.as_ref().map_or(&[], |bad_rows| &bad_rows.shown)
     }
 
-    /// [`Self::bad_rows`], for who knows more of them.
+    /// Returns [`Self::bad_rows`] for a caller that can complete them.
     pub fn bad_rows_mut(&mut self) -> &mut [BadRow] {
         self.bad_rows.as_mut().map_or(&mut [], |bad_rows| &mut bad_rows.shown)
     }
 
-    /// Takes them off, to put them on an error that this one is the cause of.
+    /// Removes and returns the bad rows, so that a caller can put them on an error that wraps this
+    /// one.
     pub(crate) fn take_bad_rows(&mut self) -> BadRows {
         self.bad_rows.take().map(|bad_rows| *bad_rows).unwrap_or_default()
     }
@@ -356,8 +370,8 @@ impl Error {
         self.hint.as_deref().or_else(|| self.kind.hint())
     }
 
-    /// The message and its causes in one line, for logs and reports; bad rows follow, a line or two
-    /// each.
+    /// Returns the message and its causes on one line, for logs and reports. The bad rows follow,
+    /// one or two lines each.
     #[must_use]
     pub fn one_line(&self) -> String {
         let mut text = self.message.clone();
@@ -374,7 +388,7 @@ impl Error {
         text
     }
 
-    /// The causes, outermost first.
+    /// Returns the causes, outermost first.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
         self.source.iter().flat_map(|source| source.chain().map(ToString::to_string)).collect()

@@ -1,30 +1,30 @@
-//! The exit codes: a contract for scripts, so a code is never given another meaning.
+//! The exit codes. They are a contract with scripts, so the meaning of a code never changes.
 
 use std::fmt::Write as _;
 
-/// All objects are in the table, whoever loaded them.
+/// All objects are in the table, whichever run loaded them.
 pub const ALL_LOADED: u8 = 0;
-/// The program is broken: a panic or a state that cannot be.
+/// The program has a bug: a panic or an impossible state.
 pub const BUG: u8 = 1;
-/// Flags, environment, configuration file, or something that they name is wrong. clap uses the same
-/// code.
+/// A flag, an environment variable, the configuration file, or something that they name is wrong.
+/// clap uses the same code.
 pub const USAGE: u8 = 2;
 /// Some objects are not in the table.
 pub const OBJECTS_FAILED: u8 = 3;
 /// No object matched, and `--allow-empty` was not given.
 pub const NOTHING_MATCHED: u8 = 4;
-/// S3 could not be reached, or refused the listing.
+/// S3 cannot be reached, or refused the listing.
 pub const SOURCE_UNAVAILABLE: u8 = 5;
-/// MySQL could not be reached, or cannot take the load.
+/// MySQL cannot be reached, or cannot accept the load.
 pub const TARGET_UNAVAILABLE: u8 = 6;
-/// All objects are in the table, but this run held rows of them back.
+/// All objects are in the table, but this run rejected some of their rows.
 pub const ROWS_REJECTED: u8 = 7;
-/// 128 + SIGINT.
+/// SIGINT stopped the run: 128 + 2.
 pub const INTERRUPTED: u8 = 130;
-/// 128 + SIGTERM.
+/// SIGTERM stopped the run: 128 + 15.
 pub const TERMINATED: u8 = 143;
 
-/// Every code with its meaning, for `--help` and the documentation.
+/// All codes with their meanings, for `--help` and the documentation.
 pub const MEANINGS: &[(u8, &str)] = &[
     (ALL_LOADED, "every object is in the table"),
     (BUG, "a bug in s3-to-mysql"),
@@ -38,7 +38,7 @@ pub const MEANINGS: &[(u8, &str)] = &[
     (TERMINATED, "interrupted by SIGTERM"),
 ];
 
-/// The section of `--help` that lists the codes.
+/// Returns the section of `--help` that lists the codes.
 #[must_use]
 pub fn help() -> String {
     let mut text = String::from("Exit codes:");

@@ -1,12 +1,13 @@
-//! A stretch of a temporary file, read and written as if it was a file of its own: small objects
-//! share one.
+//! A slice of a temporary file that is read and written like a file of its own, because small
+//! objects share files.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-/// Offsets count from its beginning, and nothing beyond its end can be reached. Cheap to clone.
+/// A slice of a file. Offsets count from its beginning, and nothing beyond its end is reachable.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FileSlice {
     file: Arc<File>,
@@ -15,7 +16,7 @@ pub struct FileSlice {
 }
 
 impl FileSlice {
-    /// The `size_bytes` bytes of `file` from `start` on, whether they are written yet or not.
+    /// Creates a slice of `size_bytes` bytes from `start` on. They need not be written yet.
     #[must_use]
     pub fn new(file: Arc<File>, start: u64, size_bytes: u64) -> Self {
         Self { file, start, size_bytes }
@@ -26,17 +27,17 @@ impl FileSlice {
         self.size_bytes
     }
 
-    /// Its first `size_bytes` bytes.
+    /// Returns the slice of its first `size_bytes` bytes.
     #[must_use]
     pub fn truncate(mut self, size_bytes: u64) -> Self {
         self.size_bytes = self.size_bytes.min(size_bytes);
         self
     }
 
-    /// Fills some of `buffer`, and says how much; nothing at the end.
+    /// Fills some of `buffer` and returns the number of bytes; 0 at the end.
     ///
     /// # Errors
-    /// As `pread`.
+    /// Fails like `pread`.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let left = usize::try_from(self.size_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = buffer.len().min(left);
@@ -46,14 +47,14 @@ impl FileSlice {
     /// Fills `buffer`.
     ///
     /// # Errors
-    /// As `pread`, and `UnexpectedEof` where the region or its file ends before.
+    /// Fails like `pread`, and with `UnexpectedEof` if the slice or its file is too short.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.ensure_within(buffer.len(), offset, io::ErrorKind::UnexpectedEof)?;
         self.file.read_exact_at(buffer, self.start + offset)
     }
 
     /// # Errors
-    /// As `pwrite`, and `WriteZero` where the region ends before.
+    /// Fails like `pwrite`, and with `WriteZero` if the slice is too short.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.ensure_within(bytes.len(), offset, io::ErrorKind::WriteZero)?;
         self.file.write_all_at(bytes, self.start + offset)

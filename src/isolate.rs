@@ -1,4 +1,22 @@
-//! TODO: the doc of isolate.
+//! Row isolation: finds exactly which rows of an object the table refuses, and why.
+//!
+//! An object whose whole load gives no row error never gets here. Isolation runs for the others,
+//! and for every object under a policy that rejects rows or updates. It climbs a ladder, and takes
+//! the next rung only when the one before does not name the row:
+//!
+//! 1. The whole: a chunk of rows goes in one LOAD DATA statement, under a savepoint. If the policy
+//!    accepts everything that the server says, the chunk is in.
+//! 2. The numbered: a warning whose row number is proven flags its row. The chunk is rolled back
+//!    and sent again without the flagged rows.
+//! 3. The scratch table: duplicates, CHECKs, foreign keys, partitions and views name no row in
+//!    their warnings. The rows are loaded into a temporary table without keys, and the server
+//!    inserts them into the target from there, one by one, in a way that shows which rows it
+//!    refuses.
+//! 4. Bisecting: what no warning names is found by halving, down to single rows.
+//!
+//! No rung can flag a good row, so each one above the last only saves time. `ladder` holds the loop
+//! and the argument, `scratch_table`, `insert_select` and `row_markers` the third rung, `flagged`
+//! what is done with the rows that are found.
 
 mod flagged;
 mod insert_select;

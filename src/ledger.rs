@@ -1,31 +1,34 @@
-//! The record of what is loaded, in the target's own database: what makes loading exactly once.
+//! The record of which objects are loaded. It lives in the target's own database, and it makes
+//! loading exactly once.
 //!
 //! # Why it is right
 //!
-//! - An object's rows and the ledger row that says they are loaded commit in one transaction
-//!   ([`Entry`]). So whatever dies, and whenever, both are there or neither.
-//! - The row's primary key is the object's identity: table, generation, bucket, key and `ETag`. Two
-//!   runs that load the same object at the same time meet there; one waits, and finds the other's
-//!   row.
-//! - A COMMIT whose answer is lost may still be under way. A locking read on a new connection waits
-//!   for it, and then knows ([`Ledger::resolve_commit`]). Until the server has decided, nothing is loaded
-//!   again.
-//! - An object that is split has a row for each part, with the same rules, below its own row, which
-//!   says `partial` until all of them are there ([`SplitObject`]).
-//! - Everything else is convenience: the comparison of the listing with the ledger
-//!   ([`Ledger::look_up`]) spares work, claims ([`Claims`]) share it out, failures and runs are for
-//!   people. All of it may be wrong or lost without a row too many or too few.
+//! - An object's rows and the ledger row that records them commit in one transaction ([`Entry`]).
+//!   Whatever dies, and whenever, either both are there or neither is.
+//! - The primary key of the ledger row is the object's identity: table, generation, bucket, key and
+//!   `ETag`. Two runs that load the same object at the same time meet at this key: one waits, and
+//!   then finds the other's row.
+//! - A COMMIT whose answer is lost may still be in progress. A locking read on a new connection
+//!   waits for it, and then knows its outcome ([`Ledger::resolve_commit`]). Until the server has
+//!   decided, nothing is loaded again.
+//! - A split object has a row for each part, under the same rules. The object's own row says
+//!   `partial` until all parts are there ([`SplitObject`]).
+//! - Everything else is convenience. The comparison of the listing with the ledger
+//!   ([`Ledger::look_up`]) saves work, claims ([`Claims`]) divide it among runs, and failures and
+//!   runs are recorded for people. All of this may be wrong or lost without one row too many or too
+//!   few.
 //!
 //! # Generations
 //!
-//! A table that is emptied or replaced begins a new generation, which the rows of earlier ones do
-//! not satisfy. The job's row ([`Job`]) says which generation the table holds, and every load reads
-//! it under a shared lock.
+//! Emptying or replacing the table begins a new generation. Ledger rows of earlier generations do
+//! not count for it. The job's row ([`Job`]) says which generation the table holds, and every load
+//! reads it under a shared lock.
 //!
 //! # When it fails
 //!
-//! A ledger that can't be reached ends the run: what it would load might be loaded. One that was
-//! made by a newer version, or is no ledger, is refused before anything is read.
+//! A ledger that cannot be reached ends the run, because what the run would load may be loaded
+//! already. A ledger of a newer version, or tables that are not a ledger, are refused before any
+//! object is read.
 
 mod admin;
 mod batch;

@@ -1,50 +1,67 @@
 //! Loads the objects under an S3 prefix into a MySQL or MariaDB table, and accounts for every row.
 //!
-//! The library is the seam for the tests of the `s3-to-mysql` program, not an interface for others.
+//! The library exists so that tests can reach the parts of the `s3-to-mysql` program. It is not an
+//! interface for other programs.
 //!
 //! # How data flows
 //!
 //! ```text
-//! config -> source (list) -> ledger (what is left) -> staging (download, verify) -> split (row boundaries, counts)
-//!        -> load (transaction: rows and ledger row) -> report
+//! settings, config -> commands -> source -> ledger -> staging -> split -> load_data -> isolate
+//!                                 (list)   (filter)  (download)  (rows)  (statement)   (bad rows)
+//!                  -> load -> report
+//!             (transaction)
 //! ```
 //!
-//! Modules stand in that order, and nothing imports from its right but [`run`], which owns every
-//! task. `source`, `staging` and `load` do not know each other: [`object`] has the nouns that they
-//! share.
+//! [`pipeline`] runs the stages from the listing to the report, and owns all their tasks. `source`,
+//! `staging` and `load` do not import each other; they share the types in [`object`].
 //!
-//! - [`cli`] and [`config`]: flag over environment over file over default, every problem at once.
-//! - [`source`]: S3; the only place that imports the SDK.
-//! - [`mysql`]: connections, and what servers are and say; left of the ledger and of the load,
-//!   which both stand on it.
-//! - [`ledger`]: the record of what is loaded, in the target's database; claims, jobs, failures,
-//!   runs.
-//! - [`staging`]: a byte budget, unnamed temporary files, length and checksum; large objects in
-//!   ranges, part by part.
-//! - [`dialect`] and [`split`]: what delimited text means, and a field reader that counts rows
-//!   exactly as the servers do, and refuses what they would swallow. Pure, no I/O.
-//! - [`rejects`]: the rows that are held back, written down before the COMMIT that leaves them out.
-//! - [`verify`]: sums over rows that the table and the objects are compared by at the end of a job.
-//!   Pure; it stands on [`split`], and the ledger and the load on it.
-//! - [`load`]: the statement, and its transaction: of an object, of a part of one that is split, or
-//!   of several small objects.
-//! - [`file_slice`]: a stretch of a temporary file, as small objects share one.
-//! - [`report`] and [`progress`]: what happened, for people and machines; [`terminal`]: what they
-//!   may write there.
-//! - [`error`] and [`retry`]: one table of what follows from a failure, one layer that tries again.
+//! # Layers
 //!
-//! # What it promises today
+//! Each folder imports only from layers below it, and no two files import each other in a circle.
+//! The exact list of allowed imports is the table in `tests/layers/main.rs`, and a test holds the
+//! sources to it. The layers, from top to bottom:
 //!
-//! 1. **Exactly once.** The rows of an object, of a part of one, or of several, and the ledger rows
-//!    that say they are loaded commit in one transaction; [`ledger`] says why that is enough.
-//! 2. **Nothing silent.** Rows are counted here while they download and compared with the server's
-//!    `Records:` before COMMIT; a warning or a skipped row that the policy does not accept rolls
-//!    the object back.
-//! 3. **The bytes that were listed are the bytes that were loaded.** Reads are pinned to the listed
-//!    `ETag`; length, and the store's checksum where it has one, are verified before the first byte
-//!    goes to MySQL; of an object that is split, before the first byte of its last part.
-//! 4. **Bounded.** Memory does not grow with the number or size of objects; disk stays under a
-//!    budget; concurrency at S3 and at MySQL is bounded separately.
+//! - [`cli`]: the command line, as clap parses it.
+//! - [`commands`]: one function for each command. Only this layer sees the whole configuration.
+//! - [`config`] and [`settings`]: a flag overrides the environment, the environment overrides the
+//!   configuration file, and the file overrides the default. All problems are reported at once.
+//!   `settings` is the engine, `config` the meaning of the values.
+//! - [`pipeline`]: one run, with its tasks and channels.
+//! - [`report`] and [`progress`]: the results and the state of a run, for people and machines.
+//! - [`preflight`]: the checks of the target before the first byte is read. [`check`]: the dry run
+//!   of an object.
+//! - [`load`]: the transaction of an object, of a part of a split object, or of a batch.
+//! - [`isolate`]: row isolation, which finds the rows that the server does not accept.
+//! - [`load_data`]: one LOAD DATA statement, the bytes that it asks for, and the assessment of its
+//!   counts and warnings.
+//! - [`ledger`]: the record of loaded objects in the target's database, with claims, jobs, failures
+//!   and runs.
+//! - [`rejects`]: the reject files, written before the COMMIT that leaves their rows out.
+//! - [`staging`]: the disk budget, unnamed temporary files, and the verification of length and
+//!   checksum. Large objects arrive in ranges, part by part.
+//! - [`source`]: S3. Only this module imports the SDK.
+//! - [`throttle`]: the limits on concurrent transactions, and the pauses.
+//! - [`mysql`]: connections, and the properties and errors of servers.
+//! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
+//! - [`split`] and [`dialect`]: the meaning of delimited text, and a reader that counts rows
+//!   exactly as the servers do and refuses data that they would silently lose. Pure, without I/O.
+//! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
+//!   retries.
+//! - [`choices`], [`exit_code`], [`file_slice`], [`policy`], [`s3_uri`], [`shutdown`], [`terminal`]
+//!   and [`units`]: small types that several layers share.
+//!
+//! # What it promises
+//!
+//! 1. **Exactly once.** The rows of an object, a part or a batch commit in one transaction with the
+//!    ledger rows that say they are loaded. [`ledger`] explains why that is enough.
+//! 2. **Nothing is silent.** The program counts rows while they download, and compares the count
+//!    with the server's `Records:` before COMMIT. A warning or a skipped row that the policy does
+//!    not accept rolls the object back.
+//! 3. **The loaded bytes are the listed bytes.** Reads are pinned to the listed `ETag`. The length,
+//!    and the store's checksum if it has one, are verified before the first byte goes to MySQL or,
+//!    for a split object, before the first byte of its last part.
+//! 4. **Resources are bounded.** Memory does not grow with the number or size of objects. Disk
+//!    usage stays within a budget. Concurrency has separate limits at S3 and at MySQL.
 
 pub mod check;
 pub mod choices;

@@ -1,22 +1,21 @@
-//! The statement, and the transaction that loads an object.
+//! Loads objects in transactions: one object (`transaction`), or a batch of small ones (`batch`).
 //!
-//! Every load is an explicit transaction that commits only after the server's own counts agree with
-//! ours and every warning is one that the policy accepts. After an error nothing is continued: the
-//! transaction is rolled back and the connection destroyed. The infile handler is armed for the one
-//! LOAD DATA statement and yields that object's bytes, whatever file name the server asks for; in
-//! answer to any other statement a server gets nothing.
+//! Every load is an explicit transaction. It commits only after the server's own counts agree with
+//! ours and the policy accepts every warning. After an error nothing is continued: the transaction
+//! is rolled back and the connection is destroyed. The infile handler is armed for the one LOAD
+//! DATA statement and yields that object's bytes, whatever file name the server asks for. A server
+//! that asks during any other statement gets nothing.
 //!
-//! An object goes in one statement (`transaction`) unless the policy holds rows back, or something
-//! is said of its rows that one statement can't tell exactly: then it is sifted (`sift`), piece by
-//! piece, by what the policies make of each row (`judge`).
-//!
-//! Several small objects go in one (`batch`), which either is clean or comes to nothing.
+//! An object goes in one statement, unless the policy rejects rows or updates, or one statement
+//! does not tell enough about the rows. Then row isolation ([`crate::isolate`]) loads it piece by
+//! piece. A batch of small objects is either completely clean, or it is rolled back and its objects
+//! are loaded one by one.
 //!
 //! ```text
-//! batch --(in doubt)--> one by one
-//! transaction --(whole)--> answer --> judge --> account
-//!      \__(in doubt)--> sift: chunks --> answer --> judge
-//!                           \--> private_table --> insertion (the server tells row by row what it refuses)
+//! batch ------(in doubt)--> each object alone
+//! transaction --(whole)---> load_data --> assess --> stats
+//!       \--(in doubt)-----> isolate: chunks --> load_data --> assess --> flagged
+//!                               \--> scratch table --> insert_select
 //! ```
 
 mod batch;

@@ -1,5 +1,7 @@
-//! One LOAD DATA statement: its text, the bytes that answer it, what the server says about it, and
-//! what the policy makes of that.
+//! Runs one LOAD DATA statement.
+//!
+//! This module builds the statement's text, sends the bytes that the server asks for, reads the
+//! server's counts and warnings, and assesses them under the policy.
 
 mod assess;
 mod decimal_truncation;

@@ -1,4 +1,5 @@
-//! Parses, builds the runtime, runs, and leaves with the exit code.
+//! The program: parses the command line, starts the runtime, runs a command and exits with its
+//! code.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -18,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// What the command line asks for, beyond its settings.
+/// The command to run, and its options that are not settings.
 #[derive(Clone, Copy)]
 enum Task {
     Load,
@@ -61,8 +62,7 @@ fn main() -> ExitCode {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    // A panic has told what it had to tell; what is left is the exit code that is documented for
-    // it.
+    // The panic hook has printed the message. Only the documented exit code is missing.
     let started = std::panic::catch_unwind(AssertUnwindSafe(|| start(config, &terminal, task)));
     let ended = match started {
         Ok(Ok(ended)) => ended,
@@ -74,10 +74,10 @@ fn main() -> ExitCode {
     };
     let mut hints = BTreeSet::new();
     for error in &ended.errors {
-        // One that was given already says nothing new.
+        // Show each hint only once.
         let hint = error.hint().filter(|hint| hints.insert(*hint));
         match log_format {
-            // Who asked for JSON reads standard error with a program.
+            // With this format, a program reads standard error.
             LogFormat::Json => {
                 tracing::error!(
                     code = error.kind.code(),
@@ -92,26 +92,24 @@ fn main() -> ExitCode {
     finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
 }
 
-/// Keeps glibc from holding on to the blocks of downloads that have ended: by itself it raises the
-/// size from which a block is given back at once, up to 32 MiB, with every block that is freed, and
-/// then keeps them in a heap per thread. The sizes are those that it starts with; to name them is
-/// what makes them stay. With 144 files of 0.75 MB the peak was 45 to 50 MB without, and is 36 MB
-/// with this and the blocks that are used again.
+/// Makes glibc return the blocks of finished downloads to the system.
+///
+/// By default, glibc raises the size from which it returns a block at once whenever a block is
+/// freed, up to 32 MiB, and keeps smaller blocks in a heap per thread. Setting the sizes explicitly
+/// keeps them fixed, even though these are the initial sizes. With 144 files of 0.75 MB, the peak
+/// was 45 to 50 MB without this, and is 36 MB with this and the reuse of blocks.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn give_memory_back() {
-    #[allow(
-        unsafe_code,
-        reason = "the one way to name a function of the C library that no crate of ours offers"
-    )]
-    // SAFETY: the signature is that of malloc.h; any two numbers are allowed, and nobody else is
-    // running yet.
+    #[allow(unsafe_code, reason = "no crate that we use offers this function of the C library")]
+    // SAFETY: the signature is that of malloc.h, any two numbers are allowed, and no other thread
+    // is running yet.
     unsafe extern "C" {
         safe fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
     }
     const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
     const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
     const THRESHOLD_BYTES: std::ffi::c_int = 128 * 1024;
-    // Refused, it would be as it was without.
+    // A refusal leaves the default behavior, which is correct too.
     mallopt(M_MMAP_THRESHOLD, THRESHOLD_BYTES);
     mallopt(M_TRIM_THRESHOLD, THRESHOLD_BYTES);
 }
@@ -132,13 +130,13 @@ fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunR
             Task::Forget { yes } => commands::forget(config, yes, &mut std::io::stdout()).await,
         })
     });
-    // A thread may be reading standard input, for --keys-from -, and can't be called off: waiting
-    // for it would keep a run that was stopped from ending.
+    // A thread may be reading standard input for --keys-from -, and cannot be cancelled. Waiting
+    // for it would prevent a stopped run from ending.
     runtime.shutdown_background();
     Ok(ended?)
 }
 
-/// Logs of this crate alone: those of the SDK and the driver are not ours to keep free of secrets.
+/// Sets up logging for this crate only: logs of the SDK and the driver may contain secrets.
 fn log_to(terminal: &Terminal, config: &Config) {
     let level = match config.output.verbosity {
         ..=-2 => "error",
@@ -152,7 +150,7 @@ fn log_to(terminal: &Terminal, config: &Config) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
         .with_target(false)
-        // They would be told by eprintln!, which panics where the reader of standard error has
+        // They would be printed with eprintln!, which panics if the reader of standard error has
         // gone.
         .log_internal_errors(false)
         .with_writer(move || terminal.clone());
@@ -165,7 +163,7 @@ fn log_to(terminal: &Terminal, config: &Config) {
     }
 }
 
-/// Stamps log lines with the local time of day, which is all that a person who looks on needs.
+/// A timer that stamps log lines with the local time of day, which is enough on a terminal.
 struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {
@@ -191,16 +189,17 @@ fn show(error: &Error, hint: Option<&str>, paint: Paint) {
     }
 }
 
-/// A line on standard error, which may be closed (`2>&1 | head`): eprintln! would panic then.
+/// Prints a line on standard error. If that is closed (`2>&1 | head`), eprintln! would panic.
 fn say(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A closed standard output (`... | head`) changes nothing about what was loaded.
+/// Returns the exit code. A closed standard output (`... | head`) does not change it, because the
+/// objects are loaded all the same.
 fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
     match written.and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            say(format_args!("error: standard output can't be written: {error}"));
+            say(format_args!("error: standard output cannot be written: {error}"));
             ExitCode::from(if code == exit_code::ALL_LOADED { exit_code::USAGE } else { code })
         }
         _ => ExitCode::from(code),

@@ -1,8 +1,8 @@
-//! Connections to MySQL and MariaDB: how they are made, secured, pooled and destroyed, what the
-//! server is, and what its errors mean.
+//! Connections to MySQL and MariaDB: how they are made, secured, pooled and destroyed, the facts
+//! about the server, and the meaning of its errors.
 //!
-//! Left of everything that talks SQL: the ledger and the load both stand on it, and know each
-//! other's statements not at all.
+//! Everything that talks SQL is built on this module. The ledger and the load both use it, and do
+//! not know each other's statements.
 
 mod connection;
 mod options;

@@ -1,5 +1,4 @@
-//! The nouns that every stage shares: what an object is, its body on the way in, and what a table
-//! is called.
+//! The types that all stages share: objects, their bodies and checksums, and table names.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,21 +9,21 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 
-/// One listed object. Bucket, key and ETag are its identity: the bytes that were listed under them
-/// are the only ones that may be loaded for it.
+/// One listed object. Bucket, key and ETag are its identity: only the bytes that were listed under
+/// them may be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     pub bucket: String,
-    /// Up to 1024 bytes of any unicode, decoded.
+    /// The decoded key: up to 1024 bytes of any Unicode text.
     pub key: String,
-    /// With its quotes, exactly as the store sent it.
+    /// The ETag with its quotes, exactly as the store sent it.
     pub etag: String,
     pub size_bytes: u64,
     pub last_modified: Option<Timestamp>,
 }
 
 impl Object {
-    /// `s3://bucket/key`, the key as it is.
+    /// Returns `s3://bucket/key` with the key unescaped.
     #[must_use]
     pub fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
@@ -38,42 +37,41 @@ impl fmt::Display for Object {
     }
 }
 
-/// Which bytes of an object are read, and of which of its versions.
+/// The bytes and the version of an object that a read requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadFrom {
     pub offset: u64,
-    /// The byte after the last one that is wanted, where that is not the object's last.
+    /// The byte after the last one to read; `None` reads to the end of the object.
     pub end: Option<u64>,
-    /// The version that an earlier read found under the listed ETag: it can be read also after an
+    /// The version that an earlier read found under the listed ETag. It remains readable after an
     /// overwrite.
     pub version_id: Option<String>,
 }
 
-/// An object's bytes on their way from the store, from `offset` on.
+/// The bytes of an object, from `offset` on, as they arrive from the store.
 pub struct Body {
-    /// The first byte that the stream yields: what was asked for, or 0 where the store ignored the
+    /// The offset of the first byte in the stream: the requested one, or 0 if the store ignored the
     /// range.
     pub offset: u64,
-    /// What the store says of the bytes it is sending.
+    /// The ETag of the bytes that the store is sending.
     pub etag: Option<String>,
-    /// The whole object's, not what is left of it.
+    /// The size of the whole object, not of the rest.
     pub size_bytes: Option<u64>,
-    /// Absent where the bucket keeps no versions, and where the object is older than its versions
-    /// (`null`).
+    /// `None` if the bucket keeps no versions, or if the object is older than versioning (`null`).
     pub version_id: Option<String>,
-    /// Over the whole object; absent where the store has none, or only a checksum of part
+    /// The checksum of the whole object; `None` if the store has none, or only a checksum of part
     /// checksums.
     pub checksum: Option<Checksum>,
     pub stream: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>,
 }
 
-/// What the store says of an object without sending it.
+/// The store's description of an object, without its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Stat {
     pub etag: Option<String>,
     pub size_bytes: Option<u64>,
     pub version_id: Option<String>,
-    /// Over the whole object, as in [`Body`].
+    /// The checksum of the whole object, as in [`Body`].
     pub checksum: Option<Checksum>,
 }
 
@@ -85,7 +83,7 @@ pub struct Checksum {
     pub value: String,
 }
 
-/// Of a part's bytes, by an algorithm whose checksums can be put together to that of the object.
+/// The checksum of a part, by an algorithm that can combine such checksums into the object's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartChecksum {
     pub algorithm: ChecksumAlgorithm,
@@ -102,21 +100,21 @@ pub enum ChecksumAlgorithm {
     Sha256,
 }
 
-/// Whether two ETags name the same bytes: quotes aside, which some stores leave out in one place or
-/// the other.
+/// Returns true if two ETags name the same bytes. Ignores quotes, because some stores omit them in
+/// one place or the other.
 #[must_use]
 pub fn same_etag(left: &str, right: &str) -> bool {
     left.trim_matches('"') == right.trim_matches('"')
 }
 
-/// A table, with the database it is in where that was named.
+/// A table name, with its database if one is named.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TableName {
     pub database: Option<String>,
     pub table: String,
 }
 
-/// Why a `--table` value is not a table name.
+/// The reason why a `--table` value is not a table name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableNameError {
     #[error("the table name is empty")]
@@ -132,14 +130,14 @@ pub enum TableNameError {
 impl std::str::FromStr for TableName {
     type Err = TableNameError;
 
-    /// Splits at the first dot outside backticks: backticks quote, and stand doubled for
-    /// themselves.
+    /// Splits at the first dot outside backticks. Backticks quote; a doubled backtick stands for
+    /// itself.
     fn from_str(text: &str) -> Result<Self, TableNameError> {
         let (first, rest) = identifier(text)?;
         let name = match rest {
             None => Self { database: None, table: first },
             Some(rest) => {
-                // An unquoted table name may hold further dots: only the first one separates.
+                // Only the first dot separates: an unquoted table name may hold more.
                 let table = if rest.starts_with('`') {
                     let (table, rest) = identifier(rest)?;
                     if rest.is_some() {
@@ -162,7 +160,7 @@ impl std::str::FromStr for TableName {
     }
 }
 
-/// The first identifier of `text`, and what follows the dot after it.
+/// Returns the first identifier of `text`, and the text after the dot that follows it.
 fn identifier(text: &str) -> Result<(String, Option<&str>), TableNameError> {
     let Some(quoted) = text.strip_prefix('`') else {
         return Ok(match text.split_once('.') {
@@ -190,7 +188,7 @@ fn identifier(text: &str) -> Result<(String, Option<&str>), TableNameError> {
 }
 
 impl fmt::Display for TableName {
-    /// Quoted, ready for SQL.
+    /// Writes the quoted name for use in SQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(database) = &self.database {
             write!(f, "{}.", quote_identifier(database))?;
@@ -199,7 +197,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// `` `name` `` with inner backticks doubled: safe in SQL whatever the name holds.
+/// Returns `` `name` `` with inner backticks doubled, which is safe in SQL for any name.
 #[must_use]
 pub fn quote_identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))

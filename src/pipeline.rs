@@ -1,20 +1,36 @@
-//! One run: the sole owner of its tasks.
+//! Runs one load or check, and owns every task of it.
 //!
 //! ```text
-//! listing --(objects)--> choice --(wanted)--> dispatcher --(spawns)--> downloads --(objects, parts)--> queue --(batches)--> load workers
-//!                           \______________________________________________\__________(events)_______/--> here: report, progress, ending
+//!           objects            selected             spawns
+//! listing ----------> select ------------> dispatch --------> download, split_object
+//!                       |                     |                  |            |
+//!                       |                     |                  | events     | objects, parts
+//!                       | events              | events           |            v
+//!                       |                     |                  |         batcher
+//!                       |                     |                  |            | batches
+//!                       v                     v                  v            v
+//!                     pipeline: report, progress, end <------- load_worker, check_worker
+//!                                                      events
 //! ```
 //!
-//! Every channel is bounded. The choice asks the ledger what is left of what was listed, and claims
-//! it a little ahead of the work. The dispatcher alone waits for staging permits, one object at a
-//! time and in order; a download holds all of its permits from the start and waits for nothing but
-//! its turn to hand over; load workers wait for no permit at all. So what is held is always held by
-//! somebody who can go on, and the pools can't wait for each other. An object that is split has a
-//! task of its own (`parts`), which waits for the permits of one part at a time and holds none
-//! meanwhile.
+//! Every channel is bounded.
 //!
-//! A run ends when the listing is through and every object has an outcome; or when a signal or a
-//! failure that concerns every object stops the dispatcher, and what is loading has been finished.
+//! - `select` asks the ledger which of the listed objects are left to load, and claims them a
+//!   little ahead of the work.
+//! - The dispatcher (`dispatch` in `download`) alone waits for staging permits, one object at a
+//!   time and in order.
+//! - A download holds all of its permits from the start. It waits only for room in the channel to
+//!   the batcher.
+//! - A split object has a task of its own (`split_object`). It waits for the permits of one part at
+//!   a time and holds none meanwhile.
+//! - Load workers wait for no permit at all.
+//!
+//! So whoever holds a permit can always go on, and the pools cannot wait for each other in a
+//! circle.
+//!
+//! A run ends when the listing is complete and every object has an outcome. It also ends when a
+//! signal, or a failure that concerns every object, stops the dispatcher; what is loading is
+//! finished first.
 
 mod attempt;
 mod bad_row_lines;
@@ -64,21 +80,22 @@ use events::Event;
 use load_worker::load_staged;
 use select::{Limits, Selector, choose};
 
-/// Events that wait for the report: more would only hide that it is the slow part.
+/// The number of events that may wait for the report. More would only hide that the report is the
+/// slow part.
 const EVENTS: usize = 256;
 
-/// Batches that load, gather and download, at most: more would only be more to remember.
+/// The maximum number of batches that load, fill up and download. More would only cost memory.
 const BATCHES_IN_HAND: usize = 6;
 
-/// What is left to tell of a run whose tasks have all ended.
+/// The result of a run, apart from the outcomes that its report holds.
 pub(crate) struct PipelineResult {
     pub(crate) skipped_keys: SkippedKeys,
     pub(crate) is_listing_complete: bool,
-    /// What ended it early.
+    /// The errors that ended the run early.
     pub(crate) errors: Vec<Error>,
 }
 
-/// Runs the tasks to their end and takes in their events. With `checking` there is no ledger, and
+/// Runs the tasks to their end and records their events. With `checking` there is no ledger, and
 /// nothing is loaded.
 pub(crate) async fn run(
     options: &PipelineOptions,
@@ -112,8 +129,8 @@ pub(crate) async fn run(
         );
         Purpose::Load(Box::new(plan))
     };
-    // A small part of the budget, as a shared file's space comes back only when all of its objects
-    // are loaded.
+    // A small part of the budget, because a shared file frees its space only when all of its
+    // objects are loaded.
     let shared_bytes = options.throughput.batch.bytes.min(budget.total().bytes() / 8);
     let FormatConfig { dialect, charset, ignore_lines, .. } = &options.format;
     let fields_per_row = preflight.fields_per_row;
@@ -139,17 +156,18 @@ pub(crate) async fn run(
     });
     let (events, mut happened) = mpsc::channel(EVENTS);
     let mut batch = options.throughput.batch;
-    // Nothing can be taken back where the table's engine does not roll back.
+    // A batch relies on rollback to load its objects one by one after a failure, which needs an
+    // engine that rolls back.
     if matches!(context.purpose, Purpose::Check(_))
         || !context.preflight.policy.rolls_back
         || !options.format.charset.is_self_contained()
     {
         batch.objects = 1;
     }
-    // What waits is bounded by what is in hand.
+    // The limits on objects in hand bound what waits here.
     let (staged, to_load) = mpsc::channel(load_concurrency.max(batch.objects));
     let to_load = Arc::new(Batcher::new(to_load, batch));
-    // Not one ahead: what waits here is claimed, and could be another run's.
+    // The smallest channel: what waits here is claimed, and another run could be loading it.
     let (selected, to_download) = mpsc::channel(1);
     let batches_in_hand = BATCHES_IN_HAND.min(load_concurrency + 2);
     let selector = Selector {
@@ -159,7 +177,7 @@ pub(crate) async fn run(
         shutdown: shutdown.clone(),
         in_hand: Limits {
             objects: options.staging.download_concurrency + 2 * load_concurrency,
-            // Those that load, and two that gather and download.
+            // Those that load, and two more: one that fills up and one that downloads.
             small_bytes: batch.bytes.saturating_mul(batches_in_hand as u64),
             small_objects: batch.objects.saturating_mul(batches_in_hand),
         },
@@ -210,7 +228,7 @@ pub(crate) async fn run(
             Some(Event::Ended(outcome)) => {
                 progress.ended(&outcome);
                 if let Err(error) = report.record(&outcome) {
-                    // Going on would load objects that no report tells of.
+                    // To continue would load objects that are missing from the report.
                     errors.push(error);
                     shutdown.draining.cancel();
                 }
@@ -228,7 +246,7 @@ pub(crate) async fn run(
     progress.finish();
     ended.cancel();
     if let Some(watching) = watching {
-        // It ends by itself; everything that it could hold back has ended.
+        // The monitor ends by itself, and every task that it could pause has ended.
         let _ = watching.await;
     }
 
@@ -238,7 +256,7 @@ pub(crate) async fn run(
         }
     }
     if shutdown.draining.is_cancelled() {
-        // A page of it may be a long time coming.
+        // The next page may take long to arrive.
         listing.abort();
     }
     let mut skipped_keys = SkippedKeys::default();
@@ -257,7 +275,8 @@ pub(crate) async fn run(
     PipelineResult { skipped_keys, is_listing_complete, errors }
 }
 
-/// The error that ends the run, where this outcome's is one that every other object would meet too.
+/// Returns the error that ends the run, if this outcome failed with one that every other object
+/// would meet too.
 fn ends_the_run(outcome: &Outcome) -> Option<Error> {
     let Outcome::Failed { error, .. } = outcome else { return None };
     match error.kind.consequence() {
@@ -265,7 +284,7 @@ fn ends_the_run(outcome: &Outcome) -> Option<Error> {
             if error.kind != ErrorKind::Interrupted =>
         {
             let ended =
-                Error::new(error.kind, format!("the run was ended by this: {}", error.one_line()));
+                Error::new(error.kind, format!("this error ended the run: {}", error.one_line()));
             Some(match error.hint() {
                 Some(hint) => ended.with_hint(hint),
                 None => ended,

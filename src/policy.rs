@@ -1,8 +1,8 @@
-//! What a load does with bad rows, duplicates, changed objects and the rows that are in the table.
+//! The load policies: for bad rows, duplicates, changed objects and the rows already in the table.
 
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-/// What becomes of the rows that are in the table.
+/// The policy for the rows that are already in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum Mode {
@@ -10,21 +10,21 @@ pub enum Mode {
     Append,
     /// The table is emptied first, once for each job.
     Truncate,
-    /// The objects are loaded into a table like the target, which takes its place when all are in.
+    /// The objects are loaded into a shadow table, which replaces the target when all are loaded.
     Swap,
 }
 
-/// What an object does whose key was loaded with another `ETag`.
+/// The policy for an object whose key was loaded before with another `ETag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum OnChanged {
     Error,
-    /// Its rows are added; those of the earlier content stay.
+    /// Its rows are added, and the rows of the earlier content stay.
     Load,
     Skip,
 }
 
-/// How the whole table is compared with the objects at the end of a job.
+/// The comparison of the whole table with the objects at the end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum Verify {
@@ -32,20 +32,20 @@ pub enum Verify {
     Checksum,
 }
 
-/// What becomes of a row that is not as the table wants it: a value that does not fit its column,
-/// too few or too many fields, or one that CHECK, a foreign key, the partitions or a view refuse.
+/// The policy for a bad row: a value does not fit its column, the row has too few or too many
+/// fields, or a CHECK constraint, a foreign key, the partitions or a view refuse it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum OnBadRow {
-    /// It rolls the object back.
+    /// A bad row rolls the object back.
     Fail,
-    /// It is written to the reject file, and the others are loaded.
+    /// The row is written to the reject file, and the others are loaded.
     Reject,
-    /// MySQL's own behaviour, counted and reported.
+    /// MySQL handles the row in its own way; the row is counted and reported.
     Accept,
 }
 
-/// What a row whose unique key is already there does.
+/// The policy for a row whose unique key is already in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 pub enum OnDuplicate {
@@ -55,20 +55,20 @@ pub enum OnDuplicate {
     Replace,
     /// INSERT ... ON DUPLICATE KEY UPDATE.
     Update,
-    /// It is written to the reject file, and the others are loaded.
+    /// The row is written to the reject file, and the others are loaded.
     Reject,
 }
 
-/// How many rows of an object may be rejected.
+/// The limit on the rejected rows of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxRejects {
     Rows(u64),
-    /// In hundredths of a percent of the object's rows.
+    /// A share of the object's rows, in hundredths of a percent.
     BasisPoints(u64),
 }
 
 impl MaxRejects {
-    /// The number of rejects that an object of so many rows may have.
+    /// Returns the number of rejects allowed for an object with this number of rows.
     #[must_use]
     pub fn of(self, rows: u64) -> u64 {
         match self {
@@ -83,7 +83,7 @@ impl MaxRejects {
 impl std::str::FromStr for MaxRejects {
     type Err = &'static str;
 
-    /// `100`, `5%` or `0.25%`.
+    /// Parses `100`, `5%` or `0.25%`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const EXPECTED: &str =
             "it must be a number of rows, or a share from 0% to 100% with at most two decimals";

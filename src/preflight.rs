@@ -1,4 +1,4 @@
-//! Everything about the target that would go wrong, found before the first byte is read.
+//! Checks everything about the target that could go wrong, before the first byte is read.
 
 mod options;
 mod swap;
@@ -26,34 +26,34 @@ use crate::retry::Attempts;
 #[derive(Clone, Debug)]
 pub struct Preflight {
     pub server: Server,
-    /// By the server's own spelling.
+    /// The target, in the server's own spelling.
     pub target: Target,
     pub columns: Vec<ColumnOrVariable>,
     pub statement: Statement,
-    /// Fields that make a row: the items of the column list.
+    /// The number of fields in a row: the items of the column list.
     pub fields_per_row: usize,
-    /// The DECIMAL columns among `columns`, with their places there.
+    /// The DECIMAL columns among `columns`, with their indexes there.
     pub decimals: Vec<(String, usize)>,
     pub policy: Policy,
-    /// Connections that may load at once.
+    /// The number of connections that may load at once.
     pub load_concurrency: usize,
-    /// What is compared at the end of the job, where that is asked for.
+    /// The plan of the comparison at the end of the job, if one is wanted.
     pub verification: Option<Arc<crate::verify::ComparePlan>>,
-    /// What will hurt, but works.
+    /// Problems that do not prevent the load.
     pub warnings: Vec<String>,
 }
 
 const SPLITS_LOAD_DATA: &str =
     "wsrep_load_data_splitting is ON: the cluster commits every 10,000 rows of a load by itself";
 
-/// Engines that roll back.
+/// The engines that can roll back.
 const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
 
-/// Checks the target, and runs the real statement with not a byte of data in a transaction that is
-/// rolled back. All of it on one connection, which comes back as a session like those that load.
+/// Checks the target, and runs the real statement without data in a transaction that is rolled
+/// back. Everything runs on one connection, which is returned as a session like those that load.
 ///
 /// # Errors
-/// Every problem there is, not the first one.
+/// All problems, not only the first.
 pub async fn preflight(
     connector: &mut Connector,
     options: &PreflightOptions<'_>,
@@ -62,8 +62,7 @@ pub async fn preflight(
     let (mut conn, mut server) = loop {
         match connector.probe().await {
             Ok(probed) => break probed,
-            // Of all that can be wrong before a run, only a server without a free connection mends
-            // itself.
+            // Of all problems before a run, only a lack of free connections goes away by itself.
             Err(error)
                 if error.kind == ErrorKind::TargetBusy && attempts.wait_after(&error).await => {}
             Err(error) => return Err(vec![error]),
@@ -121,7 +120,7 @@ pub async fn preflight(
     let mut problems = table.problems(options, &server, &columns);
     problems.extend(findings.problems);
     if !problems.is_empty() {
-        // With columns missing the server would only say the same in its own words.
+        // With missing columns, the server would only report the same problem in its own words.
         let _ = conn.disconnect().await;
         return Err(problems);
     }
@@ -132,10 +131,11 @@ pub async fn preflight(
     connector.tell_of_compression(&server);
     let mut load_concurrency = options.load.load_concurrency;
     if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
-        // Also where more were asked for by hand: they would only wait, each with a transaction
-        // open.
+        // This overrides even an explicit setting: more connections would only wait, each with an
+        // open transaction.
         tracing::info!(
-            "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so that loads wait for each other: one connection loads",
+            "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so loads wait \
+             for each other: only one connection loads",
             table.name
         );
         load_concurrency = 1;
@@ -143,7 +143,7 @@ pub async fn preflight(
     let mut warnings = table.warnings(options, &server, &columns);
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
-    // As it was named: for people.
+    // This statement names the table as the user did, because people read it.
     let statement =
         Statement::new(&options.target.table, &columns, options.format, options.load.on_duplicate);
     let preflight = Preflight {
@@ -161,7 +161,7 @@ pub async fn preflight(
     Ok((preflight, session))
 }
 
-/// The real statement on a session like those that load.
+/// Runs the real statement, without data, on a session like those that load.
 async fn rehearse(
     connector: &Connector,
     server: &mut Server,
@@ -186,7 +186,7 @@ async fn rehearse(
                 let said =
                     shown.first().map(|warning| format!(": {} {}", warning.code, warning.message));
                 let message = format!(
-                    "{what}: the server warns of the statement itself{}",
+                    "{what}: the server warns about the statement itself{}",
                     said.unwrap_or_default()
                 );
                 return Err(Error::new(ErrorKind::TargetRefused, message));
@@ -203,7 +203,7 @@ async fn rehearse(
     let failed = match (tried, rolled_back) {
         (Ok(()), Ok(())) => return Ok(session),
         (Ok(()), Err(error)) => classify(Phase::Transaction, &what, &error),
-        // The data is empty, so whatever the server refuses lies in the statement.
+        // The data is empty, so the error is about the statement.
         (Err(error), _) if error.kind == ErrorKind::StatementFailed => {
             error.as_kind(ErrorKind::TargetRefused)
         }
@@ -213,15 +213,15 @@ async fn rehearse(
     Err(failed)
 }
 
-/// A text as SQL has it under every `sql_mode`, to be compared by the collation of what it is
-/// compared with.
+/// Returns an SQL literal that means the same under every `sql_mode`. It is compared by the
+/// collation of the other side.
 fn text_literal(text: &str) -> String {
     format!("_utf8mb4 {}", hex(text.as_bytes()))
 }
 
-/// What `information_schema` knows of the target.
+/// The target according to `information_schema`.
 struct Table {
-    /// For messages.
+    /// The name of the table in messages.
     name: String,
     target: Target,
     engine: Option<String>,
@@ -256,8 +256,8 @@ impl Table {
                 "write --table database.table, or name the database in --database or the URL",
             ));
         };
-        // In hexadecimal, because a literal's quoting would depend on the account's sql_mode; in
-        // one packet, because on a long path every question costs.
+        // Hexadecimal, because the quoting of a literal depends on the account's sql_mode. One
+        // packet, because every round trip costs time on a long path.
         let place = format!(
             "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
             text_literal(database),
@@ -301,7 +301,7 @@ impl Table {
             target: Target { database: schema, table: name },
             engine,
             is_view,
-            // Of the table behind a view nothing is known here.
+            // Nothing is known about the table behind a view.
             partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
             has_foreign_keys: is_view || foreign_keys.iter().any(|count| *count > 0),
             columns,
@@ -311,7 +311,7 @@ impl Table {
     async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
         let error = Error::new(
             ErrorKind::TargetRefused,
-            format!("table {table}: there is none, or the account may not see it"),
+            format!("table {table} does not exist, or the account cannot see it"),
         );
         let names: Vec<String> = conn
             .exec(
@@ -323,13 +323,14 @@ impl Table {
         match nearest(&table.table, names.iter().map(String::as_str)) {
             Some(name) => error.with_hint(format!("did you mean {name:?}?")),
             None => error.with_hint(format!(
-                "create the table first, or check --table; database {database:?} has {} tables that the account can see",
+                "create the table first, or check --table; database {database:?} has {} tables \
+                 that the account can see",
                 names.len()
             )),
         }
     }
 
-    /// The DECIMAL columns among `items`, with their places there.
+    /// Returns the DECIMAL columns among `items`, with their indexes there.
     fn decimals(&self, items: &[ColumnOrVariable]) -> Vec<(String, usize)> {
         let is_decimal = |name: &str| {
             self.columns.iter().any(|column| {
@@ -344,14 +345,15 @@ impl Table {
         items.iter().enumerate().filter_map(place).collect()
     }
 
-    /// Of a view it is not known.
+    /// Returns true if the engine can roll back. A view's engine is unknown, and counts as one that
+    /// can.
     fn rolls_back(&self) -> bool {
         self.engine.as_deref().is_none_or(|engine| {
             TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine))
         })
     }
 
-    /// Whether a second LOAD would wait for the first statement's end.
+    /// Returns true if a second LOAD would wait for the end of the first one.
     fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
         server.serialises_auto_increment()
             && self.columns.iter().any(|column| column.auto_increment)
@@ -367,18 +369,21 @@ impl Table {
         if !self.rolls_back() && options.ledger.table.is_some() {
             let engine = self.engine.as_deref().unwrap_or_default();
             let message = format!(
-                "{}: its engine {engine} does not roll back, so that a failed object would leave half of its rows, and no ledger could be right about them",
+                "{}: its engine {engine} does not roll back, so a failed object would leave some \
+                 of its rows behind, and no ledger could be right about them",
                 self.name
             );
             problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
-                "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger loads into it as it is, without any guarantee",
+                "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger \
+                 loads into the table as it is, without any guarantee",
             ));
         }
         if !self.rolls_back()
             && (options.load.may_reject() || options.load.on_duplicate == OnDuplicate::Update)
         {
             let message = format!(
-                "{}: rows that are found bad after they are in can't be taken out, as its engine does not roll back",
+                "{}: bad rows cannot be removed after they are loaded, because its engine does not \
+                 roll back",
                 self.name
             );
             problems.push(
@@ -387,10 +392,11 @@ impl Table {
             );
         }
         if server.splits_load_data() && options.ledger.table.is_some() {
-            problems.push(
-                Error::new(ErrorKind::TargetRefused, format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them"))
-                    .with_hint("have wsrep_load_data_splitting switched off, or use --no-ledger: at least once"),
-            );
+            let message = format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them");
+            problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
+                "have wsrep_load_data_splitting switched off, or use --no-ledger, which loads each \
+                 object at least once",
+            ));
         }
         let named = columns
             .iter()
@@ -403,7 +409,7 @@ impl Table {
                 options.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")),
             );
         for (name, flag) in named {
-            // Column names are compared without case by both servers.
+            // Both servers compare column names without case.
             if self.columns.iter().any(|column| same_name(&column.name, name)) {
                 continue;
             }
@@ -418,7 +424,7 @@ impl Table {
                 },
             );
         }
-        // MariaDB would take such a statement, and not set it.
+        // MariaDB would accept such a statement, but not set the column.
         for name in options.load.update_columns.iter().flatten() {
             if self.columns.iter().any(|column| column.generated && same_name(&column.name, name)) {
                 let message = format!(
@@ -427,7 +433,7 @@ impl Table {
                 );
                 problems.push(
                     Error::new(ErrorKind::TargetRefused, message)
-                        .with_hint("leave it out: it follows the others"),
+                        .with_hint("leave it out: the server sets it from the other columns"),
                 );
             }
         }
@@ -443,13 +449,15 @@ impl Table {
         let mut warnings = Vec::new();
         if !self.rolls_back() {
             warnings.push(format!(
-                "{}: its engine does not roll back: an object that fails may leave rows behind, and is not tried again",
+                "{}: its engine does not roll back: an object that fails may leave rows behind, \
+                 and is not tried again",
                 self.name
             ));
         }
         if server.splits_load_data() && options.ledger.table.is_none() {
-            warnings
-                .push(format!("{SPLITS_LOAD_DATA}, so that a failed object leaves rows behind; have it switched off"));
+            warnings.push(format!(
+                "{SPLITS_LOAD_DATA}, so a failed object leaves rows behind; have it switched off"
+            ));
         }
         let ignored: Vec<&str> = self
             .columns
@@ -457,27 +465,32 @@ impl Table {
             .filter(|column| column.generated)
             .map(|column| column.name.as_str())
             .filter(|name| {
-                columns
-                    .iter()
-                    .any(|item| matches!(item, ColumnOrVariable::Column(listed) if listed.eq_ignore_ascii_case(name)))
+                columns.iter().any(|item| {
+                    matches!(
+                        item,
+                        ColumnOrVariable::Column(listed) if listed.eq_ignore_ascii_case(name)
+                    )
+                })
             })
             .collect();
         if !ignored.is_empty() {
             warnings.push(format!(
-                "{}: the server computes {} and ignores their fields in the objects; list @variables for them in --columns to say so",
+                "{}: the server computes {} and ignores their fields in the objects; list \
+                 @variables for them in --columns to confirm this",
                 self.name,
                 ignored.join(", ")
             ));
         }
         if self.is_view {
             warnings.push(format!(
-                "{} is a view: whether its base table rolls back can't be seen from here",
+                "{} is a view: it is unknown if its base table can roll back",
                 self.name
             ));
         }
         if options.load.on_bad_row == OnBadRow::Accept {
             warnings.push(
-                "--on-bad-row accept: values that do not fit are changed, as MySQL does; see the warnings per object"
+                "--on-bad-row accept: MySQL changes values that do not fit; see the warnings per \
+                 object"
                     .to_owned(),
             );
         }
@@ -485,7 +498,7 @@ impl Table {
     }
 }
 
-/// The known name closest to `name`, where one is close enough to be a typo.
+/// Returns the known name closest to `name`, if it is close enough for a typo.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| {

@@ -1,6 +1,6 @@
-//! How far a run is: bars on a terminal, a log line every few seconds elsewhere.
+//! The progress of a run: bars on a terminal, a log line every few seconds elsewhere.
 //!
-//! The run tells what happens; nothing here can slow it down or fail it.
+//! The run reports events to this module. Nothing here can slow it down or make it fail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use crate::choices::ProgressMode;
 use crate::report::Outcome;
 use crate::terminal::Terminal;
 
-/// Often enough to see that a cron job lives, seldom enough for its mail.
+/// The interval of log lines: short enough to show that a cron job is alive, long enough for its
+/// mail.
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// In-flight objects named below the bars; more do not fit a terminal's line.
+/// The number of in-flight objects named below the bars. More do not fit into a line.
 const IN_FLIGHT_NAMED: usize = 3;
 
-/// What the listing has found so far, shared with the listing task.
+/// The totals that the listing has found so far, shared with the listing task.
 #[derive(Debug, Default)]
 pub struct ListingProgress {
     pub objects: AtomicU64,
@@ -75,7 +76,7 @@ impl Progress {
         }
     }
 
-    /// How often [`Progress::tick`] wants to be called.
+    /// Returns the interval at which to call [`Progress::tick`].
     #[must_use]
     pub fn interval(&self) -> Duration {
         if self.bars.is_some() { Duration::from_millis(250) } else { LOG_EVERY }
@@ -117,7 +118,7 @@ impl Progress {
         }
     }
 
-    /// Shows how things stand.
+    /// Shows the current progress.
     pub fn tick(&self) {
         let objects_found = self.found.objects.load(Ordering::Relaxed);
         let bytes_found = self.found.bytes.load(Ordering::Relaxed);
@@ -142,7 +143,8 @@ impl Progress {
         }
         if self.logs {
             tracing::info!(
-                "{} of {objects_found}{more} objects, {} of {}{more}, {} rows, {rows_per_second:.0} rows/s, {} in flight, {} failed{}",
+                "{} of {objects_found}{more} objects, {} of {}{more}, {} rows, \
+                 {rows_per_second:.0} rows/s, {} in flight, {} failed{}",
                 self.objects,
                 HumanBytes(self.bytes),
                 HumanBytes(bytes_found),
@@ -169,7 +171,7 @@ impl Progress {
         format!(", {} left", indicatif::HumanDuration(Duration::from_secs(seconds_left)))
     }
 
-    /// Takes the bars away, so that the summary stands alone.
+    /// Removes the bars, so that the summary stands alone.
     pub fn finish(self) {
         if let Some(bars) = self.bars {
             for bar in [bars.objects, bars.bytes, bars.in_flight] {

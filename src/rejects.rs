@@ -1,27 +1,27 @@
-//! Rows that are held back, written down before the COMMIT that leaves them out.
+//! The rejected rows of an object, stored before the COMMIT that leaves them out of the table.
 //!
-//! An object, or a part of one, has two files: `NAME.rejected` has its rejected rows as they stand
-//! in the object, below the object's own byte order mark and header lines, so that the same options
-//! load it once it is mended; `NAME.rejected.jsonl` tells why, a line for each reason of each row.
-//! They are in a local directory or below a prefix in S3.
+//! An object, or a part of one, has two files. `NAME.rejected` holds its rejected rows exactly as
+//! they stand in the object, below the object's own byte order mark and header lines, so that the
+//! same options load the file once its rows are fixed. `NAME.rejected.jsonl`, the sidecar, says
+//! why: one line for each reason of each row. The files go to a local directory or below a prefix
+//! in S3.
 //!
-//! What is promised:
+//! Guarantees:
 //!
-//! - **Durable before COMMIT.** [`RejectFile::publish`] returns when both files are there to stay.
-//!   It must come before the COMMIT, and its failure must roll the object back: a row is never
-//!   dropped without its record. If the COMMIT fails, files of rows that were not dropped are left,
-//!   until the next try: the ledger and the report say what counts.
-//! - **A try leaves nothing of the one before.** Names are the same at every try, so that files are
-//!   overwritten; a try without rejects removes them.
-//! - **Whole or not at all.** A file appears under its name only when it is complete. Of the two,
-//!   the data comes last and goes first: wherever there is one, its sidecar is there.
-//! - **Nobody else's.** Files have mode 0600, whatever the umask; a new directory has 0700.
-//! - **Bounded.** Two buffers of 64 KiB for each object in work, however many rows; the rest is on
-//!   disk.
+//! - **Durable before COMMIT.** [`RejectFile::publish`] returns when both files are durable. It
+//!   must come before the COMMIT, and its failure must roll the object back: a row is never dropped
+//!   without its record. If the COMMIT fails, the files list rows that were not dropped, until the
+//!   next attempt. The ledger and the report say what counts.
+//! - **No leftovers of an earlier attempt.** File names are the same at every attempt, so files are
+//!   overwritten. An attempt without rejects removes them.
+//! - **Whole or not at all.** A file appears under its name only when it is complete. The data file
+//!   appears last and disappears first, so every data file has its sidecar.
+//! - **Private.** Files have mode 0600, whatever the umask. A new directory has mode 0700.
+//! - **Bounded memory.** Each object in work has two buffers of 64 KiB, however many rows it
+//!   rejects. The rest is on disk.
 //!
-//! Failures are [`RejectsUnwritable`](crate::error::Kind::RejectsUnwritable), which costs the
-//! object and is not tried again by loading it once more. What S3 asks to be tried again is tried
-//! again here.
+//! Failures have the kind [`ErrorKind::RejectsUnwritable`]. It fails the object, and loading the
+//! object again is no remedy. This module itself retries what S3 asks to be retried.
 
 mod bucket;
 mod destination;
@@ -53,7 +53,7 @@ use name::Names;
 use sidecar::Sidecar;
 use spool::{Spool, SpoolPlace};
 
-/// The place of a run's reject files. A clone is the same place.
+/// The place of a run's reject files. A clone refers to the same place.
 #[derive(Clone, Debug)]
 pub struct Rejects {
     destination: Destination,
@@ -65,17 +65,17 @@ enum Destination {
     Bucket(Arc<Bucket>),
 }
 
-/// What was written down, and where.
+/// The files that were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// At least one.
+    /// The number of rejected rows, at least one.
     pub rows: u64,
-    /// A path or an S3 URI, as it is.
+    /// A path or an S3 URI, not escaped.
     pub data: String,
     pub sidecar: String,
 }
 
-/// How far a [`RejectFile`] has come.
+/// A position in a [`RejectFile`], to rewind to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     rows: u64,
@@ -85,21 +85,21 @@ pub struct Mark {
 }
 
 impl Rejects {
-    /// Makes the directory if it is missing, removes what killed runs left in it, and shows that it
-    /// can be written; of S3, that the bucket is there and its keys can be listed, which takes one
-    /// request and changes nothing.
+    /// Opens the place and checks it. A directory is created if it is missing, leftovers of killed
+    /// runs are removed from it, and a test file shows that it is writable. For S3, one request
+    /// shows that the bucket exists and its keys can be listed. It changes nothing.
     ///
-    /// `staging_dir` takes what is on its way to S3, beside the staging budget.
+    /// `staging_dir` holds files on their way to S3. They do not count towards the staging budget.
     ///
     /// # Errors
-    /// `Usage` where the place can't be used; what any request to S3 can meet.
+    /// `Usage` if the place cannot be used; otherwise whatever a request to S3 can return.
     pub async fn open(
         to: &RejectsTo,
         s3: S3,
         staging_dir: &Path,
         retry: &RetryConfig,
     ) -> Result<Self> {
-        let unusable = || Error::new(ErrorKind::Usage, format!("--rejects {to} can't be used"));
+        let unusable = || Error::new(ErrorKind::Usage, format!("--rejects {to} cannot be used"));
         let destination = match to {
             RejectsTo::Directory(path) => {
                 let path = path.clone();
@@ -109,7 +109,7 @@ impl Rejects {
                 Destination::Directory(Arc::new(opened.map_err(|error| {
                     unusable()
                         .caused_by(error)
-                        .with_hint("name a directory that can be made and written to")
+                        .with_hint("name a directory that can be created and written to")
                 })?))
             }
             RejectsTo::S3 { bucket, prefix } => {
@@ -121,8 +121,7 @@ impl Rejects {
                         ErrorKind::BucketMissing => (
                             ErrorKind::Usage,
                             Some(
-                                "name a bucket that is there, at this endpoint and region"
-                                    .to_owned(),
+                                "name a bucket that exists at this endpoint and region".to_owned(),
                             ),
                         ),
                         ErrorKind::ListingDenied => {
@@ -141,9 +140,10 @@ impl Rejects {
         Ok(Self { destination })
     }
 
-    /// The rejects of one object, or of one part of it. Nothing is made before there is a row.
+    /// Begins the rejects of one object, or of one part of it. No file is created before there is a
+    /// row.
     ///
-    /// `head` is the object's byte order mark and header lines, with the last one's terminator.
+    /// `head` is the object's byte order mark and header lines, including the last terminator.
     #[must_use]
     pub fn begin(&self, object: ObjectName, part: Option<u32>, head: Vec<u8>) -> RejectFile {
         let names = Names::new(&object, part);
@@ -171,8 +171,8 @@ impl Rejects {
     }
 }
 
-/// The rows of one object that are held back, on their way. Dropped without
-/// [`RejectFile::publish`], it leaves what was there.
+/// The rejected rows of one object, not yet published. If it is dropped without
+/// [`RejectFile::publish`], earlier files stay as they were.
 #[derive(Debug)]
 pub struct RejectFile {
     destination: Destination,
@@ -183,16 +183,17 @@ pub struct RejectFile {
     reasons: Spool,
     sidecar: Sidecar,
     rows: u64,
-    /// In the data, as an editor counts.
+    /// The number of lines in the data file, as an editor counts them.
     lines: u64,
 }
 
 impl RejectFile {
-    /// Adds a row. Rows stand in the file in the order in which they are added. Blocking: a write
-    /// to disk now and then.
+    /// Adds a row. The file keeps the order in which rows are added. Blocking: writes to disk now
+    /// and then.
     ///
     /// # Errors
-    /// `RejectsUnwritable`. The file is of no use then, unless it is rewound to a mark from before.
+    /// `RejectsUnwritable`. After that the file is unusable, unless it is rewound to an earlier
+    /// mark.
     pub fn add(&mut self, row: &RejectedRow<'_>) -> Result<()> {
         self.try_add(row).map_err(|error| self.unwritable(error))
     }
@@ -228,7 +229,7 @@ impl RejectFile {
         }
     }
 
-    /// Takes back what was added since a mark of this file. Blocking.
+    /// Removes the rows that were added after `mark`, a mark of this file. Blocking.
     ///
     /// # Errors
     /// `RejectsUnwritable`.
@@ -242,14 +243,14 @@ impl RejectFile {
         rewound.map_err(|error| self.unwritable(error))
     }
 
-    /// Puts both files into their places, durably; where there are no rows, removes what an earlier
-    /// try left there, and returns `None`. Takes as long as the place needs: a connection that
-    /// waits meanwhile must be kept alive.
+    /// Puts both files into their places durably. If there are no rows, removes the files of an
+    /// earlier attempt and returns `None`. This can take long: the caller must keep a waiting
+    /// connection alive.
     ///
-    /// If the future is dropped, earlier files or new ones may be there, each whole.
+    /// If the future is dropped, the earlier or the new files may be there, each whole.
     ///
     /// # Errors
-    /// `RejectsUnwritable`; `SourceCredentials` where S3 no longer knows the credentials.
+    /// `RejectsUnwritable`; `SourceCredentials` if S3 no longer accepts the credentials.
     pub async fn publish(self) -> Result<Option<Published>> {
         let Self { destination, object, names, data, reasons, rows, .. } = self;
         let (data_place, sidecar_place) =
@@ -298,8 +299,8 @@ impl Destination {
     }
 }
 
-/// How many lines end in `bytes`: at every line feed; where the terminator has none, at every such
-/// terminator.
+/// Returns the number of lines that end in `bytes`. A line ends at every line feed, or at every
+/// terminator if the terminator contains no line feed.
 fn line_ends(bytes: &[u8], terminator: &[u8]) -> u64 {
     let ends = match terminator {
         [] => 0,

@@ -1,9 +1,9 @@
-//! What became of every object: the summary for people, JSON Lines for machines, and the keys to
-//! try again.
+//! The outcome of every object: a summary for people, JSON Lines for programs, and the keys to
+//! retry.
 //!
-//! Both files are opened before the run, so that a path that can't be written is a usage error and
-//! not a surprise at the end, and written as objects finish, so that they are right up to the
-//! moment at which the process dies.
+//! Both files are opened before the run, so that a path that cannot be written is a usage error
+//! rather than a surprise at the end. They are written as objects finish, so they are complete up
+//! to the moment at which the process dies.
 
 mod checked;
 mod document;
@@ -36,19 +36,19 @@ use document::{
 use line_file::LineFile;
 use run_end::{FINDINGS_NAMED, Finding, LoadReport};
 
-/// What became of one object.
+/// The outcome of one object.
 #[derive(Debug)]
 pub enum Outcome {
     Loaded {
         object: Object,
         stats: Box<LoadStats>,
         verified: staging::Integrity,
-        /// The ledger said that it was loaded, and it was forced.
+        /// True if the ledger recorded the object as loaded, and `--force` loaded it again.
         again: bool,
         attempts: u32,
         elapsed: Duration,
     },
-    /// By `check`, which loads nothing.
+    /// `check` assessed the object, without loading it.
     Checked {
         object: Object,
         checked: Box<Checked>,
@@ -56,9 +56,9 @@ pub enum Outcome {
         attempts: u32,
         elapsed: Duration,
     },
-    /// By an earlier run, or by another one meanwhile.
+    /// An earlier run loaded the object, or another run did so in the meantime.
     AlreadyLoaded { object: Object },
-    /// Loaded with another content, which is to stay.
+    /// The object was loaded with other content, which is to stay.
     SkippedChanged { object: Object },
     Failed {
         bucket: String,
@@ -68,7 +68,7 @@ pub enum Outcome {
         attempts: u32,
         elapsed: Duration,
     },
-    /// Listed, but the run ended first.
+    /// The object was listed, but the run ended first.
     NotReached { object: Object },
 }
 
@@ -89,7 +89,7 @@ impl LoadTotals {
         }
     }
 
-    /// Returns the number of rows that are in the table now: all but the rejected and skipped ones.
+    /// Returns the number of rows that are now in the table: all but the rejected and skipped ones.
     #[must_use]
     pub fn rows_loaded(&self) -> u64 {
         self.rows - self.rows_rejected - self.rows_skipped
@@ -102,7 +102,7 @@ impl LoadTotals {
     }
 }
 
-/// Collects outcomes, and writes them out.
+/// Collects the outcomes and writes them to the files.
 #[derive(Debug)]
 pub struct Report {
     lines: LineFile,
@@ -118,7 +118,7 @@ impl Report {
     /// Creates the files.
     ///
     /// # Errors
-    /// `Usage` for a file that can't be written, or that has another use: `--keys-from k
+    /// `Usage` for a file that cannot be written or that has another use: `--keys-from k
     /// --failed-keys k` would empty the list before it is read.
     pub fn open(
         config: &OutputConfig,
@@ -140,11 +140,11 @@ impl Report {
         })
     }
 
-    /// Takes in the outcome of one object.
+    /// Records the outcome of one object.
     ///
     /// # Errors
-    /// `Usage` if a file can no longer be written; once for each file, which is left alone from
-    /// then on.
+    /// `Usage` if a file can no longer be written. This is reported once for each file, which is
+    /// then no longer written.
     pub fn record(&mut self, outcome: &Outcome) -> Result<()> {
         let kept = match outcome {
             Outcome::Loaded { object, stats, again, .. } => {
@@ -197,15 +197,15 @@ impl Report {
         }
     }
 
-    /// Returns the sums so far.
+    /// Returns the totals so far.
     #[must_use]
     pub fn totals(&self) -> &LoadTotals {
         &self.totals
     }
 
-    /// Writes the last line of the report of a load. Returns the sums, the text for standard
-    /// output, and an error if that line cannot be written. A run that did not begin has nothing to
-    /// say to people beyond its errors.
+    /// Writes the last line of the report of a load. Returns the totals, the text for standard
+    /// output, and an error if that line cannot be written. The text for people is empty if the run
+    /// did not begin, because its errors say everything.
     #[must_use]
     pub fn finish(mut self, end: RunEnd<'_>) -> (LoadTotals, String, Option<Error>) {
         let line = to_line(&LoadSummary {

@@ -1,21 +1,21 @@
-//! The one layer that tries again: bounded by count and by elapsed time, with jitter.
+//! The one layer that retries: limited by count and by elapsed time, with jitter.
 //!
-//! The SDK's own retries are off and the driver has none, because layers multiply. What may be
-//! repeated is decided by [`ErrorKind::consequence`](crate::error::Kind::consequence) alone, and only
-//! operations that are safe to repeat are handed here: reads from S3, and transactions that are
-//! known to have been rolled back.
+//! The SDK's own retries are off and the driver has none, because retries in several layers
+//! multiply. [`ErrorKind::consequence`](crate::error::ErrorKind::consequence) alone decides what
+//! may be retried. Callers pass only operations that are safe to repeat: reads from S3, and
+//! transactions that are known to have been rolled back.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Consequence, Error};
 
-/// The first pause is drawn from 0 to this; each later one may be twice as long.
+/// The upper bound of the first pause, which is random. The bound doubles with each later pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Long enough for a server to restart or a throttled prefix to recover, short enough to notice
-/// that it has.
+/// The upper bound of any pause: long enough for a server to restart or a throttled prefix to
+/// recover, short enough to notice soon that it has.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-/// The tries that one operation has left.
+/// The attempts of one operation.
 #[derive(Debug)]
 pub(crate) struct Attempts {
     made: u32,
@@ -28,12 +28,12 @@ impl Attempts {
         Self { made: 1, started: Instant::now(), config: config.clone() }
     }
 
-    /// How many tries were begun, the first included.
+    /// Returns the number of attempts so far, including the first.
     pub(crate) fn made(&self) -> u32 {
         self.made
     }
 
-    /// Says so and waits for the next try. False where there shall be none.
+    /// Logs the error and waits for the next attempt. Returns false if no attempt is left.
     pub(crate) async fn wait_after(&mut self, error: &Error) -> bool {
         let Some(pause) = self.pause_after(error) else { return false };
         tracing::warn!(attempt = self.made, "{}; trying again", error.one_line());
@@ -41,7 +41,7 @@ impl Attempts {
         true
     }
 
-    /// How long to wait before the next try, or `None` where there shall be none.
+    /// Returns the pause before the next attempt, or `None` if no attempt is left.
     pub(crate) fn pause_after(&mut self, error: &Error) -> Option<Duration> {
         if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::RetryThenAbort) {
             return None;
@@ -50,7 +50,7 @@ impl Attempts {
             return None;
         }
         let ceiling = FIRST_PAUSE.saturating_mul(1 << (self.made - 1).min(16)).min(LONGEST_PAUSE);
-        // Full jitter: many workers that failed together must not come back together.
+        // Full jitter: workers that failed together must not retry together.
         let pause = ceiling.mul_f64(fastrand::f64());
         if self.started.elapsed() + pause >= self.config.max_elapsed {
             return None;
@@ -60,10 +60,10 @@ impl Attempts {
     }
 }
 
-/// Bounds of the one layer that retries; whichever is reached first ends it.
+/// The limits on retries. The first one reached ends them.
 #[derive(Clone, Debug)]
 pub struct RetryConfig {
-    /// Tries in all, the first included; at least 1.
+    /// The number of attempts, including the first; at least 1.
     pub max_attempts: u32,
     pub max_elapsed: Duration,
 }

@@ -1,26 +1,27 @@
 //! S3 URIs, on the command line and in the files that `--keys-from` reads and `--failed-keys`
 //! writes.
 //!
-//! The part after the bucket is the key as it is: nothing is percent-decoded, because `%`, `+`, `?`
-//! and `#` are ordinary characters of keys. One line of a key file is
+//! The part after the bucket is the literal key. Nothing is percent-decoded, because `%`, `+`, `?`
+//! and `#` are ordinary characters of keys. One line of a key file is one of these:
 //!
-//! - `s3://bucket/key`, the key running to the end of the line, spaces included;
-//! - `"s3://bucket/key\n"`, a JSON string, for keys that a line cannot hold;
-//! - empty, or a comment that starts with `#`.
+//! - `s3://bucket/key`, where the key runs to the end of the line, including spaces;
+//! - `"s3://bucket/key\n"`, a JSON string, for keys that a plain line cannot hold;
+//! - an empty line, or a comment that starts with `#`.
 
 use std::fmt;
 
-/// S3's own limit on a key, in bytes of UTF-8.
+/// The limit of S3 on the length of a key, in bytes of UTF-8.
 const KEY_LIMIT_BYTES: usize = 1024;
 
-/// Why a text is not the URI of an object or a prefix.
+/// The reason why a text is not the URI of an object or a prefix.
 ///
-/// No message repeats more of the text than its scheme: what stands here by mistake may be a URL
-/// with a password.
+/// No message repeats more of the text than its scheme, because the text may be a URL with a
+/// password that was put here by mistake.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceUriError {
     #[error(
-        "it starts with {scheme}://; write s3://BUCKET/KEY, and give the address of the store as --endpoint-url"
+        "it starts with {scheme}://; write s3://BUCKET/KEY, and give the address of the store as \
+         --endpoint-url"
     )]
     Http { scheme: String },
     #[error("it starts with {scheme}://, but sources start with s3://")]
@@ -32,7 +33,8 @@ pub enum SourceUriError {
     #[error("the bucket is empty; write s3://BUCKET/KEY")]
     EmptyBucket,
     #[error(
-        "the bucket name holds a character that no bucket has; the part up to the first slash is the bucket"
+        "the bucket name holds a character that bucket names cannot hold; the part up to the first \
+         slash is the bucket"
     )]
     BucketCharacter,
     #[error("the key is longer than 1024 bytes, which S3 does not allow")]
@@ -41,7 +43,7 @@ pub enum SourceUriError {
     KeyMissing,
 }
 
-/// Why a line of a key file cannot be used.
+/// The reason why a line of a key file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyLineError {
     #[error("a line that starts with a quote is one JSON string, and this one is not valid")]
@@ -51,12 +53,12 @@ pub enum KeyLineError {
 }
 
 impl SourceUri {
-    /// A URI that ends in `/` or has no key is a prefix, any other an exact key; `force_prefix`
-    /// makes it a prefix.
+    /// Parses a URI. It is a prefix if it ends in `/` or has no key, or if `force_prefix` is set;
+    /// otherwise it is an exact key.
     ///
     /// # Errors
     ///
-    /// What is not `s3://BUCKET/…`.
+    /// Fails if the text is not `s3://BUCKET/…`.
     pub fn parse(text: &str, force_prefix: bool) -> Result<Self, SourceUriError> {
         let (bucket, key) = split(text)?;
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
@@ -67,11 +69,11 @@ impl SourceUri {
         })
     }
 
-    /// One object, also where its key ends in `/`.
+    /// Parses the URI of one object, even if its key ends in `/`.
     ///
     /// # Errors
     ///
-    /// As [`Self::parse`], and where there is no key.
+    /// Fails like [`Self::parse`], and if the key is missing.
     pub fn parse_key(text: &str) -> Result<Self, SourceUriError> {
         let (bucket, key) = split(text)?;
         if key.is_empty() {
@@ -80,13 +82,13 @@ impl SourceUri {
         Ok(Self::Key { bucket: bucket.to_owned(), key: key.to_owned() })
     }
 
-    /// What one line of a key file names; `None` for an empty line and a comment.
+    /// Parses one line of a key file. Returns `None` for an empty line or a comment.
     ///
     /// # Errors
     ///
-    /// As [`Self::parse_key`], and where a JSON string is not valid.
+    /// Fails like [`Self::parse_key`], and if a JSON string is not valid.
     pub fn from_key_line(line: &str) -> Result<Option<Self>, KeyLineError> {
-        // Editors on Windows leave both behind; a key that really ends in \r is written as JSON.
+        // Editors on Windows add both. A key that really ends in \r is written as JSON.
         let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.trim().is_empty() || line.starts_with('#') {
@@ -108,7 +110,7 @@ impl SourceUri {
 }
 
 impl fmt::Display for SourceUri {
-    /// Escaped, so that a newline in a key cannot forge a log line.
+    /// Writes the URI escaped, so that a newline in a key cannot forge a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prefix { bucket, prefix: key } | Self::Key { bucket, key } => {
@@ -118,11 +120,12 @@ impl fmt::Display for SourceUri {
     }
 }
 
-/// The line, without its end, that [`SourceUri::from_key_line`] reads as exactly this object.
+/// Returns the line, without its end, that [`SourceUri::from_key_line`] parses to exactly this
+/// object.
 #[must_use]
 pub fn key_line(bucket: &str, key: &str) -> String {
     let uri = format!("s3://{bucket}/{key}");
-    // A blank at the end would survive our own reader, but not every editor.
+    // A space at the end would survive our own parser, but not every editor.
     if uri.chars().any(char::is_control) || uri.ends_with(char::is_whitespace) {
         serde_json::Value::String(uri).to_string()
     } else {
@@ -130,7 +133,7 @@ pub fn key_line(bucket: &str, key: &str) -> String {
     }
 }
 
-/// Bucket and key; the key may be empty.
+/// Splits a URI into bucket and key. The key may be empty.
 fn split(text: &str) -> Result<(&str, &str), SourceUriError> {
     let Some(rest) = strip_prefix_ignore_case(text, "s3://") else {
         return Err(not_s3(text));
@@ -152,14 +155,14 @@ fn split(text: &str) -> Result<(&str, &str), SourceUriError> {
     Ok((bucket, key))
 }
 
-/// Where the ARN of an access point, which holds a slash and stands in a bucket's place, ends:
+/// Returns the end of an access point ARN in the place of a bucket. Such an ARN holds a slash:
 /// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME`.
 fn access_point_end(rest: &str) -> Option<usize> {
     let resource = ":accesspoint/";
     let arn_end = rest.starts_with("arn:").then(|| rest.find(resource))??;
     let slash = rest.find('/')?;
     let name_start = arn_end + resource.len();
-    // Otherwise the match lies in the key.
+    // Otherwise, the match is in the key.
     (slash + 1 == name_start)
         .then(|| rest[name_start..].find('/').map_or(rest.len(), |end| name_start + end))
 }
@@ -188,7 +191,7 @@ fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> 
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// One S3 URI of the command line.
+/// One S3 URI, as on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceUri {
     Prefix { bucket: String, prefix: String },

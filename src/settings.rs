@@ -1,4 +1,11 @@
-//! TODO: the doc of settings.
+//! The engine of settings, which knows nothing of their meaning.
+//!
+//! The `table` lists every setting with its name, the kind of its values, its default and its help.
+//! Each place that gives values becomes a [`Layer`]: the command line, the environment (`env`), the
+//! configuration file (`toml_file`) and the parts of a database URL. A `Resolver` finds the
+//! strongest value of a setting, records where it came from ([`Provenance`], for `--print-config`)
+//! and collects every [`Problem`] instead of stopping at the first. [`crate::config`] turns the
+//! values into a validated configuration.
 
 pub(crate) mod env;
 mod layer;

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first drains, the second abandons, the third leaves at once.
+//! SIGINT and SIGTERM: the first drains, the second rolls back, the third exits at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,19 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit_code;
 
-/// What the parts of a run watch to know when to stop.
+/// The tokens that tell the tasks of a run to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Take nothing new; what is loading is finished. Also cancelled when the run itself has to
-    /// end.
+    /// When cancelled, current loads finish and no new ones begin. Also cancelled if the run itself
+    /// has to end.
     pub draining: CancellationToken,
-    /// Roll back what is loading.
+    /// When cancelled, current loads roll back.
     pub abandoning: CancellationToken,
-    /// The exit code that the first signal asks for; 0 while there was none.
+    /// The exit code for the first signal; 0 until it arrives.
     exit_code: Arc<AtomicU8>,
 }
 
-/// The two signals, caught from the moment this is made.
+/// The two signals, caught as soon as this exists.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
@@ -30,7 +30,7 @@ pub struct Signals {
 
 impl Signals {
     /// # Errors
-    /// The operating system's, where a handler can't be set.
+    /// The error of the operating system, if it refuses a signal handler.
     pub fn catch() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -38,7 +38,7 @@ impl Signals {
         })
     }
 
-    /// The exit code that the next signal asks for.
+    /// Waits for the next signal and returns its exit code.
     async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => exit_code::INTERRUPTED,
@@ -48,31 +48,31 @@ impl Signals {
 }
 
 impl Shutdown {
-    /// The exit code of the first signal, if there was one.
+    /// Returns the exit code of the first signal, if one arrived.
     #[must_use]
     pub fn signalled(&self) -> Option<u8> {
         Some(self.exit_code.load(Ordering::Acquire)).filter(|&code| code != 0)
     }
 
-    /// Waits for signals and passes them on; ends only with the process.
+    /// Waits for signals and passes them on. Ends only with the process.
     pub async fn listen(self, mut signals: Signals) {
         let code = signals.next().await;
         self.exit_code.store(code, Ordering::Release);
         tracing::warn!(
-            "stopping: what is loading is finished, nothing new is begun; a second signal rolls it back"
+            "stopping: current loads finish, no new ones begin; a second signal rolls them back"
         );
         self.draining.cancel();
         signals.next().await;
-        tracing::warn!("rolling back what is loading; a third signal leaves at once");
+        tracing::warn!("rolling back current loads; a third signal exits at once");
         self.abandoning.cancel();
         signals.next().await;
-        // Open transactions are rolled back by the server when the sockets close; staged files have
-        // no names.
+        // The server rolls back open transactions when the sockets close, and staged files have no
+        // names.
         std::process::exit(i32::from(code));
     }
 }
 
-/// Waits, unless the run is being stopped meanwhile.
+/// Waits for `pause`, or until the run stops.
 pub(crate) async fn pause(shutdown: &Shutdown, pause: Duration) {
     tokio::select! {
         () = shutdown.draining.cancelled() => {}

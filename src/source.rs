@@ -1,11 +1,14 @@
-//! S3: which objects there are, and their bytes.
+//! S3: the listing of objects, their bytes, and the few writes that the program makes.
 //!
-//! This module and its children are the only place that imports `aws_*`. They promise that every
-//! [`Object`](crate::object::Object) carries the ETag under which its bytes can be read, that a
-//! listing is handed on page by page and never held in memory, and that every SDK error is folded
-//! into [`ErrorKind`](crate::error::Kind) in `s3_error`. A page or a HEAD is tried again here, by the
-//! one layer in [`retry`](crate::retry); a GET is not, since only its caller knows how many bytes
-//! it already has, and neither is a PUT, since only its caller knows what is left to do.
+//! Only this module and its children import `aws_*`. They guarantee that:
+//!
+//! - every [`Object`](crate::object::Object) carries the ETag under which its bytes can be read;
+//! - a listing is passed on page by page and never held in memory;
+//! - `s3_error` maps every SDK error to an [`ErrorKind`](crate::error::ErrorKind).
+//!
+//! This module retries list and HEAD requests, through the one layer in [`retry`](crate::retry). It
+//! does not retry a GET, because only the caller knows how many bytes it already has; nor a PUT,
+//! because only the caller knows what is left to do.
 
 mod filter;
 mod listing;

@@ -1,19 +1,19 @@
-//! Where rows begin and end in delimited text, and how many there are: our own reading of an
-//! object, made before the server's.
+//! The rows of delimited text: where they begin and end, and how many there are. This is the
+//! program's own reading of an object, made before the server's.
 //!
-//! [`RowReader`] is a field reader, because the server's is one: it reads as many fields as the
-//! column list has and passes over the rest of the line, and a quote means something in the former
-//! only. What it counts is what LOAD DATA will report as `Records:` for the bytes that are sent,
-//! which are the object's from [`Scan::data_start`] on, and a line terminator where
-//! [`Scan::needs_terminator`] says so. A difference between the two is an error of its own.
+//! [`RowReader`] reads field by field, because the server does. It reads as many fields as the
+//! column list has and skips the rest of the line. A quote has a meaning only in those fields. Its
+//! count is what LOAD DATA reports as `Records:` for the bytes that are sent: the object's bytes
+//! from [`Scan::data_start`] on, plus a line terminator if [`Scan::needs_terminator`] is set. A
+//! difference between the two counts is an error of its own.
 //!
-//! It is stricter than the server wherever the server would lose or join data without a warning:
-//! see [`MalformedKind`]. It promises exactness for single-byte character sets and for valid UTF-8,
-//! and for other multi-byte sets if the object is valid in them; [`Dialect::validate`] must have
-//! passed.
+//! It is stricter than the server wherever the server would lose or join data without a warning;
+//! see [`MalformedKind`]. It is exact for single-byte character sets and for valid UTF-8. For other
+//! multi-byte sets it is exact if the object is valid in them. The dialect must have passed
+//! [`Dialect::validate`](crate::dialect::Dialect::validate).
 //!
-//! Pure: no I/O, and memory does not grow with the object. Chunks may end anywhere, also inside a
-//! character, an escape or a terminator; the result is the same.
+//! This module does no I/O, and its memory does not grow with the object. Chunks may end anywhere,
+//! even inside a character, an escape or a terminator, without changing the result.
 
 mod boundary;
 mod byte_masks;

@@ -1,11 +1,13 @@
 //! Local disk: a budget in bytes, and temporary files that hold whole, verified objects, or whole
 //! parts of large ones.
 //!
-//! An object's permits are taken for all of its bytes before the first one is asked for, and travel
-//! inside the [`StagedObject`] file they pay for. Files have no name, so nothing is left behind however
-//! the process ends. Nothing that leaves this module is shorter, longer or other than what was
-//! listed, but for what is [`Integrity::Part`]; a part is shown to be what was listed by its length
-//! and `ETag`, and all of them together by the checksum.
+//! An object takes permits for all of its bytes before it requests the first one. The permits stay
+//! inside the [`StagedObject`] that they pay for. Files have no name, so nothing remains on disk
+//! however the process ends.
+//!
+//! What leaves this module equals the listed bytes in length and content, except
+//! [`Integrity::Part`]. Length and `ETag` verify each part of a split object; the checksum verifies
+//! all of them together.
 
 mod budget;
 mod checksum;

@@ -1,5 +1,4 @@
-//! What the program's outputs are connected to, and what may be written there: bars and colour on a
-//! terminal, plain lines elsewhere.
+//! The program's outputs: bars and colour on a terminal, plain lines elsewhere.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,20 +8,20 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::choices::{ProgressMode, SummaryForm};
 
-/// Standard error, shared by bars and logs so that neither tears the other, and what standard
-/// output is.
+/// Standard error, shared by bars and logs so that neither garbles the other, and the properties of
+/// standard output.
 #[derive(Clone, Debug)]
 pub struct Terminal {
     pub(crate) bars: Option<MultiProgress>,
     is_output_interactive: bool,
     is_error_interactive: bool,
-    /// The environment does not forbid colour.
+    /// True unless the environment forbids colour.
     may_color: bool,
 }
 
 impl Terminal {
-    /// Looks at this process's outputs. There are bars if they were asked for, or if standard error
-    /// is a terminal.
+    /// Examines the outputs of this process. Bars are shown if the user asked for them or, by
+    /// default, if standard error is a terminal.
     #[must_use]
     pub fn new(mode: ProgressMode) -> Self {
         let is_error_interactive = io::stderr().is_terminal();
@@ -43,7 +42,7 @@ impl Terminal {
         }
     }
 
-    /// Returns true if a person reads the logs as they come.
+    /// Returns true if standard error is a terminal, so that a person reads the logs.
     #[must_use]
     pub fn is_interactive(&self) -> bool {
         self.is_error_interactive
@@ -55,7 +54,7 @@ impl Terminal {
         Paint { has_color: self.is_error_interactive && self.may_color }
     }
 
-    /// Returns how the summary is to look on standard output.
+    /// Returns the style of the summary on standard output.
     #[must_use]
     pub fn summary_style(&self, form: SummaryForm) -> SummaryStyle {
         match form {
@@ -84,7 +83,7 @@ impl Write for Terminal {
     }
 }
 
-/// How a summary is written.
+/// The style of a summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SummaryStyle {
     /// `key value` lines.
@@ -95,23 +94,23 @@ pub enum SummaryStyle {
     Json,
 }
 
-/// Colours text, if the output that it goes to takes colour.
+/// A painter that colours text if its output supports colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
     has_color: bool,
 }
 
 impl Paint {
-    /// Leaves text as it is.
+    /// The painter that leaves text unchanged.
     pub const PLAIN: Self = Self { has_color: false };
 
-    /// Returns true if text comes out coloured.
+    /// Returns true if this painter colours text.
     #[must_use]
     pub fn has_color(self) -> bool {
         self.has_color
     }
 
-    /// Returns the text in red, for what failed.
+    /// Returns the text in red, for failures.
     #[must_use]
     pub fn red(self, text: &str) -> String {
         self.with("31", text)
@@ -128,7 +127,7 @@ impl Paint {
     }
 }
 
-/// Returns false if the user forbids colour (see no-color.org), or the terminal knows none.
+/// Returns false if the user forbids colour (see no-color.org), or if the terminal has none.
 fn may_color(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }

@@ -1,4 +1,14 @@
-//! TODO: the doc of throttle.
+//! The throttling of loads: how many transactions run at once, and when none may begin.
+//!
+//! - `limiter` is the only code that restrains the load workers. It counts running transactions and
+//!   parks workers beyond the limit.
+//! - `adaptive` sets the limit: it falls after lock conflicts and refused connections, and rises
+//!   again slowly.
+//! - `monitor` pauses the limiter while the server has more running threads than
+//!   `--max-threads-running` allows, or while a replica lags more than `--max-lag`.
+//! - `options` holds these thresholds, and the settings for batch size, part size and read rate.
+//!
+//! Nothing here ends a transaction that has begun, and nothing here decides about retries.
 
 mod adaptive;
 mod limiter;

@@ -1,4 +1,4 @@
-//! Quantities as people write them: sizes in bytes, durations.
+//! Quantities as people write them: byte sizes and durations.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 
 /// A number of bytes.
 ///
-/// `KiB`, `MiB` … are powers of 1024, `kB`, `MB` … powers of 1000; a bare `K`, `M`, `G`, `T` is a
-/// power of 1024, as in MySQL's own options.
+/// `KiB`, `MiB` … are powers of 1024; `kB`, `MB` … are powers of 1000. A bare `K`, `M`, `G` or `T`
+/// is a power of 1024, as in MySQL's own options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(u64);
 
@@ -25,14 +25,14 @@ impl ByteSize {
     }
 }
 
-/// Why a text is not a size.
+/// The reason why a text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ByteSizeError {
     #[error("a size starts with a number, as in 64MiB")]
     NoNumber,
     #[error("`{0}` is not a unit of size; use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB")]
     UnknownUnit(String),
-    #[error("the size does not fit 64 bits")]
+    #[error("the size does not fit into 64 bits")]
     Overflow,
 }
 
@@ -74,10 +74,10 @@ impl FromStr for ByteSize {
             .ok_or_else(|| ByteSizeError::UnknownUnit(unit.to_owned()))?;
         let unit_bytes = u128::from(*unit_bytes);
 
-        // Integers only: a float would make 9007199254740993 another number.
+        // Integers only: a float would round 9007199254740993.
         let whole: u128 = whole.parse().map_err(|_| ByteSizeError::Overflow)?;
         let mut bytes = whole.checked_mul(unit_bytes).ok_or(ByteSizeError::Overflow)?;
-        // Past 18 digits no fraction of a unit makes a byte.
+        // Beyond 18 digits, no fraction of a unit adds up to a byte.
         let fraction = &fraction[..fraction.len().min(18)];
         if !fraction.is_empty() {
             let numerator: u128 = fraction.parse().map_err(|_| ByteSizeError::Overflow)?;
@@ -92,7 +92,8 @@ impl FromStr for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// Exact, in the largest binary unit that divides it, so that parsing it gives the same number.
+    /// Writes the exact size in the largest binary unit that divides it, so that it parses back to
+    /// the same number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)]
             .into_iter()
@@ -104,7 +105,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// Why a text is not a length of time.
+/// The reason why a text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DurationError {
     #[error("a duration needs a unit, as in 30s")]
@@ -115,7 +116,7 @@ pub(crate) enum DurationError {
     NotPositive,
 }
 
-/// `10s`, `15m`, `1h30m`, `500ms`.
+/// Parses a duration such as `10s`, `15m`, `1h30m` or `500ms`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {

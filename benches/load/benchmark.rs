@@ -1,4 +1,4 @@
-//! The benchmarks by their names, and what each must reach.
+//! The benchmarks, with their names and goals.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(crate) struct Benchmark {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) data: Data,
-    /// For a run that only shows that everything works.
+    /// The data of a `--quick` run, which only shows that everything works.
     pub(crate) quick: Data,
     pub(crate) distance: Distance,
     pub(crate) contenders: &'static [Contender],
@@ -24,16 +24,16 @@ pub(crate) struct Goal {
     pub(crate) bound: Bound,
 }
 
-/// Each the median over the rounds.
+/// A figure to compare with a goal. Except for the peak memory, it is the median over the rounds.
 #[derive(Clone, Copy)]
 pub(crate) enum Figure {
-    /// The first one's time, of the second's in the same round.
+    /// The first contender's time, divided by the second's in the same round.
     Time(Contender, Contender),
-    /// The same for the server's CPU.
+    /// The same ratio for the server's CPU time.
     ServerCpu(Contender, Contender),
     ClientCpuPer100Megabytes(Contender),
     PeakMegabytes(Contender),
-    /// The objects' bytes, of what the path could carry in the time.
+    /// The bytes of the objects, divided by what the path can carry in the run's time.
     ShareOfPath(Contender),
 }
 
@@ -43,12 +43,12 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
-/// 50 Mbit/s.
+/// A slow path: 50 Mbit/s, with a round trip of 150 ms.
 const SLOW: Shape =
     Shape { round_trip: Duration::from_millis(150), bytes_per_second: Some(6_250_000) };
 const NEAR: Distance = Distance { answer_delay: Duration::ZERO, path: None };
 const ALL: &[Contender] = &[Floor, Ours, Pipeline, Python];
-/// A table with indexes is swapped in, which begins with an empty table each time.
+/// A swap, because it begins with an empty table with indexes each time.
 const INTO_INDEXES: Contender = OursWith(&["--mode", "swap"]);
 const INDEXES_LAST: Contender = OursWith(&["--mode", "swap", "--defer-indexes"]);
 
@@ -168,7 +168,8 @@ pub(crate) const BENCHMARKS: &[Benchmark] = &[
     },
     Benchmark {
         name: "bad-rows",
-        title: "one object of a million rows, 200,000 of them bad or duplicates, rejected; the floor ignores them",
+        title: "one object of a million rows, 200,000 of them bad or duplicates, rejected; \
+                the floor ignores them",
         data: Data::BadRows { rows: 1_000_000, bad: 200_000 },
         quick: Data::BadRows { rows: 20_000, bad: 2000 },
         distance: NEAR,

@@ -1,5 +1,5 @@
-//! Contenders in turn, round after round, on the same server; ratios within a round, and the median
-//! of those.
+//! Runs contenders in turn, round after round, on the same server. It compares the median of the
+//! ratios within a round.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use super::scene::Scene;
 use super::servers::ServerKind;
 use super::workload::{Data, Workload};
 
-/// Each round's run of one contender.
+/// The runs of each contender, one per round.
 type Results = Vec<(Contender, Vec<Run>)>;
 
 pub(crate) fn compare(
@@ -24,7 +24,8 @@ pub(crate) fn compare(
     let (server, runtime) = Scene::start(kind)?;
     let workload = Workload::write(data, &server.files())?;
     println!(
-        "\n{}: {}\n{kind} {}: {} files, {} rows, {:.1} MB; the floor has {SESSIONS} sessions; {rounds} rounds",
+        "\n{}: {}\n{kind} {}: {} files, {} rows, {:.1} MB; the floor has {SESSIONS} sessions; \
+         {rounds} rounds",
         benchmark.name,
         benchmark.title,
         server.version(),
@@ -37,19 +38,20 @@ pub(crate) fn compare(
     for &contender in benchmark.contenders {
         match contender.lacks(tools) {
             Some(missing) => {
-                println!("  not measured: {}, as there is no {missing}", contender.name());
+                println!("  not measured: {}, because {missing} is missing", contender.name());
             }
             None => results.push((contender, Vec::new())),
         }
     }
     println!(
-        "  round  contender            wall s  of first   client CPU s   server CPU s   S3 CPU s    peak MB"
+        "  round  contender            wall s  of first   client CPU s   server CPU s   \
+         S3 CPU s    peak MB"
     );
     // The first round warms caches and is not counted.
     for round in 0..=rounds {
         let mut first = None;
         for (contender, runs) in &mut results {
-            // What ignores bad rows loads others.
+            // The floor ignores bad rows and so loads other rows.
             let is_checked = workload.rejects.is_none() || *contender != Contender::Floor;
             let run = scene
                 .measured(&workload, is_checked, || contender.run(&scene, &workload, tools))?;
@@ -107,7 +109,8 @@ fn shown(contender: Contender, run: Run, ratio: f64) -> String {
     )
 }
 
-/// With little data a figure is neither good nor bad.
+/// Compares a figure with its goal. A `--quick` run gives no verdict, because its figures mean
+/// nothing.
 fn verdict(goal: &Goal, figure: f64, is_quick: bool) -> String {
     let (is_met, bound) = match goal.bound {
         Bound::AtMost(bound) => (figure <= bound, format!("at most {bound}")),
@@ -128,13 +131,13 @@ fn runs(results: &Results, contender: Contender) -> Option<&[Run]> {
         .map(|(_, runs)| runs.as_slice())
 }
 
-/// The median of the ratios within the rounds.
+/// Returns the median of the ratios within the rounds.
 fn ratio(results: &Results, a: Contender, b: Contender, of: fn(&Run) -> f64) -> Option<f64> {
     let (a, b) = (runs(results, a)?, runs(results, b)?);
     Some(median(a.iter().zip(b).map(|(a, b)| of(a) / of(b)).collect()))
 }
 
-/// `None` where a contender was not run.
+/// Returns a figure, or `None` if a contender was not run.
 fn figure(
     results: &Results,
     figure: Figure,
@@ -148,7 +151,7 @@ fn figure(
             let cpu = runs(results, contender)?.iter().map(|run| run.client_cpu_seconds);
             Some(median(cpu.collect()) * 100.0 / megabytes(bytes))
         }
-        // Not the median: a bound holds always.
+        // The maximum, not the median: the bound must hold in every round.
         Figure::PeakMegabytes(contender) => {
             Some(runs(results, contender)?.iter().map(Run::peak_megabytes).fold(0.0, f64::max))
         }

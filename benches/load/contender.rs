@@ -1,5 +1,5 @@
-//! Those that load the same objects into the same table: the server itself, this program, and what
-//! is used today.
+//! The contenders that load the same objects into the same table: the server alone, this program,
+//! and the tools in use today.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,25 +14,25 @@ use super::scene::{BUCKET, Scene};
 use super::workload::Workload;
 
 pub(crate) const SESSIONS: usize = 4;
-/// Of both tools of today.
+/// The concurrency of both of today's tools.
 const CONCURRENCY: &str = "10";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// Server-side LOAD DATA INFILE of files on its own disk, each its own statement and
-    /// transaction, in [`SESSIONS`] sessions.
+    /// Server-side LOAD DATA INFILE of files on the server's own disk, each in its own statement
+    /// and transaction, in [`SESSIONS`] sessions.
     Floor,
-    /// The program.
+    /// This program.
     Ours,
-    /// The program with these arguments too.
+    /// This program with additional arguments.
     OursWith(&'static [&'static str]),
-    /// `s5cmd cp` to a folder, and `mariadb-import --local --use-threads=4` of its files.
+    /// `s5cmd cp` to a folder, then `mariadb-import --local --use-threads=4` of its files.
     Pipeline,
     /// A script with boto3 and aiomysql: `loader.py`.
     Python,
 }
 
-/// Where today's tools are.
+/// The paths of today's tools.
 pub(crate) struct Tools {
     pub(crate) s5cmd: Option<PathBuf>,
     pub(crate) import: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Those of a Python environment, see `scripts/bench.sh`, and of the PATH.
+    /// Finds the tools in a Python environment (see `scripts/bench.sh`) and on the PATH.
     pub(crate) fn find(environment: Option<&Path>) -> Self {
         let of = |name: &str| {
             environment.map(|home| home.join("bin").join(name)).filter(|path| path.exists())
@@ -72,7 +72,7 @@ impl Contender {
         }
     }
 
-    /// What it lacks to run here.
+    /// Returns what is missing to run the contender here.
     pub(crate) fn lacks(self, tools: &Tools) -> Option<&'static str> {
         match self {
             Self::Pipeline if tools.s5cmd.is_none() => Some("s5cmd"),
@@ -119,7 +119,7 @@ fn floor(scene: &Scene, workload: &Workload) -> Result<Run> {
     Ok(Run { wall_seconds: began.elapsed().as_secs_f64(), ..Run::default() })
 }
 
-/// The program, from its start to its end.
+/// Runs this program, and measures it from its start to its end.
 pub(crate) fn ours(scene: &Scene, workload: &Workload, args: &[&str]) -> Result<Run> {
     let url = format!("mysql://loader@127.0.0.1:{}/bench", scene.database_port());
     let began = Instant::now();
@@ -133,7 +133,7 @@ pub(crate) fn ours(scene: &Scene, workload: &Workload, args: &[&str]) -> Result<
         .spawn()?;
     let (run, status) = watch(child, began)?;
     let code = status.code();
-    // `plan` holds no row back.
+    // `plan` rejects no rows.
     let is_expected =
         code == Some(workload.exit_code) || code == Some(0) && args.first() != Some(&"load");
     ensure!(is_expected, "the program ended with {code:?}");
@@ -168,7 +168,7 @@ fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
     let began = Instant::now();
     let mut files = Vec::new();
     name_after_table(folder.path(), folder.path(), workload.table, &mut files)?;
-    // Root, because it sets character_set_database, which MySQL 9 lets no ordinary account do.
+    // As root, because it sets character_set_database, which MySQL 9 permits no ordinary account.
     let child = Command::new(import)
         .args([
             "--no-defaults",
@@ -190,7 +190,7 @@ fn pipeline(scene: &Scene, workload: &Workload, tools: &Tools) -> Result<Run> {
     Ok(copied.then(imported))
 }
 
-/// `mariadb-import` knows the table by the file's name up to its dot.
+/// Gives files names from which `mariadb-import` takes the table: the part up to the first dot.
 fn name_after_table(
     root: &Path,
     folder: &Path,

@@ -1,13 +1,14 @@
-//! What a run took: time, CPU and memory, as the kernel counts them.
+//! Measures a run: time, CPU and memory, as the kernel counts them.
 
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-/// The kernel's unit in /proc/PID/stat, on every Linux there is.
+/// The kernel's unit of time in /proc/PID/stat, on all current Linux systems.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Short beside anything measured here; a process that has ended is found out about by asking.
+/// The interval of the checks whether a process has ended. It is short beside anything measured
+/// here.
 const POLL: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Default)]
@@ -16,12 +17,12 @@ pub(crate) struct Run {
     pub(crate) client_cpu_seconds: f64,
     pub(crate) server_cpu_seconds: f64,
     pub(crate) endpoint_cpu_seconds: f64,
-    /// Of the process that had most; of several one after the other, the one that did.
+    /// The peak of the largest process, also if several ran one after the other.
     pub(crate) peak_memory_kib: f64,
 }
 
 impl Run {
-    /// `next` was run when this had ended.
+    /// Adds a run that began when this one had ended.
     pub(crate) fn then(self, next: Self) -> Self {
         Self {
             wall_seconds: self.wall_seconds + next.wall_seconds,
@@ -36,10 +37,10 @@ impl Run {
     }
 }
 
-/// Waits for a child that was started at `began`.
+/// Measures a child that was started at `began`, and waits for it.
 pub(crate) fn watch(mut child: Child, began: Instant) -> Result<(Run, ExitStatus)> {
     let mut run = Run::default();
-    // The kernel keeps the CPU time of a process that has ended until it is waited for, but not its
+    // The kernel keeps the CPU time of a process that has ended until it is reaped, but not its
     // memory.
     while process_state(child.id())? != 'Z' {
         run.peak_memory_kib = run.peak_memory_kib.max(peak_memory_kib(child.id()).unwrap_or(0.0));
@@ -50,7 +51,7 @@ pub(crate) fn watch(mut child: Child, began: Instant) -> Result<(Run, ExitStatus
     Ok((run, child.wait()?))
 }
 
-/// The fields of /proc/PID/stat after the command's name, which may hold anything.
+/// Returns the fields of /proc/PID/stat after the command's name, which may contain anything.
 fn stat(pid: u32) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = text.rsplit_once(')').context("unknown format of /proc/PID/stat")?;
@@ -61,7 +62,8 @@ fn process_state(pid: u32) -> Result<char> {
     stat(pid)?.first().and_then(|state| state.chars().next()).context("no state")
 }
 
-/// User and system time of a process and all its threads, and of its children that have ended.
+/// Returns the user and system time of a process with all its threads, and of its children that
+/// have ended.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let fields = stat(pid)?;
     let ticks = |index: usize| {

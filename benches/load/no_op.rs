@@ -1,4 +1,4 @@
-//! The run that has nothing to do, beside the same listing without a ledger.
+//! Measures a run that has nothing to do, beside the same listing without a ledger.
 
 use anyhow::{Context as _, Result};
 use mysql_async::prelude::Queryable as _;
@@ -15,7 +15,8 @@ pub(crate) fn no_op(files: u64, kind: ServerKind, round_count: usize) -> Result<
     let scene = Scene::serve(server, runtime, &workload, Distance::default())?;
     let first = scene.measured(&workload, true, || ours(&scene, &workload, &["load"]))?;
     println!(
-        "\nno-op: {kind} {}: {files} objects, loaded in {:.2} s; then {round_count} rounds of nothing to do",
+        "\nno-op: {kind} {}: {files} objects, loaded in {:.2} s; then {round_count} rounds of \
+         nothing to do",
         scene.server.version(),
         first.wall_seconds,
     );
@@ -25,7 +26,7 @@ pub(crate) fn no_op(files: u64, kind: ServerKind, round_count: usize) -> Result<
         let listing = ours(&scene, &workload, &["plan", "--no-ledger"])?.wall_seconds;
         let before = statements(&scene)?;
         let no_op = ours(&scene, &workload, &["load"])?.wall_seconds;
-        // The second count is a statement too, and has a connection of its own.
+        // The second count is a statement too, on a connection of its own.
         let sent = statements(&scene)? - before;
         let note = if round == 0 { "   (not counted)" } else { "" };
         println!(
@@ -44,7 +45,7 @@ pub(crate) fn no_op(files: u64, kind: ServerKind, round_count: usize) -> Result<
     Ok(())
 }
 
-/// Statements that the server has been sent since it started.
+/// Returns the number of statements that the server has received since it started.
 fn statements(scene: &Scene) -> Result<i64> {
     scene.runtime.block_on(async {
         let mut conn = scene.server.root().await?;

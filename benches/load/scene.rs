@@ -1,5 +1,5 @@
-//! What a benchmark runs on: a server, an endpoint, and where it is asked for a slow path to both,
-//! each a process of its own.
+//! The environment of a benchmark: a server, an endpoint, and if required a slow path to both. Each
+//! is a process of its own.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -18,13 +18,14 @@ use super::servers::{Server, ServerKind};
 use super::workload::Workload;
 
 pub(crate) const BUCKET: &str = "etl";
-/// What is less than this is served from memory: the endpoint's time is the machine's.
+/// The size up to which objects are served from memory, because the endpoint's CPU time is taken
+/// from the same machine.
 const IN_MEMORY_BYTES: u64 = 200_000_000;
 
-/// How far away everything is.
+/// The distance to the store and the database.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Distance {
-    /// Every answer of the store's is this late.
+    /// The delay of every response of the store.
     pub(crate) answer_delay: Duration,
     /// The path to the store, and one like it to the database.
     pub(crate) path: Option<Shape>,
@@ -38,8 +39,8 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// With an empty database, and an account that may do everything in it. The endpoint starts
-    /// with [`Scene::serve`].
+    /// Starts a server with an empty database, and an account with all privileges on it.
+    /// [`Scene::serve`] starts the endpoint.
     pub(crate) fn start(kind: ServerKind) -> Result<(Server, Runtime)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let server = Server::start(kind, &[])?;
@@ -78,18 +79,18 @@ impl Scene {
         Ok(Self { server, runtime, endpoint, links })
     }
 
-    /// Of the store, as clients see it.
+    /// Returns the URL of the store, as clients see it.
     pub(crate) fn endpoint_url(&self) -> String {
         let port = self.links.as_ref().map_or(self.endpoint.port, |(to_store, _)| to_store.port);
         format!("http://127.0.0.1:{port}")
     }
 
-    /// Of the database, as clients see it.
+    /// Returns the port of the database, as clients see it.
     pub(crate) fn database_port(&self) -> u16 {
         self.links.as_ref().map_or(self.server.port(), |(_, to_database)| to_database.port)
     }
 
-    /// A client's environment.
+    /// Returns the environment of a client.
     pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
@@ -100,7 +101,7 @@ impl Scene {
         ]
     }
 
-    /// Makes the table what it was before, runs, and checks the table against the generator's sums.
+    /// Resets the table, runs a contender, and checks the table against the generator's sums.
     pub(crate) fn measured(
         &self,
         workload: &Workload,
@@ -112,7 +113,7 @@ impl Scene {
             self.runtime.block_on(conn.query_drop(statement))?;
         }
         for name in ["objects", "parts", "jobs", "failures", "runs"] {
-            // Not there before the first run.
+            // It does not exist before the first run.
             let _ = self
                 .runtime
                 .block_on(conn.query_drop(format!("TRUNCATE TABLE bench.s3_to_mysql_{name}")));
@@ -143,8 +144,8 @@ fn shown(row: Row) -> String {
     values.collect::<Vec<_>>().join(" ")
 }
 
-/// This program again, as an endpoint or a link: its CPU time is its own. It ends when its standard
-/// input does.
+/// A child process of this program, as an endpoint or a link, so that its CPU time is counted
+/// separately. It ends when its standard input does.
 struct Helper {
     child: Child,
     port: u16,
@@ -167,7 +168,7 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // There is nobody to report to.
+        // An error here has no one to be reported to.
         let _ = self.child.wait();
     }
 }
@@ -193,7 +194,7 @@ pub(crate) fn serve_endpoint(folder: &str, answer_delay_ms: u64) -> Result<()> {
     })
 }
 
-/// A link to the port until standard input ends.
+/// Serves a link to the port until standard input ends.
 pub(crate) fn serve_link(port: u16, round_trip_ms: u64, bytes_per_second: u64) -> Result<()> {
     let shape = Shape {
         round_trip: Duration::from_millis(round_trip_ms),

@@ -1,4 +1,4 @@
-//! What can be loaded, and how it is known that it was.
+//! The data to load, and the checks that it was loaded.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -11,15 +11,15 @@ use super::{many_bad_rows, tpch};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Data {
-    /// Hive's files, so many of so many rows.
+    /// Hive's files, with `rows` rows each.
     Hive { files: u64, rows: u64 },
-    /// The same into a table with three secondary indexes.
+    /// The same, into a table with three secondary indexes.
     Indexed { files: u64, rows: u64 },
-    /// All of the rows in one object; the floor has them in 16 files.
+    /// All rows in one object. The floor loads them from 16 files.
     Large { rows: u64 },
-    /// TPC-H's lineitem as csv.
+    /// TPC-H's lineitem as CSV.
     Tpch { files: u64, scale: f64 },
-    /// One object of so many rows, of which so many are bad or duplicates.
+    /// One object of `rows` rows, of which `bad` are bad or duplicates.
     BadRows { rows: u64, bad: u64 },
 }
 
@@ -28,31 +28,32 @@ const HIVE_TABLE: &str = "bi_supplier_spu_month_detail";
 const HIVE_DIALECT: &str =
     "CHARACTER SET utf8mb4 FIELDS TERMINATED BY X'01' ESCAPED BY X'5C' LINES TERMINATED BY X'0A'";
 
-/// What is loaded, by the server itself and by the program.
+/// The data that the server itself, the program and the tools load.
 pub(crate) struct Workload {
-    /// The bucket; the objects are below `seed/`.
+    /// The bucket's folder. The objects are below `seed/`.
     pub(crate) folder: PathBuf,
-    /// What the server reads itself.
+    /// The files that the server itself reads.
     pub(crate) floor_files: Vec<PathBuf>,
     pub(crate) table: &'static str,
     pub(crate) files: u64,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-    /// Makes the table, or makes it what it was.
+    /// The statements that create or reset the table.
     pub(crate) prepare: Vec<String>,
-    /// A query, and the rows that it must give: values separated by blanks.
+    /// A query. It must return the rows in `expected`, with values separated by spaces.
     pub(crate) check: String,
     pub(crate) expected: Vec<String>,
-    /// Between LOAD DATA INFILE and the table's name.
+    /// The clause between LOAD DATA INFILE and the table's name.
     pub(crate) into: &'static str,
-    /// Behind the table's name.
+    /// The clauses after the table's name.
     pub(crate) dialect: &'static str,
-    /// The same for the program.
+    /// The same as arguments of the program.
     pub(crate) args: Vec<String>,
-    /// And for `mariadb-import`.
+    /// The same as arguments of `mariadb-import`.
     pub(crate) import_args: &'static [&'static str],
     pub(crate) exit_code: i32,
-    /// Where rows are held back: the directory, and the CRC32 of the file of rejected rows.
+    /// The reject directory, and the CRC32 of the file of rejected rows, if the workload has bad
+    /// rows.
     pub(crate) rejects: Option<(PathBuf, u64)>,
 }
 
@@ -65,7 +66,8 @@ impl Workload {
         let mut workload = match data {
             Data::Hive { files, rows } => Self::hive(files, rows, &seed, "")?,
             Data::Indexed { files, rows } => {
-                let indexes = "ADD INDEX by_spu (spu_id), ADD INDEX by_supplier (supplier_id, month), \
+                let indexes = "ADD INDEX by_spu (spu_id), \
+                               ADD INDEX by_supplier (supplier_id, month), \
                                ADD INDEX by_category (category, updated_at)";
                 Self::hive(files, rows, &seed, indexes)?
             }
@@ -139,7 +141,8 @@ impl Workload {
             check: tpch::sums_query("bench.lineitem"),
             expected: sums.lines(),
             into: "INTO TABLE",
-            dialect: "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' \
+            dialect: "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' \
+                      OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' \
                       LINES TERMINATED BY X'0A' IGNORE 1 LINES",
             args: words(&["--preset", "csv", "--ignore-lines", "1"]),
             import_args: &[
@@ -182,7 +185,7 @@ impl Workload {
         })
     }
 
-    /// The reject file has what it must, and is gone then.
+    /// Checks the reject file against its checksum, and deletes it.
     pub(crate) fn check_rejects(&self) -> Result<()> {
         let Some((directory, checksum)) = &self.rejects else { return Ok(()) };
         let mut found = None;
@@ -198,7 +201,7 @@ impl Workload {
     }
 }
 
-/// In order, without the markers.
+/// Returns the files below a folder in order, without the markers.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {

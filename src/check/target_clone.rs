@@ -1,11 +1,12 @@
-//! A private TEMPORARY table that takes and refuses rows as the target does, as far as one can.
+//! The target clone: a TEMPORARY table that takes and refuses rows like the target, as far as
+//! possible.
 //!
-//! It has the target's columns, their defaults, generated columns, CHECKs, PRIMARY and UNIQUE keys
-//! and next `AUTO_INCREMENT` value. It is made from the text of SHOW CREATE TABLE, because CREATE
-//! TABLE ... LIKE can't make a temporary table of one that is partitioned or has a FULLTEXT key,
-//! and would keep an engine that does not roll back. Of a view only the columns are known.
+//! It has the target's columns with their defaults, generated columns, CHECKs, PRIMARY and UNIQUE
+//! keys and next `AUTO_INCREMENT` value. It is built from the text of SHOW CREATE TABLE. CREATE
+//! TABLE ... LIKE cannot make a temporary copy of a table that is partitioned or has a FULLTEXT
+//! key, and would keep an engine that does not roll back. For a view only the columns are known.
 //!
-//! What such a table can't have, [`TargetClone::not_checked`] lists.
+//! [`TargetClone::not_checked`] lists what such a table cannot have.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -17,33 +18,37 @@ use crate::load_data::same_name;
 use crate::mysql::{Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
 
-/// What its name begins with.
+/// The beginning of its name.
 const NAME: &str = "s3_to_mysql_check";
 
-/// How it is made, and what it lacks. Needs CREATE TEMPORARY TABLES on the target's database; for a
-/// view also SELECT and SHOW VIEW on it.
+/// The definition of a target clone, and what it lacks. It needs the CREATE TEMPORARY TABLES
+/// privilege on the target's database; for a view also SELECT and SHOW VIEW on it.
 #[derive(Clone, Debug)]
 pub struct TargetClone {
     pub(crate) target: TableName,
     pub(crate) table: TableName,
-    /// Everything behind the name in CREATE TEMPORARY TABLE.
+    /// The rest of CREATE TEMPORARY TABLE after the name.
     definition: String,
     not_checked: Vec<String>,
 }
 
 impl TargetClone {
-    /// Asks the server for the target's definition, and makes one to see that it can be made.
+    /// Reads the target's definition from the server, and creates a clone once to prove that it
+    /// works.
     ///
     /// # Errors
-    /// `TargetRefused` where the account may not, or the server can't; otherwise those of the
-    /// connection.
+    /// `TargetRefused` if the account lacks a privilege or the server cannot create the clone;
+    /// otherwise those of the connection.
     pub async fn prepare(session: &mut Session, target: &Target) -> Result<Self> {
         let conn = &mut session.conn;
         let what = format!("table {}", target.name());
         let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
-        let row: Option<Row> =
-            conn.query_first(format!("SHOW CREATE TABLE {}", target.name())).await.map_err(|error| {
-                let hint = "a check loads into a private copy of the table: on a view the account needs the privileges SELECT and SHOW VIEW for it";
+        let row: Option<Row> = conn
+            .query_first(format!("SHOW CREATE TABLE {}", target.name()))
+            .await
+            .map_err(|error| {
+                let hint = "a check loads into a private copy of the table: on a view the account \
+                            needs the privileges SELECT and SHOW VIEW for it";
                 failed(error).as_kind(ErrorKind::TargetRefused).with_hint(hint)
             })?;
         let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());
@@ -54,15 +59,15 @@ impl TargetClone {
             (format!(" ENGINE=InnoDB SELECT * FROM {} LIMIT 0", target.name()), false)
         } else {
             text.as_deref().and_then(|text| definition(text, &target.table)).ok_or_else(|| {
-                let message =
-                    format!("{what}: what the server says of its definition can't be read");
+                let message = format!("{what}: the server's SHOW CREATE TABLE cannot be parsed");
                 Error::new(ErrorKind::TargetRefused, message)
             })?
         };
 
         let taken: Vec<String> = conn
             .exec(
-                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND LEFT(TABLE_NAME, 17) = ?",
+                "SELECT TABLE_NAME FROM information_schema.TABLES \
+                 WHERE TABLE_SCHEMA = ? AND LEFT(TABLE_NAME, 17) = ?",
                 (&target.database, NAME),
             )
             .await
@@ -71,7 +76,8 @@ impl TargetClone {
         let place = (&target.database, &target.table);
         let foreign_keys: Vec<String> = conn
             .exec(
-                "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' \
+                "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS \
+                 WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' \
                  AND TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY 1",
                 place,
             )
@@ -79,7 +85,8 @@ impl TargetClone {
             .map_err(failed)?;
         let triggers: Vec<String> = conn
             .exec(
-                "SELECT CONCAT(TRIGGER_NAME, ' (', ACTION_TIMING, ' ', EVENT_MANIPULATION, ')') FROM information_schema.TRIGGERS \
+                "SELECT CONCAT(TRIGGER_NAME, ' (', ACTION_TIMING, ' ', EVENT_MANIPULATION, ')') \
+                 FROM information_schema.TRIGGERS \
                  WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY 1",
                 place,
             )
@@ -96,20 +103,21 @@ impl TargetClone {
         Ok(table)
     }
 
-    /// What rows may meet in the target, and not here; one line each.
+    /// Returns the problems that rows may have in the target, but not in the clone, one line each.
     #[must_use]
     pub fn not_checked(&self) -> &[String] {
         &self.not_checked
     }
 
-    /// Makes it, empty; one that is there from before goes.
+    /// Creates the empty table. Drops an older one first.
     pub(crate) async fn create(&self, conn: &mut Conn) -> Result<()> {
         self.drop(conn).await?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
         define(conn, &sql).await.map_err(|error| {
             let database = self.table.database.as_deref().map(quote_identifier).unwrap_or_default();
             unavailable(self.failed(&error)).with_hint(format!(
-                "a check loads into a private copy of the table: an administrator must GRANT CREATE TEMPORARY TABLES ON {database}.* to the account"
+                "a check loads into a private copy of the table: an administrator must GRANT \
+                 CREATE TEMPORARY TABLES ON {database}.* to the account"
             ))
         })
     }
@@ -120,7 +128,7 @@ impl TargetClone {
             .map_err(|error| self.failed(&error))
     }
 
-    /// What the server says of this table, as it would say it of the target.
+    /// Rewrites what the server says about the clone so that it names the target.
     pub(crate) fn renamed(&self, said: &str) -> String {
         let (table, target) = (&self.table.table, &self.target.table);
         said.replace(&format!("'{table}."), &format!("'{target}.")).replace(
@@ -134,14 +142,14 @@ impl TargetClone {
     }
 }
 
-/// What follows the name in a CREATE TEMPORARY TABLE like the one of `text`, and whether that one
-/// is partitioned.
+/// Returns the part after the name in a CREATE TEMPORARY TABLE for the table that `text` defines,
+/// and if that table is partitioned.
 fn definition(text: &str, name: &str) -> Option<(String, bool)> {
     let text = text
         .strip_prefix("CREATE TABLE ")?
         .strip_prefix(&quote_identifier(name))?
         .strip_prefix(" (\n")?;
-    // Line breaks in comments and values are escaped.
+    // The server escapes line breaks in comments and values.
     let (body, options) = text.rsplit_once("\n) ENGINE=")?;
     let (options, partitions) =
         options.split_once('\n').map_or((options, ""), |(options, rest)| (options, rest));
@@ -159,8 +167,8 @@ fn definition(text: &str, name: &str) -> Option<(String, bool)> {
     Some((definition, partitions.contains("PARTITION BY")))
 }
 
-/// Columns, keys and CHECKs; not FULLTEXT, SPATIAL and other keys that refuse nothing, and that
-/// temporary tables can't all have, nor foreign keys.
+/// Returns true for columns, keys and CHECKs. FULLTEXT, SPATIAL and other keys refuse no row, and
+/// temporary tables cannot have all of them. Foreign keys are left out too.
 fn is_for_rows(declared: &str) -> bool {
     let declared = declared.trim_start();
     let is_foreign_key = declared.strip_prefix("CONSTRAINT `").and_then(|named| {
@@ -186,20 +194,22 @@ fn not_checked(
     not_checked.push(if triggers.is_empty() {
         "triggers: the account can see none".to_owned()
     } else {
-        format!("what triggers refuse or mend: {}", triggers.join(", "))
+        format!("what triggers refuse or change: {}", triggers.join(", "))
     });
     if is_partitioned {
         not_checked.push("rows that belong to no partition".to_owned());
     }
     if is_view {
         not_checked.push(
-            "all but the columns' types: the target is a view, whose CHECK OPTION and whose tables' keys, CHECKs, foreign keys and AUTO_INCREMENT are not known"
+            "everything except the columns' types: the target is a view, and its CHECK OPTION and \
+             the keys, CHECKs, foreign keys and AUTO_INCREMENT of its tables are not known"
                 .to_owned(),
         );
     }
-    not_checked.push("duplicates of rows that are in the table, or in other objects".to_owned());
+    not_checked.push("duplicates of rows in the table or in other objects".to_owned());
     not_checked.push(
-        "the ledger: what is loaded already or has changed since is checked like the rest"
+        "the ledger: objects that are loaded already, or have changed since, are checked like \
+         the rest"
             .to_owned(),
     );
     not_checked
@@ -211,14 +221,22 @@ mod tests {
 
     #[test]
     fn what_refuses_rows_is_kept_of_a_definition() {
-        let text = "CREATE TABLE `t``x` (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` enum('a,','b') COMMENT 'it''s\\n) ENGINE=',\n  \
-                    `c` int GENERATED ALWAYS AS (`id` * 2) STORED,\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `s` (`s`),\n  KEY `c` (`c`),\n  \
-                    FULLTEXT KEY `f` (`s`),\n  SPATIAL KEY `g` (`g`),\n  CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7),\n  \
-                    CONSTRAINT `t_ibfk_1` FOREIGN KEY (`c`) REFERENCES `p` (`number`)\n) ENGINE=MyISAM AUTO_INCREMENT=77 DEFAULT \
-                    CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=COMPRESSED COMMENT='x CHARSET=latin1'";
-        let expected = " (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` enum('a,','b') COMMENT 'it''s\\n) ENGINE=',\n  \
-                        `c` int GENERATED ALWAYS AS (`id` * 2) STORED,\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `s` (`s`),\n  KEY `c` (`c`),\n  \
-                        CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7)\n) ENGINE=InnoDB AUTO_INCREMENT=77 CHARSET=utf8mb4 \
+        let text = "CREATE TABLE `t``x` (\n  `id` int NOT NULL AUTO_INCREMENT,\n  \
+                    `s` enum('a,','b') COMMENT 'it''s\\n) ENGINE=',\n  \
+                    `c` int GENERATED ALWAYS AS (`id` * 2) STORED,\n  PRIMARY KEY (`id`),\n  \
+                    UNIQUE KEY `s` (`s`),\n  KEY `c` (`c`),\n  \
+                    FULLTEXT KEY `f` (`s`),\n  SPATIAL KEY `g` (`g`),\n  \
+                    CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7),\n  \
+                    CONSTRAINT `t_ibfk_1` FOREIGN KEY (`c`) REFERENCES `p` (`number`)\n\
+                    ) ENGINE=MyISAM AUTO_INCREMENT=77 DEFAULT \
+                    CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=COMPRESSED \
+                    COMMENT='x CHARSET=latin1'";
+        let expected = " (\n  `id` int NOT NULL AUTO_INCREMENT,\n  \
+                        `s` enum('a,','b') COMMENT 'it''s\\n) ENGINE=',\n  \
+                        `c` int GENERATED ALWAYS AS (`id` * 2) STORED,\n  \
+                        PRIMARY KEY (`id`),\n  UNIQUE KEY `s` (`s`),\n  KEY `c` (`c`),\n  \
+                        CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7)\n\
+                        ) ENGINE=InnoDB AUTO_INCREMENT=77 CHARSET=utf8mb4 \
                         COLLATE=utf8mb4_bin";
         assert_eq!(definition(text, "t`x"), Some((expected.to_owned(), false)));
     }
@@ -230,7 +248,8 @@ mod tests {
             " PARTITION BY HASH (`id`)\nPARTITIONS 2",
         ] {
             let text = format!(
-                "CREATE TABLE `t` (\n  `id` int\n) ENGINE=InnoDB DEFAULT CHARSET=latin1\n{partitions}"
+                "CREATE TABLE `t` (\n  `id` int\n) ENGINE=InnoDB DEFAULT \
+                 CHARSET=latin1\n{partitions}"
             );
             let expected = " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1".to_owned();
             assert_eq!(definition(&text, "t"), Some((expected, true)));

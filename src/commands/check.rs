@@ -1,4 +1,4 @@
-//! `s3-to-mysql check`.
+//! The command `s3-to-mysql check`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::retry::Attempts;
 use crate::shutdown::{Shutdown, Signals};
 use crate::terminal::Terminal;
 
-/// `s3-to-mysql check`.
+/// Checks what a load would do, and loads nothing into the target.
 pub async fn check(
     config: Config,
     sample: Option<u64>,
@@ -85,14 +85,14 @@ pub async fn check(
     RunResult { exit_code, output, errors }
 }
 
-/// Everything that has to be right before the first object, and the private table.
+/// Checks everything that must be right before the first object, and prepares the check.
 pub(crate) async fn begin(
     config: &Config,
     found: &Arc<ListingProgress>,
 ) -> std::result::Result<(Prepared, Check), Vec<Error>> {
     let mut prepared = prepare(config, found).await?;
     if let Some(idle) = prepared.session.take() {
-        // There is no ledger for it.
+        // The ledger would use this session, but a check has no ledger.
         idle.close().await;
     }
     let Prepared { connector, preflight, .. } = &prepared;

@@ -1,4 +1,4 @@
-//! `s3-to-mysql forget`: takes objects out of the ledger, after it has said what that comes to.
+//! The command `s3-to-mysql forget`: shows what the ledger would forget, then removes it.
 
 use std::io::Write;
 
@@ -13,8 +13,8 @@ use crate::ledger::{Forgotten, LedgerAdmin, Removed};
 use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
 
-/// Writes to `output` what will be forgotten, and, if that is wanted, forgets it. What can't be
-/// told is not done.
+/// Writes to `output` what will be forgotten and, if `yes`, forgets it. If the output cannot be
+/// written, nothing is forgotten.
 pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) -> RunResult {
     let mut attempts = Attempts::new(&config.retry);
     let mut progress = ForgetTotals::default();
@@ -25,9 +25,9 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
             Err(error) => {
                 let mut ended = refused(error);
                 if progress.removed != Removed::default() {
-                    // Committed, whatever came then.
+                    // These removals are committed, despite the later error.
                     ended.output = told("forgotten before the error", &progress.removed.sums);
-                    ended.output.push_str(&unanswered(&progress.removed, "gone, or still there"));
+                    ended.output.push_str(&unanswered(&progress.removed, "possibly removed"));
                 }
                 return ended;
             }
@@ -42,7 +42,7 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
         exit_code: exit_code::ALL_LOADED,
         output: if progress.is_there {
             told("forgotten", &progress.removed.sums)
-                + &unanswered(&progress.removed, "gone too, or counted above")
+                + &unanswered(&progress.removed, "removed too, or counted above")
         } else {
             String::new()
         },
@@ -50,11 +50,11 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
     }
 }
 
-/// What has been done, over all tries.
+/// The progress over all attempts.
 #[derive(Default)]
 struct ForgetTotals {
     is_told: bool,
-    /// Whether there is a ledger at all.
+    /// True if the ledger exists.
     is_there: bool,
     removed: Removed,
 }
@@ -87,12 +87,13 @@ async fn take_from(
             intention(records, uris).await?
         } else {
             format!(
-                "There is no ledger {}, or the account may not see its tables: there is nothing to forget.\n",
+                "The ledger {} does not exist, or the account cannot see its tables: \
+                 there is nothing to forget.\n",
                 records.ledger()
             )
         };
         output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| {
-            Error::new(ErrorKind::Usage, "standard output can't be written").caused_by(error)
+            Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error)
         })?;
         progress.is_told = true;
     }
@@ -115,13 +116,14 @@ async fn intention(records: &mut LedgerAdmin, uris: &[SourceUri]) -> Result<Stri
         let what = match named {
             SourceUri::Key { bucket, key } => uri(bucket, key),
             SourceUri::Prefix { bucket, prefix } => {
-                format!("{} and all below it", uri(bucket, prefix))
+                format!("{} and everything below it", uri(bucket, prefix))
             }
         };
         text.push_str(&told(&what, &found));
     }
     text.push_str(
-        "The rows stay in the table. The next run loads these objects again, beside those rows unless a unique key keeps them out.\n",
+        "The rows stay in the table. The next run loads these objects again: \
+         their rows are then in the table twice, unless a unique key prevents it.\n",
     );
     Ok(text)
 }
@@ -134,7 +136,7 @@ fn told(what: &str, sums: &Forgotten) -> String {
     )
 }
 
-/// Of transactions whose COMMIT had no answer; empty where there were none.
+/// Returns the line about transactions whose COMMIT had no answer, or nothing if all had one.
 fn unanswered(removed: &Removed, fate: &str) -> String {
     if removed.unanswered == Forgotten::default() {
         return String::new();

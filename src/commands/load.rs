@@ -1,4 +1,4 @@
-//! `s3-to-mysql load`.
+//! The command `s3-to-mysql load`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::terminal::Terminal;
 use crate::throttle::Throttle;
 
-/// `s3-to-mysql load`.
+/// Loads the objects, and ends the job if everything is loaded.
 pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
     let started = Instant::now();
     let shutdown = Shutdown::default();
@@ -62,7 +62,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Ok(begun) => begun,
         Err(mut problems) => {
             problems.extend(shutdown.signalled().map(interrupted));
-            // A report without a line would not tell why.
+            // Without this line, the report would not say why the run failed.
             let end = RunEnd { elapsed: started.elapsed(), errors: &problems, ..RunEnd::default() };
             let (_, output, unwritten) = report.finish(end);
             problems.extend(unwritten);
@@ -72,7 +72,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             return ended;
         }
     };
-    // A job that was begun anew has nothing to load again.
+    // With truncate or swap, force has begun a new job, which has nothing to load again.
     config.ledger.force &= config.load.mode == Mode::Append;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
@@ -113,7 +113,8 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             Ok((_, Some(found))) => verified = Some(found),
             Ok((Finished::Before, None)) if verification.is_some() => {
                 tracing::warn!(
-                    "another run has ended the job: whether it has verified the table is in its own report"
+                    "another run has ended the job; \
+                     see the report of that run for the result of --verify"
                 );
             }
             Ok(_) => {}
@@ -144,7 +145,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     };
     ended.cancel();
     if let Some(keeper) = keeper {
-        // It ends by itself; a panic of it changes nothing.
+        // The task ends by itself, and a panic in it does not matter.
         let _ = keeper.await;
     }
     if let Some((ledger, _)) = &ledger {
@@ -157,14 +158,17 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             bytes: totals.bytes_loaded,
         };
         if let Err(error) = ledger.end_run(achieved).await {
-            tracing::warn!("the end of this run is not in the ledger: {}", error.one_line());
+            tracing::warn!(
+                "the end of this run is not recorded in the ledger: {}",
+                error.one_line()
+            );
         }
         ledger.close().await;
     }
     RunResult { exit_code, output, errors }
 }
 
-/// Keeps the ledger's connection, and the claims on it, while nothing is said on it.
+/// Keeps the idle connection of the ledger open, and with it the claims.
 pub(crate) async fn keep_alive(ledger: Ledger, ended: CancellationToken) {
     while ended.run_until_cancelled(tokio::time::sleep(KEEP_ALIVE)).await.is_some() {
         if let Err(error) = ledger.ping().await {
@@ -173,5 +177,5 @@ pub(crate) async fn keep_alive(ledger: Ledger, ended: CancellationToken) {
     }
 }
 
-/// Far below the time after which a server closes a connection on which nothing is said.
+/// The time between pings, far below the time after which a server closes an idle connection.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);

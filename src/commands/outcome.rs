@@ -3,20 +3,19 @@
 use crate::error::{Error, ErrorKind};
 use crate::exit_code;
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub struct RunResult {
     pub exit_code: u8,
-    /// For standard output.
+    /// The text for standard output.
     pub output: String,
-    /// For standard error: what kept the run from beginning, or ended it.
+    /// The errors that prevented or ended the run, for standard error.
     pub errors: Vec<Error>,
 }
 
 impl RunResult {
     pub(crate) fn before_it_began(errors: Vec<Error>) -> Self {
-        // The operator mends one thing at a time; the first class of problem in this order is the
-        // one to mend first.
+        // The exit code names the class of problems that the operator should fix first.
         let order = [
             exit_code::BUG,
             exit_code::USAGE,
@@ -33,7 +32,7 @@ impl RunResult {
     }
 }
 
-/// What the report and standard error say of a run that a signal ended.
+/// Returns the error of a run that a signal ended, for the report and standard error.
 pub(crate) fn interrupted(exit_code: u8) -> Error {
     let signal = if exit_code == exit_code::TERMINATED { "SIGTERM" } else { "SIGINT" };
     Error::new(ErrorKind::Interrupted, format!("the run was stopped by {signal}"))

@@ -1,5 +1,5 @@
-//! `s3-to-mysql plan`: the same listing, preflight and comparison with the ledger, then what would
-//! be loaded, touching nothing.
+//! The command `s3-to-mysql plan`: does the listing, the preflight and the comparison with the
+//! ledger like a load, then shows what would be loaded. It changes nothing.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::progress::ListingProgress;
 use crate::s3_uri::key_line;
 use crate::source::Listed;
 
-/// What can break a plan off.
+/// The errors that end a plan early.
 enum Broken {
     Output(std::io::Error),
     Ledger(Error),
@@ -37,7 +37,7 @@ impl From<Error> for Broken {
     }
 }
 
-/// Writes a line per object to `output` while the listing goes on, then the sums and the statement.
+/// Writes a line for each object to `output` during the listing, then the sums and the statement.
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult {
     let options = config.pipeline();
     let found = Arc::new(ListingProgress::default());
@@ -48,7 +48,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
-    // A truncate or a swap begins a new generation, for which nothing is loaded yet.
+    // A truncate or a swap begins a new generation, in which nothing is loaded yet.
     let ledger = match config.load.mode {
         Mode::Append => look_into_ledger(&config, &mut prepared).await,
         Mode::Truncate | Mode::Swap => Ok(None),
@@ -125,12 +125,12 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
             }
         }
         if already_loaded > 0 {
-            writeln!(output, "{already_loaded} objects are loaded already")?;
+            writeln!(output, "{already_loaded} objects are already loaded")?;
         }
         if skipped_changed > 0 {
             writeln!(
                 output,
-                "{skipped_changed} objects have changed since they were loaded, and are passed over"
+                "{skipped_changed} objects have changed since they were loaded, and are skipped"
             )?;
         }
         writeln!(
@@ -139,9 +139,9 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
             HumanBytes(total_bytes)
         )?;
         if unloadable > 0 {
-            writeln!(output, "{unloadable} of the keys can't be loaded; see the warnings")?;
+            writeln!(output, "{unloadable} of the keys cannot be loaded; see the warnings")?;
         }
-        // Where the ending is detected per object, LF is as good an example as CRLF.
+        // If the line terminator is detected for each object, show LF as an example.
         let lines_terminated_by: &[u8] = match &config.format.dialect.lines_terminated_by {
             LineTerminator::Exact(terminator) => terminator,
             LineTerminator::Detect => b"\n",
@@ -155,15 +155,15 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         ledger.close().await;
     }
     if written.is_err() {
-        // A page of it may be a long time coming.
+        // Its next page may take a long time.
         listing.abort();
     }
     match (written, listing.await) {
-        // `plan | head` is no failure.
+        // `plan | head` is not a failure.
         (Err(Broken::Output(error)), _) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         (Err(Broken::Output(error)), _) => {
             errors.push(
-                Error::new(ErrorKind::Usage, "standard output can't be written").caused_by(error),
+                Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error),
             );
         }
         (Err(Broken::Ledger(error)), _) => errors.push(error),

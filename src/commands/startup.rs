@@ -1,7 +1,8 @@
-//! Everything that has to be right before the first object, checked at once; then the ledger, which
-//! is the first thing that a run changes. The preflight, the ledger and an append's job ask their
-//! questions on one connection, several in a packet: on a long path that is what a run's beginning
-//! costs.
+//! The start of a run: checks everything that must be right before the first object, reports all
+//! problems together, then opens the ledger, which is the first thing that a run changes.
+//!
+//! The preflight, the ledger and the job of an append share one connection and send several
+//! statements in one packet, because round trips dominate the start of a run on a slow network.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +26,7 @@ use crate::verify::ComparePlan;
 /// Starts the listing and checks source, staging and target side by side.
 ///
 /// # Errors
-/// All problems that there are. The listing has ended then.
+/// All problems that were found. The listing has ended then.
 pub(crate) async fn prepare(
     config: &Config,
     found: &Arc<ListingProgress>,
@@ -64,7 +65,7 @@ pub(crate) async fn prepare(
     );
 
     problems.extend(checked);
-    // With nothing found the listing has ended, and says why.
+    // If nothing was found, the listing has ended and its result says why.
     let mut running = running;
     if first.is_none() {
         match (&mut running).await {
@@ -75,13 +76,14 @@ pub(crate) async fn prepare(
                 running = tokio::spawn(async move { Ok(skipped_keys) });
             }
             Ok(Err(error)) => {
-                // The check has met it too.
+                // The check may have reported the same error.
                 if !problems.iter().any(|problem| problem.kind == error.kind) {
                     problems.push(error);
                 }
             }
             Err(error) => {
-                problems.push(Error::new(ErrorKind::Bug, "the listing died").caused_by(error));
+                problems
+                    .push(Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error));
             }
         }
     }
@@ -99,7 +101,7 @@ pub(crate) async fn prepare(
     let mut warnings = preflight.warnings.clone();
     if is_memory_backed(&config.staging.dir) {
         warnings.push(format!(
-            "--staging-dir {} is on tmpfs: up to {} of memory may be taken by staged objects",
+            "--staging-dir {} is on tmpfs: staged objects may use up to {} of memory",
             config.staging.dir.display(),
             budget.total()
         ));
@@ -126,10 +128,10 @@ pub(crate) async fn prepare(
     })
 }
 
-/// Looks whether rejected rows can be written, where there may be some.
+/// Checks that rejected rows can be written, if the policy may reject any.
 ///
 /// # Errors
-/// What keeps the run from beginning.
+/// The error that prevents the run.
 pub(crate) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Result<()> {
     if let Some(to) = config.load.rejects.as_ref().filter(|_| config.load.may_reject()) {
         let opened =
@@ -139,10 +141,10 @@ pub(crate) async fn open_rejects(config: &Config, prepared: &mut Prepared) -> Re
     Ok(())
 }
 
-/// Opens the ledger and begins, or goes on with, the job; `None` where there shall be no ledger.
+/// Opens the ledger and begins or resumes the job. Returns `None` if the ledger is switched off.
 ///
 /// # Errors
-/// What keeps the run from beginning. What it has begun by then it has ended.
+/// The error that prevents the run. A run that was recorded by then is recorded as ended.
 pub(crate) async fn open_ledger(
     config: &Config,
     prepared: &mut Prepared,
@@ -163,11 +165,11 @@ pub(crate) async fn open_ledger(
     Ok(Some((ledger, begun?)))
 }
 
-/// The ledger to look into, and the generation that the table holds; `None` where there is none
-/// yet.
+/// Opens the ledger for reading. Returns it with the generation of the table, or `None` if there is
+/// no ledger.
 ///
 /// # Errors
-/// As [`open_ledger`], but nothing is made or changed.
+/// The same errors as [`open_ledger`], but nothing is created or changed.
 pub(crate) async fn look_into_ledger(
     config: &Config,
     prepared: &mut Prepared,
@@ -180,8 +182,8 @@ pub(crate) async fn look_into_ledger(
     Ledger::look_into(tables, preflight.target.clone(), sessions, idle, config.retry.clone()).await
 }
 
-/// The preflight's session, where it does for the ledger, which is strict whatever the policy for
-/// the objects' rows is. Else it is closed.
+/// Returns the preflight's session if the ledger can use it, and closes it otherwise. The ledger
+/// needs a strict session, whatever the policy for the rows of objects is.
 async fn take_strict_session(config: &Config, prepared: &mut Prepared) -> Option<Session> {
     let session = prepared.session.take()?;
     let sql_mode = SqlMode::of(prepared.preflight.policy.on_bad_row);
@@ -202,14 +204,15 @@ async fn begin(
     let begun = async {
         let mut job = ledger.begin_job(&config.job(), stop).await?;
         if let Some(plan) = verification {
-            // Now, not when everything is loaded.
+            // Fail now rather than after everything is loaded.
             ledger.ensure_verifiable(&job, plan).await?;
         }
         let loads_again = config.ledger.force && job.mode == Mode::Append;
         job.was_partial = ledger.join_job(&job, loads_again).await?;
         if loads_again {
             tracing::warn!(
-                "--force: objects that are loaded already are loaded again, and their rows doubled"
+                "--force: objects that are already loaded are loaded again, \
+                 which duplicates their rows"
             );
         }
         Ok::<_, Error>(job)
@@ -224,7 +227,7 @@ async fn begin(
             }
         }
         Err(error) => {
-            // Best effort: the run is over, whatever its row says.
+            // Best effort: the run is over, even if its row is not updated.
             let _ = ledger
                 .end_run(RunTotals { exit_code: error.kind.exit_code(), ..RunTotals::default() })
                 .await;
@@ -237,7 +240,8 @@ fn nothing_matched(skipped_keys: SkippedKeys) -> Error {
     let SkippedKeys { folder_markers, hidden, filtered_out } = skipped_keys;
     let passed = if folder_markers + hidden + filtered_out > 0 {
         format!(
-            "; passed over: {folder_markers} folder markers, {hidden} hidden keys, {filtered_out} filtered out"
+            "; skipped: {folder_markers} folder markers, {hidden} hidden keys, \
+             {filtered_out} filtered out"
         )
     } else {
         String::new()
@@ -245,7 +249,7 @@ fn nothing_matched(skipped_keys: SkippedKeys) -> Error {
     Error::new(ErrorKind::NothingMatched, format!("no object matches{passed}"))
 }
 
-/// For the listing task: counts what it finds.
+/// Returns a function that counts the objects that the listing task finds.
 pub(crate) fn counter(
     found: &Arc<ListingProgress>,
 ) -> impl Fn(&crate::object::Object) + Send + Sync + 'static + use<> {

@@ -1,4 +1,5 @@
-//! `s3-to-mysql status`: what the ledger says of a table, for people or as one JSON document.
+//! The command `s3-to-mysql status`: shows the state of a table in the ledger, as text for people
+//! or as one JSON document.
 
 use std::fmt::Write as _;
 
@@ -13,11 +14,11 @@ use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run
 use crate::object::TableName;
 use crate::retry::Attempts;
 
-/// How many failures, partial objects and objects in flight the text names; the JSON document has
-/// them all.
+/// The number of failures, partial objects and objects in flight that the text names. The JSON
+/// document has all of them.
 const NAMED: usize = 10;
 
-/// Asks the ledger, touching nothing.
+/// Reads the ledger, without changing anything.
 pub async fn status(config: Config, as_json: bool) -> RunResult {
     let failures_listed = if as_json { u64::MAX } else { NAMED as u64 };
     let mut attempts = Attempts::new(&config.retry);
@@ -39,8 +40,8 @@ fn printed(output: String) -> RunResult {
     RunResult { exit_code: exit_code::ALL_LOADED, output, errors: Vec::new() }
 }
 
-/// Of these commands, which load no objects, nothing can fail but the target, their usage or the
-/// program.
+/// Returns the result of a command that failed. Commands that load no objects fail only because of
+/// the target, their usage or a bug.
 pub(crate) fn refused(error: Error) -> RunResult {
     let exit_code = match error.kind {
         ErrorKind::Usage => exit_code::USAGE,
@@ -50,8 +51,8 @@ pub(crate) fn refused(error: Error) -> RunResult {
     RunResult { exit_code, output: String::new(), errors: vec![error] }
 }
 
-/// Whether it is worth another try, after a pause. A server that isn't there is told at once:
-/// somebody may be waiting.
+/// Returns true after a pause if the error is worth another attempt. An unreachable server is
+/// reported at once, because a person may be waiting.
 pub(crate) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bool {
     matches!(
         error.kind,
@@ -59,7 +60,7 @@ pub(crate) async fn is_tried_again(attempts: &mut Attempts, error: &Error) -> bo
     ) && attempts.wait_after(error).await
 }
 
-/// What there is to tell.
+/// The answer of the ledger.
 enum StatusAnswer {
     NoLedger { target: TableName, ledger: TableName },
     Status(Box<Status>),
@@ -86,7 +87,7 @@ async fn ask(config: &Config, failures_listed: u64) -> Result<StatusAnswer> {
 }
 
 /// The document that `status --json` writes. Its names and values are a contract with the programs
-/// that read them: they may be added to, but never change.
+/// that read it: new ones may be added, but existing ones never change.
 #[derive(Serialize)]
 struct StatusDocument<'a> {
     target: TableName,
@@ -94,27 +95,27 @@ struct StatusDocument<'a> {
     ledger: Option<LedgerName>,
     /// `null` if nothing has been loaded with this ledger.
     job: Option<&'a JobStatus>,
-    /// What readers see in the table. `null` if there is no ledger.
+    /// The sums over what readers see in the table. `null` if there is no ledger.
     table: Option<&'a Sums>,
-    /// What is in the table that a swap under way will put in its place. `null` without one.
+    /// The sums over the shadow table of an unfinished swap. `null` without one.
     shadow: Option<&'a Sums>,
     /// The number of objects that could not be loaded.
     objects_failed: u64,
     partial: &'a [Partial],
     in_flight: &'a [InFlight],
     failed: &'a [FailedObject],
-    /// The last runs, the latest first, and all that are running.
+    /// The last runs, with the latest first, and all runs that have not ended.
     runs: &'a [Run],
 }
 
-/// What the names of the ledger's tables begin with, and their database.
+/// The prefix of the names of the ledger's tables, and their database.
 #[derive(Serialize)]
 struct LedgerName {
     database: Option<String>,
     stem: String,
 }
 
-/// Returns the document as indented JSON, its names in alphabetical order.
+/// Returns the document as indented JSON, with its names in alphabetical order.
 fn json(answer: &StatusAnswer) -> String {
     let document = match answer {
         StatusAnswer::NoLedger { target, .. } => StatusDocument {
@@ -145,18 +146,19 @@ fn json(answer: &StatusAnswer) -> String {
             }
         }
     };
-    // A map with names that are no text is what fails, and this document has none.
+    // This only fails for maps whose keys are not text, and the document has none.
     format!("{:#}\n", serde_json::to_value(document).unwrap_or_default())
 }
 
-/// As people read it; lines that would say nothing are left out.
+/// Returns the text for people. It omits lines that would say nothing.
 fn text(answer: &StatusAnswer) -> String {
     let mut text = String::new();
     let status = match answer {
         StatusAnswer::NoLedger { target, ledger } => {
             line(&mut text, "target", target);
             let none = format_args!(
-                "none: no run has loaded into this database with {ledger}, or the account may not see its tables"
+                "none: no run has loaded into this database with {ledger}, \
+                 or the account cannot see its tables"
             );
             line(&mut text, "ledger", none);
             return text;
@@ -178,7 +180,7 @@ fn text(answer: &StatusAnswer) -> String {
             }
             let label = if job.mode == "swap" { "index to come" } else { "index missing" };
             for definition in &job.deferred_indexes {
-                // A name can have a newline in it.
+                // A name can contain a newline.
                 line(&mut text, label, definition.replace(char::is_control, " "));
             }
         }
@@ -304,7 +306,7 @@ fn write_more(text: &mut String, label: &str, count: u64) {
     }
 }
 
-/// Escaped, so that a newline in a key can't forge a line.
+/// Returns the URI, escaped so that a newline in a key cannot forge a line.
 pub(crate) fn uri(bucket: &str, key: &str) -> String {
     format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug())
 }
@@ -313,7 +315,8 @@ fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
     push(text, format_args!("{label:<18} {value}\n"));
 }
 
-/// Columns as wide as their longest cell; numbers, from the sixth column on, to the right.
+/// Writes columns as wide as their longest cell. Numbers, from the sixth column on, are aligned to
+/// the right.
 fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMNS]]) {
     const FIRST_NUMBER: usize = 5;
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
@@ -336,12 +339,12 @@ fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMN
     }
 }
 
-/// A time without the fraction of its second.
+/// Returns a time without its fraction of a second.
 fn second(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
-/// Writing to a String can't fail.
+/// Appends to a text, which cannot fail.
 fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(more);
 }

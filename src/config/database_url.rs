@@ -1,14 +1,14 @@
-//! `mysql://user:password@host:port/database?ssl-mode=…`
+//! The database URL: `mysql://user:password@host:port/database?ssl-mode=…`
 //!
-//! No error repeats any part of the URL but its scheme and the names of parameters: a URL that is
-//! malformed is often so because of the password in it.
+//! Errors repeat no part of the URL except its scheme and the names of parameters. When a URL is
+//! malformed, the password in it is often the reason.
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use crate::settings::{SOCKET, SSL_CA, SSL_CERT, SSL_KEY, SSL_MODE, Setting, closest, shown};
 
-/// The parts that are there, decoded. Not `Debug`: the password is one of them.
+/// The parts of a URL, decoded. It is not `Debug`, because it contains the password.
 #[derive(Default)]
 pub(super) struct DatabaseUrl {
     pub host: Option<String>,
@@ -21,35 +21,32 @@ pub(super) struct DatabaseUrl {
     pub without_password: String,
 }
 
-/// What may stand after the question mark; each overrides as the flag of the same name would.
+/// The parameters that may follow the question mark. Each sets the setting of the same name.
 static PARAMETERS: [&Setting; 5] = [&SSL_MODE, &SSL_CA, &SSL_CERT, &SSL_KEY, &SOCKET];
 
-/// Why a text is not a database URL.
+/// The reason why a text is not a database URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DatabaseUrlError {
     #[error("it must start with mysql:// or mariadb://")]
     Scheme,
     #[error(
-        "it cannot be read; write / ? # @ : and % in the user name and the password as %2F %3F %23 %40 %3A and %25"
+        "it cannot be parsed; write / ? # @ : and % in the user name and the password \
+         as %2F %3F %23 %40 %3A and %25"
     )]
     Syntax,
-    #[error("after the host there may be one database name only, as in mysql://HOST/DATABASE")]
+    #[error("only one database name may follow the host, as in mysql://HOST/DATABASE")]
     Path,
-    #[error(
-        "a # in a user name or password is written as %23; otherwise remove it and what follows"
-    )]
+    #[error("write a # in a user name or password as %23; otherwise remove it and what follows")]
     Fragment,
-    #[error("a ? in a user name or password is written as %3F")]
+    #[error("write a ? in a user name or password as %3F")]
     PasswordInQuery,
     #[error("the parameter {name} is not known; {remedy}")]
     Parameter { name: String, remedy: String },
     #[error(
-        "the {part} is not valid UTF-8 once its % escapes are decoded; a % itself is written as %25"
+        "the {part} is not valid UTF-8 after its % escapes are decoded; write a % itself as %25"
     )]
     NotUtf8 { part: &'static str },
-    #[error(
-        "the host is not a host name or address; a unix socket is given as --socket or ?socket="
-    )]
+    #[error("the host is not a host name or address; give a unix socket as --socket or ?socket=")]
     Host,
 }
 
@@ -64,8 +61,8 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         return Err(DatabaseUrlError::Fragment);
     }
     let path = url.path().trim_start_matches('/');
-    // An @ after the slash: the password held a /, and what looks like the database is the rest of
-    // it.
+    // An @ after the slash means that the password contained a /, and that the apparent database
+    // name is the rest of the password.
     if path.contains('@') {
         return Err(DatabaseUrlError::Syntax);
     }
@@ -81,7 +78,7 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         parameters: parameters(&url)?,
         without_password: String::new(),
     };
-    // A URL names a server by both: another layer's port belongs to another server.
+    // A URL names a server by host and port: the port of another layer belongs to another server.
     if parts.host.is_some() {
         parts.port = parts.port.or(Some(3306));
     }
@@ -107,7 +104,7 @@ fn host(url: &Url) -> Result<Option<String>, DatabaseUrlError> {
     })
 }
 
-/// Whether this can be handed to the resolver as a name.
+/// Returns true if this can be resolved as a host name.
 pub(super) fn is_host_name(name: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     !name.is_empty() && name.chars().all(allowed)
@@ -116,8 +113,8 @@ pub(super) fn is_host_name(name: &str) -> bool {
 fn parameters(url: &Url) -> Result<Vec<(&'static Setting, String)>, DatabaseUrlError> {
     let mut known = Vec::new();
     let Some(query) = url.query() else { return Ok(known) };
-    // An @ after the question mark: the password held a ?, and what looks like parameters is the
-    // rest of it.
+    // An @ after the question mark means that the password contained a ?, and that the apparent
+    // parameters are the rest of the password.
     if query.contains('@') {
         return Err(DatabaseUrlError::PasswordInQuery);
     }
@@ -137,7 +134,7 @@ fn parameters(url: &Url) -> Result<Vec<(&'static Setting, String)>, DatabaseUrlE
     Ok(known)
 }
 
-/// `None` for an empty part.
+/// Decodes a part. Returns `None` if it is empty.
 fn decoded(text: &str, part: &'static str) -> Result<Option<String>, DatabaseUrlError> {
     let text =
         percent_decode_str(text).decode_utf8().map_err(|_| DatabaseUrlError::NotUtf8 { part })?;

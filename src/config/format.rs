@@ -1,5 +1,5 @@
-//! What the objects' text looks like: a preset, and what overrides parts of it; which field goes
-//! where.
+//! The settings of the objects' text format: a preset, the options that override parts of it, and
+//! the columns that the fields go to.
 
 use crate::dialect::{
     Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, parse_delimiter,
@@ -12,7 +12,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
     let charset = resolver.optional(&s::CHARSET, Charset::new).unwrap_or_default();
     let problems_before = resolver.problems.len();
     let dialect = dialect(resolver, preset);
-    // A part that could not be read is not what the rest contradicts.
+    // A part that could not be parsed has a placeholder, which must not count as a contradiction.
     if resolver.problems.len() == problems_before {
         for error in dialect.validate(&charset) {
             resolver.problems.push(Problem {
@@ -84,7 +84,7 @@ fn dialect(resolver: &mut Resolver, preset: Preset) -> Dialect {
     }
 }
 
-/// The part that is given, or the preset's.
+/// Returns the given part, or the part of the preset.
 fn part<T, E: std::fmt::Display>(
     resolver: &mut Resolver,
     setting: &'static Setting,
@@ -101,12 +101,11 @@ fn part<T, E: std::fmt::Display>(
     }
 }
 
-/// The two settings are one: which bytes enclose fields, and whether the SQL says OPTIONALLY.
+/// Resolves the two settings that together name the enclosing byte and set OPTIONALLY in the SQL.
 fn enclosure(resolver: &mut Resolver, preset: Preset, base: &Dialect) -> (Option<u8>, bool) {
     let always = resolver.find(&s::FIELDS_ENCLOSED_BY);
     let optionally = resolver.find(&s::FIELDS_OPTIONALLY_ENCLOSED_BY);
     let is_empty = |value: &Value| *value == Value::Text(String::new());
-    // Whether the optional one counts, whether the other does.
     let (use_optionally, use_always) = match (&always, &optionally) {
         (None, None) => (false, false),
         (Some(_), None) => (false, true),
@@ -155,28 +154,28 @@ fn show_byte(byte: Option<u8>) -> String {
     show_delimiter(byte.as_slice())
 }
 
-/// Why a list of columns or an assignment cannot be used.
+/// The reason why a list of columns or an assignment is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ColumnError {
     #[error("a name is empty")]
     EmptyName,
-    #[error("a backtick is not closed; write a backtick inside a name twice")]
+    #[error("a backtick is not closed; to use a backtick in a name, write it twice")]
     UnclosedQuote,
     #[error("only a comma may follow a closing backtick")]
     TextAfterQuote,
-    #[error("a name holds a NUL character, which MySQL does not allow")]
+    #[error("a name contains a NUL character, which MySQL does not allow")]
     Nul,
     #[error(
-        "the column {0} is listed twice; the server would keep one of its fields without a word"
+        "the column {0} is listed twice; the server would silently keep only one of its fields"
     )]
     Twice(String),
     #[error("it must be COLUMN=EXPRESSION, as in day=DATE(@t)")]
     NoExpression,
-    #[error("SET fills columns, not variables")]
+    #[error("it must set a column, not a variable")]
     SetVariable,
 }
 
-/// `` a, @skip, `odd, name` ``
+/// Parses a list such as `` a, @skip, `odd, name` ``.
 pub(super) fn columns(text: &str) -> Result<Vec<ColumnOrVariable>, ColumnError> {
     let mut columns = Vec::new();
     let mut rest = text;
@@ -200,7 +199,7 @@ pub(super) fn columns(text: &str) -> Result<Vec<ColumnOrVariable>, ColumnError> 
     }
 }
 
-/// `` `odd=name` = EXPR ``
+/// Parses an assignment such as `` `odd=name` = EXPR ``.
 fn assignment(text: &str) -> Result<(String, String), ColumnError> {
     let (item, expression) = column_or_variable(text, '=').map_err(|error| match error {
         ColumnError::TextAfterQuote => ColumnError::NoExpression,
@@ -214,7 +213,7 @@ fn assignment(text: &str) -> Result<(String, String), ColumnError> {
     }
 }
 
-/// The first name of `text`, and what follows the separator after it, if there is one.
+/// Returns the first name in `text`, and the text after its separator, if one follows.
 fn column_or_variable(
     text: &str,
     separator: char,
@@ -248,7 +247,7 @@ fn column_or_variable(
     ))
 }
 
-/// The name up to its closing backtick, and the text after that.
+/// Returns the name up to its closing backtick, and the text after that.
 fn quoted_name(text: &str) -> Result<(String, &str), ColumnError> {
     let mut name = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! How rows go in, and what becomes of those that don't.
+//! The settings of loading: how rows are loaded, and what happens to rows that do not fit.
 
 use crate::dialect::ColumnOrVariable;
 use crate::load_data::LoadConfig;
@@ -26,14 +26,14 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
     }
 }
 
-/// `a,b`, with backticks around odd names, as `--columns` has it.
+/// Parses a list such as `a,b`, with the quotes of `--columns`.
 fn column_names(text: &str) -> Result<Vec<String>, String> {
     super::format::columns(text)
         .map_err(|error| error.to_string())?
         .into_iter()
         .map(|item| match item {
             ColumnOrVariable::Column(name) => Ok(name),
-            ColumnOrVariable::Variable(name) => Err(format!("@{name} is no column")),
+            ColumnOrVariable::Variable(name) => Err(format!("@{name} is not a column")),
         })
         .collect()
 }

@@ -1,21 +1,20 @@
-//! The order of precedence, and the [`Config`] that comes out of it.
+//! The order of precedence, and the [`Config`] that results from it.
 //!
-//! Command line, then `S3_TO_MYSQL_…` variables, then the file, then `DATABASE_URL` and
-//! `MYSQL_PWD`, then defaults. The stronger place wins for each setting by itself, and a list of a
-//! stronger place replaces the weaker one whole. Settings that answer one question count together,
-//! at the strongest place that gives any of them:
+//! The order is: the command line, `S3_TO_MYSQL_…` variables, the file, `DATABASE_URL` and
+//! `MYSQL_PWD`, defaults. The strongest place wins for each setting separately, and a list from a
+//! stronger place replaces a weaker list as a whole. Some settings answer the same question; of
+//! these, the strongest place that gives any of them decides for the group:
 //!
-//! - URIs and `keys-from`: a retry with `--keys-from` does not load the file's URIs too;
-//! - `socket` and `host`/`port`; `password`, `password-file` and the URL's password;
+//! - URIs and `keys-from`, so that a retry with `--keys-from` does not also load the URIs of the
+//!   file;
+//! - `socket` and `host`/`port`; `password`, `password-file` and the password of the URL;
 //! - `fields-enclosed-by` and `fields-optionally-enclosed-by`;
 //! - `ledger-table` and `no-ledger`.
 //!
-//! Only the strongest database URL is looked at; its parts count where it was given, below single
-//! settings from the same place. An empty value says "not set" where a setting may be unset, and
-//! hides weaker places.
+//! Only the strongest database URL is used. Its parts rank just below single settings from the
+//! same place. If a setting may be unset, an empty value means "not set" and hides weaker places.
 //!
-//! A command that uses only some settings looks at none of the others: a file may hold what all
-//! commands need.
+//! A command ignores the settings that it does not use, so one file can serve all commands.
 
 use std::ffi::OsString;
 use std::io;
@@ -45,16 +44,16 @@ use crate::source::SourceConfig;
 use crate::staging::StagingConfig;
 use crate::units::ByteSize;
 
-/// A configuration in which everything is settled.
+/// A validated configuration.
 pub struct Resolved {
     pub config: Config,
-    /// Where every value came from.
+    /// The place that every value came from.
     pub provenance: Provenance,
-    /// What the user should know before the run.
+    /// Warnings to show before the run.
     pub warnings: Vec<String>,
 }
 
-/// What there is to resolve.
+/// The places that give values, before validation.
 pub struct Inputs<'a, E> {
     pub scope: Scope,
     pub command_line: Layer,
@@ -65,9 +64,11 @@ pub struct Inputs<'a, E> {
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
+/// Resolves the settings of a command.
+///
 /// # Errors
 ///
-/// Everything that is wrong, in all places at once.
+/// All problems in all places at once.
 pub fn resolve<E>(inputs: Inputs<'_, E>) -> Result<Resolved, Vec<Problem>>
 where
     E: IntoIterator<Item = (OsString, OsString)>,
@@ -80,7 +81,7 @@ where
     };
     let mut layers = vec![inputs.command_line, environment.own, file.layer, environment.shared];
     for (rank, layer) in layers.iter_mut().enumerate() {
-        // What is forgotten is named where it is asked for: a file's URIs are there to be loaded.
+        // Only the command line names what to forget: the URIs of a file are meant to be loaded.
         let is_elsewhere = scope == Scope::Forget && rank > 0;
         layer.retain(|setting| {
             scope.uses(setting) && !(is_elsewhere && setting.name == s::URIS.name)
@@ -122,8 +123,8 @@ where
     }
 }
 
-/// Characters of a ledger's stem. The longest name made of it, `STEM_shadow_` and 16 digits, has
-/// the servers' limit of 64 then.
+/// The maximum number of characters in the stem of a ledger. The longest name made of it,
+/// `STEM_shadow_` and 16 digits, then stays within the servers' limit of 64.
 const STEM_LIMIT_CHARS: usize = 40;
 
 fn ledger(resolver: &mut Resolver) -> LedgerConfig {
@@ -136,7 +137,7 @@ fn ledger(resolver: &mut Resolver) -> LedgerConfig {
     }
 }
 
-/// `None` where there shall be no ledger: the stronger place says.
+/// Returns the name of the ledger, or `None` for no ledger, as the stronger place decides.
 fn ledger_table(resolver: &mut Resolver) -> Option<TableName> {
     let named = resolver.find(&s::LEDGER_TABLE);
     let without = resolver.find(&s::NO_LEDGER);
@@ -156,7 +157,7 @@ fn ledger_table(resolver: &mut Resolver) -> Option<TableName> {
                 "set one of them",
             ));
         }
-        // Read back, it would be a contradiction.
+        // Reading it back would contradict no-ledger.
         resolver.record_unset(&s::LEDGER_TABLE, Origin::Default);
         return None;
     }
@@ -165,17 +166,17 @@ fn ledger_table(resolver: &mut Resolver) -> Option<TableName> {
         let length_chars = name.table.chars().count();
         if length_chars > STEM_LIMIT_CHARS {
             return Err(format!(
-                "the name has {length_chars} characters; at most {STEM_LIMIT_CHARS} leave room for what follows it in \
-                 the tables' names"
+                "the name has {length_chars} characters; at most {STEM_LIMIT_CHARS} leave room \
+                 for the suffixes of the table names"
             ));
         }
         Ok(name)
     });
-    // A name that can't be read is not the absence of one.
+    // An invalid name does not mean that there is no ledger.
     Some(table.unwrap_or(TableName { database: None, table: String::new() }))
 }
 
-/// Settings that can't all be meant. Each message says where both come from.
+/// Reports settings that contradict each other. Each message says where both come from.
 fn contradictions(resolver: &mut Resolver, config: &Config) {
     let (without_ledger, force) = (config.ledger.table.is_none(), config.ledger.force);
     let mode = match config.load.mode {
@@ -194,7 +195,7 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
     if without_ledger && force {
         contradiction(
             resolver,
-            "force is about what the ledger says, and no-ledger switches it off",
+            "force overrides the ledger, which no-ledger switches off",
             [&s::FORCE, &s::NO_LEDGER],
             "leave out --force: without a ledger every object is loaded",
         );
@@ -213,7 +214,7 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
     if config.load.defer_indexes && config.load.mode == Mode::Append {
         contradiction(
             resolver,
-            "defer-indexes is set, and mode append loads into a table that is in use",
+            "defer-indexes is set, but mode append loads into a table that is in use",
             [&s::DEFER_INDEXES, &s::MODE],
             "add --mode truncate or --mode swap, or leave out --defer-indexes",
         );
@@ -240,7 +241,10 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
         let rejecting = if bad { &s::ON_BAD_ROW } else { &s::ON_DUPLICATE };
         contradiction(
             resolver,
-            &format!("{} is reject, and nothing says where the rejected rows go", rejecting.name),
+            &format!(
+                "{} is reject, but rejects does not say where the rejected rows go",
+                rejecting.name
+            ),
             [rejecting, &s::REJECTS],
             "add --rejects DIR, or --rejects s3://BUCKET/PREFIX/",
         );
@@ -260,7 +264,7 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
     if matches!(config.load.rejects, Some(RejectsTo::S3 { .. })) && config.source.no_sign_request {
         contradiction(
             resolver,
-            "rejects is in S3, where nothing can be written without credentials",
+            "rejects is in S3, which cannot be written to without credentials",
             [&s::REJECTS, &s::NO_SIGN_REQUEST],
             "leave out --no-sign-request, or write rejects to a directory",
         );
@@ -270,7 +274,8 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
     {
         contradiction(
             resolver,
-            "the next run would load what this one rejects: rejects lies below a prefix that is loaded",
+            "rejects lies below a prefix that is loaded: \
+             the next run would load the rows that this run rejects",
             [&s::REJECTS, &s::URIS],
             "choose another bucket or prefix for --rejects",
         );
@@ -285,12 +290,14 @@ fn contradictions(resolver: &mut Resolver, config: &Config) {
     }
 }
 
-/// What the objects say can be compared with the table only where the table is to hold just that.
+/// Reports settings under which the table may hold other rows or values than the objects, so that
+/// the two cannot be compared.
 fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
     if load.mode == Mode::Append {
         contradiction(
             resolver,
-            "verify checksum compares the whole table with the objects, and mode append keeps rows of others in it",
+            "verify checksum compares the whole table with the objects, \
+             but mode append keeps other rows in it",
             [&s::VERIFY, &s::MODE],
             "use --mode truncate or --mode swap, or leave out --verify",
         );
@@ -299,7 +306,8 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
     {
         contradiction(
             resolver,
-            "verify checksum compares every row of the objects, and on-duplicate leaves some out of the table",
+            "verify checksum compares every row of the objects, \
+             but on-duplicate leaves some out of the table",
             [&s::VERIFY, &s::ON_DUPLICATE],
             "use --on-duplicate error or reject, or leave out --verify",
         );
@@ -307,7 +315,8 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
     if load.on_bad_row == OnBadRow::Accept {
         contradiction(
             resolver,
-            "verify checksum compares values as the objects have them, and on-bad-row accept lets the server change them",
+            "verify checksum compares the values in the objects, \
+             but on-bad-row accept lets the server change them",
             [&s::VERIFY, &s::ON_BAD_ROW],
             "use --on-bad-row fail or reject, or leave out --verify",
         );
@@ -379,8 +388,8 @@ fn source(resolver: &mut Resolver, preset: crate::dialect::Preset, scope: Scope)
     }
 }
 
-/// The two say together what to load, so the stronger place that gives either hides what weaker
-/// ones say.
+/// Resolves the two settings that together say what to load. The strongest place that gives either
+/// of them hides both in weaker places.
 fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>, Option<PathBuf>) {
     let rank = |found: Option<(usize, _)>| found.map_or(usize::MAX, |(rank, _)| rank);
     let uris_rank = rank(resolver.find(&s::URIS));
@@ -407,7 +416,8 @@ fn uris_and_keys_from(resolver: &mut Resolver, scope: Scope) -> (Vec<SourceUri>,
                 resolver.missing(&s::URIS, "there is nothing to load", remedy);
             }
             Scope::Forget => {
-                let remedy = "name s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it, on the command line";
+                let remedy = "on the command line, name s3://BUCKET/KEY, \
+                              or s3://BUCKET/PREFIX/ for everything below it";
                 resolver.missing(&s::URIS, "there is nothing to forget", remedy);
             }
             Scope::Status => {}
@@ -440,7 +450,7 @@ fn staging(resolver: &mut Resolver, temporary_dir: Option<String>) -> StagingCon
     StagingConfig {
         dir,
         budget: resolver.optional(&s::STAGING_BUDGET, |text| match text.parse::<ByteSize>() {
-            Ok(size) if size.bytes() == 0 => Err("nothing can be staged in no space".to_owned()),
+            Ok(size) if size.bytes() == 0 => Err("it must be at least 1 byte".to_owned()),
             Ok(size) => Ok(size),
             Err(error) => Err(error.to_string()),
         }),
@@ -466,7 +476,7 @@ fn output(resolver: &mut Resolver) -> OutputConfig {
     }
 }
 
-/// A file that is read while it is written would lose what it held.
+/// Reports files with more than one use: writing a file that is also read would destroy it.
 fn files_that_collide(resolver: &mut Resolver, config: &Config) {
     let files = [
         (&s::KEYS_FROM, config.source.keys_from.as_ref()),
@@ -487,7 +497,7 @@ fn files_that_collide(resolver: &mut Resolver, config: &Config) {
                         path.display()
                     ),
                     origin: None,
-                    remedy: "each needs its own".to_owned(),
+                    remedy: "give each its own file".to_owned(),
                 });
             }
         }
@@ -504,14 +514,14 @@ fn globs(resolver: &mut Resolver, setting: &'static s::Setting) -> Vec<String> {
     globs
 }
 
-/// The library draws a picture of several lines; the last one says it.
+/// Returns the last line of the error, which has the reason. The lines before it are a drawing.
 fn regex_problem(error: &regex::Error) -> String {
     let text = error.to_string();
     let reason = text.lines().last().unwrap_or_default();
     format!("not a regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
 }
 
-/// RFC 3339 with an offset, or a date, which means its midnight in UTC, as S3's own times are UTC.
+/// Parses RFC 3339 with an offset, or a date, which means midnight UTC, because S3's times are UTC.
 fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
     const EXPECTED: &str =
         "it must be a time with its offset, as in 2026-01-31T18:00:00Z, or a date";
@@ -519,7 +529,7 @@ fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    // Date's own parser would drop a time of day that follows.
+    // The parser of Date would ignore a time of day after the date.
     let is_date =
         text.len() == "2026-01-31".len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     let date: Date = is_date.then(|| text.parse().ok()).flatten().ok_or(EXPECTED)?;
@@ -534,11 +544,11 @@ fn endpoint_url(text: &str) -> Result<String, &'static str> {
         url.ok_or("it must be a URL such as https://s3.example.com or http://127.0.0.1:9000")?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
-            "it must not hold credentials; they come from the AWS environment variables and files",
+            "it must not contain credentials; put them in the AWS environment variables or files",
         );
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("it must end after the host, port and path");
+        return Err("it must have no query and no fragment");
     }
     Ok(text.to_owned())
 }

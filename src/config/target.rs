@@ -1,5 +1,5 @@
-//! How the server is reached: single settings over the parts of a database URL, one password from
-//! many places.
+//! The settings of the target: single settings override the parts of a database URL, and one of
+//! several places gives the password.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -23,7 +23,7 @@ pub(super) fn resolve(
     let host = resolver.optional(&s::HOST, host_name).unwrap_or_default();
     let port = u16::try_from(resolver.integer(&s::PORT)).unwrap_or_default();
     if socket.is_some() {
-        // Not what is used, and, read back, a contradiction of the socket.
+        // They are not used, and reading them back would contradict the socket.
         resolver.record_unset(&s::HOST, Origin::Default);
         resolver.record_unset(&s::PORT, Origin::Default);
     }
@@ -53,8 +53,8 @@ pub(super) fn resolve(
     }
     if ssl_ca.is_some() && !matches!(ssl_mode, SslMode::VerifyCa | SslMode::VerifyIdentity) {
         resolver.warnings.push(
-            "ssl-ca is not used, because ssl-mode asks for no verification; set ssl-mode to VERIFY_CA or \
-             VERIFY_IDENTITY"
+            "ssl-ca is not used, because ssl-mode asks for no verification; \
+             set ssl-mode to VERIFY_CA or VERIFY_IDENTITY"
                 .to_owned(),
         );
     }
@@ -78,7 +78,7 @@ pub(super) fn resolve(
     }
 }
 
-/// Puts the strongest URL's parts right below the place where it was given.
+/// Inserts the parts of the strongest URL as a layer right below the place that gave it.
 fn insert_url_parts(resolver: &mut Resolver) {
     let Some((rank, given)) = resolver.find_set(&s::DATABASE_URL) else {
         let origin =
@@ -91,8 +91,8 @@ fn insert_url_parts(resolver: &mut Resolver) {
         Ok(url) => {
             if url.password.is_some() && matches!(origin, Origin::CommandLine(_)) {
                 resolver.warnings.push(
-                    "the password in --database-url can be read by other users of this machine (ps); give it in \
-                     MYSQL_PWD, --password-file or the configuration file"
+                    "other users of this machine can read the password in --database-url (ps); \
+                     give it in MYSQL_PWD, --password-file or the configuration file"
                         .to_owned(),
                 );
             }
@@ -103,8 +103,8 @@ fn insert_url_parts(resolver: &mut Resolver) {
             );
             resolver.layers.insert(rank + 1, url_layer(url, &origin));
         }
-        // Many frameworks set DATABASE_URL; where the server is named otherwise, it is another
-        // program's.
+        // Many frameworks set DATABASE_URL. If another setting names the server, the variable is
+        // meant for another program.
         Err(database_url::DatabaseUrlError::Scheme)
             if origin == Origin::Environment("DATABASE_URL".to_owned())
                 && (resolver.find_set(&s::HOST).is_some()
@@ -122,7 +122,7 @@ fn insert_url_parts(resolver: &mut Resolver) {
                 "",
             ));
             resolver.record_unset(&s::DATABASE_URL, origin);
-            // It may well name a user and a database.
+            // The URL probably names a user and a database, so do not report them as missing.
             resolver.explained.extend([s::USER.name, s::TABLE.name]);
         }
     }
@@ -148,7 +148,7 @@ fn url_layer(url: DatabaseUrl, origin: &Origin) -> Layer {
     layer
 }
 
-/// The socket, unless a stronger place gives a host or a port.
+/// Returns the socket, unless a stronger place gives a host or a port.
 fn socket(resolver: &mut Resolver) -> Option<PathBuf> {
     let Some((socket_rank, socket)) = resolver.find_set(&s::SOCKET) else {
         return resolver.path(&s::SOCKET);
@@ -163,8 +163,7 @@ fn socket(resolver: &mut Resolver) -> Option<PathBuf> {
         resolver.record_unset(&s::SOCKET, Origin::Default);
         return None;
     }
-    // A URL always has room for a host; and localhost beside a socket is how option files are
-    // written.
+    // A URL may name a host beside a socket, and option files often name localhost beside a socket.
     if let Some((host_rank, host)) = host
         && host_rank == socket_rank
         && !matches!(host.origin, Origin::DatabaseUrl(_))
@@ -179,7 +178,7 @@ fn socket(resolver: &mut Resolver) -> Option<PathBuf> {
     resolver.path(&s::SOCKET)
 }
 
-/// The strongest of `password`, `password-file` and the URL's password.
+/// Returns the password from the strongest of `password`, `password-file` and the URL.
 fn password(
     resolver: &mut Resolver,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
@@ -246,7 +245,7 @@ fn table(resolver: &mut Resolver, has_database: bool) -> TableName {
     let Some(table) = resolver.optional(&s::TABLE, str::parse::<TableName>) else {
         return placeholder;
     };
-    // A URL that could not be read may name it.
+    // A URL that could not be parsed may name the database.
     if table.database.is_none() && !has_database && !resolver.explained.contains(s::TABLE.name) {
         let remedy = "give --table DATABASE.TABLE, --database, or a --database-url that names one";
         resolver.missing(&s::DATABASE, "the table's database is missing", remedy);
@@ -270,13 +269,13 @@ fn host_name(text: &str) -> Result<String, &'static str> {
         return Ok(bare.to_owned());
     }
     if text.contains("://") {
-        return Err("it must be a host name or address; a whole URL is given as --database-url");
+        return Err("it must be a host name or address; give a whole URL as --database-url");
     }
     if text.starts_with('/') {
-        return Err("it must be a host name or address; a unix socket is given as --socket");
+        return Err("it must be a host name or address; give a unix socket as --socket");
     }
     if text.contains(':') {
-        return Err("it must be a host name or address alone; the port is given as --port");
+        return Err("it must be a host name or address only; give the port as --port");
     }
     if database_url::is_host_name(text) {
         Ok(text.to_owned())

@@ -1,5 +1,5 @@
-//! What the command line, the environment and the file come to together. Arguments go through clap,
-//! so that these tests hold for what users type.
+//! Tests of the configuration that results from the command line, the environment and the file.
+//! Arguments go through clap, so the tests cover exactly what users type.
 
 mod ledger;
 
@@ -17,10 +17,10 @@ use crate::policy::{OnBadRow, OnDuplicate};
 use crate::s3_uri::SourceUri;
 use crate::settings::{Flag, Value, ValueKind, table};
 
-/// Arguments, variables and file.
+/// The arguments, the variables and the file of a test case.
 type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
-/// A complete command, to which tests add.
+/// The arguments of a complete command, to which tests add.
 const COMPLETE: &[&str] = &["s3://b/p/", "--user", "u", "--table", "d.t"];
 
 fn run(args: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Resolved, Vec<String>> {
@@ -78,7 +78,7 @@ fn password(resolved: &Resolved) -> Option<&str> {
     resolved.config.target.password.as_ref().map(ExposeSecret::expose_secret)
 }
 
-/// Everything in a configuration; what is secret is compared through `password`.
+/// Returns a text of the whole configuration. Secrets are compared through `password`.
 fn text(resolved: &Resolved) -> String {
     format!("{:#?}", resolved.config)
 }
@@ -94,7 +94,7 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
     assert_eq!(concurrency(complete(&[], &[], "")), 8);
 }
 
-/// A value that is valid and not the default.
+/// Returns a value that is valid and not the default.
 fn sample(setting: &table::Setting) -> Value {
     let text = match (setting.name, setting.kind) {
         ("uris", _) => return Value::List(vec!["s3://b/other".into()]),
@@ -122,7 +122,7 @@ fn sample(setting: &table::Setting) -> Value {
 
 #[test]
 fn every_setting_works_in_every_place_and_reaches_the_configuration() {
-    // keys-from would hide the file's URIs from a stronger place.
+    // A keys-from in a stronger place would hide the URIs of the file.
     let base = |name: &str, without: &str| {
         let lines = [
             "uris = ['s3://b/k']",
@@ -364,14 +364,18 @@ fn everything_wrong_is_reported_at_once_with_its_place() {
     let found = problems(
         &["https://b/k", "--preset", "cvs", "--set", "x", "--max-attempts", "0"],
         &[("S3_TO_MYSQL_ON_DUPLICATES", "ignore"), ("S3_TO_MYSQL_STALL_TIMEOUT", "60")],
-        "usr = 'u'\nport = '1'\nstaging-budget = '5 parsecs'\nkey-regex = '('\ninclude = ['[']\nssl-cert = 'c'",
+        "usr = 'u'\nport = '1'\nstaging-budget = '5 parsecs'\nkey-regex = '('\n\
+         include = ['[']\nssl-cert = 'c'",
     );
     for part in [
         "command line, S3_URI: uris \"https://b/k\": it starts with https://",
-        "command line, --preset: preset \"cvs\": it must be one of mysql, hive, hive-raw, csv, csv-unix, tsv",
+        "command line, --preset: preset \"cvs\": \
+         it must be one of mysql, hive, hive-raw, csv, csv-unix, tsv",
         "command line, --set: set \"x\": it must be COLUMN=EXPRESSION",
-        "command line, --max-attempts: max-attempts \"0\": it must be a whole number from 1 to 1000",
-        "S3_TO_MYSQL_ON_DUPLICATES: there is no such setting; did you mean S3_TO_MYSQL_ON_DUPLICATE?",
+        "command line, --max-attempts: max-attempts \"0\": \
+         it must be a whole number from 1 to 1000",
+        "S3_TO_MYSQL_ON_DUPLICATES: there is no such setting; \
+         did you mean S3_TO_MYSQL_ON_DUPLICATE?",
         "S3_TO_MYSQL_STALL_TIMEOUT: stall-timeout \"60\": a duration needs a unit",
         "c.toml line 1: there is no setting \"usr\"; did you mean user?",
         "c.toml line 2: port is a string, but must be an integer",
@@ -396,7 +400,8 @@ fn what_is_missing_is_named_with_its_remedy() {
     assert_eq!(
         found,
         [
-            "there is nothing to load; name an S3 URI such as s3://BUCKET/PREFIX/, or --keys-from FILE",
+            "there is nothing to load; \
+             name an S3 URI such as s3://BUCKET/PREFIX/, or --keys-from FILE",
             "the database user is missing; give --user or a --database-url that names one",
             "the table is missing; give --table TABLE or --table DATABASE.TABLE",
         ]
@@ -463,7 +468,7 @@ fn a_url_is_overridden_piece_by_piece() {
         target(&[], &[("S3_TO_MYSQL_DATABASE_URL", url), ("DATABASE_URL", "mysql://x:y@z/w")], ""),
         "u:p@h:3307/d"
     );
-    // The flag's URL beats the file's single settings, and a host without a port means 3306.
+    // The URL of the flag overrides single settings in the file; a host without a port means 3306.
     let file = "host = 'f'\nport = 3399\nuser = 'f'\ndatabase = 'f'";
     assert_eq!(target(&["--database-url", "mysql://u@h/d"], &[], file), "u:-@h:3306/d");
     assert_eq!(
@@ -481,9 +486,8 @@ fn another_programs_database_url_is_passed_over_only_where_the_server_is_named()
     let found = incomplete(&[], &foreign, "");
     assert_eq!(
         found,
-        [
-            "environment variable DATABASE_URL: not a database URL: it must start with mysql:// or mariadb://"
-        ]
+        ["environment variable DATABASE_URL: not a database URL: \
+             it must start with mysql:// or mariadb://"]
     );
 }
 
@@ -632,7 +636,7 @@ fn a_time_needs_its_offset_and_a_date_is_midnight_in_utc() {
 #[test]
 fn a_file_that_is_read_is_not_overwritten() {
     let found = incomplete(&["--keys-from", "f", "--failed-keys", "f"], &[], "");
-    assert_eq!(found, ["keys-from and failed-keys are the same file, f; each needs its own"]);
+    assert_eq!(found, ["keys-from and failed-keys are the same file, f; give each its own file"]);
 }
 
 #[test]

@@ -1,12 +1,11 @@
-//! How much goes through at once, and how fast: what settles a run's speed and its manners towards
-//! the server.
+//! The settings of throughput: the speed of a run, and the load that it puts on the server.
 
 use crate::settings::{Resolver, table as s};
 use crate::throttle::{BatchConfig, ThroughputConfig};
 use crate::units::ByteSize;
 
-/// How many small objects share a transaction, at most: what one statement of the ledger is still
-/// quick for.
+/// The maximum number of small objects that share a transaction. One statement of the ledger is
+/// still quick for this number.
 const BATCH_OBJECTS: usize = 500;
 
 pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {

@@ -1,9 +1,9 @@
-//! The character set that an object's bytes are in, as far as finding delimiters depends on it.
+//! The character set of an object's bytes, as far as finding delimiters depends on it.
 //!
-//! A delimiter is found byte by byte. That is right for single-byte sets, and for UTF-8, where no
-//! byte of a longer character is ever an ASCII byte. It is wrong for sets such as gbk, in which `\`
-//! or `|` may be the second half of a character: [`Charset::may_hide`] names those bytes, and a
-//! dialect that uses one of them is refused.
+//! Delimiters are found byte by byte. That is correct for single-byte sets and for UTF-8, in which
+//! no byte of a longer character is an ASCII byte. It is wrong for sets such as gbk, in which `\`
+//! or `|` may be the second half of a character. [`Charset::may_hide`] identifies those bytes, and
+//! a dialect that uses one of them is refused.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,32 +21,33 @@ pub struct Charset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     SingleByte,
-    /// UTF-8; `max_bytes` of a character is 3 or 4.
+    /// UTF-8 with characters of up to `max_bytes`, which is 3 or 4.
     Utf8 {
         max_bytes: u8,
     },
-    /// The ranges that hold every byte but the first of a character. No set has more than three;
-    /// unused ones are repeated.
+    /// The ranges of every byte but the first of a character. No set has more than three. Unused
+    /// ones are repeated.
     MultiByte {
         trail: [(u8, u8); 3],
     },
 }
 
-/// Character sets whose every character is one byte, and whose bytes below 0x80 stand for
-/// themselves. `binary` is among them because its bytes are taken as they are.
+/// Character sets in which every character is one byte and bytes below 0x80 stand for themselves.
+/// `binary` is one of them, because its bytes are taken unchanged.
 const SINGLE_BYTE: &[&str] = &[
     "armscii8", "ascii", "binary", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852",
     "cp866", "dec8", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1",
     "latin2", "latin5", "latin7", "macce", "macroman", "swe7", "tis620",
 ];
 
-/// Second and later bytes as the server itself defines them. euckr includes the cp949 extension.
+/// Multi-byte character sets with the ranges of their second and later bytes, as the server defines
+/// them. euckr includes the cp949 extension.
 const MULTI_BYTE: &[(&str, [(u8, u8); 3])] = &[
     ("big5", [(0x40, 0x7E), (0xA1, 0xFE), (0xA1, 0xFE)]),
     ("cp932", [(0x40, 0x7E), (0x80, 0xFC), (0x80, 0xFC)]),
     ("eucjpms", [(0xA1, 0xFE), (0xA1, 0xFE), (0xA1, 0xFE)]),
     ("euckr", [(0x41, 0x5A), (0x61, 0x7A), (0x81, 0xFE)]),
-    // Digits: the second and fourth byte of a four-byte character.
+    // Digits are the second and fourth byte of a four-byte character.
     ("gb18030", [(0x30, 0x39), (0x40, 0x7E), (0x80, 0xFE)]),
     ("gb2312", [(0xA1, 0xFE), (0xA1, 0xFE), (0xA1, 0xFE)]),
     ("gbk", [(0x40, 0x7E), (0x80, 0xFE), (0x80, 0xFE)]),
@@ -54,8 +55,8 @@ const MULTI_BYTE: &[(&str, [(u8, u8); 3])] = &[
     ("ujis", [(0xA1, 0xFE), (0xA1, 0xFE), (0xA1, 0xFE)]),
 ];
 
-/// Sets whose units are wider than a byte. The servers disagree about how LOAD DATA reads them, and
-/// MySQL gets them wrong.
+/// Character sets whose units are wider than a byte. The servers disagree about how LOAD DATA reads
+/// them, and MySQL reads them incorrectly.
 const WIDE: &[&str] = &["ucs2", "utf16", "utf16le", "utf32"];
 
 /// Why a name is not a usable character set.
@@ -80,12 +81,12 @@ fn known_names() -> String {
 }
 
 impl Charset {
-    /// The set called `name`, in any case.
+    /// Returns the character set called `name`, in any case.
     ///
     /// # Errors
     ///
-    /// A set that is not known here is refused: without knowing how its characters are built,
-    /// finding a delimiter in it would be a guess.
+    /// An unknown set is refused: without knowledge of its characters, finding a delimiter would be
+    /// a guess.
     pub fn new(name: &str) -> Result<Self, CharsetError> {
         let lower = name.to_ascii_lowercase();
         if lower.is_empty()
@@ -95,7 +96,7 @@ impl Charset {
         }
         let family = match lower.as_str() {
             "utf8mb4" => Family::Utf8 { max_bytes: 4 },
-            // Plain utf8 is utf8mb3 on MySQL, and on MariaDB unless old_mode says otherwise.
+            // Plain utf8 is utf8mb3 on MySQL, and also on MariaDB unless old_mode says otherwise.
             "utf8" | "utf8mb3" => Family::Utf8 { max_bytes: 3 },
             wide if WIDE.contains(&wide) => return Err(CharsetError::Wide { name: lower }),
             single if SINGLE_BYTE.contains(&single) => Family::SingleByte,
@@ -107,34 +108,35 @@ impl Charset {
         Ok(Self { name: lower, family })
     }
 
-    /// MySQL's name, in lower case: letters, digits and underscores only, so that it may stand in
-    /// SQL text as it is.
+    /// Returns MySQL's name in lower case. It has only letters, digits and underscores, so that SQL
+    /// text can contain it unquoted.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the bytes are UTF-8, and so can be validated, and may start with a byte order mark.
+    /// Returns true if the bytes are UTF-8, so that they can be validated and may start with a byte
+    /// order mark.
     #[must_use]
     pub fn is_utf8(&self) -> bool {
         matches!(self.family, Family::Utf8 { .. })
     }
 
-    /// Whether characters beyond U+FFFF, four bytes in UTF-8, exist in this set. Only meaningful
-    /// for UTF-8.
+    /// Returns true if this set has characters beyond U+FFFF, which take four bytes in UTF-8.
+    /// Meaningful only for UTF-8.
     pub(crate) fn has_four_byte_characters(&self) -> bool {
         self.family == Family::Utf8 { max_bytes: 4 }
     }
 
-    /// Whether the bytes of one text can't become part of a character of another that stands beside
-    /// it: in single-byte sets, and in UTF-8 that has been validated.
+    /// Returns true if the bytes of one text can never form a character with the bytes of a
+    /// neighboring text. This holds for single-byte sets and for validated UTF-8.
     #[must_use]
     pub fn is_self_contained(&self) -> bool {
         !matches!(self.family, Family::MultiByte { .. })
     }
 
-    /// Whether `byte` may be part of a longer character, so that finding it does not mean having
-    /// found a delimiter.
+    /// Returns true if `byte` may be part of a longer character, so that finding it does not prove
+    /// a delimiter.
     #[must_use]
     pub fn may_hide(&self, byte: u8) -> bool {
         match self.family {
@@ -151,7 +153,7 @@ impl Charset {
 }
 
 impl Default for Charset {
-    /// utf8mb4.
+    /// Returns utf8mb4.
     fn default() -> Self {
         Self { name: "utf8mb4".to_owned(), family: Family::Utf8 { max_bytes: 4 } }
     }
@@ -213,8 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_may_be_half_a_character_in_the_chinese_and_japanese_sets_but_not_in_the_euc_ones()
-     {
+    fn a_backslash_may_be_half_a_character_in_chinese_and_japanese_sets_but_not_in_euc_ones() {
         for name in ["gbk", "gb18030", "big5", "sjis", "cp932"] {
             assert!(charset(name).may_hide(b'\\'), "{name}");
             assert!(charset(name).may_hide(b'|'), "{name}");

@@ -1,16 +1,16 @@
 //! Delimiters as people type them.
 //!
-//! Shells, TOML files and cron lines make control characters hard to write, so every delimiter
-//! setting understands the notations that tools in this field use. What is not such a notation
-//! stands for itself.
+//! Control characters are hard to write in shells, TOML files and cron lines. Every delimiter
+//! setting therefore understands the notations of common tools. All other text stands for itself.
 
 use thiserror::Error;
 
-/// Why a delimiter's text could not be understood.
+/// Why the text of a delimiter cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DelimiterError {
     #[error(
-        "\\{0} is not an escape; the known ones are \\t \\n \\r \\b \\0 \\Z \\\\ \\' \\\" \\xHH and \\uHHHH"
+        "\\{0} is not an escape; \
+         the known ones are \\t \\n \\r \\b \\0 \\Z \\\\ \\' \\\" \\xHH and \\uHHHH"
     )]
     UnknownEscape(char),
     #[error("the text ends in a single \\; write \\\\ for a backslash")]
@@ -25,16 +25,16 @@ pub enum DelimiterError {
     NotOneByte { text: String, bytes: usize },
 }
 
-/// The bytes that `text` means.
+/// Returns the bytes that `text` means.
 ///
-/// Understood are `\t`, `\n`, `\r`, `\b` (0x08), `\0`, `\Z` (0x1A), `\\`, `\'`, `\"`, `\xHH` (a
-/// byte), `\uHHHH` (a character, in UTF-8), and `^A` in caret notation, `^@` to `^_`, if these two
-/// characters are the whole text. A caret is otherwise itself; the two characters of `^A` can be
-/// had as `\x5EA`.
+/// The escapes are `\t`, `\n`, `\r`, `\b` (0x08), `\0`, `\Z` (0x1A), `\\`, `\'`, `\"`, `\xHH` (a
+/// byte) and `\uHHHH` (a character, in UTF-8). Caret notation, `^@` to `^_`, is understood if its
+/// two characters are the whole text. Otherwise a caret stands for itself. To get the two
+/// characters `^A`, write `\x5EA`.
 ///
 /// # Errors
 ///
-/// An escape that is not in this list, since guessing would load the wrong columns.
+/// Any other escape, since a guess would load the wrong columns.
 pub fn parse_delimiter(text: &str) -> Result<Vec<u8>, DelimiterError> {
     if let [b'^', letter @ b'@'..=b'_'] = text.as_bytes() {
         return Ok(vec![letter - b'@']);
@@ -78,12 +78,12 @@ pub fn parse_delimiter(text: &str) -> Result<Vec<u8>, DelimiterError> {
     Ok(bytes)
 }
 
-/// The one byte that `text` means; `None` where it is empty, which is how MySQL switches an
-/// enclosure or escape off.
+/// Returns the one byte that `text` means, or `None` if it is empty, which is how MySQL switches
+/// off enclosing or escaping.
 ///
 /// # Errors
 ///
-/// As [`parse_delimiter`], and where `text` means more than one byte.
+/// The errors of [`parse_delimiter`], and a `text` that means more than one byte.
 pub fn parse_delimiter_byte(text: &str) -> Result<Option<u8>, DelimiterError> {
     match *parse_delimiter(text)?.as_slice() {
         [] => Ok(None),
@@ -92,16 +92,16 @@ pub fn parse_delimiter_byte(text: &str) -> Result<Option<u8>, DelimiterError> {
     }
 }
 
-/// `bytes` in a form that [`parse_delimiter`] reads back, with nothing in it that a terminal would
-/// act on.
+/// Returns `bytes` in a form that [`parse_delimiter`] reads back and that contains nothing a
+/// terminal would act on.
 pub(crate) fn show_delimiter(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 
-/// Takes exactly `digits` hexadecimal digits off the front of `text`.
+/// Removes exactly `digits` hexadecimal digits from the front of `text`, and returns their value.
 fn hexadecimal(text: &mut &str, digits: usize) -> Option<u32> {
     let head = text.get(..digits)?;
-    // from_str_radix alone would let a sign pass.
+    // from_str_radix alone would accept a sign.
     let value = head
         .bytes()
         .all(|b| b.is_ascii_hexdigit())
@@ -173,9 +173,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_back_as_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
-            // Two plain characters that happen to be caret notation are the one thing that cannot
-            // be shown plainly.
+        fn what_is_shown_reads_back_as_the_same_bytes(
+            bytes in proptest::collection::vec(any::<u8>(), 0..6),
+        ) {
+            // Only two plain characters that happen to be caret notation cannot be shown plainly.
             prop_assume!(!matches!(bytes.as_slice(), [b'^', b'@'..=b'_']));
             prop_assert_eq!(parse_delimiter(&show_delimiter(&bytes)), Ok(bytes));
         }

@@ -1,21 +1,21 @@
-//! What the bytes of an object mean: its dialect, its character set and its columns.
+//! The format of an object: its dialect, its character set and its columns.
 
 use super::Dialect;
 use super::charset::Charset;
 
-/// What the bytes of an object mean.
+/// The format of an object.
 #[derive(Clone, Debug)]
 pub struct FormatConfig {
     pub dialect: Dialect,
     pub charset: Charset,
-    /// Header lines at the start of every object, never loaded.
+    /// The number of header lines at the start of every object. They are never loaded.
     pub ignore_lines: u64,
-    /// Column names and `@variables` as fields are read; `None`: the table's visible columns in
-    /// their order.
+    /// The column names and `@variables` in the order of the fields, or `None` for the table's
+    /// visible columns in their order.
     pub columns: Option<Vec<ColumnOrVariable>>,
-    /// `SET column = expression`, in order.
+    /// The `SET column = expression` assignments, in order.
     pub set: Vec<(String, String)>,
-    /// Field values that mean NULL, beyond the dialect's own.
+    /// The field values that mean NULL, in addition to the dialect's own.
     pub null_strings: Vec<String>,
 }
 

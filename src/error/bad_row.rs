@@ -1,33 +1,33 @@
-//! The rows for which an object was refused, as far as they are known, and how they are shown.
+//! The rows that made the program refuse an object, and how it shows them.
 
 use std::fmt::Write as _;
 
-/// Characters of a row that a message quotes; the report has more of them.
+/// The number of characters of a row that a message quotes. The report holds more.
 const QUOTED_CHARACTERS: usize = 200;
 
-/// What the server said of an object's rows.
+/// The server's messages about an object's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadRows {
-    /// In the order of the rows; there may be several things about one row.
+    /// The messages in row order. One row can have several.
     pub shown: Vec<BadRow>,
-    /// How many more things there were.
+    /// The number of messages that are not in `shown`.
     pub more: u64,
 }
 
-/// One thing that the server said of a row.
+/// One message of the server about a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow {
     /// The line of the object on which the row begins, from 1.
     pub line: Option<u64>,
-    /// The number among the object's data rows, from 1, where it is beyond doubt.
+    /// The number of the row among the object's data rows, from 1. `None` if it is not certain.
     pub row: Option<u64>,
-    /// The server gave a number, but it is not that of the row.
+    /// True if the server gave a number that is not the number of the row.
     pub is_misnumbered: bool,
     pub column: Option<String>,
     /// `Warning`, `Note` or `Error`.
     pub level: String,
     pub code: u16,
-    /// In the server's own words.
+    /// The server's message.
     pub reason: String,
     pub raw: Option<RawRow>,
 }
@@ -36,18 +36,18 @@ pub struct BadRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRow {
     pub bytes: Vec<u8>,
-    /// The row is longer.
+    /// True if the row is longer than `bytes`.
     pub is_cut: bool,
 }
 
 impl BadRows {
-    /// `message`, and what was said of the rows below it.
+    /// Returns `message` with the rows below it.
     #[must_use]
     pub fn below(&self, message: &str) -> String {
         format!("{message}{}", self.text(message))
     }
 
-    /// Lines to go below a message; what `said` says already is left out.
+    /// Returns the lines that go below a message. Leaves out what `said` already contains.
     pub(super) fn text(&self, said: &str) -> String {
         let mut text = String::new();
         for (index, bad) in self.shown.iter().enumerate() {
@@ -64,7 +64,7 @@ impl BadRows {
             if parts.is_empty() {
                 continue;
             }
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(text, "\n  {}", parts.join(": "));
             let is_last_of_row = self
                 .shown
@@ -78,14 +78,17 @@ impl BadRows {
             let _ = write!(text, "\n  and {} more", self.more);
         }
         if self.shown.iter().any(|bad| bad.is_misnumbered) {
-            text.push_str("\n  line unknown: the server's row numbers leave out rows that a constraint refused");
+            text.push_str(
+                "\n  line unknown: \
+                 the server's row numbers leave out rows that a constraint refused",
+            );
         }
         text
     }
 }
 
 impl BadRow {
-    /// `line 3002, column s`
+    /// Returns the place of the row, such as `line 3002, column s`.
     fn place(&self) -> Option<String> {
         let row = match (self.line, self.row) {
             (Some(line), _) => format!("line {line}"),
@@ -101,7 +104,7 @@ impl BadRow {
 }
 
 impl RawRow {
-    /// On one line, and not too long for it.
+    /// Returns the row escaped and shortened to fit on one line.
     fn quoted(&self) -> String {
         let mut text = escape(&self.bytes, QUOTED_CHARACTERS);
         if self.is_cut && !text.ends_with('…') {
@@ -110,19 +113,19 @@ impl RawRow {
         text
     }
 
-    /// For machines: as it stands, but for what is not UTF-8.
+    /// Returns the row for machines: unchanged, except for bytes that are not UTF-8.
     #[must_use]
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        // Where it was cut, perhaps inside a character.
+        // The cut may be in the middle of a character.
         let text =
             if self.is_cut { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
         text.to_owned()
     }
 }
 
-/// Text that stays on its line and does nothing to a terminal. A backslash is shown as it is,
-/// because `\N` is what the object says.
+/// Returns text that stays on one line and cannot control a terminal. A backslash stays as it is,
+/// because `\N` is what the object contains.
 fn escape(bytes: &[u8], limit_characters: usize) -> String {
     let mut text = String::new();
     let mut left = limit_characters;
@@ -137,7 +140,8 @@ fn escape(bytes: &[u8], limit_characters: usize) -> String {
                 '\0'..='\x1F' | '\x7F' => {
                     let _ = write!(text, "\\x{:02X}", u32::from(character));
                 }
-                // Line and paragraph separators, and what turns the direction of writing.
+                // Line and paragraph separators, and characters that change the direction of
+                // writing.
                 '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
                     text.extend(character.escape_default());
                 }
@@ -179,8 +183,12 @@ mod tests {
             shown: vec![bad(1, "a", b"x\ty"), bad(1, "b", b"x\ty"), bad(2, "a", b"z")],
             more: 7,
         };
-        let expected = "\n  line 2, column a: Warning 1265: m at row 1\n  line 2, column b: Warning 1265: m at row 1\
-                        \n    x\\ty\n  line 3, column a: Warning 1265: m at row 2\n    z\n  and 7 more";
+        let expected = "\n  line 2, column a: Warning 1265: m at row 1\
+                        \n  line 2, column b: Warning 1265: m at row 1\
+                        \n    x\\ty\
+                        \n  line 3, column a: Warning 1265: m at row 2\
+                        \n    z\
+                        \n  and 7 more";
         assert_eq!(rows.text(""), expected);
     }
 

@@ -1,5 +1,5 @@
-//! What is held back: shown in the error, counted, written to the reject file, taken off the
-//! object's sums.
+//! Handles flagged rows: shows them in the error, counts them, writes them to the reject file, and
+//! takes them off the object's digest.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::rejects::{Reason, ReasonKind, RejectedRow};
 use crate::split::LocatedRow;
 use crate::verify::RowDigest;
 
-/// Bytes of a row that an error keeps.
+/// The number of bytes of a row that an error keeps.
 const SHOWN_BYTES: u64 = 1024;
 
 impl RowIsolation<'_> {
-    /// Takes down what is held back of a chunk that is through.
+    /// Records the flagged rows of a finished chunk.
     pub(super) async fn record_flagged(
         &mut self,
         chunk: &Arc<Vec<LocatedRow>>,
@@ -60,7 +60,7 @@ impl RowIsolation<'_> {
             let unread = |error| {
                 Error::new(
                     ErrorKind::StagingFailed,
-                    format!("{what}: the staged file can't be read again"),
+                    format!("{what}: the staged file cannot be read again"),
                 )
                 .caused_by(error)
             };
@@ -106,7 +106,7 @@ impl RowIsolation<'_> {
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
             Err(died) => {
                 return Err(
-                    Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died)
+                    Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died)
                 );
             }
         };
@@ -115,7 +115,8 @@ impl RowIsolation<'_> {
         let limit = self.request.max_rejects(&policy);
         if self.fatal.is_none() && self.rows_flagged > limit {
             let message = format!(
-                "{}: more than {limit} of {} rows would be rejected, which --max-rejects does not allow; rolled back",
+                "{}: more than {limit} of {} rows would be rejected, which --max-rejects does not \
+                 allow; rolled back",
                 self.request.what, self.request.rows
             );
             return Err(

@@ -1,28 +1,31 @@
-//! From the private table to the target, and which rows the target refuses.
+//! Inserts the rows of the scratch table into the target, and finds the rows that the target
+//! refuses.
 //!
 //! `INSERT IGNORE INTO target SELECT ... FROM scratch ORDER BY its number` does to each row what
-//! LOAD DATA LOCAL does: stores it, or skips it and warns, for the same reasons, in the same order
-//! and in the same words. No such warning says which row it is about. So the SELECT has a condition
-//! that is true and warns as well: `CAST(CONCAT('row ', number) AS SIGNED) = 0`. The rows pass one
-//! by one, each is read before it is written, and so the list of warnings reads: row 1, row 2, row
-//! 3, duplicate entry, row 4. The row before a refusal is the refused one ([`marks`]).
+//! LOAD DATA LOCAL does: it stores the row, or skips it and warns, for the same reasons, in the
+//! same order and in the same words. No such warning names its row. Therefore the SELECT has a
+//! condition that is true and also warns: `CAST(CONCAT('row ', number) AS SIGNED) = 0`. The rows
+//! pass one by one, and the server reads each row before it writes it. So the list of warnings
+//! reads: row 1, row 2, row 3, duplicate entry, row 4. The last row marked before a refusal is the
+//! refused one ([`row_markers`]).
 //!
-//! That is the server's own judgement of each row, with all that was stored before it in place:
-//! keys with any collation, prefix or expression, CHECKs, foreign keys, partitions, views,
-//! triggers. There is no model of them here that could be wrong.
+//! This is the server's own verdict on each row, with all rows stored before it in place: keys with
+//! any collation, prefix or expression, CHECKs, foreign keys, partitions, views, triggers. There is
+//! no model of them here that could be wrong.
 //!
 //! # Why a row is not blamed for another
 //!
-//! Before a list is believed it must be whole, the marks must be those of all rows in their order,
-//! and the refusals as many as the rows that the server did not store. Otherwise the statement is
-//! undone and repeated in halves, down to single rows, which need no mark. A plan that collects the
-//! rows before it writes them would put all marks first: rows go one by one then, which is slow,
-//! and also where the plan may not be seen (of a view, without the privilege SHOW VIEW).
+//! A list is believed only if it is complete, has the marks of all rows in their order, and has as
+//! many refusals as there are rows that the server did not store. Otherwise the statement is rolled
+//! back and repeated in halves, down to single rows, which need no mark. A plan that collects the
+//! rows before it writes them would put all marks first. Under such a plan the rows go one by one,
+//! which is slow. The same holds if the plan is hidden (for a view, without the SHOW VIEW
+//! privilege).
 //!
 //! # What it costs
 //!
-//! Two warnings for a refused row must fit into `max_error_count`, which is 1024 by default on
-//! MySQL: statements of 512 rows then.
+//! Two warnings for a refused row must fit into `max_error_count`. Its default on MySQL is 1024,
+//! which allows statements of about 512 rows.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, ServerError};
@@ -35,18 +38,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::show;
 use crate::object::quote_identifier;
 
-/// Rows of one statement, where `max_error_count` lets it have them: more are not faster, and
-/// repeated for nothing.
+/// The maximum number of rows in one statement, if `max_error_count` allows it. Longer statements
+/// are not faster, and cost more when they are repeated.
 const ROWS_LIMIT: u64 = 4096;
-/// Warnings that are about no row: deprecated syntax, statements that are unsafe to replicate.
+/// Room for warnings that are about no row: deprecated syntax, statements that are unsafe to
+/// replicate.
 const OTHER_WARNINGS: u64 = 4;
 const SAVEPOINT: &str = "s3_to_mysql_insertion";
 
-/// What LOAD DATA would not store now of the rows of `table`, and what else would be said of them;
-/// with rows whose key is there already if `duplicates`. Nothing stays in the target.
+/// Returns the rows of `table` that LOAD DATA would not store now, and all other warnings about
+/// them. Includes rows whose key exists already if `duplicates` is true. Nothing stays in the
+/// target.
 ///
 /// # Errors
-/// As [`ScratchTable::insert_into`].
+/// Those of [`ScratchTable::insert_into`].
 pub async fn dry_run_insert(
     conn: &mut Conn,
     table: &ScratchTable,
@@ -62,25 +67,26 @@ pub async fn dry_run_insert(
     Ok(inserted)
 }
 
-/// How one statement ended.
+/// The result of one statement.
 enum StatementResult {
     Proven {
         counts: InsertCounts,
         rejected: Vec<DryRunRow>,
         warnings: Vec<DryRunRow>,
     },
-    /// It has no row to blame, or failed as a whole, and must be undone.
+    /// The statement proves nothing about single rows, or failed as a whole. It must be rolled
+    /// back.
     Unproven(Option<ServerError>),
 }
 
 impl ScratchTable {
-    /// Takes all rows to the target, in the open transaction and in their order.
+    /// Inserts all rows into the target, in order, within the open transaction.
     ///
     /// # Errors
-    /// `TargetRefused` where the server can't tell rows apart (`max_error_count` is less than 6),
-    /// `CountMismatch` where the rows can't be numbered, otherwise what an INSERT can meet. Part of
-    /// the rows may be in the target then: the caller rolls back, to a savepoint of its own or
-    /// altogether. The same holds if this is dropped half-way.
+    /// `TargetRefused` if the server cannot tell rows apart (`max_error_count` is less than 6),
+    /// `CountMismatch` if the rows cannot be numbered, otherwise what an INSERT can fail with. Some
+    /// of the rows may be in the target then: the caller rolls back, to its own savepoint or
+    /// completely. The same holds if this future is dropped.
     pub async fn insert_into(
         &self,
         conn: &mut Conn,
@@ -103,7 +109,7 @@ impl ScratchTable {
             rows_per_statement = 1;
         }
 
-        // The next piece last.
+        // In reverse order: the next piece is the last.
         let mut pieces: Vec<RowNumberRange> = (0..numbers.rows.div_ceil(rows_per_statement))
             .map(|index| {
                 let first = index * rows_per_statement + 1;
@@ -132,7 +138,7 @@ impl ScratchTable {
                 continue;
             }
             match error {
-                // Also LOAD DATA would fail at this row.
+                // LOAD DATA would fail at this row too.
                 Some(error) => inserted.rejected.push(DryRunRow {
                     row: first,
                     code: error.code,
@@ -141,8 +147,7 @@ impl ScratchTable {
                     column: None,
                 }),
                 None => {
-                    return Err(self
-                        .unable(&format!("what became of row {first} is in none of its counts")));
+                    return Err(self.unable(&format!("its counts do not explain row {first}")));
                 }
             }
         }
@@ -150,10 +155,10 @@ impl ScratchTable {
         Ok(inserted)
     }
 
-    /// The statement that takes rows to the target, with not a row.
+    /// Runs the statement that inserts into the target, without any row.
     ///
     /// # Errors
-    /// Whatever the server has against it.
+    /// The server's error, if it refuses the statement.
     pub(crate) async fn rehearse(
         &self,
         conn: &mut Conn,
@@ -173,7 +178,8 @@ impl ScratchTable {
     ) -> Result<StatementResult> {
         match conn.query_drop(self.insert_sql(on_conflict, numbers, piece)?).await {
             Ok(()) => {}
-            // Data exceptions, constraints, SIGNAL; nothing that is only a matter of time or space.
+            // Data exceptions, constraints and SIGNAL. An error that is only a matter of time or
+            // space is not among them.
             Err(Driver::Server(error))
                 if error.code == 1644
                     || ["22", "23"].iter().any(|class| error.state.starts_with(class)) =>
@@ -183,13 +189,11 @@ impl ScratchTable {
             Err(error) => return Err(self.failed(&error)),
         }
         let Some(counts) = InsertCounts::parse(&conn.info(), conn.affected_rows()) else {
-            return Err(
-                self.unable(&format!("the server's counts can't be read: {:?}", conn.info()))
-            );
+            return Err(self.unable(&format!("its counts cannot be parsed: {:?}", conn.info())));
         };
         let rows = piece.1 - piece.0 + 1;
         let (new, changed) = counts.stored(on_conflict);
-        // The marks alone, and every row stored: nothing else can be in the list.
+        // All warnings are marks, and every row is stored: the list cannot contain anything else.
         if counts.warnings == rows && new + changed == rows {
             return Ok(StatementResult::Proven {
                 counts,
@@ -221,7 +225,7 @@ impl ScratchTable {
         let columns: Vec<String> =
             self.insert_columns().iter().map(|name| quote_identifier(name)).collect();
         let Some(some_column) = columns.first() else {
-            return Err(self.unable("not one of its columns is loaded"));
+            return Err(self.unable("none of its columns is loaded"));
         };
         let values: Vec<String> = columns.iter().map(|column| format!("r.{column}")).collect();
         let (into, values) = (columns.join(", "), values.join(", "));
@@ -234,13 +238,13 @@ impl ScratchTable {
             row_markers::condition(&format!("r.{number}")),
         );
         if let OnConflict::Update(columns) = on_conflict {
-            // By VALUES(), which MySQL calls deprecated: of its newer alias MariaDB knows nothing.
+            // MySQL deprecates VALUES(), but MariaDB does not know MySQL's newer alias.
             let set: Vec<String> = columns
                 .iter()
                 .map(|name| quote_identifier(name))
                 .map(|column| format!("{}.{column} = VALUES({column})", self.target))
                 .collect();
-            // Something must stand there.
+            // The clause must not be empty.
             let set = if set.is_empty() {
                 format!("{0}.{some_column} = {0}.{some_column}", self.target)
             } else {
@@ -252,8 +256,8 @@ impl ScratchTable {
         Ok(sql)
     }
 
-    /// Whether each row is written before the next is read. Otherwise all marks come before the
-    /// first refusal.
+    /// Returns true if each row is written before the next is read. Otherwise all marks come before
+    /// the first refusal.
     async fn plan_streams_rows(
         &self,
         conn: &mut Conn,
@@ -264,7 +268,7 @@ impl ScratchTable {
         let plan: Vec<mysql_async::Row> =
             match conn.query(format!("EXPLAIN FORMAT=TRADITIONAL {sql}")).await {
                 Ok(plan) => plan,
-                // The target is a view, and the account lacks SHOW VIEW: then nobody knows.
+                // The target is a view, and the account lacks SHOW VIEW: the plan stays unknown.
                 Err(Driver::Server(error)) if error.code == 1345 => return Ok(false),
                 Err(error) => return Err(self.failed(&error)),
             };
@@ -279,10 +283,8 @@ impl ScratchTable {
     }
 
     fn unable(&self, why: &str) -> Error {
-        let message = format!(
-            "table {}: the server can't be asked which rows it refuses: {why}",
-            self.target
-        );
+        let message =
+            format!("table {}: the server cannot tell which rows it refuses: {why}", self.target);
         Error::new(ErrorKind::TargetRefused, message)
     }
 }

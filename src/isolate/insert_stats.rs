@@ -1,53 +1,53 @@
-//! What came of rows that went from the scratch table into the target.
+//! The counts of rows that went from the scratch table into the target.
 
 use crate::load_data::Diagnostic;
 
-/// What a server said of one row.
+/// A warning or an error about one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRunRow {
-    /// From 1, within the statement that filled the private table.
+    /// The row's number, from 1, within the statement that filled the scratch table.
     pub row: u64,
     pub code: u16,
     pub level: String,
-    /// As the server words it.
+    /// The server's own text.
     pub reason: String,
     pub column: Option<String>,
 }
 
-/// What an insertion did.
+/// The result of an insertion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InsertStats {
-    /// Rows of the private table.
+    /// The number of rows in the scratch table.
     pub rows: u64,
     pub inserted: u64,
-    /// Rows of the target that were there and have changed; a row may count again for each row that
-    /// changed it.
+    /// The existing rows of the target that changed. A row counts once for each row that changed
+    /// it.
     pub updated: u64,
-    /// Rows of the private table that were not stored, one entry each, by row.
+    /// The rows of the scratch table that were not stored, one entry each, ordered by row.
     pub rejected: Vec<DryRunRow>,
-    /// What else the server said of rows: values of generated columns that do not fit, NULL in NOT
-    /// NULL columns.
+    /// All other warnings about rows: values of generated columns that do not fit, NULL in NOT NULL
+    /// columns.
     pub warnings: Vec<DryRunRow>,
 }
 
 impl InsertStats {
-    /// Rows that found what they would have changed as they would have it.
+    /// Returns the number of rows whose values the target had already.
     #[must_use]
     pub fn unchanged(&self) -> u64 {
         self.rows.saturating_sub(self.inserted + self.updated + self.rejected.len() as u64)
     }
 }
 
-/// What becomes of a row whose key is there.
+/// The treatment of a row whose key exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict<'a> {
-    /// It is not stored.
+    /// The row is not stored.
     Skip,
-    /// These columns of the row that is there get its values; without one, nothing changes.
+    /// These columns of the existing row get the new values. An empty list changes nothing.
     Update(&'a [String]),
 }
 
-/// The row numbers of one statement: from the first to the last, both included.
+/// The row numbers of one statement: the first and the last, both included.
 pub(crate) type RowNumberRange = (u64, u64);
 
 impl From<&DryRunRow> for Diagnostic {

@@ -1,26 +1,25 @@
-//! Loads an object piece by piece, to find out exactly which of its rows the table does not take,
-//! and why.
+//! Loads an object piece by piece, and finds exactly which of its rows the table refuses, and why.
 //!
-//! An object whose whole load met nothing that the policy minds never gets here. The others do, and
-//! those whose policy holds rows back or updates. Their rows go in [`chunks`], in order, each under
-//! a savepoint; what a chunk was told is judged, and where there is an offence the chunk is taken
-//! back and sent again without the rows that gave it:
+//! An object whose whole load gives no row error never gets here. The others do, and so do all
+//! objects under a policy that rejects rows or updates. The rows go in [`Chunks`], in order, each
+//! under a savepoint. The answer to each chunk is assessed. If it contains a row error, the chunk
+//! is rolled back and sent again without the rows that caused it:
 //!
-//! 1. Where the server has more warnings than it shows, the chunk is sent in smaller pieces.
-//! 2. A warning whose row number is proven ([`super::row_numbers`]) names a row that is bad by
+//! 1. If the server has more warnings than it shows, the chunk is sent in smaller pieces.
+//! 2. A warning whose row number is proven (`load_data/row_numbers`) flags a row that is bad by
 //!    itself.
-//! 3. Offences without a number (duplicates, CHECK, foreign keys, partitions, views) take the
-//!    *roundabout*: what is left of the piece is loaded into a private table, from which the server
-//!    takes it to the target row by row and in a way that tells which rows it refuses
-//!    ([`super::insertion`]). Under REPLACE that is only done to foresee them, and taken back.
-//! 4. What remains (an error of the whole statement; a server that tells too little of its
-//!    warnings, or does not let us have a private table) is found by halving.
+//! 3. For row errors without a number (duplicates, CHECK, foreign keys, partitions, views), the
+//!    rest of the piece is loaded into the scratch table. From there the server inserts it into the
+//!    target row by row, in a way that shows which rows it refuses ([`super::insert_select`]).
+//!    Under REPLACE this is only a dry run, which is rolled back.
+//! 4. The rest is found by halving: an error of the whole statement, or a server that shows too few
+//!    of its warnings or does not allow a scratch table.
 //!
-//! So nothing depends on the roundabout being open, only on its naming no good row; and since
-//! pieces are sent in order, each after all before it, the first of several rows with one key is
-//! the one that is loaded.
+//! So nothing depends on the scratch table being available, only on it never naming a good row.
+//! Pieces are sent in order, each after everything before it, so of several rows with one key the
+//! first is the one that is loaded.
 //!
-//! Memory holds the places of one chunk's rows and what is wrong with them.
+//! Memory holds the positions of one chunk's rows and their row errors.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,15 +43,16 @@ use crate::verify::RowDigest;
 /// Rows of a chunk that are still to be sent.
 struct RowSpan {
     rows: Range<usize>,
-    /// What can be foreseen of it has been.
+    /// True if the dry run is done: no later one could find more.
     is_dry_run: bool,
 }
 
 impl RowIsolation<'_> {
-    /// Only to name the rows for which the object was refused with `error`, and which the
-    /// transaction that is open will not keep either.
+    /// Prepares the search for the rows for which the object failed with `error`.
+    ///
+    /// The open transaction will not keep any row.
     pub(crate) fn for_an_error(mut self, error: &Error) -> Self {
-        // Bad values are told without the duplicates, which would only stand before them.
+        // Bad values are shown without the duplicates, which would only crowd them out.
         if error.kind != ErrorKind::Duplicates {
             self.policy.on_duplicate = match self.policy.on_duplicate {
                 OnDuplicate::Error => OnDuplicate::Ignore,
@@ -62,11 +62,11 @@ impl RowIsolation<'_> {
         self
     }
 
-    /// Loads the object's good rows within the transaction that is open, and returns what became of
-    /// all. Takes those that are held back off `digest`.
+    /// Loads the object's good rows within the open transaction, and returns the counts of all
+    /// rows. Takes the flagged rows off `digest`.
     ///
     /// # Errors
-    /// `BadRows`, `Duplicates`, `TooManyRejects` with the first bad rows; otherwise as
+    /// `BadRows`, `Duplicates` or `TooManyRejects`, with the first bad rows; otherwise those of
     /// [`load_data`].
     pub(crate) async fn run(
         mut self,
@@ -91,7 +91,8 @@ impl RowIsolation<'_> {
         }
         if self.rows_kept + self.rows_flagged != rows {
             let message = format!(
-                "{}: the object has {rows} rows, of which {} were loaded and {} held back; rolled back",
+                "{}: the object has {rows} rows, of which {} were loaded and {} were flagged; \
+                 rolled back",
                 self.request.what, self.rows_kept, self.rows_flagged
             );
             return Err(Error::new(ErrorKind::CountMismatch, message));
@@ -104,7 +105,7 @@ impl RowIsolation<'_> {
         Ok((self.stats, self.rejects))
     }
 
-    /// Loads what is good of a chunk.
+    /// Loads the good rows of a chunk, and returns the flagged ones.
     async fn chunk(&mut self, chunk: &[LocatedRow]) -> Result<Flagged> {
         let mut flagged = Flagged::new();
         let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
@@ -121,7 +122,7 @@ impl RowIsolation<'_> {
         Ok(flagged)
     }
 
-    /// Loads what is good of a piece, or returns the smaller pieces to be loaded instead, in order.
+    /// Loads the good rows of a piece, or returns the smaller pieces to load instead, in order.
     async fn piece(
         &mut self,
         chunk: &[LocatedRow],
@@ -130,7 +131,7 @@ impl RowIsolation<'_> {
     ) -> Result<Vec<RowSpan>> {
         let mut was_taken_back = false;
         let mut uses_scratch_table = self.prefers_scratch_table && !piece.is_dry_run;
-        // Everything that tells rows apart has been tried on the piece as it is.
+        // True if everything that can tell rows apart has been tried on this piece.
         let mut is_exhausted = piece.is_dry_run;
         loop {
             let sent: Vec<usize> =
@@ -172,7 +173,7 @@ impl RowIsolation<'_> {
                         flag(flagged, sent[0], RowError { class: RowErrorKind::BadRow, warning });
                         continue;
                     }
-                    // Half of what would just fit, as rows differ.
+                    // Half of what would just fit, because rows differ.
                     let fitting = sent.len() as u64 * shown / warnings.max(1) / 2;
                     self.statement_rows =
                         usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, sent.len() / 2);
@@ -199,7 +200,7 @@ impl RowIsolation<'_> {
                             flag(flagged, index, row_error);
                         }
                     }
-                    // More than the server shows, there too.
+                    // The dry run has more warnings than the server shows, too.
                     None if left.len() > 1 => return Ok(halves(&piece)),
                     None => {}
                 }
@@ -216,7 +217,7 @@ impl RowIsolation<'_> {
         }
     }
 
-    /// Sends some of a chunk's rows.
+    /// Sends some of a chunk's rows, and assesses the answer.
     async fn attempt(&mut self, chunk: &[LocatedRow], sent: &[usize]) -> Result<SendOutcome> {
         let policy = self.policy;
         if policy.on_duplicate == OnDuplicate::Update {
@@ -227,14 +228,14 @@ impl RowIsolation<'_> {
             ExchangeOutcome::Accepted { counts, shown } => {
                 self.told(chunk, sent, counts, &shown).await
             }
-            // Its number may be that of a statement in a trigger, which counts its own rows.
+            // The number may come from a statement in a trigger, which counts its own rows.
             ExchangeOutcome::Refused { warning, .. } => {
                 Ok(SendOutcome::RowErrors(vec![unnumbered(warning)]))
             }
         }
     }
 
-    /// By way of the private table, from which the target is updated.
+    /// Loads the rows into the scratch table, then upserts them into the target.
     async fn attempt_update(
         &mut self,
         chunk: &[LocatedRow],
@@ -243,7 +244,7 @@ impl RowIsolation<'_> {
         let Some(scratch) = &self.isolation_setup.scratch else {
             return Err(Error::new(
                 ErrorKind::Bug,
-                format!("{}: no way to update was made", self.request.what),
+                format!("{}: an update needs a scratch table", self.request.what),
             ));
         };
         scratch.table.create(&mut self.session.conn).await?;
@@ -281,7 +282,8 @@ impl RowIsolation<'_> {
         Ok(told)
     }
 
-    /// Holds rows back by their numbers among those that were sent; `false` where there was none.
+    /// Flags rows by their numbers among the rows that were sent. Returns false if no row error has
+    /// such a number.
     pub(super) fn flag_numbered(
         row_errors: &[RowError],
         sent: &[usize],
@@ -299,7 +301,7 @@ impl RowIsolation<'_> {
         is_any
     }
 
-    /// Loads rows into the private table.
+    /// Loads rows into the scratch table.
     pub(super) async fn fill(
         &mut self,
         scratch: &Scratch,
@@ -329,7 +331,7 @@ impl RowIsolation<'_> {
         .await
     }
 
-    /// What is to be made of an answer.
+    /// Assesses an answer, including notes that hide a loss.
     pub(super) async fn told(
         &self,
         chunk: &[LocatedRow],
@@ -347,7 +349,7 @@ impl RowIsolation<'_> {
                     SendOutcome::RowErrors(disguised)
                 })
             }
-            // Nothing smaller can be asked.
+            // There is no smaller piece to send.
             Assessment::TruncatedWarnings
                 if rows == 1 && self.policy.on_bad_row == OnBadRow::Accept =>
             {
@@ -381,7 +383,7 @@ impl RowIsolation<'_> {
         }
     }
 
-    /// The notes that are about a loss ([`super::decimal_truncation`]).
+    /// Returns the notes that are about a loss ([`Decimals`](crate::load_data::Decimals)).
     async fn find_truncated(
         &self,
         chunk: &[LocatedRow],
@@ -413,12 +415,13 @@ impl RowIsolation<'_> {
         });
         match looked_at.await {
             Ok(losses) => losses.map_err(|error| {
-                let message = format!("{}: the staged file can't be read again", self.request.what);
+                let message =
+                    format!("{}: the staged file cannot be read again", self.request.what);
                 Error::new(ErrorKind::StagingFailed, message).caused_by(error)
             }),
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
             Err(died) => {
-                Err(Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died))
+                Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
             }
         }
     }
@@ -442,8 +445,8 @@ impl RowIsolation<'_> {
         let Self { request, rows_flagged, .. } = &self;
         let seen = if self.rows_kept + rows_flagged < request.rows { "at least " } else { "" };
         let (kind, text) = match class {
-            RowErrorKind::BadRow => (ErrorKind::BadRows, "can't be loaded as they are"),
-            RowErrorKind::Duplicate => (ErrorKind::Duplicates, "have keys that are there already"),
+            RowErrorKind::BadRow => (ErrorKind::BadRows, "cannot be loaded as they are"),
+            RowErrorKind::Duplicate => (ErrorKind::Duplicates, "have keys that exist already"),
         };
         let message = format!(
             "{}: {seen}{rows_flagged} of {} rows {text}; rolled back",
@@ -480,7 +483,7 @@ fn halves(piece: &RowSpan) -> Vec<RowSpan> {
     vec![RowSpan { rows: start..middle, is_dry_run }, RowSpan { rows: middle..end, is_dry_run }]
 }
 
-/// Of one row of those that were sent, which the server does not name.
+/// Builds a row error for an unknown row among those that were sent.
 fn unnumbered(mut warning: Diagnostic) -> RowError {
     warning.row = None;
     RowError {

@@ -1,4 +1,4 @@
-//! How the objects of a run are loaded: made once, read by all that load.
+//! The plan by which all objects of a run are loaded. It is made once, and all connections read it.
 
 use std::sync::atomic::AtomicBool;
 
@@ -17,31 +17,32 @@ use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
 use crate::split::FieldReader;
 
-/// How the objects of a run are loaded.
+/// The plan by which all objects of a run are loaded.
 #[derive(Debug)]
 pub struct Plan {
     pub policy: Policy,
-    /// Into the table that the job loads into.
+    /// The statement that loads into the job's table.
     pub statement: Statement,
-    /// Where rejected rows are written.
+    /// The destination of rejected rows.
     pub rejects: Option<Rejects>,
     pub reject_budget: RejectBudget,
-    /// With its database.
+    /// The table that is loaded into, with its database.
     table: TableName,
-    /// The table that `information_schema` knows, where that is another one than is loaded into.
+    /// The table that `information_schema` knows, if it is not the one that is loaded into.
     described_by: Option<TableName>,
     columns: Vec<ColumnOrVariable>,
     format: FormatConfig,
     update_columns: Option<Vec<String>>,
     pub(crate) decimals: Decimals,
-    /// One statement for a whole object did not tell enough, and will not for the next either.
+    /// True once a statement for a whole object did not tell enough. It will not for the next
+    /// object either.
     pub(crate) skip_whole_attempt: AtomicBool,
     isolation_setup: OnceCell<IsolationSetup>,
 }
 
 impl Plan {
-    /// `table` is the one that is loaded into, with its database. `decimals` are the names of the
-    /// DECIMAL columns among `columns`, with their places there.
+    /// Makes a plan. `table` is the one that is loaded into, with its database. `decimals` are the
+    /// names of the DECIMAL columns among `columns`, with their indexes there.
     #[must_use]
     pub fn new(
         table: TableName,
@@ -68,28 +69,29 @@ impl Plan {
         }
     }
 
-    /// Loads into a table like `table`, which `information_schema` does not know.
+    /// Sets the table to read columns from, if `information_schema` does not know the one that is
+    /// loaded into.
     pub(crate) fn described_by(mut self, table: TableName) -> Self {
         self.described_by = Some(table);
         self
     }
 
-    /// What it takes to load piece by piece; asked of the server when it is needed first.
+    /// Returns the setup for row isolation. The first call reads it from the server.
     pub(crate) async fn isolation_setup(&self, conn: &mut Conn) -> Result<&IsolationSetup> {
         self.isolation_setup.get_or_try_init(|| IsolationSetup::read(self, conn)).await
     }
 }
 
-/// What it takes to load piece by piece.
+/// The setup for row isolation.
 #[derive(Debug)]
 pub(crate) struct IsolationSetup {
-    /// `None` where the account may not make temporary tables.
+    /// The scratch table; `None` if the account cannot create temporary tables.
     pub(crate) scratch: Option<Scratch>,
-    /// What `--on-duplicate update` sets.
+    /// The columns that `--on-duplicate update` sets.
     update_columns: Vec<String>,
 }
 
-/// A private table, and how it is loaded.
+/// A scratch table, and the statement that loads it.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     pub(crate) table: ScratchTable,
@@ -115,7 +117,7 @@ impl IsolationSetup {
                 table.drop(conn).await?;
                 Some(Scratch { table, statement })
             }
-            // Everything is found without it, only not as fast.
+            // Isolation finds everything without it, but more slowly.
             Err(error)
                 if error.kind == ErrorKind::TargetRefused
                     && plan.policy.on_duplicate != OnDuplicate::Update =>
@@ -131,7 +133,7 @@ impl IsolationSetup {
         Ok(Self { scratch, update_columns })
     }
 
-    /// Everything that an update takes, with not a row.
+    /// Runs all statements of an update, without any row.
     pub(crate) async fn rehearse(&self, conn: &mut Conn) -> Result<()> {
         let Some(Scratch { table, .. }) = &self.scratch else { return Ok(()) };
         table.create(conn).await?;
@@ -139,7 +141,7 @@ impl IsolationSetup {
         table.drop(conn).await
     }
 
-    /// Takes the rows of the private table to the target.
+    /// Upserts the rows of the scratch table into the target.
     pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
         scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
     }

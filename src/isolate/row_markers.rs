@@ -1,42 +1,43 @@
-//! Warnings with the rows that they are about.
+//! Assigns warnings to rows by the row markers between them.
 
 use super::insert_stats::{DryRunRow, OnConflict, RowNumberRange};
 use super::scratch_table::Numbers;
 use crate::load_data::Diagnostic;
 
-/// Truncated incorrect INTEGER value.
+/// The code of a mark: truncated incorrect INTEGER value.
 const MARK_CODE: u16 = 1292;
-/// Begins a mark, and nothing that anyone has as a number.
+/// The beginning of a mark. Nobody has a number that begins like this.
 const MARK: &str = "s3-to-mysql row ";
 
-/// True for every row, and a warning that names the row. Compared with 0, as no optimizer knows
-/// what a cast makes of it.
+/// Returns an SQL condition that is true for every row, and gives a warning that names the row. It
+/// compares with 0 because no optimizer knows the result of the cast.
 pub(crate) fn condition(number: &str) -> String {
     format!("CAST(CONCAT('{MARK}', {number}) AS SIGNED) = 0")
 }
 
-/// Duplicate entry, also in the wording of foreign keys and of named indexes.
+/// Returns true for a duplicate entry, also as reported for foreign keys and named indexes.
 pub(crate) fn is_duplicate(code: u16) -> bool {
     matches!(code, 1062 | 1586 | 1761 | 1762)
 }
 
-/// What a row is skipped for: its key, a CHECK, the view, its parent, its partition.
+/// Returns true if the server skips a row with this code: for its key, a CHECK, the view, its
+/// parent row or its partition.
 fn is_refusal(code: u16) -> bool {
     is_duplicate(code) || matches!(code, 3819 | 4025 | 1369 | 1216 | 1452 | 1526 | 1591 | 1748)
 }
 
-/// What is about the statement, wherever it stands: deprecated syntax, unsafe to replicate as a
-/// statement.
+/// Returns true if the warning is about the statement, wherever it stands in the list: deprecated
+/// syntax, or unsafe to replicate as a statement.
 fn is_about_the_statement(code: u16) -> bool {
     matches!(code, 1287 | 1592 | 1681)
 }
 
-/// `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. CHECK failures are not among
-/// the records.
+/// The counts from `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. Rows that a
+/// CHECK refused are not among the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InsertCounts {
     records: u64,
-    /// Of IGNORE: records that changed nothing.
+    /// Under IGNORE, the records that changed nothing.
     duplicates: u64,
     pub(crate) warnings: u64,
     affected: u64,
@@ -52,7 +53,7 @@ impl InsertCounts {
         Some(Self { records, duplicates, warnings, affected })
     }
 
-    /// New rows, and changed ones: a new row affects one row, and a change two.
+    /// Returns the numbers of new and of changed rows. A new row affects one row, a change two.
     pub(crate) fn stored(self, on_conflict: OnConflict<'_>) -> (u64, u64) {
         match on_conflict {
             OnConflict::Skip => (self.affected, 0),
@@ -64,8 +65,8 @@ impl InsertCounts {
         }
     }
 
-    /// Whether `rejected` of `rows` explains them. A row that an update leaves as it is is in no
-    /// count.
+    /// Returns true if `rejected` refusals among `rows` rows explain the counts. A row that an
+    /// update leaves unchanged is in no count.
     pub(crate) fn agree(self, on_conflict: OnConflict<'_>, rows: u64, rejected: u64) -> bool {
         let (new, changed) = self.stored(on_conflict);
         let explained = new + changed + rejected;
@@ -76,14 +77,14 @@ impl InsertCounts {
     }
 }
 
-/// A list of warnings, taken apart.
+/// A list of warnings, assigned to rows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marked {
-    /// One for each row that has any: its first.
+    /// The first refusal of each refused row.
     pub(crate) rejected: Vec<DryRunRow>,
     pub(crate) warnings: Vec<DryRunRow>,
-    /// There is a mark of each row, they are in order, and nothing that is about a row comes before
-    /// the first.
+    /// True if every row has its mark, the marks are in order, and no refusal comes before the
+    /// first mark.
     pub(crate) is_whole: bool,
 }
 
@@ -104,7 +105,7 @@ impl Marked {
                         row = found;
                         next += 1;
                     }
-                    // A condition may be looked at twice.
+                    // The server may evaluate the condition twice.
                     Some(found) if found == row => {}
                     _ => marked.is_whole = false,
                 }
@@ -115,7 +116,7 @@ impl Marked {
             }
             let is_refused = is_refusal(warning.code);
             if row < first {
-                // Nothing has been read yet, so it is about no row.
+                // No row has been read yet, so the warning is about no row.
                 marked.is_whole &= !is_refused;
                 continue;
             }

@@ -1,13 +1,13 @@
-//! A private TEMPORARY table with the target's columns and numbered rows.
+//! The scratch table: a TEMPORARY table with the target's columns and numbered rows.
 //!
-//! What is loaded into it meets no key, no CHECK, no foreign key, no partition and no trigger:
-//! every row of the statement is stored, and the k-th has the k-th number, which is proven by
-//! counting. From there [`ScratchTable::insert_into`] takes the rows to the target and says which
-//! of them the target refused.
+//! It has no key, CHECK, foreign key, partition or trigger that could refuse a row. Every row of
+//! the statement is stored, and the k-th row has the k-th number, which counting proves. From there
+//! [`ScratchTable::insert_into`] inserts the rows into the target and reports which of them the
+//! target refused.
 //!
 //! CREATE and DROP TEMPORARY TABLE do not commit an open transaction (TRUNCATE and ALTER would).
-//! The table's rows are part of the transaction: ROLLBACK to a savepoint that is older than the
-//! load takes them away. The table itself lives until it is dropped or the session ends.
+//! The rows of the table are part of the transaction: ROLLBACK to a savepoint from before the load
+//! removes them. The table itself lives until it is dropped or the session ends.
 
 use std::collections::HashSet;
 
@@ -20,21 +20,21 @@ use crate::load_data::{TargetColumn, TargetColumns, same_name};
 use crate::mysql::{Phase, classify};
 use crate::object::{TableName, quote_identifier};
 
-/// Column types, keys and privileges that it needs: CREATE TEMPORARY TABLES on the target's
-/// database, and SELECT on the target.
+/// The definition of a scratch table. It needs the CREATE TEMPORARY TABLES privilege on the
+/// target's database and SELECT on the target.
 #[derive(Clone, Debug)]
 pub struct ScratchTable {
     pub(crate) target: TableName,
     table: TableName,
-    /// The `AUTO_INCREMENT` column that numbers the rows: a name that the target does not have.
+    /// The `AUTO_INCREMENT` column that numbers the rows. The target has no column with this name.
     number: String,
-    /// Everything behind the name in CREATE TEMPORARY TABLE.
+    /// The rest of CREATE TEMPORARY TABLE after the name.
     definition: String,
     load_columns: Vec<ColumnOrVariable>,
     insert_columns: Vec<String>,
 }
 
-/// The numbers that the rows of one statement got: `first`, `first + step` and so on.
+/// The numbers of the rows of one statement: `first`, `first + step` and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Numbers {
     pub(crate) first: u64,
@@ -42,15 +42,15 @@ pub(crate) struct Numbers {
     pub(crate) rows: u64,
 }
 
-/// No right to do this in the database.
+/// The account lacks the privilege in this database.
 const DATABASE_DENIED: u16 = 1044;
-/// A default that is not valid under the session's `sql_mode`.
+/// A default is invalid under the session's `sql_mode`.
 const INVALID_DEFAULT: u16 = 1067;
-/// What such a default needs: no mode that is strict or refuses zero dates.
+/// An `sql_mode` that accepts any default: it is not strict, and accepts zero dates.
 const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
 impl ScratchTable {
-    /// For rows that are read as `loaded` and `set` say, and are meant for `target`.
+    /// Defines a scratch table for `target`, whose rows are read according to `loaded` and `set`.
     #[must_use]
     pub fn new(
         target: &TableName,
@@ -62,7 +62,8 @@ impl ScratchTable {
         let load_columns: Vec<ColumnOrVariable> = loaded
             .iter()
             .map(|item| match item {
-                // The target ignores the field; here the column is like any other.
+                // The target ignores the field, but in the scratch table this would be an ordinary
+                // column.
                 ColumnOrVariable::Column(name) if generated(name) => {
                     ColumnOrVariable::Variable(format!("s3_to_mysql_generated_{name}"))
                 }
@@ -93,7 +94,7 @@ impl ScratchTable {
                 .columns
                 .iter()
                 .filter(|column| {
-                    // The target makes a number of NULL, or its trigger something else.
+                    // In the target, NULL becomes a number, or the trigger replaces it.
                     column.is_auto_increment
                         || columns.has_before_insert_trigger && !column.is_nullable
                 })
@@ -104,7 +105,7 @@ impl ScratchTable {
         let definition = format!(
             " ({}) ENGINE=InnoDB SELECT {} FROM {target} LIMIT 0",
             declared.join(", "),
-            // None: the statement then says what is the matter with the target.
+            // Without any column, the statement's own error explains the problem with the target.
             if names.is_empty() { "*".to_owned() } else { names.join(", ") },
         );
         Self {
@@ -117,7 +118,7 @@ impl ScratchTable {
         }
     }
 
-    /// With a name that hides neither the target nor `other`.
+    /// Changes the name so that it hides neither the target nor `other`.
     #[must_use]
     pub(crate) fn not_named(mut self, other: &TableName) -> Self {
         self.table.table = unlike(&self.table.table, |name| {
@@ -126,28 +127,34 @@ impl ScratchTable {
         self
     }
 
-    /// Makes it, empty; one that is there from before goes.
+    /// Creates the empty table. Drops an older one first.
     ///
     /// # Errors
-    /// `TargetRefused` where the account may not: what needs it can't be done then. Otherwise those
-    /// of the connection.
+    /// `TargetRefused` if the account lacks the privilege, so that nothing that needs the table is
+    /// possible. Otherwise those of the connection.
     pub async fn create(&self, conn: &mut Conn) -> Result<()> {
-        // Where the one is not allowed in a transaction the other isn't either.
+        // A transaction that does not allow DROP does not allow CREATE either.
         self.drop(conn).await.map_err(unavailable)?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
         define(conn, &sql).await.map_err(|error| {
-            let is_denied = matches!(&error, Driver::Server(server) if server.code == DATABASE_DENIED);
+            let is_denied =
+                matches!(&error, Driver::Server(server) if server.code == DATABASE_DENIED);
             if is_denied {
-                let message =
-                    format!("the private copy of table {}: the account may not make temporary tables", self.target);
+                let message = format!(
+                    "the scratch copy of table {}: the account cannot create temporary tables",
+                    self.target
+                );
                 return Error::new(ErrorKind::TargetRefused, message).caused_by(error).with_hint(
-                    "it needs the CREATE TEMPORARY TABLES privilege on the database; an administrator must GRANT it",
+                    "the account needs the CREATE TEMPORARY TABLES privilege on the database; an \
+                     administrator must GRANT it",
                 );
             }
             unavailable(self.failed(&error))
         })
     }
 
+    /// Drops the table, if it exists.
+    ///
     /// # Errors
     /// Those of the connection.
     pub async fn drop(&self, conn: &mut Conn) -> Result<()> {
@@ -156,20 +163,20 @@ impl ScratchTable {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Its name, for LOAD DATA.
+    /// Returns its name, for LOAD DATA.
     #[must_use]
     pub fn table(&self) -> &TableName {
         &self.table
     }
 
-    /// The column list to load it with: the target's, but fields for generated columns go to
-    /// variables.
+    /// Returns the column list to load it with: the target's, but with variables for generated
+    /// columns.
     #[must_use]
     pub fn load_columns(&self) -> &[ColumnOrVariable] {
         &self.load_columns
     }
 
-    /// The columns whose values go to the target: those that are loaded or set, without the
+    /// Returns the columns whose values go to the target: those that are loaded or set, without
     /// generated ones.
     #[must_use]
     pub fn insert_columns(&self) -> &[String] {
@@ -181,17 +188,18 @@ impl ScratchTable {
     }
 
     pub(crate) fn failed(&self, error: &Driver) -> Error {
-        classify(Phase::Transaction, &format!("the private copy of table {}", self.target), error)
+        classify(Phase::Transaction, &format!("the scratch copy of table {}", self.target), error)
     }
 
-    /// The numbers of the rows, once one LOAD DATA has filled it.
+    /// Returns the numbers of the rows, after one LOAD DATA has filled the table.
     ///
     /// # Errors
-    /// `CountMismatch` where the k-th row can't be told to have the k-th number.
+    /// `CountMismatch` if it is not proven that the k-th row has the k-th number.
     pub(crate) async fn numbers(&self, conn: &mut Conn) -> Result<Numbers> {
         let number = self.number();
         let sql = format!(
-            "SELECT COUNT(*), COALESCE(MIN({number}), 0), COALESCE(MAX({number}), 0), @@SESSION.auto_increment_increment FROM {}",
+            "SELECT COUNT(*), COALESCE(MIN({number}), 0), COALESCE(MAX({number}), 0), \
+             @@SESSION.auto_increment_increment FROM {}",
             self.table
         );
         let counted: Option<(u64, u64, u64, u64)> =
@@ -199,7 +207,8 @@ impl ScratchTable {
         let (rows, first, last, step) = counted.unwrap_or_default();
         Numbers::proven(rows, first, last, step).ok_or_else(|| {
             let message = format!(
-                "the private copy of table {}: {rows} rows have the numbers {first} to {last} in steps of {step}",
+                "the scratch copy of table {}: {rows} rows have the numbers {first} to {last} in \
+                 steps of {step}",
                 self.target
             );
             Error::new(ErrorKind::CountMismatch, message)
@@ -207,13 +216,12 @@ impl ScratchTable {
     }
 }
 
-/// Runs a CREATE TEMPORARY TABLE with defaults that may not be valid under the session's
-/// `sql_mode`.
+/// Runs a CREATE TEMPORARY TABLE whose defaults may be invalid under the session's `sql_mode`.
 pub(crate) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<(), Driver> {
     match conn.query_drop(sql).await {
         Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
-            // The target was made under another mode. Should this be dropped half-way, the session
-            // goes with it.
+            // The target was created under another mode. If this future is dropped here, the
+            // session is destroyed, so the mode does not outlive it.
             conn.query_drop(format!(
                 "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = '{LENIENT}'"
             ))
@@ -227,20 +235,20 @@ pub(crate) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<()
 }
 
 impl Numbers {
-    /// Every number is the first plus some steps, and no two are equal: if as many fit between the
-    /// first and the last as there are rows, none is missing. They are given in the order of the
-    /// rows.
+    /// Returns the numbers if the counts prove them. Every number is the first plus some steps, and
+    /// no two are equal. If exactly `rows` numbers fit between the first and the last, none is
+    /// missing. The server assigns them in the order of the rows.
     fn proven(rows: u64, first: u64, last: u64, step: u64) -> Option<Self> {
         let numbers = Self { first, step: step.max(1), rows };
         (rows == 0 || numbers.of(rows) == Some(last)).then_some(numbers)
     }
 
-    /// The number of a row, which is counted from 1.
+    /// Returns the number of a row, which is counted from 1.
     pub(crate) fn of(self, row: u64) -> Option<u64> {
         row.checked_sub(1)?.checked_mul(self.step)?.checked_add(self.first)
     }
 
-    /// The row that has a number.
+    /// Returns the row with this number.
     pub(crate) fn row(self, number: u64) -> Option<u64> {
         let distance = number.checked_sub(self.first)?;
         (distance % self.step == 0)
@@ -249,7 +257,8 @@ impl Numbers {
     }
 }
 
-/// Whatever is the matter, it is the same for every private table here, but for what passes.
+/// Turns an error into `TargetRefused`, unless it is temporary: any other problem is the same for
+/// every scratch table of the run.
 pub(crate) fn unavailable(error: Error) -> Error {
     match error.kind {
         ErrorKind::LockConflict | ErrorKind::ConnectionLost | ErrorKind::TargetBusy => error,
@@ -257,7 +266,7 @@ pub(crate) fn unavailable(error: Error) -> Error {
     }
 }
 
-/// `column`, of the same type, but NULL is let in.
+/// Declares `column` with the same type, but nullable.
 fn nullable(column: &TargetColumn) -> String {
     let text = column
         .text
@@ -267,7 +276,7 @@ fn nullable(column: &TargetColumn) -> String {
     format!("{} {}{text} NULL DEFAULT NULL", quote_identifier(&column.name), column.column_type)
 }
 
-/// `name`, with as many underscores behind it as it takes not to be taken.
+/// Returns `name`, with underscores appended until it is not taken.
 pub(crate) fn unlike(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut name = name.to_owned();
     while is_taken(&name) {

@@ -1,4 +1,4 @@
-//! What the isolation of one object's bad rows knows while it runs.
+//! The state of row isolation for one object.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::rejects::RejectFile;
 pub(super) const SAVEPOINT: &str = "SAVEPOINT s3_to_mysql";
 pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT s3_to_mysql";
 
-/// What is wrong with one row.
+/// A reason for which a row is flagged.
 #[derive(Clone, Debug)]
 pub(super) struct RowError {
     pub(super) class: RowErrorKind,
     pub(super) warning: Diagnostic,
 }
 
-/// The rows of a chunk that are held back, by their index.
+/// The flagged rows of a chunk, by index.
 pub(super) type Flagged = BTreeMap<usize, Vec<RowError>>;
 
 pub(crate) struct RowIsolation<'a> {
@@ -30,17 +30,18 @@ pub(crate) struct RowIsolation<'a> {
     pub(super) isolation_setup: &'a IsolationSetup,
     pub(super) rejects: Option<RejectFile>,
     pub(super) stats: LoadStats,
-    /// Rows that one statement is sent: fewer where its warnings are more than the server shows.
+    /// The number of rows per statement. It shrinks when there are more warnings than the server
+    /// shows.
     pub(super) statement_rows: usize,
     pub(super) rows_kept: u64,
     pub(super) rows_flagged: u64,
-    /// The first bad rows, for the error.
+    /// The first bad rows, to show in the error.
     pub(super) shown: Vec<BadRow>,
-    /// The last piece went by way of the private table, and so will the next.
+    /// True if the last piece went via the scratch table, so that the next one will too.
     pub(super) prefers_scratch_table: bool,
-    /// Some row is one for which the object is refused.
+    /// The kind of row error for which the object fails, once there is one.
     pub(super) fatal: Option<RowErrorKind>,
-    /// Where what is held back is to be counted by its reasons.
+    /// The tally of flagged rows by reason, if one is wanted.
     pub(super) tally: Option<&'a mut Tally>,
 }
 
@@ -70,16 +71,16 @@ impl<'a> RowIsolation<'a> {
         }
     }
 
-    /// Also counts what is held back by its reasons, and hands over the first of it.
+    /// Also counts the flagged rows by reason, and hands over the first of them.
     pub(crate) fn with_tally(mut self, tally: &'a mut Tally) -> Self {
         self.tally = Some(tally);
         self
     }
 }
 
-/// What came of sending some rows.
+/// The outcome of sending some rows.
 pub(super) enum SendOutcome {
-    /// They are in, and this became of them.
+    /// The rows are in, with these counts.
     Clean(LoadStats),
     TruncatedWarnings {
         warnings: u64,

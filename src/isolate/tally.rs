@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::BadRow;
 use crate::load_data::Diagnostic;
 
-/// What is held back of an object, by its reasons.
+/// The flagged rows of an object, by reason.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) by_code: BTreeMap<u16, u64>,
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Takes in what was said of one row.
+    /// Counts the warnings about one row.
     pub(crate) fn count<'w>(&mut self, warnings: impl Iterator<Item = &'w Diagnostic>) {
         for warning in warnings {
             *self.by_code.entry(warning.code).or_default() += 1;

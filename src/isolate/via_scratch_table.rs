@@ -1,4 +1,4 @@
-//! The way by the private table, for rows of which the target's own statement says too little.
+//! Loads rows via the scratch table, when LOAD DATA into the target says too little about them.
 
 use super::insert_select;
 use super::insert_stats::OnConflict;
@@ -8,21 +8,22 @@ use crate::error::{ErrorKind, Result};
 use crate::load_data::{Diagnostic, ExchangeOutcome, LoadStats};
 use crate::split::LocatedRow;
 
-/// What came of the way by the private table.
+/// The outcome of loading via the scratch table.
 pub(crate) enum ScratchOutcome {
-    /// The rows are in, but for those that are held back now.
+    /// The rows are in, except those that are flagged now.
     Loaded,
-    /// Some rows are held back now: the others are to be sent again.
+    /// Some rows are flagged now: the others are to be sent again.
     Retry,
-    /// Not this way; nor, if for good, for any piece of these rows.
+    /// The scratch table cannot help with this piece. If `is_for_good`, it cannot help with any
+    /// part of it either.
     Unavailable { is_for_good: bool },
 }
 
 impl RowIsolation<'_> {
-    /// Loads rows by way of the private table, from which the server takes each to the target or
-    /// says what it has against it.
+    /// Loads rows via the scratch table, from which the server stores each row in the target or
+    /// reports why it refuses it.
     ///
-    /// Not under REPLACE, which does something else with a row whose key is there.
+    /// Must not be used under REPLACE, which treats a row whose key exists differently.
     pub(super) async fn load_via_scratch_table(
         &mut self,
         chunk: &[LocatedRow],
@@ -39,13 +40,13 @@ impl RowIsolation<'_> {
                     SendOutcome::Clean(kept) => {
                         self.take_over(scratch, sent, kept, flagged).await?
                     }
-                    // Whether NULL is let in, only the target's triggers know.
+                    // Only the target's triggers decide if NULL is accepted.
                     SendOutcome::RowErrors(row_errors)
                         if !row_errors
                             .iter()
                             .any(|row_error| matches!(row_error.warning.code, 1263 | 1048)) =>
                     {
-                        // What an expression of --set says of a value names no row here either.
+                        // A warning about an expression of --set names no row here either.
                         if Self::flag_numbered(&row_errors, sent, flagged) {
                             ScratchOutcome::Retry
                         } else {
@@ -65,7 +66,7 @@ impl RowIsolation<'_> {
         Ok(taken)
     }
 
-    /// Takes the rows of the private table to the target, and holds those back that it refuses.
+    /// Inserts the rows of the scratch table into the target, and flags those that it refuses.
     async fn take_over(
         &mut self,
         scratch: &Scratch,
@@ -77,7 +78,7 @@ impl RowIsolation<'_> {
         let inserted =
             match scratch.table.insert_into(&mut self.session.conn, OnConflict::Skip).await {
                 Ok(inserted) => inserted,
-                // A server that tells too little of its warnings.
+                // The server shows too few of its warnings.
                 Err(error) if error.kind == ErrorKind::TargetRefused => {
                     tracing::debug!("{}", error.one_line());
                     self.query(ROLLBACK).await?;
@@ -89,11 +90,11 @@ impl RowIsolation<'_> {
         let rejected: Vec<Diagnostic> = inserted.rejected.iter().map(Diagnostic::from).collect();
         let row_errors = self.row_errors(&warnings);
         if !row_errors.is_empty() {
-            // They are in the target, but not as they were.
+            // The rows are in the target, but with changed values.
             self.query(ROLLBACK).await?;
             Self::flag_numbered(&row_errors, sent, flagged);
-            // What refused the same rows is a reason, too; other rows may have been refused for
-            // these.
+            // A refusal of the same row is a reason, too. Other rows may have been refused only
+            // because of these.
             let is_held = |row_error: &RowError| {
                 row_errors.iter().any(|flagged| flagged.warning.row == row_error.warning.row)
             };
@@ -113,8 +114,8 @@ impl RowIsolation<'_> {
         Ok(ScratchOutcome::Loaded)
     }
 
-    /// Which of the rows REPLACE would end at, as far as that can be said: not one that it would
-    /// take. `None` where a smaller piece has to be asked for.
+    /// Returns the rows at which REPLACE would end, as far as a dry run can find them. It never
+    /// includes a row that REPLACE would store. Returns `None` if a smaller piece must be tried.
     pub(super) async fn dry_run_insert(
         &mut self,
         chunk: &[LocatedRow],
@@ -128,10 +129,10 @@ impl RowIsolation<'_> {
         let answer = self.fill(scratch, chunk, left).await?;
         let mut said = Vec::new();
         let mut is_hidden = false;
-        // What is refused here, too, halving finds.
+        // If the scratch table refuses the statement too, halving finds the row.
         if let ExchangeOutcome::Accepted { counts, shown } = answer {
             is_hidden = counts.warnings > shown.len() as u64;
-            // The target's own statement ends at its first bad value: this one tells of all.
+            // LOAD DATA into the target ends at its first bad value; this one reports all of them.
             said.extend(shown);
             if !is_hidden {
                 match insert_select::dry_run_insert(&mut self.session.conn, &scratch.table, false)

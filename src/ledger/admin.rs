@@ -1,7 +1,6 @@
-//! A ledger as it is read and mended from outside a run: by `status` and `forget`.
+//! Reads and corrects a ledger from outside a run, for `status` and `forget`.
 //!
-//! One session of its own. Nothing here makes a table: a ledger that isn't there is one that says
-//! nothing.
+//! It uses one session of its own and creates no tables: a ledger that does not exist has no rows.
 
 use std::time::Duration;
 
@@ -15,22 +14,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Connector, Phase, Session, SqlMode, classify};
 use crate::object::TableName;
 
-/// What the ledger has on one target.
+/// The ledger's data for one target.
 #[derive(Debug)]
 pub struct LedgerAdmin {
     session: Session,
     pub(crate) tables: Tables,
     pub(crate) target: Target,
-    /// Suffixes of the tables that are there.
+    /// The suffixes of the tables that exist.
     present: Vec<&'static str>,
     stall_timeout: Duration,
 }
 
 impl LedgerAdmin {
-    /// Connects, finds the target's own spelling of its name, and looks which tables there are.
+    /// Connects, reads the server's spelling of the target's name, and checks which tables exist.
     ///
     /// # Errors
-    /// What connecting can meet; `TargetRefused` for tables that are no ledger, or one of another
+    /// Any error of connecting. `TargetRefused` if a table is not a ledger's, or has another
     /// version.
     pub async fn open(options: &AdminOptions<'_>) -> Result<Self> {
         let mut connector = Connector::new(options.target, options.connect_timeout)?;
@@ -38,7 +37,7 @@ impl LedgerAdmin {
         let mut session = connector.pool(&server, SqlMode::Strict, 1).adopt(conn).await?;
         let target = target(&mut session, options).await?;
         let Some(stem) = &options.ledger.table else {
-            return Err(Error::new(ErrorKind::Bug, "a ledger was asked for, and none is named"));
+            return Err(Error::new(ErrorKind::Bug, "a ledger is needed, but none is named"));
         };
         let tables = Tables::new(stem, &target.database);
         let present = tables.present(&mut session).await?;
@@ -50,19 +49,19 @@ impl LedgerAdmin {
         &self.target
     }
 
-    /// What the names of the ledger's tables begin with, with their database.
+    /// Returns the prefix of the ledger's table names, with their database.
     #[must_use]
     pub fn ledger(&self) -> TableName {
         TableName { database: Some(self.tables.database.clone()), table: self.tables.stem.clone() }
     }
 
-    /// Whether there is a ledger that this account can see.
+    /// Returns true if this account can see a ledger.
     #[must_use]
     pub fn is_there(&self) -> bool {
         !self.present.is_empty()
     }
 
-    /// Whether the table of this suffix is there.
+    /// Returns true if the table with this suffix exists.
     pub(crate) fn has(&self, suffix: &str) -> bool {
         self.present.contains(&suffix)
     }
@@ -71,7 +70,7 @@ impl LedgerAdmin {
         self.session.close().await;
     }
 
-    /// Ends the connection after an error, and what its transaction has done.
+    /// Closes the connection after an error, which rolls back its transaction.
     pub async fn destroy(self) {
         self.session.destroy().await;
     }
@@ -82,7 +81,7 @@ impl LedgerAdmin {
         Ok(rows.into_iter().map(|row| NamedRow { row, ledger: self.tables.title() }).collect())
     }
 
-    /// The number of rows that the statement changed.
+    /// Runs the statement and returns the number of rows that it changed.
     pub(crate) async fn change(&mut self, sql: &str) -> Result<u64> {
         let asked =
             tokio::time::timeout(self.stall_timeout, self.session.conn.query_drop(sql)).await;
@@ -103,7 +102,8 @@ impl LedgerAdmin {
                 let error = classify(Phase::Transaction, &title, &error);
                 Err(if is_denied {
                     error.with_hint(
-                        "the account needs the SELECT privilege on the ledger's tables, and to forget also DELETE; an administrator must GRANT them",
+                        "the account needs the SELECT privilege on the ledger's tables, and to \
+                         forget also DELETE; an administrator must GRANT them",
                     )
                 } else {
                     error
@@ -118,8 +118,8 @@ impl LedgerAdmin {
     }
 }
 
-/// The target by the server's spelling of its name; by the user's where there is no such table any
-/// more, because what was loaded into it may still be asked for.
+/// Returns the target in the server's spelling of its name. If the table no longer exists, keeps
+/// the user's spelling, because what was loaded into it may still be asked for.
 async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Target> {
     let TableName { database, table } = &options.target.table;
     let what = format!("table {}", options.target.table);
@@ -132,7 +132,9 @@ async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Tar
     let known: Option<(String, String)> = session
         .conn
         .exec_first(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+            "SELECT TABLE_SCHEMA, TABLE_NAME \
+             FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
             (database, table),
         )
         .await
@@ -141,17 +143,17 @@ async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Tar
     Ok(Target { database, table })
 }
 
-/// One row of an answer, taken apart by the names of its columns.
+/// One row of an answer, whose values are taken by column name.
 pub(crate) struct NamedRow {
     row: Row,
-    /// For messages.
+    /// The ledger's name, for messages.
     ledger: String,
 }
 
 impl NamedRow {
     pub(crate) fn text(&mut self, column: &str) -> Result<String> {
         let bytes: Vec<u8> = self.take(column)?;
-        // Of what this program writes, all is valid.
+        // Everything that this program writes is valid UTF-8.
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -171,7 +173,7 @@ impl NamedRow {
     }
 }
 
-/// A column of times, as RFC 3339 has them; all of the ledger's times are UTC.
+/// Returns the expression that formats a time column as RFC 3339. All times in the ledger are UTC.
 pub(crate) fn time(column: &str) -> String {
     format!("DATE_FORMAT({column}, '%Y-%m-%dT%H:%i:%s.%fZ') AS {column}")
 }

@@ -1,8 +1,8 @@
-//! The ledger's rows of several objects that are loaded in one transaction.
+//! The ledger rows of several objects that are loaded in one transaction.
 //!
-//! As with [one object](super::entry) they go in first and are completed last, by an UPDATE that
-//! must find them all. Their counts are there from the beginning: only objects of which nothing is
-//! skipped, deleted or warned of are committed together.
+//! As with one object ([`Entry`]), the rows are inserted first and completed last, by an UPDATE
+//! that must find all of them. Their counts are there from the start: objects are committed
+//! together only if none of their rows is skipped, deleted or has a warning.
 
 use std::collections::BTreeMap;
 
@@ -20,36 +20,37 @@ use crate::mysql::{Phase, classify};
 use crate::object::Object;
 use crate::verify::Digest;
 
-/// One of the objects.
+/// One object of the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     pub object: &'a Object,
     pub version_id: Option<&'a str>,
-    /// By our own count.
+    /// The number of rows that this program counted.
     pub rows: u64,
-    /// Of its rows, where the job is to be verified by it.
+    /// The digest of its rows, if the job will be verified by it.
     pub digest: Option<&'a Digest>,
 }
 
-/// The statements for the rows of several objects.
+/// The statements for the ledger rows of several objects.
 #[derive(Clone, Debug)]
 pub struct BatchEntry {
     what: String,
     objects: u64,
     begin: String,
     complete: String,
-    /// Of any of them: the transaction commits all or none.
+    /// The entry of any one of the objects: the transaction commits all of them or none.
     first: Entry,
 }
 
 impl Ledger {
-    /// The rows of `members`, none of which the ledger knows to have failed, loaded as a part of
-    /// `job`. `what` is for messages.
+    /// Prepares the ledger rows of `members`, loaded within `job`. The ledger must know of no
+    /// failure of these objects. `what` is for messages.
     ///
     /// # Errors
-    /// `UnsupportedFormat` for names that the ledger can't hold; `Bug` where there are no members.
+    /// `UnsupportedFormat` if the ledger cannot hold an object's names. `Bug` if `members` is
+    /// empty.
     pub fn batch_entry(&self, job: &Job, what: &str, members: &[Member<'_>]) -> Result<BatchEntry> {
-        // In the order of the primary key: two transactions that take rows in one order don't
+        // In the order of the primary key: two transactions that lock rows in the same order cannot
         // deadlock over them.
         let mut members: Vec<&Member<'_>> = members.iter().collect();
         members.sort_by_key(|member| (&member.object.bucket, &member.object.key));
@@ -68,17 +69,30 @@ impl Ledger {
             ensure_fits(object)?;
             keys_by_bucket.entry(&object.bucket).or_default().push(object.key.as_bytes());
             rows.push(format!(
-                "(@s3m_target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {row_count}, {version_id}, {digest}, @s3m_worker, @s3m_run, @s3m_version, UTC_TIMESTAMP(6))",
+                "(@s3m_target, {generation}, {bucket}, {object_key}, {etag}, 'loading', \
+                 {size_bytes}, {row_count}, {version_id}, {digest}, @s3m_worker, @s3m_run, \
+                 @s3m_version, UTC_TIMESTAMP(6))",
                 bucket = literal(object.bucket.as_bytes()),
                 object_key = literal(object.key.as_bytes()),
                 etag = literal(etag(object).as_bytes()),
                 size_bytes = object.size_bytes,
                 version_id = literal(version_id.unwrap_or_default().as_bytes()),
-                digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes())),
+                digest =
+                    digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes())),
             ));
         }
         let begin = format!(
-            "START TRANSACTION; SET @s3m_target = {target}, @s3m_worker = {worker}, @s3m_run = {run_id}, @s3m_version = {tool_version}; SELECT generation FROM {jobs} AS jobs WHERE target = {target} AND {open} LOCK IN SHARE MODE; INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, began_at) VALUES {rows}",
+            "START TRANSACTION; \
+             SET @s3m_target = {target}, @s3m_worker = {worker}, @s3m_run = {run_id}, @s3m_version \
+             = {tool_version}; \
+             SELECT generation \
+             FROM {jobs} AS jobs \
+             WHERE target = {target} AND {open} \
+             LOCK IN SHARE MODE; \
+             INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, \
+             size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, \
+             began_at) \
+             VALUES {rows}",
             jobs = self.tables.jobs,
             open = open_for_loads(job),
             objects = self.tables.objects,
@@ -94,9 +108,12 @@ impl Ledger {
                 )
             })
             .collect();
-        // The state and the run tell the row from those of the same key with other ETags.
+        // The state and the run distinguish the row from rows of the same key with other ETags.
         let complete = format!(
-            "UPDATE {} SET state = 'loaded', loaded_at = UTC_TIMESTAMP(6) WHERE target = {target} AND generation = {generation} AND ({}) AND state = 'loading' AND run_id = {run_id}",
+            "UPDATE {} \
+             SET state = 'loaded', loaded_at = UTC_TIMESTAMP(6) \
+             WHERE target = {target} AND generation = {generation} AND ({}) AND state = 'loading' \
+             AND run_id = {run_id}",
             self.tables.objects,
             places.join(" OR "),
         );
@@ -109,21 +126,21 @@ impl Ledger {
         })
     }
 
-    /// What became of a batch's transaction: see [`Ledger::resolve_commit`].
+    /// Finds the outcome of a batch's COMMIT: see [`Ledger::resolve_commit`].
     ///
     /// # Errors
-    /// As [`Ledger::resolve_commit`].
+    /// The errors of [`Ledger::resolve_commit`].
     pub async fn resolve_batch_commit(&self, entry: &BatchEntry) -> Result<CommitOutcome> {
         self.resolve_commit(&LedgerEntry::Object(entry.first.clone())).await
     }
 }
 
 impl BatchEntry {
-    /// Begins the transaction and puts the rows in. After `AlreadyLoaded`, of one of them at least,
-    /// it has been rolled back.
+    /// Begins the transaction and inserts the rows. On `AlreadyLoaded`, at least one of the objects
+    /// is loaded already, and the transaction has been rolled back.
     ///
     /// # Errors
-    /// As [`Entry::begin`].
+    /// The errors of [`Entry::begin`].
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
         let begun = async {
@@ -141,7 +158,7 @@ impl BatchEntry {
             Ok(true) if conn.affected_rows() == self.objects => Ok(BeginOutcome::Yes),
             Ok(true) => Err(ledger_row_lost(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // Its locks are in the way of its neighbours.
+                // Its locks block its neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 Ok(BeginOutcome::AlreadyLoaded)
             }
@@ -149,10 +166,10 @@ impl BatchEntry {
         }
     }
 
-    /// Completes the rows: the last statement before COMMIT.
+    /// Completes the rows. This is the last statement before COMMIT.
     ///
     /// # Errors
-    /// `LedgerRowLost` where they are not all there any more.
+    /// `LedgerRowLost` if a row is gone.
     pub async fn complete(&self, conn: &mut Conn) -> Result<()> {
         conn.query_drop(self.complete.as_str())
             .await

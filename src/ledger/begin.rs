@@ -1,29 +1,30 @@
-//! What all ledger rows have in common when their transaction begins.
+//! The parts of beginning a transaction that all kinds of ledger rows share.
 
 use super::job::Job;
 use crate::error::{Error, ErrorKind};
 use crate::policy::Mode;
 
-/// How a transaction got in.
+/// The outcome of beginning a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BeginOutcome {
-    /// The row is there and locked; the load may begin.
+    /// The row is inserted and locked. The load may begin.
     Yes,
-    /// Another run has loaded the object; the transaction has been rolled back.
+    /// Another run has loaded the object. The transaction has been rolled back.
     AlreadyLoaded,
 }
 
-/// The error number of a row whose primary key is there.
+/// The error number for a primary key that exists already.
 pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
 
-/// The states of the job's row in which its objects can be loaded, as a condition.
+/// Returns the condition for the states of the job's row in which its objects can be loaded.
 pub(crate) fn open_for_loads(job: &Job) -> String {
     let generation = job.generation;
     match job.mode {
         Mode::Append | Mode::Truncate => {
-            // While a swap is under way nobody knows whose rows they would be.
+            // During a swap it is not known which table would get the rows.
             format!(
-                "jobs.table_generation = {generation} AND (jobs.mode <> 'truncate' OR jobs.state IN ('loading', 'done')) AND jobs.state <> 'swapping'"
+                "jobs.table_generation = {generation} AND (jobs.mode <> 'truncate' OR jobs.state \
+                 IN ('loading', 'done')) AND jobs.state <> 'swapping'"
             )
         }
         Mode::Swap => format!(
@@ -32,16 +33,19 @@ pub(crate) fn open_for_loads(job: &Job) -> String {
     }
 }
 
-/// The transaction has no ledger row any more.
+/// Returns the error for a transaction that has lost its ledger row.
 pub(crate) fn ledger_row_lost(what: &str) -> Error {
     let message = format!(
-        "{what}: the transaction has lost its ledger row, so the server has ended it by itself; whether the object's rows stayed is not known"
+        "{what}: the transaction has lost its ledger row, so the server has ended it by itself; it \
+         is not known if the object's rows stayed"
     );
-    Error::new(ErrorKind::LedgerRowLost, message)
-        .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?")
+    Error::new(ErrorKind::LedgerRowLost, message).with_hint(
+        "check if its rows are in the table before you load it again; does --init-sql \
+         change autocommit, or does a cluster split the load?",
+    )
 }
 
-/// The job is not the one any more for which this run loads.
+/// Returns the error for a run whose job another one has replaced.
 pub(crate) fn superseded(what: &str) -> Error {
     Error::new(
         ErrorKind::Superseded,

@@ -1,8 +1,9 @@
-//! Claims: which of several runs on one target works on an object.
+//! Claims: they decide which of several runs on one target works on an object.
 //!
-//! An advisory lock for each object in flight, taken without waiting. Who does not get it goes on
-//! to the next object and comes back later. After a claim the ledger is asked again: the run that
-//! had the claim before may have loaded the object since the ledger was asked first.
+//! A claim is an advisory lock for each object in flight, requested without waiting. A run that
+//! does not get the lock continues with the next object and comes back later. After a claim the run
+//! asks the ledger again, because the run that had the claim before may have loaded the object
+//! since the first look-up.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +17,14 @@ use super::identity::claim_name;
 use crate::error::Result;
 use crate::object::Object;
 
-/// The claims of one run: how many objects it has in hand, and what it may let go.
+/// The claims of one run: the objects it has in hand, and the claims it can release.
 #[derive(Debug, Default)]
 pub struct Claims {
     state: Mutex<ClaimTable>,
     changed: Notify,
 }
 
-/// Objects that a run has begun and that have no outcome yet.
+/// The objects that a run has begun and that have no outcome yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InHand {
     pub objects: usize,
@@ -33,11 +34,11 @@ pub struct InHand {
 #[derive(Debug, Default)]
 struct ClaimTable {
     in_hand: InHand,
-    /// Names of claims whose objects have an outcome; given back at the next occasion.
+    /// The names of claims whose objects have an outcome. The next statement releases them.
     to_release: Vec<String>,
 }
 
-/// An object of which this run alone makes something, until this is dropped.
+/// An object that this run alone works on, until this value is dropped.
 #[derive(Debug)]
 pub struct Claim {
     name: String,
@@ -58,18 +59,18 @@ impl Drop for Claim {
     }
 }
 
-/// What came of asking for an object.
+/// The result of a claim.
 #[derive(Debug)]
 pub enum Claimed {
-    /// It is this run's, and the ledger said this of it after the claim.
+    /// This run has the object, and the ledger said this about it after the claim.
     Ours(Claim, ObjectState),
-    /// Another run has it.
+    /// Another run has the object.
     Others,
 }
 
 impl Claims {
     fn lock(&self) -> std::sync::MutexGuard<'_, ClaimTable> {
-        // Nothing is left half-done in it by a panic.
+        // A panic leaves nothing half-done in it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,7 +84,7 @@ impl Claims {
         self.changed.notified().await;
     }
 
-    /// A claim on an object where there is no ledger, and so nobody to share with.
+    /// Claims an object where there is no ledger, and so no run to share with.
     #[must_use]
     pub fn unshared(self: &Arc<Self>, size_bytes: u64) -> Claim {
         self.claim(String::new(), size_bytes)
@@ -99,13 +100,13 @@ impl Claims {
 }
 
 impl Ledger {
-    /// Claims those of `objects` that nobody has.
+    /// Claims those of `objects` that no run has claimed.
     ///
-    /// If this is dropped half-way some may be claimed on the server that nobody works on: only
-    /// until the run ends.
+    /// If the future is dropped halfway, some objects may stay claimed on the server without anyone
+    /// working on them, but only until the run ends.
     ///
     /// # Errors
-    /// What a connection can meet, past the retry bounds.
+    /// Any error of the connection that outlasts the retry bounds.
     pub async fn claim(
         &self,
         claims: &Arc<Claims>,
@@ -120,7 +121,7 @@ impl Ledger {
             .map(|object| claim_name(&self.target, generation, &object.bucket, &object.key))
             .collect();
         let asked: Vec<&str> = names.iter().map(String::as_str).collect();
-        // All in one packet, and the ledger asked after the locks are taken.
+        // All in one packet. The ledger is asked after the locks are taken.
         let sql = [
             self.releasing(claims).await,
             get_locks(&asked),
@@ -131,7 +132,7 @@ impl Ledger {
         let taken: Vec<(String, Option<i64>)> = answers.next_rows();
         let taken: HashSet<String> =
             taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
-        // Before the next question, which may need a new connection that takes them again.
+        // Before the next query, which may need a new connection that takes these locks again.
         self.control.lock().await.held.extend(taken.iter().cloned());
         let known = known_of(objects, answers.next_rows());
         Ok(names
@@ -148,7 +149,7 @@ impl Ledger {
             .collect())
     }
 
-    /// The statement that gives back the claims on objects that have an outcome.
+    /// Returns the statement that releases the claims on objects that have an outcome.
     async fn releasing(&self, claims: &Claims) -> String {
         let names: HashSet<String> =
             std::mem::take(&mut claims.lock().to_release).into_iter().collect();

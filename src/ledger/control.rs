@@ -1,10 +1,10 @@
-//! The run's own connection to the ledger: outside the pool, never reset, and the holder of the
+//! The run's own connection to the ledger. It is outside the pool, is never reset, and holds the
 //! run's advisory locks.
 //!
-//! The server frees the locks the moment the connection is gone, so that a run that dies leaves no
-//! claim behind and needs no heartbeat. When the connection is lost while the run lives, it is made
-//! again and what was claimed is claimed again, as far as nobody else has it by now: claims share
-//! out the work, and are not what keeps an object from being loaded twice.
+//! The server frees the locks as soon as the connection is gone, so a run that dies leaves no claim
+//! behind and needs no heartbeat. If the connection is lost while the run lives, the run reconnects
+//! and claims again what it had, except what another run has claimed by then. That is safe: claims
+//! divide the work, but they are not what keeps an object from being loaded twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use tokio::sync::Mutex;
 use super::identity::literal;
 use crate::mysql::Session;
 
-/// The connection, where there is one, and what it has to hold.
+/// The connection, if there is one, and the locks that it must hold.
 #[derive(Debug)]
 pub(crate) struct ControlConnection {
     pub(super) session: Option<Session>,
-    /// Names of claims that belong to objects of this run that have no outcome yet.
+    /// The names of the claims on objects of this run that have no outcome yet.
     pub(crate) held: BTreeSet<String>,
 }
 
 impl ControlConnection {
-    /// With this session as the connection.
+    /// Makes the connection from this session.
     pub(crate) fn holding(session: Session) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self { session: Some(session), held: BTreeSet::new() }))
     }
 }
 
-/// The result sets of several statements, in their order; one that gives no rows has an empty one.
+/// The result sets of several statements, in order. A statement without rows has an empty one.
 pub(crate) struct ResultSets(std::vec::IntoIter<Vec<Row>>);
 
 impl ResultSets {
@@ -51,27 +51,27 @@ impl ResultSets {
         self.0.next().unwrap_or_default().into_iter().map(from_row).collect()
     }
 
-    /// Without the first ones.
+    /// Skips the first `sets` result sets.
     pub(crate) fn skip(mut self, sets: usize) -> Self {
         self.0.by_ref().take(sets).for_each(drop);
         self
     }
 }
 
-/// Takes those of the advisory locks that nobody has, without waiting: names, and 1 where it was
-/// taken. A derived table, because a server's stack does not bear an expression of a thousand
-/// terms.
+/// Returns the statement that takes each advisory lock that is free, without waiting. Its rows are
+/// a name, and 1 if the lock was taken. It uses a derived table, because an expression of a
+/// thousand terms overflows the server's stack.
 pub(crate) fn get_locks(names: &[&str]) -> String {
     format!("SELECT n, GET_LOCK(n, 0) FROM ({}) AS names", names_sql(names))
 }
 
-/// Rows of one column `n`. The names are hexadecimal digits, which no quoting rule touches.
+/// Returns a query with one column, `n`. The names are hexadecimal digits, so they need no quoting.
 pub(crate) fn names_sql(names: &[&str]) -> String {
     let rows: Vec<String> = names.iter().map(|name| format!("SELECT '{name}' AS n")).collect();
     rows.join(" UNION ALL ")
 }
 
-/// `(a, b, …)` of literals.
+/// Returns `(a, b, …)`, a list of literals.
 pub(crate) fn list<'a>(values: impl Iterator<Item = &'a [u8]>) -> String {
     let values: Vec<String> = values.map(literal).collect();
     format!("({})", values.join(", "))

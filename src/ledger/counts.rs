@@ -1,17 +1,17 @@
 //! The row counts that a ledger row keeps.
 
-/// What one transaction put into the table.
+/// The counts of what one transaction put into the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadCounts {
-    /// Rows of the object, by our own count.
+    /// Rows of the object, as this program counted them.
     pub rows: u64,
-    /// Rows that were not stored, because of their keys or where the policy accepts it for other
-    /// reasons.
+    /// Rows that were not stored, because of their keys or for another reason that the policy
+    /// accepts.
     pub skipped: u64,
-    /// Rows of the table whose place those of the object took: that REPLACE deleted; in the ledger
-    /// also those that an update found.
+    /// Rows of the table that rows of the object displaced: those that REPLACE deleted, and in the
+    /// ledger also those that an update found.
     pub deleted: u64,
-    /// Rows that were held back and written to a reject file.
+    /// Rows that were flagged and written to a reject file.
     pub rejected: u64,
     pub warnings: u64,
 }

@@ -1,20 +1,21 @@
-//! Failures that outlive the run: what could not be loaded, why, how often it was tried and when.
+//! The failures that outlive a run: which objects could not be loaded, why, how often they were
+//! tried, and when.
 
 use super::handle::Ledger;
 use super::identity::literal;
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
 
-/// The column's length.
+/// The length of the column `message`.
 const MESSAGE_LIMIT_BYTES: usize = 4000;
 
 impl Ledger {
-    /// Records that an object could not be loaded. Failures that are about the run and not about
-    /// the object, and such whose outcome is unknown, are none of its; nor is that it was not tried
-    /// again, which would take the place of the reason.
+    /// Records that an object could not be loaded. Failures of the run rather than of the object
+    /// are not recorded, nor are failures whose outcome is unknown. `FailedBefore` is not recorded
+    /// either: it would replace the real reason.
     ///
     /// # Errors
-    /// What a connection can meet; there is no second try, as the report tells of the failure too.
+    /// Any error of the connection. There is no retry, because the report names the failure too.
     pub async fn record_failure(
         &self,
         generation: u32,
@@ -36,7 +37,16 @@ impl Ledger {
             message.pop();
         }
         let sql = format!(
-            "INSERT INTO {failures} (target, generation, bucket, object_key, etag, error_code, message, attempts, first_failed_at, last_failed_at, worker, run_id) VALUES ({target}, {generation}, {bucket}, {key}, {etag}, {code}, {message}, {attempts}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), {worker}, {run_id}) ON DUPLICATE KEY UPDATE first_failed_at = IF(etag = VALUES(etag), first_failed_at, VALUES(first_failed_at)), attempts = IF(etag = VALUES(etag), attempts, 0) + VALUES(attempts), etag = VALUES(etag), error_code = VALUES(error_code), message = VALUES(message), last_failed_at = VALUES(last_failed_at), worker = VALUES(worker), run_id = VALUES(run_id)",
+            "INSERT INTO {failures} (target, generation, bucket, object_key, etag, error_code, \
+             message, attempts, first_failed_at, last_failed_at, worker, run_id) \
+             VALUES ({target}, {generation}, {bucket}, {key}, {etag}, {code}, {message}, \
+             {attempts}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), {worker}, {run_id}) \
+             ON DUPLICATE KEY UPDATE \
+             first_failed_at = IF(etag = VALUES(etag), first_failed_at, VALUES(first_failed_at)), \
+             attempts = IF(etag = VALUES(etag), attempts, 0) + VALUES(attempts), \
+             etag = VALUES(etag), error_code = VALUES(error_code), message = VALUES(message), \
+             last_failed_at = VALUES(last_failed_at), worker = VALUES(worker), \
+             run_id = VALUES(run_id)",
             failures = self.tables.failures,
             target = self.target.literal(),
             bucket = literal(bucket.as_bytes()),
@@ -50,13 +60,14 @@ impl Ledger {
         self.query_once(&sql).await.map(|_| ())
     }
 
-    /// Drops what is known of a failure of `object`, where there turned out to be nothing to load.
+    /// Deletes the record of a failure of `object`, after there turned out to be nothing to load.
     ///
     /// # Errors
-    /// What a connection can meet; there is no second try, as the next run gets here too.
+    /// Any error of the connection. There is no retry, because the next run does the same.
     pub async fn clear_failure(&self, generation: u32, object: &Object) -> Result<()> {
         let sql = format!(
-            "DELETE FROM {} WHERE target = {} AND generation = {generation} AND bucket = {} AND object_key = {}",
+            "DELETE FROM {} \
+             WHERE target = {} AND generation = {generation} AND bucket = {} AND object_key = {}",
             self.tables.failures,
             self.target.literal(),
             literal(object.bucket.as_bytes()),

@@ -1,49 +1,53 @@
-//! Making the ledger forget objects, so that the next run loads them again. Rows that are in the
+//! Makes the ledger forget objects, so that the next run loads them again. Rows that are in the
 //! table stay there.
 //!
-//! Objects in flight are left alone: their ledger rows are not committed, so that they are neither
-//! counted nor waited for. Of an object that is split the row is: the parts in flight are waited
-//! for, and none comes after them.
+//! Objects in flight are left alone: their ledger rows are not committed, so they are neither
+//! counted nor waited for. A split object is different: its own row is committed. Forgetting it
+//! waits for its parts in flight, and no part can begin after that.
 
 use super::admin::LedgerAdmin;
 use super::identity::{literal, object_id};
 use crate::error::Result;
 use crate::s3_uri::SourceUri;
 
-/// Rows that one transaction removes: few enough that a run which meets them waits for a moment
-/// only.
+/// The number of rows that one transaction removes: few enough that a run which meets them waits
+/// only for a moment.
 const BATCH: usize = 500;
 
-/// What was removed so far.
+/// The counts of what was removed so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub sums: Forgotten,
-    /// Whose COMMIT had no answer: gone, or still there and removed by the next call.
+    /// The counts of transactions whose COMMIT had no answer: they are gone, or the next call
+    /// removes them.
     pub unanswered: Forgotten,
 }
 
-/// What the ledger has on some objects, in all generations; or what was removed of it.
+/// The counts of what the ledger has for some objects, in all generations, or of what was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
-    /// Ledger rows; more than keys where objects were loaded several times.
+    /// The number of ledger rows: more than keys if objects were loaded several times.
     pub objects: u64,
-    /// In the table, according to the ledger.
+    /// The number of their rows in the table, according to the ledger.
     pub rows: u64,
     pub bytes: u64,
     pub failures: u64,
 }
 
 impl LedgerAdmin {
-    /// What [`LedgerAdmin::forget`] would remove.
+    /// Counts what [`LedgerAdmin::forget`] would remove.
     ///
     /// # Errors
-    /// As of queries; the connection is not to be used again then.
+    /// Any error of a query. Do not use the connection after that.
     pub async fn survey(&mut self, uri: &SourceUri) -> Result<Forgotten> {
         let mut found = Forgotten::default();
         let condition = keys(uri, None);
         for generation in self.generations("objects").await? {
             let sql = format!(
-                "SELECT COUNT(*) AS object_count, COALESCE(SUM(row_count), 0) AS row_count, COALESCE(SUM(size_bytes), 0) AS size_bytes FROM {} WHERE {} AND {condition}",
+                "SELECT COUNT(*) AS object_count, COALESCE(SUM(row_count), 0) AS row_count, \
+                 COALESCE(SUM(size_bytes), 0) AS size_bytes \
+                 FROM {} \
+                 WHERE {} AND {condition}",
                 self.tables.objects,
                 self.in_generation(generation)
             );
@@ -77,12 +81,12 @@ impl LedgerAdmin {
         Ok(found)
     }
 
-    /// Removes what the ledger has on these objects, in transactions of bounded size. Each is added
-    /// to `removed` as it is committed, so that it is right also where an error ends this early; to
-    /// call it again goes on.
+    /// Removes what the ledger has for these objects, in transactions of bounded size. Each is
+    /// added to `removed` as it commits, so that the counts are correct even if an error ends the
+    /// call early. Another call continues from there.
     ///
     /// # Errors
-    /// As of queries; the connection is not to be used again then.
+    /// Any error of a query. Do not use the connection after that.
     pub async fn forget(&mut self, uri: &SourceUri, removed: &mut Removed) -> Result<()> {
         for generation in self.generations("objects").await? {
             let mut from: Option<Vec<u8>> = None;
@@ -98,8 +102,8 @@ impl LedgerAdmin {
         Ok(())
     }
 
-    /// Removes the first of the rows from this key on; gives the last key that it has looked at,
-    /// until there is none.
+    /// Removes the first rows from this key on. Returns the last key of the batch, or `None` when
+    /// no rows are left.
     async fn forget_objects(
         &mut self,
         uri: &SourceUri,
@@ -108,10 +112,13 @@ impl LedgerAdmin {
         removed: &mut Removed,
     ) -> Result<Option<Vec<u8>>> {
         let (table, of_target) = (self.tables.objects.clone(), self.in_generation(generation));
-        // Without a lock only what is committed is seen; by their whole keys only these rows are
-        // locked then.
+        // A read without a lock sees only committed rows. Their full keys then make the locking
+        // read lock these rows alone.
         let sql = format!(
-            "SELECT object_key, etag FROM {table} WHERE {of_target} AND {} ORDER BY object_key, etag LIMIT {BATCH}",
+            "SELECT object_key, etag \
+             FROM {table} \
+             WHERE {of_target} AND {} \
+             ORDER BY object_key, etag LIMIT {BATCH}",
             keys(uri, from)
         );
         let mut chosen = Vec::with_capacity(BATCH);
@@ -133,7 +140,10 @@ impl LedgerAdmin {
 
         self.change("START TRANSACTION").await?;
         let sql = format!(
-            "SELECT object_key, etag, row_count, size_bytes, state FROM {table} WHERE {condition} FOR UPDATE"
+            "SELECT object_key, etag, row_count, size_bytes, state \
+             FROM {table} \
+             WHERE {condition} \
+             FOR UPDATE"
         );
         let mut partial = Vec::new();
         let mut batch = Forgotten::default();
@@ -151,7 +161,8 @@ impl LedgerAdmin {
         }
         batch.rows += self.rows_of_parts(&partial).await?;
         self.change(&format!("DELETE FROM {table} WHERE {condition}")).await?;
-        // A part's transaction holds its object's row, which is gone now: none comes after this.
+        // A part's transaction locks its object's row, which is gone now, so no part can commit
+        // after this.
         if self.has("parts") && !ids.is_empty() {
             let sql = format!(
                 "DELETE FROM {} WHERE object_id IN ({})",
@@ -164,7 +175,7 @@ impl LedgerAdmin {
         Ok(Some(last))
     }
 
-    /// Rows that parts of these objects have put into the table.
+    /// Returns the number of rows that parts of these objects have put into the table.
     async fn rows_of_parts(&mut self, object_ids: &[String]) -> Result<u64> {
         let mut rows = 0;
         if !self.has("parts") {
@@ -173,7 +184,9 @@ impl LedgerAdmin {
         for ids in object_ids.chunks(BATCH) {
             let literals: Vec<String> = ids.iter().map(|id| format!("X'{id}'")).collect();
             let sql = format!(
-                "SELECT COALESCE(SUM(row_count), 0) AS row_count FROM {} WHERE object_id IN ({}) AND loaded_at IS NOT NULL",
+                "SELECT COALESCE(SUM(row_count), 0) AS row_count \
+                 FROM {} \
+                 WHERE object_id IN ({}) AND loaded_at IS NOT NULL",
                 self.tables.parts,
                 literals.join(", ")
             );
@@ -184,7 +197,7 @@ impl LedgerAdmin {
         Ok(rows)
     }
 
-    /// Removes some of the failures; false where there were none.
+    /// Removes some of the failures. Returns false if none were left.
     async fn forget_failures(
         &mut self,
         uri: &SourceUri,
@@ -193,9 +206,13 @@ impl LedgerAdmin {
     ) -> Result<bool> {
         let (table, of_target) = (self.tables.failures.clone(), self.in_generation(generation));
         self.change("START TRANSACTION").await?;
-        // A failure that is locked is being cleared by a load, or written anew.
+        // Skips locked failures: a load is clearing or rewriting them.
         let sql = format!(
-            "SELECT object_key FROM {table} WHERE {of_target} AND {} ORDER BY object_key LIMIT {BATCH} FOR UPDATE SKIP LOCKED",
+            "SELECT object_key \
+             FROM {table} \
+             WHERE {of_target} AND {} \
+             ORDER BY object_key LIMIT {BATCH} \
+             FOR UPDATE SKIP LOCKED",
             keys(uri, None)
         );
         let mut chosen = Vec::new();
@@ -226,7 +243,7 @@ impl LedgerAdmin {
         committed.map(|_| ())
     }
 
-    /// The generations of which a table has rows for this target.
+    /// Returns the generations for which a table has rows of this target.
     async fn generations(&mut self, suffix: &'static str) -> Result<Vec<u32>> {
         if !self.has(suffix) {
             return Ok(Vec::new());
@@ -244,8 +261,8 @@ impl LedgerAdmin {
     }
 }
 
-/// The condition that holds for what the URI names, from this key on. A range of bytes: in a
-/// pattern, `%` and `_` would be wildcards.
+/// Returns the condition for what the URI names, from this key on. It is a range of bytes, because
+/// `%` and `_` would be wildcards in a pattern.
 fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
     let bucket = literal(uri.bucket().as_bytes());
     match uri {
@@ -263,8 +280,8 @@ fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
     }
 }
 
-/// The smallest text that is greater than every one with this prefix; none where every text is
-/// below it.
+/// Returns the smallest text that is greater than every text with this prefix, or `None` if there
+/// is no such text.
 fn end_of_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte < 0xff)?;
     let mut end = prefix[..=last].to_vec();
@@ -280,8 +297,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_prefixs_range_holds_what_begins_with_it_and_nothing_else(
-            prefix in proptest::collection::vec(prop_oneof![Just(0xff), Just(0), Just(b'a'), any::<u8>()], 0..4),
-            key in proptest::collection::vec(prop_oneof![Just(0xff), Just(0), Just(b'a'), any::<u8>()], 0..6),
+            prefix in proptest::collection::vec(
+                prop_oneof![Just(0xff), Just(0), Just(b'a'), any::<u8>()],
+                0..4,
+            ),
+            key in proptest::collection::vec(
+                prop_oneof![Just(0xff), Just(0), Just(b'a'), any::<u8>()],
+                0..6,
+            ),
         ) {
             let is_in = key >= prefix && end_of_prefix(&prefix).is_none_or(|end| key < end);
             prop_assert_eq!(is_in, key.starts_with(&prefix));

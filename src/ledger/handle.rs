@@ -19,18 +19,18 @@ pub struct Ledger {
     pub(crate) tables: Tables,
     pub(crate) target: Target,
     pub(crate) run: RunId,
-    /// Strict, and outside the pool of those that load.
+    /// Sessions with strict SQL mode, outside the pool that loads.
     pub(crate) sessions: Sessions,
     pub(crate) control: Arc<Mutex<ControlConnection>>,
     pub(crate) retry: RetryConfig,
 }
 
 impl Ledger {
-    /// Connects, unless there is an `idle` session, and makes the tables that are missing.
+    /// Connects, unless there is an `idle` session, and creates the missing tables.
     ///
     /// # Errors
-    /// `TargetRefused` for a ledger of a newer version, tables that are no ledger's, and tables
-    /// that may not be made.
+    /// `TargetRefused` if the ledger has a newer version, if a table is not a ledger's, or if the
+    /// account may not create the tables.
     pub async fn open(
         tables: Tables,
         target: Target,
@@ -51,11 +51,11 @@ impl Ledger {
         })
     }
 
-    /// Connects, unless there is an `idle` session, to a ledger that is there, and finds which
+    /// Connects, unless there is an `idle` session, to an existing ledger, and reads which
     /// generation the table holds. Changes nothing.
     ///
     /// # Errors
-    /// `TargetRefused` as [`Ledger::open`].
+    /// `TargetRefused` as in [`Ledger::open`].
     pub async fn look_into(
         tables: Tables,
         target: Target,
@@ -91,17 +91,21 @@ impl Ledger {
         &self.run
     }
 
-    /// Records which job the run works on. Unless rows are to be loaded again anyway, refuses to
-    /// call objects loaded whose rows somebody has removed all. Gives whether parts of some objects
-    /// are loaded, and others not.
+    /// Records which job the run works on. Returns true if some objects are loaded only in part.
+    /// Unless `may_be_emptied`, refuses a table whose rows somebody has removed, since the ledger
+    /// says that its objects are loaded.
     ///
     /// # Errors
-    /// `TargetEmptied` where the ledger has rows of this generation and the table has none; what a
-    /// connection can meet, past the retry bounds.
+    /// `TargetEmptied` if the ledger has rows of this generation and the table has none. Any error
+    /// of the connection that outlasts the retry bounds.
     pub async fn join_job(&self, job: &Job, may_be_emptied: bool) -> Result<bool> {
-        // The ledger before the table: rows that it knows were committed with it.
+        // The ledger first, then the table: rows that the ledger knows were committed with it.
         let stored = format!(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE target = {} AND generation = {} AND state = 'loaded' AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
+            "SELECT COUNT(*) \
+             FROM (SELECT 1 \
+             FROM {} \
+             WHERE target = {} AND generation = {} AND state = 'loaded' AND row_count > \
+             skipped_count + rejected_count LIMIT 1) AS loaded_rows",
             self.tables.objects,
             self.target.literal(),
             job.generation
@@ -122,20 +126,21 @@ impl Ledger {
             format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         match self.query::<u64>(&filled).await {
             Ok(filled) if filled.first() == Some(&0) => {}
-            // An account that may only INSERT can't look; that is no reason not to load.
+            // An account that may only INSERT cannot check; that is no reason not to load.
             Err(error) if error.kind != ErrorKind::TargetRefused => return Err(error),
             _ => return Ok(()),
         }
         let message = format!(
-            "{what} is empty, but {} says that objects were loaded into it: somebody has emptied it",
+            "{what} is empty, but {} says that objects were loaded into it: somebody has emptied \
+             it",
             self.tables.title()
         );
         Err(Error::new(ErrorKind::TargetEmptied, message))
     }
 }
 
-/// Does `work` on the idle session, or where there is none, or it was closed for its idleness, on a
-/// new one.
+/// Does `work` on the idle session. Uses a new session if there is no idle one, or if the server
+/// has closed it for being idle.
 pub(crate) async fn on_idle_session<T>(
     sessions: &Sessions,
     mut idle: Option<Session>,
@@ -160,13 +165,14 @@ pub(crate) async fn on_idle_session<T>(
 }
 
 impl Ledger {
-    /// The rows that `sql` gives. It must be safe to repeat, as it is where the connection is lost.
+    /// Returns the rows of `sql`. It must be safe to repeat, because it is repeated if the
+    /// connection is lost.
     pub(crate) async fn query<T: FromRow>(&self, sql: &str) -> Result<Vec<T>> {
         Ok(self.query_all(sql).await?.next_rows())
     }
 
-    /// What the statements of `sql` give, asked in one packet: on a long path each question costs.
-    /// They must be safe to repeat.
+    /// Returns the result sets of all statements of `sql`, sent in one packet: on a long network
+    /// path every round trip costs. The statements must be safe to repeat.
     pub(crate) async fn query_all(&self, sql: &str) -> Result<ResultSets> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -180,14 +186,14 @@ impl Ledger {
         }
     }
 
-    /// The same in one try, for what is not worth waiting for.
+    /// Does the same as [`Ledger::query_all`] in one try, for what is not worth waiting for.
     pub(crate) async fn query_once(&self, sql: &str) -> Result<ResultSets> {
         let mut control = self.control.lock().await;
-        // Taken out, so that a query that is dropped half-way leaves no connection with half an
-        // answer in it behind.
+        // Taken out of the lock, so that a query that is dropped halfway does not leave behind a
+        // connection with half an answer in it.
         let mut session = match control.session.take() {
             Some(session) => session,
-            // The driver's futures are large, and this one stands in many others.
+            // Boxed, because the driver's futures are large and this one is part of many others.
             None => Box::pin(self.connect(&mut control)).await?,
         };
         let error = match Box::pin(ResultSets::to(&mut session.conn, sql)).await {
@@ -198,7 +204,7 @@ impl Ledger {
             Err(error) => classify(Phase::Transaction, &self.tables.title(), &error),
         };
         if matches!(error.kind, ErrorKind::LockConflict | ErrorKind::TargetRefused) {
-            // The connection and its locks are as they were.
+            // The connection and its locks are unaffected.
             control.session = Some(session);
         } else {
             Box::pin(session.destroy()).await;
@@ -206,12 +212,12 @@ impl Ledger {
         Err(error)
     }
 
-    /// A statement that gives no rows.
+    /// Runs a statement that returns no rows.
     pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
         self.query_all(sql).await.map(|_| ())
     }
 
-    /// A new connection that holds what the lost one held.
+    /// Opens a new connection that holds the locks of the lost one.
     async fn connect(&self, control: &mut ControlConnection) -> Result<Session> {
         let what = self.tables.title();
         tracing::warn!(
@@ -231,15 +237,15 @@ impl Ledger {
         }
     }
 
-    /// Keeps the connection from being closed for its idleness, and notices when it is lost.
+    /// Keeps the server from closing the connection for being idle, and notices if it is lost.
     ///
     /// # Errors
-    /// Whatever keeps it from being made again at once.
+    /// Any error that prevents an immediate reconnect.
     pub async fn ping(&self) -> Result<()> {
         self.query_once("DO 0").await.map(|_| ())
     }
 
-    /// Ends the connection, and with it everything that the run holds.
+    /// Closes the connection, which releases everything that the run holds.
     pub async fn close(&self) {
         let session = self.control.lock().await.session.take();
         if let Some(session) = session {

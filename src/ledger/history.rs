@@ -1,4 +1,4 @@
-//! What the ledger knows of listed objects, asked for many at a time.
+//! Looks up what the ledger knows about listed objects, many in one query.
 
 use std::collections::HashMap;
 
@@ -8,30 +8,30 @@ use super::identity::{etag, literal};
 use crate::error::Result;
 use crate::object::Object;
 
-/// What the ledger knows of an object.
+/// The ledger's knowledge of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectState {
-    /// These very bytes are in the table.
+    /// True if exactly this content is in the table.
     pub is_loaded: bool,
-    /// Its key is loaded with this other `ETag`.
+    /// The other `ETag` with which this key is loaded.
     pub loaded_etag: Option<String>,
-    /// Parts of these very bytes may be in the table.
+    /// True if parts of exactly this content may be in the table.
     pub is_partial: bool,
-    /// Parts of its key may be in the table, with this other `ETag`.
+    /// The other `ETag` with which parts of this key may be in the table.
     pub partial_etag: Option<String>,
     pub failed: Option<EarlierFailure>,
 }
 
-/// An earlier run failed to load the key.
+/// A failure of an earlier run to load the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierFailure {
-    /// With the content that is listed now.
+    /// True if it failed with the content that is listed now.
     pub is_same_content: bool,
     pub error_code: String,
     pub attempts: u32,
 }
 
-/// Rows for one key.
+/// The ledger rows of one key.
 #[derive(Debug, Default)]
 struct Rows {
     loaded_etags: Vec<Vec<u8>>,
@@ -59,10 +59,11 @@ fn known(object: &Object, rows: &Rows) -> ObjectState {
 }
 
 impl Ledger {
-    /// What is known of `objects`, in their order: one query, however many they are.
+    /// Returns what is known about `objects`, in their order. This is one query, however many they
+    /// are.
     ///
     /// # Errors
-    /// What a connection can meet, past the retry bounds.
+    /// Any error of the connection that outlasts the retry bounds.
     pub async fn look_up(&self, generation: u32, objects: &[Object]) -> Result<Vec<ObjectState>> {
         if objects.is_empty() {
             return Ok(Vec::new());
@@ -71,7 +72,7 @@ impl Ledger {
         Ok(known_of(objects, rows))
     }
 
-    /// The question after `objects`, of which there is one at least; [`known_of`] reads the answer.
+    /// Returns the query for `objects`, which must not be empty. [`known_of`] reads the answer.
     pub(super) fn look_up_sql(&self, generation: u32, objects: &[Object]) -> String {
         let mut keys_by_bucket: HashMap<&str, Vec<&[u8]>> = HashMap::new();
         for object in objects {
@@ -83,15 +84,24 @@ impl Ledger {
             .flat_map(|(bucket, keys)| {
                 let bucket = literal(bucket.as_bytes());
                 let wanted = format!(
-                    "target = {target} AND generation = {generation} AND bucket = {bucket} AND object_key IN {}",
+                    "target = {target} AND generation = {generation} AND bucket = {bucket} AND \
+                     object_key IN {}",
                     list(keys.into_iter())
                 );
                 [
                     format!(
-                        "SELECT bucket, object_key, etag, '' AS error_code, state = 'partial' AS attempts FROM {} WHERE {wanted} AND state IN ('loaded', 'partial')",
+                        "SELECT bucket, object_key, etag, '' AS error_code, state = 'partial' AS \
+                         attempts \
+                         FROM {} \
+                         WHERE {wanted} AND state IN ('loaded', 'partial')",
                         tables.objects
                     ),
-                    format!("SELECT bucket, object_key, etag, error_code, attempts FROM {} WHERE {wanted}", tables.failures),
+                    format!(
+                        "SELECT bucket, object_key, etag, error_code, attempts \
+                         FROM {} \
+                         WHERE {wanted}",
+                        tables.failures
+                    ),
                 ]
             })
             .collect();
@@ -99,11 +109,11 @@ impl Ledger {
     }
 }
 
-/// A row of the answer: bucket, key, `ETag`; of a failure its code and attempts, else no code, and
-/// 1 for an object that is partial.
+/// A row of the answer: bucket, key, `ETag`, error code, attempts. A row that is not a failure has
+/// no code; its attempts are 1 for a partial object, otherwise 0.
 pub(super) type KnownRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, u32);
 
-/// What the rows say of each of `objects`, in their order.
+/// Returns what the rows say about each of `objects`, in their order.
 pub(super) fn known_of(objects: &[Object], rows: Vec<KnownRow>) -> Vec<ObjectState> {
     let mut by_key: HashMap<(Vec<u8>, Vec<u8>), Rows> = HashMap::new();
     for (bucket, key, etag, error_code, attempts) in rows {

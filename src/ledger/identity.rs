@@ -1,4 +1,5 @@
-//! Who is who in the ledger: the table, the object, the run; and how their bytes stand in SQL.
+//! The identities of the ledger: the table, the object and the run, and how their bytes are written
+//! in SQL.
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -6,13 +7,13 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Object, TableName};
 
-/// The longest ETag that the ledger's column takes; S3's own have 32 to 38 bytes.
+/// The longest ETag that fits the ledger's column. S3's own have 32 to 38 bytes.
 const ETAG_LIMIT_BYTES: usize = 255;
 const BUCKET_LIMIT_BYTES: usize = 255;
 const KEY_LIMIT_BYTES: usize = 1024;
 const WORKER_LIMIT_BYTES: usize = 300;
 
-/// The table that rows are loaded for, by the server's own spelling of its name.
+/// The table that rows are loaded for, in the server's spelling of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub database: String,
@@ -25,12 +26,13 @@ impl Target {
         TableName { database: Some(self.database.clone()), table: self.table.clone() }
     }
 
-    /// The value of the column `target`: the quoted name, which no other table has.
+    /// Returns the value of the column `target`: the quoted name, which no other table has.
     pub(super) fn literal(&self) -> String {
         literal(self.name().to_string().as_bytes())
     }
 
-    /// A short name for things that belong to this table and must not meet those of another.
+    /// Returns a short name for things that belong to this table and must not collide with those of
+    /// another.
     pub(super) fn hash(&self) -> String {
         let mut hash = hex(&Sha256::digest(self.name().to_string().as_bytes()));
         hash.truncate(16);
@@ -41,14 +43,15 @@ impl Target {
 /// One execution of the program.
 #[derive(Clone, Debug)]
 pub struct RunId {
-    /// Begins with its time, so that runs sort as they began.
+    /// The run's unique id. It begins with the start time, so that ids sort in the order of the
+    /// runs.
     pub id: String,
     /// `host:pid`, for people.
     pub worker: String,
 }
 
 impl RunId {
-    /// Of this process, now.
+    /// Makes an id for a run of this process that starts now.
     #[must_use]
     pub fn new() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -60,7 +63,7 @@ impl RunId {
         Self { id: format!("{time}-{:016x}", fastrand::u64(..)), worker }
     }
 
-    /// Held by the run's connection for as long as the run lives.
+    /// Returns the name of the lock that the run's connection holds as long as the run lives.
     pub(super) fn lock_name(&self) -> String {
         run_lock_name(&self.id)
     }
@@ -72,26 +75,27 @@ impl Default for RunId {
     }
 }
 
-/// The advisory lock that tells whether a run is alive.
+/// Returns the name of the advisory lock that shows if a run is alive.
 pub(super) fn run_lock_name(run_id: &str) -> String {
     hex(&Sha256::digest(format!("s3-to-mysql run {run_id}")))
 }
 
-/// The advisory lock by which a run claims an object: 64 lowercase hexadecimal digits, because
-/// names are server-wide, compared without case on MySQL, and have at most 64 characters there.
+/// Returns the name of the advisory lock with which a run claims an object. It consists of 64
+/// lowercase hexadecimal digits, because names are server-wide, and MySQL compares them without
+/// case and limits them to 64 characters.
 pub(super) fn claim_name(target: &Target, generation: u32, bucket: &str, key: &str) -> String {
     let mut hash = Sha256::new();
     for part in
         ["s3-to-mysql claim", &target.database, &target.table, &generation.to_string(), bucket, key]
     {
-        // The length keeps "a" + "bc" from being "ab" + "c".
+        // The length keeps "a" + "bc" distinct from "ab" + "c".
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     hex(&hash.finalize())
 }
 
-/// The column `object_id` of the parts of an object, in hexadecimal.
+/// Returns the column `object_id` of an object's parts, in hexadecimal.
 pub(super) fn object_id(
     target: &Target,
     generation: u32,
@@ -115,15 +119,17 @@ pub(super) fn object_id(
     hex(&hash.finalize())
 }
 
-/// The ETag as the ledger has it: without its quotes, which some stores leave out in one place or
-/// the other.
+/// Returns the ETag as the ledger stores it: without its quotes, which some stores omit in some of
+/// their answers.
 pub(super) fn etag(object: &Object) -> &str {
     object.etag.trim_matches('"')
 }
 
+/// Returns an error if the ledger cannot hold the object's names in full: a truncated name could be
+/// another object's.
+///
 /// # Errors
-/// `UnsupportedFormat` for an object whose name the ledger can't hold in full: a name that was cut
-/// could be another's.
+/// `UnsupportedFormat` for such an object.
 pub(super) fn ensure_fits(object: &Object) -> Result<()> {
     for (what, value, limit) in [
         ("bucket", object.bucket.as_str(), BUCKET_LIMIT_BYTES),
@@ -131,16 +137,18 @@ pub(super) fn ensure_fits(object: &Object) -> Result<()> {
         ("ETag", etag(object), ETAG_LIMIT_BYTES),
     ] {
         if value.len() > limit {
-            let message =
-                format!("{object}: its {what} has {} bytes, the ledger holds {limit}", value.len());
+            let message = format!(
+                "{object}: its {what} has {} bytes, but the ledger holds at most {limit}",
+                value.len()
+            );
             return Err(Error::new(ErrorKind::UnsupportedFormat, message)
-                .with_hint("--no-ledger loads it, at least once"));
+                .with_hint("--no-ledger loads it without a ledger, at least once"));
         }
     }
     Ok(())
 }
 
-/// `X'…'`: the same bytes under every `sql_mode` and connection character set.
+/// Returns `X'…'`, which means the same bytes under every `sql_mode` and connection character set.
 pub(super) fn literal(bytes: &[u8]) -> String {
     format!("X'{}'", hex(bytes))
 }

@@ -7,14 +7,14 @@ use crate::policy::Mode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub mode: Mode,
-    /// Of the ledger rows that count for this run.
+    /// The generation of the ledger rows that count for this run.
     pub generation: u32,
-    /// The table that LOAD DATA names: the target, or for a swap the table that will take its
-    /// place.
+    /// The table that LOAD DATA names: the target, or for a swap the shadow table that will take
+    /// its place.
     pub load_into: TableName,
-    /// An earlier run began it, or another one shares it.
+    /// True if an earlier run began the job, or another run shares it.
     pub is_resumed: bool,
-    /// Parts of some objects were loaded, and others not, when this run joined it; true until that
-    /// has been looked at.
+    /// True if some objects were loaded only in part when this run joined the job, and until that
+    /// has been checked.
     pub was_partial: bool,
 }

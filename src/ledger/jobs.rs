@@ -1,29 +1,29 @@
-//! Jobs: what a truncate or a swap has done so far, so that it is done once, whoever dies.
+//! Jobs: the progress of a truncate or a swap, recorded so that each happens once, whoever dies.
 //!
-//! TRUNCATE and RENAME commit by themselves, so that no transaction holds them together with the
-//! ledger. The target's row in the ledger's jobs table does, by its state:
+//! TRUNCATE and RENAME commit implicitly, so no transaction can hold them together with the ledger.
+//! The state of the target's row in the ledger's jobs table does it instead:
 //!
 //! ```text
 //! truncate: begun -TRUNCATE-> emptied -> loading -> done
 //! swap:     begun -CREATE shadow-> loading -> swapping -RENAME-> swapped
 //! ```
 //!
-//! - Each step leaves the row in a state from which repeating the step, or looking what became of
-//!   it, is safe. A run that finds an unfinished job of its own mode and source goes on with it;
-//!   otherwise it begins a new generation, which the ledger rows of older ones do not satisfy.
-//! - A transaction that loads reads the row in share mode and only goes on in the state it needs.
-//!   So an UPDATE of the row waits for those in flight, and after it none of the old state can
-//!   follow.
-//! - Every step runs on one session that holds the target's advisory lock from before the row is
-//!   read. A client that died leaves its TRUNCATE or RENAME on the server, waiting for the table;
-//!   that session keeps the advisory lock until the statement has ended, so that no later run can
-//!   take it for never begun.
+//! - After each step the row is in a state from which it is safe to repeat the step, or to check
+//!   its outcome. A run that finds an unfinished job of its own mode and source resumes it.
+//!   Otherwise it begins a new generation, for which the ledger rows of older generations do not
+//!   count.
+//! - A transaction that loads reads the row in share mode, and goes on only in the state that it
+//!   needs. So an UPDATE of the row waits for the transactions in flight, and none that needs the
+//!   old state can follow it.
+//! - Every step runs on one session, which takes the target's advisory lock before it reads the
+//!   row. If a client dies, its TRUNCATE or RENAME may stay on the server, waiting for the table.
+//!   Its session keeps the advisory lock until that statement has ended, so no later run can
+//!   conclude that the statement never began.
+//! - With `--defer-indexes` the row lists the secondary indexes that must be added again, before
+//!   they are dropped ([`deferred`]). A job with such indexes does not end.
 //!
-//! - With `--defer-indexes` the row says which secondary indexes are still to be added, before they
-//!   are dropped ([`deferred`]); a job with such indexes does not end.
-//!
-//! If a call is dropped half-way the job is where its row says, and the next call goes on from
-//! there.
+//! If the future of a call is dropped halfway, the job is where its row says, and the next call
+//! continues from there.
 
 mod deferred;
 mod definition;
@@ -48,34 +48,35 @@ use crate::retry::Attempts;
 use crate::verify::{ComparePlan, TableVerification};
 use row::{JobRow, JobState};
 
-/// A statement that waits for a reader makes everybody who comes after it wait too, so it does not
-/// wait long; MySQL's own limit is a year.
+/// A DDL statement that waits for a reader blocks everybody who comes after it, so it must not wait
+/// long. MySQL's own limit is a year.
 const DDL_LOCK_WAIT_SECONDS: u32 = 5;
-/// One wait for the advisory lock, after which is looked whether there is still time.
+/// The length of one wait for the advisory lock. After each wait the run checks if there is time
+/// left.
 const ADVISORY_LOCK_WAIT_SECONDS: u32 = 5;
-/// Short transactions, so that no run waits for the cleaning.
+/// The number of rows that one cleaning statement deletes. Its transaction is short, so no run
+/// waits for it.
 const FORGOTTEN_ROWS: u64 = 10_000;
 
-/// What became of a job whose objects are all loaded.
+/// The outcome of ending a job whose objects are all loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
-    /// An append is finished with its last object.
+    /// An append needs no end: it is finished with its last object.
     NothingToDo,
-    /// Now, by this run.
+    /// This run has ended the job.
     Now,
-    /// By another run that shared the job.
+    /// Another run that shared the job has ended it.
     Before,
 }
 
 impl Ledger {
-    /// The job for a run of this configuration: the one that is unfinished, or a new one, with the
-    /// target emptied or the shadow table made.
+    /// Returns the job for a run of this configuration: the unfinished one, or a new one, after the
+    /// target was emptied or the shadow table made.
     ///
     /// # Errors
-    /// `TargetRefused` where the job can't be begun: another run that is alive works on another
-    /// one; an append meets a truncate that has not come to its end; the account lacks a privilege.
-    /// `LockConflict`, `TargetBusy` where the table or the server stayed busy past the retry
-    /// bounds. `Interrupted` by `stop`.
+    /// `TargetRefused` if the job cannot begin: a live run works on another job, an append meets an
+    /// unfinished truncate, or the account lacks a privilege. `LockConflict` or `TargetBusy` if the
+    /// table or the server stayed busy past the retry bounds. `Interrupted` by `stop`.
     pub async fn begin_job(
         &self,
         options: &JobOptions<'_>,
@@ -87,7 +88,7 @@ impl Ledger {
                 () = stop.cancelled() => return Err(self.stopped()),
                 row = self.job_row_on_own() => row?,
             };
-            // Else there is more to be looked at, and perhaps to be ended, which takes a session of
+            // Otherwise there is more to check, and perhaps a job to end, which takes a session of
             // its own.
             if row.state != JobState::Swapping && !row.is_to_be_emptied() {
                 return Ok(self.append_to(&row));
@@ -99,14 +100,14 @@ impl Ledger {
         self.on_session_of_its_own(stop, begin).await
     }
 
-    /// Ends a job of which every object is loaded and none has failed: for a swap, verifies the
-    /// shadow table and puts it in the target's place.
+    /// Ends a job whose objects are all loaded, with no failures. For a swap, verifies the shadow
+    /// table and puts it in the target's place.
     ///
     /// # Errors
-    /// `CountMismatch` where the shadow table has not the rows that the ledger says,
-    /// `ChecksumDiffers` and `ChecksumMissing` where what `verification` compares differs or can't
-    /// be compared; nothing is swapped then, and the job goes on. `Superseded` where another job
-    /// has taken this one's place. Others as [`Ledger::begin_job`].
+    /// `CountMismatch` if the shadow table does not have the number of rows that the ledger says.
+    /// `ChecksumDiffers` or `ChecksumMissing` if what `verification` compares differs or cannot be
+    /// compared. In these cases nothing is swapped and the job stays open. `Superseded` if another
+    /// job has taken this one's place. Other errors as for [`Ledger::begin_job`].
     pub async fn finish_job(
         &self,
         job: &Job,
@@ -125,8 +126,8 @@ impl Ledger {
         Ok((finished, check.passed()))
     }
 
-    /// Does `work` on a fresh session, again within the bounds where it failed in a way that may
-    /// pass: every step can be repeated.
+    /// Does `work` on a fresh session. Retries it within the bounds if the error may be temporary:
+    /// every step can be repeated.
     async fn on_session_of_its_own<T>(
         &self,
         stop: &CancellationToken,
@@ -153,7 +154,8 @@ impl Ledger {
                             return Ok(done);
                         }
                         Err(error) => {
-                            // Its statement too: what this run gave up must not happen later.
+                            // This ends its statement too: what this run gave up must not happen
+                            // later.
                             session.destroy().await;
                             error
                         }
@@ -174,11 +176,12 @@ impl Ledger {
         Error::new(ErrorKind::Interrupted, format!("{}: the run was stopped", self.what()))
     }
 
-    /// The job of a run that appends to what the table holds.
+    /// Returns the job of a run that appends to what the table holds.
     fn append_to(&self, row: &JobRow) -> Job {
         if row.mode == Mode::Truncate && !row.deferred_indexes.is_empty() {
             tracing::warn!(
-                "{}: an unfinished truncate job has left it without {} secondary indexes; its command, run again, adds them",
+                "{}: an unfinished truncate job has left it without {} secondary indexes; run its \
+                 command again to add them",
                 self.what(),
                 row.deferred_indexes.len()
             );
@@ -216,8 +219,8 @@ impl Ledger {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         let source_fingerprint = fingerprint::of(options);
-        // To load again into what an unfinished job has filled would be to load twice: force means
-        // anew.
+        // Loading again into the table of an unfinished job would load its rows twice, so `force`
+        // means a new job.
         let is_this_job = row.is_unfinished()
             && row.mode == mode
             && row.source_fingerprint == source_fingerprint
@@ -241,7 +244,7 @@ impl Ledger {
             if mode == Mode::Truncate {
                 self.warn_of_appends(session).await?;
             } else if row.mode == Mode::Truncate {
-                // A shadow is made like the target, which has to be whole.
+                // A shadow is made like the target, which must have all its indexes.
                 row = self.add_indexes(session, attempts, row, &self.target.name()).await?;
             }
             self.change(
@@ -281,12 +284,13 @@ impl Ledger {
         let row = self.job_row(session).await?;
         let row = self.recover(session, attempts, row).await?;
         if row.generation != job.generation || row.mode != job.mode {
-            // What readers see is this job's table: it was swapped, and then the next job began.
+            // Readers see this job's table: it was swapped in, and then the next job began.
             if job.mode == Mode::Swap && row.table_generation == job.generation {
                 return Ok(Finished::Before);
             }
             let message = format!(
-                "{}: the {} job of this run, generation {}, was given up for generation {} ({}, run {}) while it was loading",
+                "{}: the {} job of this run, generation {}, was given up for generation {} ({}, \
+                 run {}) while it was loading",
                 self.what(),
                 job.mode.word(),
                 job.generation,
@@ -294,12 +298,15 @@ impl Ledger {
                 row.mode.word(),
                 row.run_id
             );
-            return Err(Error::new(ErrorKind::Superseded, message)
-                .with_hint("the table holds what that job makes of it; run again if this run's objects are wanted"));
+            return Err(Error::new(ErrorKind::Superseded, message).with_hint(
+                "the table holds the result of that job; run again if you want this \
+                 run's objects",
+            ));
         }
         if let Some((bucket, key, _)) = self.partial_objects(job).await?.first() {
             let message = format!(
-                "{}: parts of objects are loaded that are not loaded as a whole, such as s3://{bucket}/{key}, so that the {} job can't be ended",
+                "{}: some objects, such as s3://{bucket}/{key}, are loaded only in part, so the {} \
+                 job cannot end",
                 self.what(),
                 job.mode.word()
             );
@@ -316,11 +323,8 @@ impl Ledger {
                 self.swap(session, attempts, row, options, (job, check)).await?;
             }
             (_, state) => {
-                let message = format!(
-                    "{}: its job is {} where it must be loading",
-                    self.what(),
-                    state.word()
-                );
+                let message =
+                    format!("{}: its job is {}, but must be loading", self.what(), state.word());
                 return Err(Error::new(ErrorKind::Bug, message));
             }
         }
@@ -329,8 +333,8 @@ impl Ledger {
         Ok(Finished::Now)
     }
 
-    /// Empties the target unless that has been done. Nothing of this generation is in it until the
-    /// state is `loading`, so that to empty it again is the same.
+    /// Empties the target, unless that is done. Until the state is `loading`, the table has no row
+    /// of this generation, so emptying it again does no harm.
     async fn empty_target(
         &self,
         session: &mut Session,
@@ -362,8 +366,8 @@ impl Ledger {
         Ok(row)
     }
 
-    /// Runs a statement that commits by itself. It waits for the transactions that have the table
-    /// open, a while each time.
+    /// Runs a statement that commits implicitly. Each try waits a while for the transactions that
+    /// have the table open.
     async fn ddl(
         &self,
         session: &mut Session,
@@ -390,21 +394,29 @@ impl Ledger {
         match code {
             1205 => {
                 let message = format!("{what} waits for a transaction that has the table open");
-                Error::new(ErrorKind::LockConflict, message)
-                    .with_hint("end that transaction (SHOW PROCESSLIST) and run again: the job goes on where it is")
+                Error::new(ErrorKind::LockConflict, message).with_hint(
+                    "end that transaction (SHOW PROCESSLIST) and run again: the job \
+                     continues from there",
+                )
             }
             1142 | 1044 | 1227 => folded.as_kind(ErrorKind::TargetRefused).with_hint(
-                "--mode truncate needs the DROP privilege on the table, and with --defer-indexes ALTER, CREATE and INSERT; --mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
+                "--mode truncate needs the DROP privilege on the table, and with --defer-indexes \
+                 ALTER, CREATE and INSERT; --mode swap needs SELECT, INSERT, CREATE, ALTER and \
+                 DROP on its database",
             ),
             1701 => folded.as_kind(ErrorKind::TargetRefused).with_hint(
-                "foreign keys of other tables refer to it, so that it can't be emptied; drop them first, or use --mode append",
+                "foreign keys of other tables refer to it, so it cannot be emptied; drop them \
+                 first, or use --mode append",
             ),
-            _ if folded.kind == ErrorKind::StatementFailed => folded.as_kind(ErrorKind::TargetRefused),
+            _ if folded.kind == ErrorKind::StatementFailed => {
+                folded.as_kind(ErrorKind::TargetRefused)
+            }
             _ => folded,
         }
     }
 
-    /// Takes the advisory lock under which jobs go on, and waits for it as long as a retry may.
+    /// Takes the advisory lock that every step of a job needs. Waits for it as long as a retry may
+    /// take.
     async fn lock_jobs(&self, session: &mut Session) -> Result<()> {
         let failed = |error: mysql_async::Error| classify(Phase::Transaction, &self.what(), &error);
         session
@@ -421,17 +433,21 @@ impl Ledger {
             if taken.flatten() == Some(1) {
                 return Ok(());
             }
-            // What another run adds to a full table takes as long as it takes.
+            // Another run that adds indexes to a full table takes as long as it takes.
             if began.elapsed() >= self.retry.max_elapsed && !self.adds_indexes(session).await? {
                 let message = format!(
-                    "{}: another run has been changing the table's job all the while",
+                    "{}: another run has been changing the table's job the whole time",
                     self.what()
                 );
                 return Err(Error::new(ErrorKind::LockConflict, message).with_hint(
                     "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*)",
                 ));
             }
-            tracing::info!("{}: waiting for another run that changes the table's job", self.what());
+            tracing::info!(
+                "{}: waiting for another run that is changing the table's \
+                 job",
+                self.what()
+            );
         }
     }
 
@@ -452,13 +468,13 @@ impl Ledger {
         format!("table {}", self.target.name())
     }
 
-    /// A live run that works on this job, if it is unfinished: the run that began it, or one that
-    /// has joined.
+    /// Returns a live run that works on this job, if the job is unfinished: the run that began it,
+    /// or one that has joined it.
     async fn run_at_work(&self, session: &mut Session, row: &JobRow) -> Result<Option<String>> {
         if !row.is_unfinished() {
             return Ok(None);
         }
-        // The run that began it may not have got to say so in its own row.
+        // The run that began the job may not yet have recorded that in its own row.
         let condition = format!(
             "(mode = '{}' AND generation = {} OR run_id = {})",
             row.mode.word(),
@@ -469,14 +485,18 @@ impl Ledger {
         self.first_alive(session, runs).await
     }
 
-    /// Runs of this target that have not said that they ended, with a name for people.
+    /// Returns the runs of this target that have not recorded their end, each with a name for
+    /// people.
     async fn open_runs(
         &self,
         session: &mut Session,
         condition: &str,
     ) -> Result<Vec<(String, String)>> {
         let sql = format!(
-            "SELECT run_id, CONCAT('run ', run_id, ' (', worker, ')') FROM {} WHERE target = {} AND ended_at IS NULL AND {condition} ORDER BY started_at DESC",
+            "SELECT run_id, CONCAT('run ', run_id, ' (', worker, ')') \
+             FROM {} \
+             WHERE target = {} AND ended_at IS NULL AND {condition} \
+             ORDER BY started_at DESC",
             self.tables.runs,
             self.target.literal()
         );
@@ -511,31 +531,33 @@ impl Ledger {
 
     fn occupied(&self, row: &JobRow, run: &str) -> Error {
         let message = format!(
-            "{}: {run} is at work on an unfinished {} job, generation {}; this run would begin another one",
+            "{}: {run} is at work on an unfinished {} job, generation {}; this run would begin \
+             another one",
             self.what(),
             row.mode.word(),
             row.generation
         );
         Error::new(ErrorKind::TargetRefused, message).with_hint(
-            "wait for its end, or stop it: the job is given up as soon as no run is at work on it",
+            "wait for that run to end, or stop it: another job can begin as soon as no run is at \
+             work on it",
         )
     }
 
-    /// Appending now would put rows where TRUNCATE is still to come.
+    /// Returns the error for an append to a table that a TRUNCATE is still going to empty.
     async fn still_to_be_emptied(&self, session: &mut Session, row: &JobRow) -> Result<Error> {
         if let Some(run) = self.run_at_work(session, row).await? {
             let message = format!("{}: {run} is emptying it", self.what());
             return Ok(Error::new(ErrorKind::TargetBusy, message)
-                .with_hint("run again when it has been emptied"));
+                .with_hint("run again after it has been emptied"));
         }
         let message = format!(
-            "{}: an unfinished truncate job, generation {} of run {}, is still to empty it",
+            "{}: an unfinished truncate job, generation {} of run {}, has not emptied it yet",
             self.what(),
             row.generation,
             row.run_id
         );
         Ok(Error::new(ErrorKind::TargetRefused, message).with_hint(
-            "run that --mode truncate command again first: what is appended now would be lost",
+            "run that --mode truncate command again first: rows appended now would be lost",
         ))
     }
 
@@ -543,31 +565,37 @@ impl Ledger {
         let appends = self.open_runs(session, "mode = 'append'").await?;
         if let Some(run) = self.first_alive(session, appends).await? {
             tracing::warn!(
-                "{}: {run} is appending to it: what it has loaded goes, and its next load fails",
+                "{}: {run} is appending to it: its loaded rows will be removed, and its next load \
+                 will fail",
                 self.what()
             );
         }
         Ok(())
     }
 
-    /// Removes the ledger rows that no job can need any more. They do no harm, so that a failure
-    /// here is not the run's.
+    /// Removes the ledger rows that no job can need any more. They do no harm, so an error here
+    /// does not fail the run.
     async fn forget_older_generations(&self, session: &mut Session, generation: u32) {
         if let Err(error) = self.forget_older_parts(session, generation).await {
             let error = classify(Phase::Transaction, &self.what(), &error);
-            tracing::warn!("ledger rows of earlier generations stay for now: {}", error.one_line());
+            tracing::warn!(
+                "ledger rows of earlier generations are kept for now: \
+                 {}",
+                error.one_line()
+            );
             return;
         }
         for table in [&self.tables.objects, &self.tables.failures] {
             let sql = format!(
-                "DELETE FROM {table} WHERE target = {} AND generation < {generation} LIMIT {FORGOTTEN_ROWS}",
+                "DELETE FROM {table} \
+                 WHERE target = {} AND generation < {generation} LIMIT {FORGOTTEN_ROWS}",
                 self.target.literal()
             );
             loop {
                 if let Err(error) = session.conn.query_drop(sql.as_str()).await {
                     let error = classify(Phase::Transaction, &self.what(), &error);
                     tracing::warn!(
-                        "ledger rows of earlier generations stay for now: {}",
+                        "ledger rows of earlier generations are kept for now: {}",
                         error.one_line()
                     );
                     return;

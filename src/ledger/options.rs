@@ -1,4 +1,4 @@
-//! What the ledger is called, and how a run treats what it says.
+//! The settings of the ledger and of a job.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::object::TableName;
 use crate::policy::{Mode, OnChanged};
 use crate::source::SourceConfig;
 
-/// What the ledger is called, and what is made of what it says.
+/// The names of the ledger's tables, and how a run treats what they say.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
-    /// What the names of the ledger's tables begin with, and the database that they are in where it
-    /// is not the target's. `None`: no ledger, at least once.
+    /// The prefix of the ledger's table names, and their database if it is not the target's. `None`
+    /// means no ledger: loading is at least once.
     pub table: Option<TableName>,
     pub on_changed: OnChanged,
-    /// Load what the ledger says is loaded, too.
+    /// True to load also what the ledger says is loaded.
     pub force: bool,
-    /// Try what an earlier run failed to load.
+    /// True to retry what an earlier run failed to load.
     pub retry_failed: bool,
 }
 
-/// What the commands that read the ledger by itself need to reach it.
+/// The settings with which the commands that read only the ledger reach it.
 #[derive(Clone, Copy, Debug)]
 pub struct AdminOptions<'a> {
     pub target: &'a TargetConfig,
@@ -30,16 +30,16 @@ pub struct AdminOptions<'a> {
     pub stall_timeout: Duration,
 }
 
-/// The settings that make a job what it is.
+/// The settings that define a job.
 #[derive(Clone, Copy, Debug)]
 pub struct JobOptions<'a> {
     pub source: &'a SourceConfig,
     pub format: &'a FormatConfig,
     pub mode: Mode,
-    /// Keep the table that a swap replaces.
+    /// True to keep the table that a swap replaces.
     pub swap_keep_old: bool,
-    /// Add secondary indexes at the end of the job.
+    /// True to add secondary indexes at the end of the job.
     pub defer_indexes: bool,
-    /// Begin the job anew.
+    /// True to begin the job anew.
     pub force: bool,
 }

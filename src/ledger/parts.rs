@@ -1,17 +1,19 @@
-//! An object that is split: its row is committed first, as `partial`, then every part with a row of
-//! its own, and at the end it is `loaded`.
+//! The ledger rows of a split object. The object's row is committed first, as `partial`; then each
+//! part commits with a row of its own; at the end the object's row becomes `loaded`.
 //!
-//! - The object's row says what the parts are: their size, and a fingerprint of the format. It
-//!   decides, not the settings of the run that goes on with it, so that two runs can't cut the
-//!   object differently.
-//! - A part's transaction reads the object's row and the job's under a shared lock and puts its own
-//!   row in first; the row is completed last ([`PartEntry`]). So a part is in the table once, and
-//!   none gets in after the object was forgotten.
-//! - The object becomes `loaded` in a transaction of its own, which locks its row and adds up the
-//!   parts' ([`Ledger::complete_parts`]). No part's transaction does that: each holds the row
-//!   shared, and two that wanted more would wait for each other. It can be repeated, by whoever
-//!   finds that all parts are there.
-//! - A part's row has what it takes to go on after it, or to load what is missing before it.
+//! - The object's row records how the object is cut: the part size and a fingerprint of the format.
+//!   This row decides, not the settings of the run that resumes the object, so that two runs cannot
+//!   cut it differently.
+//! - A part's transaction reads the object's row and the job's row under a shared lock, and inserts
+//!   its own row first. It completes that row last ([`PartEntry`]). So each part is in the table
+//!   once, and no part gets in after the object was forgotten.
+//! - The object becomes `loaded` in a separate transaction, which locks the object's row and adds
+//!   up the rows of the parts ([`Ledger::complete_parts`]). A part's transaction cannot do that:
+//!   each holds a shared lock on the object's row, and two that wanted an exclusive one would wait
+//!   for each other. The separate transaction can be repeated by any run that finds all parts
+//!   loaded.
+//! - A part's row holds all that is needed to continue after the part, or to load what is missing
+//!   before it.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
@@ -30,23 +32,23 @@ use crate::retry::Attempts;
 use crate::split::{Boundary, LineEnding};
 use crate::verify::Digest;
 
-/// Hashes in one query.
+/// The number of object hashes in one query.
 const PARTIAL_AT_ONCE: usize = 500;
 
-/// A part, as its row describes it.
+/// A part, as its ledger row describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     pub number: u32,
     pub start: Boundary,
-    /// The first byte of its rows.
+    /// The offset of the first byte of its rows.
     pub data_start: u64,
     pub end: Boundary,
     pub checksum: Option<PartChecksum>,
 }
 
 impl Part {
-    /// Of the object's numbers of parts, how many it stands for: more than one where a row is
-    /// longer than a part.
+    /// Returns how many part numbers of the object this part covers. That is more than one if a row
+    /// is longer than a part.
     #[must_use]
     pub fn numbers(&self, part_size_bytes: u64, size_bytes: u64) -> u64 {
         numbers(self.number.into(), self.end.offset, part_size_bytes, size_bytes)
@@ -63,21 +65,21 @@ pub(super) fn numbers(number: u64, end_offset: u64, part_size_bytes: u64, size_b
     next.saturating_sub(number).max(1)
 }
 
-/// How far a split object is.
+/// The progress of a split object.
 #[derive(Clone, Debug)]
 pub enum SplitProgress {
-    /// By another run, meanwhile.
+    /// Another run has loaded the object in the meantime.
     AlreadyLoaded,
     Partial {
         part_size_bytes: u64,
-        /// Those that are loaded, in order.
+        /// The loaded parts, in order.
         parts: Vec<Part>,
-        /// Rows of theirs that were rejected.
+        /// The number of rejected rows in these parts.
         rejected: u64,
     },
 }
 
-/// What the parts of a loaded object come to.
+/// Says if all parts of an object are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completed {
     Yes,
@@ -85,14 +87,14 @@ pub enum Completed {
     No,
 }
 
-/// An object that is split, as one run loads it.
+/// A split object, as one run loads it.
 #[derive(Clone, Debug)]
 pub struct SplitObject {
     object: Object,
     object_id: String,
     key_condition: String,
     key: String,
-    /// The same for the table as `split`.
+    /// The same condition as `key`, for the table under the alias `split`.
     split_key: String,
     open_for_loads: String,
     insert: String,
@@ -115,11 +117,12 @@ pub struct PartEntry {
 pub(super) type PartialObject = (String, String, String);
 
 impl Ledger {
-    /// The rows of `object`, loaded as a part of `job` and split by `part_size_bytes` unless it is
-    /// split already. `replaces` where a row that says it is loaded gives way (`--force`).
+    /// Prepares the ledger rows of `object`, loaded within `job`. The object is split by
+    /// `part_size_bytes` unless the ledger says how it is split already. With `replaces`
+    /// (`--force`), an existing row in state `loaded` is removed first.
     ///
     /// # Errors
-    /// `UnsupportedFormat` for names that the ledger can't hold.
+    /// `UnsupportedFormat` if the ledger cannot hold the object's names.
     pub fn split_object(
         &self,
         job: &Job,
@@ -134,7 +137,15 @@ impl Ledger {
         let etag = literal(etag(object).as_bytes());
         let fingerprint = fingerprint::of_format(format, fields_per_row);
         let insert = format!(
-            "INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, part_size_bytes, dialect_fingerprint, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {key}, {etag}, 'partial', {size_bytes}, {version_id}, {part_size_bytes}, {fingerprint}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} AS jobs WHERE target = {target} AND {open} LOCK IN SHARE MODE",
+            "INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, \
+             size_bytes, version_id, part_size_bytes, dialect_fingerprint, worker, run_id, \
+             tool_version, began_at) \
+             SELECT target, {generation}, {bucket}, {key}, {etag}, 'partial', {size_bytes}, \
+             {version_id}, {part_size_bytes}, {fingerprint}, {worker}, {run_id}, {tool_version}, \
+             UTC_TIMESTAMP(6) \
+             FROM {jobs} AS jobs \
+             WHERE target = {target} AND {open} \
+             LOCK IN SHARE MODE",
             objects = self.tables.objects,
             generation = job.generation,
             bucket = literal(object.bucket.as_bytes()),
@@ -162,11 +173,11 @@ impl Ledger {
         })
     }
 
-    /// Commits the object's row as `partial` unless it is there, and reads which parts are loaded.
+    /// Commits the object's row as `partial` unless it exists, and reads which parts are loaded.
     ///
     /// # Errors
-    /// `PartialConflict` where it was begun with another format; `Superseded` where the job has
-    /// moved on; what a transaction can meet, past the retry bounds.
+    /// `PartialConflict` if loading began with another format. `Superseded` if the job has moved
+    /// on. Any error of a transaction that outlasts the retry bounds.
     pub async fn begin_parts(&self, split: &SplitObject) -> Result<SplitProgress> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -178,10 +189,10 @@ impl Ledger {
         }
     }
 
-    /// Turns the object `loaded`, with the sums of its parts, where they are all there.
+    /// Marks the object `loaded`, with the sums of its parts, if all parts are there.
     ///
     /// # Errors
-    /// `PartialConflict` where the object's row is gone; what a transaction can meet, past the
+    /// `PartialConflict` if the object's row is gone. Any error of a transaction that outlasts the
     /// retry bounds.
     pub async fn complete_parts(&self, split: &SplitObject) -> Result<Completed> {
         let mut attempts = Attempts::new(&self.retry);
@@ -194,11 +205,11 @@ impl Ledger {
         }
     }
 
-    /// The parts of the object that are loaded, now. In one try: it is asked where something has
-    /// gone wrong already.
+    /// Returns the parts of the object that are loaded now. There is no retry, because this is
+    /// called after something else has failed.
     ///
     /// # Errors
-    /// What a connection can meet.
+    /// Any error of the connection.
     pub async fn loaded_parts(&self, split: &SplitObject) -> Result<Vec<Part>> {
         let mut session = self.sessions.dedicated().await?;
         let rows = self.part_rows(&mut session, split, "").await;
@@ -206,8 +217,7 @@ impl Ledger {
         Ok(rows?.into_iter().map(|row| row.part).collect())
     }
 
-    /// Whether parts of these objects, which are not loaded as a whole, have put rows into the
-    /// table.
+    /// Returns true if parts of these partially loaded objects have put rows into the table.
     pub(super) async fn has_loaded_parts(
         &self,
         job: &Job,
@@ -221,7 +231,11 @@ impl Ledger {
                 })
                 .collect();
             let sql = format!(
-                "SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE object_id IN ({}) AND row_count > skipped_count + rejected_count LIMIT 1) AS loaded_rows",
+                "SELECT COUNT(*) \
+                 FROM (SELECT 1 \
+                 FROM {} \
+                 WHERE object_id IN ({}) AND row_count > skipped_count + rejected_count LIMIT 1) \
+                 AS loaded_rows",
                 self.tables.parts,
                 ids.join(", ")
             );
@@ -232,14 +246,17 @@ impl Ledger {
         Ok(false)
     }
 
-    /// Removes the rows of parts of objects of earlier generations.
+    /// Removes the part rows of objects of earlier generations.
     pub(super) async fn forget_older_parts(
         &self,
         session: &mut Session,
         generation: u32,
     ) -> mysql_async::Result<()> {
         let sql = format!(
-            "SELECT generation, CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag USING utf8mb4) FROM {} WHERE target = {} AND generation < {generation} AND part_size_bytes > 0",
+            "SELECT generation, CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), \
+             CONVERT(etag USING utf8mb4) \
+             FROM {} \
+             WHERE target = {} AND generation < {generation} AND part_size_bytes > 0",
             self.tables.objects,
             self.target.literal()
         );
@@ -254,24 +271,27 @@ impl Ledger {
         Ok(())
     }
 
-    /// The objects of which only parts are loaded.
+    /// Returns the objects of which only some parts are loaded.
     ///
     /// # Errors
-    /// What a connection can meet, past the retry bounds.
+    /// Any error of the connection that outlasts the retry bounds.
     pub async fn partial_objects(&self, job: &Job) -> Result<Vec<PartialObject>> {
         self.query(&self.partial_objects_sql(job)).await
     }
 
     pub(super) fn partial_objects_sql(&self, job: &Job) -> String {
         format!(
-            "SELECT CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag USING utf8mb4) FROM {} WHERE target = {} AND generation = {} AND state = 'partial'",
+            "SELECT CONVERT(bucket USING utf8mb4), CONVERT(object_key USING utf8mb4), CONVERT(etag \
+             USING utf8mb4) \
+             FROM {} \
+             WHERE target = {} AND generation = {} AND state = 'partial'",
             self.tables.objects,
             self.target.literal(),
             job.generation
         )
     }
 
-    /// A session of its own.
+    /// Opens a dedicated session.
     async fn session(&self, attempts: &mut Attempts) -> Result<Session> {
         loop {
             let error = match self.sessions.dedicated().await {
@@ -284,7 +304,8 @@ impl Ledger {
         }
     }
 
-    /// `None` where it is to be tried again: every piece of work here can be repeated.
+    /// Closes the session. Returns `None` if the work must be tried again, which is safe: all work
+    /// here can be repeated.
     async fn ended<T>(
         session: Session,
         ended: Result<T>,
@@ -297,7 +318,7 @@ impl Ledger {
             }
             Err(error) => {
                 session.destroy().await;
-                // What became of a COMMIT, the repetition finds out.
+                // The next try shows if the COMMIT took effect.
                 let is_unknown = error.kind == ErrorKind::OutcomeUnknown;
                 let error =
                     if is_unknown { error.as_kind(ErrorKind::ConnectionLost) } else { error };
@@ -322,8 +343,8 @@ impl Ledger {
         }
         match conn.query_drop(&split.insert).await {
             Ok(()) if conn.affected_rows() == 1 => {
-                // Left by one that was replaced, or whose row was removed by hand: they are not of
-                // this one.
+                // Rows of a replaced object, or of one whose row was removed by hand. They do not
+                // belong to this one.
                 let sql = format!(
                     "DELETE FROM {} WHERE object_id = X'{}'",
                     self.tables.parts, split.object_id
@@ -348,14 +369,21 @@ impl Ledger {
         let row: Option<(String, u64, bool)> =
             session.conn.query_first(sql).await.map_err(failed)?;
         let (state, part_size_bytes, is_same_format) = row.ok_or_else(|| {
-            Error::new(ErrorKind::LockConflict, format!("{object}: its ledger row is gone again"))
+            Error::new(
+                ErrorKind::LockConflict,
+                format!(
+                    "{object}: its ledger row has been removed \
+                     again"
+                ),
+            )
         })?;
         if state == "loaded" {
             return Ok(SplitProgress::AlreadyLoaded);
         }
         if !is_same_format || part_size_bytes == 0 {
             let message = format!(
-                "{object}: parts of it were loaded with other format options or other columns, so that this run would cut or read it otherwise"
+                "{object}: parts of it were loaded with other format options or other columns, so \
+                 this run would cut or read it differently"
             );
             return Err(Error::new(ErrorKind::PartialConflict, message));
         }
@@ -367,7 +395,7 @@ impl Ledger {
         } else {
             Err(Error::new(
                 ErrorKind::PartialConflict,
-                format!("{object}: the ledger's rows of its parts contradict each other"),
+                format!("{object}: the ledger rows of its parts contradict each other"),
             ))
         }
     }
@@ -380,7 +408,7 @@ impl Ledger {
         let SplitObject { object, key, .. } = split;
         let failed = |error: Driver| classify(Phase::Transaction, &object.to_string(), &error);
         session.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
-        // From here on no part of the object is being loaded by anybody.
+        // From here on, no run is loading a part of the object.
         let sql = format!("SELECT state FROM {} WHERE {key} FOR UPDATE", self.tables.objects);
         let state: Option<String> = session.conn.query_first(sql).await.map_err(failed)?;
         match state.as_deref() {
@@ -416,7 +444,13 @@ impl Ledger {
         let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
         let LoadCounts { rows, skipped, deleted, rejected, warnings } = sums;
         let sql = format!(
-            "DELETE FROM {failures} WHERE {key_condition}; UPDATE {objects} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {key} AND state = 'partial'",
+            "DELETE FROM {failures} \
+             WHERE {key_condition}; \
+             UPDATE {objects} \
+             SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = \
+             {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = \
+             {digest}, loaded_at = UTC_TIMESTAMP(6) \
+             WHERE {key} AND state = 'partial'",
             failures = self.tables.failures,
             objects = self.tables.objects,
             key_condition = split.key_condition,
@@ -444,7 +478,12 @@ impl Ledger {
     ) -> Result<Vec<PartRow>> {
         let SplitObject { object, .. } = split;
         let sql = format!(
-            "SELECT part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, row_count, skipped_count, deleted_count, rejected_count, warning_count, content_digest FROM {} WHERE object_id = X'{}' AND loaded_at IS NOT NULL ORDER BY part_number{lock}",
+            "SELECT part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, \
+             line_count, line_ending, checksum_algorithm, checksum, row_count, skipped_count, \
+             deleted_count, rejected_count, warning_count, content_digest \
+             FROM {} \
+             WHERE object_id = X'{}' AND loaded_at IS NOT NULL \
+             ORDER BY part_number{lock}",
             self.tables.parts, split.object_id
         );
         let rows: Vec<Row> = session
@@ -462,7 +501,7 @@ impl Ledger {
         rows.into_iter().map(|row| PartRow::read(row).ok_or_else(unexpected)).collect()
     }
 
-    /// The row of a part.
+    /// Prepares the ledger row of a part.
     #[must_use]
     pub fn part_entry(&self, split: &SplitObject, part: &Part) -> PartEntry {
         let SplitObject { object_id, key, .. } = split;
@@ -471,7 +510,16 @@ impl Ledger {
         let (algorithm, checksum) = checksum
             .map_or(("", 0), |checksum| (algorithm_name(checksum.algorithm), checksum.value));
         let begin = format!(
-            "START TRANSACTION; INSERT INTO {parts} (object_id, part_number, size_bytes, start_offset, data_offset, rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, worker, run_id, began_at) SELECT X'{object_id}', {number}, {size_bytes}, {start_offset}, {data_start}, {rows}, {lines}, {line_count}, {ending}, {algorithm}, {checksum}, {worker}, {run_id}, UTC_TIMESTAMP(6) FROM {objects} AS split, {jobs} AS jobs WHERE {split_key} AND split.state = 'partial' AND jobs.target = {target} AND {open} LOCK IN SHARE MODE",
+            "START TRANSACTION; \
+             INSERT INTO {parts} (object_id, part_number, size_bytes, start_offset, data_offset, \
+             rows_before, lines_before, line_count, line_ending, checksum_algorithm, checksum, \
+             worker, run_id, began_at) \
+             SELECT X'{object_id}', {number}, {size_bytes}, {start_offset}, {data_start}, {rows}, \
+             {lines}, {line_count}, {ending}, {algorithm}, {checksum}, {worker}, {run_id}, \
+             UTC_TIMESTAMP(6) \
+             FROM {objects} AS split, {jobs} AS jobs \
+             WHERE {split_key} AND split.state = 'partial' AND jobs.target = {target} AND {open} \
+             LOCK IN SHARE MODE",
             parts = self.tables.parts,
             objects = self.tables.objects,
             jobs = self.tables.jobs,
@@ -481,7 +529,7 @@ impl Ledger {
             rows = start.rows,
             lines = start.lines,
             line_count = end.lines - start.lines,
-            // What the part itself has shown, too.
+            // Includes what the part itself has shown.
             ending = literal(end.ending.map_or(&[], |ending: LineEnding| ending.bytes())),
             algorithm = literal(algorithm.as_bytes()),
             worker = literal(self.run.worker.as_bytes()),
@@ -500,11 +548,11 @@ impl Ledger {
 }
 
 impl PartEntry {
-    /// Begins the transaction and puts the row in.
+    /// Begins the transaction and inserts the row.
     ///
     /// # Errors
-    /// `Superseded` where the job has moved on; `PartialConflict` where the object was forgotten;
-    /// else what a transaction can meet. The transaction is open then.
+    /// `Superseded` if the job has moved on. `PartialConflict` if the object was forgotten.
+    /// Otherwise any error of a transaction; the transaction is still open then.
     pub(super) async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
         match conn.query_drop(&self.begin).await {
@@ -520,8 +568,7 @@ impl PartEntry {
                 }
             }
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // The rows of a loser must never be committed, and its locks are in the way of its
-                // neighbours.
+                // The loser's rows must never be committed, and its locks block its neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 let sql =
                     format!("SELECT loaded_at IS NOT NULL FROM {} WHERE {}", self.parts, self.key);
@@ -533,13 +580,14 @@ impl PartEntry {
                             self.what
                         );
                         Err(Error::new(ErrorKind::StatementFailed, message).with_hint(
-                            "look whether its rows are in the table, then remove the object's row with `s3-to-mysql forget`",
+                            "check if its rows are in the table, then remove the object's row with \
+                             `s3-to-mysql forget`",
                         ))
                     }
                     None => Err(Error::new(
                         ErrorKind::LockConflict,
                         format!(
-                            "{}: another run changes its ledger row at the same time",
+                            "{}: another run is changing its ledger row at the same time",
                             self.what
                         ),
                     )),
@@ -549,10 +597,10 @@ impl PartEntry {
         }
     }
 
-    /// Completes the row: the last statement before COMMIT.
+    /// Completes the row. This is the last statement before COMMIT.
     ///
     /// # Errors
-    /// `LedgerRowLost` where the row is not there any more.
+    /// `LedgerRowLost` if the row is gone.
     pub(super) async fn complete(
         &self,
         conn: &mut Conn,
@@ -562,7 +610,11 @@ impl PartEntry {
         let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
         let LoadCounts { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
-            "UPDATE {} SET row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND loaded_at IS NULL AND run_id = {}",
+            "UPDATE {} \
+             SET row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, \
+             rejected_count = {rejected}, warning_count = {warnings}, content_digest = {digest}, \
+             loaded_at = UTC_TIMESTAMP(6) \
+             WHERE {} AND loaded_at IS NULL AND run_id = {}",
             self.parts, self.key, self.run_id,
         );
         conn.query_drop(sql)
@@ -572,22 +624,28 @@ impl PartEntry {
             return Ok(());
         }
         let message = format!(
-            "{}: the transaction has lost its ledger row, so the server has ended it by itself; whether the part's rows stayed is not known",
+            "{}: the transaction has lost its ledger row, so the server has ended it by itself; it \
+             is not known if the part's rows stayed",
             self.what
         );
-        Err(Error::new(ErrorKind::LedgerRowLost, message)
-            .with_hint("look whether its rows are in the table before you load it again; is autocommit changed by --init-sql, or the load split by a cluster?"))
+        Err(Error::new(ErrorKind::LedgerRowLost, message).with_hint(
+            "check if its rows are in the table before you load it again; does \
+             --init-sql change autocommit, or does a cluster split the load?",
+        ))
     }
 
     pub(super) fn state_query(&self) -> String {
         format!(
-            "SELECT IF(loaded_at IS NULL, 'loading', 'loaded'), run_id = {} FROM {} WHERE {} FOR UPDATE",
+            "SELECT IF(loaded_at IS NULL, 'loading', 'loaded'), run_id = {} \
+             FROM {} \
+             WHERE {} \
+             FOR UPDATE",
             self.run_id, self.parts, self.key
         )
     }
 }
 
-/// A part's row in full.
+/// The full ledger row of a part.
 struct PartRow {
     part: Part,
     loaded: LoadCounts,
@@ -633,7 +691,7 @@ impl PartRow {
     }
 }
 
-/// As the column has it.
+/// Returns the name that the column stores.
 fn algorithm_name(algorithm: ChecksumAlgorithm) -> &'static str {
     match algorithm {
         ChecksumAlgorithm::Crc64Nvme => "crc64nvme",
@@ -658,6 +716,8 @@ fn superseded(what: &str) -> Error {
 
 fn forgotten(what: &str) -> Error {
     let message = format!("{what}: somebody has removed the object from the ledger meanwhile");
-    Error::new(ErrorKind::PartialConflict, message)
-        .with_hint("parts of it that were loaded are still in the table: remove their rows before it is loaded again")
+    Error::new(ErrorKind::PartialConflict, message).with_hint(
+        "its loaded parts are still in the table: remove their rows before you load it \
+         again",
+    )
 }

@@ -1,4 +1,4 @@
-//! The runs themselves: who ran, when, and with what result.
+//! The record of the runs: who ran, when, and with what result.
 
 use super::control::get_locks;
 use super::handle::Ledger;
@@ -7,12 +7,12 @@ use super::job::Job;
 use crate::error::Result;
 use crate::policy::Mode;
 
-/// Ended runs are kept for so long.
+/// The number of days for which ended runs are kept.
 const KEPT_DAYS: u32 = 90;
-/// The column's length.
+/// The length of the column `source`.
 const SOURCE_LIMIT_BYTES: usize = 2000;
 
-/// What a run did, by its end.
+/// The totals of a run at its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunTotals {
     pub exit_code: u8,
@@ -32,17 +32,20 @@ impl Mode {
 
 impl Ledger {
     /// Records that the run begins, with its sources for people to read, and takes the lock that
-    /// shows that it is alive.
+    /// shows that the run is alive.
     ///
     /// # Errors
-    /// What a connection can meet, past the retry bounds.
+    /// Any error of the connection that outlasts the retry bounds.
     pub async fn begin_run(&self, mode: Mode, source: &str) -> Result<()> {
         let mut source = source.to_owned();
         while source.len() > SOURCE_LIMIT_BYTES {
             source.pop();
         }
         let sql = format!(
-            "INSERT IGNORE INTO {runs} (run_id, target, generation, mode, source, worker, tool_version, started_at) VALUES ({run_id}, {target}, 0, '{mode}', {source}, {worker}, {tool_version}, UTC_TIMESTAMP(6))",
+            "INSERT IGNORE INTO {runs} (run_id, target, generation, mode, source, worker, \
+             tool_version, started_at) \
+             VALUES ({run_id}, {target}, 0, '{mode}', {source}, {worker}, {tool_version}, \
+             UTC_TIMESTAMP(6))",
             runs = self.tables.runs,
             run_id = literal(self.run.id.as_bytes()),
             target = self.target.literal(),
@@ -51,11 +54,11 @@ impl Ledger {
             worker = literal(self.run.worker.as_bytes()),
             tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
         );
-        // Whoever finds the row must find the lock of a run that is alive.
+        // In this order: whoever finds the row must find the lock of a live run.
         self.execute(&format!("{}; {sql}", get_locks(&[&self.run.lock_name()]))).await
     }
 
-    /// The statement that records which job the run works on.
+    /// Returns the statement that records which job the run works on.
     pub(super) fn joining(&self, job: &Job) -> String {
         format!(
             "UPDATE {} SET generation = {} WHERE run_id = {}",
@@ -65,10 +68,10 @@ impl Ledger {
         )
     }
 
-    /// Records how the run ended, and drops what is known of runs that ended long ago.
+    /// Records how the run ended, and deletes the records of runs that ended long ago.
     ///
     /// # Errors
-    /// What a connection can meet; there is no second try, as nothing depends on it.
+    /// Any error of the connection. There is no retry, because nothing depends on this record.
     pub async fn end_run(&self, achieved: RunTotals) -> Result<()> {
         let RunTotals {
             exit_code,
@@ -79,7 +82,14 @@ impl Ledger {
             bytes,
         } = achieved;
         let sql = format!(
-            "UPDATE {runs} SET ended_at = UTC_TIMESTAMP(6), exit_code = {exit_code}, objects_loaded = {objects_loaded}, objects_already_loaded = {objects_already_loaded}, objects_failed = {objects_failed}, row_count = {rows}, loaded_bytes = {bytes} WHERE run_id = {run_id}; DELETE FROM {runs} WHERE target = {target} AND started_at < UTC_TIMESTAMP(6) - INTERVAL {KEPT_DAYS} DAY LIMIT 1000",
+            "UPDATE {runs} \
+             SET ended_at = UTC_TIMESTAMP(6), exit_code = {exit_code}, objects_loaded = \
+             {objects_loaded}, objects_already_loaded = {objects_already_loaded}, objects_failed = \
+             {objects_failed}, row_count = {rows}, loaded_bytes = {bytes} \
+             WHERE run_id = {run_id}; \
+             DELETE FROM {runs} \
+             WHERE target = {target} AND started_at < UTC_TIMESTAMP(6) - INTERVAL {KEPT_DAYS} DAY \
+             LIMIT 1000",
             runs = self.tables.runs,
             run_id = literal(self.run.id.as_bytes()),
             target = self.target.literal(),

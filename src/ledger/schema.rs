@@ -1,13 +1,13 @@
-//! The ledger's tables: what they are called, how they are made, and which version of them this
-//! program knows.
+//! The ledger's tables: their names, how they are made, and the schema version that this program
+//! knows.
 //!
-//! The statements are those of `deploy/ledger.sql`, which people run whose accounts may not make
-//! tables. The schema's version stands in the comment of each table, so that tables made by hand
-//! carry it too.
+//! The statements are those of `deploy/ledger.sql`, which people can run themselves if the
+//! program's account may not create tables. Each table's comment has the schema version, so that
+//! tables made by hand have it too.
 //!
-//! Keys are `VARBINARY`, because two of them are the same where their bytes are, and no collation
-//! agrees with that. Nothing in a key is NULL, which would be unequal to itself. The longest key
-//! has 400 + 4 + 255 + 1024 + 255 bytes and lengths, of the 3072 that an InnoDB index takes.
+//! Keys are `VARBINARY`, because two keys are equal exactly if their bytes are, which no collation
+//! guarantees. No key column is NULL, since NULL is not equal to itself. The longest key takes 400
+//! + 4 + 255 + 1024 + 255 bytes plus lengths, of the 3072 bytes that an InnoDB index allows.
 
 use mysql_async::prelude::Queryable;
 
@@ -16,18 +16,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
 
-/// The version that this program reads and writes.
+/// The schema version that this program reads and writes.
 const VERSION: u32 = 1;
-/// What the comment says before the version.
+/// The table comment before the version.
 const COMMENT: &str = "s3-to-mysql ledger, schema ";
 
 const STATEMENTS: &str = include_str!("../../deploy/ledger.sql");
 
-/// The names of the ledger's tables, quoted and with their database, ready for SQL.
+/// The names of the ledger's tables, quoted and qualified with their database, ready for SQL.
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub(super) database: String,
-    /// What the names of the tables begin with, also of those that a swap needs for a while.
+    /// The prefix of the tables' names, including the temporary tables of a swap.
     pub(super) stem: String,
     pub(super) objects: String,
     pub(super) parts: String,
@@ -37,7 +37,7 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// The tables that `stem` names; in `target_database` where it names no database itself.
+    /// Makes the names from `stem`, in `target_database` if `stem` names no database.
     #[must_use]
     pub fn new(stem: &TableName, target_database: &str) -> Self {
         let database = stem.database.clone().unwrap_or_else(|| target_database.to_owned());
@@ -59,7 +59,7 @@ impl Tables {
         }
     }
 
-    /// Suffixes and quoted names, in the order of the documentation.
+    /// Returns suffixes and quoted names, in the order of the documentation.
     fn all(&self) -> [(&'static str, &str); 5] {
         [
             ("objects", &self.objects),
@@ -70,7 +70,7 @@ impl Tables {
         ]
     }
 
-    /// For messages: `` `db`.`stem_…` ``.
+    /// Returns the ledger's name for messages: `` `db`.`stem_…` ``.
     pub(super) fn title(&self) -> String {
         format!(
             "ledger {}.{}",
@@ -79,24 +79,26 @@ impl Tables {
         )
     }
 
-    /// The statements that make the tables, for accounts that may not.
+    /// Returns the statements that make the tables, for accounts that may not create them.
     #[must_use]
     pub fn ddl(&self) -> Vec<String> {
         self.all().iter().map(|(suffix, name)| create(suffix, name)).collect()
     }
 
-    /// Which of the tables are there, after a look at their version.
+    /// Returns the tables that exist, after checking their versions.
     ///
     /// # Errors
-    /// `TargetRefused` where they are of another version or engine, or are not a ledger's.
+    /// `TargetRefused` if a table has another version or engine, or is not a ledger's.
     pub(super) async fn present(&self, session: &mut Session) -> Result<Vec<&'static str>> {
         let title = self.title();
         let failed = |error: mysql_async::Error| classify(Phase::Transaction, &title, &error);
-        // Not prepared: that would be another round trip.
+        // Not a prepared statement: that would take another round trip.
         let text = |text: &str| format!("_utf8mb4 {}", literal(text.as_bytes()));
         let names = self.all().map(|(suffix, _)| text(&format!("{}_{suffix}", self.stem)));
         let sql = format!(
-            "SELECT TABLE_NAME, TABLE_COMMENT, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ({})",
+            "SELECT TABLE_NAME, TABLE_COMMENT, ENGINE \
+             FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ({})",
             text(&self.database),
             names.join(", ")
         );
@@ -110,23 +112,29 @@ impl Tables {
                 Some(VERSION) => {}
                 Some(newer) if newer > VERSION => {
                     let message = format!(
-                        "{title}: table {name} has schema {newer}, made by a newer s3-to-mysql; this one knows schema {VERSION}"
+                        "{title}: table {name} has schema {newer}, made by a newer s3-to-mysql; \
+                         this one knows schema {VERSION}"
                     );
                     return Err(Error::new(ErrorKind::TargetRefused, message)
                         .with_hint("use the newer s3-to-mysql, or another --ledger-table"));
                 }
                 _ => {
                     let message = format!(
-                        "{title}: there is a table {name} that is no ledger of this program: its comment is {comment:?}, not \"{COMMENT}{VERSION}\""
+                        "{title}: table {name} is not a ledger table of this program: its comment \
+                         is {comment:?}, not \"{COMMENT}{VERSION}\""
                     );
-                    return Err(Error::new(ErrorKind::TargetRefused, message)
-                        .with_hint("choose another --ledger-table, or make the table as deploy/ledger.sql does"));
+                    return Err(Error::new(ErrorKind::TargetRefused, message).with_hint(
+                        "choose another --ledger-table, or create the table as \
+                         deploy/ledger.sql does",
+                    ));
                 }
             }
-            // Everything rests on its rows being committed with the objects', or not at all.
+            // The whole ledger depends on its rows being committed together with the objects' rows,
+            // or not at all.
             if let Some(engine) = engine.filter(|engine| !engine.eq_ignore_ascii_case("InnoDB")) {
                 let message = format!(
-                    "{title}: the engine of table {name} is {engine}, which does not commit together with the rows that are loaded"
+                    "{title}: the engine of table {name} is {engine}, which does not commit \
+                     together with the rows that are loaded"
                 );
                 return Err(Error::new(ErrorKind::TargetRefused, message)
                     .with_hint("ALTER TABLE ... ENGINE=InnoDB"));
@@ -145,10 +153,10 @@ impl Tables {
         present.len() == 5
     }
 
-    /// Makes what is missing.
+    /// Creates the missing tables.
     ///
     /// # Errors
-    /// `TargetRefused` as [`Tables::present`], and where the account may not make tables.
+    /// `TargetRefused` as in [`Tables::present`], and if the account may not create tables.
     pub(super) async fn ensure(&self, session: &mut Session) -> Result<()> {
         let present = self.present(session).await?;
         let missing = self.all().into_iter().filter(|(suffix, _)| !present.contains(suffix));
@@ -156,13 +164,18 @@ impl Tables {
         if statements.is_empty() {
             return Ok(());
         }
-        // In one packet: on a long path each would cost as much as a load.
+        // In one packet: on a long network path, each statement would cost as much as a load.
         session.conn.query_drop(statements.join("; ")).await.map_err(|error| {
-            let is_denied = matches!(&error, mysql_async::Error::Server(server) if matches!(server.code, 1142 | 1044));
-            let error = classify(Phase::Transaction, &format!("{}: its tables can't be made", self.title()), &error);
+            let is_denied = matches!(
+                &error,
+                mysql_async::Error::Server(server) if matches!(server.code, 1142 | 1044)
+            );
+            let what = format!("{}: its tables cannot be created", self.title());
+            let error = classify(Phase::Transaction, &what, &error);
             if is_denied {
                 error.with_hint(
-                    "the account needs the CREATE privilege once, or somebody who has it runs deploy/ledger.sql; --no-ledger does without, at least once",
+                    "the account needs the CREATE privilege once, or somebody who has it must run \
+                     deploy/ledger.sql; --no-ledger loads without a ledger, at least once",
                 )
             } else {
                 error
@@ -171,7 +184,7 @@ impl Tables {
     }
 }
 
-/// The statement of the documentation, for the table of this name.
+/// Returns the documented statement, for the table of this name.
 fn create(suffix: &str, name: &str) -> String {
     let documented = format!("`s3_to_mysql_{suffix}`");
     let statement =

@@ -1,8 +1,8 @@
-//! What the ledger says of one target.
+//! The status of one target, read from the ledger.
 //!
-//! Quick on large ledgers: every question is a range of a primary key, and only what is listed is
-//! fetched. The answers are those of several moments, as nothing is locked: a run that goes on
-//! meanwhile may be in one and not yet in another.
+//! It is quick on large ledgers: every query is a range of a primary key, and fetches only what is
+//! listed. Nothing is locked, so the answers are from slightly different moments: a run in progress
+//! may show in one answer and not yet in another.
 
 use std::collections::HashMap;
 
@@ -15,34 +15,34 @@ use super::parts::numbers;
 use crate::error::Result;
 use crate::object::TableName;
 
-/// Of the runs that have ended, this many.
+/// The number of latest runs that are listed.
 const RUNS_LISTED: u64 = 10;
-/// Of the runs that have no end, whether alive or dead, this many are looked at.
+/// The largest number of runs without an end, alive or dead, that are checked.
 const OPEN_RUNS_LISTED: u64 = 1000;
-/// Hashes in one query.
+/// The number of hashes in one query.
 const BATCH: usize = 500;
 
-/// What the ledger says of one target.
+/// The status of one target, as its ledger records it.
 #[derive(Clone, Debug)]
 pub struct Status {
     pub target: TableName,
     pub ledger: TableName,
-    /// `None` where nothing has been loaded with this ledger.
+    /// The target's job. `None` if nothing has been loaded with this ledger.
     pub job: Option<JobStatus>,
-    /// What is in the table as readers see it.
+    /// The contents of the table that readers see.
     pub table: Sums,
-    /// What is in the table that a swap under way will put in its place.
+    /// The contents of the table that a swap in progress will put in its place.
     pub shadow: Option<Sums>,
     pub partial: Vec<Partial>,
     pub in_flight: Vec<InFlight>,
-    /// The first of them, where not all were asked for.
+    /// The failed objects, or the first of them if not all were requested.
     pub failed: Vec<FailedObject>,
     pub objects_failed: u64,
-    /// The latest first, and those that are alive in any case.
+    /// The latest runs, newest first, then any older runs that are alive.
     pub runs: Vec<Run>,
 }
 
-/// What all runs on the target work on.
+/// The job that all runs on the target share.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobStatus {
     /// The generation of the rows that the job loads.
@@ -63,8 +63,8 @@ pub struct JobStatus {
     pub begun_at: String,
     /// RFC 3339, in UTC.
     pub changed_at: String,
-    /// Definitions of the secondary indexes that the job is still to add: to the table for a
-    /// truncate, to the one that will take its place for a swap.
+    /// The definitions of the secondary indexes that the job must still add: to the table itself
+    /// for a truncate, to the table that will take its place for a swap.
     pub deferred_indexes: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ pub struct JobStatus {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sums {
     pub generation: u32,
-    /// Objects of which all rows are in the table.
+    /// Objects whose rows are all in the table.
     pub objects_loaded: u64,
     /// Objects of which some parts are in the table.
     pub objects_partial: u64,
@@ -91,7 +91,7 @@ pub struct Sums {
     pub bytes: u64,
 }
 
-/// An object of which some parts are loaded.
+/// An object with some, but not all, of its parts loaded.
 #[derive(Clone, Debug, Serialize)]
 pub struct Partial {
     pub generation: u32,
@@ -106,7 +106,8 @@ pub struct Partial {
     pub parts_loaded: u64,
 }
 
-/// An object whose transaction is open: the row that it has inserted, and nobody else counts yet.
+/// An object whose transaction is open: it has inserted its ledger row, but nothing counts that row
+/// yet.
 #[derive(Clone, Debug, Serialize)]
 pub struct InFlight {
     pub generation: u32,
@@ -178,7 +179,7 @@ pub struct Run {
     pub bytes: u64,
 }
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize)]
 #[serde(into = "&'static str")]
 #[strum(serialize_all = "snake_case")]
@@ -186,7 +187,7 @@ pub enum RunState {
     /// Its connection holds its advisory lock.
     Running,
     Ended,
-    /// It never said how it ended, and its lock is free.
+    /// The run never recorded its end, and its lock is free.
     Died,
 }
 
@@ -199,10 +200,11 @@ impl RunState {
 }
 
 impl LedgerAdmin {
-    /// Everything the ledger says of the target; of the failures at most `failures_listed`.
+    /// Returns everything that the ledger says about the target, with at most `failures_listed`
+    /// failures.
     ///
     /// # Errors
-    /// As of queries; the connection is not to be used again then.
+    /// Any error of a query. Do not use the connection after that.
     pub async fn status(&mut self, failures_listed: u64) -> Result<Status> {
         let job = self.job().await?;
         let table_generation = job.as_ref().map_or(1, |job| job.table_generation);
@@ -250,7 +252,10 @@ impl LedgerAdmin {
             return Ok(None);
         }
         let sql = format!(
-            "SELECT generation, table_generation, mode, state, old_table, run_id, tool_version, deferred_indexes, {}, {} FROM {} WHERE target = {}",
+            "SELECT generation, table_generation, mode, state, old_table, run_id, tool_version, \
+             deferred_indexes, {}, {} \
+             FROM {} \
+             WHERE target = {}",
             time("begun_at"),
             time("changed_at"),
             self.tables.jobs,
@@ -258,7 +263,7 @@ impl LedgerAdmin {
         );
         let Some(mut fields) = self.rows(&sql).await?.pop() else { return Ok(None) };
         let deferred_indexes = match fields.optional_text("deferred_indexes")? {
-            // What can't be read is shown as it is.
+            // Text that cannot be parsed is shown as it is.
             Some(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
             None => Vec::new(),
         };
@@ -282,7 +287,14 @@ impl LedgerAdmin {
             return Ok(sums);
         }
         let sql = format!(
-            "SELECT COUNT(IF(state = 'loaded', 1, NULL)) AS objects_loaded, COUNT(IF(state = 'partial', 1, NULL)) AS objects_partial, COALESCE(SUM(row_count), 0) AS row_count, COALESCE(SUM(skipped_count), 0) AS skipped_count, COALESCE(SUM(deleted_count), 0) AS deleted_count, COALESCE(SUM(rejected_count), 0) AS rejected_count, COALESCE(SUM(warning_count), 0) AS warning_count, COALESCE(SUM(IF(state = 'loaded', size_bytes, 0)), 0) AS size_bytes FROM {} WHERE {}",
+            "SELECT COUNT(IF(state = 'loaded', 1, NULL)) AS objects_loaded, COUNT(IF(state = \
+             'partial', 1, NULL)) AS objects_partial, COALESCE(SUM(row_count), 0) AS row_count, \
+             COALESCE(SUM(skipped_count), 0) AS skipped_count, COALESCE(SUM(deleted_count), 0) AS \
+             deleted_count, COALESCE(SUM(rejected_count), 0) AS rejected_count, \
+             COALESCE(SUM(warning_count), 0) AS warning_count, COALESCE(SUM(IF(state = 'loaded', \
+             size_bytes, 0)), 0) AS size_bytes \
+             FROM {} \
+             WHERE {}",
             self.tables.objects,
             self.where_target(&[generation])
         );
@@ -300,7 +312,10 @@ impl LedgerAdmin {
 
     async fn partial(&mut self, where_target: &str) -> Result<Vec<Partial>> {
         let sql = format!(
-            "SELECT generation, bucket, object_key, etag, size_bytes, part_size_bytes FROM {} WHERE {where_target} AND state = 'partial' ORDER BY generation, bucket, object_key, etag",
+            "SELECT generation, bucket, object_key, etag, size_bytes, part_size_bytes \
+             FROM {} \
+             WHERE {where_target} AND state = 'partial' \
+             ORDER BY generation, bucket, object_key, etag",
             self.tables.objects
         );
         let mut partial = Vec::new();
@@ -328,7 +343,10 @@ impl LedgerAdmin {
             let ids: Vec<String> = batch.iter().map(id).collect();
             let literals: Vec<String> = ids.iter().map(|id| format!("X'{id}'")).collect();
             let sql = format!(
-                "SELECT LOWER(HEX(object_id)) AS object_id, part_number, start_offset + size_bytes AS end_offset FROM {} WHERE object_id IN ({}) AND loaded_at IS NOT NULL",
+                "SELECT LOWER(HEX(object_id)) AS object_id, part_number, start_offset + size_bytes \
+                 AS end_offset \
+                 FROM {} \
+                 WHERE object_id IN ({}) AND loaded_at IS NOT NULL",
                 self.tables.parts,
                 literals.join(", ")
             );
@@ -348,16 +366,19 @@ impl LedgerAdmin {
         Ok(partial)
     }
 
-    /// Rows that no transaction has committed yet, so that a read which may see such rows is the
-    /// only one that finds them.
+    /// Returns the objects in flight. Their rows are not committed, so only a read of uncommitted
+    /// rows finds them.
     async fn in_flight(&mut self, where_target: &str) -> Result<Vec<InFlight>> {
         if !self.has("objects") {
             return Ok(Vec::new());
         }
-        // For the next statement alone.
+        // Applies only to the next statement.
         self.change("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
         let sql = format!(
-            "SELECT generation, bucket, object_key, etag, size_bytes, worker, run_id, {} FROM {} AS entry WHERE {where_target} AND state = 'loading' ORDER BY entry.began_at, bucket, object_key",
+            "SELECT generation, bucket, object_key, etag, size_bytes, worker, run_id, {} \
+             FROM {} AS entry \
+             WHERE {where_target} AND state = 'loading' \
+             ORDER BY entry.began_at, bucket, object_key",
             time("began_at"),
             self.tables.objects
         );
@@ -376,7 +397,7 @@ impl LedgerAdmin {
         self.rows(&sql).await?.into_iter().map(row).collect()
     }
 
-    /// The first failures, and how many there are.
+    /// Returns the first failures, and the number of all failures.
     async fn failed(
         &mut self,
         where_target: &str,
@@ -392,7 +413,11 @@ impl LedgerAdmin {
             None => 0,
         };
         let sql = format!(
-            "SELECT generation, bucket, object_key, etag, error_code, message, attempts, worker, run_id, {}, {} FROM {failures} WHERE {where_target} ORDER BY generation, bucket, object_key LIMIT {listed}",
+            "SELECT generation, bucket, object_key, etag, error_code, message, attempts, worker, \
+             run_id, {}, {} \
+             FROM {failures} \
+             WHERE {where_target} \
+             ORDER BY generation, bucket, object_key LIMIT {listed}",
             time("first_failed_at"),
             time("last_failed_at")
         );
@@ -435,8 +460,8 @@ impl LedgerAdmin {
             place <= latest || alive.contains(&run.run_id)
         });
 
-        // One that ended between the look at its row and that at its lock has neither an end nor a
-        // lock: now its row tells.
+        // A run that ended between the read of its row and that of its lock shows neither an end
+        // nor a lock. Now its row shows the end.
         let unclear = |run: &&Run| run.ended_at.is_none() && !alive.contains(&run.run_id);
         let unclear: Vec<String> =
             runs.iter().filter(unclear).map(|run| literal(run.run_id.as_bytes())).collect();
@@ -458,7 +483,11 @@ impl LedgerAdmin {
 
     async fn runs_where(&mut self, condition: &str, limit: u64) -> Result<Vec<Run>> {
         let sql = format!(
-            "SELECT run_id, generation, mode, source, worker, tool_version, {}, {}, exit_code, objects_loaded, objects_already_loaded, objects_failed, row_count, loaded_bytes FROM {} AS run WHERE target = {} AND {condition} ORDER BY run.started_at DESC, run_id DESC LIMIT {limit}",
+            "SELECT run_id, generation, mode, source, worker, tool_version, {}, {}, exit_code, \
+             objects_loaded, objects_already_loaded, objects_failed, row_count, loaded_bytes \
+             FROM {} AS run \
+             WHERE target = {} AND {condition} \
+             ORDER BY run.started_at DESC, run_id DESC LIMIT {limit}",
             time("started_at"),
             time("ended_at"),
             self.tables.runs,
@@ -487,7 +516,7 @@ impl LedgerAdmin {
         self.rows(&sql).await?.into_iter().map(row).collect()
     }
 
-    /// Those of these runs whose lock somebody holds.
+    /// Returns the ids of the runs whose lock is held.
     async fn alive(&mut self, runs: &[Run]) -> Result<Vec<String>> {
         let mut alive = Vec::new();
         for batch in runs.chunks(BATCH) {

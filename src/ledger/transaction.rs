@@ -1,14 +1,13 @@
-//! An object's ledger row, in the transaction that loads the object.
+//! The ledger row of an object, in the transaction that loads the object.
 //!
-//! The row goes in first and is completed last. First, because a second run that got this far with
-//! the same object then waits before it loads, not after; last by an UPDATE that must find the row,
-//! because a server that has rolled back behind our back (a deadlock leaves the session in
-//! autocommit) has no such row any more, where an INSERT at the end would commit "loaded" without
-//! the data.
+//! The row is inserted first and completed last. It is first so that a second run that has come as
+//! far with the same object waits before it loads, not after. It is completed last, by an UPDATE
+//! that must find the row, because the server may have rolled back without an error here (a
+//! deadlock leaves the session in autocommit). Then the row no longer exists. An INSERT at the end
+//! would commit "loaded" without the data.
 //!
-//! The INSERT reads the job's row under a shared lock, so that a job that empties or swaps the
-//! table waits for the loads that are under way, and no load of an earlier generation gets in after
-//! it.
+//! The INSERT reads the job's row under a shared lock. So a job that empties or swaps the table
+//! waits for the loads in progress, and no load of an earlier generation gets in after it.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
@@ -25,7 +24,7 @@ use crate::object::Object;
 use crate::retry::Attempts;
 use crate::verify::Digest;
 
-/// The row that a transaction puts into the ledger: an object's, or that of a part of one.
+/// The row that a transaction inserts into the ledger: that of an object, or of a part of one.
 #[derive(Clone, Debug)]
 pub enum LedgerEntry {
     Object(Entry),
@@ -33,10 +32,10 @@ pub enum LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// Begins the transaction and puts the row in.
+    /// Begins the transaction and inserts the row.
     ///
     /// # Errors
-    /// As [`Entry::begin`].
+    /// The errors of [`Entry::begin`].
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         match self {
             Self::Object(entry) => entry.begin(conn).await,
@@ -44,10 +43,10 @@ impl LedgerEntry {
         }
     }
 
-    /// Completes the row: the last statement before COMMIT.
+    /// Completes the row. This is the last statement before COMMIT.
     ///
     /// # Errors
-    /// As [`Entry::complete`].
+    /// The errors of [`Entry::complete`].
     pub async fn complete(
         &self,
         conn: &mut Conn,
@@ -67,7 +66,8 @@ impl LedgerEntry {
         }
     }
 
-    /// Asks for the row's state, and whether it is this run's, with a lock.
+    /// Returns the locking query for the row's state, and for a flag that is true if the row is
+    /// this run's.
     fn state_query(&self) -> String {
         match self {
             Self::Object(entry) => {
@@ -85,7 +85,7 @@ impl LedgerEntry {
     }
 }
 
-/// The statements for one object's row.
+/// The statements for the ledger row of one object.
 #[derive(Clone, Debug)]
 pub struct Entry {
     what: String,
@@ -94,12 +94,13 @@ pub struct Entry {
     /// The primary key as a condition.
     key: String,
     run_id: String,
-    /// Removes what is known of earlier failures; empty where nothing is.
+    /// The statement that removes the record of an earlier failure. Empty if there is no such
+    /// record.
     clear_failure: String,
     replaces: bool,
 }
 
-/// What became of a COMMIT whose answer never came.
+/// The outcome of a COMMIT whose answer never came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
     Committed,
@@ -108,17 +109,17 @@ pub enum CommitOutcome {
 }
 
 impl Ledger {
-    /// What identifies `object`, loaded as a part of `job`: the same at every try.
+    /// Returns the id of `object`, loaded within `job`. It is the same at every try.
     #[must_use]
     pub fn object_id(&self, job: &Job, object: &Object) -> String {
         object_id(&self.target, job.generation, &object.bucket, &object.key, etag(object))
     }
 
-    /// The row of `object`, loaded as a part of `job`. `had_failed` where the ledger knows of a
-    /// failure; `replaces` where a row that is there gives way (`--force`).
+    /// Prepares the ledger row of `object`, loaded within `job`. `had_failed` says that the ledger
+    /// has a failure of the object. With `replaces` (`--force`), an existing row is removed first.
     ///
     /// # Errors
-    /// `UnsupportedFormat` for names that the ledger can't hold.
+    /// `UnsupportedFormat` if the ledger cannot hold the object's names.
     pub fn entry(
         &self,
         job: &Job,
@@ -137,14 +138,21 @@ impl Ledger {
         let key_condition = self.key_condition(job, object);
         let key = format!("{key_condition} AND etag = {etag}");
         let open_for_loads = open_for_loads(job);
-        // One that is loaded in part is none that could be replaced.
+        // A row in state `partial` cannot be replaced.
         let removal = if replaces {
             format!("DELETE FROM {objects} WHERE {key} AND state = 'loaded'; ")
         } else {
             String::new()
         };
         let begin = format!(
-            "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, began_at) SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) FROM {jobs} AS jobs WHERE target = {target} AND {open_for_loads} LOCK IN SHARE MODE",
+            "START TRANSACTION; {removal}INSERT INTO {objects} (target, generation, bucket, \
+             object_key, etag, state, size_bytes, version_id, worker, run_id, tool_version, \
+             began_at) \
+             SELECT target, {generation}, {bucket}, {object_key}, {etag}, 'loading', {size_bytes}, \
+             {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) \
+             FROM {jobs} AS jobs \
+             WHERE target = {target} AND {open_for_loads} \
+             LOCK IN SHARE MODE",
             size_bytes = object.size_bytes,
             version_id = literal(version_id.unwrap_or_default().as_bytes()),
             worker = literal(self.run.worker.as_bytes()),
@@ -168,15 +176,16 @@ impl Ledger {
         })
     }
 
-    /// The rows of `object`'s key, as a condition.
+    /// Returns the condition for the rows of `object`'s key.
     pub(crate) fn key_condition(&self, job: &Job, object: &Object) -> String {
         self.place_in("", job, object)
     }
 
-    /// The same, where `table.` has to stand before every column.
+    /// Returns the same condition with `table` (such as `split.`) before every column.
     pub(crate) fn place_in(&self, table: &str, job: &Job, object: &Object) -> String {
         format!(
-            "{table}target = {} AND {table}generation = {} AND {table}bucket = {} AND {table}object_key = {}",
+            "{table}target = {} AND {table}generation = {} AND {table}bucket = {} AND \
+             {table}object_key = {}",
             self.target.literal(),
             job.generation,
             literal(object.bucket.as_bytes()),
@@ -184,12 +193,11 @@ impl Ledger {
         )
     }
 
-    /// What became of `entry`'s transaction, by a locking read on a new connection: it waits for a
-    /// COMMIT that is still under way, where a plain read would call it absent.
+    /// Finds the outcome of `entry`'s transaction, with a locking read on a new connection. The
+    /// read waits for a COMMIT in progress, whose row a plain read would not see.
     ///
     /// # Errors
-    /// `OutcomeUnknown` where the server does not decide, or can't be asked, within the retry
-    /// bounds.
+    /// `OutcomeUnknown` if the server does not decide, or does not answer, within the retry bounds.
     pub async fn resolve_commit(&self, entry: &LedgerEntry) -> Result<CommitOutcome> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
@@ -199,7 +207,8 @@ impl Ledger {
             };
             if !attempts.wait_after(&error).await {
                 let message = format!(
-                    "{}: the connection was lost during COMMIT, and what became of it can't be found out",
+                    "{}: the connection was lost during COMMIT, and the outcome cannot be \
+                     determined",
                     entry.what()
                 );
                 return Err(Error::new(ErrorKind::OutcomeUnknown, message)
@@ -215,7 +224,7 @@ impl Ledger {
             let failed = |error: Driver| classify(Phase::Transaction, entry.what(), &error);
             if !session.is_where_the_run_began().await.map_err(failed)? {
                 let message = format!(
-                    "{}: connections now lead to another server, which can't tell",
+                    "{}: connections now lead to another server, which does not know the outcome",
                     entry.what()
                 );
                 return Err(Error::new(ErrorKind::OutcomeUnknown, message));
@@ -232,26 +241,25 @@ impl Ledger {
             })
         }
         .await;
-        // Its lock must not outlive the question.
+        // The lock must not outlive the query.
         session.close().await;
         read
     }
 }
 
 impl Entry {
-    /// Begins the transaction and puts the row in.
+    /// Begins the transaction and inserts the row.
     ///
     /// # Errors
-    /// `Superseded` where the job has moved on; else what a transaction can meet. The transaction
-    /// is open then.
+    /// `Superseded` if the job has moved on. Otherwise any error of a transaction; the transaction
+    /// is still open then.
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
         match conn.query_drop(&self.begin).await {
             Ok(()) if conn.affected_rows() == 1 => Ok(BeginOutcome::Yes),
             Ok(()) => Err(superseded(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // The rows of a loser must never be committed, and its locks are in the way of its
-                // neighbours.
+                // The loser's rows must never be committed, and its locks block its neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 let state: Option<String> = conn
                     .query_first(format!("SELECT state FROM {} WHERE {}", self.objects, self.key))
@@ -259,17 +267,17 @@ impl Entry {
                     .map_err(failed)?;
                 match state.as_deref() {
                     Some("loaded") if !self.replaces => Ok(BeginOutcome::AlreadyLoaded),
-                    // Put there by a run that forces too, or gone again: from the start.
+                    // Inserted by another run that forces too, or removed by now: begin again.
                     Some("loaded") | None => Err(Error::new(
                         ErrorKind::LockConflict,
                         format!(
-                            "{}: another run changes its ledger row at the same time",
+                            "{}: another run is changing its ledger row at the same time",
                             self.what
                         ),
                     )),
                     Some("partial") => {
                         let message = format!(
-                            "{}: parts of it are loaded, and it can't be loaded as a whole any more",
+                            "{}: parts of it are loaded, so it can no longer be loaded as a whole",
                             self.what
                         );
                         Err(Error::new(ErrorKind::PartialConflict, message))
@@ -280,7 +288,8 @@ impl Entry {
                             self.what
                         );
                         Err(Error::new(ErrorKind::StatementFailed, message).with_hint(
-                            "look whether its rows are in the table, then remove the row with `s3-to-mysql forget`",
+                            "check if its rows are in the table, then remove the row with \
+                             `s3-to-mysql forget`",
                         ))
                     }
                 }
@@ -289,11 +298,11 @@ impl Entry {
         }
     }
 
-    /// Completes the row: the last statement before COMMIT. `digest` is that of the rows which the
-    /// transaction has stored, where the job is to be verified by it.
+    /// Completes the row. This is the last statement before COMMIT. `digest` is that of the rows
+    /// that the transaction has stored, if the job will be verified by it.
     ///
     /// # Errors
-    /// `LedgerRowLost` where the row is not there any more.
+    /// `LedgerRowLost` if the row is gone.
     pub async fn complete(
         &self,
         conn: &mut Conn,
@@ -304,7 +313,11 @@ impl Entry {
             digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
         let LoadCounts { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
-            "{}UPDATE {} SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = {deleted}, rejected_count = {rejected}, warning_count = {warnings}{digest}, loaded_at = UTC_TIMESTAMP(6) WHERE {} AND state = 'loading' AND run_id = {}",
+            "{}UPDATE {} \
+             SET state = 'loaded', row_count = {rows}, skipped_count = {skipped}, deleted_count = \
+             {deleted}, rejected_count = {rejected}, warning_count = {warnings}{digest}, loaded_at \
+             = UTC_TIMESTAMP(6) \
+             WHERE {} AND state = 'loading' AND run_id = {}",
             self.clear_failure,
             self.objects,
             self.key,

@@ -1,9 +1,9 @@
-//! Whether the table that a job has loaded holds what its objects hold: the sums in the ledger
-//! against the server's own.
+//! Verifies that the loaded table holds what the objects of the job hold: compares the sums in the
+//! ledger with sums that the server computes.
 //!
 //! Both are read in one snapshot, so that an object which another run is loading meanwhile is in
-//! both or in neither. An object that was loaded without sums makes it impossible, and that is
-//! said: a part that agrees proves nothing about the rest.
+//! both or in neither. One object without sums makes verification impossible, which is an error: a
+//! partial match proves nothing about the rest.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,10 +16,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, Session, classify};
 use crate::verify::{ComparePlan, Digest, RowSum, TableVerification};
 
-/// What is to be compared before a job ends, and what was.
+/// The comparison to make before a job ends, and its result.
 pub(super) struct TableCheck<'plan> {
     plan: Option<&'plan ComparePlan>,
-    /// Kept over the tries of the job's end: the one that ends it may find it ended.
+    /// Kept across retries of the job's end: the try that ends it may find that an earlier one has
+    /// ended it.
     passed: Mutex<Option<TableVerification>>,
 }
 
@@ -33,20 +34,20 @@ impl<'plan> TableCheck<'plan> {
     }
 }
 
-/// What the ledger has of a job's objects.
+/// The sums that the ledger has for a job's objects.
 struct ObjectDigests {
     digest: Digest,
-    /// Objects without sums, and one of them.
+    /// The number of objects without sums. `example` names one of them.
     unsummed: u64,
     example: String,
 }
 
 impl Ledger {
-    /// Refuses to go on with a job that can't be verified at its end.
+    /// Refuses to resume a job that cannot be verified at its end.
     ///
     /// # Errors
-    /// `ChecksumMissing` where objects of it were loaded without sums, or for a table that was
-    /// another then.
+    /// `ChecksumMissing` if objects of the job were loaded without sums, or before the table was
+    /// altered.
     pub async fn ensure_verifiable(&self, job: &Job, plan: &ComparePlan) -> Result<()> {
         if !job.is_resumed {
             return Ok(());
@@ -57,11 +58,12 @@ impl Ledger {
         self.ensure_summed(&objects?)
     }
 
-    /// Compares the table that the job loads into with its objects, where that was asked for.
+    /// Compares the table that the job loads into with the job's objects, if verification was
+    /// requested.
     ///
     /// # Errors
-    /// `ChecksumDiffers`; `ChecksumMissing` as [`Ledger::ensure_verifiable`]; `TargetRefused` where
-    /// the server can't compute its sums.
+    /// `ChecksumDiffers` if they differ. `ChecksumMissing` as in [`Ledger::ensure_verifiable`].
+    /// `TargetRefused` if the server cannot compute its sums.
     pub(super) async fn verify_contents(
         &self,
         session: &mut Session,
@@ -76,11 +78,14 @@ impl Ledger {
         tracing::info!("{what}: comparing its rows with those of the objects");
         session
             .conn
-            .query_drop("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            .query_drop(
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH \
+                 CONSISTENT SNAPSHOT, READ ONLY",
+            )
             .await
             .map_err(failed)?;
         let compared = self.compare(session, job, plan).await;
-        // Of a session that a swap goes on with, also after an error.
+        // A swap goes on with this session, so the transaction ends here even after an error.
         let ended = session.conn.query_drop("ROLLBACK").await.map_err(failed);
         let verified = compared?;
         ended?;
@@ -108,7 +113,7 @@ impl Ledger {
         let unreadable = |detail: String| {
             Error::new(
                 ErrorKind::TargetRefused,
-                format!("{what}: the server can't compute its checksum: {detail}"),
+                format!("{what}: the server cannot compute its checksum: {detail}"),
             )
         };
         if plan.compares_whole_rows(&objects) && !plan.is_empty() {
@@ -153,7 +158,7 @@ impl Ledger {
         ))
     }
 
-    /// The number of rows in the table, and the names of the compared columns that differ.
+    /// Returns the number of rows in the table, and the names of the compared columns that differ.
     async fn differing<'plan>(
         &self,
         session: &mut Session,
@@ -176,7 +181,7 @@ impl Ledger {
             sums.extend(ComparePlan::column_sum(&text));
         }
         let rows: u64 = rows.ok_or_else(|| {
-            Error::new(ErrorKind::TargetRefused, format!("{what}: the server gave no sums"))
+            Error::new(ErrorKind::TargetRefused, format!("{what}: the server returned no sums"))
         })?;
         Ok((rows, plan.differing(objects, &sums)))
     }
@@ -185,15 +190,17 @@ impl Ledger {
         let table = &job.load_into;
         let swapped = if *table == self.target.name() { "" } else { ", and is not swapped" };
         let message = format!(
-            "table {}: {table} does not hold what the objects hold{swapped}: it has {found}, the objects have {expected}; {where_it_is}",
+            "table {}: {table} does not hold what the objects hold{swapped}: it has {found}, the \
+             objects have {expected}; {where_it_is}",
             self.target.name()
         );
         Error::new(ErrorKind::ChecksumDiffers, message).with_hint(
-            "has somebody changed it, or does a trigger? The job is not ended: --force begins it anew, and loads everything again",
+            "has somebody changed it, or does a trigger? The job has not ended: --force begins it \
+             anew, and loads everything again",
         )
     }
 
-    /// The sums of the job's objects, added up as they come: there may be very many.
+    /// Adds up the sums of the job's objects as they arrive: there may be very many.
     async fn objects(
         &self,
         session: &mut Session,
@@ -202,7 +209,10 @@ impl Ledger {
     ) -> Result<ObjectDigests> {
         let title = self.tables.title();
         let sql = format!(
-            "SELECT content_digest, CONVERT(CONCAT('s3://', bucket, '/', object_key) USING utf8mb4) FROM {} WHERE target = {} AND generation = {} AND state = 'loaded'",
+            "SELECT content_digest, CONVERT(CONCAT('s3://', bucket, '/', object_key) USING \
+             utf8mb4) \
+             FROM {} \
+             WHERE target = {} AND generation = {} AND state = 'loaded'",
             self.tables.objects,
             self.target.literal(),
             job.generation
@@ -233,7 +243,8 @@ impl Ledger {
             return Ok(());
         }
         let message = format!(
-            "table {}: it can't be verified: {} objects of this job were loaded without --verify checksum, or when the table was another, such as {}",
+            "table {}: it cannot be verified: {} objects of this job were loaded without --verify \
+             checksum, or before the table was altered, such as {}",
             self.target.name(),
             objects.unsummed,
             objects.example

@@ -1,16 +1,16 @@
-//! Several small objects in one transaction and, where their statement's text is the same, through
-//! one LOAD DATA.
+//! Loads several small objects in one transaction and, if their statements have the same text,
+//! through one LOAD DATA.
 //!
-//! A statement and a COMMIT of its own cost the server as much as twenty to thirty rows, and on a
-//! long path five round trips. What is committed together is beyond doubt: the server took as many
-//! rows as were counted in all the objects, skipped, replaced and deleted none, and warned of
+//! A statement and a COMMIT cost the server as much as twenty to thirty rows, and five round trips
+//! on a long path. A batch is committed only if it is beyond doubt: the server took exactly the
+//! rows that were counted in all its objects, skipped, replaced and deleted none, and warned about
 //! nothing. Anything else is rolled back, and the objects are loaded one by one, so that each has
-//! its own counts and its own error. So this has no policies: what is clean is what every policy
-//! wants.
+//! its own counts and its own error. So a batch has no policies: a clean result satisfies every
+//! policy.
 //!
-//! Objects follow each other in the stream without a mark. That is right where each begins and ends
-//! between two rows, which the [splitter](crate::split) has seen, and where the last byte of one
-//! and the first byte of the next can't be one character
+//! Objects follow each other in the stream without a separator. That is correct if each begins and
+//! ends between two rows, which the [splitter](crate::split) has checked, and if the last byte of
+//! one and the first byte of the next cannot form one character
 //! ([`is_self_contained`](crate::dialect::Charset::is_self_contained)).
 
 use tokio_util::sync::CancellationToken;
@@ -21,30 +21,30 @@ use crate::ledger::{BatchEntry, BeginOutcome};
 use crate::load_data::{ExchangeOutcome, LoadRequest, Payload, load_data};
 use crate::mysql::Session;
 
-/// Objects that are sent together.
+/// Small objects that are loaded together.
 #[derive(Debug)]
 pub struct Batch {
-    /// For messages.
+    /// The name of the batch in messages.
     pub what: String,
-    /// At least one.
+    /// The load requests, at least one.
     pub requests: Vec<LoadRequest>,
-    /// Their ledger rows, where there is a ledger.
+    /// The ledger rows of the objects; `None` without a ledger.
     pub entry: Option<BatchEntry>,
 }
 
-/// How a batch ended well.
+/// The successful outcomes of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BatchOutcome {
     Committed,
-    /// Nothing was done, and nothing is known of any single object.
+    /// Nothing was loaded, and nothing is known about any single object. Contains the reason.
     Fallback(String),
 }
 
 impl Session {
     /// Loads a batch and commits, or does nothing.
     ///
-    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way;
-    /// either way the session must be destroyed then, as after any error.
+    /// If this future is dropped, nothing is committed, unless COMMIT was already on its way.
+    /// Either way the session must then be destroyed, as after any error.
     ///
     /// # Errors
     /// Those of [`Session::load`] that are not about rows.
@@ -58,7 +58,8 @@ impl Session {
         let doubt = tokio::select! {
             biased;
             () = abandoning.cancelled() => {
-                Err(Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped; rolled back")))
+                let message = format!("{what}: the run was stopped; rolled back");
+                Err(Error::new(ErrorKind::Interrupted, message))
             }
             doubt = self.send(batch, plan) => doubt,
         }?;
@@ -68,8 +69,8 @@ impl Session {
         self.commit(what, abandoning).await.map(|()| BatchOutcome::Committed)
     }
 
-    /// Everything before COMMIT. What makes it doubtful, where something does: it is rolled back
-    /// then.
+    /// Does everything before COMMIT. Returns the reason for doubt, if there is one; the batch is
+    /// then rolled back.
     async fn send(&mut self, batch: &Batch, plan: &Plan) -> Result<Option<String>> {
         let what = &batch.what;
         match &batch.entry {
@@ -95,12 +96,12 @@ impl Session {
             let doubt = match answer {
                 ExchangeOutcome::Accepted { counts, .. } if counts.is_all_of(rows) => None,
                 ExchangeOutcome::Accepted { counts, .. } => {
-                    Some(format!("{rows} rows were sent, and the server says {counts}"))
+                    Some(format!("{rows} rows were sent, but the server counted {counts}"))
                 }
                 ExchangeOutcome::Refused { error, .. } => Some(error.one_line()),
             };
             if doubt.is_some() {
-                // At once, so that no lock is in the way of what follows.
+                // Rolled back at once, so that no lock is in the way of the next loads.
                 self.query(what, "ROLLBACK").await?;
                 return Ok(doubt);
             }
@@ -112,7 +113,7 @@ impl Session {
     }
 }
 
-/// The shipments by the text of their statements.
+/// Groups the load requests by the text of their statements.
 fn statements(batch: &Batch) -> Vec<Vec<&LoadRequest>> {
     let mut statements: Vec<Vec<&LoadRequest>> = Vec::new();
     for request in &batch.requests {

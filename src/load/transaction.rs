@@ -1,15 +1,14 @@
-//! The transaction that loads one object.
+//! Runs the transaction that loads one object.
 //!
-//! START TRANSACTION, the ledger's row, LOAD DATA, the checks, the ledger's row completed, COMMIT.
-//! Until COMMIT is sent nothing of it can stay: an error or a drop at any earlier point leaves a
-//! transaction that the server rolls back. When the connection is lost while COMMIT is under way
-//! the outcome is unknown here; the ledger is asked for it then, and without a ledger it stays
-//! unknown.
+//! START TRANSACTION, insert the ledger row, LOAD DATA, check, complete the ledger row, COMMIT.
+//! Until COMMIT is sent nothing can stay: an error or a drop at any earlier point leaves a
+//! transaction that the server rolls back. When the connection is lost during COMMIT, the outcome
+//! is unknown here. The caller then asks the ledger; without a ledger the outcome stays unknown.
 //!
-//! An object goes in one statement. Where that does not tell enough (the policy holds rows back, or
-//! there are more warnings than the server shows) the transaction is begun anew and its rows are
-//! [sifted](super::sift); where it fails for rows that can't be named, they are sifted once more, to
-//! name them, in a transaction that is rolled back whatever comes.
+//! An object goes in one statement. If that does not tell enough (the policy rejects rows, or there
+//! are more warnings than the server shows), the transaction starts again and [`RowIsolation`]
+//! loads the rows. If the load fails for rows that cannot be named, row isolation runs once more,
+//! only to name them, in a transaction that is always rolled back.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,37 +28,38 @@ use crate::policy::OnDuplicate;
 use crate::rejects::{Published, RejectFile};
 use crate::verify::RowDigest;
 
-/// How an attempt to load an object ended well.
+/// The successful outcomes of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadOutcome {
     Committed,
-    /// Another run has loaded it; nothing was done.
+    /// Another run has loaded the object; nothing was done.
     AlreadyLoaded,
 }
 
-/// What a COMMIT gets to come through when the run is abandoned: it takes milliseconds where
-/// nothing holds it.
+/// The time that a COMMIT gets to finish when the run is abandoned. It takes milliseconds unless
+/// something blocks it.
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
-/// How often bad rows are searched for where other loads are in the way.
+/// The number of attempts to search for bad rows while other loads are in the way.
 const NAMING_TRIES: u32 = 10;
 const NAMING_PAUSE: Duration = Duration::from_millis(200);
-/// Far below the `wait_timeout` of the session.
+/// The interval of statements that keep a waiting transaction alive, far below the session's
+/// `wait_timeout`.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 impl Session {
-    /// Loads an object and commits. `stats` and `reserved` are also filled if the outcome of
-    /// COMMIT is unknown; `reserved` gets the rejected rows, which the caller commits once it knows
-    /// that the transaction is committed.
+    /// Loads an object and commits. `stats` and `reserved` are also filled if the outcome of COMMIT
+    /// is unknown. `reserved` gets the rejected rows, which the caller commits once it knows that
+    /// the transaction is committed.
     ///
-    /// If this is dropped half-way nothing is committed, unless COMMIT was already on its way;
-    /// either way the session must be destroyed then, as after any error.
+    /// If this future is dropped, nothing is committed, unless COMMIT was already on its way.
+    /// Either way the session must then be destroyed, as after any error.
     ///
     /// # Errors
-    /// `BadRows`, `Duplicates`, `TooManyRejects`, `RejectsExhausted`, `CountMismatch` when the
-    /// checks refuse what the server took; `LockConflict`, `ConnectionLost`, `LoadStalled` when it
-    /// is rolled back and may be repeated; `Superseded`, `LedgerRowLost` from the ledger; what a
-    /// reject file can meet; `OutcomeUnknown` when the connection was lost during COMMIT.
-    /// `Interrupted` when `abandoning` was cancelled before COMMIT was sent.
+    /// `BadRows`, `Duplicates`, `TooManyRejects`, `RejectsExhausted` or `CountMismatch` if the
+    /// checks refuse the result; `LockConflict`, `ConnectionLost` or `LoadStalled` if it is rolled
+    /// back and may be repeated; `Superseded` or `LedgerRowLost` from the ledger; the errors of a
+    /// reject file; `OutcomeUnknown` if the connection was lost during COMMIT. `Interrupted` if
+    /// `abandoning` was cancelled before COMMIT was sent.
     pub async fn load<'p>(
         &mut self,
         request: &'p LoadRequest,
@@ -74,9 +74,9 @@ impl Session {
             let attempted = self.attempt(request, plan).await;
             let Err(mut error) = attempted else { return attempted };
             if !matches!(error.kind, ErrorKind::LoadStalled | ErrorKind::ConnectionLost) {
-                // At once, so that no lock outlives the failure. Not where the server may still be
-                // reading the file, of which it would be a part: destroying the session rolls back
-                // there.
+                // Rolled back at once, so that no lock outlives the failure. Not if the server may
+                // still be reading the file, because it would take the statement for a part of it.
+                // There, destroying the session rolls back.
                 let rolled_back =
                     tokio::time::timeout(stall_timeout, self.conn.query_drop("ROLLBACK")).await;
                 if matches!(rolled_back, Ok(Ok(()))) && plan.policy.rolls_back {
@@ -86,9 +86,10 @@ impl Session {
             if plan.policy.rolls_back {
                 return Err(error);
             }
-            // To try again would be to load twice what is there.
+            // Trying again would load the remaining rows twice.
             let message = format!(
-                "{what}: the table's engine does not roll back, so that some of the rows may have stayed"
+                "{what}: the table's engine does not roll back, so some of the rows may still be \
+                 in the table"
             );
             let bad_rows = error.take_bad_rows();
             Err(Error::new(ErrorKind::OutcomeUnknown, message)
@@ -98,7 +99,8 @@ impl Session {
         let attempted = tokio::select! {
             biased;
             () = abandoning.cancelled() => {
-                Err(Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped; rolled back")))
+                let message = format!("{what}: the run was stopped; rolled back");
+                Err(Error::new(ErrorKind::Interrupted, message))
             }
             attempted = attempting => attempted,
         }?;
@@ -108,7 +110,8 @@ impl Session {
         Ok(LoadOutcome::Committed)
     }
 
-    /// From here on nobody but the server knows whether it can still be rolled back.
+    /// Sends COMMIT. From here on only the server knows if the transaction can still be rolled
+    /// back.
     pub(crate) async fn commit(
         &mut self,
         what: &str,
@@ -116,15 +119,17 @@ impl Session {
     ) -> Result<()> {
         tokio::select! {
             biased;
-            committed = self.conn.query_drop("COMMIT") => committed.map_err(|error| classify(Phase::Commit, what, &error)),
+            committed = self.conn.query_drop("COMMIT") => {
+                committed.map_err(|error| classify(Phase::Commit, what, &error))
+            }
             () = async { abandoning.cancelled().await; tokio::time::sleep(COMMIT_GRACE).await } => {
-                let message = format!("{what}: the run was stopped while COMMIT was under way");
+                let message = format!("{what}: the run was stopped during COMMIT");
                 Err(Error::new(ErrorKind::OutcomeUnknown, message))
             }
         }
     }
 
-    /// Everything before COMMIT. `None`: loaded already.
+    /// Does everything before COMMIT. Returns `None` if the object is loaded already.
     pub(crate) async fn attempt<'p>(
         &mut self,
         request: &'p LoadRequest,
@@ -161,7 +166,7 @@ impl Session {
                     if let Some(budget) =
                         request.part.as_ref().and_then(|part| part.reject_budget.as_deref())
                     {
-                        // Parts that are loaded meanwhile reserve rows too.
+                        // Parts that are loaded at the same time reserve rows too.
                         let of_object = budget
                             .reserve(what, stats.loaded.rejected)
                             .map_err(|_| budget.too_many(what))?;
@@ -180,15 +185,14 @@ impl Session {
         stats.loaded.rows = request.rows;
         if let Some(entry) = &request.entry {
             let mut loaded = stats.loaded;
-            // The ledger knows by how much the table has grown, which a swap relies on.
+            // The ledger records by how much the table has grown, and a swap relies on it.
             loaded.deleted += stats.updated + stats.unchanged;
             entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
         }
         Ok(Some((stats, reserved)))
     }
 
-    /// Makes the reject file durable. Meanwhile the server is reminded of the transaction that
-    /// waits.
+    /// Makes the reject file durable, and keeps the waiting transaction alive meanwhile.
     async fn publish(&mut self, what: &str, file: RejectFile) -> Result<Option<Published>> {
         let mut publishing = std::pin::pin!(file.publish());
         loop {
@@ -199,7 +203,7 @@ impl Session {
         }
     }
 
-    /// `false`: loaded already.
+    /// Starts the transaction. Returns false if the object is loaded already.
     async fn begin(&mut self, request: &LoadRequest) -> Result<bool> {
         match &request.entry {
             None => self.query(&request.what, "START TRANSACTION").await.map(|()| true),
@@ -207,7 +211,7 @@ impl Session {
         }
     }
 
-    /// Loads all of an object in one statement. `None` where what the server said of it is not
+    /// Loads an object in one statement. Returns `None` if the server's answer does not tell
     /// enough.
     async fn load_whole(
         &mut self,
@@ -223,7 +227,7 @@ impl Session {
                     .map_err(|error| of_object(error, request))
             }
             ExchangeOutcome::Refused { error, mut warning } => {
-                // Without REPLACE no error tells a row's number.
+                // Without REPLACE, no error names the right row.
                 if policy.on_duplicate != OnDuplicate::Replace || error.kind != ErrorKind::BadRows {
                     (warning.row, warning.column) = (None, None);
                 }
@@ -232,8 +236,8 @@ impl Session {
         }
     }
 
-    /// The error of an object that was refused for its rows, with those rows: where the server has
-    /// not named the first of them, they are searched for, in a transaction that comes to nothing.
+    /// Adds the bad rows to the error of an object that failed for its rows. If the server did not
+    /// name the first of them, they are searched for in a transaction that is rolled back.
     async fn name_the_rows(
         &mut self,
         request: &LoadRequest,
@@ -246,7 +250,7 @@ impl Session {
         );
         let are_named = error.bad_rows().iter().all(|bad| bad.row.is_some());
         let is_sifted = error.bad_rows().iter().any(|bad| bad.line.is_some());
-        // Under REPLACE the first bad row ends the statement: there may be others.
+        // Under REPLACE the first bad row ends the statement, so there may be others.
         let may_be_more = plan.policy.on_duplicate == OnDuplicate::Replace;
         if !is_about_rows || error.bad_rows().is_empty() || is_sifted || are_named && !may_be_more {
             return error;
@@ -255,7 +259,7 @@ impl Session {
         let named = loop {
             tries -= 1;
             match self.search(request, plan, &error).await {
-                // Another connection's, as any load can meet.
+                // Another connection holds the lock, which can happen to any load.
                 Err(unnamed) if unnamed.kind == ErrorKind::LockConflict && tries > 0 => {
                     tokio::time::sleep(NAMING_PAUSE.mul_f64(fastrand::f64())).await;
                 }
@@ -273,13 +277,13 @@ impl Session {
             }
             Ok(_) => error,
             Err(unnamed) => {
-                tracing::warn!("the bad rows can't be searched for: {}", unnamed.one_line());
+                tracing::warn!("the search for the bad rows failed: {}", unnamed.one_line());
                 error
             }
         }
     }
 
-    /// The first bad rows of an object that was refused with `error`. Nothing of the transaction
+    /// Finds the first bad rows of an object that failed with `error`. Nothing of the transaction
     /// stays.
     async fn search(
         &mut self,
@@ -295,7 +299,7 @@ impl Session {
             .run(&mut None)
             .await;
         let mut refused = match sifted {
-            // Whatever it was, it is not so any more.
+            // The rows load now: the cause is gone.
             Ok(_) => Error::new(ErrorKind::BadRows, what.clone()),
             Err(refused) => refused,
         };
@@ -311,22 +315,22 @@ impl Session {
     }
 }
 
-/// The object's reject file, where its rows may be rejected; nothing is written before the first of
-/// them.
+/// Returns the object's reject file, if rows may be rejected. It is not created before the first
+/// rejected row.
 async fn reject_file(request: &LoadRequest, plan: &Plan) -> Result<Option<RejectFile>> {
     let (Some(rejects), Some(name)) = (&plan.rejects, &request.name) else { return Ok(None) };
     let head = request.staged.head().await.map_err(|error| {
         Error::new(
             ErrorKind::StagingFailed,
-            format!("{}: the staged file can't be read again", request.what),
+            format!("{}: the staged file cannot be read again", request.what),
         )
         .caused_by(error)
     })?;
     Ok(Some(rejects.begin(name.clone(), request.part.as_ref().map(|part| part.number), head)))
 }
 
-/// The error with the numbers that its rows have in the object, where the statement had a part of
-/// it.
+/// Gives the error's rows the numbers that they have in the object, if the statement loaded a part
+/// of it.
 fn of_object(mut error: Error, request: &LoadRequest) -> Error {
     let rows_before = request.part.as_ref().map_or(0, |part| part.rows_before);
     for bad in error.bad_rows_mut() {
@@ -338,7 +342,8 @@ fn of_object(mut error: Error, request: &LoadRequest) -> Error {
     error
 }
 
-/// What became of an object that went in one statement; `None` where that can't be told.
+/// Returns the counts of an object that went in one statement, or `None` if the answer does not
+/// tell enough.
 fn account_for(
     what: &str,
     rows: u64,
@@ -351,7 +356,7 @@ fn account_for(
     let all =
         |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
     match assess(rows, counts, shown, policy) {
-        // Some note may be about a loss.
+        // A note may be about a loss.
         Assessment::Clean
             if policy.checks_decimal_truncation()
                 && shown.iter().any(|warning| plan.decimals.suspects(warning)) =>
@@ -370,13 +375,13 @@ fn account_for(
             let duplicates = (row_errors.len() - bad.len()) as u64;
             if bad.is_empty() {
                 let text = format!(
-                    "{} of {rows} rows were skipped, their keys are there already",
+                    "{} of {rows} rows were skipped because their keys exist already",
                     counts.skipped
                 );
                 return Err(all(refused(ErrorKind::Duplicates, text)));
             }
-            // Bad values first: they are the likelier cause of the rest, and what the author of the
-            // data can mend. The duplicates would only stand before what matters here.
+            // Bad values first: they are the likelier cause of the rest, and the author of the data
+            // can correct them. Duplicates would only crowd them out.
             let count = counts.warnings - duplicates - accepted;
             let text = format!(
                 "{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back"
@@ -392,11 +397,12 @@ fn account_for(
         }
         Assessment::TruncatedWarnings => {
             let text = format!(
-                "{} warnings, of which the server shows {}: the others can't be told from bad rows",
+                "{} warnings, of which the server shows {}: the others may be about bad rows",
                 counts.warnings,
                 shown.len()
             );
-            let hint = "load smaller objects, have max_error_count raised on the server, or use --on-bad-row accept";
+            let hint = "load smaller objects, have max_error_count raised on the server, or use \
+                        --on-bad-row accept";
             Err(all(refused(ErrorKind::BadRows, text).with_hint(hint)))
         }
         Assessment::UnexplainedSkips(skipped) => {

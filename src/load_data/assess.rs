@@ -1,13 +1,18 @@
-//! What the policies make of what a server says of a LOAD DATA.
+//! Assesses the server's answer to a LOAD DATA statement under the policies.
 //!
-//! | | a value that does not fit, too few or too many fields | refused by CHECK, a foreign key, the partitions, a view | its unique key is there |
-//! |---|---|---|---|
-//! | the server, under IGNORE | stores something else, warns | skips the row, warns; some count it nowhere | skips the row, warns |
-//! | the server, under REPLACE in a strict mode | ends the statement | ends the statement | deletes the other row |
-//! | belongs to | `on-bad-row` | `on-bad-row` | `on-duplicate` |
+//! What the server does with a problem row, and which policy decides about it:
 //!
-//! Whether a warning is about a duplicate is told by its code. A warning that the policy does not
-//! accept is an *offence*.
+//! - A value does not fit, or the row has too few or too many fields. Under IGNORE the server
+//!   stores something else and warns. Under REPLACE in a strict mode it ends the statement.
+//!   `on-bad-row` decides.
+//! - A CHECK, a foreign key, the partitions or a view refuse the row. Under IGNORE the server skips
+//!   the row and warns, and some servers leave the row out of every count. Under REPLACE in a
+//!   strict mode it ends the statement. `on-bad-row` decides.
+//! - The row's unique key exists already. Under IGNORE the server skips the row and warns. Under
+//!   REPLACE it deletes the other row. `on-duplicate` decides.
+//!
+//! The code of a warning shows if it is about a duplicate. A warning that the policy does not
+//! accept is a *row error*.
 
 use std::time::Duration;
 
@@ -15,7 +20,7 @@ use super::diagnostic::{Diagnostic, ServerCounts};
 use crate::error::{Error, ErrorKind};
 use crate::policy::{MaxRejects, OnBadRow, OnDuplicate};
 
-/// What is acceptable in a transaction, and how long it may stand still.
+/// The rules for a transaction: what is acceptable, and how long it may stall.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     pub on_bad_row: OnBadRow,
@@ -23,15 +28,15 @@ pub struct Policy {
     pub notes_as_bad: bool,
     pub show_bad_rows: usize,
     pub max_rejects: Option<MaxRejects>,
-    /// Nothing but a duplicate key can make the target skip a row: it has no partitions and no
+    /// True if only a duplicate key can make the target skip a row: it has no partitions and no
     /// foreign keys.
     pub skips_only_duplicates: bool,
-    /// The target's engine takes back what a transaction did.
+    /// True if the target's engine can roll back a transaction.
     pub rolls_back: bool,
     pub stall_timeout: Duration,
 }
 
-/// What an offence is about.
+/// The kind of a row error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowErrorKind {
     BadRow,
@@ -39,22 +44,23 @@ pub(crate) enum RowErrorKind {
 }
 
 impl Policy {
-    /// Whether objects are loaded piece by piece from the start: what has to be held back is found
-    /// on the way.
+    /// Returns true if row isolation starts with the first statement: the policy flags rows, or
+    /// updates.
     pub(crate) fn isolates_rows(&self) -> bool {
         self.on_bad_row == OnBadRow::Reject
             || matches!(self.on_duplicate, OnDuplicate::Reject | OnDuplicate::Update)
     }
 
-    /// Whether a note that is about a loss is to be told from one that is not. Where the engine
-    /// does not roll back, it is too late.
+    /// Returns true if notes about a loss must be told from harmless ones. Where the engine does
+    /// not roll back, it is too late for that.
     pub(crate) fn checks_decimal_truncation(&self) -> bool {
         self.on_bad_row != OnBadRow::Accept && !self.notes_as_bad && self.rolls_back
     }
 
-    /// `None`: acceptable.
+    /// Returns the kind of row error that the warning is, or `None` if the policy accepts it.
     pub(crate) fn row_error(&self, warning: &Diagnostic) -> Option<RowErrorKind> {
-        // An update that meets another row's key is one that the table does not take.
+        // Under `update`, a duplicate error means that the update hit another row's key: the table
+        // refuses the row, so it is a bad row.
         if warning.is_duplicate() && self.on_duplicate != OnDuplicate::Update {
             return (self.on_duplicate != OnDuplicate::Ignore).then_some(RowErrorKind::Duplicate);
         }
@@ -63,7 +69,8 @@ impl Policy {
         (!is_acceptable).then_some(RowErrorKind::BadRow)
     }
 
-    /// Whether a row of this class is held back and written out; otherwise it costs the object.
+    /// Returns true if the policy rejects rows of this class and writes them out. Otherwise such a
+    /// row fails the object.
     pub(crate) fn rejects(&self, class: RowErrorKind) -> bool {
         match class {
             RowErrorKind::BadRow => self.on_bad_row == OnBadRow::Reject,
@@ -72,21 +79,21 @@ impl Policy {
     }
 }
 
-/// What was said of the rows that one statement was sent.
+/// The assessment of one statement's rows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Assessment<'w> {
     Clean,
-    /// There are more warnings than the server shows, and it matters what they say.
+    /// The server has more warnings than it shows, and their content matters.
     TruncatedWarnings,
-    /// What the policy does not accept, in order.
+    /// The row errors, in the server's order.
     RowErrors(Vec<(RowErrorKind, &'w Diagnostic)>),
-    /// So many rows were skipped of which no warning tells.
+    /// The number of skipped rows that no warning explains.
     UnexplainedSkips(u64),
-    /// The server did not read the rows that were sent.
+    /// The server's row count does not match the rows that were sent.
     CountMismatch,
 }
 
-/// Judges a statement that was sent `rows` rows.
+/// Assesses the answer to a statement that was sent `rows` rows.
 pub(crate) fn assess<'w>(
     rows: u64,
     counts: ServerCounts,
@@ -97,7 +104,7 @@ pub(crate) fn assess<'w>(
         .iter()
         .filter_map(|warning| policy.row_error(warning).map(|class| (class, warning)))
         .collect();
-    // Warnings past max_error_count are counted but can't be read.
+    // The server counts warnings past max_error_count, but does not return them.
     let hidden = counts.warnings.saturating_sub(shown.len() as u64);
     if hidden > 0 && !are_all_duplicates(counts, shown, policy) {
         return if row_errors.is_empty() {
@@ -113,7 +120,7 @@ pub(crate) fn assess<'w>(
     if policy.on_bad_row != OnBadRow::Accept && counts.skipped > told {
         return Assessment::UnexplainedSkips(counts.skipped - told);
     }
-    // Rows refused by a CHECK or a foreign key are in no count of some servers.
+    // Some servers leave rows that a CHECK or a foreign key refused out of every count.
     let uncounted = shown.iter().filter(|warning| warning.is_uncounted_refusal()).count() as u64;
     if counts.records > rows || rows - counts.records > uncounted {
         return Assessment::CountMismatch;
@@ -121,9 +128,9 @@ pub(crate) fn assess<'w>(
     Assessment::Clean
 }
 
-/// Whether the warnings that are not shown can be about nothing but duplicates that may be ignored.
-/// A skipped row makes one warning or more: where there are as many warnings as skipped rows, none
-/// is about a value.
+/// Returns true if every hidden warning must be about a duplicate that the policy ignores. A
+/// skipped row makes at least one warning. If there are as many warnings as skipped rows, no
+/// warning is about a value.
 pub(crate) fn are_all_duplicates(
     counts: ServerCounts,
     shown: &[Diagnostic],
@@ -167,7 +174,7 @@ mod tests {
         vec![Diagnostic::new("Warning".into(), code, "m".into()); count]
     }
 
-    /// The verdict on ten rows, in a word.
+    /// Returns the assessment of ten rows as one word.
     fn verdict(counts: ServerCounts, shown: &[Diagnostic], policy: Policy) -> &'static str {
         match assess(10, counts, shown, &policy) {
             Assessment::Clean => "fine",

@@ -1,20 +1,20 @@
-//! Losses that MySQL calls a note.
+//! Finds losses in DECIMAL columns that MySQL reports only as a note.
 //!
-//! `1.005` into DECIMAL(9,2) is rounded, with a Note 1265: data truncated. `12.50 EUR` and `12,50`
-//! are cut off where they stop to be a number, with the same note, word for word. The first is
-//! harmless, the others are bad rows. The server does not tell them apart, so that the field itself
-//! is looked at: a note stands only about a field that is a number from its first character to its
-//! last.
+//! MySQL rounds `1.005` for a DECIMAL(9,2) column, with Note 1265: data truncated. It cuts `12.50
+//! EUR` and `12,50` off where they stop being a number, with exactly the same note. The first is
+//! harmless, the others are bad rows. The server does not distinguish them, so this module reads
+//! the field itself: a note is harmless only if the field is a number from its first character to
+//! its last.
 
 use super::diagnostic::Diagnostic;
 use crate::split::{Field, FieldReader};
 
 const DATA_TRUNCATED: u16 = 1265;
 
-/// The fields that go into DECIMAL columns as they are.
+/// The fields that go into DECIMAL columns unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Decimals {
-    /// The column's name, and which field of a row is its.
+    /// Each column's name and the index of its field in a row.
     columns: Vec<(String, usize)>,
     reader: FieldReader,
 }
@@ -24,12 +24,12 @@ impl Decimals {
         Self { columns, reader }
     }
 
-    /// Whether the note may be about a value of which something was lost.
+    /// Returns true if the note may be about a value that lost something.
     pub(crate) fn suspects(&self, warning: &Diagnostic) -> bool {
         warning.code == DATA_TRUNCATED && warning.is_note() && self.field(warning).is_some()
     }
 
-    /// Whether a suspected note is about a number, of which nothing but digits was lost.
+    /// Returns true if the field of a suspected note is a number, so that it lost only digits.
     pub(crate) fn is_harmless(&self, warning: &Diagnostic, row: &[u8]) -> bool {
         let Some(index) = self.field(warning) else { return true };
         match self.reader.read(row).get(index) {
@@ -44,7 +44,8 @@ impl Decimals {
     }
 }
 
-/// `-12`, `.5`, `1.`, `2.5e-3`, with blanks around it.
+/// Returns true for numbers such as `-12`, `.5`, `1.` and `2.5e-3`, with or without blanks around
+/// them.
 fn is_number(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     let text = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);

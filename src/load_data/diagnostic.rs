@@ -1,4 +1,4 @@
-//! What the server says about a statement: its counts and its warnings.
+//! The server's counts and warnings for one statement.
 
 use super::message;
 use crate::error::BadRow;
@@ -9,9 +9,10 @@ pub(crate) struct Diagnostic {
     pub(crate) level: String,
     pub(crate) code: u16,
     pub(crate) message: String,
-    /// The row that it is about, counted as the server does until [`row_numbers::correct_row_numbers`].
+    /// The row that the warning is about. The number is the server's own until
+    /// [`correct_row_numbers`](super::row_numbers::correct_row_numbers) has run.
     pub(crate) row: Option<u64>,
-    /// The server gave a number, but it is not that of the row.
+    /// True if the server gave a number that does not match the row.
     pub(crate) is_misnumbered: bool,
     pub(crate) column: Option<String>,
 }
@@ -22,27 +23,27 @@ impl Diagnostic {
         Self { level, code, message, row, is_misnumbered: false, column }
     }
 
-    /// A row that was not stored because of its key: duplicate entry, duplicate entry in a foreign
-    /// key's or index' wording.
+    /// Returns true if the row was not stored because of its key. The codes are those for a
+    /// duplicate entry, also as reported for a foreign key or a named index.
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self.code, 1062 | 1586 | 1761 | 1762)
     }
 
-    /// Of a value that the server changed without harm, as it sees it, or of a date in a notation
-    /// that it does not like.
+    /// Returns true if the server changed a value without harm, in its own view, or read a date in
+    /// a deprecated notation.
     pub(crate) fn is_note(&self) -> bool {
         self.level.eq_ignore_ascii_case("Note") || matches!(self.code, 4095 | 4096)
     }
 
-    /// A row that is not stored, and that the server counts as skipped or nowhere.
+    /// Returns true if the row is not stored, and the server counts it as skipped or not at all.
     pub(crate) fn is_skip(&self) -> bool {
         self.is_duplicate()
             || self.is_uncounted_refusal()
             || matches!(self.code, 1526 | 1591 | 1748)
     }
 
-    /// A row refused by CHECK, by a view's CHECK OPTION or by a foreign key, which some servers
-    /// count nowhere.
+    /// Returns true if a CHECK, a view's CHECK OPTION or a foreign key refused the row. Some
+    /// servers leave such rows out of every count.
     pub(crate) fn is_uncounted_refusal(&self) -> bool {
         self.is_refused_by_constraint() || self.is_refused_by_foreign_key()
     }
@@ -69,8 +70,8 @@ impl Diagnostic {
     }
 }
 
-/// The counts in the OK packet's info text. The packet's own warning count has 16 bits and is not
-/// used.
+/// The counts from the info text of the OK packet. The packet's own warning count has only 16 bits
+/// and is not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerCounts {
     pub(crate) records: u64,
@@ -80,8 +81,8 @@ pub(crate) struct ServerCounts {
 }
 
 impl ServerCounts {
-    /// `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`, in English because `lc_messages` is
-    /// pinned.
+    /// Parses `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`. The text is English because the
+    /// session pins `lc_messages`.
     pub(crate) fn parse(info: &str) -> Option<Self> {
         let mut counts = Self::default();
         let mut words = info.split_ascii_whitespace();
@@ -99,8 +100,8 @@ impl ServerCounts {
         words.next().is_none().then_some(counts)
     }
 
-    /// Whether so many rows are in the table now, beside those that were there, and there is no
-    /// more to be said.
+    /// Returns true if the table gained exactly `rows` rows, and nothing was replaced, skipped or
+    /// warned about.
     pub(crate) fn is_all_of(self, rows: u64) -> bool {
         self == Self { records: rows, ..Self::default() }
     }

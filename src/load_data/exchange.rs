@@ -1,4 +1,4 @@
-//! One LOAD DATA statement, sent with its bytes, and what the server says of it.
+//! Sends one LOAD DATA statement with its bytes, and reads the server's answer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,24 +14,24 @@ use super::warnings::show;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, classify};
 
-/// What became of a statement.
+/// The outcome of a statement.
 #[derive(Debug)]
 pub(crate) enum ExchangeOutcome {
-    /// The server called it OK.
+    /// The server accepted the statement.
     Accepted { counts: ServerCounts, shown: Vec<Diagnostic> },
-    /// It ended with an error that lies in the rows: the statement is undone, the transaction goes
-    /// on.
+    /// The statement ended with an error in the rows. The server has undone the statement, and the
+    /// transaction can go on.
     Refused { error: Error, warning: Diagnostic },
 }
 
 /// Sends a LOAD DATA statement and the bytes of its `rows` rows.
 ///
-/// If this is dropped half-way the connection is in the middle of the protocol, and must be
+/// If this future is dropped, the connection is in the middle of the protocol and must be
 /// destroyed.
 ///
 /// # Errors
-/// Everything after which the transaction can't go on: a lost connection, a lock conflict, a stall,
-/// an answer without counts.
+/// Everything after which the transaction cannot go on: a lost connection, a lock conflict, a
+/// stall, an answer without counts.
 pub(crate) async fn load_data(
     conn: &mut Conn,
     what: &str,
@@ -44,13 +44,14 @@ pub(crate) async fn load_data(
     let size_bytes = payload.size_bytes();
     let sent = Arc::new(SendProgress::default());
     let counter = Arc::clone(&sent);
-    // Armed for this one statement: the driver takes it when the server asks for a file.
+    // Armed for this one statement: the driver takes the handler when the server asks for a file.
     conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
     let ended = unless_stalled(conn.query_drop(sql), &sent, stall_timeout).await;
-    // A server that did not take the bytes now must not get them in answer to a later statement.
+    // A server that did not take the bytes now must not get them as the answer to a later
+    // statement.
     conn.set_infile_handler(async { Err(LocalInfileError::NoHandler.into()) });
     let ended = ended.ok_or_else(|| {
-        let message = format!("{what}: not a byte moved to the server for {stall_timeout:?}");
+        let message = format!("{what}: no byte moved to the server for {stall_timeout:?}");
         Error::new(ErrorKind::LoadStalled, message)
     })?;
     match ended {
@@ -75,7 +76,7 @@ pub(crate) async fn load_data(
     let sent_bytes = sent.bytes.load(Ordering::Relaxed);
     if sent_bytes != size_bytes {
         let message =
-            format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and called it OK");
+            format!("{what}: the server took {sent_bytes} bytes of {size_bytes} and accepted them");
         return Err(Error::new(ErrorKind::CountMismatch, message));
     }
     let mut shown = if counts.warnings > 0 {
@@ -87,19 +88,35 @@ pub(crate) async fn load_data(
     Ok(ExchangeOutcome::Accepted { counts, shown })
 }
 
-/// Whether an error is about what stands in the rows, so that other rows may fare better, by the
-/// classes of `SQLSTATE`: data, integrity constraint, check option, and what a trigger signals.
-/// Some have the state for everything else.
+/// Returns true if the error is about the content of the rows, so that other rows may succeed.
+///
+/// Most are known by their `SQLSTATE` class: data, integrity constraint, check option, and signals
+/// of triggers. The listed codes have the general state instead.
 pub(crate) fn lies_in_the_rows(server: &ServerError) -> bool {
     matches!(server.state.get(..2), Some("22" | "23" | "44" | "45"))
-        // Too few and too many fields, truncated: warnings that REPLACE makes errors, with a
-        // warning's state.
+        // Too few fields, too many fields, truncated: warnings that REPLACE turns into errors, with
+        // the state of a warning.
         || matches!(server.code, 1261 | 1262 | 1265)
         // Bad character, geometry, no partition, CHECK, CHECK OPTION, JSON, vector.
-        || matches!(server.code, 1300 | 1366 | 1416 | 1526 | 1591 | 1748 | 3819 | 4025 | 1369 | 3140..=3149 | 3037 | 3055 | 6136)
+        || matches!(
+            server.code,
+            1300 | 1366
+                | 1416
+                | 1526
+                | 1591
+                | 1748
+                | 3819
+                | 4025
+                | 1369
+                | 3140..=3149
+                | 3037
+                | 3055
+                | 6136
+        )
 }
 
-/// `None` when the bytes stood still for `limit`. After the last byte the server may take its time.
+/// Returns `None` if no byte moved for `limit`. After the last byte, the server may take as long as
+/// it needs.
 async fn unless_stalled<T>(
     loading: impl Future<Output = T>,
     sent: &SendProgress,

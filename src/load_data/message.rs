@@ -1,6 +1,6 @@
-//! What the text of a server's warning names: a row, by the statement's own numbering, and a column.
+//! Reads the row number and the column name from the text of a server's warning.
 
-/// The row and the column that a message names, by its own numbering.
+/// Returns the row, in the statement's own numbering, and the column that a message names.
 pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
     match code {
         // Too few fields, too many fields: `Row 2 was truncated; ...`.
@@ -8,21 +8,22 @@ pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
             let number = message.strip_prefix("Row ").and_then(|rest| rest.split(' ').next());
             (number.and_then(|number| number.parse().ok()), None)
         }
-        // `... for column 'a' at row 2`, MariaDB also: ... for column `d`.`t`.`a` at row 2. What is
-        // quoted of the value stands before it and may say anything, hence from the end.
+        // `... for column 'a' at row 2`, in MariaDB also ``... for column `d`.`t`.`a` at row 2``.
+        // The quoted value stands before that and may contain anything, so the text is parsed from
+        // its end.
         1263..=1265 | 1292 | 1299 | 1366 | 1406 => {
             let Some((rest, number)) = message.rsplit_once(" at row ") else { return (None, None) };
             let Ok(row) = number.parse() else { return (None, None) };
             (Some(row), rest.rsplit_once(" column ").and_then(|(_, name)| unquoted(name)))
         }
-        // MySQL's of old notations of dates: `... in datetime value '2026/01/01' at row 2 is
+        // MySQL on deprecated date notations: `... in datetime value '2026/01/01' at row 2 is
         // deprecated. ...`.
         4095 | 4096 => {
             let number =
                 message.rsplit_once(" at row ").and_then(|(_, rest)| rest.split(' ').next());
             (number.and_then(|number| number.parse().ok()), None)
         }
-        // Not a word about the row.
+        // The message does not name the row.
         1048 => (
             None,
             message.strip_prefix("Column ").and_then(|rest| unquoted(rest.split(' ').next()?)),
@@ -31,7 +32,8 @@ pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
     }
 }
 
-/// The last part of a name in the way that messages quote one, if it is nothing else.
+/// Returns the last part of a quoted name, or `None` if the text is anything else than a quoted
+/// name.
 pub(super) fn unquoted(name: &str) -> Option<String> {
     if let Some(inner) = name.strip_prefix('\'') {
         return inner.strip_suffix('\'').map(ToOwned::to_owned);

@@ -1,37 +1,39 @@
-//! How rows go into the table.
+//! The settings that decide how rows are loaded.
 
 use crate::policy::{MaxRejects, Mode, OnBadRow, OnDuplicate, Verify};
 use crate::rejects::RejectsTo;
 
-/// How rows go in.
+/// The settings that decide how rows are loaded.
 #[derive(Clone, Debug)]
 pub struct LoadConfig {
     pub mode: Mode,
-    /// Keep the table that a swap replaced.
+    /// True if a swap keeps the table that it replaced.
     pub swap_keep_old: bool,
-    /// Connections that load at once, at most: how many is found out.
+    /// The maximum number of connections that load at once. The limiter finds the best number below
+    /// it.
     pub load_concurrency: usize,
-    /// Secondary indexes are added at the end of the job.
+    /// True if secondary indexes are added at the end of the job.
     pub defer_indexes: bool,
     pub on_bad_row: OnBadRow,
     pub on_duplicate: OnDuplicate,
-    /// What `OnDuplicate::Update` sets; `None`: every loaded column that is in no unique key.
+    /// The columns that `OnDuplicate::Update` sets. `None` means every loaded column that is in no
+    /// unique key.
     pub update_columns: Option<Vec<String>>,
-    /// A Note of the server's is about a bad row, as a Warning is.
+    /// True if rows that the server only notes (level Note) are bad rows, like rows with a Warning.
     pub notes_as_bad: bool,
-    /// Bad rows that an error shows.
+    /// The number of bad rows that an error shows.
     pub show_bad_rows: usize,
-    /// Where rejected rows are written; set wherever rows may be rejected.
+    /// The destination of rejected rows. Set whenever rows may be rejected.
     pub rejects: Option<RejectsTo>,
-    /// Of one object.
+    /// The limit on rejected rows of one object.
     pub max_rejects: Option<MaxRejects>,
-    /// Of the run.
+    /// The limit on rejected rows of the whole run.
     pub max_rejects_total: Option<u64>,
     pub verify: Verify,
 }
 
 impl LoadConfig {
-    /// Whether rows may be held back and written to a reject file.
+    /// Returns true if rows may be rejected and written to a reject file.
     #[must_use]
     pub fn may_reject(&self) -> bool {
         self.on_bad_row == OnBadRow::Reject || self.on_duplicate == OnDuplicate::Reject

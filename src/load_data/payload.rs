@@ -1,4 +1,4 @@
-//! The bytes that answer one LOAD DATA LOCAL statement.
+//! The bytes that are sent for one LOAD DATA LOCAL statement.
 
 use std::io;
 use std::ops::Range;
@@ -11,9 +11,10 @@ use mysql_async::InfileData;
 
 use crate::file_slice::FileSlice;
 
-/// One packet: far below any server's `max_allowed_packet`, and larger ones are not faster.
+/// The size of one packet: far below any server's `max_allowed_packet`. Larger packets are not
+/// faster.
 const BLOCK_BYTES: usize = 256 * 1024;
-/// Blocks read ahead of the one being sent.
+/// The number of blocks that are read ahead of the one being sent.
 const BLOCKS_AHEAD: usize = 2;
 
 /// The bytes of one statement, in order.
@@ -24,14 +25,14 @@ pub(crate) struct Payload {
 
 #[derive(Clone, Debug)]
 enum Extent {
-    /// A stretch of a staged file. For an object that is sent whole, the bytes after its byte order
-    /// mark and header lines.
+    /// A stretch of a staged file. For an object that is sent whole, it starts after the byte order
+    /// mark and the header lines.
     Staged(FileSlice, Range<u64>),
-    /// The line terminator that a last row lacks.
+    /// The line terminator that the last row lacks.
     Terminator(Bytes),
 }
 
-/// What became of a payload, seen from the side of the statement.
+/// The progress of sending a payload, as seen by the statement.
 #[derive(Debug, Default)]
 pub(crate) struct SendProgress {
     pub(crate) bytes: AtomicU64,
@@ -39,12 +40,13 @@ pub(crate) struct SendProgress {
 }
 
 impl Payload {
-    /// Not a byte: what the preflight loads.
+    /// An empty payload, as the preflight loads it.
     pub(crate) fn empty() -> Self {
         Self::default()
     }
 
-    /// `stretches` of a staged file, in order, and the terminator that the last row in them lacks.
+    /// Builds a payload of `stretches` of a staged file, in order, and of the terminator that the
+    /// last row lacks.
     pub(crate) fn of(
         file: &FileSlice,
         stretches: Vec<Range<u64>>,
@@ -56,7 +58,7 @@ impl Payload {
         Self { extents: staged.chain(terminator).collect() }
     }
 
-    /// All of these, one behind the other.
+    /// Concatenates payloads.
     pub(crate) fn joined(payloads: impl Iterator<Item = Self>) -> Self {
         Self { extents: payloads.flat_map(|payload| payload.extents).collect() }
     }
@@ -65,7 +67,8 @@ impl Payload {
         self.extents.iter().map(Extent::size_bytes).sum()
     }
 
-    /// The bytes in order, read on blocking threads; `sent` follows as they are taken.
+    /// Streams the bytes in order, reading them on blocking threads. `sent` counts each block as it
+    /// is taken.
     pub(crate) fn stream(self, sent: Arc<SendProgress>) -> InfileData {
         let counted = Arc::clone(&sent);
         stream::iter(BlockBuilder { extents: self.extents.into_iter(), rest: None })
@@ -94,15 +97,15 @@ impl Extent {
     }
 }
 
-/// Pieces, put together and cut to blocks.
+/// Combines extents and cuts them into blocks.
 struct BlockBuilder {
     extents: std::vec::IntoIter<Extent>,
-    /// The rest of a piece that went into the last block in part.
+    /// The rest of an extent that only partly fit into the last block.
     rest: Option<(FileSlice, Range<u64>)>,
 }
 
 impl BlockBuilder {
-    /// The next piece, no longer than the room for it.
+    /// Returns the next piece, of at most `room_bytes` bytes.
     fn piece(&mut self, room_bytes: u64) -> Option<Extent> {
         loop {
             let (file, stretch) = match self.rest.take() {
@@ -131,7 +134,7 @@ impl Iterator for BlockBuilder {
         while room_bytes > 0
             && let Some(piece) = self.piece(room_bytes)
         {
-            // A terminator may go past the end by its few bytes.
+            // A terminator may exceed the block by its few bytes.
             room_bytes = room_bytes.saturating_sub(piece.size_bytes());
             extents.push(piece);
         }
@@ -159,13 +162,13 @@ fn read(extents: &[Extent]) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(block))
 }
 
-/// Blocks that have been sent, for those that come: memory of this size comes from the system,
-/// which clears it page by page, and goes back to it.
+/// Sent blocks, kept for reuse. The system would take memory of this size back, and would clear it
+/// page by page before handing it out again.
 static SENT_BLOCKS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-/// As many as four connections have between their files and their sockets.
+/// The number of blocks that four connections hold between their files and their sockets.
 const SENT_BLOCKS_KEPT: usize = 4 * (BLOCKS_AHEAD + 1);
 
-/// A block's memory; what is read of it has been written before.
+/// The memory of a block. Everything that is read from it was written before.
 struct Block {
     memory: Vec<u8>,
     filled: usize,
@@ -173,12 +176,12 @@ struct Block {
 
 impl Block {
     fn take() -> Self {
-        // Nothing is left half-done under this lock by a panic.
+        // A panic leaves nothing half-done under this lock.
         let sent = SENT_BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Self { memory: sent.unwrap_or_else(|| vec![0; BLOCK_BYTES]), filled: 0 }
     }
 
-    /// So many bytes behind those that are filled.
+    /// Returns room for `length` bytes after the filled ones.
     fn room(&mut self, length: usize) -> &mut [u8] {
         let end = self.filled + length;
         if self.memory.len() < end {

@@ -1,4 +1,4 @@
-//! How many rows may still be rejected.
+//! Limits how many rows may be rejected.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! A request to load one object, or one part of it.
+//! A request to load one object or one part of it.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use crate::ledger::LedgerEntry;
 use crate::rejects::ObjectName;
 use crate::verify::RowDigest;
 
-/// One object, ready to be sent.
+/// One object, or one part of it, that is ready to be sent.
 #[derive(Clone, Debug)]
 pub struct LoadRequest {
-    /// For messages.
+    /// The name of the object in messages.
     pub what: String,
-    /// LOAD DATA.
+    /// The text of the LOAD DATA statement.
     pub sql: String,
     pub staged: StagedRows,
-    /// By our own count.
+    /// The number of rows, by our own count.
     pub rows: u64,
-    /// The ledger row of the object, or of the part that this is, where there is a ledger.
+    /// The ledger row of the object or the part; `None` without a ledger.
     pub entry: Option<LedgerEntry>,
-    /// What its reject file is named after; `None` where rows are not rejected.
+    /// The name for its reject file; `None` if rows are not rejected.
     pub name: Option<ObjectName>,
-    /// Where this is a part of the object only.
+    /// The context of a part; `None` for a whole object.
     pub part: Option<PartContext>,
-    /// Of the rows, where the job is to be verified by it.
+    /// The digest of the rows, if the job is verified by it.
     pub digest: Option<RowDigest>,
 }
 
 impl LoadRequest {
-    /// How many of its rows may be rejected. Where that is a share of them, each part has to keep
-    /// it, so that the object does.
+    /// Returns how many of its rows may be rejected. A limit given as a share applies to each part,
+    /// so that the whole object keeps it.
     pub(crate) fn max_rejects(&self, policy: &Policy) -> u64 {
         let limit = policy.max_rejects.map_or(u64::MAX, |limit| limit.of(self.rows));
         match self.part.as_ref().and_then(|part| part.reject_budget.as_ref()) {
@@ -41,12 +41,12 @@ impl LoadRequest {
     }
 }
 
-/// What a part has to know of its object.
+/// The facts that a part needs about its object.
 #[derive(Clone, Debug)]
 pub struct PartContext {
     pub number: u32,
-    /// Rows of the object that come before it.
+    /// The number of the object's rows before this part.
     pub rows_before: u64,
-    /// Rows that parts of the object may still reject, where that is limited by their number.
+    /// The rows that all parts of the object may still reject together, if their number is limited.
     pub reject_budget: Option<Arc<RejectBudget>>,
 }

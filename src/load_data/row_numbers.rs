@@ -1,33 +1,35 @@
-//! Which row of an object a warning is about.
+//! Finds which row of an object a warning is about.
 //!
-//! The server says it in the warning's text, for some kinds of warnings: too few or too many
-//! fields, and values that do not fit. A skipped row (duplicate key, no parent row, no partition,
-//! CHECK) is named by none of its warnings. The number counts the rows that the server read, from
-//! 1, over the bytes that were sent, which have no header lines: it is that of [`crate::split`],
-//! duplicates and rows without a partition included. This is exact on both servers, but for:
+//! Only some kinds of warnings name their row, in their text: those about too few or too many
+//! fields, and those about values that do not fit. No warning names a skipped row (duplicate key,
+//! no parent row, no partition, CHECK). The number counts, from 1, the rows that the server read
+//! from the bytes that were sent. These have no header lines, so the number is that of
+//! [`crate::split`]. It includes duplicates and rows without a partition. This is exact on both
+//! servers, with these exceptions:
 //!
-//! - It does not advance for a row that a CHECK or a view's CHECK OPTION refused, nor, on MySQL,
-//!   for one without a parent row. Warnings come in the order of rows, so those before the first
-//!   such refusal are numbered right in any case. For those after it, the number is put right by
-//!   the refusals that came before, but only where the counts prove that every such row has exactly
-//!   one such warning: all warnings are shown, and as many rows are missing from `Records:` as
-//!   there were refusals. Otherwise the number is not known.
-//! - Where numbers fall down the list, or one is greater than the number of rows, something else
-//!   has numbered them, and none of the list is believed. No such case is known: what the
-//!   statements of a trigger warn of, which number their own rows, does not get into the list.
-//! - Under REPLACE the first bad row is an error that ends the statement, and so is a row that a
-//!   constraint refuses: the error's number is always right.
+//! - The number does not advance for a row that a CHECK or a view's CHECK OPTION refused. On MySQL
+//!   it does not advance for a row without a parent row either. Warnings come in the order of the
+//!   rows, so those before the first such refusal have the right number in any case. Those after it
+//!   are corrected by the number of refusals before them, but only if the counts prove that every
+//!   such row has exactly one such warning: all warnings are shown, and `Records:` lacks as many
+//!   rows as there were refusals. Otherwise the row's number is unknown.
+//! - If the numbers decrease down the list, or one is greater than the number of rows, something
+//!   else made them, and the whole list is distrusted. No such case is known. The statements of a
+//!   trigger number their own rows, but their warnings do not get into the list.
+//! - Under REPLACE the first bad row ends the statement with an error, and so does a row that a
+//!   constraint refuses. The number in that error is always right.
 //!
 //! A wrong line number is worse than none.
 
 use super::diagnostic::{Diagnostic, ServerCounts};
 
-/// A warning's message with the number that its row has in the object, where it names one.
+/// Returns the warning's message with the number that its row has in the object, if the message
+/// names a row.
 pub(crate) fn renumbered(warning: &Diagnostic, row: u64) -> String {
     renumbered_text(warning.code, &warning.message, row)
 }
 
-/// [`renumbered`], where only the number of the error and its text are left.
+/// Does the same as [`renumbered`] for an error of which only the code and the text are left.
 pub(crate) fn renumbered_text(code: u16, message: &str, row: u64) -> String {
     if matches!(code, 1261 | 1262) {
         let after = message
@@ -42,8 +44,8 @@ pub(crate) fn renumbered_text(code: u16, message: &str, row: u64) -> String {
     }
 }
 
-/// Puts right the row numbers of a LOAD DATA's warnings, or takes them away. `rows` is our own
-/// count.
+/// Corrects the row numbers in the warnings of a LOAD DATA statement, or removes them. `rows` is
+/// our own count.
 pub(crate) fn correct_row_numbers(shown: &mut [Diagnostic], rows: u64, counts: ServerCounts) {
     let (mut constraints, mut foreign_keys) = (0, 0);
     for warning in shown.iter() {
@@ -135,7 +137,8 @@ mod tests {
             (1048, "Column 'x' cannot be null", None, Some("x")),
             (
                 4095,
-                "Delimiter '/' in position 4 in datetime value '2026/01/01 at row 7' at row 2 is deprecated. Prefer the standard '-'.",
+                "Delimiter '/' in position 4 in datetime value '2026/01/01 at row 7' at row 2 is \
+                 deprecated. Prefer the standard '-'.",
                 Some(2),
                 None,
             ),
@@ -188,8 +191,8 @@ mod tests {
         }
     }
 
-    /// Bad values by the server's numbers, with refusals (a code) between them; what is left of the
-    /// numbers.
+    /// Returns the corrected row numbers of `list`: bad values with the server's numbers, and
+    /// refusals (a code) between them.
     fn numbers(
         list: &[Result<u64, u16>],
         rows: u64,

@@ -1,4 +1,5 @@
-//! A staged object, cut at row boundaries into pieces that can be sent, and taken back, one by one.
+//! The rows of a staged object, cut at row boundaries into pieces that can be sent, and rolled
+//! back, one by one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,43 +9,43 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::split::{LocatedRow, RowLocator};
 
-/// A statement of a thousand rows is as fast as a longer one; more would only be more to send
-/// again, and to remember, where there is a bad row in it.
+/// The maximum number of rows in a chunk. A statement of a thousand rows is as fast as a longer
+/// one. A longer chunk would mean more to send again, and more to remember, when it has a bad row.
 const CHUNK_ROWS: usize = 16_384;
-/// Rows may be long.
+/// The maximum number of bytes in a chunk, because rows may be long.
 const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Where an object's rows stand: its staged file, and how it is read.
+/// The rows of an object in its staged file, and how to read them.
 #[derive(Clone, Debug)]
 pub struct StagedRows {
     pub file: FileSlice,
     pub locator: RowLocator,
-    /// Where the locator begins: 0, or the beginning of a part, whose bytes are at their places in
-    /// the object.
+    /// The offset at which the locator begins: 0, or the beginning of a part. A part's bytes are at
+    /// the same offsets as in the object.
     pub from: u64,
-    /// The byte at which the data begins, after a byte order mark and header lines.
+    /// The offset at which the data begins, after a byte order mark and header lines.
     pub data_start: u64,
-    /// The first bytes of the file that are the object's byte order mark and header lines.
+    /// The length of the object's byte order mark and header lines, at the beginning of the file.
     pub head_bytes: u64,
     pub lines_terminated_by: Vec<u8>,
-    /// The last row lacks its terminator.
+    /// True if the last row lacks its terminator.
     pub needs_terminator: bool,
     /// The number of the last row.
     pub last_row: u64,
-    /// The byte after the last.
+    /// The offset after the last byte.
     pub end: u64,
 }
 
 impl StagedRows {
-    /// The bytes that are sent of it as a whole.
+    /// Returns the bytes that are sent to load it as a whole.
     pub(crate) fn whole(&self) -> Payload {
         let stretch = self.data_start..self.end;
         let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
         Payload::of(&self.file, vec![stretch], terminator)
     }
 
-    /// The bytes before its data: a byte order mark and header lines.
+    /// Reads the bytes before the data: a byte order mark and header lines.
     pub(crate) async fn head(&self) -> io::Result<Vec<u8>> {
         let (file, length) = (self.file.clone(), self.head_bytes);
         let read = tokio::task::spawn_blocking(move || {
@@ -70,10 +71,10 @@ impl Chunks {
         Self { file, locator, offset: staged.from, found: VecDeque::new() }
     }
 
-    /// The next rows; none at the end. Reads on a blocking thread.
+    /// Returns the next rows, or none at the end. Reads on a blocking thread.
     ///
     /// # Errors
-    /// `StagingFailed` where the file can't be read again as it was.
+    /// `StagingFailed` if the staged file cannot be read again as it was.
     pub(crate) async fn next(mut self) -> Result<(Self, Vec<LocatedRow>)> {
         let read = tokio::task::spawn_blocking(move || {
             let rows = self.read()?;
@@ -81,12 +82,12 @@ impl Chunks {
         });
         match read.await {
             Ok(read) => read.map_err(|error: io::Error| {
-                Error::new(ErrorKind::StagingFailed, "the staged file can't be read again")
+                Error::new(ErrorKind::StagingFailed, "the staged file cannot be read again")
                     .caused_by(error)
             }),
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
             Err(died) => {
-                Err(Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died))
+                Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
             }
         }
     }
@@ -115,13 +116,13 @@ impl Chunks {
             }
         }
         let Some(first) = self.found.front().map(|row| row.offset) else { return Ok(Vec::new()) };
-        // A row that is too long alone goes alone.
+        // A row that exceeds the limit goes alone.
         let fitting = self.found.iter().take_while(|row| row.end - first <= CHUNK_BYTES).count();
         Ok(self.found.drain(..fitting.clamp(1, CHUNK_ROWS).min(self.found.len())).collect())
     }
 }
 
-/// The bytes of some of a chunk's rows, by their index.
+/// Returns the bytes of the chunk's rows with the given indexes.
 pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize]) -> Payload {
     let mut stretches: Vec<std::ops::Range<u64>> = Vec::new();
     for &index in sent {
@@ -137,7 +138,7 @@ pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize])
     Payload::of(&staged.file, stretches, terminator)
 }
 
-/// A row's bytes without its terminator, at most `limit` of them.
+/// Reads a row's bytes without its terminator, at most `limit` of them.
 pub(crate) fn raw(file: &FileSlice, row: &LocatedRow, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(row.size_bytes.min(limit)).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, row.offset)?;

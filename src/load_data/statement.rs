@@ -1,8 +1,8 @@
-//! The LOAD DATA statement's text.
+//! Builds the text of the LOAD DATA statement.
 //!
-//! Identifiers are quoted, delimiters go as hexadecimal literals, and nothing of an object's name
-//! or content is in it, so that objects of one run share one text. `IGNORE n LINES` is never sent:
-//! header lines are stripped before.
+//! Identifiers are quoted and delimiters are hexadecimal literals. The text contains nothing of an
+//! object's name or content, so the objects of one run share one text. It never contains `IGNORE n
+//! LINES`: header lines are stripped before.
 
 use std::fmt::Write as _;
 
@@ -10,8 +10,8 @@ use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::object::{TableName, quote_identifier};
 use crate::policy::OnDuplicate;
 
-/// The name in the statement; a server shows it in its process list and sends it back when it asks
-/// for the bytes.
+/// The file name in the statement. A server shows it in its process list, and sends it back when it
+/// asks for the bytes.
 pub(crate) const INFILE_NAME: &str = "s3-to-mysql";
 
 /// A LOAD DATA statement that lacks only the line terminator, which may differ between objects.
@@ -22,7 +22,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// For `table`, whose fields are read into `columns`.
+    /// Builds the statement for `table`, whose fields are read into `columns`.
     #[must_use]
     pub fn new(
         table: &TableName,
@@ -32,7 +32,7 @@ impl Statement {
     ) -> Self {
         let dialect = &format.dialect;
         let duplicates = match on_duplicate {
-            // LOCAL skips duplicates whatever is said; IGNORE says so.
+            // LOCAL skips duplicates in any case; IGNORE says so.
             OnDuplicate::Error
             | OnDuplicate::Ignore
             | OnDuplicate::Update
@@ -40,7 +40,8 @@ impl Statement {
             OnDuplicate::Replace => "REPLACE ",
         };
         let mut before_terminator = format!(
-            "LOAD DATA LOCAL INFILE '{INFILE_NAME}' {duplicates}INTO TABLE {table} CHARACTER SET {} FIELDS TERMINATED BY {}",
+            "LOAD DATA LOCAL INFILE '{INFILE_NAME}' {duplicates}INTO TABLE {table} \
+             CHARACTER SET {} FIELDS TERMINATED BY {}",
             format.charset.name(),
             hex(&dialect.fields_terminated_by)
         );
@@ -57,15 +58,15 @@ impl Statement {
         Self { before_terminator, after_terminator: columns_and_set(columns, format) }
     }
 
-    /// The whole text, for objects whose lines end so.
+    /// Returns the whole text for objects with this line terminator.
     #[must_use]
     pub fn sql(&self, lines_terminated_by: &[u8]) -> String {
         format!("{}{}{}", self.before_terminator, hex(lines_terminated_by), self.after_terminator)
     }
 }
 
-/// The column list and the SET clause. Where some words mean NULL, each column's field goes through
-/// a variable.
+/// Returns the column list and the SET clause. If some words mean NULL, each column's field goes
+/// through a variable.
 fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> String {
     let mut list = Vec::with_capacity(columns.len());
     let mut set = Vec::new();
@@ -76,7 +77,8 @@ fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> Strin
             ColumnOrVariable::Column(name) if nulls.is_empty() => list.push(quote_identifier(name)),
             ColumnOrVariable::Column(name) => {
                 let variable = format!("@s3_to_mysql_{}", index + 1);
-                // Compared as bytes: a collation would take 'null' and 'NULL ' for 'NULL'.
+                // The comparison is of bytes: a collation would treat 'null' and 'NULL ' like
+                // 'NULL'.
                 set.push(format!(
                     "{} = IF(CAST({variable} AS BINARY) IN ({}), NULL, {variable})",
                     quote_identifier(name),
@@ -99,12 +101,13 @@ fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> Strin
     text
 }
 
-/// Writing to a String can't fail.
+/// Appends to `text`. Writing to a String cannot fail.
 fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(more);
 }
 
-/// `X'0A'`: the same bytes under every `sql_mode` and connection character set.
+/// Returns a literal such as `X'0A'`: the same bytes under every `sql_mode` and connection
+/// character set.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(3 + 2 * bytes.len());
     text.push_str("X'");

@@ -1,31 +1,31 @@
-//! What became of an object's rows.
+//! The counts of an object's rows.
 
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, ServerCounts};
 use crate::ledger::LoadCounts;
 
-/// The account of one object, complete before its COMMIT.
+/// The counts of one object's rows, complete before its COMMIT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadStats {
-    /// What the ledger keeps of it.
+    /// The counts that the ledger keeps.
     pub loaded: LoadCounts,
-    /// Of the rejected rows, those whose unique key was there.
+    /// The rejected rows whose unique key existed already.
     pub rejected_duplicates: u64,
-    /// Rows of the table that `--on-duplicate update` found and gave other values, and those that
-    /// had these values.
+    /// The rows of the table that `--on-duplicate update` changed, and (`unchanged`) those that had
+    /// the new values already.
     pub updated: u64,
     pub unchanged: u64,
-    /// Of the warnings, those that the server calls notes.
+    /// The warnings that the server calls notes.
     pub notes: u64,
-    /// How often the server warned of each error number, notes included.
+    /// The number of warnings per error number, notes included.
     pub warnings_by_code: BTreeMap<u16, u64>,
-    /// Where the rejected rows are, and the reasons; a pair for each part that has some.
+    /// The reject file and the file with the reasons, a pair for each part that has rejected rows.
     pub rejects: Vec<(String, String)>,
 }
 
 impl LoadStats {
-    /// Rows that are in the table now: all but those that were rejected or skipped.
+    /// Returns the number of rows that are in the table now: all except rejected and skipped ones.
     #[must_use]
     pub fn rows_loaded(&self) -> u64 {
         self.loaded.rows - self.loaded.rejected - self.loaded.skipped
@@ -33,7 +33,8 @@ impl LoadStats {
 }
 
 impl LoadStats {
-    /// That of an object of which every row is in the table, and nothing else is to be said.
+    /// Returns the counts of an object of which every row is in the table, with nothing else to
+    /// report.
     #[must_use]
     pub fn clean(rows: u64) -> Self {
         let mut stats = Self::default();
@@ -41,21 +42,21 @@ impl LoadStats {
         stats
     }
 
-    /// Whether it is such an account.
+    /// Returns true if every row is in the table and there is nothing else to report.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         *self == Self::clean(self.loaded.rows)
     }
 
-    /// That of a statement which is fine.
+    /// Returns the counts of a statement that was assessed as clean.
     pub(crate) fn of(rows: u64, counts: ServerCounts, shown: &[Diagnostic]) -> Self {
         let mut stats = Self::default();
         stats.loaded.rows = rows;
         stats.loaded.skipped = counts.skipped + rows.saturating_sub(counts.records);
         stats.loaded.deleted = counts.deleted;
         stats.count(shown);
-        // Where it is fine, what is not shown is about duplicates; or of a kind that the server
-        // tells nobody.
+        // In a clean statement, hidden warnings are about duplicates, or of an accepted kind that
+        // the server does not show.
         let hidden = counts.warnings.saturating_sub(shown.len() as u64);
         if hidden > 0 {
             stats.loaded.warnings += hidden;
@@ -69,7 +70,7 @@ impl LoadStats {
         stats
     }
 
-    /// Counts warnings that are acceptable.
+    /// Adds accepted warnings to the counts.
     pub(crate) fn count(&mut self, shown: &[Diagnostic]) {
         for warning in shown {
             self.loaded.warnings += 1;
@@ -78,7 +79,7 @@ impl LoadStats {
         }
     }
 
-    /// Adds what became of a part's rows.
+    /// Adds the counts of a part.
     pub fn add_part(&mut self, more: Self) {
         self.loaded.rows += more.loaded.rows;
         self.loaded.rejected += more.loaded.rejected;

@@ -1,5 +1,5 @@
-//! What `information_schema` knows of the target's columns, for everything that writes to it by
-//! another statement than LOAD DATA.
+//! The target's columns according to `information_schema`, for all code that writes to the target
+//! by another statement than LOAD DATA.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -12,10 +12,10 @@ use crate::object::TableName;
 #[derive(Clone, Debug)]
 pub struct TargetColumns {
     pub(crate) columns: Vec<TargetColumn>,
-    /// Columns of the PRIMARY KEY and of every UNIQUE key, each once; of a functional key part
-    /// nothing. Empty for a view.
+    /// The columns of the PRIMARY KEY and of all UNIQUE keys, each once. Functional key parts are
+    /// left out. Empty for a view.
     unique_key_columns: Vec<String>,
-    /// As far as the account can see them: without the privilege TRIGGER it sees none.
+    /// True if the account can see such a trigger. Without the TRIGGER privilege it sees none.
     pub(crate) has_before_insert_trigger: bool,
 }
 
@@ -23,10 +23,10 @@ pub struct TargetColumns {
 #[derive(Clone, Debug)]
 pub(crate) struct TargetColumn {
     pub(crate) name: String,
-    /// `int(10) unsigned`, `enum('a','b')`: the type as it stands in CREATE TABLE, without
+    /// The type as in CREATE TABLE, such as `int(10) unsigned` or `enum('a','b')`, without
     /// character set and collation.
     pub(crate) column_type: String,
-    /// Of text, the character set and the collation.
+    /// The character set and the collation of a text column.
     pub(crate) text: Option<(String, String)>,
     pub(crate) is_nullable: bool,
     pub(crate) is_generated: bool,
@@ -34,10 +34,10 @@ pub(crate) struct TargetColumn {
 }
 
 impl TargetColumns {
-    /// Asks the server.
+    /// Reads the columns from the server.
     ///
     /// # Errors
-    /// Those of the connection; a table that is not there has no columns.
+    /// Those of the connection. A table that does not exist has no columns.
     pub async fn read(conn: &mut Conn, table: &TableName) -> Result<Self> {
         let what = format!("table {table}");
         let failed = |error: mysql_async::Error| classify(Phase::Transaction, &what, &error);
@@ -45,8 +45,10 @@ impl TargetColumns {
         let place = (table.database.as_deref(), &table.table);
         let columns = conn
             .exec_map(
-                "SELECT COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, EXTRA FROM information_schema.COLUMNS \
-                 WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+                "SELECT COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
+                 EXTRA FROM information_schema.COLUMNS \
+                 WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? \
+                 ORDER BY ORDINAL_POSITION",
                 place,
                 |(name, column_type, charset, collation, nullable, extra): (
                     String,
@@ -62,8 +64,10 @@ impl TargetColumns {
                         column_type,
                         text: charset.zip(collation),
                         is_nullable: nullable == "YES",
-                        // MySQL says DEFAULT_GENERATED of a default that is an expression.
-                        is_generated: ["VIRTUAL", "STORED", "PERSISTENT"].iter().any(|kind| extra.contains(kind)),
+                        // MySQL reports DEFAULT_GENERATED for a default that is an expression.
+                        is_generated: ["VIRTUAL", "STORED", "PERSISTENT"]
+                            .iter()
+                            .any(|kind| extra.contains(kind)),
                         is_auto_increment: extra.contains("AUTO_INCREMENT"),
                     }
                 },
@@ -73,14 +77,16 @@ impl TargetColumns {
         let unique_key_columns = conn
             .exec(
                 "SELECT DISTINCT COLUMN_NAME FROM information_schema.STATISTICS \
-                 WHERE NON_UNIQUE = 0 AND COLUMN_NAME IS NOT NULL AND TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?",
+                 WHERE NON_UNIQUE = 0 AND COLUMN_NAME IS NOT NULL \
+                 AND TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?",
                 place,
             )
             .await
             .map_err(failed)?;
         let triggers: Option<u64> = conn
             .exec_first(
-                "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_MANIPULATION = 'INSERT' AND ACTION_TIMING = 'BEFORE' \
+                "SELECT COUNT(*) FROM information_schema.TRIGGERS \
+                 WHERE EVENT_MANIPULATION = 'INSERT' AND ACTION_TIMING = 'BEFORE' \
                  AND EVENT_OBJECT_SCHEMA = COALESCE(?, DATABASE()) AND EVENT_OBJECT_TABLE = ?",
                 place,
             )
@@ -93,14 +99,13 @@ impl TargetColumns {
         })
     }
 
-    /// The names of all columns that are part of a PRIMARY or UNIQUE key, by the server's own
-    /// spelling.
+    /// Returns the names of all columns in a PRIMARY or UNIQUE key, in the server's own spelling.
     #[must_use]
     pub fn unique_key_columns(&self) -> &[String] {
         &self.unique_key_columns
     }
 
-    /// The column of that name, which both servers compare without case.
+    /// Returns the column with this name. Both servers compare names without case.
     pub(crate) fn named(&self, name: &str) -> Option<&TargetColumn> {
         self.columns.iter().find(|column| same_name(&column.name, name))
     }

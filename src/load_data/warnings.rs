@@ -1,4 +1,4 @@
-//! What the server says of a LOAD DATA statement that it calls OK.
+//! Reads and quotes the warnings of a LOAD DATA statement that the server accepted.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -6,11 +6,11 @@ use mysql_async::prelude::Queryable;
 use super::diagnostic::Diagnostic;
 use crate::error::{BadRow, BadRows};
 
-/// How many warnings an error quotes at most of each of its rows, taken together.
+/// The maximum number of warnings that an error quotes per row, on average over its rows.
 const QUOTED_PER_ROW: usize = 3;
 
-/// The first of `count` warnings: those of the first `limit` rows, one that names no row being
-/// counted as one.
+/// Quotes the first of `count` warnings: those of the first `limit` rows. A warning that names no
+/// row counts as a row.
 pub(crate) fn quote<'a>(
     count: u64,
     limit: usize,
@@ -30,10 +30,10 @@ pub(crate) fn quote<'a>(
     BadRows { more: count.saturating_sub(quoted.len() as u64), shown: quoted }
 }
 
-/// The warnings of the last statement, as far as `max_error_count` kept them.
+/// Returns the warnings of the last statement that `max_error_count` kept.
 pub(crate) async fn show(conn: &mut Conn) -> mysql_async::Result<Vec<Diagnostic>> {
     conn.query_map("SHOW WARNINGS", |(level, code, message): (String, u16, Vec<u8>)| {
-        // It quotes the data, which may be anything.
+        // The message quotes the data, which may be anything.
         Diagnostic::new(level, code, String::from_utf8_lossy(&message).into_owned())
     })
     .await

@@ -1,4 +1,4 @@
-//! Connections: how they are made, secured, pooled and destroyed.
+//! Makes, secures, pools and destroys connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,18 +17,20 @@ use super::server_error::{Phase, classify};
 use crate::choices::{Compress, SslMode};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The driver sets none; a NAT or firewall between forgets an idle connection after minutes.
+/// The driver sets no keepalive, and a NAT or firewall on the way forgets an idle connection after
+/// minutes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-/// The default of MariaDB; that of MySQL is larger.
+/// MariaDB's default; that of MySQL is larger.
 const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
-/// Destroying a connection is best effort: the server rolls back by itself when the socket closes.
+/// The time limit for destroying a connection. This is best effort: the server rolls back by itself
+/// when the socket closes.
 const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes connections to one target.
 #[derive(Clone, Debug)]
 pub struct Connector {
     opts: OptsBuilder,
-    /// For messages: `host:port` or the socket's path, with the user, without any secret.
+    /// The name in messages: the user with `host:port` or the socket's path, without any secret.
     name: Arc<str>,
     ssl_mode: SslMode,
     is_local: bool,
@@ -38,6 +40,8 @@ pub struct Connector {
 }
 
 impl Connector {
+    /// Makes a connector for `target`. Does not connect.
+    ///
     /// # Errors
     /// `Usage` for TLS settings that contradict the transport.
     pub fn new(target: &TargetConfig, connect_timeout: Duration) -> Result<Self> {
@@ -47,14 +51,14 @@ impl Connector {
             .db_name(target.database.as_ref())
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .tcp_nodelay(true)
-            // On by default, it would leave the host that was asked for, for whatever socket the
-            // server names.
+            // The driver's default is true, and would leave the requested host for any socket that
+            // the server names.
             .prefer_socket(false)
-            // Else the driver asks each new connection for them. Nothing that is sent comes near
-            // the one; the other is set by us.
+            // Otherwise the driver reads both from each new connection. Nothing that is sent comes
+            // near the first limit, and the setup statement sets the second.
             .max_allowed_packet(Some(MAX_ALLOWED_PACKET_BYTES))
             .wait_timeout(Some(WAIT_TIMEOUT_SECONDS as usize))
-            // Only the preflight's few questions are prepared.
+            // Only the preflight prepares its few queries.
             .stmt_cache_size(0);
         let place = match &target.socket {
             Some(socket) => {
@@ -62,7 +66,8 @@ impl Connector {
                     target.ssl_mode,
                     SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity
                 ) {
-                    let message = "TLS over a unix socket is not supported: its bytes do not leave the machine";
+                    let message = "TLS over a unix socket is not supported: its bytes do not leave \
+                                   the machine";
                     return Err(Error::new(ErrorKind::Usage, message).with_hint(
                         "use --ssl-mode PREFERRED, or --host and --port instead of --socket",
                     ));
@@ -85,26 +90,27 @@ impl Connector {
             name: format!("{}@{place}", target.user).into(),
             ssl_mode,
             is_local,
-            // The bytes of a socket go nowhere.
+            // Compression is useless on a socket: its bytes do not leave the machine.
             compress: if target.socket.is_some() { Compress::Off } else { target.compress },
             connect_timeout,
             init_sql: target.init_sql.clone(),
         })
     }
 
-    /// For messages: the server, with the user.
+    /// The name of the server in messages, with the user.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes connections to another server by TCP, as the same user and with the same encryption.
+    /// Returns a connector to another server by TCP, with the same user and encryption.
     #[must_use]
     pub fn elsewhere(&self, host: &str, port: u16) -> Self {
         let (user, _) = self.name.rsplit_once('@').unwrap_or_default();
         let no_socket: Option<&str> = None;
         Self {
-            // Of a replica nothing is known but that it can be asked for its state.
+            // Nothing is known about a replica except that it can be asked for its state, so no
+            // database is selected.
             opts: self
                 .opts
                 .clone()
@@ -119,8 +125,8 @@ impl Connector {
         }
     }
 
-    /// Connects and reads what the server is. Settles, for all later connections, whether TLS is
-    /// used where it is only preferred.
+    /// Connects, and reads the facts about the server. If TLS is only preferred, this decides for
+    /// all later connections if it is used.
     pub(crate) async fn probe(&mut self) -> Result<(Conn, Server)> {
         let mut conn =
             match self.connect(self.opts.clone()).await {
@@ -141,9 +147,10 @@ impl Connector {
                 }
                 Err(Driver::Io(IoError::Io(error))) if self.ssl_mode == SslMode::VerifyCa => {
                     match name_in_certificate(&error.to_string()) {
-                        // The driver's own way to skip the name's check does not know the wording
-                        // of this error. To ask for a name that the certificate has is the same:
-                        // any will do, and the issuer is verified as before.
+                        // The driver's own option to skip the check of the name does not recognize
+                        // the text of this error. Asking for a name that the certificate contains
+                        // has the same effect: any of them will do, and the issuer is still
+                        // verified.
                         Some(name) => {
                             let ssl_opts = Opts::from(self.opts.clone()).ssl_opts().cloned();
                             self.opts =
@@ -164,7 +171,7 @@ impl Connector {
         Ok((conn, server))
     }
 
-    /// A connection, its establishment bounded in time.
+    /// Connects, with a time limit.
     async fn connect(&self, opts: impl Into<Opts>) -> mysql_async::Result<Conn> {
         let refused = || {
             let message = format!("no connection within {:?}", self.connect_timeout);
@@ -175,8 +182,8 @@ impl Connector {
             .unwrap_or_else(|_| Err(refused()))
     }
 
-    /// Whether connections that load ask for compression. What is local is told from what is far by
-    /// the time alone: a tunnel to a far server ends on this machine too.
+    /// Returns true if connections that load ask for compression. Only the round trip time tells if
+    /// the server is far: a tunnel to a far server ends on this machine too.
     fn asks_for_compression(&self, server: &Server) -> bool {
         match self.compress {
             Compress::Off => false,
@@ -185,39 +192,41 @@ impl Connector {
         }
     }
 
-    /// Says what becomes of compression on connections that load, where it is asked for.
+    /// Logs if connections that load are compressed, if compression is wanted.
     pub(crate) fn tell_of_compression(&self, server: &Server) {
         if !self.asks_for_compression(server) {
             return;
         }
         if server.offers_zlib() {
-            tracing::info!("what is sent to the server is compressed");
+            tracing::info!("the connection to the server is compressed");
         } else {
             tracing::warn!(
-                "the server does not offer zlib compression, so that nothing is compressed; protocol_compression_algorithms must have it"
+                "the server does not offer zlib compression, so nothing is compressed; add zlib to \
+                 its protocol_compression_algorithms"
             );
         }
     }
 
-    /// The options of connections that load: settings pinned, then the user's own statements.
+    /// Returns the options of connections that load: the pinned settings, then the user's own
+    /// statements.
     fn loading_opts(&self, server: &Server, sql_mode: SqlMode) -> OptsBuilder {
         let mut setup = self.setup(server, sql_mode);
-        // The driver begins with the last one.
+        // The driver runs the last one first.
         setup.reverse();
-        // `setup` runs again after every reset of the connection, `init` does not.
-        // A higher level takes several times as long, for a few percent.
+        // `setup` runs again after every reset of the connection, `init` does not. A higher
+        // compression level takes several times as long, for a few percent.
         let compression = self.asks_for_compression(server).then(Compression::fast);
         self.opts.clone().setup(setup).compression(compression)
     }
 
-    /// What a connection that loads begins with.
+    /// Returns the statements that a connection that loads begins with.
     fn setup(&self, server: &Server, sql_mode: SqlMode) -> Vec<String> {
         let mut setup = vec![server.setup(sql_mode)];
         setup.extend(self.init_sql.iter().cloned());
         setup
     }
 
-    /// A pool of at most `size` connections that load.
+    /// Makes a pool of at most `size` connections that load.
     #[must_use]
     pub fn pool(&self, server: &Server, sql_mode: SqlMode, size: usize) -> Sessions {
         let opts = self.loading_opts(server, sql_mode);
@@ -236,7 +245,7 @@ impl Connector {
     }
 }
 
-/// The pool, and what it takes to destroy one of its connections.
+/// A pool, with everything that is needed to destroy one of its connections.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pool: Pool,
@@ -248,10 +257,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// A session to load with, for as long as nothing goes wrong on it.
+    /// Returns a session to load with, for as long as nothing goes wrong on it.
     ///
     /// # Errors
-    /// What connecting can meet.
+    /// Those of connecting.
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.connect_timeout;
         let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
@@ -266,22 +275,22 @@ impl Sessions {
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
     }
 
-    /// A session outside the pool, which never resets it: what it holds, such as advisory locks, it
-    /// holds until it ends.
+    /// Returns a session outside the pool. The pool never resets it, so it keeps what it holds,
+    /// such as advisory locks, until it ends.
     ///
     /// # Errors
-    /// What connecting can meet.
+    /// Those of connecting.
     pub async fn dedicated(&self) -> Result<Session> {
         let conn = self.connector.connect(self.opts.clone()).await;
         let conn = conn.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?;
         Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
     }
 
-    /// Makes a session of the connection that found out what the server is: to make another takes
-    /// five round trips and more.
+    /// Makes a session of the connection that probed the server. A new connection would take at
+    /// least five round trips.
     ///
     /// # Errors
-    /// What connecting can meet.
+    /// Those of connecting.
     pub(crate) async fn adopt(&self, conn: Conn) -> Result<Session> {
         let mut session =
             Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) };
@@ -294,21 +303,21 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Sessions that are out: while there is one, a server that refuses another is not gone, but
-    /// full.
+    /// Returns the number of sessions in use. While it is above zero, a server that refuses another
+    /// one is full, and not gone.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.in_use.load(Ordering::Relaxed)
     }
 
-    /// Closes the idle connections; those in use must have been given back.
+    /// Closes the idle connections. Those in use must have been returned.
     pub async fn close(self) {
-        // The server drops them anyway when the process ends.
+        // The server closes them anyway when the process ends.
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, self.pool.disconnect()).await;
     }
 }
 
-/// One connection of the pool. After any error on it: [`Session::destroy`].
+/// One connection of the pool. After any error on it, call [`Session::destroy`].
 #[derive(Debug)]
 pub struct Session {
     pub(crate) conn: Conn,
@@ -316,7 +325,7 @@ pub struct Session {
     _in_use: InUse,
 }
 
-/// Counts a session for as long as it is there.
+/// Counts a session for as long as it exists.
 #[derive(Debug)]
 struct InUse(Arc<AtomicUsize>);
 
@@ -338,42 +347,42 @@ impl Session {
         &self.sessions.connector.name
     }
 
-    /// Whether this leads to the server on which the run began, as far as that can be told: behind
-    /// a name or an address that moves, a new connection may not.
+    /// Returns true if this session reaches the server on which the run began, as far as that is
+    /// known. Behind a name or an address that moves, a new connection may reach another one.
     pub(crate) async fn is_where_the_run_began(&mut self) -> mysql_async::Result<bool> {
         let there = Server::read(&mut self.conn).await?;
         let here = &self.sessions.server.identity;
         Ok(here.is_none() || there.identity.is_none() || there.identity == *here)
     }
 
-    /// Ends a session on which nothing went wrong.
+    /// Closes a session on which nothing went wrong.
     pub async fn close(self) {
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, self.conn.disconnect()).await;
     }
 
-    /// Ends the connection and whatever its transaction has done, on the server too.
+    /// Destroys the connection and everything that its transaction has done, on the server too.
     ///
-    /// The pool must not have it back: a protocol that stopped in the middle of an infile would
+    /// The connection must not return to the pool: in the middle of an infile, the server would
     /// take the pool's reset for more of the file. Closing the socket is enough for a server that
-    /// reads or writes; KILL reaches one that is waiting for a lock.
+    /// reads or writes. KILL reaches one that waits for a lock.
     pub async fn destroy(self) {
         let Self { conn, sessions, _in_use } = self;
         let id = conn.id();
-        // Closes the socket also where COM_QUIT can't be sent.
+        // This closes the socket even if COM_QUIT cannot be sent.
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, conn.disconnect()).await;
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, sessions.kill(id)).await;
     }
 }
 
 impl Sessions {
-    /// KILLs connection `id`, if it is on the server that this reaches: behind a name that spreads
-    /// connections over several servers the same number may be somebody else's.
+    /// KILLs connection `id`, if this reaches the same server. Behind a name that spreads
+    /// connections over several servers, the same number may belong to somebody else's connection.
     async fn kill(&self, id: u32) -> mysql_async::Result<()> {
         let Some(identity) = &self.server.identity else { return Ok(()) };
         let mut conn = self.connector.connect(self.connector.opts.clone()).await?;
         let there = Server::read(&mut conn).await?;
         if there.identity.as_ref() == Some(identity) {
-            // Error 1094, no such thread, is the usual answer: it has gone by itself.
+            // Error 1094, no such thread, is the usual answer: the connection has ended by itself.
             let _ = conn.query_drop(format!("KILL {id}")).await;
         }
         conn.disconnect().await
@@ -383,7 +392,7 @@ impl Sessions {
 fn ssl_opts(target: &TargetConfig, mode: SslMode) -> SslOpts {
     let mut opts = SslOpts::default();
     if let Some(ca) = &target.ssl_ca {
-        // A CA of one's own replaces the public ones, as with the mysql client.
+        // A configured CA replaces the public ones, as with the mysql client.
         opts = opts.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
     }
     if let (Some(cert), Some(key)) = (&target.ssl_cert, &target.ssl_key) {
@@ -395,25 +404,26 @@ fn ssl_opts(target: &TargetConfig, mode: SslMode) -> SslOpts {
     match mode {
         SslMode::VerifyIdentity => opts,
         SslMode::VerifyCa => opts.with_danger_skip_domain_validation(true),
-        // Encrypted, but not authenticated, as documented for these modes.
+        // These modes encrypt but do not authenticate, as documented.
         SslMode::Disabled | SslMode::Preferred | SslMode::Required => {
             opts.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)
         }
     }
 }
 
-/// A name for which the certificate is valid, from the error that says for which it is not.
+/// Returns a name for which the certificate is valid, from the error about a name for which it is
+/// not.
 fn name_in_certificate(error: &str) -> Option<String> {
     let names = error.split_once("certificate is only valid for ")?.1;
     let name = match names.strip_prefix("DnsName(\"") {
         Some(name) => name.split_once('"')?.0,
         None => names.strip_prefix("IpAddress(")?.split_once(')')?.0,
     };
-    // A wildcard is no name, but stands for one.
+    // A wildcard is not a name, but matches this one.
     Some(name.strip_prefix("*.").map_or_else(|| name.to_owned(), |domain| format!("any.{domain}")))
 }
 
-/// Whether `host` names this machine, so that the bytes of a connection do not leave it.
+/// Returns true if `host` names this machine, so that the bytes of a connection do not leave it.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
@@ -430,7 +440,8 @@ mod tests {
     fn a_name_is_found_in_what_the_certificate_is_valid_for() {
         let text = |names: &str| {
             format!(
-                "invalid peer certificate: certificate not valid for name \"h\"; certificate is only valid for {names}"
+                "invalid peer certificate: certificate not valid for name \"h\"; certificate is \
+                 only valid for {names}"
             )
         };
         let found = |names: &str| name_in_certificate(&text(names));

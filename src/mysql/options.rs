@@ -1,4 +1,4 @@
-//! How the database server is reached, and which table is loaded.
+//! The settings that say how to reach the database server and which table to load.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use secrecy::SecretString;
 use crate::choices::{Compress, SslMode};
 use crate::object::TableName;
 
-/// How the database server is reached, and which table is loaded.
+/// The settings that say how to reach the database server and which table to load.
 #[derive(Clone, Debug)]
 pub struct TargetConfig {
     pub host: String,
     pub port: u16,
-    /// A unix socket; where set, `host` and `port` are not used.
+    /// A unix socket. If it is set, `host` and `port` are not used.
     pub socket: Option<PathBuf>,
     pub user: String,
     pub password: Option<SecretString>,
-    /// The default database of the connection; `table` may name another one.
+    /// The default database of the connection. `table` may name another one.
     pub database: Option<String>,
     pub table: TableName,
     pub ssl_mode: SslMode,
@@ -24,6 +24,6 @@ pub struct TargetConfig {
     pub ssl_cert: Option<PathBuf>,
     pub ssl_key: Option<PathBuf>,
     pub compress: Compress,
-    /// Statements run on every new connection, after our own settings.
+    /// Statements that run on every new connection, after the program's own settings.
     pub init_sql: Vec<String>,
 }

@@ -1,5 +1,4 @@
-//! What the server at the other end is, and the session settings that make it behave the same
-//! everywhere.
+//! The facts about the server, and the session settings that make every server behave the same.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use mysql_async::prelude::Queryable;
 
 use crate::policy::OnBadRow;
 
-/// Which of the two families a server belongs to.
+/// The family that a server belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
     Mysql,
@@ -25,31 +24,30 @@ impl std::fmt::Display for Flavor {
     }
 }
 
-/// The server's variables that matter here, read once.
+/// The server's variables that matter to a load, read once.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub flavor: Flavor,
     pub version: String,
     /// The time zone in which TIMESTAMPs are read from the objects: the server's own.
     pub time_zone: String,
-    /// Of the questions until now the one that was answered soonest, with the server's own time for
-    /// it.
+    /// The shortest round trip of any query so far, including the server's own time for it.
     round_trip: Duration,
     variables: HashMap<String, String>,
-    /// Tells this server from its replicas, so that a KILL can't hit a stranger; `None` behind a
-    /// proxy that numbers connections itself.
+    /// The identity that tells this server from its replicas, so that a KILL cannot hit somebody
+    /// else's connection. `None` behind a proxy that numbers connections itself.
     pub(super) identity: Option<String>,
 }
 
-/// How long the server keeps a transaction, its locks included, for a client that has gone without
-/// a word.
+/// The time for which the server keeps a transaction, with its locks, for a client that vanished.
 pub(super) const WAIT_TIMEOUT_SECONDS: u32 = 120;
-/// How long a load waits for a metadata lock, such as an ALTER TABLE holds; MySQL's own default is
-/// a year.
+/// The time for which a load waits for a metadata lock, such as that of an ALTER TABLE. MySQL's
+/// default is a year.
 const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
 
-/// From here on a server is not near, and its link hardly as fast as a core compresses (some 100
-/// MB/s). Within a data centre, and between those of a region, a round trip takes 0.1 to 2 ms.
+/// The round trip from which a server counts as far: its link is then hardly as fast as a core
+/// compresses (some 100 MB/s). Within a data centre, and between those of a region, a round trip
+/// takes 0.1 to 2 ms.
 const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 
 const READ: [&str; 15] = [
@@ -70,12 +68,12 @@ const READ: [&str; 15] = [
     "wsrep_on",
 ];
 
-/// What the server does with values that do not fit.
+/// The server's treatment of values that do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SqlMode {
-    /// Refuses them.
+    /// The server refuses them.
     Strict,
-    /// Changes them, and warns.
+    /// The server changes them and warns.
     Lenient,
 }
 
@@ -83,8 +81,7 @@ impl SqlMode {
     /// Returns the mode of the sessions that load.
     #[must_use]
     pub fn of(on_bad_row: OnBadRow) -> Self {
-        // REPLACE under a strict mode fails at its first bad row, which is not what `accept` asks
-        // for.
+        // Under a strict mode, REPLACE fails at its first bad row, which contradicts `accept`.
         if on_bad_row == OnBadRow::Accept { Self::Lenient } else { Self::Strict }
     }
 }
@@ -93,11 +90,15 @@ impl Server {
     pub(super) async fn read(conn: &mut Conn) -> mysql_async::Result<Self> {
         let names: Vec<String> = READ.iter().map(|name| format!("'{name}'")).collect();
         let asked = Instant::now();
-        // In one packet, as every question costs on a long path. Session-only names on one family
-        // are global on the other.
+        // One packet, because every query costs a round trip. A variable that has only a session
+        // scope on one family has a global one on the other.
         let mut results = conn
             .query_iter(format!(
-                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ({}); SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation'); SELECT VERSION(), CONNECTION_ID(), CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ({}); \
+                 SHOW SESSION VARIABLES \
+                 WHERE Variable_name IN ('transaction_isolation', 'tx_isolation'); \
+                 SELECT VERSION(), CONNECTION_ID(), \
+                 CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
                 names.join(", ")
             ))
             .await?;
@@ -119,8 +120,8 @@ impl Server {
         Ok(Self { flavor, version, time_zone, round_trip, variables, identity })
     }
 
-    /// Another question took so long. A server that is busy for a moment is not taken for a far
-    /// one.
+    /// Records the time of another query. So a server that is busy for a moment does not count as
+    /// far.
     pub(crate) fn answered_within(&mut self, elapsed: Duration) {
         self.round_trip = self.round_trip.min(elapsed);
     }
@@ -129,8 +130,8 @@ impl Server {
         self.round_trip >= FAR_ROUND_TRIP
     }
 
-    /// Whether zlib is among what connections may be compressed with. Servers that do not name what
-    /// they have, have it.
+    /// Returns true if the server offers zlib compression. Servers that do not list their
+    /// algorithms support it.
     pub(super) fn offers_zlib(&self) -> bool {
         let is_among = |name: &str, word: &str| {
             self.variables
@@ -146,21 +147,21 @@ impl Server {
             .is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1")
     }
 
-    /// Whether two LOADs into a table with an `AUTO_INCREMENT` column wait for each other.
+    /// Returns true if two LOADs into a table with an `AUTO_INCREMENT` column wait for each other.
     pub(crate) fn serialises_auto_increment(&self) -> bool {
         self.variables.get("innodb_autoinc_lock_mode").is_some_and(|mode| mode != "2")
     }
 
-    /// Whether Galera commits every 10,000 rows of a LOAD by itself.
+    /// Returns true if Galera commits every 10,000 rows of a LOAD by itself.
     pub(crate) fn splits_load_data(&self) -> bool {
         self.is_on("wsrep_on") && self.is_on("wsrep_load_data_splitting")
     }
 
-    /// The one statement that pins every setting on which the meaning of a load depends.
+    /// Returns the one statement that pins every setting on which the meaning of a load depends.
     #[must_use]
     pub fn setup(&self, sql_mode: SqlMode) -> String {
-        // Statement-based replication can't replay READ COMMITTED; elsewhere it spares parallel
-        // loads the gap locks.
+        // Statement-based replication cannot replay READ COMMITTED. Elsewhere READ COMMITTED saves
+        // parallel loads from gap locks.
         let statement_based = self.is_on("log_bin")
             && self
                 .variables
@@ -185,7 +186,7 @@ impl Server {
             "autocommit = 1".to_owned(),
             format!("{isolation_variable} = '{isolation}'"),
             "time_zone = @@GLOBAL.time_zone".to_owned(),
-            // The counts are read from a text that would be translated.
+            // The counts are parsed from a text that would be translated.
             "lc_messages = 'en_US'".to_owned(),
             "sql_notes = 1".to_owned(),
             "unique_checks = 1".to_owned(),
@@ -194,7 +195,7 @@ impl Server {
             format!("lock_wait_timeout = {LOCK_WAIT_TIMEOUT_SECONDS}"),
         ];
         if self.flavor == Flavor::Mariadb {
-            // MySQL wants a privilege for it; here the default is 64.
+            // Only on MariaDB, where the default is 64. MySQL requires a privilege to set it.
             settings.push("max_error_count = 65535".to_owned());
         }
         format!("SET SESSION {}", settings.join(", SESSION "))

@@ -1,21 +1,22 @@
-//! The driver's and the server's errors, folded into our kinds.
+//! Maps errors of the driver and the server to the program's own error kinds.
 //!
-//! The numbers are those of MySQL's and MariaDB's error references.
+//! The numbers are those of the MySQL and MariaDB error references.
 
 use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
 use crate::error::{Error, ErrorKind};
 
-/// Where in a session's life an error came up, because the same error means different things.
+/// The phase of a session in which an error occurs. The same error means different things in
+/// different phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Connect,
-    /// Anything before COMMIT is sent: what was done is rolled back.
+    /// Anything before COMMIT is sent: the transaction is rolled back.
     Transaction,
     Commit,
 }
 
-/// Our error for the driver's, on `what`.
+/// Returns the program's error for the driver's error, about `what`.
 pub(crate) fn classify(during: Phase, what: &str, error: &Driver) -> Error {
     let kind = kind(during, error);
     let folded = Error::new(kind, format!("{what}: {}", headline(kind)));
@@ -26,7 +27,8 @@ pub(crate) fn classify(during: Phase, what: &str, error: &Driver) -> Error {
     folded.caused_by(anyhow::anyhow!(server_message(error)))
 }
 
-/// The error in the form that the `mysql` client prints, or the driver's text without its wrapping.
+/// Returns the error in the form that the `mysql` client prints, or the driver's text without its
+/// wrapping.
 fn server_message(error: &Driver) -> String {
     match error {
         Driver::Server(server) => {
@@ -42,9 +44,9 @@ fn server_message(error: &Driver) -> String {
 fn kind(during: Phase, error: &Driver) -> ErrorKind {
     match (during, error) {
         (Phase::Commit, Driver::Server(server)) => match server.code {
-            // Deadlock and lock wait (a certification conflict on a cluster), read-only, conflict
-            // in group replication: all say that the transaction was rolled back. Of any other
-            // error at COMMIT that is not sure.
+            // Deadlock and lock wait (on a cluster: a certification conflict), read-only, conflict
+            // in group replication: all mean that the transaction was rolled back. For any other
+            // error at COMMIT that is not certain.
             1213 | 1205 => ErrorKind::LockConflict,
             1290 | 1792 | 1836 | 3101 => ErrorKind::TargetBusy,
             _ => ErrorKind::OutcomeUnknown,
@@ -55,8 +57,7 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
             _,
             Driver::Driver(DriverError::NoClientSslFlagFromServer) | Driver::Io(IoError::Tls(_)),
         ) => ErrorKind::TargetTls,
-        // How a certificate that is not trusted, or a handshake that fails, comes through the
-        // driver.
+        // The driver reports an untrusted certificate, or a failed handshake, like this.
         (Phase::Connect, Driver::Io(IoError::Io(io)))
             if io.kind() == std::io::ErrorKind::InvalidData =>
         {
@@ -70,8 +71,8 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
                 | DriverError::MysqlOldPasswordDisabled,
             ),
         ) => ErrorKind::TargetLogin,
-        // The driver has told the server that the file ends there, and the server has called it OK:
-        // nothing of it may stay.
+        // The driver has told the server that the file ends there, and the server has accepted it:
+        // the transaction must not be committed.
         (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => {
             ErrorKind::StagingFailed
         }
@@ -95,7 +96,7 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         // Access denied for the user, for the database; account locked; must change password; no
         // such plugin.
         1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => ErrorKind::TargetLogin,
-        // Secure transport required.
+        // The server requires TLS.
         3159 => ErrorKind::TargetTls,
         1049 => ErrorKind::TargetRefused,
         // local_infile off; no table or column; no privilege on table, column or routine; unknown
@@ -103,9 +104,8 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231
         | 1083 | 1064 | 1348 | 1471 | 1347 => ErrorKind::TargetRefused,
         _ if during == Phase::Connect => ErrorKind::TargetRefused,
-        // What is a warning otherwise is an error under REPLACE in a strict mode: a value that does
-        // not fit its column, NULL in NOT NULL, too few or too many fields, no parent row, no
-        // partition, CHECK.
+        // Under REPLACE in a strict mode, warnings become errors: a value that does not fit its
+        // column, NULL in NOT NULL, too few or too many fields, no parent row, no partition, CHECK.
         1048 | 1261..=1265 | 1292 | 1366 | 1406 | 1411 | 1452 | 1526 | 3819 | 4025 => {
             ErrorKind::BadRows
         }
@@ -116,26 +116,30 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
 fn remedy(error: &Driver) -> Option<&'static str> {
     let server = match error {
         Driver::Server(server) => server,
-        // The library that verifies has no other word for it.
+        // The verifying library has no specific error for this.
         Driver::Io(IoError::Io(io)) if io.to_string().contains("not valid for any names") => {
             return Some(
-                "the server's certificate has no subject alternative name, without which it can't be verified: have it made anew with one, or use --ssl-mode REQUIRED",
+                "the server's certificate has no subject alternative name, so it cannot be \
+                 verified: have it issued again with one, or use --ssl-mode REQUIRED",
             );
         }
         _ => return None,
     };
     Some(match server.code {
         3948 | 4166 | 1148 => {
-            "local_infile is OFF on the server; an administrator must run SET GLOBAL local_infile = ON (and set local_infile=ON in the server's option file)"
+            "local_infile is OFF on the server; an administrator must run SET GLOBAL \
+             local_infile = ON (and set local_infile=ON in the server's option file)"
         }
         1142 | 1143 if server.message.contains("DELETE") => {
             "--on-duplicate replace also needs the DELETE privilege; an administrator must GRANT it"
         }
         1142 | 1143 if server.message.starts_with("UPDATE") => {
-            "--on-duplicate update also needs the UPDATE privilege on the table; an administrator must GRANT it"
+            "--on-duplicate update also needs the UPDATE privilege on the table; an administrator \
+             must GRANT it"
         }
         1142 | 1143 if server.message.starts_with("SELECT") => {
-            "--on-duplicate update and reject also need the SELECT privilege on the table; an administrator must GRANT it"
+            "--on-duplicate update and reject also need the SELECT privilege on the table; an \
+             administrator must GRANT it"
         }
         1142 | 1143 => {
             "the account needs the INSERT privilege on the table; an administrator must GRANT it"
@@ -147,7 +151,7 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         1054 => "check --columns and --set against the table's columns",
         1115 => "check --charset against SHOW CHARACTER SET",
         1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
-        3159 => "the server wants TLS: use --ssl-mode REQUIRED",
+        3159 => "the server requires TLS: use --ssl-mode REQUIRED",
         1129 => {
             "an administrator must run FLUSH HOSTS (or mariadb-admin flush-hosts) on the server"
         }
@@ -157,17 +161,17 @@ fn remedy(error: &Driver) -> Option<&'static str> {
 
 fn headline(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::TargetUnreachable => "the database server can't be reached",
+        ErrorKind::TargetUnreachable => "the database server cannot be reached",
         ErrorKind::TargetLogin => "the database server refused the login",
         ErrorKind::TargetTls => "no TLS connection to the database server",
-        ErrorKind::TargetBusy => "the database server can't take this now",
+        ErrorKind::TargetBusy => "the database server cannot accept this now",
         ErrorKind::TargetRefused => "the database server refused the statement",
-        ErrorKind::LockConflict => "the transaction met another one's locks and was rolled back",
+        ErrorKind::LockConflict => "a lock conflict with another transaction; rolled back",
         ErrorKind::ConnectionLost => "the connection was lost before COMMIT; the server rolls back",
         ErrorKind::OutcomeUnknown => {
-            "the connection was lost during COMMIT; the object may be loaded or not"
+            "the connection was lost during COMMIT; the object may or may not be loaded"
         }
-        ErrorKind::StagingFailed => "the staged file can't be read to its end; rolled back",
+        ErrorKind::StagingFailed => "the staged file cannot be read to its end; rolled back",
         ErrorKind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",
     }

@@ -1,4 +1,4 @@
-//! Loads one object or part, and tries again after a failure that allows it.
+//! Loads one object or part, and retries after a failure that allows it.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::split::Scan;
 use crate::staging::StagedObject;
 use crate::throttle::LoadSlot;
 
-/// One of those that load, and what it has to itself.
+/// A load worker's connection and its slot of the limiter.
 pub(crate) struct Worker {
-    /// Kept for as long as nothing goes wrong on it.
+    /// Kept until an error occurs on it.
     pub(crate) session: Option<Session>,
     pub(crate) slot: LoadSlot,
 }
@@ -28,7 +28,8 @@ impl Worker {
         Self { session: None, slot: context.limiter.slot() }
     }
 
-    /// Waits for this worker's turn to look for work, without a connection: the server may need it.
+    /// Waits until this worker may look for work. It holds no connection meanwhile if the limiter
+    /// has taken its slot away, because the server may need the connection.
     pub(crate) async fn wait_for_slot(&mut self) {
         if self.slot.is_over() {
             self.close().await;
@@ -36,8 +37,8 @@ impl Worker {
         self.slot.wait().await;
     }
 
-    /// Waits until a transaction may begin; false where none shall any more. A pause may outlast
-    /// what the server gives an idle connection.
+    /// Waits until a transaction may begin. Returns false if none may begin any more. A pause may
+    /// last longer than the server keeps an idle connection, so the connection is closed first.
     pub(crate) async fn begin_slot(&mut self, context: &Context) -> bool {
         if context.limiter.is_paused() {
             self.close().await;
@@ -45,7 +46,7 @@ impl Worker {
         self.slot.begin(&context.shutdown).await
     }
 
-    /// Takes the session back, which is beyond doubt.
+    /// Keeps a session that is known to be sound for the next load.
     pub(crate) fn keep(&mut self, session: Session) {
         self.session = Some(session);
     }
@@ -57,7 +58,7 @@ impl Worker {
     }
 }
 
-/// An object with its own ledger row and reject file.
+/// Returns the load request of an object with its own ledger row and reject file.
 pub(crate) fn request(
     context: &Context,
     object: &Object,
@@ -91,7 +92,7 @@ pub(crate) fn request(
     Ok(request)
 }
 
-/// An object's rows and nothing else.
+/// Returns the load request of an object's rows alone, without ledger row or reject file.
 pub(crate) fn base_request(
     context: &Context,
     object: &Object,
@@ -120,8 +121,8 @@ pub(crate) fn base_request(
     }
 }
 
-/// Loads one object or part, again where that is safe; `None` where another run has loaded it. The
-/// session is put back only when it is beyond doubt.
+/// Loads one object or part, and retries where that is safe. Returns `None` if another run has
+/// loaded it. The session is kept only if it is known to be sound.
 pub(crate) async fn load(
     context: &Context,
     worker: &mut Worker,
@@ -165,7 +166,7 @@ pub(crate) async fn load(
     }
 }
 
-/// A session, the one that was kept if there is one.
+/// Returns the session that was kept, or else a new one.
 pub(crate) async fn session(
     context: &Context,
     worker: &mut Worker,
@@ -179,15 +180,18 @@ pub(crate) async fn session(
         let error = tokio::select! {
             biased;
             () = context.shutdown.abandoning.cancelled() => {
-                return Err(Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped before it was {to_be}")));
+                return Err(Error::new(
+                    ErrorKind::Interrupted,
+                    format!("{what}: the run was stopped before it was {to_be}"),
+                ));
             }
             session = context.sessions.get() => match session {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             },
         };
-        // The server is full, with our own connections among those that fill it: the load that has
-        // one goes on, and this one waits without using up its tries.
+        // The server is full, partly with our own connections. The loads that have one go on, and
+        // this one waits without using up its attempts.
         let is_full_of_us = error.kind == ErrorKind::TargetBusy && context.sessions.in_use() > 0;
         if !is_full_of_us || context.shutdown.draining.is_cancelled() {
             return Err(error);
@@ -198,7 +202,7 @@ pub(crate) async fn session(
     }
 }
 
-/// Waits before the next try; the error, where there shall be none.
+/// Waits before the next attempt. Returns the error if no further attempt is allowed.
 pub(crate) async fn try_again(
     context: &Context,
     worker: &mut Worker,
@@ -217,12 +221,12 @@ pub(crate) async fn try_again(
     }
     Err(Error::new(
         ErrorKind::Interrupted,
-        format!("{what}: the run was stopped before it was tried again"),
+        format!("{what}: the run was stopped before it was retried"),
     ))
 }
 
-/// Finds out what became of a COMMIT whose outcome is unknown, where there is a ledger to ask. Any
-/// other error stands.
+/// Asks the ledger for the outcome of a COMMIT that is unknown. Returns any other error, and any
+/// error of a run without a ledger, as it is.
 pub(crate) async fn resolve_commit(
     context: &Context,
     request: &LoadRequest,
@@ -236,7 +240,7 @@ pub(crate) async fn resolve_commit(
     await_resolution(context, &request.what, error, ledger.resolve_commit(entry)).await
 }
 
-/// The ledger's answer to what became of a COMMIT.
+/// Waits for the ledger's answer about the outcome of a COMMIT.
 pub(crate) async fn await_resolution(
     context: &Context,
     what: &str,
@@ -247,7 +251,7 @@ pub(crate) async fn await_resolution(
     let settled = tokio::select! {
         biased;
         settled = answer => settled?,
-        // The next run finds out.
+        // The next run reads it from the ledger.
         () = context.shutdown.abandoning.cancelled() => {
             return Err(error.with_hint("run again: the ledger tells whether it was committed"));
         }
@@ -263,5 +267,5 @@ pub(crate) async fn await_resolution(
     }
 }
 
-/// How long a worker waits before it asks a server that was full for a connection again.
+/// The pause before a worker asks a full server for a connection again.
 pub(crate) const FULL_SERVER_PAUSE: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
-//! The lines of an object's bad rows, looked up in the staged file before it goes.
+//! Looks up the lines of an object's bad rows in the staged file before the file is deleted.
 //!
-//! Only of an object that failed, and only as far as its last bad row that is shown. The
-//! transaction is rolled back and the connection gone by then; what is held meanwhile is the staged
-//! file and the object's turn. A file that can't be read again costs the lines and nothing else:
-//! the failure is told as it was.
+//! This happens only for an object that failed, and only up to its last bad row that is shown. By
+//! then the transaction is rolled back and the connection closed; only the staged file and the
+//! object's slot are still held. If the file cannot be read again, only the lines are lost: the
+//! failure is reported without them.
 
 use std::io;
 
@@ -16,10 +16,9 @@ use crate::split::{Boundary, LocatedRow, RowLocator};
 
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// The same error, its rows with the lines and the bytes that the object has for them.
+/// Returns the same error, with the line number and the bytes of each bad row.
 ///
-/// `from` is where the staged bytes begin: a boundary inside the object, where they are a part of
-/// it.
+/// `from` is where the staged bytes begin: a boundary inside the object if they are a part of it.
 pub(crate) async fn with_lines(
     context: &Context,
     file: &FileSlice,
@@ -46,7 +45,7 @@ pub(crate) async fn with_lines(
             .await
         {
             Ok(located) => located.unwrap_or_else(|unread| {
-                tracing::warn!("the lines of the bad rows can't be looked up: {unread}");
+                tracing::warn!("cannot look up the lines of the bad rows: {unread}");
                 Vec::new()
             }),
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
@@ -79,7 +78,7 @@ pub(crate) fn locate(
     locator.finish().map_err(io::Error::other)
 }
 
-/// A staged file from a byte on.
+/// Reads a staged file in blocks, starting at an offset.
 pub(crate) struct BlockReader<'a> {
     file: &'a FileSlice,
     block: Vec<u8>,
@@ -91,7 +90,7 @@ impl<'a> BlockReader<'a> {
         Self { file, block: vec![0; BLOCK_BYTES], offset }
     }
 
-    /// `None` at the end.
+    /// Returns the next block, or `None` at the end of the file.
     pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
             match self.file.read_at(&mut self.block, self.offset) {

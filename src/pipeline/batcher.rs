@@ -1,15 +1,16 @@
-//! Small objects that are ready are put together, to be loaded in one transaction.
+//! Combines small objects that are ready, so that one transaction loads them.
 //!
-//! A worker takes what is there, and waits a moment for more where there is room: while the server
-//! is the slow part, objects pile up and batches are full; while the store is, they are small, and
-//! nothing waits for long.
+//! A worker takes what is there, and waits a moment for more if there is room. While the server is
+//! the slow part, objects pile up and batches are full. While the store is the slow part, batches
+//! are small and nothing waits for long.
 //!
-//! The budgets: a transaction of a megabyte already costs the server hardly more for each row than
-//! one of 32, so the default, 8 MiB, is the one that costs least to repeat and is far below what
-//! any replication takes; five hundred objects are what one statement of the ledger is still quick
-//! for; and the fifty milliseconds that a transaction waits for its next object are lost only while
-//! the store is the slow part, where thousands of transactions of one object each would cost
-//! minutes.
+//! The defaults of the limits:
+//!
+//! - A transaction of 1 MB already costs the server hardly more per row than one of 32 MB. The
+//!   default, 8 MiB, is cheap to repeat, and far below what any replication accepts.
+//! - Up to 500 objects, a single statement of the ledger is still quick.
+//! - The 50 ms that a transaction waits for its next object are lost only while the store is the
+//!   slow part. There, thousands of transactions of one object each would cost minutes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,41 +21,41 @@ use tokio::time::timeout;
 use super::work::{Ready, ReadyObject, ReadyPart};
 use crate::throttle::BatchConfig;
 
-/// Bytes of keys in one statement of the ledger: each is four there, and some servers take no more
-/// than 4 MiB.
+/// The maximum bytes of keys in one statement of the ledger. Each byte takes four there, and some
+/// servers accept no more than 4 MiB.
 const KEY_BYTES: usize = 256 * 1024;
 
-/// How long a transaction with room left waits for the next object.
+/// The time that a transaction with room left waits for the next object.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// What is staged and waits to be loaded.
+/// The staged objects and parts that wait to be loaded.
 pub(crate) struct Batcher {
     waiting: Mutex<Waiting>,
     limits: BatchConfig,
     trust: std::sync::Mutex<BatchSizer>,
 }
 
-/// What a worker takes.
+/// One item of work for a load worker.
 pub(crate) enum Work {
-    /// For one transaction; at least one.
+    /// The objects of one transaction; at least one.
     Objects(Vec<ReadyObject>),
     Part(Box<ReadyPart>),
 }
 
 struct Waiting {
     ready: mpsc::Receiver<Ready>,
-    /// Taken already, and for the next batches.
+    /// Received already, and kept for the next batches.
     held_over: VecDeque<Ready>,
 }
 
 impl Batcher {
-    /// `limits`: of no more than one object where none shall share a transaction.
+    /// Creates a batcher. With a limit of one object, no objects share a transaction.
     pub(crate) fn new(ready: mpsc::Receiver<Ready>, limits: BatchConfig) -> Self {
         let waiting = Mutex::new(Waiting { ready, held_over: VecDeque::new() });
         Self { waiting, limits, trust: std::sync::Mutex::new(BatchSizer::new(limits.objects)) }
     }
 
-    /// `None` when there will be no more.
+    /// Returns the next item of work, or `None` when there is no more.
     pub(crate) async fn next(&self) -> Option<Work> {
         let mut waiting = self.waiting.lock().await;
         let first = match waiting.held_over.pop_front() {
@@ -75,7 +76,7 @@ impl Batcher {
             && bytes < bytes_limit
             && key_bytes < KEY_BYTES
         {
-            // Nobody waits while there is something for another worker.
+            // Do not wait while there is work for another worker.
             let wait = if waiting.held_over.is_empty() { WAIT } else { Duration::ZERO };
             let Some(next) = next_within(&mut waiting.ready, wait).await else { break };
             let next = match next {
@@ -101,18 +102,19 @@ impl Batcher {
         Some(Work::Objects(batch))
     }
 
-    /// So many objects were loaded together, or one alone, and nothing was to be said of any.
+    /// Records that a transaction of this number of objects had no row errors.
     pub(crate) fn record_success(&self, objects: usize) {
         self.trust().gain(objects);
     }
 
-    /// Objects could not be loaded together, or one alone would not have been.
+    /// Records that objects could not be loaded together, or that an object that was loaded alone
+    /// would have failed in a batch.
     pub(crate) fn record_failure(&self) {
         self.trust().lose();
     }
 
     fn trust(&self) -> std::sync::MutexGuard<'_, BatchSizer> {
-        // Nothing is left half-done in it by a panic.
+        // A panic leaves nothing half-done in it.
         self.trust.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -125,18 +127,18 @@ async fn next_within(ready: &mut mpsc::Receiver<Ready>, wait: Duration) -> Optio
     }
 }
 
-/// How many objects are sent together, by how it went until now: where objects are not clean, each
-/// try together is one in vain.
+/// Adapts the number of objects in a batch to past results. Where objects are not clean, every
+/// batch is an attempt in vain.
 #[derive(Debug)]
 struct BatchSizer {
     limit: usize,
     objects: usize,
-    /// Objects that were clean since the number was changed.
+    /// The objects that were clean since `objects` last changed.
     clean: usize,
 }
 
 impl BatchSizer {
-    /// What a doubt divides the number by.
+    /// The divisor of the number of objects after a batch that failed.
     const LOSS: usize = 8;
 
     fn new(limit: usize) -> Self {
@@ -149,7 +151,7 @@ impl BatchSizer {
 
     fn gain(&mut self, objects: usize) {
         self.clean += objects;
-        // As many as a doubt of the larger number would cost.
+        // As many objects as a failed batch of the larger size would load in vain.
         if self.clean >= 2 * self.objects {
             self.objects = (2 * self.objects).min(self.limit);
             self.clean = 0;
@@ -166,7 +168,8 @@ impl BatchSizer {
 mod tests {
     use super::*;
 
-    /// Objects that are sent in vain, of so many, where every `bad_every`th has a bad row.
+    /// Returns the number of objects that are sent in vain if every `bad_every`th object has a bad
+    /// row.
     fn in_vain(objects: usize, bad_every: usize) -> usize {
         let mut trust = BatchSizer::new(1000);
         let (mut sent, mut vain) = (0, 0);

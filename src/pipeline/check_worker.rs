@@ -1,8 +1,8 @@
-//! `s3-to-mysql check`: what would go wrong in a load, found without one.
+//! Finds what would go wrong in a load, without loading: `s3-to-mysql check`.
 //!
-//! The same listing, downloads and workers as those of a load, but every object is taken, whatever
-//! the ledger says, and goes into private temporary tables in a transaction that is rolled back.
-//! With a sample only the beginning of each object is fetched.
+//! A check has the same listing, downloads and workers as a load. But it takes every object,
+//! whatever the ledger says, and loads it into temporary tables in a transaction that it rolls
+//! back. With a sample, it downloads only the beginning of each object.
 
 use std::sync::Arc;
 
@@ -19,8 +19,7 @@ use crate::load_data::LoadRequest;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 
-/// Checks staged objects, one at a time, on a session that is kept for as long as nothing goes
-/// wrong on it.
+/// Checks staged objects one at a time. The session is kept until an error occurs on it.
 pub(crate) async fn check_staged(
     context: Arc<Context>,
     staged: Arc<Batcher>,
@@ -29,7 +28,7 @@ pub(crate) async fn check_staged(
     let mut worker = Worker::new(&context);
     loop {
         worker.wait_for_slot().await;
-        // Nothing is split that is not loaded, and nothing is put together.
+        // A check neither splits objects nor combines them in a batch.
         let Some(Work::Objects(mut objects)) = staged.next().await else { break };
         let Some(ReadyObject { selected, staged, scan, began, attempts: downloads, .. }) =
             objects.pop()
@@ -61,7 +60,7 @@ pub(crate) async fn check_staged(
     worker.close().await;
 }
 
-/// Checks one object, again where something got in the way.
+/// Checks one object, and retries after a failure that allows it.
 async fn check_one(
     context: &Context,
     worker: &mut Worker,
@@ -69,7 +68,7 @@ async fn check_one(
     attempts: &mut Attempts,
 ) -> Result<Checked> {
     let Purpose::Check(checking) = &context.purpose else {
-        return Err(Error::new(ErrorKind::Bug, "a run that loads was to check"));
+        return Err(Error::new(ErrorKind::Bug, "a load run was asked to check"));
     };
     loop {
         let error = match session(context, worker, &request.what, "checked").await {

@@ -1,4 +1,4 @@
-//! What every task of a run shares.
+//! The context that all tasks of a run share.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use crate::split::{RowLocator, RowReader};
 use crate::staging::{Budget, StagingFiles};
 use crate::throttle::ConcurrencyLimiter;
 
-/// What the stages share.
+/// The settings, clients and limits that all tasks of a run share.
 pub(crate) struct Context {
     pub(crate) options: PipelineOptions,
     pub(crate) s3: S3,
     pub(crate) budget: Budget,
     pub(crate) staging_files: StagingFiles,
     pub(crate) preflight: Preflight,
-    /// At the beginning of an object, for each to be cloned.
+    /// Stands at the beginning of an object. Each object clones it.
     pub(crate) reader: RowReader,
     pub(crate) locator: RowLocator,
     pub(crate) purpose: Purpose,
-    /// `None`: at least once.
+    /// `None` if the run keeps no ledger: objects are then loaded at least once.
     pub(crate) ledger: Option<(Ledger, Job)>,
     pub(crate) sessions: Sessions,
     pub(crate) limiter: Arc<ConcurrencyLimiter>,
@@ -33,7 +33,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// How objects are sent first.
+    /// Returns the plan of the first attempt at an object.
     pub(crate) fn plan(&self) -> &Plan {
         match &self.purpose {
             Purpose::Load(plan) => plan,
@@ -42,16 +42,16 @@ impl Context {
     }
 }
 
-/// What staged objects are for.
+/// The purpose of the staged objects.
 pub(crate) enum Purpose {
-    /// The table that the job loads into.
+    /// Load them into the job's table.
     Load(Box<Plan>),
     Check(Checking),
 }
 
-/// What a check does with staged objects.
+/// The settings of a check.
 pub(crate) struct Checking {
     pub(crate) check: Box<Check>,
-    /// Only so many rows of each object are looked at.
+    /// The number of rows of each object to check; `None` for all.
     pub(crate) sample: Option<u64>,
 }

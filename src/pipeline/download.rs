@@ -1,4 +1,4 @@
-//! The stages of a run after the choice, each a task: dispatching, downloading, loading.
+//! Dispatches selected objects, and downloads them into staging files.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,21 +18,22 @@ use crate::retry::Attempts;
 use crate::split::{RowLocator, RowReader, Scan};
 use crate::staging::{ByteObserver, StagedObject, stage};
 
-/// Objects of up to this size take a [`DownloadSlots::SMALL_SHARE`]th of a turn: what they cost is the wait
-/// for the answer, and hardly any memory.
+/// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
+/// wait for the store's response, and hardly any memory.
 const SMALL_BYTES: u64 = 64 * 1024;
 
-/// How many downloads there may be at once.
+/// The slots that limit concurrent downloads.
 struct DownloadSlots {
     shares: Arc<Semaphore>,
-    /// Of a turn.
+    /// The number of shares in one slot, which a large object takes.
     large: u32,
 }
 
 impl DownloadSlots {
     const SMALL_SHARE: u32 = 4;
 
-    /// `slots` at once, of small objects more; 1 is one object after the other.
+    /// Creates `slots` slots, which allow more downloads than that if objects are small. With one
+    /// slot, objects are downloaded strictly one after the other.
     fn new(slots: usize) -> Self {
         let large = if slots == 1 { 1 } else { Self::SMALL_SHARE };
         Self { shares: Arc::new(Semaphore::new(slots * large as usize)), large }
@@ -45,7 +46,7 @@ impl DownloadSlots {
     }
 }
 
-/// Takes objects as the budget allows and downloads them side by side.
+/// Takes objects as the staging budget allows, and downloads them concurrently.
 pub(crate) async fn dispatch(
     context: Arc<Context>,
     mut objects: mpsc::Receiver<Selected>,
@@ -59,9 +60,9 @@ pub(crate) async fn dispatch(
         split_object::MAX_SPLIT_OBJECTS.min(context.options.staging.download_concurrency),
     ));
     let mut downloads = JoinSet::new();
-    // What comes while the run drains is passed on too, and gets its outcome below.
+    // Objects that arrive while the run drains get their outcome below.
     while let Some(selected) = objects.recv().await {
-        // Reaps what has ended, so that the set does not grow with the number of objects.
+        // Reap finished tasks, so that the set does not grow with the number of objects.
         while let Some(joined) = downloads.try_join_next() {
             rethrow(joined);
         }
@@ -110,23 +111,38 @@ pub(crate) async fn dispatch(
                     let tried = tokio::select! {
                         biased;
                         () = context.shutdown.draining.cancelled() => None,
-                        tried = download(&context, &selected.object, permit, &mut attempts) => Some(tried),
+                        tried = download(&context, &selected.object, permit, &mut attempts) => {
+                            Some(tried)
+                        }
                     };
                     let attempts = attempts.made();
                     match tried {
-                        None => emit(&events, Event::ended(Outcome::NotReached { object: selected.object })).await,
+                        None => {
+                            let object = selected.object;
+                            emit(&events, Event::ended(Outcome::NotReached { object })).await;
+                        }
                         Some(Err(error)) => {
-                            let outcome = failed(context.ledger.as_ref(), selected.object, error, attempts, began).await;
+                            let ledger = context.ledger.as_ref();
+                            let outcome =
+                                failed(ledger, selected.object, error, attempts, began).await;
                             emit(&events, Event::ended(outcome)).await;
                         }
                         Some(Ok((file, scan))) => {
-                            // What failed before is likely to fail again; what is forced replaces a
-                            // row of the ledger.
-                            let may_share = !selected.had_failed && !selected.again && attempts == 1;
+                            // An object that failed before is likely to fail again. A forced one
+                            // replaces a row of the ledger.
+                            let may_share =
+                                !selected.had_failed && !selected.again && attempts == 1;
                             let object = selected.object.clone();
-                            let ready = ReadyObject { selected, staged: file, scan, began, attempts, may_share };
-                            // The workers outlive the downloads: only a dead one leaves an object
-                            // behind.
+                            let ready = ReadyObject {
+                                selected,
+                                staged: file,
+                                scan,
+                                began,
+                                attempts,
+                                may_share,
+                            };
+                            // The workers outlive the downloads, so only a dead worker leaves an
+                            // object behind.
                             if staged.send(Ready::Object(ready)).await.is_err() {
                                 emit(&events, Event::ended(Outcome::NotReached { object })).await;
                             }
@@ -142,7 +158,7 @@ pub(crate) async fn dispatch(
     }
 }
 
-/// Downloads `object`, counting its rows on the way.
+/// Downloads `object`, and counts its rows on the way.
 async fn download(
     context: &Context,
     object: &Object,
@@ -182,11 +198,11 @@ async fn download(
     Ok((staged, scan))
 }
 
-/// The splitter, as the staging sees it.
+/// Feeds the bytes of a download to the splitter, which counts rows.
 struct RowCounter {
     reader: RowReader,
     object: String,
-    /// Only so many rows are wanted.
+    /// The number of rows to check; `None` for all.
     sample: Option<u64>,
 }
 
@@ -196,7 +212,7 @@ impl ByteObserver for RowCounter {
             return Ok(());
         }
         self.reader.feed(chunk).or_else(|malformed| {
-            // Beyond the sample nobody looks.
+            // What lies beyond the sample is not checked.
             let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
             if is_beyond { Ok(()) } else { Err(refused(&self.object, &malformed)) }
         })
@@ -211,7 +227,7 @@ fn refused(object: &str, malformed: &crate::split::Malformed) -> Error {
     Error::new(ErrorKind::Malformed, format!("{object}: {malformed}"))
 }
 
-/// A download that panicked is a defect: its panic is passed on, so that the run learns of it.
+/// Passes on the panic of a download, so that the run learns of the defect.
 fn rethrow(joined: std::result::Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined
         && error.is_panic()

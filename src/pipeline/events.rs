@@ -1,4 +1,4 @@
-//! What the tasks tell the task that owns the run.
+//! The events that tasks send to the owner of the run.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use crate::ledger::{Job, Ledger};
 use crate::object::Object;
 use crate::report::Outcome;
 
-/// What a stage tells the run.
+/// An event that a task sends to the owner of the run.
 #[derive(Debug)]
 pub(crate) enum Event {
     Began(String),
     Ended(Box<Outcome>),
-    /// The listing was ended with objects still to be found.
+    /// The listing was stopped before it had found all objects.
     ListingCut,
-    /// What is left to load can't be found out any more.
+    /// The run can no longer determine what is left to load.
     Broken(Error),
 }
 
@@ -26,7 +26,8 @@ impl Event {
     }
 }
 
-/// The run listens until every stage has ended, so that this can't fail while anybody cares.
+/// Sends an event. The run receives events until every task has ended, so this fails only when no
+/// one needs the event.
 pub(crate) async fn emit(events: &mpsc::Sender<Event>, event: Event) {
     let _ = events.send(event).await;
 }
@@ -49,7 +50,7 @@ pub(crate) async fn failed(
     }
 }
 
-/// The outcome of a key that was listed without an object to go with it.
+/// Returns the outcome of a key that the listing returned without a usable object.
 pub(crate) async fn unreadable(
     ledger: Option<&(Ledger, Job)>,
     bucket: String,
@@ -60,7 +61,7 @@ pub(crate) async fn unreadable(
     Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed: Duration::ZERO }
 }
 
-/// Best effort: the report tells of the failure in any case.
+/// Records a failure in the ledger, as a best effort: the report shows the failure in any case.
 pub(crate) async fn record(
     ledger: Option<&(Ledger, Job)>,
     bucket: &str,
@@ -73,6 +74,6 @@ pub(crate) async fn record(
         && let Err(unrecorded) =
             ledger.record_failure(job.generation, bucket, key, etag, error, attempts).await
     {
-        tracing::warn!("a failure is not in the ledger: {}", unrecorded.one_line());
+        tracing::warn!("cannot record a failure in the ledger: {}", unrecorded.one_line());
     }
 }

@@ -1,5 +1,5 @@
-//! The workers that load what is staged: several small objects together where that is clean, else
-//! each by itself.
+//! Loads staged objects: several small ones in one transaction if they are clean, otherwise one by
+//! one.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::retry::Attempts;
 use crate::split::Boundary;
 use crate::verify::RowDigest;
 
-/// How often objects are tried together where something other than they is in the way.
+/// The number of attempts to load a batch when the failure has nothing to do with its objects.
 const TRIES_TOGETHER: u32 = 3;
 
-/// Loads what is staged.
+/// Loads staged objects and parts until there are no more.
 pub(crate) async fn load_staged(
     context: Arc<Context>,
     batcher: Arc<Batcher>,
@@ -52,7 +52,7 @@ pub(crate) async fn load_staged(
     worker.close().await;
 }
 
-/// Loads one object, and tells its outcome.
+/// Loads one object, and reports its outcome.
 async fn load_alone(
     context: &Context,
     batcher: &Batcher,
@@ -84,7 +84,7 @@ async fn load_alone(
         Err(error) if error.bad_rows().is_empty() => {}
         Err(_) => batcher.record_failure(),
     }
-    // A try that failed, in either stage, is one more than the one that it takes.
+    // The last download attempt and the first load attempt count as one.
     let attempts = attempts.made() + downloads - 1;
     let outcome = match loaded {
         Ok(Some(stats)) => {
@@ -106,8 +106,8 @@ async fn load_alone(
     drop(selected.claim);
 }
 
-/// Loads objects in one transaction and tells their outcomes; those that are to be loaded one by
-/// one come back.
+/// Loads objects in one transaction and reports their outcomes. Returns the objects that must be
+/// loaded one by one.
 async fn load_together(
     context: &Context,
     batcher: &Batcher,
@@ -122,7 +122,7 @@ async fn load_together(
     };
     let tried = match build_batch(context, &what, &batch).await {
         Ok(batch) => send(context, worker, &batch).await,
-        // It is told of the object that it is about.
+        // Loading them one by one reports the error for the object that caused it.
         Err(_) => return batch,
     };
     match tried {
@@ -164,7 +164,7 @@ async fn load_together(
             }
             Vec::new()
         }
-        // Whatever it is, the first of them meets it again and tells.
+        // If the error persists, the first object meets it again and reports it.
         Err(error) => {
             tracing::debug!("{}; loading them one by one", error.one_line());
             batch
@@ -198,7 +198,7 @@ async fn build_batch(context: &Context, what: &str, batch: &[ReadyObject]) -> Re
     Ok(Batch { what: what.to_owned(), requests, entry })
 }
 
-/// Sends a batch, again where that is safe and something other than its objects was in the way.
+/// Sends a batch, and retries if that is safe and the failure has nothing to do with its objects.
 async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<BatchOutcome> {
     let mut attempts = Attempts::new(&context.options.retry);
     loop {
@@ -230,7 +230,8 @@ async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<B
     }
 }
 
-/// As [`resolve_commit`], of objects that were sent together.
+/// Asks the ledger for the outcome of a batch's COMMIT, as
+/// [`resolve_commit`](super::attempt::resolve_commit) does for one object.
 async fn resolve_batch_commit(
     context: &Context,
     batch: &Batch,

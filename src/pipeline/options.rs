@@ -1,4 +1,4 @@
-//! What the pipeline needs to know of the settings.
+//! The settings that the pipeline needs.
 
 use crate::dialect::FormatConfig;
 use crate::ledger::LedgerConfig;

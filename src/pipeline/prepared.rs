@@ -1,4 +1,4 @@
-//! What startup hands to the pipeline.
+//! The prepared run that startup hands to the pipeline.
 
 use tokio::task::JoinHandle;
 
@@ -11,17 +11,17 @@ use crate::source::{S3, SkippedKeys};
 use crate::staging::Budget;
 use crate::throttle::Throttle;
 
-/// A run that can begin: its listing is under way.
+/// A run that is ready to begin, with its listing under way.
 pub(crate) struct Prepared {
     pub(crate) s3: S3,
     pub(crate) budget: Budget,
     pub(crate) connector: Connector,
     pub(crate) preflight: Preflight,
-    /// The connection of the preflight, idle until somebody takes it.
+    /// The preflight's connection, idle until something takes it.
     pub(crate) session: Option<Session>,
-    /// Where rejected rows go, once [`open_rejects`] has looked there.
+    /// The destination of rejected rows, once startup has opened it.
     pub(crate) rejects: Option<Rejects>,
-    /// What makes the run pause, where something shall.
+    /// The throttle that pauses the run, if one is configured.
     pub(crate) throttle: Option<Throttle>,
     pub(crate) listing: JoinHandle<Result<SkippedKeys>>,
     pub(crate) objects: ObjectStream,

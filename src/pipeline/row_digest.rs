@@ -1,8 +1,8 @@
-//! The sums of an object's rows, made of the staged file before it is loaded, where the job is to
-//! be verified by them.
+//! Computes the digest of an object's rows from the staged file before the load, if the job is to
+//! be verified by digests.
 //!
-//! A second reading of the file and none of the download, so that a run without `--verify` pays
-//! nothing for it.
+//! This reads the staged file a second time rather than digesting rows during the download, so that
+//! a run without `--verify` pays nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::verify::RowDigest;
 
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// The same shipment, with the digest that the ledger keeps of it.
+/// Returns the load request with the digest that the ledger keeps of it.
 ///
 /// # Errors
-/// `StagingFailed` where the file can't be read again; `Interrupted`; `Bug` where its rows are not
-/// those that were counted.
+/// `StagingFailed` if the file cannot be read again; `Interrupted` if the run is stopped; `Bug` if
+/// the number of rows differs from the count of the download.
 pub(crate) async fn with_digest(
     context: &Context,
     request: Result<LoadRequest>,
@@ -42,11 +42,11 @@ pub(crate) async fn with_digest(
     let digest = match summed {
         Ok(Ok(Some(digest))) => digest,
         Ok(Err(error)) => {
-            let message = format!("{what}: its staged file can't be read again");
+            let message = format!("{what}: cannot read its staged file again");
             return Err(Error::new(ErrorKind::StagingFailed, message).caused_by(error));
         }
         Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-        // Stopped, or the runtime is shutting down.
+        // The run was stopped, or the runtime is shutting down.
         Ok(Ok(None)) | Err(_) => {
             let message = format!("{what}: the run was stopped before it was loaded");
             return Err(Error::new(ErrorKind::Interrupted, message));
@@ -54,14 +54,15 @@ pub(crate) async fn with_digest(
     };
     let rows = digest.digest().rows();
     if rows != request.rows {
-        let message = format!("{what}: {rows} rows were summed, and {} counted", request.rows);
+        let message =
+            format!("{what}: {rows} rows were digested, but {} were counted", request.rows);
         return Err(Error::new(ErrorKind::Bug, message));
     }
     request.digest = Some(digest);
     Ok(request)
 }
 
-/// `None` where it was told to stop.
+/// Computes the digest of the staged rows. Returns `None` if the run was stopped.
 fn sum(
     staged: &StagedRows,
     mut cutter: RowCutter,

@@ -10,8 +10,8 @@ use crate::file_slice::FileSlice;
 use crate::split::{RowLocator, RowReader, Scan};
 use crate::staging::StagedObject;
 
-/// Cuts a staged file behind the last row that its locator looks for, and reads what is left as if
-/// that was the object.
+/// Finds the end of the last row that `locator` looks for, and scans the file up to there as if it
+/// were the whole object. Returns the scan and the length in bytes.
 pub(crate) async fn cut_to_sample(
     staged: &StagedObject,
     locator: RowLocator,
@@ -21,11 +21,12 @@ pub(crate) async fn cut_to_sample(
     let (file, abandoning) = (staged.file.clone(), abandoning.clone());
     match tokio::task::spawn_blocking(move || cut(&file, locator, reader, &abandoning)).await {
         Ok(cut) => cut.map_err(|error| {
-            Error::new(ErrorKind::StagingFailed, "its sample can't be cut off").caused_by(error)
+            Error::new(ErrorKind::StagingFailed, "cannot cut its sample from the staged file")
+                .caused_by(error)
         }),
         Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
         Err(died) => {
-            Err(Error::new(ErrorKind::Interrupted, "the program is leaving").caused_by(died))
+            Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
         }
     }
 }
@@ -40,7 +41,7 @@ pub(crate) fn cut(
     let end = located
         .last()
         .map(|row| row.end)
-        .ok_or_else(|| io::Error::other("its last row is not there"))?;
+        .ok_or_else(|| io::Error::other("the last row of the sample is missing"))?;
     let sample = file.clone().truncate(end);
     let mut blocks = BlockReader::new(&sample, 0);
     while let Some(block) = blocks.next()? {

@@ -1,9 +1,9 @@
-//! Of what is listed, what is left to load, and which of it this run takes on.
+//! Selects the listed objects that are left to load, and claims them for this run.
 //!
-//! Listed objects are compared with the ledger a page at a time, so that a run that has nothing to
-//! do asks a handful of questions. What is left is claimed a few objects ahead of the work. What
-//! another run has claimed is put aside and asked for again later, until it is loaded, or that run
-//! has given it up.
+//! Listed objects are compared with the ledger one page at a time, so a run that has nothing to do
+//! sends only a handful of queries. What is left is claimed a few objects ahead of the work.
+//! Objects that another run has claimed are set apart, and looked up again later, until they are
+//! loaded or that run has given them up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,44 +21,43 @@ use crate::report::Outcome;
 use crate::shutdown::{Shutdown, pause};
 use crate::source::Listed;
 
-/// Objects asked for in one query: a page of S3's listing.
+/// The number of objects in one query: a page of an S3 listing.
 const PAGE: usize = 1000;
-/// Objects put aside for other runs; when there are more, they are settled before new ones are
-/// looked at.
+/// The number of objects claimed elsewhere above which no new page is taken until some are settled.
 const CLAIMED_ELSEWHERE_LIMIT: usize = 10_000;
-/// Between two questions after objects that other runs have, at first and at most.
+/// The first and the longest pause between two queries for objects that other runs have claimed.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the ledger may take for an answer when the run drains.
+/// The time that the ledger has for an answer after the run begins to drain.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
 
-/// What the choice needs of the run.
+/// Selects listed objects for this run, and claims them.
 pub(crate) struct Selector {
     pub(crate) ledger: Option<(Ledger, Job)>,
     pub(crate) config: LedgerConfig,
     pub(crate) claims: Arc<Claims>,
     pub(crate) shutdown: Shutdown,
-    /// Objects that the run can have under way: those that download, are staged, and load.
+    /// The objects that the run may have in hand: those that download, are staged, or load.
     pub(crate) in_hand: Limits,
-    /// The same where others share the work: more would be hoarding.
+    /// The same when other runs share the work: more would be hoarding.
     pub(crate) in_hand_shared: Limits,
     pub(crate) selected: mpsc::Sender<Selected>,
     pub(crate) events: mpsc::Sender<Event>,
 }
 
-/// How many objects may be under way.
+/// The limits on the objects that the run has in hand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Whatever their size.
+    /// The limit whatever their size.
     pub(crate) objects: usize,
-    /// As long as they are no more than this, more of them.
+    /// The total bytes up to which `small_objects` applies instead.
     pub(crate) small_bytes: u64,
     pub(crate) small_objects: usize,
 }
 
 impl Limits {
-    /// Whether there is room for another object of so many bytes.
+    /// Returns true if there is room for another object of this size.
     fn admit(self, in_hand: InHand, size_bytes: u64) -> bool {
         in_hand.objects < self.objects
             || in_hand.objects < self.small_objects
@@ -66,7 +65,7 @@ impl Limits {
     }
 }
 
-/// Why the choice ended early.
+/// The reason why the selection ended early.
 enum Stop {
     Draining,
     Failed(Error),
@@ -78,7 +77,7 @@ impl From<Error> for Stop {
     }
 }
 
-/// Chooses until the listing is through and every object has been passed on or has an outcome.
+/// Selects objects until the listing is complete and every object is passed on or has an outcome.
 pub(crate) async fn choose(mut selector: Selector, mut objects: ObjectStream) {
     let mut backlog = Backlog::default();
     let stopped = match selector.ledger.clone() {
@@ -89,7 +88,7 @@ pub(crate) async fn choose(mut selector: Selector, mut objects: ObjectStream) {
     if let Stop::Failed(error) = stop {
         emit(&selector.events, Event::Broken(error)).await;
     }
-    // What was listed is accounted for, also where nobody had looked at it yet.
+    // Every listed object gets an outcome, even if nothing has looked at it yet.
     for object in backlog.page.into_iter().chain(backlog.claimed_elsewhere) {
         emit(&selector.events, Event::ended(Outcome::NotReached { object })).await;
     }
@@ -107,12 +106,12 @@ pub(crate) async fn choose(mut selector: Selector, mut objects: ObjectStream) {
     }
 }
 
-/// Objects that are in this task's hands.
+/// The objects that the selector holds.
 #[derive(Default)]
 struct Backlog {
-    /// Not loaded when the ledger was asked, and not claimed yet.
+    /// Objects that the ledger did not show as loaded, and that are not claimed yet.
     page: VecDeque<Object>,
-    /// Claimed by other runs when they were asked for.
+    /// Objects that other runs had claimed.
     claimed_elsewhere: VecDeque<Object>,
 }
 
@@ -160,7 +159,7 @@ impl Selector {
                 if progressed {
                     wait = FIRST_WAIT;
                 } else {
-                    // Others work on all of it.
+                    // Other runs work on all of it.
                     self.unless_draining(pause(&self.shutdown, wait)).await?;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
@@ -169,7 +168,8 @@ impl Selector {
         }
     }
 
-    /// Takes a page of the listing and keeps what the ledger lacks. False at the listing's end.
+    /// Takes a page of the listing and keeps what is left to load. Returns false at the end of the
+    /// listing.
     async fn take_page(
         &mut self,
         ledger: &Ledger,
@@ -204,8 +204,8 @@ impl Selector {
         Ok(goes_on)
     }
 
-    /// Claims as many objects of the page as there is room for, and passes on those that are ours.
-    /// True if there are any.
+    /// Claims as many objects of the page as there is room for, and passes on those that this run
+    /// gets. Returns true if there are any.
     async fn claim_some(
         &mut self,
         ledger: &Ledger,
@@ -238,7 +238,7 @@ impl Selector {
         }
         let is_any_ours = !ours.is_empty();
         while let Some((object, claim, known)) = ours.pop_front() {
-            // Others may have loaded it since it was asked for first.
+            // Another run may have loaded it since the first query.
             let Some(selected) = self.unless_settled(object, claim, &known).await else { continue };
             if let Err(stop) = self.pass_on(selected).await {
                 backlog.page.extend(ours.into_iter().map(|(object, ..)| object));
@@ -248,8 +248,8 @@ impl Selector {
         Ok(is_any_ours)
     }
 
-    /// Asks after some of the objects that others had: what is not loaded yet may be to be had now.
-    /// True where one is.
+    /// Looks up some of the objects that other runs had claimed. Those that are not loaded may be
+    /// free now. Returns true if any is loaded.
     async fn review_aside(
         &mut self,
         ledger: &Ledger,
@@ -271,7 +271,8 @@ impl Selector {
         Ok(is_any_settled)
     }
 
-    /// Passes an object on as soon as a download can begin; it has its outcome where none will.
+    /// Passes an object on as soon as a download can begin. If the run drains first, the object
+    /// gets its outcome here.
     async fn pass_on(&self, selected: Selected) -> std::result::Result<(), Stop> {
         let permit = tokio::select! {
             biased;
@@ -291,7 +292,8 @@ impl Selector {
         }
     }
 
-    /// The object to load, unless what is known of it says that there is nothing to do.
+    /// Returns the object to load, unless its state in the ledger shows that there is nothing to
+    /// do.
     async fn unless_settled(
         &self,
         object: Object,
@@ -312,8 +314,8 @@ impl Selector {
     }
 
     async fn end(&self, object: Object, ending: Disposition, known: &ObjectState) {
-        // Of content that is there no more, or that is not wanted: it would be called failed for
-        // ever.
+        // The failure is of content that is gone or not wanted. The ledger would show the object as
+        // failed without end.
         if !matches!(ending, Disposition::Failed(_))
             && known.failed.is_some()
             && let Some((ledger, job)) = &self.ledger
@@ -340,13 +342,13 @@ impl Selector {
         emit(&self.events, Event::ended(outcome)).await;
     }
 
-    /// Waits until there is room for some objects, the first of which has so many bytes.
+    /// Waits until there is room for several objects, the first of which has this size.
     async fn room(&self, size_bytes: u64) -> std::result::Result<(), Stop> {
         loop {
             let in_hand = self.claims.in_hand();
             let InHand { objects, bytes } = in_hand;
             let Limits { objects: limit, small_bytes, small_objects } = self.in_hand;
-            // Some at a time: each claim is a question to the server.
+            // Several at a time: each claim is a query.
             let is_room_for_any = objects * 3 <= limit * 2;
             let is_room_for_small =
                 objects * 3 <= small_objects * 2 && bytes <= small_bytes / 3 * 2;
@@ -357,8 +359,8 @@ impl Selector {
         }
     }
 
-    /// The ledger's answer. It is not broken off at once when the run drains: the connection would
-    /// be lost, and the claims on what is still loading with it.
+    /// Waits for the ledger's answer. When the run drains, the query is not cancelled at once: that
+    /// would lose the connection, and with it the claims on what is still loading.
     async fn until_drained<T>(
         &self,
         asking: impl Future<Output = Result<T>>,
@@ -366,9 +368,10 @@ impl Selector {
         tokio::select! {
             biased;
             answer = asking => Ok(answer?),
-            () = async { self.shutdown.draining.cancelled().await; tokio::time::sleep(DRAIN_GRACE).await } => {
-                Err(Stop::Draining)
-            }
+            () = async {
+                self.shutdown.draining.cancelled().await;
+                tokio::time::sleep(DRAIN_GRACE).await;
+            } => Err(Stop::Draining),
         }
     }
 
@@ -384,7 +387,7 @@ impl Selector {
     }
 }
 
-/// What follows from what the ledger knows of an object.
+/// The decision about an object, from its state in the ledger.
 #[derive(Debug)]
 pub(crate) enum Decision {
     Load { again: bool },
@@ -401,7 +404,8 @@ pub(crate) enum Disposition {
 pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState) -> Decision {
     if let Some(partial) = &known.partial_etag {
         let message = format!(
-            "{object}: parts of it were loaded when its ETag was {partial:?}, and it is {:?} now: the rest of them can't be loaded any more",
+            "{object}: parts of it were loaded when its ETag was {partial:?}, but its ETag is {:?} \
+             now: the other parts cannot be loaded any more",
             object.etag.trim_matches('"')
         );
         return Decision::Over(Disposition::Failed(Error::new(ErrorKind::PartialChanged, message)));
@@ -414,11 +418,11 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
     }
     if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
         && !config.retry_failed
-        // Nobody has tried to load that: it is decided anew below.
+        // Changed content was never tried: it is decided anew below.
         && failed.error_code != ErrorKind::ContentChanged.code()
     {
         let message = format!(
-            "{object}: failed in an earlier run ({}, {} attempts), and is not tried again",
+            "{object}: failed in an earlier run ({}, {} attempts) and is not retried",
             failed.error_code, failed.attempts
         );
         return Decision::Over(Disposition::Failed(Error::new(ErrorKind::FailedBefore, message)));
@@ -428,7 +432,8 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
         (Some(_), OnChanged::Skip) => Decision::Over(Disposition::SkippedChanged),
         (Some(loaded), OnChanged::Error) => {
             let message = format!(
-                "{object}: its content has changed since it was loaded: ETag {loaded:?} then, {:?} now",
+                "{object}: its content has changed since it was loaded: ETag {loaded:?} then, \
+                 {:?} now",
                 object.etag.trim_matches('"')
             );
             Decision::Over(Disposition::Failed(Error::new(ErrorKind::ContentChanged, message)))

@@ -1,17 +1,19 @@
-//! One large object, from its ranges to the last of its parts.
+//! Loads one large object part by part, from its ranges to the completed ledger row.
 //!
-//! A task for each such object is its only owner: it has the object's row made in the ledger,
-//! stages one part after the other, hands each to the load workers, who take it as they take whole
-//! objects, and gathers what became of them. At the end it has the object turned `loaded`. It holds
-//! nothing of the staging budget while it waits for more of it, and takes no turn of those that
-//! whole downloads wait for with their permits in hand; so neither can wait for the other in a
-//! circle.
+//! Each split object has a task, its only owner. The task creates the object's row in the ledger,
+//! stages one part after the other, hands each part to the load workers, and collects the results.
+//! The workers take parts as they take whole objects. At the end the task sets the ledger row to
+//! `loaded`.
 //!
-//! - The part that is staged last is handed over only when the whole object's checksum is right, or
-//!   there is none to compare.
-//! - After a part has failed none is begun any more; those that are under way are finished. The
-//!   object stays `partial`, and the next run goes on with it: it reads and loads what is missing.
-//! - If the run is stopped it is the same, without a failure.
+//! The task holds nothing of the staging budget while it waits for more of it. It also takes none
+//! of the slots that whole downloads wait for while they hold permits. So neither can wait for the
+//! other in a circle.
+//!
+//! - The part that is staged last is handed over only if the checksum of the whole object is right,
+//!   or if there is none to compare.
+//! - After a part has failed, no further part begins; those under way are finished. The object
+//!   stays `partial`, and the next run reads and loads what is missing.
+//! - If the run is stopped, the same happens, but without a failure.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,35 +44,37 @@ use crate::staging::{
 };
 use crate::units::ByteSize;
 
-/// Objects that are split at the same time: each has ranges in memory, and many connections to
-/// itself.
+/// The number of objects that are split at the same time. Each has ranges in memory and several
+/// connections of its own.
 pub(crate) const MAX_SPLIT_OBJECTS: usize = 2;
-/// Requests in flight for one object.
+/// The number of range requests in flight for one object.
 const RANGE_WINDOW: usize = 4;
-/// Smaller parts would be more than anybody wants to have in the ledger.
+/// The maximum number of parts of one object. More would only bloat the ledger.
 const MAX_PARTS: u64 = 1 << 20;
-/// So many parts fit into the staging budget at the least: one that comes, one that waits, two that
-/// load.
+/// The minimum number of parts that fit into the staging budget: one that downloads, one that
+/// waits, and two that load.
 const PARTS_STAGED: u64 = 4;
 
-/// How an object is loaded.
+/// The way in which an object is loaded.
 pub(crate) enum Route {
     Whole,
     Split,
     None(Error),
 }
 
-/// By its size, unless its ledger row says that it is split already.
+/// Returns the route for an object: by its size, unless its ledger row shows that it is split
+/// already.
 pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     let Purpose::Load(plan) = &context.purpose else { return Route::Whole };
     let is_whole_only = context.options.throughput.part_size.is_none();
     if selected.is_partial && is_whole_only {
         let message = format!(
-            "{}: parts of it are loaded, so that --no-split can't load it as a whole any more",
+            "{}: parts of it are loaded, so --no-split cannot load it as a whole",
             selected.object
         );
         return Route::None(Error::new(ErrorKind::PartialConflict, message).with_hint(
-            "run without --no-split, which loads what is missing; or remove its rows from the table, then the object from the ledger with `s3-to-mysql forget`",
+            "run without --no-split to load the missing parts; or delete its rows from the table, \
+             then remove the object from the ledger with `s3-to-mysql forget`",
         ));
     }
     let has_ledger = context.ledger.is_some();
@@ -83,7 +87,7 @@ pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     }
 }
 
-/// Whether an object of this size is split where nothing else is in the way.
+/// Returns true if an object of this size is split, provided that nothing else prevents it.
 pub(crate) fn is_large(
     options: &PipelineOptions,
     budget: &Budget,
@@ -95,21 +99,21 @@ pub(crate) fn is_large(
     exceeds && has_ledger && can_split(&options.format.dialect, &options.format.charset)
 }
 
-/// The size of the parts of an object that is not split yet.
+/// Returns the part size for an object that is not split yet.
 fn part_size_bytes(context: &Context, object: &Object) -> u64 {
     let part_size = context.options.throughput.part_size.map_or(u64::MAX, ByteSize::bytes);
     let fitting = (context.budget.total().bytes() / PARTS_STAGED).max(1);
     part_size.min(fitting).max(object.size_bytes / MAX_PARTS).max(1)
 }
 
-/// What became of an object.
+/// The result of a split object that did not fail.
 enum SplitOutcome {
     Loaded(Box<LoadStats>, Integrity),
     AlreadyLoaded,
     NotReached,
 }
 
-/// Loads an object part by part, and tells its outcome.
+/// Loads an object part by part, and reports its outcome.
 pub(crate) async fn load_in_parts(
     context: &Context,
     selected: Selected,
@@ -177,7 +181,7 @@ async fn load_object(
         }
     };
     if !known.is_empty() {
-        tracing::info!("{object}: going on with it: {} of its parts are loaded", known.len());
+        tracing::info!("{object}: resuming it: {} of its parts are loaded", known.len());
     }
     let plan = context.plan();
     let split = Arc::new(Split {
@@ -217,14 +221,14 @@ async fn load_object(
         Completed::Yes => Ok(SplitOutcome::AlreadyLoaded),
         Completed::No => {
             let message = format!(
-                "{object}: its parts were loaded, and some of them are not in the ledger any more"
+                "{object}: its parts were loaded, but some of them are no longer in the ledger"
             );
             Err(Error::new(ErrorKind::LedgerRowLost, message))
         }
     }
 }
 
-/// The object as the store has it now: what a range of it does not tell.
+/// Asks the store for the properties of the object that a range request does not return.
 async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
     let mut attempts = Attempts::new(&context.options.retry);
     let stat = loop {
@@ -239,9 +243,9 @@ async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
             if matches!(error.kind, ErrorKind::SourceUnreachable | ErrorKind::SourceBusy) {
                 return Err(error);
             }
-            // Some stores don't answer a question for the checksum; what else is wrong shows when
-            // the bytes are asked for.
-            tracing::debug!("{}; its checksum is not known", error.one_line());
+            // Some stores do not answer a request for the checksum. Any other problem shows when
+            // the bytes are requested.
+            tracing::debug!("{}; its checksum is unknown", error.one_line());
             break Stat::default();
         }
     };
@@ -254,8 +258,8 @@ async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
     PinnedObject::new(object.clone(), stat, open, context.options.retry.clone(), window)
 }
 
-/// Stages what is missing of the object, and hands it to the workers. `None`: it was stopped before
-/// the end.
+/// Stages the missing parts of the object, and hands them to the workers. Returns `None` if it was
+/// stopped before the end.
 async fn stage_parts(
     context: &Context,
     pinned: &Arc<PinnedObject>,
@@ -310,7 +314,7 @@ async fn stage_parts(
                 && (part.end.rows, part.end.lines, part.needs_terminator)
                     != (to.rows, to.lines, false)
             {
-                let message = format!("{object}: its parts in the ledger do not fit its bytes");
+                let message = format!("{object}: its parts in the ledger do not match its bytes");
                 return Err(Error::new(ErrorKind::PartialConflict, message));
             }
             let described = Part {
@@ -325,9 +329,12 @@ async fn stage_parts(
                 checksums.sort_unstable_by_key(|(offset, ..)| *offset);
                 let in_order =
                     checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
-                verified = verify_parts(pinned, parts.running_checksum(), in_order).map_err(|error| {
+                let running = parts.running_checksum();
+                verified = verify_parts(pinned, running, in_order).map_err(|error| {
                     error.with_hint(
-                        "the last part was kept out of the table; run again: it is read anew, and where that does not help another part has come with wrong bytes, so that all of its rows must go before it is forgotten and loaded again",
+                        "the last part was not loaded; run again to read it anew; if that does \
+                         not help, another part arrived with wrong bytes: delete all rows of the \
+                         object from the table, forget the object, and load it again",
                     )
                 })?;
             }
@@ -337,7 +344,7 @@ async fn stage_parts(
                 part: described,
                 ended: ended.clone(),
             };
-            // The workers outlive the downloads: only a dead one leaves a part behind.
+            // The workers outlive the downloads, so only a dead worker leaves a part behind.
             if staged.send(Ready::Part(ready)).await.is_err() {
                 return Ok(None);
             }
@@ -350,10 +357,10 @@ fn size_of(part: &Part) -> u64 {
     part.end.offset - part.start.offset
 }
 
-/// A stretch of which no part is loaded.
+/// A stretch of the object without any loaded part.
 struct Gap {
     from: Boundary,
-    /// `None`: to the object's end.
+    /// `None` if the gap reaches to the end of the object.
     to: Option<Boundary>,
 }
 
@@ -372,8 +379,8 @@ fn gaps(known: &[Part], size_bytes: u64) -> Vec<Gap> {
     gaps
 }
 
-/// Waits for every part that was handed over: what they come to, the first failure, whether any was
-/// loaded by this run, and whether all were tried.
+/// Waits for every part that was handed over. Returns their stats, the first failure, true if this
+/// run loaded any part, and true if all parts were tried.
 async fn collect_results(
     mut results: mpsc::UnboundedReceiver<PartEnded>,
     attempts: &mut u32,
@@ -400,7 +407,7 @@ async fn collect_results(
     (stats, failure.map(|(_, error)| error), is_any_loaded, are_all_tried)
 }
 
-/// The failure of an object of which some parts are loaded.
+/// Adds the number of loaded parts to the failure of an object.
 async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
     if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject) {
         return error;
@@ -414,11 +421,11 @@ async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
                 .sum();
             error.adding(&format!("; {loaded} of {parts} parts of the object are loaded"))
         }
-        Err(_) => error.adding(&format!("; of its {parts} parts some may be loaded")),
+        Err(_) => error.adding(&format!("; some of its {parts} parts may be loaded")),
     }
 }
 
-/// Loads one part, and tells the object's task.
+/// Loads one part, and reports the result to the object's task.
 pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
     let ReadyPart { split, staged, part, ended } = ready;
     let mut attempts = Attempts::new(&context.options.retry);
@@ -439,7 +446,7 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
         })
     };
     drop(staged);
-    // The object's task waits for as long as there is anybody who could say something.
+    // The object's task waits for as long as a sender exists.
     let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
 }
 
@@ -479,13 +486,14 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
     }
 }
 
-/// The bytes of a part stand in its file where they stand in the object.
+/// Returns the file slice of a part, whose bytes have the same offsets in its file as in the
+/// object.
 fn region(staged: &StagedPart) -> FileSlice {
     FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
 }
 
-/// Failures for objects under the run's URIs of which parts are loaded and which are gone from the
-/// store, so that no listing names them any more.
+/// Returns failures for objects under the run's URIs that are partly loaded and gone from the
+/// store. No listing returns them any more.
 pub(crate) async fn fail_missing(
     options: &PipelineOptions,
     s3: &S3,
@@ -505,7 +513,8 @@ pub(crate) async fn fail_missing(
         }
         let what = Object { bucket, key, etag, size_bytes: 0, last_modified: None };
         let message = format!(
-            "{what}: parts of it are loaded, and it is gone from the store: the rest of them can't be loaded any more"
+            "{what}: parts of it are loaded, but it is gone from the store: the other parts cannot \
+             be loaded any more"
         );
         let error = Error::new(ErrorKind::PartialChanged, message);
         let Object { bucket, key, etag, .. } = what;

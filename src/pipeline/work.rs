@@ -1,4 +1,4 @@
-//! The work items that the stages hand to each other.
+//! The work items that tasks hand to each other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +15,14 @@ use crate::source::Listed;
 use crate::split::Scan;
 use crate::staging::{StagedObject, StagedPart};
 
-/// One page of S3's: the listing is one ahead of the work, and no more is held.
+/// One page of an S3 listing: the listing is one page ahead of the work and holds no more.
 pub(crate) const LISTED_AHEAD: usize = 1000;
 
-/// The listing hands on a page at once; a gap of this length is its end, or the store being slow.
+/// The listing hands on a whole page at once. A gap of this length means that the page is complete,
+/// or that the store is slow.
 const PAGE_GAP: Duration = Duration::from_millis(5);
 
-/// What is ready to be loaded.
+/// An object or part that is ready to be loaded.
 pub(crate) enum Ready {
     Object(ReadyObject),
     Part(ReadyPart),
@@ -33,9 +34,9 @@ pub(crate) struct ReadyObject {
     pub(crate) staged: StagedObject,
     pub(crate) scan: Scan,
     pub(crate) began: Instant,
-    /// Tries that the download took, the first included.
+    /// The attempts that the download took, including the first.
     pub(crate) attempts: u32,
-    /// It may be loaded in one transaction with others.
+    /// True if it may share a transaction with other objects.
     pub(crate) may_share: bool,
 }
 
@@ -47,37 +48,37 @@ pub(crate) struct ReadyPart {
     pub(crate) ended: mpsc::UnboundedSender<PartEnded>,
 }
 
-/// What the parts of an object share.
+/// The state that the parts of one object share.
 pub(crate) struct Split {
     pub(crate) object: Object,
     pub(crate) ledger: Ledger,
     pub(crate) row: SplitObject,
     pub(crate) name: Option<ObjectName>,
     pub(crate) reject_budget: Option<Arc<RejectBudget>>,
-    /// No further part is to be begun.
+    /// Cancelled when no further part may begin.
     pub(crate) stopping: CancellationToken,
 }
 
-/// What became of a part.
+/// The result of a part that ended.
 pub(crate) struct PartEnded {
     pub(crate) number: u32,
-    /// `None` in the account's place where another run has loaded it, and in all where the run was
-    /// stopped first.
+    /// `None` if the run was stopped first. The inner `None` means that another run has loaded the
+    /// part.
     pub(crate) loaded: Option<Result<Option<LoadStats>>>,
     pub(crate) attempts: u32,
 }
 
-/// An object that this run loads.
+/// An object that this run has selected and claimed.
 #[derive(Debug)]
 pub(crate) struct Selected {
     pub(crate) object: Object,
-    /// Dropped when the object has an outcome.
+    /// The claim, which is dropped when the object has an outcome.
     pub(crate) claim: Claim,
-    /// The ledger knows of a failure, to be cleared.
+    /// True if the ledger holds a failure, which a load clears.
     pub(crate) had_failed: bool,
-    /// It is loaded already, and forced.
+    /// True if the object is loaded already, and `--force` loads it again.
     pub(crate) again: bool,
-    /// Parts of it are loaded, or may be.
+    /// True if parts of it are loaded, or may be.
     pub(crate) is_partial: bool,
 }
 
@@ -95,7 +96,7 @@ impl ObjectStream {
         }
     }
 
-    /// What comes at once, at most a page of S3's listing; empty at the end.
+    /// Returns the objects that arrive at once, at most a page of an S3 listing. Empty at the end.
     pub(crate) async fn next_page(&mut self) -> Vec<Listed> {
         let mut page: Vec<Listed> = self.next().await.into_iter().collect();
         while (1..LISTED_AHEAD).contains(&page.len()) {
@@ -107,7 +108,7 @@ impl ObjectStream {
         page
     }
 
-    /// Ends the listing; what it has found until now can still be taken. False where it had not
+    /// Ends the listing. What it has found can still be taken. Returns false if the listing had not
     /// found everything.
     pub(crate) fn close(&mut self) -> bool {
         let is_complete = self.rest.is_closed();

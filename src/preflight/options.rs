@@ -1,4 +1,4 @@
-//! What a preflight needs to know of the settings.
+//! The settings that a preflight needs.
 
 use std::time::Duration;
 
@@ -16,6 +16,6 @@ pub struct PreflightOptions<'a> {
     pub load: &'a LoadConfig,
     pub ledger: &'a LedgerConfig,
     pub retry: &'a RetryConfig,
-    /// A load is given up when no byte has moved for this long.
+    /// The time without any moving byte after which a load is given up.
     pub stall_timeout: Duration,
 }

@@ -1,8 +1,8 @@
-//! What makes it wrong to swap a table, or to empty it: everything that stays with the old table
-//! when another takes its name, and everything that refers to it.
+//! Finds the reasons not to swap or empty a table: everything that stays with the old table when
+//! another takes its name, and everything that refers to it.
 //!
-//! `information_schema` shows an account only what it has privileges for. What could not be seen is
-//! a warning; the server still refuses what would break a constraint.
+//! `information_schema` shows an account only what it has privileges for. If something may be
+//! hidden, a warning says so. The server still refuses anything that would break a constraint.
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -18,15 +18,15 @@ pub(crate) struct SwapFindings {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Looks at the target with the eyes of the mode.
+/// Checks the target for what the mode would do to it.
 ///
 /// # Errors
-/// Where the server can't be asked. What it answers is in the findings.
+/// The error of a query. Problems of the target are in the findings.
 pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Result<SwapFindings> {
     let mut findings = SwapFindings::default();
     let mode = options.load.mode;
     let table = &options.target.table;
-    // Without a database there is no table: that is told elsewhere.
+    // Without a database there is no table. Another check reports that.
     let Some(database) = table.database.as_deref().or(options.target.database.as_deref()) else {
         return Ok(findings);
     };
@@ -44,7 +44,7 @@ pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Re
     let table_type = target.table_type().await?;
     if table_type.contains("VIEW") {
         refuse(
-            format!("{what} is a view, which can't be {verb}"),
+            format!("{what} is a view, which cannot be {verb}"),
             "name the view's base table, or use --mode append",
         );
         return Ok(findings);
@@ -53,7 +53,7 @@ pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Re
         let problem = if mode == Mode::Swap {
             format!("{what} is system-versioned: a swap would lose its history")
         } else {
-            format!("{what} is system-versioned, and the server does not truncate such tables")
+            format!("{what} is system-versioned, and the server cannot truncate such tables")
         };
         refuse(problem, "use --mode append, or ALTER TABLE ... DROP SYSTEM VERSIONING first");
     }
@@ -61,14 +61,16 @@ pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Re
         let (problem, hint) = if mode == Mode::Swap {
             (
                 format!(
-                    "{what}: foreign key {constraint} of {child} refers to it and would stay with the old table"
+                    "{what}: foreign key {constraint} of {child} refers to it and would stay with \
+                     the old table"
                 ),
                 "drop the foreign key first and add it again afterwards, or use --mode append",
             )
         } else {
             (
                 format!(
-                    "{what}: foreign key {constraint} of {child} refers to it, so that it can't be truncated"
+                    "{what}: foreign key {constraint} of {child} refers to it, so it cannot be \
+                     truncated"
                 ),
                 "drop the foreign key first, or empty the table yourself and use --mode append",
             )
@@ -79,7 +81,8 @@ pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Re
         for constraint in target.foreign_keys_of_it().await? {
             refuse(
                 format!(
-                    "{what}: its foreign key {constraint} would be lost: a table made LIKE it has none"
+                    "{what}: its foreign key {constraint} would be lost: CREATE TABLE ... LIKE \
+                     does not copy it"
                 ),
                 "drop the foreign key first and add it again afterwards, or use --mode truncate",
             );
@@ -88,19 +91,20 @@ pub(crate) async fn check(conn: &mut Conn, options: &PreflightOptions<'_>) -> Re
         for trigger in &triggers {
             refuse(
                 format!("{what}: its trigger {trigger} would be lost: it stays with the old table"),
-                "drop the trigger first and make it again afterwards, or use --mode truncate",
+                "drop the trigger first and create it again afterwards, or use --mode truncate",
             );
         }
         if triggers.is_empty() && !target.shows_triggers().await? {
             findings.warnings.push(format!(
-                "{what}: whether it has triggers can't be seen without the TRIGGER privilege; a swap would lose them"
+                "{what}: without the TRIGGER privilege its triggers are not visible; a swap would \
+                 lose them"
             ));
         }
     }
     Ok(findings)
 }
 
-/// The table that is asked about.
+/// The table to check.
 struct SwapTarget<'a> {
     conn: &'a mut Conn,
     database: &'a str,
@@ -110,23 +114,30 @@ struct SwapTarget<'a> {
 
 impl SwapTarget<'_> {
     async fn table_type(&mut self) -> Result<String> {
-        let sql = "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+        let sql = "SELECT TABLE_TYPE FROM information_schema.TABLES \
+                   WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
         Ok(self.ask::<String>(sql).await?.into_iter().next().unwrap_or_default())
     }
 
     async fn foreign_keys_of_it(&mut self) -> Result<Vec<String>> {
         self.ask(
-            "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY CONSTRAINT_NAME",
+            "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS \
+             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+             ORDER BY CONSTRAINT_NAME",
         )
         .await
     }
 
-    /// Names of constraints, and the tables that have them. A table may refer to itself: it can be
-    /// truncated all the same, and for a swap the foreign key is one of its own.
+    /// Returns the foreign keys that refer to the table, and the tables that have them. A table
+    /// that refers to itself is left out: it can still be truncated, and for a swap the foreign key
+    /// is one of its own.
     async fn foreign_keys_to_it(&mut self) -> Result<Vec<(String, String)>> {
         let found: Vec<(String, String, String)> = self
             .ask(
-                "SELECT DISTINCT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME",
+                "SELECT DISTINCT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME \
+                 FROM information_schema.KEY_COLUMN_USAGE \
+                 WHERE REFERENCED_TABLE_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? \
+                 ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME",
             )
             .await?;
         let others = found
@@ -139,23 +150,34 @@ impl SwapTarget<'_> {
 
     async fn triggers(&mut self) -> Result<Vec<String>> {
         self.ask(
-            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME",
+            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
+             WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME",
         )
         .await
     }
 
-    /// Whether the account is known to have the TRIGGER privilege, without which there seem to be
-    /// no triggers. One that it has by a role is not known.
+    /// Returns true if the account is known to have the TRIGGER privilege. Without it there seem to
+    /// be no triggers. A privilege by a role is not seen.
     async fn shows_triggers(&mut self) -> Result<bool> {
-        // As X'27', because a server may read double quotes as names.
-        let grantee = "CONCAT(X'27', SUBSTRING(CURRENT_USER(), 1, CHAR_LENGTH(CURRENT_USER()) - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), X'274027', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), X'27')";
+        // The quote is X'27', because a server may read double quotes as names.
+        let grantee = "CONCAT(X'27', SUBSTRING(CURRENT_USER(), 1, CHAR_LENGTH(CURRENT_USER()) \
+                       - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), X'274027', \
+                       SUBSTRING_INDEX(CURRENT_USER(), '@', -1), X'27')";
         let sql = format!(
-            "SELECT COUNT(*) FROM (SELECT GRANTEE, '%' AS in_schema, '%' AS in_table FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' UNION ALL SELECT GRANTEE, TABLE_SCHEMA, '%' FROM information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' UNION ALL SELECT GRANTEE, TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLE_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER') AS granted WHERE granted.GRANTEE = {grantee} AND ? LIKE granted.in_schema AND ? LIKE granted.in_table"
+            "SELECT COUNT(*) FROM (SELECT GRANTEE, '%' AS in_schema, '%' AS in_table \
+             FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' \
+             UNION ALL SELECT GRANTEE, TABLE_SCHEMA, '%' \
+             FROM information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' \
+             UNION ALL SELECT GRANTEE, TABLE_SCHEMA, TABLE_NAME \
+             FROM information_schema.TABLE_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER') AS granted \
+             WHERE granted.GRANTEE = {grantee} \
+             AND ? LIKE granted.in_schema AND ? LIKE granted.in_table"
         );
         Ok(self.ask::<u64>(&sql).await?.into_iter().next().unwrap_or(0) > 0)
     }
 
-    /// Bound, because a literal's quoting would depend on the account's `sql_mode`.
+    /// Runs a query with bound values, because the quoting of a literal depends on the account's
+    /// `sql_mode`.
     async fn ask<T>(&mut self, sql: &str) -> Result<Vec<T>>
     where
         T: mysql_async::prelude::FromRow + Send + 'static,

@@ -1,4 +1,5 @@
-//! What of the target can be compared with the objects, and what would make every comparison fail.
+//! Plans the comparison of the target with the objects, and finds what would make every comparison
+//! fail.
 
 use std::sync::Arc;
 
@@ -13,11 +14,11 @@ use crate::mysql::{Phase, Server, classify};
 use crate::policy::Verify;
 use crate::verify::{ColumnFacts, ComparePlan};
 
-/// What is compared at the job's end; `None` where that is not asked for.
+/// Returns the plan of the comparison at the end of the job, or `None` if none is wanted.
 ///
 /// # Errors
-/// `TargetRefused` for a table with triggers, which may change what is inserted, and for one
-/// without a column that can be compared.
+/// `TargetRefused` for a table with triggers, which may change inserted values, and for a table
+/// without any column that can be compared.
 pub(crate) async fn plan(
     conn: &mut Conn,
     options: &PreflightOptions<'_>,
@@ -33,15 +34,21 @@ pub(crate) async fn plan(
     let place = (&target.database, &target.table);
     let facts: Vec<Row> = conn
         .exec(
-            "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, EXTRA, COALESCE(NUMERIC_SCALE, 0), COALESCE(DATETIME_PRECISION, 0), COALESCE(CHARACTER_OCTET_LENGTH, 0) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+            "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, EXTRA, \
+             COALESCE(NUMERIC_SCALE, 0), COALESCE(DATETIME_PRECISION, 0), \
+             COALESCE(CHARACTER_OCTET_LENGTH, 0) FROM information_schema.COLUMNS \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
             place,
         )
         .await
         .map_err(failed)?;
-    // What a trigger that can't be seen changes makes another sum.
+    // A trigger that the account cannot see is not found here, but its changes make the comparison
+    // fail.
     let triggers: Vec<String> = conn
         .exec(
-            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? AND EVENT_MANIPULATION = 'INSERT' ORDER BY TRIGGER_NAME",
+            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
+             WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? \
+             AND EVENT_MANIPULATION = 'INSERT' ORDER BY TRIGGER_NAME",
             place,
         )
         .await
@@ -54,9 +61,11 @@ pub(crate) async fn plan(
         .iter()
         .map(|trigger| {
             let message = format!(
-                "{what}: its trigger {trigger} may change what is inserted, so that the table can't be compared with the objects"
+                "{what}: its trigger {trigger} may change what is inserted, so the table cannot be \
+                 compared with the objects"
             );
-            Error::new(ErrorKind::TargetRefused, message).with_hint("drop the trigger for the load, or leave out --verify")
+            Error::new(ErrorKind::TargetRefused, message)
+                .with_hint("drop the trigger for the load, or leave out --verify")
         })
         .collect();
     if plan.is_empty() {
@@ -75,7 +84,7 @@ pub(crate) async fn plan(
     if problems.is_empty() { Ok(Some(Arc::new(plan))) } else { Err(problems) }
 }
 
-/// A row of the query above.
+/// Reads a row of the query above.
 fn column(row: &Row) -> ColumnFacts {
     let text = |at: usize| row.get_opt::<Option<String>, _>(at).and_then(Result::ok).flatten();
     let number = |at: usize| row.get_opt::<u64, _>(at).and_then(Result::ok).unwrap_or_default();

@@ -11,11 +11,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::retry::{Attempts, RetryConfig};
 use crate::source::S3;
 
-/// Half a megabyte of hashes; with more objects than these, each one without rejects costs a
-/// request.
+/// The number of objects whose hashes are remembered, half a megabyte in all. Beyond it, each
+/// object without rejects costs a request.
 const REMEMBERED_OBJECTS: usize = 65_536;
 
-pub(super) const NEEDED_RIGHTS: &str = "the credentials need s3:ListBucket on the bucket of --rejects, and s3:PutObject, s3:GetObject and s3:DeleteObject below its prefix";
+pub(super) const NEEDED_RIGHTS: &str = "the credentials need s3:ListBucket on the bucket of \
+     --rejects, and s3:PutObject, s3:GetObject and s3:DeleteObject below its prefix";
 
 /// A prefix in a bucket.
 #[derive(Debug)]
@@ -25,21 +26,22 @@ pub(super) struct Bucket {
     prefix: String,
     pub(super) staging_dir: PathBuf,
     retry: RetryConfig,
-    /// What may be there of objects that turn out to have no rejects.
+    /// The files that may exist for objects that turn out to have no rejects.
     leftovers: Mutex<Leftovers>,
     hasher: RandomState,
 }
 
 #[derive(Debug)]
 enum Leftovers {
-    /// The prefix was empty when the run began: only what this process has put since, by its hash.
+    /// The prefix was empty when the run began. Only the files that this process has put since then
+    /// can exist, known by their hashes.
     Of(HashSet<u64>),
-    /// Anything.
+    /// Any file may exist.
     Unknown,
 }
 
 impl Bucket {
-    /// Looks whether the bucket is there and has keys below the prefix. Nothing is written.
+    /// Checks that the bucket exists, and whether it has keys below the prefix. Writes nothing.
     pub(super) async fn open(
         s3: S3,
         name: String,
@@ -57,11 +59,10 @@ impl Bucket {
         format!("s3://{}/{}{name}", self.name, self.prefix)
     }
 
-    /// Puts both objects, the sidecar first: wherever there is a data object, there is a sidecar to
-    /// explain it.
+    /// Puts both objects, the sidecar first, so that every data object has a sidecar to explain it.
     ///
-    /// An upload that fails half-way may leave the sidecar alone, or beside an earlier try's data;
-    /// the object is not loaded then, and its next try overwrites both.
+    /// An upload that fails halfway may leave the sidecar alone, or beside the data of an earlier
+    /// attempt. The object is not loaded then, and its next attempt overwrites both.
     pub(super) async fn publish(
         &self,
         object: &ObjectName,
@@ -79,7 +80,7 @@ impl Bucket {
                     .caused_by(died));
             }
         };
-        // Before the first byte: who never gets an answer doesn't know what was written.
+        // Before the first byte: after a lost response, nobody knows what was written.
         self.remember(names);
         let mut attempts = Attempts::new(&self.retry);
         for (name, spooled) in [(&names.sidecar, &sidecar), (&names.data, &data)] {
@@ -91,10 +92,11 @@ impl Bucket {
         Ok(())
     }
 
-    /// Deletes what an earlier try left, the data first.
+    /// Deletes the files of an earlier attempt, the data first.
     ///
-    /// What is there is looked up by the sidecar, which is there whenever the data is. A deletion
-    /// unasked would leave a marker in a bucket with versions for every object that has no rejects.
+    /// The sidecar shows whether there are files, because every data object has one. Deleting
+    /// without checking would leave a delete marker in a versioned bucket for every object without
+    /// rejects.
     pub(super) async fn remove(&self, object: &ObjectName, names: &Names) -> Result<()> {
         if !self.may_be_there(names) {
             return Ok(());
@@ -130,15 +132,16 @@ impl Bucket {
         }
     }
 
-    /// What is not tried again here must not be tried again by loading the object once more either.
+    /// Returns the error for an upload that failed. Its kind keeps the program from loading the
+    /// object again, since the retries here are used up.
     fn failed(&self, object: &ObjectName, name: &str, error: Error) -> Error {
         let kind = match error.kind {
-            // The source has the same ones.
+            // The source uses the same credentials.
             ErrorKind::SourceCredentials => ErrorKind::SourceCredentials,
             _ => ErrorKind::RejectsUnwritable,
         };
         let message =
-            format!("{object}: its rejects can't be written to {}", self.uri(name).escape_debug());
+            format!("{object}: its rejects cannot be written to {}", self.uri(name).escape_debug());
         let hint = match error.kind {
             ErrorKind::RejectsUnwritable => Some(NEEDED_RIGHTS.to_owned()),
             _ => error.hint().map(str::to_owned),
@@ -151,7 +154,7 @@ impl Bucket {
     }
 }
 
-/// Asks until it is answered, or the tries are used up.
+/// Repeats a request until it succeeds or the attempts are used up.
 async fn again<T, F: Future<Output = Result<T>>>(
     attempts: &mut Attempts,
     ask: impl Fn() -> F,
@@ -170,11 +173,11 @@ async fn again<T, F: Future<Output = Result<T>>>(
 
 pub(super) fn unwritable(object: &ObjectName, place: &str, error: std::io::Error) -> Error {
     let too_large = error.kind() == std::io::ErrorKind::FileTooLarge;
-    let message = format!("{object}: its rejects can't be written to {}", place.escape_debug());
+    let message = format!("{object}: its rejects cannot be written to {}", place.escape_debug());
     let error = Error::new(ErrorKind::RejectsUnwritable, message).caused_by(error);
     if too_large {
         error.with_hint(
-            "there are more rejects than one file can hold: mend the cause, or set --max-rejects",
+            "there are more rejects than one file can hold: fix the cause, or set --max-rejects",
         )
     } else {
         error

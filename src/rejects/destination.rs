@@ -1,14 +1,14 @@
-//! Where the rows go that a run holds back.
+//! The destination of the rejected rows.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::s3_uri::{SourceUri, SourceUriError};
 
-/// S3's limit on a key, less the longest name that a reject file has.
+/// The length limit of a prefix: S3's limit for a key, minus the longest name of a reject file.
 const PREFIX_LIMIT_BYTES: usize = 1024 - crate::rejects::NAME_LIMIT_BYTES;
 
-/// What `--rejects` names.
+/// The place that `--rejects` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectsTo {
     Directory(PathBuf),
@@ -19,13 +19,14 @@ pub enum RejectsTo {
     },
 }
 
-/// Why a text names no place for rejects.
+/// Why a text does not name a place for rejects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RejectsToError {
     #[error("it is empty; name a directory, or s3://BUCKET/PREFIX/")]
     Empty,
     #[error(
-        "the prefix is longer than {PREFIX_LIMIT_BYTES} bytes, which leaves no room for names below it"
+        "the prefix is longer than {PREFIX_LIMIT_BYTES} bytes, \
+         which leaves no room for names below it"
     )]
     PrefixTooLong,
     #[error(transparent)]
@@ -33,12 +34,11 @@ pub enum RejectsToError {
 }
 
 impl RejectsTo {
-    /// `s3://BUCKET/PREFIX/`, where a slash at the end is supplied, or else a directory.
+    /// Parses `s3://BUCKET/PREFIX/`, of which the final slash is optional, or else a directory.
     ///
     /// # Errors
     ///
-    /// What is empty, and a URI of something else: `https://…` is not meant to be a directory's
-    /// name.
+    /// An empty text, and any other URI: `https://…` is not meant as the name of a directory.
     pub fn parse(text: &str) -> Result<Self, RejectsToError> {
         if text.is_empty() {
             return Err(RejectsToError::Empty);
@@ -58,7 +58,7 @@ impl RejectsTo {
         Ok(Self::S3 { bucket, prefix: key })
     }
 
-    /// Whether reject files would be among the objects of `source`, and be loaded by the next run.
+    /// Returns true if `source` contains the reject files, so that the next run would load them.
     #[must_use]
     pub fn lies_within(&self, source: &SourceUri) -> bool {
         match (self, source) {
@@ -72,7 +72,7 @@ impl RejectsTo {
 }
 
 impl fmt::Display for RejectsTo {
-    /// As `parse` reads it, but escaped.
+    /// Writes the text that `parse` reads, but escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.to_string_lossy().escape_debug()),

@@ -1,8 +1,8 @@
 //! Reject files in a local directory.
 //!
-//! A file is written under a temporary name beside its place, `.NAME.XXXXXXXXXXXX.tmp`, and locked
-//! for as long as its writer lives, so that whoever opens the directory next can tell what a killed
-//! process left from what is still being written.
+//! A file is written under a temporary name in the same directory, `.NAME.XXXXXXXXXXXX.tmp`, and
+//! stays locked for as long as its writer lives. The next process that opens the directory can thus
+//! tell the leftovers of a killed process from files that are still being written.
 
 #[cfg(test)]
 mod tests;
@@ -21,27 +21,27 @@ const TEMPORARY_PREFIX: &str = ".";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const RANDOM_CHARACTERS: usize = 12;
 
-/// A name is taken from a writer only in the moment before it locks it: twice in a row doesn't
-/// happen.
+/// The number of tries for a temporary file. A sweep can remove a file only in the moment before
+/// its writer locks it, which does not happen twice in a row.
 const TRIES: usize = 8;
 
-/// A directory that can be written.
+/// A writable directory.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// To make its entries durable.
+    /// The open directory, to make its entries durable.
     handle: File,
 }
 
 impl Directory {
-    /// Makes it, with what leads there, for nobody else's eyes; removes what killed processes left
-    /// in it. Blocking.
+    /// Creates the directory and its missing parents for this user only, and removes what killed
+    /// processes left in it. Blocking.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         create(path)?;
         let directory = Self { path: path.to_owned(), handle: File::open(path)? };
         directory.sync()?;
         directory.sweep()?;
-        // Under a name that the next sweep would know.
+        // Under a name that the next sweep recognizes.
         directory.temporary(&format!("probe-{}.rejected", "0".repeat(32)))?;
         Ok(directory)
     }
@@ -50,7 +50,7 @@ impl Directory {
         self.path.join(name)
     }
 
-    /// A new file that is to become `name`, which nobody but the user can read.
+    /// Creates the temporary file for `name`, which only this user can read.
     pub(super) fn temporary(&self, name: &str) -> io::Result<SpoolFile> {
         for _ in 0..TRIES {
             let (file, path) = tempfile::Builder::new()
@@ -60,22 +60,22 @@ impl Directory {
                 .permissions(Permissions::from_mode(0o600))
                 .tempfile_in(&self.path)?
                 .into_parts();
-            // A umask may have taken more away.
+            // The umask may have removed permissions.
             file.set_permissions(Permissions::from_mode(0o600))?;
-            // Where there are no locks nothing is swept either. A lock that is held is that of a
+            // Without locks nothing is swept either. A lock that another process holds belongs to a
             // sweep.
             let is_swept = matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock));
             if !is_swept && file.metadata()?.nlink() > 0 {
                 return Ok(SpoolFile::named(file, path));
             }
         }
-        Err(io::Error::other("temporary files in it are removed by somebody else"))
+        Err(io::Error::other("another process removes the temporary files in it"))
     }
 
-    /// Puts both files into their places, whole, and returns when they are there to stay. Blocking.
+    /// Moves both files, whole, into their places, and returns when they are durable. Blocking.
     ///
-    /// The sidecar first: wherever there is a data file, there is a sidecar to explain it. Whatever
-    /// an interruption leaves was left before the COMMIT, and the next try overwrites it.
+    /// The sidecar goes first, so that every data file has a sidecar to explain it. Whatever an
+    /// interruption leaves dates from before the COMMIT, and the next attempt overwrites it.
     pub(super) fn publish(
         &self,
         names: &Names,
@@ -89,13 +89,13 @@ impl Directory {
         self.sync()
     }
 
-    /// Removes what an earlier try left in both places. Blocking.
+    /// Removes both files of an earlier attempt. Blocking.
     pub(super) fn remove(&self, names: &Names) -> io::Result<()> {
         let mut is_changed = false;
         for name in [&names.data, &names.sidecar] {
             match std::fs::remove_file(self.file(name)) {
                 Ok(()) => is_changed = true,
-                // Nor is there anything where the directory itself has gone.
+                // If the directory itself is gone, so are its files.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -111,22 +111,19 @@ impl Directory {
         sync(&self.handle)
     }
 
-    /// Best effort: what can't be removed is in nobody's way.
+    /// Removes abandoned temporary files. A file that cannot be removed does no harm.
     fn sweep(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(is_temporary) && is_abandoned(&entry.path()) {
-                tracing::debug!(
-                    "{}: left by a run that was killed, removed",
-                    entry.path().display()
-                );
+                tracing::debug!("{}: removed, left by a killed run", entry.path().display());
             }
         }
         Ok(())
     }
 }
 
-/// Whether a name is one that [`Directory::temporary`] makes.
+/// Returns true if [`Directory::temporary`] makes such names.
 fn is_temporary(name: &str) -> bool {
     let inner =
         name.strip_prefix(TEMPORARY_PREFIX).and_then(|name| name.strip_suffix(TEMPORARY_SUFFIX));
@@ -137,8 +134,8 @@ fn is_temporary(name: &str) -> bool {
     })
 }
 
-/// Removes a file that nobody holds; the lock is kept over the removal, so that its writer can't
-/// begin in between.
+/// Removes a file that nobody has locked. The lock is held during the removal, so that a writer
+/// cannot start in between.
 fn is_abandoned(path: &Path) -> bool {
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -149,7 +146,7 @@ fn is_abandoned(path: &Path) -> bool {
     file.try_lock().is_ok() && std::fs::remove_file(path).is_ok()
 }
 
-/// Makes what is missing of a path, and each new entry durable.
+/// Creates the missing directories of a path, and makes each new entry durable.
 fn create(path: &Path) -> io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(());
@@ -163,14 +160,13 @@ fn create(path: &Path) -> io::Result<()> {
     }
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync(&File::open(parent)?),
-        // Somebody else was first; if it is no directory, opening it will tell.
+        // Another process was first. If the path is not a directory, opening it fails later.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Some network file systems know no such thing for directories, and then there is nothing more
-/// that could be done.
+/// Syncs a directory. Some network file systems cannot do this, and then there is no other way.
 fn sync(directory: &File) -> io::Result<()> {
     match directory.sync_all() {
         Err(error)

@@ -1,31 +1,32 @@
-//! What the files of an object are called: readable, the same at every try, and never another
-//! object's.
+//! The names of an object's reject files: readable, the same at every attempt, and never shared
+//! with another object.
 
 use std::fmt;
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// As much of a key's last component as is kept: enough to recognise it by.
+/// The number of bytes that are kept of a key's last component, enough to recognize it.
 const COMPONENT_LIMIT_BYTES: usize = 80;
-/// 128 bits: even who chooses keys at will doesn't find two with the same name.
+/// The length of the hash, 128 bits. Even someone who chooses keys freely cannot find two with the
+/// same name.
 const HASH_DIGITS: usize = 32;
 
 const DATA_SUFFIX: &str = ".rejected";
 const SIDECAR_SUFFIX: &str = ".rejected.jsonl";
 
-/// The longest name: component, hash, the highest part number, suffix.
+/// The length of the longest name: component, hash, highest part number, suffix.
 pub(crate) const NAME_LIMIT_BYTES: usize =
     COMPONENT_LIMIT_BYTES + 1 + HASH_DIGITS + 12 + SIDECAR_SUFFIX.len();
 
-/// Which object, loaded for what.
+/// An object, and the load it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectName {
     pub bucket: String,
     pub key: String,
     pub etag: String,
-    /// The ledger's identity of the object, in hexadecimal, which tells target tables and their
-    /// generations apart. Without a ledger anything that is the same at every try.
+    /// The ledger's ID of the object in hexadecimal, which distinguishes target tables and their
+    /// generations. Without a ledger, any text that is the same at every attempt.
     pub object_id: String,
 }
 
@@ -36,7 +37,7 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// The names of one object's, or one part's, two files.
+/// The names of the two files of an object or a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) data: String,
@@ -44,19 +45,20 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The key's last component as far as it is plain, so that people find it; a hash, so that it
-    /// is nobody else's, also where upper and lower case are the same; the part's number.
+    /// Builds the names from three things: the plain characters of the key's last component, so
+    /// that people find the file; a hash, so that no other object has the same name, even where
+    /// case is ignored; and the number of the part.
     pub(super) fn new(object: &ObjectName, part: Option<u32>) -> Self {
         let mut stem = format!("{}-{}", component(&object.key), hash(object));
         if let Some(part) = part {
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(stem, "-p{part}");
         }
         Self { data: format!("{stem}{DATA_SUFFIX}"), sidecar: format!("{stem}{SIDECAR_SUFFIX}") }
     }
 }
 
-/// Whether a name is one that [`Names`] makes.
+/// Returns true if [`Names`] makes such names.
 pub(super) fn is_name(name: &str) -> bool {
     let stem = name.strip_suffix(SIDECAR_SUFFIX).or_else(|| name.strip_suffix(DATA_SUFFIX));
     let Some((rest, last)) = stem.and_then(|stem| stem.rsplit_once('-')) else { return false };
@@ -67,16 +69,17 @@ pub(super) fn is_name(name: &str) -> bool {
     })
 }
 
-/// Letters, digits, `.`, `_`, `-` of ASCII, anything else as `_`.
+/// Returns the last component of a key, with `_` for every character other than an ASCII letter, an
+/// ASCII digit, `.`, `_` or `-`.
 fn component(key: &str) -> String {
     let last = key.rsplit('/').find(|component| !component.is_empty()).unwrap_or_default();
     let plain =
         |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
     let mapped: String = last.chars().map(plain).collect();
-    // A dot hides files, a dash makes them options, and both dot and underscore have them passed
-    // over as objects.
+    // A leading dot hides a file, a dash makes it look like an option, and a dot or an underscore
+    // makes the program skip it as an object.
     let visible = mapped.trim_start_matches(['.', '_', '-']);
-    // ASCII by now, so that any byte is the end of a character.
+    // The text is ASCII, so any byte ends a character.
     let kept = &visible[..visible.len().min(COMPONENT_LIMIT_BYTES)];
     if kept.is_empty() { "object".to_owned() } else { kept.to_owned() }
 }
@@ -85,14 +88,14 @@ fn hash(object: &ObjectName) -> String {
     let ObjectName { bucket, key, etag, object_id } = object;
     let mut hash = Sha256::new();
     for part in ["s3-to-mysql rejects", object_id, bucket, key, etag.trim_matches('"')] {
-        // The length keeps "a" + "bc" from being "ab" + "c".
+        // The length makes "a" + "bc" differ from "ab" + "c".
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     hash.finalize().iter().take(HASH_DIGITS / 2).fold(
         String::with_capacity(HASH_DIGITS),
         |mut text, byte| {
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
             text
         },
@@ -137,7 +140,7 @@ mod tests {
         assert_eq!(
             names,
             Names::new(&ObjectName { etag: "e".into(), ..object("k") }, Some(7)),
-            "quotes aside"
+            "apart from quotes"
         );
         assert!(
             names.data.ends_with("-p7.rejected") && names.sidecar.ends_with("-p7.rejected.jsonl")
@@ -165,14 +168,18 @@ mod tests {
             let names = Names::new(&object, part);
             for name in [&names.data, &names.sidecar] {
                 prop_assert!(name.len() <= NAME_LIMIT_BYTES);
-                prop_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)));
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+                prop_assert!(name.bytes().all(is_plain));
                 prop_assert!(name.starts_with(|c: char| c.is_ascii_alphanumeric()));
                 prop_assert!(is_name(name));
             }
         }
 
         #[test]
-        fn two_objects_never_share_a_name_whatever_the_case(one in any_object(), other in any_object()) {
+        fn two_objects_never_share_a_name_whatever_the_case(
+            one in any_object(),
+            other in any_object(),
+        ) {
             let identity = |(object, part): &(ObjectName, Option<u32>)| {
                 let ObjectName { bucket, key, etag, object_id } = object.clone();
                 (bucket, key, etag.trim_matches('"').to_owned(), object_id, *part)

@@ -3,35 +3,35 @@
 use serde::Serialize;
 use strum::IntoStaticStr;
 
-/// A row that is held back.
+/// A rejected row.
 #[derive(Clone, Copy, Debug)]
 pub struct RejectedRow<'a> {
-    /// Its number among the object's data rows, from 1.
+    /// The number of the row among the object's data rows, from 1.
     pub row: u64,
-    /// The line of the object on which it begins, from 1.
+    /// The line of the object on which the row begins, from 1.
     pub line: u64,
-    /// The byte of the object at which it begins.
+    /// The byte of the object at which the row begins, from 0.
     pub offset: u64,
-    /// All of its bytes, without the line terminator.
+    /// All bytes of the row, without the line terminator.
     pub raw: &'a [u8],
-    /// What ends a line of the object; for its last row as well.
+    /// The object's line terminator, even if the last row lacks it.
     pub terminator: &'a [u8],
-    /// At least one.
+    /// The reasons, at least one.
     pub reasons: &'a [Reason<'a>],
 }
 
-/// Why a row is held back.
+/// Why a row was rejected.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason<'a> {
     pub kind: ReasonKind,
-    /// The server's number for it.
+    /// The server's error number.
     pub code: u16,
     pub column: Option<&'a str>,
-    /// In the server's own words, or in ours.
+    /// The server's message, or the program's own.
     pub reason: &'a str,
 }
 
-/// Which policy held the row back.
+/// The policy that rejected the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, Serialize)]
 #[serde(into = "&'static str")]
 #[strum(serialize_all = "snake_case")]

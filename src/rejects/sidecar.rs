@@ -1,11 +1,11 @@
-//! The JSON Lines file beside the rejected rows: why each of them was held back.
+//! The JSON Lines file beside the rejected rows. It says why each row was rejected.
 
 use serde::Serialize;
 
 use super::name::ObjectName;
 use super::reason::{Reason, ReasonKind, RejectedRow};
 
-/// Makes one line for each reason of each row.
+/// Formats one line for each reason of each row.
 #[derive(Debug)]
 pub(super) struct Sidecar {
     object: ObjectName,
@@ -13,8 +13,8 @@ pub(super) struct Sidecar {
     line: Vec<u8>,
 }
 
-/// A line of the file. The names and values are a contract with the programs that read them: they
-/// may be added to, but never change.
+/// A line of the file. Its names and values are a contract with the programs that read them: new
+/// ones may be added, but existing ones never change.
 #[derive(Serialize)]
 struct ReasonLine<'a> {
     bucket: &'a str,
@@ -45,8 +45,8 @@ impl Sidecar {
         Self { object: object.clone(), part, line: Vec::new() }
     }
 
-    /// Returns the line, with its end. `reject_line` is where the row begins in the file of
-    /// rejected rows.
+    /// Returns the line with its line feed. `reject_line` is the line on which the row begins in
+    /// the file of rejected rows.
     pub(super) fn line(
         &mut self,
         row: &RejectedRow<'_>,
@@ -68,7 +68,7 @@ impl Sidecar {
             kind: reason.kind,
         };
         self.line.clear();
-        // Neither writing to a Vec nor turning such a line into JSON can fail.
+        // Neither writing to a Vec nor serializing such a line to JSON can fail.
         let _ = serde_json::to_writer(&mut self.line, &line);
         self.line.push(b'\n');
         &self.line

@@ -1,4 +1,5 @@
-//! A file on its way: appended to through a buffer, and taken back to any earlier length.
+//! A file that is being written. It is appended to through a buffer, and can be rewound to any
+//! earlier length.
 
 use std::fs::Permissions;
 use std::io;
@@ -9,26 +10,28 @@ use std::sync::Arc;
 use super::directory::Directory;
 use super::spool_file::SpoolFile;
 
-/// Rows are small and many; there are two buffers for each object in work.
+/// Rows are small and numerous. Each object in work has two such buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Where a spool's file is made.
+/// The place where a spool creates its file.
 #[derive(Debug)]
 pub(super) enum SpoolPlace {
-    /// A temporary name in the directory where the file is to be in the end.
+    /// A temporary name in the directory where the file ends up.
     Beside { directory: Arc<Directory>, name: String },
-    /// No name at all, in the staging directory.
+    /// A file without a name in the staging directory.
     Unnamed(PathBuf),
 }
 
-/// No file is made before the buffer is full for the first time, or the spool is finished.
+/// A buffered file. It is created when the buffer is full for the first time, or when the spool is
+/// finished.
 #[derive(Debug)]
 pub(super) struct Spool {
     place: SpoolPlace,
-    /// Where the destination takes no larger files.
+    /// The size of the largest file that the destination takes.
     limit_bytes: u64,
     file: Option<SpoolFile>,
-    /// In the file; after a failed write there may be more, which the next one overwrites.
+    /// The number of bytes in the file. After a failed write the file may hold more, which the next
+    /// write overwrites.
     written_bytes: u64,
     buffer: Vec<u8>,
 }
@@ -48,8 +51,8 @@ impl Spool {
     }
 
     /// # Errors
-    /// `FileTooLarge` past the limit; and the disk's. What was appended of it is taken back by
-    /// [`Self::rewind`] only.
+    /// `FileTooLarge` beyond the limit, and disk errors. Only [`Self::rewind`] removes what a
+    /// failed call appended.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.size_bytes() + bytes.len() as u64 > self.limit_bytes {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
@@ -64,7 +67,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Back to an earlier length.
+    /// Truncates the file to an earlier length.
     pub(super) fn rewind(&mut self, size_bytes: u64) -> io::Result<()> {
         if let Some(beyond) = self.written_bytes.checked_sub(size_bytes) {
             self.buffer.clear();
@@ -75,14 +78,14 @@ impl Spool {
             let kept = usize::try_from(size_bytes - self.written_bytes).unwrap_or(usize::MAX);
             self.buffer.truncate(kept);
         }
-        // Also what a write that failed half-way left beyond it.
+        // Also removes what a half-finished write left behind.
         match &self.file {
             Some(spooled) => spooled.file.set_len(self.written_bytes),
             None => Ok(()),
         }
     }
 
-    /// The file with everything in it.
+    /// Returns the complete file.
     pub(super) fn finish(mut self) -> io::Result<SpoolFile> {
         self.flush()?;
         match self.file {
@@ -123,7 +126,7 @@ impl SpoolPlace {
             Self::Beside { directory, name } => directory.temporary(name),
             Self::Unnamed(dir) => {
                 let file = tempfile::tempfile_in(dir)?;
-                // Each upload opens it anew, which a umask must not forbid.
+                // Each upload opens the file again, which a umask must not prevent.
                 file.set_permissions(Permissions::from_mode(0o600))?;
                 Ok(SpoolFile { file, path: None })
             }
@@ -152,7 +155,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum FileStep {
         Append(u8, usize),
-        /// To this fraction, in 255ths, of what there is.
+        /// Rewinds to this fraction of the length, in 255ths.
         Rewind(u8),
     }
 
@@ -163,13 +166,17 @@ mod tests {
             Just(BUFFER_BYTES),
             Just(BUFFER_BYTES + 1)
         ];
-        prop_oneof![3 => (any::<u8>(), length).prop_map(|(byte, length)| FileStep::Append(byte, length)), 1 => any::<u8>().prop_map(FileStep::Rewind)]
+        let append =
+            (any::<u8>(), length).prop_map(|(byte, length)| FileStep::Append(byte, length));
+        prop_oneof![3 => append, 1 => any::<u8>().prop_map(FileStep::Rewind)]
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn what_was_appended_and_not_taken_back_is_in_the_file(steps in prop::collection::vec(step(), 0..40)) {
+        fn what_was_appended_and_not_taken_back_is_in_the_file(
+            steps in prop::collection::vec(step(), 0..40),
+        ) {
             let (mut spool, mut model) = (spool(u64::MAX), Vec::new());
             for step in steps {
                 match step {

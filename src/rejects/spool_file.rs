@@ -1,4 +1,4 @@
-//! A file, and the temporary name under which it is removed when it is dropped.
+//! A file with the temporary name that disappears when the file is dropped.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempPath;
 
-/// A file, and the temporary name under which it goes when it is dropped.
+/// A file and its temporary name, which is removed on drop.
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
     pub(crate) file: File,
@@ -18,11 +18,12 @@ impl SpoolFile {
         Self { file, path: Some(path) }
     }
 
-    /// Gives it its final name, over whatever has that. A symlink there is replaced, not followed.
+    /// Gives the file its final name, and replaces any file of that name. A symlink there is
+    /// replaced, not followed.
     pub(crate) fn rename(self, to: &Path) -> io::Result<()> {
         match self.path {
             Some(path) => path.persist(to).map_err(|error| error.error),
-            None => Err(io::Error::other("a file without a name can't be given one")),
+            None => Err(io::Error::other("a file without a name cannot be renamed")),
         }
     }
 }

@@ -73,8 +73,9 @@ async fn rejected_rows_stand_below_the_objects_own_head_and_their_reasons_beside
     );
     let line = |row: u64, reject_line: u64, column: Value, code: u16, reason: &str, kind: &str| {
         json!({
-            "bucket": "b", "key": "dir/k \u{2028}\".csv", "etag": "\"e\"", "part": 3, "row": row, "line": row + 1,
-            "offset": 10 * row, "reject_line": reject_line, "column": column, "code": code, "reason": reason, "kind": kind,
+            "bucket": "b", "key": "dir/k \u{2028}\".csv", "etag": "\"e\"", "part": 3, "row": row,
+            "line": row + 1, "offset": 10 * row, "reject_line": reject_line, "column": column,
+            "code": code, "reason": reason, "kind": kind,
         })
     };
     assert_eq!(
@@ -110,7 +111,7 @@ async fn what_a_chunk_added_is_taken_back_when_it_is_tried_again() {
     let home = tempfile::tempdir().unwrap();
     let mut file = local(home.path()).begin(object("k"), None, b"head\n".to_vec());
     let start = file.mark();
-    // Past the buffer, so that there is a file to take back from.
+    // More than the buffer holds, so that there is a file to rewind.
     let large = vec![b'x'; 100_000];
     file.add(&row(1, &large, &[BAD])).unwrap();
     file.rewind(start).unwrap();
@@ -187,7 +188,7 @@ async fn a_directory_that_is_gone_or_a_name_that_is_taken_is_an_error_that_costs
         (ErrorKind::RejectsUnwritable, Consequence::FailObject)
     );
     assert!(
-        error.one_line().starts_with("s3://b/k: its rejects can't be written to"),
+        error.one_line().starts_with("s3://b/k: its rejects cannot be written to"),
         "{}",
         error.one_line()
     );

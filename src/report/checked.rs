@@ -1,4 +1,4 @@
-//! What a check found: its sums, and what the report says of an object and of the whole.
+//! The findings of a check: its totals, and their form in the report and the summary.
 
 use super::document::{CheckSummary, CheckTotals, CheckedFields, ErrorFields, Would, whole};
 use super::run_end::{Finding, RunEnd};
@@ -6,14 +6,14 @@ use crate::check::{Checked, Prediction};
 use crate::object::Object;
 use crate::staging::Integrity;
 
-/// All that the summary of a check is made from.
+/// The data that the summary of a check is made from.
 pub(super) struct CheckReport<'a> {
     pub(super) totals: &'a CheckTotals,
     /// The first objects in which something is wrong.
     pub(super) findings: &'a [Finding],
-    /// What a check cannot see of this table.
+    /// Sentences about what a check cannot see for this table.
     pub(super) not_checked: &'a [String],
-    /// The number of rows of each object that were checked at most.
+    /// The maximum number of rows checked in each object.
     pub(super) sample: Option<u64>,
     pub(super) end: RunEnd<'a>,
 }
@@ -62,7 +62,7 @@ impl CheckTotals {
     }
 }
 
-/// Returns the fields of the object's line that only checked objects have.
+/// Returns the fields that only checked objects have in their line.
 pub(super) fn fields(checked: &Checked, verified: Integrity) -> CheckedFields<'_> {
     let (would, would_be_rejected) = match &checked.prediction {
         Prediction::Loads => (Would::Load, 0),
@@ -81,13 +81,13 @@ pub(super) fn fields(checked: &Checked, verified: Integrity) -> CheckedFields<'_
     }
 }
 
-/// Returns why the object would fail. Its rows are told by [`fields`].
+/// Returns the reason why the object would fail, without rows, which are in [`fields`].
 pub(super) fn error(checked: &Checked) -> Option<ErrorFields<'_>> {
     let Prediction::Fails(error) = &checked.prediction else { return None };
     Some(ErrorFields { message: error.message().to_owned(), ..ErrorFields::new(error) })
 }
 
-/// Returns what the summary says of the object, if something is wrong in it.
+/// Returns the text for the summary if the object has a problem.
 pub(super) fn finding(object: &Object, checked: &Checked) -> Option<Finding> {
     let Checked { rows, bad_rows, duplicates, .. } = checked;
     if bad_rows + duplicates == 0 && !matches!(checked.prediction, Prediction::Fails(_)) {
@@ -100,7 +100,8 @@ pub(super) fn finding(object: &Object, checked: &Checked) -> Option<Finding> {
         }
         Prediction::Loads => {
             format!(
-                "would load: {object}: {rows} rows, of them {bad_rows} bad rows and {duplicates} duplicates"
+                "would load: {object}: {rows} rows, including {bad_rows} bad rows and \
+                 {duplicates} duplicates"
             )
         }
     };

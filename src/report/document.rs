@@ -1,9 +1,9 @@
-//! The documents that the report consists of: a line of JSON for each object, and the summary in
-//! the last line.
+//! The documents of the report: a line of JSON for each object, and the summary in the last line.
 //!
-//! The names and values are a contract with the programs that read them: they may be added to, but
-//! never change. A name that stands in a document is in every document of its type, with `null`
-//! where there is no value.
+//! The names and values are a contract with the programs that read the report: new ones may be
+//! added, but existing ones never change. Every document of a type has all names of that type, with
+//! `null` for a missing value. The exceptions are the fields that only loaded, checked or failed
+//! objects have.
 
 use std::collections::BTreeMap;
 
@@ -18,21 +18,21 @@ use crate::{staging, verify};
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "object")]
 pub(super) struct ObjectLine<'a> {
-    /// What happened to the object.
+    /// The outcome of the object.
     pub(super) status: ObjectStatus,
     pub(super) bucket: &'a str,
     pub(super) key: &'a str,
     /// The `ETag` as listed, with its quotes. `null` if the object failed before it was known.
     pub(super) etag: Option<&'a str>,
-    /// Bytes, as listed. `null` if the object failed before it was known.
+    /// The listed size in bytes. `null` if the object failed before it was known.
     pub(super) size_bytes: Option<u64>,
-    /// Data rows in the object. `null` if it was not read to its end.
+    /// The number of data rows in the object. `null` if it was not read to its end.
     pub(super) rows: Option<u64>,
-    /// How often the object was tried, the first time included. 0 if it was not tried.
+    /// The number of attempts, including the first. 0 if the object was not tried.
     pub(super) attempts: u32,
-    /// Seconds from the beginning of the download. `null` if the object was not tried.
+    /// The seconds since the start of the download. `null` if the object was not tried.
     pub(super) seconds: Option<f64>,
-    /// Why the object failed, or would fail. `null` if nothing is wrong.
+    /// The reason why the object failed or would fail. `null` if there is no problem.
     pub(super) error: Option<ErrorFields<'a>>,
     #[serde(flatten)]
     pub(super) loaded: Option<LoadedFields<'a>>,
@@ -40,17 +40,17 @@ pub(super) struct ObjectLine<'a> {
     pub(super) checked: Option<CheckedFields<'a>>,
 }
 
-/// What happened to an object.
+/// The outcome of an object.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ObjectStatus {
     /// This run loaded it.
     Loaded,
-    /// `check` looked at it.
+    /// `check` assessed it.
     Checked,
-    /// An earlier run loaded it, or another run did meanwhile.
+    /// An earlier run loaded it, or another run did so in the meantime.
     AlreadyLoaded,
-    /// It was loaded with another content, and `--on-changed skip` leaves it at that.
+    /// It was loaded with other content, and skipped because of `--on-changed skip`.
     SkippedChanged,
     /// It could not be loaded or checked.
     Failed,
@@ -58,12 +58,12 @@ pub(super) enum ObjectStatus {
     NotReached,
 }
 
-/// The further fields of an object that was loaded.
+/// The additional fields of a loaded object.
 #[derive(Debug, Serialize)]
 pub(super) struct LoadedFields<'a> {
-    /// The ledger listed the object as loaded, and `--force` loaded it again.
+    /// True if the ledger recorded the object as loaded, and `--force` loaded it again.
     pub(super) loaded_again: bool,
-    /// Rows that are in the table now: `rows` without `skipped` and `rejected`.
+    /// Rows that are now in the table: `rows` without `skipped` and `rejected`.
     pub(super) loaded: u64,
     /// Rows that the server did not store, because of their keys or for a reason that the policy
     /// accepts.
@@ -72,48 +72,48 @@ pub(super) struct LoadedFields<'a> {
     pub(super) deleted: u64,
     /// Rows of the table that `--on-duplicate update` changed.
     pub(super) updated: u64,
-    /// Rows of the table that `--on-duplicate update` found with these values already.
+    /// Rows of the table that already had the values of `--on-duplicate update`.
     pub(super) unchanged: u64,
     /// Rows that were written to the reject file instead of the table.
     pub(super) rejected: u64,
-    /// Those of the rejected rows whose unique key was there.
+    /// The number of rejected rows whose unique key was already in the table.
     pub(super) rejected_duplicates: u64,
     /// The path or URI of the file that holds the rejected rows. `null` if no row was rejected.
     pub(super) reject_file: Option<&'a str>,
     /// The path or URI of the file that holds the reasons. `null` if no row was rejected.
     pub(super) reject_reasons: Option<&'a str>,
-    /// The reject files of the object's further parts, if it was loaded in parts.
+    /// The reject files of the other parts, if the object was loaded in parts.
     pub(super) more_reject_files: Vec<&'a str>,
-    /// Warnings that the server gave, notes included.
+    /// Warnings from the server, including notes.
     pub(super) warnings: u64,
-    /// Those of the warnings that the server calls notes.
+    /// The number of warnings with the level Note.
     pub(super) notes: u64,
-    /// The number of warnings for each of the server's error numbers. 0 stands for warnings that
-    /// the server counted without a number.
+    /// The number of warnings for each error number of the server. 0 means warnings that the server
+    /// counted without a number.
     pub(super) warnings_by_code: &'a BTreeMap<u16, u64>,
-    /// What showed that the bytes are the listed ones: `checksum`, or `length` if the store has no
-    /// checksum of the object.
+    /// The proof that the bytes are those of the listed object: `checksum`, or `length` if the
+    /// store has no checksum of it.
     pub(super) verified: Option<staging::Integrity>,
 }
 
-/// The further fields of an object that was checked.
+/// The additional fields of a checked object.
 #[derive(Debug, Serialize)]
 pub(super) struct CheckedFields<'a> {
-    /// What a load of the object would come to.
+    /// The outcome that a load of the object would have.
     pub(super) would: Would,
-    /// Rows with a value that does not fit, too few or too many fields, or refused by a CHECK.
+    /// Rows with a value that does not fit, with too few or too many fields, or refused by a CHECK.
     pub(super) bad_rows: u64,
     /// Good rows with a unique key that an earlier good row of the object has.
     pub(super) duplicates: u64,
     /// Rows that a load would reject.
     pub(super) would_be_rejected: u64,
-    /// Notes that the server would give.
+    /// Notes from the server.
     pub(super) notes: u64,
-    /// The number of warnings for each of the server's error numbers.
+    /// The number of warnings for each error number of the server.
     pub(super) warnings_by_code: &'a BTreeMap<u16, u64>,
-    /// As for a load. `null` if only the beginning of the object was fetched.
+    /// The same as for a load. `null` if only the beginning of the object was fetched.
     pub(super) verified: Option<staging::Integrity>,
-    /// The first bad rows and duplicates; `--show-bad-rows` sets how many.
+    /// The first bad rows and duplicates. `--show-bad-rows` sets their maximum number.
     pub(super) first_rows: Vec<RowFields<'a>>,
 }
 
@@ -131,20 +131,19 @@ pub(super) struct ErrorFields<'a> {
     pub(super) code: ErrorKind,
     /// The error and its causes.
     pub(super) message: String,
-    /// What the operator can do. `null` if the message says it all.
+    /// The remedy for the operator. `null` if the message is enough.
     pub(super) hint: Option<&'a str>,
-    /// The rows that the server complained about, as far as they are known. Only objects that
-    /// failed have this field.
+    /// The rows with errors, as far as they are known. Only objects that failed have this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rows: Option<Vec<RowFields<'a>>>,
 }
 
-/// One complaint of the server about one row.
+/// One row error.
 #[derive(Debug, Serialize)]
 pub(super) struct RowFields<'a> {
-    /// The line of the object on which the row begins, from 1. `null` if it is not known.
+    /// The line of the object on which the row begins, from 1. `null` if unknown.
     pub(super) line: Option<u64>,
-    /// The number of the row among the object's data rows, from 1. `null` if it is not known.
+    /// The number of the row among the data rows of the object, from 1. `null` if unknown.
     pub(super) row: Option<u64>,
     /// The column. `null` if the server names none.
     pub(super) column: Option<&'a str>,
@@ -152,22 +151,22 @@ pub(super) struct RowFields<'a> {
     pub(super) code: u16,
     /// The server's message.
     pub(super) reason: &'a str,
-    /// The row as it stands in the object. `null` if it is not known.
+    /// The row as it stands in the object. `null` if unknown.
     pub(super) raw: Option<String>,
-    /// The row is longer than `raw`. `null` if `raw` is.
+    /// True if the row is longer than `raw`. `null` if `raw` is.
     pub(super) raw_is_cut: Option<bool>,
 }
 
-/// The sums over a load, in its summary.
+/// The totals of a load, in its summary.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LoadTotals {
     /// Objects that this run loaded.
     pub objects_loaded: u64,
-    /// Those of them that were loaded before, and loaded again because of `--force`.
+    /// The number of those objects that were loaded before, and again because of `--force`.
     pub objects_loaded_again: u64,
-    /// Objects that an earlier run loaded, or another run meanwhile.
+    /// Objects that an earlier run loaded, or another run in the meantime.
     pub objects_already_loaded: u64,
-    /// Objects that were loaded with another content and skipped because of `--on-changed skip`.
+    /// Objects that were loaded with other content, and skipped because of `--on-changed skip`.
     pub objects_skipped_changed: u64,
     /// Objects that could not be loaded.
     pub objects_failed: u64,
@@ -188,51 +187,52 @@ pub struct LoadTotals {
     /// Rows of the table that `--on-duplicate update` changed.
     #[serde(rename = "updated")]
     pub rows_updated: u64,
-    /// Rows of the table that `--on-duplicate update` found with these values already.
+    /// Rows of the table that already had the values of `--on-duplicate update`.
     #[serde(rename = "unchanged")]
     pub rows_unchanged: u64,
     /// Rows that were written to reject files instead of the table.
     #[serde(rename = "rejected")]
     pub rows_rejected: u64,
-    /// Those of the rejected rows whose unique key was there.
+    /// The number of rejected rows whose unique key was already in the table.
     pub rejected_duplicates: u64,
-    /// Warnings that the server gave, notes included.
+    /// Warnings from the server, including notes.
     pub warnings: u64,
-    /// Those of the warnings that the server calls notes.
+    /// The number of warnings with the level Note.
     pub notes: u64,
-    /// The number of warnings for each of the server's error numbers. 0 stands for warnings that
-    /// the server counted without a number.
+    /// The number of warnings for each error number of the server. 0 means warnings that the server
+    /// counted without a number.
     pub warnings_by_code: BTreeMap<u16, u64>,
 }
 
-/// The last line of a load's report.
+/// The last line in the report of a load.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct LoadSummary<'a> {
-    /// The run's name in the ledger. `null` if the run has no ledger or did not begin.
+    /// The ID of the run in the ledger. `null` if the run has no ledger or did not begin.
     pub(super) run_id: Option<&'a str>,
-    /// The generation of the table's rows, which a truncate or swap job raises. `null` as above.
+    /// The generation of the rows in the table, which a truncate or swap job raises. `null` if
+    /// `run_id` is.
     pub(super) generation: Option<u32>,
     #[serde(flatten)]
     pub(super) totals: &'a LoadTotals,
-    /// Rows that are in the table now: `rows` without `skipped` and `rejected`.
+    /// Rows that are now in the table: `rows` without `skipped` and `rejected`.
     pub(super) loaded: u64,
-    /// Every object was listed before the run ended.
+    /// True if every object was listed before the run ended.
     pub(super) listing_complete: bool,
     /// Seconds that the run took.
     pub(super) seconds: f64,
-    /// Keys that were listed, but are not to be loaded.
+    /// Keys that were listed but are not to be loaded.
     #[serde(rename = "passed_over")]
     pub(super) skipped_keys: SkippedKeys,
-    /// Rows that `--verify` compared. `null`, as the next three, if nothing was verified.
+    /// Rows that `--verify` compared. This and the next three are `null` if nothing was verified.
     pub(super) verified_rows: Option<u64>,
     /// The names of the columns that were compared.
     pub(super) verified_columns: Option<&'a [String]>,
-    /// `rows` if rows were compared as a whole, or `columns` if each column by itself.
+    /// `rows` if whole rows were compared, or `columns` if each column was compared separately.
     pub(super) verified_as: Option<VerifiedAs>,
-    /// The columns that could not be compared, and why.
+    /// The columns that could not be compared, with the reasons.
     pub(super) unverified_columns: Option<&'a [verify::Unverified]>,
-    /// What ended the run early, or kept it from beginning. `null` if nothing did.
+    /// The error that prevented the run or ended it early. `null` if there was none.
     pub(super) error: Option<ErrorFields<'a>>,
 }
 
@@ -243,14 +243,14 @@ pub(super) enum VerifiedAs {
     Columns,
 }
 
-/// The sums over a check, in its summary.
+/// The totals of a check, in its summary.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CheckTotals {
     /// Objects that were checked.
     pub objects_checked: u64,
-    /// Those of them that would load.
+    /// The number of checked objects that would load.
     pub would_load: u64,
-    /// Those of them that would fail.
+    /// The number of checked objects that would fail.
     pub would_fail: u64,
     /// Objects that would load, but without all of their rows.
     pub would_lose_rows: u64,
@@ -260,45 +260,45 @@ pub struct CheckTotals {
     pub objects_not_reached: u64,
     /// Data rows that were checked.
     pub rows: u64,
-    /// Rows with a value that does not fit, too few or too many fields, or refused by a CHECK.
+    /// Rows with a value that does not fit, with too few or too many fields, or refused by a CHECK.
     pub bad_rows: u64,
     /// Good rows with a unique key that an earlier good row of their object has.
     pub duplicates: u64,
     /// Rows that a load would reject.
     #[serde(rename = "would_be_rejected")]
     pub rows_rejected: u64,
-    /// Notes that the server would give.
+    /// Notes from the server.
     pub notes: u64,
-    /// The number of warnings for each of the server's error numbers.
+    /// The number of warnings for each error number of the server.
     pub warnings_by_code: BTreeMap<u16, u64>,
-    /// Bytes of the checked objects, as they are listed.
+    /// Bytes of the checked objects, as listed.
     pub bytes: u64,
 }
 
-/// The last line of a check's report.
+/// The last line in the report of a check.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct CheckSummary<'a> {
     #[serde(flatten)]
     pub(super) totals: &'a CheckTotals,
-    /// Every object was listed before the run ended.
+    /// True if every object was listed before the run ended.
     pub(super) listing_complete: bool,
-    /// The number of rows of each object that were checked at most. `null` without `--sample`.
+    /// The maximum number of rows checked in each object. `null` without `--sample`.
     pub(super) sample: Option<u64>,
     /// Seconds that the check took.
     pub(super) seconds: f64,
-    /// Keys that were listed, but are not to be loaded.
+    /// Keys that were listed but are not to be loaded.
     #[serde(rename = "passed_over")]
     pub(super) skipped_keys: SkippedKeys,
-    /// What a check cannot see of this table, in sentences.
+    /// Sentences about what a check cannot see for this table.
     pub(super) not_seen: &'a [String],
-    /// What ended the check early, or kept it from beginning. `null` if nothing did.
+    /// The error that prevented the check or ended it early. `null` if there was none.
     pub(super) error: Option<ErrorFields<'a>>,
 }
 
-/// Returns a document as one line of JSON, its names in alphabetical order.
+/// Returns a document as one line of JSON, with its names in alphabetical order.
 pub(super) fn to_line(document: &impl Serialize) -> String {
-    // A map with names that are no text is what fails, and these documents have none.
+    // This only fails for maps whose keys are not text, and the documents have none.
     serde_json::to_value(document).unwrap_or_default().to_string()
 }
 

@@ -1,4 +1,4 @@
-//! A file that gets whole lines, one after the other.
+//! A file to which whole lines are written.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file that lines are added to; none if it was not asked for, or can no longer be written.
+/// A file that lines are added to. It is absent if it was not requested or a write has failed.
 #[derive(Debug)]
 pub(super) struct LineFile {
     /// The flag and the path, for messages.
@@ -16,7 +16,7 @@ pub(super) struct LineFile {
 }
 
 impl LineFile {
-    /// Creates the file, or empties it.
+    /// Creates or empties the file.
     ///
     /// # Errors
     /// `Usage` if it cannot be written, or if one of `other_uses` is the same file.
@@ -30,34 +30,34 @@ impl LineFile {
         for (other_flag, other_path) in other_uses {
             if other_path.is_some_and(|other_path| is_same_file(path, other_path)) {
                 let message =
-                    format!("{name} is the file of {other_flag} too, and would overwrite it");
+                    format!("{name} is also the file of {other_flag}, and would overwrite it");
                 return Err(
                     Error::new(ErrorKind::Usage, message).with_hint("give each its own file")
                 );
             }
         }
         let file = File::create(path).map_err(|error| {
-            Error::new(ErrorKind::Usage, format!("{name} can't be written")).caused_by(error)
+            Error::new(ErrorKind::Usage, format!("{name} cannot be written")).caused_by(error)
         })?;
         Ok(Self { name, file: Some(file) })
     }
 
-    /// Returns false if a line would go nowhere.
+    /// Returns true if lines are written to a file.
     pub(super) fn is_open(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Adds a line in one write, so that it is there as a whole or not at all.
+    /// Adds a line in one write, so that it is written as a whole or not at all.
     ///
     /// # Errors
-    /// `Usage` if the line cannot be written; later lines are dropped without an error then.
+    /// `Usage` if the line cannot be written. Later lines are then dropped without an error.
     pub(super) fn add(&mut self, line: &str) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(format!("{line}\n").as_bytes()).map_err(|error| {
-            // More after half a line would make both unreadable.
+            // Another line after half a line would make both unreadable.
             self.file = None;
-            Error::new(ErrorKind::Usage, format!("{} can't be written", self.name))
-                .with_hint("what was loaded stays in the table; the summary counts it")
+            Error::new(ErrorKind::Usage, format!("{} cannot be written", self.name))
+                .with_hint("loaded objects stay in the table, and the summary counts them")
                 .caused_by(error)
         })
     }

@@ -1,19 +1,19 @@
-//! What a run reports, and where.
+//! The settings of the output.
 
 use std::path::PathBuf;
 
 use crate::choices::{LogFormat, ProgressMode, SummaryForm};
 
-/// What the run tells, and where.
+/// The settings of the report, the summary, the log and the progress.
 #[derive(Clone, Debug)]
 pub struct OutputConfig {
-    /// JSON Lines, one per object and a last summary.
+    /// The file for JSON Lines: one line for each object, then a summary.
     pub report: Option<PathBuf>,
-    /// The keys that failed, in the form that `--keys-from` reads.
+    /// The file for the keys that failed, in the format that `--keys-from` reads.
     pub failed_keys: Option<PathBuf>,
     pub summary: SummaryForm,
     pub log_format: LogFormat,
-    /// 0 is the default; each `-v` adds one, each `-q` takes one away.
+    /// The amount of logging. The default is 0; each `-v` adds one, and each `-q` subtracts one.
     pub verbosity: i8,
     pub progress: ProgressMode,
 }

@@ -1,5 +1,4 @@
-//! The summary on a terminal: one sentence, a small table, and what failed with what to do about
-//! it.
+//! The summary on a terminal: one sentence, a small table, and the failures with their hints.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,10 +12,10 @@ use crate::error::ErrorKind;
 use crate::source::SkippedKeys;
 use crate::terminal::Paint;
 
-/// The narrowest terminal that a table must fit.
+/// The width of the narrowest terminal that a table must fit.
 const WIDTH_CHARACTERS: usize = 80;
 
-/// A table of three columns: what is counted, the figure, and what else there is to say.
+/// A table of three columns: a label, a figure and a remark.
 #[derive(Default)]
 struct Table {
     rows: Vec<Row>,
@@ -99,7 +98,7 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     let mut table = Table::default();
     let each = sample
         .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
-    // To a person who asks what would load, one that could not be checked is one of them.
+    // An object that could not be checked would not load either, so it counts here.
     table.count("objects checked", totals.objects_checked + totals.objects_failed, &each);
     table.count("would load", totals.would_load, "");
     let lost = format!("{} would be rejected", counted(totals.rows_rejected, "row"));
@@ -187,7 +186,7 @@ impl Table {
         self.add(label, HumanCount(count).to_string(), remark);
     }
 
-    /// Adds a count that says nothing if it is 0.
+    /// Adds a count unless it is 0.
     fn count_any(&mut self, label: &'static str, count: u64, remark: &str) {
         if count > 0 {
             self.count(label, count, remark);
@@ -235,7 +234,7 @@ impl Table {
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a rate for people, three digits of it"
+        reason = "a rate for people needs only three digits"
     )]
     fn rate(&mut self, bytes: u64, rows: u64, elapsed: Duration) {
         let each_second = |count: u64| (count as f64 / elapsed.as_secs_f64().max(1e-3)) as u64;
@@ -257,8 +256,8 @@ impl Table {
     }
 }
 
-/// Writes what is wrong, failures in red, with each hint below the first problem that it is for. A hint of
-/// an error that ended the run stands with that error already.
+/// Writes the problems, with failures in red and each hint below the first problem that it is for.
+/// Hints of errors that ended the run are omitted, because they appear with those errors.
 fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>, paint: Paint) {
     if !findings.is_empty() {
         text.push('\n');
@@ -278,7 +277,7 @@ fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>, pai
     }
 }
 
-/// Returns how often the server gave which warning, for the remark of a row.
+/// Returns the number of warnings for each error number, as a remark.
 fn warnings(by_code: &BTreeMap<u16, u64>) -> String {
     let kinds = by_code.iter().map(|(code, count)| format!("{} x {code}", HumanCount(*count)));
     kinds.collect::<Vec<_>>().join(", ")
@@ -292,7 +291,7 @@ fn counted(count: u64, noun: &str) -> String {
 
 /// Returns `31.2 s`, `12 min 5 s` or `3 h 2 min`.
 fn duration(elapsed: Duration) -> String {
-    // What rounds to a minute is one.
+    // Round first, so that no time is shown as 60.0 s.
     let seconds = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
     let whole = elapsed.as_secs();
     match whole {

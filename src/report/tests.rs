@@ -91,7 +91,7 @@ fn checked(prediction: Prediction) -> Outcome {
     }
 }
 
-/// The report's file when these outcomes are in.
+/// Returns the text of the report's file after these outcomes.
 fn written(outcomes: &[Outcome], finish: impl FnOnce(Report)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
@@ -113,7 +113,7 @@ fn job() -> Job {
     }
 }
 
-/// A report that these outcomes are in.
+/// Returns a report with these outcomes.
 fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Report {
     let mut report = Report {
         lines: LineFile::create("--report", path, &[]).unwrap(),
@@ -197,7 +197,7 @@ fn the_names_and_values_of_a_checks_report_stay_as_they_are() {
     insta::assert_snapshot!(text);
 }
 
-/// What a load shows that met no error of its own.
+/// Returns the summary of a load without an error of its own.
 fn shown(outcomes: &[Outcome], elapsed: Duration) -> String {
     let (run, job) = (run(), job());
     let end = RunEnd {

@@ -6,15 +6,15 @@ use super::checked::CheckReport;
 use super::run_end::{FINDINGS_NAMED, LoadReport};
 use crate::source::SkippedKeys;
 
-/// Returns the summary of a load; lines that would say nothing are left out.
+/// Returns the summary of a load. It omits lines that would say nothing.
 pub(super) fn load(report: &LoadReport<'_>) -> String {
     let LoadReport { totals, findings, end } = report;
     let seconds = end.elapsed.as_secs_f64();
-    #[allow(clippy::cast_precision_loss, reason = "a rate for people, three digits of it")]
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people needs only three digits")]
     let megabytes_per_second = totals.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{label:<18} {value}");
     };
     line("objects loaded", totals.objects_loaded.to_string());
@@ -75,7 +75,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     if end.ledger.is_none() {
         line(
             "ledger",
-            "none: at least once; the same command again loads the same objects again".to_owned(),
+            "none: at least once; the same command loads the same objects again".to_owned(),
         );
     }
     if let Some(verified) = end.verified {
@@ -94,12 +94,12 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     text
 }
 
-/// Returns the summary of a check; lines that would say nothing are left out.
+/// Returns the summary of a check. It omits lines that would say nothing.
 pub(super) fn check(report: &CheckReport<'_>) -> String {
     let CheckReport { totals, findings, not_checked, sample, end } = report;
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{label:<18} {value}");
     };
     line("objects checked", totals.objects_checked.to_string());

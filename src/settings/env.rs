@@ -1,10 +1,10 @@
-//! Environment variables: `S3_TO_MYSQL_<NAME>` for every setting, and two that other programs
-//! share.
+//! Environment variables: `S3_TO_MYSQL_<NAME>` for every setting, and two that are shared with
+//! other programs.
 //!
-//! An empty variable counts as absent, as CI systems set variables that have no value; a
-//! delimiter's variable is the exception, because an empty delimiter is a value. A list has one
-//! item a line. `DATABASE_URL` and `MYSQL_PWD` were not set with this program in mind and rank
-//! below the configuration file.
+//! An empty variable counts as absent, because CI systems set variables that have no value. The
+//! exception is the variable of a delimiter, because an empty delimiter is a value. In a list, each
+//! line is an item. `DATABASE_URL` and `MYSQL_PWD` were not set with this program in mind, so they
+//! rank below the configuration file.
 
 use std::ffi::OsString;
 
@@ -12,18 +12,18 @@ use super::layer::{Layer, Origin, Problem, Value, closest};
 use super::table;
 use super::table::{DATABASE_URL, ENVIRONMENT_PREFIX, PASSWORD, Setting, ValueKind};
 
-/// Names with our prefix that are no settings: the configuration file's path, and what scripts and
-/// tests of this repository read.
+/// Names with our prefix that are not settings: the path of the configuration file, and variables
+/// that the scripts and tests of this repository read.
 const OTHER_NAMES: &[&str] = &["CONFIG", "CACHE", "MYSQL_ROOT", "MARIADB_ROOT"];
 const OTHER_PREFIXES: &[&str] = &["TEST_", "DEMO_", "BENCH_"];
 
 pub(crate) struct EnvironmentLayers {
     pub own: Layer,
-    /// `DATABASE_URL` and `MYSQL_PWD`.
+    /// The values of `DATABASE_URL` and `MYSQL_PWD`.
     pub shared: Layer,
     pub problems: Vec<Problem>,
     pub suggested: Vec<&'static str>,
-    /// `TMPDIR`.
+    /// The value of `TMPDIR`.
     pub temporary_dir: Option<String>,
 }
 
@@ -175,10 +175,8 @@ mod tests {
         let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             problems,
-            [
-                "environment variable S3_TO_MYSQL_ON_DUPLICATES: there is no such setting; did you mean \
-             S3_TO_MYSQL_ON_DUPLICATE?"
-            ]
+            ["environment variable S3_TO_MYSQL_ON_DUPLICATES: there is no such setting; \
+                 did you mean S3_TO_MYSQL_ON_DUPLICATE?"]
         );
     }
 }

@@ -1,5 +1,5 @@
-//! Where values come from, before anything is known to be right: one [`Layer`] for each place, and
-//! the [`Problem`]s found on the way.
+//! Values before validation: one [`Layer`] for each place that gives values, and the [`Problem`]s
+//! found on the way.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use super::table;
 use super::table::Setting;
 
-/// A value as it was written. Not `Debug`: it may be a secret.
+/// A value as it was written. It is not `Debug`, because it may be a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Also switches (`true`, `false`) and numbers.
+    /// A text, a switch (`true` or `false`) or a number.
     Text(String),
     List(Vec<String>),
 }
@@ -22,7 +22,7 @@ pub(crate) struct Given {
     pub origin: Origin,
 }
 
-/// The values of one place, by the setting's name.
+/// The values from one place, by the name of the setting.
 #[derive(Clone, Default)]
 pub struct Layer(BTreeMap<&'static str, Given>);
 
@@ -31,7 +31,7 @@ impl Layer {
         self.0.insert(setting.name, Given { value, origin });
     }
 
-    /// Drops all other settings.
+    /// Drops all settings for which `keep` returns false.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Setting) -> bool) {
         self.0.retain(|name, _| Setting::by_name(name).is_some_and(&keep));
     }
@@ -41,18 +41,18 @@ impl Layer {
     }
 }
 
-/// Where a value comes from.
+/// The place that a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The flag, with its dashes, or the positional argument's name.
+    /// A flag with its dashes, or the name of the positional argument.
     CommandLine(String),
     Environment(String),
     File {
         path: PathBuf,
-        /// From 1.
+        /// The line number, from 1.
         line: usize,
     },
-    /// A part of a URL that came from there.
+    /// A part of the database URL from that place.
     DatabaseUrl(Box<Origin>),
     Preset(&'static str),
     Default,
@@ -75,13 +75,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong with the configuration. Never holds a secret.
+/// One problem with the configuration. It never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub what: String,
-    /// `None` where something is missing.
+    /// `None` if something is missing.
     pub origin: Option<Origin>,
-    /// Empty where `what` already says what to do.
+    /// The remedy that the message proposes. Empty if `what` says it already.
     pub remedy: String,
 }
 
@@ -104,21 +104,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The setting that someone who wrote `name` most likely meant.
+/// Returns the setting that the author of `name` most likely meant.
 pub(crate) fn closest(name: &str) -> Option<&'static Setting> {
     let name = name.trim_start_matches('-').to_ascii_lowercase().replace('_', "-");
     table::ALL
         .iter()
         .copied()
         .map(|setting| (strsim::jaro_winkler(&name, setting.name), setting))
-        // Below this, the nearest name is a guess that misleads.
+        // Below this similarity, the nearest name is a misleading guess.
         .filter(|(similarity, _)| *similarity >= 0.85)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, setting)| setting)
 }
 
-/// A value as an error may show it: on one line, not too long, and not at all where it may hold a
-/// password, such as a URL with user information that was given to the wrong option.
+/// Returns a value in the form that an error may show: on one line and shortened. A value that may
+/// hold a password is not shown at all, such as a URL with user information that was given to the
+/// wrong option.
 pub(crate) fn shown(text: &str) -> String {
     const LIMIT_CHARS: usize = 80;
     let may_hold_password = text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));

@@ -1,5 +1,8 @@
-//! `--print-config`: every setting with its effective value and where that came from, as a file
-//! that can be read back. Secrets are left out, and settings that are not set stand in comments.
+//! The output of `--print-config`: every setting with its effective value and the place that it
+//! came from.
+//!
+//! The output is a configuration file that can be read back. Secrets are left out, and unset
+//! settings appear as comments.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +13,7 @@ use super::resolver::{Effective, Shown};
 use super::table;
 use super::table::{Setting, ValueKind};
 
-/// Where every value came from. Displayed as TOML.
+/// The place that every value came from. Displayed as TOML.
 pub struct Provenance(BTreeMap<&'static str, Effective>);
 
 impl Provenance {
@@ -41,15 +44,14 @@ impl fmt::Display for Provenance {
     }
 }
 
-/// The value as its kind is written in the file.
+/// Returns the value in the TOML type of its kind.
 fn toml_value(setting: &Setting, value: &Value) -> String {
     match value {
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(|item| toml_string(item)).collect();
             format!("[{}]", items.join(", "))
         }
-        // These were parsed before they came here; trimmed because environment variables may hold
-        // blanks.
+        // These values are valid, but environment variables may add blanks.
         Value::Text(text)
             if matches!(
                 setting.kind,
@@ -65,7 +67,7 @@ fn toml_value(setting: &Setting, value: &Value) -> String {
     }
 }
 
-/// In single quotes where backslashes would otherwise have to be doubled.
+/// Returns the text as a TOML string, in single quotes if that avoids escapes.
 fn toml_string(text: &str) -> String {
     let is_plain = !text.chars().any(|c| c == '\'' || c.is_control());
     if text.contains(['\\', '"']) && is_plain {
@@ -79,7 +81,7 @@ fn toml_string(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
-            // Also what would reorder or hide text on a terminal.
+            // Also escape characters that would reorder or hide text on a terminal.
             c if c.is_control() || is_invisible(c) => {
                 // Writing to a String cannot fail.
                 let _ = write!(quoted, "\\U{:08X}", u32::from(c));
@@ -91,9 +93,15 @@ fn toml_string(text: &str) -> String {
     quoted
 }
 
-/// Direction marks and zero-width characters.
+/// Returns true for direction marks and zero-width characters.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+    )
 }
 
 #[cfg(test)]
@@ -102,17 +110,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The example file as the table of settings makes it.
+    /// Returns the example file as the table of settings makes it.
     fn example() -> String {
         let mut text = String::from(
-            "# Settings of s3-to-mysql: every one, with its default.\n\
+            "# All settings of s3-to-mysql, with their defaults.\n\
              #\n\
-             # Use it with --config FILE, or S3_TO_MYSQL_CONFIG. Each setting is also a flag, --NAME, and an\n\
-             # environment variable, S3_TO_MYSQL_NAME in capitals with _ for -. A flag beats a variable, and a\n\
-             # variable beats this file.\n\
-             # In a variable, a list has one item a line. An empty string says \"not set\" where no default is given.\n\
+             # Use this file with --config FILE or S3_TO_MYSQL_CONFIG. Each setting is also a\n\
+             # flag, --NAME, and an environment variable, S3_TO_MYSQL_NAME in capitals with _\n\
+             # for -. A flag overrides a variable, and a variable overrides this file.\n\
+             # In a variable, each line is an item of a list. For a setting without a default, an\n\
+             # empty string means \"not set\".\n\
              # Paths are relative to the directory in which the program is started.\n\
-             # Lines that start with # and a blank explain; remove the # of a setting to change it.\n",
+             # Lines that start with # and a blank are explanations. To change a setting, remove\n\
+             # the # before it.\n",
         );
         let mut section = None;
         for setting in table::ALL {
@@ -160,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Rewrite it with `S3_TO_MYSQL_TEST_WRITE_EXAMPLE=1 cargo test the_example_file`.
+    /// Rewrites the file with `S3_TO_MYSQL_TEST_WRITE_EXAMPLE=1 cargo test the_example_file`.
     #[test]
     fn the_example_file_documents_every_setting_and_none_more() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
@@ -169,7 +179,7 @@ mod tests {
         }
         assert!(
             std::fs::read_to_string(path).unwrap() == example(),
-            "config.example.toml is not what the table says"
+            "config.example.toml differs from the table of settings"
         );
     }
 
@@ -191,7 +201,8 @@ mod tests {
         fn a_string_reads_back_as_it_was(text in any::<String>()) {
             let toml = format!("k = {}", toml_string(&text));
             let table = toml::de::DeTable::parse(&toml).unwrap();
-            prop_assert_eq!(table.get_ref().get("k").and_then(|value| value.get_ref().as_str()), Some(text.as_str()));
+            let read = table.get_ref().get("k").and_then(|value| value.get_ref().as_str());
+            prop_assert_eq!(read, Some(text.as_str()));
         }
     }
 }

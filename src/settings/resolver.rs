@@ -1,7 +1,7 @@
-//! Finding the value that counts among the layers, and keeping account of it.
+//! The search for the effective value of a setting among the layers, and the record of it.
 //!
 //! A reader that finds a bad value records a [`Problem`] and returns a placeholder, so that the
-//! other settings are looked at too; where there is a problem, nothing that was read is handed out.
+//! other settings are checked too. If there is a problem, the caller uses none of the values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::layer::{Given, Layer, Origin, Problem, Value, shown};
 use super::table::{Default, Setting, ValueKind};
 use crate::units::parse_duration;
 
-/// What became of one setting.
+/// The effective value of one setting, and where it came from.
 #[derive(Clone)]
 pub(crate) struct Effective {
     pub value: Shown,
@@ -23,31 +23,32 @@ pub(crate) struct Effective {
 pub(crate) enum Shown {
     Value(Value),
     Unset,
-    /// Set, and secret.
+    /// The setting is set and secret.
     Hidden,
 }
 
 #[derive(std::default::Default)]
 pub(crate) struct Resolver {
-    /// The strongest first.
+    /// The layers, the strongest first.
     pub layers: Vec<Layer>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<String>,
     pub effective: BTreeMap<&'static str, Effective>,
-    /// Settings whose absence is explained by another problem already.
+    /// Settings whose absence another problem already explains.
     pub explained: BTreeSet<&'static str>,
 }
 
 impl Resolver {
-    /// The strongest layer that gives a value, by its rank (0 is the strongest). An empty value
-    /// that says "not set" is found here too: it hides what weaker layers say.
+    /// Returns the value from the strongest layer that gives one, with the layer's rank (0 is the
+    /// strongest). An empty value that means "not set" is found too, because it hides the values in
+    /// weaker layers.
     pub(crate) fn find(&self, setting: &Setting) -> Option<(usize, Given)> {
         let found =
             |(rank, layer): (usize, &Layer)| layer.get(setting).map(|given| (rank, given.clone()));
         self.layers.iter().enumerate().find_map(found)
     }
 
-    /// As [`Self::find`], but only where the value says something.
+    /// Like [`Self::find`], but returns `None` if the value means "not set".
     pub(crate) fn find_set(&self, setting: &Setting) -> Option<(usize, Given)> {
         self.find(setting).filter(|(_, given)| !says_unset(setting, given))
     }
@@ -61,7 +62,7 @@ impl Resolver {
         self.effective.insert(setting.name, Effective { value: Shown::Unset, origin });
     }
 
-    /// Records a derived default; what is derived is always one text.
+    /// Records a derived default, which is always a text.
     pub(crate) fn record_derived(
         &mut self,
         setting: &'static Setting,
@@ -92,8 +93,8 @@ impl Resolver {
         }
     }
 
-    /// The text that is given or the plain default; `None` where it is not set or, if `Derived`,
-    /// for the caller to derive and record.
+    /// Returns the given text or the plain default, or `None` if the setting is not set. A
+    /// `Derived` default also yields `None`: the caller derives and records it.
     pub(crate) fn text(&mut self, setting: &'static Setting) -> Option<(String, Origin)> {
         let given = match (self.find(setting), setting.default) {
             (Some((_, given)), _) => given,
@@ -112,7 +113,7 @@ impl Resolver {
         self.record(setting, given.value.clone(), given.origin.clone());
         match given.value {
             Value::Text(text) => Some((text, given.origin)),
-            // Layers check kinds; joining is right for none, and wrong for none.
+            // Layers check the kind, so a text setting never has a list here.
             Value::List(items) => Some((items.join("\n"), given.origin)),
         }
     }
@@ -168,8 +169,8 @@ impl Resolver {
         self.optional(setting, parse_duration).unwrap_or_default()
     }
 
-    /// Returns the variant that the given word names; `None` if it names none of them, which is
-    /// recorded, or if nothing is set.
+    /// Returns the variant that the given word names. Returns `None` if the setting is not set, or
+    /// if the word names no variant, which is recorded as a problem.
     pub(crate) fn choice<T: FromStr>(&mut self, setting: &'static Setting) -> Option<T> {
         let ValueKind::Choice(words) = setting.kind else { return None };
         self.optional(setting, |text| {

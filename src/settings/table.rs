@@ -1,10 +1,11 @@
-//! The table of settings. Flags, environment variables, keys of the configuration file,
-//! `--print-config` and the example file all come from it, so that none of them can forget a
-//! setting or name it otherwise: `on-duplicate` is `--on-duplicate`, `S3_TO_MYSQL_ON_DUPLICATE` and
-//! the key `on-duplicate`.
+//! The table of settings.
 //!
-//! A setting that is not here does not exist; one that is here and that `resolve` does not read
-//! fails a test.
+//! Flags, environment variables, keys of the configuration file, `--print-config` and the example
+//! file all come from this table, so none of them can omit a setting or give it another name:
+//! `on-duplicate` is `--on-duplicate`, `S3_TO_MYSQL_ON_DUPLICATE` and the key `on-duplicate`.
+//!
+//! A setting that is not in the table does not exist. A setting in the table that `resolve` does
+//! not read fails a test.
 
 use strum::VariantNames as _;
 
@@ -15,29 +16,29 @@ use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
 /// One setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    /// The key in the file; the flag without its dashes.
+    /// The key in the file, and the flag without its dashes.
     pub name: &'static str,
     pub section: Section,
     pub kind: ValueKind,
     pub default: Default,
-    /// One line, for `-h`.
+    /// One line of help, for `-h`.
     pub doc: &'static str,
-    /// What `--help` and the example file say beyond that.
+    /// Further help for `--help` and the example file. May be empty.
     pub more: &'static str,
     pub flag: Flag,
-    /// Stands for the value in the help.
+    /// The placeholder for the value in the help.
     pub value: &'static str,
-    /// Never shown.
+    /// True if the value is never shown.
     pub secret: bool,
 }
 
-/// How values are written, in every layer.
+/// The syntax of a setting's values, in every layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueKind {
     Text,
     Path,
     Switch {
-        /// The flag that says `false`.
+        /// The flag that means `false`.
         opposite: &'static str,
     },
     Integer {
@@ -46,23 +47,23 @@ pub(crate) enum ValueKind {
     },
     Size,
     Duration,
-    /// RFC 3339, or a date.
+    /// An RFC 3339 time, or a date.
     Time,
     Choice(&'static [&'static str]),
-    /// In an environment variable one item a line.
+    /// A list. In an environment variable, each line is an item.
     List,
-    /// Text in which escapes stand for bytes, and in which empty is a value.
+    /// Text with escapes for bytes. The empty text is a value too.
     Delimiter,
-    /// Integer from -9 to 9.
+    /// An integer from -9 to 9.
     Verbosity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Default {
-    /// Not set; a list is empty.
+    /// The setting is not set. A list is empty.
     Unset,
     Text(&'static str),
-    /// Depends on something else; `basic` is what it comes to where nothing else is set.
+    /// The default depends on other settings. `basic` is its value if none of them is set.
     Derived {
         basic: &'static str,
         rule: &'static str,
@@ -74,9 +75,9 @@ pub(crate) enum Flag {
     Long,
     Short(char),
     Positional,
-    /// `-v` and `-q`.
+    /// The counted flags `-v` and `-q`.
     Counted,
-    /// Would be seen in the process list.
+    /// No flag: other users would see the value in the process list.
     None,
 }
 
@@ -109,11 +110,11 @@ impl Section {
     }
 }
 
-/// A command, as far as the settings go that it uses: those of others in a file or in the
-/// environment are no concern of it.
+/// A group of commands that use the same settings. A command ignores settings of other commands in
+/// a file or in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// `load`, `plan` and `check`: all of them.
+    /// `load`, `plan` and `check`, which use all settings.
     Load,
     Status,
     Forget,
@@ -185,12 +186,12 @@ impl Setting {
         self
     }
 
-    /// `S3_TO_MYSQL_ON_DUPLICATE`.
+    /// Returns the name of the environment variable, such as `S3_TO_MYSQL_ON_DUPLICATE`.
     pub(crate) fn environment_variable(&self) -> String {
         format!("{ENVIRONMENT_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
-    /// Whether an empty text says "not set".
+    /// Returns true if an empty text means "not set".
     pub(crate) fn empty_is_unset(&self) -> bool {
         match self.kind {
             ValueKind::Delimiter | ValueKind::List => false,
@@ -206,7 +207,7 @@ impl Setting {
 macro_rules! settings {
     ($($id:ident = $setting:expr;)*) => {
         $(pub(crate) static $id: Setting = $setting;)*
-        /// In the order of the data's flow, which is the order of the help and of the example file.
+        /// All settings, in the order of the help and of the example file: along the flow of data.
         pub(crate) static ALL: &[&Setting] = &[$(&$id),*];
     };
 }
@@ -232,258 +233,341 @@ use ValueKind::Text;
 use ValueKind::Time;
 use ValueKind::Verbosity;
 
-const BY_PRESET: &str = "what the preset says";
+const BY_PRESET: &str = "set by the preset";
 
 settings! {
-    URIS = Setting::new(Source, "uris", List, "What to load: s3://BUCKET/PREFIX/ or s3://BUCKET/KEY")
-        .more("A URI that ends in / or has no key is a prefix, any other names one object. Keys are taken as they are, \
-               not percent-decoded. URIs given on the command line replace those of the environment and of the file.")
+    URIS = Setting::new(Source, "uris", List,
+        "The objects to load: s3://BUCKET/PREFIX/ or s3://BUCKET/KEY")
+        .more("A URI that ends in / or has no key is a prefix. Any other URI names one object. \
+               Keys are taken literally and are not percent-decoded. URIs on the command line \
+               replace those in the environment and the configuration file.")
         .flag(Flag::Positional).value("S3_URI");
-    PREFIX = Setting::new(Source,
-        "prefix", Switch { opposite: "no-prefix" }, "Take every URI as a prefix, also one that does not end in /");
-    INCLUDE = Setting::new(Source, "include", List, "Load only keys that match this glob (repeatable: any of them)")
-        .more("Matched against the part of a listed key after its prefix; * crosses /. Exact keys are not filtered.")
+    PREFIX = Setting::new(Source, "prefix", Switch { opposite: "no-prefix" },
+        "Treat every URI as a prefix, even if it does not end in /");
+    INCLUDE = Setting::new(Source, "include", List,
+        "Load only keys that match one of the given globs (repeatable)")
+        .more("A glob is matched against the part of a listed key after its prefix. * also \
+               matches /. URIs that name one object are not filtered.")
         .value("GLOB");
-    EXCLUDE = Setting::new(Source, "exclude", List, "Pass over keys that match this glob (repeatable); beats --include")
+    EXCLUDE = Setting::new(Source, "exclude", List,
+        "Skip keys that match this glob (repeatable); overrides --include")
         .value("GLOB");
-    KEY_REGEX = Setting::new(Source, "key-regex", Text, "Load only keys in which this regular expression is found")
-        .more("Searched for in the whole key; use ^ and $ to match all of it.").value("REGEX");
-    MODIFIED_AFTER = Setting::new(Source,
-        "modified-after", Time, "Load only objects last modified at this time or later")
-        .more("RFC 3339 with an offset, as in 2026-01-31T18:00:00Z, or a date, which means its midnight in UTC.");
-    MODIFIED_BEFORE = Setting::new(Source, "modified-before", Time, "Load only objects last modified before this time")
-        .more("Written like modified-after. The time itself is not included, so that windows can follow each other.");
-    KEYS_FROM = Setting::new(Source, "keys-from", Path, "Load the objects named in this file; - is standard input")
-        .more("One S3 URI a line, each an exact key. A line that starts with a double quote is a JSON string; empty \
-               lines and lines that start with # are ignored. --failed-keys writes this form.");
-    ALLOW_EMPTY = Setting::new(Source,
-        "allow-empty", Switch { opposite: "no-allow-empty" }, "Exit with 0, not 4, where no object matches");
-    SKIP_HIDDEN = Setting::new(Source,
-        "skip-hidden", Switch { opposite: "no-skip-hidden" },
-        "Pass over keys with a component that starts with an underscore or a dot")
-        .more("Only components after the prefix count. Hive and Spark write such files for themselves.")
+    KEY_REGEX = Setting::new(Source, "key-regex", Text,
+        "Load only keys that contain a match of this regular expression")
+        .more("The whole key is searched. Use ^ and $ to match all of it.").value("REGEX");
+    MODIFIED_AFTER = Setting::new(Source, "modified-after", Time,
+        "Load only objects last modified at this time or later")
+        .more("The time is RFC 3339 with an offset, as in 2026-01-31T18:00:00Z, or a date, which \
+               means midnight UTC.");
+    MODIFIED_BEFORE = Setting::new(Source, "modified-before", Time,
+        "Load only objects last modified before this time")
+        .more("The format is that of modified-after. The time itself is excluded, so consecutive \
+               time windows do not overlap.");
+    KEYS_FROM = Setting::new(Source, "keys-from", Path,
+        "Load the objects listed in this file; - reads standard input")
+        .more("The file has one S3 URI per line, and each names one object. A line that starts \
+               with a double quote is a JSON string. Empty lines and lines that start with # are \
+               ignored. --failed-keys writes this format.");
+    ALLOW_EMPTY = Setting::new(Source, "allow-empty", Switch { opposite: "no-allow-empty" },
+        "Exit with code 0 instead of 4 if no object matches");
+    SKIP_HIDDEN = Setting::new(Source, "skip-hidden", Switch { opposite: "no-skip-hidden" },
+        "Skip keys with a path component that starts with an underscore or a dot")
+        .more("Only components after the prefix count. Hive and Spark use such names for their own \
+               files.")
         .derived("false", "true with the hive presets");
 
-    REGION = Setting::new(S3, "region", Text, "The buckets' AWS region")
-        .more("Not set: as the AWS CLI finds it (AWS_REGION, the profile, the instance).").value("REGION");
-    PROFILE = Setting::new(S3, "profile", Text, "A profile of the AWS configuration files")
-        .more("Beats keys in the environment. Not set: AWS_PROFILE, or the default profile.").value("NAME");
-    ENDPOINT_URL = Setting::new(S3, "endpoint-url", Text, "The address of an S3-compatible store")
-        .more("As in http://127.0.0.1:9000. Not set: AWS_ENDPOINT_URL, or AWS itself.").value("URL");
+    REGION = Setting::new(S3, "region", Text, "The AWS region of the buckets")
+        .more("If not set, the region comes from the same places as for the AWS CLI: AWS_REGION, \
+               the profile, the instance.")
+        .value("REGION");
+    PROFILE = Setting::new(S3, "profile", Text, "The profile in the AWS configuration files to use")
+        .more("The profile overrides credentials in the environment. If not set, AWS_PROFILE or \
+               the default profile is used.")
+        .value("NAME");
+    ENDPOINT_URL = Setting::new(S3, "endpoint-url", Text, "The URL of an S3-compatible store")
+        .more("For example http://127.0.0.1:9000. If not set, AWS_ENDPOINT_URL or AWS itself is \
+               used.")
+        .value("URL");
     PATH_STYLE = Setting::new(S3, "path-style", Switch { opposite: "no-path-style" },
-        "Put the bucket into the path, not into the host name")
-        .more("Most S3-compatible stores need it.");
+        "Put the bucket name in the URL path instead of the host name")
+        .more("Most S3-compatible stores need this.");
     NO_SIGN_REQUEST = Setting::new(S3, "no-sign-request", Switch { opposite: "sign-request" },
-        "Use no credentials: public buckets only");
+        "Send requests without credentials, for public buckets");
     REQUEST_PAYER = Setting::new(S3, "request-payer", Switch { opposite: "no-request-payer" },
-        "Agree to be charged for requests to requester-pays buckets");
+        "Agree to pay for requests to requester-pays buckets");
 
-    STAGING_DIR = Setting::new(Staging, "staging-dir", Path, "Where objects are staged on disk before they are loaded")
-        .more("The files have no name, so that nothing is left behind.")
+    STAGING_DIR = Setting::new(Staging, "staging-dir", Path,
+        "The directory where objects are staged before they are loaded")
+        .more("Staged files have no name, so a run that is killed leaves nothing behind.")
         .derived("/tmp", "$TMPDIR, or /tmp").value("DIR");
-    STAGING_BUDGET = Setting::new(Staging, "staging-budget", Size, "How much disk staging may use; larger objects are split")
-        .more("Not set: 2 GiB, at most half of what is free when the run starts. Sizes are written like 512MiB, 8GB \
-               (a power of 1000), or in bytes.");
-    DOWNLOAD_CONCURRENCY = Setting::new(Staging, "download-concurrency", Integer { min: 1, max: 1024 },
-        "How many objects are downloaded at once")
-        .more("Of those of up to 64 KiB four times as many, unless it is 1.").default("16");
+    STAGING_BUDGET = Setting::new(Staging, "staging-budget", Size,
+        "The disk space that staging may use; larger objects are split")
+        .more("If not set, it is 2 GiB, or half of the free space when the run starts if that is \
+               less. A size is written like 512MiB or 8GB (powers of 1000), or in bytes.");
+    DOWNLOAD_CONCURRENCY = Setting::new(Staging, "download-concurrency",
+        Integer { min: 1, max: 1024 },
+        "The maximum number of objects downloaded at the same time")
+        .more("For objects of up to 64 KiB the maximum is four times as high, unless this is 1.")
+        .default("16");
 
     PRESET = Setting::new(Format, "preset", Choice(Preset::VARIANTS),
-        "What the objects' text looks like")
-        .more("mysql: LOAD DATA's defaults. hive: fields ended by byte 0x01, NULL as \\N, backslash escapes. hive-raw: \
-               the same without escapes. csv: RFC 4180, CRLF or LF found out for each object. csv-unix: LF only. tsv: \
-               tabs. The format options below override parts of a preset.")
+        "The text format of the objects")
+        .more("mysql: the defaults of LOAD DATA. hive: fields end with byte 0x01, NULL is \\N, \
+               backslash escapes. hive-raw: like hive, without escapes. csv: RFC 4180; CRLF or LF \
+               is detected for each object. csv-unix: like csv, with LF only. tsv: tab-separated. \
+               The format options below override parts of a preset.")
         .default("mysql");
-    FIELDS_TERMINATED_BY = Setting::new(Format, "fields-terminated-by", Delimiter, "What stands between fields")
-        .more("Delimiters understand \\t, \\n, \\r, \\0, \\\\, \\x01, \\u0001 and ^A.")
+    FIELDS_TERMINATED_BY = Setting::new(Format, "fields-terminated-by", Delimiter,
+        "The separator between fields")
+        .more("Delimiters may contain the escapes \\t, \\n, \\r, \\0, \\\\, \\x01, \\u0001 and ^A.")
         .derived("\\t", BY_PRESET);
-    FIELDS_ENCLOSED_BY = Setting::new(Format,
-        "fields-enclosed-by", Delimiter, "The quote around every field; empty: none")
+    FIELDS_ENCLOSED_BY = Setting::new(Format, "fields-enclosed-by", Delimiter,
+        "The quote character around every field; empty for none")
         .derived("", BY_PRESET).value("CHAR");
     FIELDS_OPTIONALLY_ENCLOSED_BY = Setting::new(Format, "fields-optionally-enclosed-by", Delimiter,
-        "The quote around some fields; empty: none")
-        .more("Takes the place of fields-enclosed-by.")
-        .derived("", BY_PRESET).value("CHAR");
-    FIELDS_ESCAPED_BY = Setting::new(Format, "fields-escaped-by", Delimiter, "The escape character; empty: none")
+        "The quote character around some fields; empty for none")
+        .more("Use this instead of fields-enclosed-by.").derived("", BY_PRESET).value("CHAR");
+    FIELDS_ESCAPED_BY = Setting::new(Format, "fields-escaped-by", Delimiter,
+        "The escape character; empty for none")
         .derived("\\\\", BY_PRESET).value("CHAR");
-    LINES_TERMINATED_BY = Setting::new(Format, "lines-terminated-by", Delimiter, "What ends a line")
-        .more("auto: CRLF or LF, found out for each object.")
-        .derived("\\n", BY_PRESET);
+    LINES_TERMINATED_BY = Setting::new(Format, "lines-terminated-by", Delimiter,
+        "The terminator of lines")
+        .more("auto: CRLF or LF is detected for each object.").derived("\\n", BY_PRESET);
     IGNORE_LINES = Setting::new(Format, "ignore-lines", Integer { min: 0, max: u64::MAX },
-        "How many header lines each object has").default("0");
-    CHARSET = Setting::new(Format, "charset", Text, "The character set of the objects, by MySQL's name")
+        "The number of header lines to skip in each object").default("0");
+    CHARSET = Setting::new(Format, "charset", Text,
+        "The character set of the objects, as MySQL names it")
         .more("A UTF-8 byte order mark is dropped.").default("utf8mb4").value("NAME");
-    COLUMNS = Setting::new(Format, "columns", Text, "The columns in the order of the fields, as in a,@skip,b")
-        .more("@NAME reads a field into a variable, which drops it or serves --set. Backticks quote odd names. \
-               Not set: the table's columns in their order.").value("LIST");
-    SET = Setting::new(Format, "set", List, "Fill a column by an SQL expression, as in day=DATE(@t) (repeatable)")
+    COLUMNS = Setting::new(Format, "columns", Text,
+        "The columns in the order of the fields, as in a,@skip,b")
+        .more("@NAME reads a field into a variable, to drop the field or to use it in --set. Quote \
+               unusual names with backticks. If not set, fields go to the columns of the table in \
+               their order.")
+        .value("LIST");
+    SET = Setting::new(Format, "set", List,
+        "Set a column to an SQL expression, as in day=DATE(@t) (repeatable)")
         .value("COLUMN=EXPR");
-    NULL_STRING = Setting::new(Format, "null-string", List, "A field value that means NULL (repeatable)")
-        .more("Beyond what the dialect itself reads as NULL. An empty one makes empty fields NULL. Where it is given, \
-               the preset's own are not used.");
+    NULL_STRING = Setting::new(Format, "null-string", List,
+        "A field value that means NULL (repeatable)")
+        .more("These values are added to what the dialect itself reads as NULL. An empty value \
+               makes empty fields NULL. If set, it replaces the values of the preset.");
 
-    DATABASE_URL = Setting::new(Target, "database-url", Text, "mysql://USER:PASSWORD@HOST:PORT/DATABASE")
-        .more("User, password and database percent-encoded where they hold / ? # @ : or %. May end in ?ssl-mode=…, \
-               ssl-ca, ssl-cert, ssl-key or socket. Each part can be overridden by its own option. A password given \
-               here on the command line can be read by other users of the machine. DATABASE_URL is used where nothing \
-               else says more.").value("URL");
-    HOST = Setting::new(Target, "host", Text, "The database server")
-        .more("localhost is TCP too; a unix socket is used where socket is set.").default("127.0.0.1").value("HOST");
-    PORT = Setting::new(Target, "port", Integer { min: 1, max: 65535 }, "The database server's TCP port")
+    DATABASE_URL = Setting::new(Target, "database-url", Text,
+        "mysql://USER:PASSWORD@HOST:PORT/DATABASE")
+        .more("Percent-encode / ? # @ : and % in the user, password and database. The URL may end \
+               in ?ssl-mode=… and may also set ssl-ca, ssl-cert, ssl-key and socket that way. The \
+               option for a part overrides that part of the URL. Other users of the machine can \
+               read a password given here on the command line. DATABASE_URL is used if nothing \
+               else sets this.")
+        .value("URL");
+    HOST = Setting::new(Target, "host", Text, "The host of the database server")
+        .more("localhost also means TCP. To use a unix socket, set socket.")
+        .default("127.0.0.1").value("HOST");
+    PORT = Setting::new(Target, "port", Integer { min: 1, max: 65535 },
+        "The TCP port of the database server")
         .default("3306").flag(Flag::Short('P')).value("PORT");
     SOCKET = Setting::new(Target, "socket", Path, "Connect through this unix socket instead of TCP")
         .flag(Flag::Short('S'));
-    USER = Setting::new(Target, "user", Text, "The database user").flag(Flag::Short('u')).value("NAME");
-    PASSWORD = Setting::new(Target, "password", Text, "The database user's password")
-        .more("Not a flag, as other users could read it. MYSQL_PWD is used where nothing else gives a password.")
+    USER = Setting::new(Target, "user", Text, "The database user")
+        .flag(Flag::Short('u')).value("NAME");
+    PASSWORD = Setting::new(Target, "password", Text, "The password of the database user")
+        .more("There is no flag for it, because other users could read it. MYSQL_PWD is used if \
+               nothing else sets a password.")
         .secret();
-    PASSWORD_FILE = Setting::new(Target, "password-file", Path, "A file that holds the password and nothing else")
-        .more("One line end after it is dropped.");
+    PASSWORD_FILE = Setting::new(Target, "password-file", Path,
+        "A file that contains the password and nothing else")
+        .more("One line ending at the end of the file is dropped.");
     DATABASE = Setting::new(Target, "database", Text, "The default database of the connection")
         .flag(Flag::Short('D')).value("NAME");
     TABLE = Setting::new(Target, "table", Text, "The table to load into: TABLE or DATABASE.TABLE")
-        .more("Split at the first dot outside backticks; backticks quote, as in `odd.db`.`odd table`.").value("TABLE");
-    SSL_MODE = Setting::new(Target,
-        "ssl-mode", Choice(SslMode::VARIANTS), "How the connection is encrypted, and what is verified")
-        .more("The names and meanings of the mysql client, in any case.")
-        .derived("PREFERRED", "PREFERRED on loopback addresses and sockets, else REQUIRED").value("MODE");
-    SSL_CA = Setting::new(Target,
-        "ssl-ca", Path, "Certificate authorities that may sign the server's certificate (PEM)");
-    SSL_CERT = Setting::new(Target, "ssl-cert", Path, "The client's own certificate (PEM); needs ssl-key");
-    SSL_KEY = Setting::new(Target, "ssl-key", Path, "The client's private key (PEM); needs ssl-cert");
+        .more("The name is split at the first dot outside backticks. Quote names with backticks, \
+               as in `odd.db`.`odd table`.")
+        .value("TABLE");
+    SSL_MODE = Setting::new(Target, "ssl-mode", Choice(SslMode::VARIANTS),
+        "How the connection is encrypted, and what is verified")
+        .more("The modes have the names and meanings of the mysql client. Case does not matter.")
+        .derived("PREFERRED", "PREFERRED on loopback addresses and sockets, otherwise REQUIRED")
+        .value("MODE");
+    SSL_CA = Setting::new(Target, "ssl-ca", Path,
+        "The certificate authorities that may sign the server's certificate (PEM)");
+    SSL_CERT = Setting::new(Target, "ssl-cert", Path,
+        "The certificate of the client (PEM); needs ssl-key");
+    SSL_KEY = Setting::new(Target, "ssl-key", Path,
+        "The private key of the client (PEM); needs ssl-cert");
     COMPRESS = Setting::new(Target, "compress", Choice(Compress::VARIANTS),
-        "Whether what is sent to the server is compressed")
-        .more("auto: where a question to the server takes 10 ms or more. zlib: always; it takes a core a second for about 100 \
-               MB. A unix socket is never compressed.")
+        "Compression of the data sent to the server")
+        .more("auto: compress if a round trip to the server takes 10 ms or more. zlib: always \
+               compress; one second of CPU time compresses about 100 MB. off: never compress. A \
+               unix socket is never compressed.")
         .default("auto");
-    INIT_SQL = Setting::new(Target,
-        "init-sql", List, "A statement run on every new connection (repeatable)")
-        .more("It runs after the session's own settings and can undo them: at your own risk, as that can break the \
-               guarantees of a load.").value("SQL");
+    INIT_SQL = Setting::new(Target, "init-sql", List,
+        "An SQL statement to run on every new connection (repeatable)")
+        .more("It runs after the statements that set up the session, and can undo them. Use it at \
+               your own risk: this can break the guarantees of a load.")
+        .value("SQL");
 
-    LEDGER_TABLE = Setting::new(Ledger, "ledger-table", Text, "What the names of the ledger's tables begin with")
-        .more("In the target's database, or written DATABASE.NAME; at most 40 characters. The tables NAME_objects, \
-               NAME_jobs and so on are made when they are first needed. They record which objects are loaded, in the \
-               same transactions as the rows, so that every run loads only what is missing.")
+    LEDGER_TABLE = Setting::new(Ledger, "ledger-table", Text,
+        "The prefix of the names of the ledger's tables")
+        .more("The tables are in the database of the target, unless this is written DATABASE.NAME. \
+               The name has at most 40 characters. The tables NAME_objects, NAME_jobs and so on \
+               are created when they are first needed. They record which objects are loaded, in \
+               the same transactions as the rows, so every run loads only what is missing.")
         .default("s3_to_mysql").value("NAME");
     NO_LEDGER = Setting::new(Ledger, "no-ledger", Switch { opposite: "ledger" },
-        "Keep no record of what is loaded: every run loads everything")
-        .more("At least once instead of exactly once: a run that is repeated loads its objects again, and where the \
-               connection is lost during COMMIT, nobody can tell whether the object is loaded.");
+        "Keep no record of what is loaded; every run loads everything")
+        .more("Objects are loaded at least once instead of exactly once. If you repeat a run, it \
+               loads its objects again. If the connection is lost during COMMIT, nothing can tell \
+               whether the object was loaded.");
     ON_CHANGED = Setting::new(Ledger, "on-changed", Choice(OnChanged::VARIANTS),
         "What to do with an object that was loaded with another ETag")
-        .more("error: it fails. load: its rows are added; the rows of its earlier content stay. skip: it is passed over.")
+        .more("error: the object fails. load: its rows are added, and the rows of its earlier \
+               content stay. skip: the object is skipped.")
         .default("error");
     FORCE = Setting::new(Ledger, "force", Switch { opposite: "no-force" },
-        "Also load objects that the ledger says are loaded")
-        .more("Their rows are in the table twice then, unless a unique key keeps them out. With mode truncate or swap: \
-               begin a new job, also where one is unfinished.");
+        "Also load objects that the ledger records as loaded")
+        .more("Their rows are then in the table twice, unless a unique key prevents it. With mode \
+               truncate or swap, this begins a new job, even if an earlier job is unfinished.");
     NO_RETRY_FAILED = Setting::new(Ledger, "no-retry-failed", Switch { opposite: "retry-failed" },
-        "Pass over objects that an earlier run failed to load")
-        .more("They count as failed again. Objects whose content has changed since then are tried all the same.");
+        "Skip objects that an earlier run failed to load")
+        .more("They count as failed again. Objects whose content has changed since then are tried \
+               anyway.");
 
     MODE = Setting::new(Loading, "mode", Choice(Mode::VARIANTS),
-        "What happens to the rows that are in the table already")
-        .more("append: they stay. truncate: the table is emptied first, once for each job; a run that resumes an \
-               unfinished job does not empty it again. swap: the objects are loaded into a new table like the target, \
-               which takes its place in one step when all of them are in.")
+        "What happens to the rows that are already in the table")
+        .more("append: they stay. truncate: the table is emptied first, once for each job; a run \
+               that resumes an unfinished job does not empty it again. swap: the objects are \
+               loaded into a new table like the target, which replaces the target in one step when \
+               all of them are loaded.")
         .default("append");
     SWAP_KEEP_OLD = Setting::new(Loading, "swap-keep-old", Switch { opposite: "no-swap-keep-old" },
         "Keep the table that a swap replaced, as TABLE_old")
         .more("It replaces the TABLE_old that an earlier swap kept. Only with mode swap.");
     LOAD_CONCURRENCY = Setting::new(Loading, "load-concurrency", Integer { min: 1, max: 1024 },
-        "How many connections load at once, at most")
-        .more("A run begins with all of them. It goes on with half as many when transactions deadlock or wait for locks in \
-               vain, and with those it has when the server has no connection left; it adds one back after each five \
-               seconds without trouble.")
+        "The maximum number of connections that load at the same time")
+        .more("A run starts with all of them. It continues with half as many when transactions \
+               deadlock or time out waiting for locks, and with those it has when the server has \
+               no connection left. It adds one back after every five seconds without trouble.")
         .default("8");
-    BATCH_BYTES = Setting::new(Loading, "batch-bytes", Size, "How many bytes of small objects share a transaction")
+    BATCH_BYTES = Setting::new(Loading, "batch-bytes", Size,
+        "The number of bytes of small objects that share a transaction")
         .more("Larger transactions are not faster, and cost more to repeat.").default("8MiB");
     NO_BATCH = Setting::new(Loading, "no-batch", Switch { opposite: "batch" },
-        "Load every object in a transaction of its own, however small it is")
-        .more("By default up to 500 small objects share a transaction. If it fails, they are loaded one by one.");
-    PART_SIZE = Setting::new(Loading, "part-size", Size, "The size of the parts that a larger object is loaded in")
-        .more("Each part is a transaction of its own, and a run that resumes loads only the parts that are missing. The \
-               size that an object was begun with stands.").default("64MiB");
+        "Load every object in its own transaction, however small it is")
+        .more("By default, up to 500 small objects share a transaction. If it fails, they are \
+               loaded one by one.");
+    PART_SIZE = Setting::new(Loading, "part-size", Size,
+        "The size of the parts in which larger objects are loaded")
+        .more("Each part has its own transaction, and a run that resumes loads only the missing \
+               parts. An object keeps the part size that it was begun with.")
+        .default("64MiB");
     NO_SPLIT = Setting::new(Loading, "no-split", Switch { opposite: "split" },
         "Load every object in one transaction, however large it is")
-        .more("It must fit staging-budget then.");
+        .more("Every object must then fit into staging-budget.");
     DEFER_INDEXES = Setting::new(Loading, "defer-indexes", Switch { opposite: "no-defer-indexes" },
         "Load without the secondary indexes, and add them at the end of the job")
-        .more("In one ALTER TABLE, before a swap. Only with mode truncate or swap; with truncate readers of the table do without \
-               these indexes until the job has ended. Primary and unique keys stay, as duplicates are found by them, and so does \
-               what foreign keys, AUTO_INCREMENT or expressions need. A job that is interrupted keeps what is still to be added \
-               in the ledger: the same command adds it, and status shows it.");
-    MAX_RATE = Setting::new(Loading, "max-rate", Size, "How many bytes a second are read from S3 at most")
-        .more("By the whole run.");
+        .more("They are added in one ALTER TABLE, before a swap. Only with mode truncate or swap. \
+               With truncate, readers of the table do without these indexes until the job has \
+               ended. Primary and unique keys stay, because they detect duplicates, and so do \
+               indexes that foreign keys, AUTO_INCREMENT or expressions need. If a job is \
+               interrupted, the ledger keeps the indexes that are still missing: run the same \
+               command again to add them. status shows them.");
+    MAX_RATE = Setting::new(Loading, "max-rate", Size,
+        "The maximum number of bytes read from S3 per second")
+        .more("The limit applies to the run as a whole.");
     MAX_THREADS_RUNNING = Setting::new(Loading, "max-threads-running", Text,
-        "Begin no load while more threads than these run on the server")
-        .more("The server's status variable Threads_running, without this run's own.").value("N");
-    MAX_LAG = Setting::new(Loading, "max-lag", Text, "Begin no load while a replica is further behind than this")
-        .more("The replicas are those that replica names. One that does not replicate, or can't be asked any more, counts as \
-               further behind.").value("DURATION");
-    REPLICAS = Setting::new(Loading, "replica", List, "A replica of which max-lag is watched: HOST or HOST:PORT (repeatable)")
-        .more("User, password, encryption and the port that is not named are those of the target; the account needs \
-               REPLICATION CLIENT there, on MariaDB REPLICA MONITOR.").value("HOST");
+        "Start no load while more than this number of threads run on the server")
+        .more("This is the server's status variable Threads_running, without the threads of this \
+               run.")
+        .value("N");
+    MAX_LAG = Setting::new(Loading, "max-lag", Text,
+        "Start no load while a replica lags behind by more than this")
+        .more("Name the replicas with replica. A replica that does not replicate, or no longer \
+               answers, counts as lagging.")
+        .value("DURATION");
+    REPLICAS = Setting::new(Loading, "replica", List,
+        "A replica to watch for max-lag: HOST or HOST:PORT (repeatable)")
+        .more("The user, the password, the encryption and, if none is named, the port are those of \
+               the target. The account needs REPLICATION CLIENT there, or REPLICA MONITOR on \
+               MariaDB.")
+        .value("HOST");
     ON_BAD_ROW = Setting::new(Loading, "on-bad-row", Choice(OnBadRow::VARIANTS),
-        "What a row does that the table does not take as it is")
-        .more("A value that does not fit, too few or too many fields, or a row that CHECK, a foreign key, the partitions \
-               or a view refuse. fail: the whole object is rolled back, and the error shows the first of them. reject: \
-               they are written to --rejects, and the others are loaded. accept: what the server makes of them stands, \
-               counted and reported.")
+        "What to do with a row that the table does not accept as it is")
+        .more("A bad row has a value that does not fit, has too few or too many fields, or is \
+               refused by a CHECK, a foreign key, the partitions or a view. fail: the whole object \
+               is rolled back, and the error shows its first bad rows. reject: bad rows are \
+               written to --rejects, and the others are loaded. accept: rows are stored as the \
+               server adapts them, and the changes are counted and reported.")
         .default("fail");
     ON_DUPLICATE = Setting::new(Loading, "on-duplicate", Choice(OnDuplicate::VARIANTS),
-        "What a row does whose unique key is in the table")
-        .more("error: the whole object is rolled back. ignore: the row is skipped and counted. replace: it takes the \
-               other's place. update: the other gets its values (INSERT ... ON DUPLICATE KEY UPDATE). reject: it is \
-               written to --rejects.")
+        "What to do with a row whose unique key is already in the table")
+        .more("error: the whole object is rolled back. ignore: the row is skipped and counted. \
+               replace: the row replaces the one in the table. update: the row in the table gets \
+               the new values (INSERT ... ON DUPLICATE KEY UPDATE). reject: the row is written to \
+               --rejects.")
         .default("error");
-    UPDATE_COLUMNS = Setting::new(Loading, "update-columns", Text, "The columns that on-duplicate update sets, as in a,b")
-        .more("Not set: every column that is loaded and is in no unique key.").value("LIST");
+    UPDATE_COLUMNS = Setting::new(Loading, "update-columns", Text,
+        "The columns that on-duplicate update sets, as in a,b")
+        .more("If not set, every loaded column that is in no unique key.").value("LIST");
     NOTES_AS_BAD = Setting::new(Loading, "notes-as-bad", Switch { opposite: "no-notes-as-bad" },
-        "Take rows as bad of which the server only makes a note")
-        .more("Such as a decimal that loses digits. Else notes are counted and reported.");
+        "Treat rows that the server only notes (level Note) as bad")
+        .more("For example a decimal that loses digits. Otherwise notes are counted and reported.");
     SHOW_BAD_ROWS = Setting::new(Loading, "show-bad-rows", Integer { min: 1, max: 1000 },
-        "How many bad rows the error of an object shows").default("10");
-    REJECTS = Setting::new(Loading, "rejects", Text, "Where rejected rows are written: a directory or s3://BUCKET/PREFIX/")
-        .more("For every object with rejected rows a file of them, as they stand in the object, so that they can be mended \
-               and loaded with the same options; and a file that ends in .jsonl with the reasons.").value("DIR");
-    MAX_REJECTS = Setting::new(Loading, "max-rejects", Text, "How many rows of one object may be rejected: 100 or 5%")
-        .more("An object with more fails, and is rolled back.").value("N");
-    MAX_REJECTS_TOTAL = Setting::new(Loading, "max-rejects-total", Text, "How many rows may be rejected in all")
-        .more("The object that would go past it fails and is rolled back, and ends the run; those before it stay. The rejected \
-               rows of an object with the error outcome_unknown are not counted, so the run may pass the total by what was \
-               in flight.")
+        "The maximum number of bad rows that the error of an object shows").default("10");
+    REJECTS = Setting::new(Loading, "rejects", Text,
+        "Where to write rejected rows: a directory or s3://BUCKET/PREFIX/")
+        .more("Each object with rejected rows gets two files. One has the rows as they stand in \
+               the object, so you can correct them and load them with the same options. The other \
+               ends in .jsonl and has the reasons.")
+        .value("DIR");
+    MAX_REJECTS = Setting::new(Loading, "max-rejects", Text,
+        "The maximum number of rejected rows in one object: 100 or 5%")
+        .more("An object with more fails and is rolled back.").value("N");
+    MAX_REJECTS_TOTAL = Setting::new(Loading, "max-rejects-total", Text,
+        "The maximum number of rejected rows in total")
+        .more("The object that would exceed it fails, is rolled back and ends the run. Objects \
+               loaded before it stay. The rejected rows of an object with the error \
+               outcome_unknown are not counted, so a run may exceed the total by the rows that \
+               were in flight.")
         .value("N");
     VERIFY = Setting::new(Loading, "verify", Choice(Verify::VARIANTS),
         "How the whole table is compared with the objects at the end of a job")
-        .more("checksum: a sum over all rows as the server has stored them must equal one computed from the objects, or the \
-               job does not end and nothing is swapped. Only with mode truncate or swap. Columns of which a value has \
-               several texts, such as FLOAT, are left out, and named in the summary.")
+        .more("checksum: a checksum over all rows as the server stored them must equal one \
+               computed from the objects. Otherwise the job does not end and nothing is swapped. \
+               Only with mode truncate or swap. Columns whose values can be written in several \
+               ways, such as FLOAT, are not compared; the summary names them.")
         .default("none");
 
     MAX_ATTEMPTS = Setting::new(Retries, "max-attempts", Integer { min: 1, max: 1000 },
-        "How often one thing is tried, the first time included").default("8");
-    RETRY_MAX_ELAPSED = Setting::new(Retries,
-        "retry-max-elapsed", Duration, "How long one thing is tried again at most")
-        .more("Durations are written like 500ms, 30s, 15m or 1h30m.").default("15m");
-    CONNECT_TIMEOUT = Setting::new(Retries, "connect-timeout", Duration, "How long a connection may take to come up")
+        "The maximum number of attempts for one operation, including the first").default("8");
+    RETRY_MAX_ELAPSED = Setting::new(Retries, "retry-max-elapsed", Duration,
+        "The maximum time for which one operation is retried")
+        .more("A duration is written like 500ms, 30s, 15m or 1h30m.").default("15m");
+    CONNECT_TIMEOUT = Setting::new(Retries, "connect-timeout", Duration,
+        "The maximum time to establish a connection")
         .default("10s");
-    STALL_TIMEOUT = Setting::new(Retries, "stall-timeout", Duration, "How long a transfer may go without moving a byte")
+    STALL_TIMEOUT = Setting::new(Retries, "stall-timeout", Duration,
+        "The maximum time that a transfer may go without moving a byte")
         .default("60s");
 
-    REPORT = Setting::new(Output, "report", Path, "Write the outcome of every object to this file, as JSON Lines");
-    FAILED_KEYS = Setting::new(Output, "failed-keys", Path, "Write the keys that failed to this file, for --keys-from");
-    SUMMARY = Setting::new(Output, "summary", Choice(SummaryForm::VARIANTS), "How the summary on standard output looks")
-        .more("auto: a table on a terminal, text elsewhere. text: lines of a key and a value, which stay as they are for \
-               scripts. json: one line, the same as the last one of --report.").default("auto");
-    LOG_FORMAT = Setting::new(Output, "log-format", Choice(LogFormat::VARIANTS), "How log lines on standard error look")
+    REPORT = Setting::new(Output, "report", Path,
+        "Write the outcome of every object to this file, as JSON Lines");
+    FAILED_KEYS = Setting::new(Output, "failed-keys", Path,
+        "Write the keys of failed objects to this file, for --keys-from");
+    SUMMARY = Setting::new(Output, "summary", Choice(SummaryForm::VARIANTS),
+        "The form of the summary on standard output")
+        .more("auto: table on a terminal, otherwise text. text: lines of a key and a value, in a \
+               form that stays stable for scripts. json: one line, the same as the last line of \
+               --report.")
+        .default("auto");
+    LOG_FORMAT = Setting::new(Output, "log-format", Choice(LogFormat::VARIANTS),
+        "The format of log lines on standard error")
         .default("text");
-    VERBOSITY = Setting::new(Output, "verbosity", Verbosity, "How much is logged")
-        .more("0 is usual; -v adds one and -q takes one away, each as often as it is given.")
+    VERBOSITY = Setting::new(Output, "verbosity", Verbosity, "The amount of logging")
+        .more("The default is 0. Each -v adds one, and each -q subtracts one.")
         .default("0").flag(Flag::Counted);
-    PROGRESS = Setting::new(Output, "progress", Choice(ProgressMode::VARIANTS), "How progress is shown")
-        .more("auto: bars on a terminal, log lines elsewhere.").default("auto");
+    PROGRESS = Setting::new(Output, "progress", Choice(ProgressMode::VARIANTS),
+        "The form in which progress is shown")
+        .more("auto: bars on a terminal, otherwise log lines.").default("auto");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The configuration file: TOML, every key at top level and named like its flag.
+//! The configuration file: TOML with every key at top level, named like its flag.
 //!
-//! All that is wrong with it is found in one pass. Messages name the line, never its text, which
+//! One pass finds every problem in the file. Messages name the line but never show its text, which
 //! may hold a secret.
 
 use std::path::Path;
@@ -10,11 +10,11 @@ use toml::de::{DeTable, DeValue};
 use super::layer::{Layer, Origin, Problem, Value, closest};
 use super::table::{Setting, ValueKind};
 
-/// What a file says, as far as it could be read.
+/// The values in a file, as far as it could be read.
 pub(crate) struct FileLayer {
     pub layer: Layer,
     pub problems: Vec<Problem>,
-    /// Settings that a misspelt key most likely means: that they are missing is not news.
+    /// Settings that misspelt keys most likely mean. Their absence is not reported again.
     pub suggested: Vec<&'static str>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path, text: &str) -> FileLayer {
             "",
         ));
     }
-    // In the order of the file, in which problems are mended.
+    // Report problems in the order of the file.
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
@@ -66,7 +66,7 @@ pub(crate) fn read(path: &Path, text: &str) -> FileLayer {
 fn unknown(name: &str, is_table: bool, origin: &Origin) -> Problem {
     let remedy = match closest(name) {
         Some(setting) => format!("did you mean {}?", setting.name),
-        None if is_table => "settings stand at top level, without [sections]".to_owned(),
+        None if is_table => "put settings at top level, without [sections]".to_owned(),
         None => "config.example.toml lists all keys".to_owned(),
     };
     Problem::new(format!("there is no setting \"{}\"", name.escape_debug()), origin, remedy)

@@ -1,6 +1,7 @@
-//! Which listed keys are wanted.
+//! The filters that decide which listed keys a run loads.
 //!
-//! Filters apply to what a prefix listing finds; a key that was named exactly is always taken.
+//! Filters apply to the keys that a prefix listing finds. A key that the user named exactly is
+//! always loaded.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// `None`: everything is included.
+    /// `None` includes every key.
     include: Option<GlobSet>,
     exclude: GlobSet,
     key_regex: Option<Regex>,
@@ -20,7 +21,7 @@ pub(super) struct Filter {
     skip_hidden: bool,
 }
 
-/// What to do with a listed key.
+/// The decision about a listed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyMatch {
     Take,
@@ -53,7 +54,7 @@ impl Filter {
         })
     }
 
-    /// Judges `key`, found by listing the first `prefix_length` bytes of it.
+    /// Decides about `key`, which was found by listing its first `prefix_length` bytes.
     pub(super) fn judge(
         &self,
         key: &str,
@@ -84,13 +85,13 @@ impl Filter {
 
 fn globs(flag: &str, patterns: &[String]) -> Result<GlobSet> {
     let refused = |pattern: &str, error: globset::Error| {
-        Error::new(ErrorKind::Usage, format!("{flag} {pattern:?} is not a pattern"))
+        Error::new(ErrorKind::Usage, format!("{flag} {pattern:?} is not a valid pattern"))
             .caused_by(error)
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        // As in the aws command line, `*` crosses `/`. A backslash takes the next character as it
-        // is.
+        // As in the aws command line, `*` matches `/` too. A backslash makes the next character
+        // literal.
         let glob = GlobBuilder::new(pattern)
             .literal_separator(false)
             .backslash_escape(true)

@@ -1,8 +1,8 @@
-//! The keys of a run, handed on while the listing goes on.
+//! The listing of a run's keys, which passes them on while it is still in progress.
 //!
-//! Keys named exactly come first, then each prefix. A key is handed on once, however many URIs
-//! cover it: a second time would load its rows twice. Only the keys that were named exactly are
-//! remembered, sixteen bytes each.
+//! Exact keys come first, then each prefix. The listing passes a key on only once, however many
+//! URIs cover it: a second time would load its rows twice. It remembers only the exact keys, in
+//! sixteen bytes each.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -20,15 +20,15 @@ use crate::object::Object;
 use crate::retry::{Attempts, RetryConfig};
 use crate::s3_uri::SourceUri;
 
-/// HeadObject requests in flight for keys that were named exactly, or that the store lists without
-/// an ETag.
+/// The number of HeadObject requests in flight for exact keys, and for keys that the store lists
+/// without an ETag.
 const HEADS_IN_FLIGHT: usize = 16;
 
-/// What a listing yields.
+/// An item that a listing yields.
 #[derive(Debug)]
 pub enum Listed {
     Object(Object),
-    /// A key named exactly that can't be read: it fails alone.
+    /// An exact key that cannot be read. It fails alone.
     Failed {
         bucket: String,
         key: String,
@@ -36,7 +36,7 @@ pub enum Listed {
     },
 }
 
-/// What a listing passed over, and why.
+/// The keys that a listing skipped, counted by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SkippedKeys {
     pub folder_markers: u64,
@@ -44,14 +44,14 @@ pub struct SkippedKeys {
     pub filtered_out: u64,
 }
 
-/// Where a listing sends what it finds.
+/// The receiver of a listing's results.
 pub struct ListingSink {
     sender: mpsc::Sender<Listed>,
     count: Box<dyn Fn(&Object) + Send + Sync>,
 }
 
 impl ListingSink {
-    /// `count` sees every object before it is sent, so that a total is known ahead of the work.
+    /// Calls `count` with every object before it is sent, so that the totals run ahead of the work.
     pub fn new(
         sender: mpsc::Sender<Listed>,
         count: impl Fn(&Object) + Send + Sync + 'static,
@@ -59,7 +59,7 @@ impl ListingSink {
         Self { sender, count: Box::new(count) }
     }
 
-    /// False when nobody receives any more.
+    /// Returns false if the receiver is gone.
     async fn send(&self, listed: Listed) -> bool {
         if let Listed::Object(object) = &listed {
             (self.count)(object);
@@ -80,7 +80,7 @@ pub struct Listing {
 
 impl Listing {
     /// # Errors
-    /// `Usage` for a pattern that is none.
+    /// `Usage` if a pattern is not valid.
     pub fn new(s3: S3, source: &SourceConfig, retry: &RetryConfig) -> Result<Self> {
         Ok(Self {
             s3,
@@ -91,8 +91,8 @@ impl Listing {
         })
     }
 
-    /// Looks whether every bucket is there and every prefix can be listed, with one small request
-    /// per bucket; all problems, not the first.
+    /// Checks with one small request per bucket that the bucket exists and can be listed. Returns
+    /// all problems, not only the first.
     pub async fn check(&self) -> Vec<Error> {
         let mut prefixes: Vec<(&str, Option<&str>)> = Vec::new();
         for uri in &self.uris {
@@ -117,7 +117,7 @@ impl Listing {
                 None => persist(&mut attempts, || self.s3.head_bucket(bucket)).await,
             };
             match checked {
-                // Reading a key needs no right to its bucket.
+                // Reading a key needs no permission on its bucket.
                 Err(error) if prefix.is_none() && error.kind == ErrorKind::ListingDenied => {}
                 Err(error) => problems.push(error),
                 Ok(()) => {}
@@ -126,11 +126,11 @@ impl Listing {
         problems
     }
 
-    /// Sends every wanted object to `found`; ends early, without an error, when nobody receives any
-    /// more.
+    /// Sends every selected object to `found`. Ends early, without an error, if the receiver is
+    /// gone.
     ///
     /// # Errors
-    /// A listing that is refused or stays unreachable; what was sent until then stands.
+    /// Fails if S3 refuses the listing or stays unreachable. Objects sent before that remain valid.
     pub async fn run(&self, found: ListingSink) -> Result<SkippedKeys> {
         let mut skipped_keys = SkippedKeys::default();
         let mut named = NamedKeys::default();
@@ -155,7 +155,7 @@ impl Listing {
         Ok(skipped_keys)
     }
 
-    /// Asks for each of `keys` by itself, several at a time, in order.
+    /// Requests each of `keys` separately, several at a time, and sends the results in order.
     async fn look_up(
         &self,
         keys: impl futures_util::Stream<Item = Result<(String, String)>> + Unpin,
@@ -196,12 +196,12 @@ impl Listing {
             let Page { objects, continuation_token } =
                 persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None))
                     .await?;
-            // Before a key of it is handed on: this page's were, under the token before.
+            // Checked before any key is sent: a repeated page would send its keys twice.
             if continuation_token.is_some() && continuation_token == token {
                 let what = format!("s3://{bucket}/{}", prefix.escape_debug());
                 return Err(Error::new(
                     ErrorKind::SourceProtocol,
-                    format!("{what}: the listing repeats its own page"),
+                    format!("{what}: the listing returned the same page twice"),
                 ));
             }
             let mut without_etag = Vec::new();
@@ -246,7 +246,7 @@ impl Listing {
     }
 }
 
-/// Repeats `operation` as long as the retry layer allows.
+/// Repeats `operation` for as long as the retry layer allows.
 async fn persist<T, F>(attempts: &mut Attempts, operation: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
@@ -260,7 +260,7 @@ where
     }
 }
 
-/// The prefixes that no other one of the same bucket covers, in the order given.
+/// Returns the prefixes that no other prefix of the same bucket covers, in the order given.
 fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
     let prefixes: Vec<(&str, &str)> = uris
         .iter()
@@ -284,13 +284,13 @@ fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// The keys of a `--keys-from` file, one a line, as they are read.
+/// Returns the keys of a `--keys-from` file, one per line, as a stream.
 async fn key_lines(
     path: &Path,
 ) -> Result<impl futures_util::Stream<Item = Result<(String, String)>> + use<>> {
     let name = path.display().to_string();
     let unreadable = move |error: std::io::Error| {
-        Error::new(ErrorKind::Usage, format!("--keys-from {name} can't be read")).caused_by(error)
+        Error::new(ErrorKind::Usage, format!("--keys-from {name} cannot be read")).caused_by(error)
     };
     let reader: Box<dyn AsyncBufRead + Unpin + Send> = if path == Path::new("-") {
         Box::new(BufReader::new(tokio::io::stdin()))
@@ -328,8 +328,8 @@ async fn key_lines(
     }))
 }
 
-/// The keys that were named exactly, as 128-bit hashes: at a million keys the odds of a false match
-/// are below 1e-26.
+/// The exact keys, as 128-bit hashes: with a million keys, the probability of a false match is
+/// below 1e-26.
 #[derive(Debug, Default)]
 struct NamedKeys {
     hashes: HashSet<u128>,
@@ -337,7 +337,7 @@ struct NamedKeys {
 }
 
 impl NamedKeys {
-    /// False where it was there already.
+    /// Returns false if the key was inserted before.
     fn insert(&mut self, bucket: &str, key: &str) -> bool {
         self.hashes.insert(self.hash(bucket, key))
     }

@@ -1,4 +1,4 @@
-//! Which objects a run loads, and how S3 is reached.
+//! The options that select the objects of a run, and those that configure access to S3.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use jiff::Timestamp;
 
 use crate::s3_uri::SourceUri;
 
-/// Which objects, and how S3 is reached.
+/// The selection of objects, and the access to S3.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of the command line")]
 pub struct SourceConfig {
-    /// In the order given; of a run, never empty unless `keys_from` is set.
+    /// The URIs in the order given. A run always has at least one, unless `keys_from` is set.
     pub uris: Vec<SourceUri>,
-    /// A file with one S3 URI a line, each an exact key; `-` is standard input.
+    /// A file with one S3 URI per line, each an exact key; `-` is standard input.
     pub keys_from: Option<PathBuf>,
-    /// Matched against the part of a listed key after its prefix; `*` crosses `/`.
+    /// Patterns for the part of a listed key after its prefix; `*` matches `/` too.
     pub include: Vec<String>,
     pub exclude: Vec<String>,
-    /// Searched for in the whole of a listed key.
+    /// A regular expression that must match somewhere in the whole key.
     pub key_regex: Option<String>,
     pub modified_after: Option<Timestamp>,
     pub modified_before: Option<Timestamp>,
-    /// Pass over keys with a component after the prefix that starts with `_` or `.`.
+    /// Skip keys in which a component after the prefix starts with `_` or `.`.
     pub skip_hidden: bool,
     pub allow_empty: bool,
     pub region: Option<String>,
@@ -31,14 +31,14 @@ pub struct SourceConfig {
     pub path_style: bool,
     pub no_sign_request: bool,
     pub request_payer: bool,
-    /// Bounds one connection attempt, to S3 and to MySQL alike.
+    /// The time limit for one connection attempt, to S3 or to MySQL.
     pub connect_timeout: Duration,
-    /// A transfer is given up when no byte has moved for so long.
+    /// A transfer fails when no byte has moved for this long.
     pub stall_timeout: Duration,
 }
 
 impl std::fmt::Display for SourceConfig {
-    /// What is loaded, for people: holds no secret.
+    /// The sources of the run, for people. The text holds no secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut separator = "";
         for uri in &self.uris {

@@ -1,10 +1,10 @@
-//! How fast bodies are read: one bound for the whole run.
+//! The limit on the rate at which bodies are read: one limit for the whole run.
 //!
-//! A reader that is ahead waits before it reads on, so that the connection's own back-pressure
-//! slows the store down; what the system has buffered by then has come already, which makes the
-//! bound one over seconds, not over single reads. The wait is on this side: it counts for no stall.
-//! So that no connection rests so long that the store closes it, few objects are read at once where
-//! the bound is low ([`Rate::readers`]).
+//! A reader that is ahead of the limit waits before it reads on, and the connection's own
+//! back-pressure slows the store down. The operating system has buffered some bytes by then, so the
+//! limit holds over seconds, not over single reads. The wait happens on this side and does not
+//! count as a stall. If the limit is low, few objects are read at once ([`Rate::readers`]), so that
+//! no connection stays idle until the store closes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,15 @@ use leaky_bucket::RateLimiter;
 
 use crate::units::ByteSize;
 
-/// Between two refills: short beside anything that a person or a network would notice.
+/// The time between two refills: too short for a person or a network to notice.
 const REFILL: Duration = Duration::from_millis(20);
 const REFILLS_A_SECOND: usize = 50;
-/// What a run may catch up with after it had nothing to read.
+/// The number of refills that a run can save up while it has nothing to read.
 const SAVED_REFILLS: usize = 10;
-/// What one reader must get for its connection to be in use all the time: a read of the client's is
-/// of this order.
+/// The rate that keeps one reader's connection busy: one read by the client has about this size.
 const READER_BYTES_A_SECOND: u64 = 64 * 1024;
 
-/// The bound, shared by all that read; none, where none was asked for.
+/// The limit, shared by all readers; `None` if the user set none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate(Option<Arc<RateLimit>>);
 
@@ -36,7 +35,7 @@ impl Rate {
     pub(super) fn new(bytes_a_second: Option<ByteSize>) -> Self {
         Self(bytes_a_second.map(|rate| {
             let refilled = usize::try_from(rate.bytes()).unwrap_or(usize::MAX);
-            // Rounded down, which matters where the rate is of the order of the refills.
+            // Rounding down distorts low rates, so those get one refill per second.
             let (refill, interval) = match refilled / REFILLS_A_SECOND {
                 refill @ 100.. => (refill, REFILL),
                 _ => (refilled.max(1), Duration::from_secs(1)),
@@ -52,14 +51,14 @@ impl Rate {
         }))
     }
 
-    /// Waits until so many bytes, which have come, are within the bound.
+    /// Waits until `bytes`, which have arrived already, are within the limit.
     pub(super) async fn take(&self, bytes: usize) {
         if let Some(bound) = &self.0 {
             bound.limiter.acquire(bytes).await;
         }
     }
 
-    /// How many of `wanted` objects it makes sense to read at once; at least 1.
+    /// Returns how many of `wanted` objects to read at once; at least 1.
     pub(super) fn readers(&self, wanted: usize) -> usize {
         let Some(bound) = &self.0 else { return wanted };
         let fed =
@@ -77,7 +76,7 @@ mod tests {
         Rate::new(Some(ByteSize::from_bytes(bytes_a_second)))
     }
 
-    /// Reads `total` bytes by several readers in chunks; the seconds it took.
+    /// Reads `total` bytes in chunks with several readers. Returns the seconds that it took.
     async fn read(rate: &Rate, readers: usize, chunk: usize, total: usize) -> f64 {
         let started = Instant::now();
         let reading = (0..readers).map(|_| async {

@@ -1,4 +1,5 @@
-//! The S3 client: one request per call, no retries, our errors.
+//! The S3 client. Each call sends one request, without retries, and returns the program's own
+//! errors.
 
 mod write;
 
@@ -31,11 +32,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 use crate::units::ByteSize;
 
-/// What a custom endpoint is signed for where no region is set: most S3-compatible stores ignore
-/// it.
+/// The region that signs requests to a custom endpoint if none is configured. Most S3-compatible
+/// stores ignore the region.
 const FALLBACK_REGION: &str = "us-east-1";
 
-/// A handle on S3, cheap to clone.
+/// A handle to S3 that is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct S3 {
     client: Client,
@@ -48,11 +49,11 @@ pub struct S3 {
 /// One page of a listing.
 pub(super) struct Page {
     pub(super) objects: Vec<PageEntry>,
-    /// Present where more pages follow.
+    /// Present if more pages follow.
     pub(super) continuation_token: Option<String>,
 }
 
-/// An object as a listing shows it; some stores list no ETag.
+/// An object as a listing shows it. Some stores list no ETag.
 pub(super) struct PageEntry {
     pub(super) key: String,
     pub(super) etag: Option<String>,
@@ -61,23 +62,23 @@ pub(super) struct PageEntry {
 }
 
 impl S3 {
-    /// A client with credentials from the SDK's default chain. Sends nothing to S3 yet.
+    /// Creates a client with credentials from the SDK's default chain. Sends nothing to S3 yet.
     pub async fn new(config: &SourceConfig) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(config.connect_timeout)
-            // Until the first byte of the answer; the body has a limit of its own.
+            // Ends at the first byte of the response; the body has its own limit.
             .read_timeout(config.stall_timeout)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            // The staged bytes are hashed here, also across a body resumed by range, which the SDK
-            // can't.
+            // The staging layer hashes the bytes. Unlike the SDK, it can do so across a body that
+            // was resumed by range.
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(profile) = &config.profile {
-            // As the aws command line does: keys in the environment must not beat a profile that
-            // was named. A role in it is assumed in the run's region.
+            // As in the aws command line, keys in the environment must not override a profile that
+            // the user named. A role in the profile is assumed in the run's region.
             let region = match &config.region {
                 Some(region) => Some(Region::new(region.clone())),
                 None => environment_or_profile_region(Some(profile)).region().await,
@@ -95,7 +96,7 @@ impl S3 {
         }
         loader = match (&config.region, &config.endpoint_url) {
             (Some(region), _) => loader.region(Region::new(region.clone())),
-            // Without this a machine outside EC2 waits for its metadata service to time out.
+            // Without this, a machine outside EC2 waits until the metadata service times out.
             (None, Some(_)) => loader.region(
                 environment_or_profile_region(config.profile.as_deref())
                     .or_else(Region::new(FALLBACK_REGION)),
@@ -116,19 +117,19 @@ impl S3 {
         }
     }
 
-    /// Reads the bodies of objects no faster than this, all clones together.
+    /// Limits the rate at which this client and all its clones together read bodies.
     #[must_use]
     pub fn with_max_rate(self, bytes_a_second: Option<ByteSize>) -> Self {
         Self { rate: Rate::new(bytes_a_second), ..self }
     }
 
-    /// How many of `wanted` objects it makes sense to read at once.
+    /// Returns how many of `wanted` objects to read at once.
     #[must_use]
     pub fn readers(&self, wanted: usize) -> usize {
         self.rate.readers(wanted)
     }
 
-    /// One ListObjectsV2 request.
+    /// Sends one ListObjectsV2 request.
     pub(super) async fn list_page(
         &self,
         bucket: &str,
@@ -142,7 +143,7 @@ impl S3 {
             .list_objects_v2()
             .bucket(bucket)
             .prefix(prefix)
-            // Keys may hold control characters, which XML can't.
+            // Keys may hold control characters, which XML cannot represent.
             .encoding_type(EncodingType::Url)
             .set_continuation_token(continuation_token)
             .set_max_keys(max_keys)
@@ -157,7 +158,7 @@ impl S3 {
         if truncated && continuation_token.is_none() {
             return Err(Error::new(
                 ErrorKind::SourceProtocol,
-                format!("{what}: the listing says that it goes on, but not where"),
+                format!("{what}: the listing is truncated, but has no continuation token"),
             ));
         }
         let objects = output
@@ -177,7 +178,7 @@ impl S3 {
         Ok(Page { objects, continuation_token: continuation_token.filter(|_| truncated) })
     }
 
-    /// `HeadBucket`: whether there is such a bucket.
+    /// Sends `HeadBucket`, which fails if the bucket does not exist.
     pub(super) async fn head_bucket(&self, bucket: &str) -> Result<()> {
         let what = format!("s3://{}/", bucket.escape_debug());
         self.client
@@ -189,10 +190,10 @@ impl S3 {
             .map_err(|error| classify(Asked::Bucket, &what, &error))
     }
 
-    /// HeadObject: the object as it is now.
+    /// Sends HeadObject and returns the object as it is now.
     ///
     /// # Errors
-    /// `ObjectMissing`, `ObjectDenied`, and what any request can meet.
+    /// `ObjectMissing`, `ObjectDenied`, and the errors of any request.
     pub(super) async fn head(&self, bucket: &str, key: &str) -> Result<Object> {
         let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
         let output = self
@@ -217,7 +218,7 @@ impl S3 {
         let etag = output.e_tag.ok_or_else(|| {
             Error::new(
                 ErrorKind::SourceProtocol,
-                format!("{what}: the store gives no ETag, so its bytes can't be pinned"),
+                format!("{what}: the store gives no ETag, so reads cannot be pinned to its bytes"),
             )
         })?;
         Ok(Object {
@@ -232,9 +233,9 @@ impl S3 {
         })
     }
 
-    /// Why an object is refused. An answer to HEAD has no body and so does not tell a wrong secret,
-    /// which every other object would meet too, from a right that is missing for this one; the
-    /// answer to a GET does.
+    /// Returns the reason why the store refuses an object. A HEAD response has no body, so it
+    /// cannot distinguish a wrong secret, which affects every object, from a permission that is
+    /// missing for this one. A GET response can.
     async fn refusal(&self, bucket: &str, key: &str, what: &str) -> Option<Error> {
         let request = self
             .client
@@ -242,20 +243,20 @@ impl S3 {
             .bucket(bucket)
             .key(key)
             .set_request_payer(self.request_payer.clone());
-        // A body that comes after all is dropped unread.
+        // If a body arrives after all, it is dropped unread.
         request.send().await.err().map(|error| classify(Asked::Object, &what, &error))
     }
 
-    /// Whether the store says that there is no such object.
+    /// Returns true if the store says that the object does not exist.
     pub async fn is_gone(&self, bucket: &str, key: &str) -> bool {
         matches!(self.head(bucket, key).await, Err(error) if error.kind == ErrorKind::ObjectMissing)
     }
 
-    /// HeadObject, pinned to the object's ETag: what a GET of some of its bytes does not tell.
+    /// Sends HeadObject, pinned to the object's ETag, for what a ranged GET does not report.
     ///
     /// # Errors
-    /// `ObjectMissing`; `ObjectChanged` where the store honours If-Match; and what any request can
-    /// meet.
+    /// `ObjectMissing`; `ObjectChanged` if the store honours If-Match; and the errors of any
+    /// request.
     pub async fn stat(&self, object: &Object) -> Result<Stat> {
         let output = self
             .client
@@ -290,12 +291,13 @@ impl S3 {
         })
     }
 
-    /// GetObject of some bytes, pinned to the object's ETag, and to a version where one is named.
+    /// Sends GetObject for some bytes, pinned to the object's ETag, and to a version if `from`
+    /// names one.
     ///
     /// # Errors
-    /// `ObjectMissing` where the object or that version of it is gone; `ObjectChanged` where the
-    /// store honours If-Match; the caller compares the ETag of the answer for those that don't. The
-    /// stream yields `BodyBroken` when the connection breaks, or when not a byte came for the stall
+    /// `ObjectMissing` if the object or that version of it is gone; `ObjectChanged` if the store
+    /// honours If-Match. For stores that do not, the caller compares the ETag of the response. The
+    /// stream yields `BodyBroken` if the connection breaks, or if no byte arrives within the stall
     /// timeout.
     pub async fn get(&self, object: &Object, from: ReadFrom) -> Result<Body> {
         let output = self
@@ -311,7 +313,7 @@ impl S3 {
             })
             .set_request_payer(self.request_payer.clone())
             .customize()
-            // Asks for the stored checksum without the SDK's own validation of it.
+            // Requests the stored checksum without the SDK's own validation.
             .mutate_request(|request| {
                 request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
             })
@@ -345,7 +347,7 @@ fn environment_or_profile_region(profile: Option<&str>) -> RegionProviderChain {
         .or_else(builder.build())
 }
 
-/// Undoes `encoding-type=url`, which the SDK leaves to its caller.
+/// Decodes a key listed with `encoding-type=url`, which the SDK leaves to its caller.
 fn decode_key(encoded: &str, what: &str) -> Result<String> {
     let spaced = encoded.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|error| {
@@ -358,8 +360,8 @@ fn timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
 
-/// The first byte of the answer and the whole object's size, from `Content-Range: bytes 5-9/10` or
-/// `Content-Length`.
+/// Returns the offset of the response's first byte and the size of the whole object, from
+/// `Content-Range: bytes 5-9/10` or `Content-Length`.
 fn extent(output: &GetObjectOutput) -> (u64, Option<u64>) {
     let length = output.content_length().and_then(|length| u64::try_from(length).ok());
     let Some(range) = output.content_range() else {
@@ -373,8 +375,8 @@ fn extent(output: &GetObjectOutput) -> (u64, Option<u64>) {
     parsed.unwrap_or((0, length))
 }
 
-/// `null` names whatever was put while the bucket kept no versions: another object, after an
-/// overwrite.
+/// Returns the version ID unless it is `null`. That ID names whatever was written while the bucket
+/// kept no versions, which is another object after an overwrite.
 fn named_version(version_id: Option<&str>) -> Option<String> {
     version_id.filter(|id| !matches!(*id, "" | "null")).map(str::to_owned)
 }
@@ -392,8 +394,8 @@ fn full_object_checksum(output: &GetObjectOutput) -> Option<Checksum> {
     )
 }
 
-/// The first of the values that are there, in this order: the cheapest to compute, the ones that
-/// can be put together first.
+/// Returns the first checksum that is present. The order prefers algorithms whose checksums can be
+/// combined, then cheap ones.
 fn whole_checksum(is_composite: bool, values: [Option<&str>; 5]) -> Option<Checksum> {
     let algorithms = [
         ChecksumAlgorithm::Crc64Nvme,
@@ -406,11 +408,12 @@ fn whole_checksum(is_composite: bool, values: [Option<&str>; 5]) -> Option<Check
         .into_iter()
         .zip(values)
         .find_map(|(algorithm, value)| Some(Checksum { algorithm, value: value?.to_owned() }))
-        // Older multipart uploads carry `-N` and no type: a checksum of checksums.
+        // Older multipart uploads have no type, but a value that ends in `-N`: a checksum of
+        // checksums.
         .filter(|checksum| !is_composite && !checksum.value.contains('-'))
 }
 
-/// The body's bytes; ends after its first error.
+/// Returns the body's bytes as a stream that ends after its first error.
 fn chunks(
     body: ByteStream,
     what: String,
@@ -421,7 +424,7 @@ fn chunks(
         let (mut body, what, rate) = state?;
         match tokio::time::timeout(stall_timeout, body.next()).await {
             Ok(Some(Ok(chunk))) => {
-                // Outside the limit for a stall, which is the store's.
+                // Outside the stall timeout, which applies only to the store.
                 rate.take(chunk.len()).await;
                 Some((Ok(chunk), Some((body, what, rate))))
             }
@@ -432,7 +435,7 @@ fn chunks(
             )),
             Ok(None) => None,
             Err(_) => {
-                let stalled = format!("{what}: not a byte of the body came for {stall_timeout:?}");
+                let stalled = format!("{what}: no byte of the body arrived for {stall_timeout:?}");
                 Some((Err(Error::new(ErrorKind::BodyBroken, stalled)), None))
             }
         }

@@ -1,4 +1,4 @@
-//! S3's and the SDK's errors, folded into our kinds.
+//! Maps errors of S3 and of the SDK to the program's error kinds.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::{Error, ErrorKind};
 
-/// What was being asked, because the same answer means different things.
+/// The kind of request, because the same response has a different meaning for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// `ListObjectsV2` or `HeadBucket`.
     Bucket,
     /// GetObject or HeadObject.
     Object,
-    /// `PutObject` or `DeleteObject`, or HeadObject of what one of them wrote.
+    /// `PutObject` or `DeleteObject`, or HeadObject for a key that the program writes.
     Write,
 }
 
-/// What an error and its causes say. The SDK's own `DisplayErrorContext` adds their `Debug` text,
-/// which is several lines of its inner workings.
+/// Returns the messages of an error and its causes. The SDK's own `DisplayErrorContext` would add
+/// their `Debug` text, which is several lines of SDK internals.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
-        // Some repeat their cause in their own text.
+        // Some errors repeat their cause in their own text.
         if !said.iter().any(|earlier| earlier.contains(&text)) {
             said.push(text);
         }
@@ -34,7 +34,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     said.join(": ")
 }
 
-/// Our error for `error`, which happened while asking for `what`.
+/// Returns the program's error for `error`, which a request for `what` met.
 pub(super) fn classify<E>(
     asked: Asked,
     what: &dyn fmt::Display,
@@ -59,7 +59,7 @@ where
         SdkError::ConstructionFailure(_) => (ErrorKind::SourceCredentials, None),
         SdkError::TimeoutError(_) => (ErrorKind::SourceUnreachable, None),
         SdkError::DispatchFailure(failure) => {
-            // What failed is told by its Debug text alone in some versions.
+            // In some SDK versions, only the Debug text names what failed.
             let text = format!("{} {error:?}", causes(error));
             if text.contains("credentials") && !failure.is_io() && !failure.is_timeout() {
                 (ErrorKind::SourceCredentials, None)
@@ -67,7 +67,7 @@ where
                 (ErrorKind::SourceUnreachable, None)
             }
         }
-        // An answer that could not be read: cut off, or not S3 at all.
+        // The response could not be read: it was cut off, or did not come from S3.
         _ if status >= 500 => (ErrorKind::SourceBusy, None),
         _ if status == 0 => (ErrorKind::SourceUnreachable, None),
         _ => (ErrorKind::SourceProtocol, None),
@@ -91,8 +91,8 @@ where
     }
 }
 
-/// The kind of an S3 error answer, by its code first: some stores give the right code with an odd
-/// status.
+/// Returns the kind of an S3 error response. The code takes precedence, because some stores send
+/// the right code with an odd status.
 fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<ErrorKind> {
     Some(match code {
         "NoSuchBucket" => ErrorKind::BucketMissing,
@@ -117,11 +117,11 @@ fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<ErrorK
             ErrorKind::ObjectEncrypted
         }
         "PermanentRedirect" | "TemporaryRedirect" => ErrorKind::BucketMissing,
-        // The body did not arrive as it was sent.
+        // The body was damaged on the way.
         "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" if asked == Asked::Write => {
             ErrorKind::SourceBusy
         }
-        // Another writer of the same key.
+        // Another client writes the same key.
         "OperationAborted" | "ConditionalRequestConflict" if asked == Asked::Write => {
             ErrorKind::SourceBusy
         }
@@ -134,7 +134,7 @@ fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<ErrorK
             (412, _) => ErrorKind::ObjectChanged,
             (301 | 307, _) => ErrorKind::BucketMissing,
             (408 | 429, _) => ErrorKind::SourceBusy,
-            // Not implemented: asking again won't change that.
+            // Not implemented: a retry cannot change that.
             (501, _) => return None,
             (500.., _) => ErrorKind::SourceBusy,
             (400..500, Asked::Write) => ErrorKind::RejectsUnwritable,
@@ -145,20 +145,20 @@ fn answer(asked: Asked, status: u16, code: &str, message: &str) -> Option<ErrorK
 
 fn headline(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::SourceUnreachable => "S3 can't be reached",
-        ErrorKind::SourceBusy => "S3 asks for another try",
-        ErrorKind::SourceCredentials => "the S3 credentials were refused, or there are none",
-        ErrorKind::BucketMissing => "there is no such bucket at this endpoint and region",
+        ErrorKind::SourceUnreachable => "S3 cannot be reached",
+        ErrorKind::SourceBusy => "S3 is busy and asks for a retry",
+        ErrorKind::SourceCredentials => "the S3 credentials were refused, or none were found",
+        ErrorKind::BucketMissing => "the bucket does not exist at this endpoint and region",
         ErrorKind::ListingDenied => "listing the bucket is denied",
-        ErrorKind::ObjectMissing => "there is no such object",
+        ErrorKind::ObjectMissing => "the object does not exist",
         ErrorKind::ObjectDenied => "reading the object is denied",
         ErrorKind::ObjectArchived => "the object is archived",
         ErrorKind::ObjectEncrypted => {
             "the object is encrypted with a key that the credentials may not use"
         }
-        ErrorKind::RejectsUnwritable => "the store does not take it",
+        ErrorKind::RejectsUnwritable => "the store refuses the write",
         ErrorKind::ObjectChanged => "the object was overwritten after it was listed",
-        _ => "the answer is not one of S3's",
+        _ => "the response is not a valid S3 response",
     }
 }
 

@@ -6,10 +6,10 @@ use super::grammar::LineEnding;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Boundary {
     pub offset: u64,
-    /// Data rows before it.
+    /// The number of data rows before the boundary.
     pub rows: u64,
-    /// Line breaks before it, as [`super::LocatedRow::line`] counts them.
+    /// The number of line breaks before the boundary, as [`super::LocatedRow::line`] counts them.
     pub lines: u64,
-    /// What ends a line, where that was to be found out and has been.
+    /// The line ending, if it had to be detected and has been.
     pub ending: Option<LineEnding>,
 }

@@ -1,18 +1,19 @@
-//! Comparing 64 bytes with one, into one bit each: the only part of the splitter that depends on
-//! the processor.
+//! The comparison of 64 bytes with one, which yields one bit each. Nothing else in the splitter
+//! depends on the processor.
 
 #![allow(clippy::inline_always, reason = "must become part of the loop that is compiled for AVX2")]
 
-/// Bit 0 of a mask is the first byte.
+/// A block of bytes. Bit 0 of its mask stands for its first byte.
 pub(crate) type MaskBlock = [u8; 64];
 
-/// Whether [`equal_avx2`] may be called. The check is a load and a branch after the first time.
+/// Returns true if [`equal_avx2`] may be called. After the first call, the check costs a load and a
+/// branch.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
 }
 
-/// 32 bytes at a time.
+/// Compares 32 bytes at a time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 #[inline]
@@ -24,7 +25,7 @@ pub(crate) fn equal_avx2(block: &MaskBlock, byte: u8) -> u64 {
     let (words, _) = block.as_chunks::<8>();
     let pattern = _mm256_set1_epi8(byte.cast_signed());
     let half = |at: usize| {
-        // Four loads in the source, and one in the machine code.
+        // These four loads become one in the machine code.
         let word = |index: usize| i64::from_le_bytes(words[at + index]);
         let lane = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
         u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(lane, pattern)).cast_unsigned())
@@ -32,16 +33,16 @@ pub(crate) fn equal_avx2(block: &MaskBlock, byte: u8) -> u64 {
     half(4) << 32 | half(0)
 }
 
-/// For every other processor: eight bytes at a time in a general register.
+/// Compares eight bytes at a time in a general register, on every other processor.
 #[inline(always)]
 pub(crate) fn equal_portable(block: &MaskBlock, byte: u8) -> u64 {
     const LOW_BITS: u64 = 0x7F7F_7F7F_7F7F_7F7F;
     let (words, _) = block.as_chunks::<8>();
     words.iter().rev().fold(0, |mask, word| {
         let difference = u64::from_le_bytes(*word) ^ u64::from_le_bytes([byte; 8]);
-        // The top bit of each byte that differs nowhere; no carry crosses a byte.
+        // Sets the top bit of each byte without a difference. No carry crosses a byte.
         let equal = !(((difference & LOW_BITS) + LOW_BITS) | difference | LOW_BITS);
-        // Gathers the eight top bits in the highest byte.
+        // Collects the eight top bits in the highest byte.
         mask << 8 | (equal >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
     })
 }
@@ -55,7 +56,7 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[allow(
         unsafe_code,
-        reason = "the one way to call code for a processor that was found at run time"
+        reason = "the only way to call code for a processor that is detected at run time"
     )]
     fn equal_fast(block: &MaskBlock, byte: u8) -> u64 {
         // SAFETY: the processor has AVX2.
@@ -68,10 +69,15 @@ mod tests {
     proptest! {
         #[test]
         fn both_ways_of_comparing_find_exactly_the_equal_bytes(
-            few in proptest::array::uniform32(0_u8..4), any in proptest::array::uniform32(any::<u8>()), byte in 0_u8..4
+            few in proptest::array::uniform32(0_u8..4),
+            any in proptest::array::uniform32(any::<u8>()),
+            byte in 0_u8..4,
         ) {
-            let block: MaskBlock = std::array::from_fn(|at| if at % 2 == 0 { few[at / 2] } else { any[at / 2] });
-            let expected = (0..64).filter(|&at| block[at] == byte).fold(0, |mask: u64, at| mask | 1 << at);
+            let mixed = |at: usize| if at % 2 == 0 { few[at / 2] } else { any[at / 2] };
+            let block: MaskBlock = std::array::from_fn(mixed);
+            let expected = (0..64)
+                .filter(|&at| block[at] == byte)
+                .fold(0, |mask: u64, at| mask | 1 << at);
             prop_assert_eq!(equal_portable(&block, byte), expected);
             prop_assert_eq!(equal_fast(&block, byte), expected);
         }

@@ -1,11 +1,12 @@
-//! Passing over text about which there is nothing to decide, 64 bytes at a time.
+//! The fast path: skips ordinary text 64 bytes at a time.
 //!
-//! Each word of 64 bytes becomes a few bit masks, one bit a byte: which are quotes, line feeds and
-//! so on. From them follows, without a branch per byte, which bytes are escaped and which are
-//! inside quotes, *provided that* each quote opens at the start of a field, closes at its end or is
-//! doubled, that no row has more fields than are read, and that every line ending is the right one.
-//! A word for which this is not shown is left to [`FieldMachine::run`], as is a dialect with longer
-//! delimiters, so nothing here decides what is right: it only recognises what is ordinary.
+//! Each word of 64 bytes becomes a few bit masks with one bit per byte: one for quotes, one for
+//! line feeds and so on. The masks show, without a branch per byte, which bytes are escaped and
+//! which are inside quotes. This holds *provided that* each quote opens at the start of a field and
+//! closes at its end or is doubled, that no row has more fields than are read, and that every line
+//! ending is correct. If the masks do not prove this for a word, [`FieldMachine::run`] reads it. It
+//! also reads every dialect with longer delimiters. So nothing here decides what is correct; this
+//! module only recognizes what is ordinary.
 
 #![allow(clippy::inline_always, reason = "must become part of the loop that is compiled for AVX2")]
 
@@ -14,14 +15,14 @@ use super::byte_masks::MaskBlock;
 use super::grammar::{Grammar, LineEnding, Lines};
 use super::machine::{FieldMachine, FieldState};
 
-/// How much is passed over, or left to the machine, at a time.
+/// The number of bytes that are skipped, or left to the machine, at a time.
 pub(crate) const WORD_BYTES: usize = 64;
 
-/// The bytes of a dialect in which words can be passed over.
+/// The bytes that matter in a dialect whose words can be skipped.
 #[derive(Clone, Copy)]
 struct ScanPlan {
     line: Line,
-    /// Quote and field terminator, where fields are tracked.
+    /// The quote and the field terminator, if fields are tracked.
     fields: Option<FieldCount>,
     escape: Option<u8>,
 }
@@ -35,9 +36,9 @@ struct FieldCount {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Line {
-    /// LF; no CR may stand before it.
+    /// LF. No CR may stand before it.
     Lf,
-    /// LF; no CR may stand anywhere outside quotes.
+    /// LF. No CR may stand anywhere outside quotes.
     LfOnly,
     CrLf,
     Other(u8),
@@ -62,11 +63,11 @@ impl ScanPlan {
             let (Some(quote), &[terminator]) = (grammar.quote, grammar.field.as_slice()) else {
                 return None;
             };
-            // The masks take a line break for a line ending.
+            // The masks treat every line break as a line ending.
             if matches!(terminator, b'\r' | b'\n') || matches!(quote, b'\r' | b'\n') {
                 return None;
             }
-            // More fields than this do not fit between two counts; nobody has them.
+            // Larger numbers do not fit into the counter, and no table has so many fields.
             Some(FieldCount {
                 quote,
                 terminator,
@@ -83,32 +84,32 @@ impl ScanPlan {
     }
 }
 
-/// What the bytes before a word mean for it; each is one bit, for the word's first byte.
+/// The effect of the bytes before a word, one bit per property, for the word's first byte.
 #[derive(Clone, Copy)]
 struct Carry {
     escaped: u64,
     after_cr: u64,
-    /// After a field or line terminator: a quote opens here.
+    /// Set after a field or line terminator: a quote opens here.
     at_field_start: u64,
     after_closing_quote: u64,
-    /// All ones in quotes.
+    /// All ones inside quotes, otherwise zero.
     in_quotes: u64,
 }
 
-/// What a word adds.
+/// The result of one word.
 struct Passed {
     carry: Carry,
     rows: u32,
-    /// Fields ended in the row that goes on after the word.
+    /// The number of fields that have ended in the row that continues after the word.
     field: u32,
     opening_quote: Option<u32>,
-    /// The last two bytes are a closing quote and an unfinished CRLF.
+    /// True if the last two bytes are a closing quote and the CR of an unfinished CRLF.
     quote_then_cr: bool,
 }
 
-/// Passes over ordinary text in `data` from index `from` on, and returns the index of the first
-/// byte that the machine has to read. `None`: not in this dialect, or not in header lines or before
-/// line endings are known.
+/// Skips ordinary text in `data` from index `from` on, and returns the index of the first byte that
+/// the machine must read. Returns `None` if that is impossible in this dialect, in header lines, or
+/// before the line ending is known.
 pub(crate) fn skip_ordinary(
     grammar: &Grammar,
     machine: &mut FieldMachine,
@@ -128,18 +129,18 @@ pub(crate) fn skip_ordinary(
     }
     #[cfg(target_arch = "x86_64")]
     if byte_masks::has_avx2() {
-        // SAFETY: the processor has AVX2, which is all that this function asks for.
+        // SAFETY: the processor has AVX2, which is all that this function requires.
         #[allow(
             unsafe_code,
-            reason = "the one way to call code for a processor that was found at run time"
+            reason = "the only way to call code for a processor that is detected at run time"
         )]
         return Some(unsafe { pass_words_avx2(plan, machine, data, from, base) });
     }
     Some(plan.pass_words(machine, data, from, base, byte_masks::equal_portable))
 }
 
-/// Passes over data by searching for the line terminator alone, where that is one wherever it
-/// stands. Returns the index up to which there is nothing left to decide.
+/// Skips data by searching for the line terminator alone, if it ends a line wherever it stands.
+/// Returns the index up to which nothing is left to decide.
 fn pass_by_search(grammar: &Grammar, machine: &mut FieldMachine, data: &[u8]) -> Option<usize> {
     if grammar.tracks_fields
         || grammar.escape.is_some()
@@ -165,7 +166,7 @@ fn pass_by_search(grammar: &Grammar, machine: &mut FieldMachine, data: &[u8]) ->
             machine.rows += 1;
             after_last = at + line.len();
         }
-        // A terminator may have begun.
+        // A terminator may have begun at the end.
         let passed = after_last.max(data.len().saturating_sub(line.len() - 1));
         (passed, passed == after_last)
     };
@@ -191,7 +192,7 @@ fn pass_words_avx2(
 const LAST: u32 = u64::BITS - 1;
 
 impl ScanPlan {
-    /// Passes over whole words, as long as they are ordinary.
+    /// Skips whole words for as long as they are ordinary.
     #[inline(always)]
     fn pass_words(
         self,
@@ -228,8 +229,9 @@ impl ScanPlan {
             return from;
         }
 
-        // The machine decides about escapes, closing quotes and line endings with their first byte
-        // before it, so it takes back the last one or two bytes if such a thing has only begun.
+        // The machine must see the first byte of an escape, a closing quote or a line ending to
+        // decide about it. If one has only begun, the last one or two bytes are therefore given
+        // back.
         machine.field = field as usize;
         machine.after_cr = false;
         let in_quotes = carry.in_quotes != 0;
@@ -250,7 +252,7 @@ impl ScanPlan {
         at - taken_back
     }
 
-    /// `None` if the word is not shown to be ordinary.
+    /// Returns `None` if the masks do not prove that the word is ordinary.
     #[inline(always)]
     fn pass(self, equal: impl Fn(u8) -> u64, before: Carry, field: u32) -> Option<Passed> {
         let (escaped, next_escaped) = match self.escape {
@@ -326,8 +328,8 @@ impl ScanPlan {
     }
 }
 
-/// Fields ended since the last line ending, or `None` if a row has more of them than are read:
-/// quotes mean nothing in the rest of such a row.
+/// Returns the number of fields that have ended since the last line ending, or `None` if a row has
+/// more fields than are read: quotes mean nothing in the rest of such a row.
 #[inline(always)]
 fn fields_after(field_ends: u64, line_ends: u64, field: u32, per_row: u32) -> Option<u32> {
     let in_word = field_ends.count_ones();
@@ -335,7 +337,8 @@ fn fields_after(field_ends: u64, line_ends: u64, field: u32, per_row: u32) -> Op
         let field = field + in_word;
         return (field < per_row).then_some(field);
     }
-    // Even if all of them were in one row, it would not be too many: the usual case of wide tables.
+    // The usual case of wide tables: even if all fields were in one row, it would not have too
+    // many.
     let after_last = !(u64::MAX >> line_ends.leading_zeros());
     if field + in_word < per_row {
         return Some((field_ends & after_last).count_ones());
@@ -356,8 +359,7 @@ fn fields_after(field_ends: u64, line_ends: u64, field: u32, per_row: u32) -> Op
     (field < per_row).then_some(field)
 }
 
-/// The bytes that an escape stands before, and whether that includes the first byte of the next
-/// word.
+/// Returns the escaped bytes, and 1 if the first byte of the next word is escaped too.
 #[inline(always)]
 fn escaped_bytes(escapes: u64, first_is_escaped: u64) -> (u64, u64) {
     let mut found = first_is_escaped;
@@ -373,7 +375,7 @@ fn escaped_bytes(escapes: u64, first_is_escaped: u64) -> (u64, u64) {
     (found, 0)
 }
 
-/// Each bit becomes the parity of itself and all lower ones.
+/// Sets each bit to the parity of itself and all lower bits.
 #[inline(always)]
 fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {

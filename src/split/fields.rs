@@ -1,11 +1,11 @@
-//! The values of a row's fields, as LOAD DATA reads them: quotes taken off, escapes resolved, NULL
-//! told from text.
+//! The values of a row's fields as LOAD DATA reads them: without quotes, with escapes resolved, and
+//! with NULL distinguished from text.
 //!
-//! Where rows and fields end is [`super::machine::FieldMachine`]'s to say; [`RowCutter`] asks it.
-//! [`FieldReader`] reads one of those rows, and relies on its being one that the splitter accepted:
-//! a quote that opens a field is closed in front of a separator.
+//! [`super::machine::FieldMachine`] decides where rows and fields end, and [`RowCutter`] asks it.
+//! [`FieldReader`] reads one such row. It relies on the splitter having accepted the row: a quote
+//! that opens a field is closed before a separator.
 //!
-//! Pure. Memory depends on the longest row, which is held whole.
+//! This module does no I/O. Its memory depends on the longest row, which is held whole.
 
 use std::borrow::Cow;
 
@@ -14,13 +14,13 @@ use super::machine::FieldMachine;
 use super::malformed::Malformed;
 use crate::dialect::{Dialect, LineTerminator};
 
-/// What a row has for one item of LOAD DATA's column list.
+/// The content of a row for one item of LOAD DATA's column list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field<'row> {
-    /// The row ends before it.
+    /// The row ends before this field.
     Missing,
     Null,
-    /// In the object's character set.
+    /// The value, in the object's character set.
     Value(Cow<'row, [u8]>),
 }
 
@@ -34,7 +34,7 @@ pub struct FieldReader {
 }
 
 impl FieldReader {
-    /// `fields_per_row` is that of [`super::RowReader::new`].
+    /// Creates a reader. `fields_per_row` has the same meaning as in [`super::RowReader::new`].
     #[must_use]
     pub fn new(dialect: &Dialect, fields_per_row: usize) -> Self {
         Self {
@@ -45,8 +45,8 @@ impl FieldReader {
         }
     }
 
-    /// The fields of a row that stands there without its line terminator; always as many as there
-    /// are items. What the row has beyond them is dropped.
+    /// Returns the fields of a row, given without its line terminator. There is always one field
+    /// per item; further fields of the row are dropped.
     #[must_use]
     pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
         let mut fields = Vec::with_capacity(self.fields_per_row);
@@ -60,7 +60,7 @@ impl FieldReader {
         fields
     }
 
-    /// The field that begins at `from`, and where the next one begins.
+    /// Returns the field that begins at `from`, and the index at which the next one begins.
     fn field<'row>(&self, row: &'row [u8], from: usize) -> (Field<'row>, Option<usize>) {
         let is_enclosed = self.quote.is_some() && row.get(from).copied() == self.quote;
         let mut at = from + usize::from(is_enclosed);
@@ -70,7 +70,7 @@ impl FieldReader {
             let Some(&byte) = row.get(at) else { break None };
             if Some(byte) == self.escape
                 && let Some(&escaped) = row.get(at + 1)
-                // A quote that is the escape too only doubles, inside and outside quotes.
+                // A quote that is also the escape only doubles, inside and outside quotes.
                 && (self.escape != self.quote || escaped == byte)
             {
                 has_null_escape |= escaped == b'N';
@@ -98,13 +98,13 @@ impl FieldReader {
         };
         let value = value.until(at);
         let is_null_word = self.quote.is_some() && !is_enclosed && value.as_ref() == b"NULL";
-        // Enclosed, too: the servers look for nothing but the escape.
+        // Enclosed or not: the servers look only for the escape.
         let is_null_escape = has_null_escape && value.len() == 1;
         (if is_null_word || is_null_escape { Field::Null } else { Field::Value(value) }, next)
     }
 }
 
-/// What stands for this byte behind an escape.
+/// Returns the byte that this byte means after an escape.
 fn unescaped(byte: u8) -> u8 {
     match byte {
         b'0' => 0,
@@ -117,16 +117,16 @@ fn unescaped(byte: u8) -> u8 {
     }
 }
 
-/// A value that is a stretch of its row for as long as nothing in it has to be resolved.
+/// A value that borrows from its row until something in it must be resolved.
 struct Text<'row> {
     row: &'row [u8],
-    /// The first byte that has not been copied.
+    /// The index of the first byte that has not been copied.
     run: usize,
     resolved: Vec<u8>,
 }
 
 impl<'row> Text<'row> {
-    /// What stands from `at` up to `after` is this byte.
+    /// Replaces the bytes from `at` to `after` with `byte`.
     fn replace(&mut self, at: usize, byte: u8, after: usize) {
         self.resolved.extend_from_slice(&self.row[self.run..at]);
         self.resolved.push(byte);
@@ -143,20 +143,21 @@ impl<'row> Text<'row> {
     }
 }
 
-/// Cuts what is sent of an object into its rows.
+/// Cuts the bytes that are sent of an object into its rows.
 #[derive(Clone, Debug)]
 pub struct RowCutter {
     grammar: Grammar,
     machine: FieldMachine,
-    /// Bytes from the beginning of the row that is being read on.
+    /// The bytes from the beginning of the current row on.
     held: Vec<u8>,
-    /// Bytes of them that have been decided upon.
+    /// The number of held bytes about which the machine has decided.
     read: usize,
     position: u64,
 }
 
 impl RowCutter {
-    /// For an object whose lines end so, from [`super::Scan::data_start`] on.
+    /// Creates a cutter for an object with this line terminator, from [`super::Scan::data_start`]
+    /// on.
     #[must_use]
     pub fn new(dialect: &Dialect, lines_terminated_by: &[u8], fields_per_row: usize) -> Self {
         let settled = Dialect {
@@ -167,20 +168,20 @@ impl RowCutter {
         Self { machine: FieldMachine::new(0), grammar, held: Vec::new(), read: 0, position: 0 }
     }
 
-    /// Reads the next bytes, and hands on the rows that end in them, without line terminator.
+    /// Reads the next bytes and passes on the rows that end in them, without line terminator.
     ///
     /// # Errors
-    /// As [`super::RowReader::feed`], but for what that finds in characters.
+    /// The errors of [`super::RowReader::feed`], except those about characters.
     pub fn feed(&mut self, bytes: &[u8], on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
         self.held.extend_from_slice(bytes);
         self.cut(false, on_row)
     }
 
-    /// Ends the object, the last row's line terminator included: without one that row is not handed
-    /// on.
+    /// Ends the object. The last row's line terminator must have been fed; without it, that row is
+    /// not passed on.
     ///
     /// # Errors
-    /// As [`Self::feed`].
+    /// The errors of [`Self::feed`].
     pub fn finish(mut self, on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
         self.cut(true, on_row)
     }
@@ -191,7 +192,7 @@ impl RowCutter {
         let mut row_start = 0;
         while *read < held.len() {
             let rows = machine.rows;
-            // To the next byte that needs a decision, or one decision further.
+            // Up to the next byte that needs a decision, or past one decision.
             let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
             if machine.rows > rows {
                 on_row(&held[row_start..next - terminator_bytes]);

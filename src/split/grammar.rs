@@ -1,4 +1,4 @@
-//! A dialect made ready for reading: which bytes need a decision in which state, and what ends a
+//! A dialect prepared for reading: which bytes need a decision in which state, and what ends a
 //! line.
 
 use super::malformed::MalformedKind;
@@ -8,7 +8,7 @@ pub(super) const LF: &[u8] = b"\n";
 pub(super) const CRLF: &[u8] = b"\r\n";
 const CRCRLF: &[u8] = b"\r\r\n";
 
-/// One flag per byte value: does it need a decision.
+/// One flag per byte value, true if the byte needs a decision.
 pub(super) type ByteSet = [bool; 256];
 
 #[derive(Clone, Debug)]
@@ -16,36 +16,37 @@ pub(super) struct Grammar {
     pub(super) field: Vec<u8>,
     pub(super) quote: Option<u8>,
     pub(super) escape: Option<u8>,
-    /// `escape`, where it has a meaning within the N fields: if it is the quote, it only doubles.
+    /// The escape, if it has a meaning within the fields that are read. An escape that equals the
+    /// quote only doubles there.
     pub(super) field_escape: Option<u8>,
     pub(super) lines: Lines,
-    /// Fields that are read; what follows them in a line is passed over.
+    /// The number of fields that are read. The rest of a line is skipped.
     pub(super) fields_per_row: usize,
-    /// Whether the field a byte is in changes where rows end. If not, a row is read as one long
-    /// field.
+    /// True if the end of a row depends on the field that a byte is in. Otherwise a row is read as
+    /// one long field.
     pub(super) tracks_fields: bool,
-    /// Bytes from a byte that needs a decision on, itself included, with which it can always be
-    /// made.
+    /// The number of bytes with which a decision is always possible, counting the byte that needs
+    /// it.
     pub(super) lookahead_bytes: usize,
     pub(super) plain_set: ByteSet,
     pub(super) quoted_set: ByteSet,
     pub(super) skipped_set: ByteSet,
 }
 
-/// What ends a line, by the checks that go with it.
+/// The line terminator, by the checks that go with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
-    /// LF; a CRLF is a mistake.
+    /// LF. A CRLF is a mistake.
     Lf,
-    /// CRLF; a bare LF is a mistake.
+    /// CRLF. A bare LF is a mistake.
     CrLf,
-    /// The first of the two decides; the other one and a bare CR are mistakes.
+    /// CRLF or LF, decided by the first line. The other one and a bare CR are mistakes.
     Detect,
     /// Anything else, unchecked.
     Other(Vec<u8>),
 }
 
-/// What a detecting reader has found.
+/// The line ending that a reader has detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineEnding {
     Lf,
@@ -61,20 +62,20 @@ impl LineEnding {
         }
     }
 
-    /// `None` for what is neither.
+    /// Returns the line ending that `bytes` are, or `None` if they are neither.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         [Self::Lf, Self::CrLf].into_iter().find(|ending| ending.bytes() == bytes)
     }
 }
 
-/// What stands at a place where a line might end.
+/// The result of a test for a line ending.
 pub(super) enum LineTest {
     Ends {
         terminator_bytes: usize,
         detected: Option<LineEnding>,
     },
-    /// Something that is certainly a mistake, starting so many bytes before the place.
+    /// A certain mistake, which starts `bytes_before` bytes before the place of the test.
     Mistaken {
         kind: MalformedKind,
         bytes_before: u64,
@@ -99,8 +100,8 @@ impl Grammar {
             Lines::CrLf | Lines::Detect => CRLF,
             Lines::Other(line) => line,
         };
-        // A field terminator matters beyond its own field if it can swallow an escape or a part of
-        // a line terminator, or take a carriage return away from the checks.
+        // A field terminator matters beyond its own field in two cases: it can swallow an escape or
+        // a part of a line terminator, or it can hide a carriage return from the checks.
         let swallows = field.iter().skip(1).any(|byte| Some(*byte) == escape)
             || field.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
             || (1..field.len())
@@ -130,8 +131,8 @@ impl Grammar {
         }
 
         Self {
-            // A quote and what follows it, or an escape and its byte; at least the CRLF after a
-            // quote.
+            // A quote and the terminator after it, or an escape and its byte; at least the CRLF
+            // after a quote.
             lookahead_bytes: 1 + field.len().max(line.len()).max(CRLF.len()),
             fields_per_row: fields_per_row.max(1),
             field,
@@ -146,7 +147,7 @@ impl Grammar {
         }
     }
 
-    /// What ends a line, so far as it is known.
+    /// Returns the line terminator, if it is known.
     pub(super) fn line_terminator(&self, detected: Option<LineEnding>) -> Option<&[u8]> {
         match &self.lines {
             Lines::Lf => Some(LF),
@@ -156,8 +157,8 @@ impl Grammar {
         }
     }
 
-    /// Whether a line ends at the start of `rest`. `after_cr`: the byte before it is a carriage
-    /// return that is part of the line, not escaped and not quoted.
+    /// Tests whether a line ends at the start of `rest`. `after_cr` means that the byte before it
+    /// is a carriage return that is part of the line, neither escaped nor quoted.
     pub(super) fn line_at(
         &self,
         rest: &[u8],
@@ -205,8 +206,8 @@ impl Grammar {
         }
     }
 
-    /// The other line ending at the start of `rest`, where a line ending is due or would be taken
-    /// for data.
+    /// Returns the error if `rest` starts with the other line ending, at a place where a line
+    /// ending is due or would be read as data.
     pub(super) fn wrong_ending_at(&self, rest: &[u8]) -> Option<MalformedKind> {
         let (expected, found) = match self.lines {
             Lines::Lf if rest.starts_with(CRLF) => (LF, CRLF),

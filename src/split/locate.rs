@@ -1,12 +1,12 @@
-//! Where certain rows of an object stand: the line that an editor shows them at, and their bytes.
+//! The place of given rows in an object: the line at which an editor shows them, and their bytes.
 //!
-//! A server numbers the rows that it reads; people look for lines. The two differ as soon as there
-//! is a header, or a quoted or escaped line break. [`RowLocator`] reads an object again as
-//! [`super::RowReader`] did, with the same [`FieldMachine`], so that it can't have another opinion on
-//! where a row begins.
+//! A server numbers the rows that it reads, but people look for lines. The two differ as soon as
+//! there is a header, or a quoted or escaped line break. [`RowLocator`] reads an object again in
+//! the same way as [`super::RowReader`], with the same [`FieldMachine`], so that both always agree
+//! on where a row begins.
 //!
-//! Pure, and its memory depends on the number of rows asked for only, or not taken away yet. The
-//! object must be one that the reader accepted.
+//! This module does no I/O. Its memory depends only on the number of rows that are requested or not
+//! yet taken. The object must be one that the reader accepted.
 
 use std::sync::Arc;
 
@@ -20,69 +20,68 @@ use super::malformed::Malformed;
 use super::row_reader::UTF8_BYTE_ORDER_MARK;
 use crate::dialect::{Charset, Dialect};
 
-/// Bytes of a row that are kept: more than a person reads of a line, too few for ten of them to
-/// matter.
+/// The number of bytes that are kept of a row: more than a person reads of a line, and too few for
+/// ten rows to matter.
 const KEPT_BYTES: usize = 1024;
 
-/// Bytes passed over at a time, as long as no row begins in them that is asked for.
+/// The number of bytes that are skipped at a time, for as long as no requested row begins in them.
 const WINDOW_BYTES: usize = 4096;
 
 /// A row of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatedRow {
-    /// 1 for the first data row, as the server counts.
+    /// The number of the row, from 1 for the first data row, as the server counts.
     pub row: u64,
     /// The byte of the object at which the row begins.
     pub offset: u64,
-    /// The line of the object on which the row begins; 1 is the object's first, a header line
-    /// included. A line ends at every line feed, wherever it stands; where the line terminator has
-    /// none, at every such terminator.
+    /// The line of the object on which the row begins. 1 is the object's first line, even if it is
+    /// a header. A line ends at every line feed, wherever it stands, or at every line terminator if
+    /// that contains no line feed.
     pub line: u64,
-    /// The row's bytes without its line terminator, as many as are kept; none where every row is
-    /// asked for.
+    /// The first bytes of the row, without its line terminator. Empty if every row is requested.
     pub raw: Vec<u8>,
-    /// How many bytes the row has, without its line terminator.
+    /// The number of bytes of the row, without its line terminator.
     pub size_bytes: u64,
-    /// The byte after the row's line terminator, or after the row where it has none.
+    /// The offset of the byte after the row's line terminator, or after the row if it has none.
     pub end: u64,
 }
 
 impl LocatedRow {
-    /// Whether the row is longer than what is kept of it.
+    /// Returns true if the row is longer than the bytes that are kept of it.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.size_bytes > self.raw.len() as u64
     }
 }
 
-/// Reads an object, chunk by chunk, for the rows that it was given.
+/// Reads an object chunk by chunk, and finds the requested rows.
 #[derive(Clone, Debug)]
 pub struct RowLocator {
-    /// Shared, as one locator is cloned for each of many objects.
+    /// Shared, because one locator is cloned for each of many objects.
     grammar: Arc<Grammar>,
     machine: FieldMachine,
     wanted: RowSelection,
     found: Vec<LocatedRow>,
-    /// The row that was begun, if it is wanted.
+    /// The current row, if it is requested.
     begun: Option<LocatedRow>,
     lines: LineBreaks,
     may_start_with_mark: bool,
-    /// Bytes at `position` that cannot be decided upon without those that follow.
+    /// The bytes at `position` that cannot be decided without those that follow.
     pending: Vec<u8>,
     position: u64,
 }
 
-/// Which rows are asked for.
+/// The rows that are requested.
 #[derive(Clone, Debug)]
 enum RowSelection {
     Every,
-    /// Those still to be found, the next one last.
+    /// The rows that are still to be found, in descending order.
     These(Vec<u64>),
 }
 
 impl RowLocator {
-    /// The arguments are those of [`super::RowReader::new`], and the numbers of the rows in any
-    /// order.
+    /// Creates a locator. It takes the arguments of [`super::RowReader::new`], and the numbers of
+    /// the rows in any order.
     #[must_use]
     pub fn new(
         dialect: &Dialect,
@@ -97,7 +96,7 @@ impl RowLocator {
         Self::wanting(RowSelection::These(wanted), dialect, charset, fields_per_row, ignore_lines)
     }
 
-    /// For every row; [`Self::take`] is to be called as they are found.
+    /// Creates a locator for every row. Call [`Self::take`] after each chunk to get the rows.
     #[must_use]
     pub fn every(
         dialect: &Dialect,
@@ -108,7 +107,7 @@ impl RowLocator {
         Self::wanting(RowSelection::Every, dialect, charset, fields_per_row, ignore_lines)
     }
 
-    /// The same, but for an object that is read from `boundary` on.
+    /// Begins at `boundary` instead of the start of the object.
     #[must_use]
     pub fn beginning_at(mut self, boundary: &Boundary) -> Self {
         if boundary.offset > 0 {
@@ -141,13 +140,14 @@ impl RowLocator {
         }
     }
 
-    /// Whether every row has been found, so that the rest of the object need not be read.
+    /// Returns true if every requested row has been found, so that the rest of the object need not
+    /// be read.
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(&self.wanted, RowSelection::These(rows) if rows.is_empty())
     }
 
-    /// The rows that have been found since this was called last, in order.
+    /// Returns the rows that were found since the last call, in order.
     pub fn take(&mut self) -> Vec<LocatedRow> {
         std::mem::take(&mut self.found)
     }
@@ -156,7 +156,7 @@ impl RowLocator {
     ///
     /// # Errors
     ///
-    /// As [`super::RowReader::feed`], but for what that finds in characters and not in rows.
+    /// The errors of [`super::RowReader::feed`], except those about characters.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Malformed> {
         let mut data = std::mem::take(&mut self.pending);
         data.extend_from_slice(chunk);
@@ -177,16 +177,16 @@ impl RowLocator {
         Ok(())
     }
 
-    /// Ends the object, and gives the rows that it has of those that were asked for, in order.
+    /// Ends the object, and returns those of the requested rows that it has, in order.
     ///
     /// # Errors
     ///
-    /// As [`Self::feed`].
+    /// The errors of [`Self::feed`].
     pub fn finish(mut self) -> Result<Vec<LocatedRow>, Malformed> {
         let data = std::mem::take(&mut self.pending);
         let read = self.read(&data, true)?;
         if !self.machine.is_between_rows() {
-            // A closing quote as the very last byte is left unread.
+            // A closing quote that is the very last byte is left unread.
             self.keep(&data[read..]);
             let end = self.position + data.len() as u64;
             self.end_row(end, end);
@@ -221,8 +221,9 @@ impl RowLocator {
         Ok(at)
     }
 
-    /// Passes over text in which no wanted row begins, and returns up to where. Otherwise how many
-    /// bytes are to be read step by step before this is worth another try.
+    /// Skips text in which no requested row begins, and returns the index up to which it did.
+    /// Otherwise returns, as an error, the number of bytes to read step by step before another try
+    /// is worthwhile.
     fn skip_ordinary(&mut self, data: &[u8], at: usize) -> Result<usize, usize> {
         let window = &data[..data.len().min(at + WINDOW_BYTES)];
         let mut tried = self.machine.clone();
@@ -239,8 +240,8 @@ impl RowLocator {
         Ok(passed)
     }
 
-    /// Lets the machine make one decision, so that no row begins unseen. Returns where it has got
-    /// to.
+    /// Lets the machine make one decision, so that no row begins unseen. Returns the index that it
+    /// reached.
     fn step(&mut self, data: &[u8], at: usize, last: bool) -> Result<usize, Malformed> {
         let before = (self.machine.rows, self.machine.header_lines_left);
         self.begin_row(self.position + at as u64);
@@ -257,8 +258,7 @@ impl RowLocator {
         Ok(next)
     }
 
-    /// Takes note of the row that begins at `offset`, if it is the wanted one and not begun
-    /// already.
+    /// Records the row that begins at `offset`, if it is requested and not yet begun.
     fn begin_row(&mut self, offset: u64) {
         let row = self.machine.rows + 1;
         let is_data = self.machine.header_lines_left == 0;
@@ -269,7 +269,7 @@ impl RowLocator {
         }
     }
 
-    /// Whether there is a row to be found up to `row`.
+    /// Returns true if a row up to `row` is still to be found.
     fn is_wanted_up_to(&self, row: u64) -> bool {
         match &self.wanted {
             RowSelection::Every => true,
@@ -284,12 +284,13 @@ impl RowLocator {
         }
     }
 
-    /// `terminator` is where the row's terminator begins, `end` where it has ended.
+    /// Ends the current row. `terminator` is the offset of its terminator, `end` the offset after
+    /// it.
     fn end_row(&mut self, terminator: u64, end: u64) {
         if let Some(mut row) = self.begun.take() {
             row.size_bytes = terminator - row.offset;
             row.end = end;
-            // The terminator may have been kept with it.
+            // The terminator may have been kept with the row.
             row.raw.truncate(usize::try_from(row.size_bytes).unwrap_or(usize::MAX));
             if let RowSelection::These(rows) = &mut self.wanted {
                 rows.pop();
@@ -299,12 +300,12 @@ impl RowLocator {
     }
 }
 
-/// Counts what ends a line for a reader of the object, whether or not it ends a row.
+/// Counts the line breaks that a reader of the object sees, even if they do not end a row.
 #[derive(Clone, Debug)]
 struct LineBreaks {
     line_break: Vec<u8>,
     passed: u64,
-    /// The last bytes, of which a line break of several bytes may be the rest.
+    /// The last bytes, which a line break of several bytes may continue.
     recent: Vec<u8>,
 }
 
@@ -332,7 +333,7 @@ impl LineBreaks {
         self.recent.drain(..unmatched);
     }
 
-    /// A row ends here, so that no line break goes on from before.
+    /// Ends a row, across which no line break continues.
     fn start_anew(&mut self) {
         self.recent.clear();
     }

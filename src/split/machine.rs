@@ -1,7 +1,7 @@
-//! The field reader itself: the server's reading of an object, one decision at a time.
+//! The field reader itself. It reads an object as the server does, one decision at a time.
 //!
-//! It is exact for every dialect and is the only place that knows what ends a row;
-//! [`super::stride`] merely passes over stretches about which there is nothing to decide.
+//! It is exact for every dialect, and it alone knows what ends a row. [`super::fast_path`] only
+//! skips stretches in which there is nothing to decide.
 
 use super::boundary::Boundary;
 use super::grammar::{Grammar, LineEnding, LineTest};
@@ -9,29 +9,28 @@ use super::malformed::{Malformed, MalformedKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldState {
-    /// At the first byte of a field, the only place where a quote opens.
+    /// The first byte of a field, the only place where a quote opens.
     FieldStart,
-    /// In a field that is not enclosed.
+    /// Inside a field that is not enclosed.
     Plain,
-    /// In an enclosed field.
+    /// Inside an enclosed field.
     Quoted,
-    /// Past the last field that is read: only the escape and the line terminator mean anything.
+    /// Past the last field that is read. Only the escape and the line terminator have a meaning.
     Skipped,
 }
 
-/// Where the reader is, and what it has counted. Small, so that a reading can be tried and taken
-/// back.
+/// The position and the counts of a reader. It is small, so that a reading can be tried and undone.
 #[derive(Clone, Debug)]
 pub(super) struct FieldMachine {
     pub(super) state: FieldState,
-    /// Field terminators of this row so far, where fields are tracked.
+    /// The number of field terminators of this row so far, if fields are tracked.
     pub(super) field: usize,
     pub(super) rows: u64,
     pub(super) header_lines_left: u64,
-    /// The byte before the current one is a carriage return that is part of the line, not escaped
-    /// and not quoted.
+    /// True if the byte before the current one is a carriage return that is part of the line,
+    /// neither escaped nor quoted.
     pub(super) after_cr: bool,
-    /// The quote that opened the current field.
+    /// The offset of the quote that opened the current field.
     pub(super) quote_offset: u64,
     pub(super) detected: Option<LineEnding>,
     pub(super) data_start: u64,
@@ -51,7 +50,7 @@ impl FieldMachine {
         }
     }
 
-    /// As if everything before a row boundary had been read.
+    /// Continues at a row boundary, as if everything before it had been read.
     pub(super) fn go_on_at(&mut self, boundary: &Boundary) {
         if boundary.offset > 0 {
             self.header_lines_left = 0;
@@ -78,7 +77,7 @@ impl FieldMachine {
         self.begin_row();
     }
 
-    /// Whether no row has begun: if the object ended here, the last one would be complete.
+    /// Returns true if no row has begun. If the object ended here, its last row would be complete.
     pub(super) fn is_between_rows(&self) -> bool {
         self.state == FieldState::FieldStart && self.field == 0
     }
@@ -89,11 +88,11 @@ impl FieldMachine {
     }
 
     /// Reads `data` from index `from` on, at least to index `stop`, and returns the index up to
-    /// which it has read. That is less than `stop` only where the next decision needs bytes beyond
-    /// `data`. If `last`, there are none, and only an escape or a closing quote as the very last
-    /// byte stays unread.
+    /// which it has read. That is less than `stop` only if the next decision needs bytes beyond
+    /// `data`. `last` means that there are no such bytes; only an escape or a closing quote that is
+    /// the very last byte then stays unread.
     ///
-    /// `base` is the offset in the object of `data[0]`.
+    /// `base` is the offset of `data[0]` in the object.
     pub(super) fn run(
         &mut self,
         grammar: &Grammar,
@@ -143,8 +142,8 @@ impl FieldMachine {
         Ok(at)
     }
 
-    /// Decides about the first byte of `rest`, outside quotes, and returns how many bytes that
-    /// settles: 0 for an escape with nothing after it.
+    /// Decides about the first byte of `rest`, outside quotes, and returns the number of bytes that
+    /// this settles: 0 for an escape with nothing after it.
     fn decide_unquoted(
         &mut self,
         grammar: &Grammar,
@@ -185,12 +184,13 @@ impl FieldMachine {
     fn end_field(&mut self, grammar: &Grammar) {
         self.field += 1;
         self.after_cr = false;
-        // A header line has as many fields as it has: its quotes count to its end.
+        // A header line may have any number of fields, so its quotes count up to its end.
         let read_all = self.header_lines_left == 0 && self.field >= grammar.fields_per_row;
         self.state = if read_all { FieldState::Skipped } else { FieldState::FieldStart };
     }
 
-    /// As [`Self::decide_unquoted`], inside quotes: 0 for a quote or escape with nothing after it.
+    /// Decides like [`Self::decide_unquoted`], but inside quotes. Returns 0 for a quote or an
+    /// escape with nothing after it.
     fn decide_quoted(
         &mut self,
         grammar: &Grammar,

@@ -1,4 +1,4 @@
-//! What the splitter refuses, where, and what to do about it.
+//! The input that the splitter refuses, with its place and the remedy.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use thiserror::Error;
 
 use crate::dialect::show_delimiter;
 
-/// An object that the server would load wrongly, most often without a warning.
+/// A defect of an object that the server would load incorrectly, usually without a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{place}, byte {offset}: {kind}", place = BytePosition(*.row))]
 pub struct Malformed {
     pub kind: MalformedKind,
-    /// The data row, counted from 1; 0 in the header lines.
+    /// The data row, counted from 1, or 0 in the header lines.
     pub row: u64,
-    /// The byte of the object, counted from 0, at which the kind's own description points.
+    /// The byte of the object, counted from 0. Each kind describes which byte it means.
     pub offset: u64,
 }
 
@@ -30,58 +30,61 @@ impl fmt::Display for BytePosition {
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MalformedKind {
-    /// At the quote that opens the field.
+    /// Points at the quote that opens the field.
     #[error(
-        "a quote opens here and is never closed, so that the rest of the object would become one field; \
-         close it, or set fields-enclosed-by to what encloses fields (empty: nothing does)"
+        "a quote opens here and is never closed, so that the rest of the object would become one \
+         field; close it, or set fields-enclosed-by to what encloses fields (empty: nothing does)"
     )]
     UnclosedQuote,
-    /// At the escape.
+    /// Points at the escape.
     #[error(
-        "the object ends in an escape character, which would swallow the line ending; the object may be cut off, \
-         or fields-escaped-by should be empty"
+        "the object ends in an escape character, which would swallow the line ending; \
+         the object may be cut off, or fields-escaped-by should be empty"
     )]
     EscapeAtEnd,
-    /// At the byte after the quote.
+    /// Points at the byte after the quote.
     #[error(
-        "a closing quote is followed by neither a field separator nor a line ending, so that the server would read on \
-         as if it had not been closed; write a quote inside a quoted field twice, and nothing after the closing one"
+        "a closing quote is followed by neither a field separator nor a line ending, so that \
+         the server would read on as if it had not been closed; write a quote inside a quoted \
+         field twice, and nothing after the closing one"
     )]
     TextAfterClosingQuote,
-    /// At the first byte of the ending.
+    /// Points at the first byte of the ending.
     #[error(
-        "this line ends in {}, but lines-terminated-by is {}; set lines-terminated-by to '{}' if all lines do, \
-         otherwise quote or escape the line break",
+        "this line ends in {}, but lines-terminated-by is {}; \
+         set lines-terminated-by to '{}' if all lines do, otherwise quote or escape the line break",
         show_delimiter(.found), show_delimiter(.expected), show_delimiter(.found)
     )]
     WrongLineEnding { expected: Vec<u8>, found: &'static [u8] },
-    /// At the first byte of the ending.
+    /// Points at the first byte of the ending.
     #[error(
-        "this line ends in {}, but the first line of the object ended in {}; make them all the same, \
-         or quote the line break if it belongs to a value",
+        "this line ends in {}, but the first line of the object ended in {}; \
+         make them all the same, or quote the line break if it belongs to a value",
         show_delimiter(.found), show_delimiter(.first)
     )]
     MixedLineEndings { first: &'static [u8], found: &'static [u8] },
-    /// At the carriage return.
+    /// Points at the carriage return.
     #[error(
-        "a carriage return without a line feed stands outside quotes, where only CRLF and LF are recognised; \
+        "a carriage return without a line feed stands outside quotes, \
+         where only CRLF and LF are recognised; \
          set lines-terminated-by to '\\r' if it ends the lines, otherwise quote it"
     )]
     LoneCarriageReturn,
-    /// At the first byte that is not part of a character.
+    /// Points at the first byte that is not part of a character.
     #[error(
         "this is not valid {charset}; name the character set that the object is in with charset, \
          or convert it to UTF-8"
     )]
     InvalidUtf8 { charset: String },
-    /// At the character's first byte.
+    /// Points at the character's first byte.
     #[error(
         "this character takes four bytes, which {charset} does not have; set charset to utf8mb4"
     )]
     FourByteCharacter { charset: String },
-    /// At the end of the object.
+    /// Points at the end of the object.
     #[error(
-        "the object ends in the middle of a line terminator ({}), and may be cut off; complete it or remove its start",
+        "the object ends in the middle of a line terminator ({}), and may be cut off; \
+         complete it or remove its start",
         show_delimiter(.expected)
     )]
     TruncatedTerminator { expected: Vec<u8> },

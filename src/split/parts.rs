@@ -1,13 +1,14 @@
-//! An object cut into parts at row boundaries, while it is read.
+//! The division of an object into parts at row boundaries, while it is read.
 //!
-//! Where a row ends depends on the quotes and escapes before it, from the object's beginning on. So
-//! the splitter reads everything in order, and what it says of a part is enough to read that part
-//! again by itself: where it begins, how many rows and lines come before it, and what ends a line
-//! where that was to be found out.
+//! The end of a row depends on the quotes and escapes before it, from the beginning of the object
+//! on. So the splitter reads everything in order. What it reports about a part is enough to read
+//! that part again by itself: its offset, the number of rows and lines before it, and the line
+//! ending if that had to be detected.
 //!
 //! Part *k* begins at the first row boundary at or after *k* times the part size. Boundaries depend
-//! on the bytes, the dialect and that size alone, not on chunks, nor on where reading began, as
-//! long as that was a boundary. A row longer than a part leaves the numbers that it covers unused.
+//! only on the bytes, the dialect and the part size. They do not depend on the chunks, nor on where
+//! reading began, provided that it began at a boundary. A row longer than a part leaves the part
+//! numbers that it covers unused.
 
 use std::collections::VecDeque;
 
@@ -20,29 +21,30 @@ use super::malformed::Malformed;
 use super::row_reader::{RowReader, Scan};
 use crate::dialect::{Charset, Dialect, LineTerminator};
 
-/// What comes of the bytes that a splitter is fed, in order.
+/// The output of a splitter, in the order of the bytes that it is fed.
 #[derive(Clone, Debug)]
 pub enum SplitStep {
     Bytes(Bytes),
-    /// A part ends here, and another begins.
+    /// The end of one part and the beginning of the next.
     Boundary(Boundary),
-    /// The last part ends.
+    /// The end of the last part.
     End(Boundary, Scan),
-    /// The object is not what the dialect says, in the part at hand.
+    /// A defect in the current part: the object does not match the dialect.
     Broken(Malformed),
 }
 
-/// Whether objects can be split such that rows and lines keep their numbers and the server reads
-/// the parts as it would read the whole.
+/// Returns true if objects can be split so that rows and lines keep their numbers and the server
+/// reads the parts exactly as it would read the whole.
 ///
-/// Not in multi-byte character sets other than UTF-8, whose validity is the server's to judge, with
-/// what stands before and behind; nor where a line break can't be told by one byte.
+/// It returns false for multi-byte character sets other than UTF-8, because the server checks their
+/// validity together with the neighboring bytes. It also returns false if no single byte identifies
+/// a line break.
 #[must_use]
 pub fn can_split(dialect: &Dialect, charset: &Charset) -> bool {
     charset.is_self_contained() && line_break(dialect).is_some()
 }
 
-/// The byte that ends a line for who reads the object.
+/// Returns the byte that ends a line for a person who reads the object.
 fn line_break(dialect: &Dialect) -> Option<u8> {
     match &dialect.lines_terminated_by {
         LineTerminator::Detect => Some(b'\n'),
@@ -51,20 +53,21 @@ fn line_break(dialect: &Dialect) -> Option<u8> {
     }
 }
 
-/// Cuts an object, or what is left of it from a boundary on.
+/// Cuts an object, or the rest of it from a boundary on, into parts.
 #[derive(Clone, Debug)]
 pub struct PartSplitter {
     reader: RowReader,
     line_break: u8,
-    /// Fed, but not decided upon: a part may begin in it.
+    /// The bytes that have been fed but not decided: a part may begin in them.
     held: VecDeque<Bytes>,
-    /// Where what is held begins.
+    /// The offset at which the held bytes begin.
     handed_out: u64,
     lines: u64,
 }
 
 impl PartSplitter {
-    /// `reader` is one for the object's beginning; the dialect is one that [`can_split`].
+    /// Creates a splitter. `reader` must be one for the object's beginning, and [`can_split`] must
+    /// accept the dialect.
     #[must_use]
     pub fn new(
         reader: RowReader,
@@ -81,24 +84,24 @@ impl PartSplitter {
         }
     }
 
-    /// Where the data begins, after a byte order mark and header lines; known when the first
-    /// boundary is.
+    /// Returns the offset at which the data begins, after a byte order mark and header lines. It is
+    /// known once the first boundary is.
     #[must_use]
     pub fn data_start(&self) -> u64 {
         self.reader.machine.data_start
     }
 
-    /// What ends a line of the part that ends at `boundary`.
+    /// Returns the line terminator of the part that ends at `boundary`.
     #[must_use]
     pub fn lines_terminated_by(&self, boundary: &Boundary) -> Vec<u8> {
         self.reader.grammar.line_terminator(boundary.ending).unwrap_or(super::LF).to_vec()
     }
 
-    /// Reads the next bytes. After [`SplitStep::Broken`] the splitter is of no further use.
+    /// Reads the next bytes. After [`SplitStep::Broken`] the splitter is unusable.
     pub fn feed(&mut self, chunk: Bytes) -> Vec<SplitStep> {
         let fed = self.reader.feed(&chunk);
         self.held.push_back(chunk);
-        // Nothing begins at the object's end, and this may be it.
+        // No part begins at the object's end, and this may be the end.
         let mut steps = self.cut(self.end());
         match fed {
             Ok(()) => self.hand_out(self.reader.position, &mut steps),
@@ -107,7 +110,7 @@ impl PartSplitter {
         steps
     }
 
-    /// Ends the object, or the stretch of it that ends at a boundary.
+    /// Ends the object, or a range of it that ends at a boundary.
     #[must_use]
     pub fn finish(mut self) -> Vec<SplitStep> {
         let end = self.end();
@@ -126,12 +129,12 @@ impl PartSplitter {
         steps
     }
 
-    /// Where that ends which has been fed.
+    /// Returns the offset at which the bytes fed so far end.
     fn end(&self) -> u64 {
         self.handed_out + self.held.iter().map(|held| held.len() as u64).sum::<u64>()
     }
 
-    /// Everything up to the last boundary that has been found before `end`.
+    /// Returns everything up to the last boundary that was found before `end`.
     fn cut(&mut self, end: u64) -> Vec<SplitStep> {
         let Some(parts) = &mut self.reader.parts else { return Vec::new() };
         let before_end = parts.found.partition_point(|boundary| boundary.offset < end);

@@ -1,5 +1,5 @@
-//! The same reading once more, as plainly as it can be said: over the whole object, a byte at a
-//! time, with no chunks and no shortcuts. The fast reader must agree with it.
+//! The reference for the tests: the same reading in its plainest form, over the whole object, one
+//! byte at a time, with no chunks and no shortcuts. The fast reader must agree with it.
 
 use super::malformed::{Malformed, MalformedKind};
 use super::row_reader::Scan;
@@ -61,16 +61,16 @@ pub(super) fn read(
     Ok(scan)
 }
 
-/// Where a data row stands.
+/// The place of a data row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RowPlace {
     pub(super) start: usize,
-    /// Without the terminator.
+    /// The end of the row, without its terminator.
     pub(super) end: usize,
     pub(super) line: u64,
 }
 
-/// The places of an object's rows, for an object that [`read`] accepts.
+/// Returns the places of an object's rows, for an object that [`read`] accepts.
 pub(super) fn places(
     dialect: &Dialect,
     charset: &Charset,
@@ -113,7 +113,7 @@ struct Unit {
     is_data: bool,
     start: usize,
     end: usize,
-    /// Where the next one may begin.
+    /// The index at which the next unit may begin.
     next: usize,
 }
 
@@ -121,7 +121,7 @@ struct ReferenceReader<'a> {
     dialect: &'a Dialect,
     text: &'a [u8],
     at: usize,
-    /// Unknown as long as it has to be detected.
+    /// The line terminator. `None` until it has been detected.
     line: Option<Vec<u8>>,
     headers_left: u64,
     data_start: usize,
@@ -303,7 +303,7 @@ impl<'a> ReferenceReader<'a> {
         )
     }
 
-    /// Passes over a line terminator, if one is here.
+    /// Skips a line terminator, if there is one here.
     fn line_ends(&mut self, after_cr: bool) -> Result<bool, Malformed> {
         if self.dialect.lines_terminated_by == LineTerminator::Detect {
             let found: &'static [u8] = if self.here(b"\r\n") {

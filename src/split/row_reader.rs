@@ -1,4 +1,4 @@
-//! Counts the rows of an object while its bytes go by.
+//! The row count of an object while its bytes stream past.
 
 use std::sync::Arc;
 
@@ -10,39 +10,39 @@ use super::utf8::CharCheck;
 use super::{fast_path, utf8};
 use crate::dialect::{Charset, Dialect};
 
-/// What an object was found to be.
+/// The result of reading an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Bytes at the start that are not sent: a byte order mark and the header lines.
+    /// The number of bytes at the start that are not sent: a byte order mark and the header lines.
     pub data_start: u64,
-    /// Data rows, as the server will count them.
+    /// The number of data rows, as the server counts them.
     pub rows: u64,
-    /// What ends a line; LF if that was to be detected and no line ended.
+    /// The line terminator. LF if it had to be detected and no line ended.
     pub lines_terminated_by: Vec<u8>,
-    /// The last row does not end in the terminator: it must be sent after the object's bytes.
+    /// True if the last row lacks its terminator, which must then be sent after the object's bytes.
     pub needs_terminator: bool,
 }
 
-/// Reads one object, chunk by chunk. After an error it is of no further use.
+/// Reads one object, chunk by chunk. After an error it is unusable.
 #[derive(Clone, Debug)]
 pub struct RowReader {
-    /// Shared, as one reader is cloned for each of many objects.
+    /// Shared, because one reader is cloned for each of many objects.
     pub(super) grammar: Arc<Grammar>,
     pub(super) machine: FieldMachine,
     pub(super) text: Option<Utf8>,
-    /// Bytes at `position` that cannot be decided upon without those that follow; fewer than the
-    /// grammar's lookahead.
+    /// The bytes at `position` that cannot be decided without those that follow. There are fewer of
+    /// them than the grammar's lookahead.
     pub(super) pending: Vec<u8>,
-    /// Bytes of the object that have been read for good.
+    /// The number of bytes of the object that have been read for good.
     pub(super) position: u64,
-    /// Where the object is to be split.
+    /// The places at which the object is to be split, if it is.
     pub(super) parts: Option<Parts>,
 }
 
 impl RowReader {
-    /// `fields_per_row` is the number of items in LOAD DATA's column list, `@variables` included,
-    /// or of the table's columns where there is no list. `ignore_lines` header lines, of any number
-    /// of fields, are not data.
+    /// Creates a reader. `fields_per_row` is the number of items in LOAD DATA's column list,
+    /// including `@variables`, or the number of the table's columns if there is no list. The first
+    /// `ignore_lines` lines are headers with any number of fields, and not data.
     #[must_use]
     pub fn new(
         dialect: &Dialect,
@@ -66,7 +66,7 @@ impl RowReader {
         }
     }
 
-    /// The same, but for an object of which everything before `boundary` has been read.
+    /// Begins at `boundary`, as if everything before it had been read.
     #[must_use]
     pub fn beginning_at(mut self, boundary: &Boundary) -> Self {
         self.machine.go_on_at(boundary);
@@ -74,8 +74,8 @@ impl RowReader {
         self
     }
 
-    /// Also looks for the boundaries of parts of this size: part k begins at the first row boundary
-    /// at or after k times it.
+    /// Also records the boundaries of parts of this size. Part k begins at the first row boundary
+    /// at or after k times the size.
     #[must_use]
     pub(super) fn splitting(mut self, part_size_bytes: u64) -> Self {
         let size_bytes = part_size_bytes.max(1);
@@ -88,8 +88,8 @@ impl RowReader {
     ///
     /// # Errors
     ///
-    /// The first place at which the object is not what the dialect says. Which one that is does not
-    /// depend on how the object is cut into chunks.
+    /// The first place at which the object does not match the dialect. It does not depend on how
+    /// the object is cut into chunks.
     pub fn feed(&mut self, mut chunk: &[u8]) -> Result<(), Malformed> {
         let Some(text) = &mut self.text else {
             return self.read(chunk);
@@ -109,7 +109,7 @@ impl RowReader {
             let block = &chunk[..chunk.len().min(BLOCK_BYTES)];
             let complete_bytes = block.len() - utf8::incomplete_tail_bytes(block);
             if complete_bytes == 0 {
-                // Shorter than a character, so this is the end of the chunk.
+                // The block is shorter than a character, so this is the end of the chunk.
                 if let Some(text) = &mut self.text {
                     text.incomplete.extend_from_slice(block);
                 }
@@ -121,7 +121,7 @@ impl RowReader {
         Ok(())
     }
 
-    /// Data rows that have ended so far.
+    /// Returns the number of data rows that have ended so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.machine.rows
@@ -131,8 +131,8 @@ impl RowReader {
     ///
     /// # Errors
     ///
-    /// As [`Self::feed`], and where the object ends inside a quoted field, a character, an escape
-    /// or a terminator.
+    /// The errors of [`Self::feed`], and an object that ends inside a quoted field, a character, an
+    /// escape or a terminator.
     pub fn finish(mut self) -> Result<Scan, Malformed> {
         self.close()
     }
@@ -166,18 +166,18 @@ impl RowReader {
             scan.needs_terminator = self.machine.header_lines_left == 0;
         }
         if self.machine.header_lines_left > 0 {
-            // The object has no more lines than were to be ignored.
+            // The object consists of ignored lines only.
             scan.data_start = end;
         }
         Ok(scan)
     }
 
-    /// Decides what is pending as if the object ended here, and returns the last byte if it stays
-    /// undecided: an escape or a quote.
+    /// Decides about the pending bytes as if the object ended here. Returns the last byte if it
+    /// stays undecided: an escape or a quote.
     fn flush(&mut self) -> Result<Option<u8>, Malformed> {
         let pending = self.pending.len();
         let mut read = 0;
-        // One decision at a time where a part may begin.
+        // One decision at a time, because a part may begin after each.
         while self.parts.is_some() && read < pending {
             let rows = self.machine.rows;
             let next = self.machine.run(
@@ -199,9 +199,9 @@ impl RowReader {
         Ok(self.pending.get(read).copied())
     }
 
-    /// Reads what is pending, followed by the line terminator that the last row lacks, as the
-    /// server will. That must end just this one row: together with the last bytes the terminator
-    /// might otherwise be found too early.
+    /// Reads the pending bytes, followed by the line terminator that the last row lacks, as the
+    /// server will. They must end exactly this one row: together with the last bytes, the
+    /// terminator might otherwise be found too early.
     fn check_terminated(
         &self,
         mut machine: FieldMachine,
@@ -227,7 +227,7 @@ impl RowReader {
         }
     }
 
-    /// Reads whole characters, if that is what they are.
+    /// Validates bytes that should be whole characters, and reads them.
     fn read_text(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let four_byte_characters = self.text.as_ref().is_none_or(|text| text.four_byte_characters);
         let (valid_bytes, four_bytes) = match utf8::judge(bytes, four_byte_characters) {
@@ -236,7 +236,7 @@ impl RowReader {
             CharCheck::FourBytesFrom(at) => (at, Some(true)),
         };
         let mut valid = &bytes[..valid_bytes];
-        // A character is never cut here, so the mark is whole if it is there.
+        // A character is never cut here, so a byte order mark is complete.
         if self.position == 0
             && self.pending.is_empty()
             && let Some(rest) = valid.strip_prefix(UTF8_BYTE_ORDER_MARK)
@@ -252,11 +252,11 @@ impl RowReader {
         }
     }
 
-    /// The error for the byte after all that was read.
+    /// Returns the error for the byte after all bytes that were read.
     fn not_text(&mut self, four_bytes: bool) -> Malformed {
         let offset = self.position + self.pending.len() as u64;
-        // What comes before is read as if the object ended here: for the row's number, and an error
-        // there is the first.
+        // The bytes before it are read as if the object ended here. That yields the row's number,
+        // and an error in them comes first.
         if let Err(earlier) = self.flush() {
             return earlier;
         }
@@ -291,12 +291,12 @@ impl RowReader {
         Ok(())
     }
 
-    /// Reads as much of `data`, which starts at `position`, as can be decided without what follows
-    /// it.
+    /// Reads as much of `data`, which starts at `position`, as can be decided without the bytes
+    /// that follow it.
     fn scan(&mut self, data: &[u8]) -> Result<usize, Malformed> {
         let mut at = 0;
         while at < data.len() {
-            // No row that is passed over quickly may end where a part may begin.
+            // The fast path must not reach a row end at which a part may begin.
             let quick_to = self.parts.as_ref().map_or(data.len(), |parts| {
                 let to = parts
                     .next
@@ -322,7 +322,7 @@ impl RowReader {
                 at,
                 self.position,
             );
-            // One word, if the next may be ordinary again.
+            // Only one word if the next one may be ordinary again.
             let odd_bytes = if passed.is_some() { fast_path::WORD_BYTES } else { ODD_BYTES };
             at = passed.unwrap_or(at);
             let stop = quick_to.min(at + odd_bytes);
@@ -336,7 +336,7 @@ impl RowReader {
         Ok(at)
     }
 
-    /// Takes note of a part that begins at `offset`, where a row has ended now and had not at
+    /// Records a part that begins at `offset`, if a row has ended there since the count was
     /// `rows_before`.
     fn note_boundary(&mut self, rows_before: u64, offset: u64) {
         let Some(parts) = self.parts.as_mut().filter(|parts| offset >= parts.next) else { return };
@@ -356,27 +356,27 @@ impl RowReader {
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) size_bytes: u64,
-    /// The first byte at or after which the next part begins.
+    /// The offset at or after which the next part begins.
     pub(crate) next: u64,
-    /// Not taken away yet; their lines are not counted here.
+    /// The boundaries that have not been taken yet. Their lines are not counted here.
     pub(crate) found: Vec<Boundary>,
 }
 
-/// What validating needs to know between chunks.
+/// The state of the validation between chunks.
 #[derive(Clone, Debug)]
 pub(crate) struct Utf8 {
     pub(crate) charset: String,
     pub(crate) four_byte_characters: bool,
-    /// The beginning of a character whose end is in the next chunk.
+    /// The beginning of a character that ends in the next chunk.
     pub(crate) incomplete: Vec<u8>,
 }
 
 pub(crate) const UTF8_BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Text is validated and then read in blocks of this size, so that the second pass finds it in the
-/// processor's cache.
+/// The size of the blocks in which text is validated and then read. A block is small enough to stay
+/// in the processor's cache for the second pass.
 pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
-/// How much is read byte by byte, where that is the only way, before asking again whether it still
-/// is.
+/// The number of bytes to read one by one, if that is the only way, before the fast path is tried
+/// again.
 pub(crate) const ODD_BYTES: usize = 4096;

@@ -32,7 +32,7 @@ fn with_lines(dialect: Dialect, line: &[u8]) -> Dialect {
     Dialect { lines_terminated_by: LineTerminator::Exact(line.to_vec()), ..dialect }
 }
 
-/// The scan of an object in utf8mb4 without header lines.
+/// Returns the scan of an object in utf8mb4 without header lines.
 fn read(dialect: &Dialect, fields: usize, object: &[u8]) -> Result<Scan, Malformed> {
     scan(dialect, "utf8mb4", fields, 0, &[object])
 }
@@ -61,7 +61,7 @@ fn r1_quotes_count_only_in_the_fields_that_are_read() {
 fn r1_the_escape_counts_in_the_fields_that_are_not_read_too() {
     let dialect = Dialect { fields_escaped_by: Some(b'\\'), ..csv() };
     assert_eq!(rows(&dialect, 1, b"1,2\\\n3\n4\n"), 2);
-    // Equal to the quote it escapes nothing within the fields, but does so beyond them.
+    // An escape that equals the quote escapes nothing within the fields, but does beyond them.
     let doubling = Dialect { fields_escaped_by: Some(b'"'), ..csv() };
     assert_eq!(rows(&doubling, 2, b"1,\"x\"\n4\n"), 2);
     assert_eq!(rows(&doubling, 1, b"1,\"x\"\n4\n"), 1);
@@ -91,7 +91,7 @@ fn r3_text_after_a_closing_quote_is_refused_at_its_first_byte() {
     let kind = MalformedKind::TextAfterClosingQuote;
     assert_eq!(refusal(&csv(), 3, b"1,2,3\n4,\"a\" \n"), (kind.clone(), 2, 11));
     assert_eq!(refusal(&csv(), 3, b"1,\"a\"\\,2\n"), (kind, 1, 5));
-    // Not a field that is read, so not a quote.
+    // The field is not read, so this is not a quote.
     assert_eq!(rows(&csv(), 1, b"1,\"a\" \n"), 1);
 }
 
@@ -123,10 +123,10 @@ fn r6_terminators_of_several_bytes_are_found_wherever_they_start() {
     let dialect = |line: &[u8]| with_lines(Preset::HiveRaw.dialect(), line);
     assert_eq!(rows(&dialect(b"aab"), 1, b"xaaabyaab"), 2);
     assert_eq!(rows(&dialect(b"ab"), 1, b"xaabyab"), 2);
-    // The line is looked for before the field.
+    // The line terminator is searched for before the field terminator.
     let dbgen = Dialect { fields_terminated_by: b"|".to_vec(), ..dialect(b"|\n") };
     assert_eq!(rows(&dbgen, 2, b"1|2|\n3|4|\n"), 2);
-    // A field terminator takes the line terminator inside it away, but only where fields are read.
+    // A field terminator hides the line terminator inside it, but only where fields are read.
     let overlapping = Dialect { fields_terminated_by: b";\n".to_vec(), ..dialect(b"\n") };
     assert_eq!(rows(&overlapping, 3, b"a;\nb\n"), 1);
     assert_eq!(rows(&overlapping, 1, b"a;\nb;\nc\n"), 2);
@@ -159,7 +159,7 @@ fn r10_a_byte_order_mark_is_dropped_from_utf8_only() {
     let object = b"\xEF\xBB\xBF\"a\nb\",c\n";
     let utf8 = read(&csv(), 2, object).unwrap();
     assert_eq!((utf8.data_start, utf8.rows), (3, 1));
-    // In latin1 it is text, and the quote after it does not open.
+    // In latin1 it is text, and the quote after it does not open a field.
     let latin1 = scan(&csv(), "latin1", 2, 0, &[object]).unwrap();
     assert_eq!((latin1.data_start, latin1.rows), (0, 2));
     let only = read(&csv(), 2, b"\xEF\xBB\xBF").unwrap();
@@ -264,7 +264,7 @@ fn lone_carriage_returns_do_not_end_lines_and_are_refused_where_endings_are_dete
     let kind = MalformedKind::LoneCarriageReturn;
     assert_eq!(refusal(&Preset::Csv.dialect(), 2, b"1,2\r3,4\r"), (kind.clone(), 1, 3));
     assert_eq!(refusal(&Preset::Csv.dialect(), 2, b"1,2\n3,4\r"), (kind, 2, 7));
-    // The one way to load such an object.
+    // The only way to load such an object.
     assert_eq!(rows(&with_lines(csv(), b"\r"), 2, b"1,2\r3,4\r"), 2);
 }
 
@@ -338,10 +338,13 @@ fn what_straddles_two_words_is_read_as_anywhere_else() {
     }
 }
 
-/// Any byte string of a delimiter's alphabet.
+/// Returns byte strings over the alphabet of a delimiter.
 fn delimiter(max: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        4 => prop::sample::select(vec![&b","[..], b"\t", b"\x01", b"||", b"/", b"##", b"''", b"aab", b";\n"]).prop_map(<[u8]>::to_vec),
+        4 => prop::sample::select(vec![
+            &b","[..], b"\t", b"\x01", b"||", b"/", b"##", b"''", b"aab", b";\n",
+        ])
+        .prop_map(<[u8]>::to_vec),
         1 => prop::collection::vec(prop::sample::select(b"ab|,\"\\\r\n".to_vec()), 1..=max),
     ]
 }
@@ -371,8 +374,8 @@ fn dialects() -> impl Strategy<Value = Dialect> {
         .prop_filter("valid", |dialect| dialect.validate(&Charset::default()).is_empty())
 }
 
-/// A piece of an object: mostly plain text and whole constructs of the dialect, sometimes a stray
-/// delimiter byte.
+/// Returns a piece of an object: mostly plain text and whole constructs of the dialect, sometimes a
+/// stray delimiter byte.
 fn piece(dialect: &Dialect, wild: u32) -> impl Strategy<Value = Vec<u8>> + use<> {
     let line = match &dialect.lines_terminated_by {
         LineTerminator::Exact(line) => line.clone(),
@@ -435,7 +438,10 @@ fn cases() -> impl Strategy<Value = Case> {
             prop::sample::select(vec!["utf8mb4", "latin1"]),
             1..5_usize,
             prop_oneof![3 => Just(0), 1 => 1..4_u64],
-            prop_oneof![3 => prop::collection::vec(piece.clone(), 0..8), 2 => prop::collection::vec(piece, 20..120)],
+            prop_oneof![
+                3 => prop::collection::vec(piece.clone(), 0..8),
+                2 => prop::collection::vec(piece, 20..120),
+            ],
             prop::bool::weighted(0.1),
             prop::collection::vec(any::<prop::sample::Index>(), 0..5),
         )
@@ -453,16 +459,21 @@ impl Case {
     }
 }
 
-/// About two seconds of a debug build, together.
+/// The number of cases: about two seconds in a debug build, for all tests together.
 const CASES: u32 = 4000;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_fast_reader_agrees_with_the_plain_one(case in cases()) {
         let charset = Charset::new(case.charset).unwrap();
-        let expected = reference::read(&case.dialect, &charset, case.fields, case.ignore, &case.object);
+        let expected =
+            reference::read(&case.dialect, &charset, case.fields, case.ignore, &case.object);
         prop_assert_eq!(case.scan(&[&case.object]), expected);
     }
 
@@ -471,10 +482,12 @@ proptest! {
         let whole = case.scan(&[&case.object]);
         let single: Vec<&[u8]> = case.object.chunks(1).collect();
         prop_assert_eq!(&case.scan(&single), &whole);
-        let mut cuts: Vec<usize> = case.cuts.iter().map(|cut| cut.index(case.object.len() + 1)).collect();
+        let mut cuts: Vec<usize> =
+            case.cuts.iter().map(|cut| cut.index(case.object.len() + 1)).collect();
         cuts.extend([0, case.object.len()]);
         cuts.sort_unstable();
-        let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &case.object[pair[0]..pair[1]]).collect();
+        let chunks: Vec<&[u8]> =
+            cuts.windows(2).map(|pair| &case.object[pair[0]..pair[1]]).collect();
         prop_assert_eq!(&case.scan(&chunks), &whole);
     }
 }

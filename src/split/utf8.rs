@@ -1,21 +1,21 @@
 //! UTF-8 validation of a stream whose chunks may end inside a character.
 
-/// Whether and where bytes stop being what the character set allows.
+/// The result of checking bytes against the character set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CharCheck {
     Valid,
-    /// The first so many bytes are valid; then comes what is no character.
+    /// This number of bytes is valid. The byte after them belongs to no character.
     InvalidFrom(usize),
-    /// The first so many bytes are valid; then comes a character of four bytes in a set that has
-    /// none.
+    /// This number of bytes is valid. They are followed by a character of four bytes, in a set that
+    /// has no such characters.
     FourBytesFrom(usize),
 }
 
-/// Judges `bytes`, which must not end inside a character.
+/// Checks `bytes`, which must not end inside a character.
 pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> CharCheck {
     let valid_bytes = match simdutf8::basic::from_utf8(bytes) {
         Ok(_) => bytes.len(),
-        // The fast check does not say where.
+        // The fast check does not say where the error is.
         Err(_) => std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len),
     };
     if !four_byte_characters
@@ -26,11 +26,11 @@ pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> CharCheck {
     if valid_bytes == bytes.len() { CharCheck::Valid } else { CharCheck::InvalidFrom(valid_bytes) }
 }
 
-/// How many bytes at the end of `bytes` begin a character that is not complete.
+/// Returns the number of bytes at the end of `bytes` that begin an incomplete character.
 pub(super) fn incomplete_tail_bytes(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let byte = bytes[bytes.len() - back];
-        // Continuation bytes: the lead is further to the left.
+        // A continuation byte: the lead byte is further to the left.
         if !(0x80..0xC0).contains(&byte) {
             return if character_bytes(byte) > back { back } else { 0 };
         }
@@ -38,7 +38,7 @@ pub(super) fn incomplete_tail_bytes(bytes: &[u8]) -> usize {
     0
 }
 
-/// The length of the character that `lead` begins; 1 for what begins none.
+/// Returns the length of the character that `lead` begins, or 1 if it begins none.
 pub(super) fn character_bytes(lead: u8) -> usize {
     match lead {
         0xC0..=0xDF => 2,

@@ -1,4 +1,4 @@
-//! How many bytes may be staged at once.
+//! The limit on the bytes that are staged at once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
 use crate::units::ByteSize;
 
-/// The default budget: enough for sixteen objects of 128 MiB, little on any disk that databases are
-/// loaded from.
+/// The default budget: enough for sixteen objects of 128 MiB, and small for any disk that feeds a
+/// database.
 const DEFAULT_BUDGET: ByteSize = ByteSize::from_bytes(2 << 30);
-/// A tokio semaphore counts a request for permits in 32 bits, so a permit is a KiB.
+/// The bytes of one permit. A tokio semaphore counts requested permits in 32 bits, so a permit is a
+/// KiB.
 const PERMIT_BYTES: u64 = 1024;
-/// `f_type` of tmpfs, from statfs(2).
+/// The `f_type` of tmpfs, from statfs(2).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
-/// The staging disk's bytes, shared by all downloads.
+/// The bytes on the staging disk that all downloads share.
 #[derive(Clone, Debug)]
 pub struct Budget {
     permits: Arc<Semaphore>,
@@ -27,13 +28,13 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The configured budget; by default 2 GiB, at most half of what is free now.
+    /// Creates the configured budget. The default is 2 GiB, at most half of the free space.
     ///
     /// # Errors
-    /// `Usage` where the directory does not exist or can't be written.
+    /// `Usage` if the directory does not exist or cannot be written.
     pub fn new(config: &StagingConfig) -> Result<Self> {
         let refused = |error: std::io::Error| {
-            let message = format!("--staging-dir {} can't be used", config.dir.display());
+            let message = format!("--staging-dir {} cannot be used", config.dir.display());
             Error::new(ErrorKind::Usage, message).caused_by(error)
         };
         tempfile::tempfile_in(&config.dir).map_err(refused)?;
@@ -57,11 +58,11 @@ impl Budget {
         self.total
     }
 
-    /// Waits until a part of `object` may be staged, as [`Budget::reserve`] does for the whole. Who
-    /// waits must hold nothing of the budget.
+    /// Waits until a part of `object` may be staged, as [`Budget::reserve`] does for the whole. The
+    /// caller must hold no permits while it waits.
     ///
     /// # Errors
-    /// `ObjectTooLarge` where it can never fit.
+    /// `ObjectTooLarge` if the part can never fit.
     pub(super) async fn reserve_part(
         &self,
         object: &Object,
@@ -69,7 +70,8 @@ impl Budget {
     ) -> Result<OwnedSemaphorePermit> {
         let too_large = || {
             let message = format!(
-                "{object}: a part of {} with its last row does not fit into the staging budget of {}",
+                "{object}: a part of {} with its last row does not fit into the staging budget \
+                 of {}",
                 ByteSize::from_bytes(size_bytes),
                 self.total
             );
@@ -80,7 +82,7 @@ impl Budget {
         self.acquire(permits.ok_or_else(too_large)?).await
     }
 
-    /// Adds to what is held without waiting. False where nothing is free: others may wait.
+    /// Adds to the held permits without waiting. Returns false if too few are free, or others wait.
     pub(super) fn try_extend(&self, held: &mut OwnedSemaphorePermit, size_bytes: u64) -> bool {
         let Some(permits) = permits(size_bytes) else { return false };
         match Arc::clone(&self.permits).try_acquire_many_owned(permits) {
@@ -92,17 +94,17 @@ impl Budget {
         }
     }
 
-    /// Waits until the whole of `object` may be staged. Objects are served in the order in which
-    /// they ask, so that a large one is not overtaken for ever.
+    /// Waits until the whole of `object` may be staged. Objects are served in the order of their
+    /// requests, so that small ones cannot overtake a large one forever.
     ///
     /// # Errors
-    /// `ObjectTooLarge` where it can never fit.
+    /// `ObjectTooLarge` if the object can never fit.
     pub async fn reserve(&self, object: &Object) -> Result<OwnedSemaphorePermit> {
         let too_large = || {
             let size = ByteSize::from_bytes(object.size_bytes);
             Error::new(
                 ErrorKind::ObjectTooLarge,
-                format!("{object}: {size} do not fit into the staging budget of {}", self.total),
+                format!("{object}: {size} does not fit into the staging budget of {}", self.total),
             )
         };
         if object.size_bytes > self.total.bytes() {
@@ -125,18 +127,18 @@ impl Budget {
     }
 }
 
-/// An empty object takes a permit too: its file is an inode all the same.
+/// Returns the permits for a size. An empty object takes one too, because its file is an inode.
 fn permits(size_bytes: u64) -> Option<u32> {
     u32::try_from(size_bytes.div_ceil(PERMIT_BYTES).max(1)).ok()
 }
 
-/// Gives back what `held` has beyond this.
+/// Releases the permits in `held` beyond those for `size_bytes`.
 pub(super) fn shrink(held: &mut OwnedSemaphorePermit, size_bytes: u64) {
     let needed = permits(size_bytes).map_or(usize::MAX, |permits| permits as usize);
     drop(held.split(held.num_permits().saturating_sub(needed)));
 }
 
-/// Whether `dir` is on tmpfs, where staged bytes take memory.
+/// Returns true if `dir` is on tmpfs, where staged bytes take memory.
 #[must_use]
 pub fn is_memory_backed(dir: &Path) -> bool {
     statfs(dir).is_ok_and(|disk| disk.f_type == TMPFS_MAGIC)

@@ -1,4 +1,4 @@
-//! The checksum of the staged bytes, compared with the one that the store holds.
+//! The checksum of the staged bytes, and its comparison with the one that the store holds.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -41,7 +41,7 @@ impl Hasher {
         }
     }
 
-    /// What is kept of a part.
+    /// Returns the checksum to keep for a part; `None` if such checksums cannot be combined.
     pub(super) fn part(&self, algorithm: ChecksumAlgorithm) -> Option<PartChecksum> {
         match self {
             Self::Crc32(digest) | Self::Crc64(digest) => {
@@ -51,10 +51,10 @@ impl Hasher {
         }
     }
 
-    /// In the form of [`Checksum::value`].
+    /// Returns the checksum in the form of [`Checksum::value`].
     pub(super) fn finish(self) -> String {
         match self {
-            // S3 sends the bytes of a CRC big-endian; a 32-bit one stands in the low half.
+            // S3 sends a CRC in big-endian order; a 32-bit CRC is in the low half.
             Self::Crc32(digest) => STANDARD.encode(&digest.finalize().to_be_bytes()[4..]),
             Self::Crc64(digest) => STANDARD.encode(digest.finalize().to_be_bytes()),
             Self::Sha1(digest) => STANDARD.encode(digest.finalize()),
@@ -63,7 +63,7 @@ impl Hasher {
     }
 }
 
-/// The polynomial of an algorithm whose checksums can be put together.
+/// Returns the polynomial of an algorithm whose checksums can be combined.
 pub(super) fn combinable(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
     match algorithm {
         ChecksumAlgorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
@@ -73,8 +73,9 @@ pub(super) fn combinable(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
     }
 }
 
-/// The checksum of an object, in the form of [`Checksum::value`], from those of its parts in order,
-/// with their lengths. `None` where one has none of this algorithm, or it can't be put together.
+/// Returns the checksum of an object, in the form of [`Checksum::value`], from the checksums and
+/// lengths of its parts in order. Returns `None` if a part has no checksum of this algorithm, or if
+/// the algorithm's checksums cannot be combined.
 pub(super) fn of_parts(
     algorithm: ChecksumAlgorithm,
     parts: impl Iterator<Item = (Option<PartChecksum>, u64)>,
@@ -88,7 +89,7 @@ pub(super) fn of_parts(
     Some(encode(algorithm, whole))
 }
 
-/// S3 sends the bytes of a CRC big-endian; a 32-bit one stands in the low half.
+/// Encodes a CRC as S3 does, in big-endian order. A 32-bit CRC is in the low half.
 fn encode(algorithm: ChecksumAlgorithm, crc: u64) -> String {
     match algorithm {
         ChecksumAlgorithm::Crc64Nvme => STANDARD.encode(crc.to_be_bytes()),
@@ -96,7 +97,7 @@ fn encode(algorithm: ChecksumAlgorithm, crc: u64) -> String {
     }
 }
 
-/// Whether `computed` is the store's value; padding may be left out.
+/// Returns true if `computed` equals the store's value. Either may omit the padding.
 pub(super) fn matches(expected: &Checksum, computed: &str) -> bool {
     expected.value.trim_end_matches('=') == computed.trim_end_matches('=')
 }
@@ -105,7 +106,7 @@ pub(super) fn matches(expected: &Checksum, computed: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The check values that the algorithms' own definitions give for "123456789".
+    /// Uses the check values that the algorithms' definitions give for "123456789".
     #[test]
     fn every_algorithm_gives_its_published_check_value() {
         let cases: [(ChecksumAlgorithm, &[u8]); 5] = [

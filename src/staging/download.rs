@@ -1,12 +1,14 @@
-//! One object, from the store's stream to a verified file.
+//! The download of one object, from the store's stream to a verified file.
 //!
-//! Bytes are gathered into blocks; a block is written, hashed and shown to the [`ByteObserver`] on a
-//! blocking thread while the next one is being received. A body that breaks off is resumed by range
-//! under the same ETag: the hash and the watch go on where they were, so that the checksum covers
-//! the bytes as they lie in the file, not as some response delivered them. Where the bucket keeps
-//! versions, every later read asks for the one that the first read found under the listed ETag: an
-//! overwrite in the meantime is then no matter. Dropping the future half-way drops the file, its
-//! permits and the connection.
+//! The download collects bytes into blocks. A blocking thread writes each block, hashes it and
+//! passes it to the [`ByteObserver`] while the next one arrives.
+//!
+//! A body that breaks off is resumed by range under the same ETag. The hash and the observer
+//! continue where they were, so the checksum covers the bytes in the file, not those of one
+//! response. If the bucket keeps versions, every later read requests the version that the first
+//! read found under the listed ETag, so an overwrite in the meantime does no harm.
+//!
+//! Dropping the future half-way drops the file, its permits and the connection.
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,58 +21,59 @@ use crate::file_slice::FileSlice;
 use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
 use crate::retry::Attempts;
 
-/// Large enough that the hop to a blocking thread costs nothing beside the write, small enough for
-/// sixteen downloads with two blocks each.
+/// The size of a block: large enough that the hop to a blocking thread costs little beside the
+/// write, small enough for sixteen downloads with two blocks each.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Objects of up to this size are written, hashed and read where they were received: that takes
-/// less than the hop.
+/// The largest object that is written, hashed and observed without a blocking thread: that takes
+/// less time than the hop.
 const INLINE_BYTES: u64 = 64 * 1024;
 
-/// Sees an object's bytes in order as they land, on a blocking thread.
+/// Receives an object's bytes in order as they arrive, on a blocking thread.
 pub trait ByteObserver: Send + 'static {
     /// # Errors
-    /// Ends the download: there is no use in fetching the rest, unless only that tells text from
-    /// another format.
+    /// An error ends the download, because the rest is useless. If only the end of the object can
+    /// tell text from another format, the rest is fetched first.
     fn feed(&mut self, chunk: &[u8]) -> Result<()>;
 
-    /// Whether what has come is all that is wanted of the object. The rest is not fetched then, and
-    /// nothing verified.
+    /// Returns true if the observer needs no more bytes. The rest is not fetched then, and nothing
+    /// is verified.
     fn is_satisfied(&self) -> bool {
         false
     }
 }
 
-/// How the bytes were shown to be the listed ones, beyond their ETag.
+/// The proof, beyond the ETag, that the bytes are the listed ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Integrity {
     Checksum,
     /// The store keeps no checksum over the whole object.
     Length,
-    /// The watch wanted only a part of the object: there is nothing to compare.
+    /// The observer needed only the beginning of the object, so nothing can be compared.
     Part,
 }
 
-/// An object on local disk, whole unless only a part was wanted, and the budget that it takes up.
+/// An object on local disk, with its share of the budget. It is whole unless the observer needed
+/// only its beginning.
 #[derive(Debug)]
 pub struct StagedObject {
     pub file: FileSlice,
     pub size_bytes: u64,
     pub verified: Integrity,
-    /// The version that its bytes are of, where the bucket keeps versions.
+    /// The version that the bytes belong to, if the bucket keeps versions.
     pub version_id: Option<String>,
-    /// Of it all, given back when this is.
+    /// The space of the whole object, released when this is dropped.
     _place: StagingSlot,
 }
 
 /// Downloads `object` to `place`.
 ///
-/// `open` asks the store for the bytes; `watch` makes what looks at them, anew whenever the
-/// download has to start at byte 0 again.
+/// `open` requests the bytes from the store. `watch` creates the observer, and creates a new one
+/// whenever the download has to start at byte 0 again.
 ///
 /// # Errors
-/// Those of `open` and of the watch; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`,
+/// The errors of `open` and of the observer; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`,
 /// `UnsupportedFormat`, `StagingFailed`.
 pub(crate) async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
     object: &Object,
@@ -113,14 +116,14 @@ pub(crate) async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
     Ok((staged, watch))
 }
 
-/// What has landed of an object so far.
+/// The state of a download: the bytes of an object that have arrived so far.
 struct Landing<W> {
-    /// Away only while a blocking thread works on it.
+    /// `None` only while a blocking thread works on it.
     sink: Option<BlockSink<W>>,
     size_bytes: u64,
     checksum: Option<Checksum>,
     pin: Pin,
-    /// The bytes so far are of no use: start at 0.
+    /// The bytes so far are unusable, and the download has to start at 0.
     broken: bool,
 }
 
@@ -128,26 +131,26 @@ struct Landing<W> {
 #[derive(Default)]
 struct Pin {
     version_id: Option<String>,
-    /// The store would not read it by its version; the ETag still pins, until an overwrite.
+    /// The store refused to read by version. The ETag still pins the object until an overwrite.
     refused: bool,
 }
 
-/// Where blocks go.
+/// The destination of the blocks.
 struct BlockSink<W> {
     file: FileSlice,
     written_bytes: u64,
     hasher: Option<Hasher>,
     watch: W,
-    /// The watch's, kept back until the end of the file tells whether it is text at all.
+    /// The observer's error, kept until the end of the file shows if it is text at all.
     refusal: Option<Error>,
-    /// The first bytes, as far as they have come.
+    /// The first bytes, as far as they have arrived.
     head: Vec<u8>,
 }
 
 impl<W: ByteObserver> BlockSink<W> {
     fn take(&mut self, object: &Object, block: &[u8]) -> Result<()> {
         self.file.write_all_at(block, self.written_bytes).map_err(|error| {
-            Error::new(ErrorKind::StagingFailed, format!("{object}: can't be staged"))
+            Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be staged"))
                 .caused_by(error)
         })?;
         self.written_bytes += block.len() as u64;
@@ -155,7 +158,7 @@ impl<W: ByteObserver> BlockSink<W> {
             hasher.update(block);
         }
         self.head.extend(block.iter().take(HEAD_BYTES - self.head.len()));
-        // Before the watch, which would call a packed file's bytes malformed text.
+        // Before the observer, which would report a compressed file as malformed text.
         if let Some(format) = recognise(&self.head, None) {
             return Err(unsupported(object, format));
         }
@@ -163,7 +166,7 @@ impl<W: ByteObserver> BlockSink<W> {
             return Ok(());
         }
         match self.watch.feed(block) {
-            // Rare enough that the rest may be fetched only to call the object by its name.
+            // Rare enough to fetch the rest only to name the format.
             Err(refusal) if depends_on_end(&self.head) => {
                 self.refusal = Some(refusal);
                 Ok(())
@@ -181,7 +184,7 @@ impl<W: ByteObserver> Landing<W> {
         Self { sink, size_bytes: 0, checksum: None, pin, broken: false }
     }
 
-    /// Whether the rest is not wanted, and is there.
+    /// Returns true if bytes remain that the observer does not need.
     fn is_satisfied(&self, object: &Object) -> bool {
         let is_watch_satisfied = self
             .sink
@@ -190,12 +193,12 @@ impl<W: ByteObserver> Landing<W> {
         is_watch_satisfied && self.size_bytes < object.size_bytes
     }
 
-    /// Length and checksum of what has landed.
+    /// Compares the length and the checksum of the received bytes with those of the store.
     fn verify(&mut self, object: &Object) -> Result<Integrity> {
         if self.size_bytes != object.size_bytes {
             self.broken = true;
             let message = format!(
-                "{object}: {} bytes came, {} were listed",
+                "{object}: {} bytes arrived, {} were listed",
                 self.size_bytes, object.size_bytes
             );
             return Err(Error::new(ErrorKind::BodyBroken, message));
@@ -210,15 +213,15 @@ impl<W: ByteObserver> Landing<W> {
         }
         self.broken = true;
         let message = format!(
-            "{object}: the bytes that came have the {:?} checksum {computed}, the store holds {}",
+            "{object}: the received bytes have the {:?} checksum {computed}, the store holds {}",
             expected.algorithm, expected.value
         );
         Err(Error::new(ErrorKind::ChecksumMismatch, message))
     }
 }
 
-/// Receives what is missing of `object`. After an error the landing is as far as whole blocks went,
-/// or broken.
+/// Receives the missing bytes of `object`. After an error, the landing holds whole blocks, or is
+/// marked as broken.
 async fn fetch<W: ByteObserver, F: Future<Output = Result<Body>>>(
     object: &Object,
     open: &impl Fn(ReadFrom) -> F,
@@ -241,13 +244,13 @@ async fn fetch<W: ByteObserver, F: Future<Output = Result<Body>>>(
             sink.hasher = body.checksum.as_ref().map(|checksum| Hasher::new(checksum.algorithm));
         }
         landing.checksum = body.checksum.take();
-        // The ETag is the listed one, and so are this version's bytes, now and later.
+        // The ETag is the listed one, so this version has the listed bytes, now and later.
         landing.pin.version_id = body.version_id.take();
     }
 
     let mut writing = None;
     loop {
-        // The next block is received while the last one is being written.
+        // The next block arrives while the previous one is being written.
         let received = next_block(&mut body).await;
         if let Some(writing) = writing.take() {
             finish_write(object, landing, writing).await?;
@@ -258,7 +261,7 @@ async fn fetch<W: ByteObserver, F: Future<Output = Result<Body>>>(
         let (block, end) = match received {
             Ok(received) => received,
             Err((block, error)) => {
-                // What came before the break is as good as any: keep it, so that resuming makes
+                // The bytes before the break are valid. Keeping them lets a resumed download make
                 // progress.
                 if !block.is_empty() {
                     let writing = write(object, landing, block)?;
@@ -271,7 +274,7 @@ async fn fetch<W: ByteObserver, F: Future<Output = Result<Body>>>(
         if landing.size_bytes + length > object.size_bytes {
             landing.broken = true;
             let message = format!(
-                "{object}: more bytes came than the {} that were listed",
+                "{object}: more bytes arrived than the {} that were listed",
                 object.size_bytes
             );
             return Err(Error::new(ErrorKind::ObjectChanged, message));
@@ -288,7 +291,7 @@ async fn fetch<W: ByteObserver, F: Future<Output = Result<Body>>>(
     }
 }
 
-/// Asks for what is missing, of the version that is known to be the listed one.
+/// Requests the missing bytes, from the version that is known to be the listed one.
 async fn open_pinned<W, F: Future<Output = Result<Body>>>(
     open: &impl Fn(ReadFrom) -> F,
     landing: &mut Landing<W>,
@@ -297,8 +300,8 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
     let offset = *offset;
     if let Some(version_id) = pin.version_id.clone().filter(|_| !pin.refused) {
         match open(ReadFrom { offset, end: None, version_id: Some(version_id) }).await {
-            // A right of its own (s3:GetObjectVersion), or something that the store names without
-            // knowing it by that name.
+            // Reading by version needs a permission of its own (s3:GetObjectVersion), and some
+            // stores report version IDs that they do not accept.
             Err(error)
                 if matches!(error.kind, ErrorKind::ObjectDenied | ErrorKind::SourceProtocol) =>
             {
@@ -310,10 +313,10 @@ async fn open_pinned<W, F: Future<Output = Result<Body>>>(
     open(ReadFrom { offset, end: None, version_id: None }).await
 }
 
-/// A sink and the bytes that it took.
+/// A sink, the number of bytes that it took, and its result.
 type Written<W> = (BlockSink<W>, u64, Result<()>);
 
-/// A sink on its way.
+/// A write in progress.
 enum Writing<W> {
     OnThread(tokio::task::JoinHandle<Written<W>>),
     Done(Box<Written<W>>),
@@ -362,13 +365,13 @@ async fn finish_write<W: ByteObserver>(
     };
     landing.sink = Some(sink);
     landing.size_bytes += taken_bytes;
-    // A write that failed may have left half a chunk.
+    // A failed write may have left half a chunk.
     landing.broken |= outcome.is_err();
     outcome
 }
 
-/// Chunks of about [`BLOCK_BYTES`], and whether the body ends with them; on an error, what came
-/// before it.
+/// Receives chunks of about [`BLOCK_BYTES`] in total. The flag is true if the body ends with them.
+/// An error carries the chunks that arrived before it.
 async fn next_block(
     body: &mut Body,
 ) -> std::result::Result<(Vec<Bytes>, bool), (Vec<Bytes>, Error)> {
@@ -387,7 +390,7 @@ async fn next_block(
     Ok((block, false))
 }
 
-/// Some stores ignore If-Match and answer with whatever is there now.
+/// Refuses an object that changed. Some stores ignore If-Match and send whatever they hold now.
 pub(super) fn refuse_change(
     object: &Object,
     etag: Option<&String>,
@@ -397,7 +400,7 @@ pub(super) fn refuse_change(
         (Some(etag), _) if !same_etag(etag, &object.etag) => {
             format!("its ETag is {etag} now, {} was listed", object.etag)
         }
-        (None, _) => "the answer carries no ETag to compare with the listed one".to_owned(),
+        (None, _) => "the response has no ETag to compare with the listed one".to_owned(),
         (_, Some(size_bytes)) if size_bytes != object.size_bytes => {
             format!("it has {size_bytes} bytes now, {} were listed", object.size_bytes)
         }
@@ -406,7 +409,7 @@ pub(super) fn refuse_change(
     Err(Error::new(ErrorKind::ObjectChanged, format!("{object}: {now}")))
 }
 
-/// Formats whose head text may begin with too are known by their end.
+/// Refuses a format that only its end tells from text that begins alike.
 fn refuse_known_tail(
     object: &Object,
     head: &[u8],
@@ -419,7 +422,7 @@ fn refuse_known_tail(
     let mut tail = vec![0; TAIL_BYTES.min(usize::try_from(size_bytes).unwrap_or(TAIL_BYTES))];
     let offset = size_bytes - tail.len() as u64;
     file.read_exact_at(&mut tail, offset).map_err(|error| {
-        Error::new(ErrorKind::StagingFailed, format!("{object}: can't be read back"))
+        Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be read back"))
             .caused_by(error)
     })?;
     recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
@@ -433,5 +436,5 @@ pub(super) fn unsupported(object: &Object, format: &str) -> Error {
 }
 
 fn lost_sink(object: &Object) -> Error {
-    Error::new(ErrorKind::Bug, format!("{object}: the staging file got lost between two blocks"))
+    Error::new(ErrorKind::Bug, format!("{object}: the staging file was lost between two blocks"))
 }

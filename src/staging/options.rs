@@ -1,14 +1,14 @@
-//! Where objects are staged on local disk, and how much room they may take.
+//! The options of staging: the directory and the space that staged objects may take.
 
 use std::path::PathBuf;
 
 use crate::units::ByteSize;
 
-/// Where and how much may be staged on local disk.
+/// The directory and the limits of staging.
 #[derive(Clone, Debug)]
 pub struct StagingConfig {
     pub dir: PathBuf,
-    /// `None`: 2 GiB, at most half of what is free when the run starts.
+    /// `None` stands for 2 GiB, at most half of the space that is free when the run starts.
     pub budget: Option<ByteSize>,
     pub download_concurrency: usize,
 }

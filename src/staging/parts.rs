@@ -1,18 +1,17 @@
-//! A large object, from the store's ranges to verified parts, each in a file of its own.
+//! The staging of a large object, from the store's ranges to verified parts, each in its own file.
 //!
-//! The bytes come in order, because where a row ends depends on everything before it; the requests
-//! for them do not wait for each other ([`super::ranges`]). A part is handed over when it is on
-//! disk whole.
+//! The bytes are processed in order, because the end of a row depends on everything before it. The
+//! requests for them do not wait for each other ([`super::ranges`]). A part is passed on when all
+//! of it is on disk.
 //!
-//! A part's permits are taken before its first byte: for its nominal size, and something for the
-//! row that goes on beyond its end. Where a row needs more, and nothing is free, the part is given
-//! up with all that it holds, and begun again with room for the row: so nobody waits for more of
-//! the budget while holding a part of what is needed.
+//! A part takes its permits before its first byte: for its nominal size, and some more for the row
+//! that extends beyond its end. If a row needs more and no permit is free, the part drops all that
+//! it holds and starts again with room for the row. So no part waits for more of the budget while
+//! it holds some of it.
 //!
-//! A part's bytes stand in its file where they stand in the object, below a hole, and the object's
-//! header lines at the file's beginning where they are asked for: what reads rows later needs no
-//! offsets but the object's own. Dropping the stager drops the file, its permits and the
-//! connections.
+//! A part's bytes have the same offsets in its file as in the object, after a hole. If the header
+//! lines are kept, they are at the beginning of the file. So later readers need no offsets but the
+//! object's. Dropping the stager drops the file, its permits and the connections.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -35,25 +34,26 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep};
 
-/// Most rows are shorter than a sixteenth of a part, and than this where parts are small.
+/// The least room for a part's last row. Most rows are shorter than a sixteenth of a part or, if
+/// parts are small, than this.
 const LEAST_OVERHANG_BYTES: u64 = 64 * 1024;
-/// Header lines are kept in memory for the reject files of all parts.
+/// The limit on header lines, which are kept in memory for the reject files of all parts.
 const HEAD_LIMIT_BYTES: u64 = 1024 * 1024;
 
-/// How an object is cut.
+/// The plan for splitting an object.
 #[derive(Clone)]
 pub(crate) struct PartPlan {
     pub(crate) dir: PathBuf,
     pub(crate) budget: Budget,
     pub(crate) dialect: Dialect,
-    /// For an object's beginning.
+    /// A reader in the state of an object's beginning.
     pub(crate) reader: RowReader,
     pub(crate) part_size_bytes: u64,
-    /// Header lines are put before every part.
+    /// Every part gets the header lines.
     pub(crate) keeps_head: bool,
 }
 
-/// A part on local disk, whole, and the budget that it takes up.
+/// A whole part on local disk, with its share of the budget.
 #[derive(Debug)]
 pub(crate) struct StagedPart {
     /// The part's bytes are at their offsets in the object.
@@ -62,43 +62,43 @@ pub(crate) struct StagedPart {
     pub(crate) start: Boundary,
     /// The first byte of its rows: for the first part, after a byte order mark and header lines.
     pub(crate) data_start: u64,
-    /// With the object's rows and lines up to it.
+    /// The end of the part, with the object's row and line counts up to it.
     pub(crate) end: Boundary,
-    /// The object's byte order mark and header lines are the first bytes of the file, where they
-    /// are kept.
+    /// The length of the object's byte order mark and header lines, which are the first bytes of
+    /// the file if they are kept.
     pub(crate) head_bytes: u64,
     pub(crate) lines_terminated_by: Vec<u8>,
     pub(crate) needs_terminator: bool,
     pub(crate) checksum: Option<PartChecksum>,
-    /// The last of the stretch that was to be read.
+    /// True for the last part of the requested range.
     pub(crate) is_last: bool,
-    /// Given back when the file is.
+    /// Released together with the file.
     _permit: OwnedSemaphorePermit,
 }
 
-/// What has come while the last bytes were being written.
+/// The bytes that arrived while the previous ones were being written.
 enum Ahead {
     NotAsked,
     Fetched(Result<Vec<Bytes>>),
     End,
 }
 
-/// Stages the parts of a stretch of an object one after the other.
+/// Stages the parts of a range of an object one after the other.
 pub(crate) struct PartStager {
     pinned: Arc<PinnedObject>,
     plan: PartPlan,
     end: u64,
     stream: Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>>,
     ahead: Ahead,
-    /// Away only while a blocking thread works on it.
+    /// `None` only while a blocking thread works on it.
     cutter: Option<Cutter>,
     overhang_bytes: u64,
     is_looked_at: bool,
 }
 
 impl PartStager {
-    /// From a boundary on to `end`, which is the object's or another boundary. `head` is that of
-    /// the object where it has been read before.
+    /// Creates a stager for the range from a boundary to `end`, which is the end of the object or
+    /// another boundary. `head` is the object's head, if it has been read before.
     pub(crate) fn new(
         pinned: Arc<PinnedObject>,
         plan: PartPlan,
@@ -139,10 +139,10 @@ impl PartStager {
         }
     }
 
-    /// The next part; `None` after the last. Not to be called again after an error.
+    /// Returns the next part, or `None` after the last. Must not be called again after an error.
     ///
     /// # Errors
-    /// Those of requests; `Malformed`, `UnsupportedFormat`, `StagingFailed`, `ObjectTooLarge`.
+    /// The errors of requests; `Malformed`, `UnsupportedFormat`, `StagingFailed`, `ObjectTooLarge`.
     pub(crate) async fn next(&mut self) -> Result<Option<StagedPart>> {
         loop {
             let Some(cutter) = self.cutter.take() else { return Ok(None) };
@@ -159,7 +159,7 @@ impl PartStager {
                 Ok(worked) => worked,
                 Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
                 Err(died) => {
-                    return Err(Error::new(ErrorKind::Interrupted, "the program is leaving")
+                    return Err(Error::new(ErrorKind::Interrupted, "the program is exiting")
                         .caused_by(died));
                 }
             };
@@ -177,7 +177,7 @@ impl PartStager {
                 }
                 CutterRequest::WantsPart => {
                     let wanted_bytes = self.wanted_bytes(&cutter);
-                    // Nothing of the budget is held meanwhile.
+                    // This stager holds no permits while it waits.
                     let permit =
                         self.plan.budget.reserve_part(&self.pinned.object, wanted_bytes).await?;
                     cutter.open(&self.plan, permit)?;
@@ -208,29 +208,29 @@ impl PartStager {
         }
     }
 
-    /// The object's byte order mark and header lines, where they are kept and have come.
+    /// Returns the object's byte order mark and header lines, if they are kept and have arrived.
     pub(crate) fn head(&self) -> Vec<u8> {
         self.cutter.as_ref().map(|cutter| cutter.head.clone()).unwrap_or_default()
     }
 
-    /// Of the whole object, where its checksum can't be made of those of its parts and all of it
-    /// has been read here.
+    /// Returns the checksum of the whole object, if checksums of parts cannot be combined and this
+    /// stager has read all of it.
     pub(crate) fn running_checksum(&self) -> Option<String> {
         self.cutter.as_ref().and_then(|cutter| cutter.running.clone()).map(Hasher::finish)
     }
 
-    /// How much is reserved for the next part.
+    /// Returns how many bytes to reserve for the next part.
     fn wanted_bytes(&self, cutter: &Cutter) -> u64 {
         let total = self.plan.budget.total().bytes();
         let left = self.end - cutter.start.offset;
         let head_bytes = cutter.head.len() as u64;
         let least = left.min(self.plan.part_size_bytes) + head_bytes;
         let wanted = left.min(self.plan.part_size_bytes + self.overhang_bytes) + head_bytes;
-        // As much as there can be: whether that is enough only the row tells.
+        // At most the whole budget. Only the row can tell if that is enough.
         if least < total { wanted.min(total.max(cutter.refused_bytes)) } else { wanted }
     }
 
-    /// Lets go of what has been staged of the part at hand, and reads it from its beginning again.
+    /// Drops the staged bytes of the current part, and reads it from its beginning again.
     fn begin_part_again(&mut self, cutter: Cutter) -> Cutter {
         let start = cutter.start;
         self.stream = self.pinned.stream(start.offset, self.end);
@@ -246,7 +246,7 @@ impl PartStager {
         }
     }
 
-    /// Refuses what is not text before any of it goes to the server.
+    /// Refuses an object that is not text before any of it goes to the server.
     async fn look_at(&mut self, first: &[Bytes]) -> Result<()> {
         if std::mem::replace(&mut self.is_looked_at, true) {
             return Ok(());
@@ -269,30 +269,30 @@ impl PartPlan {
     }
 }
 
-/// Takes the bytes apart and writes them, on blocking threads.
+/// Splits the bytes and writes them, on blocking threads.
 struct Cutter {
     object: Object,
-    /// `None` once it has been finished.
+    /// `None` after the end of the object.
     splitter: Option<PartSplitter>,
     steps: VecDeque<SplitStep>,
-    /// Not fed yet.
+    /// Bytes that the splitter has not seen yet.
     raw: VecDeque<Bytes>,
-    /// Nothing comes after `raw`.
+    /// No bytes follow `raw`.
     has_ended: bool,
-    /// Of the part at hand.
+    /// The start of the current part.
     start: Boundary,
     open: Option<OpenPart>,
     algorithm: Option<ChecksumAlgorithm>,
     head: Vec<u8>,
     keeps_head: bool,
     part_size_bytes: u64,
-    /// What the part at hand needs at least: it was given up for want of so much.
+    /// The least size that the current part needs: an earlier attempt failed for lack of it.
     refused_bytes: u64,
     running: Option<Hasher>,
     running_at_start: Option<Hasher>,
 }
 
-/// The part at hand.
+/// The current part.
 struct OpenPart {
     file: File,
     permit: OwnedSemaphorePermit,
@@ -301,7 +301,7 @@ struct OpenPart {
     hasher: Option<Hasher>,
 }
 
-/// What a cutter needs to go on, or has to give.
+/// A request or a result of a cutter.
 enum CutterRequest {
     WantsBytes,
     WantsPart,
@@ -311,7 +311,7 @@ enum CutterRequest {
 }
 
 impl Cutter {
-    /// Goes on for as long as it can alone.
+    /// Works until it needs something, or has a result.
     fn work(mut self) -> (Self, Result<CutterRequest>) {
         let turn = loop {
             match self.step() {
@@ -375,11 +375,14 @@ impl Cutter {
         }
     }
 
-    /// Opens a file for the part at hand.
+    /// Opens a file for the current part.
     fn open(&mut self, plan: &PartPlan, permit: OwnedSemaphorePermit) -> Result<()> {
         let file = tempfile::tempfile_in(&plan.dir).map_err(|error| {
-            let message =
-                format!("{}: no temporary file can be made in {}", self.object, plan.dir.display());
+            let message = format!(
+                "{}: cannot create a temporary file in {}",
+                self.object,
+                plan.dir.display()
+            );
             Error::new(ErrorKind::StagingFailed, message).caused_by(error)
         })?;
         let head_bytes = if self.start.offset > 0 { self.head.len() as u64 } else { 0 };
@@ -411,9 +414,13 @@ impl Cutter {
         let data_start = data_start.max(start.offset);
         if self.keeps_head && start.offset == 0 {
             if data_start > HEAD_LIMIT_BYTES {
-                let message = format!("{}: its header lines have {data_start} bytes", self.object);
+                let message = format!(
+                    "{}: its header lines have {data_start} bytes, too many for an object that is \
+                     split",
+                    self.object
+                );
                 return Err(Error::new(ErrorKind::UnsupportedFormat, message)
-                    .with_hint("--no-split loads it as a whole"));
+                    .with_hint("--no-split loads the object whole"));
             }
             self.head = vec![0; usize::try_from(data_start).unwrap_or(0)];
             file.read_exact_at(&mut self.head, 0).map_err(|error| unstaged(&self.object, error))?;
@@ -438,14 +445,14 @@ impl Cutter {
         Ok(Some(CutterRequest::Part(Box::new(part))))
     }
 
-    /// How far the part at hand has gone beyond its size.
+    /// Returns by how much the current part exceeds its nominal size.
     fn overhang_bytes(&self, part_size_bytes: u64) -> u64 {
         self.open.as_ref().map_or(0, |open| open.written_bytes.saturating_sub(part_size_bytes))
     }
 }
 
-/// Whether the parts of an object, in order and with their lengths, have the checksum that the
-/// store holds; `running` is that of the whole where it has been computed.
+/// Verifies that the parts of an object, in order and with their lengths, have the checksum that
+/// the store holds. `running` is the checksum of the whole object, if it was computed.
 ///
 /// # Errors
 /// `ChecksumMismatch`.
@@ -462,12 +469,12 @@ pub(crate) fn verify_parts(
         return Ok(Integrity::Checksum);
     }
     let message = format!(
-        "{}: the bytes that came have the {:?} checksum {computed}, the store holds {}",
+        "{}: the received bytes have the {:?} checksum {computed}, the store holds {}",
         pinned.object, expected.algorithm, expected.value
     );
     Err(Error::new(ErrorKind::ChecksumMismatch, message))
 }
 
 fn unstaged(object: &Object, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::StagingFailed, format!("{object}: can't be staged")).caused_by(error)
+    Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be staged")).caused_by(error)
 }

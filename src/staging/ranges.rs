@@ -1,8 +1,7 @@
-//! A stretch of a large object, fetched by several ranged requests at a time and handed over in
-//! order.
+//! Ranged reads of a large object: several requests at a time, with their bytes returned in order.
 //!
-//! Every request is pinned to the listed `ETag`, and to the version that had it where the bucket
-//! keeps versions. A range that breaks off is resumed where it broke. What is fetched ahead is in
+//! Every request is pinned to the listed `ETag` and, if the bucket keeps versions, to the version
+//! that had it. A range that breaks off is resumed where it broke. Bytes fetched ahead stay in
 //! memory: [`RANGE_BYTES`] for each request in flight. Dropping the stream drops the connections.
 
 use std::pin::Pin;
@@ -17,33 +16,33 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, Object, ReadFrom, Stat};
 use crate::retry::{Attempts, RetryConfig};
 
-/// Large enough that a request's cost is small beside its bytes', small enough for four in memory
-/// for each of two objects.
+/// The size of a range: large enough that a request costs little beside its bytes, small enough to
+/// hold four in memory for each of two objects.
 pub(super) const RANGE_BYTES: u64 = 1024 * 1024;
 
-/// Asks the store for bytes of the object.
+/// Requests bytes of the object from the store.
 pub(super) type Opener =
     Arc<dyn Fn(ReadFrom) -> Pin<Box<dyn Future<Output = Result<Body>> + Send>> + Send + Sync>;
 
-/// An object as it was when it was looked at first: what every request asks for, and what its bytes
-/// must have.
+/// An object as it was when it was first looked at: the identity that every request asks for, and
+/// the checksum that the bytes must have.
 pub(crate) struct PinnedObject {
     pub(crate) object: Object,
     pub(super) open: Opener,
     pub(crate) version_id: Option<String>,
-    /// Over the whole object, where the store has one.
+    /// The checksum of the whole object, if the store has one.
     pub(crate) checksum: Option<Checksum>,
     pub(super) retry: RetryConfig,
-    /// Requests that are in flight at once.
+    /// The number of requests in flight at once.
     pub(super) window: usize,
-    /// The store would not read it by its version; the ETag still pins, until an overwrite.
+    /// The store refused to read by version. The ETag still pins the object until an overwrite.
     version_refused: AtomicBool,
     retries: AtomicU32,
 }
 
 impl PinnedObject {
     /// # Errors
-    /// `ObjectChanged` where what the store said of the object is not what was listed.
+    /// `ObjectChanged` if the store's description of the object differs from the listed one.
     pub(crate) fn new(
         object: Object,
         stat: Stat,
@@ -66,20 +65,21 @@ impl PinnedObject {
         })
     }
 
-    /// Tries beyond the first that requests took.
+    /// Returns the number of retries that requests took.
     pub(crate) fn retries(&self) -> u32 {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// The first bytes: the object's byte order mark and header lines, which another run has found.
+    /// Fetches the first bytes: the object's byte order mark and header lines, which another run
+    /// found.
     ///
     /// # Errors
-    /// Those of the request, past the retry bounds; `ObjectChanged`, `BodyBroken`.
+    /// The errors of the request when no retries are left; `ObjectChanged`, `BodyBroken`.
     pub(crate) async fn head(&self, size_bytes: u64) -> Result<Vec<u8>> {
         Ok(self.fetch(0, size_bytes).await?.concat())
     }
 
-    /// The bytes from `from` to `to`, a range at a time.
+    /// Returns the bytes from `from` to `to` as a stream, one range at a time.
     pub(super) fn stream(
         self: &Arc<Self>,
         from: u64,
@@ -96,10 +96,10 @@ impl PinnedObject {
         Box::pin(ranges)
     }
 
-    /// The bytes from `from` to `to`, however often that takes.
+    /// Fetches the bytes from `from` to `to`, with as many requests as that takes.
     ///
     /// # Errors
-    /// Those of the request, past the retry bounds; `ObjectChanged`, `BodyBroken`.
+    /// The errors of the request when no retries are left; `ObjectChanged`, `BodyBroken`.
     pub(super) async fn fetch(&self, from: u64, to: u64) -> Result<Vec<Bytes>> {
         let mut attempts = Attempts::new(&self.retry);
         let mut chunks = Vec::new();
@@ -114,14 +114,13 @@ impl PinnedObject {
         Ok(chunks)
     }
 
-    /// One request. What came before an error stays.
+    /// Sends one request. Bytes that arrived before an error are kept.
     async fn read(&self, at: &mut u64, to: u64, chunks: &mut Vec<Bytes>) -> Result<()> {
         let Self { object, .. } = self;
         let mut body = self.open(*at, to).await?;
         if body.offset != *at {
-            let message = format!(
-                "{object}: the store does not send the range of bytes that it is asked for"
-            );
+            let message =
+                format!("{object}: the store does not send the range of bytes that was requested");
             return Err(Error::new(ErrorKind::BodyBroken, message)
                 .with_hint("--no-split reads objects whole"));
         }
@@ -145,8 +144,8 @@ impl PinnedObject {
             self.version_id.clone().filter(|_| !self.version_refused.load(Ordering::Relaxed))
         {
             match (self.open)(ReadFrom { offset, end, version_id: Some(version_id) }).await {
-                // A right of its own (s3:GetObjectVersion), or something that the store names
-                // without knowing it by that name.
+                // Reading by version needs a permission of its own (s3:GetObjectVersion), and some
+                // stores report version IDs that they do not accept.
                 Err(error)
                     if matches!(
                         error.kind,

@@ -1,21 +1,21 @@
-//! Files that are not text, known by their first bytes.
+//! The recognition of files that are not text by their first bytes.
 //!
-//! A name says nothing: `.csv` objects are often gzip, written with the wrong name or through a
-//! `Content-Encoding`.
+//! Names prove nothing: `.csv` objects are often gzip, because somebody chose the wrong name or
+//! used a `Content-Encoding`.
 
-/// A format that LOAD DATA can't read.
+/// A format that LOAD DATA cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     pub(super) name: &'static str,
     head: &'static [u8],
-    /// For short heads that text could begin with too: bytes the file must hold as well, and how
-    /// far they are from its end.
+    /// More bytes that the file must hold, and their distance from its end: for short heads that
+    /// text could also begin with.
     tail: Option<(&'static [u8], usize)>,
 }
 
-/// How many bytes of a file's start [`recognise`] looks at.
+/// The number of bytes at a file's start that [`recognise`] looks at.
 pub(super) const HEAD_BYTES: usize = 12;
-/// How many bytes of a file's end [`recognise`] looks at.
+/// The number of bytes at a file's end that [`recognise`] looks at.
 pub(super) const TAIL_BYTES: usize = 8;
 
 const SIGNATURES: [Signature; 7] = [
@@ -26,13 +26,13 @@ const SIGNATURES: [Signature; 7] = [
     Signature { name: "Parquet", head: b"PAR1", tail: Some((b"PAR1", 0)) },
     // The last byte of an ORC file is the length of its postscript, whose last field (number 8000,
     // three bytes long) is the magic. Without the field's tag, text whose first and last word is
-    // ORC would be one.
+    // ORC would match.
     Signature { name: "ORC", head: b"ORC", tail: Some((b"\x82\xf4\x03\x03ORC", 1)) },
     Signature { name: "Avro", head: b"Obj\x01", tail: None },
 ];
 
-/// A bzip2 stream goes on with its block size and the first digits of pi, or of the root of pi
-/// where it is empty.
+/// Returns true if the head continues as a bzip2 stream: with its block size, then the first digits
+/// of pi or, in an empty stream, of the square root of pi.
 fn is_bzip2(head: &[u8]) -> bool {
     head.get(3).is_some_and(|size| (b'1'..=b'9').contains(size))
         && head
@@ -40,15 +40,15 @@ fn is_bzip2(head: &[u8]) -> bool {
             .is_some_and(|magic| magic == b"1AY&SY" || magic == b"\x17\x72\x45\x38\x50\x90")
 }
 
-/// The format of a file with this start. Where the end is not known yet, only what the start alone
-/// proves.
+/// Returns the format of a file with this start and end. If the end is not known yet, returns only
+/// a format that the start alone proves.
 pub(super) fn recognise(head: &[u8], tail: Option<&[u8]>) -> Option<&'static str> {
     SIGNATURES
         .iter()
         .find(|signature| {
             head.starts_with(signature.head)
-                // The head of a file this short is all of it: head and tail must not be the same
-                // bytes.
+                // In a short file, the head may be the whole file: the same bytes must not count
+                // as head and tail.
                 && signature.tail.is_none_or(|(bytes, from_end)| {
                     head.len() >= signature.head.len() + bytes.len() + from_end
                 })
@@ -61,7 +61,7 @@ pub(super) fn recognise(head: &[u8], tail: Option<&[u8]>) -> Option<&'static str
         .map(|signature| signature.name)
 }
 
-/// Whether only the end of a file with this start tells what it is.
+/// Returns true if only the end of a file with this start can identify its format.
 pub(super) fn depends_on_end(head: &[u8]) -> bool {
     SIGNATURES.iter().any(|signature| signature.tail.is_some() && head.starts_with(signature.head))
 }

@@ -1,10 +1,8 @@
-//! Where on the staging disk an object goes: into a file of its own or, where it is small, beside
-//! others in one.
+//! The places of objects on the staging disk: small objects share files, larger ones get their own.
 //!
-//! Thousands of small files would take thousands of descriptors and two system calls each; and
-//! objects that are loaded in one transaction are read again in one go where they lie next to each
-//! other. A shared file goes, and its space in the budget comes back, when the last object in it
-//! goes.
+//! Thousands of small files would take thousands of descriptors, and two system calls each. Objects
+//! that are loaded in one transaction are also read back faster if they are next to each other. A
+//! shared file is deleted, and its share of the budget released, when its last object is dropped.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,18 +14,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::Object;
 
-/// Makes places in one directory.
+/// Allocates slots in one directory.
 #[derive(Debug)]
 pub struct StagingFiles {
     dir: PathBuf,
-    /// No shared file grows beyond this.
+    /// The size limit of a shared file.
     shared_bytes: u64,
-    /// The one that is being filled. Not kept alive by this: what is in it may be loaded before
-    /// another object comes.
+    /// The shared file that is being filled. The reference is weak, because its objects may all be
+    /// loaded before the next one arrives.
     filling: Mutex<Weak<Shared>>,
 }
 
-/// A place of an object's size, and its share of the budget.
+/// A place on disk of an object's size, with its share of the budget.
 #[derive(Debug)]
 pub struct StagingSlot {
     pub(crate) region: FileSlice,
@@ -35,7 +33,7 @@ pub struct StagingSlot {
 }
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "held until the place is given up")]
+#[expect(dead_code, reason = "held until the slot is dropped")]
 enum SlotSpace {
     Alone(OwnedSemaphorePermit),
     Shared(Arc<Shared>),
@@ -54,23 +52,24 @@ struct Taken {
 }
 
 impl StagingFiles {
-    /// Objects of up to an eighth of `shared_bytes` share files of that size.
+    /// Creates the allocator. Objects of up to an eighth of `shared_bytes` share files of that
+    /// size.
     #[must_use]
     pub fn new(dir: PathBuf, shared_bytes: u64) -> Self {
         Self { dir, shared_bytes, filling: Mutex::default() }
     }
 
-    /// A place for `object`, for which `permit` has been taken of the budget.
+    /// Allocates a slot for `object`, whose share of the budget is `permit`.
     ///
     /// # Errors
-    /// `StagingFailed` where no file can be made.
+    /// `StagingFailed` if no file can be created.
     pub fn take(&self, object: &Object, permit: OwnedSemaphorePermit) -> Result<StagingSlot> {
         let size_bytes = object.size_bytes;
         if size_bytes > self.shared_bytes / 8 {
             let region = FileSlice::new(Arc::new(self.file(object)?), 0, size_bytes);
             return Ok(StagingSlot { region, _held: SlotSpace::Alone(permit) });
         }
-        // Nothing is left half-done under these locks by a panic.
+        // A panic under these locks leaves no change half done.
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = filling.upgrade() {
             let mut taken = shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +92,7 @@ impl StagingFiles {
     fn file(&self, object: &Object) -> Result<File> {
         tempfile::tempfile_in(&self.dir).map_err(|error| {
             let message =
-                format!("{object}: no temporary file can be made in {}", self.dir.display());
+                format!("{object}: cannot create a temporary file in {}", self.dir.display());
             Error::new(ErrorKind::StagingFailed, message).caused_by(error)
         })
     }
@@ -140,7 +139,7 @@ mod tests {
         assert_eq!(budget.available_permits(), 20, "a file stays as long as one of its objects");
         drop(first);
         assert_eq!(budget.available_permits(), 100);
-        // What was filled is gone by now.
+        // The file that was being filled is gone by now.
         drop(places.take(&object(1), permit()).unwrap());
         assert_eq!(budget.available_permits(), 100);
     }

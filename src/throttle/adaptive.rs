@@ -1,9 +1,9 @@
-//! Decides how many transactions may run at once, without clocks, tasks or servers.
+//! The decision how many transactions may run at once, without clocks, tasks or servers.
 //!
 //! The limit works like the congestion window of TCP: additive increase, multiplicative decrease.
-//! It begins at its maximum. When transactions get in each other's way it is halved, and when the
-//! server refuses a connection it falls to the number of connections that the server has accepted.
-//! It rises by one after each interval without trouble.
+//! It starts at its maximum. A lock conflict halves it. If the server refuses a connection, it
+//! falls to the number of connections that the server has accepted. It rises by one after each
+//! interval without trouble.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) enum LimitChange {
     Conflict,
     /// The server refused a connection.
     ServerFull,
-    /// There was no trouble for [`CLEAN_INTERVAL`].
+    /// No trouble occurred for [`CLEAN_INTERVAL`].
     CleanInterval,
 }
 
@@ -26,9 +26,9 @@ pub(crate) enum LimitChange {
 pub(crate) struct AdaptiveLimit {
     limit: usize,
     max: usize,
-    /// When the limit last changed, or trouble was last seen.
+    /// The time of the last change of the limit, or of the last trouble.
     clean_since: Duration,
-    /// When the limit last fell.
+    /// The time when the limit last fell.
     fell_at: Option<Duration>,
 }
 
@@ -53,7 +53,7 @@ impl AdaptiveLimit {
         Some(LimitChange::CleanInterval)
     }
 
-    /// Records that a transaction, begun at `began`, was rolled back because of another one's
+    /// Records that a transaction, which began at `began`, was rolled back because of another one's
     /// locks.
     pub(crate) fn conflicted(&mut self, began: Duration, now: Duration) -> Option<LimitChange> {
         self.clean_since = now;
@@ -65,13 +65,13 @@ impl AdaptiveLimit {
         self.fall_to(self.limit / 2, now).then_some(LimitChange::Conflict)
     }
 
-    /// Records that the server refused a connection while it had `accepted` of ours.
+    /// Records that the server refused a connection while it had accepted `accepted` of ours.
     pub(crate) fn server_full(&mut self, accepted: usize, now: Duration) -> Option<LimitChange> {
         self.clean_since = now;
         self.fall_to(accepted, now).then_some(LimitChange::ServerFull)
     }
 
-    /// Returns false if the limit is that low already.
+    /// Lowers the limit. Returns false if it is that low already.
     fn fall_to(&mut self, limit: usize, now: Duration) -> bool {
         let limit = limit.max(1);
         if limit >= self.limit {

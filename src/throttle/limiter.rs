@@ -1,14 +1,14 @@
-//! How many transactions run at once, and when none may begin: the one place that holds the load
-//! workers back.
+//! The concurrency limiter: the only code that restrains the load workers.
 //!
-//! There are as many workers as `--load-concurrency` allows. Those beyond the limit that [`pace`]
-//! sets are parked: without work in their hands, and without a connection. So what is in
-//! hand is always in the hands of somebody who goes on, and to hold workers back can't stop the
-//! stages before them. With work in hand a worker waits in [`LoadSlot::begin`] alone: while the run is
-//! paused, or, when it begins anew after the number fell, until one of those that are loading has
-//! ended, which each of them does by itself.
+//! The run has as many workers as `--load-concurrency` allows. Workers beyond the limit that
+//! [`AdaptiveLimit`] sets are parked, without work and without a connection. So a worker that holds
+//! work can always continue, and parked workers cannot block the stages before them.
 //!
-//! It decides nothing about trying again; it is told of what was met.
+//! A worker that holds work waits only in [`LoadSlot::begin`]: while the run is paused, or, when it
+//! retries after the limit fell, until another transaction ends. Every running transaction ends by
+//! itself, so that wait cannot be a deadlock.
+//!
+//! The limiter decides nothing about retries. Workers only report their errors to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ use super::adaptive::{AdaptiveLimit, LimitChange};
 use crate::error::{Error, ErrorKind};
 use crate::shutdown::Shutdown;
 
-/// Shared by the workers, and by what pauses them.
+/// The limiter, shared by the workers and by the monitor that pauses them.
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimiter {
     started: Instant,
     state: Mutex<LimiterState>,
-    /// Something that somebody may wait for.
+    /// Signals a change that a worker may wait for.
     changed: Notify,
 }
 
@@ -33,30 +33,30 @@ struct LimiterState {
     limit: AdaptiveLimit,
     /// Workers that are not parked.
     awake: usize,
-    /// Transactions under way.
+    /// Running transactions.
     loading: usize,
     is_paused: bool,
 }
 
 impl ConcurrencyLimiter {
-    /// At most `max` at once.
+    /// Creates a limiter for at most `max` transactions at once.
     pub(crate) fn new(max: usize) -> Arc<Self> {
         let limit = AdaptiveLimit::new(max);
         let state = LimiterState { limit, awake: 0, loading: 0, is_paused: false };
         Arc::new(Self { started: Instant::now(), state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// A worker's own, parked at first.
+    /// Creates the slot of a worker, which is parked at first.
     pub(crate) fn slot(self: &Arc<Self>) -> LoadSlot {
         LoadSlot { limiter: Arc::clone(self), is_awake: false, began: None }
     }
 
-    /// Transactions that are under way.
+    /// Returns the number of running transactions.
     pub(crate) fn loading(&self) -> usize {
         self.state().loading
     }
 
-    /// No transaction begins until it is called with `false`.
+    /// Pauses or resumes. While paused, no transaction begins.
     pub(crate) fn pause(&self, is_paused: bool) {
         self.state().is_paused = is_paused;
         self.changed.notify_waiters();
@@ -66,7 +66,7 @@ impl ConcurrencyLimiter {
         self.state().is_paused
     }
 
-    /// The server has no connection left, with so many of ours on it.
+    /// Records that the server has no connection left while it has `ours` of ours.
     pub(crate) fn server_is_full(&self, ours: usize) {
         let now = self.started.elapsed();
         self.adapt(|limit| limit.server_full(ours, now));
@@ -84,12 +84,12 @@ impl ConcurrencyLimiter {
         self.changed.notify_waiters();
     }
 
-    /// Waits until `take` gives something.
+    /// Waits until `take` returns a value.
     async fn wait<T>(&self, mut take: impl FnMut(&mut LimiterState) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Before the look, or a change in between would be missed.
+            // Enabled before the check, or a change in between would be missed.
             changed.as_mut().enable();
             if let Some(taken) = take(&mut self.state()) {
                 return taken;
@@ -103,24 +103,25 @@ impl ConcurrencyLimiter {
     }
 }
 
-/// A worker's place among those that load. Dropped, it is given back.
+/// The slot of one load worker. Dropping it releases it.
 #[derive(Debug)]
 pub(crate) struct LoadSlot {
     limiter: Arc<ConcurrencyLimiter>,
     is_awake: bool,
-    /// When the transaction that is under way began.
+    /// The start of the running transaction.
     began: Option<Duration>,
 }
 
 impl LoadSlot {
-    /// Whether the next [`Self::wait`] parks the worker: what it holds it should give up first.
+    /// Returns true if the next [`Self::wait`] parks the worker, which should release what it holds
+    /// first.
     pub(crate) fn is_over(&self) -> bool {
         let state = self.limiter.state();
         state.awake > state.limit.current()
     }
 
-    /// Waits until this worker may look for work. To be called without work in hand, and before
-    /// each piece of it.
+    /// Waits until this worker may look for work. The worker calls it before each piece of work,
+    /// and holds none meanwhile.
     pub(crate) async fn wait(&mut self) {
         self.end();
         if self.is_awake {
@@ -139,7 +140,7 @@ impl LoadSlot {
         self.is_awake = true;
     }
 
-    /// Waits until a transaction may begin. False where none shall any more.
+    /// Waits until a transaction may begin. Returns false if the run is draining.
     pub(crate) async fn begin(&mut self, shutdown: &Shutdown) -> bool {
         self.end();
         let limiter = &self.limiter;
@@ -166,7 +167,7 @@ impl LoadSlot {
         }
     }
 
-    /// The transaction came to nothing, or could not even begin, because of this.
+    /// Records that the transaction failed, or could not begin, because of `error`.
     pub(crate) fn met(&mut self, error: &Error) {
         let Some(began) = self.end() else { return };
         let now = self.limiter.started.elapsed();
@@ -201,9 +202,9 @@ impl Drop for LoadSlot {
 
 fn reason(change: LimitChange) -> &'static str {
     match change {
-        LimitChange::Conflict => "transactions met each other's locks",
-        LimitChange::ServerFull => "the server has no room for more",
-        LimitChange::CleanInterval => "there was no conflict for a while",
+        LimitChange::Conflict => "transactions conflicted over locks",
+        LimitChange::ServerFull => "the server accepts no more connections",
+        LimitChange::CleanInterval => "no conflict occurred for a while",
     }
 }
 
@@ -252,7 +253,7 @@ mod tests {
             slot.wait().await;
         }
         limiter.server_is_full(1);
-        // Both are awake, one place is left, and the other worker waits for work that may never
+        // Both are awake, one slot is left, and the other worker waits for work that may never
         // come.
         assert!(slots[0].begin(&shutdown).await);
         slots[0].committed();
@@ -291,7 +292,7 @@ mod tests {
             assert!(slot.begin(&shutdown).await);
         }
         one.met(&Error::new(ErrorKind::LockConflict, "deadlock"));
-        // The other one is loading, and one alone may.
+        // The other one is loading, and the limit is one.
         let mut again = std::pin::pin!(one.begin(&shutdown));
         assert_eq!(poll!(&mut again), Poll::Pending);
         other.committed();

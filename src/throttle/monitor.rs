@@ -1,9 +1,10 @@
-//! Pauses: no transaction begins while the server, or a replica of it, has enough to do already.
+//! The monitor of server load and replica lag: no transaction begins while the server, or a replica
+//! of it, is overloaded.
 //!
-//! One task asks about once a second, on connections of its own. Past a bound the [`ConcurrencyLimiter`] lets
-//! nothing begin; what is loading goes on. What can't be asked at the start ends the run there,
-//! with the remedy. What can't be asked any more later counts as past its bound: a run that was
-//! told to spare a replica must not take its silence for health.
+//! One task checks about once a second, on its own connections. Beyond a threshold, the
+//! [`ConcurrencyLimiter`] lets no transaction begin; running ones continue. A server that cannot be
+//! checked at the start ends the run there, with a hint. A server that stops answering later counts
+//! as beyond its threshold: a run that must spare a replica must not take silence for health.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,22 +19,23 @@ use super::options::ThroughputConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Connector, Flavor, Phase, classify};
 
-/// Lag is told in seconds, and the threads that run change faster than any bound can follow.
+/// The time between two checks. Servers report lag in seconds, and running threads change faster
+/// than any check can follow.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// A server that takes longer to tell its state is past any bound.
+/// The time limit for a check. A server that takes longer counts as beyond its threshold.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is watched.
+/// The probes that watch the server and its replicas.
 pub(crate) struct Throttle {
     watched: Vec<Probe>,
 }
 
 struct Probe {
-    /// For messages.
+    /// The name for messages.
     name: String,
     bound: Threshold,
     connector: Connector,
-    /// Away while it can't be reached.
+    /// `None` while the server is not connected.
     conn: Option<(Conn, Flavor)>,
 }
 
@@ -43,15 +45,15 @@ enum Threshold {
     Lag(Duration),
 }
 
-/// What one look has found.
+/// The result of one check.
 enum Reading {
     Within,
-    /// Why nothing may begin.
+    /// The threshold is exceeded, for this reason.
     Past(String),
     NoReplica,
 }
 
-/// Ends a pause at the end of whoever watches.
+/// A guard that ends the pause when the monitor ends.
 struct Resuming(Arc<ConcurrencyLimiter>);
 
 impl Drop for Resuming {
@@ -61,10 +63,10 @@ impl Drop for Resuming {
 }
 
 impl Throttle {
-    /// Asks everything once; `None` where nothing is bounded.
+    /// Checks every server once. Returns `None` if no threshold is set.
     ///
     /// # Errors
-    /// What keeps it from being asked.
+    /// Fails if a server cannot be checked.
     pub(crate) async fn open(
         throughput: &ThroughputConfig,
         default_port: u16,
@@ -96,22 +98,22 @@ impl Throttle {
         }
         for watched in &mut watched {
             if let Reading::NoReplica = watched.look(0).await? {
-                let message = format!("{}: it is no replica, so that it has no lag", watched.name);
+                let message = format!("{}: it is not a replica, so it has no lag", watched.name);
                 return Err(Error::new(ErrorKind::TargetRefused, message)
-                    .with_hint("name in --replica the servers that replicate from the target"));
+                    .with_hint("in --replica, name servers that replicate from the target"));
             }
         }
         Ok((!watched.is_empty()).then_some(Self { watched }))
     }
 
-    /// Watches until `ended`. The governor is to be paused before: until the first look nobody
-    /// knows whether something may begin.
+    /// Watches until `ended`. The caller must pause the limiter first, because nobody knows before
+    /// the first check if a transaction may begin.
     pub(crate) async fn watch(
         mut self,
         limiter: Arc<ConcurrencyLimiter>,
         ended: CancellationToken,
     ) {
-        // Whoever still waits shall not wait for somebody who has gone, however that came about.
+        // However the monitor ends, no worker may keep waiting for it.
         let _resuming = Resuming(Arc::clone(&limiter));
         let mut paused: Option<Instant> = None;
         while ended.run_until_cancelled(self.look(&limiter, &mut paused)).await.is_some() {
@@ -125,29 +127,29 @@ impl Throttle {
     }
 
     async fn look(&mut self, limiter: &ConcurrencyLimiter, paused: &mut Option<Instant>) {
-        // Its own transactions are no reason to wait.
+        // The run's own transactions are no reason to wait.
         let ours = limiter.loading() as u64;
         let seen =
             join_all(self.watched.iter_mut().map(async |watched| match watched.look(ours).await {
                 Ok(Reading::Within) => None,
                 Ok(Reading::Past(why)) => Some(why),
-                Ok(Reading::NoReplica) => Some(format!("{} is no replica any more", watched.name)),
+                Ok(Reading::NoReplica) => Some(format!("{} is no longer a replica", watched.name)),
                 Err(error) => Some(error.one_line()),
             }))
             .await;
         let reasons: Vec<String> = seen.into_iter().flatten().collect();
         match (&paused, reasons.is_empty()) {
             (None, false) => {
-                tracing::warn!("paused, nothing more is begun: {}", reasons.join("; "));
+                tracing::warn!("paused, no new load begins: {}", reasons.join("; "));
                 limiter.pause(true);
                 *paused = Some(Instant::now());
             }
             (Some(since), true) => {
-                tracing::info!("going on after a pause of {:.0?}", since.elapsed());
+                tracing::info!("resuming after a pause of {:.0?}", since.elapsed());
                 limiter.pause(false);
                 *paused = None;
             }
-            // It was held until the first look.
+            // The limiter was paused until the first check.
             (None, true) => limiter.pause(false),
             (Some(_), false) => {}
         }
@@ -155,7 +157,7 @@ impl Throttle {
 }
 
 impl Probe {
-    /// Asks once. After an error it is connected anew the next time.
+    /// Checks once. After an error, the next check reconnects.
     async fn look(&mut self, ours: u64) -> Result<Reading> {
         let (conn, flavor) = match self.conn.take() {
             Some(connected) => connected,
@@ -170,7 +172,7 @@ impl Probe {
             Ok(asked) => asked.map_err(|error| self.refused(&error))?,
             Err(_) => {
                 let message =
-                    format!("{}: it did not tell its state within {ANSWER_LIMIT:?}", self.name);
+                    format!("{}: it did not report its state within {ANSWER_LIMIT:?}", self.name);
                 return Err(Error::new(ErrorKind::TargetUnreachable, message));
             }
         };
@@ -188,11 +190,12 @@ impl Probe {
             Threshold::ThreadsRunning(most) => {
                 let status: Option<(String, u64)> =
                     conn.query_first("SHOW GLOBAL STATUS LIKE 'Threads_running'").await?;
-                // The one that answers this runs too.
+                // The thread that answers this query runs too.
                 let others = status.map_or(0, |(_, running)| running.saturating_sub(ours + 1));
                 let why = || {
                     format!(
-                        "{others} other threads run on the server, --max-threads-running is {most}"
+                        "{others} other threads are running on the server, --max-threads-running \
+                         is {most}"
                     )
                 };
                 Ok(if others > most { Reading::Past(why()) } else { Reading::Within })
@@ -202,7 +205,7 @@ impl Probe {
                 if rows.is_empty() {
                     return Ok(Reading::NoReplica);
                 }
-                // The worst of its channels.
+                // The largest lag of its channels.
                 let lags: Option<Vec<u64>> = rows.iter().map(seconds_behind).collect();
                 Ok(match lags.map(|lags| lags.into_iter().max().unwrap_or(0)) {
                     Some(lag) if Duration::from_secs(lag) <= most => Reading::Within,
@@ -211,7 +214,7 @@ impl Probe {
                         self.name
                     )),
                     None => Reading::Past(format!(
-                        "{} does not replicate, and is ever further behind",
+                        "{} is not replicating, so its lag keeps growing",
                         self.name
                     )),
                 })
@@ -223,16 +226,17 @@ impl Probe {
         let folded = classify(Phase::Transaction, &self.name, error);
         match (self.bound, folded.kind) {
             (Threshold::Lag(_), ErrorKind::TargetRefused) => folded.with_hint(
-                "an administrator must GRANT REPLICATION CLIENT ON *.* (on MariaDB: REPLICA MONITOR) to the account on the replica",
+                "an administrator must GRANT REPLICATION CLIENT ON *.* (on MariaDB: REPLICA \
+                 MONITOR) to the account on the replica",
             ),
             _ => folded,
         }
     }
 }
 
-/// A row for each source that it replicates from.
+/// Returns one row for each source that the server replicates from.
 async fn replica_status(conn: &mut Conn, flavor: Flavor) -> mysql_async::Result<Vec<Row>> {
-    /// How a server before 8.0.22 answers a statement of later ones.
+    /// The error of servers before 8.0.22 for the newer statement.
     const SYNTAX: u16 = 1064;
     if flavor == Flavor::Mariadb {
         return conn.query("SHOW ALL SLAVES STATUS").await;
@@ -245,7 +249,7 @@ async fn replica_status(conn: &mut Conn, flavor: Flavor) -> mysql_async::Result<
     }
 }
 
-/// `None`: it does not replicate.
+/// Returns the lag in seconds; `None` if the server is not replicating.
 fn seconds_behind(row: &Row) -> Option<u64> {
     let is_it = |name: &str| ["Seconds_Behind_Source", "Seconds_Behind_Master"].contains(&name);
     let place = row.columns_ref().iter().position(|column| is_it(&column.name_str()))?;
@@ -255,14 +259,14 @@ fn seconds_behind(row: &Row) -> Option<u64> {
     }
 }
 
-/// `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+/// Parses `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
 fn host_and_port(text: &str, default_port: u16) -> Option<(&str, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) = rest.split_once(']')?;
             (host, if behind.is_empty() { None } else { Some(behind.strip_prefix(':')?) })
         }
-        // Without brackets, more than one colon is an address.
+        // Without brackets, a text with more than one colon is an IPv6 address.
         None => match text.split_once(':') {
             Some((host, port)) if !port.contains(':') => (host, Some(port)),
             _ => (text, None),

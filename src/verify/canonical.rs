@@ -1,12 +1,11 @@
-//! The text that the server shows of a number, a date or a time that was written so.
+//! The text that the server shows for a number, a date or a time in an object.
 //!
-//! Each is `None` where that is not certain: `1e3`, `2026-1-1`, a fraction that would have to be
-//! rounded. The value is one that the server took without a warning, so that ranges are not looked
-//! at.
+//! Each function returns `None` if that text is not certain, as for `1e3`, `2026-1-1` or a fraction
+//! that must be rounded. The server took the value without a warning, so ranges are not checked.
 
 use std::borrow::Cow;
 
-/// More digits than any column has.
+/// A number of digits that no column has.
 const DIGITS_LIMIT: usize = 81;
 
 pub(super) fn integer(value: &[u8]) -> Option<Cow<'_, [u8]>> {
@@ -16,7 +15,7 @@ pub(super) fn integer(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
     let digits = without_leading_zeros(digits);
     if is_negative && digits != b"0" {
-        // Where nothing was left out it is the value as it stands.
+        // If no zero was dropped, the value is already canonical.
         return Some(if value.len() == digits.len() + 1 {
             Cow::Borrowed(value)
         } else {
@@ -26,7 +25,7 @@ pub(super) fn integer(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Borrowed(digits))
 }
 
-/// Rounded half away from zero, as the server does.
+/// Returns the decimal with `scale` digits, rounded half away from zero, as the server does.
 pub(super) fn decimal(value: &[u8], scale: usize) -> Option<Vec<u8>> {
     let (is_negative, number) = sign(value);
     let mut parts = number.splitn(2, |&byte| byte == b'.');
@@ -64,7 +63,7 @@ pub(super) fn decimal(value: &[u8], scale: usize) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Those of a YEAR alone: others of four digits are taken for numbers of two.
+/// Accepts the values of a YEAR only. The server takes other four-digit values for two-digit ones.
 pub(super) fn year(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let is_year =
         is_like(value, b"dddd") && (value == b"0000" || (&b"1901"[..]..=b"2155").contains(&value));
@@ -107,7 +106,7 @@ pub(super) fn time(value: &[u8], fraction_digits: usize) -> Option<Cow<'_, [u8]>
     with_fraction_of(value, &value[..signed_bytes], fraction, fraction_digits)
 }
 
-/// `value` itself where its fraction has the column's length already.
+/// Returns `value` itself if its fraction already has the column's length.
 fn with_fraction_of<'value>(
     value: &'value [u8],
     seconds: &'value [u8],
@@ -121,7 +120,8 @@ fn with_fraction_of<'value>(
     with_fraction(Cow::Borrowed(seconds), fraction, fraction_digits)
 }
 
-/// `fraction` with its point, or nothing.
+/// Returns `seconds` with `fraction` in the column's length. `fraction` is empty or starts with its
+/// point.
 fn with_fraction<'value>(
     seconds: Cow<'value, [u8]>,
     fraction: &[u8],
@@ -142,7 +142,7 @@ fn with_fraction<'value>(
     Some(Cow::Owned(text))
 }
 
-/// The digits of `.123`, at least one and at most the six that a server reads.
+/// Returns the digits of `.123`, at least one and at most the six that a server reads.
 fn fraction_text(fraction: &[u8]) -> Option<&[u8]> {
     if fraction.is_empty() {
         return Some(fraction);
@@ -151,7 +151,7 @@ fn fraction_text(fraction: &[u8]) -> Option<&[u8]> {
     ((1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)).then_some(digits)
 }
 
-/// Whether `value` is `pattern`, with any digit where that has a `d`.
+/// Returns true if `value` matches `pattern`, in which a `d` stands for any digit.
 fn is_like(value: &[u8], pattern: &[u8]) -> bool {
     value.len() == pattern.len()
         && value

@@ -1,5 +1,5 @@
-//! Which columns can be compared, by their types: those of which the server has one text for each
-//! value.
+//! The choice of the columns that can be compared. It depends on their types: the server must have
+//! exactly one text for each value.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::dialect::Charset;
 
 pub(super) const IS_GENERATED: &str = "the server computes it";
 
-/// What `information_schema` says of a column.
+/// The properties of a column, from `information_schema`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnFacts {
     pub name: String,
@@ -18,7 +18,7 @@ pub struct ColumnFacts {
     pub column_type: String,
     pub charset: Option<String>,
     pub is_nullable: bool,
-    /// The server computes it.
+    /// True if the server computes the column.
     pub is_generated: bool,
     pub numeric_scale: u64,
     pub datetime_precision: u64,
@@ -32,7 +32,7 @@ pub struct Unverified {
     pub reason: String,
 }
 
-/// How the text of a stored value follows from a field.
+/// The rule that turns a field into the text of the stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Integer {
@@ -51,28 +51,28 @@ pub(super) enum Encoding {
     Year,
     /// One of these labels.
     Enum(Vec<Vec<u8>>),
-    /// Bytes as they are. `long` ones are hashed by themselves, as the server joins texts up to
-    /// `max_allowed_packet` only.
+    /// Unchanged bytes. `long` values are hashed separately, because the server concatenates texts
+    /// only up to `max_allowed_packet`.
     Bytes {
         is_character: bool,
         long: bool,
     },
-    /// CHAR: without trailing spaces.
+    /// CHAR, without trailing spaces.
     Unpadded,
-    /// BINARY: with zero bytes up to its length.
+    /// BINARY, padded with zero bytes to its length.
     Padded {
         length_bytes: usize,
     },
 }
 
 impl ColumnFacts {
-    /// Column names are compared without case by both servers.
+    /// Returns true if this is the column's name. Both servers ignore case in column names.
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name) || self.name.to_lowercase() == name.to_lowercase()
     }
 
     /// # Errors
-    /// Why it can't be compared, for objects in this character set.
+    /// Returns the reason why the column cannot be compared with objects in this character set.
     pub(super) fn encoding(&self, charset: &Charset) -> Result<Encoding, String> {
         if self.is_generated {
             return Err(IS_GENERATED.to_owned());
@@ -117,7 +117,7 @@ impl ColumnFacts {
         Ok(form)
     }
 
-    /// Its text has to be put into UTF-8 to be that of the objects.
+    /// Returns true if the column's text must be converted to UTF-8 to match the objects.
     pub(super) fn is_converted(&self, objects: &Charset) -> bool {
         objects.is_utf8()
             && self
@@ -127,35 +127,36 @@ impl ColumnFacts {
     }
 }
 
-/// Character sets of which the bytes are UTF-8.
+/// The character sets whose bytes are valid UTF-8.
 const UTF8: [&str; 3] = ["ascii", "utf8mb3", "utf8mb4"];
 
-/// Sets in which some character of Unicode becomes another one, as the servers convert: there and
-/// back again was tried for every set and every character.
+/// The character sets in which the servers' conversion maps some Unicode character to another one.
+/// Every set was tested with a round trip of every character.
 const IRREVERSIBLE: [&str; 2] = ["cp932", "tis620"];
 
 fn known_name(charset: &str) -> String {
     if charset == "utf8" { "utf8mb3".to_owned() } else { charset.to_ascii_lowercase() }
 }
 
-/// Whether text in the objects' character set can be had back from a column's.
+/// Returns true if a column's text can be converted back to the text in the objects' character set.
 fn is_reversible(objects: &Charset, column: &str, is_enum: bool) -> bool {
     let (objects_name, column) = (known_name(objects.name()), known_name(column));
     if objects.is_utf8() {
         return !IRREVERSIBLE.contains(&column.as_str());
     }
-    // Labels are known in UTF-8; what is loaded as `binary` a column takes as it is.
+    // Labels are known in UTF-8. A column takes data that is loaded as `binary` unchanged.
     !is_enum && (objects_name == column || objects_name == "binary")
 }
 
-/// TIMESTAMPs have another text in another time zone.
+/// Returns true if the column's text depends on the time zone, as that of a TIMESTAMP does.
 pub(super) fn depends_on_time_zone(facts: &[ColumnFacts], name: &str) -> bool {
     facts
         .iter()
         .any(|column| column.name == name && column.data_type.eq_ignore_ascii_case("timestamp"))
 }
 
-/// The labels of `enum('a','it''s')`; `None` where one has what the server writes with an escape.
+/// Returns the labels of `enum('a','it''s')`, or `None` if a label contains a character that the
+/// server escapes.
 fn labels(column_type: &str) -> Option<Vec<Vec<u8>>> {
     let list = column_type.split_once('(')?.1;
     let list = list.rsplit_once(')')?.0;
@@ -184,8 +185,8 @@ fn labels(column_type: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 impl Encoding {
-    /// The text that the server has for this field once it is stored; `None` where it can't be
-    /// told.
+    /// Returns the text that the server shows for this field once it is stored, or `None` if that
+    /// is not certain.
     pub(super) fn stored<'value>(&self, value: &'value [u8]) -> Option<Cow<'value, [u8]>> {
         match self {
             Self::Integer { .. } => canonical::integer(value),
@@ -215,7 +216,7 @@ impl Encoding {
         }
     }
 
-    /// Any bytes may be in it, so that its length has to tell where it ends.
+    /// Returns true if the value may contain any bytes, so that its length must tell where it ends.
     pub(super) fn is_text(&self) -> bool {
         matches!(self, Self::Enum(_) | Self::Bytes { .. } | Self::Unpadded | Self::Padded { .. })
     }
@@ -224,13 +225,14 @@ impl Encoding {
         matches!(self, Self::Bytes { long: true, .. })
     }
 
-    /// An expression for that text, of a quoted name; or of its conversion to UTF-8.
+    /// Returns an SQL expression for that text, given a quoted column name. If `is_converted`, the
+    /// expression converts the text to UTF-8.
     pub(super) fn value_sql(&self, name: &str, is_converted: bool) -> String {
         let name =
             if is_converted { format!("CONVERT({name} USING utf8mb4)") } else { name.to_owned() };
         match self {
             Self::Integer { zerofill: true } => format!("CAST({name} AS UNSIGNED)"),
-            // As bytes, so that texts of several character sets are joined as they are.
+            // As bytes, so that texts in several character sets are concatenated unchanged.
             Self::Enum(_) | Self::Bytes { is_character: true, long: false } | Self::Unpadded => {
                 format!("CAST({name} AS BINARY)")
             }

@@ -1,4 +1,4 @@
-//! What is compared between the table and the objects, and how.
+//! The plan for the comparison of a table with its objects.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,21 +9,21 @@ use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::object::{TableName, quote_identifier};
 use crate::split::FieldReader;
 
-/// What is compared of a table.
+/// The plan for the comparison of one table.
 #[derive(Debug)]
 pub struct ComparePlan {
     pub(crate) columns: Vec<Compared>,
     pub(crate) unverified: Vec<Unverified>,
     pub(crate) reader: FieldReader,
-    /// Words that mean NULL.
+    /// The words that mean NULL.
     pub(crate) null_strings: Vec<Vec<u8>>,
-    /// Of everything on which a digest depends, so that digests of two plans are never added.
+    /// A hash of everything that a digest depends on, so that digests of two plans are never added.
     pub(crate) fingerprint: [u8; 8],
 }
 
 impl ComparePlan {
-    /// For a table whose columns are `facts`, loaded by this column list. `time_zone` is the one in
-    /// which the sessions read and show TIMESTAMPs.
+    /// Plans the comparison of a table with the columns `facts` that is loaded through the column
+    /// list `items`. `time_zone` is the time zone in which the sessions read and show TIMESTAMPs.
     #[must_use]
     pub fn new(
         facts: &[ColumnFacts],
@@ -76,36 +76,39 @@ impl ComparePlan {
         }
     }
 
-    /// Whether there is anything to compare but the number of rows.
+    /// Returns true if only the number of rows can be compared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.columns.is_empty()
     }
 
-    /// The columns of the table that are not compared, whatever the objects hold.
+    /// Returns the columns of the table that are not compared, whatever the objects contain.
     #[must_use]
     pub fn unverified(&self) -> &[Unverified] {
         &self.unverified
     }
 
-    /// Sums without a row.
+    /// Returns the digest of no rows.
     #[must_use]
     pub fn no_rows(&self) -> Digest {
         Digest::new(self.columns.len(), self.fingerprint)
     }
 
-    /// The query for the number of rows, and for the text of a number that [`Self::row_sum`] reads.
+    /// Returns the query for the number of rows and for the text of a number that [`Self::row_sum`]
+    /// reads.
     #[must_use]
     pub fn row_sum_sql(&self, table: &TableName) -> String {
         let texts: Vec<String> = self.columns.iter().map(Compared::row_text_sql).collect();
         let unreadable = 1_u128 << UNREADABLE_ROW_BIT;
         format!(
-            "SELECT COUNT(*), CAST(COALESCE(SUM(COALESCE(CAST(CONV(LEFT(SHA2(CONCAT_WS(',', {}), 256), 15), 16, 10) AS UNSIGNED), {unreadable})), 0) AS CHAR) FROM {table}",
+            "SELECT COUNT(*), CAST(COALESCE(SUM(COALESCE(\
+             CAST(CONV(LEFT(SHA2(CONCAT_WS(',', {}), 256), 15), 16, 10) AS UNSIGNED), \
+             {unreadable})), 0) AS CHAR) FROM {table}",
             texts.join(", ")
         )
     }
 
-    /// `None` for what is no such number.
+    /// Reads the number that [`Self::row_sum_sql`] selects. Returns `None` for any other text.
     #[must_use]
     pub fn row_sum(text: &str) -> Option<RowSum> {
         let number: u128 = text.parse().ok()?;
@@ -113,8 +116,8 @@ impl ComparePlan {
         Some(RowSum { sum: number & ((1 << UNREADABLE_ROW_BIT) - 1), unreadable_rows })
     }
 
-    /// The query for the sum of each compared column, each as the text of a number that
-    /// [`Self::column_sum`] reads, in one row; before them the number of rows.
+    /// Returns the query for the number of rows and for the sum of each compared column, in one
+    /// row. Each sum is the text of a number that [`Self::column_sum`] reads.
     #[must_use]
     pub fn column_sums_sql(&self, table: &TableName) -> String {
         let sums: Vec<String> = self
@@ -131,21 +134,22 @@ impl ComparePlan {
         format!("SELECT COUNT(*), {} FROM {table}", sums.join(", "))
     }
 
-    /// As far as it is summed here: without what goes beyond 64 bits.
+    /// Reads a column's sum, and drops the bits beyond 64, as [`Digest`] does.
     #[must_use]
     pub fn column_sum(text: &str) -> Option<u64> {
         let number: u128 = text.parse().ok()?;
         u64::try_from(number & u128::from(u64::MAX)).ok()
     }
 
-    /// Whether every value of the objects can be compared.
+    /// Returns true if every value of the objects can be compared.
     #[must_use]
     pub fn compares_whole_rows(&self, objects: &Digest) -> bool {
         (0..self.columns.len()).all(|column| objects.odd_values(column) == 0)
     }
 
-    /// The compared columns by whose sums the table (`sums`, in their order) is not what the
-    /// objects are. Columns that have dropped out are not among them.
+    /// Returns the compared columns whose sum in the table differs from that of the objects. `sums`
+    /// holds the table's sums in the order of the columns. Columns that dropped out are not
+    /// included.
     #[must_use]
     pub fn differing(&self, objects: &Digest, sums: &[u64]) -> Vec<&str> {
         let columns = self.columns.iter().enumerate().zip(sums);
@@ -157,7 +161,7 @@ impl ComparePlan {
             .collect()
     }
 
-    /// What has been compared where there was no difference.
+    /// Returns what was compared, for a comparison that found no difference.
     #[must_use]
     pub fn verified(&self, objects: &Digest) -> TableVerification {
         let mut columns = Vec::new();
@@ -190,22 +194,22 @@ impl ComparePlan {
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) name: String,
-    /// Its place in the column list.
+    /// The column's index in the column list.
     pub(crate) item: usize,
     pub(crate) is_nullable: bool,
     pub(super) encoding: Encoding,
-    /// It is in another character set than the objects.
+    /// True if the column's character set differs from that of the objects.
     pub(crate) is_converted: bool,
 }
 
 impl Compared {
-    /// The value as the server has it, in the bytes that the objects have.
+    /// Returns an SQL expression for the stored value in the bytes that the objects have.
     fn value_sql(&self) -> String {
         self.encoding.value_sql(&quote_identifier(&self.name), self.is_converted)
     }
 
-    /// Its part of a row's text: arguments of `CONCAT_WS`, which leaves out what is NULL. A text
-    /// goes behind its length, so that no two rows have the same text.
+    /// Returns the column's part of a row's text, as arguments of `CONCAT_WS`, which skips NULLs. A
+    /// text follows its length, so that no two rows have the same text.
     fn row_text_sql(&self) -> String {
         let value = self.value_sql();
         let unless_null =
@@ -219,7 +223,7 @@ impl Compared {
         unless_null(value)
     }
 
-    /// The same of a value, `None` for NULL.
+    /// Appends the same text for a value, or for NULL if `None`.
     pub(super) fn push_row_text(&self, value: Option<&[u8]>, text: &mut Vec<u8>) {
         if !text.is_empty() {
             text.push(b',');
@@ -241,30 +245,30 @@ impl Compared {
     }
 }
 
-/// Rows of which the server can't make the text add this to the sum of whole rows, which is far
-/// below it.
+/// The bit that each row adds to the sum of whole rows if the server cannot produce its text. The
+/// sum itself stays far below this bit.
 pub(crate) const UNREADABLE_ROW_BIT: u32 = 100;
 
-/// The server's sums over whole rows.
+/// The server's sum over whole rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowSum {
     pub sum: u128,
-    /// Rows that are not in it, because the server could not make their text.
+    /// The number of rows that are not in `sum`, because the server could not produce their text.
     pub unreadable_rows: u64,
 }
 
-/// What a comparison without a difference has compared.
+/// The result of a comparison that found no difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableVerification {
     pub rows: u64,
-    /// Rows were compared as a whole; otherwise each column by itself.
+    /// True if rows were compared as a whole, false if each column was compared by itself.
     pub are_rows_whole: bool,
     pub columns: Vec<String>,
     pub unverified: Vec<Unverified>,
 }
 
 impl std::fmt::Display for TableVerification {
-    /// For the summary: how much was compared.
+    /// Writes how much was compared, for the summary.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { rows, are_rows_whole, columns, unverified } = self;
         let all = columns.len() + unverified.len();

@@ -1,28 +1,28 @@
-//! The sums over rows of an object, or of several.
+//! The sums over the rows of one or more objects.
 
-/// What NULL adds to the sum of a column: no value's CRC-32 is so large.
+/// The number that NULL adds to a column's sum. No CRC-32 is this large.
 pub(super) const NULL_VALUE: u64 = 1 << 32;
 
-/// The first bits of a hash that are summed: 15 hexadecimal digits, as the server takes them.
+/// The number of leading bits of a hash that are summed: 15 hexadecimal digits, as on the server.
 pub(super) const HASH_BITS: u32 = 60;
 
-/// The version of the form in which digests are kept.
+/// The version of the stored format.
 const VERSION: u8 = 1;
 
 /// Sums that do not depend on the order of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// Of the plan.
+    /// The fingerprint of the plan.
     fingerprint: [u8; 8],
     pub(super) rows: u64,
-    /// Without the rows that have a value that can't be compared.
+    /// The sum over whole rows, without rows that have a value that cannot be compared.
     pub(super) row_sum: u128,
     pub(super) columns: Vec<ColumnSum>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ColumnSum {
-    /// Values that can't be compared, and are not in the sum.
+    /// The number of values that cannot be compared. They are not in the sum.
     pub(super) odd_values: u64,
     pub(super) sum: u64,
 }
@@ -37,7 +37,7 @@ impl Digest {
         self.rows
     }
 
-    /// Of whole rows; meaningless where a column has odd values.
+    /// Returns the sum over whole rows. It is meaningless if a column has odd values.
     #[must_use]
     pub fn row_sum(&self) -> u128 {
         self.row_sum
@@ -51,7 +51,8 @@ impl Digest {
         self.columns.get(column).map_or(0, |column| column.odd_values)
     }
 
-    /// Adds the rows of another digest; false, with nothing added, where it is of another plan.
+    /// Adds the rows of another digest. Returns false and adds nothing if the digest belongs to
+    /// another plan.
     #[must_use]
     pub fn add(&mut self, other: &Self) -> bool {
         if self.fingerprint != other.fingerprint || self.columns.len() != other.columns.len() {
@@ -66,7 +67,7 @@ impl Digest {
         true
     }
 
-    /// The form in which the ledger keeps it: of one length for all digests of a plan.
+    /// Returns the form that the ledger stores. It has the same length for all digests of a plan.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
@@ -80,7 +81,7 @@ impl Digest {
         bytes
     }
 
-    /// `None` where it is not of that form.
+    /// Reads that form. Returns `None` for any other bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (version, bytes) = bytes.split_first()?;
@@ -178,7 +179,7 @@ mod tests {
         ] {
             assert_ne!(of(other).row_sum(), base.row_sum(), "{other:?}");
         }
-        // No double is compared, and these are the same numbers, and the same NULL.
+        // Doubles are not compared, and these are the same numbers and the same NULL.
         assert_eq!(of(&["+01\tx\t7", "2\ty\t7"]).row_sum(), base.row_sum());
         assert_eq!(of(&["1\t\\N\t"]).row_sum(), of(&["1\tnil\t"]).row_sum());
     }

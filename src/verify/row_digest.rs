@@ -1,4 +1,4 @@
-//! Digests rows as their bytes go by.
+//! The digest of rows while their bytes stream past.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::compare_plan::ComparePlan;
 use super::digest::{Digest, HASH_BITS, NULL_VALUE};
 use crate::split::Field;
 
-/// Adds up rows, and takes them off again.
+/// Adds rows to a digest and subtracts them again.
 #[derive(Clone, Debug)]
 pub struct RowDigest {
     pub(crate) plan: Arc<ComparePlan>,
     pub(crate) digest: Digest,
-    /// The text of the row at hand.
+    /// The text of the current row.
     pub(crate) text: Vec<u8>,
 }
 
@@ -25,7 +25,7 @@ impl RowDigest {
         Self { plan, digest, text: Vec::new() }
     }
 
-    /// Goes on from what was summed before.
+    /// Continues from an earlier digest.
     #[must_use]
     pub fn with(plan: Arc<ComparePlan>, digest: Digest) -> Self {
         Self { plan, digest, text: Vec::new() }
@@ -41,12 +41,12 @@ impl RowDigest {
         self.digest
     }
 
-    /// Adds a row: its bytes without line terminator.
+    /// Adds a row, given as its bytes without the line terminator.
     pub fn add_row(&mut self, row: &[u8]) {
         self.take(row, false);
     }
 
-    /// Takes off a row that was added and is not stored after all.
+    /// Subtracts a row that was added but is not stored.
     pub fn subtract_row(&mut self, row: &[u8]) {
         self.take(row, true);
     }
@@ -67,7 +67,7 @@ impl RowDigest {
                 {
                     column.encoding.stored(value).map(Some).ok_or(())
                 }
-                // Into a column that can't be NULL the server may put a value of its own.
+                // The server may store a default of its own in a column that cannot be NULL.
                 Some(Field::Null | Field::Value(_)) => {
                     if column.is_nullable {
                         Ok(None)

@@ -1,5 +1,5 @@
-//! Access to the source: who may read, how the store is reached, and that a store which refuses or
-//! is away stops the run.
+//! Access to the source: who may read, how the program reaches the store, and that the run stops if
+//! the store refuses or is down.
 
 use std::collections::BTreeSet;
 
@@ -45,13 +45,13 @@ async fn a_missing_bucket_stops_the_run(env: TestEnv) -> Result<()> {
     for uri in ["s3://not-there/", "s3://not-there/key"] {
         let ended = env.run(&["load", "s3://etl/", uri, "--table", "t"]).await?;
         ended.expect(5)?;
-        ended.says("s3://not-there/: there is no such bucket at this endpoint and region")?;
+        ended.says("s3://not-there/: the bucket does not exist at this endpoint and region")?;
         ended.says("check the bucket's name, --region and --endpoint-url")?;
     }
     expect(&env, "t", &[]).await
 }
 
-/// `load URI` with keys in the environment that the store refuses.
+/// Runs `load URI` with keys in the environment that the store refuses.
 async fn load_with_keys(
     env: &TestEnv,
     uri: &str,
@@ -111,7 +111,7 @@ async fn credentials_that_expire_during_the_run_end_it(env: TestEnv) -> Result<(
     let refused = env.s3.log().count(Operation::GetObject) - 1;
     ensure!(refused < 50, "{refused} objects were asked for with credentials that had expired");
     let rows = lines::rows(&env, "t").await?;
-    // The run ends before or after the first object is loaded, but with nothing else.
+    // The run may end before or after it loads the first object, but with nothing else.
     ensure!(rows.is_empty() || rows == ["0"], "{rows:?}");
     env.ensure_nothing_staged()
 }
@@ -125,7 +125,7 @@ async fn no_credentials_at_all_are_said_so(env: TestEnv) -> Result<()> {
     )
     .await?;
     ended.expect(5)?;
-    ended.says("the S3 credentials were refused, or there are none")?;
+    ended.says("the S3 credentials were refused, or none were found")?;
     ended.says("--no-sign-request")?;
     ensure!(env.s3.log().all().is_empty(), "a request was made without credentials");
     expect(&env, "t", &[]).await
@@ -134,7 +134,7 @@ async fn no_credentials_at_all_are_said_so(env: TestEnv) -> Result<()> {
 #[apply(load_test)]
 async fn an_endpoint_that_is_down_stops_the_run(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
-    // Bound and not listening: a connection is refused, and nobody else gets the port.
+    // Bound but not listening: a connection is refused, and no other process gets the port.
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind("127.0.0.1:0".parse()?)?;
     let url = format!("http://{}", socket.local_addr()?);
@@ -142,7 +142,7 @@ async fn an_endpoint_that_is_down_stops_the_run(env: TestEnv) -> Result<()> {
         &env,
         &["--endpoint-url", &url, "--max-attempts", "2"],
         5,
-        &["S3 can't be reached", "--endpoint-url"],
+        &["S3 cannot be reached", "--endpoint-url"],
     )
     .await
 }
@@ -163,7 +163,7 @@ async fn a_listing_that_stays_busy_ends_the_run_after_its_tries(env: TestEnv) ->
     env.s3.faults().on_list(Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
     refused(&env, &["--max-attempts", "3"], 5, &["s3://etl/", "SlowDown"]).await?;
     let asked = env.s3.log().count(Operation::ListObjectsV2);
-    // The check and the listing, side by side.
+    // The check and the listing run side by side.
     ensure!(asked == 6, "{asked} requests");
     Ok(())
 }
@@ -253,7 +253,7 @@ async fn a_profile_gives_credentials_and_region(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// As the AWS command line does: what is said on the command line is meant.
+/// An option on the command line wins, as it does for the AWS command line.
 #[apply(load_test)]
 async fn a_profile_that_is_named_beats_the_environments_keys(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
@@ -267,7 +267,7 @@ async fn a_profile_that_is_named_beats_the_environments_keys(env: TestEnv) -> Re
 #[apply(load_test)]
 async fn path_style_puts_the_bucket_into_the_path(env: TestEnv) -> Result<()> {
     fill(&env, &["a"]).await?;
-    // With a name, unlike an address, the bucket would go in front of it.
+    // With a host name, unlike an address, the bucket would go in front of it.
     let url = format!("http://localhost:{}", env.s3.address().port());
     let args = ["--endpoint-url", &url, "--max-attempts", "1"];
     refused(&env, &args, 5, &["s3://etl/"]).await?;
@@ -275,7 +275,7 @@ async fn path_style_puts_the_bucket_into_the_path(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["0"]).await
 }
 
-/// What the endpoint of the tests and the program both get wrong would show here.
+/// Shows what both the endpoint of the tests and the program get wrong.
 #[apply(load_test)]
 async fn a_store_that_others_wrote_is_loaded_from(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;

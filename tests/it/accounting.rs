@@ -1,5 +1,4 @@
-//! The account of every object: what the report says, what the ledger keeps and what the table
-//! holds are the same.
+//! Every object adds up: the report, the ledger and the table agree.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +10,10 @@ use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
 
-/// Two keys, a CHECK, a column that not every value fits, and one that the clocks of no zone touch.
-const TABLE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, u INT NULL UNIQUE, n TINYINT NULL, s VARCHAR(5) NULL, CHECK (n <> 13)) ENGINE=InnoDB";
+/// A table with two keys, a CHECK, a column that some values do not fit, and no column that depends
+/// on the time zone.
+const TABLE: &str = "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, u INT NULL UNIQUE, n TINYINT \
+     NULL, s VARCHAR(5) NULL, CHECK (n <> 13)) ENGINE=InnoDB";
 
 struct Run {
     ended: Ended,
@@ -33,8 +34,8 @@ fn number(line: &Value, name: &str) -> Result<i64> {
     line[name].as_i64().with_context(|| format!("no number {name}: {line:#}"))
 }
 
-/// `s3-to-mysql load s3://etl/data/`, with a report, and with rejects in a directory where the
-/// policy needs it.
+/// Runs `s3-to-mysql load s3://etl/data/` with a report, and with a directory for rejects if the
+/// policy needs one.
 async fn load(env: &TestEnv, args: &[&str]) -> Result<Run> {
     let (rejects, report) =
         (env.path("rejects").display().to_string(), env.path("report").display().to_string());
@@ -50,7 +51,7 @@ async fn load(env: &TestEnv, args: &[&str]) -> Result<Run> {
     Ok(Run { ended, objects, summary })
 }
 
-/// A row of which much can be wrong; keys are few, so that rows meet each other and those of the
+/// A row in which much can be wrong. Keys are few, so rows collide with each other and with the
 /// table.
 fn random_row(rng: &mut Rng) -> String {
     let id = if rng.bool() { rng.u32(..30) } else { rng.u32(1000..) };
@@ -74,7 +75,7 @@ fn random_row(rng: &mut Rng) -> String {
     format!("{id}\t{u}\t{n}\t{s}")
 }
 
-/// Rows with the ids and the `u` of 0 to 19, each with what [`random_row`] may well write again.
+/// Inserts rows with the ids and the `u` of 0 to 19, which [`random_row`] is likely to write again.
 async fn fill(env: &TestEnv) -> Result<()> {
     env.schema.exec("DROP TABLE IF EXISTS t").await?;
     env.schema.exec(TABLE).await?;
@@ -82,7 +83,7 @@ async fn fill(env: &TestEnv) -> Result<()> {
     env.schema.exec(&format!("INSERT INTO t VALUES {}", rows.join(", "))).await
 }
 
-/// Rows and duplicates among them, of all reject files.
+/// Returns the number of rows in all reject files, and how many of them are duplicates.
 fn written_down(env: &TestEnv) -> Result<(i64, i64)> {
     let (mut rows, mut duplicates) = (0, 0);
     let Ok(entries) = std::fs::read_dir(env.path("rejects")) else { return Ok((0, 0)) };
@@ -116,8 +117,8 @@ const COUNTS: [&str; 9] = [
     "warnings",
 ];
 
-/// The report's lines agree with themselves, the ledger, the reject files, and the growth of the
-/// table.
+/// Requires that the report's lines agree with each other, the ledger, the reject files and the
+/// growth of the table.
 async fn ensure_reconciled(env: &TestEnv, run: &Run, growth: i64) -> Result<()> {
     let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
     for line in run.objects.iter().filter(|line| line["status"] == "loaded") {
@@ -145,12 +146,14 @@ async fn ensure_reconciled(env: &TestEnv, run: &Run, growth: i64) -> Result<()> 
     let ledger: (i64, i64, i64, i64, i64) = env
         .schema
         .query_one(
-            "SELECT CAST(COALESCE(SUM(row_count), 0) AS SIGNED), CAST(COALESCE(SUM(skipped_count), 0) AS SIGNED), \
-             CAST(COALESCE(SUM(deleted_count), 0) AS SIGNED), CAST(COALESCE(SUM(rejected_count), 0) AS SIGNED), \
+            "SELECT CAST(COALESCE(SUM(row_count), 0) AS SIGNED), CAST(COALESCE(SUM(skipped_count), \
+             0) AS SIGNED), \
+             CAST(COALESCE(SUM(deleted_count), 0) AS SIGNED), CAST(COALESCE(SUM(rejected_count), \
+             0) AS SIGNED), \
              CAST(COALESCE(SUM(warning_count), 0) AS SIGNED) FROM s3_to_mysql_objects",
         )
         .await?;
-    // What an update found is not a row more either.
+    // A row that an update found does not add a row either.
     let deleted = sum("deleted") + sum("updated") + sum("unchanged");
     let told = (sum("rows"), sum("skipped"), deleted, sum("rejected"), sum("warnings"));
     ensure!(ledger == told, "the ledger says {ledger:?}, the report {told:?}");
@@ -162,7 +165,7 @@ async fn reconcile(env: &TestEnv, on_bad_row: &str, seed: u64, args: &[&str]) ->
     for on_duplicate in ["error", "ignore", "replace", "update", "reject"] {
         fill(env).await?;
         for object in 0..4 {
-            // One of them good but for its keys, one that also fits.
+            // One row is good but for its keys, and one fits completely.
             let rows = (0..60).map(|row| match object {
                 0 => format!("{}\t{}\t1\tok\n", 100_000 + row, 100_000 + row),
                 1 => format!("{}\t{}\t1\told\n", rng.u32(..30), rng.u32(..30)),
@@ -170,8 +173,8 @@ async fn reconcile(env: &TestEnv, on_bad_row: &str, seed: u64, args: &[&str]) ->
             });
             let mut rows = rows.collect::<String>();
             if on_bad_row == "accept" && on_duplicate == "replace" {
-                // Accepting is what the server does, which for a row that CHECK refuses is an error
-                // under REPLACE.
+                // Under `accept` the server decides, and a row that CHECK refuses is an error under
+                // REPLACE.
                 rows = rows.replace("\t13\t", "\t14\t");
             }
             env.put(&format!("data/{object}"), rows)?;
@@ -259,7 +262,7 @@ async fn a_swap_counts_rows_that_were_replaced_by_their_equals(env: TestEnv) -> 
 #[apply(load_test)]
 async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Result<()> {
     fill(&env).await?;
-    // Bad, a duplicate, both at once, good; and a note, which no integer gets.
+    // Rows that are bad, duplicates, both at once, and good; and a note, which no integer gets.
     env.schema.exec("ALTER TABLE t ADD d DECIMAL(4,1) NULL").await?;
     env.put(
         "data/a",
@@ -290,8 +293,8 @@ async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Resu
         reasons.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let told: Vec<_> =
         reasons.iter().map(|reason| (reason["row"].clone(), reason["kind"].clone())).collect();
-    // The row that is bad twice may be told with one reason or with two, but first with that for
-    // which it is bad.
+    // A row that is bad twice may be reported with one reason or two, but the first one must be the
+    // reason why it is bad.
     let is_told = |row: u64, kind: &str| told.contains(&(Value::from(row), Value::from(kind)));
     ensure!(
         is_told(1, "bad_row") && is_told(2, "duplicate") && is_told(3, "bad_row"),
@@ -319,12 +322,12 @@ async fn a_failed_object_wins_over_rejected_rows(env: TestEnv) -> Result<()> {
     run.ended.expect(3)?;
     ensure!(run.object("data/bad")?["rejected"] == 1, "{:#?}", run.objects);
     ensure!(run.object("data/duplicate")?["error"]["code"] == "duplicates", "{:#?}", run.objects);
-    // What was rejected then is past: the run that mends the rest ends with 0.
+    // Earlier rejects no longer count: the run that corrects the rest ends with 0.
     env.schema.exec("DELETE FROM t WHERE id = 1").await?;
     load(&env, &["--on-bad-row", "reject"]).await?.ended.expect(0)
 }
 
-/// `bad` rows that do not fit among `rows`, with ids of their own.
+/// Returns `rows` rows with ids of their own, `bad` of which do not fit.
 fn with_bad(first: u32, rows: u32, bad: u32) -> String {
     (0..rows)
         .map(|row| {
@@ -400,7 +403,7 @@ async fn rejects_of_parallel_loads_never_exceed_the_total(env: TestEnv) -> Resul
         "{:#?}",
         run.objects
     );
-    // The next run has a total of its own.
+    // The next run has its own total.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "48", "--load-concurrency", "8"];
     load(&env, &args).await?.ended.expect(7)?;
     ensure!(env.count("t").await? == 20 + 16 * 7);
@@ -413,13 +416,13 @@ async fn a_total_that_is_used_up_ends_the_run(env: TestEnv) -> Result<()> {
     for object in 0..40 {
         env.put(&format!("data/{object:02}"), with_bad(1000 + object * 100, 10, 2))?;
     }
-    // The fourth object has too many; in S3's order, one at a time.
+    // The fourth object has more than the limit allows. Objects load one at a time, in S3's order.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "7", "--load-concurrency", "1"];
     let run = load(&env, &[&args[..], &["--download-concurrency", "1"]].concat()).await?;
     run.ended.expect(3)?;
     let loaded = run.objects.iter().filter(|line| line["status"] == "loaded").count();
     ensure!(loaded == 3 && env.count("t").await? == 20 + 3 * 8, "{:#?}", run.objects);
-    // What was on its way to the server meanwhile may fail for it, too.
+    // Objects that were on their way to the server may fail as well.
     ensure!(
         run.objects.iter().filter(|line| line["status"] == "failed").count() <= 2,
         "{:#?}",
@@ -428,7 +431,7 @@ async fn a_total_that_is_used_up_ends_the_run(env: TestEnv) -> Result<()> {
     ensure!(number(&run.summary, "objects_not_reached")? > 0, "{:#}", run.summary);
     ensure!(run.summary["error"]["code"] == "rejects_exhausted", "{:#}", run.summary);
     run.ended.says("--max-rejects-total")?;
-    // Where exactly as many are allowed, all is loaded.
+    // If the limit is exactly the number of bad rows, everything loads.
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "74", "--load-concurrency", "1"];
     load(&env, &args).await?.ended.expect(7)?;
     ensure!(env.count("t").await? == 20 + 40 * 8);
@@ -438,7 +441,7 @@ async fn a_total_that_is_used_up_ends_the_run(env: TestEnv) -> Result<()> {
 #[apply(load_test)]
 async fn rejects_of_an_object_that_fails_are_given_back(env: TestEnv) -> Result<()> {
     fill(&env).await?;
-    // Its rejects can't be written down, so that it is not loaded.
+    // Its rejects cannot be written, so the object is not loaded.
     env.put("data/1", with_bad(1000, 10, 2))?;
     env.put("data/2", with_bad(2000, 10, 2))?;
     let first = load(&env, &["--on-bad-row", "reject", "--include", "*1"]).await?;
@@ -496,7 +499,7 @@ async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result
     ensure!(line["warnings_by_code"] == serde_json::json!({"1265": 2}), "{line:#}");
     run.ended.says("notes among them   2")?;
 
-    // Whole objects too.
+    // The same holds for whole objects.
     env.put("data/2", "11\t1.25\n12\t2.5\n")?;
     let run = load(&env, &[]).await?;
     run.ended.expect(0)?;
@@ -533,7 +536,7 @@ async fn as_many_bad_rows_are_shown_as_asked_for(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Parents, children, and rows with a parent and without.
+/// Creates parents, children, and rows with and without a parent.
 async fn family(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO p VALUES (1)").await?;
@@ -543,7 +546,7 @@ async fn family(env: &TestEnv) -> Result<()> {
     env.put("data/1", "1\t1\n2\t7\n")
 }
 
-/// What the session that loads has.
+/// The check variables that the loading session must have.
 const CHECKS: [&str; 6] = [
     "--columns",
     "id,p",
@@ -556,7 +559,7 @@ const CHECKS: [&str; 6] = [
 #[apply(load_test)]
 async fn checks_are_on_whatever_the_server_says(env: TestEnv) -> Result<()> {
     env.put("data/1", "1\t1\n2\t1\n")?;
-    // As a server that has them off: every new session begins so.
+    // The server has the checks off, so every new session begins with them off.
     let server = crate::support::servers::Server::start(
         env.server.kind(),
         &["--init-connect=SET SESSION foreign_key_checks = 0, SESSION unique_checks = 0"],
@@ -586,7 +589,7 @@ async fn checks_that_init_sql_switches_off_are_really_off(env: TestEnv) -> Resul
     load(&env, &[&CHECKS[..], &off].concat()).await?.ended.expect(0)?;
     ensure_values(&env.schema, "SELECT id, p, f, u FROM t ORDER BY id", &["1|1|0|0", "2|7|0|0"])
         .await?;
-    // Also where rows go by way of the private table.
+    // The same holds if rows go through the scratch table.
     env.put("data/2", "3\t8\n4\tx\n")?;
     let reject = ["--on-bad-row", "reject"];
     let run = load(&env, &[&CHECKS[..], &off, &reject].concat()).await?;

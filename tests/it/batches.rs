@@ -1,7 +1,7 @@
-//! Small objects in one transaction: as fast as that is, and each with its own counts, its own
-//! ledger row and its own blame.
+//! Small objects in one transaction: fast, and still each with its own counts, its own ledger row
+//! and its own error.
 //!
-//! Tables here have no key, unless a test says so: a row that is loaded twice shows.
+//! Tables here have no key unless a test says so, so a row that is loaded twice shows.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -12,18 +12,18 @@ use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::{ensure_values, values};
 
-/// One worker, which takes all objects that arrive together.
+/// One worker, which takes all objects that are ready together.
 const TOGETHER: [&str; 2] = ["--load-concurrency", "1"];
 
-/// As many as even a busy machine stages without a pause.
+/// The number of objects: even a busy machine stages this many without a pause.
 const OBJECTS: u64 = 12;
 
-/// The proxy, and what it sees.
+/// The proxy, and what it has seen.
 struct Seen {
     proxy: Proxy,
     /// Transactions in which rows were sent.
     commits: Broken,
-    /// Statements with rows.
+    /// Statements that sent rows.
     loads: Broken,
 }
 
@@ -32,7 +32,7 @@ impl Seen {
         Ok(Self::behind(env, |_| ()).await?.0)
     }
 
-    /// The same, and something that breaks before it is seen.
+    /// Starts a proxy with a rule of the test's own that comes before the counting ones.
     async fn behind<T>(env: &TestEnv, breaking: impl FnOnce(&Proxy) -> T) -> Result<(Self, T)> {
         let proxy = Proxy::start(env.server.port()).await?;
         let broken = breaking(&proxy);
@@ -41,7 +41,7 @@ impl Seen {
         Ok((Self { proxy, commits, loads }, broken))
     }
 
-    /// `load s3://etl/ --table t ARGS...` through the proxy, with a report.
+    /// Runs `load s3://etl/ --table t ARGS...` through the proxy, with a report.
     async fn load(&self, env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
         let port = self.proxy.port().to_string();
         let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
@@ -66,7 +66,7 @@ impl Seen {
     }
 }
 
-/// `count` objects of 50 rows each, Hive's text, and their table.
+/// Puts `count` objects of 50 rows each in Hive's text format, and creates their table.
 async fn hive_objects(env: &TestEnv, count: u64) -> Result<hive::Sums> {
     env.schema.exec(&hive::create_table("t")).await?;
     let mut all = hive::Sums::default();
@@ -85,8 +85,9 @@ async fn ensure_once(env: &TestEnv, sums: hive::Sums) -> Result<()> {
     Ok(())
 }
 
-/// Key, state and own count of every object in the ledger.
-const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count, skipped_count FROM s3_to_mysql_objects ORDER BY object_key";
+/// The key, state and counts of every object in the ledger.
+const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count, skipped_count \
+     FROM s3_to_mysql_objects ORDER BY object_key";
 
 #[apply(load_test)]
 async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Result<()> {
@@ -99,7 +100,8 @@ async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Resu
     let expected: Vec<String> =
         (0..OBJECTS).map(|number| format!("{number:03}|loaded|50|0")).collect();
     ensure!(rows == expected, "{rows:?}");
-    let sizes = "SELECT COUNT(DISTINCT etag), SUM(size_bytes), COUNT(loaded_at), SUM(content_digest IS NULL) FROM s3_to_mysql_objects";
+    let sizes = "SELECT COUNT(DISTINCT etag), SUM(size_bytes), COUNT(loaded_at), \
+         SUM(content_digest IS NULL) FROM s3_to_mysql_objects";
     let bytes: u64 =
         (0..OBJECTS).map(|number| hive::object(number * 50, (number + 1) * 50).1.bytes).sum();
     ensure_values(&env.schema, sizes, &[&format!("{OBJECTS}|{bytes}|{OBJECTS}|{OBJECTS}")]).await?;
@@ -110,7 +112,7 @@ async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Resu
             "{line}"
         );
     }
-    // And they are known.
+    // The next run knows that they are loaded.
     let ended = seen.load(&env, 0, &["--preset", "hive"]).await?;
     ensure!(ended.summary("already loaded")? == OBJECTS.to_string(), "{ended}");
     seen.ensure(1, 1)
@@ -176,7 +178,7 @@ async fn empty_objects_are_loaded_with_the_others(env: TestEnv) -> Result<()> {
     ensure_values(&env.schema, LOADED, &["a|loaded|0|0", "b|loaded|1|0", "c|loaded|0|0"]).await
 }
 
-/// A table with a number for a key, and objects of these numbers.
+/// Creates a table keyed by a number, and puts objects with these numbers.
 async fn numbers(env: &TestEnv, objects: &[(&str, &str)]) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (a INT PRIMARY KEY, v VARCHAR(10) NOT NULL DEFAULT '')")
@@ -205,7 +207,7 @@ async fn a_bad_object_fails_alone_and_is_told_as_if_it_had_been_alone(env: TestE
 async fn duplicates_of_another_object_are_told_of_the_later_one(env: TestEnv) -> Result<()> {
     numbers(&env, &[("a", "1\n2\n"), ("b", "3\n2\n"), ("c", "4\n")]).await?;
     let seen = Seen::by(&env).await?;
-    // One download at a time keeps the order.
+    // One download at a time keeps the objects in order.
     seen.load(&env, 3, &["--columns", "a", "--download-concurrency", "1"]).await?;
     ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "4"]).await?;
     expect_failure(&env, "report", "b", "duplicates")?;
@@ -240,7 +242,8 @@ async fn replaced_rows_are_counted_for_their_own_object(env: TestEnv) -> Result<
     let seen = Seen::by(&env).await?;
     seen.load(&env, 0, &["--on-duplicate", "replace", "--download-concurrency", "1"]).await?;
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|b", "3|b", "4|c"]).await?;
-    let deleted = "SELECT CONVERT(object_key USING utf8mb4), deleted_count FROM s3_to_mysql_objects ORDER BY object_key";
+    let deleted = "SELECT CONVERT(object_key USING utf8mb4), deleted_count FROM \
+         s3_to_mysql_objects ORDER BY object_key";
     ensure_values(&env.schema, deleted, &["a|0", "b|1", "c|0"]).await
 }
 
@@ -288,7 +291,7 @@ async fn clean_objects_share_a_transaction_also_where_rows_may_be_updated(
     seen.load(&env, 0, &["--on-duplicate", "update"]).await?;
     seen.ensure(1, 1)?;
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &["1|a", "2|a", "3|b", "4|c"]).await?;
-    // One that is there already: that object's rows alone are looked at one by one.
+    // One row is in the table already: only that object's rows are checked one by one.
     env.put("d", "4\td\n5\td\n")?;
     env.put("e", "6\te\n")?;
     seen.load(&env, 0, &["--on-duplicate", "update"]).await?;
@@ -363,18 +366,21 @@ async fn without_a_ledger_a_lost_commit_is_an_unknown_outcome_of_each(env: TestE
 async fn an_object_that_another_run_has_loaded_is_loaded_once(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 10).await?;
     let seen = Seen::by(&env).await?;
-    // The transaction of the first run waits before its first statement; another run, by itself,
-    // loads one of its objects.
+    // The first run's transaction waits before its first statement. Another run loads one of its
+    // objects meanwhile.
     let begins = seen
         .proxy
         .next(Step::StatementWithBoth("START TRANSACTION", "_objects` (target"), Break::Hold);
     let first = seen.load(&env, 0, &["--preset", "hive"]);
     let other = async {
         begins.wait().await?;
-        // Claims keep runs apart, and are not what keeps an object from being loaded twice.
+        // Claims keep runs apart, but they are not what prevents loading an object twice.
         let etag = env.s3.backend().newest(BUCKET, "004").context("it was put")?.quoted_etag();
         let sql = format!(
-            "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, worker, run_id, tool_version, began_at, row_count) SELECT target, generation, '{BUCKET}', '004', '{}', 'loaded', 1, 'w', 'another', '0', NOW(), 50 FROM s3_to_mysql_jobs",
+            "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, \
+             size_bytes, worker, run_id, tool_version, began_at, row_count) SELECT target, \
+             generation, '{BUCKET}', '004', '{}', 'loaded', 1, 'w', 'another', '0', NOW(), 50 FROM \
+             s3_to_mysql_jobs",
             etag.trim_matches('"')
         );
         env.schema.exec(&sql).await?;
@@ -401,9 +407,10 @@ async fn a_lost_ledger_row_is_never_committed(env: TestEnv) -> Result<()> {
     let seen = Seen::by(&env).await?;
     let ledger = ["--preset", "hive", "--ledger-table", "other"];
     seen.load(&env, 0, &[&ledger[..], &["--include", "nothing", "--allow-empty"]].concat()).await?;
-    // The row is not there any more when it is to be completed, as where a server has ended the
-    // transaction by itself.
-    let lose = "CREATE TRIGGER lose AFTER INSERT ON t FOR EACH ROW DELETE FROM other_objects WHERE object_key = '001'";
+    // The row is gone when it is to be completed, as if the server had ended the transaction by
+    // itself.
+    let lose = "CREATE TRIGGER lose AFTER INSERT ON t FOR EACH ROW DELETE FROM other_objects WHERE \
+         object_key = '001'";
     env.schema.exec(lose).await?;
     seen.load(&env, 3, &ledger).await?;
     for key in ["000", "001", "002"] {
@@ -422,7 +429,7 @@ async fn what_failed_before_is_tried_alone(env: TestEnv) -> Result<()> {
     env.put("e", "4\n")?;
     let loads = seen.loads.count();
     seen.load(&env, 3, &["--columns", "a"]).await?;
-    // The bad one costs the new ones nothing: it is sent, and once more to find its row.
+    // A bad object costs the new ones nothing: it is sent, and once more to find its row.
     ensure!(seen.loads.count() <= loads + 4, "{} statements", seen.loads.count() - loads);
     ensure_values(&env.schema, "SELECT a FROM t ORDER BY a", &["1", "2", "3", "4"]).await
 }
@@ -431,7 +438,7 @@ async fn what_failed_before_is_tried_alone(env: TestEnv) -> Result<()> {
 async fn the_budgets_bound_a_transaction(env: TestEnv) -> Result<()> {
     let sums = hive_objects(&env, 12).await?;
     let seen = Seen::by(&env).await?;
-    // Each has about 4 KB.
+    // Each object has about 4 KB.
     let size = hive::object(0, 50).1.bytes;
     seen.load(&env, 0, &["--preset", "hive", "--batch-bytes", &(size * 13 / 4).to_string()])
         .await?;

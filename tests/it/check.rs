@@ -1,4 +1,4 @@
-//! `check`: everything that is wrong is told, and nothing is touched.
+//! `check` reports everything that is wrong and touches nothing.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::s3::{Fault, Times};
 use crate::support::servers::ServerKind;
 
-/// `s3-to-mysql check s3://etl/ --table TABLE --report report ARGS...`, which must end with this
-/// code.
+/// Runs `s3-to-mysql check s3://etl/ --table TABLE --report report ARGS...`, which must end with
+/// this code.
 async fn check(env: &TestEnv, code: i32, table: &str, args: &[&str]) -> Result<Ended> {
     let report = env.path("report").display().to_string();
     let ended = env
@@ -24,13 +24,13 @@ async fn check(env: &TestEnv, code: i32, table: &str, args: &[&str]) -> Result<E
     Ok(ended)
 }
 
-/// The report's line about an object.
+/// Returns the report's line about an object.
 fn object(env: &TestEnv, key: &str) -> Result<Value> {
     let mut lines = env.report("report")?.into_iter();
     lines.find(|line| line["key"] == key).with_context(|| format!("no line about {key}"))
 }
 
-/// Everything that a check might change.
+/// Returns everything that a check might change.
 async fn state(env: &TestEnv, table: &str) -> Result<String> {
     let definition: (String, String) =
         env.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
@@ -54,14 +54,14 @@ async fn where_nothing_is_wrong_nothing_is_touched(env: TestEnv) -> Result<()> {
         .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(9)) ENGINE=InnoDB")
         .await?;
     env.schema.exec("INSERT INTO t VALUES (5, 'a')").await?;
-    // 5 is in the table: that is what a check can't see.
+    // 5 is in the table, which a check cannot see.
     env.put("1", "5\tx\n6\ty\n")?;
     env.put("2", "5\tx\n0\ty\n7\t\\N\n")?;
     let before = state(&env, "t").await?;
     let ended = check(&env, 0, "t", &[]).await?;
     ensure!(ended.summary("objects checked")? == "2" && ended.summary("rows")? == "5", "{ended}");
     ensure!(ended.summary("would load")? == "2" && ended.summary("would fail")? == "0", "{ended}");
-    ended.says("duplicates of rows that are in the table, or in other objects")?;
+    ended.says("duplicates of rows in the table or in other objects")?;
     ensure!(state(&env, "t").await? == before, "{}", state(&env, "t").await?);
     let line = object(&env, "2")?;
     ensure!(
@@ -95,8 +95,8 @@ async fn what_is_loaded_already_is_checked_and_the_ledger_left_alone(env: TestEn
     Ok(())
 }
 
-/// Ten rows: two bad values, a missing field, and two rows with keys of rows before them, one of a
-/// good and one of a bad one.
+/// Ten rows: two bad values, a missing field, and two rows that repeat the keys of earlier rows,
+/// one of a good row and one of a bad one.
 const TEN: &str = "1\ta\n2\ttoo long\nx\tb\n3\tc\n4\n1\td\n5\te\n2\tf\n2\tg\n6\th\n";
 
 #[apply(load_test)]
@@ -155,7 +155,7 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) ->
             line["would"] == expected && line["error"].is_null() == (code != 3),
             "{args:?} {line:#}"
         );
-        // The load, in a table like this one, agrees.
+        // A load into an equal table agrees.
         let load = env.load("t", &args).await?;
         ensure!(load.code == Some(code), "{args:?}: check {code}, load\n{load}");
         let drop = "DROP TABLE IF EXISTS s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, \
@@ -190,7 +190,7 @@ async fn rejects_are_counted_against_their_limits_and_not_written(env: TestEnv) 
 #[apply(load_test)]
 async fn what_is_accepted_is_loaded_for_a_trial(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY)").await?;
-    // Both are 0 where they are accepted.
+    // Under `accept` both are stored as 0.
     env.put("zeros", "x\ny\n")?;
     let ended = check(&env, 3, "t", &["--on-bad-row", "accept"]).await?;
     ensure!(ended.summary("bad rows")? == "2" && ended.summary("duplicates")? == "0", "{ended}");
@@ -223,14 +223,14 @@ async fn of_many_bad_rows_all_are_counted(env: TestEnv) -> Result<()> {
         made.bad.iter().filter(|bad| is_it(bad.badness)).count().to_string()
     };
     let bad = count(|badness| !badness.is_duplicate());
-    // Those of rows of the table are not seen, and then no duplicates of one another here: each has
-    // a key of its own or of another such row.
+    // Duplicates of rows in the table are not seen. These objects have no duplicates among
+    // themselves: each row has its own key or repeats another such row.
     let within =
         count(|badness| matches!(badness, Badness::SameIdAsBefore | Badness::SameCodeAsBefore));
     ensure!(ended.summary("bad rows")? == bad, "{bad}\n{ended}");
     let duplicates: u64 = ended.summary("duplicates")?.parse()?;
     ensure!(duplicates >= within.parse()?, "{within}\n{ended}");
-    // The server's own opinion, on an empty table.
+    // What the server itself says, on an empty table.
     env.schema.exec("CREATE TABLE fresh LIKE t").await?;
     let rejects = env.path("rejects").display().to_string();
     let reject = [
@@ -297,7 +297,8 @@ async fn modes_that_empty_the_table_empty_nothing(env: TestEnv) -> Result<()> {
 #[apply(load_test)]
 async fn a_partitioned_table_is_checked_but_for_its_partitions(env: TestEnv) -> Result<()> {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, n INT NOT NULL CHECK (n < 50)) \
-               PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))";
+               PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS \
+               THAN (20))";
     env.schema.exec(sql).await?;
     env.put("1", "1\t1\n1\t2\n2\t50\n3\tx\n99\t1\n")?;
     let before = state(&env, "t").await?;
@@ -310,12 +311,14 @@ async fn a_partitioned_table_is_checked_but_for_its_partitions(env: TestEnv) -> 
 
 #[apply(load_test)]
 async fn generated_columns_checks_and_defaults_are_the_targets(env: TestEnv) -> Result<()> {
-    let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT COMMENT 'a,\\n  KEY `x` (`y`)', twice TINYINT AS (n * 2) STORED, \
-               word VARCHAR(9) CHARACTER SET latin1 NOT NULL DEFAULT 'd', zero DATE NOT NULL DEFAULT '2026-01-01', \
+    let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT COMMENT 'a,\\n  KEY `x` \
+         (`y`)', twice TINYINT AS (n * 2) STORED, \
+               word VARCHAR(9) CHARACTER SET latin1 NOT NULL DEFAULT 'd', zero DATE NOT NULL \
+               DEFAULT '2026-01-01', \
                UNIQUE KEY twice (twice), CONSTRAINT few CHECK (n <> 13)) AUTO_INCREMENT=40 \
                COMMENT ') ENGINE=MyISAM\\n PARTITION BY'";
     env.schema.exec(sql).await?;
-    // A default that a strict mode does not have; MariaDB does not load into such a table.
+    // A default that strict mode refuses. MariaDB does not load into such a table.
     if env.server.kind() == ServerKind::Mysql {
         let mut conn = env.schema.conn().await?;
         conn.query_drop("SET sql_mode = ''").await?;
@@ -345,7 +348,7 @@ async fn a_view_is_checked_for_its_types(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE VIEW w AS SELECT id, v FROM t WHERE id < 10 WITH CHECK OPTION").await?;
     env.put("1", "1\ta\n1\tb\n20\tc\n2\tlong\n")?;
     let ended = check(&env, 3, "w", &[]).await?;
-    // Neither its key nor its condition.
+    // The row violates neither the key nor the CHECK.
     ensure!(numbers(&object(&env, "1")?) == (Some(4), Some(1), Some(0)), "{ended}");
     ended.says("the target is a view, whose CHECK OPTION")?;
     ensure!(env.count("t").await? == 0);
@@ -367,7 +370,7 @@ async fn tables_that_no_temporary_one_can_be_like_are_checked(env: TestEnv) -> R
         ensure!(numbers(&object(&env, "1")?) == (Some(3), Some(1), Some(1)), "{engine}\n{ended}");
         ensure!(state(&env, "t").await? == before);
     }
-    // As the load would say.
+    // The message is the one that a load gives.
     let ended = check(&env, 6, "t", &[]).await?;
     ended.says("does not roll back")
 }
@@ -375,9 +378,11 @@ async fn tables_that_no_temporary_one_can_be_like_are_checked(env: TestEnv) -> R
 #[apply(load_test)]
 async fn foreign_keys_and_triggers_are_named(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, p INT, CONSTRAINT of_p FOREIGN KEY (p) REFERENCES p (id))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, p INT, CONSTRAINT of_p FOREIGN KEY (p) \
+             REFERENCES p (id))",
+        )
         .await?;
     env.schema
         .exec("CREATE TRIGGER watch BEFORE INSERT ON t FOR EACH ROW SET NEW.p = NULL")
@@ -385,10 +390,10 @@ async fn foreign_keys_and_triggers_are_named(env: TestEnv) -> Result<()> {
     env.put("1", "1\t1\n2\t2\n")?;
     let ended = check(&env, 0, "t", &[]).await?;
     ended.says("rows without a parent row: foreign keys of_p")?;
-    ended.says("what triggers refuse or mend: watch (BEFORE INSERT)")
+    ended.says("what triggers refuse or change: watch (BEFORE INSERT)")
 }
 
-/// Rows of 100 bytes.
+/// Returns `count` rows of 100 bytes.
 fn rows(count: usize) -> String {
     (1..=count).map(|id| format!("{id:>9}\t{:>89}\n", "v")).collect()
 }
@@ -397,7 +402,7 @@ fn rows(count: usize) -> String {
 async fn a_sample_fetches_no_more_than_it_needs(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(100))").await?;
     env.put("1", rows(100_000))?;
-    // Who wants all of it waits for ever.
+    // A check that wants the whole object never ends.
     let stall = Fault::StallBody { after_bytes: 2_000_000 };
     let stalled = env.s3.faults().on_get("1", Times::Always, stall);
     let ended =
@@ -432,7 +437,7 @@ async fn a_sample_ends_with_its_last_row(env: TestEnv) -> Result<()> {
             "{sample}\n{ended}"
         );
     }
-    // A mixed line ending, within the sample now.
+    // The mixed line ending is within the sample now.
     check(&env, 3, "t", &[&csv[..], &["4"]].concat()).await?;
     ensure!(object(&env, "1")?["error"]["code"] == "malformed");
     env.run(&["check", "s3://etl/", "--table", "t", "--sample", "0"]).await?.expect(2)
@@ -452,7 +457,7 @@ async fn without_the_privileges_it_says_which(env: TestEnv) -> Result<()> {
     let ended = check(&env, 6, "t", &[]).await?;
     ended.says(&format!("GRANT CREATE TEMPORARY TABLES ON `{}`.*", schema.name))?;
     schema.exec(&format!("REVOKE ALL ON {}.* FROM {}@'%'", schema.name, schema.user)).await?;
-    // What a load needs, and this one.
+    // The privileges that a load needs, and the one that a check needs.
     schema
         .exec(&format!("GRANT CREATE TEMPORARY TABLES ON {}.* TO {}@'%'", schema.name, schema.user))
         .await?;
@@ -461,7 +466,7 @@ async fn without_the_privileges_it_says_which(env: TestEnv) -> Result<()> {
     env.put("2", "2\n2\nx\n")?;
     check(&env, 3, "t", &[]).await?;
     ensure!(numbers(&object(&env, "2")?) == (Some(3), Some(1), Some(1)));
-    // Of a view only a query tells the columns' types.
+    // For a view, only a query shows the types of the columns.
     schema.exec("CREATE VIEW w AS SELECT * FROM t").await?;
     schema.exec(&format!("GRANT INSERT ON {}.w TO {}@'%'", schema.name, schema.user)).await?;
     let ended = check(&env, 6, "w", &[]).await?;
@@ -481,7 +486,7 @@ async fn tables_of_the_same_names_are_not_hidden(env: TestEnv) -> Result<()> {
         ensure!(numbers(&object(&env, "1")?) == (Some(3), Some(1), Some(1)), "{table}");
         ensure!(state(&env, table).await? == before);
     }
-    // What SET sees is the table itself: of an empty one the maximum would be NULL, and both rows
+    // SET sees the table itself: if it were an empty copy, the maximum would be NULL and both rows
     // bad.
     env.put("1", "1\n2\n")?;
     let set = "id=(SELECT MAX(id) FROM s3_to_mysql_check)";
@@ -490,10 +495,11 @@ async fn tables_of_the_same_names_are_not_hidden(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a check is loading, and gives its connection.
+/// Waits until a check is loading, and returns the id of its connection.
 async fn loading(env: &TestEnv) -> Result<u64> {
     let loads = format!(
-        "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}' AND INFO LIKE 'LOAD DATA%s3_to_mysql_check%'",
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}' AND INFO LIKE 'LOAD \
+         DATA%s3_to_mysql_check%'",
         env.schema.user
     );
     let loading = async {
@@ -552,7 +558,7 @@ async fn killed_half_way_nothing_is_left(env: TestEnv) -> Result<()> {
     let connections =
         format!("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{user}'");
     for id in env.schema.query::<u64>(&connections).await? {
-        // Best effort: it may have gone by itself.
+        // The connection may have ended by itself.
         let _ = env.schema.exec(&format!("KILL {id}")).await;
     }
     while !env.schema.query::<u64>(&connections).await?.is_empty() {

@@ -1,4 +1,4 @@
-//! The command as it is typed: its help, its configuration, `plan` and `completions`.
+//! The command line: help, configuration, `plan` and `completions`.
 
 use anyhow::{Context as _, Result, ensure};
 use s3_to_mysql::exit_code;
@@ -8,10 +8,10 @@ use crate::registry::{apply, load_test, plain_test};
 use crate::support::program::{Ended, TestEnv, bare_command, finish};
 use crate::support::s3::{Fault, Keys, Operation, Times};
 
-/// The program without any server, in a directory of its own.
+/// Runs the program without any server, in a directory of its own.
 async fn run_in(dir: &std::path::Path, variables: &[(&str, &str)], args: &[&str]) -> Result<Ended> {
     let mut command = bare_command(dir);
-    // Help is as wide as the terminal; here it is always as wide as this.
+    // Help is as wide as the terminal. Here the width is fixed.
     command.current_dir(dir).env("COLUMNS", "100").envs(variables.iter().copied()).args(args);
     finish(command.spawn()?).await
 }
@@ -99,7 +99,7 @@ async fn everything_wrong_with_the_configuration_is_told_at_once() -> Result<()>
     Ok(())
 }
 
-/// The line of a setting.
+/// Returns the printed line of a setting.
 fn line<'a>(printed: &'a str, setting: &str) -> Result<&'a str> {
     let mut lines = printed.lines().filter(|line| line.starts_with(&format!("{setting} = ")));
     let line = lines.next().with_context(|| format!("{setting} is not in\n{printed}"))?;
@@ -110,7 +110,8 @@ fn line<'a>(printed: &'a str, setting: &str) -> Result<&'a str> {
 #[apply(plain_test)]
 async fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let file = "\nload-concurrency = 5\ndownload-concurrency = 5\nport = 5000\ndatabase-url = \"mysql://u@h/db\"\n";
+    let file = "\nload-concurrency = 5\ndownload-concurrency = 5\nport = 5000\ndatabase-url = \
+         \"mysql://u@h/db\"\n";
     std::fs::write(dir.path().join("c.toml"), file)?;
     let variables = [
         ("S3_TO_MYSQL_CONFIG", "c.toml"),
@@ -194,8 +195,7 @@ async fn a_closed_standard_output_is_no_failure_of_help_and_completions() -> Res
     let dir = tempfile::tempdir()?;
     for args in [["completions", "zsh"], ["load", "--help"]] {
         let mut command = bare_command(dir.path());
-        // Closed before the program can write: standard output is a pipe that nobody will ever
-        // read.
+        // The pipe is closed before the program can write to standard output.
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
         command.args(args).stdout(writer);
@@ -235,7 +235,7 @@ async fn the_strongest_place_decides_which_table_is_loaded(env: TestEnv) -> Resu
     Ok(())
 }
 
-/// As it is, with a few lines added; and with every setting made active, at its default.
+/// Loads the example file with a few lines added, and with every setting active at its default.
 #[apply(load_test)]
 async fn the_example_file_works_as_a_configuration_file(env: TestEnv) -> Result<()> {
     for table in ["t0", "t1"] {
@@ -244,7 +244,7 @@ async fn the_example_file_works_as_a_configuration_file(env: TestEnv) -> Result<
     env.put("in/a", "1\tx\n2\ty\n")?;
     let example =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"))?;
-    // What a comment explains starts with a blank, a setting does not.
+    // After the comment sign, an explanation starts with a blank and a setting does not.
     let is_setting =
         |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
     let is_ours =
@@ -265,7 +265,7 @@ async fn the_example_file_works_as_a_configuration_file(env: TestEnv) -> Result<
         std::fs::write(env.path("c.toml"), format!("{text}table = \"{table}\"\n"))?;
         let mut command = env.command(["load"]);
         command.env("S3_TO_MYSQL_CONFIG", env.path("c.toml"));
-        // Where the test's server is, which no file can know.
+        // The address of the test's server, which no file can know.
         command.env_remove("DATABASE_URL").env("S3_TO_MYSQL_PORT", env.server.port().to_string());
         command.env("S3_TO_MYSQL_DATABASE", &env.schema.name);
         finish(command.spawn()?).await?.expect(0)?;
@@ -351,14 +351,14 @@ async fn plan_meets_the_problems_that_load_meets(env: TestEnv) -> Result<()> {
         ensure!(errors(&planned) == errors(&loaded), "{planned}\n{loaded}");
         ensure!((code == 0) == errors(&loaded).is_empty(), "{loaded}");
     }
-    // Both problems at once, with what to do about each.
+    // Both problems are reported at once, each with a hint.
     let both = env.run(&["plan", "s3://elsewhere/", "--table", "tt"]).await?;
     both.says("elsewhere")?;
     both.says("`tt`")?;
     both.says("did you mean \"t\"?")
 }
 
-/// The rest of the listing comes when the reader has gone.
+/// The rest of the listing arrives after the reader has gone.
 #[apply(load_test)]
 async fn plan_into_head_is_no_failure(env: TestEnv) -> Result<()> {
     create_table(&env, "t").await?;

@@ -1,5 +1,5 @@
-//! Compression of what is sent to the server: the same rows with fewer bytes, and only where it is
-//! asked for or far.
+//! Compression of what is sent to the server: the same rows in fewer bytes, and only on request or
+//! on a long path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,7 +81,7 @@ async fn pass_on(
     }
 }
 
-/// Loads everything through a proxy; the bytes that went through.
+/// Loads everything through a proxy, and returns the number of bytes that went through.
 async fn sent(env: &TestEnv, delay: Duration, args: &[&str]) -> Result<(u64, String)> {
     let counter = Counter::start(env.server.port(), delay).await?;
     let mut command =
@@ -107,7 +107,10 @@ async fn compression_sends_fewer_bytes_and_the_same_rows(env: TestEnv) -> Result
         ensure!(found == (sums.rows, sums.checksum), "{compress}: {found:?}");
         let is_fewer = sent_bytes < sums.bytes / 2;
         ensure!(is_fewer == is_compressed, "{compress}: {sent_bytes} bytes for {}", sums.bytes);
-        ensure!(log.contains("what is sent to the server is compressed") == is_compressed, "{log}");
+        ensure!(
+            log.contains("the connection to the server is compressed") == is_compressed,
+            "{log}"
+        );
     }
     Ok(())
 }
@@ -152,7 +155,7 @@ async fn compression_works_with_encryption_and_a_password(env: TestEnv) -> Resul
     let found: (u64, u64) = schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?}");
     if env.server.kind() == ServerKind::Mysql {
-        // One that has nothing to offer says so.
+        // A server that does not offer compression is reported.
         let plain =
             Server::start(ServerKind::Mysql, &["--protocol-compression-algorithms=uncompressed"])?;
         let schema = plain.schema().await?;

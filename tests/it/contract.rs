@@ -1,11 +1,10 @@
-//! What the program relies on in an S3 store, as checks that run against any store over the AWS
-//! SDK.
+//! The S3 behaviour that the program relies on, as checks that run against any store through the
+//! AWS SDK.
 //!
-//! The same checks run against the endpoint of `support/s3`, on which all other tests stand, and
-//! against a store that others wrote: else the tests would only show that the program and the
-//! endpoint share our beliefs. Where a store does something else, the check carries what it does
-//! instead, and that is asserted just as strictly: a store that changes is noticed, in either
-//! direction.
+//! The same checks run against the endpoint of `support/s3`, which all other tests use, and against
+//! a store that others wrote. Otherwise the tests would only show that the program and the endpoint
+//! share our beliefs. If a store behaves differently, the check says how, and that is asserted just
+//! as strictly: a store that changes is noticed, in either direction.
 
 mod access;
 mod listing;
@@ -46,14 +45,14 @@ pub struct Context {
 
 type Run = for<'a> fn(&'a Context) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>;
 
-/// One requirement, and what the stores that differ do instead.
+/// One requirement, and how some stores differ.
 pub struct Check {
     pub name: &'static str,
     required: Run,
     instead: &'static [Difference],
 }
 
-/// What one store does instead of a requirement.
+/// A store's deviation from a requirement.
 pub struct Difference {
     pub store: Store,
     pub what: &'static str,
@@ -61,7 +60,7 @@ pub struct Difference {
 }
 
 impl Check {
-    /// What this store does instead, if it does not fulfil the requirement.
+    /// Returns this store's deviation, if it does not fulfil the requirement.
     pub fn difference(&self, store: Store) -> Option<&'static Difference> {
         self.instead.iter().find(|difference| difference.store == store)
     }
@@ -104,11 +103,13 @@ macro_rules! check {
 /// All requirements.
 pub fn checks() -> Vec<Check> {
     vec![
-        check!(listing::a_page_has_a_thousand_keys_at_most, Moto: "has as many as are asked for" => listing::a_page_has_what_is_asked_for),
+        check!(listing::a_page_has_a_thousand_keys_at_most,
+            Moto: "has as many as are asked for" => listing::a_page_has_what_is_asked_for),
         check!(listing::a_smaller_page_is_given_when_asked_for),
         check!(listing::keys_are_listed_in_the_order_of_their_utf8_bytes),
         check!(listing::awkward_keys_survive_listing_and_reading),
-        check!(listing::a_line_feed_in_a_key_survives, Moto: "has no route to such a key" => listing::a_line_feed_in_a_key_is_not_found),
+        check!(listing::a_line_feed_in_a_key_survives,
+            Moto: "has no route to such a key" => listing::a_line_feed_in_a_key_is_not_found),
         check!(listing::a_prefix_selects_keys_byte_for_byte),
         check!(listing::a_listing_starts_after_a_key),
         check!(listing::a_delimiter_folds_keys_into_common_prefixes),
@@ -123,17 +124,22 @@ pub fn checks() -> Vec<Check> {
         check!(reading::an_empty_object_is_read_as_nothing),
         check!(reading::ten_megabytes_arrive_whole),
         check!(reading::the_checksum_of_the_whole_object_is_given_on_request),
-        check!(reading::a_checksum_is_said_to_be_of_the_whole_object, Moto: "gives no type" => reading::a_checksum_has_no_type),
-        check!(reading::a_new_object_has_a_checksum_unasked, Moto: "computes none itself" => reading::a_new_object_has_no_checksum_unasked),
+        check!(reading::a_checksum_is_said_to_be_of_the_whole_object,
+            Moto: "gives no type" => reading::a_checksum_has_no_type),
+        check!(reading::a_new_object_has_a_checksum_unasked,
+            Moto: "computes none itself" => reading::a_new_object_has_no_checksum_unasked),
         check!(reading::no_checksum_is_given_for_a_range),
         check!(reading::no_checksum_is_given_unasked),
         check!(reading::versions_are_named_and_stay_readable),
         check!(reading::an_overwritten_version_is_read_on_by_range_under_its_etag),
         check!(reading::a_version_that_was_deleted_is_refused_though_the_key_is_there),
         check!(access::a_missing_bucket_and_a_missing_key_are_told_apart),
-        check!(access::a_wrong_secret_is_refused, Moto: "lets everyone in" => access::a_wrong_secret_is_let_in),
-        check!(access::an_unknown_access_key_is_refused, Moto: "lets everyone in" => access::an_unknown_access_key_is_let_in),
-        check!(access::an_unsigned_request_is_refused, Moto: "lets everyone list" => access::an_unsigned_request_may_list_and_not_read),
+        check!(access::a_wrong_secret_is_refused,
+            Moto: "lets everyone in" => access::a_wrong_secret_is_let_in),
+        check!(access::an_unknown_access_key_is_refused,
+            Moto: "lets everyone in" => access::an_unknown_access_key_is_let_in),
+        check!(access::an_unsigned_request_is_refused,
+            Moto: "lets everyone list" => access::an_unsigned_request_may_list_and_not_read),
     ]
 }
 
@@ -191,7 +197,7 @@ fn keys_of(objects: &[Object]) -> Vec<&str> {
     objects.iter().filter_map(Object::key).collect()
 }
 
-/// Status and code of an error answer.
+/// Returns the status and the code of an error answer.
 fn refusal<T, E: ProvideErrorMetadata>(
     result: Result<T, SdkError<E, HttpResponse>>,
 ) -> anyhow::Result<(u16, String)> {

@@ -1,5 +1,5 @@
-//! The files of `deploy/`: of the form that Kubernetes and AWS Batch publish, with a command line
-//! that the program takes.
+//! The files of `deploy/`: they follow the schemas that Kubernetes and AWS Batch publish, and the
+//! program accepts their command lines.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,7 +19,7 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
 
-/// `scripts/check-manifests.sh ARGS... FILE`, to its end.
+/// Runs `scripts/check-manifests.sh ARGS... FILE` to its end.
 async fn check(args: &[&str], file: &Path) -> Result<Ended> {
     let mut command =
         Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-manifests.sh"));
@@ -33,7 +33,7 @@ async fn check(args: &[&str], file: &Path) -> Result<Ended> {
     finish(command.spawn()?).await
 }
 
-/// The Job, after a look at its schema.
+/// Returns the Job after checking it against its schema.
 async fn job() -> Result<Value> {
     let ended = check(&["kubernetes"], &path(JOB)).await?;
     ended.expect(0)?;
@@ -54,8 +54,8 @@ fn strings(list: &Value) -> Result<Vec<String>> {
         .collect()
 }
 
-/// What a container runs: the program's name, its arguments, and its environment with a word for
-/// every secret.
+/// A container's command line: the program's name, its arguments, and its environment with a word
+/// in place of every secret.
 struct CommandLine {
     words: Vec<String>,
     variables: Vec<(String, String)>,
@@ -84,7 +84,7 @@ impl CommandLine {
         Ok(Self { words: words.collect::<Result<_>>()?, variables: all })
     }
 
-    /// What the program makes of it.
+    /// Returns the configuration that the program prints for it.
     async fn printed_config(&self) -> Result<String> {
         let dir = tempfile::tempdir()?;
         let mut command = bare_command(dir.path());
@@ -113,9 +113,9 @@ async fn the_kubernetes_manifest_is_of_the_published_schema() -> Result<()> {
     let job = job().await?;
     ensure!(job["kind"] == "Job" && job["apiVersion"] == "batch/v1", "{job}");
     ensure!(job["spec"]["completionMode"] == "Indexed", "{job}");
-    // Each number alone is in the schema; together they must be fifty pods at once.
+    // The schema allows each number alone. Together they must be fifty pods at once.
     ensure!(job["spec"]["completions"] == 50 && job["spec"]["parallelism"] == 50, "{job}");
-    // The API takes the one only with the other.
+    // The API accepts one only with the other.
     let (spec, pod) = (&job["spec"], &job["spec"]["template"]["spec"]);
     ensure!(spec["backoffLimitPerIndex"].is_u64() && pod["restartPolicy"] == "Never", "{job}");
     let mounts = strings_of(&pod["containers"][0]["volumeMounts"], "name")?;
@@ -212,7 +212,7 @@ async fn the_program_takes_the_command_lines_of_the_manifests() -> Result<()> {
     Ok(())
 }
 
-/// Nothing in it may come from the pod's number: the sharing is the program's.
+/// Nothing in the command may depend on the pod's number: the program shares out the work.
 #[apply(plain_test)]
 async fn every_pod_has_the_same_command_line() -> Result<()> {
     let job = job().await?;
@@ -225,7 +225,7 @@ async fn every_pod_has_the_same_command_line() -> Result<()> {
         .as_array()
         .context("no environment")?;
     ensure!(env.iter().all(|variable| variable["valueFrom"]["fieldRef"].is_null()), "{env:?}");
-    // A secret must come from one.
+    // A secret must come from a Secret.
     let plain = env.iter().filter(|variable| variable["valueFrom"].is_null());
     let plain: Vec<&str> = plain.filter_map(|variable| variable["name"].as_str()).collect();
     ensure!(plain == ["DATABASE_URL", "AWS_REGION"], "{plain:?}");
@@ -253,7 +253,7 @@ async fn a_pod_has_the_disk_and_the_time_that_its_arguments_need() -> Result<()>
     let disk =
         gibibytes(resources["limits"]["ephemeral-storage"].as_str().unwrap_or_default(), "Gi")?;
     ensure!(staged < volume && volume < disk, "{staged} GiB are staged in {volume} GiB of {disk}");
-    // In memory it would count as the pod's.
+    // In memory, it would count towards the pod's memory.
     ensure!(pod["volumes"][0]["emptyDir"]["medium"].is_null(), "staged in memory");
     ensure!(
         argument("staging-dir")? == pod["containers"][0]["volumeMounts"][0]["mountPath"],

@@ -1,5 +1,5 @@
-//! Each fault of the endpoint does what it says, and its log tells the truth. Other tests rely on
-//! this beyond the contract.
+//! Each fault of the endpoint does what it says, and its log is correct. Other tests rely on this
+//! beyond the contract.
 
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_s3::Client;
@@ -40,7 +40,7 @@ async fn whole(output: GetObjectOutput) -> anyhow::Result<Bytes> {
     Ok(output.body.collect().await?.into_bytes())
 }
 
-/// The bytes that arrived, and whether the body then failed.
+/// Returns the bytes that arrived, and true if the body then failed.
 async fn arrived(mut body: ByteStream) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     loop {
@@ -288,7 +288,7 @@ async fn listings_misbehave_as_asked() -> anyhow::Result<()> {
     same("token", again.next_continuation_token(), Some(token.as_str()))?;
     endpoint.faults().on_list(Times::Next(1), Fault::garbage_listing());
     let garbage = list().send().await;
-    // What the SDK makes of it is its own business: a listing it must not be.
+    // How the SDK reports it does not matter, as long as it is not a listing.
     ensure!(
         garbage.is_err()
             || garbage.is_ok_and(|list| list.contents().is_empty() && list.name.is_none()),

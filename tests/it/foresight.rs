@@ -1,10 +1,10 @@
-//! Random tables and rows: what the program foresees of a load is compared with what becomes of
-//! each row when it is loaded alone, by the server's own LOAD DATA.
+//! Random tables and rows: compares what the dry run predicts for each row with what the server's
+//! own LOAD DATA does when it loads that row alone.
 //!
 //! Tables have unique keys with several collations, prefixes, expressions and generated columns,
-//! CHECKs, foreign keys (to themselves as well), partitions, triggers, views with a CHECK OPTION.
-//! Of each row it must be said whether it is refused, with the server's code and words.
-//! `max_error_count` is small, so that rows go in many statements and some lists are cut.
+//! CHECKs, foreign keys (also to themselves), partitions, triggers, and views with a CHECK OPTION.
+//! For each row the prediction must say whether the server refuses it, with the server's code and
+//! text. `max_error_count` is small, so that rows go in many statements and some lists are cut.
 
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
@@ -19,17 +19,19 @@ use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::servers::{Schema, ServerKind};
 
-const STRICT: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+const STRICT: &str = "SET SESSION sql_mode = \
+     'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+     ERROR_FOR_DIVISION_BY_ZERO,\
      NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', SESSION time_zone = '+00:00'";
 
 /// A table, and rows for it.
 #[derive(Debug)]
 struct Case {
-    /// Statements that make `t`, and the view `v` where the rows go there.
+    /// Statements that create `t`, and the view `v` if the rows go there.
     ddl: Vec<String>,
     into: &'static str,
     columns: Vec<&'static str>,
-    /// Lines of the dialect that LOAD DATA has by default.
+    /// Lines in LOAD DATA's default dialect that are in the table before.
     there: Vec<String>,
     rows: Vec<String>,
     max_error_count: u32,
@@ -74,7 +76,8 @@ impl Case {
             "k INT DEFAULT 3".to_owned(),
             format!("g INT GENERATED ALWAYS AS (n % 4) {stored}"),
             format!(
-                "gw VARCHAR(30) CHARACTER SET utf8mb4 COLLATE {first} GENERATED ALWAYS AS (CONCAT(w, '!')) {stored}"
+                "gw VARCHAR(30) CHARACTER SET utf8mb4 COLLATE {first} GENERATED ALWAYS AS \
+                 (CONCAT(w, '!')) {stored}"
             ),
         ];
         let is_partitioned = rng.u8(..4) == 0;
@@ -120,23 +123,27 @@ impl Case {
             lines.push("KEY (k), FOREIGN KEY (k) REFERENCES t (id)".to_owned());
         }
         let partitions = [
-            "PARTITION BY RANGE (n) (PARTITION a VALUES LESS THAN (4), PARTITION b VALUES LESS THAN (9))",
-            "PARTITION BY LIST (n) (PARTITION a VALUES IN (1, 2, 3, NULL), PARTITION b VALUES IN (5, 6, 7))",
+            "PARTITION BY RANGE (n) (PARTITION a VALUES LESS THAN (4), PARTITION b VALUES LESS \
+             THAN (9))",
+            "PARTITION BY LIST (n) (PARTITION a VALUES IN (1, 2, 3, NULL), PARTITION b VALUES IN \
+             (5, 6, 7))",
             "PARTITION BY RANGE COLUMNS (n) (PARTITION a VALUES LESS THAN (7))",
         ];
         let partition = if is_partitioned { partitions[rng.usize(..partitions.len())] } else { "" };
         ddl.push(format!("CREATE TABLE t ({}) ENGINE=InnoDB {partition}", lines.join(", ")));
         if rng.u8(..5) == 0 {
             ddl.push(
-                "CREATE TRIGGER b BEFORE INSERT ON t FOR EACH ROW SET NEW.d = NEW.d + 1, NEW.w = UPPER(NEW.w)"
+                "CREATE TRIGGER b BEFORE INSERT ON t FOR EACH ROW SET NEW.d = NEW.d + 1, NEW.w = \
+                 UPPER(NEW.w)"
                     .to_owned(),
             );
         }
         if rng.u8(..5) == 0 {
             ddl.push("CREATE TABLE log (id INT PRIMARY KEY, n INT)".to_owned());
-            // It warns of duplicates that are not those of the row.
+            // The trigger warns of duplicates that are not the row's own.
             ddl.push(
-                "CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW INSERT IGNORE INTO log VALUES (NEW.n % 3, NEW.id)"
+                "CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW INSERT IGNORE INTO log VALUES \
+                 (NEW.n % 3, NEW.id)"
                     .to_owned(),
             );
         }
@@ -152,7 +159,8 @@ impl Case {
             into = "v";
             columns.retain(|column| *column != "g");
             ddl.push(
-                "CREATE VIEW v AS SELECT id, n, w, x, d, ts, e, p, k FROM t WHERE n < 9 WITH CHECK OPTION".to_owned(),
+                "CREATE VIEW v AS SELECT id, n, w, x, d, ts, e, p, k FROM t WHERE n < 9 WITH CHECK \
+                 OPTION".to_owned(),
             );
         }
         let ids = rng.i32(10..60);
@@ -198,13 +206,13 @@ fn field(rng: &mut Rng, column: &str, ids: i32, null: u8) -> String {
         "d" => format!("{}.{}", rng.i32(-2..6), rng.u8(..2) * 5),
         "ts" => format!("2026-0{}-01 00:00:0{}", rng.u8(1..4), rng.u8(..4)),
         "e" => ["a", "B", "c"][rng.usize(..3)].to_owned(),
-        // Half of the rows have a parent in any case.
+        // At least half of the rows have a parent.
         "p" => [1, 2, 3, rng.i32(..9)][rng.usize(..4)].to_string(),
         _ => rng.i32(..12).to_string(),
     }
 }
 
-/// LOAD DATA of `lines`: the rows that are stored.
+/// Loads `lines` with LOAD DATA, and returns the number of rows that are stored.
 async fn load(
     conn: &mut Conn,
     table: &str,
@@ -240,7 +248,7 @@ async fn contents(conn: &mut Conn) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-/// The private table of `into`, filled.
+/// Creates and fills the scratch table of `into`.
 async fn private(
     conn: &mut Conn,
     schema: &Schema<'_>,
@@ -262,7 +270,8 @@ async fn private(
     Ok(private)
 }
 
-/// Loads each row by itself: which are refused, with the first code and message that says why.
+/// Loads each row by itself, and returns the refused ones with the first code and message that says
+/// why.
 async fn one_by_one(conn: &mut Conn, case: &Case) -> Result<Vec<(u64, u16, String)>> {
     let mut refused = Vec::new();
     for (index, row) in case.rows.iter().enumerate() {
@@ -281,7 +290,7 @@ fn said(foreseen: &[DryRunRow]) -> Vec<(u64, u16, String)> {
     foreseen.iter().map(|one| (one.row, one.code, one.reason.clone())).collect()
 }
 
-/// How many rows were refused.
+/// Compares the prediction with single loads, and returns the number of refused rows.
 async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<usize> {
     conn.query_drop("SET SESSION max_error_count = 1024, SESSION auto_increment_increment = 1")
         .await?;
@@ -295,7 +304,8 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
     let before = contents(conn).await?;
 
     let small = format!(
-        "SET SESSION max_error_count = {}, SESSION auto_increment_increment = {}, SESSION auto_increment_offset = {}",
+        "SET SESSION max_error_count = {}, SESSION auto_increment_increment = {}, SESSION \
+         auto_increment_offset = {}",
         case.max_error_count,
         case.increment,
         case.increment.min(3)
@@ -326,7 +336,7 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
     Ok(truth.len())
 }
 
-/// The same for rows that update those whose key is there.
+/// Does the same for rows that update those with the same key.
 async fn compare_update(conn: &mut Conn, case: &Case, private: &ScratchTable) -> Result<()> {
     let columns = ["w", "n", "p"].map(str::to_owned);
     let set: Vec<String> =
@@ -337,7 +347,8 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &ScratchTable) ->
     let (mut affected, mut refused) = ([0; 3], Vec::new());
     for (index, number) in numbers.into_iter().enumerate() {
         conn.query_drop(format!(
-            "INSERT IGNORE INTO {} ({list}) SELECT {list} FROM {} WHERE _row = {number} ON DUPLICATE KEY UPDATE {}",
+            "INSERT IGNORE INTO {} ({list}) SELECT {list} FROM {} WHERE _row = {number} ON \
+             DUPLICATE KEY UPDATE {}",
             case.into,
             private.table(),
             set.join(", ")
@@ -398,8 +409,8 @@ async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
     conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, n INT, UNIQUE (n), CHECK (n <> 5000))")
         .await?;
     conn.query_drop("INSERT INTO t VALUES (70000, 7)").await?;
-    // Row 7 has a key that is there, row 5000 violates the CHECK, and from row 9001 on each repeats
-    // the one 100 before.
+    // Row 7 has a key that is in the table, row 5000 violates the CHECK, and each row from 9001 on
+    // repeats the row 100 before it.
     let rows: Vec<String> = (1..=10_000)
         .map(|row| format!("{row}\t{}\n", if row > 9000 { row - 100 } else { row }))
         .collect();
@@ -419,7 +430,10 @@ async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
     conn.query_drop(STRICT).await?;
     conn.query_drop("CREATE TABLE t (n INT)").await?;
     schema
-        .exec("CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW IF NEW.n = 3 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no three'; END IF")
+        .exec(
+            "CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW IF NEW.n = 3 THEN SIGNAL SQLSTATE \
+             '45000' SET MESSAGE_TEXT = 'no three'; END IF",
+        )
         .await?;
     conn.query_drop("START TRANSACTION").await?;
     let rows: Vec<String> = (1..=9).map(|row| format!("{}\n", row % 5)).collect();
@@ -466,7 +480,7 @@ async fn an_account_without_temporary_tables_is_told_so(env: TestEnv) -> Result<
         .downcast_ref::<s3_to_mysql::error::Error>()
         .context("not an error of the program")?;
     ensure!(error.kind == s3_to_mysql::error::ErrorKind::TargetRefused, "{error:?}");
-    // The connection goes on.
+    // The connection still works.
     ensure!(conn.query_first::<u64, _>("SELECT 1").await? == Some(1));
     Ok(())
 }

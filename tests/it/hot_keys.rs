@@ -1,5 +1,5 @@
-//! Transactions that deadlock over keys that their files share: what is tried again is in the table
-//! once, and exactly as it would be without the deadlock.
+//! Transactions that deadlock over keys that their files share: after the retry, the rows are in
+//! the table once, exactly as without the deadlock.
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -9,8 +9,8 @@ use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::values::values;
 use crate::transaction::wait_for_waiting;
 
-/// Loads all objects into `t`, whose column `id` is a key, and makes the load the victim of a
-/// deadlock once: it must have read row 9 when it comes to row 5.
+/// Loads all objects into `t`, whose column `id` is a key, and makes the load the victim of one
+/// deadlock: it must have read row 9 before it reaches row 5.
 async fn load_with_a_deadlock(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     let mut other = env.schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
@@ -68,15 +68,15 @@ async fn after_a_deadlock_a_bad_row_is_told_with_its_own_line(env: TestEnv) -> R
     Ok(())
 }
 
-/// Each run is the victim of one deadlock for certain, and may be that of more: the runs share keys
-/// and meet them in different orders.
+/// Each run is certain to be the victim of one deadlock, and may be the victim of more: the runs
+/// share keys and meet them in different orders.
 #[apply(load_test)]
 async fn runs_that_deadlock_over_hot_keys_load_every_row(env: TestEnv) -> Result<()> {
     const FILES: u32 = 24;
     const HOT: u32 = 1000;
     const OWN: u32 = 300;
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL DEFAULT 0)").await?;
-    // What each run has read when it comes to a row that is locked, so that it can be made the
+    // The rows that each run has read when it reaches a locked row, so that it can be made the
     // victim of a deadlock.
     let runs = [("ignore", 200, 300), ("replace", 700, 800)];
     let mut random = fastrand::Rng::with_seed(7);
@@ -109,7 +109,7 @@ async fn runs_that_deadlock_over_hot_keys_load_every_row(env: TestEnv) -> Result
         let (uri, load) =
             (format!("s3://etl/{run}/"), format!("{} INTO TABLE", run.to_uppercase()));
         let args = ["load", &uri, "--table", "t", "--on-duplicate", run, "--load-concurrency", "1"];
-        // A few files for each transaction.
+        // A few files per transaction.
         let mut child = env.command(args).args(["--batch-bytes", "20KB"]).spawn()?;
         wait_for_waiting(&env.schema, &load).await?;
         other.query_drop(format!("INSERT INTO t (id) VALUES ({first})")).await?;

@@ -1,5 +1,5 @@
-//! Truncate and swap: a job is done once, whoever dies, and readers see the old rows or the new
-//! ones.
+//! Truncate and swap: a job is done once, whichever process dies, and readers see the old rows or
+//! the new ones.
 
 pub(crate) mod deferred;
 pub(crate) mod killed;
@@ -18,7 +18,7 @@ use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::Schema;
 use crate::support::values::{ensure_values, values};
 
-/// Rows of an object.
+/// The number of rows of an object.
 const ROWS: u64 = 300;
 
 const TRUNCATE: [&str; 4] = ["--preset", "hive", "--mode", "truncate"];
@@ -44,23 +44,23 @@ fn put_objects(env: &TestEnv, first_row: u64, count: u64) -> Result<hive::Sums> 
     Ok(sums)
 }
 
-/// Makes table `t` with rows that no object has.
+/// Creates table `t` with rows that no object has.
 async fn old_rows(env: &TestEnv) -> Result<hive::Sums> {
     env.schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(900_000, 900_000 + ROWS);
     env.put("old/0", bytes)?;
-    // Without a ledger, so that what the tests see of it is the jobs' alone.
+    // Without a ledger, so that the ledger's content comes from the jobs alone.
     let args = ["load", "s3://etl/old/", "--table", "t", "--preset", "hive", "--no-ledger"];
     env.run(&args).await?.expect(0)?;
     Ok(sums)
 }
 
-/// `load s3://etl/in/ --table t ARGS`.
+/// Runs `load s3://etl/in/ --table t ARGS`.
 async fn load(env: &TestEnv, args: &[&str]) -> Result<Ended> {
     env.run(&[&["load", "s3://etl/in/", "--table", "t"], args].concat()).await
 }
 
-/// The same through a proxy.
+/// Returns the same command, through a proxy.
 fn through(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Command {
     let port = proxy.port().to_string();
     let base = ["load", "s3://etl/in/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
@@ -77,13 +77,13 @@ async fn ensure_rows(env: &TestEnv, table: &str, sums: hive::Sums) -> Result<()>
     Ok(())
 }
 
-/// `generation|table_generation|mode|state` of the one job.
+/// Requires `generation|table_generation|mode|state` of the only job.
 async fn ensure_job(env: &TestEnv, expected: &str) -> Result<()> {
     let query = "SELECT generation, table_generation, mode, state FROM s3_to_mysql_jobs";
     ensure_values(&env.schema, query, &[expected]).await
 }
 
-/// No table of a swap may be left.
+/// Requires that no table of a swap is left.
 async fn ensure_no_leftovers(env: &TestEnv) -> Result<()> {
     let tables = values(&env.schema, "SHOW TABLES").await?;
     let left: Vec<&String> =
@@ -93,10 +93,10 @@ async fn ensure_no_leftovers(env: &TestEnv) -> Result<()> {
 }
 
 async fn shadow(env: &TestEnv) -> Result<String> {
-    env
-        .schema
+    env.schema
         .query_one(&format!(
-            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{}' AND TABLE_NAME LIKE 's3\\_to\\_mysql\\_shadow\\_%'",
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{}' AND \
+             TABLE_NAME LIKE 's3\\_to\\_mysql\\_shadow\\_%'",
             env.schema.name
         ))
         .await
@@ -106,7 +106,7 @@ async fn kill(mut child: Child) -> Result<()> {
     Ok(child.kill().await?)
 }
 
-/// A transaction that has `t` open.
+/// Opens a transaction that has read `t`.
 async fn open_reader(env: &TestEnv) -> Result<Conn> {
     let mut reader = env.schema.conn().await?;
     reader.query_drop("START TRANSACTION").await?;
@@ -123,7 +123,7 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(env: TestE
     ensure_rows(&env, "t", sums).await?;
     ensure_job(&env, "2|2|truncate|loading").await?;
 
-    // Loaded by nobody, so that an emptied table shows.
+    // No run loads this row, so an emptied table shows.
     env.schema.exec("CREATE TABLE mark LIKE t").await?;
     env.schema.exec("INSERT INTO t SELECT * FROM t LIMIT 1").await?;
     let with_mark = env.count("t").await?;
@@ -149,8 +149,7 @@ async fn a_truncate_job_empties_the_table_once_and_the_next_one_again(env: TestE
     ensure_job(&env, "3|3|truncate|done").await
 }
 
-/// What was loaded into the job before the content changed can't be told from the rest of the
-/// table.
+/// Rows that the job loaded before the content changed cannot be told from the rest of the table.
 #[apply(load_test)]
 async fn an_unfinished_job_whose_objects_changed_is_begun_anew_by_force(
     env: TestEnv,
@@ -201,7 +200,7 @@ async fn a_swap_with_a_failed_object_leaves_the_table_as_it_was(env: TestEnv) ->
     ensure_job(&env, "2|2|swap|swapped").await?;
     ensure_no_leftovers(&env).await?;
 
-    // Appending knows what the swap has brought.
+    // An append knows which objects the swap loaded.
     let appended = load(&env, &APPEND).await?;
     appended.expect(0)?;
     ensure!(appended.summary("already loaded")? == "3", "{appended}");
@@ -229,7 +228,7 @@ async fn the_old_table_is_kept_under_its_name_and_replaced_by_the_next_swap(
     ensure_rows(&env, "t", second).await?;
     ensure_rows(&env, "t_old", first).await?;
 
-    // One that keeps none leaves the one that was kept.
+    // A swap that keeps no old table leaves the earlier one alone.
     let third = put_objects(&env, 20_000, 2)?;
     load(&env, &SWAP).await?.expect(0)?;
     ensure_rows(&env, "t", third).await?;
@@ -249,17 +248,17 @@ async fn views_and_grants_stay_with_the_name(env: TestEnv) -> Result<()> {
     ensure_rows(&env, "v", sums).await
 }
 
-/// The steps are few and the process is short: what is leaked is little.
+/// Returns the step at a statement. Such steps are few and the process is short, so the leak is
+/// small.
 fn step(env: &TestEnv, part: &'static str) -> Step {
     if part == "COMMIT" {
-        // READ-COMMITTED has it in it.
+        // The statement for READ-COMMITTED contains this text, too.
         return Step::Statement(part);
     }
     Step::StatementWith(Box::leak(part.replace("{db}", &env.schema.name).into_boxed_str()))
 }
 
-/// Runs a job through a proxy and kills it where it gets to this step, before the statement or
-/// after its effect.
+/// Runs a job through a proxy and kills it at this step, before the statement or after its effect.
 async fn killed_at(env: &TestEnv, args: &[&str], part: &'static str, how: Break) -> Result<()> {
     let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(step(env, part), how);
@@ -285,22 +284,27 @@ async fn a_shadow_that_has_gone_begins_the_job_anew(env: TestEnv) -> Result<()> 
 
 #[apply(load_test)]
 async fn what_a_table_is_made_of_outlives_a_swap(env: TestEnv) -> Result<()> {
-    env
-        .schema
+    env.schema
         .exec(
-            "CREATE TABLE t (a INT NOT NULL DEFAULT 7 COMMENT 'of a', b VARCHAR(20) COLLATE utf8mb4_bin CHECK (b <> 'x'), c INT GENERATED ALWAYS AS (a + 1) STORED, i INT DEFAULT 3 INVISIBLE, d INT AUTO_INCREMENT, KEY (d), UNIQUE KEY by_a (a DESC, b(5)), FULLTEXT KEY words (b)) ROW_FORMAT=COMPRESSED COMMENT='of t'",
+            "CREATE TABLE t (a INT NOT NULL DEFAULT 7 COMMENT 'of a', b VARCHAR(20) COLLATE \
+             utf8mb4_bin CHECK (b <> 'x'), c INT GENERATED ALWAYS AS (a + 1) STORED, i INT DEFAULT \
+             3 INVISIBLE, d INT AUTO_INCREMENT, KEY (d), UNIQUE KEY by_a (a DESC, b(5)), FULLTEXT \
+             KEY words (b)) ROW_FORMAT=COMPRESSED COMMENT='of t'",
         )
         .await?;
-    env
-        .schema
-        .exec("CREATE TABLE p (a INT NOT NULL, b INT, PRIMARY KEY (a)) PARTITION BY RANGE (a) (PARTITION low VALUES LESS THAN (10), PARTITION high VALUES LESS THAN MAXVALUE)")
+    env.schema
+        .exec(
+            "CREATE TABLE p (a INT NOT NULL, b INT, PRIMARY KEY (a)) PARTITION BY RANGE (a) \
+             (PARTITION low VALUES LESS THAN (10), PARTITION high VALUES LESS THAN MAXVALUE)",
+        )
         .await?;
     env.put("in/0", "1\t2\n")?;
     for (table, columns) in [("t", "a,b"), ("p", "a,b")] {
         let definition = async || -> Result<String> {
             let (_, text): (String, String) =
                 env.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
-            // Constraints get new names on one of the servers; the next number is the rows' own.
+            // Constraints get new names on one of the servers, and the next AUTO_INCREMENT value
+            // depends on the rows.
             let words = text
                 .split_whitespace()
                 .filter(|word| !word.contains("_chk_") && !word.contains("AUTO_INCREMENT="));
@@ -375,9 +379,22 @@ async fn rows_of_earlier_generations_leave_the_ledger(env: TestEnv) -> Result<()
     old_rows(&env).await?;
     put_objects(&env, 0, 2)?;
     load(&env, &APPEND).await?.expect(0)?;
-    env
-        .schema
-        .exec("INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, worker, run_id, tool_version, began_at) SELECT o.target, 1, 'b', n, 'e', 'loaded', 1, 'w', 'r', '0', NOW() FROM (SELECT target FROM s3_to_mysql_objects LIMIT 1) o, (SELECT a.i + 10 * b.i + 100 * c.i + 1000 * d.i + 10000 * e.i AS n FROM (SELECT 0 i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) a, (SELECT 0 i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) b, (SELECT 0 i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c, (SELECT 0 i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) d, (SELECT 0 i UNION SELECT 1 UNION SELECT 2) e) numbers")
+    env.schema
+        .exec(
+            "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, \
+             state, size_bytes, worker, run_id, tool_version, began_at) SELECT o.target, 1, 'b', \
+             n, 'e', 'loaded', 1, 'w', 'r', '0', NOW() FROM (SELECT target FROM \
+             s3_to_mysql_objects LIMIT 1) o, (SELECT a.i + 10 * b.i + 100 * c.i + 1000 * d.i + \
+             10000 * e.i AS n FROM (SELECT 0 i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION \
+             SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) \
+             a, (SELECT 0 i UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION \
+             SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) b, (SELECT 0 i \
+             UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION \
+             SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) c, (SELECT 0 i UNION SELECT 1 \
+             UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION \
+             SELECT 7 UNION SELECT 8 UNION SELECT 9) d, (SELECT 0 i UNION SELECT 1 UNION SELECT 2) \
+             e) numbers",
+        )
         .await?;
     ensure!(env.count("s3_to_mysql_objects").await? == 30_002);
     load(&env, &SWAP).await?.expect(0)?;

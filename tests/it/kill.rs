@@ -1,19 +1,20 @@
-//! Whatever is killed, and whenever: run again until it ends with 0, every row is in the table
+//! Kill anything at any time, run again until the run ends with 0, and every row is in the table
 //! once.
 //!
 //! Each round has a fresh table without any key, and a run over eight objects through the proxy.
-//! The proxy stops the protocol at a step inside a transaction that loads, so that what is done
-//! then (a signal, a cut, the server's end) meets a load in flight; a round in which it met none
-//! fails. Then the same command is run again until it ends with 0, and the first of these runs may
-//! be hit too. At the end the table's row count and checksum are the source's; whenever one looks,
-//! the rows in the table are those that the ledger says are loaded; and a run that lives to tell
-//! has loaded the rows that it says it has.
+//! The proxy stops the protocol at a step inside a transaction that loads, so that the violence (a
+//! signal, a cut, the server's end) meets a load in flight. A round in which it met none fails.
+//! Then the same command runs again until it ends with 0, and the first of these runs may be hit
+//! too. At the end the table's row count and checksum equal the source's. At every look, the rows
+//! in the table are those that the ledger has as loaded, and a run that lives to report has loaded
+//! the rows that it reports.
 //!
-//! Everything that chance decides comes from a seed and the round's number:
+//! A seed and the round's number decide everything that is random:
 //!
 //! ```text
-//! S3_TO_MYSQL_TEST_KILL_ROUNDS=140 S3_TO_MYSQL_TEST_KILL_SEED=7 cargo test --test it -- kill::    # per server
-//! S3_TO_MYSQL_TEST_KILL_ROUNDS=41..42 S3_TO_MYSQL_TEST_KILL_SEED=7 cargo test --test it -- kill:: # one of them again
+//! export S3_TO_MYSQL_TEST_KILL_SEED=7
+//! S3_TO_MYSQL_TEST_KILL_ROUNDS=140 cargo test --test it -- kill::    # 140 rounds per server
+//! S3_TO_MYSQL_TEST_KILL_ROUNDS=41..42 cargo test --test it -- kill:: # one of them again
 //! ```
 
 use std::collections::BTreeMap;
@@ -34,17 +35,17 @@ use crate::support::program::{TestEnv, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::servers::Server;
 
-/// Files of one packet and of several.
+/// The row counts of the files, of one packet and of several.
 const OBJECT_ROWS: [u64; OBJECTS as usize] = [1500, 6000, 2500, 4000, 1000, 5000, 3000, 2000];
 const OBJECTS: u32 = 8;
-/// No object of them is shorter.
+/// The lower bound for the size of every object.
 const SHORTEST_BYTES: usize = 60_000;
 
-/// A run that was not hit ends with 0; those before it are at most two.
+/// The number of runs: at most two that were hit, and then runs that must end with 0.
 const RUNS: usize = 4;
 const RUN_LIMIT: Duration = Duration::from_secs(90);
 
-/// What is done to a run.
+/// The kinds of violence that hit a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Violence {
     LoaderKilled,
@@ -87,12 +88,12 @@ const LEDGER_UPDATE: Step = Step::StatementWithBoth("UPDATE", "_objects` SET");
 
 const LEDGER_QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UPDATE");
 
-/// Where a run is when it is hit.
+/// The moment at which a run is hit.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     step: Step,
     what: Break,
-    /// Of the run's objects, the one that comes to this step after so many others.
+    /// How many of the run's objects pass this step before one is hit.
     skip: u32,
 }
 
@@ -131,7 +132,7 @@ impl Moment {
         Self { step, what, skip: rng.u32(..OBJECTS) }
     }
 
-    /// The server itself has a transaction open then, which has written.
+    /// Returns true if the server itself then has a transaction open that has written.
     fn has_written(self) -> bool {
         let is_answered = matches!(self.what, Break::HoldAnswer);
         match self.step {
@@ -142,7 +143,7 @@ impl Moment {
     }
 }
 
-/// What is to be done, from the environment.
+/// The rounds to run and the seed, from the environment.
 struct Plan {
     seed: u64,
     rounds: Range<u64>,
@@ -170,13 +171,13 @@ impl Plan {
     }
 
     fn rng(&self, number: u64, what: u64) -> fastrand::Rng {
-        // The multiplier keeps neighbouring numbers apart.
+        // The multiplier keeps neighbouring seeds apart.
         fastrand::Rng::with_seed(
             (self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(what),
         )
     }
 
-    /// Every kind once, in an order of chance; then every kind once more.
+    /// Returns the kind of a round: every kind once in a random order, then every kind once more.
     fn violence(&self, round: u64) -> Violence {
         let kinds = Violence::ALL.len() as u64;
         let mut deal = Violence::ALL;
@@ -185,14 +186,14 @@ impl Plan {
     }
 }
 
-/// What a long run tells.
+/// Statistics that a long run prints.
 #[derive(Default)]
 struct Tally {
     rounds: BTreeMap<Violence, u64>,
-    /// Times that violence met a load in flight; reruns included.
+    /// The number of times that violence hit a load in flight, reruns included.
     hits: u64,
-    /// Times that the server itself had the load's transaction open, with rows written, when it was
-    /// looked at.
+    /// The number of times that the server itself had the load's transaction open, with rows
+    /// written, when a test looked.
     seen_by_server: BTreeMap<Violence, u64>,
     runs: u64,
 }
@@ -223,7 +224,8 @@ async fn killed_at_any_instant_and_run_again_every_row_is_there_once(env: TestEn
     let Tally { rounds, hits, seen_by_server, runs } = tally;
     if plan.is_long {
         eprintln!(
-            "{} {}: seed {}, rounds {:?} in {:.0} s, {runs} runs, {hits} hits\nrounds: {rounds:?}\nof the hits, the server \
+            "{} {}: seed {}, rounds {:?} in {:.0} s, {runs} runs, {hits} hits\nrounds: \
+             {rounds:?}\nof the hits, the server \
              itself had the load's transaction open, with rows written: {seen_by_server:?}",
             scene.server.kind(),
             scene.server.version(),
@@ -238,7 +240,7 @@ async fn killed_at_any_instant_and_run_again_every_row_is_there_once(env: TestEn
     Ok(())
 }
 
-/// A server to be killed, the proxy before it, and the source.
+/// A server to kill, the proxy in front of it, and the source.
 struct Scene {
     env: TestEnv,
     server: Server,
@@ -269,7 +271,7 @@ impl Scene {
         Ok(Self { env, server, proxy, database, url, user, sums })
     }
 
-    /// One round, its story told step by step.
+    /// Plays one round and logs it step by step.
     async fn play(
         &mut self,
         number: u64,
@@ -282,12 +284,12 @@ impl Scene {
         let name = format!("{}.{table}", self.database);
         self.exec(&hive::create_table(&name)).await?;
         let concurrency = rng.u32(1..=3);
-        // Objects that share a transaction at most: the run has at least so many times fewer of
-        // them.
+        // The most objects that may share a transaction. The run has fewer transactions by up to
+        // this factor.
         let together = [1, OBJECTS][rng.usize(..2)];
         let second = Violence::ALL[rng.usize(..Violence::ALL.len())];
-        // Every third round's second run is hit too. The server's end takes seconds: once in a
-        // round is enough.
+        // In every third round, the second run is hit as well. Killing the server takes seconds, so
+        // it happens once per round.
         let is_second_hit = rng.u32(..3) == 0 && second != Violence::ServerKilled;
         let mut hits = std::iter::once(violence).chain(is_second_hit.then_some(second));
         let mut late: Option<Broken> = None;
@@ -302,7 +304,8 @@ impl Scene {
             let is_late = rng.u32(..3) == 0;
             let is_restarted_late = rng.bool();
             story.push(format!(
-                "-- run with {concurrency} connections, {together} objects together; {hit:?} at {moment:?}"
+                "-- run with {concurrency} connections, {together} objects together; {hit:?} at \
+                 {moment:?}"
             ));
             let broken =
                 moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
@@ -310,7 +313,7 @@ impl Scene {
             let has_predecessor = late.is_some();
             let mut running = Running::start(self, &table, concurrency, together)?;
             if let Some(late) = late.take() {
-                // What the killed run had sent arrives when its successor is about to load, or has.
+                // The killed run's data arrives when its successor is about to load, or has loaded.
                 let next = self.proxy.next(LEDGER_INSERT, Break::Watch);
                 running.until(&next).await?;
                 next.remove();
@@ -400,18 +403,19 @@ impl Scene {
         anyhow::bail!("it did not end with 0 in {RUNS} runs")
     }
 
-    /// Lets a COMMIT through to a server that holds it, cuts the connection, which the server does
-    /// not notice meanwhile, and lets the server go on when the program has begun to ask what
-    /// became of it.
+    /// Lets a COMMIT through to a server that holds it, and cuts the connection, which the server
+    /// does not notice meanwhile. The server goes on when the program has begun to ask for the
+    /// outcome.
     async fn hold_commit(&self, broken: &Broken, running: &mut Running) -> Result<()> {
         let mut locker = self.server.root().await?;
         locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
-        // It would decide the matter.
+        // A KILL would decide the outcome.
         let kill = self.proxy.next(Step::Statement("KILL"), Break::Cut);
         let asked = self.proxy.next(LEDGER_QUESTION, Break::Watch);
         broken.release();
         let sql = format!(
-            "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = 'COMMIT'",
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = \
+             'COMMIT'",
             self.user
         );
         until(|| async { Ok((self.query::<u64>(&sql).await? > 0).then_some(())) })
@@ -442,8 +446,8 @@ impl Scene {
         row.with_context(|| format!("no row: {sql}"))
     }
 
-    /// In one statement, so at one instant: the rows in the table, which are those that the ledger
-    /// has as loaded.
+    /// Returns the number of rows in the table, read in one statement and so at one instant, after
+    /// requiring that the ledger has the same number as loaded.
     async fn ensure_agreement(&self, name: &str) -> Result<u64> {
         let table = name.rsplit('.').next().unwrap_or_default();
         let database = &self.database;
@@ -455,7 +459,8 @@ impl Scene {
         let (rows, said, unfinished): (u64, u64, u64) = self.query(&sql).await?;
         ensure!(
             rows == said && unfinished == 0,
-            "the table has {rows} rows, the ledger says {said}, and has {unfinished} unfinished entries"
+            "the table has {rows} rows, the ledger says {said}, and has {unfinished} unfinished \
+             entries"
         );
         Ok(rows)
     }
@@ -475,7 +480,7 @@ impl Scene {
             .await
     }
 
-    /// Until the server has noticed the end of every connection of the program.
+    /// Waits until the server has noticed the end of every connection of the program.
     async fn wait_for_no_connection(&self) -> Result<()> {
         let sql = format!(
             "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}'",
@@ -492,7 +497,7 @@ impl Scene {
     }
 }
 
-/// The program under way, its log read as it is written.
+/// The running program. Its log is read as it is written.
 struct Running {
     child: Child,
     log: watch::Receiver<String>,
@@ -502,7 +507,7 @@ struct Running {
 impl Running {
     fn start(scene: &Scene, table: &str, concurrency: u32, together: u32) -> Result<Self> {
         let report = scene.env.path("report");
-        // What an earlier run has written is not this one's.
+        // An earlier run's report is not this run's.
         let _ = std::fs::remove_file(&report);
         let (port, concurrency) = (scene.proxy.port().to_string(), concurrency.to_string());
         let mut child = scene
@@ -535,7 +540,7 @@ impl Running {
         Ok(Self { child, log, report })
     }
 
-    /// Whether the proxy's rule took effect, or the program ended before.
+    /// Returns true if the proxy's rule took effect, false if the program ended before.
     async fn until(&mut self, broken: &Broken) -> Result<bool> {
         let took_effect = tokio::select! {
             biased;
@@ -556,7 +561,7 @@ impl Running {
         let status = tokio::time::timeout(RUN_LIMIT, self.child.wait()).await;
         let status =
             status.with_context(|| format!("the program did not end:\n{}", self.log()))??;
-        // The log's end: its writer is gone.
+        // The log ends when its writer is gone.
         while self.log.changed().await.is_ok() {}
         Ok(status)
     }
@@ -570,8 +575,8 @@ impl Running {
         report.lines().last().unwrap_or_default().to_owned()
     }
 
-    /// The rows that the report says were loaded are those that came into the table, unless it says
-    /// that it can't know.
+    /// Requires that the rows which the report calls loaded are those that came into the table,
+    /// unless the report says that the outcome is unknown.
     fn ensure_said_the_truth(&self, rows: u64) -> Result<()> {
         let report = std::fs::read_to_string(&self.report)?;
         let lines = report

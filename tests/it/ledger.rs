@@ -1,7 +1,7 @@
-//! The ledger, object by object: what is loaded is not loaded again, what failed is known, what
-//! changed is noticed.
+//! The ledger, object by object: a loaded object is not loaded again, a failed one is known, and a
+//! changed one is noticed.
 //!
-//! Tables here have no key, unless a test says so: a row that is loaded twice shows.
+//! Tables here have no key unless a test says so, so a row that is loaded twice shows.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -13,7 +13,7 @@ use crate::support::s3::{Fault, Object, Operation, Refusal, Times};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
-/// `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave
+/// Runs `load s3://etl/ --table t --report report ARGS...`, which must end with this code and leave
 /// nothing on disk.
 async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     let report = env.path("report");
@@ -24,7 +24,7 @@ async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     Ok(ended)
 }
 
-/// The last line of the report.
+/// Returns the last line of the report.
 fn sums(env: &TestEnv) -> Result<serde_json::Value> {
     env.report("report")?.pop().context("the report is empty")
 }
@@ -43,12 +43,14 @@ fn ensure_status(env: &TestEnv, key: &str, status: &str) -> Result<()> {
     Ok(())
 }
 
-/// Key, state and own count of every object in the ledger.
-const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count FROM s3_to_mysql_objects ORDER BY object_key, loaded_at";
-/// Key, code and attempts of every failure in the ledger.
-const FAILURES: &str = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(error_code USING utf8mb4), attempts FROM s3_to_mysql_failures ORDER BY object_key";
+/// The key, state and row count of every object in the ledger.
+const LOADED: &str = "SELECT CONVERT(object_key USING utf8mb4), state, row_count FROM \
+     s3_to_mysql_objects ORDER BY object_key, loaded_at";
+/// The key, code and attempts of every failure in the ledger.
+const FAILURES: &str = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(error_code USING \
+     utf8mb4), attempts FROM s3_to_mysql_failures ORDER BY object_key";
 
-/// An object of one row, its key, under each key.
+/// Puts an object of one row, which is its key, under each key.
 fn put(env: &TestEnv, keys: &[&str]) -> Result<()> {
     keys.iter().try_for_each(|key| env.put(key, format!("{key}\n")))
 }
@@ -74,7 +76,7 @@ async fn a_second_run_loads_nothing_and_reads_nothing(env: TestEnv) -> Result<()
         env.s3.log().all().iter().all(|request| request.operation == Operation::ListObjectsV2),
         "read again"
     );
-    // One asks for a single key: whether the bucket may be listed at all.
+    // One request asks for a single key, to see if the bucket may be listed at all.
     ensure!(env.s3.log().count(Operation::ListObjectsV2) == 2, "listed more than once");
     ensure!(
         ended.summary("objects loaded")? == "0" && ended.summary("already loaded")? == "3",
@@ -89,7 +91,7 @@ async fn a_second_run_loads_nothing_and_reads_nothing(env: TestEnv) -> Result<()
     }
     ensure!(values(&env.schema, everything).await? == before, "the ledger's rows have changed");
 
-    // One object more: that one alone.
+    // One more object: the run loads that one alone.
     put(&env, &["d"])?;
     load(&env, 0, &[]).await?;
     expect(&env, "t", &["a", "b", "c", "d"]).await?;
@@ -97,26 +99,28 @@ async fn a_second_run_loads_nothing_and_reads_nothing(env: TestEnv) -> Result<()
     let read: Vec<_> =
         env.s3.log().of(Operation::GetObject).into_iter().map(|get| get.key).collect();
     ensure!(read == ["d"], "read {read:?}");
-    // Who ran, and with what result.
-    let runs = "SELECT exit_code, objects_loaded, objects_already_loaded, row_count, mode FROM s3_to_mysql_runs \
+    // The runs and their results.
+    let runs = "SELECT exit_code, objects_loaded, objects_already_loaded, row_count, mode FROM \
+         s3_to_mysql_runs \
                 WHERE ended_at >= started_at ORDER BY started_at";
     ensure_values(&env.schema, runs, &["0|3|0|3|append", "0|0|3|0|append", "0|1|3|1|append"]).await
 }
 
-/// Puts objects of the same content as `model` under `keys`, and into the ledger as loaded, as that
-/// one is.
+/// Puts objects with the content of `model` under `keys`, and marks them as loaded in the ledger.
 async fn put_as_loaded(
     env: &TestEnv,
     schema: &Schema<'_>,
     model: &str,
     keys: &[String],
 ) -> Result<()> {
-    let columns = "target, generation, bucket, object_key, etag, state, size_bytes, row_count, worker, run_id, \
+    let columns = "target, generation, bucket, object_key, etag, state, size_bytes, row_count, \
+         worker, run_id, \
                    tool_version, began_at, loaded_at";
     for some in keys.chunks(500) {
         let names: Vec<String> = some.iter().map(|key| format!("SELECT '{key}' AS name")).collect();
         let sql = format!(
-            "INSERT INTO s3_to_mysql_objects ({columns}) SELECT {} FROM s3_to_mysql_objects AS model, ({}) AS names \
+            "INSERT INTO s3_to_mysql_objects ({columns}) SELECT {} FROM s3_to_mysql_objects AS \
+             model, ({}) AS names \
              WHERE model.object_key = '{model}'",
             columns.replace("object_key", "names.name"),
             names.join(" UNION ALL ")
@@ -127,7 +131,7 @@ async fn put_as_loaded(
     keys.iter().try_for_each(|key| env.put(key, (*content).clone()))
 }
 
-/// On a server of its own, whose counters nobody else moves.
+/// Runs on a server of its own, whose counters nobody else moves.
 #[apply(load_test)]
 async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_there_are(
     env: TestEnv,
@@ -142,10 +146,11 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
         finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)
     };
     run().await?;
-    // What the server counts: every statement that it was sent, and every SELECT, also of several
-    // in one.
+    // The server counts every statement that it receives, and every SELECT, also within a
+    // multi-statement.
     let counters = format!(
-        "SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM {} WHERE VARIABLE_NAME IN ('COM_SELECT', 'QUESTIONS')",
+        "SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM {} WHERE VARIABLE_NAME IN \
+         ('COM_SELECT', 'QUESTIONS')",
         match server.kind() {
             ServerKind::Mysql => "performance_schema.global_status",
             ServerKind::Mariadb => "information_schema.global_status",
@@ -168,7 +173,8 @@ async fn a_run_with_nothing_to_do_asks_a_handful_of_questions_however_many_keys_
     let [ten, nine_hundred, five_thousand] = asked[..] else {
         anyhow::bail!("three runs were made")
     };
-    // One for each page of a thousand keys; a page that comes slowly is asked for in pieces.
+    // One statement for each page of a thousand keys. A page that arrives slowly is looked up in
+    // pieces.
     ensure!(
         ten < 100 && nine_hundred < ten + 10 && five_thousand < ten + 40,
         "{asked:?} questions"
@@ -198,7 +204,7 @@ async fn a_store_that_lists_no_etag_is_asked_for_each_key_and_not_for_its_conten
     expect(&env, "t", &["a", "b"]).await
 }
 
-/// Keys that some collation, or some normalisation, takes for the same.
+/// Keys that some collation or some normalisation treats as equal.
 fn confusable_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
         "a",
@@ -242,7 +248,7 @@ fn confusable_keys() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    // Of 1,024 bytes, the same up to the last character.
+    // 1,024 bytes, equal up to the last character.
     keys.extend(["x", "X", "y", " "].map(|last| "k".repeat(1023) + last));
     keys.extend(["\u{1f680}", "\u{1f681}"].map(|last| "\u{1f680}".repeat(255) + last));
     keys
@@ -272,10 +278,10 @@ async fn a_plan_lists_what_is_left_and_changes_nothing(env: TestEnv) -> Result<(
         !ended.stdout.contains("s3://etl/a\n") && ended.stdout.contains("s3://etl/c\n"),
         "{ended}"
     );
-    ended.says("1 objects are loaded already\n1 objects, 2 bytes")?;
+    ended.says("1 objects are already loaded\n1 objects, 2 bytes")?;
     let skipping = env.run(&[&plan[..], &["--on-changed", "skip"]].concat()).await?;
     skipping.expect(0)?;
-    skipping.says("1 objects have changed since they were loaded, and are passed over")?;
+    skipping.says("1 objects have changed since they were loaded, and are skipped")?;
     let anew = env.run(&[&plan[..], &["--mode", "truncate"]].concat()).await?;
     anew.expect(0)?;
     anew.says("3 objects, 12 bytes")?;
@@ -288,7 +294,7 @@ async fn keys_are_told_apart_byte_for_byte(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     let keys = confusable_keys();
     for (number, key) in keys.iter().enumerate() {
-        // Of one content, so that nothing but the key tells them apart in the ledger.
+        // All have the same content, so only the key tells them apart in the ledger.
         env.put(key, "one\n")?;
         ensure!(key.len() <= 1024, "key {number} is too long for S3");
     }
@@ -304,7 +310,7 @@ async fn keys_are_told_apart_byte_for_byte(env: TestEnv) -> Result<()> {
     load(&env, 0, &[]).await?;
     ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", keys.len() as u64)])?;
 
-    // Each of them missing alone is seen to be missing, whatever looks like it.
+    // Each key that is missing alone is noticed, whatever key looks like it.
     for key in ["A", "a ", "a\u{301}", "\u{df}", "\u{fb01}"] {
         let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
         env.schema
@@ -339,7 +345,7 @@ async fn changed_content_is_an_error_unless_told_otherwise(env: TestEnv) -> Resu
     let hint = outcome(&env, "report", "a")?["error"]["hint"].to_string();
     ensure!(hint.contains("--on-changed load") && hint.contains("--on-changed skip"), "{hint}");
     ensure!(env.s3.log().gets_of("a").is_empty(), "what is not to be loaded was read");
-    // The other one loads all the same.
+    // The other object loads all the same.
     expect(&env, "t", &["old", "b"]).await?;
 
     let ended = load(&env, 0, &["--on-changed", "skip"]).await?;
@@ -356,13 +362,13 @@ async fn changed_content_is_an_error_unless_told_otherwise(env: TestEnv) -> Resu
     ensure_sums(&env, &[("objects_loaded", 1), ("objects_already_loaded", 1)])?;
     expect(&env, "t", &["old", "new", "b"]).await?;
     ensure_values(&env.schema, LOADED, &["a|loaded|1", "a|loaded|1", "b|loaded|1"]).await?;
-    // And that is that.
+    // Nothing is left to do.
     load(&env, 0, &[]).await?;
     ensure_values(&env.schema, FAILURES, &[]).await?;
     expect(&env, "t", &["old", "new", "b"]).await
 }
 
-/// Its rows are in the table, whatever came after them.
+/// Its rows are in the table, whatever happened later.
 #[apply(load_test)]
 async fn content_that_comes_back_is_loaded_already(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
@@ -380,8 +386,8 @@ async fn content_that_comes_back_is_loaded_already(env: TestEnv) -> Result<()> {
     expect(&env, "t", &["one", "two"]).await
 }
 
-/// That an earlier run would not have it is no failure of the object, which `--no-retry-failed`
-/// would leave alone.
+/// An object is not a failure because an earlier run refused its change, so `--no-retry-failed`
+/// does not leave it alone.
 #[apply(load_test)]
 async fn a_change_that_was_refused_is_decided_anew_by_every_run(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
@@ -397,7 +403,7 @@ async fn a_change_that_was_refused_is_decided_anew_by_every_run(env: TestEnv) ->
     load(&env, 0, &["--no-retry-failed", "--on-changed", "skip"]).await?;
     ensure_values(&env.schema, FAILURES, &[]).await?;
     load(&env, 3, &[]).await?;
-    // Nothing is left of it when the object is what it was.
+    // The failure is gone when the object has its old content again.
     env.put("a", "old\n")?;
     load(&env, 0, &[]).await?;
     ensure_values(&env.schema, FAILURES, &[]).await?;
@@ -438,7 +444,7 @@ async fn force_loads_again_says_so_and_replaces_the_ledger_row(env: TestEnv) -> 
     ensure_sums(&env, &[("objects_loaded", 0), ("objects_already_loaded", 3)])
 }
 
-/// A unique key keeps the doubled rows out: what the ledger said before is what is true.
+/// A unique key keeps the repeated rows out, so the earlier ledger entry remains true.
 #[apply(load_test)]
 async fn a_forced_load_that_fails_leaves_the_ledger_as_it_was(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (v VARCHAR(200) PRIMARY KEY)").await?;
@@ -467,14 +473,15 @@ async fn without_a_ledger_a_repeated_run_loads_again_and_says_so(env: TestEnv) -
     }
     expect(&env, "t", &["a", "a", "b", "b"]).await?;
     ensure_values(&env.schema, "SHOW TABLES", &["t"]).await?;
-    // With one, nothing of the kind is said.
+    // With a unique key, there is no such warning.
     let ended = load(&env, 0, &[]).await?;
     ensure!(!ended.stdout.contains("at least once"), "{ended}");
     Ok(())
 }
 
 const TIMES: &str = "SELECT first_failed_at <= last_failed_at, first_failed_at < last_failed_at, \
-                     last_failed_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 10 MINUTE AND UTC_TIMESTAMP(6) \
+                     last_failed_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 10 MINUTE AND \
+                     UTC_TIMESTAMP(6) \
                      FROM s3_to_mysql_failures ORDER BY object_key";
 
 #[apply(load_test)]
@@ -501,13 +508,13 @@ async fn failures_are_recorded_with_their_attempts_and_times_and_cleared_by_succ
     let first = "SELECT first_failed_at FROM s3_to_mysql_failures ORDER BY object_key";
     let begun = values(&env.schema, first).await?;
 
-    // Every run tries again, and adds to what is known.
+    // Every run tries again, and adds to the recorded attempts.
     load(&env, 3, &["--max-attempts", "3"]).await?;
     ensure_values(&env.schema, FAILURES, &["bad|bad_rows|2", "busy|source_busy|5"]).await?;
     ensure_values(&env.schema, TIMES, &["1|1|1", "1|1|1"]).await?;
     ensure!(values(&env.schema, first).await? == begun, "the first time has moved");
 
-    // Mended by the same content under the other fault's end, and by another content.
+    // One object loads when the fault ends, the other one with corrected content.
     busy.remove();
     env.put("bad", "1\n")?;
     load(&env, 0, &[]).await?;
@@ -530,7 +537,7 @@ async fn failures_are_left_alone_when_asked_to(env: TestEnv) -> Result<()> {
         ended.says("bad_rows")?;
         expect_failure(&env, "report", "bad", "failed_before")?;
         ensure!(env.s3.log().gets_of("bad").is_empty(), "it was tried again");
-        // What went wrong is what is to be known, not that it was passed over since.
+        // The recorded reason is the original error, not that the object was skipped since.
         ensure!(
             values(&env.schema, everything).await? == before,
             "{:?}",
@@ -545,7 +552,7 @@ async fn a_failure_of_other_content_is_tried_even_so(env: TestEnv) -> Result<()>
     env.schema.exec("CREATE TABLE t (v INT NOT NULL)").await?;
     env.put("a", "no number\n")?;
     load(&env, 3, &[]).await?;
-    // Still wrong, but not what failed before: its attempts are counted from the start.
+    // Another error: its attempts are counted from the start.
     env.put("a", "no number either\n")?;
     load(&env, 3, &["--no-retry-failed"]).await?;
     expect_failure(&env, "report", "a", "bad_rows")?;
@@ -559,7 +566,7 @@ async fn a_failure_of_other_content_is_tried_even_so(env: TestEnv) -> Result<()>
 #[apply(load_test)]
 async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT NOT NULL)").await?;
-    // Another time zone must not reach the ledger's times.
+    // Another time zone must not affect the ledger's times.
     let zone = ["--init-sql", "SET time_zone = '+09:00'"];
     env.put("a", "1\t1\n2\t2\n3\t3\n")?;
     load(&env, 0, &zone).await?;
@@ -575,14 +582,18 @@ async fn the_ledger_row_tells_what_was_loaded_by_whom_and_when(env: TestEnv) -> 
         &["1|1", "2|2", "3|3", "4|5", "5|5", "6|127"],
     )
     .await?;
-    let counts = "SELECT CONVERT(object_key USING utf8mb4), size_bytes, row_count, skipped_count, deleted_count, \
+    let counts = "SELECT CONVERT(object_key USING utf8mb4), size_bytes, row_count, skipped_count, \
+         deleted_count, \
                   warning_count FROM s3_to_mysql_objects ORDER BY object_key";
     let expected = ["a|12|3|0|0|0", "b|8|2|1|0|1", "c|8|2|0|1|0", "d|7|1|0|0|1"];
     ensure_values(&env.schema, counts, &expected).await.with_context(|| accepted.to_string())?;
 
-    let of_d = "SELECT CONVERT(run_id USING utf8mb4), CONVERT(etag USING utf8mb4), CONVERT(tool_version USING utf8mb4), \
-                began_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE AND loaded_at, loaded_at <= UTC_TIMESTAMP(6), \
-                CONVERT(worker USING utf8mb4) REGEXP '^[^:]+:[0-9]+$' FROM s3_to_mysql_objects WHERE object_key = 'd'";
+    let of_d = "SELECT CONVERT(run_id USING utf8mb4), CONVERT(etag USING utf8mb4), \
+         CONVERT(tool_version USING utf8mb4), \
+                began_at BETWEEN UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE AND loaded_at, loaded_at <= \
+                UTC_TIMESTAMP(6), \
+                CONVERT(worker USING utf8mb4) REGEXP '^[^:]+:[0-9]+$' FROM s3_to_mysql_objects \
+                WHERE object_key = 'd'";
     let run = sums(&env)?["run_id"].as_str().context("the report names no run")?.to_owned();
     let expected = format!("{run}|{}|{}|1|1|1", etag(&env, "d")?, env!("CARGO_PKG_VERSION"));
     ensure_values(&env.schema, of_d, &[&expected]).await
@@ -598,12 +609,13 @@ async fn the_version_that_was_read_is_recorded(env: TestEnv) -> Result<()> {
     let version = env.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
     let version = version.version_id().context("the bucket gives no versions")?.to_owned();
     load(&env, 0, &[]).await?;
-    let versions = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(version_id USING utf8mb4) FROM s3_to_mysql_objects \
+    let versions = "SELECT CONVERT(object_key USING utf8mb4), CONVERT(version_id USING utf8mb4) \
+         FROM s3_to_mysql_objects \
                     ORDER BY object_key";
     ensure_values(&env.schema, versions, &["before|", "null|", &format!("versioned|{version}")])
         .await?;
 
-    // It is no part of the identity: the same bytes as another version are loaded already.
+    // The version is not part of the identity: the same bytes as another version count as loaded.
     put(&env, &["versioned"])?;
     let newest = env.s3.backend().newest(BUCKET, "versioned").context("it was put")?;
     ensure!(newest.version_id().is_some_and(|newest| newest != version), "it is no new version");
@@ -619,7 +631,7 @@ async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_ne
     put(&env, &["a", "b"])?;
     let backend = env.s3.backend().clone();
     let overwrite = Fault::before(move |_| {
-        // As long as before: nothing but the ETag tells.
+        // The length is the same: only the ETag differs.
         drop(backend.put(BUCKET, "a", "A\n"));
         async {}
     });
@@ -628,15 +640,15 @@ async fn an_object_overwritten_during_the_run_fails_and_its_new_content_loads_ne
     expect_failure(&env, "report", "a", "object_changed")?;
     ensure_values(&env.schema, LOADED, &["b|loaded|1"]).await?;
     ensure_values(&env.schema, FAILURES, &["a|object_changed|1"]).await?;
-    // Nothing of the old content was loaded, so that this is no change of what is in the table.
+    // Nothing of the old content was loaded, so nothing in the table has changed.
     load(&env, 0, &[]).await?;
     expect(&env, "t", &["A", "b"]).await?;
     ensure_values(&env.schema, FAILURES, &[]).await
 }
 
-/// Before the second page is answered, an object of the first page is overwritten, one that would
-/// be on the second vanishes, and two appear: one where the listing has been already, and one where
-/// it is yet to come.
+/// Before the second page is answered, an object of the first page is overwritten, one on the
+/// second page vanishes, and two appear: one before the current position of the listing and one
+/// after it.
 #[apply(load_test)]
 async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
     env: TestEnv,
@@ -644,7 +656,7 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
     lines::create(&env, "t").await?;
     put(&env, &["model"])?;
     load(&env, 0, &[]).await?;
-    // A first page of a thousand keys, all but ten loaded already; and a second one.
+    // A first page of a thousand keys, all but ten of them loaded, and a second page.
     let key = |number: usize| format!("k{number:04}");
     put_as_loaded(&env, &env.schema, "model", &(10..1000).map(key).collect::<Vec<_>>()).await?;
     let on_first: Vec<String> = (0..10).map(key).collect();
@@ -688,8 +700,7 @@ async fn a_listing_that_changes_between_its_pages_costs_and_doubles_no_row(
     expect(&env, "t", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// The ledger is what is believed: where it lacks a row, the object counts as not loaded, as
-/// docs/ledger.md says.
+/// The ledger decides: an object without a row counts as not loaded, as docs/ledger.md says.
 #[apply(load_test)]
 async fn a_ledger_row_that_somebody_deleted_means_loading_again(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
@@ -701,7 +712,7 @@ async fn a_ledger_row_that_somebody_deleted_means_loading_again(env: TestEnv) ->
     expect(&env, "t", &["a", "a", "b"]).await?;
     ensure_values(&env.schema, LOADED, &["a|loaded|1", "b|loaded|1"]).await?;
 
-    // Where a unique key keeps them out, they are refused as the duplicates that they are.
+    // A unique key refuses the rows as duplicates.
     env.schema.exec("DELETE FROM t WHERE v = 'a' LIMIT 1").await?;
     env.schema.exec("ALTER TABLE t ADD UNIQUE (v)").await?;
     env.schema.exec(delete).await?;
@@ -711,7 +722,8 @@ async fn a_ledger_row_that_somebody_deleted_means_loading_again(env: TestEnv) ->
     ensure_values(&env.schema, LOADED, &["b|loaded|1"]).await
 }
 
-/// It alone tells which generation's objects are in the table, as long as there has been one only.
+/// While a table has had one generation only, its objects' rows alone tell which generation is in
+/// the table.
 #[apply(load_test)]
 async fn a_job_row_that_somebody_deleted_is_missed_where_it_matters(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
@@ -778,7 +790,7 @@ async fn a_target_whose_objects_have_no_rows_is_not_called_emptied(env: TestEnv)
     expect(&env, "t", &["a"]).await
 }
 
-/// Objects come, and something goes wrong in every run but the last.
+/// Objects keep arriving, and every run but the last has a failure.
 #[apply(load_test)]
 async fn every_row_is_there_once_in_a_table_without_any_key(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
@@ -805,7 +817,7 @@ async fn every_row_is_there_once_in_a_table_without_any_key(env: TestEnv) -> Res
         let fault = env.s3.faults().on_get(&last, Times::Always, fault);
         load(&env, 3, &preset).await?;
         fault.remove();
-        // The one that failed last time is in now, and this time's is not.
+        // The object that failed last time is loaded now, and this round's is not.
         let loaded = 5 + u64::from(round > 0);
         ensure_sums(&env, &[("objects_loaded", loaded), ("objects_failed", 1)])?;
         ensure_status(&env, &last, "failed")?;

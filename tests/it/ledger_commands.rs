@@ -1,7 +1,7 @@
-//! `status` and `forget`: what the ledger says of a table, and how it is made to forget.
+//! `status` and `forget`: what the ledger has on a table, and how to remove it.
 //!
-//! Most ledger rows are put there by hand, so that each state can be shown by itself; the last
-//! tests of each look at real runs.
+//! Most ledger rows here are inserted by hand, so that each state can be shown by itself. The last
+//! tests of each command look at real runs.
 
 mod forget;
 mod status;
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::values::ensure_values;
 
-/// Makes the ledger's tables in the test's schema, as the program would.
+/// Creates the ledger's tables in the test's schema, as the program would.
 async fn make_ledger(env: &TestEnv) -> Result<()> {
     let stem = TableName { database: None, table: "s3_to_mysql".to_owned() };
     for statement in Tables::new(&stem, &env.schema.name).ddl() {
@@ -41,16 +41,22 @@ async fn insert_job(
 ) -> Result<()> {
     let (generation, table_generation) = generations;
     let sql = format!(
-        "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:06', NULL)",
+        "INSERT INTO s3_to_mysql_jobs VALUES ({}, {generation}, {table_generation}, '{mode}', \
+         '{state}', REPEAT('f', 32), '', 'run-1', '0.1.0', '2026-01-02 03:04:05.678901', \
+         '2026-01-02 03:04:06', NULL)",
         quoted(env, table)
     );
     env.schema.exec(&sql).await
 }
 
-/// The statement that inserts one ledger row: 10 rows, 100 bytes.
+/// Returns the statement that inserts one ledger row of 10 rows and 100 bytes.
 fn object_row(env: &TestEnv, table: &str, generation: u32, key: &str, state: &str) -> String {
     format!(
-        "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, row_count, skipped_count, part_size_bytes, worker, run_id, tool_version, began_at, loaded_at) VALUES ({}, {generation}, 'etl', {}, 'e1', '{state}', 100, 10, 1, 30, 'host-1:7', 'run-1', '0.1.0', '2026-01-02 03:04:05.000001', IF('{state}' = 'loaded', '2026-01-02 03:04:06', NULL))",
+        "INSERT INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, \
+         size_bytes, row_count, skipped_count, part_size_bytes, worker, run_id, tool_version, \
+         began_at, loaded_at) VALUES ({}, {generation}, 'etl', {}, 'e1', '{state}', 100, 10, 1, \
+         30, 'host-1:7', 'run-1', '0.1.0', '2026-01-02 03:04:05.000001', IF('{state}' = 'loaded', \
+         '2026-01-02 03:04:06', NULL))",
         quoted(env, table),
         hex(key)
     )
@@ -65,7 +71,9 @@ async fn insert_loaded(env: &TestEnv, table: &str, generation: u32, keys: &[&str
 
 async fn insert_failure(env: &TestEnv, table: &str, generation: u32, key: &str) -> Result<()> {
     let sql = format!(
-        "INSERT INTO s3_to_mysql_failures VALUES ({}, {generation}, 'etl', {}, 'e1', 'bad_rows', 'row 3: not\na number', 2, '2026-01-02 03:04:05', '2026-01-03 03:04:05', 'host-1:7', 'run-1')",
+        "INSERT INTO s3_to_mysql_failures VALUES ({}, {generation}, 'etl', {}, 'e1', 'bad_rows', \
+         'row 3: not\na number', 2, '2026-01-02 03:04:05', '2026-01-03 03:04:05', 'host-1:7', \
+         'run-1')",
         quoted(env, table),
         hex(key)
     );
@@ -80,17 +88,18 @@ async fn forget(env: &TestEnv, args: &[&str]) -> Result<Ended> {
     env.run(&[&["forget", "--table", "t"], args].concat()).await
 }
 
-/// The keys that the ledger has on a table, of whatever generation, each as often as it is there.
+/// Requires these keys in the ledger for a table, in all generations, with repetitions.
 async fn ensure_keys(env: &TestEnv, table: &str, expected: &[&str]) -> Result<()> {
     let sql = format!(
-        "SELECT object_key FROM s3_to_mysql_objects WHERE target = {} ORDER BY object_key, generation",
+        "SELECT object_key FROM s3_to_mysql_objects WHERE target = {} ORDER BY object_key, \
+         generation",
         quoted(env, table)
     );
     ensure_values(&env.schema, &sql, expected).await
 }
 
-/// The column that ties a part to its object, as it is documented: the SHA-256 of the parts of its
-/// name, each behind its length.
+/// Returns the column that ties a part to its object, as documented: the SHA-256 of the fields of
+/// its identity, each after its length.
 fn object_id(env: &TestEnv, generation: u32, key: &str) -> String {
     let mut hash = Sha256::new();
     for part in
@@ -104,12 +113,15 @@ fn object_id(env: &TestEnv, generation: u32, key: &str) -> String {
 
 async fn insert_part(env: &TestEnv, id: &str, number: u32) -> Result<()> {
     let sql = format!(
-        "INSERT INTO s3_to_mysql_parts (object_id, part_number, size_bytes, worker, run_id, began_at, loaded_at) VALUES (X'{id}', {number}, 30, 'host-1:7', 'run-1', '2026-01-02', '2026-01-02')"
+        "INSERT INTO s3_to_mysql_parts (object_id, part_number, size_bytes, worker, run_id, \
+         began_at, loaded_at) VALUES (X'{id}', {number}, 30, 'host-1:7', 'run-1', '2026-01-02', \
+         '2026-01-02')"
     );
     env.schema.exec(&sql).await
 }
 
-/// An account that may log in, and what is granted on one of the ledger's tables.
+/// Creates an account that may log in and has these privileges on the ledger's tables, and returns
+/// its URL.
 async fn account_with(env: &TestEnv, grants: &[(&str, &str)]) -> Result<String> {
     let user = format!("reader-{}", env.schema.name);
     env.schema.exec(&format!("CREATE USER '{user}'@'%'")).await?;

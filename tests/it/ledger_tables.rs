@@ -1,5 +1,5 @@
-//! The ledger's tables: who makes them, what they are called, and targets and servers that can't
-//! have them.
+//! The ledger's tables: who creates them, what they are called, and which targets and servers
+//! cannot have them.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -10,13 +10,13 @@ use crate::support::s3::{Fault, Operation, Refusal, Times};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
-/// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
+/// Runs `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
 async fn load_at(env: &TestEnv, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
     let all = [&["load", "s3://etl/", "--table", table], args].concat();
     finish(env.command(all).env("DATABASE_URL", url).spawn()?).await
 }
 
-/// An object of one row, its key, under each key.
+/// Puts an object of one row, which is its key, under each key.
 fn put(env: &TestEnv, keys: &[&str]) -> Result<()> {
     keys.iter().try_for_each(|key| env.put(key, format!("{key}\n")))
 }
@@ -26,7 +26,7 @@ fn no_object_was_read(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// The statements of `deploy/ledger.sql`, for the database that they are run in.
+/// Returns the statements of `deploy/ledger.sql`, for the current database.
 fn documented_statements() -> Vec<String> {
     let file = include_str!("../../deploy/ledger.sql");
     let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with("--")).collect();
@@ -37,7 +37,7 @@ fn statements(block: &str) -> Vec<String> {
     block.split(";\n").map(|statement| statement.trim_end_matches(';').trim().to_owned()).collect()
 }
 
-/// Every table that the ledger has in this database, as the server says that it would be made.
+/// Returns the server's definition of every ledger table in this database.
 async fn tables(env: &TestEnv) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for table in ["objects", "parts", "jobs", "failures", "runs"] {
@@ -97,7 +97,7 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(
     put(&env, &["a", "b"])?;
     let (name, schema) = (format!("few_{}", env.schema.name), &env.schema.name);
     env.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
-    // What docs/databases.md says is needed: the target's own, and the ledger's.
+    // The privileges that docs/databases.md names: the target's and the ledger's.
     env.schema
         .exec(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO {name}@'%'"))
         .await?;
@@ -105,7 +105,10 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(
     let ended = load_at(&env, &url, "t", &[]).await?;
     ended.expect(6)?;
     ended.says("CREATE")?;
-    ended.says("hint: the account needs the CREATE privilege once, or somebody who has it runs deploy/ledger.sql")?;
+    ended.says(
+        "hint: the account needs the CREATE privilege once, or somebody who has it must run \
+         deploy/ledger.sql",
+    )?;
     ended.says("--no-ledger")?;
     no_object_was_read(&env)?;
     expect(&env, "t", &[]).await?;
@@ -121,7 +124,7 @@ async fn without_the_create_privilege_the_documented_statements_are_enough(
     Ok(())
 }
 
-/// On the ledger's tables, and INSERT alone on the target: not even a look into it.
+/// The account has the ledger's privileges, and only INSERT on the target, without SELECT.
 #[apply(load_test)]
 async fn the_documented_privileges_are_enough(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
@@ -169,7 +172,7 @@ async fn a_ledger_of_a_newer_version_is_refused(env: TestEnv) -> Result<()> {
         ))?;
         ended.says("hint: use the newer s3-to-mysql, or another --ledger-table")?;
         no_object_was_read(&env)?;
-        // Nor may the force of somebody who is in a hurry.
+        // `--force` does not help either.
         env.load_ending(6, "t", &["--force"]).await?;
         env.schema.exec(&comment(1)).await?;
     }
@@ -185,23 +188,23 @@ async fn a_table_that_is_no_ledger_is_left_alone(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE s3_to_mysql_runs (mine INT) COMMENT = 'the marathon'").await?;
     env.schema.exec("INSERT INTO s3_to_mysql_runs VALUES (42)").await?;
     let ended = env.load_ending(6, "t", &[]).await?;
-    ended.says("there is a table s3_to_mysql_runs that is no ledger of this program")?;
+    ended.says("table s3_to_mysql_runs is not a ledger table of this program")?;
     ended.says("the marathon")?;
     ended.says("--ledger-table")?;
     no_object_was_read(&env)?;
     ensure_values(&env.schema, "SHOW TABLES", &["s3_to_mysql_runs", "t"]).await?;
     ensure_values(&env.schema, "SELECT * FROM s3_to_mysql_runs", &["42"]).await?;
-    // The same where the name is a view's.
+    // The same happens if the name belongs to a view.
     env.schema.exec("CREATE VIEW other_objects AS SELECT * FROM s3_to_mysql_runs").await?;
     env.load_ending(6, "t", &["--ledger-table", "other"])
         .await?
-        .says("table other_objects that is no ledger")?;
+        .says("table other_objects is not a ledger table")?;
     expect(&env, "t", &[]).await?;
     env.load_ending(0, "t", &["--ledger-table", "another"]).await?;
     expect(&env, "t", &["a"]).await
 }
 
-/// Somebody has moved it to an engine whose rows stay when the transaction is rolled back.
+/// Somebody has moved the ledger to an engine that does not roll back.
 #[apply(load_test)]
 async fn a_ledger_that_does_not_roll_back_is_refused(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
@@ -224,7 +227,7 @@ async fn two_ledgers_know_nothing_of_each_other(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     put(&env, &["a", "b"])?;
     for (ledger, expected) in [("one", &["a", "b"][..]), ("odd `name`", &["a", "a", "b", "b"])] {
-        // Written as SQL would have it.
+        // The name is quoted as in SQL.
         let quoted = format!("`{}`", ledger.replace('`', "``"));
         for _ in 0..2 {
             env.load_ending(0, "t", &["--ledger-table", &quoted]).await?;
@@ -252,7 +255,7 @@ async fn a_ledger_may_have_a_database_of_its_own(env: TestEnv) -> Result<()> {
     ensure_values(&other, target, &[&format!("`{}`.`t`|loaded", env.schema.name)]).await
 }
 
-/// Tables that only their names tell apart, one ledger for all.
+/// Several tables that differ in their names alone share one ledger.
 #[apply(load_test)]
 async fn targets_of_any_name_are_told_apart(env: TestEnv) -> Result<()> {
     let names = [
@@ -282,7 +285,7 @@ async fn targets_of_any_name_are_told_apart(env: TestEnv) -> Result<()> {
         ensure!(recorded == 2, "{recorded} objects are recorded for {target}");
     }
     ensure!(env.count("s3_to_mysql_objects").await? == 2 * names.len() as u64);
-    // The database named or not: it is the same table.
+    // It is the same table with and without the database's name.
     env.load_ending(0, &format!("{}.orders", env.schema.name), &[]).await?;
     expect(&env, "orders", &["a", "b"]).await
 }
@@ -322,7 +325,7 @@ async fn an_engine_that_does_not_roll_back_is_refused_unless_there_is_no_ledger(
 #[apply(load_test)]
 async fn a_read_only_server_is_told_and_loads_nothing(env: TestEnv) -> Result<()> {
     let server = Server::start(env.server.kind(), &[])?;
-    // Its account has no privilege beyond its database, so that read_only holds for it.
+    // The account has no privilege outside its database, so read_only applies to it.
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (v VARCHAR(20) NOT NULL)").await?;
     put(&env, &["a"])?;
@@ -366,7 +369,8 @@ async fn a_server_that_turns_read_only_during_the_run_keeps_ledger_and_table_agr
     let ended = finish(running).await?;
     ended.expect(6)?;
     ended.says("read-only; connect to the primary")?;
-    let agreed = "SELECT CONVERT(object_key USING utf8mb4), state FROM s3_to_mysql_objects ORDER BY object_key";
+    let agreed = "SELECT CONVERT(object_key USING utf8mb4), state FROM s3_to_mysql_objects ORDER \
+         BY object_key";
     ensure_values(&schema, "SELECT v FROM t", &["a"]).await?;
     ensure_values(&schema, agreed, &["a|loaded"]).await?;
 

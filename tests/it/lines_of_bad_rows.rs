@@ -1,5 +1,5 @@
-//! A refused object is told with the lines, columns and bytes of its first bad rows, and never with
-//! a wrong line.
+//! A refused object is reported with the lines, columns and bytes of its first bad rows, and never
+//! with a wrong line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv};
 use crate::support::servers::ServerKind;
 
-/// Loads one object, which must be refused for its rows; what was said, and the report's error.
+/// Loads one object, whose rows must be refused, and returns the output and the report's error.
 async fn refused(
     env: &TestEnv,
     table: &str,
@@ -60,7 +60,7 @@ async fn the_line_is_the_one_that_an_editor_shows(env: TestEnv) -> Result<()> {
         (&["--null-string", "-", "--columns", "a,b"], "1\tx\n2\ty\nBAD\tz\n", 3),
     ];
     for (args, object, row) in cases {
-        // A terminator that was begun is not what this is about.
+        // An unfinished terminator is not the subject here.
         let object =
             object.strip_suffix("z#").map_or(object.to_owned(), |rest| format!("{rest}z##"));
         let (ended, error) = refused(&env, "t", &object, args)
@@ -76,7 +76,7 @@ async fn the_line_is_the_one_that_an_editor_shows(env: TestEnv) -> Result<()> {
                 && rows[0]["reason"].as_str().is_some_and(|reason| reason.contains("'BAD'"))
         );
         let raw = rows[0]["raw"].as_str().context("no raw row")?;
-        // Where the row stands, by its bytes.
+        // The position of the row, by its bytes.
         let offset = object.find(raw).context("not in the object")?;
         ensure!(
             raw.trim_start_matches(['"', '>']).starts_with("BAD") && rows[0]["raw_is_cut"] == false,
@@ -94,7 +94,7 @@ async fn the_line_is_the_one_that_an_editor_shows(env: TestEnv) -> Result<()> {
         let line = object[..offset].matches(ends).count() + 1;
         ensure!(rows[0]["line"] == line, "{args:?}: line {line}, not {error:#}");
         ended.says(&format!("line {line}, column a: Warning 1366: "))?;
-        // All of the row, without what ends it.
+        // The whole row, without its terminator.
         let rest = &object[offset + raw.len()..];
         ensure!(
             rest.is_empty()
@@ -122,12 +122,15 @@ async fn the_message_names_line_column_and_reason_and_quotes_the_row(env: TestEn
 ";
     ended.says(expected)?;
     let expected = json!([
-        {"line": 3, "row": 2, "column": "s", "code": 1265, "reason": "Data truncated for column 's' at row 2", "raw": "2\tlong", "raw_is_cut": false},
-        {"line": 4, "row": 3, "column": null, "code": 1261, "reason": "Row 3 doesn't contain data for all columns", "raw": "3", "raw_is_cut": false},
-        {"line": 5, "row": 4, "column": null, "code": 1262, "reason": "Row 4 was truncated; it contained more data than there were input columns", "raw": "4\tok\tx", "raw_is_cut": false},
+        {"line": 3, "row": 2, "column": "s", "code": 1265, "raw": "2\tlong", "raw_is_cut": false,
+         "reason": "Data truncated for column 's' at row 2"},
+        {"line": 4, "row": 3, "column": null, "code": 1261, "raw": "3", "raw_is_cut": false,
+         "reason": "Row 3 doesn't contain data for all columns"},
+        {"line": 5, "row": 4, "column": null, "code": 1262, "raw": "4\tok\tx", "raw_is_cut": false,
+         "reason": "Row 4 was truncated; it contained more data than there were input columns"},
     ]);
     ensure!(error["rows"] == expected, "{error:#}");
-    // Other failures have no rows, and say so in the same place.
+    // Other failures have no rows, and the same field says so.
     env.put("packed", [&[0x1f, 0x8b, 8, 0][..], &[0; 30]].concat())?;
     let report = env.path("report").display().to_string();
     env.run(&["load", "s3://etl/packed", "--table", "t", "--report", &report]).await?.expect(3)?;
@@ -149,7 +152,7 @@ async fn what_is_said_of_one_row_stands_above_it(env: TestEnv) -> Result<()> {
 #[apply(load_test)]
 async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(5))").await?;
-    // Every third row is bad in both columns, below two header lines; every row takes two lines.
+    // Every third row is bad in both columns, below two header lines. Every row takes two lines.
     let mut object = "a\nb\n".to_owned();
     for row in 1..=300 {
         let (a, b) =
@@ -194,23 +197,23 @@ async fn rows_far_into_a_large_object_are_found(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// CHECK, CHECK OPTION, foreign key, partition.
+/// The codes of CHECK, CHECK OPTION, foreign key and partition errors.
 const REFUSALS: [u64; 5] = [3819, 4025, 1369, 1452, 1526];
 
-/// What becomes of a row in the tables below, and the text that makes it so. `number` is its own.
+/// A row's fate in the tables below, and the text that causes it. `number` is the row's own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Good,
     /// `x<number>` does not fit.
     Bad,
-    /// Does not fit, and is refused as well.
+    /// The value does not fit, and the row is refused as well.
     BadAndRefused,
     Refused,
     Duplicate,
 }
 
-/// Loads objects of rows with random fates below a header line, and compares what is told of their
-/// rows with what was made wrong in them.
+/// Loads objects of rows with random fates below a header line, and compares the reported rows with
+/// the ones that were made wrong.
 async fn compare_lines(
     env: &TestEnv,
     table: &str,
@@ -281,10 +284,10 @@ async fn compare_lines(
 
 #[apply(load_test)]
 async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(env: TestEnv) -> Result<()> {
-    env
-        .schema
+    env.schema
         .exec(
-            "CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (100))",
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9)) PARTITION BY RANGE (id) \
+             (PARTITION p VALUES LESS THAN (100))",
         )
         .await?;
     env.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
@@ -294,9 +297,11 @@ async fn duplicates_and_rows_without_a_partition_do_not_move_the_lines(env: Test
 
 #[apply(load_test)]
 async fn rows_that_constraints_refuse_do_not_move_the_lines(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 100), CHECK (id < 105))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 100), CHECK \
+             (id < 105))",
+        )
         .await?;
     env.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
@@ -321,13 +326,15 @@ async fn rows_without_a_parent_do_not_move_the_lines(env: TestEnv) -> Result<()>
             (0..99).map(|id| format!("({id})")).collect::<Vec<_>>().join(", ")
         ))
         .await?;
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 105), FOREIGN KEY (id) REFERENCES p (id))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(9), CHECK (id < 105), FOREIGN \
+             KEY (id) REFERENCES p (id))",
+        )
         .await?;
     env.schema.exec("INSERT INTO t VALUES (1, 1, 'old')").await?;
     let fates = [Fate::Good, Fate::Bad, Fate::Duplicate, Fate::Refused, Fate::BadAndRefused];
-    // Some refused by the CHECK, the others by the foreign key.
+    // The CHECK refuses some, the foreign key the others.
     compare_lines(&env, "t", &fates, |number| (100 + number).to_string()).await
 }
 
@@ -352,12 +359,13 @@ async fn a_refused_row_among_more_warnings_than_are_shown_has_its_line(env: Test
 #[apply(load_test)]
 async fn what_a_trigger_does_does_not_move_the_lines(env: TestEnv) -> Result<()> {
     let object = "1\t1\n2\tx2\n300\t3\n4\tx4\n5\tx5\n";
-    // 300 does not fit the triggers' own table; the last one is a value of the row itself.
+    // 300 does not fit the trigger's own table. The last trigger uses a value of the row itself.
     let triggers = [
         "BEFORE INSERT ON t FOR EACH ROW INSERT IGNORE INTO seen VALUES (NEW.id)",
         "BEFORE INSERT ON t FOR EACH ROW INSERT INTO seen VALUES (NEW.id)",
         "AFTER INSERT ON t FOR EACH ROW INSERT INTO seen SELECT NEW.id UNION ALL SELECT NEW.id",
-        "BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO seen VALUES (1), (NEW.id); INSERT INTO seen VALUES (1); END",
+        "BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO seen VALUES (1), (NEW.id); INSERT INTO \
+         seen VALUES (1); END",
         "BEFORE INSERT ON t FOR EACH ROW SET NEW.m = NEW.id",
     ];
     for trigger in triggers {
@@ -365,7 +373,7 @@ async fn what_a_trigger_does_does_not_move_the_lines(env: TestEnv) -> Result<()>
         conn.query_drop("DROP TABLE IF EXISTS seen, t").await?;
         conn.query_drop("CREATE TABLE seen (n TINYINT)").await?;
         conn.query_drop("CREATE TABLE t (id INT, n INT, m TINYINT)").await?;
-        // With what it was made under, a trigger runs.
+        // A trigger runs under the sql_mode that it was created with.
         conn.query_drop("SET sql_mode = ''").await?;
         conn.query_drop(format!("CREATE TRIGGER t_seen {trigger}")).await?;
         conn.disconnect().await?;
@@ -389,7 +397,11 @@ async fn a_replacing_load_names_the_line_of_its_error(env: TestEnv) -> Result<()
         "{error:#}"
     );
     ensure!(rows[0]["raw"] == "2,much too long" && rows[0]["code"] == 1265, "{error:#}");
-    ended.says("s3://etl/one: a row does not fit; rolled back: ERROR 1406 (22001): Data too long for column 's' at row 2\n    line 4, column s: Warning 1265: Data truncated for column 's' at row 2\n      2,much too long\n")?;
+    ended.says(
+        "s3://etl/one: a row does not fit; rolled back: ERROR 1406 (22001): Data too long \
+         for column 's' at row 2\n    line 4, column s: Warning 1265: Data truncated for column \
+         's' at row 2\n      2,much too long\n",
+    )?;
     ensure!(env.count("t").await? == 2);
     Ok(())
 }
@@ -409,7 +421,10 @@ async fn a_table_that_does_not_roll_back_has_its_lines_told_too(env: TestEnv) ->
             && error["rows"][0]["raw"] == "2\tlong",
         "{error:#}"
     );
-    ended.says("\n    line 3, column s: Warning 1265: Data truncated for column 's' at row 2\n      2\\tlong\n")
+    ended.says(
+        "\n    line 3, column s: Warning 1265: Data truncated for column 's' at row \
+         2\n      2\\tlong\n",
+    )
 }
 
 #[apply(load_test)]

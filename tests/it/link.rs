@@ -1,5 +1,5 @@
-//! What the slow path of the tests and benchmarks promises. Of times only the lower bounds are
-//! facts: a busy machine is late.
+//! The guarantees of the slow path in tests and benchmarks. Only lower bounds of times are certain,
+//! because a busy machine is late.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const MEGABYTE: usize = 1_000_000;
 /// 5 Mbit/s.
 const RATE: Shape = Shape { round_trip: Duration::ZERO, bytes_per_second: Some(625_000) };
 
-/// Gives back to everyone what it gets.
+/// Starts a server that sends everything back.
 async fn echo() -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
@@ -29,7 +29,8 @@ async fn echo() -> Result<u16> {
     Ok(port)
 }
 
-/// Sends so many bytes, none like its neighbours, and compares what comes back until the end.
+/// Sends this many bytes, each unlike its neighbours, and compares the ones that come back until
+/// the end.
 async fn there_and_back(port: u16, length: usize) -> Result<()> {
     let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
     let (mut from, mut to) = TcpStream::connect(("127.0.0.1", port)).await?.into_split();
@@ -66,9 +67,9 @@ async fn a_rate_is_kept_to_in_both_directions() -> Result<()> {
     let link = Link::start(echo().await?, RATE).await?;
     let began = Instant::now();
     there_and_back(link.port(), MEGABYTE).await?;
-    // What it was slowed to on the way there is not slowed again.
+    // Data that was slowed on the way there is not slowed again.
     ensure!(began.elapsed() >= Duration::from_millis(1600), "{:?}", began.elapsed());
-    // And the way back by itself: nothing but an answer.
+    // The way back alone, without a request.
     let (listener, answer) = (TcpListener::bind(("127.0.0.1", 0)).await?, vec![b'a'; MEGABYTE]);
     let link = Link::start(listener.local_addr()?.port(), RATE).await?;
     let began = Instant::now();
@@ -107,7 +108,7 @@ async fn a_delay_alone_does_not_limit_what_is_sent() -> Result<()> {
 async fn the_end_of_what_is_sent_comes_through_behind_the_last_byte() -> Result<()> {
     let shape = Shape { round_trip: Duration::from_millis(40), bytes_per_second: Some(10_000_000) };
     let link = Link::start(echo().await?, shape).await?;
-    // It reads to the end, which the echo makes of the end of what it was sent.
+    // It reads to the end: the echo ends when its input does.
     there_and_back(link.port(), MEGABYTE).await
 }
 
@@ -119,7 +120,7 @@ async fn nothing_is_left_of_a_link_that_has_ended() -> Result<()> {
     socket.write_all(b"a").await?;
     socket.read_exact(&mut [0]).await?;
     drop(link);
-    // Closed or reset.
+    // The socket is closed or reset.
     ensure!(matches!(socket.read(&mut [0]).await, Ok(0) | Err(_)), "it goes on");
     ensure!(TcpStream::connect(("127.0.0.1", port)).await.is_err(), "it still listens");
     Ok(())

@@ -1,9 +1,9 @@
 //! The program from outside, against real MySQL and MariaDB servers and a real S3 endpoint over
 //! sockets.
 //!
-//! One binary, so that each server is started once; a harness of its own, so that every test of the
-//! loader runs on both and the servers are gone when it ends. `scripts/setup.sh` installs what this
-//! needs; a missing server is a failure.
+//! The tests are one binary, so that each server is started once. The harness is our own, so that
+//! every test of the loader runs on both servers and they are gone when it ends. `scripts/setup.sh`
+//! installs the servers. A missing server is a failure.
 
 #![allow(unreachable_pub, reason = "the support modules are shared with examples and benches")]
 #![allow(
@@ -68,7 +68,7 @@ use support::program::TestEnv;
 use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
 
-/// No test needs a tenth of it on a quiet machine.
+/// The time limit of a test. None needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);
 const LONG_TEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
@@ -108,19 +108,19 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// For tests that use the library's client in this process. Programs are started with an
+/// Sets the environment for tests that use the library's client in this process. Programs get an
 /// environment of their own.
 #[expect(unsafe_code, reason = "no other thread is running yet that could read the environment")]
 fn sign_with_the_endpoints_keys() {
     for (name, value) in [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)]
     {
-        // SAFETY: the first thing that the process does.
+        // SAFETY: no other thread is running yet.
         unsafe { std::env::set_var(name, value) };
     }
 }
 
 fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Trial {
-    // A long version says for itself how much it does.
+    // Long versions print how much they do.
     let is_long = ["S3_TO_MYSQL_TEST_KILL_ROUNDS", "S3_TO_MYSQL_TEST_ORACLE_CASES"]
         .into_iter()
         .any(|name| std::env::var_os(name).is_some());

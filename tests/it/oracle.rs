@@ -1,14 +1,13 @@
-//! The server as the oracle: random objects under random dialects, read by the server's own LOAD
-//! DATA.
+//! The server as the oracle: random objects in random dialects, read by the server's own LOAD DATA.
 //!
-//! [`compare_row_counts`] asks it only for the number of rows, which is cheap: it must be the
-//! splitter's. What is sent is exactly what a load would send: the object from `data_start` on, and
-//! the line terminator that the last row lacks. [`contents`] loads each object twice, by this
-//! program's load and by the server from the object's own bytes, and compares the rows. [`fields`]
-//! compares what the library reads in single rows with what the server stores of them.
+//! [`compare_row_counts`] asks it only for the number of rows, which is cheap and must equal the
+//! splitter's. It sends exactly what a load would send: the object from `data_start` on, and the
+//! line terminator that the last row lacks. [`contents`] loads each object twice, by this program's
+//! load and by the server from the object's own bytes, and compares the rows. [`fields`] compares
+//! what the library reads in single rows with what the server stores of them.
 //!
-//! Objects that the splitter refuses have nothing to compare; they are counted, so that a splitter
-//! that refuses everything does not pass. The same seed makes the same cases.
+//! Objects that the splitter refuses cannot be compared. They are counted, so that a splitter that
+//! refuses everything does not pass. The same seed makes the same cases.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test: the harness reports the panic")]
 
@@ -31,25 +30,25 @@ use s3_to_mysql::split::{Malformed, MalformedKind, RowReader, Scan};
 use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 
-/// Character sets of the cases.
+/// The number of the cases' character sets.
 const CHARSETS: usize = 3;
 
-/// Columns of the table that takes the rows; a case reads up to so many fields.
+/// The columns of the table that takes the rows, and the most fields that a case reads.
 const COLUMNS: usize = 4;
 
-/// What a run of cases came to.
+/// The result of a series of cases.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Objects that were loaded, and whose rows agreed.
+    /// Objects that were loaded and whose rows agreed.
     pub(crate) agreed: u64,
-    /// Rows in them.
+    /// The number of rows in them.
     pub(crate) rows: u64,
-    /// Objects that the splitter refused, by the reason.
+    /// Objects that the splitter refused, by reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
-    /// A splitter that refuses everything would agree with everybody.
+    /// Fails if too few objects agreed: a splitter that refuses everything would never differ.
     pub(crate) fn ensure_most_agreed(&self) -> anyhow::Result<()> {
         let refused: u64 = self.refused.values().sum();
         if refused + self.agreed == 1 {
@@ -64,8 +63,8 @@ impl Tally {
     }
 }
 
-/// How many cases of a property-based comparison with the server, unless
-/// `S3_TO_MYSQL_TEST_ORACLE_CASES` says, and the first one's seed.
+/// Returns the number of cases and the first seed of a property-based comparison with the server:
+/// `cases`, unless `S3_TO_MYSQL_TEST_ORACLE_CASES` says otherwise.
 pub(crate) fn cases_and_seed(cases: u64) -> Result<(u64, u64)> {
     let number = |name: &str, default: u64| match std::env::var(name) {
         Ok(text) => text.parse().with_context(|| format!("{name} is not a number")),
@@ -107,7 +106,7 @@ async fn texts_of_values_equal_the_servers_own(env: TestEnv) -> Result<()> {
 
 /// Loads `cases` random objects through `conn`, whose default database must be empty and stays so
 /// but for one table. The same seed makes the same cases. The error is the first difference, with
-/// its case made as small as it would go.
+/// its case reduced as far as possible.
 pub(crate) async fn compare_row_counts(
     conn: &mut Conn,
     cases: u64,
@@ -152,10 +151,10 @@ enum Verdict {
 struct Case {
     dialect: Dialect,
     charset: Charset,
-    /// Items of the column list; a field that goes to a variable is read like any other.
+    /// Items of the column list. A field for a variable is read like any other.
     items: Vec<String>,
     ignore_lines: u64,
-    /// A word that means NULL beyond what the dialect says; only [`contents`] looks at it.
+    /// A word that means NULL besides the dialect's own. Only [`contents`] uses it.
     null_string: Option<&'static str>,
     pieces: Vec<Piece>,
 }
@@ -193,7 +192,7 @@ impl Case {
         if rng.u8(..10) == 0 {
             pieces.insert(0, Piece(b"\xEF\xBB\xBF".to_vec()));
         }
-        // Otherwise most would end within a row.
+        // Otherwise most objects would end within a row.
         if rng.u8(..3) > 0 {
             pieces.push(Piece(line_of(&dialect).to_vec()));
         }
@@ -234,7 +233,7 @@ impl Case {
         }
     }
 
-    /// The server's `Records:`.
+    /// Returns the server's `Records:`.
     async fn load(&self, conn: &mut Conn, scan: &Scan, sent: Vec<u8>) -> mysql_async::Result<u64> {
         let statement = self.statement(
             "LOCAL INFILE 'oracle' INTO TABLE oracle",
@@ -251,8 +250,8 @@ impl Case {
         Ok(count(&info, "Records: "))
     }
 
-    /// `source` is what stands between LOAD DATA and the dialect. Written apart from the program's
-    /// own statement, which it is compared with.
+    /// Returns the LOAD DATA statement. `source` comes between LOAD DATA and the dialect. This is
+    /// written independently of the program's own statement, which it is compared with.
     fn statement(
         &self,
         source: &str,
@@ -283,7 +282,7 @@ impl Case {
         )
     }
 
-    /// Leaves out pieces as long as a difference remains.
+    /// Removes pieces as long as a difference remains.
     async fn shrink(mut self, conn: &mut Conn) -> (Self, String) {
         let mut difference = String::new();
         let mut at = 0;
@@ -306,7 +305,7 @@ impl Case {
     }
 }
 
-/// The number behind a label of `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`.
+/// Returns the number after a label of `Records: 9  Deleted: 0  Skipped: 2  Warnings: 8`.
 fn count(info: &str, label: &str) -> u64 {
     let number = info.split_once(label).and_then(|(_, rest)| rest.split_whitespace().next());
     number
@@ -363,8 +362,8 @@ fn line_of(dialect: &Dialect) -> &[u8] {
     }
 }
 
-/// Mostly whole constructs of the dialect, so that objects are long before they are refused;
-/// sometimes a stray byte.
+/// Returns mostly whole constructs of the dialect, so that objects grow long before they are
+/// refused, and sometimes a stray byte.
 fn random_piece(rng: &mut Rng, dialect: &Dialect, charset: &Charset, strays_percent: u8) -> Piece {
     let line = line_of(dialect);
     let field = dialect.fields_terminated_by.as_slice();

@@ -1,4 +1,4 @@
-//! How a run ends and what it tells: exit codes, summary, report, failed keys, logs and progress.
+//! How a run ends and what it reports: exit codes, summary, report, failed keys, logs and progress.
 
 use std::process::Stdio;
 
@@ -14,7 +14,7 @@ async fn create_table(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
 }
 
-/// A summary without what differs from run to run.
+/// Returns a summary without the values that differ from run to run.
 fn redacted(stdout: &str) -> String {
     let lines = stdout.lines().map(|line| match line.split_once(' ') {
         Some((label @ ("seconds" | "MB/s"), value)) => {
@@ -81,7 +81,7 @@ async fn nothing_matched_is_4_unless_it_is_allowed(env: TestEnv) -> Result<()> {
     env.put("in/a", "1\tx\n")?;
     let ended = env.load_ending(4, "t", &["--include", "*.csv"]).await?;
     ended.says(
-        "error: no object matches; passed over: 0 folder markers, 0 hidden keys, 1 filtered out",
+        "error: no object matches; skipped: 0 folder markers, 0 hidden keys, 1 filtered out",
     )?;
     ended.says("hint: check the URIs and filters; --allow-empty makes this a success")?;
     ensure!(ended.stdout.is_empty(), "{ended}");
@@ -112,7 +112,7 @@ async fn a_source_that_is_not_there_is_5(env: TestEnv) -> Result<()> {
     )
     .await?;
     ended.expect(5)?;
-    ended.says("the S3 credentials were refused, or there are none")?;
+    ended.says("the S3 credentials were refused, or none were found")?;
     ended.says("use --no-sign-request for a public bucket")?;
     ensure!(!ended.stderr.contains('{'), "the SDK's inner workings\n{ended}");
     ensure!(env.count("t").await? == 0);
@@ -142,7 +142,7 @@ fn json_lines(stderr: &str) -> Result<Vec<Value>> {
 async fn every_line_of_a_json_log_is_json_errors_included(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
-    // Something to warn of, with a newline in the key.
+    // A duplicate that causes a warning, in a key with a newline.
     env.put("in/b\nc", "2\tx\n")?;
     env.s3.faults().on_get("in/b\nc", Times::Next(1), Fault::Refuse(Refusal::SLOW_DOWN));
     let ended = env.load_ending(0, "t", &["--log-format", "json"]).await?;
@@ -173,7 +173,7 @@ async fn quiet_runs_are_quiet_and_verbose_ones_are_not(env: TestEnv) -> Result<(
     env.put("in/a", "1\tx\n")?;
     let ended = env.load_ending(0, "t", &[]).await?;
     ensure!(ended.stderr.contains(" INFO "), "{ended}");
-    // Something to warn of.
+    // Two refusals that cause log warnings.
     env.s3.faults().on_get("in/a", Times::Next(2), Fault::Refuse(Refusal::SLOW_DOWN));
     let ended = env.load_ending(0, "t", &["-q", "--force", "--max-attempts", "8"]).await?;
     ensure!(ended.stderr.contains(" WARN ") && !ended.stderr.contains(" INFO "), "{ended}");
@@ -259,7 +259,7 @@ async fn the_report_accounts_for_every_object_and_its_sums_are_the_summary(
     ] {
         ensure!(summary[total] == sum(field), "{total}: {summary:#}");
     }
-    // And what it tells is so: three of the four rows are there, one was skipped.
+    // The report is true: three of the four rows are in the table, and one was skipped.
     ensure!(
         summary["rows"] == 4 && summary["skipped"] == 1 && env.count("t").await? == 3,
         "{summary:#}"
@@ -293,7 +293,7 @@ async fn the_report_is_written_while_the_run_goes_on(env: TestEnv) -> Result<()>
     Ok(())
 }
 
-/// Asks again and again until there is an answer: for what no event tells.
+/// Polls until there is an answer, for conditions that no event reports.
 pub async fn until<T, F: Future<Output = Result<Option<T>>>>(ask: impl Fn() -> F) -> Result<T> {
     for _ in 0..3000 {
         if let Some(answer) = ask().await? {
@@ -354,7 +354,7 @@ async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(
     for flag in ["--report", "--failed-keys"] {
         let path = env.path("no/such/folder/file").display().to_string();
         let ended = env.load_ending(2, "t", &[flag, &path]).await?;
-        ended.says(&format!("error: {flag} {path} can't be written"))?;
+        ended.says(&format!("error: {flag} {path} cannot be written"))?;
         ended.says("caused by: No such file or directory")?;
     }
     let report = env.path("both").display().to_string();
@@ -363,7 +363,7 @@ async fn a_report_that_cannot_be_written_is_refused_before_anything_is_loaded(
     std::os::unix::fs::symlink(&report, env.path("link"))?;
     let link = env.path("link").display().to_string();
     let ended = env.load_ending(2, "t", &["--report", &report, "--failed-keys", &link]).await?;
-    ended.says("is the file of --report too, and would overwrite it")?;
+    ended.says("is also the file of --report, and would overwrite it")?;
     ensure!(env.s3.log().all().is_empty() && env.count("t").await? == 0);
     Ok(())
 }
@@ -376,12 +376,12 @@ async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(
     for number in 0..3 {
         env.put(&format!("in/{number}"), format!("{number}\tx\n"))?;
     }
-    // The others are not there yet when the first line can't be written.
+    // The others have not been read yet when the first line cannot be written.
     let held = env.s3.faults().on_get("in/1", Times::Always, Fault::Hold);
     let args = ["--report", "/dev/full", "--download-concurrency", "1", "--load-concurrency", "1"];
     let ended = env.load_ending(2, "t", &args).await?;
     held.remove();
-    ended.says("error: --report /dev/full can't be written")?;
+    ended.says("error: --report /dev/full cannot be written")?;
     ended.says("caused by: No space left on device")?;
     ensure!(ended.stderr.matches("error: ").count() == 1, "told more than once\n{ended}");
     let loaded = ended.summary("objects loaded")?;
@@ -391,7 +391,7 @@ async fn a_report_that_fills_its_disk_ends_the_run_with_an_error_and_a_summary(
     env.put("in/1", "no number\tx\n")?;
     let ended = env.load("t", &["--failed-keys", "/dev/full"]).await?;
     ended.expect(2)?;
-    ended.says("error: --failed-keys /dev/full can't be written")
+    ended.says("error: --failed-keys /dev/full cannot be written")
 }
 
 #[apply(load_test)]
@@ -431,7 +431,7 @@ async fn a_list_of_keys_is_not_overwritten_by_the_keys_that_fail(env: TestEnv) -
     for flag in ["--failed-keys", "--report"] {
         let ended = env.run(&["load", "--keys-from", &keys, flag, &link, "--table", "t"]).await?;
         ended.expect(2)?;
-        ended.says("is the file of --keys-from too, and would overwrite it")?;
+        ended.says("is also the file of --keys-from, and would overwrite it")?;
         ensure!(std::fs::read_to_string(&keys)? == "s3://etl/in/a\n", "the list is gone");
     }
     ensure!(env.count("t").await? == 0);
@@ -496,7 +496,7 @@ async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
                 .await;
         let length = length.with_context(|| format!("the bars do not show it all: {seen:?}"))??;
         seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
-        // A warning would name the object too.
+        // A warning would name the object as well.
         ensure!(
             length > 0 && !seen.contains("trying again"),
             "the bars do not show it all: {seen:?}"
@@ -507,14 +507,14 @@ async fn bars_on_a_terminal_show_objects_bytes_rows_and_what_is_in_flight(
     let mut rest = Vec::new();
     terminal.read_to_end(&mut rest).await?;
     finish(child).await?.expect(0)?;
-    // Bars are gone where the summary stands, and no log line stands in for them.
+    // The bars are gone when the summary is printed, and no log line replaces them.
     let rest = String::from_utf8_lossy(&rest);
     ensure!(rest.contains("Loaded 2 objects in "), "{rest:?}");
     ensure!(!(seen + &rest).contains("1 of 2 objects"), "log lines beside the bars: {rest:?}");
     Ok(())
 }
 
-/// A pipe whose reader has gone.
+/// Returns a pipe whose reader has gone.
 fn closed_pipe() -> Result<Stdio> {
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
@@ -530,7 +530,7 @@ async fn closed_outputs_change_nothing_about_what_is_loaded(env: TestEnv) -> Res
     let ended = finish(env.command(load).stdout(closed_pipe()?).spawn()?).await?;
     ensure!(!ended.stderr.contains("panicked") && !ended.stderr.contains("error"), "{ended}");
     ended.expect(0)?;
-    // Standard error is where the logs go, so that each one meets it.
+    // Standard error has the logs, so each line meets the closed pipe.
     for format in ["text", "json"] {
         let args = [load.as_slice(), &["--log-format", format]].concat();
         let ended = finish(env.command(args).stderr(closed_pipe()?).spawn()?).await?;
@@ -558,7 +558,7 @@ async fn a_full_standard_output_is_an_error(env: TestEnv) -> Result<()> {
         let child = env.command([command, "s3://etl/", "--table", "t"]).stdout(full).spawn()?;
         let ended: Ended = finish(child).await?;
         ended.expect(2)?;
-        ended.says("standard output can't be written")?;
+        ended.says("standard output cannot be written")?;
         ended.says("No space left on device")?;
     }
     ensure!(env.count("t").await? == 2, "what was loaded stays");

@@ -1,4 +1,4 @@
-//! How much goes through at once, and how fast: connections, rates and pauses.
+//! Throughput limits: connections, rates and pauses.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::Operation;
 use crate::support::servers::ServerKind;
 
-/// Every object a transaction of its own.
+/// Every object gets a transaction of its own.
 const ONE_BY_ONE: [&str; 1] = ["--no-batch"];
 
 fn put_small_objects(env: &TestEnv, objects: u64) -> Result<()> {
     (0..objects).try_for_each(|number| env.put(&format!("{number:02}"), format!("{number}\n")))
 }
 
-/// `load`, through the proxy.
+/// Returns the command for `load` through the proxy.
 fn load_through(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> tokio::process::Command {
     let mut command = env.command(["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED"]);
     command.args(["--port", &proxy.port().to_string()]).args(ONE_BY_ONE).args(args);
     command
 }
 
-/// The program's connections at the server.
+/// Returns the number of the program's connections to the server.
 async fn connections(env: &TestEnv) -> Result<u64> {
     let user = &env.schema.user;
     let sql = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{user}'");
@@ -43,8 +43,8 @@ async fn a_run_begins_with_all_of_its_connections(env: TestEnv) -> Result<()> {
         ends.wait().await?;
         tokio::task::yield_now().await;
     }
-    // The four that load, and the ledger's. A fifth that loads would be there by now: sixteen
-    // objects wait.
+    // The four that load, and the ledger's. A fifth loading connection would be open by now, since
+    // sixteen objects wait.
     for _ in 0..50 {
         ensure!(connections(&env).await? <= 5 && ends.count() == 4, "{} load", ends.count());
     }
@@ -116,7 +116,7 @@ async fn a_table_that_is_loaded_one_statement_at_a_time_gets_one_connection(
         "{rows} rows on {connections} connections"
     );
     ensure!(
-        ended.stderr.contains("so that loads wait for each other: one connection loads")
+        ended.stderr.contains("so loads wait for each other: only one connection loads")
             == serialised,
         "{ended}"
     );
@@ -132,7 +132,7 @@ async fn a_rate_bounds_what_is_read_by_the_whole_run(env: TestEnv) -> Result<()>
         bytes += sums.bytes;
         env.put(&format!("{number}"), object)?;
     }
-    // Two seconds' worth.
+    // The whole takes two seconds at this rate.
     let rate = (bytes / 2).to_string();
     let started = Instant::now();
     env.load_ending(0, "t", &["--preset", "hive", "--max-rate", &rate]).await?;
@@ -183,7 +183,7 @@ async fn files_that_share_hot_keys_all_end_well(env: TestEnv) -> Result<()> {
             env.schema.query_one("SELECT COUNT(*), SUM(a % 100 = b) FROM t").await?;
         ensure!(found == (rows, rows), "{found:?}");
         let retries = ended.stderr.matches("trying again").count();
-        let falls = ended.stderr.matches("transactions met each other's locks").count();
+        let falls = ended.stderr.matches("transactions conflicted over locks").count();
         ensure!(retries <= 16, "{retries} retries\n{ended}");
         ensure!((retries > 0) <= (falls > 0), "{ended}");
     }

@@ -1,5 +1,5 @@
-//! Large objects are split: every part commits by itself, the whole is in the table once, and what
-//! is missing can be completed.
+//! Large objects are split: every part commits by itself, the whole is in the table once, and a
+//! later run can load what is missing.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,14 +13,14 @@ use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Algorithm, Fault, Keys, Object, Operation, Refusal, Times};
 
 const PART: [&str; 2] = ["--part-size", "1KiB"];
-/// Of that size, in 1000 rows.
+/// The number of parts of that size in 1000 rows.
 const PARTS: u64 = 24;
 
 async fn table(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(10000) NOT NULL)").await
 }
 
-/// Rows with the ids 1 to `rows`, of 20 bytes and more.
+/// Returns rows with the ids 1 to `rows`, of 20 bytes and more.
 fn rows(rows: u32) -> String {
     (1..=rows).fold(String::new(), |mut text, id| {
         let _ = writeln!(text, "{id}\tvalue number {id:06}");
@@ -28,11 +28,14 @@ fn rows(rows: u32) -> String {
     })
 }
 
-/// Every id from 1 to `rows` is there once, with its value.
+/// Requires that every id from 1 to `rows` is in the table once, with its value.
 async fn expect_rows(env: &TestEnv, rows: u32) -> Result<()> {
     let found: (u64, u64, u64) = env
         .schema
-        .query_one("SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(v = CONCAT('value number ', LPAD(id, 6, '0')), 1, NULL)) FROM t")
+        .query_one(
+            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(v = CONCAT('value number ', \
+             LPAD(id, 6, '0')), 1, NULL)) FROM t",
+        )
         .await?;
     let rows = u64::from(rows);
     ensure!(found == (rows, rows, rows), "rows, ids, right values: {found:?}, not {rows}");
@@ -52,14 +55,14 @@ async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     env.load_ending(code, "t", &[&PART[..], &["--report", &report], args].concat()).await
 }
 
-/// What is to be done about a failed key.
+/// Requires this text in the hint for a failed key.
 fn expect_hint(env: &TestEnv, key: &str, text: &str) -> Result<()> {
     let line = outcome(env, "report", key)?;
     ensure!(line["error"]["hint"].as_str().is_some_and(|hint| hint.contains(text)), "{line:#}");
     Ok(())
 }
 
-/// Loads through a proxy that was told what to do.
+/// Loads through a proxy whose rules are set.
 fn start(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Result<tokio::process::Child> {
     let port = proxy.port().to_string();
     let base = [
@@ -89,7 +92,10 @@ async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(
     ensure!(state(&env).await? == ("loaded".to_owned(), 1000));
     let found: (u64, u64, u64, u64) = env
         .schema
-        .query_one("SELECT COUNT(*), SUM(row_count), SUM(size_bytes), MAX(size_bytes) FROM s3_to_mysql_parts")
+        .query_one(
+            "SELECT COUNT(*), SUM(row_count), SUM(size_bytes), MAX(size_bytes) FROM \
+             s3_to_mysql_parts",
+        )
         .await?;
     let (count, sum, bytes, most) = found;
     let expected = (text.len() as u64).div_ceil(1024);
@@ -101,7 +107,10 @@ async fn an_object_larger_than_a_part_is_loaded_in_parts_and_is_there_once(
     ensure!(outcome(&env, "report", "a")?["verified"] == "checksum");
     let misplaced: u64 = env
         .schema
-        .query_one("SELECT COUNT(*) FROM s3_to_mysql_parts WHERE start_offset < part_number * 1024 OR start_offset >= (part_number + 1) * 1024")
+        .query_one(
+            "SELECT COUNT(*) FROM s3_to_mysql_parts WHERE start_offset < part_number * 1024 \
+             OR start_offset >= (part_number + 1) * 1024",
+        )
         .await?;
     ensure!(misplaced == 0);
     // Nothing is left to do.
@@ -169,7 +178,7 @@ async fn a_row_longer_than_a_part_is_in_one_part(env: TestEnv) -> Result<()> {
 async fn headers_a_byte_order_mark_and_crlf_are_those_of_the_object(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let text = rows(300).replace('\n', "\r\n").replace('\t', ",");
-    // The last row lacks its terminator.
+    // The last row has no terminator.
     env.put("a", format!("\u{feff}id,\"v\r\nv\"\r\nsecond,line\r\n{}", text.trim_end()))?;
     load(&env, 0, &["--preset", "csv", "--ignore-lines", "2"]).await?;
     expect_rows(&env, 300).await?;
@@ -220,7 +229,7 @@ async fn a_row_that_needs_more_than_is_free_is_read_again_and_loaded(env: TestEn
     ensure!(env.count("t").await? == 24_003);
     let long: u64 = env.schema.query_one("SELECT COUNT(*) FROM t WHERE LENGTH(v) = 300000").await?;
     ensure!(long == 3);
-    // One that can never fit is refused by its name.
+    // A row that can never fit is refused by its name.
     env.put("d", format!("{}1000\t{}\n", rows(4000), "z".repeat(500_000)))?;
     let report = env.path("report").display().to_string();
     env.load_ending(3, "t", &[&args[..], &["--report", &report]].concat()).await?;
@@ -249,7 +258,7 @@ async fn what_is_not_to_be_split_is_loaded_whole(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// 1000 rows in [`PARTS`] of which the row 500 does not fit.
+/// Puts 1000 rows in [`PARTS`] parts, of which row 500 does not fit.
 async fn break_part(env: &TestEnv) -> Result<()> {
     env.schema
         .exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(30) NOT NULL, CHECK (id <> 500))")
@@ -259,11 +268,14 @@ async fn break_part(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Makes that row fit.
+/// Changes the table so that this row fits.
 async fn mend(env: &TestEnv) -> Result<()> {
     let name: String = env
         .schema
-        .query_one("SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 't' AND CONSTRAINT_TYPE = 'CHECK'")
+        .query_one(
+            "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE \
+             TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 't' AND CONSTRAINT_TYPE = 'CHECK'",
+        )
         .await?;
     env.schema.exec(&format!("ALTER TABLE t DROP CONSTRAINT `{name}`")).await
 }
@@ -312,11 +324,20 @@ async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
     load(&env, 0, &[]).await?;
-    // As if these had never come: two neighbours, and the last.
-    env.schema.exec("DELETE FROM t WHERE id IN (SELECT id FROM (SELECT t.id FROM t JOIN s3_to_mysql_parts AS p ON t.id > p.rows_before AND t.id <= p.rows_before + p.row_count WHERE p.part_number IN (3, 4, 23)) AS gone)").await?;
+    // The state if these parts had never been loaded: two neighbours, and the last.
+    env.schema
+        .exec(
+            "DELETE FROM t WHERE id IN (SELECT id FROM (SELECT t.id FROM t JOIN \
+         s3_to_mysql_parts AS p ON t.id > p.rows_before AND t.id <= p.rows_before + p.row_count \
+         WHERE p.part_number IN (3, 4, 23)) AS gone)",
+        )
+        .await?;
     let missing: Vec<(u64, u64)> = env
         .schema
-        .query("SELECT start_offset, size_bytes FROM s3_to_mysql_parts WHERE part_number IN (3, 4, 23) ORDER BY part_number")
+        .query(
+            "SELECT start_offset, size_bytes FROM s3_to_mysql_parts WHERE part_number IN (3, 4, \
+             23) ORDER BY part_number",
+        )
         .await?;
     env.schema.exec("DELETE FROM s3_to_mysql_parts WHERE part_number IN (3, 4, 23)").await?;
     env.schema
@@ -342,7 +363,7 @@ async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
 async fn the_ledger_decides_on_the_size_of_parts(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
-    // Larger than the object.
+    // A part size larger than the object.
     env.load_ending(0, "t", &["--part-size", "1GiB"]).await?;
     expect_rows(&env, 1000).await?;
     ensure!(parts(&env).await? == PARTS);
@@ -396,7 +417,7 @@ async fn a_partial_object_that_is_gone_is_an_error_of_its_own(env: TestEnv) -> R
     expect_failure(&env, "report", "a", "partial_changed")?;
     ended.says("gone from the store")?;
     ensure!(outcome(&env, "report", "b")?["status"] == "loaded");
-    // Another prefix has nothing to do with it.
+    // Another prefix is independent of it.
     env.put("other/c", rows(10))?;
     env.run(&["load", "s3://etl/other/", "--table", "t"]).await?.expect(0)
 }
@@ -410,12 +431,17 @@ async fn a_partial_object_is_forgotten_with_its_parts(env: TestEnv) -> Result<()
     ended.expect(0)?;
     ensure!(ended.stdout.contains(&before.to_string()), "{before} rows\n{ended}");
     ensure!(parts(&env).await? == 0);
-    // The ledger knows nothing of it any more.
+    // The ledger no longer knows of it.
     env.schema.exec("DELETE FROM t").await?;
     load(&env, 0, &[]).await?;
     expect_rows(&env, 1000).await?;
-    // Nor is it called loaded when somebody empties the table.
-    env.schema.exec("UPDATE s3_to_mysql_objects SET state = 'partial'; DELETE FROM s3_to_mysql_parts WHERE part_number = 7; TRUNCATE TABLE t").await?;
+    // Nor does the object count as loaded when somebody empties the table.
+    env.schema
+        .exec(
+            "UPDATE s3_to_mysql_objects SET state = 'partial'; DELETE FROM \
+         s3_to_mysql_parts WHERE part_number = 7; TRUNCATE TABLE t",
+        )
+        .await?;
     let ended = load(&env, 6, &[]).await?;
     ended.says("somebody has emptied it")
 }
@@ -465,7 +491,7 @@ async fn killed_between_parts_and_run_again_every_row_is_there_once(env: TestEnv
         child.wait().await?;
         held.cut();
         held.remove();
-        // What it had begun is rolled back when the server notices, or committed.
+        // The server either rolls back what it had begun when it notices, or has committed it.
         let there = env.count("t").await?;
         let open: u64 = 40 * 2;
         let stored: u64 = env
@@ -523,7 +549,7 @@ async fn a_wrong_checksum_keeps_the_last_part_out(env: TestEnv) -> Result<()> {
         expect_failure(&env, "report", "a", "checksum_mismatch")?;
         let last: u64 = env.schema.query_one("SELECT COUNT(*) FROM t WHERE id = 1000").await?;
         ensure!(last == 0 && parts(&env).await? == PARTS - 1 && state(&env).await?.0 == "partial");
-        // It stays out.
+        // The content stays out of the table.
         load(&env, if algorithm == Algorithm::Sha256 { 0 } else { 3 }, &[]).await?;
         wrong.remove();
         let ended = load(&env, 0, &[]).await?;
@@ -538,7 +564,7 @@ async fn a_wrong_checksum_keeps_the_last_part_out(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Rows with header lines and line breaks in quotes, of which every hundredth does not fit.
+/// Returns rows with header lines and line breaks in quotes, of which every hundredth does not fit.
 fn quoted_rows() -> (String, Vec<(u64, u64)>) {
     let mut text = "id,v\n\"two\nlines\",h\n".to_owned();
     let mut bad = Vec::new();
@@ -585,7 +611,7 @@ async fn rejects_have_the_numbers_and_lines_of_the_object(env: TestEnv) -> Resul
                 found.push((number("row"), number("line")));
             }
         } else {
-            // The header goes with every file, so that the same options load it.
+            // Every file has the header, so that the same options load it.
             ensure!(text.starts_with("id,v\n\"two\nlines\",h\nno"), "{text}");
             held += text.matches("bad\nvalue").count();
         }
@@ -781,7 +807,7 @@ async fn a_stopped_run_finishes_the_parts_it_has_begun(env: TestEnv) -> Result<(
     let mut child = start(&env, &proxy, &["--load-concurrency", "1"])?;
     held.wait().await?;
     signal(&child, "TERM")?;
-    let said = wait_for_log(&mut child, "stopping: what is loading").await?;
+    let said = wait_for_log(&mut child, "stopping: current loads").await?;
     held.release();
     let ended = finish(child).await?;
     ended.expect(143)?;

@@ -1,4 +1,4 @@
-//! Pauses: a run that was told to spare its server, or a replica, begins nothing while that one is
+//! Pauses: a run that must spare its server or a replica begins nothing while that server is
 //! behind.
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -11,13 +11,13 @@ use crate::support::program::{TestEnv, finish, signal, wait_for_log};
 use crate::support::s3::{Fault, Keys, Operation, Times};
 use crate::support::servers::{Schema, Server, ServerKind};
 
-const PAUSED: &str = "paused, nothing more is begun: ";
+const PAUSED: &str = "paused, no new load begins: ";
 
 fn put_small_objects(env: &TestEnv) -> Result<()> {
     (0..20).try_for_each(|number| env.put(&format!("{number:02}"), format!("{number}\n")))
 }
 
-/// `load` into a schema of another server than the shared one.
+/// Runs `load` into a schema of another server than the shared one.
 fn load(env: &TestEnv, schema: &Schema<'_>, args: &[&str]) -> Command {
     let mut command = env.command(["load", "s3://etl/", "--table", "t"]);
     command.args(args).env("DATABASE_URL", schema.url());
@@ -28,8 +28,8 @@ async fn count(schema: &Schema<'_>) -> Result<u64> {
     schema.query_one("SELECT COUNT(*) FROM t").await
 }
 
-/// The table keeps so many rows, for longer than it takes to load all objects where nothing holds
-/// the loads back.
+/// Requires that the table keeps this many rows for longer than a load of all objects takes without
+/// a pause.
 async fn ensure_it_stays(schema: &Schema<'_>, rows: u64) -> Result<()> {
     let mut conn = schema.conn().await?;
     for _ in 0..2000 {
@@ -39,7 +39,7 @@ async fn ensure_it_stays(schema: &Schema<'_>, rows: u64) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the program's end; what it said.
+/// Waits for the program to end, and returns its log.
 async fn ended_well(mut child: Child, log: tokio::task::JoinHandle<String>) -> Result<String> {
     let status = child.wait().await?;
     let log = log.await?;
@@ -47,7 +47,7 @@ async fn ended_well(mut child: Child, log: tokio::task::JoinHandle<String>) -> R
     Ok(log)
 }
 
-/// A server of its own, with a table, and a session on it that so many threads run in.
+/// Creates a table on a server of its own, and sessions that keep this many threads busy.
 async fn busy(server: &Server, threads: usize) -> Result<(Schema<'_>, Vec<u32>)> {
     let schema = server.schema().await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
@@ -55,12 +55,15 @@ async fn busy(server: &Server, threads: usize) -> Result<(Schema<'_>, Vec<u32>)>
     for _ in 0..threads {
         let mut conn = schema.conn().await?;
         ids.push(conn.id());
-        // Until it is killed.
+        // It runs until it is killed.
         tokio::spawn(async move { conn.query_drop("SELECT SLEEP(600)").await });
     }
     loop {
         let sleeping: u64 = schema
-            .query_one("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'")
+            .query_one(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE \
+                 'SELECT SLEEP%'",
+            )
             .await?;
         if sleeping == threads as u64 {
             return Ok((schema, ids));
@@ -73,7 +76,7 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> R
     let server = Server::start(env.server.kind(), &[])?;
     let (schema, sleepers) = busy(&server, 5).await?;
     put_small_objects(&env)?;
-    // Where the bound is not passed, nothing is said.
+    // Below the threshold, nothing is logged.
     let ended = finish(load(&env, &schema, &["--max-threads-running", "9"]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(!ended.stderr.contains(PAUSED) && count(&schema).await? == 20, "{ended}");
@@ -87,7 +90,7 @@ async fn a_run_waits_while_too_many_threads_run_on_the_server(env: TestEnv) -> R
     let log = ended_well(running, log).await?;
     ensure!(count(&schema).await? == 40);
     ensure!(
-        log.matches(PAUSED).count() == 1 && log.matches("going on after a pause").count() == 1,
+        log.matches(PAUSED).count() == 1 && log.matches("resuming after a pause").count() == 1,
         "{log}"
     );
     Ok(())
@@ -108,7 +111,7 @@ async fn a_run_that_waits_is_stopped_by_a_signal(env: TestEnv) -> Result<()> {
     env.ensure_nothing_staged()
 }
 
-/// A server and one that replicates from it.
+/// A server and a replica of it.
 struct Replicated {
     primary: Server,
     replica: Server,
@@ -124,7 +127,7 @@ impl Replicated {
         Ok(servers)
     }
 
-    /// Makes the replica follow from where the primary is now.
+    /// Makes the replica follow from the primary's current position.
     async fn follow(&self) -> Result<()> {
         let (Self { primary, replica }, kind) = (self, self.kind());
         let position = match kind {
@@ -136,15 +139,17 @@ impl Replicated {
         let (file, position): (String, u64) =
             row.get(0).zip(row.get(1)).context("the binary log has no position")?;
         let port = primary.port();
-        // One that was killed may not know where it was, and would refuse to be told without a
+        // A replica that was killed may not know its position, and would refuse a new one without a
         // reset.
         let (stop, reset, change, start) = match kind {
             ServerKind::Mysql => (
                 "STOP REPLICA",
                 "RESET REPLICA",
                 format!(
-                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, SOURCE_USER = 'root', \
-                     GET_SOURCE_PUBLIC_KEY = 1, SOURCE_LOG_FILE = '{file}', SOURCE_LOG_POS = {position}"
+                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {port}, \
+                     SOURCE_USER = 'root', \
+                     GET_SOURCE_PUBLIC_KEY = 1, SOURCE_LOG_FILE = '{file}', SOURCE_LOG_POS = \
+                     {position}"
                 ),
                 "START REPLICA",
             ),
@@ -152,7 +157,8 @@ impl Replicated {
                 "STOP SLAVE",
                 "RESET SLAVE",
                 format!(
-                    "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', \
+                    "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER \
+                     = 'root', \
                      MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}"
                 ),
                 "START SLAVE",
@@ -169,7 +175,7 @@ impl Replicated {
         self.primary.kind()
     }
 
-    /// How far the replica is behind; `None` where it does not replicate.
+    /// Returns the replica's lag; `None` if it does not replicate.
     async fn lag(&self, conn: &mut Conn) -> Result<Option<u64>> {
         let (sql, column) = match self.kind() {
             ServerKind::Mysql => ("SHOW REPLICA STATUS", "Seconds_Behind_Source"),
@@ -190,7 +196,7 @@ impl Replicated {
         bail!("the replica's lag is {:?}", self.lag(&mut conn).await?)
     }
 
-    /// A schema on both, with a table; its account may ask the replica for its state.
+    /// Creates a schema on both, with a table. Its account may ask the replica for its state.
     async fn schema(&self) -> Result<Schema<'_>> {
         let schema = self.primary.schema().await?;
         let privilege = match self.kind() {
@@ -250,7 +256,7 @@ async fn a_run_waits_for_a_replica_that_is_behind_or_has_stopped(env: TestEnv) -
     };
     reader.query_drop(stop).await?;
     let mut running = load(&env, &schema, &args).spawn()?;
-    let log = wait_for_log(&mut running, "does not replicate, and is ever further behind").await?;
+    let log = wait_for_log(&mut running, "is not replicating, so its lag keeps growing").await?;
     ensure_it_stays(&schema, 41).await?;
     reader.query_drop(start).await?;
     ended_well(running, log).await?;
@@ -268,7 +274,7 @@ async fn a_replica_that_is_lost_counts_as_behind(env: TestEnv) -> Result<()> {
     let mut command =
         env.command(["load", "s3://etl/", "--table", "t", "--max-lag", "60s", "--replica", &name]);
     let mut running = command.env("DATABASE_URL", &url).spawn()?;
-    // It began, as the replica was there.
+    // The load began, because the replica was available.
     held.wait_for_effects(1).await;
     servers.replica.kill9()?;
     let log = wait_for_log(&mut running, PAUSED).await?;
@@ -284,7 +290,7 @@ async fn a_replica_that_is_lost_counts_as_behind(env: TestEnv) -> Result<()> {
     let log = ended_well(running, log).await?;
     ensure!(
         primary.query_first::<u64, _>(&count).await? == Some(20)
-            && log.contains("going on after a pause"),
+            && log.contains("resuming after a pause"),
         "{log}"
     );
     Ok(())
@@ -299,7 +305,7 @@ async fn a_replica_that_cannot_be_asked_is_told_at_the_start(env: TestEnv) -> Re
     ended.says(&format!("replica {itself}"))?;
     ended.says("hint: an administrator must GRANT REPLICATION CLIENT")?;
 
-    // The account may ask, and the server is none.
+    // The account may ask, but the server is not a replica.
     let privilege = if env.server.kind() == ServerKind::Mysql {
         "REPLICATION CLIENT"
     } else {
@@ -307,11 +313,11 @@ async fn a_replica_that_cannot_be_asked_is_told_at_the_start(env: TestEnv) -> Re
     };
     env.schema.exec(&format!("GRANT {privilege} ON *.* TO {}@'%'", env.schema.user)).await?;
     let ended = env.load_ending(6, "t", &["--max-lag", "1s", "--replica", &itself]).await?;
-    ended.says("it is no replica, so that it has no lag")?;
+    ended.says("it is not a replica, so it has no lag")?;
 
     let gone = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
     let ended = env.load_ending(6, "t", &["--max-lag", "1s", "--replica", &gone]).await?;
-    ended.says("the database server can't be reached")?;
+    ended.says("the database server cannot be reached")?;
     let ended = env.load_ending(2, "t", &["--max-lag", "1s", "--replica", "db:x"]).await?;
     ended.says("it must be HOST or HOST:PORT")?;
     ensure!(env.count("t").await? == 0);

@@ -1,5 +1,5 @@
-//! Never silent: what the server would convert, skip or drop with an OK fails the object, or is
-//! counted where it was asked for.
+//! Nothing is silent: whatever the server would convert, skip or drop with an OK fails the object,
+//! or is counted if the options allow it.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::values::ensure_values;
 
-/// The report's line for a key.
+/// Returns the report's line for a key.
 fn line(report: &[Value], key: &str) -> Result<Value> {
     report
         .iter()
@@ -21,11 +21,13 @@ fn line(report: &[Value], key: &str) -> Result<Value> {
 async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
     env: TestEnv,
 ) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n TINYINT NULL, s VARCHAR(3) NULL, d DATE NULL, x INT NOT NULL)")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n TINYINT NULL, s VARCHAR(3) NULL, d \
+             DATE NULL, x INT NOT NULL)",
+        )
         .await?;
-    // Each starts with a good row, which must not stay.
+    // Each case starts with a good row, which must not stay.
     let cases: [(&str, &str, &[u16]); 9] = [
         ("number", "abc\t\\N\t\\N\t1", &[1366]),
         ("half-a-number", "1x\t\\N\t\\N\t1", &[1265]),
@@ -60,7 +62,7 @@ async fn every_common_bad_value_rolls_its_object_back_and_the_others_load(
             codes.iter().any(|code| message.contains(&format!("Warning {code}: "))),
             "{name}: {message}"
         );
-        // The row counts within the object.
+        // The row number is the one within the object.
         ensure!(message.contains("at row 2") || message.contains("Row 2"), "{name}: {message}");
     }
     Ok(())
@@ -96,7 +98,7 @@ async fn accepted_bad_rows_are_loaded_counted_and_reported(env: TestEnv) -> Resu
     .await
 }
 
-/// A table with ids 1 to 3.
+/// Creates a table with the ids 1 to 3.
 async fn table_of_three(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9))").await?;
     env.schema.exec("INSERT INTO t VALUES (1, 'old'), (2, 'old'), (3, 'old')").await
@@ -109,7 +111,7 @@ async fn duplicates_roll_the_object_back(env: TestEnv) -> Result<()> {
     env.put("fresh", "5\tnew\n")?;
     let report = env.path("report");
     let ended = env.load_ending(3, "t", &["--report", report.to_str().context("path")?]).await?;
-    ended.says("s3://etl/duplicates: 2 of 3 rows were skipped, their keys are there already")?;
+    ended.says("s3://etl/duplicates: 2 of 3 rows were skipped because their keys exist already")?;
     ended.says("Warning 1062: Duplicate entry '2' for key")?;
     ensure!(line(&env.report("report")?, "duplicates")?["error"]["code"] == "duplicates");
     let expected = ["1|old", "2|old", "3|old", "5|new"];
@@ -162,7 +164,8 @@ async fn duplicates_within_one_object_are_duplicates_too(env: TestEnv) -> Result
     ensure_values(&env.schema, "SELECT * FROM t", &["1|third"]).await
 }
 
-/// Ids 0 to 2,999 with a text behind a tab: more than MySQL shows warnings for.
+/// Returns the ids 0 to 2,999, each with a text after a tab: more rows than MySQL shows warnings
+/// for.
 fn three_thousand(text: &str) -> String {
     (0..3000).map(|id| format!("{id}\t{text}\n")).collect()
 }
@@ -199,10 +202,11 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
     env.load_ending(0, "t", &[]).await?;
     env.put("2", format!("{}3000\tmuch too long\n", three_thousand("new")))?;
     let ended = env.load_ending(3, "t", &["--on-duplicate", "ignore"]).await?;
-    // MySQL shows 1,024 warnings, among which the one that matters is not, and has to be asked
+    // MySQL shows 1,024 warnings. The one that matters is not among them, so the program must ask
     // again.
     ended.says(
-        "rolled back\n    line 3001, column s: Warning 1265: Data truncated for column 's' at row 3001\n      3000\\tmuch too long\n",
+        "rolled back\n    line 3001, column s: Warning 1265: Data truncated for column 's' at row \
+         3001\n      3000\\tmuch too long\n",
     )?;
     ensure!(env.count("t").await? == 3000);
     Ok(())
@@ -210,11 +214,13 @@ async fn bad_rows_do_not_hide_behind_more_duplicates_than_the_server_shows(
 
 #[apply(load_test)]
 async fn rows_without_a_partition_do_not_hide_behind_duplicates_either(env: TestEnv) -> Result<()> {
-    // A row without a partition makes one warning and is skipped, as a duplicate is: the counts
-    // alone can't tell.
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9)) PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (3000))")
+    // A row without a partition gives one warning and is skipped, like a duplicate: the counts
+    // alone cannot tell them apart.
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(9)) PARTITION BY RANGE (id) \
+             (PARTITION p VALUES LESS THAN (3000))",
+        )
         .await?;
     env.put("1", three_thousand("old"))?;
     env.load_ending(0, "t", &[]).await?;
@@ -345,9 +351,11 @@ async fn zero_dates_fail_the_object_unless_they_are_accepted(env: TestEnv) -> Re
 #[apply(load_test)]
 async fn an_error_of_a_trigger_fails_the_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
-    env
-        .schema
-        .exec("CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW IF NEW.a = 2 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no twos'; END IF")
+    env.schema
+        .exec(
+            "CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW IF NEW.a = 2 THEN SIGNAL \
+             SQLSTATE '45000' SET MESSAGE_TEXT = 'no twos'; END IF",
+        )
         .await?;
     env.put("bad", "1\n2\n3\n")?;
     env.put("good", "4\n")?;

@@ -11,10 +11,10 @@ use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::s3::{Algorithm, Backend, Fault, Keys, Object, Operation, Refusal, Times};
 
-/// Enough for an object of several blocks of the download.
+/// Enough rows for an object that the download reads in several blocks.
 const ROWS: u64 = 20_000;
 
-/// An object of a megabyte and a half under `big`, and the table for its rows.
+/// Puts an object of a megabyte and a half under `big`, and creates the table for its rows.
 pub(crate) async fn put_big(env: &TestEnv) -> Result<hive::Sums> {
     env.schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
@@ -23,7 +23,7 @@ pub(crate) async fn put_big(env: &TestEnv) -> Result<hive::Sums> {
     Ok(sums)
 }
 
-/// Loads everything with a report; the run must end with this code and leave nothing on disk.
+/// Loads everything with a report. The run must end with this code and leave nothing on disk.
 pub(crate) async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     let report = env.path("report");
     let ended = env
@@ -33,7 +33,7 @@ pub(crate) async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ende
     Ok(ended)
 }
 
-/// Loads the big object, all of it, by reads of exactly these ranges.
+/// Loads the whole big object, by reads of exactly these ranges.
 async fn load_big(
     env: &TestEnv,
     sums: hive::Sums,
@@ -55,7 +55,7 @@ async fn load_big(
     Ok(())
 }
 
-/// The big object was refused with this code, and not a row of it is there.
+/// Requires that the big object is refused with this code and that none of its rows are loaded.
 async fn refuse_big(env: &TestEnv, code: &str, args: &[&str]) -> Result<()> {
     load(env, 3, &[&["--preset", "hive"], args].concat()).await?;
     expect_failure(env, "report", "big", code)?;
@@ -82,7 +82,7 @@ async fn every_read_is_pinned_to_the_listed_etag(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Overwrites `a` with as many other bytes at the moment of its first read.
+/// Overwrites `a` with other bytes of the same length at the moment of its first read.
 async fn overwrite_on_reading(env: &TestEnv) -> Result<Ended> {
     lines::create(env, "t").await?;
     for key in ["a", "b"] {
@@ -121,8 +121,8 @@ async fn a_body_that_breaks_off_is_resumed_where_it_broke(env: TestEnv) -> Resul
     env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_001 });
     env.s3.faults().on_get("big", Times::Next(2), Fault::CutBody { after_bytes: 1 });
     let ranges = [None, Some("bytes=700001-"), Some("bytes=700002-")];
-    // The first answer meets both cuts, of which the first one injected counts; so the second one
-    // meets its own.
+    // Both cuts match the first answer, but the rule that was injected first wins. So the second
+    // answer meets the second cut.
     load_big(&env, sums, &ranges, &[]).await
 }
 
@@ -134,8 +134,8 @@ async fn a_store_that_ignores_ranges_is_read_from_the_start_again(env: TestEnv) 
     load_big(&env, sums, &[None, Some("bytes=700000-"), None], &[]).await
 }
 
-/// Cuts the big object's first body and overwrites it with the same number of other bytes before
-/// the second read.
+/// Cuts the big object's first body, and overwrites the object with as many other bytes before the
+/// second read.
 async fn overwrite_before_resuming(env: &TestEnv) -> Result<()> {
     put_big(env).await?;
     env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
@@ -168,12 +168,12 @@ async fn an_overwrite_before_resuming_is_noticed_where_the_store_ignores_if_matc
     overwrite_before_resuming(&env).await
 }
 
-/// What the GETs of a key asked for: range and version.
+/// Returns the range and the version of each GET of a key.
 fn asked(env: &TestEnv, key: &str) -> Vec<(Option<String>, Option<String>)> {
     env.s3.log().gets_of(key).into_iter().map(|get| (get.range, get.version_id)).collect()
 }
 
-/// Lets something happen to the store before every read of `key` but the first.
+/// Changes the store before every read of `key` but the first.
 fn before_reading_on(env: &TestEnv, key: &str, change: impl Fn(&Backend) + Send + Sync + 'static) {
     let backend = env.s3.backend().clone();
     let change = Fault::before(move |_| {
@@ -183,14 +183,14 @@ fn before_reading_on(env: &TestEnv, key: &str, change: impl Fn(&Backend) + Send 
     env.s3.faults().on_get(key, Times::After(1), change);
 }
 
-/// The bytes of the big object's table are those of the listed one.
+/// Requires that the table has the bytes of the listed big object.
 async fn expect_big(env: &TestEnv, sums: hive::Sums) -> Result<()> {
     let found: (u64, u64) = env.schema.query_one(&hive::checksum_query("t")).await?;
     ensure!(found == (sums.rows, sums.checksum), "{found:?} is not {sums:?}");
     Ok(())
 }
 
-/// The big object, in a bucket that keeps versions, whose first body is cut.
+/// Puts the big object into a bucket that keeps versions, and cuts its first body.
 async fn put_big_version(env: &TestEnv) -> Result<(hive::Sums, Arc<Object>)> {
     env.s3.backend().enable_versions(BUCKET);
     let sums = put_big(env).await?;
@@ -251,7 +251,7 @@ async fn a_version_that_is_gone_before_it_is_resumed_fails_the_object(env: TestE
     Ok(())
 }
 
-/// Amazon wants a right of its own for it, s3:GetObjectVersion; some stores name versions and can't
+/// Amazon requires a separate permission, s3:GetObjectVersion. Some stores name versions but cannot
 /// read by them.
 #[apply(load_test)]
 async fn where_a_version_may_not_be_read_the_etag_alone_pins(env: TestEnv) -> Result<()> {
@@ -278,8 +278,8 @@ async fn where_a_version_may_not_be_read_the_etag_alone_pins(env: TestEnv) -> Re
     Ok(())
 }
 
-/// What was put before the bucket kept versions, or while it was told to stop: an overwrite takes
-/// its name, too.
+/// An object that was put before the bucket kept versions, or while versioning was suspended: an
+/// overwrite takes its version name as well.
 #[apply(load_test)]
 async fn a_null_version_is_never_asked_for(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
@@ -362,7 +362,7 @@ async fn a_store_that_goes_away_ends_the_run(env: TestEnv) -> Result<()> {
     s3.stop().await;
     let ended = finish(running).await?;
     ended.expect(5)?;
-    ended.says("S3 can't be reached")?;
+    ended.says("S3 cannot be reached")?;
     let rows: Vec<String> = schema.query("SELECT v FROM t").await?;
     ensure!(rows == ["a"], "{rows:?}");
     ensure!(
@@ -381,7 +381,7 @@ async fn a_flipped_bit_is_found_by_every_checksum_and_read_again(env: TestEnv) -
     for algorithm in ALGORITHMS {
         env.put(&format!("{algorithm:?}"), Object::new("row 2\n").with_checksum(algorithm))?;
     }
-    // `row 2` becomes `row 3`: nothing else would notice.
+    // `row 2` becomes `row 3`, which nothing else would notice.
     let flip = Fault::FlipBit { at_byte: 4 };
     env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::NextOfEachKey(1), flip);
     load(&env, 0, &[]).await?;
@@ -413,7 +413,8 @@ async fn a_wrong_checksum_fails_the_object(env: TestEnv) -> Result<()> {
 async fn the_checksum_covers_a_resumed_body_too(env: TestEnv) -> Result<()> {
     put_big(&env).await?;
     env.s3.faults().on_get("big", Times::Next(1), Fault::CutBody { after_bytes: 700_000 });
-    // In the answer to the range, which has no checksum of its own, and in all later ones.
+    // The fault is in the answer to the range, which has no checksum of its own, and in all later
+    // ones.
     env.s3.faults().on_get("big", Times::After(1), Fault::FlipBit { at_byte: 0 });
     refuse_big(&env, "checksum_mismatch", &["--max-attempts", "3"]).await?;
     let ranges: Vec<_> = env.s3.log().gets_of("big").into_iter().map(|get| get.range).collect();
@@ -436,7 +437,7 @@ async fn without_a_checksum_of_the_whole_object_its_length_is_verified(env: Test
     Ok(())
 }
 
-/// `Content-Length` says that this is all, at the end of a row, under the listed `ETag`.
+/// `Content-Length` says that the body ends here, at the end of a row, under the listed `ETag`.
 #[apply(load_test)]
 async fn a_body_shorter_than_listed_is_refused(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;

@@ -1,5 +1,5 @@
-//! Tests register themselves: `#[apply(load_test)]` or `#[apply(plain_test)]` above an `async fn`
-//! is all that a test needs to run.
+//! Tests register themselves: a test needs only `#[apply(load_test)]` or `#[apply(plain_test)]`
+//! above its `async fn` to run.
 //!
 //! A test function without its attribute is dead code, which the compiler reports.
 
@@ -13,7 +13,7 @@ use crate::support::program::TestEnv;
 
 pub(crate) type BoxedTest = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// A test that runs on each kind of server, and has a schema and an S3 endpoint to itself.
+/// A test that runs on each kind of server, with a schema and an S3 endpoint of its own.
 pub(crate) struct LoadTest {
     pub(crate) path: &'static str,
     pub(crate) run: fn(TestEnv) -> BoxedTest,
@@ -60,7 +60,8 @@ macro_rules! plain_test {
 
 pub(crate) use {load_test, plain_test};
 
-/// Returns a test's name without that of the binary: `source::nothing_matched_is_no_success`.
+/// Returns a test's name without that of the binary, such as
+/// `source::nothing_matched_is_no_success`.
 pub(crate) fn short_name(path: &'static str) -> &'static str {
     path.strip_prefix("it::").unwrap_or(path)
 }

@@ -1,7 +1,7 @@
-//! `reject` through the program: which rows are held back, whatever refuses them, and under which
+//! `reject` through the program: which rows it rejects, whatever refuses them, and under which
 //! policies for duplicates.
 //!
-//! [`durable`] has when their files are there, [`text`] what is in them.
+//! [`durable`] tests when their files exist, [`text`] what is in them.
 
 pub mod durable;
 pub mod text;
@@ -18,19 +18,20 @@ use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::ServerKind;
 use crate::support::values::{ensure_values, values};
 
-/// What a load that rejects has left.
+/// The result of a load that rejects.
 #[derive(Debug)]
 pub(crate) struct Rejects {
     pub(crate) ended: Ended,
-    /// The report's line of the object.
+    /// The report's line for the object.
     pub(crate) line: Value,
-    /// Empty where there is no file.
+    /// The reject file, or nothing if there is no file.
     pub(crate) text: Vec<u8>,
     pub(crate) reasons: Vec<Value>,
 }
 
 impl Rejects {
-    /// Row and kind of each rejected row, by its first reason that is not a duplicate's.
+    /// Returns the number and kind of each rejected row, by its first reason that is not a
+    /// duplicate key.
     fn rows(&self) -> Vec<(u64, String)> {
         let mut rows: Vec<(u64, String)> = Vec::new();
         for reason in &self.reasons {
@@ -65,7 +66,7 @@ impl Rejects {
     }
 }
 
-/// Loads the object `data/1` into a table, with rejects in a directory and everything forgotten
+/// Loads the object `data/1` into a table, with rejects in a directory, after forgetting everything
 /// that was loaded before.
 pub(crate) async fn load(env: &TestEnv, table: &str, code: i32, args: &[&str]) -> Result<Rejects> {
     let (rejects, report) =
@@ -134,8 +135,8 @@ async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(
 ) -> Result<()> {
     let create = "CREATE TABLE t (a INT PRIMARY KEY, b INT UNIQUE, v VARCHAR(5) NULL)";
     env.schema.exec(create).await?;
-    // Row 2 is a duplicate of row 1 by `a`; row 3 would be one of row 2 by `b`, which is not there;
-    // row 4 is one of row 3.
+    // Row 2 duplicates row 1 by `a`. Row 3 would duplicate row 2 by `b`, but row 2 is not loaded.
+    // Row 4 duplicates row 3.
     let rows = "1\t1\tx\n1\t2\tx\n3\t2\tx\n4\t2\tx\n5\t1\tx\n6\t6\ttoo long\n7\t6\tx\n";
     env.put("data/1", rows)?;
     let rejects =
@@ -161,8 +162,8 @@ async fn a_row_that_only_a_rejected_duplicate_would_collide_with_is_loaded(
 #[apply(load_test)]
 async fn the_first_of_rows_with_one_key_is_loaded_across_statements(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, u INT UNIQUE, v INT)").await?;
-    // Rows 1..=40,000 over three chunks; some of each have the id or `u` of one just before the
-    // border, of the first row, or of the one before.
+    // Rows 1..=40,000 over three chunks. Some rows of each have the id or `u` of one just before
+    // the border, of the first row, or of the row before.
     let borders = [16_384_u64, 32_768];
     let mut object = String::new();
     let mut duplicates = Vec::new();
@@ -196,9 +197,11 @@ async fn the_first_of_rows_with_one_key_is_loaded_across_statements(env: TestEnv
 #[apply(load_test)]
 async fn rows_that_a_trigger_refuses_are_held_back(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n INT)").await?;
-    env
-        .schema
-        .exec("CREATE TRIGGER no_sevens BEFORE INSERT ON t FOR EACH ROW IF NEW.n % 7 = 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no sevens'; END IF")
+    env.schema
+        .exec(
+            "CREATE TRIGGER no_sevens BEFORE INSERT ON t FOR EACH ROW IF NEW.n % 7 = 0 THEN \
+             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no sevens'; END IF",
+        )
         .await?;
     env.put(
         "data/1",
@@ -221,7 +224,7 @@ async fn rows_that_a_trigger_refuses_are_held_back(env: TestEnv) -> Result<()> {
 
 #[apply(load_test)]
 async fn rows_that_an_expression_cannot_take_are_held_back(env: TestEnv) -> Result<()> {
-    // What an expression says of a value names no row, wherever it is loaded to.
+    // A warning about an expression's value names no row, wherever the row is loaded to.
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, n DOUBLE)").await?;
     let rows = (1..=300).map(|id| match id {
         70 | 71 | 299 => format!("{id}\tmany\n"),
@@ -258,7 +261,7 @@ async fn rows_that_a_view_refuses_are_held_back(env: TestEnv) -> Result<()> {
     let rejects =
         load(&env, "v", 7, &["--on-bad-row", "reject", "--on-duplicate", "reject"]).await?;
     let rows = rejects.rows();
-    // A row that is bad in two ways is bad.
+    // A row that is bad in two ways is one bad row.
     let row_six = rows
         .iter()
         .find(|(row, _)| *row == 6)
@@ -271,11 +274,14 @@ async fn rows_that_a_view_refuses_are_held_back(env: TestEnv) -> Result<()> {
 
 #[apply(load_test)]
 async fn rows_of_a_tree_need_their_parents_before_them(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, parent INT NULL, n TINYINT, FOREIGN KEY (parent) REFERENCES t (id))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, parent INT NULL, n TINYINT, FOREIGN KEY \
+             (parent) REFERENCES t (id))",
+        )
         .await?;
-    // 3's parent comes after it, 5's does not fit, 6's is 5, 7 is its own, 8 is good.
+    // The parent of 3 comes after it, 5 does not fit, the parent of 6 is 5, 7 is its own parent,
+    // and 8 is good.
     env.put(
         "data/1",
         "1\t\\N\t1\n2\t1\t1\n3\t4\t1\n4\t2\t1\n5\t1\t300\n6\t5\t1\n7\t7\t1\n8\t4\t1\n",
@@ -283,7 +289,7 @@ async fn rows_of_a_tree_need_their_parents_before_them(env: TestEnv) -> Result<(
     let rejects = load(&env, "t", 7, &["--on-bad-row", "reject"]).await?;
     rejects.expect(&[(3, "bad_row"), (5, "bad_row"), (6, "bad_row")])?;
     ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "2", "4", "7", "8"]).await?;
-    // Mended in the order of the object, the rest goes in.
+    // Once corrected, the rest loads in the order of the object.
     let mended = String::from_utf8(rejects.text)?.replace("300", "100");
     env.put("data/1", mended)?;
     load(&env, "t", 0, &[]).await?;
@@ -291,9 +297,10 @@ async fn rows_of_a_tree_need_their_parents_before_them(env: TestEnv) -> Result<(
     Ok(())
 }
 
-const CHECKED: &str = "CREATE TABLE t (id INT PRIMARY KEY, n INT NULL, p INT NULL, s VARCHAR(9) NULL, CHECK (n < 100), CONSTRAINT of_p FOREIGN KEY (p) REFERENCES p (id)) ENGINE=InnoDB";
+const CHECKED: &str = "CREATE TABLE t (id INT PRIMARY KEY, n INT NULL, p INT NULL, s VARCHAR(9) \
+     NULL, CHECK (n < 100), CONSTRAINT of_p FOREIGN KEY (p) REFERENCES p (id)) ENGINE=InnoDB";
 
-/// The table with a CHECK and a foreign key, ids 1 to 3 in it, and the parents 1 to 9.
+/// Creates the table with a CHECK and a foreign key, the ids 1 to 3, and the parents 1 to 9.
 async fn checked(env: &TestEnv) -> Result<()> {
     env.schema.exec("DROP TABLE IF EXISTS t, p").await?;
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
@@ -304,8 +311,10 @@ async fn checked(env: &TestEnv) -> Result<()> {
         .await
 }
 
-/// Good, duplicates, refused by CHECK, without a parent, not fitting, and several of these at once.
-const MIXED: &str = "10\t1\t1\tnew\n1\t1\t1\tnew\n11\t100\t1\tnew\n12\t1\t77\tnew\n2\t200\t1\tnew\n13\tx\t1\tnew\n10\t2\t1\tagain\n11\t1\t1\tnew\n3\t1\t88\tnew\n14\t1\t9\tnew\n";
+/// Rows that are good, duplicates, refused by CHECK, without a parent, not fitting, and several of
+/// these at once.
+const MIXED: &str = "10\t1\t1\tnew\n1\t1\t1\tnew\n11\t100\t1\tnew\n12\t1\t77\tnew\n2\t200\t1\tnew\
+     \n13\tx\t1\tnew\n10\t2\t1\tagain\n11\t1\t1\tnew\n3\t1\t88\tnew\n14\t1\t9\tnew\n";
 
 #[apply(load_test)]
 async fn checks_and_duplicates_in_one_object_are_told_apart(env: TestEnv) -> Result<()> {
@@ -328,8 +337,8 @@ async fn checks_and_duplicates_in_one_object_are_told_apart(env: TestEnv) -> Res
         );
     }
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
-    // Row 5 is checked before its key. Whether row 9 lacks its parent or is a duplicate is up to
-    // the server.
+    // Row 5 is checked before its key. The server decides if row 9 lacks its parent or is a
+    // duplicate.
     checked(&env).await?;
     let ignoring =
         load(&env, "t", 7, &["--on-bad-row", "reject", "--on-duplicate", "ignore"]).await?;
@@ -362,7 +371,12 @@ async fn replacing_loads_hold_back_what_constraints_refuse(env: TestEnv) -> Resu
     let kept = ["1|1|1|new", "2|2|2|old", "3|3|3|old", "10|2|1|again", "11|1|1|new", "14|1|9|new"];
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &kept).await?;
 
-    env.schema.exec("CREATE TABLE q (id INT PRIMARY KEY, n TINYINT) PARTITION BY RANGE (id) (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))").await?;
+    env.schema
+        .exec(
+            "CREATE TABLE q (id INT PRIMARY KEY, n TINYINT) PARTITION BY RANGE (id) \
+         (PARTITION a VALUES LESS THAN (10), PARTITION b VALUES LESS THAN (20))",
+        )
+        .await?;
     env.schema.exec("INSERT INTO q VALUES (1, 0), (11, 0)").await?;
     env.put("data/1", "1\t1\n20\t1\n11\t2\n12\t300\n1\t3\n30\t1\n13\n14\t1\t1\n15\t1\n")?;
     let rejects =
@@ -387,8 +401,8 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(env: TestEnv) ->
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 6, 9], "{error:#}");
     let old = ["1|1|1|old", "2|2|2|old", "3|3|3|old"];
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &old).await?;
-    // What the server makes of a value stands; a row that a constraint refuses is an error of its
-    // own REPLACE, too.
+    // The server's conversion of a value stands, and a row that a constraint refuses is an error of
+    // its own REPLACE as well.
     let failed =
         load(&env, "t", 3, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     let error = &failed.line["error"];
@@ -412,8 +426,8 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(env: TestEnv) ->
     .await
 }
 
-/// 400 rows of which some are duplicates, some do not fit, some have several warnings, and some
-/// have remarks only.
+/// Returns 400 rows of which some are duplicates, some do not fit, some have several warnings, and
+/// some have notes only.
 fn many_kinds() -> (String, Vec<(u64, &'static str)>) {
     let mut bad = Vec::new();
     let rows = (1..=400_u64).map(|row| match row {
@@ -441,12 +455,14 @@ fn many_kinds() -> (String, Vec<(u64, &'static str)>) {
 
 #[apply(load_test)]
 async fn a_server_that_shows_few_warnings_changes_nothing(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, n TINYINT CHECK (n < 100), d DECIMAL(4,1)) ENGINE=InnoDB")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, n TINYINT CHECK (n < 100), d DECIMAL(4,1)) \
+             ENGINE=InnoDB",
+        )
         .await?;
     if env.server.kind() == ServerKind::Mysql {
-        // Where that is everybody's default, nobody needs it.
+        // If everybody has this default, nobody needs the privilege.
         env.schema
             .exec(&format!("GRANT SESSION_VARIABLES_ADMIN ON *.* TO {}@'%'", env.schema.user))
             .await?;
@@ -479,7 +495,7 @@ async fn a_server_that_shows_few_warnings_changes_nothing(env: TestEnv) -> Resul
         env.schema.exec("DELETE FROM t").await?;
         let args = [&init[..], &["--on-bad-row", "accept", "--on-duplicate", "ignore"]].concat();
         let accepted = load(&env, "t", 0, &args).await.with_context(context)?;
-        // Of a row alone one may still be hidden.
+        // Even for a single row, one warning may still be hidden.
         let kinds = (limit > 1).then(|| accepted.line["warnings_by_code"].clone());
         counts.push((
             limit,
@@ -494,8 +510,8 @@ async fn a_server_that_shows_few_warnings_changes_nothing(env: TestEnv) -> Resul
     };
     ensure!(counts.iter().all(is_same), "{counts:#?}");
 
-    // Where nothing is shown, what was warned of can't be told from a remark: rather too many rows
-    // are held back.
+    // If nothing is shown, a warning cannot be told from a note, so the program rejects too many
+    // rows rather than too few.
     env.schema.exec("DELETE FROM t").await?;
     let args = [
         "--init-sql",
@@ -541,7 +557,7 @@ async fn an_account_without_temporary_tables_is_warned_and_nothing_else_changes(
     Ok(())
 }
 
-/// What the program's benchmark allows it, and the tests' build needs no more.
+/// The program's limit in the benchmark. The tests' build stays within it as well.
 const MEMORY_LIMIT_KIB: u64 = 64 * 1000;
 
 #[apply(load_test)]

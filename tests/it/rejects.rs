@@ -1,5 +1,5 @@
-//! Reject files through the library, at the real endpoint: what is asked of S3, in which order, and
-//! what is left when it fails.
+//! Reject files through the library, at the real endpoint: the requests to S3, their order, and
+//! what is left after a failure.
 
 use crate::registry::{apply, plain_test};
 use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times, client};
@@ -63,7 +63,7 @@ impl Store {
             .key(key)
             .checksum_mode(ChecksumMode::Enabled);
         let got = request.send().await?;
-        // What the store computes for itself, where none was sent along, is another one.
+        // If none is sent, the store computes a checksum of another kind.
         ensure!(got.checksum_crc32().is_some(), "{key} was put without the SDK's checksum");
         Ok(got.body.collect().await?.to_vec())
     }
@@ -72,7 +72,7 @@ impl Store {
         self.endpoint.backend().keys(BUCKET)
     }
 
-    /// The requests that are not those of opening, as operation and end of the key.
+    /// Returns the requests after the opening ones, as the operation and the end of the key.
     fn asked(&self) -> Vec<(Operation, &'static str)> {
         let requests = self.endpoint.log().all();
         let kept = requests.into_iter().filter(|request| {
@@ -101,7 +101,7 @@ fn begin(rejects: &Rejects) -> RejectFile {
     rejects.begin(object(), None, b"head\n".to_vec())
 }
 
-/// With so many rows of 9 bytes.
+/// Returns a reject file with this many rows of 9 bytes.
 fn with_rows(rejects: &Rejects, rows: u64) -> Result<RejectFile> {
     let mut file = begin(rejects);
     for row in 1..=rows {
@@ -186,7 +186,7 @@ async fn a_store_that_takes_nothing_is_given_up_and_tried_again() -> Result<()> 
     Ok(())
 }
 
-/// The stall timeout is one second; a megabyte has eight more.
+/// The stall timeout is one second, and eight more for a megabyte.
 #[apply(plain_test)]
 async fn a_large_upload_may_take_longer_than_a_stall() -> Result<()> {
     let store = Store::start()?;
@@ -241,7 +241,7 @@ async fn a_denied_upload_fails_at_once_and_names_the_rights() -> Result<()> {
     let (line, hint) = (error.one_line(), error.hint().unwrap_or_default());
     ensure!(
         line.starts_with(
-            "s3://b/dir/k.csv: its rejects can't be written to s3://held-back/p/k.csv-"
+            "s3://b/dir/k.csv: its rejects cannot be written to s3://held-back/p/k.csv-"
         ),
         "{line}"
     );
@@ -257,7 +257,7 @@ async fn a_store_that_stays_busy_fails_the_object_within_the_bounds() -> Result<
     let busy = Fault::Refuse(Refusal::SERVICE_UNAVAILABLE);
     store.endpoint.faults().inject(Operation::PutObject, Keys::Any, Times::Always, busy);
     let error = with_rows(&rejects, 1)?.publish().await.err().context("it was taken")?;
-    // Not a kind for which the whole object would be loaded once more.
+    // The error is not of a kind that loads the whole object again.
     ensure!(error.kind == ErrorKind::RejectsUnwritable, "{error:?}");
     ensure!(store.endpoint.log().count(Operation::PutObject) == 3);
     Ok(())
@@ -279,7 +279,7 @@ async fn an_upload_that_fails_leaves_no_data_without_its_sidecar() -> Result<()>
         "{:?}",
         store.keys()
     );
-    // The next try sets it right, whichever way it goes.
+    // The next attempt repairs it, whether it has rejects or not.
     denied.remove();
     ensure!(begin(&rejects).publish().await?.is_none());
     ensure!(store.keys().is_empty(), "{:?}", store.keys());

@@ -1,4 +1,4 @@
-//! How often the loader waits for the server: on a long path that is what a small object costs.
+//! The number of round trips to the server, which are what a small object costs on a long path.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::support::program::TestEnv;
 use crate::support::proxy::Proxy;
 use crate::support::s3::{Fault, Keys, Operation, Times};
 
-/// Of the first run with one object, which makes the ledger's tables too, on all of its
-/// connections; their handshakes come on top.
+/// Flights of the first run with one object, which creates the ledger's tables too, on all of its
+/// connections. Their handshakes are extra.
 const FIRST_RUN: usize = 24;
 
-/// Loads so many objects on one connection, through the proxy.
+/// Loads this many objects on one connection, through the proxy.
 async fn load(env: &TestEnv, objects: u64, more: &[&str]) -> Result<Recorder> {
     env.schema.exec(&hive::create_table("t")).await?;
     for number in 0..objects {
@@ -42,7 +42,7 @@ async fn load(env: &TestEnv, objects: u64, more: &[&str]) -> Result<Recorder> {
     Ok(proxy.recorder().clone())
 }
 
-/// The flights of the connection that loads.
+/// Returns the flights of the connection that loads.
 fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<Flight>> {
     let all = recorder.flights();
     // The preflight sends a file too, of no bytes.
@@ -57,7 +57,7 @@ fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<Flight>> {
     Ok(flights)
 }
 
-/// From the first transaction's start to the last one's COMMIT.
+/// Returns the flights from the first transaction's start to the last COMMIT.
 fn transactions(flights: &[Flight]) -> Result<&[Flight]> {
     let first = flights.iter().position(|flight| flight.label.starts_with("START TRANSACTION"));
     let last = flights.iter().rposition(|flight| flight.label == "COMMIT");
@@ -68,7 +68,7 @@ fn transactions(flights: &[Flight]) -> Result<&[Flight]> {
 
 const QUIT: &str = "command 1";
 
-/// Each flight, by how it begins.
+/// The beginning of each flight of a clean load.
 const CLEAN: [&str; 5] = ["START TRANSACTION", "LOAD DATA", "file", "UPDATE", "COMMIT"];
 
 fn ensure_begin_with(flights: &[Flight], expected: &[&str]) -> Result<()> {
@@ -111,14 +111,14 @@ async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
 #[apply(load_test)]
 async fn the_first_run_of_one_object_takes_two_dozen_round_trips(env: TestEnv) -> Result<()> {
     let flights = load(&env, 1, &["--no-batch"]).await?.flights();
-    // Nobody waits for an answer to a goodbye.
+    // No client waits for an answer to a goodbye.
     let waited = flights.iter().filter(|flight| flight.label != QUIT).count();
     ensure!(waited <= FIRST_RUN, "{waited} round trips: {flights:#?}");
     Ok(())
 }
 
-/// The ledger takes over the preflight's connection, which is idle until the listing's first page
-/// is there.
+/// The ledger takes over the preflight's connection, which is idle until the first page of the
+/// listing arrives.
 #[apply(load_test)]
 async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_anew(
     env: TestEnv,
@@ -144,7 +144,7 @@ async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_an
         .iter()
         .filter(|flight| flight.label.starts_with("SELECT TABLE_NAME, TABLE_COMMENT"));
     let connections: Vec<u64> = questions.map(|flight| flight.connection).collect();
-    // Asked in vain, and then on another one.
+    // The first question fails, and is repeated on another connection.
     ensure!(connections == [0, 1] || connections == [1], "{flights:#?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Rows: what is in the objects is in the table, to the row, or the object is refused.
+//! Rows: the rows of the objects are in the table exactly, or the object is refused.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -15,7 +15,7 @@ async fn load_text(
     args: &[&str],
 ) -> Result<Ended> {
     env.put("one", text.as_ref().to_vec())?;
-    // Several texts are put under the one key, some into a table that was emptied in between.
+    // Several texts share one key, and some tests empty the table in between.
     let base = ["load", "s3://etl/one", "--force", "--table", table];
     env.run(&[&base, args].concat()).await
 }
@@ -84,9 +84,11 @@ async fn csv_takes_crlf_and_lf_for_each_object(env: TestEnv) -> Result<()> {
 
 #[apply(load_test)]
 async fn a_byte_order_mark_is_dropped(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (a VARCHAR(9) CHARACTER SET utf8mb4, b VARCHAR(9) CHARACTER SET utf8mb4)")
+    env.schema
+        .exec(
+            "CREATE TABLE t (a VARCHAR(9) CHARACTER SET utf8mb4, b VARCHAR(9) CHARACTER SET \
+             utf8mb4)",
+        )
         .await?;
     load_text(&env, "t", "\u{feff}1,\u{feff}x\n", &["--preset", "csv"]).await?.expect(0)?;
     load_text(&env, "t", "\u{feff}\"2\",y\n", &["--preset", "csv"]).await?.expect(0)?;
@@ -240,8 +242,7 @@ async fn fields_go_to_the_columns_that_are_named(env: TestEnv) -> Result<()> {
     let expected = ["1|W,2|x|2026-01-01", "2|V,3|y|2026-01-01"];
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &expected).await?;
 
-    // Words that mean NULL reach the columns that --columns names, and --set may still read its
-    // variables.
+    // Null strings reach the columns that --columns names, and --set may still read its variables.
     env.schema.exec("DELETE FROM t").await?;
     let columns = ["--null-string", "-", "--columns", "a,b,@word", "--set", "`c, d` = @word"];
     load_text(&env, "t", "1,-,-\n", &[&preset[..], &columns[..]].concat()).await?.expect(0)?;
@@ -250,20 +251,20 @@ async fn fields_go_to_the_columns_that_are_named(env: TestEnv) -> Result<()> {
 
 #[apply(load_test)]
 async fn generated_and_invisible_columns_are_left_to_the_server(env: TestEnv) -> Result<()> {
-    env
-        .schema
+    env.schema
         .exec(
-            "CREATE TABLE t (a INT, g INT GENERATED ALWAYS AS (a * 2) STORED, i INT DEFAULT 7 INVISIBLE, b VARCHAR(9))",
+            "CREATE TABLE t (a INT, g INT GENERATED ALWAYS AS (a * 2) STORED, i INT DEFAULT 7 \
+             INVISIBLE, b VARCHAR(9))",
         )
         .await?;
-    // By the column list that leaves both out.
+    // The column list leaves both out.
     load_text(&env, "t", "1,x\n", &["--preset", "csv", "--columns", "a,b"]).await?.expect(0)?;
-    // By default the object has a field for the generated column, which the server computes all the
-    // same.
+    // Without it the object has a field for the generated column, and the server computes the value
+    // all the same.
     let ended = load_text(&env, "t", "2,99,y\n", &["--preset", "csv"]).await?;
     ended.expect(0)?;
     ended.says("the server computes g and ignores")?;
-    // The invisible column takes what it is given when it is named.
+    // The invisible column takes its value when it is named.
     load_text(&env, "t", "3,5\n", &["--preset", "csv", "--columns", "a,i"]).await?.expect(0)?;
     let expected = ["1|2|7|x", "2|4|7|y", "3|6|5|∅"];
     ensure_values(&env.schema, "SELECT a, g, i, b FROM t ORDER BY a", &expected).await
@@ -271,9 +272,11 @@ async fn generated_and_invisible_columns_are_left_to_the_server(env: TestEnv) ->
 
 #[apply(load_test)]
 async fn text_arrives_as_the_same_characters(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (a INT, u VARCHAR(9) CHARACTER SET utf8mb4, l VARCHAR(9) CHARACTER SET latin1)")
+    env.schema
+        .exec(
+            "CREATE TABLE t (a INT, u VARCHAR(9) CHARACTER SET utf8mb4, l VARCHAR(9) CHARACTER \
+             SET latin1)",
+        )
         .await?;
     load_text(&env, "t", "1\tcaf\u{e9} \u{1f375}\tcaf\u{e9}\n", &[]).await?.expect(0)?;
     load_text(&env, "t", b"2\tcaf\xE9\tcaf\xE9\n", &["--charset", "latin1"]).await?.expect(0)?;
@@ -283,7 +286,7 @@ async fn text_arrives_as_the_same_characters(env: TestEnv) -> Result<()> {
     let expected = ["1|636166C3A920F09F8DB5|636166E9", "2|636166C3A9|636166E9", "3|E4BDA05C|"];
     ensure_values(&env.schema, "SELECT a, HEX(u), HEX(l) FROM t ORDER BY a", &expected).await?;
 
-    // A character that the column does not have is a bad value, not a question mark.
+    // A character that the column cannot store is a bad value, not a question mark.
     let ended = load_text(&env, "t", "4\t\t\u{8336}\n", &[]).await?;
     ended.expect(3)?;
     ended.says("Warning 1366")?;
@@ -351,7 +354,7 @@ async fn malformed_objects_are_refused_with_their_row(env: TestEnv) -> Result<()
         ended.says(&format!("s3://etl/one: {message}"))?;
         ensure!(env.count("t").await? == 0, "{ended}");
     }
-    // A stretch of header lines is malformed too where its quote never closes.
+    // Header lines are malformed as well if their quote never closes.
     let ended =
         load_text(&env, "t", "\"a,b\n1,x\n", &["--preset", "csv", "--ignore-lines", "1"]).await?;
     ended.expect(3)?;
@@ -361,8 +364,7 @@ async fn malformed_objects_are_refused_with_their_row(env: TestEnv) -> Result<()
 #[apply(load_test)]
 async fn an_extra_field_in_an_unterminated_last_row_is_caught(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a VARCHAR(9), b VARCHAR(9))").await?;
-    // The server alone says nothing of it: the row is loaded without its third field, with no
-    // warning.
+    // The server alone gives no warning: it loads the row without its third field.
     let ended = load_text(&env, "t", "1\tx\n2\ty\textra", &[]).await?;
     ended.expect(3)?;
     ended.says("Warning 1262")?;

@@ -1,5 +1,5 @@
-//! Start-up and listing: S3 is asked at once, what is listed is loaded while the listing goes on,
-//! and nothing grows with it.
+//! Start-up and listing: S3 is asked at once, objects load while the listing goes on, and memory
+//! does not grow with it.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Operation, Request, Times};
 use crate::support::values::values;
 
-/// Between two looks.
+/// The interval between two looks.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A page of a listing.
+/// The number of keys on a page of a listing.
 const PAGE: u64 = 1000;
 
-/// From its start to its first request a debug build takes a tenth of it on a quiet machine. What
-/// this catches is a wait: for a name, for another service's answer.
+/// The limit for the time from the start to the first request. A debug build takes a tenth of it on
+/// a quiet machine. The limit catches waits for a name or another service's answer.
 const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(3);
 
 #[apply(load_test)]
@@ -62,7 +62,7 @@ async fn the_listing_begins_before_the_database_has_answered(env: TestEnv) -> Re
 #[apply(load_test)]
 async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT)").await?;
-    // Four pages, of which few keys are wanted.
+    // Four pages, of which few keys match.
     for number in 0..4 * PAGE {
         let kind = if number % 250 == 0 { "wanted" } else { "other" };
         env.put(&format!("in/{number:05}.{kind}"), format!("{number}\n"))?;
@@ -100,7 +100,7 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Res
     Ok(())
 }
 
-/// Runs the load to its end; what it said, and its resident memory at its peak.
+/// Runs the load to its end, and returns its output and its peak resident memory.
 async fn peak_of(env: &TestEnv, uri: &str) -> Result<(Ended, u64)> {
     let mut child =
         env.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
@@ -108,7 +108,7 @@ async fn peak_of(env: &TestEnv, uri: &str) -> Result<(Ended, u64)> {
     let mut peak_kib = 0;
     while child.try_wait()?.is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
-        // Gone as soon as it has ended.
+        // The file is gone as soon as the process has ended.
         if let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
             peak_kib = line.trim().trim_end_matches(" kB").parse()?;
         }
@@ -117,13 +117,13 @@ async fn peak_of(env: &TestEnv, uri: &str) -> Result<(Ended, u64)> {
     Ok((finish(child).await?, peak_kib))
 }
 
-/// Keys that the listing, the ledger's comparison and the report all see; a hundred bytes each
-/// would be seen here.
+/// The listing, the ledger's comparison and the report all see these keys. A hundred bytes per key
+/// would show here.
 #[apply(load_test)]
 async fn memory_does_not_grow_with_the_number_of_keys(env: TestEnv) -> Result<()> {
     const FEW: u64 = 5_000;
     const MANY: u64 = 80_000;
-    // More than chance and what an allocator keeps, and less than 70 bytes a key.
+    // More than noise and what an allocator keeps, and less than 70 bytes a key.
     const GROWTH_LIMIT_KIB: u64 = 5 * 1024;
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("in/many/0000000", "1\n")?;
@@ -132,12 +132,20 @@ async fn memory_does_not_grow_with_the_number_of_keys(env: TestEnv) -> Result<()
         for number in 0..count {
             env.put(&format!("in/{folder}/{number:07}"), "1\n")?;
         }
-        let digits = "SELECT 0 AS d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9";
-        // Loaded, as far as the ledger knows: what is measured is the keys.
-        env
-            .schema
+        let digits = "SELECT 0 AS d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION \
+             ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL \
+             SELECT 8 UNION ALL SELECT 9";
+        // The ledger has them as loaded, because only the keys are measured.
+        env.schema
             .exec(&format!(
-                "INSERT IGNORE INTO s3_to_mysql_objects (target, generation, bucket, object_key, etag, state, size_bytes, row_count, worker, run_id, tool_version, began_at, loaded_at) SELECT o.target, o.generation, o.bucket, CONCAT('in/{folder}/', LPAD(n.n, 7, '0')), o.etag, o.state, 2, 1, o.worker, o.run_id, o.tool_version, o.began_at, o.loaded_at FROM (SELECT * FROM s3_to_mysql_objects LIMIT 1) AS o, (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d AS n FROM ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) d, ({digits}) e) AS n WHERE n.n < {count}"
+                "INSERT IGNORE INTO s3_to_mysql_objects (target, generation, bucket, object_key, \
+                 etag, state, size_bytes, row_count, worker, run_id, tool_version, began_at, \
+                 loaded_at) SELECT o.target, o.generation, o.bucket, CONCAT('in/{folder}/', \
+                 LPAD(n.n, 7, '0')), o.etag, o.state, 2, 1, o.worker, o.run_id, o.tool_version, \
+                 o.began_at, o.loaded_at FROM (SELECT * FROM s3_to_mysql_objects LIMIT 1) AS o, \
+                 (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d AS n FROM \
+                 ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) d, ({digits}) e) AS n WHERE \
+                 n.n < {count}"
             ))
             .await?;
     }

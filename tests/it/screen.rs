@@ -1,4 +1,4 @@
-//! What a person sees on a terminal, and what a script reads instead.
+//! The output on a terminal, and the output that a script reads instead.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::registry::{apply, load_test};
 use crate::support::program::{TestEnv, finish};
 
-/// How the program ended on a terminal, and what it showed there.
+/// Returns how the program ended on a terminal, and what it showed there.
 async fn shown(
     env: &TestEnv,
     code: i32,
@@ -27,7 +27,7 @@ fn without_colour(text: &str) -> String {
     pieces.fold(first, |plain, piece| plain + piece.split_once('m').map_or("", |(_, rest)| rest))
 }
 
-/// The rows of the table: their labels and what follows.
+/// Returns the rows of the table: each label and what follows it.
 fn rows(screen: &str) -> Vec<(&str, Vec<&str>)> {
     screen
         .lines()
@@ -93,7 +93,7 @@ async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<
     ensure!(screen.contains("\u{1b}[31m  objects failed"), "{screen:?}");
     ensure!(screen.matches("\n  hint: ").count() == 1, "{screen}");
 
-    // The same hint stands with the error that ended the run.
+    // The error that ended the run already has the same hint.
     let rejects = env.path("rejects");
     let args = format!(
         "load s3://etl/ --table t --force --progress off --on-bad-row reject --rejects {} \
@@ -101,7 +101,7 @@ async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<
         rejects.display()
     );
     let screen = shown(&env, 3, 80, &[], &args).await?;
-    ensure!(screen.contains("\u{1b}[31merror:\u{1b}[0m the run was ended by this: "), "{screen:?}");
+    ensure!(screen.contains("\u{1b}[31merror:\u{1b}[0m this error ended the run: "), "{screen:?}");
     ensure!(screen.contains("The run failed after it loaded "), "{screen:?}");
     ensure!(screen.matches("hint: ").count() == 1, "{screen}");
     Ok(())

@@ -1,5 +1,5 @@
-//! Several runs on one target at once: they share the work, none loads what another has, and what
-//! becomes of one is no harm to the others.
+//! Several runs on one target at once: they share the work, none loads what another has, and the
+//! end of one harms no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -16,21 +16,21 @@ use crate::support::s3::Operation;
 use crate::support::values::ensure_values;
 use crate::transaction::wait_for_waiting;
 
-/// A run of its own, with a report `NAME.jsonl`.
+/// Starts a run of its own, with a report `NAME.jsonl`.
 fn start(env: &TestEnv, name: &str, args: &[&str]) -> Result<Child> {
     let report = env.path(&format!("{name}.jsonl"));
     let mut command = env.command(["load", "s3://etl/", "--table", "t", "--report"]);
     Ok(command.arg(report).args(args).spawn()?)
 }
 
-/// `start`, through the proxy.
+/// Starts a run through the proxy.
 fn start_through(env: &TestEnv, proxy: &Proxy, name: &str, args: &[&str]) -> Result<Child> {
     let port = proxy.port().to_string();
     start(env, name, &[&["--port", &port, "--ssl-mode", "DISABLED"], args].concat())
 }
 
-/// The keys that a run's report says this of. The last line of a run that was killed may be half a
-/// line.
+/// Returns the keys that have this status in a run's report. The last line of a killed run may be
+/// cut.
 fn keys(env: &TestEnv, name: &str, status: &str) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(env.path(&format!("{name}.jsonl")))?;
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -45,7 +45,7 @@ fn keys(env: &TestEnv, name: &str, status: &str) -> Result<BTreeSet<String>> {
     Ok(keys)
 }
 
-/// Every object of [`put_small_objects`] is in the table once, and in the ledger.
+/// Requires that every object of [`put_small_objects`] is in the table once, and in the ledger.
 async fn ensure_all_loaded_once(env: &TestEnv, objects: u64) -> Result<()> {
     let rows = objects * ROWS;
     let table = format!("{rows}|{rows}|{}", (rows - 1) * rows / 2);
@@ -62,7 +62,7 @@ async fn ensure_all_loaded_once(env: &TestEnv, objects: u64) -> Result<()> {
 
 const ROWS: u64 = 20;
 
-/// `count` objects of [`ROWS`] rows, all numbers different, and the table for them: without a key,
+/// Puts `count` objects of [`ROWS`] rows with distinct numbers, and creates a table without a key,
 /// so that a row that is loaded twice shows.
 async fn put_small_objects(env: &TestEnv, count: u64) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL)").await?;
@@ -77,8 +77,9 @@ async fn put_small_objects(env: &TestEnv, count: u64) -> Result<()> {
 }
 
 async fn loaded_objects(conn: &mut mysql_async::Conn) -> Result<u64> {
-    // Before the first run has made it there is no such table.
-    let is_there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 's3_to_mysql_objects'";
+    // The table does not exist until the first run has created it.
+    let is_there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() \
+         AND table_name = 's3_to_mysql_objects'";
     if conn.query_first(is_there).await? != Some(1) {
         return Ok(0);
     }
@@ -87,7 +88,7 @@ async fn loaded_objects(conn: &mut mysql_async::Conn) -> Result<u64> {
     loaded.context("no count")
 }
 
-/// Asks seldom and on one connection, so that the runs have the machine to themselves.
+/// Polls seldom and on one connection, so that the runs have the machine to themselves.
 async fn wait_for_loaded_objects(env: &TestEnv, count: u64) -> Result<()> {
     let mut conn = env.schema.conn().await?;
     let mut found = 0;
@@ -120,7 +121,7 @@ async fn three_processes_share_the_work_and_one_may_die(env: TestEnv) -> Result<
     }
     ensure_all_loaded_once(&env, OBJECTS).await?;
 
-    // The work was shared: a figure for each, and nothing told by two.
+    // The work was shared: each run has loaded some objects, and no two report the same one.
     let loaded: BTreeMap<&str, BTreeSet<String>> = ["victim", "one", "two"]
         .into_iter()
         .map(|name| Ok((name, keys(&env, name, "loaded")?)))
@@ -130,7 +131,7 @@ async fn three_processes_share_the_work_and_one_may_die(env: TestEnv) -> Result<
     let told: usize = shares.values().sum();
     let different = loaded.values().flatten().collect::<BTreeSet<_>>().len();
     ensure!(told == different, "{} objects were loaded by two runs: {shares:?}", told - different);
-    // What the victim had committed and not yet told of, at most one object for each of its
+    // The victim may have committed objects without reporting them: at most one for each of its
     // connections.
     ensure!(told + 2 >= OBJECTS as usize, "{shares:?}: {told} objects are told of");
     if tells_figures() {
@@ -145,7 +146,7 @@ async fn three_processes_share_the_work_and_one_may_die(env: TestEnv) -> Result<
     }
     ensure!(shares["victim"] >= OBJECTS as usize / 10, "the victim had no fair share: {shares:?}");
 
-    // Nobody works on what another has: only what the victim had in hand is fetched a second time.
+    // No run works on another's objects: only those that the victim had in hand are fetched twice.
     let again = fetched_twice(&env, OBJECTS);
     ensure!(again <= 4 + 2 + 2 + 1, "{again} objects were fetched twice");
     Ok(())
@@ -159,13 +160,13 @@ fn fetched_twice(env: &TestEnv, objects: u64) -> usize {
     env.s3.log().count(Operation::GetObject) - objects as usize
 }
 
-/// Runs of a program that is not optimised, on a machine that others use: the bound is no more than
-/// a sign of life. With `S3_TO_MYSQL_TEST_FIGURES` it tells what it measured.
+/// The program is not optimised and the machine is shared, so the bound is only a sign of life.
+/// With `S3_TO_MYSQL_TEST_FIGURES` it prints what it measured.
 #[apply(load_test)]
 async fn two_runs_take_about_as_long_as_one_with_their_concurrency(env: TestEnv) -> Result<()> {
     const OBJECTS: u64 = 400;
     put_small_objects(&env, OBJECTS).await?;
-    // Made once, so that no run pays for the ledger's tables.
+    // Created once, so that no measured run pays for the ledger's tables.
     env.load_ending(0, "t", &["--include", "in/00000"]).await?;
     let mut best = [f64::INFINITY; 2];
     for _ in 0..3 {
@@ -227,7 +228,7 @@ async fn runs_that_overlap_agree_about_an_object_that_fails(env: TestEnv) -> Res
     .await
 }
 
-/// One run that has `in/00000` in the middle of its file, and nothing else.
+/// A run that is in the middle of the file of `in/00000`, and has nothing else.
 struct Holder {
     child: Child,
     held: crate::support::proxy::Broken,
@@ -243,18 +244,18 @@ impl Holder {
     }
 }
 
-/// Another run beside it, through a proxy of its own, which has loaded all that the holder does not
-/// have.
+/// Starts another run beside it, through a proxy of its own, and waits until it has loaded
+/// everything that the holder does not have.
 async fn start_beside(env: &TestEnv, proxy: &Proxy) -> Result<Child> {
     let child = start_through(env, proxy, "other", &["--load-concurrency", "2"])?;
-    // It can't get at those that the holder has in hand: one that loads, one that is staged, one
-    // that is downloaded.
+    // It cannot get the objects that the holder has in hand: one loads, one is staged, one is
+    // downloaded.
     wait_for_loaded_objects(env, OBJECTS - IN_HAND).await?;
     Ok(child)
 }
 
 const OBJECTS: u64 = 30;
-/// What a run of one download and one load at a time has claimed at most.
+/// The most objects that a run with one download and one load at a time has claimed.
 const IN_HAND: u64 = 3;
 
 #[apply(load_test)]
@@ -264,7 +265,7 @@ async fn a_run_waits_for_an_object_that_another_run_holds(env: TestEnv) -> Resul
     let holder = Holder::start(&env, &proxy, &[]).await?;
     let others_proxy = Proxy::start(env.server.port()).await?;
     let mut other = start_beside(&env, &others_proxy).await?;
-    // It asks again, and goes on waiting.
+    // It asks again, and keeps waiting.
     let asked = others_proxy.next(CLAIM, Break::Watch);
     asked.wait().await?;
     ensure!(other.try_wait()?.is_none(), "it did not wait");
@@ -274,7 +275,7 @@ async fn a_run_waits_for_an_object_that_another_run_holds(env: TestEnv) -> Resul
     ended.expect(0)?;
     ensure_all_loaded_once(&env, OBJECTS).await?;
     ensure!(keys(&env, "other", "already_loaded")?.contains("in/00000"), "{ended}");
-    // Nobody fetched what the other had.
+    // No other run fetched the holder's object.
     ensure!(env.s3.log().gets_of("in/00000").len() == 1);
     Ok(())
 }
@@ -317,7 +318,7 @@ async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(env: TestEnv) -
     ensure_all_loaded_once(&env, OBJECTS).await
 }
 
-/// The statement by which a run claims objects.
+/// The statement with which a run claims objects.
 const CLAIM: Step = Step::StatementWithBoth("GET_LOCK(", "FROM");
 
 #[apply(load_test)]
@@ -326,7 +327,7 @@ async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEn
     let proxy = Proxy::start(env.server.port()).await?;
     let claiming = proxy.times(u32::MAX, CLAIM, Break::Watch);
     let holder = Holder::start(&env, &proxy, &[]).await?;
-    // In the middle of a load, the claims of the run are gone; its load is not.
+    // The run's claims are gone in the middle of a load, but the load goes on.
     claiming.wait().await?;
     claiming.remove();
     claiming.cut();
@@ -342,7 +343,7 @@ async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEn
     ensure_told_once(&env, &holder, &other)
 }
 
-/// What two runs say that they have loaded is all of it, each object by one of them.
+/// Requires that the two runs together report every object, each of them once.
 fn ensure_told_once(env: &TestEnv, holder: &Ended, other: &Ended) -> Result<()> {
     let (by_holder, by_other) = (keys(env, "holder", "loaded")?, keys(env, "other", "loaded")?);
     let by_both: Vec<_> = by_holder.intersection(&by_other).collect();

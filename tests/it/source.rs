@@ -1,5 +1,4 @@
-//! The source: which objects a run finds, under which names, and what it makes of listings that are
-//! not as they should be.
+//! The source: which objects a run finds, under which names, and how it handles faulty listings.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -13,7 +12,8 @@ use crate::support::lines::{self, expect, expect_failure, planned};
 use crate::support::program::{BUCKET, TestEnv, finish};
 use crate::support::s3::{Fault, Keys, Object, Operation, Refusal, Times, client};
 
-/// A table `t`, and an object of one row under each key; the row is the key's number in the list.
+/// Creates table `t`, and puts an object of one row under each key. The row is the key's number in
+/// the list.
 pub(crate) async fn fill(env: &TestEnv, keys: &[&str]) -> Result<()> {
     lines::create(env, "t").await?;
     for (number, key) in keys.iter().enumerate() {
@@ -22,7 +22,7 @@ pub(crate) async fn fill(env: &TestEnv, keys: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// `plan`, which lists and checks as `load` does.
+/// Runs `plan`, which lists and checks as `load` does.
 pub(crate) async fn plan(env: &TestEnv, args: &[&str]) -> Result<BTreeSet<String>> {
     let ended = env.run(&[&["plan", "--table", "t"], args].concat()).await?;
     ended.expect(0)?;
@@ -37,7 +37,7 @@ async fn expect_plan(env: &TestEnv, args: &[&str], keys: &[&str]) -> Result<()> 
     Ok(())
 }
 
-/// A run that ended before it loaded anything, with this code and words.
+/// Requires that a run ends with this code and these words before it loads anything.
 pub(crate) async fn refused(env: &TestEnv, args: &[&str], code: i32, words: &[&str]) -> Result<()> {
     let ended = env.load("t", args).await?;
     ended.expect(code)?;
@@ -92,7 +92,7 @@ async fn objects_are_loaded_while_the_listing_goes_on(env: TestEnv) -> Result<()
     expect(&env, "t", &["0", "1"]).await
 }
 
-/// Else a million keys would sit in memory while the first ones are loaded.
+/// Otherwise a million keys would be in memory while the first ones load.
 #[apply(load_test)]
 async fn a_listing_does_not_run_ahead_of_the_work(env: TestEnv) -> Result<()> {
     const PAGES: usize = 12;
@@ -103,7 +103,7 @@ async fn a_listing_does_not_run_ahead_of_the_work(env: TestEnv) -> Result<()> {
     let held = env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, Fault::Hold);
     let mut running = env.command(["load", "s3://etl/in/", "--table", "t"]).spawn()?;
     held.wait_for_effects(16).await;
-    // Lists everything itself: as long as a listing that nothing holds back takes, and longer.
+    // Lists everything itself, which takes as long as an unthrottled listing, and longer.
     let client = client(&env.s3);
     let before = own_pages(&env);
     let mut pages = client.list_objects_v2().bucket(BUCKET).into_paginator().send();
@@ -113,8 +113,8 @@ async fn a_listing_does_not_run_ahead_of_the_work(env: TestEnv) -> Result<()> {
     }
     let asked = own_pages(&env) - page_count;
     ensure!(page_count == PAGES, "{page_count} pages were listed");
-    // The page that is worked on, the one that waits, and the one that is being handed on; one more
-    // is the check's.
+    // The page in work, the page that waits, the page that is being handed over, and one for the
+    // check.
     ensure!(
         asked <= 4,
         "{asked} pages were asked for ({before} before) while no object could be read"
@@ -133,7 +133,7 @@ async fn a_plan_whose_reader_leaves_ends_early_and_well(env: TestEnv) -> Result<
     for number in 0..8000 {
         env.put(&format!("in/{number:05}"), "1\n")?;
     }
-    // The last pages never come: only a plan that stops listing can end.
+    // The last pages never arrive: only a plan that stops listing can end.
     env.s3.faults().on_list(Times::After(5), Fault::Hold);
     let mut running = env.command(["plan", "s3://etl/in/", "--table", "t"]).spawn()?;
     let mut stdout =
@@ -144,7 +144,7 @@ async fn a_plan_whose_reader_leaves_ends_early_and_well(env: TestEnv) -> Result<
     finish(running).await?.expect(0)
 }
 
-/// Everything that was ever decoded twice, split at, or taken for a pattern.
+/// Keys with everything that was ever decoded twice, split at, or taken for a pattern.
 fn awkward_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
         "plain",
@@ -295,9 +295,9 @@ async fn keys_are_chosen_by_globs_and_a_regular_expression(env: TestEnv) -> Resu
         .await?;
     expect_plan(&env, &[all, "--exclude", "*.csv", "--exclude", "*.CSV"], &["in/c.json"]).await?;
     expect_plan(&env, &[all, "--include", r"d\[1\]*"], &["in/d[1].csv"]).await?;
-    // Over the whole key, unlike the globs.
+    // The regular expression sees the whole key, unlike the globs.
     expect_plan(&env, &[all, "--key-regex", r"^in/[a-c]\."], &["in/a.csv", "in/c.json"]).await?;
-    // A key that was named is not filtered.
+    // An exact key is not filtered.
     expect_plan(&env, &["s3://etl/in/c.json", "--include", "*.csv"], &["in/c.json"]).await?;
     let ended = env.run(&["plan", "--table", "t", all, "--key-regex", "("]).await?;
     ended.expect(2)?;
@@ -327,7 +327,8 @@ async fn keys_come_from_a_file_with_comments_and_quotes(env: TestEnv) -> Result<
     fill(&env, &["a b", "c\nd", "#x", "folder/", "e%20f"]).await?;
     env.s3.backend().put("second", "g", "second\n")?;
     let keys = env.path("keys");
-    let text = "\u{feff}# a comment\r\ns3://etl/a b\r\n\n\"s3://etl/c\\nd\"\ns3://etl/#x\ns3://etl/folder/\n   \n\
+    let text = "\u{feff}# a comment\r\ns3://etl/a \
+         b\r\n\n\"s3://etl/c\\nd\"\ns3://etl/#x\ns3://etl/folder/\n   \n\
         s3://etl/e%20f\ns3://second/g";
     std::fs::write(&keys, text)?;
     env.run(&["load", "--keys-from", &keys.to_string_lossy(), "--table", "t"]).await?.expect(0)?;
@@ -341,7 +342,7 @@ async fn keys_come_from_standard_input(env: TestEnv) -> Result<()> {
         env.command(["load", "--keys-from", "-", "--table", "t"]).stdin(Stdio::piped()).spawn()?;
     let mut stdin = running.stdin.take().context("standard input is piped")?;
     stdin.write_all(b"s3://etl/a\n").await?;
-    // The first key is loaded before the last one is known: the list is not gathered.
+    // The first key is loaded before the last one is known: the list is not collected first.
     while env.count("t").await? == 0 {}
     stdin.write_all(b"s3://etl/c\n").await?;
     drop(stdin);
@@ -399,7 +400,7 @@ async fn folder_markers_and_hidden_keys_are_passed_over_and_counted(env: TestEnv
         last["passed_over"]["folder_markers"] == 3 && last["passed_over"]["hidden"] == 3,
         "{last}"
     );
-    // Without a hive preset a name with an underscore is a name.
+    // Without a hive preset, a name with an underscore is ordinary.
     env.start_afresh("t").await?;
     env.run(&["load", "s3://etl/_in/", "--table", "t"]).await?.expect(0)?;
     expect(&env, "t", &["shown", "hidden", "hidden", "hidden"]).await
@@ -455,7 +456,7 @@ async fn a_listing_that_repeats_its_page_is_an_error_and_loads_nothing_twice(
     fill(&env, &["a", "b"]).await?;
     env.s3.faults().on_list(Times::Always, Fault::EndlessListing);
     let ended = env.load_ending(5, "t", &[]).await?;
-    ended.says("the listing repeats its own page")?;
+    ended.says("the listing returned the same page twice")?;
     let rows = lines::rows(&env, "t").await?;
     let distinct: BTreeSet<_> = rows.iter().collect();
     ensure!(distinct.len() == rows.len(), "loaded twice: {rows:?}");

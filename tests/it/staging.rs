@@ -1,5 +1,5 @@
-//! Staging: downloads stay within their bounds, nothing stays on disk, and what is no text is
-//! known.
+//! Staging: downloads stay within their bounds, nothing stays on disk, and objects that are not
+//! text are recognised.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,8 +14,8 @@ use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Times, client};
 
-/// Enough requests of the test's own, one after the other, for anything that the program would do
-/// next.
+/// Makes enough requests of the test's own, one after the other, for the program to do whatever it
+/// would do next.
 async fn let_time_pass(env: &TestEnv) -> Result<()> {
     let client = client(&env.s3);
     for _ in 0..40 {
@@ -24,7 +24,7 @@ async fn let_time_pass(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Starts a load that has to stop at the first byte of every body.
+/// Starts a load that stops at the first byte of every body.
 async fn start_stalled(
     env: &TestEnv,
     objects: usize,
@@ -37,7 +37,7 @@ async fn start_stalled(
     }
     let stall = Fault::StallBody { after_bytes: 1 };
     let stalled = env.s3.faults().inject(Operation::GetObject, Keys::Any, Times::Always, stall);
-    // Rows longer than the column: what they become does not matter here.
+    // The rows are longer than the column. How they are stored does not matter here.
     let args = [&["load", "s3://etl/", "--table", "t", "--on-bad-row", "accept"], args].concat();
     Ok(Stalled { running: env.command(args).spawn()?, stalled })
 }
@@ -68,7 +68,7 @@ async fn bytes_on_disk_are_bounded_while_downloading(env: TestEnv) -> Result<()>
     let Stalled { running, stalled } = start_stalled(&env, 8, 300 * 1024, &BUDGET).await?;
     stalled.wait_for_effects(3).await;
     let_time_pass(&env).await?;
-    // A fourth would not fit, though sixteen downloads may run.
+    // A fourth would not fit, although sixteen downloads may run.
     let most = env.s3.log().max_gets_in_flight();
     ensure!(most == 3, "{most} downloads at once");
     stalled.release();
@@ -79,7 +79,7 @@ async fn bytes_on_disk_are_bounded_while_downloading(env: TestEnv) -> Result<()>
     env.ensure_nothing_staged()
 }
 
-/// What is staged stays in the budget until it is loaded.
+/// Staged bytes stay in the budget until they are loaded.
 #[apply(load_test)]
 async fn bytes_on_disk_are_bounded_while_loading_waits(env: TestEnv) -> Result<()> {
     let Stalled { running, stalled } = start_stalled(&env, 8, 300 * 1024, &BUDGET).await?;
@@ -105,7 +105,7 @@ async fn an_object_larger_than_the_budget_is_refused_alone(env: TestEnv) -> Resu
         env.put(key, format!("{key}\n"))?;
     }
     let ended = load(&env, 3, &[&BUDGET[..], &["--no-split"]].concat()).await?;
-    ended.says("do not fit into the staging budget of 1MiB")?;
+    ended.says("does not fit into the staging budget of 1MiB")?;
     expect_failure(&env, "report", "large", "object_too_large")?;
     let line = outcome(&env, "report", "large")?;
     ensure!(
@@ -124,7 +124,7 @@ async fn nothing_is_left_on_disk_when_the_program_is_killed(env: TestEnv) -> Res
     let running = env.command(["load", "s3://etl/", "--table", "t", "--preset", "hive"]).spawn()?;
     stalled.wait_for_effects(1).await;
     let pid = running.id().context("it runs")?;
-    // It is there, without a name: else this test would show nothing.
+    // The file exists, without a name. Otherwise this test would show nothing.
     let staging = env.path("staging");
     ensure!(has_open_file_in(pid, &staging)?, "nothing is being staged");
     signal(&running, "KILL")?;
@@ -135,7 +135,7 @@ async fn nothing_is_left_on_disk_when_the_program_is_killed(env: TestEnv) -> Res
 
 fn has_open_file_in(pid: u32, folder: &Path) -> Result<bool> {
     for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // A descriptor may be closed while we look.
+        // A descriptor may be closed during the look.
         if std::fs::read_link(entry?.path()).is_ok_and(|path| path.starts_with(folder)) {
             return Ok(true);
         }
@@ -143,7 +143,7 @@ fn has_open_file_in(pid: u32, folder: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// The program behind another command, in the same environment.
+/// Returns the command of the program behind another command, in the same environment.
 fn behind(env: &TestEnv, wrapper: &[&str], args: &[&str]) -> Command {
     let inner = env.command(args);
     let inner = inner.as_std();
@@ -154,7 +154,7 @@ fn behind(env: &TestEnv, wrapper: &[&str], args: &[&str]) -> Command {
     command
 }
 
-/// One object that does not fit between two that do, loaded one after the other.
+/// Loads one object that does not fit between two that do, one after the other.
 async fn load_with_little_space(env: &TestEnv, wrapper: &[&str], reason: &str) -> Result<()> {
     lines::create(env, "t").await?;
     env.put("a", "a\n")?;
@@ -181,8 +181,8 @@ async fn load_with_little_space(env: &TestEnv, wrapper: &[&str], reason: &str) -
 
 #[apply(load_test)]
 async fn a_full_disk_fails_the_object_and_names_the_remedy(env: TestEnv) -> Result<()> {
-    // A mount that only the program sees, and that goes with it. Who is not root needs a user
-    // namespace for that.
+    // A mount that only the program sees, and that ends with it. A user other than root needs a
+    // user namespace for that.
     let mount = "mount -t tmpfs -o size=64k none \"$S3_TO_MYSQL_STAGING_DIR\" && exec \"$@\"";
     for unshare in ["-m", "-rm"] {
         let wrapper = ["unshare", unshare, "sh", "-c", mount, "sh"];
@@ -194,7 +194,7 @@ async fn a_full_disk_fails_the_object_and_names_the_remedy(env: TestEnv) -> Resu
             return load_with_little_space(&env, &wrapper, "No space left on device").await;
         }
     }
-    // Where that is forbidden, a write that fails for another reason takes the same way.
+    // If that is forbidden, another failing write takes the same path.
     eprintln!("a small file system can't be mounted here: tested with a file size limit instead");
     load_with_little_space(&env, &FILE_SIZE_LIMIT, "File too large").await
 }
@@ -214,7 +214,10 @@ async fn a_staging_directory_in_memory_is_warned_of(env: TestEnv) -> Result<()> 
         tempfile::tempdir_in("/dev/shm").context("there is no /dev/shm, which every Linux has")?;
     let path = memory.path().to_string_lossy();
     let ended = load(&env, 0, &["--staging-dir", &path, "--staging-budget", "3MiB"]).await?;
-    ended.says(&format!("--staging-dir {path} is on tmpfs: up to 3MiB of memory"))?;
+    ended.says(&format!(
+        "--staging-dir {path} is on tmpfs: staged objects may use up to 3MiB of \
+         memory"
+    ))?;
     ensure!(std::fs::read_dir(memory.path())?.next().is_none(), "something is left");
     expect(&env, "t", &["a"]).await
 }
@@ -228,28 +231,30 @@ async fn a_staging_directory_that_cannot_be_used_is_a_usage_error(env: TestEnv) 
     for path in [file, env.path("missing")] {
         let path = path.to_string_lossy();
         let ended = load(&env, 2, &["--staging-dir", &path]).await?;
-        ended.says(&format!("--staging-dir {path} can't be used"))?;
+        ended.says(&format!("--staging-dir {path} cannot be used"))?;
     }
     expect(&env, "t", &[]).await
 }
 
-/// `1\n2\n`, as gzip, zstd, bzip2 and xz pack it.
+/// `1\n2\n`, packed by gzip, zstd, bzip2 and xz.
 const PACKED: [(&str, &[u8]); 4] = [
     ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\x33\xe4\x32\xe2\x02\0\x61\x78\xe1\x69\x04\0\0\0"),
     ("zstd", b"\x28\xb5\x2f\xfd\x04\x58\x21\0\x001\n2\n\x91\x47\xa7\x39"),
     (
         "bzip2",
-        b"BZh91AY&SY\x4b\x95\x0b\xbb\0\0\x01\x48\0\0\x10\x30\0\x20\0\x30\xcc\x0c\x7a\x82\x71\x77\x24\x53\x85\x09\x04\
+        b"BZh91AY&SY\x4b\x95\x0b\xbb\0\0\x01\x48\0\0\x10\x30\0\x20\0\x30\xcc\x0c\x7a\x82\x71\x77\
+          \x24\x53\x85\x09\x04\
           \xb9\x50\xbb\xb0",
     ),
     (
         "xz",
-        b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46\x02\0\x21\x01\x16\0\0\0\x74\x2f\xe5\xa3\x01\0\x031\n2\n\0\x66\x96\x70\x33\
+        b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46\x02\0\x21\x01\x16\0\0\0\x74\x2f\xe5\xa3\x01\0\x031\n2\n\
+          \0\x66\x96\x70\x33\
           \xc5\xba\xb0\xe3\0\x01\x1c\x04\x6f\x2c\x9c\xc1\x1f\xb6\xf3\x7d\x01\0\0\0\0\x04YZ",
     ),
 ];
 
-/// Head and tail as their specifications have them, around bytes that are no text.
+/// Heads and tails by specification, around bytes that are not text.
 const COLUMNAR: [(&str, &[u8]); 3] = [
     ("Parquet", b"PAR1\x15\x04\x15\x10\xff\xfe\x00\x01\n\x15\x04\x10\0\0\0PAR1"),
     ("ORC", b"ORC\x0a\x0b\xff\xfe\x00\n\x08\x03\x10\0\x82\xf4\x03\x03ORC\x17"),
@@ -260,10 +265,10 @@ const COLUMNAR: [(&str, &[u8]); 3] = [
 async fn packed_and_columnar_objects_are_refused_by_name(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for (name, bytes) in PACKED.into_iter().chain(COLUMNAR) {
-        // The name says something else, as it does in life.
+        // The name does not match the format, as in practice.
         env.put(&format!("{name}.csv"), bytes)?;
     }
-    // One that does not come in one piece.
+    // An object that does not arrive in one piece.
     env.put(
         "long Parquet.csv",
         [b"PAR1".to_vec(), vec![0xff; 600_000], b"PAR1".to_vec()].concat(),
@@ -300,7 +305,7 @@ async fn text_that_begins_like_another_format_is_loaded(env: TestEnv) -> Result<
     env.put("PAR1", "PAR1")?;
     load(&env, 0, &[]).await?;
     expect(&env, "t", &[&texts[..], &["PAR1"]].concat()).await?;
-    // And what is wrong with it is told of the text, not of the format.
+    // Its errors are those of text, not of the format.
     env.start_afresh("t").await?;
     for key in env.s3.backend().keys(BUCKET) {
         env.s3.backend().remove(BUCKET, &key);

@@ -1,6 +1,5 @@
-//! Signals at every stage: the first lets what is loading finish, the second rolls it back, the
-//! third leaves at once; and SIGKILL, which asks nobody. Whatever happens, the table holds whole
-//! objects only.
+//! Signals at every stage: the first lets the current loads finish, the second rolls them back, the
+//! third exits at once. SIGKILL asks nobody. Whatever happens, the table holds whole objects only.
 
 use std::process::Stdio;
 
@@ -24,12 +23,12 @@ async fn create_table(env: &TestEnv) -> Result<()> {
         .await
 }
 
-/// Nine rows, whose keys begin at `first`.
+/// Returns nine rows, whose keys begin at `first`.
 fn nine_rows(first: u32) -> String {
     (first..first + 9).fold(String::new(), |rows, a| rows + &format!("{a}\tx\n"))
 }
 
-/// Objects `in/a`, `in/b` and `in/c` of nine rows each.
+/// Puts the objects `in/a`, `in/b` and `in/c` of nine rows each.
 async fn three_objects(env: &TestEnv) -> Result<()> {
     create_table(env).await?;
     env.put("in/a", nine_rows(10))?;
@@ -37,7 +36,7 @@ async fn three_objects(env: &TestEnv) -> Result<()> {
     env.put("in/c", nine_rows(30))
 }
 
-/// A run over all objects, one at a time in each stage, with a report.
+/// Starts a run over all objects, one at a time in each stage, with a report.
 fn start(env: &TestEnv, args: &[&str]) -> Result<Child> {
     let report = env.path("report.jsonl");
     let mut command = env.command(["load", "s3://etl/", "--table", "t", "--load-concurrency", "1"]);
@@ -45,8 +44,7 @@ fn start(env: &TestEnv, args: &[&str]) -> Result<Child> {
     Ok(command.spawn()?)
 }
 
-/// The program's log as it is written, so that a signal goes out when the one before it has
-/// arrived.
+/// The program's log as it is written, so that a signal goes out when the previous one has arrived.
 struct Log {
     lines: tokio::io::Lines<BufReader<ChildStderr>>,
     seen: String,
@@ -79,13 +77,13 @@ impl Log {
 }
 
 const FIRST_ARRIVED: &str =
-    "stopping: what is loading is finished, nothing new is begun; a second signal rolls it back";
-const SECOND_ARRIVED: &str = "rolling back what is loading; a third signal leaves at once";
+    "stopping: current loads finish, no new ones begin; a second signal rolls them back";
+const SECOND_ARRIVED: &str = "rolling back current loads; a third signal exits at once";
 
 /// An object's key, its status and the code of its error.
 type Outcome = (String, String, Option<String>);
 
-/// The report, whole: every object, sorted by its key, and the summary.
+/// Returns the whole report: every object, sorted by key, and the summary.
 fn outcomes(env: &TestEnv) -> Result<(Vec<Outcome>, Value)> {
     let mut lines = env.report("report.jsonl")?;
     let summary = lines.pop().context("an empty report")?;
@@ -125,7 +123,7 @@ fn failed(key: &str, code: &str) -> Outcome {
     (key.to_owned(), "failed".to_owned(), Some(code.to_owned()))
 }
 
-/// No connection of the program is left at the server, and nothing on the disk.
+/// Requires that the program has no connection left at the server, and nothing on the disk.
 async fn ensure_nothing_left(env: &TestEnv) -> Result<()> {
     let sql = format!(
         "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{}'",
@@ -160,7 +158,7 @@ async fn a_signal_during_preflight_ends_the_run_at_once(env: TestEnv) -> Result<
     ensure_nothing_left(&env).await
 }
 
-/// A read of standard input can't be called off.
+/// A read of standard input cannot be cancelled.
 #[apply(load_test)]
 async fn a_signal_while_standard_input_is_read_ends_the_run_at_once(env: TestEnv) -> Result<()> {
     three_objects(&env).await?;
@@ -184,7 +182,7 @@ async fn a_signal_during_downloads_leaves_what_was_loaded_and_counts_the_rest(
     env: TestEnv,
 ) -> Result<()> {
     three_objects(&env).await?;
-    // One waits for its turn, and one that nobody has looked at.
+    // One object waits for its slot, and one has not been looked at.
     env.put("in/d", nine_rows(40))?;
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let stalled =
@@ -244,7 +242,7 @@ async fn a_signal_during_a_pause_between_tries_ends_the_run_at_once(env: TestEnv
     three_objects(&env).await?;
     let refused = env.s3.faults().on_get("in/a", Times::Always, Fault::Refuse(Refusal::SLOW_DOWN));
     let child = start(&env, &["--max-attempts", "100"])?;
-    // The pauses are seconds by then.
+    // The pauses between attempts are seconds long by then.
     refused.wait_for_effects(6).await;
     signal(&child, "INT")?;
     finish(child).await?.expect(130)?;
@@ -257,8 +255,8 @@ async fn a_signal_during_a_pause_between_tries_ends_the_run_at_once(env: TestEnv
     ensure_nothing_left(&env).await
 }
 
-/// A run whose load of `in/a` waits for a row lock, with four of its nine rows inserted, and `in/b`
-/// staged.
+/// A run whose load of `in/a` waits for a row lock with four of its nine rows inserted, and with
+/// `in/b` staged.
 struct Held {
     child: Child,
     locker: Conn,
@@ -271,7 +269,7 @@ impl Held {
         locker.query_drop("START TRANSACTION").await?;
         locker.query_drop("INSERT INTO t VALUES (14, 'locked')").await?;
         let child = start(env, &[])?;
-        // Rows that are not committed show at this isolation level alone.
+        // Only this isolation level shows uncommitted rows.
         let mut watcher = env.schema.conn().await?;
         watcher.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
         let watcher = tokio::sync::Mutex::new(watcher);
@@ -321,9 +319,9 @@ async fn the_second_signal_rolls_back_what_is_loading(env: TestEnv) -> Result<()
     signal(&child, "INT")?;
     log.wait_for(SECOND_ARRIVED).await?;
     let (_, ended) = (log.rest().await?, finish(child).await?);
-    // The first signal names the code.
+    // The first signal decides the code.
     ended.expect(143)?;
-    // Also while the lock that it waited for is still held.
+    // This holds while the lock that it waited for is still held.
     ensure_nothing_left(&env).await?;
     let (objects, summary) = outcomes(&env)?;
     ensure!(
@@ -339,8 +337,7 @@ async fn the_second_signal_rolls_back_what_is_loading(env: TestEnv) -> Result<()
     Ok(())
 }
 
-/// Stands between the program and the server, and passes everything on but the answer to the first
-/// COMMIT.
+/// A proxy that passes on everything but the answer to the first COMMIT.
 struct CommitHolder {
     port: u16,
     commits: watch::Receiver<u64>,
@@ -378,7 +375,7 @@ impl Drop for CommitHolder {
     }
 }
 
-/// Ends with either side. COMMIT comes as a packet of its own, which is small enough to arrive as a
+/// Ends when either side does. COMMIT has a packet of its own, which is small enough to arrive as a
 /// whole.
 async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>) -> Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
@@ -392,7 +389,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, seen: watch::Sender<u64>)
                 return Ok::<_, std::io::Error>(());
             }
             if *no_answers.borrow() {
-                // Until the program gives up.
+                // Nothing is passed on until the program gives up.
                 continue;
             }
             to_client.write_all(&chunk[..length]).await?;
@@ -441,7 +438,7 @@ async fn a_commit_under_way_at_the_second_signal_is_not_called_rolled_back(
         objects == [failed("in/a", "outcome_unknown"), not_reached("in/b"), not_reached("in/c")],
         "{objects:?}"
     );
-    // The server has it, and only the answer was lost.
+    // The server has committed it, and only the answer was lost.
     until(|| async { Ok((env.count("t").await? == 9).then_some(())) }).await?;
     ensure_nothing_left(&env).await
 }
@@ -482,7 +479,7 @@ async fn killed_at_any_stage_the_table_holds_whole_objects_only(env: TestEnv) ->
         ensure_nothing_left(&env).await?;
         Ok(ended)
     };
-    // While a row lock is waited for, with rows of the object in the table that are not committed.
+    // It waits for a row lock, with uncommitted rows of the object in the table.
     let Held { child, mut locker } = Held::start(&env).await?;
     signal(&child, "KILL")?;
     finish(child).await?;
@@ -491,7 +488,7 @@ async fn killed_at_any_stage_the_table_holds_whole_objects_only(env: TestEnv) ->
     ensure_nothing_left(&env).await?;
     ensure!(env.count("t").await? == 0);
 
-    // In the middle of a download, with one object loaded.
+    // It is in the middle of a download, with one object loaded.
     let stalled =
         env.s3.faults().on_get("in/b", Times::Always, Fault::StallBody { after_bytes: 7 });
     let child = start(&env, &[])?;
@@ -500,14 +497,14 @@ async fn killed_at_any_stage_the_table_holds_whole_objects_only(env: TestEnv) ->
     kill(child, Some(stalled)).await?;
     ensure!(env.count("t").await? == 9);
 
-    // During preflight.
+    // It is in the preflight.
     let held = env.s3.faults().on_list(Times::Always, Fault::Hold);
     let child = start(&env, &[])?;
     held.wait_for_effects(1).await;
     kill(child, Some(held)).await?;
     ensure!(env.count("t").await? == 9);
 
-    // With COMMIT under way.
+    // COMMIT is under way.
     env.start_afresh("t").await?;
     let mut holder = CommitHolder::start(env.server.port()).await?;
     let child = start(&env, &["--port", &holder.port.to_string(), "--ssl-mode", "DISABLED"])?;

@@ -1,5 +1,5 @@
-//! The target: names, accounts, passwords, TLS, and everything that is found before the first byte
-//! is read.
+//! The target: names, accounts, passwords, TLS, and everything that the program notices before it
+//! reads the first byte.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::servers::{Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
-/// `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
+/// Runs `load s3://etl/ --table TABLE ARGS...` into the database at this URL.
 async fn load_at(env: &TestEnv, url: &str, table: &str, args: &[&str]) -> Result<Ended> {
     let all = [&["load", "s3://etl/", "--table", table], args].concat();
     finish(env.command(all).env("DATABASE_URL", url).spawn()?).await
 }
 
-/// Creates an account that has these privileges on the test's table `t`, and gives its URL.
+/// Creates an account that has these privileges on the test's table `t`, and returns its URL.
 async fn account(env: &TestEnv, privileges: &str) -> Result<String> {
     let (name, schema) = (format!("few_{}", env.schema.name), &env.schema.name);
     env.schema.exec(&format!("CREATE USER {name}@'%' IDENTIFIED BY ''")).await?;
@@ -78,7 +78,7 @@ async fn an_unknown_database_is_told_with_its_remedy(env: TestEnv) -> Result<()>
     ended.expect(6)?;
     ended.says("ERROR 1049 (42000): Unknown database 'nonesuch'")?;
     ended.says("hint: create the database first, or check --database")?;
-    // An account that may not know of it gets another error, and the same remedy.
+    // An account that cannot see it gets another error, and the same hint.
     let ended = env.load_ending(6, "t", &["--database", "nonesuch"]).await?;
     ended.says("ERROR 1044 (42000): Access denied")?;
     ended.says("hint: create the database first, or check --database")
@@ -89,7 +89,7 @@ async fn a_table_that_is_missing_is_told_with_the_nearest_name(env: TestEnv) -> 
     env.schema.exec("CREATE TABLE orders (a INT)").await?;
     env.put("1", "1\n")?;
     let ended = env.load_ending(6, "ordres", &[]).await?;
-    ended.says("table `ordres`: there is none, or the account may not see it")?;
+    ended.says("table `ordres` does not exist, or the account cannot see it")?;
     ended.says("hint: did you mean \"orders\"?")?;
     let ended = env.load_ending(6, "something_else", &[]).await?;
     ended.says("hint: create the table first, or check --table")
@@ -173,7 +173,10 @@ async fn local_infile_off_names_the_variable_and_the_remedy(env: TestEnv) -> Res
         ServerKind::Mysql => "ERROR 3948 (42000)",
         ServerKind::Mariadb => "ERROR 4166 (HY000)",
     })?;
-    ended.says("hint: local_infile is OFF on the server; an administrator must run SET GLOBAL local_infile = ON")?;
+    ended.says(
+        "hint: local_infile is OFF on the server; an administrator must run SET GLOBAL \
+         local_infile = ON",
+    )?;
     ensure!(env.s3.log().gets_of("1").is_empty(), "nothing was to be read");
     schema.exec("SET GLOBAL local_infile = ON").await?;
     load_at(&env, &schema.url(), "t", &[]).await?.expect(0)?;
@@ -186,7 +189,7 @@ async fn a_server_that_is_not_there_is_told(env: TestEnv) -> Result<()> {
     // A port that was free a moment ago.
     let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
     let ended = env.load_ending(6, "t", &["--port", &port.to_string()]).await?;
-    ended.says("the database server can't be reached")?;
+    ended.says("the database server cannot be reached")?;
     ended.says("hint: check --host, --port, --socket and that the server is running")?;
     let ended = env.load_ending(6, "t", &["--socket", "/nonexistent/socket"]).await?;
     ended.says("/nonexistent/socket")?;
@@ -223,13 +226,13 @@ async fn problems_of_source_and_target_are_told_at_once(env: TestEnv) -> Result<
     {
         ended.says(problem)?;
     }
-    // Nothing matched is a lesser problem than a target that can't take it.
+    // An unusable target matters more than an empty listing.
     let ended = env.load_ending(6, "t", &[]).await?;
     ended.says("no object matches")?;
     ended.says("does not roll back")
 }
 
-/// Sends every connection to this address on to a server, byte for byte.
+/// Forwards every connection to this address to a server, byte for byte.
 async fn forwarder(address: &str, server_port: u16) -> Result<(u16, tokio::task::JoinHandle<()>)> {
     let listener = TcpListener::bind((address, 0)).await?;
     let port = listener.local_addr()?.port();
@@ -244,7 +247,7 @@ async fn forwarder(address: &str, server_port: u16) -> Result<(u16, tokio::task:
     Ok((port, forwarding))
 }
 
-/// Notes, on every connection that loads, the cipher that it uses.
+/// Returns a trigger that records the cipher of every connection that loads.
 fn note_cipher(kind: ServerKind) -> String {
     let status = match kind {
         ServerKind::Mysql => "performance_schema.session_status",
@@ -266,7 +269,7 @@ async fn every_ssl_mode_does_what_its_name_says(env: TestEnv) -> Result<()> {
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     // A certificate that has signed nothing.
     let (ca, wrong_ca) = (path("ca.pem"), path("client-cert.pem"));
-    // The server's certificate names 127.0.0.1 and localhost, not this.
+    // The server's certificate names 127.0.0.1 and localhost, but not this address.
     let (other_port, forwarding) = forwarder("127.0.0.2", server.port()).await?;
     let elsewhere = ["--host", "127.0.0.2", "--port", &other_port.to_string()].map(str::to_owned);
     let here: [String; 2] = ["--host", "localhost"].map(str::to_owned);
@@ -322,7 +325,7 @@ async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(env: Test
     env.schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("1", "1\n")?;
     match env.server.kind() {
-        // It makes certificates of its own, which nobody has signed that a client would know.
+        // It makes its own certificates, signed by no authority that a client knows.
         ServerKind::Mysql => {
             for mode in ["VERIFY_CA", "VERIFY_IDENTITY"] {
                 env.load_ending(6, "t", &["--ssl-mode", mode]).await?;
@@ -330,7 +333,7 @@ async fn a_server_without_trusted_tls_is_refused_where_tls_is_required(env: Test
             ensure!(env.count("t").await? == 0);
             env.load_ending(0, "t", &["--ssl-mode", "REQUIRED"]).await?;
         }
-        // It has no TLS at all.
+        // It has no TLS.
         ServerKind::Mariadb => {
             for mode in ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"] {
                 let ended = env.load_ending(6, "t", &["--ssl-mode", mode]).await?;
@@ -368,7 +371,7 @@ async fn an_account_that_requires_a_certificate_gets_one(env: TestEnv) -> Result
     ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
 }
 
-/// A forwarder that keeps what the client sends.
+/// Starts a forwarder that keeps the client's bytes.
 async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mutex<Vec<u8>>>)> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -405,7 +408,7 @@ async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mut
 
 #[apply(load_test)]
 async fn a_password_is_never_sent_in_the_clear(env: TestEnv) -> Result<()> {
-    // Never used before, so that MySQL's caching_sha2_password asks for the whole password.
+    // The account is new, so that MySQL's caching_sha2_password asks for the whole password.
     let schema = env.server.schema_with_password(Some("Open-Sesame-17")).await?;
     schema.exec("CREATE TABLE t (a INT)").await?;
     env.put("1", "1\n")?;
@@ -471,7 +474,7 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(env: TestEnv) -> 
         ("--database-url", &without, None, vec!["--database-url".into(), url.clone()]),
     ];
     for (number, (place, database_url, variable, args)) in cases.into_iter().enumerate() {
-        // A run that loads, one that fails at the login, and one that only shows its settings.
+        // A run that loads, one that fails at the login, and one that only prints its settings.
         for (more, code) in [(&[][..], 3), (&["--user", "nobody"], 6), (&["--print-config"], 0)] {
             let mut command = env.command(base.iter().copied().chain(more.iter().copied()));
             command.args(&args).env("DATABASE_URL", database_url);
@@ -486,8 +489,8 @@ async fn a_password_is_taken_from_everywhere_and_shown_nowhere(env: TestEnv) -> 
                     .concat();
                 ensure!(!said.contains(secret), "{place}: {ended}");
             }
-            // Others can read a command line, and nothing else of these.
-            let warned = ended.stderr.contains("can be read by other users of this machine");
+            // Others can read the command line, but none of the other places.
+            let warned = ended.stderr.contains("other users of this machine can read the password");
             ensure!(warned == (place == "--database-url" && code != 0), "{place}: {ended}");
         }
         ensure_values(&schema, "SELECT COUNT(*) FROM t", &[&format!("{}", number + 1)]).await?;
@@ -544,7 +547,7 @@ async fn loads_that_would_wait_for_each_other_get_one_connection(env: TestEnv) -
         anyhow::Ok(())
     };
     match env.server.kind() {
-        // The default is 1 here, and 2 there.
+        // The default is 1 here, and 2 on MySQL.
         ServerKind::Mariadb => check(env.server, true).await,
         ServerKind::Mysql => {
             check(env.server, false).await?;
@@ -565,9 +568,12 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(env: TestEnv)
     let server = Server::start(env.server.kind(), &options)?;
     let schema = server.schema().await?;
     schema
-        .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n TINYINT, at TIMESTAMP NULL, s VARCHAR(9))")
+        .exec(
+            "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n TINYINT, at TIMESTAMP NULL, s \
+             VARCHAR(9))",
+        )
         .await?;
-    // The server speaks another language, so that this shows something.
+    // The server speaks another language, so that the setting shows.
     schema.exec("SET GLOBAL lc_messages = 'de_DE'").await?;
     let mut conn = schema.conn().await?;
     let refused =
@@ -586,8 +592,10 @@ async fn session_settings_are_pinned_whatever_the_servers_defaults(env: TestEnv)
         ServerKind::Mariadb => "information_schema.session_variables",
     };
     let note = format!(
-        "INSERT INTO settings SELECT DISTINCT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM {table} WHERE VARIABLE_NAME IN \
-         ('autocommit', 'foreign_key_checks', 'lock_wait_timeout', 'transaction_isolation', 'tx_isolation', 'unique_checks', 'wait_timeout')"
+        "INSERT INTO settings SELECT DISTINCT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM {table} \
+         WHERE VARIABLE_NAME IN \
+         ('autocommit', 'foreign_key_checks', 'lock_wait_timeout', 'transaction_isolation', \
+         'tx_isolation', 'unique_checks', 'wait_timeout')"
     );
     let ended = load_at(&env, &schema.url(), "t", &["--init-sql", &note]).await?;
     ended.expect(3)?;
@@ -622,7 +630,8 @@ async fn plan_touches_nothing(env: TestEnv) -> Result<()> {
     let ended = env.run(&["plan", "s3://etl/", "--table", "t"]).await?;
     ended.expect(0)?;
     ended.says(
-        "LOAD DATA LOCAL INFILE 's3-to-mysql' IGNORE INTO TABLE `t` CHARACTER SET utf8mb4 FIELDS TERMINATED BY X'09'",
+        "LOAD DATA LOCAL INFILE 's3-to-mysql' IGNORE INTO TABLE `t` CHARACTER SET utf8mb4 FIELDS \
+         TERMINATED BY X'09'",
     )?;
     ensure!(env.count("t").await? == 0);
     ensure!(env.s3.log().gets_of("1").is_empty(), "plan reads no object");

@@ -1,7 +1,7 @@
 //! The torture object: every kind of bad value for every common type of column, between good rows.
 //!
-//! [`cases`] says what is bad and what the servers call it; [`object`] writes the rows and knows
-//! where they stand.
+//! [`cases`] has the bad values and the servers' codes for them. [`object`] writes the rows and
+//! knows their positions.
 
 mod cases;
 pub(crate) mod check;
@@ -24,8 +24,9 @@ use crate::support::program::TestEnv;
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
 
-/// The settings under which values are converted; `strict` as under `--on-bad-row fail`.
-const STRICT: &str = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+/// The settings under which values are converted. `strict` is the mode of `--on-bad-row fail`.
+const STRICT: &str = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+     ERROR_FOR_DIVISION_BY_ZERO,\
      NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
@@ -45,12 +46,12 @@ async fn session(env: &TestEnv, sql_mode: &str) -> Result<Conn> {
     Ok(conn)
 }
 
-/// Of the columns that have a field.
+/// The names of the columns that have a field.
 fn names() -> Vec<&'static str> {
     object::columns().map(|column| column.name).collect()
 }
 
-/// A literal in the character set of the objects.
+/// Returns a literal in the character set of the objects.
 fn literal(value: Option<&str>) -> String {
     value.map_or("NULL".to_owned(), |value| {
         format!(
@@ -70,7 +71,7 @@ async fn a_strict_mode_takes_and_refuses_what_the_cases_say(env: TestEnv) -> Res
         .find(|case| matches!(case.field, Field::Missing))
         .context("no case of a missing field")?;
     let mut wrong = Vec::new();
-    // Row 1 is the one that others are duplicates of.
+    // Row 1 is the one that others duplicate.
     let fields = CASES.iter().filter(|case| !matches!(case.field, Field::Missing | Field::Extra));
     for (id, case) in (1..).zip(std::iter::once(*good).chain(fields)) {
         let row: Vec<String> = object::columns()
@@ -86,7 +87,7 @@ async fn a_strict_mode_takes_and_refuses_what_the_cases_say(env: TestEnv) -> Res
         let fate = if id == 1 { Fate::Good } else { case.fate(kind) };
         let is_right = match fate.itself() {
             Fate::Good | Fate::Remark(_) => code.is_none(),
-            // Other codes than a load's: 1406 for what a load calls 1265.
+            // The codes differ from a load's: 1406 where a load has 1265.
             Fate::Bad(_) | Fate::BadByMode { .. } | Fate::Disguised(_) | Fate::ZeroDate(_) => {
                 code.is_some_and(|code| matches!(code, 1048 | 1264..=1366 | 1406))
             }
@@ -102,14 +103,14 @@ async fn a_strict_mode_takes_and_refuses_what_the_cases_say(env: TestEnv) -> Res
     Ok(())
 }
 
-/// What the server's own LOAD DATA says of an object's rows, on a session of its own.
+/// The result of the server's own LOAD DATA for an object's rows, on a session of its own.
 struct Servers {
     /// `Records`, `Deleted`, `Skipped`, `Warnings`.
     info: String,
     warnings: Vec<(String, u16, String)>,
 }
 
-/// Loads rows as the server reads them itself from a file on its disk.
+/// Loads rows that the server itself reads from a file on its disk.
 async fn load_by_the_server(
     env: &TestEnv,
     conn: &mut Conn,
@@ -177,7 +178,7 @@ async fn the_servers_own_load_says_of_every_row_what_the_cases_say(env: TestEnv)
     Ok(())
 }
 
-/// Loads one object of its own, and gives the report's line about it.
+/// Loads one object of its own, and returns the report's line about it.
 async fn load(env: &TestEnv, torture: &Torture, code: i32, args: &[&str]) -> Result<Value> {
     env.put("torture", torture.bytes.clone())?;
     let report = env.path("report").display().to_string();
@@ -209,7 +210,7 @@ async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result
         ensure!(error["code"] == "bad_rows", "{error:#}");
         let mut shown = error["rows"].as_array().context("no rows")?.iter();
         for (row, case) in torture.cases() {
-            // Remarks before it are no offence.
+            // Remarks before it are no row errors.
             for code in case.fate(kind).itself().codes(false) {
                 let told =
                     shown.next().with_context(|| format!("{case:?} is not told of: {error:#}"))?;
@@ -232,7 +233,7 @@ async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result
         ensure!(shown.next().is_none(), "{error:#}");
         ensure!(env.count("t").await? == 0);
     }
-    // All at once: the first ten.
+    // All cases at once: the first ten are shown.
     let torture = Torture::new(bad.iter().copied(), 1);
     let error = load(&env, &torture, 3, &[]).await?["error"].clone();
     let lines: Vec<u64> = error["rows"]
@@ -357,14 +358,16 @@ async fn every_bad_row_has_a_good_one_that_loads_without_a_word(env: TestEnv) ->
 
 #[apply(load_test)]
 async fn a_time_that_the_clocks_skip_is_a_bad_value(env: TestEnv) -> Result<()> {
-    // Servers know no zones by name until they are told of them: this one puts its clocks forward
-    // at 1 in the morning.
+    // Servers know no zones by name until their tables are filled. This zone puts its clocks
+    // forward at 1 in the morning.
     let mut conn = env.schema.conn().await?;
     for sql in [
         "REPLACE INTO mysql.time_zone VALUES (7001, 'N')",
         "REPLACE INTO mysql.time_zone_name VALUES ('Test/Skip', 7001)",
-        "REPLACE INTO mysql.time_zone_transition_type VALUES (7001, 0, 0, 0, 'STD'), (7001, 1, 3600, 1, 'DST')",
-        "REPLACE INTO mysql.time_zone_transition VALUES (7001, -2147483648, 0), (7001, 1774746000, 1)",
+        "REPLACE INTO mysql.time_zone_transition_type VALUES (7001, 0, 0, 0, 'STD'), (7001, 1, \
+         3600, 1, 'DST')",
+        "REPLACE INTO mysql.time_zone_transition VALUES (7001, -2147483648, 0), (7001, 1774746000, \
+         1)",
         "CREATE TABLE t (id INT, stamp TIMESTAMP NULL, instant DATETIME)",
     ] {
         conn.query_drop(sql).await.context(sql)?;
@@ -382,7 +385,10 @@ async fn a_time_that_the_clocks_skip_is_a_bad_value(env: TestEnv) -> Result<()> 
 
     env.put(
         "torture",
-        format!("1\t2026-03-29 00:59:59\t\\N\n2\t{skipped}\t\\N\n3\t\\N\t{skipped}\n4\t2026-03-29 02:00:00\t\\N\n"),
+        format!(
+            "1\t2026-03-29 00:59:59\t\\N\n2\t{skipped}\t\\N\n3\t\\N\t{skipped}\n4\t2026-03-29 \
+             02:00:00\t\\N\n"
+        ),
     )?;
     let report = env.path("report").display().to_string();
     let args = ["--init-sql", "SET time_zone = 'Test/Skip'", "--report", &report];

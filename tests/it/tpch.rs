@@ -1,4 +1,4 @@
-//! Real data: TPC-H's `lineitem` at scale 0.1, in the forms in which people have it.
+//! Real data: TPC-H's `lineitem` at scale 0.1, in its usual forms.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -10,7 +10,7 @@ use crate::support::tpch::{self, COLUMNS, Form, Generator, Sums};
 use crate::support::values::ensure_values;
 
 const SCALE: f64 = 0.1;
-/// As TPC-H's own documents have it for this scale.
+/// The number that TPC-H's own documents give for this scale.
 const ROWS: u64 = 600_572;
 const PARTS: i32 = 8;
 
@@ -19,11 +19,12 @@ struct Lineitem {
     bars: Vec<bytes::Bytes>,
     csv: Vec<bytes::Bytes>,
     sums: Sums,
-    /// Of the last part alone.
+    /// The sums of the last part alone.
     last: Sums,
 }
 
-/// Made once for the tests that run at the same time, and gone with the last of them.
+/// Returns data that is made once for the tests that run at the same time, and dropped with the
+/// last of them.
 fn lineitem() -> Result<Arc<Lineitem>> {
     static MADE: Mutex<Weak<Lineitem>> = Mutex::new(Weak::new());
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,7 +15,7 @@ use crate::support::values::ensure_values;
 
 const ROWS: u64 = 20_000;
 
-/// Puts one object of [`ROWS`] rows into the bucket, and makes its table `t`.
+/// Puts one object of [`ROWS`] rows into the bucket, and creates its table `t`.
 async fn one_object(env: &TestEnv, schema: &Schema<'_>) -> Result<hive::Sums> {
     schema.exec(&hive::create_table("t")).await?;
     let (bytes, sums) = hive::object(0, ROWS);
@@ -33,7 +33,8 @@ async fn ensure_none(schema: &Schema<'_>) -> Result<()> {
     ensure_values(schema, "SELECT COUNT(*) FROM t", &["0"]).await
 }
 
-/// The program's command for `load s3://etl/ --table t` through a proxy, hive's text, without TLS.
+/// Returns the command `load s3://etl/ --table t` through a proxy, in Hive's text format and
+/// without TLS.
 fn through(
     env: &TestEnv,
     schema: &Schema<'_>,
@@ -58,7 +59,7 @@ fn through(
     command
 }
 
-/// The report's line for a key.
+/// Returns the report's line for a key.
 fn line(env: &TestEnv, key: &str) -> Result<Value> {
     let report = env.report("report")?;
     report
@@ -68,8 +69,8 @@ fn line(env: &TestEnv, key: &str) -> Result<Value> {
         .with_context(|| format!("no line for {key}: {report:#?}"))
 }
 
-/// Between two looks at the server's state. MariaDB has crashed when asked for its process list
-/// without a pause.
+/// The interval between two looks at the server's state. MariaDB has crashed when asked for its
+/// process list without a pause.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Waits until the test's own account has no connection.
@@ -93,8 +94,8 @@ async fn wait_for_waiting_load(schema: &Schema<'_>) -> Result<()> {
     wait_for_waiting(schema, "LOAD DATA").await
 }
 
-/// Waits until a statement of the test's own account that has this in its first hundred characters
-/// waits for a row lock.
+/// Waits until a statement of the test's own account waits for a row lock, and has this text in its
+/// first hundred characters.
 pub(crate) async fn wait_for_waiting(schema: &Schema<'_>, part: &str) -> Result<()> {
     let mut conn = schema.conn().await?;
     for _ in 0..1000 {
@@ -146,7 +147,7 @@ async fn the_victim_of_a_deadlock_is_loaded_again_and_once(env: TestEnv) -> Resu
     ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "5", "9"]).await
 }
 
-/// A connection that holds row 5 of `t`.
+/// Opens a connection that holds row 5 of `t`.
 async fn holding_row_five(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
     let mut other = schema.conn().await?;
     other.query_drop("START TRANSACTION").await?;
@@ -158,7 +159,7 @@ const SHORT_WAIT: [&str; 2] = ["--init-sql", "SET innodb_lock_wait_timeout = 1"]
 
 #[apply(load_test)]
 async fn a_lock_wait_timeout_is_rolled_back_and_tried_again(env: TestEnv) -> Result<()> {
-    // No key, so that a row that stays from the first try shows.
+    // There is no key, so a row that stays from the first attempt shows.
     env.schema
         .exec("CREATE TABLE t (id INT, u INT AS (IF(id = 5, 5, NULL)) STORED UNIQUE)")
         .await?;
@@ -210,12 +211,12 @@ async fn a_connection_lost_in_the_middle_of_the_file_is_loaded_again_and_once(
     ensure_once(&env.schema, sums).await
 }
 
-/// State and row count of every entry in the ledger.
+/// Returns the state and row count of every ledger entry.
 async fn entries(schema: &Schema<'_>) -> Result<Vec<(String, u64)>> {
     schema.query("SELECT state, row_count FROM s3_to_mysql_objects ORDER BY object_key").await
 }
 
-/// The ledger has one entry, and it has this many rows.
+/// Requires one ledger entry with this many rows.
 async fn ensure_one_entry(schema: &Schema<'_>, rows: u64) -> Result<()> {
     let entries = entries(schema).await?;
     ensure!(entries == [("loaded".to_owned(), rows)], "{entries:?}");
@@ -266,7 +267,7 @@ async fn without_a_ledger_a_commit_that_never_arrived_is_an_unknown_outcome(
     let ended = finish(through(&env, &env.schema, &proxy, &["--no-ledger"]).spawn()?).await?;
     outcome_is_unknown(&env, &ended)?;
     ensure!(cut.count() == 1);
-    // Not even tried a second time.
+    // There is no second attempt.
     ensure_none(&env.schema).await
 }
 
@@ -291,8 +292,8 @@ struct HeldCommit {
 }
 
 impl HeldCommit {
-    /// The lock comes when the data is loaded, and COMMIT after it. Then the program's socket is
-    /// closed, which the server does not notice as long as it waits.
+    /// Takes the lock when the data is loaded, and lets COMMIT arrive after it. Then the program's
+    /// socket is closed, which the server does not notice while it waits.
     async fn start(
         env: &TestEnv,
         schema: &Schema<'_>,
@@ -307,7 +308,8 @@ impl HeldCommit {
         held.release();
         crate::outcome::until(|| async {
             let sql = format!(
-                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = 'COMMIT'",
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = \
+                 'COMMIT'",
                 schema.user
             );
             Ok((schema.query_one::<u64>(&sql).await? == 1).then_some(()))
@@ -319,7 +321,7 @@ impl HeldCommit {
     }
 }
 
-/// The question after a COMMIT whose answer is lost.
+/// The query after a COMMIT whose answer is lost.
 const QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UPDATE");
 const LEDGER_INSERT: Step = Step::StatementWithBoth("INSERT INTO", "_objects` (");
 
@@ -328,7 +330,7 @@ async fn a_commit_that_the_server_holds_is_waited_for(env: TestEnv) -> Result<()
     held_commit(env, true).await
 }
 
-/// Nothing ends it then but the server's own decision, which on MySQL is to commit.
+/// The COMMIT ends by the server's own decision alone, which on MySQL is to commit.
 #[apply(load_test)]
 async fn a_commit_that_the_server_holds_is_waited_for_where_it_can_not_be_killed(
     env: TestEnv,
@@ -349,7 +351,8 @@ async fn held_commit(env: TestEnv, can_be_killed: bool) -> Result<()> {
     let HeldCommit { child, mut locker } = HeldCommit::start(&env, &schema, &proxy, &[]).await?;
     asked.wait().await?;
     let is_waiting = format!(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info LIKE 'SELECT state%FOR UPDATE%'",
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info LIKE \
+         'SELECT state%FOR UPDATE%'",
         schema.user
     );
     crate::outcome::until(|| async {
@@ -364,7 +367,7 @@ async fn held_commit(env: TestEnv, can_be_killed: bool) -> Result<()> {
     ended.expect(0)?;
     let line = line(&env, "big")?;
     ensure!(line["status"] == "loaded" && line["rows"] == ROWS, "{line}\n{ended}");
-    // Loaded again where the server rolled it back, and only there.
+    // The object is loaded again if the server rolled it back, and only then.
     ensure!(line["attempts"] == sent.count(), "{line}, sent {} times\n{ended}", sent.count());
     ensure_once(&schema, sums).await?;
     ensure_one_entry(&schema, ROWS).await
@@ -406,8 +409,8 @@ async fn a_commit_that_the_server_holds_for_too_long_is_an_unknown_outcome_until
     ensure_one_entry(&schema, ROWS).await
 }
 
-/// After a deadlock the session is in autocommit: a ledger row that is written then is committed,
-/// without any data.
+/// After a deadlock the session is in autocommit: a ledger row that is written then commits without
+/// any data.
 #[apply(load_test)]
 async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_ledger(
     env: TestEnv,
@@ -441,10 +444,11 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
     other.query_drop("INSERT INTO t VALUES (1, 'other')").await?;
     let log = wait_for_log(&mut child, "trying again").await?;
     again.wait().await?;
-    // Also of what is not committed.
+    // This connection also sees what is not committed.
     let mut dirty = env.schema.conn().await?;
     dirty.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").await?;
-    let sql = "SELECT (SELECT COUNT(*) FROM t WHERE who = 'loader'), (SELECT COUNT(*) FROM s3_to_mysql_objects)";
+    let sql = "SELECT (SELECT COUNT(*) FROM t WHERE who = 'loader'), (SELECT COUNT(*) FROM \
+         s3_to_mysql_objects)";
     let left: Option<(u64, u64)> = dirty.query_first(sql).await?;
     ensure!(left == Some((0, 0)), "{left:?} is left of the transaction that was rolled back");
     other.query_drop("ROLLBACK").await?;
@@ -467,7 +471,7 @@ fn outcome_is_unknown(env: &TestEnv, ended: &Ended) -> Result<()> {
     let line = line(env, "big")?;
     ensure!(line["attempts"] == 1 && line["error"]["code"] == "outcome_unknown", "{line}");
     let hint = line["error"]["hint"].as_str().context("no hint")?;
-    ensure!(hint.contains("look whether the object's rows are in the table"), "{line}");
+    ensure!(hint.contains("check whether the object's rows are in the table"), "{line}");
     Ok(())
 }
 
@@ -486,7 +490,7 @@ async fn a_server_killed_for_good_ends_the_run_within_the_bounds(env: TestEnv) -
     server.kill9()?;
     let ended = finish(child).await?;
     ended.expect(6)?;
-    ended.says("the run was ended by this: ")?;
+    ended.says("this error ended the run: ")?;
     let line = line(&env, "big")?;
     ensure!(line["status"] == "failed" && line["attempts"] == 3, "{line}");
     env.ensure_nothing_staged()
@@ -517,7 +521,7 @@ async fn a_server_that_comes_back_gets_every_row_once(env: TestEnv) -> Result<()
     Ok(())
 }
 
-/// MariaDB takes no less for `max_connections`.
+/// The lowest `max_connections` that MariaDB accepts.
 const MAX_CONNECTIONS: usize = 10;
 
 #[apply(load_test)]
@@ -529,7 +533,7 @@ async fn too_many_connections_are_waited_out(env: TestEnv) -> Result<()> {
     for number in 0..30 {
         env.put(&format!("{number}"), format!("{number}\n"))?;
     }
-    // Room for the loader's preflight and a worker or two, not for eight.
+    // There is room for the loader's preflight and a worker or two, not for eight.
     let mut others = Vec::new();
     for _ in 0..MAX_CONNECTIONS - 3 {
         others.push(schema.user_conn().await?);
@@ -549,7 +553,7 @@ async fn too_many_connections_are_waited_out(env: TestEnv) -> Result<()> {
     let ended = finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
     ended.expect(0)?;
     ended.says("Too many connections")?;
-    ended.says("the server has no room for more")?;
+    ended.says("the server accepts no more connections")?;
     drop(others);
     let mut conn = connect_when_free(&schema).await?;
     let found: Option<(u64, u64)> =
@@ -576,7 +580,7 @@ async fn too_many_connections_at_the_start_are_told_with_the_remedy(env: TestEnv
     ended.says("hint: lower --load-concurrency, or raise max_connections on the server")
 }
 
-/// Connections that were just closed count for a moment longer.
+/// Closed connections count for a moment longer.
 async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
     for _ in 0..1000 {
         if let Ok(conn) = schema.conn().await {
@@ -587,8 +591,8 @@ async fn connect_when_free(schema: &Schema<'_>) -> Result<mysql_async::Conn> {
     schema.conn().await
 }
 
-/// The driver ends a stream that fails with the packet that means end of file: the server sees a
-/// whole, shorter file.
+/// The driver ends a failing stream with the end-of-file packet, so the server sees a complete,
+/// shorter file.
 #[apply(load_test)]
 async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a VARCHAR(1000))").await?;
@@ -598,7 +602,7 @@ async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(env: TestEnv
     let held = proxy.next(Step::InfileBytes(600_000), Break::Hold);
     let child = through(&env, &env.schema, &proxy, &["--max-attempts", "2"]).spawn()?;
     held.wait().await?;
-    // The staged file has no name, but the process that has it open has.
+    // The staged file has no name, but the process that holds it open has a link to it.
     let mut shortened = 0;
     for descriptor in
         std::fs::read_dir(format!("/proc/{}/fd", child.id().context("it has ended")?))?
@@ -613,7 +617,7 @@ async fn a_file_that_breaks_off_while_it_is_sent_is_never_committed(env: TestEnv
     held.release();
     let ended = finish(child).await?;
     ended.expect(3)?;
-    ended.says("the staged file can't be read to its end; rolled back")?;
+    ended.says("the staged file cannot be read to its end; rolled back")?;
     ensure!(line(&env, "big")?["error"]["code"] == "staging_failed");
     ensure_none(&env.schema).await
 }
@@ -628,7 +632,7 @@ async fn a_loader_killed_in_the_middle_of_the_file_leaves_no_row(env: TestEnv) -
     signal(&child, "KILL")?;
     let ended = finish(child).await?;
     ensure!(ended.code.is_none(), "{ended}");
-    // What was on its way arrives, and then the connection ends without the end of the file.
+    // The data on its way arrives, and then the connection ends without the end of the file.
     held.release();
     wait_for_no_connection(&env.schema).await?;
     ensure_none(&env.schema).await?;
@@ -640,7 +644,7 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
     env: TestEnv,
 ) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b LONGTEXT)").await?;
-    // More than the sockets' buffers take.
+    // More than the sockets' buffers hold.
     let rows = 64;
     let text = "x".repeat(512 * 1024);
     env.put("big", (0..rows).map(|row| format!("{row}\x01{text}\n")).collect::<String>())?;
@@ -652,7 +656,7 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
     ensure!(held.count() == 1, "{ended}");
     ended.says("not a byte moved to the server for 2s")?;
     ensure!(line(&env, "big")?["attempts"] == 2, "{ended}");
-    // The session that stood still is gone although its socket is still open here.
+    // The stalled session is gone although its socket is still open here.
     wait_for_no_connection(&env.schema).await?;
     ensure_values(&env.schema, "SELECT COUNT(*), COUNT(DISTINCT a) FROM t", &["64|64"]).await
 }
@@ -673,14 +677,15 @@ async fn a_session_on_which_something_failed_is_not_used_again(env: TestEnv) -> 
     let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];
     env.load_ending(3, "t", &[&args[..], &serial[..], &note[..]].concat()).await?;
-    // The preflight's, the one that failed at its second object, the one that took its place.
+    // The preflight's, the one that failed at its second object, and its replacement.
     ensure_values(&env.schema, "SELECT COUNT(*), COUNT(DISTINCT id) FROM connections", &["3|3"])
         .await?;
-    let used = "SELECT a, n - (SELECT MIN(n) FROM connections) FROM t JOIN connections ON id = connection ORDER BY a";
+    let used = "SELECT a, n - (SELECT MIN(n) FROM connections) FROM t JOIN connections ON id = \
+         connection ORDER BY a";
     ensure_values(&env.schema, used, &["1|1", "3|2", "4|2"]).await
 }
 
-/// `load` into a rogue server; the object's text is in `a.csv`.
+/// Runs `load` into a rogue server. The object's text is in `a.csv`.
 async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> {
     let endpoint = crate::support::s3::Endpoint::start(
         crate::support::s3::Backend::new().with_bucket(crate::support::program::BUCKET),
@@ -716,7 +721,7 @@ async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() 
 #[apply(plain_test)]
 async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> {
     const SECRET: Answer = Answer::AskFor("/etc/hostname");
-    // Every statement that a run sends, those before the object is known and those after.
+    // Every statement that a run sends, before and after the object is known.
     const ALL: [&[Malice]; 8] = [
         &[Malice { statement: "SELECT TABLE_SCHEMA", after: 0, what: SECRET }],
         &[Malice { statement: "SHOW GLOBAL VARIABLES", after: 0, what: SECRET }],
@@ -751,7 +756,7 @@ async fn a_server_that_asks_for_a_file_out_of_turn_gets_nothing() -> Result<()> 
 
 #[apply(plain_test)]
 async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<()> {
-    // After the preflight, which has nothing to give.
+    // After the preflight, which has no file to give.
     const LATER: Answer = Answer::AskFor("s3-to-mysql");
     const OK: Malice = Malice {
         statement: "LOAD DATA",
@@ -785,7 +790,7 @@ async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<(
     Ok(())
 }
 
-/// The driver panics where a row has not the columns that were asked for.
+/// The driver panics if a row lacks the columns that were asked for.
 #[apply(plain_test)]
 async fn a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code() -> Result<()>
 {

@@ -1,4 +1,4 @@
-//! `--on-duplicate update`: what single statements would do, counted to the row.
+//! `--on-duplicate update`: the effect of single statements, counted to the row.
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -17,7 +17,8 @@ async fn update(env: &TestEnv, code: i32, object: &str, args: &[&str]) -> Result
     load(env, "t", code, &[&UPDATE, args].concat()).await
 }
 
-/// Inserted, updated, unchanged rows of the object, by the report; nothing was skipped or rejected.
+/// Requires these counts of inserted, updated and unchanged rows in the report, and no skipped or
+/// rejected ones.
 fn ensure_counts(line: &Value, inserted: u64, updated: u64, unchanged: u64) -> Result<()> {
     let number = |name: &str| line[name].as_u64().with_context(|| format!("no {name}: {line:#}"));
     let rows = inserted + updated + unchanged;
@@ -73,7 +74,7 @@ async fn rows_are_counted_as_single_statements_count_them(env: TestEnv) -> Resul
 #[apply(load_test)]
 async fn the_last_of_rows_with_one_key_wins_in_the_order_of_the_object(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT)").await?;
-    // Over the borders of statements and of pieces of an object.
+    // Across the borders of statements and of chunks of an object.
     let object: String = (1..=40_000).map(|row| format!("{}\t{row}\n", row % 7)).collect();
     let loaded = update(&env, 0, &object, &[]).await?;
     ensure_counts(&loaded.line, 7, 40_000 - 7, 0)?;
@@ -97,7 +98,7 @@ async fn only_the_columns_that_are_named_are_set(env: TestEnv) -> Result<()> {
     ensure_counts(&loaded.line, 0, 2, 1)?;
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|1|1|1", "2|2|0|0", "3|3|3|3"])
         .await?;
-    // By default every loaded column that is in no key.
+    // By default, every loaded column that is in no key is updated.
     let loaded = update(&env, 0, "1\t7\n", &["--columns", "id,b"]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
     ensure_values(&env.schema, "SELECT * FROM t WHERE id = 1", &["1|1|7|1"]).await
@@ -105,14 +106,16 @@ async fn only_the_columns_that_are_named_are_set(env: TestEnv) -> Result<()> {
 
 #[apply(load_test)]
 async fn every_part_of_a_composite_key_counts(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (a INT, b VARCHAR(5) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, v INT, PRIMARY KEY (b, a))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (a INT, b VARCHAR(5) CHARACTER SET utf8mb4 COLLATE \
+             utf8mb4_general_ci, v INT, PRIMARY KEY (b, a))",
+        )
         .await?;
     env.schema.exec("INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 0)").await?;
     let loaded = update(&env, 0, "1\tX\t1\n2\ty\t2\n1\ty\t3\n2\tx\t0\n", &[]).await?;
     ensure_counts(&loaded.line, 2, 1, 1)?;
-    // The key stays as it was written first.
+    // The key keeps the form in which it was first written.
     ensure_values(
         &env.schema,
         "SELECT * FROM t ORDER BY a, b",
@@ -155,8 +158,8 @@ async fn an_update_that_takes_another_rows_key_is_a_bad_row(env: TestEnv) -> Res
         &["1|1|0", "2|7|1", "3|3|0", "4|4|1"],
     )
     .await?;
-    // Where only columns without a key are set, a row that meets two others updates one: by the
-    // first key, as the server has it.
+    // If only columns without a key are set, a row that meets two others updates one, by the first
+    // key, as in the server.
     create().await?;
     let loaded = update(&env, 0, "1\t2\t9\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
@@ -165,9 +168,11 @@ async fn an_update_that_takes_another_rows_key_is_a_bad_row(env: TestEnv) -> Res
 
 #[apply(load_test)]
 async fn rows_without_a_key_in_the_object_are_numbered(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u VARCHAR(9) NOT NULL UNIQUE, v INT)")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, u VARCHAR(9) NOT NULL UNIQUE, v \
+             INT)",
+        )
         .await?;
     env.schema.exec("INSERT INTO t VALUES (7, 'a', 0), (9, 'b', 0)").await?;
     let loaded = update(&env, 0, "a\t1\nc\t1\nd\t1\nc\t2\n", &["--columns", "u,v"]).await?;
@@ -179,7 +184,7 @@ async fn rows_without_a_key_in_the_object_are_numbered(env: TestEnv) -> Result<(
     )
     .await?;
     ensure_values(&env.schema, "SELECT COUNT(DISTINCT id) FROM t", &["4"]).await?;
-    // A NULL and a zero in the object: the one asks for a number, the other is one.
+    // A NULL and a zero in the object: NULL asks for a number, zero is one.
     let loaded = update(&env, 0, "\\N\te\t1\n0\tf\t1\n", &[]).await?;
     ensure_counts(&loaded.line, 2, 0, 0)?;
     ensure_values(&env.schema, "SELECT u FROM t WHERE id = 0", &["f"]).await
@@ -187,9 +192,12 @@ async fn rows_without_a_key_in_the_object_are_numbered(env: TestEnv) -> Result<(
 
 #[apply(load_test)]
 async fn what_the_object_does_not_have_is_kept_or_made_by_default(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, v INT, d INT NOT NULL DEFAULT 7, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, touched DATETIME NULL ON UPDATE CURRENT_TIMESTAMP)")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, v INT, d INT NOT NULL DEFAULT 7, at TIMESTAMP \
+             NOT NULL DEFAULT CURRENT_TIMESTAMP, touched DATETIME NULL ON UPDATE \
+             CURRENT_TIMESTAMP)",
+        )
         .await?;
     env.schema
         .exec("INSERT INTO t VALUES (1, 1, 99, '2001-01-01', NULL), (2, 2, 99, '2001-01-01', NULL)")
@@ -202,9 +210,11 @@ async fn what_the_object_does_not_have_is_kept_or_made_by_default(env: TestEnv) 
 
 #[apply(load_test)]
 async fn computed_columns_follow_and_set_columns_are_set(env: TestEnv) -> Result<()> {
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, a INT, double_a INT AS (a * 2) STORED, k INT AS (a + 100) VIRTUAL UNIQUE, by_whom VARCHAR(9))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, a INT, double_a INT AS (a * 2) STORED, k INT AS \
+             (a + 100) VIRTUAL UNIQUE, by_whom VARCHAR(9))",
+        )
         .await?;
     env.schema
         .exec("INSERT INTO t (id, a, by_whom) VALUES (1, 1, 'before'), (2, 2, 'before')")
@@ -215,7 +225,7 @@ async fn computed_columns_follow_and_set_columns_are_set(env: TestEnv) -> Result
     let sql = "SELECT id, a, double_a, k, by_whom FROM t ORDER BY id";
     ensure_values(&env.schema, sql, &["1|10|20|110|us", "2|2|4|102|before", "3|3|6|103|us"])
         .await?;
-    // Fields of computed columns are ignored, as LOAD DATA does; a computed key is a key.
+    // Fields of computed columns are ignored, as in LOAD DATA. A computed key is a key.
     let loaded = update(&env, 0, "8\t2\t555\t555\tthem\n", &[]).await?;
     ensure_counts(&loaded.line, 0, 1, 0)?;
     ensure_values(&env.schema, sql, &["1|10|20|110|us", "2|2|4|102|them", "3|3|6|103|us"]).await
@@ -293,12 +303,14 @@ async fn values_that_do_not_fit_keep_their_policy(env: TestEnv) -> Result<()> {
 async fn rows_that_a_constraint_refuses_keep_their_policy(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE p (id INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO p VALUES (1), (2)").await?;
-    env
-        .schema
-        .exec("CREATE TABLE t (id INT PRIMARY KEY, p INT, n INT CHECK (n < 100), FOREIGN KEY (p) REFERENCES p (id))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, p INT, n INT CHECK (n < 100), FOREIGN KEY (p) \
+             REFERENCES p (id))",
+        )
         .await?;
     env.schema.exec("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 1, 3)").await?;
-    // Of new rows and of updates, CHECK and the foreign key.
+    // CHECK and the foreign key refuse both new rows and updates.
     let object = "1\t7\t5\n2\t1\t500\n3\t2\t6\n4\t8\t1\n5\t1\t600\n6\t2\t7\n";
     let failed = update(&env, 3, object, &[]).await?;
     let error = &failed.line["error"];
@@ -409,7 +421,7 @@ async fn missing_privileges_are_told_before_the_run(env: TestEnv) -> Result<()> 
 #[apply(load_test)]
 async fn where_statements_are_logged_it_updates_as_well(env: TestEnv) -> Result<()> {
     let logged = ["--log-bin=binlog", "--binlog-format=STATEMENT", "--server-id=1"];
-    // With GTIDs, MySQL lets no temporary table be made in a transaction then.
+    // With GTIDs, MySQL then allows no temporary table in a transaction.
     let without_gtids: &[&str] = match env.server.kind() {
         ServerKind::Mysql => &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"],
         ServerKind::Mariadb => &[],
@@ -441,7 +453,8 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
             "--gtid-mode=ON",
             "--enforce-gtid-consistency=ON",
         ],
-        // Nobody has any there; the shared server's account is the one that may not.
+        // MariaDB has no GTID restriction here. The shared server's account is the one without the
+        // privilege.
         ServerKind::Mariadb => &[],
     };
     let server = Server::start(env.server.kind(), args)?;
@@ -459,7 +472,8 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
     reject_logged(&env, &schema).await
 }
 
-/// Loads rows with some keys twice and one that does not fit; the report's first line.
+/// Loads rows with some repeated keys and one row that does not fit, and returns the report's first
+/// line.
 async fn load_logged(
     env: &TestEnv,
     schema: &Schema<'_>,
@@ -503,7 +517,8 @@ async fn foreign_keys_and_triggers_see_updates_not_replacements(env: TestEnv) ->
     for what in ["INSERT", "UPDATE", "DELETE"] {
         let row = if what == "DELETE" { "OLD" } else { "NEW" };
         let sql = format!(
-            "CREATE TRIGGER on_{what} AFTER {what} ON t FOR EACH ROW INSERT INTO log VALUES ('{what}', {row}.id)"
+            "CREATE TRIGGER on_{what} AFTER {what} ON t FOR EACH ROW INSERT INTO log VALUES \
+             ('{what}', {row}.id)"
         );
         env.schema.exec(&sql).await?;
     }

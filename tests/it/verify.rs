@@ -1,5 +1,5 @@
-//! `--verify checksum`: a job ends only where the table holds what the objects hold, and what was
-//! compared is told.
+//! `--verify checksum`: a job ends only if the table holds what the objects hold, and reports what
+//! was compared.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const ROWS: u64 = 300;
 
 const MODES: [&str; 2] = ["truncate", "swap"];
 
-/// `load s3://etl/in/ --table t --verify checksum --report report --mode MODE ARGS`.
+/// Runs `load s3://etl/in/ --table t --verify checksum --report report --mode MODE ARGS`.
 async fn load(env: &TestEnv, mode: &str, args: &[&str]) -> Result<Ended> {
     env.run(
         &[&command(env, mode)?.iter().map(String::as_str).collect::<Vec<_>>()[..], args].concat(),
@@ -73,7 +73,7 @@ async fn tables_that_hold_what_their_objects_hold_are_verified(env: TestEnv) -> 
         ensure_equal(&summary["verified_columns"].as_array().map(Vec::len), &Some(8))?;
         ensure_equal(&summary["unverified_columns"], &json!([]))?;
     }
-    // Nothing is said where it was not asked for.
+    // Without the option, nothing is said about it.
     let words = ["load", "s3://etl/in/", "--table", "t", "--mode", "swap", "--preset", "hive"];
     let ended = env.run(&words).await?;
     ended.expect(0)?;
@@ -82,11 +82,16 @@ async fn tables_that_hold_what_their_objects_hold_are_verified(env: TestEnv) -> 
         .await
 }
 
-const TYPES: &str = "id INT NOT NULL PRIMARY KEY, i8 TINYINT, u64 BIGINT UNSIGNED, z INT(8) UNSIGNED ZEROFILL, \
-     d DECIMAL(12,3), big DECIMAL(65,30), day DATE, at DATETIME(3), seen TIMESTAMP(2) NULL, span TIME(1), y YEAR, \
-     e ENUM('red','it''s','a,b'), c CHAR(6), v VARCHAR(40), ascii_only VARCHAR(9) CHARACTER SET ascii, body LONGTEXT, \
-     b BINARY(4), vb VARBINARY(40), bl BLOB, ml MEDIUMBLOB, r DOUBLE, s SET('a','b'), l VARCHAR(9) CHARACTER SET cp932, w VARCHAR(9) CHARACTER SET latin1, \
-     u CHAR(9) CHARACTER SET utf16, el ENUM('é','ß') CHARACTER SET latin1,      twice INT AS (id * 2), note VARCHAR(9) DEFAULT 'none'";
+const TYPES: &str = "id INT NOT NULL PRIMARY KEY, i8 TINYINT, u64 BIGINT UNSIGNED, z INT(8) \
+     UNSIGNED ZEROFILL, \
+     d DECIMAL(12,3), big DECIMAL(65,30), day DATE, at DATETIME(3), seen TIMESTAMP(2) NULL, span \
+     TIME(1), y YEAR, \
+     e ENUM('red','it''s','a,b'), c CHAR(6), v VARCHAR(40), ascii_only VARCHAR(9) CHARACTER SET \
+     ascii, body LONGTEXT, \
+     b BINARY(4), vb VARBINARY(40), bl BLOB, ml MEDIUMBLOB, r DOUBLE, s SET('a','b'), l VARCHAR(9) \
+     CHARACTER SET cp932, w VARCHAR(9) CHARACTER SET latin1, \
+     u CHAR(9) CHARACTER SET utf16, el ENUM('é','ß') CHARACTER SET latin1,      twice INT AS (id * \
+     2), note VARCHAR(9) DEFAULT 'none'";
 
 /// The columns that have fields.
 const FIELDS: &str =
@@ -101,9 +106,16 @@ async fn values_of_every_compared_type_are_verified_and_what_is_not_is_named(
         .await?;
     let nulls = "NULL,".repeat(24);
     let rows = [
-        "1,127,18446744073709551615,1,1.5,1.5,2026-01-02,2026-01-02 03:04:05.678,2026-07-01 00:00:00.5,01:02:03.4,2026,red,ab,\"x,\"\"y\"\"\",abc,body,ab,ab,ab,ab,1.5,\"a,b\",x,x,x,é",
-        "+02,-0,0,00000007,-.5,-0.000000000000000000000000000001,1000-01-01,2026-01-02,2026-07-01T00:00:00,-838:59:59,1901,it's,ab   ,äö😀,,\"long\nbody\",abcd,\0\x01\x7f,,,1e3,,,é€ÿ,a😀 ,ß",
-        "-3,-128,007,4294967295,-0.000,99999999999999999999999999999999999.999999999999999999999999999999,9999-12-31,9999-12-31 23:59:59.999,1970-01-02 00:00:00.00,00:00:00,2155,\"a,b\",,\"NULL\",\" z \",\"\",,N,0:1,\"a,b\",0,b,,,,NULL",
+        "1,127,18446744073709551615,1,1.5,1.5,2026-01-02,2026-01-02 03:04:05.678,2026-07-01 \
+         00:00:00.5,01:02:03.4,2026,red,ab,\"x,\"\"y\"\"\",abc,body,ab,ab,ab,ab,1.5,\"a,b\
+         \",x,x,x,é",
+        "+02,-0,0,00000007,-.5,-0.000000000000000000000000000001,1000-01-01,2026-01-02,\
+         2026-07-01T00:00:00,-838:59:59,1901,it's,ab   \
+         ,äö😀,,\"long\nbody\",abcd,\0\x01\x7f,,,1e3,,,é€ÿ,a😀 ,ß",
+        "-3,-128,007,4294967295,-0.000,\
+         99999999999999999999999999999999999.999999999999999999999999999999,9999-12-31,9999-12-31 \
+         23:59:59.999,1970-01-02 00:00:00.00,00:00:00,2155,\"a,b\",,\"NULL\",\" z \
+         \",\"\",,N,0:1,\"a,b\",0,b,,,,NULL",
         &format!("4,{nulls}NULL"),
     ];
     env.put("in/0", format!("{}\n", rows[..2].join("\n")))?;
@@ -161,7 +173,7 @@ async fn variables_set_and_words_for_null_are_taken_into_account(env: TestEnv) -
         .await
 }
 
-/// The load, which is held back before it looks at the table for as long as `change` takes. `{t}`
+/// Runs the load, which is held before it looks at the table for as long as `change` takes. `{t}`
 /// in it is the table that is being loaded.
 async fn changed_before_the_end(
     env: &TestEnv,
@@ -187,7 +199,8 @@ async fn loading(env: &TestEnv, mode: &str) -> Result<String> {
     if mode == "truncate" {
         return Ok("t".to_owned());
     }
-    let sql = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE '%shadow%'";
+    let sql = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
+         AND TABLE_NAME LIKE '%shadow%'";
     env.schema.query_one(sql).await
 }
 
@@ -211,9 +224,8 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
         ),
         // Each column by itself is right.
         (
-            &[
-                "UPDATE {t} SET orders = IF({first}, 31, 0) WHERE spu_id IN (7000000000, 7000000001)",
-            ],
+            &["UPDATE {t} SET orders = IF({first}, 31, 0) WHERE spu_id IN (7000000000, \
+                 7000000001)"],
             "values have changed places between rows",
         ),
         (
@@ -257,11 +269,11 @@ async fn a_table_that_was_changed_before_its_job_ended_is_found_and_not_swapped(
                 &[&format!("{mode}|loading")],
             )
             .await?;
-            // It stays so.
+            // The failure persists.
             load(&env, mode, &["--preset", "hive"]).await?.expect(3)?;
         }
         if mode == "truncate" {
-            // And is right again when it has been put right.
+            // It succeeds once the table is corrected.
             env.schema.exec("DELETE FROM t WHERE spu_id = 7000000000 LIMIT 1").await?;
             let ended = load(&env, mode, &["--preset", "hive"]).await?;
             ended.expect(0)?;
@@ -333,7 +345,8 @@ async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_load
         ended.says("hint: begin the job anew with --force, or end it without --verify")?;
         ensure_values(
             &env.schema,
-            "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, generation)",
+            "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, \
+             generation)",
             &["2"],
         )
         .await?;
@@ -341,7 +354,7 @@ async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_load
         ended.expect(0)?;
         ensure_equal(&ended.summary("verified")?, &"900 rows, 8 of 8 columns".to_owned())?;
     }
-    // The table is another than the one for which the sums were made.
+    // The table is not the one for which the sums were made.
     put_objects(&env, 2)?;
     env.put("in/bad", "no row of this table\n")?;
     load(&env, "truncate", &["--preset", "hive"]).await?.expect(3)?;
@@ -349,7 +362,7 @@ async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_load
     env.schema.exec("ALTER TABLE t MODIFY amount DECIMAL(14,3) NOT NULL").await?;
     let ended = load(&env, "truncate", &["--preset", "hive"]).await?;
     ended.expect(3)?;
-    ended.says("or when the table was another, such as s3://etl/in/")
+    ended.says("or before the table was altered, such as s3://etl/in/")
 }
 
 #[apply(load_test)]
@@ -373,11 +386,12 @@ async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
         ensure_equal(
             &summary["unverified_columns"],
             &json!([
-                {"column": "a", "reason": "2 values of it are not written as the server shows them"},
+                {"column": "a", "reason": "2 values of it are not written as the server shows \
+                     them"},
                 {"column": "b", "reason": "one value of it is not written as the server shows it"},
             ]),
         )?;
-        // The others are still compared, and those two are not.
+        // The other columns are still compared, and those two are not.
         let changes = ["UPDATE {t} SET a = 7 WHERE d = 1"];
         changed_before_the_end(&env, mode, &[], &changes).await?.expect(0)?;
         let changes = ["UPDATE {t} SET c = 'X' WHERE d = 1"];
@@ -392,7 +406,7 @@ async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
 async fn objects_of_another_run_without_sums_keep_a_job_from_ending(env: TestEnv) -> Result<()> {
     env.schema.exec(&hive::create_table("t")).await?;
     put_objects(&env, 2)?;
-    // Another run of the same job, which does not ask for it, has loaded one of them meanwhile.
+    // Another run of the same job without the option has loaded one of them meanwhile.
     let change = ["UPDATE s3_to_mysql_objects SET content_digest = NULL WHERE object_key = 'in/1'"];
     for mode in MODES {
         let ended = changed_before_the_end(&env, mode, &["--preset", "hive"], &change).await?;
@@ -415,7 +429,7 @@ async fn what_can_not_be_verified_is_refused_before_anything_is_read(env: TestEn
     env.schema.exec("CREATE TABLE t (a INT, b DOUBLE)").await?;
     env.put("in/0", "1\t2\n")?;
     let usage = [
-        (&["--mode", "append"][..], "mode append keeps rows of others in it"),
+        (&["--mode", "append"][..], "mode append keeps other rows in it"),
         (
             &["--mode", "swap", "--on-duplicate", "ignore"],
             "on-duplicate leaves some out of the table",
@@ -444,14 +458,15 @@ async fn what_can_not_be_verified_is_refused_before_anything_is_read(env: TestEn
     let ended = load(&env, "swap", &[]).await?;
     ended.expect(6)?;
     ended.says(
-        "it has no column that can be compared with the objects (b: double values are not kept as they are written)",
+        "it has no column that can be compared with the objects (b: double values are not kept as \
+         they are written)",
     )?;
     ensure_values(&env.schema, "SHOW TABLES", &["t"]).await
 }
 
 #[apply(load_test)]
 async fn a_row_that_the_server_can_not_make_into_one_text_is_told(env: TestEnv) -> Result<()> {
-    // The smallest that takes the packets of a load.
+    // The smallest value that takes the packets of a load.
     let server = Server::start(env.server.kind(), &["--max-allowed-packet=512K"])?;
     let schema = server.schema().await?;
     let columns: Vec<String> = (0..12).map(|number| format!("c{number} BLOB")).collect();
@@ -463,7 +478,7 @@ async fn a_row_that_the_server_can_not_make_into_one_text_is_told(env: TestEnv) 
     let row = |letter: &str, long: usize| {
         format!("{}{}\n", format!("{}\t", letter.repeat(50_000)).repeat(12), "l".repeat(long))
     };
-    // Of a long column by itself there is none.
+    // A long column alone does not exceed the packet size.
     env.put("in/0", format!("{}{}\n", "short\t".repeat(12), "l".repeat(500_000)))?;
     let ended = load().await?;
     ended.expect(0)?;

@@ -1,4 +1,4 @@
-//! Who imports whom, and the circles in it.
+//! The graph of imports, and the circles in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

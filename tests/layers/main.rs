@@ -1,4 +1,5 @@
-//! Files do not import each other in a circle, and a folder imports only what lies below it.
+//! Tests that files do not import each other in a circle, and that a folder imports only lower
+//! layers.
 //!
 //! `cargo test --test layers -- --nocapture` prints every circle of the sources with the names that
 //! tie it.
@@ -14,7 +15,8 @@ use anyhow::{Result, ensure};
 use graph::{Imports, circles};
 use sources::Sources;
 
-/// Each folder, or file at the top, and those that it may import. Lower layers stand first.
+/// The folders, and the files at the top, each with the layers that it may import. Lower layers
+/// come first.
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("exit_code", ""),
@@ -69,7 +71,7 @@ fn folder(file: &str) -> &str {
     file.split_once(['/', '.']).map_or(file, |(folder, _)| folder)
 }
 
-/// Returns what the sources hold against the table: a line for each circle, its ties under it, and
+/// Returns the violations of the table: a line for each circle with its ties under it, and a line
 /// for each import that no layer allows.
 fn findings(imports: &Imports, layers: &[(&str, &str)]) -> Vec<String> {
     let mut findings = Vec::new();

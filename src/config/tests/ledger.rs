@@ -1,4 +1,4 @@
-//! The ledger's settings, and the commands that use no others.
+//! Tests of the ledger's settings, and of the commands that use no others.
 
 use super::*;
 use crate::object::TableName;
@@ -11,31 +11,34 @@ fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_p
     let cases: [(Case<'_>, &str); 6] = [
         (
             (&["--no-ledger"], &[], "mode = 'truncate'"),
-            "mode truncate needs the ledger, which no-ledger switches off (mode: c.toml line 1; no-ledger: command \
-             line, --no-ledger); leave out --no-ledger, or use --mode append",
+            "mode truncate needs the ledger, which no-ledger switches off (mode: c.toml line 1; \
+             no-ledger: command line, --no-ledger); leave out --no-ledger, or use --mode append",
         ),
         (
             (&["--no-ledger", "--mode", "swap"], &[], ""),
-            "mode swap needs the ledger, which no-ledger switches off (mode: command line, --mode; no-ledger: command \
-             line, --no-ledger); leave out --no-ledger, or use --mode append",
+            "mode swap needs the ledger, which no-ledger switches off (mode: command line, --mode; \
+             no-ledger: command line, --no-ledger); leave out --no-ledger, or use --mode append",
         ),
         (
             (&["--no-ledger", "--force"], &[], ""),
-            "force is about what the ledger says, and no-ledger switches it off (force: command line, --force; \
-             no-ledger: command line, --no-ledger); leave out --force: without a ledger every object is loaded",
+            "force overrides the ledger, which no-ledger switches off (force: command line, \
+             --force; no-ledger: command line, --no-ledger); leave out --force: without a ledger \
+             every object is loaded",
         ),
         (
             (&["--swap-keep-old"], &[], ""),
-            "swap-keep-old is set, but mode is not swap (swap-keep-old: command line, --swap-keep-old; mode: \
-             default); add --mode swap, or leave out --swap-keep-old",
+            "swap-keep-old is set, but mode is not swap (swap-keep-old: command line, \
+             --swap-keep-old; mode: default); add --mode swap, or leave out --swap-keep-old",
         ),
         (
             (&["--no-ledger", "--ledger-table", "x"], &[], ""),
-            "command line, --ledger-table: ledger-table names the ledger that no-ledger switches off; set one of them",
+            "command line, --ledger-table: ledger-table names the ledger that no-ledger switches \
+             off; set one of them",
         ),
         (
             (&[], &[], "no-ledger = true\nledger-table = 'x'"),
-            "c.toml line 2: ledger-table names the ledger that no-ledger switches off; set one of them",
+            "c.toml line 2: ledger-table names the ledger that no-ledger switches off; \
+             set one of them",
         ),
     ];
     for ((args, environment, file), expected) in cases {
@@ -61,7 +64,7 @@ fn the_stronger_place_says_whether_there_is_a_ledger() {
     let stem = |args: &[&str], environment: &[(&str, &str)], file: &str| {
         let resolved = complete(args, environment, file);
         let again = self::resolved(&[], &[], &resolved.provenance.to_string());
-        assert_eq!(text(&again), text(&resolved), "what --print-config shows reads back");
+        assert_eq!(text(&again), text(&resolved), "the output of --print-config reads back");
         resolved.config.ledger.table.map(|name| name.table)
     };
     assert_eq!(stem(&[], &[], "").as_deref(), Some("s3_to_mysql"));
@@ -108,9 +111,10 @@ fn the_ledgers_name_may_hold_a_database_and_leaves_room_for_what_follows_it() {
 #[test]
 fn a_command_on_the_ledger_needs_and_looks_at_its_own_settings_alone() {
     let target = ["--user", "u", "--table", "d.t"];
-    // Everything that a load could stumble on; and a URI, which a forget must not take from here.
-    let file = "uris = ['s3://b/nightly/']\nkey-regex = '('\nmode = 'swap'\nforce = true\nno-ledger = true\n\
-                charset = 'nonsense'\nledger-table = 'x'\nmax-attempts = 3\nverbosity = 1\nprefix = true\n";
+    // Everything that would make a load fail, and a URI, which a forget must not take from here.
+    let file = "uris = ['s3://b/nightly/']\nkey-regex = '('\nmode = 'swap'\nforce = true\n\
+                no-ledger = true\ncharset = 'nonsense'\nledger-table = 'x'\n\
+                max-attempts = 3\nverbosity = 1\nprefix = true\n";
     let status = run_command("status", &target, &[("S3_TO_MYSQL_STAGING_BUDGET", "much")], file);
     let status = status.unwrap_or_else(|problems| unreachable!("{problems:#?}"));
     assert_eq!(status.config.ledger.table.map(|name| name.table).as_deref(), Some("x"));
@@ -125,10 +129,8 @@ fn a_command_on_the_ledger_needs_and_looks_at_its_own_settings_alone() {
     let forget = |args: &[&str]| run_command("forget", &[&target[..], args].concat(), &[], file);
     assert_eq!(
         forget(&["--yes"]).err().unwrap(),
-        [
-            "there is nothing to forget; name s3://BUCKET/KEY, or s3://BUCKET/PREFIX/ for all below it, on the command \
-             line"
-        ]
+        ["there is nothing to forget; on the command line, name s3://BUCKET/KEY, \
+             or s3://BUCKET/PREFIX/ for everything below it"]
     );
     let uris = |args: &[&str]| {
         forget(args).map(|resolved| resolved.config.source.uris).unwrap_or_default()
@@ -152,7 +154,7 @@ fn a_command_on_the_ledger_needs_and_looks_at_its_own_settings_alone() {
             "{command} {args:?}: {refused:#?}"
         );
     }
-    // What no command knows is wrong for all of them.
+    // A setting that does not exist is a problem for every command.
     assert_eq!(
         run_command("status", &target, &[], "mood = 'swap'").err().unwrap_or_default().len(),
         1
@@ -178,7 +180,7 @@ fn what_a_policy_changes_is_not_compared() {
         "verify = 'checksum'",
     );
     let expected = [
-        ("mode append keeps rows of others", "; mode: "),
+        ("mode append keeps other rows", "; mode: "),
         ("on-duplicate leaves some out", "on-duplicate: command line, --on-duplicate"),
         ("on-bad-row accept lets the server change them", "on-bad-row: command line, --on-bad-row"),
     ];

@@ -1,11 +1,12 @@
-//! The secondary indexes that a job's table is loaded without, and gets again before the job ends.
+//! Deferred secondary indexes: a job's table is loaded without them, and gets them again before the
+//! job ends.
 //!
-//! What is to be added stands in the job's row before anything is dropped, in the server's own
-//! words, and leaves it only after a look has found every index there. In between it does not
-//! matter who dies: to drop is to drop those that are there, to add is to add those that are not,
-//! and one ALTER TABLE does all of it or nothing. For a swap the indexes are the shadow's, which
-//! goes with its job. For a truncate they are the target's: a job that is given up hands them on to
-//! the next one.
+//! The job's row lists the definitions, in the server's own text, before anything is dropped. They
+//! leave the row only after a check has found every index in the table. In between it does not
+//! matter who dies: dropping drops the indexes that are there, adding adds those that are missing,
+//! and one ALTER TABLE does all of its work or nothing. For a swap the indexes belong to the
+//! shadow, which goes with its job. For a truncate they belong to the target: a job that is given
+//! up hands them on to the next one.
 
 use std::time::Instant;
 
@@ -21,13 +22,16 @@ use crate::object::{TableName, quote_identifier};
 use crate::policy::Mode;
 use crate::retry::Attempts;
 
-/// SHOW CREATE TABLE with backticks; ALTER TABLE of a table with defaults that a strict mode
-/// refuses, such as a date of zeros, for as long as it takes.
-const ALTER_MODE: &str = "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION', SESSION sql_quote_show_create = 1 /*M!100100 , SESSION max_statement_time = 0 */";
+/// Makes SHOW CREATE TABLE quote with backticks. Lets ALTER TABLE accept defaults that a strict
+/// mode refuses, such as a zero date, and run for as long as it takes.
+const ALTER_MODE: &str = "SET @s3_to_mysql_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = \
+                          'NO_ENGINE_SUBSTITUTION', SESSION sql_quote_show_create = 1 /*M!100100 , \
+                          SESSION max_statement_time = 0 */";
 const USUAL_MODE: &str = "SET SESSION sql_mode = @s3_to_mysql_sql_mode";
 
 impl Ledger {
-    /// The job's indexes and those of `table` that a load can do without, in the table's order.
+    /// Returns the job's indexes and those of `table` that a load can do without, in the table's
+    /// order.
     pub(super) async fn to_be_deferred(
         &self,
         session: &mut Session,
@@ -46,7 +50,7 @@ impl Ledger {
         Ok(indexes)
     }
 
-    /// Drops those of the indexes that are there, in one statement.
+    /// Drops the indexes that exist, in one statement.
     pub(super) async fn drop_indexes(
         &self,
         session: &mut Session,
@@ -64,7 +68,7 @@ impl Ledger {
             return Ok(());
         }
         tracing::info!(
-            "{}: loading without {} secondary indexes, which are added at the end",
+            "{}: loading without {} secondary indexes, which will be added at the end",
             self.what(),
             drops.len()
         );
@@ -72,7 +76,7 @@ impl Ledger {
         self.alter(session, attempts, "ALTER TABLE ... DROP KEY", &sql).await
     }
 
-    /// Adds those of the job's indexes that are not there; after that the job has none.
+    /// Adds the job's missing indexes and removes all of them from the job's row.
     pub(super) async fn add_indexes(
         &self,
         session: &mut Session,
@@ -119,7 +123,8 @@ impl Ledger {
         self.change(session, &row, &JobRow { deferred_indexes: Vec::new(), ..row.clone() }).await
     }
 
-    /// The name of an index that its shadow is to get, and the target has no more, or another one.
+    /// Returns the name of an index that the shadow is going to get, but that the target lacks or
+    /// defines differently.
     pub(super) async fn changed_in_target(
         &self,
         session: &mut Session,
@@ -132,7 +137,7 @@ impl Ledger {
         Ok(deferred.iter().find(|index| !there.contains(index)).map(|index| index.name.clone()))
     }
 
-    /// Whether the target's job has indexes to add.
+    /// Returns true if the target's job has indexes to add.
     pub(super) async fn adds_indexes(&self, session: &mut Session) -> Result<bool> {
         let sql = format!(
             "SELECT COUNT(*) FROM {} WHERE target = {} AND deferred_indexes IS NOT NULL",
@@ -147,8 +152,8 @@ impl Ledger {
         Ok(jobs.unwrap_or_default() > 0)
     }
 
-    /// An ALTER TABLE, or a CREATE TABLE ... LIKE, under a mode in which no default of the table is
-    /// refused.
+    /// Runs an ALTER TABLE or a CREATE TABLE ... LIKE in an SQL mode that accepts every default of
+    /// the table.
     pub(super) async fn alter(
         &self,
         session: &mut Session,
@@ -186,7 +191,7 @@ impl Ledger {
             .await
             .map_err(|error| self.ddl_failed("SHOW CREATE TABLE", &error))?;
         self.in_mode(session, USUAL_MODE).await?;
-        // A table of the server's own views has more columns; the text is always the second.
+        // For a system view the answer has more columns. The text is always the second.
         let text =
             shown.and_then(|row| row.get_opt::<String, _>(1)).and_then(std::result::Result::ok);
         text.ok_or_else(|| self.unreadable(table))
@@ -200,7 +205,9 @@ impl Ledger {
         let columns: Vec<(String, String)> = session
             .conn
             .exec(
-                "SELECT COLUMN_NAME, EXTRA FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                "SELECT COLUMN_NAME, EXTRA \
+                 FROM information_schema.COLUMNS \
+                 WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
                 (&self.target.database, &table.table),
             )
             .await
@@ -219,14 +226,14 @@ impl Ledger {
 
     fn unreadable(&self, table: &TableName) -> Error {
         let message = format!(
-            "{}: the indexes can't be read from what SHOW CREATE TABLE {table} says",
+            "{}: the indexes cannot be read from the output of SHOW CREATE TABLE {table}",
             self.what()
         );
         Error::new(ErrorKind::TargetRefused, message).with_hint("leave out --defer-indexes")
     }
 }
 
-/// What goes into one ALTER TABLE each: InnoDB builds one FULLTEXT index at a time.
+/// Returns the indexes that each ALTER TABLE adds. InnoDB builds one FULLTEXT index at a time.
 fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
     let mut statements: Vec<Vec<&Index>> = Vec::new();
     for index in indexes {
@@ -242,10 +249,11 @@ fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
     statements
 }
 
-/// The rows are in: that nothing has to be loaded again is what the operator wants to know.
+/// Adds the hint that the rows are loaded and need no second load, which is what the operator wants
+/// to know.
 fn resumable(error: Error, row: &JobRow) -> Error {
     let readers =
-        if row.mode == Mode::Truncate { "; until then queries do without them" } else { "" };
+        if row.mode == Mode::Truncate { "; until then queries run without them" } else { "" };
     let hint = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
     error.with_hint(format!("{hint}the same command goes on with the job and adds them{readers}"))
 }

@@ -1,8 +1,7 @@
-//! Whether the shadow is still like the target.
+//! Compares the definition of the shadow with that of the target.
 //!
-//! A swap puts the shadow's definition in the place of the target's. What somebody has changed in
-//! the target since the shadow was made (a column, an index, a partition, a trigger) would be
-//! undone without a word.
+//! A swap replaces the target's definition with the shadow's. A change to the target since the
+//! shadow was made (a column, an index, a partition, a trigger) would be silently undone.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Value};
@@ -13,39 +12,59 @@ use crate::ledger::handle::Ledger;
 use crate::mysql::{Phase, Session, classify};
 use crate::object::TableName;
 
-/// What is compared: what it is called, and the query for it, of which the first column is shown in
-/// messages. Names that a table made LIKE another does not take over, such as those of constraints,
-/// are left out.
+/// The parts of a definition that are compared, each with its name and its query. Messages show the
+/// first column of the query. Names that CREATE TABLE ... LIKE does not copy, such as those of
+/// constraints, are left out.
 const PARTS: [(&str, &str); 6] = [
     (
         "column",
-        "SELECT COLUMN_NAME, ORDINAL_POSITION, COLUMN_DEFAULT, IS_NULLABLE, COLUMN_TYPE, COLLATION_NAME, EXTRA, GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
+        "SELECT COLUMN_NAME, ORDINAL_POSITION, COLUMN_DEFAULT, IS_NULLABLE, COLUMN_TYPE, \
+         COLLATION_NAME, EXTRA, GENERATION_EXPRESSION \
+         FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+         ORDER BY ORDINAL_POSITION",
     ),
     (
         "index",
-        "SELECT INDEX_NAME, SEQ_IN_INDEX, NON_UNIQUE, COLUMN_NAME, SUB_PART, INDEX_TYPE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+        "SELECT INDEX_NAME, SEQ_IN_INDEX, NON_UNIQUE, COLUMN_NAME, SUB_PART, INDEX_TYPE \
+         FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+         ORDER BY INDEX_NAME, SEQ_IN_INDEX",
     ),
     (
         "partition",
-        "SELECT PARTITION_NAME, SUBPARTITION_NAME, PARTITION_METHOD, PARTITION_EXPRESSION, PARTITION_DESCRIPTION FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION",
+        "SELECT PARTITION_NAME, SUBPARTITION_NAME, PARTITION_METHOD, PARTITION_EXPRESSION, \
+         PARTITION_DESCRIPTION \
+         FROM information_schema.PARTITIONS \
+         WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+         ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION",
     ),
     (
         "a constraint",
-        "SELECT CONSTRAINT_TYPE, COUNT(*) FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? GROUP BY CONSTRAINT_TYPE ORDER BY CONSTRAINT_TYPE",
+        "SELECT CONSTRAINT_TYPE, COUNT(*) \
+         FROM information_schema.TABLE_CONSTRAINTS \
+         WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+         GROUP BY CONSTRAINT_TYPE \
+         ORDER BY CONSTRAINT_TYPE",
     ),
     (
         "trigger",
-        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME",
+        "SELECT TRIGGER_NAME \
+         FROM information_schema.TRIGGERS \
+         WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? \
+         ORDER BY TRIGGER_NAME",
     ),
     (
         "a table option",
-        "SELECT CREATE_OPTIONS, ENGINE, TABLE_COLLATION, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+        "SELECT CREATE_OPTIONS, ENGINE, TABLE_COLLATION, TABLE_COMMENT \
+         FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
     ),
 ];
 
 impl Ledger {
-    /// The first thing in which the target differs from `shadow`, if there is one; `deferred` are
-    /// indexes that the shadow is still to get.
+    /// Returns the first difference between the target and `shadow`, if there is one. `deferred`
+    /// are indexes that the shadow does not have yet.
     pub(super) async fn difference(
         &self,
         session: &mut Session,
@@ -59,7 +78,7 @@ impl Ledger {
             let mut target = self.rows(session, sql, &self.target.table).await?;
             let mut shadow = self.rows(session, sql, &shadow.table).await?;
             if part == "index" {
-                // Some of them may have been added by a run that died.
+                // A run that died may have added some of them.
                 for rows in [&mut target, &mut shadow] {
                     rows.retain(|row| !deferred.iter().any(|index| is_named(row, &index.name)));
                 }
@@ -86,7 +105,7 @@ impl Ledger {
     }
 }
 
-/// Whether the first column says this.
+/// Returns true if the first column is `name`.
 fn is_named(row: &[Value], name: &str) -> bool {
     matches!(row.first(), Some(Value::Bytes(bytes)) if bytes == name.as_bytes())
 }

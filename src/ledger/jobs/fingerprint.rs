@@ -1,7 +1,8 @@
-//! What makes two runs the same job: which objects are wanted, and what their bytes mean.
+//! The fingerprint by which two runs have the same job: which objects to load, and how to read
+//! their bytes.
 //!
-//! Not how they are read or loaded: a job that failed may be resumed with other credentials,
-//! another concurrency or another policy.
+//! It leaves out how the objects are fetched and loaded: a failed job may be resumed with other
+//! credentials, another concurrency or another policy.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,11 +10,11 @@ use crate::dialect::{ColumnOrVariable, FormatConfig, LineTerminator};
 use crate::ledger::options::JobOptions;
 use crate::s3_uri::SourceUri;
 
-/// SHA-256 over the source and the format.
+/// Returns the SHA-256 of the source and the format.
 pub(super) fn of(options: &JobOptions<'_>) -> Vec<u8> {
     let mut fingerprint = Fingerprint(Sha256::new());
     let source = options.source;
-    // The order of these says nothing.
+    // The order of these has no meaning.
     fingerprint.sorted(
         "uris",
         source.uris.iter().map(|uri| match uri {
@@ -36,8 +37,8 @@ pub(super) fn of(options: &JobOptions<'_>) -> Vec<u8> {
     fingerprint.0.finalize().to_vec()
 }
 
-/// SHA-256 over all on which it depends where the rows of an object end, and what is loaded of
-/// them.
+/// Returns the SHA-256 of everything that decides where the rows of an object end, and which of
+/// their fields are loaded.
 pub(in crate::ledger) fn of_format(format: &FormatConfig, fields_per_row: usize) -> Vec<u8> {
     let mut fingerprint = Fingerprint(Sha256::new());
     fingerprint.items("fields-per-row", [(fields_per_row as u64).to_be_bytes()]);
@@ -96,7 +97,7 @@ impl Fingerprint {
         self.items(name, item);
     }
 
-    /// With its length, which keeps "a" + "bc" from being "ab" + "c".
+    /// Adds the bytes after their length, which keeps "a" + "bc" distinct from "ab" + "c".
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_be_bytes());
         self.0.update(bytes);
@@ -126,9 +127,12 @@ mod tests {
         let base = fingerprint("uris = [\"s3://b/p/\", \"s3://b/q/\"]");
         for same in [
             "uris = [\"s3://b/q/\", \"s3://b/p/\"]",
-            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\non-bad-row = \"accept\"\non-duplicate = \"ignore\"",
-            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nload-concurrency = 1\nprofile = \"other\"\nregion = \"r\"",
-            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nmode = \"swap\"\nswap-keep-old = true\ndefer-indexes = true",
+            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\non-bad-row = \"accept\"\non-duplicate = \
+             \"ignore\"",
+            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nload-concurrency = 1\nprofile = \
+             \"other\"\nregion = \"r\"",
+            "uris = [\"s3://b/p/\", \"s3://b/q/\"]\nmode = \"swap\"\nswap-keep-old = \
+             true\ndefer-indexes = true",
         ] {
             assert_eq!(fingerprint(same), base, "{same}");
         }

@@ -1,17 +1,17 @@
-//! The secondary indexes of a table, as SHOW CREATE TABLE words them, and which of them a load can
-//! do without.
+//! The secondary indexes of a table, as SHOW CREATE TABLE prints them, and the ones among them that
+//! a load can do without.
 //!
-//! The server's own wording is kept, not built again: it has prefix lengths, order, comments,
-//! parsers, visibility, and whatever the next version brings. What is read of it is where a
-//! definition ends, its name and its columns.
+//! The definitions keep the server's own text instead of being rebuilt: it has prefix lengths,
+//! order, comments, parsers, visibility, and whatever the next version adds. This module parses
+//! only where a definition ends, its name and its columns.
 //!
-//! Kept are, besides the primary key:
+//! These are kept, besides the primary key:
 //! - UNIQUE keys: without them a duplicate is no error, and none is skipped, replaced or updated.
-//! - Keys over an expression or a virtual column. The server refuses a row for whose index entry
-//!   the expression can't be computed; without the index it would take the row, and refuse the
-//!   index when it is added again.
-//! - Keys that begin with a column of a foreign key, on either side, or with the `AUTO_INCREMENT`
-//!   column where no kept key does: the server needs these.
+//! - Keys over an expression or a virtual column. The server refuses a row if it cannot compute the
+//!   expression for the index entry. Without the index it would accept the row, and then refuse to
+//!   add the index again.
+//! - Keys that begin with a column of a foreign key, on either side, and keys that begin with the
+//!   `AUTO_INCREMENT` column unless a kept key does too: the server needs these.
 //! - Kinds that this program does not know.
 
 use std::collections::HashSet;
@@ -20,13 +20,13 @@ use std::collections::HashSet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Index {
     pub(super) name: String,
-    /// What stands behind ADD in an ALTER TABLE.
+    /// The text after ADD in an ALTER TABLE.
     pub(super) definition: String,
 }
 
 impl Index {
-    /// From a definition as SHOW CREATE TABLE words it; `None` for what is none, or of a kind that
-    /// is not known.
+    /// Parses a definition as SHOW CREATE TABLE prints it. Returns `None` for anything that is not
+    /// an index, or an index of an unknown kind.
     pub(super) fn from_definition(definition: &str) -> Option<Self> {
         let rest = ["KEY ", "FULLTEXT KEY ", "SPATIAL KEY "]
             .iter()
@@ -39,29 +39,31 @@ impl Index {
         self.definition.starts_with("FULLTEXT")
     }
 
-    /// The names of the columns, in order; `None` where one of the parts is an expression.
+    /// Returns the names of the columns, in order, or `None` if one of the key parts is an
+    /// expression.
     fn columns(&self) -> Option<Vec<String>> {
         columns(&self.definition)
     }
 }
 
-/// What a server computes when a row is written, or numbers, of a table's columns.
+/// The columns of a table that the server computes or numbers.
 #[derive(Debug, Default)]
 pub(super) struct ServerFilledColumns {
     pub(super) virtual_columns: Vec<String>,
     pub(super) auto_increment: Option<String>,
 }
 
-/// All secondary indexes of the kinds that are known; `None` where the text can't be followed.
+/// Returns all secondary indexes of known kinds, or `None` if the text cannot be parsed.
 pub(super) fn secondary(create_table: &str) -> Option<Vec<Index>> {
     Some(definitions(create_table)?.into_iter().filter_map(Index::from_definition).collect())
 }
 
-/// Those that a load can do without, in their order; `None` where the text can't be followed.
+/// Returns the indexes that a load can do without, in order, or `None` if the text cannot be
+/// parsed.
 pub(super) fn deferrable(create_table: &str, facts: &ServerFilledColumns) -> Option<Vec<Index>> {
     let definitions = definitions(create_table)?;
-    // Of either side: the table may refer to itself. The names of another table's columns keep an
-    // index too many, no more.
+    // Both sides, since the table may refer to itself. If they are the names of another table's
+    // columns, an index is kept unnecessarily, which is harmless.
     let mut needed_first = HashSet::new();
     for foreign in definitions.iter().filter_map(|text| keyword(text, "FOREIGN KEY")) {
         needed_first.extend(columns(foreign)?);
@@ -85,13 +87,13 @@ pub(super) fn deferrable(create_table: &str, facts: &ServerFilledColumns) -> Opt
     Some(definitions.into_iter().filter_map(Index::from_definition).filter(can_go).collect())
 }
 
-/// What stands between the commas of CREATE TABLE's outermost parentheses.
+/// Returns the texts between the commas of CREATE TABLE's outermost parentheses.
 fn definitions(create_table: &str) -> Option<Vec<&str>> {
     let open = outside_quotes(create_table).find(|(_, byte)| *byte == b'(')?.0;
     parts(&create_table[open..])
 }
 
-/// The texts between the commas of the list in parentheses with which `text` begins.
+/// Returns the texts between the commas of the parenthesized list at the start of `text`.
 fn parts(text: &str) -> Option<Vec<&str>> {
     let (mut depth, mut start) = (0_usize, 1);
     let mut parts = Vec::new();
@@ -113,8 +115,8 @@ fn parts(text: &str) -> Option<Vec<&str>> {
     None
 }
 
-/// The names of the columns in the first list in parentheses; `None` where something else than a
-/// column is in it.
+/// Returns the names of the columns in the first parenthesized list, or `None` if it holds anything
+/// but columns.
 fn columns(definition: &str) -> Option<Vec<String>> {
     let open = outside_quotes(definition).find(|(_, byte)| *byte == b'(')?.0;
     parts(&definition[open..])?
@@ -123,7 +125,7 @@ fn columns(definition: &str) -> Option<Vec<String>> {
         .collect()
 }
 
-/// What stands behind a keyword, which is not looked for in names and strings.
+/// Returns the text after a keyword. Names and strings are not searched.
 fn keyword<'text>(text: &'text str, keyword: &str) -> Option<&'text str> {
     let found = outside_quotes(text)
         .find(|(at, _)| text.as_bytes()[*at..].starts_with(keyword.as_bytes()))?
@@ -131,7 +133,7 @@ fn keyword<'text>(text: &'text str, keyword: &str) -> Option<&'text str> {
     Some(&text[found + keyword.len()..])
 }
 
-/// The quoted name with which `text` begins, and the rest.
+/// Returns the quoted name at the start of `text`, and the rest.
 fn identifier(text: &str) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix('`')?;
     let mut name = String::new();
@@ -148,16 +150,16 @@ fn identifier(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The bytes that belong to no name and no string, with their places.
+/// Returns the bytes outside of names and strings, with their positions.
 fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let mut quote = None;
     let mut escaped = false;
     text.bytes().enumerate().filter(move |&(_, byte)| {
         match quote {
             _ if escaped => escaped = false,
-            // In names it is itself.
+            // In names, a backslash stands for itself.
             Some(b'\'' | b'"') if byte == b'\\' => escaped = true,
-            // A doubled quote ends one and begins the next.
+            // A doubled quote ends one quoted text and begins the next.
             Some(open) if byte == open => quote = None,
             Some(_) => {}
             None if matches!(byte, b'`' | b'\'' | b'"') => quote = Some(byte),
@@ -203,7 +205,7 @@ mod tests {
             auto_increment: Some("id".into()),
         };
         assert_eq!(names(&facts), ["o`dd, (", "hidden", "place", "words"]);
-        // Nothing else begins with that column.
+        // No other key begins with that column.
         let facts = ServerFilledColumns {
             auto_increment: Some("a".into()),
             ..ServerFilledColumns::default()

@@ -1,4 +1,4 @@
-//! The target's row in the jobs table: how it is read, and how it changes.
+//! The target's row in the jobs table: how it is read and changed.
 
 use mysql_async::prelude::Queryable;
 use strum::{EnumString, IntoStaticStr};
@@ -11,16 +11,16 @@ use crate::ledger::identity::{RunId, literal};
 use crate::mysql::{Phase, Session, classify};
 use crate::policy::Mode;
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum JobState {
-    /// The table is still to be emptied, the shadow still to be made.
+    /// The table is not yet emptied, or the shadow not yet made.
     Begun,
     Emptied,
-    /// The one state in which the job's objects can be loaded.
+    /// The only state in which the job's objects can be loaded.
     Loading,
-    /// The shadow is complete; whether it has taken the target's place, its marker tells.
+    /// The shadow is complete. Its marker shows if it has taken the target's place.
     Swapping,
     Done,
     Swapped,
@@ -33,22 +33,23 @@ impl JobState {
     }
 }
 
-/// The job that a target has, or had last.
+/// The current or last job of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobRow {
-    /// The highest there was so far: numbers are never used again.
+    /// The highest generation so far: numbers are never reused.
     pub(super) generation: u32,
-    /// Of the rows that readers see.
+    /// The generation of the rows that readers see.
     pub(super) table_generation: u32,
     pub(super) mode: Mode,
     pub(super) state: JobState,
     pub(super) source_fingerprint: Vec<u8>,
-    /// The table that a swap kept last, so that the next one may replace it; empty where there is
-    /// none.
+    /// The table that the last swap kept, which the next swap may replace. Empty if there is no
+    /// such table.
     pub(super) old_table: String,
-    /// The run that began it.
+    /// The run that began the job.
     pub(super) run_id: String,
-    /// What is to be added before it ends: of the target for a truncate, of the shadow for a swap.
+    /// The indexes to add before the job ends: to the target for a truncate, to the shadow for a
+    /// swap.
     pub(super) deferred_indexes: Vec<Index>,
 }
 
@@ -57,7 +58,7 @@ impl JobRow {
         !matches!(self.state, JobState::Done | JobState::Swapped)
     }
 
-    /// A truncate job has not come to load yet.
+    /// Returns true for a truncate job that has not reached the state `loading`.
     pub(super) fn is_to_be_emptied(&self) -> bool {
         self.mode == Mode::Truncate && matches!(self.state, JobState::Begun | JobState::Emptied)
     }
@@ -66,7 +67,7 @@ impl JobRow {
         Self { state, ..self.clone() }
     }
 
-    /// A new job in place of `row`.
+    /// Makes a new job in place of `row`.
     pub(super) fn new_generation(
         row: &Self,
         mode: Mode,
@@ -76,8 +77,8 @@ impl JobRow {
         let generation = row.generation + 1;
         Self {
             generation,
-            // What is in a table that is about to be emptied counts for nobody; what a swap will
-            // replace does, until then.
+            // Rows of a table that is about to be emptied no longer count. Rows that a swap will
+            // replace count until it does.
             table_generation: if mode == Mode::Truncate {
                 generation
             } else {
@@ -88,7 +89,8 @@ impl JobRow {
             source_fingerprint: source_fingerprint.to_vec(),
             old_table: row.old_table.clone(),
             run_id: run.id.clone(),
-            // Those of an abandoned shadow go with it; those of the target are missing there.
+            // The indexes of an abandoned shadow go with it. The indexes of the target are missing
+            // there until they are added.
             deferred_indexes: match (row.mode, mode) {
                 (Mode::Truncate, Mode::Truncate) => row.deferred_indexes.clone(),
                 _ => Vec::new(),
@@ -97,15 +99,15 @@ impl JobRow {
     }
 }
 
-/// The columns, in the order of [`JobRow`].
+/// The columns, in the order of the fields of [`JobRow`].
 type JobColumns = (u32, u32, String, String, Vec<u8>, String, String, Option<Vec<u8>>);
 
 impl Ledger {
-    /// The target's row, made where there is none.
+    /// Returns the target's row. Makes it if it does not exist.
     ///
     /// # Errors
-    /// `TargetRefused` where there must have been one: which generation the table holds, only that
-    /// row tells.
+    /// `TargetRefused` if the row existed and was removed: nothing else says which generation the
+    /// table holds.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
         let answers = ResultSets::to(&mut session.conn, &self.job_row_sql())
             .await
@@ -117,7 +119,7 @@ impl Ledger {
         self.first_job_row(made.map_err(|error| self.job_failed(&error))?)
     }
 
-    /// The same on the run's own connection.
+    /// Does the same as [`Ledger::job_row`] on the run's own connection.
     pub(super) async fn job_row_on_own(&self) -> Result<JobRow> {
         if let Some(row) = self.read_job_row(self.query_all(&self.job_row_sql()).await?)? {
             return Ok(row);
@@ -125,9 +127,9 @@ impl Ledger {
         self.first_job_row(self.query_all(&self.first_job_row_sql()).await?)
     }
 
-    /// The question after the row, and after the highest generation that an object is recorded for,
-    /// 0 where there is none. Once more after the row: another run may make it just then, and begin
-    /// the second generation.
+    /// Returns the query for the row and for the highest generation of a recorded object, which is
+    /// 0 without objects. It asks for the row again after that: another run may make the row in
+    /// between, and begin the second generation.
     fn job_row_sql(&self) -> String {
         let newest = format!(
             "SELECT COALESCE(MAX(generation), 0) FROM {} WHERE target = {}",
@@ -137,7 +139,7 @@ impl Ledger {
         [self.find_job_row_sql(), newest, self.find_job_row_sql()].join("; ")
     }
 
-    /// The answer; `None` where the row is to be made.
+    /// Reads the answer. Returns `None` if the row must be made.
     fn read_job_row(&self, mut answers: ResultSets) -> Result<Option<JobRow>> {
         let before: Vec<JobColumns> = answers.next_rows();
         let newest: Vec<u32> = answers.next_rows();
@@ -148,7 +150,8 @@ impl Ledger {
             return Ok(None);
         }
         let message = format!(
-            "{}: its row in {} has been removed, so that nothing tells which of the objects in the ledger are in the table",
+            "{}: its row in {} has been removed, so it is not known which objects of the ledger \
+             are in the table",
             self.what(),
             self.tables.jobs
         );
@@ -157,10 +160,13 @@ impl Ledger {
         ))
     }
 
-    /// Makes the row of the first generation, unless there is one by now, and asks for it.
+    /// Returns the statements that make the row of the first generation, unless it exists by now,
+    /// and read it.
     fn first_job_row_sql(&self) -> String {
         let make = format!(
-            "INSERT IGNORE INTO {} (target, generation, table_generation, mode, state, source_fingerprint, run_id, tool_version, begun_at, changed_at) VALUES ({}, 1, 1, 'append', 'done', {}, {}, {}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
+            "INSERT IGNORE INTO {} (target, generation, table_generation, mode, state, \
+             source_fingerprint, run_id, tool_version, begun_at, changed_at) \
+             VALUES ({}, 1, 1, 'append', 'done', {}, {}, {}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
             self.tables.jobs,
             self.target.literal(),
             literal(&[0; 32]),
@@ -174,7 +180,7 @@ impl Ledger {
         let made: Vec<JobColumns> = answers.skip(1).next_rows();
         let Some(columns) = made.into_iter().next() else {
             let message =
-                format!("{}: its row in {} can't be read back", self.what(), self.tables.jobs);
+                format!("{}: its row in {} cannot be read back", self.what(), self.tables.jobs);
             return Err(Error::new(ErrorKind::TargetRefused, message));
         };
         self.read_columns(columns)
@@ -182,7 +188,10 @@ impl Ledger {
 
     fn find_job_row_sql(&self) -> String {
         format!(
-            "SELECT generation, table_generation, mode, state, source_fingerprint, CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4), deferred_indexes FROM {} WHERE target = {}",
+            "SELECT generation, table_generation, mode, state, source_fingerprint, \
+             CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4), deferred_indexes \
+             FROM {} \
+             WHERE target = {}",
             self.tables.jobs,
             self.target.literal()
         )
@@ -219,7 +228,7 @@ impl Ledger {
         })
     }
 
-    /// From a JSON array of the definitions.
+    /// Reads the indexes from a JSON array of their definitions.
     fn read_indexes(&self, stored: Option<&[u8]>) -> Result<Vec<Index>> {
         let Some(stored) = stored else { return Ok(Vec::new()) };
         let definitions: Option<Vec<String>> = serde_json::from_slice(stored).ok();
@@ -228,14 +237,14 @@ impl Ledger {
         });
         indexes.ok_or_else(|| {
             let message = format!(
-                "{}: the indexes that its job is to add can't be read from the ledger",
+                "{}: the ledger's list of indexes to add for its job cannot be read",
                 self.what()
             );
             Error::new(ErrorKind::TargetRefused, message)
         })
     }
 
-    /// Turns `from` into `to`. Waits for the transactions in flight that have read the row.
+    /// Changes the row from `from` to `to`. Waits for the transactions in flight that have read it.
     pub(super) async fn change(
         &self,
         session: &mut Session,
@@ -245,7 +254,11 @@ impl Ledger {
         let begun_at =
             if from.generation == to.generation { "begun_at" } else { "UTC_TIMESTAMP(6)" };
         let sql = format!(
-            "UPDATE {} SET generation = {}, table_generation = {}, mode = '{}', state = '{}', source_fingerprint = {}, old_table = {}, run_id = {}, tool_version = {}, begun_at = {begun_at}, changed_at = UTC_TIMESTAMP(6), deferred_indexes = {} WHERE target = {} AND generation = {} AND mode = '{}' AND state = '{}'",
+            "UPDATE {} \
+             SET generation = {}, table_generation = {}, mode = '{}', state = '{}', \
+             source_fingerprint = {}, old_table = {}, run_id = {}, tool_version = {}, begun_at = \
+             {begun_at}, changed_at = UTC_TIMESTAMP(6), deferred_indexes = {} \
+             WHERE target = {} AND generation = {} AND mode = '{}' AND state = '{}'",
             self.tables.jobs,
             to.generation,
             to.table_generation,
@@ -263,8 +276,9 @@ impl Ledger {
         );
         session.conn.query_drop(sql).await.map_err(|error| self.job_failed(&error))?;
         if session.conn.affected_rows() != 1 {
-            // Under the advisory lock only somebody who does not take it can have changed the row.
-            let message = format!("{}: its job was changed by somebody else", self.what());
+            // Under the advisory lock, only somebody who does not take that lock can have changed
+            // the row.
+            let message = format!("{}: somebody else has changed its job", self.what());
             return Err(Error::new(ErrorKind::LockConflict, message));
         }
         Ok(to.clone())
@@ -279,7 +293,7 @@ impl Ledger {
     }
 }
 
-/// As the column has them: NULL where there are none.
+/// Returns the literal that the column stores: NULL if there are no indexes.
 fn stored(indexes: &[Index]) -> String {
     if indexes.is_empty() {
         return "NULL".to_owned();

@@ -1,9 +1,10 @@
-//! The swap: a table like the target, loaded beside it, takes its place in one RENAME.
+//! The swap: a shadow table, made like the target and loaded beside it, takes the target's place in
+//! one RENAME.
 //!
-//! A marker table is renamed in the same statement, which is atomic: after a crash it tells whether
-//! the swap has happened. The number of the job stands in the marker's comment, so that one which
-//! was left behind is not taken for a new one. All of the tables that a swap needs are in the
-//! target's database, named after the ledger and the target's hash.
+//! The same atomic statement renames a marker table. After a crash the marker shows if the swap has
+//! happened. The marker's comment has the generation of the job, so that a marker left behind by an
+//! earlier swap is not mistaken for a new one. All tables that a swap needs are in the target's
+//! database, and are named after the ledger and the target's hash.
 
 use std::collections::HashMap;
 
@@ -21,21 +22,22 @@ use crate::object::TableName;
 use crate::policy::Mode;
 use crate::retry::Attempts;
 
-/// Of MySQL and MariaDB, in characters.
+/// The longest name that MySQL and MariaDB allow, in characters.
 const NAME_LIMIT: usize = 64;
-/// What a marker's comment says before the generation.
+/// The marker's comment before the generation.
 const MARKER_COMMENT: &str = "s3-to-mysql swap, generation ";
-/// What it says after the generation where the old table is to be kept.
+/// The marker's comment after the generation, if the old table is kept.
 const KEEPS_OLD: &str = ", old table kept";
 
-/// The tables that stand beside the target for a while.
+/// The tables that exist beside the target for a while.
 pub(super) struct SwapNames {
     pub(super) shadow: TableName,
     /// The marker before the swap.
     pending: TableName,
-    /// The marker after it.
+    /// The marker after the swap.
     done: TableName,
-    /// The target's table after it, until it is dropped or gets the name by which it is kept.
+    /// The replaced table after the swap, until it is dropped or renamed to the name under which it
+    /// is kept.
     old: TableName,
 }
 
@@ -62,7 +64,7 @@ impl Ledger {
         Ok(names)
     }
 
-    /// The name by which `--swap-keep-old` keeps the old table.
+    /// Returns the name under which `--swap-keep-old` keeps the old table.
     fn kept_name(&self) -> TableName {
         TableName {
             database: Some(self.target.database.clone()),
@@ -70,9 +72,11 @@ impl Ledger {
         }
     }
 
+    /// Returns an error if the old table cannot be kept.
+    ///
     /// # Errors
-    /// `TargetRefused` where the name by which the old table would be kept is too long, or somebody
-    /// else's.
+    /// `TargetRefused` if the name under which it would be kept is too long, or is the name of a
+    /// table that no swap has made.
     pub(super) async fn ensure_kept_name_is_free(
         &self,
         session: &mut Session,
@@ -103,8 +107,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether what an unfinished job has done so far is of use: for a swap, its shadow is there,
-    /// and like the target.
+    /// Returns true if the work of an unfinished job is usable. For a swap, the shadow must exist
+    /// and be like the target.
     pub(super) async fn can_go_on(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
         if row.mode != Mode::Swap || row.state == JobState::Begun {
             return Ok(true);
@@ -127,7 +131,7 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Makes the shadow unless that has been done.
+    /// Makes the shadow, unless that is done.
     pub(super) async fn make_shadow(
         &self,
         session: &mut Session,
@@ -144,7 +148,8 @@ impl Ledger {
         self.alter(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
         if let Some(difference) = self.difference(session, &shadow, &[]).await? {
             let message = format!(
-                "{}: a table made LIKE it is not the same ({difference}): a swap would change it",
+                "{}: a table created LIKE it is not the same ({difference}): a swap would change \
+                 it",
                 self.what()
             );
             return Err(
@@ -153,14 +158,14 @@ impl Ledger {
         }
         let mut loading = row.with_state(JobState::Loading);
         if defers_indexes {
-            // Until the state is `loading` the shadow is nothing that a job would go on with.
+            // No job resumes with a shadow before the state is `loading`.
             loading.deferred_indexes = self.to_be_deferred(session, &row, &shadow).await?;
             self.drop_indexes(session, attempts, &shadow, &loading.deferred_indexes).await?;
         }
         self.change(session, &row, &loading).await
     }
 
-    /// Drops what an abandoned swap has left.
+    /// Drops the tables that an abandoned swap has left.
     pub(super) async fn drop_leftovers(
         &self,
         session: &mut Session,
@@ -182,8 +187,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Finds out what became of a swap during which a run died, and tidies up after one that
-    /// happened.
+    /// Checks the outcome of a swap during which a run died, and cleans up if the swap happened.
     pub(super) async fn recover(
         &self,
         session: &mut Session,
@@ -194,7 +198,7 @@ impl Ledger {
             row = self.look_what_became_of_the_swap(session, &row).await?;
             if row.state == JobState::Swapped {
                 tracing::info!(
-                    "{}: the swap of generation {} had happened",
+                    "{}: the swap of generation {} has already happened",
                     self.what(),
                     row.generation
                 );
@@ -206,7 +210,8 @@ impl Ledger {
         Ok(row)
     }
 
-    /// Whether the RENAME has happened, by its marker: swapped, or back to loading.
+    /// Checks by the marker if the RENAME has happened, and changes the state to `swapped` or back
+    /// to `loading`.
     async fn look_what_became_of_the_swap(
         &self,
         session: &mut Session,
@@ -238,43 +243,53 @@ impl Ledger {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
         if !row.deferred_indexes.is_empty() {
-            // First, as it may take long, and appends to the target fail while the swap is under
-            // way.
+            // First, because adding indexes may take long, and appends to the target fail while the
+            // swap is in progress.
             self.ensure_like_target(session, &shadow, &row.deferred_indexes).await?;
         }
         let row = self.add_indexes(session, attempts, row, &shadow).await?;
-        // From here on nothing is loaded, neither into the shadow nor into the table that it will
+        // From here on no row is loaded, neither into the shadow nor into the table that it will
         // replace.
         let row = self.change(session, &row, &row.with_state(JobState::Swapping)).await?;
         let renamed = async {
             self.ensure_like_target(session, &shadow, &[]).await?;
             self.verify(session, &row, &shadow).await?;
             self.verify_contents(session, job, check).await?;
-            // All of them in the RENAME's way, none of them this job's.
+            // All of these tables would block the RENAME, and none of them belongs to this job.
             let found = self.comments(session, [&pending, &done, &old]).await?;
             for table in [&pending, &done, &old] {
                 if found.contains_key(&table.table) {
-                    self.ddl(session, attempts, &format!("DROP TABLE {table}"), &format!("DROP TABLE {table}")).await?;
+                    self.ddl(
+                        session,
+                        attempts,
+                        &format!("DROP TABLE {table}"),
+                        &format!("DROP TABLE {table}"),
+                    )
+                    .await?;
                 }
             }
             let keeps = if options.swap_keep_old { KEEPS_OLD } else { "" };
             let sql = format!(
-                "CREATE TABLE {pending} (generation INT UNSIGNED NOT NULL PRIMARY KEY) ENGINE=InnoDB COMMENT='{MARKER_COMMENT}{}{keeps}'",
+                "CREATE TABLE {pending} (generation INT UNSIGNED NOT NULL PRIMARY KEY) \
+                 ENGINE=InnoDB COMMENT='{MARKER_COMMENT}{}{keeps}'",
                 row.generation
             );
             self.ddl(session, attempts, &format!("CREATE TABLE {pending}"), &sql).await?;
             let target = self.target.name();
-            let sql = format!("RENAME TABLE {target} TO {old}, {shadow} TO {target}, {pending} TO {done}");
+            let sql = format!(
+                "RENAME TABLE {target} TO {old}, {shadow} TO {target}, {pending} TO \
+                 {done}"
+            );
             self.ddl(session, attempts, "RENAME TABLE", &sql).await
         }
         .await;
         match renamed {
-            // The next to look will have to find out.
+            // The next run must check the outcome.
             Err(error) if error.kind == ErrorKind::ConnectionLost => return Err(error),
             renamed => {
                 let row = self.look_what_became_of_the_swap(session, &row).await?;
                 if row.state != JobState::Swapped {
-                    // No RENAME that was answered with OK leaves no marker.
+                    // A RENAME that was answered with OK always leaves a marker.
                     renamed?;
                     let message = format!("{}: its swap has left no marker", self.what());
                     return Err(Error::new(ErrorKind::Bug, message));
@@ -296,12 +311,11 @@ impl Ledger {
         };
         let message =
             format!("{}: not swapped: altered since the job began ({difference})", self.what());
-        Err(Error::new(ErrorKind::Superseded, message).with_hint(
-            "run again: the job begins anew, with a table like the one that is there now",
-        ))
+        Err(Error::new(ErrorKind::Superseded, message)
+            .with_hint("run again: the job begins anew, with a table like the current one"))
     }
 
-    /// The shadow must have the rows that the ledger says.
+    /// Checks that the shadow has the number of rows that the ledger says.
     async fn verify(&self, session: &mut Session, row: &JobRow, shadow: &TableName) -> Result<()> {
         let failed = |error: mysql_async::Error| {
             let error = classify(
@@ -318,7 +332,11 @@ impl Ledger {
         let expected: Option<(i64, u64)> = session
             .conn
             .query_first(format!(
-                "SELECT CAST(COALESCE(SUM(CAST(row_count AS SIGNED) - CAST(skipped_count AS SIGNED) - CAST(deleted_count AS SIGNED) - CAST(rejected_count AS SIGNED)), 0) AS SIGNED), COUNT(CASE WHEN state <> 'loaded' THEN 1 END) FROM {} WHERE target = {} AND generation = {}",
+                "SELECT CAST(COALESCE(SUM(CAST(row_count AS SIGNED) - CAST(skipped_count AS \
+                 SIGNED) - CAST(deleted_count AS SIGNED) - CAST(rejected_count AS SIGNED)), 0) AS \
+                 SIGNED), COUNT(CASE WHEN state <> 'loaded' THEN 1 END) \
+                 FROM {} \
+                 WHERE target = {} AND generation = {}",
                 self.tables.objects,
                 self.target.literal(),
                 row.generation
@@ -338,7 +356,7 @@ impl Ledger {
                 format!("{}: not swapped: {problem}", self.what()),
             )
             .with_hint(format!(
-                "look into {shadow}; when it is dropped, the next run begins the job anew"
+                "inspect {shadow}; after you drop it, the next run begins the job anew"
             )))
         };
         if incomplete_objects > 0 {
@@ -350,8 +368,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Drops the old table, or gives it the name by which it is kept, and then the marker. None of
-    /// it concerns readers any more.
+    /// Drops the old table, or renames it to the name under which it is kept, and then drops the
+    /// marker. Readers no longer depend on any of these tables.
     async fn tidy_up(
         &self,
         session: &mut Session,
@@ -365,9 +383,11 @@ impl Ledger {
         let keeps = marker.ends_with(KEEPS_OLD);
         if found.contains_key(&old.table) && keeps {
             if found.contains_key(&kept.table) && row.old_table != kept.table {
-                // It came up after the last look: nobody's table is dropped for it.
+                // The table appeared after the last check. No foreign table is dropped to make
+                // room.
                 let message = format!(
-                    "{}: swapped, but its old table is {old}: there is a {kept} now",
+                    "{}: swapped, but its old table is still {old}, because a table {kept} exists \
+                     now",
                     self.what()
                 );
                 return Err(Error::new(ErrorKind::TargetRefused, message)
@@ -387,14 +407,14 @@ impl Ledger {
         } else if found.contains_key(&old.table) {
             self.drop_old(session, attempts, &old).await?;
         }
-        // Last, as it tells what is to be done.
+        // Last, because the marker says what remains to be done.
         self.ddl(session, attempts, &format!("DROP TABLE {done}"), &format!("DROP TABLE {done}"))
             .await?;
         Ok(row)
     }
 
-    /// False where it can't be dropped, because foreign keys refer to it: it stays then, which
-    /// hurts no reader.
+    /// Drops the old table. Returns false if foreign keys refer to it, so that it cannot be
+    /// dropped: it stays then, which hurts no reader.
     async fn drop_old(
         &self,
         session: &mut Session,
@@ -408,7 +428,8 @@ impl Ledger {
             Ok(()) => Ok(true),
             Err(error) if error.kind == ErrorKind::TargetRefused => {
                 tracing::warn!(
-                    "{}: swapped, but the old table stays as {old}: {}; foreign keys that referred to the target refer to that one now",
+                    "{}: swapped, but the old table stays as {old}: {}; foreign keys that referred \
+                     to the target now refer to that table",
                     self.what(),
                     error.one_line()
                 );
@@ -418,7 +439,7 @@ impl Ledger {
         }
     }
 
-    /// Those of these tables that there are, with their comments.
+    /// Returns those of the tables that exist, with their comments.
     async fn comments<const N: usize>(
         &self,
         session: &mut Session,
@@ -426,12 +447,14 @@ impl Ledger {
     ) -> Result<HashMap<String, String>> {
         let mut found = HashMap::new();
         for table in tables {
-            // Asked one by one, and kept under the name that was asked for: the server may spell it
-            // otherwise.
+            // One query per table, stored under the requested name: the server may spell the name
+            // differently.
             let comment: Option<String> = session
                 .conn
                 .exec_first(
-                    "SELECT TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+                    "SELECT TABLE_COMMENT \
+                     FROM information_schema.TABLES \
+                     WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
                     (&self.target.database, &table.table),
                 )
                 .await
@@ -444,7 +467,7 @@ impl Ledger {
     }
 }
 
-/// The job of which a marker tells.
+/// Returns the generation that a marker's comment names.
 fn generation_of(comment: &str) -> Option<u32> {
     let rest = comment.strip_prefix(MARKER_COMMENT)?;
     rest.strip_suffix(KEEPS_OLD).unwrap_or(rest).parse().ok()

@@ -1,5 +1,5 @@
-//! What the program writes to S3: whole objects from files, and their deletion. One request per
-//! call, as for reading.
+//! Writes to S3: uploads of whole objects from files, and deletions. As for reads, each call sends
+//! one request.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -13,35 +13,35 @@ use super::S3;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::s3_error::{Asked, classify};
 
-/// `PutObject` takes no more: 5 GiB.
+/// The largest object that `PutObject` accepts: 5 GiB.
 pub(crate) const PUT_LIMIT_BYTES: u64 = 5 << 30;
 
-/// An upload on a slower line than 1 Mbit/s is taken for one that stands still.
+/// An upload slower than 1 Mbit/s counts as stalled.
 const SLOWEST_BYTES_PER_SECOND: u64 = 128 * 1024;
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 impl S3 {
-    /// `PutObject`: the whole of `file`, with the SDK's checksum. Nobody may write to the file
-    /// meanwhile.
+    /// Sends the whole of `file` with `PutObject` and the SDK's checksum. Nothing may write to the
+    /// file meanwhile.
     ///
-    /// If the future is dropped, or fails otherwise than by a refusal, the object may have been
-    /// written or not; never a part of it.
+    /// If the future is dropped, or fails with anything but a refusal, the object may or may not
+    /// have been written, but never only a part of it.
     ///
     /// # Errors
-    /// `RejectsUnwritable` where the store refuses, `BucketMissing`, `SourceBusy`,
-    /// `SourceUnreachable`, and what any request can meet.
+    /// `RejectsUnwritable` if the store refuses, `BucketMissing`, `SourceBusy`,
+    /// `SourceUnreachable`, and the errors of any request.
     pub(crate) async fn put_file(&self, bucket: &str, key: &str, file: &File) -> Result<()> {
         let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
         let unreadable = |error: std::io::Error| {
             Error::new(
                 ErrorKind::RejectsUnwritable,
-                format!("{what}: its local file can't be read"),
+                format!("{what}: its local file cannot be read"),
             )
             .caused_by(error)
         };
-        // Opened anew, for a position of its own: a try that was given up may still be reading. The
-        // file has no name, but Linux has one for its descriptor.
+        // Reopened for its own position: an abandoned attempt may still be reading. The file has no
+        // name, but Linux names its descriptor.
         let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(unreadable)?;
         let size_bytes = file.metadata().map_err(unreadable)?.len();
         let body = ByteStream::read_from()
@@ -53,13 +53,13 @@ impl S3 {
             .map_err(|error| {
                 Error::new(
                     ErrorKind::RejectsUnwritable,
-                    format!("{what}: its local file can't be read"),
+                    format!("{what}: its local file cannot be read"),
                 )
                 .caused_by(error)
             })?;
 
-        // The read timeout runs while the body is being sent, too: it would forbid large ones. One
-        // value for all, since the SDK keeps a pool of connections for each.
+        // The read timeout also runs while the body is sent, so it would forbid large bodies. All
+        // uploads share these values, because the SDK keeps a connection pool for each set.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(self.connect_timeout)
             .disable_read_timeout()
@@ -78,13 +78,14 @@ impl S3 {
         match tokio::time::timeout(limit, sent).await {
             Ok(sent) => sent.map(drop).map_err(|error| classify(Asked::Write, &what, &error)),
             Err(_) => {
-                let message = format!("{what}: {size_bytes} bytes were not taken within {limit:?}");
+                let message =
+                    format!("{what}: the upload of {size_bytes} bytes took longer than {limit:?}");
                 Err(Error::new(ErrorKind::SourceBusy, message))
             }
         }
     }
 
-    /// `DeleteObject`: a key that is not there is no error.
+    /// Sends `DeleteObject`. A key that does not exist is not an error.
     pub(crate) async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
         let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
         let request = self
@@ -96,8 +97,8 @@ impl S3 {
         request.send().await.map(drop).map_err(|error| classify(Asked::Write, &what, &error))
     }
 
-    /// HeadObject: whether the key is there. Without the right to list, S3 does not tell a missing
-    /// key from a denied one.
+    /// Returns true if the key exists, by HeadObject. Without the permission to list, S3 does not
+    /// distinguish a missing key from a denied one.
     pub(crate) async fn exists(&self, bucket: &str, key: &str) -> Result<bool> {
         let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
         let request = self
@@ -115,7 +116,7 @@ impl S3 {
         }
     }
 
-    /// Whether no key begins with `prefix`: one page of the listing, of one key.
+    /// Returns true if no key begins with `prefix`. Lists at most one key.
     pub(crate) async fn is_empty(&self, bucket: &str, prefix: &str) -> Result<bool> {
         Ok(self.list_page(bucket, prefix, None, Some(1)).await?.objects.is_empty())
     }

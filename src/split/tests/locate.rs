@@ -18,7 +18,7 @@ fn locate(
     locator.finish().unwrap()
 }
 
-/// The line and the bytes of one row of two fields.
+/// Returns the line and the bytes of one row of two fields.
 fn line_and_raw(dialect: &Dialect, ignore: u64, row: u64, object: &[u8]) -> (u64, Vec<u8>) {
     let mut found = locate(dialect, "utf8mb4", 2, ignore, &[row], &[object]);
     assert_eq!(found.len(), 1, "{}", object.escape_ascii());
@@ -88,7 +88,7 @@ fn rows_far_into_a_long_object_are_found_without_reading_what_follows() {
     assert!(locator.is_done());
 }
 
-/// That of a row which has one: all but perhaps the last.
+/// Returns the length of the row's terminator, which only the last row may lack.
 fn terminator_bytes(place: &reference::RowPlace, object: &[u8], scan: &Scan) -> u64 {
     if object[place.end..].starts_with(&scan.lines_terminated_by) {
         scan.lines_terminated_by.len() as u64
@@ -98,18 +98,29 @@ fn terminator_bytes(place: &reference::RowPlace, object: &[u8], scan: &Scan) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES / 4, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES / 4,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn rows_are_found_where_the_plain_reader_sees_them(case in cases(), chosen in any::<u64>(), repeated in 1..24_usize) {
+    fn rows_are_found_where_the_plain_reader_sees_them(
+        case in cases(),
+        chosen in any::<u64>(),
+        repeated in 1..24_usize,
+    ) {
         let charset = Charset::new(case.charset).unwrap();
-        // Long enough to be passed over in part.
+        // Long enough for the fast path.
         let long = Case { object: case.object.repeat(repeated), ..case.clone() };
         for Case { dialect, fields, ignore, object, cuts, .. } in [&case, &long] {
-            let Ok(scan) = reference::read(dialect, &charset, *fields, *ignore, object) else { continue };
+            let Ok(scan) = reference::read(dialect, &charset, *fields, *ignore, object) else {
+                continue;
+            };
             let places = reference::places(dialect, &charset, *fields, *ignore, object).unwrap();
             prop_assert_eq!(places.len() as u64, scan.rows);
-            let wanted: Vec<u64> = (1..=scan.rows).filter(|row| chosen >> (row % 64) & 1 != 0).collect();
+            let wanted: Vec<u64> =
+                (1..=scan.rows).filter(|row| chosen >> (row % 64) & 1 != 0).collect();
             let expected: Vec<LocatedRow> = wanted.iter().map(|&row| {
                 let place = &places[usize::try_from(row - 1).unwrap()];
                 let raw = &object[place.start..place.end];
@@ -125,10 +136,15 @@ proptest! {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(object.len() + 1)).collect();
             cuts.extend([0, object.len()]);
             cuts.sort_unstable();
-            let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &object[pair[0]..pair[1]]).collect();
-            let small: Vec<&[u8]> = object.chunks(if object.len() < 500 { 1 } else { 47 }).collect();
+            let chunks: Vec<&[u8]> =
+                cuts.windows(2).map(|pair| &object[pair[0]..pair[1]]).collect();
+            let small: Vec<&[u8]> =
+                object.chunks(if object.len() < 500 { 1 } else { 47 }).collect();
             for chunks in [&chunks, &small] {
-                prop_assert_eq!(&locate(dialect, case.charset, *fields, *ignore, &wanted, chunks), &expected);
+                prop_assert_eq!(
+                    &locate(dialect, case.charset, *fields, *ignore, &wanted, chunks),
+                    &expected
+                );
                 let mut every = RowLocator::every(dialect, &charset, *fields, *ignore);
                 let mut found = Vec::new();
                 for chunk in chunks {
@@ -138,7 +154,10 @@ proptest! {
                 found.extend(every.finish().unwrap());
                 let chosen = |row: &&LocatedRow| chosen >> (row.row % 64) & 1 != 0;
                 let places = |rows: &[LocatedRow]| -> Vec<(u64, u64, u64, u64, u64)> {
-                    rows.iter().filter(chosen).map(|row| (row.row, row.offset, row.line, row.size_bytes, row.end)).collect()
+                    rows.iter()
+                        .filter(chosen)
+                        .map(|row| (row.row, row.offset, row.line, row.size_bytes, row.end))
+                        .collect()
                 };
                 prop_assert_eq!(found.len() as u64, scan.rows);
                 prop_assert_eq!(places(&found), places(&expected));

@@ -1,8 +1,7 @@
 use super::*;
 use crate::dialect::{Charset, Dialect};
 
-/// The bytes of each part with the boundary at which it begins, and what the object was found to
-/// be.
+/// The bytes of each part with the boundary at which it begins, and the result for the object.
 type Cut = (Vec<(Boundary, Vec<u8>)>, Result<(Boundary, Scan), Malformed>);
 
 fn cut<'a>(
@@ -110,7 +109,11 @@ fn what_can_be_split_is_known_by_dialect_and_character_set() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES / 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: CASES / 8,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn parts_are_the_rows_of_the_whole_however_it_comes(
@@ -121,7 +124,9 @@ proptest! {
         let long = Case { object: case.object.repeat(repeated), ..case.clone() };
         for case in [&case, &long] {
             let Case { dialect, fields, ignore, object, cuts, .. } = case;
-            let Ok(scan) = reference::read(dialect, &charset, *fields, *ignore, object) else { continue };
+            let Ok(scan) = reference::read(dialect, &charset, *fields, *ignore, object) else {
+                continue;
+            };
             let places = reference::places(dialect, &charset, *fields, *ignore, object).unwrap();
             let mut next = size;
             let mut expected = vec![(0, 0, 0)];
@@ -136,8 +141,10 @@ proptest! {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(object.len() + 1)).collect();
             cuts.extend([0, object.len()]);
             cuts.sort_unstable();
-            let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &object[pair[0]..pair[1]]).collect();
-            let small: Vec<&[u8]> = object.chunks(if object.len() < 500 { 1 } else { 47 }).collect();
+            let chunks: Vec<&[u8]> =
+                cuts.windows(2).map(|pair| &object[pair[0]..pair[1]]).collect();
+            let small: Vec<&[u8]> =
+                object.chunks(if object.len() < 500 { 1 } else { 47 }).collect();
             let (parts, end) = cut(case, &Boundary::default(), size, chunks);
             let found: Vec<(u64, u64, u64)> =
                 parts.iter().map(|(start, _)| (start.offset, start.rows, start.lines)).collect();
@@ -148,22 +155,28 @@ proptest! {
             prop_assert_eq!(&ended, &scan);
             prop_assert_eq!(&cut(case, &Boundary::default(), size, small).0, &parts);
 
-            // Each part is read by itself as it was in the whole, and what follows it is cut as
+            // Each part is read by itself as it was in the whole, and the bytes after it are cut as
             // before.
             let mut every = RowLocator::every(dialect, &charset, *fields, *ignore);
             every.feed(object).unwrap();
             let rows = every.finish().unwrap();
             let ends = parts.iter().skip(1).map(|(start, _)| *start).chain([end]);
             for (index, ((start, bytes), end)) in parts.iter().zip(ends).enumerate() {
-                let mut reader = RowReader::new(dialect, &charset, *fields, *ignore).beginning_at(start);
+                let mut reader =
+                    RowReader::new(dialect, &charset, *fields, *ignore).beginning_at(start);
                 reader.feed(bytes).unwrap();
                 let alone = reader.finish().unwrap();
                 prop_assert_eq!(alone.rows, end.rows);
-                prop_assert_eq!(alone.needs_terminator, scan.needs_terminator && index + 1 == parts.len());
-                let mut locator = RowLocator::every(dialect, &charset, *fields, *ignore).beginning_at(start);
+                prop_assert_eq!(
+                    alone.needs_terminator,
+                    scan.needs_terminator && index + 1 == parts.len()
+                );
+                let mut locator =
+                    RowLocator::every(dialect, &charset, *fields, *ignore).beginning_at(start);
                 locator.feed(bytes).unwrap();
                 let located = locator.finish().unwrap();
-                let of_part = usize::try_from(start.rows).unwrap()..usize::try_from(end.rows).unwrap();
+                let of_part =
+                    usize::try_from(start.rows).unwrap()..usize::try_from(end.rows).unwrap();
                 prop_assert_eq!(&located[..], &rows[of_part]);
                 let rest = &object[usize::try_from(start.offset).unwrap()..];
                 prop_assert_eq!(&cut(case, start, size, [rest]).0[..], &parts[index..]);

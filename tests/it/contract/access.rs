@@ -1,4 +1,4 @@
-//! Who is refused, and how what is missing is called.
+//! Who is refused, and which error codes missing things get.
 
 use super::{Context, content, keys_of, refusal, same};
 use crate::support::s3::{anonymous_client, client_with_keys};

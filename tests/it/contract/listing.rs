@@ -1,4 +1,4 @@
-//! What a listing gives: pages, order, and keys with any character.
+//! The contract of listings: pages, order, and keys with any character.
 
 use super::{Context, content, keys_of, refusal, same};
 use anyhow::Context as _;
@@ -15,8 +15,7 @@ pub(super) async fn a_page_has_what_is_asked_for(context: &Context) -> anyhow::R
     same("keys and whether there are more", page_of_5000(context).await?, (1003, Some(false)))
 }
 
-/// Requires that 1003 keys come in two pages where no page size is asked for; then asks for one of
-/// 5000.
+/// Requires that 1003 keys come in two pages without a page size, then asks for a page of 5000.
 async fn page_of_5000(context: &Context) -> anyhow::Result<(usize, Option<bool>)> {
     let keys: Vec<String> = (0..1003).map(|number| format!("many/{number:05}")).collect();
     context.put_all(&keys).await?;
@@ -47,7 +46,7 @@ pub(super) async fn a_smaller_page_is_given_when_asked_for(
 pub(super) async fn keys_are_listed_in_the_order_of_their_utf8_bytes(
     context: &Context,
 ) -> anyhow::Result<()> {
-    // In UTF-16, as some stores sort, the last two are the other way round.
+    // In UTF-16 order, which some stores use, the last two are the other way round.
     let keys = ["A", "Z/1", "a", "a b", "a-b", "a/b", "a0", "\u{e9}", "\u{ff5e}", "\u{1f600}"]
         .map(str::to_owned);
     context.put_all(&keys).await?;
@@ -202,7 +201,8 @@ pub(super) async fn nothing_under_a_prefix_is_an_empty_page(
     same("key count", page.key_count, Some(0))
 }
 
-/// Undoes `encoding-type=url`. S3 writes a space as `+`, others as `%20`; a plus is `%2B` with all.
+/// Undoes `encoding-type=url`. S3 writes a space as `+`, others as `%20`. All of them write a plus
+/// as `%2B`.
 fn decoded(key: &str) -> anyhow::Result<String> {
     let spaced = key.replace('+', " ");
     let mut bytes = Vec::with_capacity(spaced.len());

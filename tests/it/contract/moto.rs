@@ -1,4 +1,4 @@
-//! moto's server, the store that is not ours: started by the first check that runs against it, once
+//! moto's server, a store that others wrote. The first check that runs against it starts it, once
 //! per process.
 
 use std::io::{BufRead as _, BufReader};
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-/// Includes its installation, where `scripts/setup.sh` was not run.
+/// The limit includes its installation, if `scripts/setup.sh` was not run.
 const START_LIMIT: Duration = Duration::from_mins(3);
 
-/// It takes any key pair.
+/// moto accepts any key pair.
 pub const ACCESS_KEY: &str = "moto";
 pub const SECRET_KEY: &str = "moto-secret";
 
-/// Where it listens. Blocks until it does; a store that can't be started is an error that every
+/// Returns its URL. Blocks until it listens. A store that cannot be started is an error that every
 /// check reports.
 pub fn url() -> Result<&'static str> {
-    /// It runs until its standard input closes, which this process's end does.
+    /// It runs until its standard input closes, which happens when this process ends.
     static RUNNING: OnceLock<Result<(String, Child), String>> = OnceLock::new();
     let running = RUNNING.get_or_init(|| start().map_err(|error| format!("{error:#}")));
     running.as_ref().map(|(url, _)| url.as_str()).map_err(|reason| anyhow!("{reason}"))
@@ -36,7 +36,7 @@ fn start() -> Result<(String, Child)> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
-        // A receiver that is gone has given up waiting.
+        // If the receiver is gone, it has given up waiting.
         let _ = sender.send(BufReader::new(stdout).read_line(&mut line).map(|_| line));
     });
     let line = receiver

@@ -1,4 +1,4 @@
-//! What a GET gives: the object that was listed, whole or in part, with the means to verify it.
+//! The contract of GET: the listed object, whole or in part, with the means to verify it.
 
 use super::{Context, content, keys_of, refusal, same};
 use crate::support::s3::client_with_keys;
@@ -28,7 +28,7 @@ pub(super) async fn listing_reading_and_head_agree_on_etag_size_and_time(
     same("ETag of HEAD", head.e_tag(), Some(put.as_str()))?;
     same("sizes", [listed.size, get.content_length, head.content_length], [Some(5); 3])?;
     let modified = listed.last_modified.context("no time in the listing")?;
-    // Headers know the second only; the listings of some stores know more.
+    // Headers have seconds only. The listings of some stores are finer.
     same(
         "times",
         [get.last_modified, head.last_modified].map(|time| time.map(|time| time.secs())),
@@ -155,7 +155,7 @@ pub(super) async fn ten_megabytes_arrive_whole(context: &Context) -> anyhow::Res
 pub(super) async fn the_checksum_of_the_whole_object_is_given_on_request(
     context: &Context,
 ) -> anyhow::Result<()> {
-    // The check values that the algorithms' catalogues give for these nine bytes.
+    // The check values from the algorithms' catalogues for these nine bytes.
     let known: [(ChecksumAlgorithm, &[u8]); 5] = [
         (ChecksumAlgorithm::Crc32, &[0xcb, 0xf4, 0x39, 0x26]),
         (ChecksumAlgorithm::Crc32C, &[0xe3, 0x06, 0x92, 0x83]),
@@ -198,7 +198,7 @@ pub(super) async fn the_checksum_of_the_whole_object_is_given_on_request(
     Ok(())
 }
 
-/// A client that sends checksums, and asks for them, only where S3 demands it: as older ones do.
+/// A client that sends checksums, and asks for them, only where S3 demands it, as older clients do.
 fn plain_client(context: &Context) -> Client {
     use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
     let config = client_with_keys(&context.url, &context.access_key, &context.secret_key)

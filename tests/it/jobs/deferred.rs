@@ -1,5 +1,5 @@
-//! `--defer-indexes`: loaded without the secondary indexes, which are all there again at the end,
-//! whoever dies.
+//! `--defer-indexes`: the load runs without the secondary indexes, and all of them are back at the
+//! end, whichever process dies.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -16,20 +16,22 @@ use crate::support::values::{ensure_values, values};
 
 const DEFER: &str = "--defer-indexes";
 
-/// The indexes of table `t`, without the primary key, in the order of their names.
+/// The indexes of table `t` without the primary key, sorted by name.
 const INDEXES: [&str; 3] = ["by_month", "by_note", "by_supplier"];
 
-/// Table `t` with three secondary indexes.
+/// Creates table `t` with three secondary indexes.
 async fn indexed_table(env: &TestEnv) -> Result<String> {
     old_rows(env).await?;
-    env
-        .schema
-        .exec("ALTER TABLE t ADD KEY by_month (month DESC, orders), ADD KEY by_supplier (supplier_id), ADD FULLTEXT KEY by_note (note)")
+    env.schema
+        .exec(
+            "ALTER TABLE t ADD KEY by_month (month DESC, orders), ADD KEY by_supplier \
+             (supplier_id), ADD FULLTEXT KEY by_note (note)",
+        )
         .await?;
     definition(env, "t").await
 }
 
-/// What SHOW CREATE TABLE says, without the number of the next row.
+/// Returns the output of SHOW CREATE TABLE without the next AUTO_INCREMENT value.
 async fn definition(env: &TestEnv, table: &str) -> Result<String> {
     let (_, text): (String, String) =
         env.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;
@@ -53,12 +55,13 @@ async fn ensure_definition(env: &TestEnv, before: &str) -> Result<()> {
 
 async fn indexes(env: &TestEnv, table: &str) -> Result<Vec<String>> {
     let sql = format!(
-        "SELECT DISTINCT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}' AND INDEX_NAME <> 'PRIMARY' ORDER BY 1"
+        "SELECT DISTINCT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = \
+         DATABASE() AND TABLE_NAME = '{table}' AND INDEX_NAME <> 'PRIMARY' ORDER BY 1"
     );
     values(&env.schema, &sql).await
 }
 
-/// Every index is in the table, or the job's row has it.
+/// Requires that every index is either in the table or in the job's row.
 async fn ensure_nothing_lost(env: &TestEnv) -> Result<()> {
     let there = indexes(env, "t").await?;
     let owed =
@@ -87,13 +90,17 @@ async fn every_kind_of_index_is_away_while_loading_and_the_same_afterwards(
         ServerKind::Mariadb => ("IGNORED", ""),
     };
     let awkward = "`odd ``, ( na\u{ef}ve`";
-    env
-        .schema
+    env.schema
         .exec(&format!(
-            "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, a VARCHAR(40) NOT NULL DEFAULT 'KEY `x` (`a`), \\'(', b VARCHAR(200), d DATETIME NOT NULL DEFAULT '2020-01-01', p POINT NOT NULL DEFAULT (POINT(1, 2)), UNIQUE KEY by_pair (a, d), KEY {awkward} (a DESC, b(5)) COMMENT 'it''s; \\n (x', SPATIAL KEY place (p), KEY hidden (b) {hidden}, KEY plain (b, a) USING BTREE, FULLTEXT KEY words (b) {parser}, FULLTEXT KEY more_words (a, b) COMMENT 'two') ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8"
+            "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, a VARCHAR(40) NOT NULL \
+             DEFAULT 'KEY `x` (`a`), \\'(', b VARCHAR(200), d DATETIME NOT NULL DEFAULT \
+             '2020-01-01', p POINT NOT NULL DEFAULT (POINT(1, 2)), UNIQUE KEY by_pair (a, d), KEY \
+             {awkward} (a DESC, b(5)) COMMENT 'it''s; \\n (x', SPATIAL KEY place (p), KEY hidden \
+             (b) {hidden}, KEY plain (b, a) USING BTREE, FULLTEXT KEY words (b) {parser}, FULLTEXT \
+             KEY more_words (a, b) COMMENT 'two') ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8"
         ))
         .await?;
-    // A default that a strict mode refuses in every ALTER TABLE.
+    // A default that strict mode refuses in every ALTER TABLE.
     env.schema
         .exec("SET SESSION sql_mode = ''; ALTER TABLE t ALTER d SET DEFAULT '0000-00-00'")
         .await?;
@@ -151,9 +158,12 @@ async fn ensure_definition_only(env: &TestEnv, before: &str) -> Result<()> {
 async fn an_index_that_something_needs_stays(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE parent (a INT PRIMARY KEY)").await?;
     env.schema.exec("INSERT INTO parent VALUES (1), (2)").await?;
-    env
-        .schema
-        .exec("CREATE TABLE t (n INT NOT NULL AUTO_INCREMENT, a INT, b INT, v INT AS (b + 1) VIRTUAL, KEY numbered (n), UNIQUE KEY once (b), KEY of_parent (a, b), KEY by_v (v), KEY plain (b, a), CONSTRAINT up FOREIGN KEY (a) REFERENCES parent (a))")
+    env.schema
+        .exec(
+            "CREATE TABLE t (n INT NOT NULL AUTO_INCREMENT, a INT, b INT, v INT AS (b + 1) \
+             VIRTUAL, KEY numbered (n), UNIQUE KEY once (b), KEY of_parent (a, b), KEY by_v (v), \
+             KEY plain (b, a), CONSTRAINT up FOREIGN KEY (a) REFERENCES parent (a))",
+        )
         .await?;
     let mut kept = vec!["by_v", "numbered", "of_parent", "once"];
     if env.server.kind() == ServerKind::Mysql {
@@ -164,7 +174,7 @@ async fn an_index_that_something_needs_stays(env: TestEnv) -> Result<()> {
     env.put("in/1", "3\t3\n")?;
     let args = ["--columns", "a,b", "--mode", "truncate", DEFER];
     let ended = load(&env, &args).await?;
-    // What the kept ones refuse, they refuse.
+    // The keys that stay still refuse rows.
     ended.expect(3)?;
     ensure_values(&env.schema, "SELECT a, b FROM t ORDER BY a", &["1|1", "2|2"]).await?;
     let there = indexes(&env, "t").await?;
@@ -338,7 +348,7 @@ async fn a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too(env: Test
             let sums = put_objects(&env, round * 10_000, 2)?;
             let owed = async {
                 killed_at(&env, &with(&TRUNCATE), step, Break::Hold).await?;
-                // Whoever dies next still owes them.
+                // Whichever process dies next, the indexes are still owed.
                 killed_at(
                     &env,
                     &next,
@@ -355,7 +365,7 @@ async fn a_job_that_takes_the_place_of_a_truncate_owes_its_indexes_too(env: Test
         }
     }
 
-    // An append is no job, and says what is missing.
+    // An append is not a job. It reports the missing indexes.
     put_objects(&env, 0, 2)?;
     killed_at(&env, &with(&TRUNCATE), Step::StatementWith(" ADD KEY "), Break::Hold).await?;
     let appended = load(&env, &APPEND).await?;
@@ -404,13 +414,13 @@ async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(
 ) -> Result<()> {
     let before = indexed_table(&env).await?;
     let sums = put_objects(&env, 0, 2)?;
-    // By somebody who did not wait for the job.
+    // Somebody who did not wait for the job adds the index.
     killed_at(&env, &with(&TRUNCATE), Step::StatementWith(" ADD KEY "), Break::Hold).await?;
     env.schema.exec("ALTER TABLE t ADD KEY by_month (month DESC, orders)").await?;
     load(&env, &TRUNCATE).await?.expect(0)?;
     ensure_definition(&env, &before).await?;
 
-    // What is changed in the target while a swap loads must not be undone by it.
+    // If the target changes while a swap loads, the swap must not undo the change.
     killed_at(&env, &with(&SWAP), Step::StatementWith(" ADD KEY "), Break::Hold).await?;
     env.schema
         .exec("ALTER TABLE t DROP KEY by_supplier, ADD KEY by_supplier (supplier_id, spu_id)")

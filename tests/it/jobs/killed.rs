@@ -1,5 +1,5 @@
-//! Whoever dies, and between whatever states: the next run of the same command finds out and goes
-//! on.
+//! A process dies between any two states of a job: the next run of the same command notices and
+//! goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,10 @@ use crate::support::program::{TestEnv, finish};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::values::ensure_values;
 
-/// Between two looks at the server's state.
+/// The interval between two looks at the server's state.
 const POLL: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// What the account's connections run: their ids and statements.
+/// Returns the ids and statements of the account's connections.
 async fn statements(env: &TestEnv, conn: &mut Conn) -> Result<Vec<(u64, String)>> {
     let connections: Vec<mysql_async::Row> = conn.query("SHOW PROCESSLIST").await?;
     let own = connections
@@ -34,7 +34,7 @@ async fn statements(env: &TestEnv, conn: &mut Conn) -> Result<Vec<(u64, String)>
         .collect())
 }
 
-/// Waits until what the account's connections run is as wanted.
+/// Waits until the account's connections run what the test wants.
 async fn wait_until<T>(
     env: &TestEnv,
     mut wanted: impl FnMut(Vec<(u64, String)>) -> Option<T>,
@@ -51,7 +51,8 @@ async fn wait_until<T>(
     anyhow::bail!("what was waited for did not come; at last there was {last:?}")
 }
 
-/// Where a job can be interrupted: what the statement has in it. `{db}` is the schema's name.
+/// The steps at which a job can be interrupted, by a part of the statement. `{db}` is the schema's
+/// name.
 const TRUNCATE_STEPS: [&str; 8] = [
     "state = 'begun', source",
     "TRUNCATE TABLE",
@@ -80,7 +81,7 @@ const SWAP_STEPS: [&str; 14] = [
     "DELETE FROM",
 ];
 
-/// Those that are other ones with `--swap-keep-old`.
+/// The steps that differ under `--swap-keep-old`.
 const KEEP_STEPS: [&str; 5] = [
     "RENAME TABLE `{db}`.`t` TO",
     "state = 'swapped', source",
@@ -89,8 +90,8 @@ const KEEP_STEPS: [&str; 5] = [
     "DROP TABLE `{db}`.`s3_to_mysql_done_",
 ];
 
-/// A kill before a statement is one after the statement before it; for the statements that matter
-/// most both are shown.
+/// A kill before a statement is also a kill after the previous one. For the most important
+/// statements both are tested.
 fn hows(part: &str) -> &'static [Break] {
     if ["state = 'begun'", "TRUNCATE", "RENAME", "COMMIT"]
         .iter()
@@ -121,7 +122,8 @@ async fn a_truncate_job_killed_between_any_two_states_is_resumed(env: TestEnv) -
                     &["truncate|done"],
                 )
                 .await?;
-                let loaded = "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, generation) WHERE objects.state = 'loaded'";
+                let loaded = "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING \
+                     (target, generation) WHERE objects.state = 'loaded'";
                 let loaded = loaded.replace("objects.state", "s3_to_mysql_objects.state");
                 ensure_values(&env.schema, &loaded, &["2"]).await
             };
@@ -139,7 +141,7 @@ async fn a_swap_job_killed_between_any_two_states_is_resumed(env: TestEnv) -> Re
         .iter()
         .map(|part| (&SWAP[..], *part))
         .chain(KEEP_STEPS.iter().map(|part| (&keep[..], *part)));
-    // So that there is one to be replaced.
+    // The swap needs an old table to replace.
     let mut before = put_objects(&env, 0, 2)?;
     load(&env, &keep).await?.expect(0)?;
     let mut first_row = 0;
@@ -202,8 +204,8 @@ async fn a_lost_answer_at_any_step_of_a_job_is_recovered_by_the_same_run(
     Ok(())
 }
 
-/// A reader keeps `statement` waiting; its client is killed, with or without the server's
-/// knowledge, and the next run starts before the reader goes.
+/// A reader keeps `statement` waiting. Its client is killed, with or without the server's
+/// knowledge, and the next run starts before the reader leaves.
 async fn left_behind(
     env: &TestEnv,
     args: &[&str],
@@ -224,7 +226,7 @@ async fn left_behind(
         held.cut();
     }
     let next = env.command([&["load", "s3://etl/in/", "--table", "t"], args].concat()).spawn()?;
-    // It waits for the table, behind the statement that was left, or for the job.
+    // It waits for the table behind the orphaned statement, or for the job.
     let waits = |(id, text): &(u64, String)| {
         *id != left_id
             && (is_it(text) || text.starts_with("SELECT GET_LOCK") || text.starts_with("LOAD DATA"))
@@ -232,7 +234,8 @@ async fn left_behind(
     wait_until(env, |found| found.iter().any(waits).then_some(())).await?;
     reader.query_drop("COMMIT").await?;
     if !is_noticed {
-        // It has had its effect for nobody, and only now the server learns that nobody is there.
+        // The statement took effect for nobody, and only now does the server learn that its client
+        // is gone.
         wait_until(env, |found| (!found.iter().any(|(id, _)| *id == left_id)).then_some(()))
             .await?;
         held.cut();
@@ -283,8 +286,8 @@ async fn a_statement_of_a_dead_run_that_arrives_late_changes_nothing_of_the_next
         let child = through(&env, &proxy, args).spawn()?;
         on_its_way.wait().await?;
         kill(child).await?;
-        // The next run has to wait for the session of the dead; if it does not, it is through
-        // before the statement arrives.
+        // The next run must wait for the dead client's session. If it does not, it finishes before
+        // the statement arrives.
         let mut next =
             env.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat()).spawn()?;
         wait_until(&env, |found| {
@@ -311,7 +314,7 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(env: TestEnv) -
     let reader = tokio::spawn({
         let ended = Arc::clone(&ended);
         async move {
-            // What was seen, each change once.
+            // The contents that a reader saw, each change once.
             let mut seen: Vec<(u64, u64)> = Vec::new();
             let mut looks = 0_u64;
             while !ended.load(Ordering::Relaxed) {
@@ -347,7 +350,7 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(env: TestEnv) -
     }
     ended.store(true, Ordering::Relaxed);
     let (seen, looks) = reader.await??;
-    // A look that comes late may miss a content, but there is no other and no way back.
+    // A late look may miss a content, but there is no other content and no way back.
     let mut left = expected.iter();
     for content in &seen {
         ensure!(
@@ -363,7 +366,7 @@ async fn a_reader_sees_the_old_rows_or_the_new_ones_whoever_dies(env: TestEnv) -
 async fn an_append_after_a_swap_that_died_knows_what_became_of_it(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 2)?;
-    // It did not happen: what is appended goes into the old table, and the job goes on.
+    // The RENAME did not happen: appended rows go into the old table, and the job goes on.
     killed_at(&env, &SWAP, "RENAME TABLE", Break::Hold).await?;
     ensure_job(&env, "2|1|swap|swapping").await?;
     let (bytes, more) = hive::object(700_000, 700_000 + ROWS);
@@ -375,8 +378,8 @@ async fn an_append_after_a_swap_that_died_knows_what_became_of_it(env: TestEnv) 
     ensure_rows(&env, "t", both).await?;
     ensure_job(&env, "2|1|swap|loading").await?;
 
-    // It did: the objects of the swap are loaded, the one that was appended to the old table is
-    // not.
+    // The RENAME happened: the objects of the swap are loaded, and the one that was appended to the
+    // old table is not.
     killed_at(&env, &SWAP, "RENAME TABLE", Break::HoldAnswer).await?;
     ensure_job(&env, "2|1|swap|swapping").await?;
     let appended = load(&env, &APPEND).await?;

@@ -1,4 +1,4 @@
-//! What a truncate or a swap would break is named, and not done.
+//! Conflicts of a truncate or a swap: whatever they would break is named, and nothing is done.
 
 use anyhow::{Result, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -76,7 +76,8 @@ async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_rea
 ) -> Result<()> {
     env.put("in/0", "2\n")?;
     for statement in [
-        "CREATE TABLE t (a INT PRIMARY KEY, b INT, CONSTRAINT itself FOREIGN KEY (b) REFERENCES t (a))",
+        "CREATE TABLE t (a INT PRIMARY KEY, b INT, CONSTRAINT itself FOREIGN KEY (b) REFERENCES t \
+         (a))",
         "INSERT INTO t VALUES (1, NULL)",
         "CREATE TABLE child (a INT, CONSTRAINT down FOREIGN KEY (a) REFERENCES t (a))",
         "CREATE VIEW v AS SELECT a FROM t",
@@ -87,7 +88,7 @@ async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_rea
     let refused = load(&env, &args).await?;
     refused.expect(6)?;
     refused.says(&format!(
-        "foreign key down of {}.child refers to it, so that it can't be truncated",
+        "foreign key down of {}.child refers to it, so it cannot be truncated",
         env.schema.name
     ))?;
     ensure_values(&env.schema, "SELECT a FROM t", &["1"]).await?;
@@ -95,7 +96,7 @@ async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_rea
     view.expect(6)?;
     view.says("is a view, which can't be emptied")?;
     ensure_values(&env.schema, "SELECT a FROM t", &["1"]).await?;
-    // A table that refers to itself is none of this.
+    // A table that refers to itself is no obstacle.
     env.schema.exec("DROP TABLE child").await?;
     load(&env, &args).await?.expect(0)?;
     ensure_values(&env.schema, "SELECT a FROM t", &["2"]).await
@@ -105,7 +106,7 @@ async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_rea
 async fn triggers_that_the_account_can_not_see_are_a_warning(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     let sums = put_objects(&env, 0, 1)?;
-    let warning = "whether it has triggers can't be seen";
+    let warning = "its triggers are not visible";
     let seen = load(&env, &SWAP).await?;
     seen.expect(0)?;
     ensure!(!seen.stderr.contains(warning), "{seen}");
@@ -140,7 +141,7 @@ async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(env: TestEnv) ->
     swapped.says("the old table stays as")?;
     ensure_values(&env.schema, "SELECT a FROM t", &["3"]).await?;
     ensure_job(&env, "2|2|swap|swapped").await?;
-    // The next one says what is in its way before it begins.
+    // The next run reports the obstacle before it begins.
     let refused = load(&env, &["--mode", "swap"]).await?;
     refused.expect(6)?;
     refused.says("DROP TABLE")?;
@@ -154,7 +155,7 @@ async fn a_foreign_key_that_can_not_be_seen_keeps_the_old_table(env: TestEnv) ->
 async fn an_account_that_may_not_empty_the_table_is_told_so_at_once(env: TestEnv) -> Result<()> {
     let old = old_rows(&env).await?;
     put_objects(&env, 0, 1)?;
-    // The ledger's tables are there then.
+    // The ledger's tables exist by then.
     load(&env, &[&APPEND[..], &["--include", "nothing", "--allow-empty"]].concat())
         .await?
         .expect(0)?;
@@ -181,7 +182,7 @@ async fn a_shadow_that_has_not_the_rows_of_the_ledger_is_not_swapped(env: TestEn
     refused.says(&format!("`{shadow}` has {} rows, the ledger says {}", 2 * ROWS - 1, 2 * ROWS))?;
     ensure_rows(&env, "t", old).await?;
     ensure_job(&env, "2|1|swap|loading").await?;
-    // As its hint says.
+    // The hint says so.
     env.schema.exec(&format!("DROP TABLE {shadow}")).await?;
     load(&env, &SWAP).await?.expect(0)?;
     ensure_rows(&env, "t", sums).await?;

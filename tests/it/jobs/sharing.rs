@@ -1,4 +1,4 @@
-//! Several runs at once: a job is shared, or belongs to the one that has it.
+//! Several runs at once: they share a job, or the job belongs to one of them.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -19,7 +19,7 @@ async fn two_runs_share_a_job_which_is_done_once(env: TestEnv) -> Result<()> {
     for (generation, args) in [(2, &TRUNCATE), (3, &SWAP)] {
         let before = sums_of(&env.schema, "t").await?;
         let sums = put_objects(&env, 10_000 * generation, 8)?;
-        // Neither gets far before the other is there.
+        // Neither run gets far before the other one has started.
         let held = env.s3.faults().on_get("in/7", Times::Always, Fault::Hold);
         let command =
             || env.command([&["load", "s3://etl/in/", "--table", "t"], &args[..]].concat());
@@ -40,7 +40,8 @@ async fn two_runs_share_a_job_which_is_done_once(env: TestEnv) -> Result<()> {
             |ended: &Ended| -> Result<u64> { Ok(ended.summary("objects loaded")?.parse()?) };
         ensure!(loaded(&first)? + loaded(&second)? == 8, "{first}{second}");
         ensure_rows(&env, "t", sums).await?;
-        let job = "SELECT generation, table_generation FROM s3_to_mysql_jobs WHERE state IN ('done', 'swapped')";
+        let job = "SELECT generation, table_generation FROM s3_to_mysql_jobs WHERE state IN \
+             ('done', 'swapped')";
         ensure_values(&env.schema, job, &[&format!("{generation}|{generation}")]).await?;
     }
     ensure_no_leftovers(&env).await
@@ -63,7 +64,7 @@ async fn an_append_whose_table_is_swapped_meanwhile_fails_and_says_why(env: Test
     ensure!(append.code != Some(0), "{append}");
     append.says("generation")?;
     ensure_rows(&env, "t", sums).await?;
-    // The next one finds the table as it is.
+    // The next run uses the table as it is.
     env.run(&["load", "s3://etl/late/", "--table", "t", "--preset", "hive"]).await?.expect(0)?;
     ensure!(env.count("t").await? == 2 * ROWS);
     Ok(())
@@ -79,7 +80,7 @@ async fn an_append_does_not_get_in_while_a_table_is_being_swapped(env: TestEnv) 
     let download = env.s3.faults().on_get("late/0", Times::Always, Fault::Hold);
     let appending = env.command(append).spawn()?;
     download.wait_for_effects(1).await;
-    // The table has been replaced, and the job's row does not say so yet.
+    // The table has been replaced, but the job's row does not say so yet.
     let proxy = Proxy::start(env.server.port()).await?;
     let renamed = proxy.next(Step::Statement("RENAME TABLE"), Break::HoldAnswer);
     let swapping = through(&env, &proxy, &SWAP).spawn()?;

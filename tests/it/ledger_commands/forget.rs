@@ -1,4 +1,4 @@
-//! `forget`: how the ledger is made to forget, and what stays as it is.
+//! `forget`: which entries the ledger drops, and what stays as it is.
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -23,13 +23,16 @@ async fn forget_changes_nothing_without_yes(env: TestEnv) -> Result<()> {
     let name = &env.schema.name;
     let expected = format!(
         "To be forgotten by the ledger `{name}`.`s3_to_mysql` of `{name}`.`t`:\n\
-         s3://etl/in/ and all below it: 2 ledger rows (20 rows, 200 bytes = 200 B), 1 failures\n\
+         s3://etl/in/ and everything below it: 2 ledger rows (20 rows, 200 bytes = 200 B), 1 \
+         failures\n\
          s3://etl/out: 1 ledger rows (10 rows, 100 bytes = 100 B), 0 failures\n\
          s3://etl/none: 0 ledger rows (0 rows, 0 bytes = 0 B), 0 failures\n\
-         The rows stay in the table. The next run loads these objects again, beside those rows unless a unique key keeps them out.\n"
+         The rows stay in the table. The next run loads these objects again: \
+         their rows are then in the table twice, unless a unique key prevents it.\n"
     );
     ensure!(ended.stdout == expected, "{ended}");
-    let said = "error: nothing was changed, because --yes is missing\n  hint: run it again with --yes to forget this\n";
+    let said = "error: nothing was changed, because --yes is missing\n  hint: run it again with \
+         --yes to forget this\n";
     ensure!(ended.stderr.ends_with(said), "{ended}");
     ensure_keys(&env, "t", &["in/a", "in/b", "out"]).await?;
     ensure!(env.count("s3_to_mysql_failures").await? == 1);
@@ -150,13 +153,13 @@ async fn what_is_in_flight_is_not_forgotten_and_not_waited_for(env: TestEnv) -> 
     let mut open = env.schema.user_conn().await?;
     open.query_drop("BEGIN").await?;
     open.query_drop(object_row(&env, "t", 1, "b", "loading")).await?;
-    // By its whole key, as a load clears it: no other row is locked.
+    // The row is addressed by its whole key, as a load clears it, so no other row is locked.
     let failure = format!(
         "target = {} AND generation = 1 AND bucket = 'etl' AND object_key = 'b'",
         quoted(&env, "t")
     );
     open.query_drop(format!("DELETE FROM s3_to_mysql_failures WHERE {failure}")).await?;
-    // It would end with a lock wait timeout, far beyond this test's patience, if it waited.
+    // If it waited, it would end with a lock wait timeout, far beyond this test's patience.
     let ended =
         forget(&env, &["s3://etl/", "--yes", "--max-attempts", "1", "--stall-timeout", "20s"])
             .await?;
@@ -174,8 +177,8 @@ async fn thousands_of_objects_are_forgotten_to_the_last(env: TestEnv) -> Result<
     make_ledger(&env).await?;
     let mut conn = env.schema.conn().await?;
     let numbers: Vec<String> = (0..1000).map(|number| format!("SELECT {number} AS n")).collect();
-    // Keys with several ETags, and prefixes that share their beginning; an even batch and an odd
-    // one.
+    // Keys with several ETags, prefixes that share their beginning, and batches of even and odd
+    // size.
     conn.query_drop("CREATE TABLE numbers (n INT)").await?;
     conn.query_drop(format!("INSERT INTO numbers {}", numbers.join(" UNION ALL "))).await?;
     for (etag, folder) in [("e1", "in"), ("e2", "in"), ("e1", "in2")] {
@@ -183,11 +186,12 @@ async fn thousands_of_objects_are_forgotten_to_the_last(env: TestEnv) -> Result<
         let (head, values) = row.split_once(" VALUES (").context("no values")?;
         let values =
             values.trim_end_matches(')').replace(&hex("KEY"), &format!("CONCAT('{folder}/', n)"));
-        // The parenthesis of the last function is not the list's.
+        // The last function's parenthesis is not that of the list.
         conn.query_drop(format!("{head} SELECT {values}) FROM numbers")).await?;
     }
     conn.query_drop(format!(
-        "INSERT INTO s3_to_mysql_failures SELECT {}, 1, 'etl', CONCAT('in/', n), '', 'bad_rows', '', 1, NOW(), NOW(), '', '' FROM numbers",
+        "INSERT INTO s3_to_mysql_failures SELECT {}, 1, 'etl', CONCAT('in/', n), '', 'bad_rows', \
+         '', 1, NOW(), NOW(), '', '' FROM numbers",
         quoted(&env, "t")
     ))
     .await?;
@@ -206,7 +210,7 @@ async fn without_a_ledger_there_is_nothing_to_forget(env: TestEnv) -> Result<()>
     one_table(&env).await?;
     let ended = forget(&env, &["s3://etl/", "--yes"]).await?;
     ended.expect(0)?;
-    ended.says(&format!("There is no ledger `{}`.`s3_to_mysql`", env.schema.name))?;
+    ended.says(&format!("The ledger `{}`.`s3_to_mysql` does not exist", env.schema.name))?;
     forget(&env, &["s3://etl/"]).await?.expect(2)?;
     forget(&env, &["--yes"]).await?.expect(2)?;
     forget(&env, &["etl/in", "--yes"]).await?.expect(2)?;
@@ -219,7 +223,8 @@ async fn forgetting_needs_the_delete_privilege(env: TestEnv) -> Result<()> {
     make_ledger(&env).await?;
     insert_loaded(&env, "t", 1, &["a"]).await?;
     let tables = ALL_SUFFIXES.map(|suffix| format!("s3_to_mysql_{suffix}"));
-    // UPDATE, as a load has it: MySQL locks rows for nobody who may not change them.
+    // The account has UPDATE, as for a load: MySQL locks no rows for an account that cannot change
+    // them.
     let grants: Vec<(&str, &str)> =
         tables.iter().map(|table| ("SELECT, INSERT, UPDATE", table.as_str())).collect();
     let user = account_with(&env, &grants).await?;
@@ -250,7 +255,7 @@ async fn what_cannot_be_told_is_not_forgotten(env: TestEnv) -> Result<()> {
     drop(command);
     let ended = finish(child).await?;
     ended.expect(2)?;
-    ended.says("standard output can't be written")?;
+    ended.says("standard output cannot be written")?;
     ensure_keys(&env, "t", &["a"]).await
 }
 
@@ -272,7 +277,7 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
             "COMMIT",
             Break::SwallowAnswer,
             "forgotten: 0 ledger rows (0 rows, 0 bytes = 0 B), 0 failures\n\
-             in transactions whose COMMIT had no answer, gone too, or counted above: \
+             in transactions whose COMMIT had no answer, removed too, or counted above: \
              2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n",
         ),
     ] {
@@ -301,7 +306,7 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
         let ended = forget(&env, &once).await?;
         ended.expect(6)?;
         let is_told =
-            ended.stdout.contains("COMMIT had no answer, gone, or still there: 2 ledger rows");
+            ended.stdout.contains("COMMIT had no answer, possibly removed: 2 ledger rows");
         ensure!(lost.count() == 1 && is_told == (start == "COMMIT"), "{start}\n{ended}");
         env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
     }

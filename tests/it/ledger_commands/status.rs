@@ -1,4 +1,4 @@
-//! `status`: what the ledger says of a table.
+//! `status`: what the ledger has on a table.
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
@@ -16,10 +16,11 @@ use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::values::ensure_values;
 
-/// `ended` is what stands behind the columns of the beginning.
+/// Inserts a run. `ended` has the values of the remaining columns.
 async fn insert_run(env: &TestEnv, id: &str, started_at: &str, ended: &str) -> Result<()> {
     let sql = format!(
-        "INSERT INTO s3_to_mysql_runs VALUES ('{id}', {}, 1, 'append', 's3://etl/', 'host-1:7', '0.1.0', '{started_at}', {ended})",
+        "INSERT INTO s3_to_mysql_runs VALUES ('{id}', {}, 1, 'append', 's3://etl/', 'host-1:7', \
+         '0.1.0', '{started_at}', {ended})",
         quoted(env, "t")
     );
     env.schema.exec(&sql).await
@@ -64,7 +65,7 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(env: TestE
     make_ledger(&env).await?;
     insert_job(&env, "t", (1, 1), "append", "done").await?;
     insert_loaded(&env, "t", 1, &["a", "b", "c"]).await?;
-    // Of another table, and of a generation that is over.
+    // Rows of another table, and of an earlier generation.
     insert_loaded(&env, "other", 1, &["a"]).await?;
     insert_loaded(&env, "t", 7, &["a"]).await?;
     let ended = status(&env).await?;
@@ -84,14 +85,17 @@ async fn status_sums_what_is_in_the_table_and_in_the_shadow_of_a_swap(env: TestE
     }
     ensure!(!ended.stdout.contains("swap"), "{ended}");
 
-    env
-        .schema
-        .exec("UPDATE s3_to_mysql_jobs SET generation = 7, mode = 'swap', state = 'loading', old_table = 't_old'")
+    env.schema
+        .exec(
+            "UPDATE s3_to_mysql_jobs SET generation = 7, mode = 'swap', state = 'loading', \
+             old_table = 't_old'",
+        )
         .await?;
     let document = status_json(&env).await?;
     let sums = |generation: u32, objects: u64| {
         json!({
-            "generation": generation, "objects_loaded": objects, "objects_partial": 0, "rows": objects * 10,
+            "generation": generation, "objects_loaded": objects, "objects_partial": 0,
+            "rows": objects * 10,
             "skipped": objects, "deleted": 0, "rejected": 0, "warnings": 0, "bytes": objects * 100,
         })
     };
@@ -116,37 +120,47 @@ async fn status_has_a_stable_json_shape(env: TestEnv) -> Result<()> {
         "target": { "database": env.schema.name, "table": "t" },
         "ledger": { "database": env.schema.name, "stem": "s3_to_mysql" },
         "job": {
-            "generation": 1, "table_generation": 1, "mode": "append", "state": "done", "old_table": null,
+            "generation": 1, "table_generation": 1, "mode": "append", "state": "done",
+            "old_table": null,
             "run_id": "run-1", "tool_version": "0.1.0", "begun_at": "2026-01-02T03:04:05.678901Z",
             "changed_at": "2026-01-02T03:04:06.000000Z", "deferred_indexes": [],
         },
         "table": {
-            "generation": 1, "objects_loaded": 1, "objects_partial": 1, "rows": 20, "skipped": 2, "deleted": 0,
+            "generation": 1, "objects_loaded": 1, "objects_partial": 1, "rows": 20, "skipped": 2,
+            "deleted": 0,
             "rejected": 0, "warnings": 0, "bytes": 100,
         },
         "shadow": null,
         "objects_failed": 1,
         "partial": [{
-            "bucket": "etl", "key": "half", "etag": "e1", "generation": 1, "size_bytes": 100, "part_size_bytes": 30,
+            "bucket": "etl", "key": "half", "etag": "e1", "generation": 1, "size_bytes": 100,
+            "part_size_bytes": 30,
             "parts": 4, "parts_loaded": 0,
         }],
         "in_flight": [],
         "failed": [{
             "bucket": "etl", "key": "bad", "etag": "e1", "generation": 1,
             "error": { "code": "bad_rows", "message": "row 3: not\na number" }, "attempts": 2,
-            "first_failed_at": "2026-01-02T03:04:05.000000Z", "last_failed_at": "2026-01-03T03:04:05.000000Z",
+            "first_failed_at": "2026-01-02T03:04:05.000000Z",
+            "last_failed_at": "2026-01-03T03:04:05.000000Z",
             "worker": "host-1:7", "run_id": "run-1",
         }],
         "runs": [{
-            "run_id": "run-1", "worker": "host-1:7", "generation": 1, "mode": "append", "source": "s3://etl/",
+            "run_id": "run-1", "worker": "host-1:7", "generation": 1, "mode": "append",
+            "source": "s3://etl/",
             "tool_version": "0.1.0", "state": "ended", "started_at": "2026-01-02T03:04:05.000000Z",
             "ended_at": "2026-01-02T04:00:00.000000Z", "exit_code": 0, "objects_loaded": 3,
             "objects_already_loaded": 4, "objects_failed": 0, "rows": 30, "bytes": 300,
         }],
     });
     ensure!(document == expected, "{document:#}");
-    // Nothing is left out where there is nothing.
-    env.schema.exec("DROP TABLE s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, s3_to_mysql_failures, s3_to_mysql_runs").await?;
+    // Without any tables the document still has every field.
+    env.schema
+        .exec(
+            "DROP TABLE s3_to_mysql_objects, s3_to_mysql_parts, s3_to_mysql_jobs, \
+         s3_to_mysql_failures, s3_to_mysql_runs",
+        )
+        .await?;
     let (with, without) = (document, status_json(&env).await?);
     let names = |document: &Value| {
         document.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>())
@@ -172,7 +186,8 @@ async fn failures_are_told_with_reason_attempts_and_times(env: TestEnv) -> Resul
         failed.len() == 11 && failed[10] == "failed: and 2 more; --json has them all",
         "{ended}"
     );
-    let first = "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to 2026-01-03T03:04:05Z: row 3: not\\na number";
+    let first = "failed: s3://etl/bad-00: bad_rows, 2 attempts from 2026-01-02T03:04:05Z to \
+         2026-01-03T03:04:05Z: row 3: not\\na number";
     ensure!(failed[0] == first, "{ended}");
     let document = status_json(&env).await?;
     let keys: Vec<&str> = document["failed"]
@@ -225,7 +240,8 @@ async fn what_is_in_flight_is_told_with_its_worker_and_is_not_counted(env: TestE
     )?;
     let document = status_json(&env).await?;
     let expected = json!([{
-        "bucket": "etl", "key": "b", "etag": "e1", "generation": 1, "size_bytes": 100, "worker": "host-1:7",
+        "bucket": "etl", "key": "b", "etag": "e1", "generation": 1, "size_bytes": 100,
+        "worker": "host-1:7",
         "run_id": "run-1", "since": "2026-01-02T03:04:05.000001Z",
     }]);
     ensure!(document["in_flight"] == expected, "{document:#}");
@@ -245,7 +261,7 @@ fn run_lock(run_id: &str) -> String {
         .collect()
 }
 
-/// Run ids with their states, as the JSON document has them.
+/// Returns run ids with their states, from the JSON document.
 async fn run_states(env: &TestEnv) -> Result<Vec<(String, String)>> {
     let document = status_json(env).await?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -261,7 +277,7 @@ async fn runs_are_running_ended_or_dead(env: TestEnv) -> Result<()> {
     insert_run(&env, "20260102-2", "2026-01-02 02:00:00", NO_END).await?;
     insert_run(&env, "20260102-3", "2026-01-02 03:00:00", NO_END).await?;
     let mut alive = env.schema.user_conn().await?;
-    // Names are server-wide: another test's run of the same name would be the same.
+    // Lock names are server-wide: another test's run with the same name would be the same run.
     let id = format!("20260102-3-{}", env.schema.name);
     env.schema
         .exec(&format!("UPDATE s3_to_mysql_runs SET run_id = '{id}' WHERE run_id = '20260102-3'"))
@@ -353,7 +369,7 @@ async fn awkward_keys_are_told_as_they_are(env: TestEnv) -> Result<()> {
     for key in AWKWARD {
         ended.says(&format!("failed: s3://etl/{}: bad_rows", key.escape_debug()))?;
     }
-    // The last row of this kind would be half a line otherwise.
+    // The last row of this kind would otherwise end in mid-line.
     ensure!(
         ended.stdout.lines().filter(|line| line.contains("s3://etl/")).count() == AWKWARD.len(),
         "{ended}"
@@ -430,7 +446,8 @@ async fn the_configuration_of_a_load_serves_status_and_forget(env: TestEnv) -> R
     one_table(&env).await?;
     make_ledger(&env).await?;
     insert_loaded(&env, "t", 1, &["a", "nightly/b"]).await?;
-    let file = "uris = [\"s3://etl/nightly/\"]\ntable = \"t\"\nmode = \"truncate\"\nno-ledger = true\n\
+    let file = "uris = [\"s3://etl/nightly/\"]\ntable = \"t\"\nmode = \"truncate\"\nno-ledger = \
+         true\n\
                 preset = \"hive\"\nreport = \"/nowhere/report\"\n";
     std::fs::write(env.path("c.toml"), file)?;
     let config = env.path("c.toml").display().to_string();
@@ -462,7 +479,8 @@ async fn status_tells_what_the_runs_have_done(env: TestEnv) -> Result<()> {
         "{document:#}"
     );
     let table = json!({
-        "generation": 1, "objects_loaded": 3, "objects_partial": 0, "rows": 4, "skipped": 0, "deleted": 0,
+        "generation": 1, "objects_loaded": 3, "objects_partial": 0, "rows": 4, "skipped": 0,
+        "deleted": 0,
         "rejected": 0, "warnings": 0, "bytes": 8,
     });
     ensure!(document["table"] == table && document["shadow"].is_null(), "{document:#}");
@@ -499,7 +517,7 @@ async fn status_tells_what_the_runs_have_done(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// A load that is held in the middle of its file: the transaction is open.
+/// Starts a load that is held in the middle of its file, with an open transaction.
 async fn held_load(env: &TestEnv, args: &[&str]) -> Result<(tokio::process::Child, Proxy, Broken)> {
     let proxy = Proxy::start(env.server.port()).await?;
     let held = proxy.next(Step::InfileBytes(1), Break::Hold);
@@ -528,7 +546,7 @@ async fn a_load_under_way_is_told_by_its_process_and_a_killed_one_as_dead(
     ensure!(worker.ends_with(&pid) && run["worker"] == worker, "{pid}: {document:#}");
     ensure!(run["state"] == "running" && run["run_id"] == in_flight[0]["run_id"], "{document:#}");
     ensure!(document["table"]["objects_loaded"] == 0, "{document:#}");
-    // It is not forgotten under the feet of the run that loads it.
+    // `forget` cannot remove an object while another run is loading it.
     let ended = forget(&env, &["s3://etl/", "--yes", "--stall-timeout", "20s"]).await?;
     ended.expect(0)?;
     ended.says("forgotten: 0 ledger rows")?;

@@ -1,18 +1,18 @@
-//! Two tables of one case: one loaded by this program's load (`Plan`, `LoadRequest`, `Session::load`),
-//! the other by the server's own LOAD DATA INFILE, under a statement written here, from a file of
-//! the object's bytes.
+//! Loads each case into two tables: one by this program's load (`Plan`, `LoadRequest`,
+//! `Session::load`), the other by the server's own LOAD DATA INFILE, with a statement written here,
+//! from a file of the object's bytes.
 //!
-//! The rows must be the same to the byte, and the server's `Records:` and `Warnings:` ours; and
-//! what the library's own [`FieldReader`] makes of the object must be what both have stored. What
-//! the program does otherwise than the server by design is here in one place each:
+//! The rows must be equal to the byte, and the server's `Records:` and `Warnings:` must be ours.
+//! The fields that the library's own [`FieldReader`] reads must be what both tables store. Where
+//! the program differs from the server by design, one place here has the difference:
 //!
-//! - [`Reading::of`]: a byte order mark is dropped, where the server reads it into the first field;
-//!   header lines have fields, in whose quotes and separators a line may break, where the server's
-//!   IGNORE knows lines only; `auto` settles on one line terminator.
-//! - also there: the last row gets the terminator that it lacks, so that an empty last field is
-//!   empty as in any other row, where the server takes it for missing;
-//! - [`Twins::judge`]: and so that the extra fields of that row make a warning, of which the server
-//!   says nothing.
+//! - [`Reading::of`]: a byte order mark is dropped, while the server reads it into the first field.
+//!   Header lines have fields, in whose quotes and separators a line may break, while the server's
+//!   IGNORE knows lines only. `auto` settles on one line terminator.
+//! - [`Reading::of`] also adds the terminator that the last row lacks, so that an empty last field
+//!   is empty as in any other row, while the server takes it for missing.
+//! - [`Twins::judge`]: the extra fields of that row therefore make a warning, which the server does
+//!   not give.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -46,16 +46,17 @@ use tokio_util::sync::CancellationToken;
 use super::{CHARSETS, Case, Tally, Verdict, count, play_again, reason};
 use crate::support::servers::Schema;
 
-/// Seeds that once found something, here or in a break on purpose; every run begins with them.
+/// Seeds that once found a bug, here or in a deliberate break. Every run begins with them.
 const REGRESSION_SEEDS: [u64; 9] = [2, 12, 16, 28, 72, 86, 161, 928, 7_010_213];
 
-/// Cases that are loaded piece by piece: they cost more.
+/// One case in this many is loaded with row isolation, which costs more.
 const SIFTED_ONE_IN: u32 = 4;
 
 /// Columns that show NULL, the empty string, conversions, truncation and a default that is not
-/// NULL; `number` is the case's.
+/// NULL. `number` is the case's.
 const COLUMNS: &str = "c1 VARBINARY(4096), c2 VARCHAR(2000) CHARACTER SET utf8mb4, c3 INT, \
-     c4 VARCHAR(24) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none', number INT NOT NULL, KEY (number)";
+     c4 VARCHAR(24) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none', number INT NOT NULL, KEY \
+     (number)";
 
 /// Loads `REGRESSION_SEEDS` and `cases` random objects from `seed` on, both ways, in a schema of
 /// its own.
@@ -77,7 +78,8 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
             }
         }
     }
-    // What is made easy for the server proves less. The regressions alone are mostly that.
+    // Objects that are prepared for the server prove less, and the regressions alone are mostly
+    // those.
     let are_few = tally.agreed <= 2 * REGRESSION_SEEDS.len() as u64;
     anyhow::ensure!(
         are_few || twins.whole > tally.agreed / 2,
@@ -92,28 +94,29 @@ pub(crate) async fn compare_rows(schema: &Schema<'_>, cases: u64, seed: u64) -> 
     Ok(tally)
 }
 
-/// What it takes to load a case both ways.
+/// Everything that loads a case both ways.
 struct Twins {
     sessions: Sessions,
-    /// By the character set, as a run has one: on MySQL a session's variables keep that of the load
-    /// before, also where the next says another. Taken anew after an error.
+    /// The sessions by character set, as each run has one: on MySQL a session's variables keep the
+    /// character set of the previous load even if the next one sets another. A session is replaced
+    /// after an error.
     loading: BTreeMap<String, Session>,
     policy: Policy,
     load: LoadConfig,
     ours: TableName,
-    /// Loads and reads as root, under the settings of the session that loads.
+    /// Loads and reads as root, with the settings of the loading session.
     oracle: Conn,
-    /// The one that the server reads.
+    /// The file that the server reads.
     path: PathBuf,
-    /// Of the case last loaded.
+    /// The number of the case that was loaded last.
     number: u32,
-    /// Objects that agreed and that the server read as they are.
+    /// Objects that agreed and that the server read unchanged.
     whole: u64,
     /// Objects that were loaded in several parts.
     split: u64,
 }
 
-/// What is loaded at once of an object.
+/// A stretch of an object that is loaded at once.
 struct Stretch {
     from: Boundary,
     to: Boundary,
@@ -200,7 +203,7 @@ impl Twins {
         Ok(Verdict::Agreed { rows: scan.rows })
     }
 
-    /// By the program: as a run loads a staged object.
+    /// Loads the case by the program, as a run loads a staged object.
     async fn load(
         &mut self,
         case: &Case,
@@ -220,8 +223,8 @@ impl Twins {
             set: vec![("number".to_owned(), self.number.to_string())],
             null_strings: case.null_string.into_iter().map(str::to_owned).collect(),
         };
-        // To hold duplicates back is to load piece by piece. The tables have no key, so that
-        // nothing else changes.
+        // Rejecting duplicates means row isolation. The tables have no key, so nothing else
+        // changes.
         let is_sifted = self.number.is_multiple_of(SIFTED_ONE_IN);
         let on_duplicate = if is_sifted { OnDuplicate::Reject } else { OnDuplicate::Ignore };
         let policy = Policy { on_duplicate, ..self.policy };
@@ -290,8 +293,8 @@ impl Twins {
         }))
     }
 
-    /// The stretches in which the program loads the object: in half of the cases that it can split,
-    /// parts of a few bytes.
+    /// Returns the stretches in which the program loads the object: parts of a few bytes in half of
+    /// the cases that it can split.
     fn parts(&mut self, case: &Case, object: &[u8], scan: &Scan) -> Result<Vec<Stretch>> {
         let whole = Stretch {
             from: Boundary::default(),
@@ -338,9 +341,10 @@ impl Twins {
         let mut set = vec![format!("number = {}", self.number)];
         if let Some(null_string) = case.null_string {
             for item in items.iter_mut().filter(|item| !item.starts_with('@')) {
-                // In hexadecimal no collation has a say.
+                // In hexadecimal, no collation matters.
                 set.push(format!(
-                    "{item} = CASE HEX(@{charset}_{item}) WHEN HEX('{null_string}') THEN NULL ELSE @{charset}_{item} END"
+                    "{item} = CASE HEX(@{charset}_{item}) WHEN HEX('{null_string}') THEN NULL ELSE \
+                     @{charset}_{item} END"
                 ));
                 *item = format!("@{charset}_{item}");
             }
@@ -360,7 +364,7 @@ impl Twins {
         })
     }
 
-    /// Leaves out pieces as long as a difference remains.
+    /// Removes pieces as long as a difference remains.
     async fn shrink(&mut self, mut case: Case, mut difference: String) -> Result<(Case, String)> {
         let mut at = 0;
         while at < case.pieces.len() {
@@ -376,16 +380,16 @@ impl Twins {
     }
 }
 
-/// How the server is to read an object, so that it reads what we do.
+/// How the server must read an object to read the same as the program.
 #[derive(Debug)]
 struct Reading {
-    /// The first byte that it gets.
+    /// The offset of the first byte that it gets.
     from: usize,
     ignore_lines: u64,
     lines_terminated_by: Vec<u8>,
-    /// What it gets after the object's last byte.
+    /// The bytes that it gets after the object's last one.
     terminator: Vec<u8>,
-    /// It gets the object as it is.
+    /// True if it gets the object unchanged.
     is_whole: bool,
 }
 
@@ -404,7 +408,7 @@ impl Reading {
                 match first_line {
                     [.., b'\r', b'\n'] if is_plain => b"\r\n".to_vec(),
                     _ if is_plain => b"\n".to_vec(),
-                    // Where the first line ends is what the splitter alone can tell here.
+                    // Only the splitter can tell here where the first line ends.
                     _ => scan.lines_terminated_by.clone(),
                 }
             }
@@ -439,11 +443,11 @@ impl Reading {
 struct Loaded {
     records: u64,
     warnings: u64,
-    /// Sorted.
+    /// The sorted rows.
     rows: Vec<Fields>,
 }
 
-/// A row's bytes as they are stored; numbers in decimal.
+/// A row's bytes as they are stored, with numbers in decimal.
 type Fields = Vec<Option<Vec<u8>>>;
 
 async fn rows(conn: &mut Conn, table: &str, number: u32) -> Result<Vec<Fields>> {
@@ -462,8 +466,9 @@ async fn rows(conn: &mut Conn, table: &str, number: u32) -> Result<Vec<Fields>> 
     Ok(rows)
 }
 
-/// Whether the fields as the library reads them are not what the columns got that take any bytes;
-/// `stored` has all columns. `None` also where a value does not fit.
+/// Returns the first difference between the fields that the library reads and the stored values of
+/// the columns that take any bytes. `stored` has all columns. Returns `None` also if a value does
+/// not fit.
 fn values_differ(
     case: &Case,
     object: &[u8],
@@ -473,7 +478,7 @@ fn values_differ(
     const FITS_BYTES: usize = 2000;
     let mut cutter = RowCutter::new(&case.dialect, &scan.lines_terminated_by, case.items.len());
     let reader = FieldReader::new(&case.dialect, case.items.len());
-    // As latin1, `c2` would get other bytes; `c3` and `c4` change what they get.
+    // In latin1, `c2` would get other bytes. `c3` and `c4` convert their values.
     let columns = if case.charset.is_utf8() { vec!["c1", "c2"] } else { vec!["c1"] };
     let mut read: Vec<Fields> = Vec::new();
     let mut take = |row: &[u8]| {
@@ -506,7 +511,7 @@ fn values_differ(
     Ok((read != stored).then(|| show_difference(&read, &stored)))
 }
 
-/// The rows of each that the other lacks.
+/// Returns the rows of each side that the other lacks.
 fn show_difference(ours: &[Fields], servers: &[Fields]) -> String {
     let only = |left: &[Fields], right: &[Fields]| {
         let mut right = right.to_vec();

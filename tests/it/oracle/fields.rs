@@ -1,6 +1,6 @@
-//! The library's field reader and the servers' on rows of nothing but what has a meaning: quotes,
-//! escapes, separators and the letters behind them, thousands in one load. Rows that the splitter
-//! refuses are left out.
+//! Compares the library's field reader with the servers' on rows made only of special characters:
+//! quotes, escapes, separators and the letters behind them, thousands in one load. Rows that the
+//! splitter refuses are left out.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -20,7 +20,10 @@ const ROWS_PER_DIALECT: u64 = 1500;
 pub(crate) async fn compare_values(schema: &Schema<'_>, seed: u64) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     schema
-        .exec("CREATE TABLE `values` (id BIGINT AUTO_INCREMENT PRIMARY KEY, c1 VARBINARY(255), c2 VARBINARY(255), c3 VARBINARY(255))")
+        .exec(
+            "CREATE TABLE `values` (id BIGINT AUTO_INCREMENT PRIMARY KEY, c1 VARBINARY(255), c2 \
+             VARBINARY(255), c3 VARBINARY(255))",
+        )
         .await?;
     for dialect in dialects() {
         ensure!(dialect.validate(&Charset::new("binary")?).is_empty(), "{dialect:?}");

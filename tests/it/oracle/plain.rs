@@ -1,6 +1,6 @@
-//! What `--verify` takes for the text of a stored value, and what the servers have stored: values
-//! near the plain ones of each type, of which those count that the server takes without a warning,
-//! as a load would.
+//! Compares the text that `--verify` expects of a stored value with what the servers store. The
+//! values are close to the plain ones of each type, and only those count that the server takes
+//! without a warning, as in a load.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,12 +18,14 @@ use crate::support::servers::Schema;
 
 const VALUES_PER_TYPE: usize = 2500;
 
-/// As a load sets it.
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
-     ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', max_error_count = 65535, sql_notes = 1";
+/// The settings that a load makes.
+const SESSION: &str = "SET SESSION sql_mode = \
+     'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+     ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', max_error_count = \
+     65535, sql_notes = 1";
 
-/// A type; values that are taken as they are, from which others are made; and the bytes that go
-/// into those.
+/// A type, values that are stored as they are and from which others are made, and the characters
+/// that go into those.
 type Kind = (&'static str, &'static [&'static str], &'static str);
 
 const KINDS: [Kind; 17] = [
@@ -107,7 +109,7 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
     Ok(())
 }
 
-/// A plain value, as it is or with some characters left out, put in or replaced.
+/// Returns a plain value, unchanged or with some characters removed, inserted or replaced.
 fn near(rng: &mut Rng, usual: &[&str], alphabet: &[char]) -> String {
     let mut value: Vec<char> = rng.choice(usual).unwrap_or(&"").chars().collect();
     for _ in 0..rng.usize(..4) {
@@ -123,11 +125,13 @@ fn near(rng: &mut Rng, usual: &[&str], alphabet: &[char]) -> String {
     value.into_iter().collect()
 }
 
-/// For column `v` alone, behind a field that goes nowhere.
+/// Returns a plan for column `v` alone, after a field that goes nowhere.
 async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
     let sql = format!(
-        "SELECT DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COALESCE(NUMERIC_SCALE, 0), COALESCE(DATETIME_PRECISION, 0), \
-         COALESCE(CHARACTER_OCTET_LENGTH, 0) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND \
+        "SELECT DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COALESCE(NUMERIC_SCALE, 0), \
+         COALESCE(DATETIME_PRECISION, 0), \
+         COALESCE(CHARACTER_OCTET_LENGTH, 0) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = \
+         DATABASE() AND \
          TABLE_NAME = '{table}' AND COLUMN_NAME = 'v'"
     );
     let (data_type, column_type, charset, numeric_scale, datetime_precision, octet_length) =

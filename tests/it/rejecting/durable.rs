@@ -1,5 +1,5 @@
-//! Reject files are there, whole, before the COMMIT that leaves their rows out, wherever they go
-//! and whatever breaks.
+//! Reject files are complete before the COMMIT that leaves their rows out, wherever they go and
+//! whatever breaks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Keys, Operation, Refusal, Times, client};
 use crate::support::values::ensure_values;
 
-/// Four rows of which two are bad, one is a duplicate, and one is good.
+/// Four rows: two are bad, one is a duplicate, and one is good.
 const ROWS: &str = "1\tone\n2\tmuch too long\n1\tagain\n3\tx\tx\n";
 const BAD: &str = "2\tmuch too long\n3\tx\tx\n";
 const ALL_BAD: &str = "2\tmuch too long\n1\tagain\n3\tx\tx\n";
@@ -25,7 +25,7 @@ async fn prepare(env: &TestEnv) -> Result<()> {
     env.put("data/1", ROWS)
 }
 
-/// What a program that loads `s3://etl/data/` is given, rejects going to `to`.
+/// Returns the command that loads `s3://etl/data/` with its rejects in `to`.
 fn command(env: &TestEnv, proxy: Option<&Proxy>, to: &str, args: &[&str]) -> Command {
     let report = env.path("report").display().to_string();
     let base = [
@@ -58,7 +58,7 @@ fn local(env: &TestEnv) -> String {
 
 const HELD: &str = "s3://etl/held/";
 
-/// Every file of a directory, by its name.
+/// Returns every file of a directory by its name.
 fn files(directory: impl AsRef<Path>) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory)? {
@@ -69,7 +69,7 @@ fn files(directory: impl AsRef<Path>) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-/// Every object below `held/`, by its name.
+/// Returns every object below `held/` by its name.
 async fn objects(env: &TestEnv) -> Result<BTreeMap<String, String>> {
     let mut objects = BTreeMap::new();
     for key in env.s3.backend().keys(BUCKET) {
@@ -81,7 +81,7 @@ async fn objects(env: &TestEnv) -> Result<BTreeMap<String, String>> {
     Ok(objects)
 }
 
-/// One object's two files, with these rows.
+/// Requires the two files of one object, with these rows.
 fn ensure_whole(files: &BTreeMap<String, String>, rows: &str) -> Result<()> {
     let names: Vec<&String> = files.keys().collect();
     ensure!(files.len() == 2 && *names[1] == format!("{}.jsonl", names[0]), "{names:?}");
@@ -119,7 +119,7 @@ async fn rejects_in_s3_are_those_of_a_local_run(env: TestEnv) -> Result<()> {
     ensure!(line["reject_reasons"] == format!("{file}.jsonl"), "{line:#}");
     ensure!(outcome(&env, "report", "data/3")?["reject_file"].is_null());
     ensure_ledger_total(&env, 4).await?;
-    // What is reported is what can be loaded.
+    // The reported files can be loaded.
     let ended = env
         .run(&[
             "load",
@@ -181,7 +181,7 @@ async fn a_commit_that_failed_is_tried_again_with_files_of_its_own(env: TestEnv)
     let child = command(&env, Some(&proxy), &local(&env), &["--on-duplicate", "ignore"]).spawn()?;
     held.wait().await?;
     let first = files(local(&env))?;
-    // As if the first try had written something else.
+    // The content that another first attempt might have written.
     for name in first.keys() {
         std::fs::write(env.path("rejects").join(name), "of the first try\n")?;
     }
@@ -220,7 +220,7 @@ async fn without_a_ledger_an_unknown_commit_leaves_its_files(env: TestEnv) -> Re
     let args = ["--on-duplicate", "ignore", "--no-ledger"];
     run(&env, Some(&proxy), &local(&env), &args).await?.expect(3)?;
     expect_failure(&env, "report", "data/1", "outcome_unknown")?;
-    // The row is in, and those that are not must be found.
+    // The row is in the table, and the other rows must be in the files.
     ensure!(env.count("t").await? == 1);
     ensure_whole(&files(local(&env))?, BAD)
 }
@@ -268,7 +268,7 @@ async fn killed_while_rejects_are_uploaded_and_run_again_every_row_is_in_one_pla
     signal(&child, "KILL")?;
     child.wait().await?;
     held.remove();
-    // A sidecar without its data, which is of no use and of no harm.
+    // A sidecar without its data is useless and harmless.
     ensure!(env.count("t").await? == 0);
     run(&env, None, HELD, &["--on-duplicate", "reject"]).await?.expect(7)?;
     ensure_whole(&objects(&env).await?, ALL_BAD)?;
@@ -294,7 +294,7 @@ async fn a_directory_that_goes_away_fails_the_objects_that_need_it(env: TestEnv)
     ensure!(outcome(&env, "report", "data/1")?["attempts"] == 1, "{ended}");
     ended.says(&local(&env))?;
     ensure_values(&env.schema, "SELECT id, v FROM t", &["7|seven"]).await?;
-    // Nor can a run begin there.
+    // Nor can a run begin with such a directory.
     let ended = run(&env, None, &local(&env), &[]).await?;
     ended.expect(2)?;
     ended.says("--rejects")?;
@@ -330,7 +330,7 @@ async fn an_upload_that_is_denied_fails_the_objects_that_need_it(env: TestEnv) -
     Ok(())
 }
 
-/// Leaves the reject files of an object that is not loaded, and makes its table take all of its
+/// Leaves the reject files of an object that is not loaded, and makes the table accept all of its
 /// rows.
 async fn leave_stale_files(env: &TestEnv, to: &str) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT, v VARCHAR(5))").await?;
@@ -346,7 +346,7 @@ async fn leave_stale_files(env: &TestEnv, to: &str) -> Result<()> {
 async fn a_try_without_rejects_removes_the_files_of_the_one_before(env: TestEnv) -> Result<()> {
     leave_stale_files(&env, &local(&env)).await?;
     ensure_whole(&files(local(&env))?, "2\tmuch too long\n")?;
-    // Another object's stay.
+    // Another object's files stay.
     std::fs::write(env.path("rejects").join("other.rejected"), "x")?;
     run(&env, None, &local(&env), &[]).await?.expect(0)?;
     let left = files(local(&env))?;

@@ -1,5 +1,5 @@
-//! Reject files in the object's own dialect: its header, its rows as they stand, and mended they
-//! load with the same options.
+//! Reject files in the object's own dialect: they have its header and its rows unchanged, and once
+//! corrected they load with the same options.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -8,12 +8,12 @@ use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::values::values;
 
-/// An object in pieces: what is before its rows, and each row with what ends it. A row that has
-/// `BAD` in it is rejected, and is good when that is replaced by `7`.
+/// An object in pieces: the text before its rows, and each row with its terminator. A row that
+/// contains `BAD` is rejected, and is good when `7` replaces it.
 struct Case<'a> {
     head: &'a str,
     rows: Vec<String>,
-    /// What ends the last row, where the object does not.
+    /// The terminator that the object's last row lacks.
     missing_end: &'a str,
     args: Vec<&'a str>,
 }
@@ -46,7 +46,7 @@ async fn check(env: &TestEnv, case: &Case<'_>) -> Result<()> {
         let offset = case.head.len() + case.rows[..*index].iter().map(String::len).sum::<usize>();
         let line = 1 + object[..offset].matches('\n').count();
         ensure!(reason["row"] == index + 1 && reason["offset"] == offset, "{row:?}: {reason:#}");
-        // Where lines end in something else, so do their numbers.
+        // With other terminators, the line numbers count those instead.
         ensure!(!row.contains('\n') || reason["line"] == line, "{row:?}, line {line}: {reason:#}");
         ensure!(
             !row.contains('\n') || reason["reject_line"] == reject_line,
@@ -55,7 +55,7 @@ async fn check(env: &TestEnv, case: &Case<'_>) -> Result<()> {
     }
     ensure!(env.count("t").await? as usize == case.rows.len() - bad.len(), "{}", rejects.ended);
 
-    // Mended, it is the rest; and the table is that of the object mended.
+    // The corrected file is the rest, and the table is that of the corrected object.
     env.put("data/1", text.replace("BAD", "7"))?;
     load(env, "t", 0, &case.args).await?;
     env.put("data/1", object.replace("BAD", "7"))?;
@@ -70,7 +70,8 @@ async fn check(env: &TestEnv, case: &Case<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Every third row is bad, and the last; `row` makes one of its number and its `n`.
+/// Returns rows of which every third and the last one are bad. `row` makes one from its number and
+/// its `n`.
 fn rows(count: u64, row: impl Fn(u64, &str) -> String) -> Vec<String> {
     (1..=count).map(|id| row(id, if id % 3 == 2 || id == count { "BAD" } else { "1" })).collect()
 }
@@ -87,7 +88,7 @@ async fn rows_of_a_spreadsheet_are_written_down_as_they_stand(env: TestEnv) -> R
         case.missing_end = "\r\n";
         check(&env, &case).await.context("not terminated")?;
     }
-    // Without a header there is no head but the mark.
+    // Without a header, only the byte order mark comes before the rows.
     let case = Case {
         head: "\u{feff}",
         rows: rows(5, row),
@@ -160,7 +161,7 @@ async fn rows_on_the_border_of_two_statements_are_told_apart(env: TestEnv) -> Re
 
 #[apply(load_test)]
 async fn rows_longer_than_a_statement_go_alone(env: TestEnv) -> Result<()> {
-    // A statement has at most two megabytes, but for a row that is longer.
+    // A statement has at most two megabytes, unless a single row is longer.
     let long = "long line\\\n".repeat(250_000);
     let rows = [
         ("1", "x"),

@@ -1,21 +1,21 @@
-//! What clients have sent through the [proxy](super::proxy), told apart by the answers that they
-//! waited for: on a path of 150 ms every flight costs as much.
+//! Records what clients send through the [proxy](super::proxy), divided by the answers that they
+//! wait for: on a path of 150 ms, every flight costs that much.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Enough to know a statement by.
+/// The length of a label, enough to recognise a statement.
 const SHOWN_BYTES: usize = 200;
 
-/// Everything that a client sent between two answers of the server's.
+/// Everything that a client sends between two answers of the server.
 #[derive(Clone, Debug)]
 pub struct Flight {
-    /// In the order in which connections were opened, from 0.
+    /// The connection's number, from 0 in the order of opening.
     pub connection: u64,
-    /// The first in it: a statement's text, `prepare: ` and its text, `file`, or the number of
+    /// The first packet: a statement's text, `prepare: ` and its text, `file`, or the number of
     /// another command.
     pub label: String,
-    /// Of files.
+    /// The bytes of files in it.
     pub infile_bytes: usize,
 }
 
@@ -26,13 +26,13 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// The number of a connection that was just opened.
+    /// Returns the number of a new connection.
     pub(super) fn connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A packet that is to be passed on; `has_answered`: the server has sent something since the
-    /// one before.
+    /// Records a packet that is to be passed on. `has_answered` is true if the server has sent
+    /// something since the previous one.
     pub(super) fn packet(&self, connection: u64, has_answered: bool, sent: Packet<'_>) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         let infile_bytes = if let Packet::File { bytes } = sent { bytes } else { 0 };
@@ -47,13 +47,13 @@ impl Recorder {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Those of one connection, in their order.
+    /// Returns the flights of one connection, in order.
     pub fn of(&self, connection: u64) -> Vec<Flight> {
         self.flights().into_iter().filter(|flight| flight.connection == connection).collect()
     }
 }
 
-/// What a packet of the client's is.
+/// A packet of the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Packet<'a> {
     File {

@@ -1,4 +1,4 @@
-//! Tables of one column, where what is loaded tells which object it came from.
+//! Tables of one column, whose rows tell which object they come from.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::program::{Ended, TestEnv};
 
-/// Makes a table whose rows are lines. No key: a row that is loaded twice shows.
+/// Creates a table whose rows are lines. It has no key, so a row that is loaded twice shows.
 pub async fn create(env: &TestEnv, table: &str) -> Result<()> {
     let sql = format!(
         "CREATE TABLE {table} (v VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL)"
@@ -15,14 +15,14 @@ pub async fn create(env: &TestEnv, table: &str) -> Result<()> {
     env.schema.exec(&sql).await
 }
 
-/// Every row of a table, sorted, repeated ones as often as they are there.
+/// Returns every row of a table, sorted, with repetitions.
 pub async fn rows(env: &TestEnv, table: &str) -> Result<Vec<String>> {
     let mut rows: Vec<String> = env.schema.query(&format!("SELECT v FROM {table}")).await?;
     rows.sort();
     Ok(rows)
 }
 
-/// The table holds exactly these rows, in whatever order.
+/// Requires that the table holds exactly these rows, in any order.
 pub async fn expect(env: &TestEnv, table: &str, expected: &[&str]) -> Result<()> {
     let mut expected = expected.to_vec();
     expected.sort_unstable();
@@ -31,7 +31,7 @@ pub async fn expect(env: &TestEnv, table: &str, expected: &[&str]) -> Result<()>
     Ok(())
 }
 
-/// The report's line about one key.
+/// Returns the report's line about one key.
 pub fn outcome(env: &TestEnv, report: &str, key: &str) -> Result<Value> {
     let lines = env.report(report)?;
     let mut found = lines.into_iter().filter(|line| line["key"] == key);
@@ -42,7 +42,7 @@ pub fn outcome(env: &TestEnv, report: &str, key: &str) -> Result<Value> {
     }
 }
 
-/// One key ended with this error code.
+/// Requires that one key has failed with this error code.
 pub fn expect_failure(env: &TestEnv, report: &str, key: &str, code: &str) -> Result<()> {
     let line = outcome(env, report, key)?;
     ensure!(
@@ -52,7 +52,7 @@ pub fn expect_failure(env: &TestEnv, report: &str, key: &str, code: &str) -> Res
     Ok(())
 }
 
-/// The keys that `plan` says would be loaded, as they stand in its lines.
+/// Returns the keys that `plan` would load, as they stand in its lines.
 pub fn planned(ended: &Ended) -> BTreeSet<String> {
     let lines = ended.stdout.lines().filter_map(|line| line.trim_start().split_once("  "));
     lines

@@ -1,15 +1,15 @@
-//! A TCP proxy that makes loopback a long or a thin path: every byte is late, and there are only so
-//! many in a second.
+//! A TCP proxy that makes loopback a long or thin path: every byte is late, and the number of bytes
+//! a second is limited.
 //!
 //! Each direction is a line that keeps order and is as long as the one-way delay: however much is
-//! on its way, more can be sent. The rate is shared by all connections of a [`Link`], each
-//! direction for itself, with nothing saved up while the path is idle. Opening a connection takes a
-//! round trip more, as the handshake does that loopback makes at once. What this is not: a path
-//! that loses packets, or on which TCP starts slowly.
+//! on its way, more can be sent. All connections of a [`Link`] share the rate, in each direction
+//! separately, and an idle path saves nothing up. Opening a connection takes one more round trip,
+//! for the handshake that loopback makes at once. This is not a path that loses packets, or on
+//! which TCP starts slowly.
 //!
-//! A side that ends what it sends is known to the other when its last byte is; a connection that is
-//! reset is closed at once. On its way is at most [`BUFFER_BYTES`] and what the rate makes of the
-//! delay, for each direction of a connection. Everything ends with the [`Link`].
+//! When one side ends its stream, the other side learns of it after the last byte. A connection
+//! that is reset is closed at once. For each direction of a connection, at most [`BUFFER_BYTES`]
+//! and the product of rate and delay are on their way. Everything ends with the [`Link`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,25 +25,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// So much is on its way beside what the rate asks for: without a rate, 100 MB/s over 150 ms there
-/// and back, and twice that.
+/// The bytes that may be on their way beyond the rate's own. Without a rate, this allows 100 MB/s
+/// over 150 ms there and back, and twice that.
 const BUFFER_BYTES: u64 = 16 * 1024 * 1024;
-/// Read at a time: 2.6 ms at 50 Mbit/s, so that connections take turns.
+/// The bytes that are read at a time: 2.6 ms at 50 Mbit/s, so that connections alternate.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How far ahead a connection may book the rate: timers are late by milliseconds, and the path must
+/// How far ahead a connection may book the rate: timers are milliseconds late, and the path must
 /// not be idle for that.
 const BOOKED_AHEAD: Duration = Duration::from_millis(20);
 
-/// What a path is like.
+/// The properties of a path.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shape {
-    /// Half of it in each direction.
+    /// Half of it is in each direction.
     pub round_trip: Duration,
-    /// In each direction; as fast as loopback where there is none.
+    /// The rate in each direction. `None` is as fast as loopback.
     pub bytes_per_second: Option<u64>,
 }
 
-/// A path to a port of this machine; it is open for as long as this lives.
+/// A path to a port of this machine. It is open until this is dropped.
 pub struct Link {
     address: SocketAddr,
     accepting: tokio::task::JoinHandle<()>,
@@ -55,12 +55,12 @@ impl Link {
         let address = listener.local_addr()?;
         let (up, down) = (Arc::new(Lane::new(shape)), Arc::new(Lane::new(shape)));
         let accepting = tokio::spawn(async move {
-            // Dropped with this task, and every connection with it.
+            // Dropping this task drops every connection.
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
-                        // An error here is the other side's, gone before we came.
+                        // An error here means that the other side left before.
                         if let Ok((client, _)) = accepted {
                             let (up, down) = (Arc::clone(&up), Arc::clone(&down));
                             connections.spawn(serve(client, server_port, up, down));
@@ -87,7 +87,7 @@ impl Drop for Link {
 /// One direction.
 struct Lane {
     shape: Shape,
-    /// When the last byte that was booked has left.
+    /// The time at which the last booked byte has left.
     booked_until: Mutex<Instant>,
 }
 
@@ -100,7 +100,7 @@ impl Lane {
         self.shape.round_trip / 2
     }
 
-    /// What may be on its way of one connection.
+    /// Returns the number of a connection's bytes that may be on their way.
     fn capacity_bytes(&self) -> usize {
         let in_delay = u128::from(self.shape.bytes_per_second.unwrap_or(0))
             * self.one_way().as_micros()
@@ -110,7 +110,8 @@ impl Lane {
             .min(u32::MAX as usize)
     }
 
-    /// When bytes that are sent now have left, after all that others have sent before.
+    /// Returns the time at which bytes that are sent now have left, after all that others sent
+    /// before.
     fn leave(&self, length: usize) -> Instant {
         let now = Instant::now();
         let Some(rate) = self.shape.bytes_per_second else { return now };
@@ -121,7 +122,7 @@ impl Lane {
         *booked_until
     }
 
-    /// Carries what one side sends to the other, to its end.
+    /// Carries one side's bytes to the other, to the end.
     async fn carry(&self, from: OwnedReadHalf, to: OwnedWriteHalf) -> io::Result<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::try_join!(self.take_in(from, sender), give_out(receiver, to))?;
@@ -141,7 +142,7 @@ impl Lane {
             let room =
                 Arc::clone(&capacity).acquire_many_owned(room).await.map_err(io::Error::other)?;
             let left = self.leave(length);
-            // Of no bytes: the end.
+            // No bytes mean the end.
             let late = Late {
                 due: left + self.one_way(),
                 bytes: Bytes::copy_from_slice(&chunk[..length]),
@@ -169,7 +170,7 @@ async fn give_out(
     mut to: OwnedWriteHalf,
 ) -> io::Result<()> {
     while let Some(late) = line.recv().await {
-        // A timer of a moment that has passed would still cost one.
+        // A timer for a past moment would still cost time.
         if late.due > Instant::now() {
             sleep_until(late.due).await;
         }
@@ -195,7 +196,7 @@ async fn serve(
     let (sender, receiver) = mpsc::unbounded_channel();
     // Both sockets close when this ends.
     tokio::try_join!(up.take_in(from_client, sender), async {
-        // The server learns of the connection when the client's last packet of the handshake comes.
+        // The server learns of the connection with the client's last packet of the handshake.
         sleep(one_way).await;
         let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
         server.set_nodelay(true)?;

@@ -1,50 +1,55 @@
-//! One object of which many rows are bad, in every way at once, and which knows exactly which.
+//! One object with many rows that are bad in every way, and the knowledge of which ones.
 //!
-//! Rows come from a seed, so that every run makes the same bytes. Which rows are bad is drawn, to
-//! an exact number. What must be loaded and what must be written down is known as checksums, so
-//! that an object of any size needs no memory; the bad rows themselves are kept as numbers.
+//! Rows come from a seed, so that every run makes the same bytes. Which rows are bad is random, but
+//! their number is exact. The rows that must be loaded and the rows that must be rejected are known
+//! as checksums, so that an object of any size needs no memory. The bad rows themselves are kept as
+//! numbers.
 
 use std::io::Write;
 
 use crc_fast::{CrcAlgorithm, Digest};
 use fastrand::Rng;
 
-/// How the objects here are read.
+/// The options with which the objects here are read.
 pub const ARGS: [&str; 4] = ["--preset", "csv", "--ignore-lines", "1"];
 
-/// The same for the server.
+/// The same dialect for the server.
 #[allow(dead_code, reason = "for the benchmarks")]
-pub const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' \
+pub const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY \
+     '\"' ESCAPED BY '' \
      LINES TERMINATED BY '\\n' IGNORE 1 LINES";
 
 pub const HEADER: &str = "id,code,n,amount,day,note\n";
 
-/// Rows that are in the table before, whose keys some rows of the object have.
+/// Rows that are in the table before. Some rows of the object have their keys.
 const ROWS_BEFORE: u64 = 1000;
 
-/// The table with its rows, a statement each.
+/// Returns the statements that create the table and its rows.
 pub fn create_table(name: &str) -> [String; 2] {
     let rows: Vec<String> = (0..ROWS_BEFORE)
         .map(|id| format!("({id}, 'c{id}', 0, 0, '2026-01-01', 'before')"))
         .collect();
     [
         format!(
-            "CREATE TABLE {name} (id INT NOT NULL PRIMARY KEY, code VARCHAR(20) NOT NULL UNIQUE, n INT NOT NULL, \
+            "CREATE TABLE {name} (id INT NOT NULL PRIMARY KEY, code VARCHAR(20) NOT NULL UNIQUE, n \
+             INT NOT NULL, \
              amount DECIMAL(10,2) NOT NULL, day DATE NOT NULL, note VARCHAR(20) NULL) ENGINE=InnoDB"
         ),
         format!("INSERT INTO {name} VALUES {}", rows.join(", ")),
     ]
 }
 
-/// COUNT(*) and a checksum of the object's rows, comparable with [`ManyBadRows`].
+/// Returns a query for COUNT(*) and a checksum of the object's rows, comparable with
+/// [`ManyBadRows`].
 pub fn checksum_query(name: &str) -> String {
     format!(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(CRC32(CONCAT_WS('|', id, code, n, amount, day, note))), 0) AS UNSIGNED) \
+        "SELECT COUNT(*), CAST(COALESCE(SUM(CRC32(CONCAT_WS('|', id, code, n, amount, day, \
+         note))), 0) AS UNSIGNED) \
          FROM {name} WHERE id >= {ROWS_BEFORE}"
     )
 }
 
-/// Why a row is bad.
+/// The reason why a row is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Badness {
     NoNumber,
@@ -53,10 +58,10 @@ pub enum Badness {
     TooLong,
     FieldsMissing,
     FieldTooMany,
-    /// Of a row before it in the object.
+    /// The key is that of an earlier row of the object.
     SameIdAsBefore,
     SameCodeAsBefore,
-    /// Of a row of the table.
+    /// The key is that of a row of the table.
     SameIdAsInTable,
     SameCodeAsInTable,
 }
@@ -89,21 +94,21 @@ impl Badness {
 /// A row that must not be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRow {
-    /// Among the data rows, from 1.
+    /// The row's number among the data rows, from 1.
     pub number: u64,
-    /// On which it begins, from 1, the header's included.
+    /// The line on which it begins, from 1, the header's included.
     pub line: u64,
     pub badness: Badness,
 }
 
 impl BadRow {
-    /// Its own, where it does not have that of another.
+    /// Returns its own id, unless it has that of another row.
     pub fn id(&self) -> u64 {
         ROWS_BEFORE + self.number
     }
 }
 
-/// What was generated.
+/// The result of generating an object.
 #[derive(Debug)]
 pub struct ManyBadRows {
     pub rows: u64,
@@ -111,12 +116,12 @@ pub struct ManyBadRows {
     pub bad: Vec<BadRow>,
     /// The sum of the good rows' CRC32s.
     pub checksum: u64,
-    /// The CRC32 of the header and all bad rows, as a reject file has them.
+    /// The CRC32 of the header and all bad rows, as in a reject file.
     pub rejects_checksum: u64,
 }
 
 impl ManyBadRows {
-    /// Writes an object of `rows` rows of which `bad` are bad.
+    /// Writes an object of `rows` rows, `bad` of which are bad.
     pub fn write(rows: u64, bad: u64, out: &mut impl Write) -> std::io::Result<Self> {
         let mut rng = Rng::with_seed(rows ^ bad << 32);
         let mut rejects = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
@@ -150,7 +155,7 @@ impl ManyBadRows {
                     .trim_end_matches('"')
                     .replace(',', "|");
                 made.checksum += crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, stored.as_bytes());
-                // Not always the row just before.
+                // The row is not always the one just before.
                 if last_good.is_none() || rng.bool() {
                     last_good = Some(id);
                 }
@@ -167,14 +172,14 @@ impl ManyBadRows {
         self.bad.iter().filter(|bad| bad.badness.is_duplicate()).count() as u64
     }
 
-    /// How many rows [`checksum_query`] finds.
+    /// Returns the number of rows that [`checksum_query`] finds.
     pub fn good(&self) -> u64 {
         self.rows - self.bad.len() as u64
     }
 }
 
-/// A row with what ends it. Its fields have neither commas nor quotes, its note sometimes a line
-/// break.
+/// Returns a row with its terminator. Its fields have neither commas nor quotes, and its note
+/// sometimes has a line break.
 fn row(rng: &mut Rng, id: u64, badness: Option<Badness>, earlier: u64) -> String {
     let mut code = format!("c{id}");
     let mut shown_id = id;

@@ -1,4 +1,5 @@
-//! What the tests stand on: real servers, a real S3 endpoint, and the program, run from outside.
+//! The foundation of the tests: real servers, a real S3 endpoint, and the program, run from
+//! outside.
 
 pub mod flights;
 pub mod lines;

@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 use super::s3::{ACCESS_KEY, Backend, Endpoint, Object, REGION, SECRET_KEY};
 use super::servers::{Schema, Server};
 
-/// Far beyond what any test needs on a busy machine; a program that hangs must fail its test, not
-/// the suite.
+/// The time limit for a run, far beyond any test's need on a busy machine. A program that hangs
+/// must fail its test, not the suite.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// The bucket that every test has to itself, on an endpoint of its own.
@@ -24,14 +24,14 @@ pub struct TestEnv {
     pub server: &'static Server,
     pub schema: Schema<'static>,
     pub s3: Endpoint,
-    /// `staging` in it is the program's staging directory.
+    /// The test's directory; `staging` in it is the program's staging directory.
     pub dir: tempfile::TempDir,
 }
 
-/// How the program ended and what it said.
+/// How the program ended, and its output.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// `None` where a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -54,9 +54,9 @@ impl TestEnv {
         self.dir.path().join(name)
     }
 
-    /// The program with its environment: nothing of this process's, credentials, region, endpoint,
-    /// database and staging directory. Options given later win over none of these, as they are
-    /// given in the environment.
+    /// Returns the program with its environment: nothing of this process's, but credentials,
+    /// region, endpoint, database and staging directory. Later options override all of these,
+    /// because these are in the environment.
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = bare_command(self.dir.path());
         command
@@ -70,9 +70,9 @@ impl TestEnv {
         command
     }
 
-    /// `s3-to-mysql ARGS...` on a terminal of its own, so many columns wide, which takes colour. What
-    /// it shows comes out of the command's standard output. `args` is a shell's text, which may
-    /// redirect one of the outputs.
+    /// Returns `s3-to-mysql ARGS...` on a terminal of its own, `columns` wide and with colour. Its
+    /// screen is the command's standard output. `args` is a shell's text, which may redirect one of
+    /// the outputs.
     pub fn on_terminal(&self, columns: u16, args: &str) -> Command {
         // util-linux's script runs its command under a terminal and passes its output on.
         let mut command = Command::new("script");
@@ -95,24 +95,24 @@ impl TestEnv {
         command
     }
 
-    /// `s3-to-mysql ARGS...`, to its end.
+    /// Runs `s3-to-mysql ARGS...` to its end.
     pub async fn run(&self, args: &[&str]) -> Result<Ended> {
         finish(self.command(args).spawn()?).await
     }
 
-    /// `s3-to-mysql load s3://etl/ --table TABLE ARGS...`, to its end.
+    /// Runs `s3-to-mysql load s3://etl/ --table TABLE ARGS...` to its end.
     pub async fn load(&self, table: &str, args: &[&str]) -> Result<Ended> {
         self.run(&[&["load", "s3://etl/", "--table", table], args].concat()).await
     }
 
-    /// [`TestEnv::load`], which must end with this code.
+    /// Runs [`TestEnv::load`], which must end with this code.
     pub async fn load_ending(&self, code: i32, table: &str, args: &[&str]) -> Result<Ended> {
         let ended = self.load(table, args).await?;
         ended.expect(code)?;
         Ok(ended)
     }
 
-    /// Empties a table, and the ledger.
+    /// Empties a table and the ledger.
     pub async fn start_afresh(&self, table: &str) -> Result<()> {
         self.schema.exec(&format!("TRUNCATE TABLE {table}")).await?;
         self.schema.exec("DELETE FROM s3_to_mysql_objects").await
@@ -122,7 +122,7 @@ impl TestEnv {
         self.schema.query_one(&format!("SELECT COUNT(*) FROM {table}")).await
     }
 
-    /// The lines of a report file.
+    /// Returns the lines of a report file.
     pub fn report(&self, name: &str) -> Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.path(name))?;
         text.lines()
@@ -130,7 +130,7 @@ impl TestEnv {
             .collect()
     }
 
-    /// Nothing may be left in the staging directory, whatever happened.
+    /// Requires that nothing is left in the staging directory.
     pub fn ensure_nothing_staged(&self) -> Result<()> {
         let left: Vec<_> =
             std::fs::read_dir(self.path("staging"))?.collect::<std::io::Result<_>>()?;
@@ -153,7 +153,7 @@ impl Ended {
         Ok(())
     }
 
-    /// The number behind a label of the summary.
+    /// Returns the number after a label of the summary.
     pub fn summary(&self, label: &str) -> Result<String> {
         self.stdout
             .lines()
@@ -168,7 +168,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// The program in an empty environment, its output piped, ended when dropped.
+/// Returns the program in an empty environment, with its output piped. It is killed when dropped.
 pub fn bare_command(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"));
     command
@@ -183,7 +183,7 @@ pub fn bare_command(home: &Path) -> Command {
     command
 }
 
-/// Waits for a started program's end.
+/// Waits for a started program to end.
 pub async fn finish(child: Child) -> Result<Ended> {
     let output = tokio::time::timeout(RUN_LIMIT, child.wait_with_output())
         .await
@@ -195,7 +195,7 @@ pub async fn finish(child: Child) -> Result<Ended> {
     })
 }
 
-/// Waits until the program's log says `text`, then goes on collecting it.
+/// Waits until the program's log says `text`, then keeps collecting the log.
 pub async fn wait_for_log(
     child: &mut Child,
     text: &str,
@@ -221,7 +221,7 @@ pub async fn wait_for_log(
     }))
 }
 
-/// Sends a signal to a running program, by its id.
+/// Sends a signal to a running program by its process id.
 pub fn signal(child: &Child, name: &str) -> Result<()> {
     let pid = child.id().context("the program has ended already")?;
     let status =

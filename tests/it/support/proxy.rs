@@ -1,9 +1,9 @@
 //! A TCP proxy in front of a database server that breaks a connection at a chosen step of the
 //! protocol.
 //!
-//! It reads the client's side packet by packet, which it can only without TLS: tests give
-//! `--ssl-mode DISABLED`. What the server sends is passed on as it is. A prepared statement is met
-//! where it is executed.
+//! It reads the client's side packet by packet, which is possible only without TLS: tests give
+//! `--ssl-mode DISABLED`. The server's side is passed on unchanged. A prepared statement counts
+//! when it is executed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,54 +19,52 @@ use tokio_util::sync::CancellationToken;
 
 use super::flights::{Packet, Recorder};
 
-/// Far beyond what any step needs on a busy machine.
+/// The time limit for a step, far beyond any need on a busy machine.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A step of the protocol, seen from the client's side.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// A statement that starts with this is about to be passed on.
+    /// A statement that starts with this text is about to be passed on.
     Statement(&'static str),
-    /// A statement, or several in one packet, with this in it is about to be passed on.
+    /// A statement, or several in one packet, with this text in it is about to be passed on.
     StatementWith(&'static str),
-    /// The same with the first and somewhere behind it the second.
+    /// A statement with the first text and, somewhere after it, the second.
     StatementWithBoth(&'static str, &'static str),
-    /// So many bytes of a file have been passed on, or all of it where it is shorter and not empty.
-    /// Once for each file.
+    /// This many bytes of a file have been passed on, or all of a shorter file that is not empty.
+    /// Each file counts once.
     InfileBytes(usize),
-    /// The packet that ends a file that was not empty is about to be passed on: what the server
-    /// answers is LOAD's OK.
+    /// The packet that ends a file that is not empty is about to be passed on. The server's answer
+    /// to it is LOAD's OK.
     InfileEnd,
-    /// The COMMIT of a transaction in which a file that was not empty was sent is about to be
-    /// passed on.
+    /// The COMMIT of a transaction that sent a file that is not empty is about to be passed on.
     LoadCommit,
     /// A connection is opened.
     Connect,
 }
 
-/// What happens there; at [`Step::InfileBytes`] only `Cut`, `Hold` and `Watch` can.
+/// The action at a step. At [`Step::InfileBytes`] only `Cut`, `Hold` and `Watch` are possible.
 #[derive(Clone, Copy, Debug)]
 pub enum Break {
-    /// Both sides are closed; the packet is not passed on.
+    /// Closes both sides without passing the packet on.
     Cut,
-    /// The packet is passed on and both sides are closed, without waiting for what the server makes
-    /// of it.
+    /// Passes the packet on and closes both sides without waiting for the server's reaction.
     CutBehind,
-    /// The packet is passed on, the server's answer (the last one to several statements) is awaited
-    /// and kept back, and both sides are closed.
+    /// Passes the packet on, waits for the server's answer (the last one to several statements),
+    /// keeps it back and closes both sides.
     SwallowAnswer,
-    /// Nothing more is passed on, not even the client's end, until [`Broken::release`].
+    /// Passes nothing more on, not even the client's end, until [`Broken::release`].
     Hold,
-    /// The packet is passed on, the server's answer (the last one) is awaited and kept back until
+    /// Passes the packet on, waits for the server's answer (the last one), and keeps it back until
     /// [`Broken::release`].
     HoldAnswer,
-    /// The same, but the answer is not awaited: the statement may still be running.
+    /// Does the same without waiting for the answer: the statement may still be running.
     HoldUnanswered,
-    /// Nothing, but it is counted, and the connection is known to [`Broken::cut`].
+    /// Does nothing but count, and makes the connection known to [`Broken::cut`].
     Watch,
 }
 
-/// The proxy; it listens for as long as this lives.
+/// The proxy. It listens until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
@@ -85,11 +83,11 @@ struct Rule {
     met: Mutex<Vec<CancellationToken>>,
 }
 
-/// One kind of breakage, and how a test learns that it happened.
+/// One rule, and how a test learns that it took effect.
 pub struct Broken(Arc<Rule>);
 
 impl Proxy {
-    /// In front of the server on this port of this machine.
+    /// Starts a proxy in front of the server on this port of this machine.
     pub async fn start(server_port: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -100,7 +98,7 @@ impl Proxy {
             async move {
                 while let Ok((client, _)) = listener.accept().await {
                     let (rules, recorder) = (Arc::clone(&rules), recorder.clone());
-                    // A connection that breaks is what this is for.
+                    // Broken connections are the purpose.
                     tokio::spawn(
                         async move { serve(client, server_port, rules, recorder).await.ok() },
                     );
@@ -114,12 +112,12 @@ impl Proxy {
         self.address.port()
     }
 
-    /// What was sent to the server.
+    /// Returns the record of what was sent to the server.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
     }
 
-    /// Breaks the next connection that gets to this step.
+    /// Breaks the next connection that reaches this step.
     pub fn next(&self, step: Step, what: Break) -> Broken {
         self.times(1, step, what)
     }
@@ -128,7 +126,7 @@ impl Proxy {
         self.add(0, times, step, what)
     }
 
-    /// Breaks one connection: the one that gets to this step after it was come to `skip` times.
+    /// Breaks the connection that reaches this step after `skip` others have.
     pub fn after(&self, skip: u32, step: Step, what: Break) -> Broken {
         self.add(skip, 1, step, what)
     }
@@ -170,13 +168,13 @@ impl Broken {
         self.0.released.send_replace(true);
     }
 
-    /// Closes both sides of the connections that met this, whatever they are doing now; a packet
-    /// that is held is never passed on.
+    /// Closes both sides of the connections that met this rule, whatever they are doing now. A held
+    /// packet is never passed on.
     pub fn cut(&self) {
         lock(&self.0.met).iter().for_each(CancellationToken::cancel);
     }
 
-    /// Meets nothing more; what it holds goes on.
+    /// Removes the rule. It releases what it holds.
     pub fn remove(&self) {
         *lock(&self.0.left) = 0;
         self.release();
@@ -184,7 +182,7 @@ impl Broken {
 }
 
 impl Rule {
-    /// Takes one of the times that are left.
+    /// Takes one of the remaining times.
     fn take(&self) -> bool {
         let mut skip = lock(&self.skip);
         if *skip > 0 {
@@ -214,7 +212,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What becomes of the server's answers.
+/// The fate of the server's answers.
 #[derive(Clone, Debug)]
 enum Answers {
     PassOn,
@@ -259,23 +257,23 @@ struct Connection {
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
     recorder: Recorder,
     number: u64,
-    /// The server has sent something since the client's last packet.
+    /// True if the server has sent something since the client's last packet.
     has_answered: AtomicBool,
     doomed: CancellationToken,
 }
 
-/// What the client's side has come to.
+/// The state of the client's side.
 #[derive(Default)]
 struct Progress {
-    /// Bytes of the file so far, where one is being sent.
+    /// The bytes of the file so far, if one is being sent.
     infile_bytes: Option<usize>,
-    /// A file that was not empty was sent in the transaction.
+    /// True if the transaction has sent a file that is not empty.
     loaded: bool,
     prepared: Vec<u8>,
 }
 
 impl Connection {
-    /// The first rule that this step meets and that has a time left.
+    /// Returns the first rule that this step meets and that has a time left.
     fn rule_for(&self, met: impl Fn(Step) -> bool) -> Option<Arc<Rule>> {
         let rule = lock(&self.rules).iter().find(|rule| met(rule.step) && rule.take()).cloned()?;
         lock(&rule.met).push(self.doomed.clone());
@@ -393,7 +391,7 @@ impl Connection {
             if statement.as_ref().is_some_and(|text| text == b"COMMIT" || text == b"ROLLBACK") {
                 progress.loaded = false;
             }
-            // Of a file, exactly so much is passed on before it breaks.
+            // The rule passes on exactly this much of a file before it breaks.
             let mut passed_on = 0;
             if let (Some(rule), Some(before)) = (&rule, bytes_before)
                 && let Step::InfileBytes(limit) = rule.step
@@ -421,7 +419,7 @@ impl Connection {
                     if matches!(rule.what, Break::HoldUnanswered) {
                         rule.took_effect();
                     }
-                    // Until then the server does not learn either that the client has gone.
+                    // Until then the server does not learn that the client has gone either.
                     rule.released().await;
                     continue;
                 }
@@ -448,8 +446,8 @@ impl Connection {
     }
 }
 
-/// Whether these packets end with one that says that nothing more follows. Sets of rows are not
-/// told apart.
+/// Returns true if these packets end with one after which nothing more follows. Result sets are not
+/// parsed.
 fn is_last_answer(mut packets: &[u8]) -> bool {
     const SERVER_MORE_RESULTS_EXISTS: u8 = 0x08;
     let mut is_last = true;
@@ -462,8 +460,8 @@ fn is_last_answer(mut packets: &[u8]) -> bool {
     is_last
 }
 
-/// The low byte of an OK packet's status flags, which stand behind the counts of affected rows and
-/// of the last id.
+/// Returns the low byte of an OK packet's status flags, which come after the affected rows and the
+/// last id.
 fn ok_flags(packet: &[u8]) -> Option<u8> {
     const OK: u8 = 0x00;
     let mut rest = packet.strip_prefix(&[OK])?;
@@ -480,13 +478,13 @@ fn ok_flags(packet: &[u8]) -> Option<u8> {
 }
 
 impl Progress {
-    /// Takes in a packet of the client's; its statement where it runs one.
+    /// Takes in a packet of the client, and returns its statement if it runs one.
     fn take_in(&mut self, sequence: u8, packet: &[u8]) -> Option<Vec<u8>> {
         const COM_QUERY: u8 = 0x03;
         const COM_STMT_PREPARE: u8 = 0x16;
         const COM_STMT_EXECUTE: u8 = 0x17;
-        // Every command starts the numbers anew; a file's packets go on from the server's answer,
-        // and past 255.
+        // Every command restarts the numbers. A file's packets go on from the server's answer, and
+        // past 255.
         if sequence != 0 || self.infile_bytes.is_some_and(|bytes| bytes > 0) {
             if let Some(bytes) = &mut self.infile_bytes {
                 *bytes += packet.len();

@@ -1,9 +1,8 @@
 //! A fake MySQL server that asks for files: as much of the protocol as the program needs to begin a
 //! load, and malice.
 //!
-//! Everything it answers by itself is what a well-meaning server with one table of one column would
-//! say. A test chooses the statements to which it answers "send me this file" instead, and looks at
-//! what came.
+//! By itself it answers like a well-meaning server with one table of one column. A test chooses the
+//! statements to which it answers "send me this file" instead, and looks at the data that arrives.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +11,12 @@ use anyhow::{Result, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the server does with statements that start with something.
+/// The answer to statements with a certain beginning.
 #[derive(Clone, Copy, Debug)]
 pub struct Malice {
-    /// What the statement starts with.
+    /// The beginning of the statement.
     pub statement: &'static str,
-    /// How many such statements are answered well before.
+    /// The number of such statements that get a good answer first.
     pub after: usize,
     pub what: Answer,
 }
@@ -30,14 +29,14 @@ pub enum Answer {
     Ok(&'static str),
     /// Error 1105.
     Error,
-    /// A row of one column, whatever was asked.
+    /// A row of one column, whatever the question.
     OneColumn,
 }
 
-/// What a client sent in answer to a request for a file.
+/// The data that a client sent in answer to a request for a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// The statement in answer to which the file was asked for.
+    /// The statement that the server answered with the request.
     pub statement: String,
     pub bytes: Vec<u8>,
 }
@@ -49,7 +48,7 @@ pub struct Rogue {
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// How often each malice was passed over, over all connections.
+/// How many matching statements each malice has skipped, over all connections.
 type PassedOver = Arc<Mutex<Vec<usize>>>;
 
 impl Rogue {
@@ -73,7 +72,7 @@ impl Rogue {
                         received,
                         statements,
                     };
-                    // A client that hangs up is not the server's trouble.
+                    // A client may hang up.
                     tokio::spawn(async move { client.serve().await.ok() });
                 }
             }
@@ -85,12 +84,12 @@ impl Rogue {
         format!("mysql://loader@127.0.0.1:{}/db", self.address.port())
     }
 
-    /// What came in answer to the requests for files, in order.
+    /// Returns the answers to the requests for files, in order.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Every statement that came.
+    /// Returns every statement that arrived.
     pub fn statements(&self) -> Vec<String> {
         self.statements.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -105,7 +104,7 @@ impl Drop for Rogue {
 struct Client {
     stream: TcpStream,
     sequence: u8,
-    /// What is being answered is not the last statement of its packet.
+    /// True if the statement that is being answered is not the last one of its packet.
     more_results: bool,
     malice: &'static [Malice],
     passed_over: PassedOver,
@@ -210,7 +209,7 @@ impl Client {
         Some(self.malice[index].what)
     }
 
-    /// Asks for a file, takes it, and counts its lines.
+    /// Asks for a file, receives it, and counts its lines.
     async fn ask_for(&mut self, file: &str, statement: &str) -> Result<()> {
         self.write(&[&[0xFB], file.as_bytes()].concat()).await?;
         let index = {
@@ -225,7 +224,7 @@ impl Client {
                 break;
             }
             rows += packet.iter().filter(|byte| **byte == b'\n').count();
-            // At once: the client may hang up before the file is whole.
+            // Record it at once: the client may hang up before the file is complete.
             let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
             received[index].bytes.extend(packet);
         }
@@ -270,7 +269,7 @@ impl Client {
         self.end_of_rows().await
     }
 
-    /// A column of text; its name is of no interest to the program.
+    /// Sends the definition of a text column. The program does not look at its name.
     async fn column(&mut self) -> Result<()> {
         let mut packet = Vec::new();
         for text in ["def", "", "", "", "c", "c"] {
@@ -323,7 +322,7 @@ struct ResultSet {
     rows: Vec<Vec<&'static str>>,
 }
 
-/// What the program asks of every server, answered for one InnoDB table `t` with one column `a`.
+/// Returns the result of the program's own queries, for one InnoDB table `t` with one column `a`.
 fn result_of(statement: &str) -> ResultSet {
     let (columns, rows) = if statement.starts_with("SHOW GLOBAL VARIABLES") {
         (

@@ -1,7 +1,7 @@
 //! Real MySQL and MariaDB servers for the tests.
 //!
-//! A [`Server`] is a private one: its own data directory, its own port, default durability,
-//! `local_infile` on. It is run by `scripts/server.sh`, which stops it as soon as the pipe to that
+//! A [`Server`] is a private one, with its own data directory, its own port, default durability and
+//! `local_infile` on. `scripts/server.sh` runs it, and stops it as soon as the pipe to that
 //! script's stdin closes. So no server outlives the test process, however that ends, and its data
 //! directory goes with it.
 //!
@@ -10,7 +10,7 @@
 //! own.
 //!
 //! A server that is missing or does not start is an error that says why, never a reason to skip:
-//! the error holds the end of the server's log.
+//! the error has the end of the server's log.
 
 use std::fmt;
 use std::fs;
@@ -28,10 +28,11 @@ use mysql_async::{Conn, OptsBuilder};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tempfile::TempDir;
 
-/// Includes making the pristine data directory on the first run of a machine, and crash recovery.
+/// The limit includes creating the pristine data directory on a machine's first run, and crash
+/// recovery.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// How much of a log goes into an error.
+/// The number of log lines that go into an error.
 const LOG_TAIL_LINES: usize = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +54,7 @@ impl fmt::Display for ServerKind {
     }
 }
 
-/// Starts the shared servers of these kinds at the same time and returns without waiting for them.
+/// Starts the shared servers of these kinds in parallel, and returns without waiting for them.
 pub fn start_shared(kinds: &[ServerKind]) {
     for &kind in kinds {
         // A failure is kept, and reported to every test that asks for this server.
@@ -61,8 +62,8 @@ pub fn start_shared(kinds: &[ServerKind]) {
     }
 }
 
-/// The server of this kind that the tests of this process share, started by whoever asks first.
-/// Blocks until it accepts connections. It is never to be killed or reconfigured.
+/// Returns the server of this kind that the tests of this process share. The first caller starts
+/// it. Blocks until it accepts connections. Never kill or reconfigure it.
 pub fn shared(kind: ServerKind) -> anyhow::Result<&'static Server> {
     static MYSQL: OnceLock<Result<Server, String>> = OnceLock::new();
     static MARIADB: OnceLock<Result<Server, String>> = OnceLock::new();
@@ -79,7 +80,7 @@ pub fn shared(kind: ServerKind) -> anyhow::Result<&'static Server> {
 #[derive(Debug)]
 pub struct Server {
     kind: ServerKind,
-    // Before the directory: the server must be gone when that is removed.
+    // This field comes before the directory: the server must be gone when that is removed.
     process: Process,
     extra_options: Vec<String>,
     directory: TempDir,
@@ -87,11 +88,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with options besides those of `scripts/server.sh`. Options of that script
-    /// itself (`--tls`) are told apart by their name. Blocks until the server accepts connections,
-    /// at most [`START_LIMIT`].
+    /// Starts a server with options besides those of `scripts/server.sh`. The script recognises its
+    /// own options (`--tls`) by name. Blocks until the server accepts connections, at most
+    /// [`START_LIMIT`].
     pub fn start(kind: ServerKind, extra_options: &[&str]) -> anyhow::Result<Self> {
-        // Short: the path of the socket in it is limited to 107 bytes.
+        // A short path: that of the socket in it is limited to 107 bytes.
         let directory = tempfile::Builder::new()
             .prefix("s3-to-mysql-")
             .tempdir()
@@ -106,12 +107,12 @@ impl Server {
         self.kind
     }
 
-    /// The version's digits, as in `9.7.4`.
+    /// Returns the version's digits, as in `9.7.4`.
     pub fn version(&self) -> &str {
         &self.process.ready.version
     }
 
-    /// Stays the same over [`Server::restart`].
+    /// Returns the port, which [`Server::restart`] keeps.
     pub fn port(&self) -> u16 {
         self.process.ready.port
     }
@@ -120,33 +121,35 @@ impl Server {
         &self.process.ready.socket
     }
 
-    /// The process id of the server itself, not of the script.
+    /// Returns the process id of the server itself, not of the script.
     pub fn pid(&self) -> u32 {
         self.process.ready.pid
     }
 
-    /// Where the server may read and write files itself (`LOAD DATA INFILE` without `LOCAL`).
+    /// Returns the directory in which the server itself may read and write files (`LOAD DATA
+    /// INFILE` without `LOCAL`).
     pub fn files(&self) -> PathBuf {
         self.data_dir().join("files")
     }
 
-    /// With `--tls`: the folder of `ca.pem`, `client-cert.pem` and `client-key.pem`.
+    /// Returns the directory of `ca.pem`, `client-cert.pem` and `client-key.pem`, if the server
+    /// runs with `--tls`.
     pub fn certificates(&self) -> PathBuf {
         self.data_dir().join("tls")
     }
 
-    /// For `user` without a password; `root` may do everything.
+    /// Returns the URL for `user` without a password. `root` may do everything.
     pub fn url(&self, user: &str, database: &str) -> String {
         database_url(self.port(), user, None, database)
     }
 
-    /// A connection as root, over TCP, into no database.
+    /// Opens a connection as root, over TCP, without a default database.
     pub async fn root(&self) -> anyhow::Result<Conn> {
         self.connect("root", None, None).await
     }
 
-    /// A fresh database, and an account without a password that may do everything in it and nothing
-    /// elsewhere.
+    /// Creates a fresh database, and an account without a password that may do everything in it and
+    /// nothing elsewhere.
     pub async fn schema(&self) -> anyhow::Result<Schema<'_>> {
         self.schema_with_password(None).await
     }
@@ -172,7 +175,7 @@ impl Server {
     /// [`Server::restart`].
     pub fn kill9(&mut self) -> anyhow::Result<()> {
         let pid = self.pid();
-        // By the shell's built-in command: minimal systems have no other.
+        // The shell's built-in command: minimal systems have no other.
         let status =
             Command::new("sh").args(["-c", "kill -KILL \"$0\""]).arg(pid.to_string()).status()?;
         anyhow::ensure!(status.success(), "could not kill the {} server, pid {pid}", self.kind);
@@ -185,7 +188,7 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the server again on the same data and the same port, after [`Server::kill9`] or when
+    /// Starts the server again on the same data and the same port, after [`Server::kill9`] or after
     /// it died by itself.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         let port = self.port();
@@ -213,7 +216,7 @@ impl Server {
         let options = OptsBuilder::default()
             .ip_or_hostname("127.0.0.1")
             .tcp_port(self.port())
-            // It would move the connection to the socket.
+            // The driver would move the connection to the socket.
             .prefer_socket(false)
             .user(Some(user))
             .pass(password)
@@ -224,7 +227,7 @@ impl Server {
     }
 }
 
-/// A database of one test. It is left to the server's end.
+/// A database of one test. It stays until the server ends.
 #[derive(Debug)]
 pub struct Schema<'server> {
     pub server: &'server Server,
@@ -235,17 +238,17 @@ pub struct Schema<'server> {
 }
 
 impl Schema<'_> {
-    /// For the ordinary account, into this database.
+    /// Returns the URL for the ordinary account, into this database.
     pub fn url(&self) -> String {
         database_url(self.server.port(), &self.user, self.password.as_deref(), &self.name)
     }
 
-    /// A connection as root into this database.
+    /// Opens a connection as root into this database.
     pub async fn conn(&self) -> anyhow::Result<Conn> {
         self.server.connect("root", None, Some(&self.name)).await
     }
 
-    /// A connection as the ordinary account into this database.
+    /// Opens a connection as the ordinary account into this database.
     pub async fn user_conn(&self) -> anyhow::Result<Conn> {
         self.server.connect(&self.user, self.password.as_deref(), Some(&self.name)).await
     }
@@ -257,7 +260,7 @@ impl Schema<'_> {
         Ok(conn.disconnect().await?)
     }
 
-    /// The first row of a query that root makes; no row is an error.
+    /// Returns the first row of a query by root. No row is an error.
     pub async fn query_one<T: FromRow + Send + 'static>(&self, sql: &str) -> anyhow::Result<T> {
         let mut conn = self.conn().await?;
         let row = conn.query_first(sql).await.with_context(|| sql.to_owned())?;
@@ -265,7 +268,7 @@ impl Schema<'_> {
         row.with_context(|| format!("no row: {sql}"))
     }
 
-    /// All rows of a query that root makes.
+    /// Returns all rows of a query by root.
     pub async fn query<T: FromRow + Send + 'static>(&self, sql: &str) -> anyhow::Result<Vec<T>> {
         let mut conn = self.conn().await?;
         let rows = conn.query(sql).await.with_context(|| sql.to_owned())?;
@@ -280,7 +283,7 @@ fn database_url(port: u16, user: &str, password: Option<&str>, database: &str) -
     format!("mysql://{}{password}@127.0.0.1:{port}/{}", encode(user), encode(database))
 }
 
-/// What the script says when the server accepts connections.
+/// The script's line when the server accepts connections.
 #[derive(Debug)]
 struct Ready {
     version: String,
@@ -291,7 +294,7 @@ struct Ready {
 
 impl Ready {
     fn parse(line: &str) -> anyhow::Result<Self> {
-        // The socket comes last, as a path may have spaces.
+        // The socket comes last, because a path may have spaces.
         let (fields, socket) = line.split_once(" socket=").context("no socket")?;
         let field = |name: &str| {
             let value =
@@ -307,8 +310,7 @@ impl Ready {
     }
 }
 
-/// `scripts/server.sh`, running. Its stdin is held here, and nowhere else: when it closes, the
-/// server ends.
+/// The running `scripts/server.sh`. Only this holds its stdin: when that closes, the server ends.
 #[derive(Debug)]
 struct Process {
     script: Child,
@@ -338,7 +340,7 @@ impl Process {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let mut line = String::new();
-            // A receiver that is gone has given up waiting.
+            // If the receiver is gone, it has given up waiting.
             let _ = sender.send(BufReader::new(stdout).read_line(&mut line).map(|_| line));
         });
         let answer = receiver.recv_timeout(START_LIMIT);
@@ -358,7 +360,8 @@ impl Process {
             Err(error) => {
                 end(&mut script);
                 bail!(
-                    "the {kind} server did not start (scripts/setup.sh installs what is missing): {error:#}"
+                    "the {kind} server did not start (scripts/setup.sh installs what is missing): \
+                     {error:#}"
                 )
             }
         }
@@ -371,10 +374,10 @@ impl Drop for Process {
     }
 }
 
-/// Closes the script's stdin, upon which it kills the server, and waits for both.
+/// Closes the script's stdin, whereupon it kills the server, and waits for both.
 fn end(script: &mut Child) {
     drop(script.stdin.take());
-    // There is nobody to report to: a script that can't be waited for is gone.
+    // Nobody can act on this error: a script that cannot be waited for is gone.
     let _ = script.wait();
 }
 

@@ -1,9 +1,9 @@
-//! TPC-H's `lineitem`, made by `tpchgen`: real data's shape, and sums that do not go through any
-//! text.
+//! TPC-H's `lineitem`, made by `tpchgen`: data of a real shape, with sums that do not go through
+//! any text.
 //!
-//! The rows are those of the benchmark's own `dbgen`. Their text is the generator's; what must be
-//! in the table is computed from the fields of its rows, as numbers, and compared with what the
-//! server makes of its columns.
+//! The rows are those of the benchmark's own `dbgen`. Their text is the generator's. The expected
+//! content of the table is computed from the fields of the rows, as numbers, and compared with the
+//! server's sums over its columns.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,32 +13,40 @@ use tpchgen::distribution::Distributions;
 use tpchgen::generators::{LineItem, LineItemGenerator};
 use tpchgen::text::TextPool;
 
-/// `dbgen`'s: another size makes other comments.
+/// The size that `dbgen` uses. Another size makes other comments.
 const TEXT_POOL_BYTES: i32 = 300 * 1024 * 1024;
 
 /// The columns in the order of the fields.
-pub const COLUMNS: &str = "l_orderkey,l_partkey,l_suppkey,l_linenumber,l_quantity,l_extendedprice,l_discount,l_tax,\
-     l_returnflag,l_linestatus,l_shipdate,l_commitdate,l_receiptdate,l_shipinstruct,l_shipmode,l_comment";
+pub const COLUMNS: &str = "l_orderkey,l_partkey,l_suppkey,l_linenumber,l_quantity,l_extendedprice,\
+     l_discount,l_tax,\
+     l_returnflag,l_linestatus,l_shipdate,l_commitdate,l_receiptdate,l_shipinstruct,l_shipmode,\
+     l_comment";
 
-/// CREATE TABLE with the types and the key of the benchmark's specification.
+/// Returns CREATE TABLE with the types and the key of the benchmark's specification.
 pub fn create_table(name: &str) -> String {
     format!(
         "CREATE TABLE {name} (
-            l_orderkey BIGINT NOT NULL, l_partkey INT NOT NULL, l_suppkey INT NOT NULL, l_linenumber INT NOT NULL,
-            l_quantity DECIMAL(15,2) NOT NULL, l_extendedprice DECIMAL(15,2) NOT NULL, l_discount DECIMAL(15,2) NOT NULL,
-            l_tax DECIMAL(15,2) NOT NULL, l_returnflag CHAR(1) NOT NULL, l_linestatus CHAR(1) NOT NULL,
+            l_orderkey BIGINT NOT NULL, l_partkey INT NOT NULL, l_suppkey INT NOT NULL, \
+            l_linenumber INT NOT NULL,
+            l_quantity DECIMAL(15,2) NOT NULL, l_extendedprice DECIMAL(15,2) NOT NULL, l_discount \
+            DECIMAL(15,2) NOT NULL,
+            l_tax DECIMAL(15,2) NOT NULL, l_returnflag CHAR(1) NOT NULL, l_linestatus CHAR(1) NOT \
+            NULL,
             l_shipdate DATE NOT NULL, l_commitdate DATE NOT NULL, l_receiptdate DATE NOT NULL,
-            l_shipinstruct CHAR(25) NOT NULL, l_shipmode CHAR(10) NOT NULL, l_comment VARCHAR(44) NOT NULL,
+            l_shipinstruct CHAR(25) NOT NULL, l_shipmode CHAR(10) NOT NULL, l_comment VARCHAR(44) \
+            NOT NULL,
             PRIMARY KEY (l_orderkey, l_linenumber)) ENGINE=InnoDB"
     )
 }
 
-/// One line for each return flag and line status, comparable with [`Sums::lines`].
+/// Returns a query for one line per return flag and line status, comparable with [`Sums::lines`].
 pub fn sums_query(name: &str) -> String {
     let days = |column| format!("SUM(DATEDIFF({column}, '1970-01-01'))");
     format!(
-        "SELECT CONCAT_WS(' ', l_returnflag, l_linestatus, COUNT(*), SUM(l_orderkey), SUM(l_partkey), SUM(l_suppkey), \
-         SUM(l_linenumber), SUM(l_quantity), SUM(l_extendedprice), SUM(l_discount), SUM(l_tax), {}, {}, {}, \
+        "SELECT CONCAT_WS(' ', l_returnflag, l_linestatus, COUNT(*), SUM(l_orderkey), \
+         SUM(l_partkey), SUM(l_suppkey), \
+         SUM(l_linenumber), SUM(l_quantity), SUM(l_extendedprice), SUM(l_discount), SUM(l_tax), \
+         {}, {}, {}, \
          SUM(CRC32(l_comment)), SUM(CRC32(CONCAT_WS('|', {COLUMNS})))) \
          FROM {name} GROUP BY l_returnflag, l_linestatus ORDER BY l_returnflag, l_linestatus",
         days("l_shipdate"),
@@ -49,20 +57,20 @@ pub fn sums_query(name: &str) -> String {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As `dbgen` writes it: `|` after every field, also the last.
+    /// The form that `dbgen` writes: `|` after every field, also the last.
     Bars,
-    /// With a line of names above, and the comment in quotes.
+    /// A header line of names, and the comment in quotes.
     Csv,
 }
 
-/// What was generated.
+/// The sums of the generated rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub rows: u64,
     groups: BTreeMap<(String, &'static str), Group>,
 }
 
-/// Money in hundredths, dates in days since 1970.
+/// Sums with money in hundredths and dates in days since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Group {
     rows: u64,
@@ -99,8 +107,8 @@ impl Sums {
         group.commit_days += i64::from(item.l_commitdate.to_unix_epoch());
         group.receipt_days += i64::from(item.l_receiptdate.to_unix_epoch());
         group.comment_checksums += crc32(item.l_comment);
-        // As the server shows the stored values, so that one that landed in another row or column
-        // is found as well.
+        // The row as the server shows the stored values, so that a value in the wrong row or column
+        // shows as well.
         group.row_checksums += crc32(&format!(
             "{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}",
             item.l_orderkey,
@@ -143,7 +151,7 @@ impl Sums {
         }
     }
 
-    /// What [`sums_query`] must give.
+    /// Returns the result that [`sums_query`] must have.
     pub fn lines(&self) -> Vec<String> {
         let line = |((flag, status), group): (&(String, &str), &Group)| {
             format!(
@@ -168,7 +176,7 @@ impl Sums {
     }
 }
 
-/// Makes rows part by part. Holds the pool of which the comments are cut, 300 MB.
+/// Makes rows part by part. It holds the pool from which comments are cut, 300 MB.
 pub struct Generator {
     scale: f64,
     parts: i32,
@@ -180,7 +188,7 @@ impl Generator {
         Self { scale, parts, text: TextPool::new(TEXT_POOL_BYTES, Distributions::static_default()) }
     }
 
-    /// Part `part`, from 1, in one or several forms at once.
+    /// Writes part `part`, counted from 1, in one or several forms at once.
     pub fn write(
         &self,
         part: i32,
@@ -202,7 +210,7 @@ impl Generator {
         for item in rows.iter() {
             sums.add(&item);
             for (form, out) in &mut *outs {
-                // A string first: what formats into one is optimised in every profile.
+                // Formatting into a string first is optimised in every profile.
                 let line = match form {
                     Form::Bars => format!("{item}\n"),
                     Form::Csv => format!("{}\n", LineItemCsv::new(item.clone())),
@@ -218,7 +226,7 @@ fn crc32(text: &str) -> u64 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, text.as_bytes())
 }
 
-/// None of the numbers here is negative.
+/// Returns a number of hundredths as a decimal. No number here is negative.
 fn hundredths(number: i64) -> String {
     format!("{}.{:02}", number / 100, number % 100)
 }

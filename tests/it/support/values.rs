@@ -1,14 +1,14 @@
-//! What is in a table, in a form that reads as the expected value in a test.
+//! The content of a table, in a form that reads as the expected value in a test.
 
 use anyhow::{Result, ensure};
 use mysql_async::{Row, Value};
 
 use super::servers::Schema;
 
-/// What stands for NULL: a character that no test loads.
+/// The character that represents NULL. No test loads it.
 pub const NULL: &str = "\u{2205}";
 
-/// The rows of a query, a string each: values separated by `|`, NULL as [`NULL`], control
+/// Returns the rows of a query, one string each: values separated by `|`, NULL as [`NULL`], control
 /// characters and quotes escaped as in Rust.
 pub async fn values(schema: &Schema<'_>, sql: &str) -> Result<Vec<String>> {
     let rows: Vec<Row> = schema.query(sql).await?;
@@ -22,13 +22,13 @@ fn show(row: Row) -> String {
             Ok(text) => text.escape_debug().to_string(),
             Err(error) => format!("{:02X?}", error.as_bytes()),
         },
-        // The text protocol has nothing else.
+        // The text protocol has no other kinds.
         other => format!("{other:?}"),
     });
     shown.collect::<Vec<_>>().join("|")
 }
 
-/// The query must give exactly these rows, in the form of [`values`].
+/// Requires exactly these rows from the query, in the form of [`values`].
 pub async fn ensure_values(schema: &Schema<'_>, sql: &str, expected: &[&str]) -> Result<()> {
     let found = values(schema, sql).await?;
     ensure!(found == expected, "{sql}\nexpected {expected:#?}\nfound {found:#?}");

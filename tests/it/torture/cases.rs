@@ -1,42 +1,42 @@
-//! Every kind of bad value for every common type of column, and what the servers' manuals say
-//! becomes of it.
+//! Every kind of bad value for every common type of column, and its fate according to the servers'
+//! manuals.
 //!
-//! A case is one field that replaces the good one of its column in a row that is good otherwise.
-//! What it is (a bad value, a note, a statement's error ...) is asked of the server in another way
-//! as well, by INSERT under a strict `sql_mode`.
+//! A case is one field that replaces the good one of its column in a row that is otherwise good.
+//! The tests also ask the server for its fate (a bad value, a note, a statement's error ...) in
+//! another way, by INSERT under a strict `sql_mode`.
 
 use Fate::{After, Bad, BadByMode, Disguised, Duplicate, Error, Good, Refused, Remark, ZeroDate};
 
 use crate::support::servers::ServerKind;
 
-/// What becomes of a row, and the server's code for it.
+/// A row's fate, with the server's code for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Stored as it stands, or as what it can be read as; nothing is said.
+    /// Stored as it stands, or as what it can be read as, without a warning.
     Good,
-    /// Stored, and something is said that is no error in a strict mode either: a rounding, a word
-    /// about an old notation.
+    /// Stored with a message that is no error in strict mode either: a rounding, a remark about an
+    /// old notation.
     Remark(u16),
-    /// Something else would be stored: the warning's code.
+    /// Another value would be stored. This is the warning's code.
     Bad(u16),
-    /// As `Bad`, but a load calls it a note, as if it were a rounding.
+    /// The same as `Bad`, but a load calls it a note, as if it were a rounding.
     Disguised(u16),
-    /// As `Bad`, with another code where the mode is not strict.
+    /// The same as `Bad`, with another code outside strict mode.
     BadByMode { strict: u16, lenient: u16 },
-    /// As `Bad` where dates of zeros are not allowed, as `Good` elsewhere.
+    /// The same as `Bad` where zero dates are forbidden, and as `Good` elsewhere.
     ZeroDate(u16),
-    /// Not stored, with a warning that does not name the row.
+    /// The row is not stored, with a warning that does not name it.
     Refused(u16),
-    /// Not stored, as its key is there.
+    /// The row is not stored, because its key is taken.
     Duplicate,
-    /// The statement fails, and not a row of it is stored.
+    /// The statement fails, and none of its rows is stored.
     Error(u16),
-    /// A remark comes before it.
+    /// The fate, after a remark.
     After(u16, &'static Self),
 }
 
 impl Fate {
-    /// Without the remarks before it.
+    /// Returns the fate without the remarks before it.
     pub(super) fn itself(self) -> Self {
         match self {
             After(_, fate) => fate.itself(),
@@ -44,7 +44,7 @@ impl Fate {
         }
     }
 
-    /// The codes of the warnings about one such row, in order.
+    /// Returns the codes of the warnings about one such row, in order.
     pub(super) fn codes(self, is_lenient: bool) -> Vec<u16> {
         match self {
             Good => Vec::new(),
@@ -61,20 +61,20 @@ impl Fate {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Field {
     Text(&'static str),
-    /// A text many times over.
+    /// A text repeated this many times.
     Repeated(&'static str, usize),
     Null,
     /// The key of the first row.
     First,
     /// The row ends before its last field.
     Missing,
-    /// The row has a field more.
+    /// The row has an extra field.
     Extra,
 }
 
 #[derive(Debug)]
 pub(super) struct Case {
-    /// The name of the badness; with the column's, its own.
+    /// The name of the badness. With the column's name, it is the name of the case.
     pub(super) what: &'static str,
     pub(super) column: &'static str,
     pub(super) field: Field,
@@ -90,11 +90,11 @@ impl Case {
         }
     }
 
-    /// The column that the server's message names.
+    /// Returns the column that the server's message names.
     pub(super) fn named_column(&self) -> Option<&'static str> {
         match self.field {
             Field::Missing | Field::Extra => None,
-            // The value fits; what is generated from it doesn't.
+            // The value fits, but the value generated from it does not.
             _ if self.column == "halved" => Some("whole"),
             _ => Some(self.column),
         }
@@ -105,9 +105,9 @@ pub(super) struct Column {
     pub(super) name: &'static str,
     /// Its type and attributes.
     definition: &'static str,
-    /// A good field; `#` is the row's number.
+    /// A good field. `#` is the row's number.
     pub(super) good: &'static str,
-    /// The server makes its values.
+    /// True if the server makes its values.
     pub(super) is_generated: bool,
 }
 
@@ -115,7 +115,7 @@ const fn column(name: &'static str, definition: &'static str, good: &'static str
     Column { name, definition, good, is_generated: false }
 }
 
-/// WKB of POINT(0 0) behind SRID 0: the only form in which LOAD DATA takes a geometry.
+/// WKB of POINT(0 0) after SRID 0, the only form in which LOAD DATA takes a geometry.
 const POINT: &str = "\0\0\0\0\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -163,11 +163,11 @@ pub(super) const COLUMNS: &[Column] = &[
     column("checked", "INT CHECK (checked < 100)", "99"),
     column("parent", "INT", "1"),
     column("single", "VARCHAR(20) CHARACTER SET utf8mb4 UNIQUE", "single #"),
-    // Last, and with a line break, so that rows are not lines.
+    // The last column, with a line break, so that rows are not lines.
     column("note", "VARCHAR(40) CHARACTER SET utf8mb4", "row #\n, \"and more\""),
 ];
 
-/// The tables: `table`, and its `parents`, of which there is number 1.
+/// Returns the statements that create `table` and its `parents`, which contain number 1.
 pub(super) fn create(table: &str) -> [String; 3] {
     let columns: Vec<String> =
         COLUMNS.iter().map(|column| format!("{} {}", column.name, column.definition)).collect();
@@ -175,7 +175,8 @@ pub(super) fn create(table: &str) -> [String; 3] {
         format!("CREATE TABLE {table}_parents (number INT PRIMARY KEY) ENGINE=InnoDB"),
         format!("INSERT INTO {table}_parents VALUES (1)"),
         format!(
-            "CREATE TABLE {table} ({}, FOREIGN KEY (parent) REFERENCES {table}_parents (number)) ENGINE=InnoDB",
+            "CREATE TABLE {table} ({}, FOREIGN KEY (parent) REFERENCES {table}_parents (number)) \
+             ENGINE=InnoDB",
             columns.join(", ")
         ),
     ]
@@ -331,7 +332,7 @@ pub(super) const CASES: &[Case] = &[
     both("plain", "German", "süß", Bad(1366)),
     both("old_unicode", "beyond the first plane", "a😀b", Bad(1366)),
 
-    // Rules.
+    // Constraints.
     both("halved", "what is generated from it is too great", "64", Bad(1264)),
     other("needed", "NULL", Field::Null, Bad(1263), Bad(1263)),
     both("needed", "nothing", "", Bad(1366)),

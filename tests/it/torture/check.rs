@@ -1,5 +1,5 @@
-//! The torture object under `check`: everything that a private table can refuse is counted and
-//! told.
+//! The torture object under `check`: everything that a scratch table can refuse is counted and
+//! reported.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::support::program::TestEnv;
 async fn every_class_of_badness_is_told(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
-    // A temporary table has no foreign keys, and what a load calls a note it does not call bad.
+    // A temporary table has no foreign keys, and a check does not call a load's notes bad.
     let cases: Vec<&Case> = CASES
         .iter()
         .filter(|case| !matches!(case.fate(kind).itself(), Fate::Refused(1452)))

@@ -1,9 +1,7 @@
-//! Every way to treat a duplicate with every way to treat a bad row, row for row against plain
-//! statements.
+//! Every policy for duplicates with every policy for bad rows, row by row against plain statements.
 //!
-//! The oracle reads the object's rows in order and does to each what the policies say, with one
-//! statement each: INSERT, INSERT IGNORE, REPLACE, or INSERT ... ON DUPLICATE KEY UPDATE. It counts
-//! what they did.
+//! The oracle reads the object's rows in order and applies the policies to each with one statement:
+//! INSERT, INSERT IGNORE, REPLACE, or INSERT ... ON DUPLICATE KEY UPDATE. It counts their effects.
 
 use std::fmt::Write as _;
 
@@ -17,8 +15,9 @@ use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
 use crate::support::values::values;
 
-/// Two keys, of which a row can hit one or the other, with a column that not every value fits.
-const TABLE: &str = "(id INT PRIMARY KEY, name VARCHAR(20) CHARACTER SET utf8mb4 NOT NULL UNIQUE, n TINYINT, v VARCHAR(20) CHARACTER SET utf8mb4) ENGINE=InnoDB";
+/// A table with two keys, either of which a row can hit, and a column that some values do not fit.
+const TABLE: &str = "(id INT PRIMARY KEY, name VARCHAR(20) CHARACTER SET utf8mb4 NOT NULL UNIQUE, \
+     n TINYINT, v VARCHAR(20) CHARACTER SET utf8mb4) ENGINE=InnoDB";
 const ARGS: [&str; 2] = ["--preset", "csv"];
 
 #[derive(Clone, Debug)]
@@ -39,14 +38,14 @@ impl Row {
     }
 }
 
-/// Rows of which many share keys with others and with those of [`fill`], and some are bad. No row
-/// hits two others at once, for which an update would depend on the order of indexes.
+/// Returns rows of which many share keys with others and with those of [`fill`], and some are bad.
+/// No row hits two others at once, since an update would then depend on the order of indexes.
 fn rows(seed: u64) -> Vec<Row> {
     let mut rng = Rng::with_seed(seed);
     let mut rows: Vec<Row> = Vec::new();
     for number in 0..300_u64 {
-        // Without duplicates: 1000 and up; with them: a pool of 40 keys, the first 20 of which are
-        // in the table.
+        // Keys without duplicates are 1000 and up. Those with duplicates come from a pool of 40,
+        // the first 20 of which are in the table.
         let key = if rng.u8(..3) == 0 { rng.u64(..40) } else { 1000 + number };
         let name = if rng.bool() { format!("Name {key}") } else { format!("name {key}") };
         let n = if rng.u8(..6) == 0 { 1000 } else { rng.i32(-128..=127) };
@@ -66,11 +65,11 @@ async fn fill(env: &TestEnv, table: &str) -> Result<()> {
 struct Expected {
     skipped: u64,
     rejected: Vec<String>,
-    /// A row was bad or a duplicate, where that fails the object.
+    /// True if a row was bad or a duplicate and the policy fails the object for it.
     is_refused: bool,
 }
 
-/// Does to `oracle` what the policies say, row by row.
+/// Applies the policies to `oracle` row by row.
 async fn by_plain_statements(
     env: &TestEnv,
     rows: &[Row],

@@ -1,5 +1,5 @@
-//! Many bad rows in one object: more than a server shows warnings for, and more than it is wise to
-//! look at one by one.
+//! Many bad rows in one object: more than a server shows warnings for, and too many to look at one
+//! by one.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -35,8 +35,8 @@ async fn of_many_bad_rows_the_first_ten_are_told(env: TestEnv) -> Result<()> {
         .iter()
         .filter_map(|row| row["line"].as_u64())
         .collect();
-    // Duplicates are told where nothing is worse. A row that lacks several fields has several
-    // warnings.
+    // A duplicate is reported if nothing worse is wrong. A row that lacks several fields has
+    // several warnings.
     let bad = made.bad.iter().filter(|bad| !bad.badness.is_duplicate());
     let expected: Vec<u64> = bad.take(10).map(|bad| bad.line).collect();
     let mut told = lines.clone();
@@ -54,11 +54,11 @@ async fn many_bad_rows_that_are_accepted_are_counted(env: TestEnv) -> Result<()>
     let ended = env.load_ending(0, "t", &[&ARGS[..], &args].concat()).await?;
     ensure!(ended.summary("rows")? == ROWS.to_string(), "{ended}");
     ensure!(ended.summary("rows skipped")? == made.duplicates().to_string(), "{ended}");
-    // Three fields are missing where any are.
+    // A short row lacks three fields.
     let short = made.bad.iter().filter(|bad| bad.badness == Badness::FieldsMissing).count() as u64;
     ensure!(ended.summary("warnings")? == (BAD + 2 * short).to_string(), "{ended}");
     ensure!(env.count("t").await? == before + ROWS - made.duplicates());
-    // The good rows are as they should be whatever was made of the others.
+    // The good rows are right, whatever happened to the others.
     let bad: Vec<String> = made
         .bad
         .iter()

@@ -1,32 +1,34 @@
-//! An object of good rows with bad ones between them, which knows what stands where.
+//! An object of good rows with bad ones between them, which knows the position of each.
 
 use std::ops::Range;
 
 use super::cases::{COLUMNS, Case, Column, Field};
 
-/// How the objects here are read.
+/// The options with which the objects here are read.
 pub(super) const ARGS: [&str; 4] = ["--preset", "csv", "--ignore-lines", "1"];
 
-/// The same for the server. Without an escape character the unquoted word NULL is no value.
-pub(super) const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' \
+/// The same dialect for the server. Without an escape character, the unquoted word NULL is a
+/// value-less field.
+pub(super) const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY \
+     ENCLOSED BY '\"' \
      ESCAPED BY '' LINES TERMINATED BY '\\n'";
 
 pub(super) struct Torture {
-    /// With a header line.
+    /// The bytes, with a header line.
     pub(super) bytes: Vec<u8>,
     pub(super) header: String,
     pub(super) rows: Vec<TortureRow>,
 }
 
 pub(super) struct TortureRow {
-    /// Among the data rows, from 1.
+    /// The row's number among the data rows, from 1.
     pub(super) number: u64,
-    /// On which it begins, from 1, the header's included.
+    /// The line on which it begins, from 1, the header's included.
     pub(super) line: u64,
-    /// Its bytes, without what ends it.
+    /// The range of its bytes, without the terminator.
     pub(super) range: Range<usize>,
     pub(super) id: u64,
-    /// `None`: a good one.
+    /// The case; `None` for a good row.
     pub(super) case: Option<&'static Case>,
 }
 
@@ -35,8 +37,8 @@ pub(super) fn columns() -> impl Iterator<Item = &'static Column> {
 }
 
 impl Torture {
-    /// A good row before each case and behind the last one. The first row's key is `first_id`; no
-    /// good row of two objects whose keys do not overlap is a duplicate of another.
+    /// Puts a good row before each case and after the last one. The first row's key is `first_id`.
+    /// Good rows of two objects whose keys do not overlap are never duplicates.
     pub(super) fn new(cases: impl IntoIterator<Item = &'static Case>, first_id: u64) -> Self {
         let names: Vec<&str> = columns().map(|column| column.name).collect();
         let mut torture =
@@ -68,19 +70,19 @@ impl Torture {
         std::str::from_utf8(&self.bytes[row.range.clone()]).unwrap_or_default()
     }
 
-    /// The rows that are not good.
+    /// Returns the rows that are not good.
     pub(super) fn cases(&self) -> impl Iterator<Item = (&TortureRow, &'static Case)> {
         self.rows.iter().filter_map(|row| row.case.map(|case| (row, case)))
     }
 
-    /// The data rows, without the header.
+    /// Returns the data rows, without the header.
     pub(super) fn data(&self) -> &[u8] {
         &self.bytes[self.header.len()..]
     }
 }
 
-/// The case's row with the good field in its place, or the field that was missing or too many put
-/// right.
+/// Returns the case's row with the good field in its place, or with the missing or extra field
+/// corrected.
 pub(super) fn good_row(id: u64) -> String {
     let fields: Vec<String> = columns().map(|column| written(&good(column, id))).collect();
     fields.join(",")
@@ -101,7 +103,7 @@ pub(super) fn row(case: &Case, id: u64, first_id: u64) -> String {
     fields.join(",")
 }
 
-/// A column's value in a case's row; `None` is NULL.
+/// Returns a column's value in a case's row. `None` is NULL.
 pub(super) fn value(case: &Case, column: &Column, id: u64, first_id: u64) -> Option<String> {
     if column.name != case.column {
         return Some(good(column, id));
@@ -119,7 +121,7 @@ fn good(column: &Column, id: u64) -> String {
     column.good.replace('#', &id.to_string())
 }
 
-/// In quotes where it must be, or where it could be anything else.
+/// Returns the value as it is written: in quotes if it could be read as anything else.
 fn written(value: &str) -> String {
     let is_plain =
         value.chars().all(|c| c.is_alphanumeric() || " .:-+".contains(c)) && value != "NULL";

@@ -1,5 +1,5 @@
-//! The torture object under `--on-bad-row reject`: the good rows are loaded, the bad ones written
-//! down, and mended they load.
+//! The torture object under `--on-bad-row reject`: the good rows are loaded, the bad ones are
+//! written to files, and once corrected those load.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ use crate::support::program::{Ended, TestEnv};
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
 
-/// Bad values and refused rows: what a rejecting load must hold back.
+/// Returns true for bad values and refused rows, which a load with `reject` must reject.
 fn is_bad(fate: Fate) -> bool {
     matches!(
         fate.itself(),
@@ -35,7 +35,7 @@ pub(crate) struct Rejected {
     pub(crate) sidecar: Vec<Value>,
 }
 
-/// What is in the directory of rejects, which must be the files of one object or none.
+/// Returns the content of the directory of rejects, which must be the files of one object or none.
 pub(crate) fn rejected(env: &TestEnv) -> Result<Option<Rejected>> {
     let (mut data, mut sidecars) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(env.path("rejects"))? {
@@ -56,7 +56,7 @@ pub(crate) fn rejected(env: &TestEnv) -> Result<Option<Rejected>> {
     Ok(Some(Rejected { text: std::fs::read(&path)?, path, sidecar }))
 }
 
-/// Loads what is in the bucket into `t`; rejects go to the world's own directory.
+/// Loads the bucket's objects into `t`, with rejects in the test's own directory.
 async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     let (rejects, report) =
         (env.path("rejects").display().to_string(), env.path("report").display().to_string());
@@ -74,7 +74,7 @@ async fn load(env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
     env.load_ending(code, "t", &[&ARGS[..], &base, args].concat()).await
 }
 
-/// The table holds what the server itself makes of these rows.
+/// Requires that the table holds the server's own version of these rows.
 async fn expect_rows(env: &TestEnv, rows: &[&str]) -> Result<()> {
     env.schema.exec("DROP TABLE IF EXISTS expected, expected_parents").await?;
     create(env, "expected").await?;
@@ -96,7 +96,7 @@ async fn expect_rows(env: &TestEnv, rows: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The rows of an object that are loaded, where those of some fates are held back.
+/// Returns the rows of an object that are loaded if the ones with some fates are rejected.
 fn kept(torture: &Torture, kind: ServerKind, is_held_back: impl Fn(Fate) -> bool) -> Vec<&str> {
     let rows = torture
         .rows
@@ -105,7 +105,7 @@ fn kept(torture: &Torture, kind: ServerKind, is_held_back: impl Fn(Fate) -> bool
     rows.map(|row| torture.text(row)).collect()
 }
 
-/// The files hold exactly the rows with these fates, as they stand in the object and with their
+/// Requires that the files hold exactly the rows with these fates, unchanged and with their
 /// reasons.
 fn expect_rejected(
     env: &TestEnv,
@@ -133,7 +133,7 @@ fn expect_rejected(
         let fate = case.fate(kind);
         let reasons =
             reasons.get(&row.number).with_context(|| format!("no reason for {case:?}"))?;
-        // A load's own code, or that of a strict mode where that is how it was found out.
+        // The code is a load's own, or that of a strict mode if it showed there.
         let codes = fate.codes(false);
         let code = codes.last().copied();
         let is_told = reasons.iter().any(|reason| {
@@ -213,7 +213,7 @@ async fn a_reject_file_that_was_mended_loads_whole(env: TestEnv) -> Result<()> {
 async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
-    // Without what is called a warning, though it is about a notation.
+    // Remarks about a notation are left out, because the server calls them warnings.
     let is_note = |fate: Fate| matches!(fate, Fate::Remark(code) if code < 4000);
     let torture = Torture::new(select_cases(kind, |fate| is_note(fate) || is_bad(fate)), 1);
     env.put("torture", torture.bytes.clone())?;
@@ -229,7 +229,7 @@ async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()
 async fn a_number_that_ends_in_words_is_no_rounding(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
-    // MySQL has the same note for both; only a strict mode tells them apart.
+    // MySQL gives the same note for both, and only strict mode tells them apart.
     let is_in = |fate: Fate| matches!(fate, Fate::Disguised(_) | Fate::Remark(1265));
     let torture = Torture::new(
         CASES.iter().filter(|case| case.column == "money" && is_in(case.fate(ServerKind::Mysql))),
@@ -264,7 +264,7 @@ async fn rejected_duplicates_are_written_down_as_well(env: TestEnv) -> Result<()
     load(&env, 7, &["--on-duplicate", "reject"]).await?;
     expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
     expect_rejected(&env, &torture, is_bad)?;
-    // All is there now but what is bad, so that all is rejected.
+    // Everything but the bad rows is in the table now, so all is rejected.
     env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
     load(&env, 7, &["--on-duplicate", "reject"]).await?;
     expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
@@ -317,7 +317,7 @@ async fn rejects_of_all_objects_are_counted_together(env: TestEnv) -> Result<()>
     ];
     let ended = env.load("t", &[&args[..], &["7"]].concat()).await?;
     ensure!(ended.code == Some(3), "{ended}");
-    // What was committed before stays: never more than allowed.
+    // Committed objects stay, and never more than allowed.
     let loaded = env.count("t").await?;
     ensure!(loaded <= 3, "{loaded} objects were loaded, with 2 rejects each");
     let ended = env.load("t", &[&args[..], &["8"]].concat()).await?;

@@ -1,37 +1,41 @@
-//! Hive's files as the demo, the tests and the benchmarks load them, with counts and checksums of
-//! their own.
+//! Generates Hive's files for the demo, the tests and the benchmarks, with counts and checksums.
 //!
-//! Rows come from a counter, so that every run makes the same bytes; a value's text and what the
-//! server must make of it are produced side by side and share no code with the loader.
+//! Rows come from a counter, so that every run produces the same bytes. A value's text and the
+//! value that the server must store are produced side by side, and share no code with the loader.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
 
-/// The target table; `{}` is its quoted name.
-const COLUMNS: &str = "supplier_id BIGINT NOT NULL, spu_id BIGINT NOT NULL, month CHAR(7) NOT NULL, \
+/// The columns of the target table.
+const COLUMNS: &str = "supplier_id BIGINT NOT NULL, spu_id BIGINT NOT NULL, \
+     month CHAR(7) NOT NULL, \
      category VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, orders INT NOT NULL, \
-     amount DECIMAL(14,2) NOT NULL, note VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, \
+     amount DECIMAL(14,2) NOT NULL, \
+     note VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL, \
      updated_at DATETIME NOT NULL";
 
 const CATEGORIES: [&str; 6] =
     ["tea", "caf\u{e9}", "\u{8336}\u{53f6}", "back\\slash", "tab\there", "plain goods"];
 
-/// CREATE TABLE for the rows made here; no key, so that a row that is loaded twice shows.
+/// Returns the CREATE TABLE statement for the generated rows. The table has no key, so that a row
+/// that is loaded twice shows.
 pub fn create_table(name: &str) -> String {
     format!("CREATE TABLE {name} ({COLUMNS}) ENGINE=InnoDB")
 }
 
-/// COUNT(*) and a checksum that does not depend on the order of rows, comparable with [`Sums`].
+/// Returns a query for COUNT(*) and a checksum that does not depend on the order of rows. The
+/// result compares with [`Sums`].
 pub fn checksum_query(name: &str) -> String {
     format!(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(CRC32(CONCAT_WS('|', supplier_id, spu_id, month, category, orders, amount, \
+        "SELECT COUNT(*), CAST(COALESCE(SUM(CRC32(CONCAT_WS('|', \
+         supplier_id, spu_id, month, category, orders, amount, \
          COALESCE(note, 'NULL'), updated_at))), 0) AS UNSIGNED) FROM {name}"
     )
 }
 
-/// What was generated.
+/// The counts and the checksum of the generated rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub rows: u64,
@@ -40,8 +44,8 @@ pub struct Sums {
     pub checksum: u64,
 }
 
-/// Writes `file_count` files of `rows_per_file` rows each below `folder`, a partition folder per
-/// twelve files, with the `_SUCCESS` markers that Hadoop leaves.
+/// Writes `file_count` files of `rows_per_file` rows each below `folder`, in one partition folder
+/// per twelve files, with the `_SUCCESS` markers that Hadoop leaves.
 #[allow(dead_code, reason = "for an example and the benchmarks")]
 pub fn write_files(folder: &Path, file_count: u64, rows_per_file: u64) -> anyhow::Result<Sums> {
     let mut sums = Sums::default();
@@ -62,7 +66,7 @@ pub fn write_files(folder: &Path, file_count: u64, rows_per_file: u64) -> anyhow
     Ok(sums)
 }
 
-/// One object's bytes: rows `from..to` of partition 0.
+/// Returns one object's bytes, with the rows `from..to` of partition 0.
 pub fn object(from: u64, to: u64) -> (Vec<u8>, Sums) {
     let mut sums = Sums::default();
     let bytes = (from..to).flat_map(|row| line(0, row, &mut sums)).collect();
@@ -73,7 +77,7 @@ fn month(number: u64) -> String {
     format!("{}-{:02}", 2026 + number / 12, number % 12 + 1)
 }
 
-/// One line, and its row's share of the sums.
+/// Returns one line, and adds its row to the sums.
 fn line(partition: u64, row: u64, sums: &mut Sums) -> Vec<u8> {
     let supplier_id = 100_000 + row % 977;
     let spu_id = 7_000_000_000 + row;
@@ -101,7 +105,8 @@ fn line(partition: u64, row: u64, sums: &mut Sums) -> Vec<u8> {
     );
     let written = note.as_deref().map_or_else(|| "\\N".to_owned(), escape);
     let line = format!(
-        "{supplier_id}\x01{spu_id}\x01{month}\x01{}\x01{orders}\x01{amount}\x01{written}\x01{updated_at}\n",
+        "{supplier_id}\x01{spu_id}\x01{month}\x01{}\x01{orders}\x01{amount}\x01{written}\x01\
+         {updated_at}\n",
         escape(category)
     );
     sums.rows += 1;
@@ -110,7 +115,7 @@ fn line(partition: u64, row: u64, sums: &mut Sums) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// As Hive writes a value with `ESCAPED BY '\\'`.
+/// Escapes a value as Hive writes it with `ESCAPED BY '\\'`.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('\n', "\\\n").replace('\x01', "\\\x01")
 }

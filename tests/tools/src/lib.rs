@@ -1,5 +1,7 @@
-//! What the demo, the tests and the benchmarks run beside the program. It is a package of its own,
-//! so that the demo builds this and the program, and nothing that only the tests need.
+//! Servers and generators that the demo, the tests and the benchmarks run beside the program.
+//!
+//! They are a package of their own, so that the demo builds this package and the program, and
+//! nothing that only the tests need.
 
 #![allow(
     clippy::missing_errors_doc,

@@ -1,5 +1,5 @@
-//! Clients of the AWS SDK for an endpoint: path-style, one attempt a request, so that a test sees
-//! what happened.
+//! Clients of the AWS SDK for an endpoint: path-style, with one attempt per request, so that a test
+//! sees every failure.
 
 use super::{ACCESS_KEY, Endpoint, REGION, SECRET_KEY};
 use aws_sdk_s3::Client;

@@ -1,12 +1,12 @@
-//! Writes Hive-style files for the demo and the benchmarks, and says what must be in the table
-//! after they are loaded.
+//! Writes Hive-style files for the demo and the benchmarks, and prints what the table must hold
+//! once they are loaded.
 //!
 //! ```text
 //! hive_files FOLDER FILES ROWS_PER_FILE [TABLE]
 //! ```
 //!
-//! Standard output: `rows=N bytes=N checksum=N`, then the CREATE TABLE statement and the query
-//! whose two columns must equal rows and checksum, a line each.
+//! Standard output has three lines: `rows=N bytes=N checksum=N`, the CREATE TABLE statement, and
+//! the query whose two columns must equal the rows and the checksum.
 
 use std::path::Path;
 

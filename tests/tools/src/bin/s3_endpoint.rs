@@ -1,14 +1,15 @@
 //! Serves a folder, or generated objects, as an S3 bucket: for the demo, for benchmarks, and for
-//! trying things out.
+//! experiments.
 //!
 //! ```text
 //! s3_endpoint --bucket etl --folder data/ [--port 9000] [--anonymous]
 //! s3_endpoint --bucket etl --generate 10000x7500 [--prefix seed/]
 //! ```
 //!
-//! One line goes to standard output when it is ready: `ready http://127.0.0.1:PORT access_key=...
-//! secret_key=...`, with the credentials that it accepts. It stops when its standard input ends, or
-//! on SIGTERM or SIGINT; so it can't outlive the script that started it with a pipe.
+//! When it is ready, it prints one line to standard output:
+//! `ready http://127.0.0.1:PORT access_key=... secret_key=...`, with the credentials that it
+//! accepts. It stops when its standard input ends, or on SIGTERM or SIGINT, so it cannot outlive a
+//! script that started it with a pipe.
 
 use anyhow::{Context as _, bail};
 use std::io::Write as _;
@@ -16,10 +17,11 @@ use std::net::SocketAddr;
 use test_tools::s3::{self, Backend, Endpoint, Object};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: s3_endpoint --bucket NAME (--folder DIR | --generate COUNTxBYTES [--prefix PREFIX]) \
+const USAGE: &str = "usage: s3_endpoint --bucket NAME \
+                     (--folder DIR | --generate COUNTxBYTES [--prefix PREFIX]) \
                      [--port PORT] [--anonymous]";
 
-/// A line of text without meaning; a generated object repeats it.
+/// A meaningless line of text, which a generated object repeats.
 const LINE: &[u8] = b"1000001\x01SKU-0001\x012026-01\x0112.50\x01generated for a benchmark\n";
 
 struct Arguments {
@@ -31,7 +33,7 @@ struct Arguments {
     is_anonymous: bool,
 }
 
-// One thread: the endpoint shares the machine with what is measured.
+// One thread, because the endpoint shares the machine with what is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = parse(std::env::args().skip(1))?;
@@ -43,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
         backend = backend.with_folder(&arguments.bucket, folder);
     }
     if let Some((object_count, object_bytes)) = arguments.generate {
-        // The same block for all: a clone is a reference.
+        // All objects share one block: a clone is a reference.
         let block = bytes::Bytes::from(LINE.repeat(16 * 1024));
         for number in 0..object_count {
             let key = format!("{}part-{number:08}", arguments.prefix);
@@ -76,12 +78,11 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the end of standard input on a thread of its own, which does not keep the process
-/// alive.
+/// Waits for the end of standard input on a separate thread, which does not keep the process alive.
 async fn input_ended() {
     let (ended, wait) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
-        // Input that can't be read has ended as well.
+        // Input that cannot be read has ended as well.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         drop(ended);
     });

@@ -1,5 +1,6 @@
-//! Runs SQL statements on one connection and prints their rows, tab-separated: a client for the
-//! demo and the benchmarks, which must not depend on one being installed.
+//! Runs SQL statements on one connection and prints their rows, tab-separated.
+//!
+//! The demo and the benchmarks use it, because they must not depend on an installed client.
 //!
 //! ```text
 //! sql mysql://USER@HOST:PORT/DATABASE STATEMENT...
@@ -30,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In the text protocol every value but NULL is bytes.
+/// Formats a value. In the text protocol every value except NULL is bytes.
 fn shown(value: &Value) -> String {
     match value {
         Value::NULL => "NULL".to_owned(),

@@ -1,18 +1,18 @@
-//! Who may ask: one fixed key pair, and buckets that answer unsigned requests.
+//! Access control: one fixed key pair, and buckets that accept unsigned requests.
 
 use super::backend::Backend;
 use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 
-/// The only access key that the endpoint knows.
+/// The only access key that the endpoint accepts.
 pub const ACCESS_KEY: &str = "AKIATESTENDPOINT0000";
 /// The secret that belongs to [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "test-endpoint-secret/with+signs=";
-/// The region that clients sign for. Any other is accepted too.
+/// The region that clients sign for. Any other region is accepted too.
 pub const REGION: &str = "us-east-1";
 
-/// Knows [`ACCESS_KEY`] and refuses any other as S3 does, with `InvalidAccessKeyId`.
+/// Accepts [`ACCESS_KEY`] and refuses any other key as S3 does, with `InvalidAccessKeyId`.
 pub(super) struct FixedKey;
 
 #[async_trait::async_trait]
@@ -29,7 +29,7 @@ impl S3Auth for FixedKey {
     }
 }
 
-/// Lets signed requests in everywhere, and unsigned ones only to reading a bucket that is open to
+/// Allows signed requests everywhere, and unsigned ones only for reading a bucket that is open to
 /// everyone.
 pub(super) struct OpenBuckets(pub(super) Backend);
 

@@ -1,4 +1,4 @@
-//! What the endpoint serves: buckets of objects in memory, and folders.
+//! The content of the endpoint: buckets of objects in memory, and folders.
 
 use super::folder::Folder;
 use super::listing::{self, Keyspace, Page, Start};
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The buckets of an endpoint. A clone is the same store, so that a test or a hook can change what
-/// is served.
+/// The buckets of an endpoint. A clone shares the same store, so that a test or a hook can change
+/// what is served.
 #[derive(Clone, Default)]
 pub struct Backend {
     inner: Arc<Inner>,
@@ -41,18 +41,18 @@ impl Default for BucketContent {
 }
 
 impl Backend {
-    /// With no bucket at all.
+    /// Creates a backend without buckets.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With an empty bucket in memory beside what is there.
+    /// Adds an empty bucket in memory.
     pub fn with_bucket(self, bucket: &str) -> Self {
         self.write().entry(bucket.to_owned()).or_default();
         self
     }
 
-    /// With a bucket that is this folder. Files are hashed when they are first listed or read, or
+    /// Adds a bucket that is this folder. Files are hashed when they are first listed or read, or
     /// by [`Self::warm`].
     pub fn with_folder(self, bucket: &str, root: impl Into<PathBuf>) -> Self {
         let content = BucketContent::Folder(Arc::new(Folder::new(root.into())));
@@ -60,8 +60,8 @@ impl Backend {
         self
     }
 
-    /// Hashes the files of all folders, so that the first listing need not; tells how many objects
-    /// there are.
+    /// Hashes the files of all folders, so that the first listing need not. Returns the number of
+    /// objects.
     pub async fn warm(&self) -> anyhow::Result<usize> {
         let folders: Vec<Arc<Folder>> = self.read().values().filter_map(Bucket::folder).collect();
         let mut object_count =
@@ -72,9 +72,9 @@ impl Backend {
         Ok(object_count)
     }
 
-    /// Puts an object into a bucket in memory, which is created if it is missing. Replaces what was
-    /// under the key, unless the object has a version id or the bucket gives them: then older
-    /// versions stay.
+    /// Puts an object into a bucket in memory, which is created if it is missing. The object
+    /// replaces what was under the key. Older versions stay only if the object has a version id or
+    /// the bucket assigns them.
     pub fn put(
         &self,
         bucket: &str,
@@ -102,7 +102,7 @@ impl Backend {
         Ok(object)
     }
 
-    /// Takes a key with all its versions out of a bucket in memory; tells whether it was there.
+    /// Removes a key with all its versions from a bucket in memory. Returns true if it existed.
     pub fn remove(&self, bucket: &str, key: &str) -> bool {
         match self.write().get_mut(bucket).map(|bucket| &mut bucket.content) {
             Some(BucketContent::Memory(keyspace)) => keyspace.remove(key).is_some(),
@@ -110,8 +110,8 @@ impl Backend {
         }
     }
 
-    /// Takes one version of a key out of a bucket in memory, as S3 does for good; tells whether it
-    /// was there.
+    /// Removes one version of a key from a bucket in memory, permanently, as S3 does. Returns true
+    /// if it existed.
     pub fn remove_version(&self, bucket: &str, key: &str, version_id: &str) -> bool {
         let mut buckets = self.write();
         let Some(BucketContent::Memory(keyspace)) =
@@ -129,24 +129,25 @@ impl Backend {
         removed
     }
 
-    /// The newest object under a key of a bucket in memory.
+    /// Returns the newest object under a key of a bucket in memory.
     pub fn newest(&self, bucket: &str, key: &str) -> Option<Arc<Object>> {
         self.read().get(bucket)?.keyspace()?.get(key)?.last().cloned()
     }
 
-    /// The keys of a bucket in memory, in the order of a listing.
+    /// Returns the keys of a bucket in memory, in the order of a listing.
     pub fn keys(&self, bucket: &str) -> Vec<String> {
         let buckets = self.read();
         let keyspace = buckets.get(bucket).and_then(Bucket::keyspace);
         keyspace.map(|keyspace| keyspace.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// Lets everyone read a bucket without a signature. The bucket is created if it is missing.
+    /// Allows everyone to read a bucket without a signature. The bucket is created if it is
+    /// missing.
     pub fn allow_anonymous(&self, bucket: &str) {
         self.write().entry(bucket.to_owned()).or_default().is_anonymous = true;
     }
 
-    /// Gives every object that is put from now on a version id. The bucket is created if it is
+    /// Assigns a version id to every object that is put from now on. The bucket is created if it is
     /// missing.
     pub fn enable_versions(&self, bucket: &str) {
         self.write().entry(bucket.to_owned()).or_default().is_versioned = true;

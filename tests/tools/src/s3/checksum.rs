@@ -1,4 +1,4 @@
-//! The checksums that S3 keeps beside an object, of the whole object or composed from its parts.
+//! The checksums that S3 keeps with an object, of the whole object or composed from its parts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +15,11 @@ pub enum Algorithm {
     Sha256,
 }
 
-/// What the store answers to `x-amz-checksum-mode: ENABLED`.
+/// A checksum that the store returns for `x-amz-checksum-mode: ENABLED`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredChecksum {
     pub(super) algorithm: Algorithm,
-    /// Base64; with `-N` at the end where it is composed from N parts.
+    /// The value in Base64, with `-N` at the end if it is composed from N parts.
     pub(super) value: String,
     pub(super) is_composite: bool,
 }
@@ -30,7 +30,7 @@ impl StoredChecksum {
         Self { algorithm, value, is_composite: false }
     }
 
-    /// The checksum of the parts' checksums, as an upload in `part_count` parts leaves it.
+    /// Computes the checksum of the parts' checksums, as an upload in `part_count` parts leaves it.
     pub(super) fn composite(algorithm: Algorithm, content: &Bytes, part_count: usize) -> Self {
         let part_count = part_count.max(1);
         let part_bytes = content.len().div_ceil(part_count).max(1);
@@ -44,8 +44,8 @@ impl StoredChecksum {
         }
     }
 
-    /// The same with another value: what a store that lies, or a proxy that changes headers, would
-    /// send.
+    /// Returns the same checksum with a wrong value, as a store that lies, or a proxy that changes
+    /// headers, would send it.
     pub(super) fn wrong(&self) -> Self {
         let value = STANDARD.encode(digest(self.algorithm, [self.value.as_bytes()]));
         Self { value, ..self.clone() }
@@ -77,12 +77,12 @@ impl FileDigests {
     }
 }
 
-/// The ETag of an object that was written in one piece: its MD5, in hex, without the quotes.
+/// Returns the ETag of an object that was written in one piece: its MD5 in hex, without quotes.
 pub(super) fn md5_hex(content: &[u8]) -> String {
     hex(Md5::checksum(content).as_ref())
 }
 
-/// Two lowercase digits a byte.
+/// Returns the bytes in hex, as two lowercase digits each.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];

@@ -1,8 +1,7 @@
-//! Misbehaviour on demand: which request it meets, what it does, and how a test learns that it took
-//! effect.
+//! Makes the endpoint misbehave on demand, and reports to the test when a fault took effect.
 //!
-//! A fault that refuses, holds or delays acts after the signature was checked and before anything
-//! is looked up. When several match one request, they act in the order in which they were injected.
+//! A fault that refuses, holds or delays acts after the signature check and before any lookup. If
+//! several faults match one request, they act in the order in which they were injected.
 
 use super::log::{Operation, Request};
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// An error answer.
+/// An error response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
@@ -35,8 +34,9 @@ impl Refusal {
     pub const KMS_DENIED: Self = Self::new(
         403,
         "AccessDenied",
-        "User: arn:aws:iam::111122223333:user/loader is not authorized to perform: kms:Decrypt on the resource \
-         associated with this ciphertext because no identity-based policy allows the kms:Decrypt action",
+        "User: arn:aws:iam::111122223333:user/loader is not authorized to perform: kms:Decrypt on \
+         the resource associated with this ciphertext because no identity-based policy allows the \
+         kms:Decrypt action",
     );
     pub const NO_SUCH_KEY: Self = Self::new(404, "NoSuchKey", "The specified key does not exist.");
     pub const NO_SUCH_BUCKET: Self =
@@ -53,7 +53,7 @@ impl Refusal {
         "PreconditionFailed",
         "At least one of the pre-conditions you specified did not hold",
     );
-    /// As Garage answers to a HEAD with checksum mode.
+    /// The response of Garage to a HEAD with checksum mode.
     pub const BAD_REQUEST: Self = Self::new(400, "InvalidRequest", "Bad request");
 
     pub const fn new(status: u16, code: &'static str, message: &'static str) -> Self {
@@ -63,44 +63,45 @@ impl Refusal {
 
 type Hook = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What goes wrong. Offsets are counted from the start of the body that would be sent.
+/// A fault. Offsets are counted from the start of the body that would be sent.
 #[derive(Clone)]
 pub enum Fault {
-    /// An error answer instead.
+    /// The response is this error.
     Refuse(Refusal),
-    /// No answer until [`Injection::release`].
+    /// The response is held until [`Injection::release`].
     Hold,
-    /// The answer comes this much later.
+    /// The response comes this much later.
     Delay(Duration),
-    /// Something else happens first, an overwrite for example: see [`Fault::before`].
+    /// Something else happens first, for example an overwrite: see [`Fault::before`].
     Before(Hook),
-    /// The connection is closed when this much of the body has been sent, though more was promised.
+    /// The connection is closed when this much of the body has been sent, although more was
+    /// promised.
     CutBody { after_bytes: u64 },
-    /// Nothing more comes when this much of the body has been sent, until [`Injection::release`].
+    /// The body stops after this many bytes, until [`Injection::release`].
     StallBody { after_bytes: u64 },
-    /// Only so much of the body is sent, and `Content-Length` says that this is all. ETag and
-    /// checksum are the whole's.
+    /// The body ends after this many bytes, and `Content-Length` agrees. ETag and checksum are
+    /// those of the whole object.
     ShortenBody { to_bytes: u64 },
     /// One bit of this byte arrives changed.
     FlipBit { at_byte: u64 },
-    /// The checksum header does not belong to the content.
+    /// The checksum header does not match the content.
     WrongChecksum,
-    /// `GetObject` and `HeadObject` answer 200 with the present object, whatever If-Match says.
+    /// `GetObject` and `HeadObject` return 200 with the present object, whatever If-Match says.
     IgnoreIfMatch,
-    /// `GetObject` answers 200 with the whole object, whatever Range says.
+    /// `GetObject` returns 200 with the whole object, whatever Range says.
     IgnoreRange,
-    /// Listings, `GetObject` and `HeadObject` give no ETag.
+    /// Listings, `GetObject` and `HeadObject` return no ETag.
     NoEtag,
-    /// Listings give keys as they are, also under `encoding-type=url`.
+    /// Listings return keys as they are, even under `encoding-type=url`.
     PlainKeys,
-    /// Every page of the listing says that more follows, under the token that was asked for.
+    /// Every page of the listing says that more follows, under the same token as the request's.
     EndlessListing,
     /// The body of a listing is this, with status 200.
     ReplaceListing(Bytes),
 }
 
 impl Fault {
-    /// Runs this before the request is answered, after it was logged.
+    /// Runs a hook after the request is logged and before it is answered.
     pub fn before<F>(hook: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -108,7 +109,7 @@ impl Fault {
         Self::Before(Arc::new(move |request| Box::pin(hook(request))))
     }
 
-    /// A listing answered by something that is no S3 store at all.
+    /// Returns the fault of a listing that something other than an S3 store answers.
     pub fn garbage_listing() -> Self {
         Self::ReplaceListing(Bytes::from_static(
             b"<html><body><h1>Welcome</h1><p>Please log in</body></html>",
@@ -116,7 +117,7 @@ impl Fault {
     }
 }
 
-/// The keys that a fault meets; for a listing, the prefix that it asks for counts as its key.
+/// The keys that a fault applies to. For a listing, its prefix counts as the key.
 #[derive(Clone)]
 pub enum Keys {
     Any,
@@ -136,26 +137,26 @@ impl Keys {
     }
 }
 
-/// How often a fault shows.
+/// The requests that a fault applies to, by their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
     Always,
-    /// At the next so many matching requests.
+    /// The next N matching requests.
     Next(u64),
-    /// At the next so many matching requests of each key.
+    /// The next N matching requests of each key.
     NextOfEachKey(u64),
-    /// At every matching request after so many have been answered well.
+    /// Every matching request after the first N.
     After(u64),
 }
 
-/// The faults of an endpoint. A clone is the same list.
+/// The faults of an endpoint. A clone shares the same list.
 #[derive(Clone, Default)]
 pub struct Faults {
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
 }
 
 pub(super) struct Rule {
-    /// None: any.
+    /// `None` for any operation.
     operation: Option<Operation>,
     keys: Keys,
     times: Times,
@@ -166,7 +167,7 @@ pub(super) struct Rule {
 }
 
 impl Faults {
-    /// Lets the matching requests meet this fault.
+    /// Injects a fault for the matching requests.
     pub fn inject(
         &self,
         operation: Operation,
@@ -177,7 +178,7 @@ impl Faults {
         self.add(Some(operation), keys, times, fault)
     }
 
-    /// Lets every request meet this fault.
+    /// Injects a fault for every request.
     pub fn on_everything(&self, times: Times, fault: Fault) -> Injection {
         self.add(None, Keys::Any, times, fault)
     }
@@ -202,12 +203,12 @@ impl Faults {
         Injection { rule, faults: self.clone() }
     }
 
-    /// Lets the GETs of one key meet this fault.
+    /// Injects a fault for the GETs of one key.
     pub fn on_get(&self, key: &str, times: Times, fault: Fault) -> Injection {
         self.inject(Operation::GetObject, Keys::Exactly(key.to_owned()), times, fault)
     }
 
-    /// Holds GETs until no further one has come for a moment, and then answers all at once: objects
+    /// Holds GETs until no further one arrives for a moment, and then answers all at once. Objects
     /// that arrive together are loaded together.
     pub fn answer_gets_together(&self) -> Injection {
         const QUIET: Duration = Duration::from_millis(300);
@@ -215,17 +216,20 @@ impl Faults {
         let fault = Fault::before(move |_| {
             requests.send_modify(|count| *count += 1);
             let mut further = requests.subscribe();
-            async move { while let Ok(Ok(())) = tokio::time::timeout(QUIET, further.changed()).await {} }
+            async move {
+                // Each further request begins the wait anew.
+                while let Ok(Ok(())) = tokio::time::timeout(QUIET, further.changed()).await {}
+            }
         });
         self.inject(Operation::GetObject, Keys::Any, Times::Always, fault)
     }
 
-    /// Lets listings meet this fault.
+    /// Injects a fault for listings.
     pub fn on_list(&self, times: Times, fault: Fault) -> Injection {
         self.inject(Operation::ListObjectsV2, Keys::Any, times, fault)
     }
 
-    /// From now on nothing goes wrong. What is held or stalled stays so until it is released.
+    /// Removes all faults. What is held or stalled stays so until it is released.
     pub fn clear(&self) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -260,36 +264,36 @@ impl Rule {
     }
 
     pub(super) async fn released(&self) {
-        // The sender lives in `self`, so that the channel can't be closed.
+        // The sender lives in `self`, so the channel cannot be closed.
         let _ = self.released.subscribe().wait_for(|released| *released).await;
     }
 }
 
-/// A fault that was injected. Dropping it changes nothing.
+/// An injected fault. Dropping this changes nothing.
 pub struct Injection {
     rule: Arc<Rule>,
     faults: Faults,
 }
 
 impl Injection {
-    /// How often it took effect: requests refused, held or changed, bodies that reached the place
-    /// of the fault.
+    /// Returns how often the fault took effect: requests refused, held or changed, and bodies that
+    /// reached the offset of the fault.
     pub fn effect_count(&self) -> u64 {
         *self.rule.effects.borrow()
     }
 
-    /// Waits until it has taken effect so often.
+    /// Waits until the fault has taken effect `count` times.
     pub async fn wait_for_effects(&self, count: u64) {
-        // The sender lives in the rule, so that the channel can't be closed.
+        // The sender lives in the rule, so the channel cannot be closed.
         let _ = self.rule.effects.subscribe().wait_for(|effects| *effects >= count).await;
     }
 
-    /// Lets go everything that it holds or stalls, now and later.
+    /// Releases everything that it holds or stalls, now and later.
     pub fn release(&self) {
         self.rule.released.send_replace(true);
     }
 
-    /// Lets go everything that it holds, and meets no further request.
+    /// Releases everything that it holds, and applies to no further request.
     pub fn remove(&self) {
         self.faults
             .rules
@@ -300,7 +304,7 @@ impl Injection {
     }
 }
 
-/// The faults that one request met and that change its answer.
+/// The faults of one request that change its response.
 #[derive(Default)]
 pub(super) struct Effects(Vec<Arc<Rule>>);
 
@@ -313,20 +317,20 @@ impl Effects {
         self.0.is_empty()
     }
 
-    /// Whether one of these is among them, which then counts as having taken effect. For faults
-    /// that carry nothing.
+    /// Returns true if the request met a fault of this kind, which then counts as having taken
+    /// effect. Use it for faults that carry no data.
     pub(super) fn has(&self, kind: &Fault) -> bool {
         self.take(|fault| (discriminant(fault) == discriminant(kind)).then_some(())).is_some()
     }
 
-    /// The first fault that `pick` takes, which counts as having taken effect.
+    /// Returns the first fault that `pick` accepts, which counts as having taken effect.
     pub(super) fn take<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         let (found, rule) = self.find(pick)?;
         rule.took_effect();
         Some(found)
     }
 
-    /// The first fault that `pick` takes. It is for the caller to say when it takes effect.
+    /// Returns the first fault that `pick` accepts. The caller reports when it takes effect.
     pub(super) fn find<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<(T, Arc<Rule>)> {
         self.0.iter().find_map(|rule| Some((pick(&rule.fault)?, Arc::clone(rule))))
     }

@@ -1,5 +1,5 @@
-//! A bucket that is a folder: the key of a file is its path under it. Files are hashed once and
-//! read in chunks.
+//! A bucket that is a folder. The key of a file is its path in the folder. Files are hashed once
+//! and read in chunks.
 
 use super::checksum::FileDigests;
 use super::listing::Keyspace;
@@ -10,11 +10,11 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Read at a time while hashing: large enough to make the calls cheap, small beside the program's
+/// The block size for hashing: large enough to make the calls cheap, small beside the program's
 /// memory.
 const HASH_CHUNK_BYTES: usize = 256 * 1024;
 
-/// A folder and what is known about its files. A file that changes gets a new ETag at the next
+/// A folder, and the known objects of its files. A file that changes gets a new ETag at the next
 /// request for it.
 pub(super) struct Folder {
     root: PathBuf,
@@ -26,7 +26,7 @@ impl Folder {
         Self { root, known: Mutex::default() }
     }
 
-    /// The folder's files now. Walks the folder, and hashes the files that are new or changed.
+    /// Walks the folder, hashes the files that are new or changed, and returns the present files.
     pub(super) async fn scan(self: &Arc<Self>) -> anyhow::Result<Arc<Keyspace>> {
         let folder = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
@@ -40,12 +40,13 @@ impl Folder {
         .await?
     }
 
-    /// The files as they were at the last scan, so that the pages of one listing agree.
+    /// Returns the files as of the last scan, so that the pages of one listing agree.
     pub(super) fn known(&self) -> Arc<Keyspace> {
         Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The file under this key, if there is one. A key that leads out of the folder has none.
+    /// Returns the file under this key, if it exists. A key that leads out of the folder has no
+    /// file.
     pub(super) async fn object(self: &Arc<Self>, key: &str) -> anyhow::Result<Option<Arc<Object>>> {
         if key.is_empty()
             || !Path::new(key).components().all(|part| matches!(part, Component::Normal(_)))
@@ -55,7 +56,7 @@ impl Folder {
         let (folder, key) = (Arc::clone(self), key.to_owned());
         tokio::task::spawn_blocking(move || {
             let path = folder.root.join(&key);
-            // `a//b` and `a/./b` name the same file as `a/b`, but are other keys.
+            // `a//b` and `a/./b` name the same file as `a/b`, but are different keys.
             if folder.key_of(&path)? != key {
                 return Ok(None);
             }
@@ -116,7 +117,7 @@ impl Folder {
     }
 }
 
-/// The file as an object: the one that is known if length and time are the same, else hashed anew.
+/// Returns the known object if length and time are the same; otherwise hashes the file anew.
 fn current(path: &Path, known: Option<&Arc<Object>>) -> anyhow::Result<(Arc<Object>, bool)> {
     let read = || format!("cannot read {}", path.display());
     let metadata = fs::metadata(path).with_context(read)?;

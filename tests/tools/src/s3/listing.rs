@@ -1,4 +1,4 @@
-//! One page of a listing, computed from a sorted map of keys; and S3's own encoding of keys in it.
+//! Computes one page of a listing from a sorted map of keys, and encodes keys as S3 does.
 
 use super::object::Object;
 use base64::Engine as _;
@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// The versions under each key, the newest last and none empty. `String` sorts by UTF-8 bytes, as
-/// S3 lists.
+/// The versions under each key, newest last, never empty. `String` sorts by UTF-8 bytes, as S3
+/// lists.
 pub(super) type Keyspace = BTreeMap<String, Vec<Arc<Object>>>;
 
-/// As many keys as S3 gives in one page.
+/// The number of keys that S3 returns in one page.
 pub(super) const PAGE_KEYS: usize = 1000;
 
-/// Where a page begins.
+/// The start of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Start {
     Beginning,
@@ -24,7 +24,7 @@ pub(super) enum Start {
 }
 
 impl Start {
-    /// The continuation token: opaque to clients.
+    /// Returns the continuation token, which is opaque to clients.
     pub(super) fn token(&self) -> Option<String> {
         match self {
             Self::Beginning => None,
@@ -33,7 +33,7 @@ impl Start {
         }
     }
 
-    /// The place that a token stands for; none if it is not one of ours.
+    /// Returns the start that a token stands for, or `None` if the endpoint did not issue it.
     pub(super) fn from_token(token: &str) -> Option<Self> {
         let text = String::from_utf8(STANDARD.decode(token).ok()?).ok()?;
         if let Some(key) = text.strip_prefix('k') {
@@ -47,11 +47,12 @@ impl Start {
 pub(super) struct Page {
     pub(super) objects: Vec<(String, Arc<Object>)>,
     pub(super) common_prefixes: Vec<String>,
-    /// Where the next page begins; none if this is the last.
+    /// The start of the next page, or `None` if this is the last.
     pub(super) next: Option<Start>,
 }
 
-/// The page of at most `max_keys` keys and common prefixes under `prefix`, from `start` on.
+/// Returns the page of at most `max_keys` keys and common prefixes under `prefix`, beginning at
+/// `start`.
 pub(super) fn page(
     keys: &Keyspace,
     prefix: &str,
@@ -96,8 +97,8 @@ pub(super) fn page(
     page
 }
 
-/// A key as S3 writes it under `encoding-type=url`: like a form, a space as `+`, but with `/` and
-/// `*` as they are.
+/// Encodes a key as S3 does under `encoding-type=url`: like a form, with a space as `+`, but `/`
+/// and `*` as they are.
 pub(super) fn url_encoded(key: &str) -> String {
     const HEX: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];

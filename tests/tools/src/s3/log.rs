@@ -1,10 +1,10 @@
-//! What the endpoint was asked, and how much was in flight at once: tests count and inspect it.
+//! The log of requests and of what is in flight, which tests count and inspect.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// The operations that the endpoint knows.
+/// The operations that the endpoint supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     ListObjectsV2,
@@ -17,20 +17,20 @@ pub enum Operation {
     PutBucketVersioning,
 }
 
-/// A request that passed the signature check. Where a header or parameter was not sent, its field
-/// is `None`.
+/// A request that passed the signature check. A field is `None` if its header or parameter was not
+/// sent.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub operation: Operation,
     pub bucket: String,
-    /// The key; for a listing its prefix; empty for an operation on a bucket.
+    /// The key. For a listing, its prefix; for an operation on a bucket, empty.
     pub key: String,
     pub at: Instant,
     pub is_signed: bool,
-    /// What a listing was signed for.
+    /// The region that a listing was signed for.
     pub region: Option<String>,
     pub range: Option<String>,
-    /// As it was sent, so with its quotes.
+    /// The header as it was sent, including its quotes.
     pub if_match: Option<String>,
     pub version_id: Option<String>,
     pub asks_checksum: bool,
@@ -65,7 +65,7 @@ impl Request {
     }
 }
 
-/// Every request since the endpoint started. A clone is the same log.
+/// Every request since the endpoint started. A clone shares the same log.
 #[derive(Clone, Default)]
 pub struct RequestLog {
     inner: Arc<Inner>,
@@ -74,7 +74,7 @@ pub struct RequestLog {
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
-    /// Changes with every request and every change of what is in flight.
+    /// Changes with every request, and with every change of what is in flight.
     changes: watch::Sender<u64>,
 }
 
@@ -88,12 +88,12 @@ struct State {
 }
 
 impl RequestLog {
-    /// All requests in the order of their arrival, refused ones included.
+    /// Returns all requests in the order of their arrival, including refused ones.
     pub fn all(&self) -> Vec<Request> {
         self.state().requests.clone()
     }
 
-    /// The requests for one operation.
+    /// Returns the requests for one operation.
     pub fn of(&self, operation: Operation) -> Vec<Request> {
         self.state()
             .requests
@@ -103,17 +103,17 @@ impl RequestLog {
             .collect()
     }
 
-    /// How many requests there were for one operation.
+    /// Returns the number of requests for one operation.
     pub fn count(&self, operation: Operation) -> usize {
         self.state().requests.iter().filter(|request| request.operation == operation).count()
     }
 
-    /// The GETs for one key, in any bucket.
+    /// Returns the GETs for one key, in any bucket.
     pub fn gets_of(&self, key: &str) -> Vec<Request> {
         self.of(Operation::GetObject).into_iter().filter(|request| request.key == key).collect()
     }
 
-    /// Forgets the requests and the maxima; what is in flight stays counted.
+    /// Clears the requests and the maxima. What is in flight stays counted.
     pub fn clear(&self) {
         let mut state = self.state();
         state.requests.clear();
@@ -121,28 +121,29 @@ impl RequestLog {
         state.max_outstanding_bytes = state.outstanding_bytes;
     }
 
-    /// GETs that have arrived and whose body is neither sent nor given up.
+    /// Returns the number of GETs that have arrived and whose body is neither sent nor abandoned.
     pub fn gets_in_flight(&self) -> usize {
         self.state().gets_in_flight
     }
 
-    /// The most GETs that were in flight at once.
+    /// Returns the maximum number of GETs that were in flight at once.
     pub fn max_gets_in_flight(&self) -> usize {
         self.state().max_gets_in_flight
     }
 
-    /// The most bytes that were promised by answers to GETs and not yet handed to a socket.
+    /// Returns the maximum of the bytes that responses to GETs promised and had not yet handed to a
+    /// socket.
     pub fn max_outstanding_bytes(&self) -> u64 {
         self.state().max_outstanding_bytes
     }
 
-    /// Waits until this is true of the log. It is asked again after every request and every end of
-    /// a body.
+    /// Waits until the condition holds for the log. It is checked after every request and at every
+    /// end of a body.
     pub async fn wait_until(&self, is_true: impl Fn(&Self) -> bool) {
         let mut changes = self.inner.changes.subscribe();
         loop {
             changes.borrow_and_update();
-            // The sender lives in `self`, so that the channel can't be closed.
+            // The sender lives in `self`, so the channel cannot be closed.
             if is_true(self) || changes.changed().await.is_err() {
                 return;
             }

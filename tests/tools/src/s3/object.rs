@@ -1,4 +1,4 @@
-//! What a key stands for: content, and what the store says about it.
+//! An object of the store: its content and its metadata.
 
 use super::checksum::{Algorithm, StoredChecksum, md5_hex};
 use bytes::Bytes;
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The bytes from an offset on: at least one, as many as are convenient. It must always give the
-/// same ones.
+/// Returns the bytes from an offset on: at least one, and as many as are convenient. It must always
+/// return the same bytes.
 pub(super) type Generator = Arc<dyn Fn(u64) -> Bytes + Send + Sync>;
 
 #[derive(Clone)]
@@ -26,8 +26,8 @@ impl Content {
     }
 }
 
-/// One version of an object. By default it has what S3 gives a new one: an MD5 as ETag and a
-/// CRC64NVME.
+/// One version of an object. By default it has what S3 gives a new object: an MD5 as its ETag, and
+/// a CRC64NVME.
 #[derive(Clone)]
 pub struct Object {
     pub(super) content: Content,
@@ -45,7 +45,7 @@ impl<T: Into<Bytes>> From<T> for Object {
 }
 
 impl Object {
-    /// An object of these bytes, written now.
+    /// Creates an object of these bytes, written now.
     pub fn new(content: impl Into<Bytes>) -> Self {
         let content = content.into();
         let etag = md5_hex(&content);
@@ -53,15 +53,16 @@ impl Object {
         Self::assembled(Content::Bytes(content), etag, checksum, SystemTime::now())
     }
 
-    /// An object of `length_bytes` that needs no memory: `from_offset` gives the bytes from an
-    /// offset on, any number but none. Its ETag looks like that of an upload in parts and says
-    /// nothing about the content; it has no checksum.
+    /// Creates an object of `length_bytes` that needs no memory.
+    ///
+    /// `from_offset` returns the bytes from an offset on, at least one. The ETag looks like that of
+    /// a multipart upload and says nothing about the content. The object has no checksum.
     pub fn generated(
         length_bytes: u64,
         from_offset: impl Fn(u64) -> Bytes + Send + Sync + 'static,
     ) -> Self {
         let mut sample = if length_bytes == 0 { Bytes::new() } else { from_offset(0) };
-        // Enough to tell objects apart, and cheap for thousands of them.
+        // Enough to distinguish objects, and cheap for thousands of them.
         sample.truncate(1024);
         let etag =
             format!("{}-1", md5_hex(&[length_bytes.to_le_bytes().as_slice(), &sample].concat()));
@@ -69,13 +70,13 @@ impl Object {
         Self::assembled(content, etag, None, SystemTime::now())
     }
 
-    /// An object of `length_bytes` that repeats a block of bytes, for benchmarks: it is sent
-    /// without a copy.
+    /// Creates an object of `length_bytes` that repeats a block of bytes. It is sent without a
+    /// copy, for benchmarks.
     pub fn repeated(block: impl Into<Bytes>, length_bytes: u64) -> Self {
         let block = block.into();
         let block_bytes = block.len() as u64;
         Self::generated(if block_bytes == 0 { 0 } else { length_bytes }, move |offset| {
-            // The remainder is less than a length in memory.
+            // The remainder is less than the length of a buffer in memory.
             block.slice((offset % block_bytes) as usize..)
         })
     }
@@ -89,36 +90,37 @@ impl Object {
         Self { content, etag, checksum, last_modified, version_id: None, storage_class: "STANDARD" }
     }
 
-    /// With this ETag instead; it is given without quotes and sent with them.
+    /// Sets the ETag, given without quotes and sent with them.
     pub fn with_etag(mut self, etag: impl Into<String>) -> Self {
         self.etag = etag.into();
         self
     }
 
-    /// Under which it is read again once it is overwritten, where its bucket gives versions.
+    /// Returns the version id, under which the object can be read after it is overwritten. Only a
+    /// bucket with versions has one.
     pub fn version_id(&self) -> Option<&str> {
         self.version_id.as_deref()
     }
 
-    /// With this version id. The versions of a key that were put before stay readable under theirs.
+    /// Sets the version id. Earlier versions of the key stay readable under their own ids.
     pub fn with_version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self
     }
 
-    /// Last modified then. S3 knows it to the second, and so does the answer.
+    /// Sets the time of the last modification. S3 knows it to the second, and so does the response.
     pub fn last_modified(mut self, at: SystemTime) -> Self {
         self.last_modified = at;
         self
     }
 
-    /// With the checksum of its whole content under another algorithm. Only for content in memory.
+    /// Sets the checksum of the whole content under another algorithm, for content in memory.
     pub fn with_checksum(mut self, algorithm: Algorithm) -> Self {
         self.checksum = self.in_memory().map(|content| StoredChecksum::of(algorithm, content));
         self
     }
 
-    /// With a checksum of checksums, as an upload in parts leaves it. Only for content in memory.
+    /// Sets a checksum of checksums, as a multipart upload leaves it, for content in memory.
     pub fn with_composite_checksum(mut self, algorithm: Algorithm, part_count: usize) -> Self {
         self.checksum = self
             .in_memory()
@@ -126,34 +128,35 @@ impl Object {
         self
     }
 
-    /// With no checksum, as objects from before 2022 and most other stores have none.
+    /// Removes the checksum. Objects from before 2022 and those of most other stores have none.
     pub fn without_checksum(mut self) -> Self {
         self.checksum = None;
         self
     }
 
-    /// In the storage class GLACIER: listed, and refused with `InvalidObjectState` when read.
+    /// Moves the object to the storage class GLACIER: it is listed, but a read fails with
+    /// `InvalidObjectState`.
     pub fn archived(mut self) -> Self {
         self.storage_class = "GLACIER";
         self
     }
 
-    /// The ETag as it is sent, in quotes.
+    /// Returns the ETag as it is sent, in quotes.
     pub fn quoted_etag(&self) -> String {
         format!("\"{}\"", self.etag)
     }
 
-    /// The length of the content.
+    /// Returns the length of the content.
     pub fn length_bytes(&self) -> u64 {
         self.content.length_bytes()
     }
 
-    /// The content, where it is in memory.
+    /// Returns the content if it is in memory.
     pub fn in_memory(&self) -> Option<&Bytes> {
         if let Content::Bytes(bytes) = &self.content { Some(bytes) } else { None }
     }
 
-    /// When it was last modified, to the second.
+    /// Returns the time of the last modification, to the second.
     pub(super) fn modified_second(&self) -> SystemTime {
         let since = self.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())

@@ -1,5 +1,5 @@
-//! The sockets: a listener on loopback, and HTTP/1.1 on each connection, which hands its requests
-//! to `s3s`.
+//! The endpoint's sockets: a listener on loopback, and HTTP/1.1 on each connection, which passes
+//! its requests to `s3s`.
 
 use super::access::{FixedKey, OpenBuckets};
 use super::backend::Backend;
@@ -22,8 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A running S3 endpoint. Path-style addressing only. Dropping it stops it, connections in use
-/// included.
+/// A running S3 endpoint with path-style addressing only. Dropping it stops it, including
+/// connections in use.
 pub struct Endpoint {
     address: SocketAddr,
     url: String,
@@ -34,13 +34,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts to serve on a free port of 127.0.0.1. Must be called within a tokio runtime, on which
-    /// it then lives.
+    /// Starts to serve on a free port of 127.0.0.1. The caller must be in a tokio runtime, on which
+    /// the endpoint then runs.
     pub fn start(backend: Backend) -> anyhow::Result<Self> {
         Self::start_on(backend, SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// The same on an address of the caller's choice.
+    /// Starts to serve on an address of the caller's choice.
     pub fn start_on(backend: Backend, address: SocketAddr) -> anyhow::Result<Self> {
         let bind = || format!("cannot listen on {address}");
         let listener = std::net::TcpListener::bind(address).with_context(bind)?;
@@ -58,7 +58,7 @@ impl Endpoint {
         Ok(Self { address, url: format!("http://{address}"), backend, faults, log, accepting })
     }
 
-    /// What `--endpoint-url` takes.
+    /// Returns the URL for `--endpoint-url`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -79,10 +79,10 @@ impl Endpoint {
         &self.log
     }
 
-    /// Stops, and returns when the port is closed.
+    /// Stops the endpoint, and returns when the port is closed.
     pub async fn stop(mut self) {
         self.accepting.abort();
-        // The only outcome is that the task was cancelled.
+        // The only result is that the task was cancelled.
         let _ = (&mut self.accepting).await;
     }
 }
@@ -94,12 +94,12 @@ impl Drop for Endpoint {
 }
 
 async fn accept(listener: TcpListener, service: S3Service) {
-    // Dropped with this task, and then every connection is.
+    // Dropped with this task, which closes every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // An error here is the other side's, gone before we came.
+                // An error here means that the client has already disconnected.
                 if let Ok((socket, _)) = accepted {
                     connections.spawn(serve(socket, service.clone()));
                 }
@@ -110,7 +110,7 @@ async fn accept(listener: TcpListener, service: S3Service) {
 }
 
 async fn serve(socket: TcpStream, service: S3Service) {
-    // Else an answer in two writes waits 40 ms for the client's delayed ACK.
+    // Otherwise a response in two writes waits 40 ms for the client's delayed ACK.
     if socket.set_nodelay(true).is_err() {
         return;
     }
@@ -129,30 +129,30 @@ async fn serve(socket: TcpStream, service: S3Service) {
             io::Result::Ok(response)
         }
     });
-    // An error is a client that went away, or a body that was cut on purpose. Either way the
-    // connection is closed.
+    // An error means that the client disconnected, or that a body was cut on purpose. Either way
+    // the connection is closed.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, answer).await;
 }
 
-/// Put into an answer's extensions, this is sent as its body.
+/// Put into a response's extensions, this is sent as its body.
 #[derive(Clone)]
 pub(super) struct RawBody(pub(super) Bytes);
 
-/// Tells a body when everything before it has been written to the socket.
+/// Notifies a body when everything before it has been written to the socket.
 #[derive(Clone, Default)]
 pub(super) struct Flushes(Arc<watch::Sender<u64>>);
 
 impl Flushes {
-    /// Waits for the next flush that is complete. Only to be awaited while hyper polls the body: it
+    /// Waits for the next complete flush. Call it only while hyper polls the body, because hyper
     /// flushes then.
     pub(super) async fn next(&self) {
         let mut count = self.0.subscribe();
-        // The sender lives in `self`, so that the channel can't be closed.
+        // The sender lives in `self`, so the channel cannot be closed.
         let _ = count.changed().await;
     }
 }
 
-/// A socket that tells when it was flushed.
+/// A socket that reports when it was flushed.
 struct Connection {
     socket: TokioIo<TcpStream>,
     flushes: Flushes,

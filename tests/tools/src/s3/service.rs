@@ -1,4 +1,4 @@
-//! The operations: what S3 answers, and what a fault makes of it.
+//! Implements the operations: the responses of S3, as changed by faults.
 
 use super::backend::{Backend, no_bucket};
 use super::body::Transfer;
@@ -31,7 +31,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Logs a request and lets it meet its faults: returns those that change its answer.
+    /// Logs a request and applies its faults. Returns those that change its response.
     async fn admit(&self, request: Request) -> S3Result<(Option<InFlight>, Effects)> {
         let in_flight = self.log.record(request.clone());
         let mut effects = Effects::default();
@@ -64,8 +64,8 @@ impl Service {
     }
 }
 
-/// Sets the fields of an answer that show a checksum: `GetObject` and `HeadObject` have the same,
-/// in two types.
+/// Sets the fields of a response that show a checksum. `GetObject` and `HeadObject` have the same
+/// fields in two types.
 macro_rules! show {
     ($checksum:expr => $output:ident) => {
         let StoredChecksum { algorithm, value, is_composite } = $checksum;
@@ -206,7 +206,7 @@ impl S3 for Service {
         }) {
             range.end = range.end.min(range.start + to_bytes);
         }
-        // S3 has no checksum for a part of an object that is none of its parts.
+        // S3 returns no checksum for a range that is not one of the object's parts.
         let checksum =
             object.checksum.as_ref().filter(|_| asks_checksum && content_range.is_none());
         let checksum = checksum.map(|stored| shown_checksum(stored, &effects));
@@ -300,7 +300,7 @@ impl S3 for Service {
         }
         let content = content.freeze();
         let mut object = Object::new(content.clone());
-        // A checksum comes as a header, or after a body that is sent in chunks.
+        // A checksum arrives as a header, or after a body that is sent in chunks.
         let sent_after = |name: &str| {
             let value =
                 req.trailing_headers.as_ref()?.read(|headers| headers.get(name).cloned())??;
@@ -349,7 +349,7 @@ impl S3 for Service {
         self.admit(Request::new(Operation::DeleteObject, &bucket, &key, req.credentials.is_some()))
             .await?;
         self.require_bucket(&bucket)?;
-        // S3 says the same whether the key was there or not.
+        // S3 returns the same whether the key existed or not.
         match req.input.version_id {
             Some(version_id) => self.backend.remove_version(&bucket, &key, &version_id),
             None => self.backend.remove(&bucket, &key),
