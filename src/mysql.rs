@@ -4,6 +4,7 @@
 //! Everything that talks SQL is built on this module. The ledger and the load both use it, and do
 //! not know each other's statements.
 
+pub(crate) mod codes;
 mod connection;
 mod options;
 mod server;
@@ -11,5 +12,6 @@ mod server_error;
 
 pub use connection::{Connector, Session, Sessions};
 pub use options::TargetConfig;
+pub(crate) use options::is_loopback;
 pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};

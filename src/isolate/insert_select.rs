@@ -36,6 +36,7 @@ use super::row_markers::{InsertCounts, Marked};
 use super::scratch_table::{Numbers, ScratchTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::show;
+use crate::mysql::codes;
 use crate::object::quote_identifier;
 
 /// The maximum number of rows in one statement, if `max_error_count` allows it. Longer statements
@@ -63,7 +64,7 @@ pub async fn dry_run_insert(
     let mut inserted = table.insert_into(conn, OnConflict::Skip).await?;
     conn.query_drop(format!("ROLLBACK TO SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
     conn.query_drop(format!("RELEASE SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
-    inserted.rejected.retain(|row| duplicates || !row_markers::is_duplicate(row.code));
+    inserted.rejected.retain(|row| duplicates || !codes::is_duplicate(row.code));
     Ok(inserted)
 }
 

@@ -3,9 +3,8 @@
 use super::insert_stats::{DryRunRow, OnConflict, RowNumberRange};
 use super::scratch_table::Numbers;
 use crate::load_data::Diagnostic;
+use crate::mysql::codes;
 
-/// The code of a mark: truncated incorrect INTEGER value.
-const MARK_CODE: u16 = 1292;
 /// The beginning of a mark. Nobody has a number that begins like this.
 const MARK: &str = "s3-to-mysql row ";
 
@@ -15,15 +14,13 @@ pub(crate) fn condition(number: &str) -> String {
     format!("CAST(CONCAT('{MARK}', {number}) AS SIGNED) = 0")
 }
 
-/// Returns true for a duplicate entry, also as reported for foreign keys and named indexes.
-pub(crate) fn is_duplicate(code: u16) -> bool {
-    matches!(code, 1062 | 1586 | 1761 | 1762)
-}
-
 /// Returns true if the server skips a row with this code: for its key, a CHECK, the view, its
 /// parent row or its partition.
 fn is_refusal(code: u16) -> bool {
-    is_duplicate(code) || matches!(code, 3819 | 4025 | 1369 | 1216 | 1452 | 1526 | 1591 | 1748)
+    codes::is_duplicate(code)
+        || codes::is_refused_by_constraint(code)
+        || codes::is_refused_by_foreign_key(code)
+        || codes::is_refused_by_partition(code)
 }
 
 /// Returns true if the warning is about the statement, wherever it stands in the list: deprecated
@@ -134,7 +131,11 @@ impl Marked {
 }
 
 fn mark(warning: &Diagnostic) -> Option<u64> {
-    let text = warning.message.split_once(MARK).filter(|_| warning.code == MARK_CODE)?.1;
+    let text = warning
+        .message
+        .split_once(MARK)
+        .filter(|_| warning.code == codes::TRUNCATED_WRONG_VALUE)?
+        .1;
     text.strip_suffix('\'')?.parse().ok()
 }
 

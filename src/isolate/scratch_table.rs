@@ -17,6 +17,7 @@ use mysql_async::{Conn, Error as Driver};
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{TargetColumn, TargetColumns, same_name};
+use crate::mysql::codes::DATABASE_ACCESS_DENIED;
 use crate::mysql::{Phase, classify};
 use crate::object::{TableName, quote_identifier};
 
@@ -42,8 +43,6 @@ pub(crate) struct Numbers {
     pub(crate) rows: u64,
 }
 
-/// The account lacks the privilege in this database.
-const DATABASE_DENIED: u16 = 1044;
 /// A default is invalid under the session's `sql_mode`.
 const INVALID_DEFAULT: u16 = 1067;
 /// An `sql_mode` that accepts any default: it is not strict, and accepts zero dates.
@@ -138,7 +137,7 @@ impl ScratchTable {
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
         define(conn, &sql).await.map_err(|error| {
             let is_denied =
-                matches!(&error, Driver::Server(server) if server.code == DATABASE_DENIED);
+                matches!(&error, Driver::Server(server) if server.code == DATABASE_ACCESS_DENIED);
             if is_denied {
                 let message = format!(
                     "the scratch copy of table {}: the account cannot create temporary tables",

@@ -11,6 +11,7 @@ use super::identity::Target;
 use super::options::AdminOptions;
 use super::schema::Tables;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::codes::{COLUMN_ACCESS_DENIED, TABLE_ACCESS_DENIED};
 use crate::mysql::{Connector, Phase, Session, SqlMode, classify};
 use crate::object::TableName;
 
@@ -97,8 +98,7 @@ impl LedgerAdmin {
         match asked {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let is_denied =
-                    matches!(&error, Driver::Server(server) if matches!(server.code, 1142 | 1143));
+                let is_denied = matches!(&error, Driver::Server(server) if matches!(server.code, TABLE_ACCESS_DENIED | COLUMN_ACCESS_DENIED));
                 let error = classify(Phase::Transaction, &title, &error);
                 Err(if is_denied {
                     error.with_hint(

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
-use super::begin::{BeginOutcome, DUPLICATE_ENTRY, ledger_row_lost, open_for_loads, superseded};
+use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
 use super::control::list;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, literal};
 use super::job::Job;
 use super::transaction::{CommitOutcome, Entry, LedgerEntry};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::codes::DUPLICATE_ENTRY;
 use crate::mysql::{Phase, classify};
 use crate::object::Object;
 use crate::verify::Digest;

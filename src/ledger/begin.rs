@@ -13,9 +13,6 @@ pub enum BeginOutcome {
     AlreadyLoaded,
 }
 
-/// The error number for a primary key that exists already.
-pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
-
 /// Returns the condition for the states of the job's row in which its objects can be loaded.
 pub(crate) fn open_for_loads(job: &Job) -> String {
     let generation = job.generation;

@@ -18,7 +18,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
-use super::begin::{BeginOutcome, DUPLICATE_ENTRY, open_for_loads};
+use super::begin::{BeginOutcome, open_for_loads};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, literal, object_id};
@@ -26,6 +26,7 @@ use super::job::Job;
 use crate::dialect::FormatConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::jobs::fingerprint;
+use crate::mysql::codes::DUPLICATE_ENTRY;
 use crate::mysql::{Phase, Session, classify};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::retry::Attempts;

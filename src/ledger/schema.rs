@@ -13,6 +13,7 @@ use mysql_async::prelude::Queryable;
 
 use super::identity::literal;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::codes::{DATABASE_ACCESS_DENIED, TABLE_ACCESS_DENIED};
 use crate::mysql::{Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
 
@@ -168,7 +169,8 @@ impl Tables {
         session.conn.query_drop(statements.join("; ")).await.map_err(|error| {
             let is_denied = matches!(
                 &error,
-                mysql_async::Error::Server(server) if matches!(server.code, 1142 | 1044)
+                mysql_async::Error::Server(server)
+                    if matches!(server.code, TABLE_ACCESS_DENIED | DATABASE_ACCESS_DENIED)
             );
             let what = format!("{}: its tables cannot be created", self.title());
             let error = classify(Phase::Transaction, &what, &error);

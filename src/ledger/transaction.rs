@@ -12,13 +12,14 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
 
-use super::begin::{BeginOutcome, DUPLICATE_ENTRY, ledger_row_lost, open_for_loads, superseded};
+use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, literal, object_id};
 use super::job::Job;
 use super::parts::PartEntry;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mysql::codes::DUPLICATE_ENTRY;
 use crate::mysql::{Phase, classify};
 use crate::object::Object;
 use crate::retry::Attempts;

@@ -2,6 +2,7 @@
 
 use super::message;
 use crate::error::BadRow;
+use crate::mysql::codes;
 
 /// One row of SHOW WARNINGS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Diagnostic {
     /// Returns true if the row was not stored because of its key. The codes are those for a
     /// duplicate entry, also as reported for a foreign key or a named index.
     pub(crate) fn is_duplicate(&self) -> bool {
-        matches!(self.code, 1062 | 1586 | 1761 | 1762)
+        codes::is_duplicate(self.code)
     }
 
     /// Returns true if the server changed a value without harm, in its own view, or read a date in
@@ -39,7 +40,7 @@ impl Diagnostic {
     pub(crate) fn is_skip(&self) -> bool {
         self.is_duplicate()
             || self.is_uncounted_refusal()
-            || matches!(self.code, 1526 | 1591 | 1748)
+            || codes::is_refused_by_partition(self.code)
     }
 
     /// Returns true if a CHECK, a view's CHECK OPTION or a foreign key refused the row. Some
@@ -49,11 +50,11 @@ impl Diagnostic {
     }
 
     pub(crate) fn is_refused_by_constraint(&self) -> bool {
-        matches!(self.code, 3819 | 4025 | 1369)
+        codes::is_refused_by_constraint(self.code)
     }
 
     pub(crate) fn is_refused_by_foreign_key(&self) -> bool {
-        self.code == 1452
+        codes::is_refused_by_foreign_key(self.code)
     }
 
     pub(crate) fn bad_row(&self) -> BadRow {

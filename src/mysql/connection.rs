@@ -11,7 +11,7 @@ use mysql_async::{
 };
 use secrecy::ExposeSecret;
 
-use super::options::TargetConfig;
+use super::options::{TargetConfig, is_loopback};
 use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
 use crate::choices::{Compress, SslMode};
@@ -421,15 +421,6 @@ fn name_in_certificate(error: &str) -> Option<String> {
     };
     // A wildcard is not a name, but matches this one.
     Some(name.strip_prefix("*.").map_or_else(|| name.to_owned(), |domain| format!("any.{domain}")))
-}
-
-/// Returns true if `host` names this machine, so that the bytes of a connection do not leave it.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

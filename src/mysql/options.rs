@@ -1,5 +1,6 @@
 //! The settings that say how to reach the database server and which table to load.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -26,4 +27,34 @@ pub struct TargetConfig {
     pub compress: Compress,
     /// Statements that run on every new connection, after the program's own settings.
     pub init_sql: Vec<String>,
+}
+
+/// Returns true if `host` names this machine, so that the bytes of a connection do not leave it.
+///
+/// `localhost` and every name below it count, as resolvers keep them on the machine (RFC 6761).
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_stay_on_the_machine_are_loopback() {
+        for host in
+            ["localhost", "LOCALHOST.", "db.localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["10.0.0.1", "localhost.example.com", "::2", "notlocalhost", "128.0.0.1"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
+use super::codes;
 use crate::error::{Error, ErrorKind};
 
 /// The phase of a session in which an error occurs. The same error means different things in
@@ -47,7 +48,7 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
             // Deadlock and lock wait (on a cluster: a certification conflict), read-only, conflict
             // in group replication: all mean that the transaction was rolled back. For any other
             // error at COMMIT that is not certain.
-            1213 | 1205 => ErrorKind::LockConflict,
+            codes::DEADLOCK | codes::LOCK_WAIT_TIMEOUT => ErrorKind::LockConflict,
             1290 | 1792 | 1836 | 3101 => ErrorKind::TargetBusy,
             _ => ErrorKind::OutcomeUnknown,
         },
@@ -85,7 +86,7 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
 fn server_kind(during: Phase, code: u16) -> ErrorKind {
     match code {
         // Lock wait timeout, deadlock, NOWAIT lock, "record has changed since last read".
-        1205 | 1213 | 3572 | 1020 => ErrorKind::LockConflict,
+        codes::LOCK_WAIT_TIMEOUT | codes::DEADLOCK | 3572 | 1020 => ErrorKind::LockConflict,
         // Too many connections; out of resources; shutting down; too many of this user's
         // connections; host blocked for errors; connection killed.
         1040 | 1041 | 1053 | 1203 | 1226 | 1129 => ErrorKind::TargetBusy,
