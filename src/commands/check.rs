@@ -1,20 +1,18 @@
 //! The command `s3-to-mysql check`.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::outcome::{RunResult, interrupted};
+use super::outcome::{OpenRun, RunResult, decide_exit_code};
 use super::startup::prepare;
 use crate::check::{Check, TargetClone};
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Result};
-use crate::exit_code;
+use crate::error::{Error, Result};
 use crate::mysql::{Sessions, SqlMode};
 use crate::pipeline::{Checking, PipelineResult, Prepared, run};
 use crate::progress::{ListingProgress, Progress};
-use crate::report::{Report, RunEnd};
+use crate::report::RunEnd;
 use crate::retry::Attempts;
-use crate::shutdown::{Shutdown, Signals};
+use crate::shutdown::Signals;
 use crate::terminal::Terminal;
 
 /// Checks what a load would do, and loads nothing into the target.
@@ -24,45 +22,36 @@ pub async fn check(
     terminal: &Terminal,
     signals: Signals,
 ) -> RunResult {
-    let started = Instant::now();
-    let shutdown = Shutdown::default();
-    let listener = tokio::spawn(shutdown.clone().listen(signals));
-    let found = Arc::new(ListingProgress::default());
-    let style = terminal.summary_style(config.output.summary);
-    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref(), style) {
-        Ok(report) => report,
-        Err(error) => return RunResult::before_it_began(vec![error]),
+    let mut open = match OpenRun::open(&config, terminal, signals) {
+        Ok(open) => open,
+        Err(result) => return result,
     };
+    let shutdown = open.shutdown.clone();
     let begun = tokio::select! {
         biased;
         () = shutdown.draining.cancelled() => Err(Vec::new()),
-        begun = begin(&config, &found) => begun,
+        begun = begin(&config, &open.listed) => begun,
     };
     let (prepared, check) = match begun {
         Ok(begun) => begun,
-        Err(mut problems) => {
-            problems.extend(shutdown.signalled().map(interrupted));
-            let end = RunEnd { elapsed: started.elapsed(), errors: &problems, ..RunEnd::default() };
-            let (_, output, unwritten) = report.finish_check(end, &[], sample);
-            problems.extend(unwritten);
-            let mut ended = RunResult::before_it_began(problems);
-            ended.output = output;
-            ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
-            return ended;
+        Err(problems) => {
+            return open.end_before_it_began(problems, |report, end| {
+                let (_, output, unwritten) = report.finish_check(end, &[], sample);
+                (output, unwritten)
+            });
         }
     };
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
     let not_checked = check.not_checked().to_vec();
-    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
+    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed));
     let checking = Some(Checking { check: Box::new(check), sample });
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } =
-        run(&config.pipeline(), prepared, None, checking, &shutdown, &mut report, progress).await;
-    listener.abort();
-
-    errors.extend(shutdown.signalled().map(interrupted));
-    let elapsed = started.elapsed();
+        run(&config.pipeline(), prepared, None, checking, &shutdown, &mut open.report, progress)
+            .await;
+    open.stop_listening(&mut errors);
+    let elapsed = open.elapsed();
     let end = RunEnd {
         skipped_keys,
         is_listing_complete,
@@ -72,16 +61,14 @@ pub async fn check(
         did_begin: true,
         verified: None,
     };
-    let (totals, output, unwritten) = report.finish_check(end, &not_checked, sample);
+    let (totals, output, unwritten) = open.report.finish_check(end, &not_checked, sample);
     errors.extend(unwritten);
-    let exit_code = match (shutdown.signalled(), errors.first()) {
-        (_, Some(error)) if error.kind == ErrorKind::Bug => exit_code::BUG,
-        (Some(code), _) => code,
-        (None, Some(error)) => error.kind.exit_code(),
-        (None, None) if !totals.would_everything_load() => exit_code::OBJECTS_FAILED,
-        (None, None) if totals.rows_rejected > 0 => exit_code::ROWS_REJECTED,
-        (None, None) => exit_code::ALL_LOADED,
-    };
+    let exit_code = decide_exit_code(
+        shutdown.signalled(),
+        &errors,
+        totals.would_everything_load(),
+        totals.rows_rejected,
+    );
     RunResult { exit_code, output, errors }
 }
 

@@ -1,40 +1,33 @@
 //! The command `s3-to-mysql load`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{RunResult, interrupted};
+use super::outcome::{OpenRun, RunResult, decide_exit_code};
 use super::startup::{open_ledger, open_rejects, prepare};
 use crate::config::Config;
-use crate::error::ErrorKind;
-use crate::exit_code;
 use crate::ledger::{Finished, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, run, split_object};
 use crate::policy::Mode;
-use crate::progress::{ListingProgress, Progress};
-use crate::report::{Report, RunEnd};
-use crate::shutdown::{Shutdown, Signals};
+use crate::progress::Progress;
+use crate::report::RunEnd;
+use crate::shutdown::Signals;
 use crate::terminal::Terminal;
 use crate::throttle::Throttle;
 
 /// Loads the objects, and ends the job if everything is loaded.
 pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
-    let started = Instant::now();
-    let shutdown = Shutdown::default();
-    let listener = tokio::spawn(shutdown.clone().listen(signals));
-    let found = Arc::new(ListingProgress::default());
-
-    let style = terminal.summary_style(config.output.summary);
-    let mut report = match Report::open(&config.output, config.source.keys_from.as_deref(), style) {
-        Ok(report) => report,
-        Err(error) => return RunResult::before_it_began(vec![error]),
+    let mut open = match OpenRun::open(&config, terminal, signals) {
+        Ok(open) => open,
+        Err(result) => return result,
     };
+    let shutdown = open.shutdown.clone();
     let prepared = tokio::select! {
         biased;
         () = shutdown.draining.cancelled() => Err(Vec::new()),
-        prepared = prepare(&config, &found) => prepared,
+        prepared = prepare(&config, &open.listed) => prepared,
     };
     let begun = match prepared {
         Ok(mut prepared) => {
@@ -60,16 +53,11 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     };
     let (prepared, ledger) = match begun {
         Ok(begun) => begun,
-        Err(mut problems) => {
-            problems.extend(shutdown.signalled().map(interrupted));
-            // Without this line, the report would not say why the run failed.
-            let end = RunEnd { elapsed: started.elapsed(), errors: &problems, ..RunEnd::default() };
-            let (_, output, unwritten) = report.finish(end);
-            problems.extend(unwritten);
-            let mut ended = RunResult::before_it_began(problems);
-            ended.output = output;
-            ended.exit_code = shutdown.signalled().unwrap_or(ended.exit_code);
-            return ended;
+        Err(problems) => {
+            return open.end_before_it_began(problems, |report, end| {
+                let (_, output, unwritten) = report.finish(end);
+                (output, unwritten)
+            });
         }
     };
     // With truncate or swap, force has begun a new job, which has nothing to load again.
@@ -79,13 +67,20 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     }
     let verification = prepared.preflight.verification.clone();
     let mut verified = None;
-    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&found));
+    let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed));
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let s3 = prepared.s3.clone();
-    let PipelineResult { skipped_keys, is_listing_complete, mut errors } =
-        run(&config.pipeline(), prepared, ledger.clone(), None, &shutdown, &mut report, progress)
-            .await;
+    let PipelineResult { skipped_keys, is_listing_complete, mut errors } = run(
+        &config.pipeline(),
+        prepared,
+        ledger.clone(),
+        None,
+        &shutdown,
+        &mut open.report,
+        progress,
+    )
+    .await;
     if let Some((ledger, job)) = &ledger
         && job.was_partial
         && errors.is_empty()
@@ -94,7 +89,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     {
         match split_object::fail_missing(&config.pipeline(), &s3, ledger, job).await {
             Ok(gone) => {
-                errors.extend(gone.iter().filter_map(|outcome| report.record(outcome).err()));
+                errors.extend(gone.iter().filter_map(|outcome| open.report.record(outcome).err()));
             }
             Err(error) => errors.push(error),
         }
@@ -103,7 +98,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         && job.mode != Mode::Append
         && errors.is_empty()
         && shutdown.signalled().is_none()
-        && report.totals().is_everything_loaded()
+        && open.report.totals().is_everything_loaded()
         && is_listing_complete
     {
         match ledger
@@ -121,11 +116,9 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             Err(error) => errors.push(error),
         }
     }
-    listener.abort();
-
-    errors.extend(shutdown.signalled().map(interrupted));
-    let elapsed = started.elapsed();
-    let (totals, output, unwritten) = report.finish(RunEnd {
+    open.stop_listening(&mut errors);
+    let elapsed = open.elapsed();
+    let (totals, output, unwritten) = open.report.finish(RunEnd {
         skipped_keys,
         is_listing_complete,
         elapsed,
@@ -135,14 +128,12 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         verified: verified.as_ref(),
     });
     errors.extend(unwritten);
-    let exit_code = match (shutdown.signalled(), errors.first()) {
-        (_, Some(error)) if error.kind == ErrorKind::Bug => exit_code::BUG,
-        (Some(code), _) => code,
-        (None, Some(error)) => error.kind.exit_code(),
-        (None, None) if !totals.is_everything_loaded() => exit_code::OBJECTS_FAILED,
-        (None, None) if totals.rows_rejected > 0 => exit_code::ROWS_REJECTED,
-        (None, None) => exit_code::ALL_LOADED,
-    };
+    let exit_code = decide_exit_code(
+        shutdown.signalled(),
+        &errors,
+        totals.is_everything_loaded(),
+        totals.rows_rejected,
+    );
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.
