@@ -364,7 +364,7 @@ impl Scene {
                             tokio::task::block_in_place(|| self.server.restart())?;
                         }
                         Violence::CutDuringHeldCommit => {
-                            self.hold_commit(broken, &mut running).await?
+                            self.hold_commit(broken, &mut running).await?;
                         }
                         _ => {}
                     }
@@ -372,7 +372,7 @@ impl Scene {
             }
             match broken {
                 Some(broken) if is_late && hit == Some(Violence::LoaderKilled) => {
-                    late = Some(broken)
+                    late = Some(broken);
                 }
                 Some(broken) => broken.remove(),
                 None => {}
