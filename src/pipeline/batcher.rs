@@ -13,7 +13,7 @@
 //!   slow part. There, thousands of transactions of one object each would cost minutes.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
@@ -71,13 +71,18 @@ impl Batcher {
         let (mut bytes, mut key_bytes) = (first.staged.size_bytes, first.selected.object.key.len());
         let is_alone = !first.may_share || bytes >= bytes_limit;
         let mut batch = vec![first];
+        let deadline = Instant::now() + WAIT;
         while !is_alone
             && batch.len() < objects_limit
             && bytes < bytes_limit
             && key_bytes < KEY_BYTES
         {
-            // Do not wait while there is work for another worker.
-            let wait = if waiting.held_over.is_empty() { WAIT } else { Duration::ZERO };
+            // Nobody waits while there is something for another worker.
+            let wait = if waiting.held_over.is_empty() {
+                deadline.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
             let Some(next) = next_within(&mut waiting.ready, wait).await else { break };
             let next = match next {
                 Ready::Object(next)
