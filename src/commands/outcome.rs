@@ -48,8 +48,8 @@ pub(crate) fn interrupted(exit_code: u8) -> Error {
     Error::new(ErrorKind::Interrupted, format!("the run was stopped by {signal}"))
 }
 
-/// What `load` and `check` have from their first moment to their last: the clock, the signals, the
-/// count of what is listed, and the report.
+/// A run of `load` or `check` from its first moment to its last: the clock, the signals, the count
+/// of what is listed, and the report.
 pub(super) struct OpenRun {
     started: Instant,
     pub(super) shutdown: Shutdown,

@@ -98,7 +98,11 @@ impl LedgerAdmin {
         match asked {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let is_denied = matches!(&error, Driver::Server(server) if matches!(server.code, TABLE_ACCESS_DENIED | COLUMN_ACCESS_DENIED));
+                let is_denied = matches!(
+                    &error,
+                    Driver::Server(server)
+                        if matches!(server.code, TABLE_ACCESS_DENIED | COLUMN_ACCESS_DENIED)
+                );
                 let error = classify(Phase::Transaction, &title, &error);
                 Err(if is_denied {
                     error.with_hint(

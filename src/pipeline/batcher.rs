@@ -9,7 +9,7 @@
 //! - A transaction of 1 MB already costs the server hardly more per row than one of 32 MB. The
 //!   default, 8 MiB, is cheap to repeat, and far below what any replication accepts.
 //! - Up to 500 objects, a single statement of the ledger is still quick.
-//! - The 50 ms that a transaction waits for its next object are lost only while the store is the
+//! - The 50 ms that a transaction waits for more objects are lost only while the store is the
 //!   slow part. There, thousands of transactions of one object each would cost minutes.
 
 use std::collections::VecDeque;
@@ -77,7 +77,7 @@ impl Batcher {
             && bytes < bytes_limit
             && key_bytes < KEY_BYTES
         {
-            // Nobody waits while there is something for another worker.
+            // Do not wait while there is work for another worker.
             let wait = if waiting.held_over.is_empty() {
                 deadline.saturating_duration_since(Instant::now())
             } else {

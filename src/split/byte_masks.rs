@@ -73,7 +73,7 @@ mod tests {
             any in proptest::array::uniform32(any::<u8>()),
             byte in 0_u8..4,
         ) {
-            let mixed = |at: usize| if at % 2 == 0 { few[at / 2] } else { any[at / 2] };
+            let mixed = |at: usize| if at.is_multiple_of(2) { few[at / 2] } else { any[at / 2] };
             let block: MaskBlock = std::array::from_fn(mixed);
             let expected = (0..64)
                 .filter(|&at| block[at] == byte)

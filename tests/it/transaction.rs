@@ -792,8 +792,7 @@ async fn a_server_that_did_not_take_the_file_does_not_get_it_later() -> Result<(
 
 /// The driver panics if a row lacks the columns that were asked for.
 #[apply(plain_test)]
-async fn a_server_that_answers_what_no_server_does_is_an_error_with_its_own_exit_code() -> Result<()>
-{
+async fn a_server_that_answers_what_no_server_does_has_its_own_exit_code() -> Result<()> {
     let rogue = Rogue::start(&[Malice {
         statement: "SELECT VERSION()",
         after: 0,

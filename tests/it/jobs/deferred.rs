@@ -31,7 +31,7 @@ async fn indexed_table(env: &TestEnv) -> Result<String> {
     definition(env, "t").await
 }
 
-/// Returns the output of SHOW CREATE TABLE without the next AUTO_INCREMENT value.
+/// Returns the output of SHOW CREATE TABLE without the next `AUTO_INCREMENT` value.
 async fn definition(env: &TestEnv, table: &str) -> Result<String> {
     let (_, text): (String, String) =
         env.schema.query_one(&format!("SHOW CREATE TABLE {table}")).await?;

@@ -7,8 +7,7 @@ use super::cases::{COLUMNS, Case, Column, Field};
 /// The options with which the objects here are read.
 pub(super) const ARGS: [&str; 4] = ["--preset", "csv", "--ignore-lines", "1"];
 
-/// The same dialect for the server. Without an escape character, the unquoted word NULL is a
-/// value-less field.
+/// The same dialect for the server. Without an escape character, the unquoted word NULL means NULL.
 pub(super) const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY \
      ENCLOSED BY '\"' \
      ESCAPED BY '' LINES TERMINATED BY '\\n'";
