@@ -13,6 +13,8 @@ say() { printf '\n== %s\n' "$*"; }
 scripts/setup.sh
 say "Format"
 cargo fmt --all --check
+say "Line widths and doc summaries"
+scripts/prose.sh
 say "Lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 say "Documentation"
