@@ -10,6 +10,8 @@
 pub(crate) mod env;
 mod layer;
 mod print;
+#[cfg(test)]
+mod reference;
 mod resolver;
 pub(crate) mod table;
 pub(crate) mod toml_file;

@@ -170,11 +170,11 @@ mod tests {
         }
     }
 
-    /// Rewrites the file with `S3_TO_MYSQL_TEST_WRITE_EXAMPLE=1 cargo test the_example_file`.
+    /// Rewrite it with `S3_TO_MYSQL_TEST_WRITE_DOCS=1 cargo test the_example_file`.
     #[test]
     fn the_example_file_documents_every_setting_and_none_more() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
-        if std::env::var_os("S3_TO_MYSQL_TEST_WRITE_EXAMPLE").is_some() {
+        if std::env::var_os("S3_TO_MYSQL_TEST_WRITE_DOCS").is_some() {
             std::fs::write(path, example()).unwrap();
         }
         assert!(
