@@ -20,7 +20,9 @@ use crate::{staging, verify};
 pub(super) struct ObjectLine<'a> {
     /// The outcome of the object.
     pub(super) status: ObjectStatus,
+    /// The object's bucket.
     pub(super) bucket: &'a str,
+    /// The object's whole key.
     pub(super) key: &'a str,
     /// The `ETag` as listed, with its quotes. `null` if the object failed before it was known.
     pub(super) etag: Option<&'a str>,

@@ -39,8 +39,11 @@ pub enum Listed {
 /// The keys that a listing skipped, counted by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SkippedKeys {
+    /// Empty objects that stand for a folder: `name/` or `name_$folder$`.
     pub folder_markers: u64,
+    /// Keys that `--skip-hidden` passes over.
     pub hidden: u64,
+    /// Keys that `--include` and the other filters leave out.
     pub filtered_out: u64,
 }
 

@@ -28,7 +28,9 @@ pub struct ColumnFacts {
 /// A column that is not compared, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Unverified {
+    /// The column's name.
     pub column: String,
+    /// The reason, in words.
     pub reason: String,
 }
 
