@@ -39,6 +39,7 @@ mod parts;
 mod pauses;
 mod policy;
 mod reading;
+mod readme;
 mod registry;
 mod rejecting;
 mod rejects;

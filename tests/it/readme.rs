@@ -1,0 +1,113 @@
+//! README.md's own commands, run in a shell as a reader runs them: by its account, on its table and
+//! its bucket. Only the database's address is another one.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+use tokio::process::Command;
+
+use crate::registry::{apply, load_test, plain_test};
+use crate::support::program::{TestEnv, finish};
+use crate::support::s3::{ACCESS_KEY, Backend, Endpoint, REGION, SECRET_KEY};
+use crate::support::servers::Server;
+
+/// The languages of README.md's code blocks. `sh` and `sql` are run.
+const LANGUAGES: &[&str] = &["sh", "sql", "console", "json", "text"];
+
+/// Returns the language and the text of each fenced block of README.md.
+fn fences() -> Result<Vec<(String, String)>> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))?;
+    let mut fences = Vec::new();
+    let mut lines = readme.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            let inside = lines.by_ref().take_while(|line| line.trim() != "```");
+            let text = inside.map(|line| format!("{line}\n")).collect();
+            fences.push((language.to_owned(), text));
+        }
+    }
+    Ok(fences)
+}
+
+/// Returns the text of all blocks in this language, one after another.
+fn blocks(wanted: &str) -> Result<String> {
+    let all = fences()?.into_iter().filter(|(language, _)| language == wanted);
+    Ok(all.map(|(_, text)| text).collect())
+}
+
+/// Returns `PATH` with the built program's folder first.
+fn search_path() -> Result<OsString> {
+    let folder = Path::new(env!("CARGO_BIN_EXE_s3-to-mysql")).parent().context("no folder")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+    Ok(std::env::join_paths(folders)?)
+}
+
+#[apply(load_test)]
+async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Result<()> {
+    // The account that README.md creates must use TLS.
+    let server = Server::start(env.server.kind(), &["--tls"])?;
+    let mut root = server.root().await?;
+    root.query_drop("CREATE DATABASE shop").await?;
+    let sql = blocks("sql")?;
+    let sql: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+    for statement in sql.join("\n").split(';').filter(|statement| !statement.trim().is_empty()) {
+        root.query_drop(statement).await.with_context(|| statement.to_owned())?;
+    }
+    // README.md asks for it beside the recipe that empties the table.
+    root.query_drop("GRANT DROP ON shop.* TO loader").await?;
+    let s3 = Endpoint::start(Backend::new().with_bucket("my-bucket"))?;
+    for (key, rows) in [
+        ("exports/1.csv", "1,10,2026-01-30\n2,20,2026-01-30\n"),
+        ("exports/2.csv", "3,10,2026-01-31\n4,20,2026-01-31\n"),
+    ] {
+        s3.backend().put("my-bucket", key, format!("id,qty,day\n{rows}"))?;
+    }
+
+    let address = "@db.example.com:3306/";
+    let script = blocks("sh")?;
+    ensure!(script.contains(address), "no block has the address {address}");
+    let script = script.replace(address, &format!("@127.0.0.1:{}/", server.port()));
+    // One shell for all of them, as later blocks need what the first one exports.
+    let mut shell = Command::new("sh");
+    shell
+        .env_clear()
+        .env("HOME", env.dir.path())
+        .env("PATH", search_path()?)
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .env("AWS_REGION", REGION)
+        .env("AWS_ENDPOINT_URL", s3.url())
+        .current_dir(env.dir.path())
+        .args(["-euxc", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let ended = finish(shell.spawn()?).await?;
+    ended.expect(0)?;
+
+    let objects = ended.stdout.lines().filter_map(|line| line.strip_prefix("objects loaded "));
+    let objects: Vec<&str> = objects.map(str::trim).collect();
+    // The first load, the one that finds nothing left, `status`, and the one that empties the table.
+    ensure!(objects == ["2", "0", "2", "2"], "{objects:?}\n{ended}");
+    let loaded: (u64, u64, u64) = root
+        .query_first("SELECT COUNT(*), SUM(id), COUNT(DISTINCT day) FROM shop.orders")
+        .await?
+        .context("no row")?;
+    ensure!(loaded == (4, 10, 2), "{loaded:?}\n{ended}");
+    ensure!(env.report("run.jsonl")?.len() == 3, "{ended}");
+    Ok(())
+}
+
+/// A shell block under another name would not be run.
+#[apply(plain_test)]
+async fn every_block_of_the_readme_has_a_known_language() -> Result<()> {
+    for (language, text) in fences()? {
+        ensure!(LANGUAGES.contains(&language.as_str()), "a block is of {language:?}:\n{text}");
+    }
+    Ok(())
+}
