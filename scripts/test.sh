@@ -32,5 +32,5 @@ say "Demo"
 scripts/demo.sh --small mysql
 scripts/demo.sh --small mariadb
 say "Tests"
-# Last, so that the result is the last thing on the screen.
-cargo test --locked --lib --bins --test layers --test it
+# Last, so that the result is what one sees.
+cargo test --locked --lib --bins --test layers --test documents --test it
