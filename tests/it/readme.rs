@@ -92,7 +92,8 @@ async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Resu
 
     let objects = ended.stdout.lines().filter_map(|line| line.strip_prefix("objects loaded "));
     let objects: Vec<&str> = objects.map(str::trim).collect();
-    // The first load, the one that finds nothing left, `status`, and the one that empties the table.
+    // The first load, the one that finds nothing left, `status`, and the one that empties the table
+    // first.
     ensure!(objects == ["2", "0", "2", "2"], "{objects:?}\n{ended}");
     let loaded: (u64, u64, u64) = root
         .query_first("SELECT COUNT(*), SUM(id), COUNT(DISTINCT day) FROM shop.orders")
