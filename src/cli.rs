@@ -2,8 +2,8 @@
 //!
 //! Flags are made from the table of settings and have no defaults, because a default here would
 //! override the configuration file. The parsed values become the strongest layer of
-//! [`crate::config::resolve()`], which finds all problems at once. clap itself only refuses arguments
-//! that are not options at all.
+//! [`crate::config::resolve()`], which finds all problems at once. clap itself only refuses
+//! arguments that are not options at all.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Rewrite it with `S3_TO_MYSQL_TEST_WRITE_DOCS=1 cargo test the_example_file`.
+    /// Rewrites it with `S3_TO_MYSQL_TEST_WRITE_DOCS=1 cargo test the_example_file`.
     #[test]
     fn the_example_file_documents_every_setting_and_none_more() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");

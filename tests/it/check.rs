@@ -350,7 +350,7 @@ async fn a_view_is_checked_for_its_types(env: TestEnv) -> Result<()> {
     let ended = check(&env, 3, "w", &[]).await?;
     // The row violates neither the key nor the CHECK.
     ensure!(numbers(&object(&env, "1")?) == (Some(4), Some(1), Some(0)), "{ended}");
-    ended.says("the target is a view, whose CHECK OPTION")?;
+    ended.says("the target is a view, and its CHECK OPTION")?;
     ensure!(env.count("t").await? == 0);
     Ok(())
 }

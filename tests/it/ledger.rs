@@ -426,7 +426,10 @@ async fn force_loads_again_says_so_and_replaces_the_ledger_row(env: TestEnv) -> 
     let ended = load(&env, 0, &["--force"]).await?;
     expect(&env, "t", &["a", "a", "b", "b", "c"]).await?;
     ended.says("--force")?;
-    ensure!(ended.stderr.contains("doubled"), "it is not said that rows double:\n{ended}");
+    ensure!(
+        ended.stderr.contains("duplicates their rows"),
+        "it is not said that rows double:\n{ended}"
+    );
     ensure!(ended.summary("loaded again")?.starts_with('2'), "{ended}");
     ensure_sums(&env, &[("objects_loaded", 3), ("objects_loaded_again", 2), ("rows", 3)])?;
     for (key, again) in [("a", true), ("b", true), ("c", false)] {

@@ -124,7 +124,7 @@ async fn a_target_that_is_not_there_is_6(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/a", "1\tx\n")?;
     let ended = env.load_ending(6, "missing", &[]).await?;
-    ended.says("error: table `missing`: there is none")?;
+    ended.says("error: table `missing` does not exist")?;
     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
     let ended = env.load_ending(6, "t", &["--port", &closed, "--max-attempts", "2"]).await?;
     ended.says("hint: check --host, --port, --socket and that the server is running")?;

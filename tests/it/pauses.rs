@@ -182,7 +182,7 @@ impl Replicated {
             ServerKind::Mariadb => ("SHOW SLAVE STATUS", "Seconds_Behind_Master"),
         };
         let row: Option<Row> = conn.query_first(sql).await?;
-        row.context("it is no replica")?.get(column).context("it tells no lag")
+        row.context("it is not a replica")?.get(column).context("it tells no lag")
     }
 
     async fn wait_for_lag(&self, is_it: impl Fn(Option<u64>) -> bool) -> Result<()> {

@@ -531,7 +531,7 @@ async fn init_sql_runs_on_every_connection(env: TestEnv) -> Result<()> {
 
 #[apply(load_test)]
 async fn loads_that_would_wait_for_each_other_get_one_connection(env: TestEnv) -> Result<()> {
-    const WHY: &str = "loads wait for each other: one connection loads";
+    const WHY: &str = "loads wait for each other: only one connection loads";
     env.put("1", "1\n")?;
     let check = async |server: &Server, warned: bool| {
         let schema = server.schema().await?;

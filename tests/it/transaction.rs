@@ -467,7 +467,7 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
 
 fn outcome_is_unknown(env: &TestEnv, ended: &Ended) -> Result<()> {
     ended.expect(3)?;
-    ended.says("the connection was lost during COMMIT; the object may be loaded or not")?;
+    ended.says("the connection was lost during COMMIT; the object may or may not be loaded")?;
     let line = line(env, "big")?;
     ensure!(line["attempts"] == 1 && line["error"]["code"] == "outcome_unknown", "{line}");
     let hint = line["error"]["hint"].as_str().context("no hint")?;
@@ -654,7 +654,7 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
         finish(through(&env, &env.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(held.count() == 1, "{ended}");
-    ended.says("not a byte moved to the server for 2s")?;
+    ended.says("no byte moved to the server for 2s")?;
     ensure!(line(&env, "big")?["attempts"] == 2, "{ended}");
     // The stalled session is gone although its socket is still open here.
     wait_for_no_connection(&env.schema).await?;

@@ -57,7 +57,7 @@ async fn what_a_swap_would_lose_is_named_before_anything_is_read(env: TestEnv) -
     refused.says("its trigger tick would be lost")?;
     let view = env.run(&["load", "s3://etl/in/", "--table", "v", "--mode", "swap"]).await?;
     view.expect(6)?;
-    view.says("is a view, which can't be swapped")?;
+    view.says("is a view, which cannot be swapped")?;
     if env.server.kind() == ServerKind::Mariadb {
         env.schema.exec("CREATE TABLE h (a INT) WITH SYSTEM VERSIONING").await?;
         let versioned =
@@ -94,7 +94,7 @@ async fn what_keeps_a_table_from_being_truncated_is_named_before_anything_is_rea
     ensure_values(&env.schema, "SELECT a FROM t", &["1"]).await?;
     let view = env.run(&["load", "s3://etl/in/", "--table", "v", "--mode", "truncate"]).await?;
     view.expect(6)?;
-    view.says("is a view, which can't be emptied")?;
+    view.says("is a view, which cannot be emptied")?;
     ensure_values(&env.schema, "SELECT a FROM t", &["1"]).await?;
     // A table that refers to itself is no obstacle.
     env.schema.exec("DROP TABLE child").await?;

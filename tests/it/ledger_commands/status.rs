@@ -456,7 +456,7 @@ async fn the_configuration_of_a_load_serves_status_and_forget(env: TestEnv) -> R
     ensure!(ended.summary("objects loaded")? == "2", "{ended}");
     let refused = env.run(&["forget", "--config", &config, "--yes"]).await?;
     refused.expect(2)?;
-    refused.says("there is nothing to forget; name s3://BUCKET/KEY")?;
+    refused.says("there is nothing to forget; on the command line, name s3://BUCKET/KEY")?;
     ensure_keys(&env, "t", &["a", "nightly/b"]).await?;
     env.run(&["forget", "--config", &config, "--yes", "s3://etl/a"]).await?.expect(0)?;
     ensure_keys(&env, "t", &["nightly/b"]).await

@@ -105,7 +105,7 @@ fn parse(mut given: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
             "--folder" => arguments.folder = Some(value()?),
             "--prefix" => arguments.prefix = value()?,
             "--port" => {
-                arguments.port = value()?.parse().context("--port takes a number up to 65535")?
+                arguments.port = value()?.parse().context("--port takes a number up to 65535")?;
             }
             "--anonymous" => arguments.is_anonymous = true,
             "--generate" => {
