@@ -13,7 +13,7 @@
 //!                                                      events
 //! ```
 //!
-//! Every channel is bounded.
+//! The channels along the arrows are bounded.
 //!
 //! - `select` asks the ledger which of the listed objects are left to load, and claims them a
 //!   little ahead of the work.

@@ -4,10 +4,11 @@
 //! `INSERT IGNORE INTO target SELECT ... FROM scratch ORDER BY its number` does to each row what
 //! LOAD DATA LOCAL does: it stores the row, or skips it and warns, for the same reasons, in the
 //! same order and in the same words. No such warning names its row. Therefore the SELECT has a
-//! condition that is true and also warns: `CAST(CONCAT('row ', number) AS SIGNED) = 0`. The rows
-//! pass one by one, and the server reads each row before it writes it. So the list of warnings
-//! reads: row 1, row 2, row 3, duplicate entry, row 4. The last row marked before a refusal is the
-//! refused one ([`row_markers`]).
+//! condition that is true and also warns:
+//! `CAST(CONCAT('s3-to-mysql row ', number) AS SIGNED) = 0`. The rows pass one by one, and the
+//! server reads each row before it writes it. So the list of warnings reads: row 1, row 2, row 3,
+//! duplicate entry, row 4. The last row marked before a refusal is the refused one
+//! ([`row_markers`]).
 //!
 //! This is the server's own verdict on each row, with all rows stored before it in place: keys with
 //! any collation, prefix or expression, CHECKs, foreign keys, partitions, views, triggers. There is

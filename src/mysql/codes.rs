@@ -1,4 +1,4 @@
-//! The error and warning numbers that more than one room knows.
+//! The error and warning numbers that more than one module knows.
 //!
 //! The numbers are those of the servers' own manuals; where MySQL and MariaDB differ, both stand
 //! beside each other.
