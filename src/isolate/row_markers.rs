@@ -19,7 +19,7 @@ pub(crate) fn condition(number: &str) -> String {
 fn is_refusal(code: u16) -> bool {
     codes::is_duplicate(code)
         || codes::is_refused_by_constraint(code)
-        || codes::is_refused_by_foreign_key(code)
+        || matches!(code, codes::NO_PARENT_ROW | codes::NO_PARENT_ROW_UNNAMED)
         || codes::is_refused_by_partition(code)
 }
 

@@ -54,7 +54,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn is_refused_by_foreign_key(&self) -> bool {
-        codes::is_refused_by_foreign_key(self.code)
+        self.code == codes::NO_PARENT_ROW
     }
 
     pub(crate) fn bad_row(&self) -> BadRow {

@@ -36,10 +36,11 @@ pub(crate) fn is_refused_by_constraint(code: u16) -> bool {
     matches!(code, 3819 | 4025 | 1369)
 }
 
-/// Returns true if a row was refused because its parent row does not exist.
-pub(crate) fn is_refused_by_foreign_key(code: u16) -> bool {
-    matches!(code, 1216 | 1452)
-}
+/// A row was refused because its parent row does not exist.
+pub(crate) const NO_PARENT_ROW: u16 = 1452;
+
+/// The same, in the message that does not name the constraint.
+pub(crate) const NO_PARENT_ROW_UNNAMED: u16 = 1216;
 
 /// Returns true if a row was refused because no partition takes it.
 pub(crate) fn is_refused_by_partition(code: u16) -> bool {

@@ -25,7 +25,7 @@ use crate::throttle::BatchConfig;
 /// servers accept no more than 4 MiB.
 const KEY_BYTES: usize = 256 * 1024;
 
-/// The time that a transaction with room left waits for the next object.
+/// The time that a transaction with room left waits for more objects.
 const WAIT: Duration = Duration::from_millis(50);
 
 /// The staged objects and parts that wait to be loaded.
