@@ -344,7 +344,7 @@ fn result_of(statement: &str) -> ResultSet {
     } else if statement.contains("information_schema.TABLES") {
         (5, vec![vec!["db", "t", "InnoDB", "BASE TABLE", ""]])
     } else if statement.contains("information_schema.COLUMNS") {
-        (4, vec![vec!["a", "", "int", ""]])
+        (3, vec![vec!["a", "", "int"]])
     } else if statement.contains("TABLE_CONSTRAINTS") {
         (1, vec![vec!["0"]])
     } else {
