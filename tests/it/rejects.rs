@@ -246,7 +246,9 @@ async fn a_denied_upload_fails_at_once_and_names_the_rights() -> Result<()> {
         "{line}"
     );
     ensure!(line.contains("AccessDenied") && hint.contains("s3:PutObject"), "{line}: {hint}");
-    ensure!(store.endpoint.log().count(Operation::PutObject) == 1 && store.keys().is_empty());
+    let uploads = store.endpoint.log().count(Operation::PutObject);
+    ensure!(uploads == 1, "{uploads} uploads");
+    ensure!(store.keys().is_empty(), "{:?}", store.keys());
     Ok(())
 }
 
