@@ -285,9 +285,9 @@ impl S3 for Service {
     ) -> S3Result<S3Response<PutObjectOutput>> {
         let is_signed = req.credentials.is_some();
         let input = req.input;
-        self.admit(Request::new(Operation::PutObject, &input.bucket, &input.key, is_signed))
-            .await?;
-        self.require_bucket(&input.bucket)?;
+        let admitted = self
+            .admit(Request::new(Operation::PutObject, &input.bucket, &input.key, is_signed))
+            .await;
         let mut content = BytesMut::new();
         if let Some(mut body) = input.body {
             while let Some(chunk) = body
@@ -298,6 +298,10 @@ impl S3 for Service {
                 content.extend_from_slice(&chunk);
             }
         }
+        // A refusal comes after the body. A client that is still sending could lose an earlier
+        // answer to a reset connection, and would try again.
+        admitted?;
+        self.require_bucket(&input.bucket)?;
         let content = content.freeze();
         let mut object = Object::new(content.clone());
         // A checksum arrives as a header, or after a body that is sent in chunks.
