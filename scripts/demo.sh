@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # Runs a complete load on real parts: a private MySQL server, a private S3 endpoint, 144 Hive-style
-# files and the release binary, and an independent check of the result. At the end it stops and
+# files and an optimised binary, and an independent check of the result. At the end it stops and
 # removes everything.
 #
 #   scripts/demo.sh [--small] [mysql|mariadb]
@@ -23,9 +23,9 @@ done
 say() { printf '\n== %s\n' "$*"; }
 
 scripts/setup.sh servers
-say "Building the release binary"
-cargo build --release --locked --package s3-to-mysql --package test-tools --bins
-target=${CARGO_TARGET_DIR:-target}/release
+say "Building the program"
+cargo build --profile demo --locked --package s3-to-mysql --package test-tools --bins
+target=${CARGO_TARGET_DIR:-target}/demo
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/s3-to-mysql-demo.XXXXXX")
 stop() {
