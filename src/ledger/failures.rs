@@ -2,9 +2,9 @@
 //! tried, and when.
 
 use super::handle::Ledger;
-use super::identity::literal;
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
+use crate::sql_text::bytes_literal;
 
 /// The length of the column `message`.
 const MESSAGE_LIMIT_BYTES: usize = 4000;
@@ -49,13 +49,13 @@ impl Ledger {
              run_id = VALUES(run_id)",
             failures = self.tables.failures,
             target = self.target.literal(),
-            bucket = literal(bucket.as_bytes()),
-            key = literal(key.as_bytes()),
-            etag = literal(etag.trim_matches('"').as_bytes()),
-            code = literal(error.kind.code().as_bytes()),
-            message = literal(message.as_bytes()),
-            worker = literal(self.run.worker.as_bytes()),
-            run_id = literal(self.run.id.as_bytes()),
+            bucket = bytes_literal(bucket.as_bytes()),
+            key = bytes_literal(key.as_bytes()),
+            etag = bytes_literal(etag.trim_matches('"').as_bytes()),
+            code = bytes_literal(error.kind.code().as_bytes()),
+            message = bytes_literal(message.as_bytes()),
+            worker = bytes_literal(self.run.worker.as_bytes()),
+            run_id = bytes_literal(self.run.id.as_bytes()),
         );
         self.query_once(&sql).await.map(|_| ())
     }
@@ -70,8 +70,8 @@ impl Ledger {
              WHERE target = {} AND generation = {generation} AND bucket = {} AND object_key = {}",
             self.tables.failures,
             self.target.literal(),
-            literal(object.bucket.as_bytes()),
-            literal(object.key.as_bytes()),
+            bytes_literal(object.bucket.as_bytes()),
+            bytes_literal(object.key.as_bytes()),
         );
         self.query_once(&sql).await.map(|_| ())
     }
