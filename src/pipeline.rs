@@ -268,7 +268,10 @@ pub(crate) async fn run(
         }
         Err(error) if error.is_cancelled() => {}
         Err(error) => {
-            errors.insert(0, Error::new(ErrorKind::Bug, "the listing died").caused_by(error));
+            errors.insert(
+                0,
+                Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error),
+            );
         }
     }
     sessions.close().await;

@@ -42,6 +42,9 @@ pub(crate) fn compare(
             }
             None => results.push((contender, Vec::new())),
         }
+        if contender == Contender::Ours && tools.other_build.is_some() {
+            results.push((Contender::OtherBuild, Vec::new()));
+        }
     }
     println!(
         "  round  contender            wall s  of first   client CPU s   server CPU s   \

@@ -24,6 +24,8 @@ pub(crate) enum Contender {
     Floor,
     /// This program.
     Ours,
+    /// Another build of this program, whose path is in `S3_TO_MYSQL_BENCH_OTHER`.
+    OtherBuild,
     /// This program with additional arguments.
     OursWith(&'static [&'static str]),
     /// `s5cmd cp` to a folder, then `mariadb-import --local --use-threads=4` of its files.
@@ -32,8 +34,9 @@ pub(crate) enum Contender {
     Python,
 }
 
-/// The paths of today's tools.
+/// The paths of today's tools, and of another build of this program.
 pub(crate) struct Tools {
+    pub(crate) other_build: Option<PathBuf>,
     pub(crate) s5cmd: Option<PathBuf>,
     pub(crate) import: Option<PathBuf>,
     pub(crate) python: Option<PathBuf>,
@@ -50,14 +53,16 @@ impl Tools {
             std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.exists())
         };
         Self {
+            other_build: std::env::var_os("S3_TO_MYSQL_BENCH_OTHER").map(PathBuf::from),
             s5cmd: of("s5cmd").or_else(|| installed("s5cmd")),
             import: installed("mariadb-import").or_else(|| installed("mysqlimport")),
             python: of("python"),
         }
     }
 
-    pub(crate) fn none() -> Self {
-        Self { s5cmd: None, import: None, python: None }
+    /// Leaves out today's tools.
+    pub(crate) fn without_others(self) -> Self {
+        Self { s5cmd: None, import: None, python: None, ..self }
     }
 }
 
@@ -66,6 +71,7 @@ impl Contender {
         match self {
             Self::Floor => "floor".to_owned(),
             Self::Ours => "ours".to_owned(),
+            Self::OtherBuild => "other build".to_owned(),
             Self::OursWith(args) => format!("ours {}", args.join(" ")),
             Self::Pipeline => "s5cmd+import".to_owned(),
             Self::Python => "Python".to_owned(),
@@ -86,6 +92,10 @@ impl Contender {
         match self {
             Self::Floor => floor(scene, workload),
             Self::Ours => ours(scene, workload, &["load"]),
+            Self::OtherBuild => {
+                let program = tools.other_build.as_deref().context("there is no other build")?;
+                this_program(program, scene, workload, &["load"])
+            }
             Self::OursWith(args) => ours(scene, workload, &[&["load"], args].concat()),
             Self::Pipeline => pipeline(scene, workload, tools),
             Self::Python => python(scene, workload, tools),
@@ -119,11 +129,15 @@ fn floor(scene: &Scene, workload: &Workload) -> Result<Run> {
     Ok(Run { wall_seconds: began.elapsed().as_secs_f64(), ..Run::default() })
 }
 
-/// Runs this program, and measures it from its start to its end.
 pub(crate) fn ours(scene: &Scene, workload: &Workload, args: &[&str]) -> Result<Run> {
+    this_program(Path::new(env!("CARGO_BIN_EXE_s3-to-mysql")), scene, workload, args)
+}
+
+/// Runs a build of this program, and measures it from its start to its end.
+fn this_program(program: &Path, scene: &Scene, workload: &Workload, args: &[&str]) -> Result<Run> {
     let url = format!("mysql://loader@127.0.0.1:{}/bench", scene.database_port());
     let began = Instant::now();
-    let child = Command::new(env!("CARGO_BIN_EXE_s3-to-mysql"))
+    let child = Command::new(program)
         .args(args)
         .args([&format!("s3://{BUCKET}/seed/"), "--table", workload.table, "-q"])
         .args(&workload.args)

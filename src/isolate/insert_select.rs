@@ -31,12 +31,12 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, ServerError};
 
-use super::insert_stats::{DryRunRow, InsertStats, OnConflict, RowNumberRange};
+use super::insert_stats::{InsertStats, OnConflict, RowNumberRange};
 use super::row_markers;
 use super::row_markers::{InsertCounts, Marked};
 use super::scratch_table::{Numbers, ScratchTable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::load_data::show;
+use crate::load_data::{Diagnostic, show};
 use crate::mysql::codes;
 use crate::sql_text::quote_identifier;
 
@@ -73,8 +73,8 @@ pub async fn dry_run_insert(
 enum StatementResult {
     Proven {
         counts: InsertCounts,
-        rejected: Vec<DryRunRow>,
-        warnings: Vec<DryRunRow>,
+        rejected: Vec<Diagnostic>,
+        warnings: Vec<Diagnostic>,
     },
     /// The statement proves nothing about single rows, or failed as a whole. It must be rolled
     /// back.
@@ -141,11 +141,12 @@ impl ScratchTable {
             }
             match error {
                 // LOAD DATA would fail at this row too.
-                Some(error) => inserted.rejected.push(DryRunRow {
-                    row: first,
-                    code: error.code,
+                Some(error) => inserted.rejected.push(Diagnostic {
                     level: "Error".to_owned(),
-                    reason: error.message,
+                    code: error.code,
+                    message: error.message,
+                    row: Some(first),
+                    is_misnumbered: false,
                     column: None,
                 }),
                 None => {

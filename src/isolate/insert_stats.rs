@@ -2,18 +2,6 @@
 
 use crate::load_data::Diagnostic;
 
-/// A warning or an error about one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DryRunRow {
-    /// The row's number, from 1, within the statement that filled the scratch table.
-    pub row: u64,
-    pub code: u16,
-    pub level: String,
-    /// The server's own text.
-    pub reason: String,
-    pub column: Option<String>,
-}
-
 /// The result of an insertion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InsertStats {
@@ -23,11 +11,12 @@ pub struct InsertStats {
     /// The existing rows of the target that changed. A row counts once for each row that changed
     /// it.
     pub updated: u64,
-    /// The rows of the scratch table that were not stored, one entry each, ordered by row.
-    pub rejected: Vec<DryRunRow>,
+    /// The rows of the scratch table that were not stored, one entry each, ordered by row. Rows are
+    /// numbered from 1 within the statement that filled the scratch table.
+    pub rejected: Vec<Diagnostic>,
     /// All other warnings about rows: values of generated columns that do not fit, NULL in NOT NULL
     /// columns.
-    pub warnings: Vec<DryRunRow>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 impl InsertStats {
@@ -49,10 +38,3 @@ pub enum OnConflict<'a> {
 
 /// The row numbers of one statement: the first and the last, both included.
 pub(crate) type RowNumberRange = (u64, u64);
-
-impl From<&DryRunRow> for Diagnostic {
-    fn from(dry_run: &DryRunRow) -> Self {
-        let DryRunRow { row, code, level, reason, column } = dry_run.clone();
-        Self { level, code, message: reason, row: Some(row), is_misnumbered: false, column }
-    }
-}

@@ -259,15 +259,10 @@ impl RowIsolation<'_> {
         let told = match told {
             SendOutcome::Clean(mut kept) => {
                 let inserted = self.isolation_setup.update(&mut self.session.conn, scratch).await?;
-                let said: Vec<Diagnostic> = inserted
-                    .rejected
-                    .iter()
-                    .chain(&inserted.warnings)
-                    .map(Diagnostic::from)
-                    .collect();
                 kept.loaded.skipped += inserted.rejected.len() as u64;
                 kept.updated += inserted.updated;
                 kept.unchanged += inserted.unchanged();
+                let said = [inserted.rejected, inserted.warnings].concat();
                 kept.count(&said);
                 let row_errors = self.row_errors(&said);
                 if row_errors.is_empty() {

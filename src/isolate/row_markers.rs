@@ -1,6 +1,6 @@
 //! Assigns warnings to rows by the row markers between them.
 
-use super::insert_stats::{DryRunRow, OnConflict, RowNumberRange};
+use super::insert_stats::{OnConflict, RowNumberRange};
 use super::scratch_table::Numbers;
 use crate::load_data::Diagnostic;
 use crate::mysql::codes;
@@ -78,8 +78,8 @@ impl InsertCounts {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marked {
     /// The first refusal of each refused row.
-    pub(crate) rejected: Vec<DryRunRow>,
-    pub(crate) warnings: Vec<DryRunRow>,
+    pub(crate) rejected: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
     /// True if every row has its mark, the marks are in order, and no refusal comes before the
     /// first mark.
     pub(crate) is_whole: bool,
@@ -117,12 +117,11 @@ impl Marked {
                 marked.is_whole &= !is_refused;
                 continue;
             }
-            let Diagnostic { code, level, message: reason, column, .. } = warning;
-            let dry_run = DryRunRow { row, code, level, reason, column };
-            if is_refused && marked.rejected.last().is_none_or(|before| before.row != row) {
-                marked.rejected.push(dry_run);
+            let warning = Diagnostic { row: Some(row), is_misnumbered: false, ..warning };
+            if is_refused && marked.rejected.last().is_none_or(|before| before.row != Some(row)) {
+                marked.rejected.push(warning);
             } else {
-                marked.warnings.push(dry_run);
+                marked.warnings.push(warning);
             }
         }
         marked.is_whole &= next == last + 1;
@@ -153,8 +152,8 @@ mod tests {
         warning(1292, &format!("Truncated incorrect INTEGER value: 's3-to-mysql row {number}'"))
     }
 
-    fn rows(dry_run: &[DryRunRow]) -> Vec<(u64, u16)> {
-        dry_run.iter().map(|one| (one.row, one.code)).collect()
+    fn rows(dry_run: &[Diagnostic]) -> Vec<(u64, u16)> {
+        dry_run.iter().map(|one| (one.row.unwrap(), one.code)).collect()
     }
 
     #[test]

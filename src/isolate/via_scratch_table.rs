@@ -1,7 +1,7 @@
 //! Loads rows via the scratch table, when LOAD DATA into the target says too little about them.
 
 use super::insert_select;
-use super::insert_stats::OnConflict;
+use super::insert_stats::{InsertStats, OnConflict};
 use super::plan::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use crate::error::{ErrorKind, Result};
@@ -86,8 +86,7 @@ impl RowIsolation<'_> {
                 }
                 Err(error) => return Err(error),
             };
-        let warnings: Vec<Diagnostic> = inserted.warnings.iter().map(Diagnostic::from).collect();
-        let rejected: Vec<Diagnostic> = inserted.rejected.iter().map(Diagnostic::from).collect();
+        let InsertStats { warnings, rejected, .. } = inserted;
         let row_errors = self.row_errors(&warnings);
         if !row_errors.is_empty() {
             // The rows are in the target, but with changed values.
@@ -138,9 +137,10 @@ impl RowIsolation<'_> {
                 match insert_select::dry_run_insert(&mut self.session.conn, &scratch.table, false)
                     .await
                 {
-                    Ok(dry_run) => said.extend(
-                        dry_run.rejected.iter().chain(&dry_run.warnings).map(Diagnostic::from),
-                    ),
+                    Ok(dry_run) => {
+                        said.extend(dry_run.rejected);
+                        said.extend(dry_run.warnings);
+                    }
                     Err(error) if error.kind == ErrorKind::TargetRefused => {
                         tracing::debug!("{}", error.one_line());
                     }

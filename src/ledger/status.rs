@@ -13,6 +13,7 @@ use super::admin::{LedgerAdmin, NamedRow, time};
 use super::identity::{object_id, run_lock_name};
 use super::parts::numbers;
 use crate::error::Result;
+use crate::mysql::Index;
 use crate::sql_text::{TableName, bytes_literal};
 
 /// The number of latest runs that are listed.
@@ -263,8 +264,11 @@ impl LedgerAdmin {
         );
         let Some(mut fields) = self.rows(&sql).await?.pop() else { return Ok(None) };
         let deferred_indexes = match fields.optional_text("deferred_indexes")? {
-            // Text that cannot be parsed is shown as it is.
-            Some(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
+            Some(text) => match serde_json::from_str::<Vec<Index>>(&text) {
+                Ok(indexes) => indexes.iter().map(Index::to_string).collect(),
+                // Text that cannot be parsed is shown as it is.
+                Err(_) => vec![text],
+            },
             None => Vec::new(),
         };
         Ok(Some(JobStatus {

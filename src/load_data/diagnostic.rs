@@ -4,18 +4,18 @@ use super::message;
 use crate::error::BadRow;
 use crate::mysql::codes;
 
-/// One row of SHOW WARNINGS.
+/// A warning, note or error of the server about a row or a statement: one row of SHOW WARNINGS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Diagnostic {
-    pub(crate) level: String,
-    pub(crate) code: u16,
-    pub(crate) message: String,
-    /// The row that the warning is about. The number is the server's own until
-    /// [`correct_row_numbers`](super::row_numbers::correct_row_numbers) has run.
-    pub(crate) row: Option<u64>,
+pub struct Diagnostic {
+    pub level: String,
+    pub code: u16,
+    pub message: String,
+    /// The row that it is about, from 1. The number of a warning about LOAD DATA is the server's
+    /// own until `correct_row_numbers` has run.
+    pub row: Option<u64>,
     /// True if the server gave a number that does not match the row.
-    pub(crate) is_misnumbered: bool,
-    pub(crate) column: Option<String>,
+    pub is_misnumbered: bool,
+    pub column: Option<String>,
 }
 
 impl Diagnostic {

@@ -291,11 +291,13 @@ fn counted(count: u64, noun: &str) -> String {
 
 /// Returns `31.2 s`, `12 min 5 s` or `3 h 2 min`.
 fn duration(elapsed: Duration) -> String {
-    // Round first, so that no time is shown as 60.0 s.
-    let seconds = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
-    let whole = elapsed.as_secs();
+    let tenths = (elapsed.as_millis() + 50) / 100;
+    if tenths < 600 {
+        return format!("{}.{} s", tenths / 10, tenths % 10);
+    }
+    // Rounded, so that 59.96 s is 1 min 0 s.
+    let whole = (elapsed.as_millis() + 500) / 1000;
     match whole {
-        _ if seconds < 60.0 => format!("{seconds:.1} s"),
         ..3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
     }

@@ -49,26 +49,26 @@ pub struct Rogue {
 }
 
 /// How many matching statements each malice has skipped, over all connections.
-type PassedOver = Arc<Mutex<Vec<usize>>>;
+type Skipped = Arc<Mutex<Vec<usize>>>;
 
 impl Rogue {
     pub async fn start(malice: &'static [Malice]) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (received, statements) = (Arc::default(), Arc::default());
-        let passed_over: PassedOver = Arc::new(Mutex::new(vec![0; malice.len()]));
+        let skipped: Skipped = Arc::new(Mutex::new(vec![0; malice.len()]));
         let accepting = tokio::spawn({
             let (received, statements) = (Arc::clone(&received), Arc::clone(&statements));
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (received, statements) = (Arc::clone(&received), Arc::clone(&statements));
-                    let passed_over = Arc::clone(&passed_over);
+                    let skipped = Arc::clone(&skipped);
                     let client = Client {
                         stream,
                         sequence: 0,
                         more_results: false,
                         malice,
-                        passed_over,
+                        skipped,
                         received,
                         statements,
                     };
@@ -107,7 +107,7 @@ struct Client {
     /// True if the statement that is being answered is not the last one of its packet.
     more_results: bool,
     malice: &'static [Malice],
-    passed_over: PassedOver,
+    skipped: Skipped,
     received: Arc<Mutex<Vec<Received>>>,
     statements: Arc<Mutex<Vec<String>>>,
 }
@@ -201,9 +201,9 @@ impl Client {
     fn malice_for(&self, statement: &str) -> Option<Answer> {
         let index =
             self.malice.iter().position(|malice| statement.starts_with(malice.statement))?;
-        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
-        if passed_over[index] < self.malice[index].after {
-            passed_over[index] += 1;
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        if skipped[index] < self.malice[index].after {
+            skipped[index] += 1;
             return None;
         }
         Some(self.malice[index].what)
@@ -342,11 +342,13 @@ fn result_of(statement: &str) -> ResultSet {
     } else if statement.contains("@@max_allowed_packet") {
         (2, vec![vec!["67108864", "28800"]])
     } else if statement.contains("information_schema.TABLES") {
-        (5, vec![vec!["db", "t", "InnoDB", "BASE TABLE", ""]])
+        (5, vec![vec!["db", "t", "BASE TABLE", "InnoDB", ""]])
     } else if statement.contains("information_schema.COLUMNS") {
-        (3, vec![vec!["a", "", "int"]])
-    } else if statement.contains("TABLE_CONSTRAINTS") {
-        (1, vec![vec!["0"]])
+        (10, vec![vec!["a", "int", "int", "", "", "YES", "", "0", "0", "0"]])
+    } else if statement.contains("STATISTICS") || statement.contains("TABLE_CONSTRAINTS") {
+        (1, Vec::new())
+    } else if statement.contains("TRIGGERS") {
+        (3, Vec::new())
     } else {
         (0, Vec::new())
     };
