@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use clap_complete::Shell;
 
 use crate::config::{Inputs, Resolved, resolve};
 use crate::exit_code;
+use crate::printable::{Newlines, escape, is_unprintable};
 use crate::settings::{
     Default, Flag, Layer, Origin, Problem, Scope, Setting, Value, ValueKind, table,
 };
@@ -149,7 +151,15 @@ impl Cli {
     /// usage error, as clap does.
     #[must_use]
     pub fn from_process() -> Self {
-        Self::parse()
+        Self::try_parse().unwrap_or_else(|error| {
+            let said = error.render().to_string();
+            if error.use_stderr() && said.chars().any(|it| it != '\n' && is_unprintable(it)) {
+                // The message repeats an argument that must not reach a terminal as it is.
+                let _ = write!(std::io::stderr(), "{}", escape(&said, Newlines::Kept));
+                std::process::exit(error.exit_code());
+            }
+            error.exit()
+        })
     }
 }
 

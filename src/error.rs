@@ -14,6 +14,7 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 
 use crate::exit_code;
+use crate::printable::printable;
 
 /// The classes of failure that the program distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, Serialize)]
@@ -335,7 +336,7 @@ impl Error {
         self
     }
 
-    /// Returns the message alone, without rows and causes.
+    /// Returns the message alone as it was said, without rows and causes.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -370,34 +371,53 @@ impl Error {
         self.hint.as_deref().or_else(|| self.kind.hint())
     }
 
-    /// Returns the message and its causes on one line, for logs and reports. The bad rows follow,
-    /// one or two lines each.
+    /// Returns the message and its causes on one line, for people. The bad rows follow, one or two
+    /// lines each. Nothing from outside can add a line.
     #[must_use]
     pub fn one_line(&self) -> String {
+        self.with_rows(printable(&self.line()).into_owned())
+    }
+
+    /// Returns what [`Self::one_line`] does, but as it was said, for machines.
+    #[must_use]
+    pub fn full_text(&self) -> String {
+        self.with_rows(self.line())
+    }
+
+    fn line(&self) -> String {
         let mut text = self.message.clone();
-        for cause in self.causes() {
+        for cause in self.raw_causes() {
             // Libraries often repeat their cause in their own text.
             if !text.contains(&cause) {
                 text.push_str(": ");
                 text.push_str(&cause);
             }
         }
+        text
+    }
+
+    fn with_rows(&self, mut text: String) -> String {
         if let Some(bad_rows) = &self.bad_rows {
             text.push_str(&bad_rows.text(&text));
         }
         text
     }
 
-    /// Returns the causes, outermost first.
+    /// Returns the causes, outermost first, each on one line.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
+        self.raw_causes().iter().map(|cause| printable(cause).into_owned()).collect()
+    }
+
+    /// Returns the causes as they were said.
+    pub(crate) fn raw_causes(&self) -> Vec<String> {
         self.source.iter().flat_map(|source| source.chain().map(ToString::to_string)).collect()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&printable(&self.message))?;
         self.bad_rows.as_ref().map_or(Ok(()), |bad_rows| f.write_str(&bad_rows.text(&self.message)))
     }
 }

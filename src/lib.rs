@@ -47,8 +47,8 @@
 //!   exactly as the servers do and refuses data that they would silently lose. Pure, without I/O.
 //! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
 //!   retries.
-//! - [`choices`], [`exit_code`], [`file_slice`], [`policy`], [`s3_uri`], [`shutdown`], [`terminal`]
-//!   and [`units`]: small types that several layers share.
+//! - [`choices`], [`exit_code`], [`file_slice`], [`policy`], [`printable`], [`s3_uri`],
+//!   [`shutdown`], [`terminal`] and [`units`]: small types that several layers share.
 //!
 //! # What it promises
 //!
@@ -81,6 +81,7 @@ pub mod object;
 pub mod pipeline;
 pub mod policy;
 pub mod preflight;
+pub mod printable;
 pub mod progress;
 pub mod rejects;
 pub mod report;

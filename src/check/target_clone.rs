@@ -11,8 +11,9 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+use crate::dialect::split_definitions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::isolate::{define, unavailable, unlike};
+use crate::isolate::{define, ensure_one_statement, unavailable, unlike};
 use crate::ledger::Target;
 use crate::load_data::same_name;
 use crate::mysql::{Phase, Session, classify};
@@ -113,6 +114,7 @@ impl TargetClone {
     pub(crate) async fn create(&self, conn: &mut Conn) -> Result<()> {
         self.drop(conn).await?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
+        ensure_one_statement(&self.target, &sql)?;
         define(conn, &sql).await.map_err(|error| {
             let database = self.table.database.as_deref().map(quote_identifier).unwrap_or_default();
             unavailable(self.failed(&error)).with_hint(format!(
@@ -153,14 +155,23 @@ fn definition(text: &str, name: &str) -> Option<(String, bool)> {
     let (body, options) = text.rsplit_once("\n) ENGINE=")?;
     let (options, partitions) =
         options.split_once('\n').map_or((options, ""), |(options, rest)| (options, rest));
-    let declared: Vec<&str> = body.split(",\n").filter(|declared| is_for_rows(declared)).collect();
+    // A name may contain everything that separates definitions.
+    let declared: Vec<&str> = split_definitions(body)
+        .ok()?
+        .into_iter()
+        .map(|declared| declared.trim_start_matches('\n'))
+        .filter(|declared| is_for_rows(declared))
+        .collect();
     let options = options.split(" COMMENT=").next()?;
     let kept: Vec<&str> = options
         .split(' ')
         .filter(|option| {
+            let is_word = |value: &str| {
+                value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            };
             ["AUTO_INCREMENT=", "CHARSET=", "COLLATE="]
                 .iter()
-                .any(|known| option.starts_with(known))
+                .any(|known| option.strip_prefix(known).is_some_and(is_word))
         })
         .collect();
     let definition = format!(" (\n{}\n) ENGINE=InnoDB {}", declared.join(",\n"), kept.join(" "));

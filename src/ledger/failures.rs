@@ -32,7 +32,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut message = error.one_line();
+        let mut message = error.full_text();
         while message.len() > MESSAGE_LIMIT_BYTES {
             message.pop();
         }

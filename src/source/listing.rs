@@ -201,7 +201,7 @@ impl Listing {
                     .await?;
             // Checked before any key is sent: a repeated page would send its keys twice.
             if continuation_token.is_some() && continuation_token == token {
-                let what = format!("s3://{bucket}/{}", prefix.escape_debug());
+                let what = format!("s3://{bucket}/{prefix}");
                 return Err(Error::new(
                     ErrorKind::SourceProtocol,
                     format!("{what}: the listing returned the same page twice"),

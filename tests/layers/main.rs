@@ -20,24 +20,25 @@ use sources::Sources;
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("exit_code", ""),
+    ("printable", ""),
     ("units", ""),
-    ("error", "exit_code"),
-    ("object", "error"),
+    ("error", "exit_code printable"),
+    ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
-    ("terminal", "choices"),
+    ("terminal", "choices printable"),
     ("file_slice", ""),
     ("retry", "error"),
     ("shutdown", "exit_code"),
-    ("s3_uri", ""),
+    ("s3_uri", "printable"),
     ("dialect", ""),
-    ("settings", "choices dialect policy units"),
+    ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
     ("verify", "dialect object split"),
     ("mysql", "choices error object policy"),
     ("source", "error object retry s3_uri units"),
     ("staging", "dialect error file_slice object retry split units"),
-    ("rejects", "error retry s3_uri source"),
+    ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split verify"),
     ("load_data", "dialect error file_slice ledger mysql object policy rejects split verify"),
@@ -45,7 +46,11 @@ const LAYERS: &[(&str, &str)] = &[
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
     ("check", "dialect error isolate ledger load_data mysql object policy"),
     ("preflight", "dialect error isolate ledger load_data mysql object policy retry verify"),
-    ("report", "check choices error ledger load_data object s3_uri source staging terminal verify"),
+    (
+        "report",
+        "check choices error ledger load_data object printable s3_uri source staging terminal \
+         verify",
+    ),
     ("progress", "choices report terminal"),
     (
         "pipeline",
@@ -61,9 +66,9 @@ const LAYERS: &[(&str, &str)] = &[
     (
         "commands",
         "check config dialect error exit_code ledger mysql object pipeline policy preflight \
-         progress rejects report retry s3_uri shutdown source staging terminal throttle verify",
+         printable progress rejects report retry s3_uri shutdown source staging terminal throttle verify",
     ),
-    ("cli", "config exit_code settings"),
+    ("cli", "config exit_code printable settings"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/plan.rs`.
