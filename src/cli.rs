@@ -24,6 +24,7 @@ use crate::printable::{Newlines, escape, is_unprintable};
 use crate::settings::{
     Default, Flag, Layer, Origin, Problem, Scope, Setting, Value, ValueKind, table,
 };
+use crate::small_file;
 
 /// Load the objects under an S3 prefix into a MySQL or MariaDB table, and report on every row.
 #[derive(Parser)]
@@ -185,7 +186,7 @@ impl<S: Scoped> ScopedArgs<S> {
     ///
     /// All problems at once.
     pub fn resolve(self) -> Result<Resolved, Vec<Problem>> {
-        self.resolve_in(std::env::vars_os(), |path| std::fs::read_to_string(path))
+        self.resolve_in(std::env::vars_os(), small_file::read_text)
     }
 
     pub(crate) fn resolve_in(

@@ -14,6 +14,7 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 
 use crate::exit_code;
+use crate::limits;
 use crate::printable::printable;
 
 /// The classes of failure that the program distinguishes.
@@ -299,6 +300,8 @@ pub struct Error {
     message: String,
     source: Option<anyhow::Error>,
     hint: Option<String>,
+    /// The remedy if a limit of the operating system is the cause. It goes before other hints.
+    limit_hint: Option<String>,
     bad_rows: Option<Box<BadRows>>,
 }
 
@@ -306,7 +309,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hint: None, bad_rows: None }
+        let message = message.into();
+        Self { kind, message, source: None, hint: None, limit_hint: None, bad_rows: None }
     }
 
     /// Returns the same failure with another kind, for a caller to which it means something else.
@@ -318,7 +322,9 @@ impl Error {
     /// Adds the cause. It must contain no secret, because it reaches logs and reports.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<anyhow::Error>) -> Self {
-        self.source = Some(source.into());
+        let source = source.into();
+        self.limit_hint = limits::remedy(source.as_ref());
+        self.source = Some(source);
         self
     }
 
@@ -327,6 +333,13 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Sets the remedy if a limit of the operating system is the cause, for a cause that is kept as
+    /// a text.
+    #[must_use]
+    pub(crate) fn limited_by(self, source: &(dyn std::error::Error + 'static)) -> Self {
+        Self { limit_hint: limits::remedy(source), ..self }
     }
 
     /// Appends `more` to the message.
@@ -368,7 +381,8 @@ impl Error {
 
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref().or_else(|| self.kind.hint())
+        let hint = self.limit_hint.as_deref().or(self.hint.as_deref());
+        hint.or_else(|| self.kind.hint())
     }
 
     /// Returns the message and its causes on one line, for people. The bad rows follow, one or two

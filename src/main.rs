@@ -16,7 +16,7 @@ use s3_to_mysql::printable::{Newlines, escape};
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::terminal::{JsonTerminal, Paint, PlainOutput, Terminal};
-use s3_to_mysql::{commands, exit_code};
+use s3_to_mysql::{commands, exit_code, limits};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -34,6 +34,7 @@ enum Task {
 
 fn main() -> ExitCode {
     give_memory_back();
+    limits::raise_open_files();
     let (task, print_config, resolved) = match Cli::from_process().command {
         Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
         Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
@@ -124,6 +125,7 @@ fn give_memory_back() {}
 fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
+        limits::outlive_file_size_limit()?;
         Ok::<_, std::io::Error>(match task {
             Task::Load => Box::pin(commands::load(config, terminal, Signals::catch()?)).await,
             Task::Plan => Box::pin(commands::plan(config, &mut output())).await,
@@ -223,6 +225,9 @@ fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
     match written.and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             say("error:", format_args!("standard output cannot be written: {error}"));
+            if let Some(hint) = limits::remedy(&error) {
+                say("  hint:", hint);
+            }
             ExitCode::from(if code == exit_code::ALL_LOADED { exit_code::USAGE } else { code })
         }
         _ => ExitCode::from(code),

@@ -2,7 +2,7 @@
 //! tried, and when.
 
 use super::handle::Ledger;
-use super::identity::literal;
+use super::identity::{BUCKET_LIMIT_BYTES, ETAG_LIMIT_BYTES, KEY_LIMIT_BYTES, fitting, literal};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
 
@@ -32,10 +32,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut message = error.full_text();
-        while message.len() > MESSAGE_LIMIT_BYTES {
-            message.pop();
-        }
+        let message = error.full_text();
         let sql = format!(
             "INSERT INTO {failures} (target, generation, bucket, object_key, etag, error_code, \
              message, attempts, first_failed_at, last_failed_at, worker, run_id) \
@@ -49,11 +46,11 @@ impl Ledger {
              run_id = VALUES(run_id)",
             failures = self.tables.failures,
             target = self.target.literal(),
-            bucket = literal(bucket.as_bytes()),
-            key = literal(key.as_bytes()),
-            etag = literal(etag.trim_matches('"').as_bytes()),
+            bucket = literal(fitting(bucket, BUCKET_LIMIT_BYTES).as_bytes()),
+            key = literal(fitting(key, KEY_LIMIT_BYTES).as_bytes()),
+            etag = literal(fitting(etag.trim_matches('"'), ETAG_LIMIT_BYTES).as_bytes()),
             code = literal(error.kind.code().as_bytes()),
-            message = literal(message.as_bytes()),
+            message = literal(fitting(&message, MESSAGE_LIMIT_BYTES).as_bytes()),
             worker = literal(self.run.worker.as_bytes()),
             run_id = literal(self.run.id.as_bytes()),
         );

@@ -30,6 +30,7 @@ mod kill;
 mod ledger;
 mod ledger_commands;
 mod ledger_tables;
+mod limits;
 mod lines_of_bad_rows;
 mod link;
 mod oracle;

@@ -20,9 +20,11 @@ use sources::Sources;
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("exit_code", ""),
+    ("limits", ""),
     ("printable", ""),
+    ("small_file", ""),
     ("units", ""),
-    ("error", "exit_code printable"),
+    ("error", "exit_code limits printable"),
     ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
@@ -35,7 +37,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
     ("verify", "dialect object split"),
-    ("mysql", "choices error object policy"),
+    ("mysql", "choices error object policy small_file"),
     ("source", "error object retry s3_uri units"),
     ("staging", "dialect error file_slice object retry split units"),
     ("rejects", "error printable retry s3_uri source"),
@@ -65,10 +67,10 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "commands",
-        "check config dialect error exit_code ledger mysql object pipeline policy preflight \
+        "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
          printable progress rejects report retry s3_uri shutdown source staging terminal throttle verify",
     ),
-    ("cli", "config exit_code printable settings"),
+    ("cli", "config exit_code printable settings small_file"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/plan.rs`.
