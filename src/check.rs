@@ -14,6 +14,8 @@ mod target_clone;
 pub use std::collections::BTreeMap;
 pub use target_clone::TargetClone;
 
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +23,7 @@ use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, Result};
 use crate::isolate::{Plan, RowIsolation, Tally};
 use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, Reservation};
-use crate::mysql::{Phase, Session, classify};
+use crate::mysql::{Phase, Session, TableSchema, classify};
 use crate::policy::{OnBadRow, OnDuplicate};
 
 /// The plan by which objects are checked. It is made once, and all connections read it.
@@ -67,8 +69,8 @@ impl Check {
     #[must_use]
     pub fn new(
         table: TargetClone,
+        schema: &Arc<TableSchema>,
         columns: &[ColumnOrVariable],
-        decimals: &[(String, usize)],
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
@@ -86,14 +88,13 @@ impl Check {
         let plan = |policy| {
             Plan::new(
                 table.table.clone(),
+                Arc::clone(schema),
                 columns.to_vec(),
-                decimals.to_vec(),
                 format,
                 load,
                 policy,
                 None,
             )
-            .described_by(table.target.clone())
         };
         Self { collect_all: plan(collect_all), real_policy: plan(real_policy), table }
     }

@@ -41,15 +41,15 @@
 //!   checksum. Large objects arrive in ranges, part by part.
 //! - [`source`]: S3. Only this module imports the SDK.
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
-//! - [`mysql`]: connections, and the properties and errors of servers.
+//! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
 //! - [`split`] and [`dialect`]: the meaning of delimited text, and a reader that counts rows
 //!   exactly as the servers do and refuses data that they would silently lose. Pure, without I/O.
 //! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
 //!   retries.
 //! - [`choices`], [`exit_code`], [`file_slice`], [`limits`], [`policy`], [`printable`], [`s3_uri`],
-//!   [`shutdown`], [`small_file`], [`terminal`] and [`units`]: small types and functions that
-//!   several layers share.
+//!   [`shutdown`], [`small_file`], [`sql_text`], [`terminal`] and [`units`]: small types and
+//!   functions that several layers share.
 //!
 //! # What it promises
 //!
@@ -94,6 +94,7 @@ pub mod shutdown;
 pub mod small_file;
 pub mod source;
 pub mod split;
+pub mod sql_text;
 pub mod staging;
 pub mod terminal;
 pub mod throttle;

@@ -16,7 +16,6 @@ mod row_numbers;
 pub(crate) mod staged_rows;
 mod statement;
 mod stats;
-mod target_columns;
 mod warnings;
 
 pub use assess::Policy;
@@ -32,8 +31,5 @@ pub(crate) use row_numbers::{renumbered, renumbered_text};
 pub(crate) use staged_rows::Chunks;
 pub use staged_rows::StagedRows;
 pub use statement::Statement;
-pub(crate) use statement::hex;
 pub use stats::LoadStats;
-pub use target_columns::TargetColumns;
-pub(crate) use target_columns::{TargetColumn, same_name};
 pub(crate) use warnings::{quote, show};

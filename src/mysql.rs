@@ -6,12 +6,21 @@
 
 pub(crate) mod codes;
 mod connection;
+mod create_table;
+mod index;
 mod options;
 mod server;
 mod server_error;
+mod table_schema;
 
 pub use connection::{Connector, Session, Sessions};
+pub(crate) use create_table::{CreateTable, Definition, DefinitionKind};
+pub(crate) use index::{Index, IndexKind};
 pub use options::TargetConfig;
 pub(crate) use options::is_loopback;
 pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};
+pub use table_schema::{ColumnSchema, TableSchema};
+pub(crate) use table_schema::{
+    ReferringKey, TableDefinition, TableDescription, TableKind, describe_tables, table_names,
+};

@@ -120,8 +120,8 @@ pub(crate) async fn run(
         };
         let plan = Plan::new(
             load_into,
+            Arc::clone(&preflight.schema),
             preflight.columns.clone(),
-            preflight.decimals.clone(),
             &options.format,
             &options.load,
             preflight.policy,

@@ -16,11 +16,13 @@ use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::Plan;
 use crate::ledger::Target;
-use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, hex, load_data, same_name};
-use crate::mysql::{Connector, Phase, Server, Session, SqlMode, classify};
-use crate::object::TableName;
+use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, load_data};
+use crate::mysql::{
+    Connector, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
+};
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
+use crate::sql_text::TableName;
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -28,12 +30,11 @@ pub struct Preflight {
     pub server: Server,
     /// The target, in the server's own spelling.
     pub target: Target,
+    pub schema: Arc<TableSchema>,
     pub columns: Vec<ColumnOrVariable>,
     pub statement: Statement,
     /// The number of fields in a row: the items of the column list.
     pub fields_per_row: usize,
-    /// The DECIMAL columns among `columns`, with their indexes there.
-    pub decimals: Vec<(String, usize)>,
     pub policy: Policy,
     /// The number of connections that may load at once.
     pub load_concurrency: usize,
@@ -69,31 +70,28 @@ pub async fn preflight(
         }
     };
     let asked = Instant::now();
-    let table =
-        match Table::read(&mut conn, &options.target.table, options.target.database.as_deref())
-            .await
-        {
-            Ok(table) => table,
-            Err(error) => return Err(vec![error]),
-        };
+    let schema = match read_schema(&mut conn, options).await {
+        Ok(schema) => Arc::new(schema),
+        Err(error) => return Err(vec![error]),
+    };
+    let table = Table { name: format!("table {}", options.target.table), schema: &schema };
     server.answered_within(asked.elapsed());
-    let findings = match swap::check(&mut conn, options).await {
+    let findings = match swap::check(&mut conn, options, &schema).await {
         Ok(findings) => findings,
         Err(error) => return Err(vec![error]),
     };
     let columns = options.format.columns.clone().unwrap_or_else(|| {
-        table
+        schema
             .columns
             .iter()
-            .filter(|column| !column.invisible)
+            .filter(|column| !column.is_invisible)
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     });
-    let verification =
-        match verify::plan(&mut conn, options, &server, &table.target, &columns).await {
-            Ok(verification) => verification,
-            Err(errors) => return Err(errors),
-        };
+    let verification = match verify::plan(options, &server, &schema, &columns) {
+        Ok(verification) => verification,
+        Err(errors) => return Err(errors),
+    };
 
     let policy = Policy {
         on_bad_row: options.load.on_bad_row,
@@ -101,16 +99,17 @@ pub async fn preflight(
         notes_as_bad: options.load.notes_as_bad,
         show_bad_rows: options.load.show_bad_rows,
         max_rejects: options.load.max_rejects,
-        skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
+        // Nothing is known about the table behind a view.
+        skips_only_duplicates: !schema.is_view()
+            && !schema.is_partitioned
+            && schema.foreign_keys.is_empty(),
         rolls_back: table.rolls_back(),
         stall_timeout: options.stall_timeout,
     };
-    let table_name = table.target.name();
-    let decimals = table.decimals(&columns);
     let plan = Plan::new(
-        table_name,
+        schema.name(),
+        Arc::clone(&schema),
         columns.clone(),
-        decimals.clone(),
         options.format,
         options.load,
         policy,
@@ -148,11 +147,11 @@ pub async fn preflight(
         Statement::new(&options.target.table, &columns, options.format, options.load.on_duplicate);
     let preflight = Preflight {
         server,
-        target: table.target,
+        target: Target { database: schema.database.clone(), table: schema.table.clone() },
+        schema,
         columns,
         statement,
         fields_per_row,
-        decimals,
         policy,
         load_concurrency,
         verification,
@@ -213,142 +212,50 @@ async fn rehearse(
     Err(failed)
 }
 
-/// Returns an SQL literal that means the same under every `sql_mode`. It is compared by the
-/// collation of the other side.
-fn text_literal(text: &str) -> String {
-    format!("_utf8mb4 {}", hex(text.as_bytes()))
-}
-
-/// The target according to `information_schema`.
-struct Table {
-    /// The name of the table in messages.
-    name: String,
-    target: Target,
-    engine: Option<String>,
-    is_view: bool,
-    partitioned: bool,
-    has_foreign_keys: bool,
-    columns: Vec<Column>,
-}
-
-struct Column {
-    name: String,
-    invisible: bool,
-    generated: bool,
-    auto_increment: bool,
-    data_type: String,
-}
-
-impl Table {
-    async fn read(
-        conn: &mut Conn,
-        table: &TableName,
-        default_database: Option<&str>,
-    ) -> Result<Self> {
-        let what = format!("table {table}");
-        let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
-        let Some(database) = table.database.as_deref().or(default_database) else {
-            return Err(Error::new(
-                ErrorKind::TargetRefused,
-                format!("{what}: no database is named"),
-            )
+/// Reads the target from the server.
+async fn read_schema(conn: &mut Conn, options: &PreflightOptions<'_>) -> Result<TableSchema> {
+    let table = &options.target.table;
+    let what = format!("table {table}");
+    let Some(database) = table.database.as_deref().or(options.target.database.as_deref()) else {
+        return Err(Error::new(ErrorKind::TargetRefused, format!("{what}: no database is named"))
             .with_hint(
                 "write --table database.table, or name the database in --database or the URL",
             ));
-        };
-        // Hexadecimal, because the quoting of a literal depends on the account's sql_mode. One
-        // packet, because every round trip costs time on a long path.
-        let place = format!(
-            "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            text_literal(database),
-            text_literal(&table.table)
-        );
-        let sql = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS \
-             FROM information_schema.TABLES WHERE {place}; \
-             SELECT COLUMN_NAME, EXTRA, DATA_TYPE \
-             FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION; \
-             SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS \
-             WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}"
-        );
-        let mut results = conn.query_iter(sql).await.map_err(failed)?;
-        let known: Vec<(String, String, Option<String>, String, Option<String>)> =
-            results.collect().await.map_err(failed)?;
-        let columns: Vec<(String, String, String)> = results.collect().await.map_err(failed)?;
-        let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
-        results.drop_result().await.map_err(failed)?;
-        let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
-            return Err(Self::missing(conn, table, database).await);
-        };
-        let columns = columns
-            .into_iter()
-            .map(|(name, extra, data_type)| {
-                let extra = extra.to_ascii_uppercase();
-                Column {
-                    name,
-                    invisible: extra.contains("INVISIBLE"),
-                    generated: extra.contains("VIRTUAL")
-                        || extra.contains("STORED")
-                        || extra.contains("PERSISTENT"),
-                    auto_increment: extra.contains("AUTO_INCREMENT"),
-                    data_type,
-                }
-            })
-            .collect();
-        let is_view = table_type.contains("VIEW");
-        Ok(Self {
-            name: what,
-            target: Target { database: schema, table: name },
-            engine,
-            is_view,
-            // Nothing is known about the table behind a view.
-            partitioned: is_view || options.is_some_and(|options| options.contains("partitioned")),
-            has_foreign_keys: is_view || foreign_keys.iter().any(|count| *count > 0),
-            columns,
-        })
+    };
+    match TableSchema::read(conn, database, &table.table).await {
+        Ok(Some(schema)) => Ok(schema),
+        Ok(None) => Err(missing(conn, table, database).await),
+        Err(error) => Err(classify(Phase::Connect, &what, &error)),
     }
+}
 
-    async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
-        let error = Error::new(
-            ErrorKind::TargetRefused,
-            format!("table {table} does not exist, or the account cannot see it"),
-        );
-        let names: Vec<String> = conn
-            .exec(
-                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
-                (database,),
-            )
-            .await
-            .unwrap_or_default();
-        match nearest(&table.table, names.iter().map(String::as_str)) {
-            Some(name) => error.with_hint(format!("did you mean {name:?}?")),
-            None => error.with_hint(format!(
-                "create the table first, or check --table; database {database:?} has {} tables \
-                 that the account can see",
-                names.len()
-            )),
-        }
+async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
+    let error = Error::new(
+        ErrorKind::TargetRefused,
+        format!("table {table} does not exist, or the account cannot see it"),
+    );
+    let names = table_names(conn, database, "").await.unwrap_or_default();
+    match nearest(&table.table, names.iter().map(String::as_str)) {
+        Some(name) => error.with_hint(format!("did you mean {name:?}?")),
+        None => error.with_hint(format!(
+            "create the table first, or check --table; database {database:?} has {} tables \
+             that the account can see",
+            names.len()
+        )),
     }
+}
 
-    /// Returns the DECIMAL columns among `items`, with their indexes there.
-    fn decimals(&self, items: &[ColumnOrVariable]) -> Vec<(String, usize)> {
-        let is_decimal = |name: &str| {
-            self.columns.iter().any(|column| {
-                column.data_type.eq_ignore_ascii_case("decimal")
-                    && column.name.to_lowercase() == name.to_lowercase()
-            })
-        };
-        let place = |(index, item): (usize, &ColumnOrVariable)| match item {
-            ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
-            _ => None,
-        };
-        items.iter().enumerate().filter_map(place).collect()
-    }
+/// The target, and its name in messages.
+struct Table<'a> {
+    name: String,
+    schema: &'a TableSchema,
+}
 
+impl Table<'_> {
     /// Returns true if the engine can roll back. A view's engine is unknown, and counts as one that
     /// can.
     fn rolls_back(&self) -> bool {
-        self.engine.as_deref().is_none_or(|engine| {
+        self.schema.engine.as_deref().is_none_or(|engine| {
             TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine))
         })
     }
@@ -356,7 +263,7 @@ impl Table {
     /// Returns true if a second LOAD would wait for the end of the first one.
     fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
         server.serialises_auto_increment()
-            && self.columns.iter().any(|column| column.auto_increment)
+            && self.schema.columns.iter().any(|column| column.is_auto_increment)
     }
 
     fn problems(
@@ -367,7 +274,7 @@ impl Table {
     ) -> Vec<Error> {
         let mut problems = Vec::new();
         if !self.rolls_back() && options.ledger.table.is_some() {
-            let engine = self.engine.as_deref().unwrap_or_default();
+            let engine = self.schema.engine.as_deref().unwrap_or_default();
             let message = format!(
                 "{}: its engine {engine} does not roll back, so a failed object would leave some \
                  of its rows behind, and no ledger could be right about them",
@@ -410,7 +317,7 @@ impl Table {
             );
         for (name, flag) in named {
             // Both servers compare column names without case.
-            if self.columns.iter().any(|column| same_name(&column.name, name)) {
+            if self.schema.column(name).is_some() {
                 continue;
             }
             let error = Error::new(
@@ -418,7 +325,7 @@ impl Table {
                 format!("{}: there is no column {name:?}, named in {flag}", self.name),
             );
             problems.push(
-                match nearest(name, self.columns.iter().map(|column| column.name.as_str())) {
+                match nearest(name, self.schema.columns.iter().map(|column| column.name.as_str())) {
                     Some(near) => error.with_hint(format!("did you mean {near:?}?")),
                     None => error,
                 },
@@ -426,7 +333,7 @@ impl Table {
         }
         // MariaDB would accept such a statement, but not set the column.
         for name in options.load.update_columns.iter().flatten() {
-            if self.columns.iter().any(|column| column.generated && same_name(&column.name, name)) {
+            if self.schema.column(name).is_some_and(|column| column.is_generated) {
                 let message = format!(
                     "{}: the server computes column {name:?}, named in --update-columns",
                     self.name
@@ -460,9 +367,10 @@ impl Table {
             ));
         }
         let ignored: Vec<&str> = self
+            .schema
             .columns
             .iter()
-            .filter(|column| column.generated)
+            .filter(|column| column.is_generated)
             .map(|column| column.name.as_str())
             .filter(|name| {
                 columns.iter().any(|item| {
@@ -481,7 +389,7 @@ impl Table {
                 ignored.join(", ")
             ));
         }
-        if self.is_view {
+        if self.schema.is_view() {
             warnings.push(format!(
                 "{} is a view: it is unknown if its base table can roll back",
                 self.name

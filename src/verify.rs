@@ -30,7 +30,7 @@ mod compare_plan;
 mod digest;
 mod row_digest;
 
-pub use column::{ColumnFacts, Unverified};
+pub use column::Unverified;
 pub use compare_plan::{ComparePlan, RowSum, TableVerification};
 pub use digest::Digest;
 pub use row_digest::RowDigest;

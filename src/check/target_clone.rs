@@ -11,13 +11,12 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use crate::dialect::split_definitions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::{define, ensure_one_statement, unavailable, unlike};
-use crate::ledger::Target;
-use crate::load_data::same_name;
-use crate::mysql::{Phase, Session, classify};
-use crate::object::{TableName, quote_identifier};
+use crate::mysql::{
+    CreateTable, Definition, DefinitionKind, Phase, Session, TableSchema, classify, table_names,
+};
+use crate::sql_text::{TableName, quote_identifier, same_name};
 
 /// The beginning of its name.
 const NAME: &str = "s3_to_mysql_check";
@@ -40,64 +39,34 @@ impl TargetClone {
     /// # Errors
     /// `TargetRefused` if the account lacks a privilege or the server cannot create the clone;
     /// otherwise those of the connection.
-    pub async fn prepare(session: &mut Session, target: &Target) -> Result<Self> {
+    pub async fn prepare(session: &mut Session, schema: &TableSchema) -> Result<Self> {
         let conn = &mut session.conn;
-        let what = format!("table {}", target.name());
+        let target = schema.name();
+        let what = format!("table {target}");
         let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
-        let row: Option<Row> = conn
-            .query_first(format!("SHOW CREATE TABLE {}", target.name()))
-            .await
-            .map_err(|error| {
+        let row: Option<Row> =
+            conn.query_first(format!("SHOW CREATE TABLE {target}")).await.map_err(|error| {
                 let hint = "a check loads into a private copy of the table: on a view the account \
                             needs the privileges SELECT and SHOW VIEW for it";
                 failed(error).as_kind(ErrorKind::TargetRefused).with_hint(hint)
             })?;
         let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());
-        let is_view = row.as_ref().is_some_and(|row| {
-            row.columns_ref().first().is_some_and(|column| column.name_str() == "View")
-        });
-        let (definition, is_partitioned) = if is_view {
-            (format!(" ENGINE=InnoDB SELECT * FROM {} LIMIT 0", target.name()), false)
+        let (definition, is_partitioned) = if schema.is_view() {
+            (format!(" ENGINE=InnoDB SELECT * FROM {target} LIMIT 0"), false)
         } else {
-            text.as_deref().and_then(|text| definition(text, &target.table)).ok_or_else(|| {
+            let shown = text.as_deref().and_then(CreateTable::parse).ok_or_else(|| {
                 let message = format!("{what}: the server's SHOW CREATE TABLE cannot be parsed");
                 Error::new(ErrorKind::TargetRefused, message)
-            })?
+            })?;
+            (definition(&shown), shown.is_partitioned)
         };
-
-        let taken: Vec<String> = conn
-            .exec(
-                "SELECT TABLE_NAME FROM information_schema.TABLES \
-                 WHERE TABLE_SCHEMA = ? AND LEFT(TABLE_NAME, 17) = ?",
-                (&target.database, NAME),
-            )
-            .await
-            .map_err(failed)?;
+        let taken = table_names(conn, &schema.database, NAME).await.map_err(failed)?;
         let name = unlike(NAME, |name| taken.iter().any(|taken| same_name(taken, name)));
-        let place = (&target.database, &target.table);
-        let foreign_keys: Vec<String> = conn
-            .exec(
-                "SELECT CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS \
-                 WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' \
-                 AND TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY 1",
-                place,
-            )
-            .await
-            .map_err(failed)?;
-        let triggers: Vec<String> = conn
-            .exec(
-                "SELECT CONCAT(TRIGGER_NAME, ' (', ACTION_TIMING, ' ', EVENT_MANIPULATION, ')') \
-                 FROM information_schema.TRIGGERS \
-                 WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY 1",
-                place,
-            )
-            .await
-            .map_err(failed)?;
         let table = Self {
-            target: target.name(),
-            table: TableName { database: Some(target.database.clone()), table: name },
+            target,
+            table: TableName { database: Some(schema.database.clone()), table: name },
             definition,
-            not_checked: not_checked(&foreign_keys, &triggers, is_partitioned, is_view),
+            not_checked: not_checked(schema, is_partitioned),
         };
         table.create(conn).await?;
         table.drop(conn).await?;
@@ -144,25 +113,15 @@ impl TargetClone {
     }
 }
 
-/// Returns the part after the name in a CREATE TEMPORARY TABLE for the table that `text` defines,
-/// and if that table is partitioned.
-fn definition(text: &str, name: &str) -> Option<(String, bool)> {
-    let text = text
-        .strip_prefix("CREATE TABLE ")?
-        .strip_prefix(&quote_identifier(name))?
-        .strip_prefix(" (\n")?;
-    // The server escapes line breaks in comments and values.
-    let (body, options) = text.rsplit_once("\n) ENGINE=")?;
-    let (options, partitions) =
-        options.split_once('\n').map_or((options, ""), |(options, rest)| (options, rest));
-    // A name may contain everything that separates definitions.
-    let declared: Vec<&str> = split_definitions(body)
-        .ok()?
-        .into_iter()
-        .map(|declared| declared.trim_start_matches('\n'))
-        .filter(|declared| is_for_rows(declared))
+/// Returns the part after the name in a CREATE TEMPORARY TABLE for this table.
+fn definition(shown: &CreateTable) -> String {
+    let declared: Vec<String> = shown
+        .definitions
+        .iter()
+        .filter(|definition| is_for_rows(definition))
+        .map(|definition| format!("  {}", definition.text))
         .collect();
-    let options = options.split(" COMMENT=").next()?;
+    let options = shown.options.split(" COMMENT=").next().unwrap_or_default();
     let kept: Vec<&str> = options
         .split(' ')
         .filter(|option| {
@@ -174,34 +133,32 @@ fn definition(text: &str, name: &str) -> Option<(String, bool)> {
                 .any(|known| option.strip_prefix(known).is_some_and(is_word))
         })
         .collect();
-    let definition = format!(" (\n{}\n) ENGINE=InnoDB {}", declared.join(",\n"), kept.join(" "));
-    Some((definition, partitions.contains("PARTITION BY")))
+    format!(" (\n{}\n) ENGINE=InnoDB {}", declared.join(",\n"), kept.join(" "))
 }
 
 /// Returns true for columns, keys and CHECKs. FULLTEXT, SPATIAL and other keys refuse no row, and
 /// temporary tables cannot have all of them. Foreign keys are left out too.
-fn is_for_rows(declared: &str) -> bool {
-    let declared = declared.trim_start();
-    let is_foreign_key = declared.strip_prefix("CONSTRAINT `").and_then(|named| {
-        named.replace("``", "").split_once('`').map(|(_, what)| what.starts_with(" FOREIGN KEY"))
-    });
-    ["`", "PRIMARY KEY", "UNIQUE KEY", "KEY", "CONSTRAINT"]
-        .iter()
-        .any(|known| declared.starts_with(known))
-        && is_foreign_key != Some(true)
+fn is_for_rows(definition: &Definition) -> bool {
+    match definition.kind {
+        DefinitionKind::Index => definition.text.starts_with("KEY"),
+        DefinitionKind::ForeignKey | DefinitionKind::Other => false,
+        _ => true,
+    }
 }
 
-fn not_checked(
-    foreign_keys: &[String],
-    triggers: &[String],
-    is_partitioned: bool,
-    is_view: bool,
-) -> Vec<String> {
+fn not_checked(schema: &TableSchema, is_partitioned: bool) -> Vec<String> {
     let mut not_checked = Vec::new();
-    if !foreign_keys.is_empty() {
-        not_checked
-            .push(format!("rows without a parent row: foreign keys {}", foreign_keys.join(", ")));
+    if !schema.foreign_keys.is_empty() {
+        not_checked.push(format!(
+            "rows without a parent row: foreign keys {}",
+            schema.foreign_keys.join(", ")
+        ));
     }
+    let triggers: Vec<String> = schema
+        .triggers
+        .iter()
+        .map(|trigger| format!("{} ({} {})", trigger.name, trigger.timing, trigger.event))
+        .collect();
     not_checked.push(if triggers.is_empty() {
         "triggers: the account can see none".to_owned()
     } else {
@@ -210,7 +167,7 @@ fn not_checked(
     if is_partitioned {
         not_checked.push("rows that belong to no partition".to_owned());
     }
-    if is_view {
+    if schema.is_view() {
         not_checked.push(
             "everything except the columns' types: the target is a view, and its CHECK OPTION and \
              the keys, CHECKs, foreign keys and AUTO_INCREMENT of its tables are not known"
@@ -249,7 +206,9 @@ mod tests {
                         CONSTRAINT `a `` FOREIGN KEY` CHECK (`c` <> 7)\n\
                         ) ENGINE=InnoDB AUTO_INCREMENT=77 CHARSET=utf8mb4 \
                         COLLATE=utf8mb4_bin";
-        assert_eq!(definition(text, "t`x"), Some((expected.to_owned(), false)));
+        let shown = CreateTable::parse(text).unwrap();
+        assert_eq!(definition(&shown), expected);
+        assert!(!shown.is_partitioned);
     }
 
     #[test]
@@ -262,9 +221,9 @@ mod tests {
                 "CREATE TABLE `t` (\n  `id` int\n) ENGINE=InnoDB DEFAULT \
                  CHARSET=latin1\n{partitions}"
             );
-            let expected = " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1".to_owned();
-            assert_eq!(definition(&text, "t"), Some((expected, true)));
+            let shown = CreateTable::parse(&text).unwrap();
+            assert_eq!(definition(&shown), " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1");
+            assert!(shown.is_partitioned);
         }
-        assert_eq!(definition("CREATE ALGORITHM=UNDEFINED VIEW `t` AS select 1", "t"), None);
     }
 }

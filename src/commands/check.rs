@@ -91,8 +91,8 @@ pub(crate) async fn begin(
         Ok(table) => {
             let check = Check::new(
                 table,
+                &preflight.schema,
                 &preflight.columns,
-                &preflight.decimals,
                 &config.format,
                 &config.load,
                 preflight.policy,
@@ -115,7 +115,7 @@ pub(crate) async fn check_table(
     loop {
         let prepared = async {
             let mut session = sessions.get().await?;
-            let table = TargetClone::prepare(&mut session, &prepared.preflight.target).await;
+            let table = TargetClone::prepare(&mut session, &prepared.preflight.schema).await;
             session.destroy().await;
             table
         };

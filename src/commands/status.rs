@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit_code;
 use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Status, Sums};
-use crate::object::TableName;
 use crate::printable::{escape_json, printable};
 use crate::retry::Attempts;
+use crate::sql_text::TableName;
 
 /// The number of failures, partial objects and objects in flight that the text names. The JSON
 /// document has all of them.

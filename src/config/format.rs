@@ -6,6 +6,7 @@ use crate::dialect::{
     check_expression, parse_delimiter, parse_delimiter_byte, show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
+use crate::sql_text::quoted_identifier;
 
 pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
     let preset = resolver.choice(&s::PRESET).unwrap_or(Preset::Mysql);
@@ -228,20 +229,19 @@ fn column_or_variable(
 ) -> Result<(ColumnOrVariable, Option<&str>), ColumnError> {
     let text = text.trim_start();
     let (is_variable, text) = text.strip_prefix('@').map_or((false, text), |text| (true, text));
-    let (name, after) = match text.strip_prefix('`') {
-        Some(quoted) => {
-            let (name, after) = quoted_name(quoted)?;
-            let after = after.trim_start();
-            let follows = after.strip_prefix(separator);
-            if follows.is_none() && !after.is_empty() {
-                return Err(ColumnError::TextAfterQuote);
-            }
-            (name, follows)
+    let (name, after) = if text.starts_with('`') {
+        let (name, after) = quoted_identifier(text).ok_or(ColumnError::UnclosedQuote)?;
+        let after = after.trim_start();
+        let follows = after.strip_prefix(separator);
+        if follows.is_none() && !after.is_empty() {
+            return Err(ColumnError::TextAfterQuote);
         }
-        None => match text.split_once(separator) {
+        (name, follows)
+    } else {
+        match text.split_once(separator) {
             Some((name, after)) => (name.trim_end().to_owned(), Some(after)),
             None => (text.trim_end().to_owned(), None),
-        },
+        }
     };
     if name.is_empty() {
         return Err(ColumnError::EmptyName);
@@ -253,23 +253,6 @@ fn column_or_variable(
         if is_variable { ColumnOrVariable::Variable(name) } else { ColumnOrVariable::Column(name) },
         after,
     ))
-}
-
-/// Returns the name up to its closing backtick, and the text after that.
-fn quoted_name(text: &str) -> Result<(String, &str), ColumnError> {
-    let mut name = String::new();
-    let mut rest = text;
-    loop {
-        let (part, after) = rest.split_once('`').ok_or(ColumnError::UnclosedQuote)?;
-        name.push_str(part);
-        match after.strip_prefix('`') {
-            Some(after) => {
-                name.push('`');
-                rest = after;
-            }
-            None => return Ok((name, after)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,6 @@ use super::{Config, format, load, target, throughput};
 use crate::choices::{LogFormat, ProgressMode, SummaryForm};
 use crate::ledger::LedgerConfig;
 use crate::load_data::LoadConfig;
-use crate::object::{TableName, TableNameError};
 use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
 use crate::rejects::RejectsTo;
 use crate::report::OutputConfig;
@@ -41,6 +40,7 @@ use crate::settings::{
     toml_file,
 };
 use crate::source::SourceConfig;
+use crate::sql_text::{TableName, TableNameError};
 use crate::staging::StagingConfig;
 use crate::units::ByteSize;
 

@@ -11,8 +11,8 @@ use super::database_url;
 use super::database_url::DatabaseUrl;
 use crate::choices::{Compress, SslMode};
 use crate::mysql::{TargetConfig, is_loopback};
-use crate::object::TableName;
 use crate::settings::{Given, Layer, Origin, Problem, Resolver, Value, table as s};
+use crate::sql_text::TableName;
 
 pub(super) fn resolve(
     resolver: &mut Resolver,

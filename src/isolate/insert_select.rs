@@ -38,7 +38,7 @@ use super::scratch_table::{Numbers, ScratchTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::show;
 use crate::mysql::codes;
-use crate::object::quote_identifier;
+use crate::sql_text::quote_identifier;
 
 /// The maximum number of rows in one statement, if `max_error_count` allows it. Longer statements
 /// are not faster, and cost more when they are repeated.

@@ -1,5 +1,6 @@
 //! The plan by which all objects of a run are loaded. It is made once, and all connections read it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mysql_async::Conn;
@@ -9,13 +10,12 @@ use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{
-    Decimals, LoadConfig, Policy, RejectBudget, Statement, TargetColumns, same_name,
-};
-use crate::object::TableName;
+use crate::load_data::{Decimals, LoadConfig, Policy, RejectBudget, Statement};
+use crate::mysql::TableSchema;
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
 use crate::split::FieldReader;
+use crate::sql_text::{TableName, same_name};
 
 /// The plan by which all objects of a run are loaded.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub struct Plan {
     pub reject_budget: RejectBudget,
     /// The table that is loaded into, with its database.
     table: TableName,
-    /// The table that `information_schema` knows, if it is not the one that is loaded into.
-    described_by: Option<TableName>,
+    /// The target's definition. The table that is loaded into has the same columns.
+    schema: Arc<TableSchema>,
     columns: Vec<ColumnOrVariable>,
     format: FormatConfig,
     update_columns: Option<Vec<String>>,
@@ -41,18 +41,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Makes a plan. `table` is the one that is loaded into, with its database. `decimals` are the
-    /// names of the DECIMAL columns among `columns`, with their indexes there.
+    /// Makes a plan. `table` is the one that is loaded into, with its database: the target, its
+    /// shadow or its clone.
     #[must_use]
     pub fn new(
         table: TableName,
+        schema: Arc<TableSchema>,
         columns: Vec<ColumnOrVariable>,
-        decimals: Vec<(String, usize)>,
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
         rejects: Option<Rejects>,
     ) -> Self {
+        let decimals = decimals(&schema, &columns);
         Self {
             statement: Statement::new(&table, &columns, format, policy.on_duplicate),
             policy,
@@ -60,20 +61,13 @@ impl Plan {
             reject_budget: RejectBudget::new(load.max_rejects_total),
             decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
             table,
-            described_by: None,
+            schema,
             columns,
             format: format.clone(),
             update_columns: load.update_columns.clone(),
             skip_whole_attempt: AtomicBool::new(false),
             isolation_setup: OnceCell::new(),
         }
-    }
-
-    /// Sets the table to read columns from, if `information_schema` does not know the one that is
-    /// loaded into.
-    pub(crate) fn described_by(mut self, table: TableName) -> Self {
-        self.described_by = Some(table);
-        self
     }
 
     /// Returns the setup for row isolation. The first call reads it from the server.
@@ -100,14 +94,11 @@ pub(crate) struct Scratch {
 
 impl IsolationSetup {
     async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
-        let described_by = plan.described_by.as_ref().unwrap_or(&plan.table);
-        let columns = TargetColumns::read(conn, described_by).await?;
-        let table = ScratchTable::new(&plan.table, &columns, &plan.columns, &plan.format.set)
-            .not_named(described_by);
+        let schema = &plan.schema;
+        let table = ScratchTable::new(&plan.table, schema, &plan.columns, &plan.format.set);
         let statement =
             Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
-        let is_key =
-            |name: &str| columns.unique_key_columns().iter().any(|key| same_name(key, name));
+        let is_key = |name: &str| schema.unique_key_columns.iter().any(|key| same_name(key, name));
         let update_columns = match &plan.update_columns {
             Some(columns) => columns.clone(),
             None => table.insert_columns().iter().filter(|name| !is_key(name)).cloned().collect(),
@@ -145,4 +136,17 @@ impl IsolationSetup {
     pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
         scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
     }
+}
+
+/// Returns the DECIMAL columns among `columns`, with their indexes there.
+fn decimals(schema: &TableSchema, columns: &[ColumnOrVariable]) -> Vec<(String, usize)> {
+    let is_decimal = |name: &str| {
+        let column = schema.column(name);
+        column.is_some_and(|column| column.data_type.eq_ignore_ascii_case("decimal"))
+    };
+    let place = |(index, column): (usize, &ColumnOrVariable)| match column {
+        ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
+        _ => None,
+    };
+    columns.iter().enumerate().filter_map(place).collect()
 }

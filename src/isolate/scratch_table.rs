@@ -16,10 +16,9 @@ use mysql_async::{Conn, Error as Driver};
 
 use crate::dialect::{ColumnOrVariable, check_statement};
 use crate::error::{Error, ErrorKind, Result};
-use crate::load_data::{TargetColumn, TargetColumns, same_name};
 use crate::mysql::codes::DATABASE_ACCESS_DENIED;
-use crate::mysql::{Phase, classify};
-use crate::object::{TableName, quote_identifier};
+use crate::mysql::{ColumnSchema, Phase, TableSchema, classify};
+use crate::sql_text::{TableName, quote_identifier, same_name};
 
 /// The definition of a scratch table. It needs the CREATE TEMPORARY TABLES privilege on the
 /// target's database and SELECT on the target.
@@ -50,14 +49,15 @@ const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
 impl ScratchTable {
     /// Defines a scratch table for `target`, whose rows are read according to `loaded` and `set`.
+    /// `schema` is that of the target, or of the table that the target is a copy of.
     #[must_use]
     pub fn new(
         target: &TableName,
-        columns: &TargetColumns,
+        schema: &TableSchema,
         loaded: &[ColumnOrVariable],
         set: &[(String, String)],
     ) -> Self {
-        let generated = |name: &str| columns.named(name).is_some_and(|column| column.is_generated);
+        let generated = |name: &str| schema.column(name).is_some_and(|column| column.is_generated);
         let load_columns: Vec<ColumnOrVariable> = loaded
             .iter()
             .map(|item| match item {
@@ -81,26 +81,29 @@ impl ScratchTable {
         }
 
         let taken: HashSet<String> =
-            columns.columns.iter().map(|column| column.name.to_lowercase()).collect();
+            schema.columns.iter().map(|column| column.name.to_lowercase()).collect();
         let number = unlike("_row", |name| taken.contains(name));
-        let table = unlike("s3_to_mysql_rows", |name| same_name(name, &target.table));
+        // Under the name of either table it would hide that table.
+        let table = unlike("s3_to_mysql_rows", |name| {
+            same_name(name, &target.table) || same_name(name, &schema.table)
+        });
         let mut declared = vec![format!(
             "{} BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY",
             quote_identifier(&number)
         )];
         declared.extend(
-            columns
+            schema
                 .columns
                 .iter()
                 .filter(|column| {
                     // In the target, NULL becomes a number, or the trigger replaces it.
                     column.is_auto_increment
-                        || columns.has_before_insert_trigger && !column.is_nullable
+                        || schema.has_before_insert_trigger() && !column.is_nullable
                 })
                 .map(nullable),
         );
         let names: Vec<String> =
-            columns.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+            schema.columns.iter().map(|column| quote_identifier(&column.name)).collect();
         let definition = format!(
             " ({}) ENGINE=InnoDB SELECT {} FROM {target} LIMIT 0",
             declared.join(", "),
@@ -115,15 +118,6 @@ impl ScratchTable {
             load_columns,
             insert_columns,
         }
-    }
-
-    /// Changes the name so that it hides neither the target nor `other`.
-    #[must_use]
-    pub(crate) fn not_named(mut self, other: &TableName) -> Self {
-        self.table.table = unlike(&self.table.table, |name| {
-            same_name(name, &other.table) || same_name(name, &self.target.table)
-        });
-        self
     }
 
     /// Creates the empty table. Drops an older one first.
@@ -277,10 +271,11 @@ pub(crate) fn unavailable(error: Error) -> Error {
 }
 
 /// Declares `column` with the same type, but nullable.
-fn nullable(column: &TargetColumn) -> String {
+fn nullable(column: &ColumnSchema) -> String {
     let text = column
-        .text
+        .charset
         .as_ref()
+        .zip(column.collation.as_ref())
         .map(|(charset, collation)| format!(" CHARACTER SET {charset} COLLATE {collation}"))
         .unwrap_or_default();
     format!("{} {}{text} NULL DEFAULT NULL", quote_identifier(&column.name), column.column_type)

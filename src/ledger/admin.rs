@@ -12,8 +12,8 @@ use super::options::AdminOptions;
 use super::schema::Tables;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{COLUMN_ACCESS_DENIED, TABLE_ACCESS_DENIED};
-use crate::mysql::{Connector, Phase, Session, SqlMode, classify};
-use crate::object::TableName;
+use crate::mysql::{Connector, Phase, Session, SqlMode, classify, describe_tables};
+use crate::sql_text::TableName;
 
 /// The ledger's data for one target.
 #[derive(Debug)]
@@ -133,17 +133,13 @@ async fn target(session: &mut Session, options: &AdminOptions<'_>) -> Result<Tar
                 "write --table database.table, or name the database in --database or the URL",
             ));
     };
-    let known: Option<(String, String)> = session
-        .conn
-        .exec_first(
-            "SELECT TABLE_SCHEMA, TABLE_NAME \
-             FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-            (database, table),
-        )
+    let known = describe_tables(&mut session.conn, database, [table])
         .await
         .map_err(|error| classify(Phase::Transaction, &what, &error))?;
-    let (database, table) = known.unwrap_or_else(|| (database.clone(), table.clone()));
+    let (database, table) = match known.into_iter().next() {
+        Some(known) => (known.database, known.table),
+        None => (database.clone(), table.clone()),
+    };
     Ok(Target { database, table })
 }
 

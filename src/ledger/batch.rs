@@ -12,13 +12,14 @@ use mysql_async::{Conn, Error as Driver, Row};
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
 use super::control::list;
 use super::handle::Ledger;
-use super::identity::{ensure_fits, etag, literal};
+use super::identity::{ensure_fits, etag};
 use super::job::Job;
 use super::transaction::{CommitOutcome, Entry, LedgerEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
 use crate::mysql::{Phase, classify};
 use crate::object::Object;
+use crate::sql_text::bytes_literal;
 use crate::verify::Digest;
 
 /// One object of the batch.
@@ -61,9 +62,9 @@ impl Ledger {
         let first = self.entry(job, first.object, first.version_id, false, false)?;
 
         let (target, generation) = (self.target.literal(), job.generation);
-        let run_id = literal(self.run.id.as_bytes());
-        let worker = literal(self.run.worker.as_bytes());
-        let tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes());
+        let run_id = bytes_literal(self.run.id.as_bytes());
+        let worker = bytes_literal(self.run.worker.as_bytes());
+        let tool_version = bytes_literal(env!("CARGO_PKG_VERSION").as_bytes());
         let mut rows = Vec::with_capacity(members.len());
         let mut keys_by_bucket: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
         for Member { object, version_id, rows: row_count, digest } in &members {
@@ -73,13 +74,13 @@ impl Ledger {
                 "(@s3m_target, {generation}, {bucket}, {object_key}, {etag}, 'loading', \
                  {size_bytes}, {row_count}, {version_id}, {digest}, @s3m_worker, @s3m_run, \
                  @s3m_version, UTC_TIMESTAMP(6))",
-                bucket = literal(object.bucket.as_bytes()),
-                object_key = literal(object.key.as_bytes()),
-                etag = literal(etag(object).as_bytes()),
+                bucket = bytes_literal(object.bucket.as_bytes()),
+                object_key = bytes_literal(object.key.as_bytes()),
+                etag = bytes_literal(etag(object).as_bytes()),
                 size_bytes = object.size_bytes,
-                version_id = literal(version_id.unwrap_or_default().as_bytes()),
-                digest =
-                    digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes())),
+                version_id = bytes_literal(version_id.unwrap_or_default().as_bytes()),
+                digest = digest
+                    .map_or_else(|| "NULL".to_owned(), |digest| bytes_literal(&digest.to_bytes())),
             ));
         }
         let begin = format!(
@@ -104,7 +105,7 @@ impl Ledger {
             .map(|(bucket, keys)| {
                 format!(
                     "bucket = {} AND object_key IN {}",
-                    literal(bucket.as_bytes()),
+                    bytes_literal(bucket.as_bytes()),
                     list(keys.into_iter())
                 )
             })

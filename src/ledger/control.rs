@@ -13,8 +13,8 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Row, from_row};
 use tokio::sync::Mutex;
 
-use super::identity::literal;
 use crate::mysql::Session;
+use crate::sql_text::bytes_literal;
 
 /// The connection, if there is one, and the locks that it must hold.
 #[derive(Debug)]
@@ -73,6 +73,6 @@ pub(crate) fn names_sql(names: &[&str]) -> String {
 
 /// Returns `(a, b, …)`, a list of literals.
 pub(crate) fn list<'a>(values: impl Iterator<Item = &'a [u8]>) -> String {
-    let values: Vec<String> = values.map(literal).collect();
+    let values: Vec<String> = values.map(bytes_literal).collect();
     format!("({})", values.join(", "))
 }

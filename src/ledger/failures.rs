@@ -2,9 +2,10 @@
 //! tried, and when.
 
 use super::handle::Ledger;
-use super::identity::{BUCKET_LIMIT_BYTES, ETAG_LIMIT_BYTES, KEY_LIMIT_BYTES, fitting, literal};
+use super::identity::{BUCKET_LIMIT_BYTES, ETAG_LIMIT_BYTES, KEY_LIMIT_BYTES, fitting};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
+use crate::sql_text::bytes_literal;
 
 /// The length of the column `message`.
 const MESSAGE_LIMIT_BYTES: usize = 4000;
@@ -46,13 +47,13 @@ impl Ledger {
              run_id = VALUES(run_id)",
             failures = self.tables.failures,
             target = self.target.literal(),
-            bucket = literal(fitting(bucket, BUCKET_LIMIT_BYTES).as_bytes()),
-            key = literal(fitting(key, KEY_LIMIT_BYTES).as_bytes()),
-            etag = literal(fitting(etag.trim_matches('"'), ETAG_LIMIT_BYTES).as_bytes()),
-            code = literal(error.kind.code().as_bytes()),
-            message = literal(fitting(&message, MESSAGE_LIMIT_BYTES).as_bytes()),
-            worker = literal(self.run.worker.as_bytes()),
-            run_id = literal(self.run.id.as_bytes()),
+            bucket = bytes_literal(fitting(bucket, BUCKET_LIMIT_BYTES).as_bytes()),
+            key = bytes_literal(fitting(key, KEY_LIMIT_BYTES).as_bytes()),
+            etag = bytes_literal(fitting(etag.trim_matches('"'), ETAG_LIMIT_BYTES).as_bytes()),
+            code = bytes_literal(error.kind.code().as_bytes()),
+            message = bytes_literal(fitting(&message, MESSAGE_LIMIT_BYTES).as_bytes()),
+            worker = bytes_literal(self.run.worker.as_bytes()),
+            run_id = bytes_literal(self.run.id.as_bytes()),
         );
         self.query_once(&sql).await.map(|_| ())
     }
@@ -67,8 +68,8 @@ impl Ledger {
              WHERE target = {} AND generation = {generation} AND bucket = {} AND object_key = {}",
             self.tables.failures,
             self.target.literal(),
-            literal(object.bucket.as_bytes()),
-            literal(object.key.as_bytes()),
+            bytes_literal(object.bucket.as_bytes()),
+            bytes_literal(object.key.as_bytes()),
         );
         self.query_once(&sql).await.map(|_| ())
     }

@@ -6,9 +6,10 @@
 //! waits for its parts in flight, and no part can begin after that.
 
 use super::admin::LedgerAdmin;
-use super::identity::{literal, object_id};
+use super::identity::object_id;
 use crate::error::Result;
 use crate::s3_uri::SourceUri;
+use crate::sql_text::bytes_literal;
 
 /// The number of rows that one transaction removes: few enough that a run which meets them waits
 /// only for a moment.
@@ -129,12 +130,12 @@ impl LedgerAdmin {
         let rows: Vec<String> = chosen
             .iter()
             .map(|(key, etag)| {
-                format!("(object_key = {} AND etag = {})", literal(key), literal(etag))
+                format!("(object_key = {} AND etag = {})", bytes_literal(key), bytes_literal(etag))
             })
             .collect();
         let condition = format!(
             "{of_target} AND bucket = {} AND ({})",
-            literal(uri.bucket().as_bytes()),
+            bytes_literal(uri.bucket().as_bytes()),
             rows.join(" OR ")
         );
 
@@ -217,14 +218,14 @@ impl LedgerAdmin {
         );
         let mut chosen = Vec::new();
         for mut fields in self.rows(&sql).await? {
-            chosen.push(literal(&fields.take::<Vec<u8>>("object_key")?));
+            chosen.push(bytes_literal(&fields.take::<Vec<u8>>("object_key")?));
         }
         let mut failures = 0;
         if !chosen.is_empty() {
             failures = self
                 .change(&format!(
                     "DELETE FROM {table} WHERE {of_target} AND bucket = {} AND object_key IN ({})",
-                    literal(uri.bucket().as_bytes()),
+                    bytes_literal(uri.bucket().as_bytes()),
                     chosen.join(", ")
                 ))
                 .await?;
@@ -264,15 +265,15 @@ impl LedgerAdmin {
 /// Returns the condition for what the URI names, from this key on. It is a range of bytes, because
 /// `%` and `_` would be wildcards in a pattern.
 fn keys(uri: &SourceUri, from: Option<&[u8]>) -> String {
-    let bucket = literal(uri.bucket().as_bytes());
+    let bucket = bytes_literal(uri.bucket().as_bytes());
     match uri {
         SourceUri::Key { key, .. } => {
-            format!("bucket = {bucket} AND object_key = {}", literal(key.as_bytes()))
+            format!("bucket = {bucket} AND object_key = {}", bytes_literal(key.as_bytes()))
         }
         SourceUri::Prefix { prefix, .. } => {
-            let first = literal(from.unwrap_or(prefix.as_bytes()));
+            let first = bytes_literal(from.unwrap_or(prefix.as_bytes()));
             let end = match end_of_prefix(prefix.as_bytes()) {
-                Some(end) => format!(" AND object_key < {}", literal(&end)),
+                Some(end) => format!(" AND object_key < {}", bytes_literal(&end)),
                 None => String::new(),
             };
             format!("bucket = {bucket} AND object_key >= {first}{end}")

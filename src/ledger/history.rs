@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::control::list;
 use super::handle::Ledger;
-use super::identity::{etag, literal};
+use super::identity::etag;
 use crate::error::Result;
 use crate::object::Object;
+use crate::sql_text::bytes_literal;
 
 /// The ledger's knowledge of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl Ledger {
         let questions: Vec<String> = keys_by_bucket
             .into_iter()
             .flat_map(|(bucket, keys)| {
-                let bucket = literal(bucket.as_bytes());
+                let bucket = bytes_literal(bucket.as_bytes());
                 let wanted = format!(
                     "target = {target} AND generation = {generation} AND bucket = {bucket} AND \
                      object_key IN {}",

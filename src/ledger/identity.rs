@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::{Object, TableName};
+use crate::object::Object;
+use crate::sql_text::{TableName, bytes_literal};
 
 /// The longest ETag that fits the ledger's column. S3's own have 32 to 38 bytes.
 pub(super) const ETAG_LIMIT_BYTES: usize = 255;
@@ -30,7 +31,7 @@ impl Target {
 
     /// Returns the value of the column `target`: the quoted name, which no other table has.
     pub(super) fn literal(&self) -> String {
-        literal(self.name().to_string().as_bytes())
+        bytes_literal(self.name().to_string().as_bytes())
     }
 
     /// Returns a short name for things that belong to this table and must not collide with those of
@@ -164,11 +165,6 @@ pub(super) fn ensure_fits(object: &Object) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Returns `X'…'`, which means the same bytes under every `sql_mode` and connection character set.
-pub(super) fn literal(bytes: &[u8]) -> String {
-    format!("X'{}'", hex(bytes))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,7 @@
 //! The job that a run works on.
 
-use crate::object::TableName;
 use crate::policy::Mode;
+use crate::sql_text::TableName;
 
 /// The job that a run works on.
 #[derive(Clone, Debug, PartialEq, Eq)]

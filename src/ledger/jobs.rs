@@ -37,7 +37,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::handle::Ledger;
-use super::identity::{hex, literal, run_lock_name};
+use super::identity::{hex, run_lock_name};
 use super::job::Job;
 use super::options::JobOptions;
 use super::verification::TableCheck;
@@ -45,6 +45,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, Session, classify};
 use crate::policy::Mode;
 use crate::retry::Attempts;
+use crate::sql_text::bytes_literal;
 use crate::verify::{ComparePlan, TableVerification};
 use row::{JobRow, JobState};
 
@@ -479,7 +480,7 @@ impl Ledger {
             "(mode = '{}' AND generation = {} OR run_id = {})",
             row.mode.word(),
             row.generation,
-            literal(row.run_id.as_bytes())
+            bytes_literal(row.run_id.as_bytes())
         );
         let runs = self.open_runs(session, &condition).await?;
         self.first_alive(session, runs).await

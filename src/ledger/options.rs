@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::dialect::FormatConfig;
 use crate::mysql::TargetConfig;
-use crate::object::TableName;
 use crate::policy::{Mode, OnChanged};
 use crate::source::SourceConfig;
+use crate::sql_text::TableName;
 
 /// The names of the ledger's tables, and how a run treats what they say.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use mysql_async::{Conn, Error as Driver, Row};
 use super::begin::{BeginOutcome, open_for_loads};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
-use super::identity::{ensure_fits, etag, literal, object_id};
+use super::identity::{ensure_fits, etag, object_id};
 use super::job::Job;
 use crate::dialect::FormatConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,7 @@ use crate::mysql::{Phase, Session, classify};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::retry::Attempts;
 use crate::split::{Boundary, LineEnding};
+use crate::sql_text::bytes_literal;
 use crate::verify::Digest;
 
 /// The number of object hashes in one query.
@@ -135,7 +136,7 @@ impl Ledger {
     ) -> Result<SplitObject> {
         ensure_fits(object)?;
         let key_condition = self.key_condition(job, object);
-        let etag = literal(etag(object).as_bytes());
+        let etag = bytes_literal(etag(object).as_bytes());
         let fingerprint = fingerprint::of_format(format, fields_per_row);
         let insert = format!(
             "INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, \
@@ -149,14 +150,14 @@ impl Ledger {
              LOCK IN SHARE MODE",
             objects = self.tables.objects,
             generation = job.generation,
-            bucket = literal(object.bucket.as_bytes()),
-            key = literal(object.key.as_bytes()),
+            bucket = bytes_literal(object.bucket.as_bytes()),
+            key = bytes_literal(object.key.as_bytes()),
             size_bytes = object.size_bytes,
-            version_id = literal(version_id.unwrap_or_default().as_bytes()),
-            fingerprint = literal(&fingerprint),
-            worker = literal(self.run.worker.as_bytes()),
-            run_id = literal(self.run.id.as_bytes()),
-            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            version_id = bytes_literal(version_id.unwrap_or_default().as_bytes()),
+            fingerprint = bytes_literal(&fingerprint),
+            worker = bytes_literal(self.run.worker.as_bytes()),
+            run_id = bytes_literal(self.run.id.as_bytes()),
+            tool_version = bytes_literal(env!("CARGO_PKG_VERSION").as_bytes()),
             jobs = self.tables.jobs,
             target = self.target.literal(),
             open = open_for_loads(job),
@@ -364,7 +365,7 @@ impl Ledger {
 
         let sql = format!(
             "SELECT state, part_size_bytes, dialect_fingerprint = {} FROM {} WHERE {key}",
-            literal(&split.fingerprint),
+            bytes_literal(&split.fingerprint),
             self.tables.objects
         );
         let row: Option<(String, u64, bool)> =
@@ -442,7 +443,8 @@ impl Ledger {
             return Ok(Completed::No);
         }
         let digest = digest.filter(|_| is_digest_whole);
-        let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
+        let digest =
+            digest.map_or_else(|| "NULL".to_owned(), |digest| bytes_literal(&digest.to_bytes()));
         let LoadCounts { rows, skipped, deleted, rejected, warnings } = sums;
         let sql = format!(
             "DELETE FROM {failures} \
@@ -506,7 +508,7 @@ impl Ledger {
     #[must_use]
     pub fn part_entry(&self, split: &SplitObject, part: &Part) -> PartEntry {
         let SplitObject { object_id, key, .. } = split;
-        let run_id = literal(self.run.id.as_bytes());
+        let run_id = bytes_literal(self.run.id.as_bytes());
         let Part { number, start, data_start, end, checksum } = part;
         let (algorithm, checksum) = checksum
             .map_or(("", 0), |checksum| (algorithm_name(checksum.algorithm), checksum.value));
@@ -531,9 +533,9 @@ impl Ledger {
             lines = start.lines,
             line_count = end.lines - start.lines,
             // Includes what the part itself has shown.
-            ending = literal(end.ending.map_or(&[], |ending: LineEnding| ending.bytes())),
-            algorithm = literal(algorithm.as_bytes()),
-            worker = literal(self.run.worker.as_bytes()),
+            ending = bytes_literal(end.ending.map_or(&[], |ending: LineEnding| ending.bytes())),
+            algorithm = bytes_literal(algorithm.as_bytes()),
+            worker = bytes_literal(self.run.worker.as_bytes()),
             target = self.target.literal(),
             open = split.open_for_loads,
         );
@@ -608,7 +610,8 @@ impl PartEntry {
         loaded: LoadCounts,
         digest: Option<&Digest>,
     ) -> Result<()> {
-        let digest = digest.map_or_else(|| "NULL".to_owned(), |digest| literal(&digest.to_bytes()));
+        let digest =
+            digest.map_or_else(|| "NULL".to_owned(), |digest| bytes_literal(&digest.to_bytes()));
         let LoadCounts { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
             "UPDATE {} \

@@ -2,10 +2,10 @@
 
 use super::control::get_locks;
 use super::handle::Ledger;
-use super::identity::literal;
 use super::job::Job;
 use crate::error::Result;
 use crate::policy::Mode;
+use crate::sql_text::bytes_literal;
 
 /// The number of days for which ended runs are kept.
 const KEPT_DAYS: u32 = 90;
@@ -47,12 +47,12 @@ impl Ledger {
              VALUES ({run_id}, {target}, 0, '{mode}', {source}, {worker}, {tool_version}, \
              UTC_TIMESTAMP(6))",
             runs = self.tables.runs,
-            run_id = literal(self.run.id.as_bytes()),
+            run_id = bytes_literal(self.run.id.as_bytes()),
             target = self.target.literal(),
             mode = mode.word(),
-            source = literal(source.as_bytes()),
-            worker = literal(self.run.worker.as_bytes()),
-            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            source = bytes_literal(source.as_bytes()),
+            worker = bytes_literal(self.run.worker.as_bytes()),
+            tool_version = bytes_literal(env!("CARGO_PKG_VERSION").as_bytes()),
         );
         // In this order: whoever finds the row must find the lock of a live run.
         self.execute(&format!("{}; {sql}", get_locks(&[&self.run.lock_name()]))).await
@@ -64,7 +64,7 @@ impl Ledger {
             "UPDATE {} SET generation = {} WHERE run_id = {}",
             self.tables.runs,
             job.generation,
-            literal(self.run.id.as_bytes())
+            bytes_literal(self.run.id.as_bytes())
         )
     }
 
@@ -91,7 +91,7 @@ impl Ledger {
              WHERE target = {target} AND started_at < UTC_TIMESTAMP(6) - INTERVAL {KEPT_DAYS} DAY \
              LIMIT 1000",
             runs = self.tables.runs,
-            run_id = literal(self.run.id.as_bytes()),
+            run_id = bytes_literal(self.run.id.as_bytes()),
             target = self.target.literal(),
         );
         self.query_once(&sql).await.map(|_| ())

@@ -11,11 +11,10 @@
 
 use mysql_async::prelude::Queryable;
 
-use super::identity::literal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{DATABASE_ACCESS_DENIED, TABLE_ACCESS_DENIED};
-use crate::mysql::{Phase, Session, classify};
-use crate::object::{TableName, quote_identifier};
+use crate::mysql::{Phase, Session, TableDescription, classify, describe_tables};
+use crate::sql_text::{TableName, quote_identifier};
 
 /// The schema version that this program reads and writes.
 const VERSION: u32 = 1;
@@ -93,20 +92,11 @@ impl Tables {
     pub(super) async fn present(&self, session: &mut Session) -> Result<Vec<&'static str>> {
         let title = self.title();
         let failed = |error: mysql_async::Error| classify(Phase::Transaction, &title, &error);
-        // Not a prepared statement: that would take another round trip.
-        let text = |text: &str| format!("_utf8mb4 {}", literal(text.as_bytes()));
-        let names = self.all().map(|(suffix, _)| text(&format!("{}_{suffix}", self.stem)));
-        let sql = format!(
-            "SELECT TABLE_NAME, TABLE_COMMENT, ENGINE \
-             FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ({})",
-            text(&self.database),
-            names.join(", ")
-        );
-        let known: Vec<(String, String, Option<String>)> =
-            session.conn.query(sql).await.map_err(failed)?;
+        let names = self.all().map(|(suffix, _)| format!("{}_{suffix}", self.stem));
+        let known =
+            describe_tables(&mut session.conn, &self.database, names).await.map_err(failed)?;
         let mut present = Vec::new();
-        for (name, comment, engine) in known {
+        for TableDescription { table: name, comment, engine, .. } in known {
             let version =
                 comment.strip_prefix(COMMENT).and_then(|version| version.parse::<u32>().ok());
             match version {

@@ -10,10 +10,10 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 
 use super::admin::{LedgerAdmin, NamedRow, time};
-use super::identity::{literal, object_id, run_lock_name};
+use super::identity::{object_id, run_lock_name};
 use super::parts::numbers;
 use crate::error::Result;
-use crate::object::TableName;
+use crate::sql_text::{TableName, bytes_literal};
 
 /// The number of latest runs that are listed.
 const RUNS_LISTED: u64 = 10;
@@ -464,7 +464,7 @@ impl LedgerAdmin {
         // nor a lock. Now its row shows the end.
         let unclear = |run: &&Run| run.ended_at.is_none() && !alive.contains(&run.run_id);
         let unclear: Vec<String> =
-            runs.iter().filter(unclear).map(|run| literal(run.run_id.as_bytes())).collect();
+            runs.iter().filter(unclear).map(|run| bytes_literal(run.run_id.as_bytes())).collect();
         if !unclear.is_empty() {
             let condition = format!("run_id IN ({})", unclear.join(", "));
             for known_now in self.runs_where(&condition, OPEN_RUNS_LISTED).await? {
@@ -523,7 +523,8 @@ impl LedgerAdmin {
             let names: Vec<String> = batch
                 .iter()
                 .map(|run| {
-                    let (id, lock) = (literal(run.run_id.as_bytes()), run_lock_name(&run.run_id));
+                    let (id, lock) =
+                        (bytes_literal(run.run_id.as_bytes()), run_lock_name(&run.run_id));
                     format!("SELECT {id} AS run_id, '{lock}' AS lock_name")
                 })
                 .collect();

@@ -15,7 +15,7 @@ use mysql_async::{Conn, Error as Driver};
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
-use super::identity::{ensure_fits, etag, literal, object_id};
+use super::identity::{ensure_fits, etag, object_id};
 use super::job::Job;
 use super::parts::PartEntry;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +23,7 @@ use crate::mysql::codes::DUPLICATE_ENTRY;
 use crate::mysql::{Phase, classify};
 use crate::object::Object;
 use crate::retry::Attempts;
+use crate::sql_text::bytes_literal;
 use crate::verify::Digest;
 
 /// The row that a transaction inserts into the ledger: that of an object, or of a part of one.
@@ -133,9 +134,9 @@ impl Ledger {
         let objects = self.tables.objects.clone();
         let target = self.target.literal();
         let generation = job.generation;
-        let bucket = literal(object.bucket.as_bytes());
-        let object_key = literal(object.key.as_bytes());
-        let etag = literal(etag(object).as_bytes());
+        let bucket = bytes_literal(object.bucket.as_bytes());
+        let object_key = bytes_literal(object.key.as_bytes());
+        let etag = bytes_literal(etag(object).as_bytes());
         let key_condition = self.key_condition(job, object);
         let key = format!("{key_condition} AND etag = {etag}");
         let open_for_loads = open_for_loads(job);
@@ -155,10 +156,10 @@ impl Ledger {
              WHERE target = {target} AND {open_for_loads} \
              LOCK IN SHARE MODE",
             size_bytes = object.size_bytes,
-            version_id = literal(version_id.unwrap_or_default().as_bytes()),
-            worker = literal(self.run.worker.as_bytes()),
-            run_id = literal(self.run.id.as_bytes()),
-            tool_version = literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            version_id = bytes_literal(version_id.unwrap_or_default().as_bytes()),
+            worker = bytes_literal(self.run.worker.as_bytes()),
+            run_id = bytes_literal(self.run.id.as_bytes()),
+            tool_version = bytes_literal(env!("CARGO_PKG_VERSION").as_bytes()),
             jobs = self.tables.jobs,
         );
         let clear_failure = if had_failed {
@@ -171,7 +172,7 @@ impl Ledger {
             begin,
             objects,
             key,
-            run_id: literal(self.run.id.as_bytes()),
+            run_id: bytes_literal(self.run.id.as_bytes()),
             clear_failure,
             replaces,
         })
@@ -189,8 +190,8 @@ impl Ledger {
              {table}object_key = {}",
             self.target.literal(),
             job.generation,
-            literal(object.bucket.as_bytes()),
-            literal(object.key.as_bytes())
+            bytes_literal(object.bucket.as_bytes()),
+            bytes_literal(object.key.as_bytes())
         )
     }
 
@@ -310,8 +311,8 @@ impl Entry {
         loaded: LoadCounts,
         digest: Option<&Digest>,
     ) -> Result<()> {
-        let digest =
-            digest.map(|digest| format!(", content_digest = {}", literal(&digest.to_bytes())));
+        let digest = digest
+            .map(|digest| format!(", content_digest = {}", bytes_literal(&digest.to_bytes())));
         let LoadCounts { rows, skipped, deleted, rejected, warnings } = loaded;
         let sql = format!(
             "{}UPDATE {} \

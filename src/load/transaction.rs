@@ -249,10 +249,11 @@ impl Session {
             ErrorKind::BadRows | ErrorKind::Duplicates | ErrorKind::StatementFailed
         );
         let are_named = error.bad_rows().iter().all(|bad| bad.row.is_some());
-        let is_sifted = error.bad_rows().iter().any(|bad| bad.line.is_some());
+        let is_isolated = error.bad_rows().iter().any(|bad| bad.line.is_some());
         // Under REPLACE the first bad row ends the statement, so there may be others.
         let may_be_more = plan.policy.on_duplicate == OnDuplicate::Replace;
-        if !is_about_rows || error.bad_rows().is_empty() || is_sifted || are_named && !may_be_more {
+        if !is_about_rows || error.bad_rows().is_empty() || is_isolated || are_named && !may_be_more
+        {
             return error;
         }
         let mut tries = NAMING_TRIES;
@@ -294,11 +295,11 @@ impl Session {
         let what = &request.what;
         self.query(what, "START TRANSACTION").await?;
         let isolation_setup = plan.isolation_setup(&mut self.conn).await?;
-        let sifted = RowIsolation::new(self, request, plan, isolation_setup, None)
+        let isolated = RowIsolation::new(self, request, plan, isolation_setup, None)
             .for_an_error(error)
             .run(&mut None)
             .await;
-        let mut refused = match sifted {
+        let mut refused = match isolated {
             // The rows load now: the cause is gone.
             Ok(_) => Error::new(ErrorKind::BadRows, what.clone()),
             Err(refused) => refused,

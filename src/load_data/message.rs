@@ -1,5 +1,7 @@
 //! Reads the row number and the column name from the text of a server's warning.
 
+use crate::sql_text::last_identifier;
+
 /// Returns the row, in the statement's own numbering, and the column that a message names.
 pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
     match code {
@@ -38,21 +40,5 @@ pub(super) fn unquoted(name: &str) -> Option<String> {
     if let Some(inner) = name.strip_prefix('\'') {
         return inner.strip_suffix('\'').map(ToOwned::to_owned);
     }
-    let mut rest = name;
-    loop {
-        rest = rest.strip_prefix('`')?;
-        let mut part = String::new();
-        loop {
-            let (before, after) = rest.split_once('`')?;
-            part.push_str(before);
-            rest = after;
-            let Some(doubled) = rest.strip_prefix('`') else { break };
-            part.push('`');
-            rest = doubled;
-        }
-        match rest.strip_prefix('.') {
-            Some(next) => rest = next,
-            None => return rest.is_empty().then_some(part),
-        }
-    }
+    last_identifier(name)
 }

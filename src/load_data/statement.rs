@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 
 use crate::dialect::{ColumnOrVariable, FormatConfig};
-use crate::object::{TableName, quote_identifier};
 use crate::policy::OnDuplicate;
+use crate::sql_text::{TableName, bytes_literal, quote_identifier};
 
 /// The file name in the statement. A server shows it in its process list, and sends it back when it
 /// asks for the bytes.
@@ -43,17 +43,18 @@ impl Statement {
             "LOAD DATA LOCAL INFILE '{INFILE_NAME}' {duplicates}INTO TABLE {table} \
              CHARACTER SET {} FIELDS TERMINATED BY {}",
             format.charset.name(),
-            hex(&dialect.fields_terminated_by)
+            bytes_literal(&dialect.fields_terminated_by)
         );
         if let Some(enclosure) = dialect.fields_enclosed_by {
             let optionally = if dialect.fields_optionally_enclosed { " OPTIONALLY" } else { "" };
             push(
                 &mut before_terminator,
-                format_args!("{optionally} ENCLOSED BY {}", hex(&[enclosure])),
+                format_args!("{optionally} ENCLOSED BY {}", bytes_literal(&[enclosure])),
             );
         }
-        let escape =
-            dialect.fields_escaped_by.map_or_else(|| "''".to_owned(), |escape| hex(&[escape]));
+        let escape = dialect
+            .fields_escaped_by
+            .map_or_else(|| "''".to_owned(), |escape| bytes_literal(&[escape]));
         push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES TERMINATED BY "));
         Self { before_terminator, after_terminator: columns_and_set(columns, format) }
     }
@@ -61,7 +62,12 @@ impl Statement {
     /// Returns the whole text for objects with this line terminator.
     #[must_use]
     pub fn sql(&self, lines_terminated_by: &[u8]) -> String {
-        format!("{}{}{}", self.before_terminator, hex(lines_terminated_by), self.after_terminator)
+        format!(
+            "{}{}{}",
+            self.before_terminator,
+            bytes_literal(lines_terminated_by),
+            self.after_terminator
+        )
     }
 }
 
@@ -70,7 +76,8 @@ impl Statement {
 fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> String {
     let mut list = Vec::with_capacity(columns.len());
     let mut set = Vec::new();
-    let nulls: Vec<String> = format.null_strings.iter().map(|word| hex(word.as_bytes())).collect();
+    let nulls: Vec<String> =
+        format.null_strings.iter().map(|word| bytes_literal(word.as_bytes())).collect();
     for (index, item) in columns.iter().enumerate() {
         match item {
             ColumnOrVariable::Variable(name) => list.push(format!("@{}", quote_identifier(name))),
@@ -113,16 +120,4 @@ fn one(expression: &str) -> String {
 /// Appends to `text`. Writing to a String cannot fail.
 fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(more);
-}
-
-/// Returns a literal such as `X'0A'`: the same bytes under every `sql_mode` and connection
-/// character set.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(3 + 2 * bytes.len());
-    text.push_str("X'");
-    for byte in bytes {
-        push(&mut text, format_args!("{byte:02X}"));
-    }
-    text.push('\'');
-    text
 }

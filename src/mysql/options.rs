@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use crate::choices::{Compress, SslMode};
-use crate::object::TableName;
+use crate::sql_text::TableName;
 
 /// The settings that say how to reach the database server and which table to load.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::error::{BadRow, BadRows, ErrorKind, RawRow};
 use crate::ledger::{Job, RunId};
-use crate::object::TableName;
 use crate::policy::Mode;
 use crate::source::SkippedKeys;
+use crate::sql_text::TableName;
 use crate::terminal::Paint;
 use crate::verify::{TableVerification, Unverified};
 

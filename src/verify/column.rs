@@ -5,25 +5,9 @@ use std::borrow::Cow;
 
 use super::canonical;
 use crate::dialect::Charset;
+use crate::mysql::ColumnSchema;
 
 pub(super) const IS_GENERATED: &str = "the server computes it";
-
-/// The properties of a column, from `information_schema`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ColumnFacts {
-    pub name: String,
-    /// `DATA_TYPE`.
-    pub data_type: String,
-    /// `COLUMN_TYPE`.
-    pub column_type: String,
-    pub charset: Option<String>,
-    pub is_nullable: bool,
-    /// True if the server computes the column.
-    pub is_generated: bool,
-    pub numeric_scale: u64,
-    pub datetime_precision: u64,
-    pub octet_length: u64,
-}
 
 /// A column that is not compared, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -67,66 +51,59 @@ pub(super) enum Encoding {
     },
 }
 
-impl ColumnFacts {
-    /// Returns true if this is the column's name. Both servers ignore case in column names.
-    pub(super) fn is_named(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name) || self.name.to_lowercase() == name.to_lowercase()
+/// Returns the rule for the column.
+///
+/// # Errors
+/// Returns the reason why the column cannot be compared with objects in this character set.
+pub(super) fn encoding(column: &ColumnSchema, charset: &Charset) -> Result<Encoding, String> {
+    if column.is_generated {
+        return Err(IS_GENERATED.to_owned());
     }
-
-    /// # Errors
-    /// Returns the reason why the column cannot be compared with objects in this character set.
-    pub(super) fn encoding(&self, charset: &Charset) -> Result<Encoding, String> {
-        if self.is_generated {
-            return Err(IS_GENERATED.to_owned());
+    let has_zerofill = column.column_type.to_ascii_lowercase().contains("zerofill");
+    let digits = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let fraction_digits = digits(column.datetime_precision);
+    let data_type = column.data_type.to_ascii_lowercase();
+    let form = match data_type.as_str() {
+        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
+            Encoding::Integer { zerofill: has_zerofill }
         }
-        let has_zerofill = self.column_type.to_ascii_lowercase().contains("zerofill");
-        let digits = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let fraction_digits = digits(self.datetime_precision);
-        let data_type = self.data_type.to_ascii_lowercase();
-        let form = match data_type.as_str() {
-            "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
-                Encoding::Integer { zerofill: has_zerofill }
-            }
-            "decimal" | "numeric" if !has_zerofill => {
-                Encoding::Decimal { scale: digits(self.numeric_scale) }
-            }
-            "date" => Encoding::Date,
-            "datetime" | "timestamp" => Encoding::DateTime { fraction_digits },
-            "time" => Encoding::Time { fraction_digits },
-            "year" => Encoding::Year,
-            "char" => Encoding::Unpadded,
-            "varchar" | "tinytext" | "text" => Encoding::Bytes { is_character: true, long: false },
-            "mediumtext" | "longtext" => Encoding::Bytes { is_character: true, long: true },
-            "binary" => Encoding::Padded { length_bytes: digits(self.octet_length) },
-            "varbinary" | "tinyblob" | "blob" => {
-                Encoding::Bytes { is_character: false, long: false }
-            }
-            "mediumblob" | "longblob" => Encoding::Bytes { is_character: false, long: true },
-            "enum" => {
-                Encoding::Enum(labels(&self.column_type).ok_or("its labels are not plain text")?)
-            }
-            "float" | "double" | "real" => {
-                return Err(format!("{data_type} values are not kept as they are written"));
-            }
-            "json" => return Err("the server writes JSON in a form of its own".to_owned()),
-            _ => return Err(format!("type {data_type} is not compared")),
-        };
-        if let Some(of_column) = &self.charset
-            && !is_reversible(charset, of_column, matches!(form, Encoding::Enum(_)))
-        {
-            return Err(format!("its character set is {of_column}, the objects' is {charset}"));
+        "decimal" | "numeric" if !has_zerofill => {
+            Encoding::Decimal { scale: digits(column.numeric_scale) }
         }
-        Ok(form)
+        "date" => Encoding::Date,
+        "datetime" | "timestamp" => Encoding::DateTime { fraction_digits },
+        "time" => Encoding::Time { fraction_digits },
+        "year" => Encoding::Year,
+        "char" => Encoding::Unpadded,
+        "varchar" | "tinytext" | "text" => Encoding::Bytes { is_character: true, long: false },
+        "mediumtext" | "longtext" => Encoding::Bytes { is_character: true, long: true },
+        "binary" => Encoding::Padded { length_bytes: digits(column.octet_length) },
+        "varbinary" | "tinyblob" | "blob" => Encoding::Bytes { is_character: false, long: false },
+        "mediumblob" | "longblob" => Encoding::Bytes { is_character: false, long: true },
+        "enum" => {
+            Encoding::Enum(labels(&column.column_type).ok_or("its labels are not plain text")?)
+        }
+        "float" | "double" | "real" => {
+            return Err(format!("{data_type} values are not kept as they are written"));
+        }
+        "json" => return Err("the server writes JSON in a form of its own".to_owned()),
+        _ => return Err(format!("type {data_type} is not compared")),
+    };
+    if let Some(of_column) = &column.charset
+        && !is_reversible(charset, of_column, matches!(form, Encoding::Enum(_)))
+    {
+        return Err(format!("its character set is {of_column}, the objects' is {charset}"));
     }
+    Ok(form)
+}
 
-    /// Returns true if the column's text must be converted to UTF-8 to match the objects.
-    pub(super) fn is_converted(&self, objects: &Charset) -> bool {
-        objects.is_utf8()
-            && self
-                .charset
-                .as_deref()
-                .is_some_and(|charset| !UTF8.contains(&known_name(charset).as_str()))
-    }
+/// Returns true if the column's text must be converted to UTF-8 to match the objects.
+pub(super) fn is_converted(column: &ColumnSchema, objects: &Charset) -> bool {
+    objects.is_utf8()
+        && column
+            .charset
+            .as_deref()
+            .is_some_and(|charset| !UTF8.contains(&known_name(charset).as_str()))
 }
 
 /// The character sets whose bytes are valid UTF-8.
@@ -151,8 +128,8 @@ fn is_reversible(objects: &Charset, column: &str, is_enum: bool) -> bool {
 }
 
 /// Returns true if the column's text depends on the time zone, as that of a TIMESTAMP does.
-pub(super) fn depends_on_time_zone(facts: &[ColumnFacts], name: &str) -> bool {
-    facts
+pub(super) fn depends_on_time_zone(columns: &[ColumnSchema], name: &str) -> bool {
+    columns
         .iter()
         .any(|column| column.name == name && column.data_type.eq_ignore_ascii_case("timestamp"))
 }
@@ -247,20 +224,20 @@ impl Encoding {
 mod tests {
     use super::*;
 
-    fn facts(column_type: &str, charset: &str) -> ColumnFacts {
-        ColumnFacts {
+    fn facts(column_type: &str, charset: &str) -> ColumnSchema {
+        ColumnSchema {
             name: "c".to_owned(),
             data_type: column_type.split(['(', ' ']).next().unwrap().to_owned(),
             column_type: column_type.to_owned(),
             charset: (!charset.is_empty()).then(|| charset.to_owned()),
-            ..ColumnFacts::default()
+            ..ColumnSchema::default()
         }
     }
 
     #[test]
     fn text_is_compared_only_where_the_objects_bytes_can_be_had_back() {
         let utf8 = Charset::default();
-        for (charset, is_converted) in [
+        for (charset, converts) in [
             ("utf8mb4", false),
             ("utf8mb3", false),
             ("utf8", false),
@@ -270,14 +247,16 @@ mod tests {
         ] {
             let facts = facts("varchar(9)", charset);
             assert!(
-                facts.encoding(&utf8).is_ok() && facts.is_converted(&utf8) == is_converted,
+                encoding(&facts, &utf8).is_ok() && is_converted(&facts, &utf8) == converts,
                 "{charset}"
             );
         }
-        assert!(facts("varchar(9)", "cp932").encoding(&utf8).is_err());
-        assert!(facts("varchar(9)", "latin1").encoding(&Charset::new("latin1").unwrap()).is_ok());
-        assert!(facts("varchar(9)", "latin1").encoding(&Charset::new("binary").unwrap()).is_ok());
-        assert!(facts("varchar(9)", "utf8mb4").encoding(&Charset::new("latin1").unwrap()).is_err());
+        assert!(encoding(&facts("varchar(9)", "cp932"), &utf8).is_err());
+        assert!(encoding(&facts("varchar(9)", "latin1"), &Charset::new("latin1").unwrap()).is_ok());
+        assert!(encoding(&facts("varchar(9)", "latin1"), &Charset::new("binary").unwrap()).is_ok());
+        assert!(
+            encoding(&facts("varchar(9)", "utf8mb4"), &Charset::new("latin1").unwrap()).is_err()
+        );
     }
 
     #[test]
@@ -292,10 +271,13 @@ mod tests {
             "decimal(5,2) zerofill",
             "uuid",
         ] {
-            assert!(facts(column_type, "").encoding(&Charset::default()).is_err(), "{column_type}");
+            assert!(
+                encoding(&facts(column_type, ""), &Charset::default()).is_err(),
+                "{column_type}"
+            );
         }
-        let generated = ColumnFacts { is_generated: true, ..facts("int", "") };
-        assert!(generated.encoding(&Charset::default()).is_err());
+        let generated = ColumnSchema { is_generated: true, ..facts("int", "") };
+        assert!(encoding(&generated, &Charset::default()).is_err());
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::column::{ColumnFacts, Encoding, Unverified};
+use super::column::{Encoding, Unverified};
 use super::digest::Digest;
 use super::{column, digest};
 use crate::dialect::{ColumnOrVariable, FormatConfig};
-use crate::object::{TableName, quote_identifier};
+use crate::mysql::ColumnSchema;
 use crate::split::FieldReader;
+use crate::sql_text::{TableName, quote_identifier, same_name};
 
 /// The plan for the comparison of one table.
 #[derive(Debug)]
@@ -22,19 +23,19 @@ pub struct ComparePlan {
 }
 
 impl ComparePlan {
-    /// Plans the comparison of a table with the columns `facts` that is loaded through the column
+    /// Plans the comparison of a table with the columns `schema` that is loaded through the column
     /// list `items`. `time_zone` is the time zone in which the sessions read and show TIMESTAMPs.
     #[must_use]
     pub fn new(
-        facts: &[ColumnFacts],
+        schema: &[ColumnSchema],
         items: &[ColumnOrVariable],
         format: &FormatConfig,
         time_zone: &str,
     ) -> Self {
         let mut columns = Vec::new();
         let mut unverified = Vec::new();
-        for column in facts {
-            let is_it = |name: &str| column.is_named(name);
+        for column in schema {
+            let is_it = |name: &str| same_name(&column.name, name);
             let places: Vec<usize> = (0..items.len())
                 .filter(
                     |&place| matches!(&items[place], ColumnOrVariable::Column(name) if is_it(name)),
@@ -46,13 +47,15 @@ impl ComparePlan {
                 match places.as_slice() {
                     [] if column.is_generated => Err(column::IS_GENERATED.to_owned()),
                     [] => Err("no field of the objects goes into it".to_owned()),
-                    [place] => column.encoding(&format.charset).map(|encoding| (*place, encoding)),
+                    [place] => {
+                        column::encoding(column, &format.charset).map(|encoding| (*place, encoding))
+                    }
                     _ => Err("it is in the column list more than once".to_owned()),
                 }
             };
             match encoding {
                 Ok((item, encoding)) => {
-                    let is_converted = column.is_converted(&format.charset);
+                    let is_converted = column::is_converted(column, &format.charset);
                     let (name, is_nullable) = (column.name.clone(), column.is_nullable);
                     columns.push(Compared { name, item, is_nullable, encoding, is_converted });
                 }
@@ -62,7 +65,7 @@ impl ComparePlan {
         let mut hash = Sha256::new();
         for Compared { name, is_nullable, encoding, .. } in &columns {
             let of_time_zone =
-                if column::depends_on_time_zone(facts, name) { time_zone } else { "" };
+                if column::depends_on_time_zone(schema, name) { time_zone } else { "" };
             hash.update(format!("{name:?} {is_nullable} {encoding:?} {of_time_zone:?}\n"));
         }
         let mut fingerprint = [0; 8];

@@ -109,7 +109,7 @@ impl Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::super::column::ColumnFacts;
+    use crate::mysql::ColumnSchema;
     use std::sync::Arc;
 
     use super::super::compare_plan::ComparePlan;
@@ -118,11 +118,11 @@ mod tests {
     use crate::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
 
     fn plan() -> Arc<ComparePlan> {
-        let column = |name: &str, data_type: &str, is_nullable| ColumnFacts {
+        let column = |name: &str, data_type: &str, is_nullable| ColumnSchema {
             name: name.to_owned(),
             data_type: data_type.to_owned(),
             is_nullable,
-            ..ColumnFacts::default()
+            ..ColumnSchema::default()
         };
         let facts = [
             column("a", "int", false),

@@ -12,8 +12,8 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use s3_to_mysql::dialect::ColumnOrVariable;
 use s3_to_mysql::isolate::{DryRunRow, OnConflict, ScratchTable, dry_run_insert};
-use s3_to_mysql::load_data::TargetColumns;
-use s3_to_mysql::object::TableName;
+use s3_to_mysql::mysql::TableSchema;
+use s3_to_mysql::sql_text::TableName;
 
 use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
@@ -257,14 +257,14 @@ async fn private(
     rows: &[String],
 ) -> Result<ScratchTable> {
     let target = TableName { database: Some(schema.name.clone()), table: into.to_owned() };
-    let shape = TargetColumns::read(conn, &target).await?;
+    let shape = TableSchema::read(conn, &schema.name, into).await?.context("no such table")?;
     let private = ScratchTable::new(&target, &shape, &named(columns), &[]);
     private.create(conn).await?;
     let stored =
         load(conn, &private.table().to_string(), private.load_columns(), rows.concat()).await?;
     ensure!(
         stored == rows.len() as u64,
-        "{stored} of {} rows are in the private table",
+        "{stored} of {} rows are in the scratch table",
         rows.len()
     );
     Ok(private)

@@ -8,7 +8,7 @@ mod status;
 
 use anyhow::Result;
 use s3_to_mysql::ledger::Tables;
-use s3_to_mysql::object::TableName;
+use s3_to_mysql::sql_text::TableName;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::program::{Ended, TestEnv};

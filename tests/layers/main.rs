@@ -33,21 +33,22 @@ const LAYERS: &[(&str, &str)] = &[
     ("retry", "error"),
     ("shutdown", "exit_code"),
     ("s3_uri", "printable"),
+    ("sql_text", ""),
     ("dialect", ""),
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
-    ("verify", "dialect object split"),
-    ("mysql", "choices error object policy small_file"),
+    ("mysql", "choices error policy small_file sql_text"),
+    ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),
     ("staging", "dialect error file_slice object retry split units"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
-    ("ledger", "dialect error mysql object policy retry s3_uri source split verify"),
-    ("load_data", "dialect error file_slice ledger mysql object policy rejects split verify"),
-    ("isolate", "dialect error load_data mysql object policy rejects split verify"),
+    ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
+    ("load_data", "dialect error file_slice ledger mysql policy rejects split sql_text verify"),
+    ("isolate", "dialect error load_data mysql policy rejects split sql_text verify"),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
-    ("check", "dialect error isolate ledger load_data mysql object policy"),
-    ("preflight", "dialect error isolate ledger load_data mysql object policy retry verify"),
+    ("check", "dialect error isolate load_data mysql policy sql_text"),
+    ("preflight", "dialect error isolate ledger load_data mysql policy retry sql_text verify"),
     (
         "report",
         "check choices error ledger load_data object printable s3_uri source staging terminal \
@@ -62,13 +63,14 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "config",
-        "choices dialect ledger load_data mysql object pipeline policy preflight rejects report \
-         retry s3_uri settings source staging throttle units",
+        "choices dialect ledger load_data mysql pipeline policy preflight rejects report retry \
+         s3_uri settings source sql_text staging throttle units",
     ),
     (
         "commands",
         "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
-         printable progress rejects report retry s3_uri shutdown source staging terminal throttle verify",
+         printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
+         throttle verify",
     ),
     ("cli", "config exit_code printable settings small_file"),
 ];

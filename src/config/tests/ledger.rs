@@ -1,9 +1,9 @@
 //! Tests of the ledger's settings, and of the commands that use no others.
 
 use super::*;
-use crate::object::TableName;
 use crate::policy::Verify;
 use crate::s3_uri::SourceUri;
+use crate::sql_text::TableName;
 
 #[test]
 fn settings_of_ledger_and_mode_that_contradict_each_other_are_named_with_their_places_and_a_remedy()

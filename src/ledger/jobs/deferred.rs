@@ -1,8 +1,9 @@
 //! Deferred secondary indexes: a job's table is loaded without them, and gets them again before the
 //! job ends.
 //!
-//! The job's row lists the definitions, in the server's own text, before anything is dropped. They
-//! leave the row only after a check has found every index in the table. In between it does not
+//! The job's row lists the indexes, as data, before anything is dropped. They leave the row only
+//! after a check has found every index in the table. What the row says is never executed: an index
+//! is written as SQL from its parts, with every name quoted. In between it does not
 //! matter who dies: dropping drops the indexes that are there, adding adds those that are missing,
 //! and one ALTER TABLE does all of its work or nothing. For a swap the indexes belong to the
 //! shadow, which goes with its job. For a truncate they belong to the target: a job that is given
@@ -13,14 +14,14 @@ use std::time::Instant;
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 
-use super::index::{Index, ServerFilledColumns, deferrable, secondary};
+use super::index::{deferrable, secondary};
 use super::row::JobRow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::handle::Ledger;
-use crate::mysql::{Phase, Session, classify};
-use crate::object::{TableName, quote_identifier};
+use crate::mysql::{CreateTable, Index, IndexKind, Phase, Session, classify};
 use crate::policy::Mode;
 use crate::retry::Attempts;
+use crate::sql_text::{TableName, quote_identifier};
 
 /// Makes SHOW CREATE TABLE quote with backticks. Lets ALTER TABLE accept defaults that a strict
 /// mode refuses, such as a zero date, and run for as long as it takes.
@@ -38,9 +39,8 @@ impl Ledger {
         row: &JobRow,
         table: &TableName,
     ) -> Result<Vec<Index>> {
-        let facts = self.column_facts(session, table).await?;
-        let text = self.create_table(session, table).await?;
-        let found = deferrable(&text, &facts).ok_or_else(|| self.unreadable(table))?;
+        let shown = self.create_table(session, table).await?;
+        let found = deferrable(&shown).ok_or_else(|| self.unreadable(table))?;
         let mut indexes = row.deferred_indexes.clone();
         indexes.extend(
             found
@@ -94,11 +94,7 @@ impl Ledger {
             if let Some(other) =
                 there.iter().find(|found| found.name == index.name && *found != index)
             {
-                tracing::warn!(
-                    "{table}: somebody has added {}, which was {}",
-                    other.definition,
-                    index.definition
-                );
+                tracing::warn!("{table}: somebody has added {other}, which was {index}");
             }
         }
         for indexes in statements(&missing) {
@@ -107,8 +103,7 @@ impl Ledger {
                 indexes.iter().map(|index| quote_identifier(&index.name)).collect();
             let names = names.join(", ");
             tracing::info!("{table}: adding {} secondary indexes: {names}", indexes.len());
-            let adds: Vec<String> =
-                indexes.iter().map(|index| format!("ADD {}", index.definition)).collect();
+            let adds: Vec<String> = indexes.iter().map(|index| format!("ADD {index}")).collect();
             let sql = format!("ALTER TABLE {table} {}", adds.join(", "));
             let what = format!("adding the secondary indexes {names} of {table}");
             self.alter(session, attempts, &what, &sql)
@@ -179,11 +174,10 @@ impl Ledger {
         session: &mut Session,
         table: &TableName,
     ) -> Result<Vec<Index>> {
-        let text = self.create_table(session, table).await?;
-        secondary(&text).ok_or_else(|| self.unreadable(table))
+        Ok(secondary(&self.create_table(session, table).await?))
     }
 
-    async fn create_table(&self, session: &mut Session, table: &TableName) -> Result<String> {
+    async fn create_table(&self, session: &mut Session, table: &TableName) -> Result<CreateTable> {
         self.in_mode(session, ALTER_MODE).await?;
         let shown: Option<Row> = session
             .conn
@@ -194,34 +188,7 @@ impl Ledger {
         // For a system view the answer has more columns. The text is always the second.
         let text =
             shown.and_then(|row| row.get_opt::<String, _>(1)).and_then(std::result::Result::ok);
-        text.ok_or_else(|| self.unreadable(table))
-    }
-
-    async fn column_facts(
-        &self,
-        session: &mut Session,
-        table: &TableName,
-    ) -> Result<ServerFilledColumns> {
-        let columns: Vec<(String, String)> = session
-            .conn
-            .exec(
-                "SELECT COLUMN_NAME, EXTRA \
-                 FROM information_schema.COLUMNS \
-                 WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-                (&self.target.database, &table.table),
-            )
-            .await
-            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
-        let mut facts = ServerFilledColumns::default();
-        for (name, extra) in columns {
-            let extra = extra.to_ascii_uppercase();
-            if extra.contains("VIRTUAL") {
-                facts.virtual_columns.push(name);
-            } else if extra.contains("AUTO_INCREMENT") {
-                facts.auto_increment = Some(name);
-            }
-        }
-        Ok(facts)
+        text.and_then(|text| CreateTable::parse(&text)).ok_or_else(|| self.unreadable(table))
     }
 
     fn unreadable(&self, table: &TableName) -> Error {
@@ -235,12 +202,11 @@ impl Ledger {
 
 /// Returns the indexes that each ALTER TABLE adds. InnoDB builds one FULLTEXT index at a time.
 fn statements<'index>(indexes: &[&'index Index]) -> Vec<Vec<&'index Index>> {
+    let is_fulltext = |index: &Index| index.kind == IndexKind::Fulltext;
     let mut statements: Vec<Vec<&Index>> = Vec::new();
     for index in indexes {
         match statements.last_mut() {
-            Some(last)
-                if !(index.is_fulltext() && last.iter().any(|other| other.is_fulltext())) =>
-            {
+            Some(last) if !(is_fulltext(index) && last.iter().any(|other| is_fulltext(other))) => {
                 last.push(index);
             }
             _ => statements.push(vec![index]),
@@ -264,7 +230,7 @@ mod tests {
 
     #[test]
     fn all_are_added_at_once_but_for_further_fulltext_indexes() {
-        let index = |definition: &str| Index::from_definition(definition).unwrap();
+        let index = |definition: &str| Index::parse(definition).unwrap();
         let all = [
             index("KEY `a` (`a`)"),
             index("SPATIAL KEY `s` (`s`)"),

@@ -3,13 +3,13 @@
 use mysql_async::prelude::Queryable;
 use strum::{EnumString, IntoStaticStr};
 
-use super::index::Index;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::control::ResultSets;
 use crate::ledger::handle::Ledger;
-use crate::ledger::identity::{RunId, literal};
-use crate::mysql::{Phase, Session, classify};
+use crate::ledger::identity::RunId;
+use crate::mysql::{Index, Phase, Session, classify};
 use crate::policy::Mode;
+use crate::sql_text::bytes_literal;
 
 /// The progress of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
@@ -169,9 +169,9 @@ impl Ledger {
              VALUES ({}, 1, 1, 'append', 'done', {}, {}, {}, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))",
             self.tables.jobs,
             self.target.literal(),
-            literal(&[0; 32]),
-            literal(self.run.id.as_bytes()),
-            literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            bytes_literal(&[0; 32]),
+            bytes_literal(self.run.id.as_bytes()),
+            bytes_literal(env!("CARGO_PKG_VERSION").as_bytes()),
         );
         [make, self.find_job_row_sql()].join("; ")
     }
@@ -228,19 +228,19 @@ impl Ledger {
         })
     }
 
-    /// Reads the indexes from a JSON array of their definitions.
+    /// Reads the indexes from their JSON array.
     fn read_indexes(&self, stored: Option<&[u8]>) -> Result<Vec<Index>> {
         let Some(stored) = stored else { return Ok(Vec::new()) };
-        let definitions: Option<Vec<String>> = serde_json::from_slice(stored).ok();
-        let indexes: Option<Vec<Index>> = definitions.and_then(|all| {
-            all.iter().map(|definition| Index::from_definition(definition)).collect()
-        });
-        indexes.ok_or_else(|| {
+        serde_json::from_slice(stored).map_err(|error| {
             let message = format!(
-                "{}: the ledger's list of indexes to add for its job cannot be read",
+                "{}: the ledger's list of indexes to add for its job cannot be read: {error}",
                 self.what()
             );
-            Error::new(ErrorKind::TargetRefused, message)
+            Error::new(ErrorKind::TargetRefused, message).with_hint(format!(
+                "somebody or an older s3-to-mysql has written deferred_indexes in {}; add the \
+                 table's missing indexes yourself, and set the column to NULL",
+                self.tables.jobs
+            ))
         })
     }
 
@@ -264,10 +264,10 @@ impl Ledger {
             to.table_generation,
             to.mode.word(),
             to.state.word(),
-            literal(&to.source_fingerprint),
-            literal(to.old_table.as_bytes()),
-            literal(to.run_id.as_bytes()),
-            literal(env!("CARGO_PKG_VERSION").as_bytes()),
+            bytes_literal(&to.source_fingerprint),
+            bytes_literal(to.old_table.as_bytes()),
+            bytes_literal(to.run_id.as_bytes()),
+            bytes_literal(env!("CARGO_PKG_VERSION").as_bytes()),
             stored(&to.deferred_indexes),
             self.target.literal(),
             from.generation,
@@ -298,6 +298,6 @@ fn stored(indexes: &[Index]) -> String {
     if indexes.is_empty() {
         return "NULL".to_owned();
     }
-    let definitions: Vec<&str> = indexes.iter().map(|index| index.definition.as_str()).collect();
-    literal(serde_json::Value::from(definitions).to_string().as_bytes())
+    let json = serde_json::to_vec(indexes).unwrap_or_default();
+    bytes_literal(&json)
 }

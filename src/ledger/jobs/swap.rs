@@ -10,17 +10,16 @@ use std::collections::HashMap;
 
 use mysql_async::prelude::Queryable;
 
-use super::index::Index;
 use super::row::{JobRow, JobState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::handle::Ledger;
 use crate::ledger::job::Job;
 use crate::ledger::options::JobOptions;
 use crate::ledger::verification::TableCheck;
-use crate::mysql::{Phase, Session, classify};
-use crate::object::TableName;
+use crate::mysql::{Index, Phase, Session, classify, describe_tables};
 use crate::policy::Mode;
 use crate::retry::Attempts;
+use crate::sql_text::TableName;
 
 /// The longest name that MySQL and MariaDB allow, in characters.
 const NAME_LIMIT: usize = 64;
@@ -449,18 +448,11 @@ impl Ledger {
         for table in tables {
             // One query per table, stored under the requested name: the server may spell the name
             // differently.
-            let comment: Option<String> = session
-                .conn
-                .exec_first(
-                    "SELECT TABLE_COMMENT \
-                     FROM information_schema.TABLES \
-                     WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
-                    (&self.target.database, &table.table),
-                )
+            let known = describe_tables(&mut session.conn, &self.target.database, [&table.table])
                 .await
                 .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
-            if let Some(comment) = comment {
-                found.insert(table.table.clone(), comment);
+            if let Some(known) = known.into_iter().next() {
+                found.insert(table.table.clone(), known.comment);
             }
         }
         Ok(found)

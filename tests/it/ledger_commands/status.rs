@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 use s3_to_mysql::ledger::Tables;
-use s3_to_mysql::object::TableName;
+use s3_to_mysql::sql_text::TableName;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

@@ -32,8 +32,7 @@ use s3_to_mysql::file_slice::FileSlice;
 use s3_to_mysql::isolate::Plan;
 use s3_to_mysql::load::LoadOutcome;
 use s3_to_mysql::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, StagedRows};
-use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode};
-use s3_to_mysql::object::TableName;
+use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode, TableSchema};
 use s3_to_mysql::policy::OnDuplicate;
 use s3_to_mysql::preflight::preflight;
 use s3_to_mysql::settings::{Layer, Scope};
@@ -50,7 +49,7 @@ use crate::support::servers::Schema;
 const REGRESSION_SEEDS: [u64; 9] = [2, 12, 16, 28, 72, 86, 161, 928, 7_010_213];
 
 /// One case in this many is loaded with row isolation, which costs more.
-const SIFTED_ONE_IN: u32 = 4;
+const ISOLATED_ONE_IN: u32 = 4;
 
 /// Columns that show NULL, the empty string, conversions, truncation and a default that is not
 /// NULL. `number` is the case's.
@@ -103,7 +102,7 @@ struct Twins {
     loading: BTreeMap<String, Session>,
     policy: Policy,
     load: LoadConfig,
-    ours: TableName,
+    target: Arc<TableSchema>,
     /// Loads and reads as root, with the settings of the loading session.
     oracle: Conn,
     /// The file that the server reads.
@@ -155,7 +154,7 @@ impl Twins {
             loading: BTreeMap::new(),
             policy: ready.policy,
             load: config.load,
-            ours: ready.target.name(),
+            target: ready.schema,
             oracle,
             path: schema.server.files().join(&schema.name),
             number: 0,
@@ -225,11 +224,18 @@ impl Twins {
         };
         // Rejecting duplicates means row isolation. The tables have no key, so nothing else
         // changes.
-        let is_sifted = self.number.is_multiple_of(SIFTED_ONE_IN);
-        let on_duplicate = if is_sifted { OnDuplicate::Reject } else { OnDuplicate::Ignore };
+        let is_isolated = self.number.is_multiple_of(ISOLATED_ONE_IN);
+        let on_duplicate = if is_isolated { OnDuplicate::Reject } else { OnDuplicate::Ignore };
         let policy = Policy { on_duplicate, ..self.policy };
-        let plan =
-            Plan::new(self.ours.clone(), columns, Vec::new(), &format, &self.load, policy, None);
+        let plan = Plan::new(
+            self.target.name(),
+            Arc::clone(&self.target),
+            columns,
+            &format,
+            &self.load,
+            policy,
+            None,
+        );
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
             None => self.sessions.get().await?,

@@ -12,7 +12,8 @@ use futures_util::{StreamExt, stream};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use s3_to_mysql::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
-use s3_to_mysql::verify::{ColumnFacts, ComparePlan, RowDigest};
+use s3_to_mysql::mysql::TableSchema;
+use s3_to_mysql::verify::{ComparePlan, RowDigest};
 
 use crate::support::servers::Schema;
 
@@ -78,7 +79,7 @@ pub(crate) async fn compare_plain_values(schema: &Schema<'_>, seed: u64) -> Resu
         }
 
         let plan = plan(schema, &table).await?;
-        let sums = plan.column_sums_sql(&s3_to_mysql::object::TableName {
+        let sums = plan.column_sums_sql(&s3_to_mysql::sql_text::TableName {
             database: None,
             table: table.clone(),
         });
@@ -127,26 +128,10 @@ fn near(rng: &mut Rng, usual: &[&str], alphabet: &[char]) -> String {
 
 /// Returns a plan for column `v` alone, after a field that goes nowhere.
 async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
-    let sql = format!(
-        "SELECT DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COALESCE(NUMERIC_SCALE, 0), \
-         COALESCE(DATETIME_PRECISION, 0), \
-         COALESCE(CHARACTER_OCTET_LENGTH, 0) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = \
-         DATABASE() AND \
-         TABLE_NAME = '{table}' AND COLUMN_NAME = 'v'"
-    );
-    let (data_type, column_type, charset, numeric_scale, datetime_precision, octet_length) =
-        schema.query_one(&sql).await?;
-    let facts = ColumnFacts {
-        name: "v".to_owned(),
-        data_type,
-        column_type,
-        charset,
-        is_nullable: true,
-        is_generated: false,
-        numeric_scale,
-        datetime_precision,
-        octet_length,
-    };
+    let mut conn = schema.conn().await?;
+    let read = TableSchema::read(&mut conn, &schema.name, table).await?.context("no such table")?;
+    let column = read.column("v").context("no such column")?.clone();
+    conn.disconnect().await?;
     let items =
         [ColumnOrVariable::Variable("id".to_owned()), ColumnOrVariable::Column("v".to_owned())];
     let format = FormatConfig {
@@ -157,5 +142,5 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
         set: Vec::new(),
         null_strings: Vec::new(),
     };
-    Ok(Arc::new(ComparePlan::new(&[facts], &items, &format, "")))
+    Ok(Arc::new(ComparePlan::new(&[column], &items, &format, "")))
 }

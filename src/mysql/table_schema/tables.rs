@@ -1,0 +1,70 @@
+//! The tables of a database, by name: which exist, and what marks them.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use super::{optional_text, text};
+use crate::sql_text::text_literal;
+
+/// A table that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct TableDescription {
+    /// The database, in the server's spelling.
+    pub(crate) database: String,
+    /// The table, in the server's spelling.
+    pub(crate) table: String,
+    pub(crate) comment: String,
+    /// The storage engine; `None` for a view.
+    pub(crate) engine: Option<String>,
+}
+
+/// Returns those of the tables that exist. The server may spell their names differently.
+///
+/// # Errors
+/// The driver's.
+pub(crate) async fn describe_tables<Name: AsRef<str>>(
+    conn: &mut Conn,
+    database: &str,
+    tables: impl IntoIterator<Item = Name>,
+) -> mysql_async::Result<Vec<TableDescription>> {
+    let names: Vec<String> = tables.into_iter().map(|table| text_literal(table.as_ref())).collect();
+    // Not a prepared statement: that would take another round trip.
+    let sql = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COMMENT, ENGINE \
+         FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} AND TABLE_NAME IN ({})",
+        text_literal(database),
+        names.join(", ")
+    );
+    let rows: Vec<Row> = conn.query(sql).await?;
+    Ok(rows
+        .iter()
+        .map(|row| TableDescription {
+            database: text(row, 0),
+            table: text(row, 1),
+            comment: text(row, 2),
+            engine: optional_text(row, 3),
+        })
+        .collect())
+}
+
+/// Returns the names of all tables of a database that begin with `prefix`.
+///
+/// # Errors
+/// The driver's.
+pub(crate) async fn table_names(
+    conn: &mut Conn,
+    database: &str,
+    prefix: &str,
+) -> mysql_async::Result<Vec<String>> {
+    let sql = format!(
+        "SELECT TABLE_NAME \
+         FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} AND LEFT(TABLE_NAME, {}) = {}",
+        text_literal(database),
+        prefix.chars().count(),
+        text_literal(prefix)
+    );
+    let rows: Vec<Row> = conn.query(sql).await?;
+    Ok(rows.iter().map(|row| text(row, 0)).collect())
+}
