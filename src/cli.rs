@@ -7,7 +7,6 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,7 @@ use clap_complete::Shell;
 
 use crate::config::{Inputs, Resolved, resolve};
 use crate::exit_code;
-use crate::printable::{Newlines, escape, is_unprintable};
+use crate::printable::printable;
 use crate::settings::{
     Default, Flag, Layer, Origin, Problem, Scope, Setting, Value, ValueKind, table,
 };
@@ -153,13 +152,10 @@ impl Cli {
     #[must_use]
     pub fn from_process() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
-            let said = error.render().to_string();
-            if error.use_stderr() && said.chars().any(|it| it != '\n' && is_unprintable(it)) {
-                // The message repeats an argument that must not reach a terminal as it is.
-                let _ = write!(std::io::stderr(), "{}", escape(&said, Newlines::Kept));
-                std::process::exit(error.exit_code());
-            }
-            error.exit()
+            // The message repeats arguments, which must not reach a terminal as they are.
+            let shown =
+                std::env::args_os().map(|arg| printable(&arg.to_string_lossy()).into_owned());
+            Self::try_parse_from(shown).err().unwrap_or(error).exit()
         })
     }
 }

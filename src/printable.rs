@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 pub enum Newlines {
     /// None: the text is a part of one line.
     Escaped,
-    /// Those before an indented line, as in a message with rows below it. No text from outside can
-    /// then begin a line of its own.
+    /// The ones before an indented line, as in a message with rows below it. No text from outside
+    /// can then begin a line of its own.
     BeforeBlanks,
     /// All: the text consists of lines.
     Kept,
@@ -87,7 +87,8 @@ pub fn is_unprintable(character: char) -> bool {
             // The soft hyphen, and the joiner of graphemes.
             '\u{AD}' | '\u{34F}'
             // The mark for Arabic letters; fillers and separators that have no glyph.
-            | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+            | '\u{180B}'..='\u{180F}'
             | '\u{3164}' | '\u{FFA0}'
             // Spaces without width, marks of direction, separators, invisible operators.
             | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'

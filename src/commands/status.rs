@@ -315,8 +315,8 @@ fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
     push(text, format_args!("{label:<18} {}\n", printable(&value.to_string())));
 }
 
-/// Writes columns as wide as their longest cell, escaped. Numbers, from the sixth column on, are aligned to
-/// the right.
+/// Writes columns as wide as their longest cell, escaped. Numbers, from the sixth column on, are
+/// aligned to the right.
 fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMNS]]) {
     const FIRST_NUMBER: usize = 5;
     let table: Vec<[Cow<'_, str>; COLUMNS]> =

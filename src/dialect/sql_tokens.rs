@@ -101,42 +101,27 @@ pub fn check_expression(text: &str) -> Result<(), SqlError> {
     }
 }
 
-/// Checks that `text`, in which a server's own words stand, is one statement.
+/// Checks that `text`, in which definitions stand as a server shows them, is one statement.
+/// `/*!80023 INVISIBLE */` is read as the server reads it.
 ///
 /// # Errors
 /// The first character that could end the statement, and why.
 pub fn check_statement(text: &str) -> Result<(), SqlError> {
-    split_definitions(text).map(drop)
-}
-
-/// Splits the definitions in the body of a `SHOW CREATE TABLE` at their commas. Commas in strings,
-/// names and parentheses do not count. `/*!80023 INVISIBLE */` is read as the server reads it.
-///
-/// # Errors
-/// The first character that could end a statement made of the definitions, and why.
-pub fn split_definitions(text: &str) -> Result<Vec<&str>, SqlError> {
-    let mut definitions = Vec::new();
     let mut open = Vec::new();
-    let mut start = 0;
     for token in tokens(text, Backslash::Escapes)? {
         let error = |why| Err(error_at(text, token.place.start, why));
         match token.first {
             '(' => open.push(token.place.start),
             ')' if open.pop().is_none() => return error(Why::Closes),
-            ',' if open.is_empty() => {
-                definitions.push(&text[start..token.place.start]);
-                start = token.place.end;
-            }
             ';' => return error(Why::EndsStatement),
             '$' | '\\' => return error(Why::Character),
             _ => {}
         }
     }
-    if let Some(&start) = open.last() {
-        return Err(error_at(text, start, Why::Open));
+    match open.last() {
+        Some(&start) => Err(error_at(text, start, Why::Open)),
+        None => Ok(()),
     }
-    definitions.push(&text[start..]);
-    Ok(definitions)
 }
 
 /// Returns true for the characters that an expression may hold outside of strings and names.
@@ -164,7 +149,7 @@ fn tokens(text: &str, backslash: Backslash) -> Result<Vec<Token>, SqlError> {
             // Servers write /*!80023 INVISIBLE */ in definitions, which is no comment to them.
             '/' | '*'
                 if backslash == Backslash::Escapes
-                    && (rest.starts_with("/*!") || rest.starts_with("*/")) =>
+                    && ["/*!", "/*M!", "/*T!", "*/"].iter().any(|it| rest.starts_with(it)) =>
             {
                 2
             }
@@ -269,13 +254,16 @@ mod tests {
     }
 
     #[test]
-    fn definitions_are_split_at_commas_that_separate_them() {
-        assert_eq!(
-            split_definitions("`a,\n` int, `b` enum('x,','it\\'s;') DEFAULT ';', KEY (`a`,`b`)"),
-            Ok(vec!["`a,\n` int", " `b` enum('x,','it\\'s;') DEFAULT ';'", " KEY (`a`,`b`)"])
-        );
-        for text in ["`a` int; DROP TABLE t", "`a` int)", "`a` int #", "`a", "`a` int ("] {
-            assert!(split_definitions(text).is_err(), "{text}");
+    fn a_definition_is_one_statement_if_nothing_outside_its_names_and_strings_ends_it() {
+        for text in [
+            "CREATE TABLE t (`a,\n;` int, `b` enum('x,','it\\'s;') DEFAULT ';', KEY (`a`,`b`))",
+            "(`a` int /*!80023 INVISIBLE */, PRIMARY KEY (`a`) /*T![clustered_index] CLUSTERED */)",
+        ] {
+            assert_eq!(check_statement(text), Ok(()), "{text}");
+        }
+        for text in ["`a` int; DROP TABLE t", "`a` int)", "`a` int #", "`a", "(`a` int", "/* a */"]
+        {
+            assert!(check_statement(text).is_err(), "{text}");
         }
     }
 

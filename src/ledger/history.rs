@@ -98,8 +98,8 @@ impl Ledger {
         packets
     }
 
-    /// Returns the bytes that a statement can spend on lists. When objects are claimed, the claims to
-    /// release may take a quarter of them.
+    /// Returns the bytes that a statement can spend on lists. When objects are claimed, the claims
+    /// to release may take a quarter of them.
     pub(super) fn packet_room_bytes(&self) -> usize {
         self.sessions.max_packet_bytes().saturating_sub(STATEMENT_BYTES)
     }

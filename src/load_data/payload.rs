@@ -69,8 +69,8 @@ impl Payload {
         self.extents.iter().map(Extent::size_bytes).sum()
     }
 
-    /// Streams the bytes in order, in packets of at most `max_packet_bytes`, reading them on blocking
-    /// threads. `sent` counts each block as it is taken.
+    /// Streams the bytes in order, in packets of at most `max_packet_bytes`, reading them on
+    /// blocking threads. `sent` counts each block as it is taken.
     pub(crate) fn stream(self, sent: Arc<SendProgress>, max_packet_bytes: usize) -> InfileData {
         let counted = Arc::clone(&sent);
         let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, BLOCK_BYTES);

@@ -125,8 +125,8 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
     }
 }
 
-const RAISE_MAX_ALLOWED_PACKET: &str = "an administrator must raise max_allowed_packet on the server: SET GLOBAL \
-     max_allowed_packet = 67108864 (and max_allowed_packet=64M in its option file)";
+const RAISE_MAX_ALLOWED_PACKET: &str =
+    "an administrator must raise max_allowed_packet on the server, for example to 64 MiB";
 
 fn remedy(error: &Driver) -> Option<&'static str> {
     let server = match error {

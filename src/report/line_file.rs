@@ -16,8 +16,8 @@ pub(super) struct LineFile {
 }
 
 impl LineFile {
-    /// Creates the file for this user only, because reports quote rows, or empties an existing file,
-    /// which keeps its permissions.
+    /// Creates the file for this user only, because reports quote rows. An existing file is
+    /// emptied, and keeps its permissions.
     ///
     /// # Errors
     /// `Usage` if it cannot be written, or if one of `other_uses` is the same file.

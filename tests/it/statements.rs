@@ -132,6 +132,11 @@ async fn an_accepted_expression_is_one_value_under_every_sql_mode(env: TestEnv) 
             }
         }
     }
+    // What escapes has another number of values.
+    for text in ["1); SELECT (2", "1, 2", "1), (2", "1 -- )"] {
+        let found = values(&mut conn, &format!("SELECT ({text}), 'end'")).await?;
+        ensure!(found != Some(2), "{text:?} goes unnoticed");
+    }
     conn.disconnect().await?;
     ensure!(valued > EXPRESSIONS, "only {valued} of the texts have a value");
     Ok(())
