@@ -158,5 +158,6 @@ async fn a_small_max_allowed_packet_divides_what_is_sent(env: TestEnv) -> Result
         .run(&[args.as_slice(), &["--columns", "@x", "--set", &expression, "--no-ledger"]].concat())
         .await?;
     ensure!(ended.code != Some(0), "{ended}");
+    ended.says("but the server's max_allowed_packet is 65536")?;
     ended.says("hint: an administrator must raise max_allowed_packet")
 }
