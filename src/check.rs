@@ -261,7 +261,7 @@ fn prediction(request: &LoadRequest, check: &Check, bad_rows: u64, duplicates: u
 
 /// Returns the error that a load would end with, without the remark that it was rolled back.
 fn would_be(error: &Error, table: &TargetClone) -> Error {
-    let cause = error.causes().last().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let cause = error.raw_causes().last().map(|cause| format!(": {cause}")).unwrap_or_default();
     let message =
         error.message().trim_end_matches("; rolled back").trim_end_matches(" and was rolled back");
     Error::new(error.kind, table.renamed(&format!("{message}{cause}")))

@@ -19,9 +19,11 @@ use clap_complete::Shell;
 
 use crate::config::{Inputs, Resolved, resolve};
 use crate::exit_code;
+use crate::printable::printable;
 use crate::settings::{
     Default, Flag, Layer, Origin, Problem, Scope, Setting, Value, ValueKind, table,
 };
+use crate::small_file;
 
 /// Load the objects under an S3 prefix into a MySQL or MariaDB table, and report on every row.
 #[derive(Parser)]
@@ -149,7 +151,12 @@ impl Cli {
     /// usage error, as clap does.
     #[must_use]
     pub fn from_process() -> Self {
-        Self::parse()
+        Self::try_parse().unwrap_or_else(|error| {
+            // The message repeats arguments, which must not reach a terminal as they are.
+            let shown =
+                std::env::args_os().map(|arg| printable(&arg.to_string_lossy()).into_owned());
+            Self::try_parse_from(shown).err().unwrap_or(error).exit()
+        })
     }
 }
 
@@ -175,7 +182,7 @@ impl<S: Scoped> ScopedArgs<S> {
     ///
     /// All problems at once.
     pub fn resolve(self) -> Result<Resolved, Vec<Problem>> {
-        self.resolve_in(std::env::vars_os(), |path| std::fs::read_to_string(path))
+        self.resolve_in(std::env::vars_os(), small_file::read_text)
     }
 
     pub(crate) fn resolve_in(

@@ -9,11 +9,13 @@
 mod charset;
 mod delimiter;
 mod format;
+mod sql_tokens;
 
 pub use charset::{Charset, CharsetError};
 pub(crate) use delimiter::show_delimiter;
 pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
 pub use format::{ColumnOrVariable, FormatConfig};
+pub use sql_tokens::{SqlError, check_expression, check_statement};
 
 use std::fmt;
 use std::str::FromStr;

@@ -14,6 +14,8 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 
 use crate::exit_code;
+use crate::limits;
+use crate::printable::printable;
 
 /// The classes of failure that the program distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, Serialize)]
@@ -298,6 +300,8 @@ pub struct Error {
     message: String,
     source: Option<anyhow::Error>,
     hint: Option<String>,
+    /// The remedy if a limit of the operating system is the cause. It goes before other hints.
+    limit_hint: Option<String>,
     bad_rows: Option<Box<BadRows>>,
 }
 
@@ -305,7 +309,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hint: None, bad_rows: None }
+        let message = message.into();
+        Self { kind, message, source: None, hint: None, limit_hint: None, bad_rows: None }
     }
 
     /// Returns the same failure with another kind, for a caller to which it means something else.
@@ -317,7 +322,9 @@ impl Error {
     /// Adds the cause. It must contain no secret, because it reaches logs and reports.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<anyhow::Error>) -> Self {
-        self.source = Some(source.into());
+        let source = source.into();
+        self.limit_hint = limits::remedy(source.as_ref());
+        self.source = Some(source);
         self
     }
 
@@ -328,6 +335,13 @@ impl Error {
         self
     }
 
+    /// Sets the remedy if a limit of the operating system is the cause, for a cause that is kept as
+    /// a text.
+    #[must_use]
+    pub(crate) fn limited_by(self, source: &(dyn std::error::Error + 'static)) -> Self {
+        Self { limit_hint: limits::remedy(source), ..self }
+    }
+
     /// Appends `more` to the message.
     #[must_use]
     pub fn adding(mut self, more: &str) -> Self {
@@ -335,7 +349,7 @@ impl Error {
         self
     }
 
-    /// Returns the message alone, without rows and causes.
+    /// Returns the message alone as it was said, without rows and causes.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -367,37 +381,57 @@ impl Error {
 
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref().or_else(|| self.kind.hint())
+        let hint = self.limit_hint.as_deref().or(self.hint.as_deref());
+        hint.or_else(|| self.kind.hint())
     }
 
-    /// Returns the message and its causes on one line, for logs and reports. The bad rows follow,
-    /// one or two lines each.
+    /// Returns the message and its causes on one line, for people. The bad rows follow, one or two
+    /// lines each. Nothing from outside can add a line.
     #[must_use]
     pub fn one_line(&self) -> String {
+        self.with_rows(printable(&self.line()).into_owned())
+    }
+
+    /// Returns what [`Self::one_line`] does, but as it was said, for machines.
+    #[must_use]
+    pub fn full_text(&self) -> String {
+        self.with_rows(self.line())
+    }
+
+    fn line(&self) -> String {
         let mut text = self.message.clone();
-        for cause in self.causes() {
+        for cause in self.raw_causes() {
             // Libraries often repeat their cause in their own text.
             if !text.contains(&cause) {
                 text.push_str(": ");
                 text.push_str(&cause);
             }
         }
+        text
+    }
+
+    fn with_rows(&self, mut text: String) -> String {
         if let Some(bad_rows) = &self.bad_rows {
             text.push_str(&bad_rows.text(&text));
         }
         text
     }
 
-    /// Returns the causes, outermost first.
+    /// Returns the causes, outermost first, each on one line.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
+        self.raw_causes().iter().map(|cause| printable(cause).into_owned()).collect()
+    }
+
+    /// Returns the causes as they were said.
+    pub(crate) fn raw_causes(&self) -> Vec<String> {
         self.source.iter().flat_map(|source| source.chain().map(ToString::to_string)).collect()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&printable(&self.message))?;
         self.bad_rows.as_ref().map_or(Ok(()), |bad_rows| f.write_str(&bad_rows.text(&self.message)))
     }
 }

@@ -33,6 +33,6 @@ pub use insert_select::dry_run_insert;
 pub use insert_stats::{InsertStats, OnConflict};
 pub use plan::Plan;
 pub use scratch_table::ScratchTable;
-pub(crate) use scratch_table::{define, unavailable, unlike};
+pub(crate) use scratch_table::{define, ensure_one_statement, unavailable, unlike};
 pub(crate) use state::RowIsolation;
 pub(crate) use tally::Tally;

@@ -47,8 +47,9 @@
 //!   exactly as the servers do and refuses data that they would silently lose. Pure, without I/O.
 //! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
 //!   retries.
-//! - [`choices`], [`exit_code`], [`file_slice`], [`policy`], [`s3_uri`], [`shutdown`],
-//!   [`sql_text`], [`terminal`] and [`units`]: small types that several layers share.
+//! - [`choices`], [`exit_code`], [`file_slice`], [`limits`], [`policy`], [`printable`], [`s3_uri`],
+//!   [`shutdown`], [`small_file`], [`sql_text`], [`terminal`] and [`units`]: small types and
+//!   functions that several layers share.
 //!
 //! # What it promises
 //!
@@ -74,6 +75,7 @@ pub mod exit_code;
 pub mod file_slice;
 pub mod isolate;
 pub mod ledger;
+pub mod limits;
 pub mod load;
 pub mod load_data;
 pub mod mysql;
@@ -81,6 +83,7 @@ pub mod object;
 pub mod pipeline;
 pub mod policy;
 pub mod preflight;
+pub mod printable;
 pub mod progress;
 pub mod rejects;
 pub mod report;
@@ -88,6 +91,7 @@ pub mod retry;
 pub mod s3_uri;
 pub mod settings;
 pub mod shutdown;
+pub mod small_file;
 pub mod source;
 pub mod split;
 pub mod sql_text;

@@ -2,6 +2,7 @@
 //! code.
 
 use std::collections::BTreeSet;
+use std::fmt::{Debug, Display};
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -11,12 +12,14 @@ use s3_to_mysql::cli::{Cli, Cmd};
 use s3_to_mysql::commands::RunResult;
 use s3_to_mysql::config::{Config, Resolved};
 use s3_to_mysql::error::Error;
+use s3_to_mysql::printable::{Newlines, escape};
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
-use s3_to_mysql::terminal::{Paint, Terminal};
-use s3_to_mysql::{commands, exit_code};
+use s3_to_mysql::terminal::{JsonTerminal, Paint, PlainOutput, Terminal};
+use s3_to_mysql::{commands, exit_code, limits};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 
 /// The command to run, and its options that are not settings.
@@ -31,6 +34,7 @@ enum Task {
 
 fn main() -> ExitCode {
     give_memory_back();
+    limits::raise_open_files();
     let (task, print_config, resolved) = match Cli::from_process().command {
         Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
         Cmd::Plan(args) => (Task::Plan, args.print_config, args.resolve()),
@@ -54,7 +58,7 @@ fn main() -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     if print_config {
-        return finish(write!(std::io::stdout(), "{provenance}"), exit_code::ALL_LOADED);
+        return finish(write!(output(), "{provenance}"), exit_code::ALL_LOADED);
     }
     let terminal = Terminal::new(config.output.progress);
     let log_format = config.output.log_format;
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
     let ended = match started {
         Ok(Ok(ended)) => ended,
         Ok(Err(error)) => {
-            say(format_args!("error: {error:#}"));
+            say("error:", format_args!("{error:#}"));
             return ExitCode::from(exit_code::BUG);
         }
         Err(_) => return ExitCode::from(exit_code::BUG),
@@ -89,7 +93,8 @@ fn main() -> ExitCode {
             LogFormat::Text => show(error, hint, terminal.error_paint()),
         }
     }
-    finish(write!(std::io::stdout(), "{}", ended.output), ended.exit_code)
+    let shown = terminal.output_paint().shown(&ended.output);
+    finish(write!(std::io::stdout(), "{shown}"), ended.exit_code)
 }
 
 /// Makes glibc return the blocks of finished downloads to the system.
@@ -120,14 +125,15 @@ fn give_memory_back() {}
 fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
+        limits::outlive_file_size_limit()?;
         Ok::<_, std::io::Error>(match task {
             Task::Load => Box::pin(commands::load(config, terminal, Signals::catch()?)).await,
-            Task::Plan => Box::pin(commands::plan(config, &mut std::io::stdout())).await,
+            Task::Plan => Box::pin(commands::plan(config, &mut output())).await,
             Task::Check { sample } => {
                 Box::pin(commands::check(config, sample, terminal, Signals::catch()?)).await
             }
             Task::Status { json } => commands::status(config, json).await,
-            Task::Forget { yes } => commands::forget(config, yes, &mut std::io::stdout()).await,
+            Task::Forget { yes } => commands::forget(config, yes, &mut output()).await,
         })
     });
     // A thread may be reading standard input for --keys-from -, and cannot be cancelled. Waiting
@@ -147,6 +153,17 @@ fn log_to(terminal: &Terminal, config: &Config) {
     };
     let (is_interactive, paint) = (terminal.is_interactive(), terminal.error_paint());
     let terminal = terminal.clone();
+    // Messages hold texts of stores and servers. Nothing in them may control a terminal or begin a
+    // line of its own.
+    let fields = debug_fn(|writer: &mut Writer<'_>, field, value: &dyn Debug| {
+        let text = format!("{value:?}");
+        let text = escape(&text, Newlines::BeforeBlanks);
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{name}={text}"),
+        }
+    });
+    let json_terminal = JsonTerminal(terminal.clone());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,s3_to_mysql={level}")))
         .with_target(false)
@@ -156,10 +173,11 @@ fn log_to(terminal: &Terminal, config: &Config) {
         .with_writer(move || terminal.clone());
     match config.output.log_format {
         LogFormat::Text if is_interactive => {
+            let logs = logs.fmt_fields(fields.delimited(" "));
             logs.with_ansi(paint.has_color()).with_timer(TimeOfDay).init();
         }
-        LogFormat::Text => logs.with_ansi(false).init(),
-        LogFormat::Json => logs.json().init(),
+        LogFormat::Text => logs.with_ansi(false).fmt_fields(fields.delimited(" ")).init(),
+        LogFormat::Json => logs.with_writer(move || json_terminal.clone()).json().init(),
     }
 }
 
@@ -174,24 +192,31 @@ impl FormatTime for TimeOfDay {
 
 fn refuse(problems: &[Problem]) -> ExitCode {
     for problem in problems {
-        say(format_args!("error: {problem}"));
+        say("error:", problem);
     }
     ExitCode::from(exit_code::USAGE)
 }
 
 fn show(error: &Error, hint: Option<&str>, paint: Paint) {
-    say(format_args!("{} {error}", paint.red("error:")));
+    say(&paint.red("error:"), error);
     for cause in error.causes() {
-        say(format_args!("  caused by: {cause}"));
+        say("  caused by:", cause);
     }
     if let Some(hint) = hint {
-        say(format_args!("  hint: {hint}"));
+        say("  hint:", hint);
     }
 }
 
 /// Prints a line on standard error. If that is closed (`2>&1 | head`), eprintln! would panic.
-fn say(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+fn say(label: &str, text: impl Display) {
+    let text = text.to_string();
+    let text = escape(&text, Newlines::BeforeBlanks);
+    let _ = writeln!(std::io::stderr(), "{label} {text}");
+}
+
+/// Returns standard output for what people read.
+fn output() -> PlainOutput<std::io::Stdout> {
+    PlainOutput(std::io::stdout())
 }
 
 /// Returns the exit code. A closed standard output (`... | head`) does not change it, because the
@@ -199,7 +224,10 @@ fn say(line: std::fmt::Arguments<'_>) {
 fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
     match written.and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            say(format_args!("error: standard output cannot be written: {error}"));
+            say("error:", format_args!("standard output cannot be written: {error}"));
+            if let Some(hint) = limits::remedy(&error) {
+                say("  hint:", hint);
+            }
             ExitCode::from(if code == exit_code::ALL_LOADED { exit_code::USAGE } else { code })
         }
         _ => ExitCode::from(code),

@@ -8,6 +8,7 @@ use futures_util::Stream;
 use jiff::Timestamp;
 
 use crate::error::Error;
+use crate::printable::printable;
 
 /// One listed object. Bucket, key and ETag are its identity: only the bytes that were listed under
 /// them may be loaded.
@@ -33,7 +34,7 @@ impl Object {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Escaped, so that a newline in a key cannot forge a log line.
-        write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
+        write!(f, "s3://{}/{}", printable(&self.bucket), printable(&self.key))
     }
 }
 

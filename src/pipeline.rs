@@ -287,7 +287,7 @@ fn ends_the_run(outcome: &Outcome) -> Option<Error> {
             if error.kind != ErrorKind::Interrupted =>
         {
             let ended =
-                Error::new(error.kind, format!("this error ended the run: {}", error.one_line()));
+                Error::new(error.kind, format!("this error ended the run: {}", error.full_text()));
             Some(match error.hint() {
                 Some(hint) => ended.with_hint(hint),
                 None => ended,

@@ -179,6 +179,16 @@ async fn rehearse(
             .map_err(|error| classify(Phase::Transaction, &what, &error))?;
         server.answered_within(asked.elapsed());
         let sql = plan.statement.sql(b"\n");
+        // One byte is the command's. The server answers a longer packet by hanging up.
+        if sql.len() >= server.max_packet_bytes() {
+            let message = format!(
+                "{what}: the statement needs {} bytes, but the server's max_allowed_packet is {}",
+                sql.len() + 1,
+                server.max_packet_bytes()
+            );
+            return Err(Error::new(ErrorKind::TargetRefused, message)
+                .with_hint("an administrator must raise max_allowed_packet on the server"));
+        }
         match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
             ExchangeOutcome::Refused { error, .. } => return Err(error),
             ExchangeOutcome::Accepted { counts, shown } if counts.warnings > 0 => {

@@ -10,6 +10,8 @@
 
 use std::fmt;
 
+use crate::printable::{escape_json, is_unprintable, printable};
+
 /// The limit of S3 on the length of a key, in bytes of UTF-8.
 const KEY_LIMIT_BYTES: usize = 1024;
 
@@ -114,7 +116,7 @@ impl fmt::Display for SourceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prefix { bucket, prefix: key } | Self::Key { bucket, key } => {
-                write!(f, "s3://{}/{}", bucket.escape_debug(), key.escape_debug())
+                write!(f, "s3://{}/{}", printable(bucket), printable(key))
             }
         }
     }
@@ -126,8 +128,8 @@ impl fmt::Display for SourceUri {
 pub fn key_line(bucket: &str, key: &str) -> String {
     let uri = format!("s3://{bucket}/{key}");
     // A space at the end would survive our own parser, but not every editor.
-    if uri.chars().any(char::is_control) || uri.ends_with(char::is_whitespace) {
-        serde_json::Value::String(uri).to_string()
+    if uri.contains(is_unprintable) || uri.ends_with(char::is_whitespace) {
+        escape_json(&serde_json::Value::String(uri).to_string()).into_owned()
     } else {
         uri
     }

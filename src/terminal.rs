@@ -1,5 +1,6 @@
 //! The program's outputs: bars and colour on a terminal, plain lines elsewhere.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::io::{IsTerminal, Write};
@@ -7,6 +8,7 @@ use std::io::{IsTerminal, Write};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::choices::{ProgressMode, SummaryForm};
+use crate::printable::{Newlines, escape, escape_json, printable};
 
 /// Standard error, shared by bars and logs so that neither garbles the other, and the properties of
 /// standard output.
@@ -54,6 +56,12 @@ impl Terminal {
         Paint { has_color: self.is_error_interactive && self.may_color }
     }
 
+    /// Returns the paint for standard output.
+    #[must_use]
+    pub fn output_paint(&self) -> Paint {
+        Paint { has_color: self.is_output_interactive && self.may_color }
+    }
+
     /// Returns the style of the summary on standard output.
     #[must_use]
     pub fn summary_style(&self, form: SummaryForm) -> SummaryStyle {
@@ -66,7 +74,7 @@ impl Terminal {
     }
 
     fn table(&self) -> SummaryStyle {
-        SummaryStyle::Table(Paint { has_color: self.is_output_interactive && self.may_color })
+        SummaryStyle::Table(self.output_paint())
     }
 }
 
@@ -83,6 +91,38 @@ impl Write for Terminal {
     }
 }
 
+/// Standard error for logs in JSON.
+#[derive(Clone, Debug)]
+pub struct JsonTerminal(pub Terminal);
+
+impl Write for JsonTerminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // The log writes whole lines.
+        self.0.write_all(escape_json(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// An output that people read, in which nothing but line breaks has an effect on a terminal.
+#[derive(Debug)]
+pub struct PlainOutput<W>(pub W);
+
+impl<W: Write> Write for PlainOutput<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.write_all(escape(&text, Newlines::Kept).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// The style of a summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SummaryStyle {
@@ -93,6 +133,11 @@ pub enum SummaryStyle {
     /// The last line of the report.
     Json,
 }
+
+/// The sequences that begin red and bold text, and end both.
+const RED: &str = "\u{1b}[31m";
+const BOLD: &str = "\u{1b}[1m";
+const END: &str = "\u{1b}[0m";
 
 /// A painter that colours text if its output supports colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,17 +158,36 @@ impl Paint {
     /// Returns the text in red, for failures.
     #[must_use]
     pub fn red(self, text: &str) -> String {
-        self.with("31", text)
+        self.with(RED, text)
     }
 
     /// Returns the text in bold.
     #[must_use]
     pub fn bold(self, text: &str) -> String {
-        self.with("1", text)
+        self.with(BOLD, text)
     }
 
-    fn with(self, code: &str, text: &str) -> String {
-        if self.has_color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    fn with(self, start: &str, text: &str) -> String {
+        if self.has_color { format!("{start}{text}{END}") } else { text.to_owned() }
+    }
+
+    /// Returns lines in which nothing has an effect on a terminal but line breaks and, if it is to
+    /// have colour, what this painter itself writes.
+    #[must_use]
+    pub fn shown(self, text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while self.has_color
+            && let Some(at) = rest.find('\u{1b}')
+        {
+            let (before, escape_sequence) = rest.split_at(at);
+            let paint = [RED, BOLD, END].into_iter().find(|it| escape_sequence.starts_with(it));
+            shown.push_str(&escape(before, Newlines::Kept));
+            let taken = paint.map_or(1, str::len);
+            shown.push_str(&paint.map_or_else(|| printable("\u{1b}"), Cow::Borrowed));
+            rest = &escape_sequence[taken..];
+        }
+        shown + &escape(rest, Newlines::Kept)
     }
 }
 
@@ -143,6 +207,15 @@ mod tests {
         };
         assert!(may_color(None, None) && may_color(Some(""), Some("xterm")));
         assert!(!may_color(Some("0"), Some("xterm")) && !may_color(None, Some("dumb")));
+    }
+
+    #[test]
+    fn only_the_painters_own_colours_reach_an_output() {
+        let text = "\u{1b}[31mfailed\u{1b}[0m \u{1b}[2J\u{9b}\n";
+        let shown = "\u{1b}[31mfailed\u{1b}[0m \\u{1b}[2J\\u{9b}\n";
+        assert_eq!(Paint { has_color: true }.shown(text), shown);
+        let shown = "\\u{1b}[31mfailed\\u{1b}[0m \\u{1b}[2J\\u{9b}\n";
+        assert_eq!(Paint::PLAIN.shown(text), shown);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::isolate::{define, unavailable, unlike};
+use crate::isolate::{define, ensure_one_statement, unavailable, unlike};
 use crate::mysql::{
     CreateTable, Definition, DefinitionKind, Phase, Session, TableSchema, classify, table_names,
 };
@@ -83,6 +83,7 @@ impl TargetClone {
     pub(crate) async fn create(&self, conn: &mut Conn) -> Result<()> {
         self.drop(conn).await?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
+        ensure_one_statement(&self.target, &sql)?;
         define(conn, &sql).await.map_err(|error| {
             let database = self.table.database.as_deref().map(quote_identifier).unwrap_or_default();
             unavailable(self.failed(&error)).with_hint(format!(
@@ -124,9 +125,12 @@ fn definition(shown: &CreateTable) -> String {
     let kept: Vec<&str> = options
         .split(' ')
         .filter(|option| {
+            let is_word = |value: &str| {
+                value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            };
             ["AUTO_INCREMENT=", "CHARSET=", "COLLATE="]
                 .iter()
-                .any(|known| option.starts_with(known))
+                .any(|known| option.strip_prefix(known).is_some_and(is_word))
         })
         .collect();
     format!(" (\n{}\n) ENGINE=InnoDB {}", declared.join(",\n"), kept.join(" "))

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Job, Ledger, RunId, RunTotals, Tables};
+use crate::limits;
 use crate::mysql::{Connector, Session, SqlMode};
 use crate::pipeline::{LISTED_AHEAD, ObjectStream, Prepared};
 use crate::policy::Mode;
@@ -106,6 +107,7 @@ pub(crate) async fn prepare(
             budget.total()
         ));
     }
+    warnings.extend(too_few_files(config, limits::open_files()));
     tracing::info!(
         "loading into {} on {} {}, time zone {}, staging up to {}",
         config.target.table,
@@ -234,6 +236,21 @@ async fn begin(
         }
     }
     begun
+}
+
+/// Returns a warning if the run may need more open files than the operating system allows it.
+fn too_few_files(config: &Config, limit: Option<u64>) -> Option<String> {
+    // The runtime, standard streams, report, ledger, listing and their like.
+    const OTHERS: u64 = 32;
+    // A download has a connection and a file, and so may have a load.
+    let pairs = config.staging.download_concurrency + config.load.load_concurrency;
+    let needed = OTHERS + 2 * pairs as u64;
+    limit.filter(|limit| *limit < needed).map(|limit| {
+        format!(
+            "ulimit -n is {limit}, and this run may need {needed} open files: raise it, or lower \
+             --download-concurrency and --load-concurrency"
+        )
+    })
 }
 
 fn nothing_matched(skipped_keys: SkippedKeys) -> Error {

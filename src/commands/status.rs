@@ -1,6 +1,7 @@
 //! The command `s3-to-mysql status`: shows the state of a table in the ledger, as text for people
 //! or as one JSON document.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exit_code;
 use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Status, Sums};
+use crate::printable::{escape_json, printable};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
 
@@ -147,7 +149,8 @@ fn json(answer: &StatusAnswer) -> String {
         }
     };
     // This only fails for maps whose keys are not text, and the document has none.
-    format!("{:#}\n", serde_json::to_value(document).unwrap_or_default())
+    let document = format!("{:#}\n", serde_json::to_value(document).unwrap_or_default());
+    escape_json(&document).into_owned()
 }
 
 /// Returns the text for people. It omits lines that would say nothing.
@@ -176,12 +179,11 @@ fn text(answer: &StatusAnswer) -> String {
                 format_args!("{}, since {}", job.generation, second(&job.begun_at)),
             );
             if let Some(old_table) = &job.old_table {
-                line(&mut text, "table kept", old_table.escape_debug());
+                line(&mut text, "table kept", old_table);
             }
             let label = if job.mode == "swap" { "index to come" } else { "index missing" };
             for definition in &job.deferred_indexes {
-                // A name can contain a newline.
-                line(&mut text, label, definition.replace(char::is_control, " "));
+                line(&mut text, label, definition);
             }
         }
         None => line(
@@ -217,8 +219,8 @@ fn text(answer: &StatusAnswer) -> String {
     ];
     table.extend(status.runs.iter().map(|run| {
         [
-            run.run_id.escape_debug().to_string(),
-            run.worker.escape_debug().to_string(),
+            run.run_id.clone(),
+            run.worker.clone(),
             run.mode.clone(),
             second(&run.started_at),
             run.ended_at.as_deref().map_or_else(|| run.state.name().to_owned(), second),
@@ -258,41 +260,34 @@ fn write_objects(text: &mut String, status: &Status) {
         text.push('\n');
     }
     for object in status.partial.iter().take(NAMED) {
-        let (loaded, parts) = (object.parts_loaded, object.parts);
-        push(
-            text,
-            format_args!(
-                "partial: {}: {loaded} of {parts} parts\n",
-                uri(&object.bucket, &object.key)
-            ),
-        );
+        let Partial { parts_loaded: loaded, parts, .. } = object;
+        let uri = uri(&object.bucket, &object.key);
+        sentence(text, format_args!("partial: {uri}: {loaded} of {parts} parts"));
     }
     write_more(text, "partial", status.partial.len() as u64);
     for object in status.in_flight.iter().take(NAMED) {
-        push(
+        let InFlight { size_bytes, worker, run_id, since, .. } = object;
+        let uri = uri(&object.bucket, &object.key);
+        let since = second(since);
+        sentence(
             text,
             format_args!(
-                "in flight: {}: {} bytes by {}, run {}, since {}\n",
-                uri(&object.bucket, &object.key),
-                object.size_bytes,
-                object.worker.escape_debug(),
-                object.run_id.escape_debug(),
-                second(&object.since)
+                "in flight: {uri}: {size_bytes} bytes by {worker}, run {run_id}, since {since}"
             ),
         );
     }
     write_more(text, "in flight", status.in_flight.len() as u64);
     for object in status.failed.iter().take(NAMED) {
-        push(
+        sentence(
             text,
             format_args!(
-                "failed: {}: {}, {} attempts from {} to {}: {}\n",
+                "failed: {}: {}, {} attempts from {} to {}: {}",
                 uri(&object.bucket, &object.key),
-                object.error.code.escape_debug(),
+                object.error.code,
                 object.attempts,
                 second(&object.first_failed_at),
                 second(&object.last_failed_at),
-                object.error.message.escape_debug()
+                object.error.message
             ),
         );
     }
@@ -308,21 +303,28 @@ fn write_more(text: &mut String, label: &str, count: u64) {
 
 /// Returns the URI, escaped so that a newline in a key cannot forge a line.
 pub(crate) fn uri(bucket: &str, key: &str) -> String {
-    format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug())
+    format!("s3://{}/{}", printable(bucket), printable(key))
+}
+
+/// Appends one line about things that come from the ledger.
+fn sentence(text: &mut String, line: std::fmt::Arguments<'_>) {
+    push(text, format_args!("{}\n", printable(&line.to_string())));
 }
 
 fn line(text: &mut String, label: &str, value: impl std::fmt::Display) {
-    push(text, format_args!("{label:<18} {value}\n"));
+    push(text, format_args!("{label:<18} {}\n", printable(&value.to_string())));
 }
 
-/// Writes columns as wide as their longest cell. Numbers, from the sixth column on, are aligned to
-/// the right.
+/// Writes columns as wide as their longest cell, escaped. Numbers, from the sixth column on, are
+/// aligned to the right.
 fn write_table<const COLUMNS: usize>(text: &mut String, table: &[[String; COLUMNS]]) {
     const FIRST_NUMBER: usize = 5;
+    let table: Vec<[Cow<'_, str>; COLUMNS]> =
+        table.iter().map(|cells| cells.each_ref().map(|cell| printable(cell))).collect();
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
         table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0)
     });
-    for cells in table {
+    for cells in &table {
         let line: Vec<String> = cells
             .iter()
             .zip(widths)

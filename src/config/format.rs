@@ -2,8 +2,8 @@
 //! the columns that the fields go to.
 
 use crate::dialect::{
-    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, parse_delimiter,
-    parse_delimiter_byte, show_delimiter,
+    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, SqlError,
+    check_expression, parse_delimiter, parse_delimiter_byte, show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 use crate::sql_text::quoted_identifier;
@@ -174,6 +174,8 @@ pub(super) enum ColumnError {
     NoExpression,
     #[error("it must set a column, not a variable")]
     SetVariable,
+    #[error("{0}")]
+    Expression(SqlError),
 }
 
 /// Parses a list such as `` a, @skip, `odd, name` ``.
@@ -210,7 +212,13 @@ fn assignment(text: &str) -> Result<(String, String), ColumnError> {
     match (item, expression) {
         (ColumnOrVariable::Variable(_), _) => Err(ColumnError::SetVariable),
         (ColumnOrVariable::Column(_), None) => Err(ColumnError::NoExpression),
-        (ColumnOrVariable::Column(column), Some(expression)) => Ok((column, expression.to_owned())),
+        (ColumnOrVariable::Column(column), Some(expression)) => {
+            check_expression(expression).map_err(|error| {
+                let before = text.trim_end().strip_suffix(expression).unwrap_or_default();
+                ColumnError::Expression(error.after(before.chars().count()))
+            })?;
+            Ok((column, expression.to_owned()))
+        }
     }
 }
 
@@ -294,5 +302,18 @@ mod tests {
         assert_eq!(assignment("`a` 1"), Err(ColumnError::NoExpression));
         assert_eq!(assignment("=1"), Err(ColumnError::EmptyName));
         assert_eq!(assignment("@a=1"), Err(ColumnError::SetVariable));
+    }
+
+    #[test]
+    fn an_assignment_has_one_expression() {
+        for (text, shown) in [
+            ("b=1; DROP TABLE victim", "character 4 (';'): it would end the statement"),
+            (" é = 1, c = 2 ", "character 7 (','): it would begin another assignment"),
+            ("b=(1", "character 3 ('('): this parenthesis is not closed"),
+            ("b='", "character 3 ('\\''): this quote is not closed"),
+        ] {
+            let error = assignment(text).unwrap_err().to_string();
+            assert!(error.starts_with(shown), "{error}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::printable::{is_unprintable, printable};
+
 /// The number of characters of a row that a message quotes. The report holds more.
 const QUOTED_CHARACTERS: usize = 200;
 
@@ -41,10 +43,10 @@ pub struct RawRow {
 }
 
 impl BadRows {
-    /// Returns `message` with the rows below it.
+    /// Returns `message` on one line with the rows below it.
     #[must_use]
     pub fn below(&self, message: &str) -> String {
-        format!("{message}{}", self.text(message))
+        format!("{}{}", printable(message), self.text(message))
     }
 
     /// Returns the lines that go below a message. Leaves out what `said` already contains.
@@ -140,12 +142,7 @@ fn escape(bytes: &[u8], limit_characters: usize) -> String {
                 '\0'..='\x1F' | '\x7F' => {
                     let _ = write!(text, "\\x{:02X}", u32::from(character));
                 }
-                // Line and paragraph separators, and characters that change the direction of
-                // writing.
-                '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => {
-                    text.extend(character.escape_default());
-                }
-                _ if character.is_control() => text.extend(character.escape_default()),
+                _ if is_unprintable(character) => text.extend(character.escape_unicode()),
                 _ => text.push(character),
             }
         }

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
 
-use crate::dialect::ColumnOrVariable;
+use crate::dialect::{ColumnOrVariable, check_statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DATABASE_ACCESS_DENIED;
 use crate::mysql::{ColumnSchema, Phase, TableSchema, classify};
@@ -129,6 +129,7 @@ impl ScratchTable {
         // A transaction that does not allow DROP does not allow CREATE either.
         self.drop(conn).await.map_err(unavailable)?;
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
+        ensure_one_statement(&self.target, &sql)?;
         define(conn, &sql).await.map_err(|error| {
             let is_denied =
                 matches!(&error, Driver::Server(server) if server.code == DATABASE_ACCESS_DENIED);
@@ -207,6 +208,16 @@ impl ScratchTable {
             Error::new(ErrorKind::CountMismatch, message)
         })
     }
+}
+
+/// Returns an error if the text of a table's definition, as the server shows it, would make more
+/// than one statement of `sql`.
+pub(crate) fn ensure_one_statement(target: &TableName, sql: &str) -> Result<()> {
+    check_statement(sql).map_err(|error| {
+        let message =
+            format!("table {target}: a copy of it is not made, because its definition is unclear");
+        Error::new(ErrorKind::TargetRefused, message).caused_by(error)
+    })
 }
 
 /// Runs a CREATE TEMPORARY TABLE whose defaults may be invalid under the session's `sql_mode`.

@@ -138,6 +138,12 @@ impl Ledger {
 }
 
 impl BatchEntry {
+    /// Returns the size of the longest of its statements.
+    #[must_use]
+    pub fn statement_bytes(&self) -> usize {
+        self.begin.len().max(self.complete.len())
+    }
+
     /// Begins the transaction and inserts the rows. On `AlreadyLoaded`, at least one of the objects
     /// is loaded already, and the transaction has been rolled back.
     ///

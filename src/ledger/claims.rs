@@ -113,9 +113,20 @@ impl Ledger {
         generation: u32,
         objects: &[Object],
     ) -> Result<Vec<Claimed>> {
-        if objects.is_empty() {
-            return Ok(Vec::new());
+        let mut claimed = Vec::with_capacity(objects.len());
+        for together in self.packets(objects) {
+            claimed.extend(self.claim_together(claims, generation, together).await?);
         }
+        Ok(claimed)
+    }
+
+    /// Claims objects by one packet, which must not be empty.
+    async fn claim_together(
+        &self,
+        claims: &Arc<Claims>,
+        generation: u32,
+        objects: &[Object],
+    ) -> Result<Vec<Claimed>> {
         let names: Vec<String> = objects
             .iter()
             .map(|object| claim_name(&self.target, generation, &object.bucket, &object.key))
@@ -130,8 +141,12 @@ impl Ledger {
         .join("; ");
         let mut answers = self.query_all(&sql).await?.skip(1);
         let taken: Vec<(String, Option<i64>)> = answers.next_rows();
-        let taken: HashSet<String> =
-            taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
+        // Names that were not asked for would end up in statements.
+        let taken: HashSet<String> = taken
+            .into_iter()
+            .filter(|(name, got)| *got == Some(1) && asked.contains(&name.as_str()))
+            .map(|(name, _)| name)
+            .collect();
         // Before the next query, which may need a new connection that takes these locks again.
         self.control.lock().await.held.extend(taken.iter().cloned());
         let known = known_of(objects, answers.next_rows());
@@ -149,10 +164,15 @@ impl Ledger {
             .collect())
     }
 
-    /// Returns the statement that releases the claims on objects that have an outcome.
+    /// Returns the statement that releases the claims on objects that have an outcome. The next one
+    /// releases those that do not fit beside others.
     async fn releasing(&self, claims: &Claims) -> String {
-        let names: HashSet<String> =
-            std::mem::take(&mut claims.lock().to_release).into_iter().collect();
+        let names: HashSet<String> = {
+            let mut state = claims.lock();
+            let to_release = &mut state.to_release;
+            let count = to_release.len().min(self.names_in_packet() / 4);
+            to_release.drain(..count).collect()
+        };
         if names.is_empty() {
             return "DO 0".to_owned();
         }

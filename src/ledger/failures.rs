@@ -2,6 +2,7 @@
 //! tried, and when.
 
 use super::handle::Ledger;
+use super::identity::{BUCKET_LIMIT_BYTES, ETAG_LIMIT_BYTES, KEY_LIMIT_BYTES, fitting};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::object::Object;
 use crate::sql_text::bytes_literal;
@@ -32,10 +33,7 @@ impl Ledger {
         {
             return Ok(());
         }
-        let mut message = error.one_line();
-        while message.len() > MESSAGE_LIMIT_BYTES {
-            message.pop();
-        }
+        let message = error.full_text();
         let sql = format!(
             "INSERT INTO {failures} (target, generation, bucket, object_key, etag, error_code, \
              message, attempts, first_failed_at, last_failed_at, worker, run_id) \
@@ -49,11 +47,11 @@ impl Ledger {
              run_id = VALUES(run_id)",
             failures = self.tables.failures,
             target = self.target.literal(),
-            bucket = bytes_literal(bucket.as_bytes()),
-            key = bytes_literal(key.as_bytes()),
-            etag = bytes_literal(etag.trim_matches('"').as_bytes()),
+            bucket = bytes_literal(fitting(bucket, BUCKET_LIMIT_BYTES).as_bytes()),
+            key = bytes_literal(fitting(key, KEY_LIMIT_BYTES).as_bytes()),
+            etag = bytes_literal(fitting(etag.trim_matches('"'), ETAG_LIMIT_BYTES).as_bytes()),
             code = bytes_literal(error.kind.code().as_bytes()),
-            message = bytes_literal(message.as_bytes()),
+            message = bytes_literal(fitting(&message, MESSAGE_LIMIT_BYTES).as_bytes()),
             worker = bytes_literal(self.run.worker.as_bytes()),
             run_id = bytes_literal(self.run.id.as_bytes()),
         );

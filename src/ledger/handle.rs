@@ -13,6 +13,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, Session, Sessions, classify};
 use crate::retry::{Attempts, RetryConfig};
 
+/// More than the name of a lock takes in a statement.
+const NAME_BYTES: usize = 100;
+
 /// The ledger of one target, as one run uses it.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -228,13 +231,18 @@ impl Ledger {
         let mut names: Vec<&str> = control.held.iter().map(String::as_str).collect();
         let run_lock = self.run.lock_name();
         names.push(&run_lock);
-        match session.conn.query_drop(get_locks(&names)).await {
-            Ok(()) => Ok(session),
-            Err(error) => {
+        for names in names.chunks(self.names_in_packet()) {
+            if let Err(error) = session.conn.query_drop(get_locks(names)).await {
                 session.destroy().await;
-                Err(classify(Phase::Transaction, &what, &error))
+                return Err(classify(Phase::Transaction, &what, &error));
             }
         }
+        Ok(session)
+    }
+
+    /// Returns the number of locks that one statement can name.
+    pub(super) fn names_in_packet(&self) -> usize {
+        (self.packet_room_bytes() / NAME_BYTES).max(4)
     }
 
     /// Keeps the server from closing the connection for being idle, and notices if it is lost.

@@ -59,18 +59,49 @@ fn known(object: &Object, rows: &Rows) -> ObjectState {
     }
 }
 
+/// More than any statement takes by itself, without its lists.
+const STATEMENT_BYTES: usize = 16 * 1024;
+/// More than an object takes in the statement that claims it, without its names: those stand there
+/// twice, in hexadecimal.
+const OBJECT_BYTES: usize = 200;
+
 impl Ledger {
-    /// Returns what is known about `objects`, in their order. This is one query, however many they
-    /// are.
+    /// Returns what is known about `objects`, in their order. This is one query, unless the server
+    /// does not accept one that is so long.
     ///
     /// # Errors
     /// Any error of the connection that outlasts the retry bounds.
     pub async fn look_up(&self, generation: u32, objects: &[Object]) -> Result<Vec<ObjectState>> {
-        if objects.is_empty() {
-            return Ok(Vec::new());
+        let mut known = Vec::with_capacity(objects.len());
+        for together in self.packets(objects) {
+            let rows = self.query(&self.look_up_sql(generation, together)).await?;
+            known.extend(known_of(together, rows));
         }
-        let rows = self.query(&self.look_up_sql(generation, objects)).await?;
-        Ok(known_of(objects, rows))
+        Ok(known)
+    }
+
+    /// Divides objects into groups that one statement can name.
+    pub(super) fn packets<'objects>(&self, objects: &'objects [Object]) -> Vec<&'objects [Object]> {
+        let room_bytes = self.packet_room_bytes() / 4 * 3;
+        let mut packets = Vec::new();
+        let mut rest = objects;
+        while !rest.is_empty() {
+            let mut needed_bytes = 0;
+            let fitting = rest.iter().take_while(|object| {
+                needed_bytes += OBJECT_BYTES + 4 * (object.bucket.len() + object.key.len());
+                needed_bytes <= room_bytes
+            });
+            let (packet, more) = rest.split_at(fitting.count().max(1));
+            packets.push(packet);
+            rest = more;
+        }
+        packets
+    }
+
+    /// Returns the bytes that a statement can spend on lists. When objects are claimed, the claims
+    /// to release may take a quarter of them.
+    pub(super) fn packet_room_bytes(&self) -> usize {
+        self.sessions.max_packet_bytes().saturating_sub(STATEMENT_BYTES)
     }
 
     /// Returns the query for `objects`, which must not be empty. [`known_of`] reads the answer.

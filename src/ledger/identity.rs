@@ -1,6 +1,8 @@
 //! The identities of the ledger: the table, the object and the run, and how their bytes are written
 //! in SQL.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -9,9 +11,9 @@ use crate::object::Object;
 use crate::sql_text::{TableName, bytes_literal};
 
 /// The longest ETag that fits the ledger's column. S3's own have 32 to 38 bytes.
-const ETAG_LIMIT_BYTES: usize = 255;
-const BUCKET_LIMIT_BYTES: usize = 255;
-const KEY_LIMIT_BYTES: usize = 1024;
+pub(super) const ETAG_LIMIT_BYTES: usize = 255;
+pub(super) const BUCKET_LIMIT_BYTES: usize = 255;
+pub(super) const KEY_LIMIT_BYTES: usize = 1024;
 const WORKER_LIMIT_BYTES: usize = 300;
 
 /// The table that rows are loaded for, in the server's spelling of its name.
@@ -126,6 +128,22 @@ pub(super) fn etag(object: &Object) -> &str {
     object.etag.trim_matches('"')
 }
 
+/// Returns the text if the column of a failure holds it, or else its beginning and the hash of the
+/// whole, so that it stays distinct from others. Such an object is never loaded.
+pub(super) fn fitting(text: &str, limit_bytes: usize) -> Cow<'_, str> {
+    if text.len() <= limit_bytes {
+        return Cow::Borrowed(text);
+    }
+    let mut hash = hex(&Sha256::digest(text));
+    hash.truncate(16);
+    let end = format!("… ({} bytes, sha256 {hash}…)", text.len());
+    let mut kept = limit_bytes.saturating_sub(end.len());
+    while !text.is_char_boundary(kept) {
+        kept -= 1;
+    }
+    Cow::Owned(format!("{}{end}", &text[..kept]))
+}
+
 /// Returns an error if the ledger cannot hold the object's names in full: a truncated name could be
 /// another object's.
 ///
@@ -157,4 +175,20 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_to_the_column_and_stays_distinct() {
+        assert_eq!(fitting("é", 2), "é");
+        let long = |end: &str| format!("{}{end}", "é".repeat(600));
+        let (one, other) = (long("1"), long("2"));
+        let (cut, other) = (fitting(&one, 1024), fitting(&other, 1024));
+        assert!((1020..=1024).contains(&cut.len()), "{}", cut.len());
+        assert!(cut.starts_with("éé") && cut.contains("… (1201 bytes, sha256 "), "{cut}");
+        assert_ne!(cut, other);
+    }
 }

@@ -75,6 +75,14 @@ impl Session {
         let what = &batch.what;
         match &batch.entry {
             None => self.query(what, "START TRANSACTION").await?,
+            // One byte is the command's.
+            Some(entry) if entry.statement_bytes() >= self.max_packet_bytes() => {
+                return Ok(Some(format!(
+                    "its ledger rows take {} bytes, and the server's max_allowed_packet is {}",
+                    entry.statement_bytes(),
+                    self.max_packet_bytes()
+                )));
+            }
             Some(entry) if entry.begin(&mut self.conn).await? == BeginOutcome::AlreadyLoaded => {
                 return Ok(Some("another run has loaded one of them".to_owned()));
             }

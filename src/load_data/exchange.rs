@@ -45,7 +45,8 @@ pub(crate) async fn load_data(
     let sent = Arc::new(SendProgress::default());
     let counter = Arc::clone(&sent);
     // Armed for this one statement: the driver takes the handler when the server asks for a file.
-    conn.set_infile_handler(async move { Ok(payload.stream(counter)) });
+    let max_packet_bytes = conn.opts().max_allowed_packet().unwrap_or(usize::MAX);
+    conn.set_infile_handler(async move { Ok(payload.stream(counter, max_packet_bytes)) });
     let ended = unless_stalled(conn.query_drop(sql), &sent, stall_timeout).await;
     // A server that did not take the bytes now must not get them as the answer to a later
     // statement.

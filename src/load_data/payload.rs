@@ -11,9 +11,11 @@ use mysql_async::InfileData;
 
 use crate::file_slice::FileSlice;
 
-/// The size of one packet: far below any server's `max_allowed_packet`. Larger packets are not
-/// faster.
+/// The size of one packet, unless the server's `max_allowed_packet` is even smaller. Larger packets
+/// are not faster.
 const BLOCK_BYTES: usize = 256 * 1024;
+/// Room for the line terminators by which a block may exceed its size.
+const TERMINATOR_BYTES: usize = 512;
 /// The number of blocks that are read ahead of the one being sent.
 const BLOCKS_AHEAD: usize = 2;
 
@@ -67,11 +69,13 @@ impl Payload {
         self.extents.iter().map(Extent::size_bytes).sum()
     }
 
-    /// Streams the bytes in order, reading them on blocking threads. `sent` counts each block as it
-    /// is taken.
-    pub(crate) fn stream(self, sent: Arc<SendProgress>) -> InfileData {
+    /// Streams the bytes in order, in packets of at most `max_packet_bytes`, reading them on
+    /// blocking threads. `sent` counts each block as it is taken.
+    pub(crate) fn stream(self, sent: Arc<SendProgress>, max_packet_bytes: usize) -> InfileData {
         let counted = Arc::clone(&sent);
-        stream::iter(BlockBuilder { extents: self.extents.into_iter(), rest: None })
+        let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, BLOCK_BYTES);
+        let extents = self.extents.into_iter();
+        stream::iter(BlockBuilder { extents, rest: None, block_bytes })
             .map(|extents| tokio::task::spawn_blocking(move || read(&extents)))
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
@@ -102,6 +106,7 @@ struct BlockBuilder {
     extents: std::vec::IntoIter<Extent>,
     /// The rest of an extent that only partly fit into the last block.
     rest: Option<(FileSlice, Range<u64>)>,
+    block_bytes: usize,
 }
 
 impl BlockBuilder {
@@ -130,7 +135,7 @@ impl Iterator for BlockBuilder {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut extents: Vec<Extent> = Vec::new();
-        let mut room_bytes = BLOCK_BYTES as u64;
+        let mut room_bytes = self.block_bytes as u64;
         while room_bytes > 0
             && let Some(piece) = self.piece(room_bytes)
         {
@@ -231,7 +236,8 @@ mod tests {
         );
         let size_bytes = payload.size_bytes();
         let sent = Arc::new(SendProgress::default());
-        let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
+        let blocks: Vec<io::Result<Bytes>> =
+            payload.stream(Arc::clone(&sent), usize::MAX).collect().await;
         let received: Vec<u8> = blocks.into_iter().flat_map(Result::unwrap).collect();
         assert_eq!(
             received,
@@ -247,7 +253,8 @@ mod tests {
         let file = FileSlice::new(Arc::new(tempfile::tempfile().unwrap()), 0, 5);
         let payload = Payload::of(&file, vec![Range { start: 0, end: 5 }], None);
         let sent = Arc::new(SendProgress::default());
-        let blocks: Vec<io::Result<Bytes>> = payload.stream(Arc::clone(&sent)).collect().await;
+        let blocks: Vec<io::Result<Bytes>> =
+            payload.stream(Arc::clone(&sent), usize::MAX).collect().await;
         assert!(blocks[0].is_err());
         assert_eq!(sent.bytes.load(Ordering::Relaxed), 0);
     }

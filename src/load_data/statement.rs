@@ -96,16 +96,25 @@ fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> Strin
         }
     }
     set.extend(
-        format
-            .set
-            .iter()
-            .map(|(column, expression)| format!("{} = {expression}", quote_identifier(column))),
+        format.set.iter().map(|(column, expression)| {
+            format!("{} = {}", quote_identifier(column), one(expression))
+        }),
     );
     let mut text = format!(" ({})", list.join(", "));
     if !set.is_empty() {
         push(&mut text, format_args!(" SET {}", set.join(", ")));
     }
     text
+}
+
+/// Returns the expression in parentheses, so that the server takes nothing in it for a clause of
+/// the statement. `DEFAULT` is a clause of its own.
+fn one(expression: &str) -> String {
+    if expression.eq_ignore_ascii_case("DEFAULT") {
+        expression.to_owned()
+    } else {
+        format!("({expression})")
+    }
 }
 
 /// Appends to `text`. Writing to a String cannot fail.

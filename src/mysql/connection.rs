@@ -1,5 +1,6 @@
 //! Makes, secures, pools and destroys connections.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,16 +13,15 @@ use mysql_async::{
 use secrecy::ExposeSecret;
 
 use super::options::{TargetConfig, is_loopback};
-use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
+use super::server::{MAX_ALLOWED_PACKET_BYTES, Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
 use crate::choices::{Compress, SslMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::small_file;
 
 /// The driver sets no keepalive, and a NAT or firewall on the way forgets an idle connection after
 /// minutes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-/// MariaDB's default; that of MySQL is larger.
-const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 /// The time limit for destroying a connection. This is best effort: the server rolls back by itself
 /// when the socket closes.
 const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,8 +54,8 @@ impl Connector {
             // The driver's default is true, and would leave the requested host for any socket that
             // the server names.
             .prefer_socket(false)
-            // Otherwise the driver reads both from each new connection. Nothing that is sent comes
-            // near the first limit, and the setup statement sets the second.
+            // Otherwise the driver reads both from each new connection. The first becomes the
+            // server's as soon as that is known, and the setup statement sets the second.
             .max_allowed_packet(Some(MAX_ALLOWED_PACKET_BYTES))
             .wait_timeout(Some(WAIT_TIMEOUT_SECONDS as usize))
             // Only the preflight prepares its few queries.
@@ -82,7 +82,7 @@ impl Connector {
         };
         let ssl_mode = if target.socket.is_some() { SslMode::Disabled } else { target.ssl_mode };
         if ssl_mode != SslMode::Disabled {
-            opts = opts.ssl_opts(ssl_opts(target, ssl_mode));
+            opts = opts.ssl_opts(ssl_opts(target, ssl_mode)?);
         }
         let is_local = target.socket.is_some() || is_loopback(&target.host);
         Ok(Self {
@@ -216,7 +216,11 @@ impl Connector {
         // `setup` runs again after every reset of the connection, `init` does not. A higher
         // compression level takes several times as long, for a few percent.
         let compression = self.asks_for_compression(server).then(Compression::fast);
-        self.opts.clone().setup(setup).compression(compression)
+        self.opts
+            .clone()
+            .setup(setup)
+            .compression(compression)
+            .max_allowed_packet(Some(server.max_packet_bytes()))
     }
 
     /// Returns the statements that a connection that loads begins with.
@@ -303,6 +307,11 @@ impl Sessions {
         Ok(session)
     }
 
+    /// Returns the size of the longest statement that the server accepts.
+    pub(crate) fn max_packet_bytes(&self) -> usize {
+        self.server.max_packet_bytes()
+    }
+
     /// Returns the number of sessions in use. While it is above zero, a server that refuses another
     /// one is full, and not gone.
     #[must_use]
@@ -347,6 +356,11 @@ impl Session {
         &self.sessions.connector.name
     }
 
+    /// Returns the size of the longest statement that the server accepts.
+    pub(crate) fn max_packet_bytes(&self) -> usize {
+        self.sessions.max_packet_bytes()
+    }
+
     /// Returns true if this session reaches the server on which the run began, as far as that is
     /// known. Behind a name or an address that moves, a new connection may reach another one.
     pub(crate) async fn is_where_the_run_began(&mut self) -> mysql_async::Result<bool> {
@@ -389,26 +403,35 @@ impl Sessions {
     }
 }
 
-fn ssl_opts(target: &TargetConfig, mode: SslMode) -> SslOpts {
+/// Reads the certificates.
+fn ssl_opts(target: &TargetConfig, mode: SslMode) -> Result<SslOpts> {
+    let read = |flag: &str, path: &Path| {
+        small_file::read(path).map_err(|error| {
+            let message = format!("{flag} {} cannot be read", path.display());
+            Error::new(ErrorKind::Usage, message).caused_by(error)
+        })
+    };
     let mut opts = SslOpts::default();
     if let Some(ca) = &target.ssl_ca {
         // A configured CA replaces the public ones, as with the mysql client.
-        opts = opts.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
+        opts = opts
+            .with_root_certs(vec![read("--ssl-ca", ca)?.into()])
+            .with_disable_built_in_roots(true);
     }
     if let (Some(cert), Some(key)) = (&target.ssl_cert, &target.ssl_key) {
         opts = opts.with_client_identity(Some(ClientIdentity::new(
-            cert.clone().into(),
-            key.clone().into(),
+            read("--ssl-cert", cert)?.into(),
+            read("--ssl-key", key)?.into(),
         )));
     }
-    match mode {
+    Ok(match mode {
         SslMode::VerifyIdentity => opts,
         SslMode::VerifyCa => opts.with_danger_skip_domain_validation(true),
         // These modes encrypt but do not authenticate, as documented.
         SslMode::Disabled | SslMode::Preferred | SslMode::Required => {
             opts.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true)
         }
-    }
+    })
 }
 
 /// Returns a name for which the certificate is valid, from the error about a name for which it is

@@ -50,13 +50,18 @@ const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
 /// takes 0.1 to 2 ms.
 const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 
-const READ: [&str; 15] = [
+/// The limit on packets before the server's own is known: MariaDB's default. That of MySQL is
+/// larger.
+pub(super) const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
+
+const READ: [&str; 16] = [
     "autocommit",
     "binlog_format",
     "have_compress",
     "innodb_autoinc_lock_mode",
     "local_infile",
     "log_bin",
+    "max_allowed_packet",
     "max_connections",
     "protocol_compression_algorithms",
     "sql_mode",
@@ -139,6 +144,14 @@ impl Server {
                 .is_none_or(|value| value.split(',').any(|it| it.trim().eq_ignore_ascii_case(word)))
         };
         is_among("have_compress", "YES") && is_among("protocol_compression_algorithms", "zlib")
+    }
+
+    /// Returns the size of the longest statement that the server accepts.
+    pub(crate) fn max_packet_bytes(&self) -> usize {
+        self.variables
+            .get("max_allowed_packet")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(MAX_ALLOWED_PACKET_BYTES)
     }
 
     fn is_on(&self, name: &str) -> bool {

@@ -25,7 +25,7 @@ pub(crate) fn classify(during: Phase, what: &str, error: &Driver) -> Error {
         Some(remedy) => folded.with_hint(remedy),
         None => folded,
     };
-    folded.caused_by(anyhow::anyhow!(server_message(error)))
+    folded.caused_by(anyhow::anyhow!(server_message(error))).limited_by(error)
 }
 
 /// Returns the error in the form that the `mysql` client prints, or the driver's text without its
@@ -78,8 +78,19 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
             ErrorKind::StagingFailed
         }
         (_, Driver::Url(_)) => ErrorKind::Usage,
+        (Phase::Transaction, error) if is_packet_too_large(error) => ErrorKind::StatementFailed,
         (Phase::Connect, _) => ErrorKind::TargetUnreachable,
         (Phase::Transaction, _) => ErrorKind::ConnectionLost,
+    }
+}
+
+/// Returns true for a statement that is longer than the server accepts. The driver has not sent it.
+fn is_packet_too_large(error: &Driver) -> bool {
+    match error {
+        Driver::Driver(DriverError::PacketTooLarge) => true,
+        // The codec's error has no type of its own here.
+        Driver::Io(IoError::Io(io)) => io.to_string().contains("larger than max_allowed_packet"),
+        _ => false,
     }
 }
 
@@ -114,6 +125,9 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
     }
 }
 
+const RAISE_MAX_ALLOWED_PACKET: &str =
+    "an administrator must raise max_allowed_packet on the server, for example to 64 MiB";
+
 fn remedy(error: &Driver) -> Option<&'static str> {
     let server = match error {
         Driver::Server(server) => server,
@@ -124,9 +138,11 @@ fn remedy(error: &Driver) -> Option<&'static str> {
                  verified: have it issued again with one, or use --ssl-mode REQUIRED",
             );
         }
+        _ if is_packet_too_large(error) => return Some(RAISE_MAX_ALLOWED_PACKET),
         _ => return None,
     };
     Some(match server.code {
+        1153 => RAISE_MAX_ALLOWED_PACKET,
         3948 | 4166 | 1148 => {
             "local_infile is OFF on the server; an administrator must run SET GLOBAL \
              local_infile = ON (and set local_infile=ON in the server's option file)"

@@ -152,7 +152,7 @@ async fn load_together(
         {
             for ReadyObject { selected, began, attempts, .. } in batch {
                 let of_it =
-                    Error::new(error.kind, format!("{}: {}", selected.object, error.one_line()));
+                    Error::new(error.kind, format!("{}: {}", selected.object, error.full_text()));
                 let of_it = match error.hint() {
                     Some(hint) => of_it.with_hint(hint),
                     None => of_it,

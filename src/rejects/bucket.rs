@@ -140,8 +140,7 @@ impl Bucket {
             ErrorKind::SourceCredentials => ErrorKind::SourceCredentials,
             _ => ErrorKind::RejectsUnwritable,
         };
-        let message =
-            format!("{object}: its rejects cannot be written to {}", self.uri(name).escape_debug());
+        let message = format!("{object}: its rejects cannot be written to {}", self.uri(name));
         let hint = match error.kind {
             ErrorKind::RejectsUnwritable => Some(NEEDED_RIGHTS.to_owned()),
             _ => error.hint().map(str::to_owned),
@@ -173,7 +172,7 @@ async fn again<T, F: Future<Output = Result<T>>>(
 
 pub(super) fn unwritable(object: &ObjectName, place: &str, error: std::io::Error) -> Error {
     let too_large = error.kind() == std::io::ErrorKind::FileTooLarge;
-    let message = format!("{object}: its rejects cannot be written to {}", place.escape_debug());
+    let message = format!("{object}: its rejects cannot be written to {place}");
     let error = Error::new(ErrorKind::RejectsUnwritable, message).caused_by(error);
     if too_large {
         error.with_hint(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::printable::printable;
 use crate::s3_uri::{SourceUri, SourceUriError};
 
 /// The length limit of a prefix: S3's limit for a key, minus the longest name of a reject file.
@@ -75,9 +76,9 @@ impl fmt::Display for RejectsTo {
     /// Writes the text that `parse` reads, but escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path) => write!(f, "{}", path.to_string_lossy().escape_debug()),
+            Self::Directory(path) => write!(f, "{}", printable(&path.to_string_lossy())),
             Self::S3 { bucket, prefix } => {
-                write!(f, "s3://{}/{}", bucket.escape_debug(), prefix.escape_debug())
+                write!(f, "s3://{}/{}", printable(bucket), printable(prefix))
             }
         }
     }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::printable::printable;
+
 /// The number of bytes that are kept of a key's last component, enough to recognize it.
 const COMPONENT_LIMIT_BYTES: usize = 80;
 /// The length of the hash, 128 bits. Even someone who chooses keys freely cannot find two with the
@@ -33,7 +35,7 @@ pub struct ObjectName {
 impl fmt::Display for ObjectName {
     /// Escaped, so that a newline in a key cannot forge a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
+        write!(f, "s3://{}/{}", printable(&self.bucket), printable(&self.key))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::{BadRow, Error, ErrorKind, RawRow};
 use crate::load_data::LoadStats;
+use crate::printable::escape_json;
 use crate::source::SkippedKeys;
 use crate::{staging, verify};
 
@@ -301,7 +302,8 @@ pub(super) struct CheckSummary<'a> {
 /// Returns a document as one line of JSON, with its names in alphabetical order.
 pub(super) fn to_line(document: &impl Serialize) -> String {
     // This only fails for maps whose keys are not text, and the documents have none.
-    serde_json::to_value(document).unwrap_or_default().to_string()
+    let line = serde_json::to_value(document).unwrap_or_default().to_string();
+    escape_json(&line).into_owned()
 }
 
 impl<'a> LoadedFields<'a> {
@@ -336,7 +338,7 @@ pub(super) fn whole(verified: staging::Integrity) -> Option<staging::Integrity> 
 impl<'a> ErrorFields<'a> {
     /// Returns the fields without rows, which belong to objects that failed.
     pub(super) fn new(error: &'a Error) -> Self {
-        Self { code: error.kind, message: error.one_line(), hint: error.hint(), rows: None }
+        Self { code: error.kind, message: error.full_text(), hint: error.hint(), rows: None }
     }
 }
 

@@ -1,8 +1,8 @@
 //! A file to which whole lines are written.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +16,8 @@ pub(super) struct LineFile {
 }
 
 impl LineFile {
-    /// Creates or empties the file.
+    /// Creates the file for this user only, because reports quote rows. An existing file is
+    /// emptied, and keeps its permissions.
     ///
     /// # Errors
     /// `Usage` if it cannot be written, or if one of `other_uses` is the same file.
@@ -36,7 +37,9 @@ impl LineFile {
                 );
             }
         }
-        let file = File::create(path).map_err(|error| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(path).map_err(|error| {
             Error::new(ErrorKind::Usage, format!("{name} cannot be written")).caused_by(error)
         })?;
         Ok(Self { name, file: Some(file) })

@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, HumanCount};
 use super::checked::CheckReport;
 use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, RunEnd};
 use crate::error::ErrorKind;
+use crate::printable::printable;
 use crate::source::SkippedKeys;
 use crate::terminal::Paint;
 
@@ -79,7 +80,8 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     table.write(&mut text, paint);
     let unverified = end.verified.map_or(&[][..], |verified| &verified.unverified);
     for column in unverified {
-        push(&mut text, format_args!("  not verified: {}: {}\n", column.column, column.reason));
+        let line = format!("  not verified: {}: {}", column.column, column.reason);
+        push(&mut text, format_args!("{}\n", printable(&line)));
     }
     write_findings(&mut text, findings, end, paint);
     let more = totals.objects_failed.saturating_sub(findings.len() as u64);
@@ -129,7 +131,7 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     if !not_checked.is_empty() {
         text.push_str("\na check does not see:\n");
         for not_checked in *not_checked {
-            push(&mut text, format_args!("  {not_checked}\n"));
+            push(&mut text, format_args!("  {}\n", printable(not_checked)));
         }
     }
     text
@@ -271,7 +273,7 @@ fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>, pai
             push(text, format_args!("{line}\n"));
         }
         if let Some(hint) = finding.hint.as_deref().filter(|hint| !hints.contains(hint)) {
-            push(text, format_args!("  hint: {hint}\n"));
+            push(text, format_args!("  hint: {}\n", printable(hint)));
             hints.push(hint);
         }
     }

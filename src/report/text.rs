@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::checked::CheckReport;
 use super::run_end::{FINDINGS_NAMED, LoadReport};
+use crate::printable::printable;
 use crate::source::SkippedKeys;
 
 /// Returns the summary of a load. It omits lines that would say nothing.
@@ -15,7 +16,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{label:<18} {value}");
+        let _ = writeln!(text, "{label:<18} {}", printable(&value));
     };
     line("objects loaded", totals.objects_loaded.to_string());
     if totals.objects_loaded_again > 0 {
@@ -100,7 +101,7 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{label:<18} {value}");
+        let _ = writeln!(text, "{label:<18} {}", printable(&value));
     };
     line("objects checked", totals.objects_checked.to_string());
     if let Some(rows) = *sample {
@@ -140,7 +141,7 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
     if !not_checked.is_empty() {
         text.push_str("a check does not see:\n");
         for not_checked in *not_checked {
-            let _ = writeln!(text, "  {not_checked}");
+            let _ = writeln!(text, "  {}", printable(not_checked));
         }
     }
     text

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::table;
 use super::table::Setting;
+use crate::printable::printable;
 
 /// A value as it was written. It is not `Debug`, because it may be a secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,10 +64,10 @@ impl fmt::Display for Origin {
         match self {
             Self::CommandLine(flag) => write!(f, "command line, {flag}"),
             Self::Environment(variable) => {
-                write!(f, "environment variable {}", variable.escape_debug())
+                write!(f, "environment variable {}", printable(variable))
             }
             Self::File { path, line } => {
-                write!(f, "{} line {line}", path.to_string_lossy().escape_debug())
+                write!(f, "{} line {line}", printable(&path.to_string_lossy()))
             }
             Self::DatabaseUrl(origin) => write!(f, "database URL from {origin}"),
             Self::Preset(name) => write!(f, "preset {name}"),
@@ -129,7 +130,7 @@ pub(crate) fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let start: String = chars.by_ref().take(LIMIT_CHARS).collect();
     let dots = if chars.next().is_some() { "…" } else { "" };
-    format!("\"{}{dots}\"", start.escape_debug())
+    format!("\"{}{dots}\"", printable(&start))
 }
 
 #[cfg(test)]

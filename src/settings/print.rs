@@ -12,6 +12,7 @@ use super::layer::Value;
 use super::resolver::{Effective, Shown};
 use super::table;
 use super::table::{Setting, ValueKind};
+use crate::printable::is_unprintable;
 
 /// The place that every value came from. Displayed as TOML.
 pub struct Provenance(BTreeMap<&'static str, Effective>);
@@ -69,7 +70,7 @@ fn toml_value(setting: &Setting, value: &Value) -> String {
 
 /// Returns the text as a TOML string, in single quotes if that avoids escapes.
 fn toml_string(text: &str) -> String {
-    let is_plain = !text.chars().any(|c| c == '\'' || c.is_control());
+    let is_plain = !text.chars().any(|c| c == '\'' || is_unprintable(c));
     if text.contains(['\\', '"']) && is_plain {
         return format!("'{text}'");
     }
@@ -82,7 +83,7 @@ fn toml_string(text: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
             // Also escape characters that would reorder or hide text on a terminal.
-            c if c.is_control() || is_invisible(c) => {
+            c if is_unprintable(c) => {
                 // Writing to a String cannot fail.
                 let _ = write!(quoted, "\\U{:08X}", u32::from(c));
             }
@@ -91,17 +92,6 @@ fn toml_string(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// Returns true for direction marks and zero-width characters.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}'
-    )
 }
 
 #[cfg(test)]

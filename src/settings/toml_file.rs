@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::layer::{Layer, Origin, Problem, Value, closest};
 use super::table::{Setting, ValueKind};
+use crate::printable::printable;
 
 /// The values in a file, as far as it could be read.
 pub(crate) struct FileLayer {
@@ -69,7 +70,7 @@ fn unknown(name: &str, is_table: bool, origin: &Origin) -> Problem {
         None if is_table => "put settings at top level, without [sections]".to_owned(),
         None => "config.example.toml lists all keys".to_owned(),
     };
-    Problem::new(format!("there is no setting \"{}\"", name.escape_debug()), origin, remedy)
+    Problem::new(format!("there is no setting \"{}\"", printable(name)), origin, remedy)
 }
 
 fn typed(setting: &Setting, value: &DeValue<'_>) -> Option<Value> {

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
 use futures_util::{StreamExt, stream};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::filter::{Filter, KeyMatch};
@@ -23,6 +23,9 @@ use crate::s3_uri::SourceUri;
 /// The number of HeadObject requests in flight for exact keys, and for keys that the store lists
 /// without an ETag.
 const HEADS_IN_FLIGHT: usize = 16;
+
+/// The longest line of a key file. A key has up to 1024 bytes, and JSON takes up to six for one.
+const LINE_LIMIT_BYTES: u64 = 64 * 1024;
 
 /// An item that a listing yields.
 #[derive(Debug)]
@@ -201,7 +204,7 @@ impl Listing {
                     .await?;
             // Checked before any key is sent: a repeated page would send its keys twice.
             if continuation_token.is_some() && continuation_token == token {
-                let what = format!("s3://{bucket}/{}", prefix.escape_debug());
+                let what = format!("s3://{bucket}/{prefix}");
                 return Err(Error::new(
                     ErrorKind::SourceProtocol,
                     format!("{what}: the listing returned the same page twice"),
@@ -302,21 +305,21 @@ async fn key_lines(
         Box::new(BufReader::new(file))
     };
     let name = path.display().to_string();
-    Ok(stream::unfold(Some((reader.lines(), 0_u64)), move |state| {
+    Ok(stream::unfold(Some((reader, 0_u64)), move |state| {
         let name = name.clone();
         let unreadable = unreadable.clone();
         async move {
-            let (mut lines, mut number) = state?;
+            let (mut reader, mut number) = state?;
             loop {
                 number += 1;
-                match lines.next_line().await {
+                match next_line(&mut reader).await {
                     Ok(Some(line)) => match SourceUri::from_key_line(&line) {
                         Ok(None) => {}
                         Ok(Some(
                             SourceUri::Key { bucket, key }
                             | SourceUri::Prefix { bucket, prefix: key },
                         )) => {
-                            return Some((Ok((bucket, key)), Some((lines, number))));
+                            return Some((Ok((bucket, key)), Some((reader, number))));
                         }
                         Err(error) => {
                             let message = format!("--keys-from {name}, line {number}: {error}");
@@ -329,6 +332,26 @@ async fn key_lines(
             }
         }
     }))
+}
+
+/// Returns the next line without its line feed.
+async fn next_line(
+    reader: &mut (dyn AsyncBufRead + Unpin + Send),
+) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if reader.take(LINE_LIMIT_BYTES).read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() as u64 == LINE_LIMIT_BYTES {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            "a line is longer than 64 KiB, and no URI is",
+        ));
+    }
+    let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+    String::from_utf8(line).map(Some).map_err(invalid)
 }
 
 /// The exact keys, as 128-bit hashes: with a million keys, the probability of a false match is

@@ -137,7 +137,7 @@ impl S3 {
         continuation_token: Option<String>,
         max_keys: Option<i32>,
     ) -> Result<Page> {
-        let what = format!("s3://{}/{}", bucket.escape_debug(), prefix.escape_debug());
+        let what = format!("s3://{bucket}/{prefix}");
         let output = self
             .client
             .list_objects_v2()
@@ -180,7 +180,7 @@ impl S3 {
 
     /// Sends `HeadBucket`, which fails if the bucket does not exist.
     pub(super) async fn head_bucket(&self, bucket: &str) -> Result<()> {
-        let what = format!("s3://{}/", bucket.escape_debug());
+        let what = format!("s3://{bucket}/");
         self.client
             .head_bucket()
             .bucket(bucket)
@@ -195,7 +195,7 @@ impl S3 {
     /// # Errors
     /// `ObjectMissing`, `ObjectDenied`, and the errors of any request.
     pub(super) async fn head(&self, bucket: &str, key: &str) -> Result<Object> {
-        let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
+        let what = format!("s3://{bucket}/{key}");
         let output = self
             .client
             .head_object()

@@ -85,6 +85,7 @@ where
     };
     let folded =
         Error::new(kind, format!("{what}: {}", headline(kind))).caused_by(anyhow::anyhow!(said));
+    let folded = folded.limited_by(error);
     match hint {
         Some(hint) => folded.with_hint(hint),
         None => folded,

@@ -20,25 +20,28 @@ use sources::Sources;
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("exit_code", ""),
+    ("limits", ""),
+    ("printable", ""),
+    ("small_file", ""),
     ("units", ""),
-    ("error", "exit_code"),
-    ("object", "error"),
+    ("error", "exit_code limits printable"),
+    ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
-    ("terminal", "choices"),
+    ("terminal", "choices printable"),
     ("file_slice", ""),
     ("retry", "error"),
     ("shutdown", "exit_code"),
-    ("s3_uri", ""),
+    ("s3_uri", "printable"),
     ("sql_text", ""),
     ("dialect", ""),
-    ("settings", "choices dialect policy units"),
+    ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
-    ("mysql", "choices error policy sql_text"),
+    ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),
     ("staging", "dialect error file_slice object retry split units"),
-    ("rejects", "error retry s3_uri source"),
+    ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
     ("load_data", "dialect error file_slice ledger mysql policy rejects split sql_text verify"),
@@ -46,7 +49,11 @@ const LAYERS: &[(&str, &str)] = &[
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
     ("check", "dialect error isolate load_data mysql policy sql_text"),
     ("preflight", "dialect error isolate ledger load_data mysql policy retry sql_text verify"),
-    ("report", "check choices error ledger load_data object s3_uri source staging terminal verify"),
+    (
+        "report",
+        "check choices error ledger load_data object printable s3_uri source staging terminal \
+         verify",
+    ),
     ("progress", "choices report terminal"),
     (
         "pipeline",
@@ -61,11 +68,11 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "commands",
-        "check config dialect error exit_code ledger mysql object pipeline policy preflight \
-         progress rejects report retry s3_uri shutdown source sql_text staging terminal \
+        "check config dialect error exit_code ledger limits mysql object pipeline policy preflight \
+         printable progress rejects report retry s3_uri shutdown source sql_text staging terminal \
          throttle verify",
     ),
-    ("cli", "config exit_code settings"),
+    ("cli", "config exit_code printable settings small_file"),
 ];
 
 /// Returns the folder of a file, or the name of a file at the top: `load` of `load/plan.rs`.

@@ -32,7 +32,7 @@ impl S3 {
     /// `RejectsUnwritable` if the store refuses, `BucketMissing`, `SourceBusy`,
     /// `SourceUnreachable`, and the errors of any request.
     pub(crate) async fn put_file(&self, bucket: &str, key: &str, file: &File) -> Result<()> {
-        let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
+        let what = format!("s3://{bucket}/{key}");
         let unreadable = |error: std::io::Error| {
             Error::new(
                 ErrorKind::RejectsUnwritable,
@@ -87,7 +87,7 @@ impl S3 {
 
     /// Sends `DeleteObject`. A key that does not exist is not an error.
     pub(crate) async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
-        let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
+        let what = format!("s3://{bucket}/{key}");
         let request = self
             .client
             .delete_object()
@@ -100,7 +100,7 @@ impl S3 {
     /// Returns true if the key exists, by HeadObject. Without the permission to list, S3 does not
     /// distinguish a missing key from a denied one.
     pub(crate) async fn exists(&self, bucket: &str, key: &str) -> Result<bool> {
-        let what = format!("s3://{}/{}", bucket.escape_debug(), key.escape_debug());
+        let what = format!("s3://{bucket}/{key}");
         let request = self
             .client
             .head_object()
