@@ -16,7 +16,7 @@ use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
@@ -121,6 +121,8 @@ fn limited(
         };
         Some((Err(broken.into()), None))
     })
+    // A body is asked once more after its end, for trailers.
+    .fuse()
 }
 
 struct LimitedBody(Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send + Sync>>);

@@ -50,7 +50,9 @@ fn is_foreign(text: &str) -> bool {
     for token in Tokenizer::from(text) {
         match token {
             Ok(Token::ElementStart { local, .. }) => {
-                return !matches!(local.as_str(), "ListBucketResult" | "Error");
+                // A name at the end of the text may be the beginning of another.
+                let is_whole = local.end() < text.len();
+                return is_whole && !matches!(local.as_str(), "ListBucketResult" | "Error");
             }
             Ok(_) => {}
             Err(_) => break,
