@@ -79,7 +79,7 @@ impl Plan {
     }
 }
 
-/// What became of the cases.
+/// The results of the cases.
 #[derive(Debug, Default)]
 struct Tally {
     /// The listing or an object failed, by the error's code.

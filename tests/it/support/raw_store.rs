@@ -19,7 +19,7 @@ pub struct Answer {
     pub then: Then,
 }
 
-/// What follows the bytes of an answer. All but `Close` go on until the client leaves.
+/// The rest of an answer. All but `Close` go on until the client leaves.
 #[derive(Clone, Debug)]
 pub enum Then {
     Close,
@@ -105,16 +105,16 @@ async fn serve<F: Future<Output = Answer>>(
     }
 }
 
-/// How the end of a body is told.
+/// The way in which an answer tells the end of its body.
 #[derive(Clone, Copy, Debug)]
 pub enum Framing {
-    /// By the end of the connection.
+    /// The connection ends.
     Close,
-    /// By a `Content-Length` of the bytes that are sent.
+    /// A `Content-Length` gives the bytes that are sent.
     Length,
-    /// By a last chunk.
+    /// A last chunk follows.
     Chunked,
-    /// By a `Content-Length` of more bytes than are sent.
+    /// A `Content-Length` gives more bytes than are sent.
     LongerLength,
 }
 
