@@ -9,15 +9,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use aws_sdk_s3::primitives::ByteStream;
 use s3_to_mysql::error::ErrorKind;
 use tokio::sync::watch;
 
+use crate::contract::moto;
 use crate::registry::{apply, load_test, plain_test};
 use crate::support::lines::{self, expect};
 use crate::support::program::{BUCKET, TestEnv};
 use crate::support::raw_store::{Framing, RawStore, answer_200, forward};
 use crate::support::read_all::Reader;
-use crate::support::s3::{Backend, Endpoint, Fault, Operation, Times};
+use crate::support::s3::{Backend, Endpoint, Fault, Operation, Times, client_with_keys};
 
 /// Ends a document after its first `count` entries.
 fn cut_after(document: &str, count: usize) -> String {
@@ -116,6 +118,24 @@ async fn a_page_that_contradicts_itself_or_the_request_is_not_used(env: TestEnv)
         ended.says(why)?;
         expect(&env, "t", &["old"]).await?;
         injection.remove();
+    }
+    Ok(())
+}
+
+#[apply(plain_test)]
+async fn the_listing_of_a_store_that_others_wrote_is_used() -> Result<()> {
+    let url = moto::url()?;
+    let client = client_with_keys(url, moto::ACCESS_KEY, moto::SECRET_KEY);
+    client.create_bucket().bucket(BUCKET).send().await?;
+    let keys = ["in/a", "in/b c+%", "in/d/\u{e9}"];
+    for key in keys {
+        let body = ByteStream::from_static(b"1\n");
+        client.put_object().bucket(BUCKET).key(key).body(body).send().await?;
+    }
+    for (prefix, expected) in [("in/", keys.as_slice()), ("", keys.as_slice()), ("none/", &[])] {
+        let reader = Reader::new(url, prefix, Duration::from_secs(10), 1).await?;
+        let found = reader.list().await?;
+        ensure!(found.keys() == expected && found.failed.is_empty(), "{prefix:?}: {found:?}");
     }
     Ok(())
 }
