@@ -31,6 +31,8 @@ pub enum ErrorKind {
     SourceCredentials,
     BucketMissing,
     ListingDenied,
+    /// A page of a listing is cut short, damaged, or not the one that was requested.
+    ListingBroken,
     /// The response is not an S3 response.
     SourceProtocol,
 
@@ -143,7 +145,10 @@ impl ErrorKind {
             | Self::StagingFailed => Retry,
             // If the server is gone, the next attempt to connect shows it.
             Self::LockConflict | Self::LoadStalled | Self::ConnectionLost => Retry,
-            Self::SourceUnreachable | Self::TargetUnreachable | Self::TargetBusy => RetryThenAbort,
+            Self::SourceUnreachable
+            | Self::ListingBroken
+            | Self::TargetUnreachable
+            | Self::TargetBusy => RetryThenAbort,
             Self::ObjectMissing
             | Self::ObjectDenied
             | Self::ObjectArchived
@@ -193,6 +198,7 @@ impl ErrorKind {
             | Self::SourceCredentials
             | Self::BucketMissing
             | Self::ListingDenied
+            | Self::ListingBroken
             | Self::SourceProtocol => exit_code::SOURCE_UNAVAILABLE,
             Self::TargetUnreachable
             | Self::TargetLogin
@@ -218,6 +224,10 @@ impl ErrorKind {
                  --no-sign-request for a public bucket"
             }
             Self::BucketMissing => "check the bucket's name, --region and --endpoint-url",
+            Self::ListingBroken => {
+                "run again; if it stays so, check the store and what stands between it and this \
+                 machine, such as a proxy or a cache"
+            }
             Self::ListingDenied => "the credentials need s3:ListBucket on the bucket",
             Self::SourceProtocol => {
                 "check that --endpoint-url is an S3 endpoint; one that is not AWS's may need \

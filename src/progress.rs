@@ -91,25 +91,25 @@ impl Progress {
             Outcome::Loaded { object, stats, .. } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;
-                self.bytes += object.size_bytes;
+                self.bytes = self.bytes.saturating_add(object.size_bytes);
                 self.rows += stats.loaded.rows;
             }
             Outcome::Checked { object, checked, .. } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;
-                self.bytes += object.size_bytes;
+                self.bytes = self.bytes.saturating_add(object.size_bytes);
                 self.rows += checked.rows;
             }
             Outcome::AlreadyLoaded { object } | Outcome::SkippedChanged { object } => {
                 self.in_flight.remove(&object.to_string());
                 self.objects += 1;
-                self.bytes += object.size_bytes;
+                self.bytes = self.bytes.saturating_add(object.size_bytes);
             }
             Outcome::Failed { object, .. } => {
                 self.failed += 1;
                 if let Some(object) = object {
                     self.in_flight.remove(&object.to_string());
-                    self.bytes += object.size_bytes;
+                    self.bytes = self.bytes.saturating_add(object.size_bytes);
                 }
             }
             Outcome::NotReached { object } => {

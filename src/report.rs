@@ -150,7 +150,8 @@ impl Report {
             Outcome::Loaded { object, stats, again, .. } => {
                 self.totals.objects_loaded += 1;
                 self.totals.objects_loaded_again += u64::from(*again);
-                self.totals.bytes_loaded += object.size_bytes;
+                self.totals.bytes_loaded =
+                    self.totals.bytes_loaded.saturating_add(object.size_bytes);
                 self.totals.add(stats);
                 Ok(())
             }
@@ -170,7 +171,8 @@ impl Report {
                 let text = format!("failed: {}", error.one_line());
                 let hint = error.hint().map(str::to_owned);
                 self.find(Finding { text, hint, is_failure: true });
-                self.failed_keys.add(&key_line(bucket, key))
+                // A line without a key could not be read back.
+                if key.is_empty() { Ok(()) } else { self.failed_keys.add(&key_line(bucket, key)) }
             }
             Outcome::AlreadyLoaded { .. } => {
                 self.totals.objects_already_loaded += 1;

@@ -17,14 +17,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// The attempts of one operation.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub struct Attempts {
     made: u32,
     started: Instant,
     config: RetryConfig,
 }
 
 impl Attempts {
-    pub(crate) fn new(config: &RetryConfig) -> Self {
+    #[must_use]
+    pub fn new(config: &RetryConfig) -> Self {
         Self { made: 1, started: Instant::now(), config: config.clone() }
     }
 

@@ -3,14 +3,20 @@
 //! Only this module and its children import `aws_*`. They guarantee that:
 //!
 //! - every [`Object`](crate::object::Object) carries the ETag under which its bytes can be read;
-//! - a listing is passed on page by page and never held in memory;
+//! - a listing is passed on page by page and never held in memory, and a page is used only if it is
+//!   whole and the one that was requested;
+//! - every answer has a limit in time, and in size if it is held in memory;
 //! - `s3_error` maps every SDK error to an [`ErrorKind`](crate::error::ErrorKind).
 //!
 //! This module retries list and HEAD requests, through the one layer in [`retry`](crate::retry). It
 //! does not retry a GET, because only the caller knows how many bytes it already has; nor a PUT,
 //! because only the caller knows what is left to do.
 
+mod answer;
+mod document;
 mod filter;
+mod fingerprints;
+mod key_order;
 mod listing;
 mod options;
 mod rate;

@@ -19,8 +19,7 @@ mod signature;
 mod slot;
 
 pub use budget::{Budget, is_memory_backed};
-pub(crate) use download::stage;
-pub use download::{ByteObserver, Integrity, StagedObject};
+pub use download::{ByteObserver, Integrity, StagedObject, stage};
 pub use options::StagingConfig;
 pub(crate) use parts::{PartPlan, PartStager, StagedPart, verify_parts};
 pub(crate) use ranges::PinnedObject;

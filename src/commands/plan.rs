@@ -62,7 +62,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         }
     };
     let mut errors = Vec::new();
-    let (mut object_count, mut total_bytes, mut unloadable) = (0_u64, 0_u64, 0_u64);
+    let (mut object_count, mut total_bytes, mut unloadable) = (0_u64, 0_u128, 0_u64);
     let (mut already_loaded, mut skipped_changed) = (0_u64, 0_u64);
     let written = async {
         loop {
@@ -102,7 +102,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
                     }
                 }
                 object_count += 1;
-                total_bytes += object.size_bytes;
+                total_bytes += u128::from(object.size_bytes);
                 writeln!(
                     output,
                     "{:>15}  {}",
@@ -136,7 +136,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         writeln!(
             output,
             "{object_count} objects, {total_bytes} bytes ({})",
-            HumanBytes(total_bytes)
+            HumanBytes(u64::try_from(total_bytes).unwrap_or(u64::MAX))
         )?;
         if unloadable > 0 {
             writeln!(output, "{unloadable} of the keys cannot be loaded; see the warnings")?;

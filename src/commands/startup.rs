@@ -273,6 +273,8 @@ pub(crate) fn counter(
     let found = Arc::clone(found);
     move |object| {
         found.objects.fetch_add(1, Ordering::Relaxed);
-        found.bytes.fetch_add(object.size_bytes, Ordering::Relaxed);
+        // A store may list any size.
+        let add = |bytes: u64| Some(bytes.saturating_add(object.size_bytes));
+        let _ = found.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }

@@ -28,7 +28,8 @@ pub struct Claims {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InHand {
     pub objects: usize,
-    pub bytes: u64,
+    /// Wider than a size, because a store may list any.
+    pub bytes: u128,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +51,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let mut state = self.claims.lock();
         state.in_hand.objects -= 1;
-        state.in_hand.bytes -= self.size_bytes;
+        state.in_hand.bytes -= u128::from(self.size_bytes);
         if !self.name.is_empty() {
             state.to_release.push(std::mem::take(&mut self.name));
         }
@@ -93,7 +94,7 @@ impl Claims {
     fn claim(self: &Arc<Self>, name: String, size_bytes: u64) -> Claim {
         let mut state = self.lock();
         state.in_hand.objects += 1;
-        state.in_hand.bytes += size_bytes;
+        state.in_hand.bytes += u128::from(size_bytes);
         drop(state);
         Claim { name, size_bytes, claims: Arc::clone(self) }
     }

@@ -61,7 +61,7 @@ impl Limits {
     fn admit(self, in_hand: InHand, size_bytes: u64) -> bool {
         in_hand.objects < self.objects
             || in_hand.objects < self.small_objects
-                && in_hand.bytes + size_bytes <= self.small_bytes
+                && in_hand.bytes + u128::from(size_bytes) <= u128::from(self.small_bytes)
     }
 }
 
@@ -219,7 +219,7 @@ impl Selector {
         let fitting = backlog.page.iter().take_while(|object| {
             let is_admitted = limits.admit(in_hand, object.size_bytes);
             in_hand.objects += 1;
-            in_hand.bytes += object.size_bytes;
+            in_hand.bytes += u128::from(object.size_bytes);
             is_admitted
         });
         let asked: Vec<Object> = fitting.cloned().collect();
@@ -351,7 +351,7 @@ impl Selector {
             // Several at a time: each claim is a query.
             let is_room_for_any = objects * 3 <= limit * 2;
             let is_room_for_small =
-                objects * 3 <= small_objects * 2 && bytes <= small_bytes / 3 * 2;
+                objects * 3 <= small_objects * 2 && bytes <= u128::from(small_bytes / 3 * 2);
             if (is_room_for_any || is_room_for_small) && self.in_hand.admit(in_hand, size_bytes) {
                 return Ok(());
             }

@@ -42,7 +42,7 @@ impl CheckTotals {
 
     pub(super) fn add(&mut self, object: &Object, checked: &Checked) {
         self.objects_checked += 1;
-        self.bytes += object.size_bytes;
+        self.bytes = self.bytes.saturating_add(object.size_bytes);
         self.rows += checked.rows;
         self.bad_rows += checked.bad_rows;
         self.duplicates += checked.duplicates;

@@ -1,11 +1,10 @@
 //! The listing of a run's keys, which passes them on while it is still in progress.
 //!
 //! Exact keys come first, then each prefix. The listing passes a key on only once, however many
-//! URIs cover it: a second time would load its rows twice. It remembers only the exact keys, in
-//! sixteen bytes each.
+//! URIs cover it and however often the store lists it: a second time would load its rows twice. It
+//! remembers only the exact keys, and the keys of stores that do not list in order, in sixteen
+//! bytes each.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
 use futures_util::{StreamExt, stream};
@@ -13,6 +12,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::filter::{Filter, KeyMatch};
+use super::fingerprints::Fingerprints;
+use super::key_order::KeyOrder;
 use super::options::SourceConfig;
 use super::s3::{Page, S3};
 use crate::error::{Consequence, Error, ErrorKind, Result};
@@ -26,12 +27,15 @@ const HEADS_IN_FLIGHT: usize = 16;
 
 /// The longest line of a key file. A key has up to 1024 bytes, and JSON takes up to six for one.
 const LINE_LIMIT_BYTES: u64 = 64 * 1024;
+/// The number of pages in a row without a key after which a listing counts as endless. S3 sends
+/// such pages while it passes over deleted keys.
+const PAGES_WITHOUT_KEYS: u32 = 10_000;
 
 /// An item that a listing yields.
 #[derive(Debug)]
 pub enum Listed {
     Object(Object),
-    /// An exact key that cannot be read. It fails alone.
+    /// A key that cannot be read. It fails alone.
     Failed {
         bucket: String,
         key: String,
@@ -139,17 +143,17 @@ impl Listing {
     /// Fails if S3 refuses the listing or stays unreachable. Objects sent before that remain valid.
     pub async fn run(&self, found: ListingSink) -> Result<SkippedKeys> {
         let mut skipped_keys = SkippedKeys::default();
-        let mut named = NamedKeys::default();
+        let mut named = Fingerprints::default();
 
         let exact = self.uris.iter().filter_map(|uri| match uri {
             SourceUri::Key { bucket, key } => Some((bucket.clone(), key.clone())),
             SourceUri::Prefix { .. } => None,
         });
-        let exact: Vec<_> = exact.filter(|(bucket, key)| named.insert(bucket, key)).collect();
+        let exact: Vec<_> = exact.filter(|(bucket, key)| named.insert((bucket, key))).collect();
         self.look_up(stream::iter(exact.into_iter().map(Ok)), &found).await?;
         if let Some(path) = &self.keys_from {
             let lines = key_lines(path).await?.filter(|line| {
-                let fresh = line.as_ref().map_or(true, |(bucket, key)| named.insert(bucket, key));
+                let fresh = line.as_ref().map_or(true, |(bucket, key)| named.insert((bucket, key)));
                 async move { fresh }
             });
             self.look_up(Box::pin(lines), &found).await?;
@@ -192,53 +196,59 @@ impl Listing {
         &self,
         bucket: &str,
         prefix: &str,
-        named: &NamedKeys,
+        named: &Fingerprints,
         skipped_keys: &mut SkippedKeys,
         found: &ListingSink,
     ) -> Result<()> {
         let mut token = None;
+        let mut tokens = Fingerprints::default();
+        let mut order = KeyOrder::default();
+        let mut pages_without_keys = 0;
         loop {
             let mut attempts = Attempts::new(&self.retry);
-            let Page { objects, continuation_token } =
+            let Page { entries, continuation_token } =
                 persist(&mut attempts, || self.s3.list_page(bucket, prefix, token.clone(), None))
                     .await?;
             // Checked before any key is sent: a repeated page would send its keys twice.
-            if continuation_token.is_some() && continuation_token == token {
-                let what = format!("s3://{bucket}/{prefix}");
-                return Err(Error::new(
-                    ErrorKind::SourceProtocol,
-                    format!("{what}: the listing returned the same page twice"),
-                ));
+            let is_repeated = continuation_token.as_ref().is_some_and(|next| !tokens.insert(next));
+            if is_repeated {
+                return Err(endless(bucket, prefix, "returned the same page twice"));
             }
+            let had_keys = !entries.is_empty();
+            let mut has_new_keys = false;
             let mut without_etag = Vec::new();
-            for entry in objects {
-                if named.contains(bucket, &entry.key) {
+            for entry in entries {
+                let not_new = order.admit(&entry.key).err();
+                has_new_keys |= not_new.is_none();
+                if named.contains((bucket, &entry.key)) {
                     continue;
                 }
-                match self.filter.judge(
-                    &entry.key,
-                    prefix.len(),
-                    entry.size_bytes,
-                    entry.last_modified,
-                ) {
+                // An object of unknown size is not passed over as an empty one.
+                let size_bytes = entry.size_bytes.unwrap_or(u64::MAX);
+                match self.filter.judge(&entry.key, prefix.len(), size_bytes, entry.last_modified) {
                     KeyMatch::FolderMarker => skipped_keys.folder_markers += 1,
                     KeyMatch::Hidden => skipped_keys.hidden += 1,
                     KeyMatch::FilteredOut => skipped_keys.filtered_out += 1,
-                    KeyMatch::Take => match entry.etag {
-                        Some(etag) => {
-                            let object = Object {
+                    KeyMatch::Take => {
+                        let fault = entry.fault.or_else(|| not_new.map(|why| why.to_string()));
+                        let listed = match (fault, entry.etag, entry.size_bytes) {
+                            (Some(fault), ..) => refused(bucket, entry.key, &fault),
+                            (None, Some(etag), Some(size_bytes)) => Listed::Object(Object {
                                 bucket: bucket.to_owned(),
                                 key: entry.key,
                                 etag,
-                                size_bytes: entry.size_bytes,
+                                size_bytes,
                                 last_modified: entry.last_modified,
-                            };
-                            if !found.send(Listed::Object(object)).await {
-                                return Ok(());
+                            }),
+                            (None, ..) => {
+                                without_etag.push(Ok((bucket.to_owned(), entry.key)));
+                                continue;
                             }
+                        };
+                        if !found.send(listed).await {
+                            return Ok(());
                         }
-                        None => without_etag.push(Ok((bucket.to_owned(), entry.key))),
-                    },
+                    }
                 }
             }
             if !without_etag.is_empty() {
@@ -247,9 +257,34 @@ impl Listing {
             if continuation_token.is_none() || found.sender.is_closed() {
                 return Ok(());
             }
+            if had_keys && !has_new_keys {
+                return Err(endless(bucket, prefix, "returned the same page twice"));
+            }
+            pages_without_keys = if had_keys { 0 } else { pages_without_keys + 1 };
+            if pages_without_keys >= PAGES_WITHOUT_KEYS {
+                let what = format!("returned {PAGES_WITHOUT_KEYS} pages without a key");
+                return Err(endless(bucket, prefix, &what));
+            }
             token = continuation_token;
         }
     }
+}
+
+/// Returns a key that cannot be loaded as the listing shows it.
+fn refused(bucket: &str, key: String, fault: &str) -> Listed {
+    let message = format!(
+        "s3://{}/{}: the listing cannot be followed for this key: {fault}",
+        bucket.escape_debug(),
+        key.escape_debug()
+    );
+    let error = Error::new(ErrorKind::SourceProtocol, message)
+        .with_hint("if the object is to be loaded, give its exact key");
+    Listed::Failed { bucket: bucket.to_owned(), key, error }
+}
+
+fn endless(bucket: &str, prefix: &str, what: &str) -> Error {
+    let (bucket, prefix) = (bucket.escape_debug(), prefix.escape_debug());
+    Error::new(ErrorKind::SourceProtocol, format!("s3://{bucket}/{prefix}: the listing {what}"))
 }
 
 /// Repeats `operation` for as long as the retry layer allows.
@@ -354,31 +389,6 @@ async fn next_line(
     String::from_utf8(line).map(Some).map_err(invalid)
 }
 
-/// The exact keys, as 128-bit hashes: with a million keys, the probability of a false match is
-/// below 1e-26.
-#[derive(Debug, Default)]
-struct NamedKeys {
-    hashes: HashSet<u128>,
-    states: [RandomState; 2],
-}
-
-impl NamedKeys {
-    /// Returns false if the key was inserted before.
-    fn insert(&mut self, bucket: &str, key: &str) -> bool {
-        self.hashes.insert(self.hash(bucket, key))
-    }
-
-    fn contains(&self, bucket: &str, key: &str) -> bool {
-        !self.hashes.is_empty() && self.hashes.contains(&self.hash(bucket, key))
-    }
-
-    fn hash(&self, bucket: &str, key: &str) -> u128 {
-        let [high, low] =
-            self.states.each_ref().map(|state| u128::from(state.hash_one((bucket, key))));
-        high << 64 | low
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,15 +407,5 @@ mod tests {
             prefix("b", "aa"),
         ];
         assert_eq!(outermost_prefixes(&uris), [("b", "a/"), ("c", "a/"), ("b", "aa")]);
-    }
-
-    #[test]
-    fn a_key_named_twice_is_taken_once_and_buckets_are_told_apart() {
-        let mut named = NamedKeys::default();
-        assert!(named.insert("b", "k"));
-        assert!(!named.insert("b", "k"));
-        assert!(named.insert("bk", ""));
-        assert!(named.contains("b", "k"));
-        assert!(!named.contains("b", "kk"));
     }
 }

@@ -1,8 +1,10 @@
 //! The S3 client. Each call sends one request, without retries, and returns the program's own
 //! errors.
 
+mod list;
 mod write;
 
+pub(super) use list::Page;
 pub(crate) use write::PUT_LIMIT_BYTES;
 
 use std::time::Duration;
@@ -19,12 +21,12 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Region, ResponseChecksumValidation};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumType, EncodingType, RequestPayer};
+use aws_sdk_s3::types::{ChecksumType, RequestPayer};
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
 
+use super::answer::AnswerLimits;
 use super::options::SourceConfig;
 use super::rate::Rate;
 use super::s3_error::{Asked, classify};
@@ -44,21 +46,6 @@ pub struct S3 {
     connect_timeout: Duration,
     stall_timeout: Duration,
     rate: Rate,
-}
-
-/// One page of a listing.
-pub(super) struct Page {
-    pub(super) objects: Vec<PageEntry>,
-    /// Present if more pages follow.
-    pub(super) continuation_token: Option<String>,
-}
-
-/// An object as a listing shows it. Some stores list no ETag.
-pub(super) struct PageEntry {
-    pub(super) key: String,
-    pub(super) etag: Option<String>,
-    pub(super) size_bytes: u64,
-    pub(super) last_modified: Option<Timestamp>,
 }
 
 impl S3 {
@@ -107,6 +94,7 @@ impl S3 {
         let s3_config = aws_sdk_s3::config::Builder::from(&sdk_config)
             .force_path_style(config.path_style)
             .region(sdk_config.region().cloned().unwrap_or_else(|| Region::new(FALLBACK_REGION)))
+            .interceptor(AnswerLimits { stall_timeout: config.stall_timeout })
             .build();
         Self {
             client: Client::from_conf(s3_config),
@@ -127,67 +115,6 @@ impl S3 {
     #[must_use]
     pub fn readers(&self, wanted: usize) -> usize {
         self.rate.readers(wanted)
-    }
-
-    /// Sends one ListObjectsV2 request.
-    pub(super) async fn list_page(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        continuation_token: Option<String>,
-        max_keys: Option<i32>,
-    ) -> Result<Page> {
-        let what = format!("s3://{bucket}/{prefix}");
-        let output = self
-            .client
-            .list_objects_v2()
-            .bucket(bucket)
-            .prefix(prefix)
-            // Keys may hold control characters, which XML cannot represent.
-            .encoding_type(EncodingType::Url)
-            .set_continuation_token(continuation_token)
-            .set_max_keys(max_keys)
-            .set_request_payer(self.request_payer.clone())
-            .send()
-            .await
-            .map_err(|error| classify(Asked::Bucket, &what, &error))?;
-
-        let encoded = output.encoding_type() == Some(&EncodingType::Url);
-        let truncated = output.is_truncated() == Some(true);
-        let continuation_token = output.next_continuation_token().map(str::to_owned);
-        if truncated && continuation_token.is_none() {
-            return Err(Error::new(
-                ErrorKind::SourceProtocol,
-                format!("{what}: the listing is truncated, but has no continuation token"),
-            ));
-        }
-        let objects = output
-            .contents
-            .unwrap_or_default()
-            .into_iter()
-            .map(|object| {
-                let key = object.key.unwrap_or_default();
-                Ok(PageEntry {
-                    key: if encoded { decode_key(&key, &what)? } else { key },
-                    etag: object.e_tag,
-                    size_bytes: object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
-                    last_modified: object.last_modified.as_ref().and_then(timestamp),
-                })
-            })
-            .collect::<Result<_>>()?;
-        Ok(Page { objects, continuation_token: continuation_token.filter(|_| truncated) })
-    }
-
-    /// Sends `HeadBucket`, which fails if the bucket does not exist.
-    pub(super) async fn head_bucket(&self, bucket: &str) -> Result<()> {
-        let what = format!("s3://{bucket}/");
-        self.client
-            .head_bucket()
-            .bucket(bucket)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| classify(Asked::Bucket, &what, &error))
     }
 
     /// Sends HeadObject and returns the object as it is now.
@@ -215,20 +142,20 @@ impl S3 {
                 });
             }
         };
-        let etag = output.e_tag.ok_or_else(|| {
-            Error::new(
-                ErrorKind::SourceProtocol,
-                format!("{what}: the store gives no ETag, so reads cannot be pinned to its bytes"),
-            )
+        let unusable =
+            |why: String| Error::new(ErrorKind::SourceProtocol, format!("{what}: {why}"));
+        let etag = output.e_tag.filter(|etag| !etag.trim_matches('"').is_empty());
+        let etag = etag.ok_or_else(|| {
+            unusable("the store gives no ETag, so reads cannot be pinned to its bytes".to_owned())
         })?;
+        usable_etag(&etag).map_err(unusable)?;
+        let size_bytes = output.content_length.and_then(|size| u64::try_from(size).ok());
         Ok(Object {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             etag,
-            size_bytes: output
-                .content_length
-                .and_then(|size| u64::try_from(size).ok())
-                .unwrap_or(0),
+            size_bytes: size_bytes
+                .ok_or_else(|| unusable("the store does not give its size".to_owned()))?,
             last_modified: output.last_modified.as_ref().and_then(timestamp),
         })
     }
@@ -347,13 +274,13 @@ fn environment_or_profile_region(profile: Option<&str>) -> RegionProviderChain {
         .or_else(builder.build())
 }
 
-/// Decodes a key listed with `encoding-type=url`, which the SDK leaves to its caller.
-fn decode_key(encoded: &str, what: &str) -> Result<String> {
-    let spaced = encoded.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|error| {
-        Error::new(ErrorKind::SourceProtocol, format!("{what}: a listed key is not UTF-8"))
-            .caused_by(error)
-    })
+/// Accepts an `ETag` that a header can hold, because every read sends it.
+fn usable_etag(etag: &str) -> std::result::Result<(), String> {
+    if etag.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        Ok(())
+    } else {
+        Err(format!("its ETag {etag:?} cannot be sent in a request"))
+    }
 }
 
 fn timestamp(time: &DateTime) -> Option<Timestamp> {
@@ -445,16 +372,6 @@ fn chunks(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_listed_key_is_decoded_once_and_only_once() {
-        assert_eq!(decode_key("a+b%2Bc%2525%0A%C3%A9", "").unwrap(), "a b+c%25\n\u{e9}");
-    }
-
-    #[test]
-    fn a_key_that_is_not_utf8_is_an_error() {
-        assert_eq!(decode_key("a%FF", "s3://b/").unwrap_err().kind, ErrorKind::SourceProtocol);
-    }
 
     #[test]
     fn the_extent_of_a_ranged_answer_is_read_from_its_content_range() {

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::answer::BrokenAnswer;
 use crate::error::{Error, ErrorKind};
 
 /// The kind of request, because the same response has a different meaning for each.
@@ -51,12 +52,18 @@ where
         .and_then(|response| response.headers().get("x-amz-bucket-region"))
         .map(str::to_owned);
 
+    let broken = broken_answer(error);
     let (kind, hint) = match error {
+        // A size that is beyond all sense would come again.
+        _ if broken.is_some_and(|broken| !matches!(broken, BrokenAnswer::TooLarge(_))) => {
+            (did_not_arrive(asked), None)
+        }
         SdkError::ServiceError(_) => match answer(asked, status, &code, &message) {
             Some(kind) => (kind, None),
             None => (ErrorKind::SourceProtocol, None),
         },
-        SdkError::ConstructionFailure(_) => (ErrorKind::SourceCredentials, None),
+        // Something that a header cannot hold, for example. Retries cannot change that.
+        SdkError::ConstructionFailure(_) => (ErrorKind::SourceProtocol, None),
         SdkError::TimeoutError(_) => (ErrorKind::SourceUnreachable, None),
         SdkError::DispatchFailure(failure) => {
             // In some SDK versions, only the Debug text names what failed.
@@ -78,17 +85,42 @@ where
         })
     });
 
-    let said = if code.is_empty() && message.is_empty() {
-        causes(error)
-    } else {
-        format!("{status} {code}: {message}")
+    let said = match broken {
+        Some(broken) if status >= 300 => format!("{status}: {}", causes(broken)),
+        Some(broken) => causes(broken),
+        None if code.is_empty() && message.is_empty() => causes(error),
+        None => format!("{status} {code}: {message}"),
     };
-    let folded =
-        Error::new(kind, format!("{what}: {}", headline(kind))).caused_by(anyhow::anyhow!(said));
+    let headline = match error {
+        SdkError::ConstructionFailure(_) => "the request cannot be made",
+        _ => headline(kind),
+    };
+    let folded = Error::new(kind, format!("{what}: {headline}")).caused_by(anyhow::anyhow!(said));
     let folded = folded.limited_by(error);
     match hint {
         Some(hint) => folded.with_hint(hint),
         None => folded,
+    }
+}
+
+/// Returns the reason why the answer was given up, if it was.
+fn broken_answer<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a BrokenAnswer> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(broken) = error.downcast_ref() {
+            return Some(broken);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Returns the kind of an answer that did not arrive whole. All of these are retried.
+fn did_not_arrive(asked: Asked) -> ErrorKind {
+    match asked {
+        Asked::Bucket => ErrorKind::ListingBroken,
+        Asked::Object => ErrorKind::BodyBroken,
+        Asked::Write => ErrorKind::SourceBusy,
     }
 }
 
@@ -151,6 +183,10 @@ fn headline(kind: ErrorKind) -> &'static str {
         ErrorKind::SourceCredentials => "the S3 credentials were refused, or none were found",
         ErrorKind::BucketMissing => "the bucket does not exist at this endpoint and region",
         ErrorKind::ListingDenied => "listing the bucket is denied",
+        ErrorKind::ListingBroken => {
+            "a page of the listing did not arrive whole, and nothing was decided from it"
+        }
+        ErrorKind::BodyBroken => "the answer did not arrive whole",
         ErrorKind::ObjectMissing => "the object does not exist",
         ErrorKind::ObjectDenied => "reading the object is denied",
         ErrorKind::ObjectArchived => "the object is archived",

@@ -75,7 +75,7 @@ pub struct StagedObject {
 /// # Errors
 /// The errors of `open` and of the observer; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`,
 /// `UnsupportedFormat`, `StagingFailed`.
-pub(crate) async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
+pub async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
     object: &Object,
     place: StagingSlot,
     attempts: &mut Attempts,

@@ -123,7 +123,7 @@ async fn a_failure_with_names_too_long_for_the_ledger_is_recorded(env: TestEnv) 
          </ListBucketResult>",
         entries.concat()
     );
-    env.s3.faults().on_list(Times::Always, Fault::ReplaceListing(listing.into()));
+    env.s3.faults().on_list(Times::Always, Fault::edit_listing(move |_| listing.clone()));
     let ended = env.load_ending(3, "t", &[]).await?;
     for lost in ["cannot record a failure", "connection was lost"] {
         ensure!(!ended.stderr.contains(lost), "{ended}");

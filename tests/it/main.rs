@@ -33,6 +33,7 @@ mod ledger_tables;
 mod limits;
 mod lines_of_bad_rows;
 mod link;
+mod listing;
 mod oracle;
 mod outcome;
 mod pace;
@@ -54,6 +55,7 @@ mod source;
 mod staging;
 mod statements;
 mod stopping;
+mod store_fuzz;
 mod support;
 mod target;
 mod torture;
@@ -125,9 +127,13 @@ fn sign_with_the_endpoints_keys() {
 
 fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Trial {
     // Long versions print how much they do.
-    let is_long = ["S3_TO_MYSQL_TEST_KILL_ROUNDS", "S3_TO_MYSQL_TEST_ORACLE_CASES"]
-        .into_iter()
-        .any(|name| std::env::var_os(name).is_some());
+    let is_long = [
+        "S3_TO_MYSQL_TEST_KILL_ROUNDS",
+        "S3_TO_MYSQL_TEST_ORACLE_CASES",
+        "S3_TO_MYSQL_TEST_STORE_CASES",
+    ]
+    .into_iter()
+    .any(|name| std::env::var_os(name).is_some());
     let limit = if is_long { LONG_TEST_LIMIT } else { TEST_LIMIT };
     Trial::test(name, move || {
         let runtime =

@@ -85,7 +85,7 @@ async fn what_a_listing_holds_is_escaped(env: TestEnv) -> Result<()> {
                    </LastModified><ETag>&quot;e&#13;&#10;error: forged&#10;&#x9b;&quot;</ETag>\
                    <Size>2</Size><StorageClass>STANDARD</StorageClass></Contents>\
                    </ListBucketResult>";
-    env.s3.faults().on_list(Times::Always, Fault::ReplaceListing(listing.into()));
+    env.s3.faults().on_list(Times::Always, Fault::edit_listing(|_| listing.to_owned()));
     for command in ["load", "check", "plan"] {
         for format in ["text", "json"] {
             let args = [command, "s3://etl/", "--table", "t", "-v", "--log-format", format];

@@ -118,6 +118,6 @@ impl S3 {
 
     /// Returns true if no key begins with `prefix`. Lists at most one key.
     pub(crate) async fn is_empty(&self, bucket: &str, prefix: &str) -> Result<bool> {
-        Ok(self.list_page(bucket, prefix, None, Some(1)).await?.objects.is_empty())
+        Ok(self.list_page(bucket, prefix, None, Some(1)).await?.entries.is_empty())
     }
 }

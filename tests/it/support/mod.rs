@@ -7,6 +7,8 @@ pub mod link;
 pub mod many_bad_rows;
 pub mod program;
 pub mod proxy;
+pub mod raw_store;
+pub mod read_all;
 pub mod rogue;
 pub mod s3;
 pub mod servers;

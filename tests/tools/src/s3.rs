@@ -41,7 +41,7 @@ mod service;
 pub use access::{ACCESS_KEY, REGION, SECRET_KEY};
 pub use backend::Backend;
 pub use checksum::Algorithm;
-pub use fault::{Fault, Faults, Injection, Keys, Refusal, Times};
+pub use fault::{Edit, Fault, Faults, Injection, Keys, Refusal, Times};
 pub use log::{Operation, Request, RequestLog};
 pub use object::Object;
 pub use server::Endpoint;

@@ -4,7 +4,6 @@
 //! several faults match one request, they act in the order in which they were injected.
 
 use super::log::{Operation, Request};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::mem::discriminant;
 use std::pin::Pin;
@@ -61,6 +60,9 @@ impl Refusal {
     }
 }
 
+/// A change of a document.
+pub type Edit = Arc<dyn Fn(String) -> String + Send + Sync>;
+
 type Hook = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A fault. Offsets are counted from the start of the body that would be sent.
@@ -96,8 +98,9 @@ pub enum Fault {
     PlainKeys,
     /// Every page of the listing says that more follows, under the same token as the request's.
     EndlessListing,
-    /// The body of a listing is this, with status 200.
-    ReplaceListing(Bytes),
+    /// The body of a listing is what this makes of it, with a `Content-Length` of its own: see
+    /// [`Fault::edit_listing`].
+    EditListing(Edit),
 }
 
 impl Fault {
@@ -111,9 +114,14 @@ impl Fault {
 
     /// Returns the fault of a listing that something other than an S3 store answers.
     pub fn garbage_listing() -> Self {
-        Self::ReplaceListing(Bytes::from_static(
-            b"<html><body><h1>Welcome</h1><p>Please log in</body></html>",
-        ))
+        Self::edit_listing(|_| {
+            "<html><body><h1>Welcome</h1><p>Please log in</body></html>".to_owned()
+        })
+    }
+
+    /// Changes the XML document of a listing.
+    pub fn edit_listing(edit: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
+        Self::EditListing(Arc::new(edit))
     }
 }
 

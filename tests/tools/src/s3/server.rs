@@ -3,11 +3,10 @@
 
 use super::access::{FixedKey, OpenBuckets};
 use super::backend::Backend;
-use super::fault::Faults;
+use super::fault::{Edit, Faults};
 use super::log::RequestLog;
 use super::service::Service;
 use anyhow::Context as _;
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_LENGTH;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -122,9 +121,12 @@ async fn serve(socket: TcpStream, service: S3Service) {
         let service = service.clone();
         async move {
             let mut response = service.call(request).await.map_err(io::Error::other)?;
-            if let Some(RawBody(body)) = response.extensions_mut().remove() {
+            if let Some(BodyEdit(edit)) = response.extensions_mut().remove()
+                && let Some(body) = response.body().bytes()
+            {
                 response.headers_mut().remove(CONTENT_LENGTH);
-                *response.body_mut() = s3s::Body::from(body);
+                let edited = edit(String::from_utf8_lossy(&body).into_owned());
+                *response.body_mut() = s3s::Body::from(edited);
             }
             io::Result::Ok(response)
         }
@@ -134,9 +136,9 @@ async fn serve(socket: TcpStream, service: S3Service) {
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(connection, answer).await;
 }
 
-/// Put into a response's extensions, this is sent as its body.
+/// Put into a response's extensions, this changes its body.
 #[derive(Clone)]
-pub(super) struct RawBody(pub(super) Bytes);
+pub(super) struct BodyEdit(pub(super) Edit);
 
 /// Notifies a body when everything before it has been written to the socket.
 #[derive(Clone, Default)]

@@ -7,7 +7,7 @@ use super::fault::{Effects, Fault, Faults, Refusal};
 use super::listing::{PAGE_KEYS, Start, url_encoded};
 use super::log::{InFlight, Operation, Request, RequestLog};
 use super::object::Object;
-use super::server::{Flushes, RawBody};
+use super::server::{BodyEdit, Flushes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
@@ -157,10 +157,10 @@ impl S3 for Service {
             next_continuation_token: next,
             ..ListObjectsV2Output::default()
         });
-        if let Some(body) = effects.take(|fault| {
-            if let Fault::ReplaceListing(body) = fault { Some(body.clone()) } else { None }
+        if let Some(edit) = effects.take(|fault| {
+            if let Fault::EditListing(edit) = fault { Some(Arc::clone(edit)) } else { None }
         }) {
-            response.extensions.insert(RawBody(body));
+            response.extensions.insert(BodyEdit(edit));
         }
         Ok(response)
     }
