@@ -29,7 +29,7 @@ pub(super) enum Start {
 
 impl Start {
     /// Returns the continuation token, which is opaque to clients. A digest in it shows if it was
-    /// changed: S3 refuses a token that it did not issue.
+    /// changed, because the endpoint refuses a token that it did not issue.
     pub(super) fn token(&self) -> Option<String> {
         let text = match self {
             Self::Beginning => return None,
