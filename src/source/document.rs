@@ -75,6 +75,15 @@ fn check_elements(text: &str) -> Result<(), Damage> {
         match token {
             Token::ElementStart { prefix, local, .. } => {
                 let name = local.as_str();
+                // The SDK's reader skips what is inside an element that it does not know.
+                let level = match name {
+                    "ListBucketResult" => 0,
+                    "Contents" => 1,
+                    _ => open.len(),
+                };
+                if level != open.len() {
+                    return malformed(format!("<{name}> stands inside another element"));
+                }
                 if let Some(parent) = open.last_mut() {
                     if parent.has_text {
                         return malformed(format!(
@@ -157,6 +166,8 @@ mod tests {
             ("<Key>a</Key>", "<Key>a<![CDATA[c]]></Key>"),
             ("<Key>a</Key>", "<Key>a<x/>c</Key>"),
             ("<Key>a</Key>", "<Key>a</key>"),
+            ("<Contents>", "<x><Contents/></x><Contents>"),
+            ("<KeyCount>2", "<ListBucketResult/><KeyCount>2"),
             ("<Key>a</Key>", "c<Key>a</Key>c"),
             ("<Name>b</Name>", "<Name>b</Name><Name>c</Name>"),
             ("</ListBucketResult>", "</ListBucketResult><ListBucketResult/>"),

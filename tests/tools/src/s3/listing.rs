@@ -1,5 +1,6 @@
 //! Computes one page of a listing from a sorted map of keys, and encodes keys as S3 does.
 
+use super::checksum::md5_hex;
 use super::object::Object;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,9 @@ pub(super) type Keyspace = BTreeMap<String, Vec<Arc<Object>>>;
 /// The number of keys that S3 returns in one page.
 pub(super) const PAGE_KEYS: usize = 1000;
 
+/// The length of a token's digest.
+const MD5_HEX_BYTES: usize = 32;
+
 /// The start of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Start {
@@ -24,18 +28,24 @@ pub(super) enum Start {
 }
 
 impl Start {
-    /// Returns the continuation token, which is opaque to clients.
+    /// Returns the continuation token, which is opaque to clients. A digest in it shows if it was
+    /// changed, because the endpoint refuses a token that it did not issue.
     pub(super) fn token(&self) -> Option<String> {
-        match self {
-            Self::Beginning => None,
-            Self::AfterKey(key) => Some(STANDARD.encode(format!("k{key}"))),
-            Self::AfterPrefix(prefix) => Some(STANDARD.encode(format!("p{prefix}"))),
-        }
+        let text = match self {
+            Self::Beginning => return None,
+            Self::AfterKey(key) => format!("k{key}"),
+            Self::AfterPrefix(prefix) => format!("p{prefix}"),
+        };
+        Some(STANDARD.encode(md5_hex(text.as_bytes()) + &text))
     }
 
     /// Returns the start that a token stands for, or `None` if the endpoint did not issue it.
     pub(super) fn from_token(token: &str) -> Option<Self> {
         let text = String::from_utf8(STANDARD.decode(token).ok()?).ok()?;
+        let (digest, text) = text.split_at_checked(MD5_HEX_BYTES)?;
+        if digest != md5_hex(text.as_bytes()) {
+            return None;
+        }
         if let Some(key) = text.strip_prefix('k') {
             return Some(Self::AfterKey(key.to_owned()));
         }

@@ -125,7 +125,12 @@ impl S3 for Service {
         let mut next = page.next.as_ref().and_then(Start::token);
         if effects.has(&Fault::EndlessListing) {
             next = Some(
-                input.continuation_token.clone().or(next).unwrap_or_else(|| STANDARD.encode("k")),
+                input
+                    .continuation_token
+                    .clone()
+                    .or(next)
+                    .or_else(|| Start::AfterKey(String::new()).token())
+                    .unwrap_or_default(),
             );
         }
         let key_count = page.objects.len() + page.common_prefixes.len();
