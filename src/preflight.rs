@@ -143,8 +143,13 @@ pub async fn preflight(
     warnings.extend(findings.warnings);
     let fields_per_row = columns.len();
     // This statement names the table as the user did, because people read it.
-    let statement =
-        Statement::new(&options.target.table, &columns, options.format, options.load.on_duplicate);
+    let statement = Statement::new(
+        &options.target.table,
+        &schema,
+        &columns,
+        options.format,
+        options.load.on_duplicate,
+    );
     let preflight = Preflight {
         server,
         target: Target { database: schema.database.clone(), table: schema.table.clone() },

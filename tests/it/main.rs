@@ -32,6 +32,7 @@ mod ledger_commands;
 mod ledger_tables;
 mod lines_of_bad_rows;
 mod link;
+mod null_times;
 mod oracle;
 mod outcome;
 mod pace;
