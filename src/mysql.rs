@@ -7,6 +7,7 @@
 pub(crate) mod codes;
 mod connection;
 mod create_table;
+mod grants;
 mod index;
 mod options;
 mod server;
@@ -22,5 +23,6 @@ pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};
 pub use table_schema::{ColumnSchema, TableSchema};
 pub(crate) use table_schema::{
-    ReferringKey, TableDefinition, TableDescription, TableKind, describe_tables, table_names,
+    ReferringKey, TableDefinition, TableDescription, TableKind, describe_tables, is_in_foreign_key,
+    table_names,
 };

@@ -76,7 +76,7 @@ pub async fn preflight(
     };
     let table = Table { name: format!("table {}", options.target.table), schema: &schema };
     server.answered_within(asked.elapsed());
-    let findings = match swap::check(&mut conn, options, &schema).await {
+    let findings = match swap::check(&mut conn, options, &schema, server.flavor).await {
         Ok(findings) => findings,
         Err(error) => return Err(vec![error]),
     };
@@ -117,7 +117,7 @@ pub async fn preflight(
     );
 
     let mut problems = table.problems(options, &server, &columns);
-    problems.extend(findings.problems);
+    problems.extend(findings);
     if !problems.is_empty() {
         // With missing columns, the server would only report the same problem in its own words.
         let _ = conn.disconnect().await;
@@ -139,12 +139,16 @@ pub async fn preflight(
         );
         load_concurrency = 1;
     }
-    let mut warnings = table.warnings(options, &server, &columns);
-    warnings.extend(findings.warnings);
+    let warnings = table.warnings(options, &server, &columns);
     let fields_per_row = columns.len();
     // This statement names the table as the user did, because people read it.
-    let statement =
-        Statement::new(&options.target.table, &columns, options.format, options.load.on_duplicate);
+    let statement = Statement::new(
+        &options.target.table,
+        &schema,
+        &columns,
+        options.format,
+        options.load.on_duplicate,
+    );
     let preflight = Preflight {
         server,
         target: Target { database: schema.database.clone(), table: schema.table.clone() },

@@ -58,7 +58,7 @@ impl TargetClone {
                 let message = format!("{what}: the server's SHOW CREATE TABLE cannot be parsed");
                 Error::new(ErrorKind::TargetRefused, message)
             })?;
-            (definition(&shown), shown.is_partitioned)
+            (definition(&shown), shown.is_partitioned())
         };
         let taken = table_names(conn, &schema.database, NAME).await.map_err(failed)?;
         let name = unlike(NAME, |name| taken.iter().any(|taken| same_name(taken, name)));
@@ -208,7 +208,7 @@ mod tests {
                         COLLATE=utf8mb4_bin";
         let shown = CreateTable::parse(text).unwrap();
         assert_eq!(definition(&shown), expected);
-        assert!(!shown.is_partitioned);
+        assert!(!shown.is_partitioned());
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
             );
             let shown = CreateTable::parse(&text).unwrap();
             assert_eq!(definition(&shown), " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1");
-            assert!(shown.is_partitioned);
+            assert!(shown.is_partitioned());
         }
     }
 }

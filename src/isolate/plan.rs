@@ -10,7 +10,7 @@ use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{Decimals, LoadConfig, Policy, RejectBudget, Statement};
+use crate::load_data::{Decimals, LoadConfig, NullTimes, Policy, RejectBudget, Statement};
 use crate::mysql::TableSchema;
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
@@ -34,6 +34,7 @@ pub struct Plan {
     format: FormatConfig,
     update_columns: Option<Vec<String>>,
     pub(crate) decimals: Decimals,
+    pub(crate) null_times: NullTimes,
     /// True once a statement for a whole object did not tell enough. It will not for the next
     /// object either.
     pub(crate) skip_whole_attempt: AtomicBool,
@@ -55,11 +56,12 @@ impl Plan {
     ) -> Self {
         let decimals = decimals(&schema, &columns);
         Self {
-            statement: Statement::new(&table, &columns, format, policy.on_duplicate),
+            statement: Statement::new(&table, &schema, &columns, format, policy.on_duplicate),
             policy,
             rejects,
             reject_budget: RejectBudget::new(load.max_rejects_total),
             decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
+            null_times: NullTimes::new(&schema, &columns, format),
             table,
             schema,
             columns,
@@ -96,8 +98,13 @@ impl IsolationSetup {
     async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
         let schema = &plan.schema;
         let table = ScratchTable::new(&plan.table, schema, &plan.columns, &plan.format.set);
-        let statement =
-            Statement::new(table.table(), table.load_columns(), &plan.format, OnDuplicate::Ignore);
+        let statement = Statement::new(
+            table.table(),
+            schema,
+            table.load_columns(),
+            &plan.format,
+            OnDuplicate::Ignore,
+        );
         let is_key = |name: &str| schema.unique_key_columns.iter().any(|key| same_name(key, name));
         let update_columns = match &plan.update_columns {
             Some(columns) => columns.clone(),

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::plan::{IsolationSetup, Plan};
 use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load_data::{Decimals, Diagnostic, LoadRequest, LoadStats, Policy, RowErrorKind};
+use crate::load_data::{
+    Decimals, Diagnostic, LoadRequest, LoadStats, NullTimes, Policy, RowErrorKind,
+};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
 
@@ -27,6 +29,7 @@ pub(crate) struct RowIsolation<'a> {
     pub(super) request: &'a LoadRequest,
     pub(super) policy: Policy,
     pub(super) decimals: &'a Decimals,
+    pub(super) null_times: &'a NullTimes,
     pub(super) isolation_setup: &'a IsolationSetup,
     pub(super) rejects: Option<RejectFile>,
     pub(super) stats: LoadStats,
@@ -58,6 +61,7 @@ impl<'a> RowIsolation<'a> {
             request,
             policy: plan.policy,
             decimals: &plan.decimals,
+            null_times: &plan.null_times,
             isolation_setup,
             rejects,
             stats: LoadStats::default(),

@@ -29,6 +29,8 @@ mod deferred;
 mod definition;
 pub(super) mod fingerprint;
 mod index;
+mod marker;
+mod old_table;
 mod row;
 mod swap;
 

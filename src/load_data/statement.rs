@@ -6,7 +6,9 @@
 
 use std::fmt::Write as _;
 
+use super::null_times::{null_as_text, takes_null_as_now};
 use crate::dialect::{ColumnOrVariable, FormatConfig};
+use crate::mysql::TableSchema;
 use crate::policy::OnDuplicate;
 use crate::sql_text::{TableName, bytes_literal, quote_identifier};
 
@@ -22,10 +24,12 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Builds the statement for `table`, whose fields are read into `columns`.
+    /// Builds the statement for `table`, whose fields are read into `columns`. `schema` is that of
+    /// the target: `table` has the same columns.
     #[must_use]
     pub fn new(
         table: &TableName,
+        schema: &TableSchema,
         columns: &[ColumnOrVariable],
         format: &FormatConfig,
         on_duplicate: OnDuplicate,
@@ -56,7 +60,7 @@ impl Statement {
             .fields_escaped_by
             .map_or_else(|| "''".to_owned(), |escape| bytes_literal(&[escape]));
         push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES TERMINATED BY "));
-        Self { before_terminator, after_terminator: columns_and_set(columns, format) }
+        Self { before_terminator, after_terminator: columns_and_set(schema, columns, format) }
     }
 
     /// Returns the whole text for objects with this line terminator.
@@ -72,8 +76,12 @@ impl Statement {
 }
 
 /// Returns the column list and the SET clause. If some words mean NULL, each column's field goes
-/// through a variable.
-fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> String {
+/// through a variable, and so do the fields of columns in which a NULL would be silent.
+fn columns_and_set(
+    schema: &TableSchema,
+    columns: &[ColumnOrVariable],
+    format: &FormatConfig,
+) -> String {
     let mut list = Vec::with_capacity(columns.len());
     let mut set = Vec::new();
     let nulls: Vec<String> =
@@ -81,25 +89,39 @@ fn columns_and_set(columns: &[ColumnOrVariable], format: &FormatConfig) -> Strin
     for (index, item) in columns.iter().enumerate() {
         match item {
             ColumnOrVariable::Variable(name) => list.push(format!("@{}", quote_identifier(name))),
-            ColumnOrVariable::Column(name) if nulls.is_empty() => list.push(quote_identifier(name)),
+            ColumnOrVariable::Column(name)
+                if nulls.is_empty() && !takes_null_as_now(schema, name) =>
+            {
+                list.push(quote_identifier(name));
+            }
             ColumnOrVariable::Column(name) => {
                 let variable = format!("@s3_to_mysql_{}", index + 1);
-                // The comparison is of bytes: a collation would treat 'null' and 'NULL ' like
-                // 'NULL'.
-                set.push(format!(
-                    "{} = IF(CAST({variable} AS BINARY) IN ({}), NULL, {variable})",
-                    quote_identifier(name),
-                    nulls.join(", ")
-                ));
+                let mut value = variable.clone();
+                if !nulls.is_empty() {
+                    // The comparison is of bytes: a collation would treat 'null' and 'NULL ' like
+                    // 'NULL'.
+                    value = format!(
+                        "IF(CAST({variable} AS BINARY) IN ({}), NULL, {variable})",
+                        nulls.join(", ")
+                    );
+                }
+                if takes_null_as_now(schema, name) {
+                    value = null_as_text(&value);
+                }
+                set.push(format!("{} = {value}", quote_identifier(name)));
                 list.push(variable);
             }
         }
     }
-    set.extend(
-        format.set.iter().map(|(column, expression)| {
-            format!("{} = {}", quote_identifier(column), one(expression))
-        }),
-    );
+    set.extend(format.set.iter().map(|(column, expression)| {
+        // An expression without a variable is left alone, because `NOW()` says more than its text.
+        let value = if expression.contains('@') && takes_null_as_now(schema, column) {
+            null_as_text(&one(expression))
+        } else {
+            one(expression)
+        };
+        format!("{} = {value}", quote_identifier(column))
+    }));
     let mut text = format!(" ({})", list.join(", "));
     if !set.is_empty() {
         push(&mut text, format_args!(" SET {}", set.join(", ")));

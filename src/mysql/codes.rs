@@ -46,3 +46,9 @@ pub(crate) const NO_PARENT_ROW_UNNAMED: u16 = 1216;
 pub(crate) fn is_refused_by_partition(code: u16) -> bool {
     matches!(code, 1526 | 1591 | 1748)
 }
+
+/// Returns true if the table cannot be changed in this way because of a foreign key on either side
+/// of it.
+pub(crate) fn is_kept_by_foreign_key(code: u16) -> bool {
+    matches!(code, 1217 | 1451 | 3730 | 3776)
+}

@@ -13,7 +13,9 @@ pub(crate) struct CreateTable {
     pub(crate) definitions: Vec<Definition>,
     /// The text after the closing parenthesis, without partitions: `ENGINE=InnoDB ...`.
     pub(crate) options: String,
-    pub(crate) is_partitioned: bool,
+    /// The text after that: `PARTITION BY ...`, perhaps in a comment that only some versions
+    /// execute.
+    pub(crate) partitions: String,
 }
 
 /// A column, key or constraint.
@@ -48,8 +50,12 @@ impl CreateTable {
         Some(Self {
             definitions: definitions.into_iter().map(Definition::new).collect(),
             options: options.to_owned(),
-            is_partitioned: partitions.contains("PARTITION BY"),
+            partitions: partitions.to_owned(),
         })
+    }
+
+    pub(crate) fn is_partitioned(&self) -> bool {
+        self.partitions.contains("PARTITION BY")
     }
 
     /// Returns the definitions of this kind.
@@ -71,10 +77,7 @@ impl CreateTable {
 
 impl Definition {
     fn new(text: &str) -> Self {
-        let named = text
-            .strip_prefix("CONSTRAINT ")
-            .and_then(quoted_identifier)
-            .map_or(text, |(_, rest)| rest.trim_start());
+        let named = without_constraint_name(text);
         let kinds = [
             ("`", DefinitionKind::Column),
             ("PRIMARY KEY ", DefinitionKind::PrimaryKey),
@@ -92,6 +95,10 @@ impl Definition {
         Self { kind, text: text.to_owned() }
     }
 
+    pub(crate) fn without_constraint_name(&self) -> &str {
+        without_constraint_name(&self.text)
+    }
+
     /// Returns the names in the first parenthesized list, or `None` if it holds anything but names
     /// of columns.
     pub(crate) fn columns(&self) -> Option<Vec<String>> {
@@ -106,6 +113,27 @@ impl Definition {
             .0;
         names(&self.text[found + keyword.len()..])
     }
+}
+
+fn without_constraint_name(text: &str) -> &str {
+    text.strip_prefix("CONSTRAINT ")
+        .and_then(quoted_identifier)
+        .map_or(text, |(_, rest)| rest.trim_start())
+}
+
+/// Returns the texts between blanks and line breaks outside of names and strings.
+pub(super) fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for (at, byte) in outside_quotes(text) {
+        if byte.is_ascii_whitespace() {
+            words.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    words.push(&text[start..]);
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// Returns the names at the start of the parts of the first parenthesized list.
@@ -140,7 +168,7 @@ pub(super) fn list(text: &str) -> Option<(Vec<&str>, &str)> {
 }
 
 /// Returns the bytes outside of names and strings, with their positions.
-fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, u8)> {
+pub(super) fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, u8)> {
     let mut quote = None;
     let mut escaped = false;
     text.bytes().enumerate().filter(move |&(_, byte)| {
@@ -211,7 +239,7 @@ mod tests {
             ]
         );
         assert_eq!(table.options, "ENGINE=InnoDB AUTO_INCREMENT=7 COMMENT='KEY `z` (`a`)'");
-        assert!(table.is_partitioned);
+        assert!(table.is_partitioned());
         assert_eq!(table.definitions[11].text, "CONSTRAINT `a `` FOREIGN KEY` CHECK ((`id` <> 7))");
     }
 

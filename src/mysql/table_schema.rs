@@ -8,7 +8,7 @@ mod references;
 mod tables;
 
 pub(crate) use comparison::TableDefinition;
-pub(crate) use references::ReferringKey;
+pub(crate) use references::{ReferringKey, is_in_foreign_key};
 pub(crate) use tables::{TableDescription, describe_tables, table_names};
 
 use mysql_async::prelude::Queryable;

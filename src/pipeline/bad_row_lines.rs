@@ -54,6 +54,12 @@ pub(crate) async fn with_lines(
         };
     for bad in error.bad_rows_mut() {
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
+            let null_times = &context.plan().null_times;
+            if let Some(reason) =
+                null_times.explain(bad.code, bad.column.as_deref(), found.row, &found.raw)
+            {
+                bad.reason = reason;
+            }
             bad.line = Some(found.line);
             bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
         }

@@ -2,40 +2,43 @@
 //! another takes its name, and everything that refers to it.
 //!
 //! `information_schema` shows an account only what it has privileges for. If something may be
-//! hidden, a warning says so. The server still refuses anything that would break a constraint.
+//! hidden that a swap would lose, the swap is refused. TRUNCATE loses nothing that is hidden: the
+//! server refuses it if a foreign key of another table refers to the table.
 
-use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Error as Driver};
 
 use super::options::PreflightOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Phase, ReferringKey, TableKind, TableSchema, classify};
+use crate::mysql::{
+    Flavor, Phase, ReferringKey, TableKind, TableSchema, classify, codes, is_in_foreign_key,
+};
 use crate::policy::Mode;
 
-#[derive(Debug, Default)]
-pub(crate) struct SwapFindings {
-    pub(crate) problems: Vec<Error>,
-    pub(crate) warnings: Vec<String>,
-}
+/// Makes the server quote names in backticks, and limits the wait for a statement that alters the
+/// table. The settings of sessions that load replace these.
+const SETUP: &str = "SET SESSION sql_mode = '', SESSION lock_wait_timeout = 5";
 
-/// Checks the target for what the mode would do to it.
+/// Returns the problems of the target with what the mode would do to it.
 ///
 /// # Errors
-/// The error of a query. Problems of the target are in the findings.
+/// The error of a query.
 pub(crate) async fn check(
     conn: &mut Conn,
     options: &PreflightOptions<'_>,
     schema: &TableSchema,
-) -> Result<SwapFindings> {
-    let mut findings = SwapFindings::default();
+    flavor: Flavor,
+) -> Result<Vec<Error>> {
+    let mut problems = Vec::new();
     let mode = options.load.mode;
     if mode == Mode::Append {
-        return Ok(findings);
+        return Ok(problems);
     }
     let what = format!("table {}", options.target.table);
     let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
     let verb = if mode == Mode::Swap { "swapped" } else { "emptied" };
     let mut refuse = |problem: String, hint: &str| {
-        findings.problems.push(Error::new(ErrorKind::TargetRefused, problem).with_hint(hint));
+        problems.push(Error::new(ErrorKind::TargetRefused, problem).with_hint(hint));
     };
 
     if schema.kind == TableKind::View {
@@ -43,7 +46,7 @@ pub(crate) async fn check(
             format!("{what} is a view, which cannot be {verb}"),
             "name the view's base table, or use --mode append",
         );
-        return Ok(findings);
+        return Ok(problems);
     }
     if schema.kind == TableKind::SystemVersioned {
         let problem = if mode == Mode::Swap {
@@ -53,7 +56,9 @@ pub(crate) async fn check(
         };
         refuse(problem, "use --mode append, or ALTER TABLE ... DROP SYSTEM VERSIONING first");
     }
-    for ReferringKey { constraint, child } in schema.referring_keys(conn).await.map_err(failed)? {
+    let referring_keys = schema.referring_keys(conn).await.map_err(failed)?;
+    let sees_foreign_keys = !referring_keys.is_empty() || !schema.foreign_keys.is_empty();
+    for ReferringKey { constraint, child } in referring_keys {
         let (problem, hint) = if mode == Mode::Swap {
             (
                 format!(
@@ -92,12 +97,40 @@ pub(crate) async fn check(
                 "drop the trigger first and create it again afterwards, or use --mode truncate",
             );
         }
-        if schema.triggers.is_empty() && !schema.shows_triggers(conn).await.map_err(failed)? {
-            findings.warnings.push(format!(
-                "{what}: without the TRIGGER privilege its triggers are not visible; a swap would \
-                 lose them"
-            ));
+        conn.query_drop(SETUP).await.map_err(failed)?;
+        if schema.triggers.is_empty()
+            && !schema.shows_triggers(conn, flavor).await.map_err(failed)?
+        {
+            refuse(
+                format!("{what}: the account does not see its triggers, which a swap would lose"),
+                "GRANT the account the TRIGGER privilege on the table, or use --mode truncate",
+            );
+        }
+        if !sees_foreign_keys && !schema.is_partitioned {
+            match is_in_foreign_key(conn, &schema.name()).await {
+                Ok(false) => {}
+                Ok(true) => refuse(
+                    format!(
+                        "{what}: a foreign key that the account does not see refers to it and \
+                         would stay with the old table"
+                    ),
+                    "an account with the PROCESS privilege finds it in \
+                     information_schema.INNODB_FOREIGN (MariaDB: INNODB_SYS_FOREIGN); drop it \
+                     first and add it again afterwards, or use --mode append",
+                ),
+                // Somebody alters the table. The swap asks again at its end.
+                Err(Driver::Server(error)) if error.code == codes::LOCK_WAIT_TIMEOUT => {}
+                Err(Driver::Server(error)) => refuse(
+                    format!(
+                        "{what}: the server does not tell if foreign keys refer to it, which \
+                         would stay with the old table: ERROR {}: {}",
+                        error.code, error.message
+                    ),
+                    "--mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
+                ),
+                Err(error) => return Err(failed(error)),
+            }
         }
     }
-    Ok(findings)
+    Ok(problems)
 }

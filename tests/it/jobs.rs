@@ -1,6 +1,7 @@
 //! Truncate and swap: a job is done once, whichever process dies, and readers see the old rows or
 //! the new ones.
 
+pub(crate) mod altered;
 pub(crate) mod deferred;
 pub(crate) mod killed;
 pub(crate) mod refused;
@@ -63,7 +64,9 @@ async fn load(env: &TestEnv, args: &[&str]) -> Result<Ended> {
 /// Returns the same command, through a proxy.
 fn through(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Command {
     let port = proxy.port().to_string();
-    let base = ["load", "s3://etl/in/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
+    let mut base = vec!["load", "s3://etl/in/", "--table", "t", "--port", &port];
+    // The proxy reads packets that are neither encrypted nor compressed.
+    base.extend(["--ssl-mode", "DISABLED", "--compress", "off"]);
     env.command(base.iter().chain(args))
 }
 

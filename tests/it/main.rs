@@ -34,6 +34,7 @@ mod limits;
 mod lines_of_bad_rows;
 mod link;
 mod listing;
+mod null_times;
 mod oracle;
 mod outcome;
 mod pace;

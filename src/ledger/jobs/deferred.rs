@@ -177,7 +177,12 @@ impl Ledger {
         Ok(secondary(&self.create_table(session, table).await?))
     }
 
-    async fn create_table(&self, session: &mut Session, table: &TableName) -> Result<CreateTable> {
+    /// Reads SHOW CREATE TABLE in a session that quotes in a known way.
+    pub(super) async fn create_table(
+        &self,
+        session: &mut Session,
+        table: &TableName,
+    ) -> Result<CreateTable> {
         self.in_mode(session, ALTER_MODE).await?;
         let shown: Option<Row> = session
             .conn
@@ -193,10 +198,11 @@ impl Ledger {
 
     fn unreadable(&self, table: &TableName) -> Error {
         let message = format!(
-            "{}: the indexes cannot be read from the output of SHOW CREATE TABLE {table}",
+            "{}: the definition cannot be read from the output of SHOW CREATE TABLE {table}",
             self.what()
         );
-        Error::new(ErrorKind::TargetRefused, message).with_hint("leave out --defer-indexes")
+        Error::new(ErrorKind::TargetRefused, message)
+            .with_hint("use --mode truncate, without --defer-indexes")
     }
 }
 

@@ -2,42 +2,47 @@
 //! one RENAME.
 //!
 //! The same atomic statement renames a marker table. After a crash the marker shows if the swap has
-//! happened. The marker's comment has the generation of the job, so that a marker left behind by an
-//! earlier swap is not mistaken for a new one. All tables that a swap needs are in the target's
-//! database, and are named after the ledger and the target's hash.
+//! happened. All tables that a swap needs are in the target's database, and are named after the
+//! ledger and the target's hash.
+//!
+//! Loading and verifying may take hours, in which people alter the target. So the target is
+//! compared with the shadow at once, again right before the RENAME, and a third time after it: then
+//! nobody can alter the old table under the target's name any more. If it was altered between the
+//! last look and the RENAME, or if another table has come to refer to it, a second RENAME puts it
+//! back. If that fails, or the process dies before it, the old table stays and the job says so
+//! (`old_table`).
 
 use std::collections::HashMap;
 
 use mysql_async::prelude::Queryable;
 
+use super::definition::fingerprint_of;
+use super::marker::Marker;
 use super::row::{JobRow, JobState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::handle::Ledger;
 use crate::ledger::job::Job;
 use crate::ledger::options::JobOptions;
 use crate::ledger::verification::TableCheck;
-use crate::mysql::{Index, Phase, Session, classify, describe_tables};
+use crate::mysql::{Index, Phase, Session, TableDefinition, classify, describe_tables};
 use crate::policy::Mode;
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
 
 /// The longest name that MySQL and MariaDB allow, in characters.
-const NAME_LIMIT: usize = 64;
-/// The marker's comment before the generation.
-const MARKER_COMMENT: &str = "s3-to-mysql swap, generation ";
-/// The marker's comment after the generation, if the old table is kept.
-const KEEPS_OLD: &str = ", old table kept";
-
+pub(super) const NAME_LIMIT: usize = 64;
+/// The change of a table to which another table has come to refer.
+pub(super) const REFERRING_KEY: &str = "a foreign key that refers to it";
 /// The tables that exist beside the target for a while.
 pub(super) struct SwapNames {
     pub(super) shadow: TableName,
     /// The marker before the swap.
-    pending: TableName,
+    pub(super) pending: TableName,
     /// The marker after the swap.
-    done: TableName,
+    pub(super) done: TableName,
     /// The replaced table after the swap, until it is dropped or renamed to the name under which it
     /// is kept.
-    old: TableName,
+    pub(super) old: TableName,
 }
 
 impl Ledger {
@@ -63,49 +68,6 @@ impl Ledger {
         Ok(names)
     }
 
-    /// Returns the name under which `--swap-keep-old` keeps the old table.
-    fn kept_name(&self) -> TableName {
-        TableName {
-            database: Some(self.target.database.clone()),
-            table: format!("{}_old", self.target.table),
-        }
-    }
-
-    /// Returns an error if the old table cannot be kept.
-    ///
-    /// # Errors
-    /// `TargetRefused` if the name under which it would be kept is too long, or is the name of a
-    /// table that no swap has made.
-    pub(super) async fn ensure_kept_name_is_free(
-        &self,
-        session: &mut Session,
-        row: &JobRow,
-    ) -> Result<()> {
-        let kept = self.kept_name();
-        let refused = |problem: &str, hint: String| {
-            let message = format!(
-                "{}: --swap-keep-old would keep its rows as {kept}, {problem}",
-                self.what()
-            );
-            Err(Error::new(ErrorKind::TargetRefused, message).with_hint(hint))
-        };
-        if kept.table.chars().count() > NAME_LIMIT {
-            return refused(
-                "a name that is too long",
-                format!("names have at most {NAME_LIMIT} characters"),
-            );
-        }
-        if row.old_table != kept.table
-            && self.comments(session, [&kept]).await?.contains_key(&kept.table)
-        {
-            return refused(
-                "a table that no swap has made",
-                "rename or drop it, or swap without --swap-keep-old".to_owned(),
-            );
-        }
-        Ok(())
-    }
-
     /// Returns true if the work of an unfinished job is usable. For a swap, the shadow must exist
     /// and be like the target.
     pub(super) async fn can_go_on(&self, session: &mut Session, row: &JobRow) -> Result<bool> {
@@ -120,7 +82,9 @@ impl Ledger {
             );
             return Ok(false);
         }
-        if let Some(difference) = self.difference(session, &shadow, &row.deferred_indexes).await? {
+        let (_, difference) =
+            self.compare_definitions(session, &shadow, &row.deferred_indexes).await?;
+        if let Some(difference) = difference {
             tracing::warn!(
                 "{}: altered since the job began ({difference}); beginning anew",
                 self.what()
@@ -145,7 +109,8 @@ impl Ledger {
         let shadow = self.swap_names()?.shadow;
         let sql = format!("CREATE TABLE {shadow} LIKE {}", self.target.name());
         self.alter(session, attempts, &format!("CREATE TABLE {shadow}"), &sql).await?;
-        if let Some(difference) = self.difference(session, &shadow, &[]).await? {
+        let (_, difference) = self.compare_definitions(session, &shadow, &[]).await?;
+        if let Some(difference) = difference {
             let message = format!(
                 "{}: a table created LIKE it is not the same ({difference}): a swap would change \
                  it",
@@ -218,13 +183,13 @@ impl Ledger {
     ) -> Result<JobRow> {
         let done = self.swap_names()?.done;
         let marker = self.comments(session, [&done]).await?.remove(&done.table);
-        let settled =
-            if marker.is_some_and(|comment| generation_of(&comment) == Some(row.generation)) {
-                // Readers see this job's rows.
-                JobRow { table_generation: row.generation, ..row.with_state(JobState::Swapped) }
-            } else {
-                row.with_state(JobState::Loading)
-            };
+        let marker = marker.and_then(|comment| Marker::parse(&comment));
+        let settled = if marker.is_some_and(|marker| marker.generation == row.generation) {
+            // Readers see this job's rows.
+            JobRow { table_generation: row.generation, ..row.with_state(JobState::Swapped) }
+        } else {
+            row.with_state(JobState::Loading)
+        };
         self.change(session, row, &settled).await
     }
 
@@ -267,19 +232,29 @@ impl Ledger {
                     .await?;
                 }
             }
-            let keeps = if options.swap_keep_old { KEEPS_OLD } else { "" };
+            // Verifying may have taken long.
+            let definition = self.ensure_like_target(session, &shadow, &[]).await?;
+            let target = self.target.name();
+            if self.is_in_foreign_key(session, attempts, &target).await? {
+                return Err(self.altered(REFERRING_KEY));
+            }
+            let marker = Marker {
+                generation: row.generation,
+                definition: Some(fingerprint_of(&definition)),
+                keeps_old: options.swap_keep_old,
+            };
             let sql = format!(
                 "CREATE TABLE {pending} (generation INT UNSIGNED NOT NULL PRIMARY KEY) \
-                 ENGINE=InnoDB COMMENT='{MARKER_COMMENT}{}{keeps}'",
-                row.generation
+                 ENGINE=InnoDB COMMENT='{}'",
+                marker.comment()
             );
             self.ddl(session, attempts, &format!("CREATE TABLE {pending}"), &sql).await?;
-            let target = self.target.name();
             let sql = format!(
                 "RENAME TABLE {target} TO {old}, {shadow} TO {target}, {pending} TO \
                  {done}"
             );
-            self.ddl(session, attempts, "RENAME TABLE", &sql).await
+            self.ddl(session, attempts, "RENAME TABLE", &sql).await?;
+            self.put_back_if_changed(session, attempts, &marker, &definition).await
         }
         .await;
         match renamed {
@@ -288,7 +263,7 @@ impl Ledger {
             renamed => {
                 let row = self.look_what_became_of_the_swap(session, &row).await?;
                 if row.state != JobState::Swapped {
-                    // A RENAME that was answered with OK always leaves a marker.
+                    // A RENAME that was answered with OK and not undone always leaves a marker.
                     renamed?;
                     let message = format!("{}: its swap has left no marker", self.what());
                     return Err(Error::new(ErrorKind::Bug, message));
@@ -299,19 +274,50 @@ impl Ledger {
         Ok(())
     }
 
+    /// Returns the definition of the target, which must be like that of the shadow.
     async fn ensure_like_target(
         &self,
         session: &mut Session,
         shadow: &TableName,
         deferred: &[Index],
+    ) -> Result<TableDefinition> {
+        let (definition, difference) = self.compare_definitions(session, shadow, deferred).await?;
+        difference.map_or(Ok(definition), |difference| Err(self.altered(&difference)))
+    }
+
+    fn altered(&self, change: &str) -> Error {
+        let message =
+            format!("{}: not swapped: altered since the job began ({change})", self.what());
+        Error::new(ErrorKind::Superseded, message)
+            .with_hint("run again: the job begins anew, with a table like the current one")
+    }
+
+    /// Undoes the RENAME if the table that it has replaced was changed since the last look.
+    async fn put_back_if_changed(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        marker: &Marker,
+        definition: &TableDefinition,
     ) -> Result<()> {
-        let Some(difference) = self.difference(session, shadow, deferred).await? else {
+        let Some(change) = self.change_of_old(session, attempts, marker).await? else {
             return Ok(());
         };
-        let message =
-            format!("{}: not swapped: altered since the job began ({difference})", self.what());
-        Err(Error::new(ErrorKind::Superseded, message)
-            .with_hint("run again: the job begins anew, with a table like the current one"))
+        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let target = self.target.name();
+        let sql =
+            format!("RENAME TABLE {target} TO {shadow}, {old} TO {target}, {done} TO {pending}");
+        self.ddl(session, attempts, "RENAME TABLE", &sql).await?;
+        let error = self.altered(&change);
+        // Whoever altered the shadow meant the target, and must know that the next run drops it.
+        let shadow_now = self.definition_of(session, &shadow).await?;
+        Err(match definition.difference(&shadow_now, &[]) {
+            None => error,
+            Some(change) => error.with_hint(format!(
+                "the table's new version, which is {shadow} now, was altered too ({change}): make \
+                 that change to the table, and run again"
+            )),
+        })
     }
 
     /// Checks that the shadow has the number of rows that the ledger says.
@@ -367,79 +373,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Drops the old table, or renames it to the name under which it is kept, and then drops the
-    /// marker. Readers no longer depend on any of these tables.
-    async fn tidy_up(
-        &self,
-        session: &mut Session,
-        attempts: &mut Attempts,
-        mut row: JobRow,
-    ) -> Result<JobRow> {
-        let SwapNames { pending, done, old, .. } = self.swap_names()?;
-        let kept = self.kept_name();
-        let found = self.comments(session, [&pending, &done, &old, &kept]).await?;
-        let Some(marker) = found.get(&done.table) else { return Ok(row) };
-        let keeps = marker.ends_with(KEEPS_OLD);
-        if found.contains_key(&old.table) && keeps {
-            if found.contains_key(&kept.table) && row.old_table != kept.table {
-                // The table appeared after the last check. No foreign table is dropped to make
-                // room.
-                let message = format!(
-                    "{}: swapped, but its old table is still {old}, because a table {kept} exists \
-                     now",
-                    self.what()
-                );
-                return Err(Error::new(ErrorKind::TargetRefused, message)
-                    .with_hint("rename that table, and run again"));
-            }
-            if !found.contains_key(&kept.table) || self.drop_old(session, attempts, &kept).await? {
-                let recorded = JobRow { old_table: kept.table.clone(), ..row.clone() };
-                row = self.change(session, &row, &recorded).await?;
-                self.ddl(
-                    session,
-                    attempts,
-                    "RENAME TABLE",
-                    &format!("RENAME TABLE {old} TO {kept}"),
-                )
-                .await?;
-            }
-        } else if found.contains_key(&old.table) {
-            self.drop_old(session, attempts, &old).await?;
-        }
-        // Last, because the marker says what remains to be done.
-        self.ddl(session, attempts, &format!("DROP TABLE {done}"), &format!("DROP TABLE {done}"))
-            .await?;
-        Ok(row)
-    }
-
-    /// Drops the old table. Returns false if foreign keys refer to it, so that it cannot be
-    /// dropped: it stays then, which hurts no reader.
-    async fn drop_old(
-        &self,
-        session: &mut Session,
-        attempts: &mut Attempts,
-        old: &TableName,
-    ) -> Result<bool> {
-        match self
-            .ddl(session, attempts, &format!("DROP TABLE {old}"), &format!("DROP TABLE {old}"))
-            .await
-        {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind == ErrorKind::TargetRefused => {
-                tracing::warn!(
-                    "{}: swapped, but the old table stays as {old}: {}; foreign keys that referred \
-                     to the target now refer to that table",
-                    self.what(),
-                    error.one_line()
-                );
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Returns those of the tables that exist, with their comments.
-    async fn comments<const N: usize>(
+    pub(super) async fn comments<const N: usize>(
         &self,
         session: &mut Session,
         tables: [&TableName; N],
@@ -456,24 +391,5 @@ impl Ledger {
             }
         }
         Ok(found)
-    }
-}
-
-/// Returns the generation that a marker's comment names.
-fn generation_of(comment: &str) -> Option<u32> {
-    let rest = comment.strip_prefix(MARKER_COMMENT)?;
-    rest.strip_suffix(KEEPS_OLD).unwrap_or(rest).parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_marker_tells_its_generation_and_no_other() {
-        assert_eq!(generation_of("s3-to-mysql swap, generation 12"), Some(12));
-        assert_eq!(generation_of("s3-to-mysql swap, generation 12, old table kept"), Some(12));
-        assert_eq!(generation_of("s3-to-mysql swap, generation 12x"), None);
-        assert_eq!(generation_of(""), None);
     }
 }

@@ -2,10 +2,12 @@
 //! empties or swaps the table needs them: on some servers the search takes long.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::{Conn, Error as Driver, Row};
 
-use super::{TableSchema, number, text};
-use crate::sql_text::text_literal;
+use super::{TableSchema, text};
+use crate::mysql::server::Flavor;
+use crate::mysql::{codes, grants};
+use crate::sql_text::{TableName, text_literal};
 
 /// A foreign key of another table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,29 +47,56 @@ impl TableSchema {
             .collect())
     }
 
-    /// Returns true if the account is known to have the TRIGGER privilege. Without it there seem to
-    /// be no triggers. A privilege by a role is not seen.
+    /// Returns true if the account sees all triggers of the table. On MySQL that takes the TRIGGER
+    /// privilege: without it the table seems to have no triggers. MariaDB names them to everybody
+    /// who sees the table.
+    ///
+    /// The session's `sql_mode` must not hold `ANSI_QUOTES`.
     ///
     /// # Errors
     /// The driver's.
-    pub(crate) async fn shows_triggers(&self, conn: &mut Conn) -> mysql_async::Result<bool> {
-        // The quote is X'27', because a server may read double quotes as names.
-        let grantee = "CONCAT(X'27', SUBSTRING(CURRENT_USER(), 1, CHAR_LENGTH(CURRENT_USER()) \
-                       - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), X'274027', \
-                       SUBSTRING_INDEX(CURRENT_USER(), '@', -1), X'27')";
-        let sql = format!(
-            "SELECT COUNT(*) FROM (SELECT GRANTEE, '%' AS in_schema, '%' AS in_table \
-             FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' \
-             UNION ALL SELECT GRANTEE, TABLE_SCHEMA, '%' \
-             FROM information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' \
-             UNION ALL SELECT GRANTEE, TABLE_SCHEMA, TABLE_NAME \
-             FROM information_schema.TABLE_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER') AS granted \
-             WHERE granted.GRANTEE = {grantee} \
-             AND {} LIKE granted.in_schema AND {} LIKE granted.in_table",
-            text_literal(&self.database),
-            text_literal(&self.table)
-        );
-        let rows: Vec<Row> = conn.query(sql).await?;
-        Ok(rows.first().is_some_and(|row| number(row, 0) > 0))
+    pub(crate) async fn shows_triggers(
+        &self,
+        conn: &mut Conn,
+        flavor: Flavor,
+    ) -> mysql_async::Result<bool> {
+        if flavor == Flavor::Mariadb {
+            return Ok(true);
+        }
+        let lines: Vec<String> = conn.query("SHOW GRANTS").await?;
+        Ok(grants::give(&lines, "TRIGGER", &self.database, &self.table))
+    }
+}
+
+/// Returns true if the table is on either side of a foreign key, also where the account does not
+/// see that foreign key.
+///
+/// Nothing that an ordinary account may read tells this. But the server does not change the engine
+/// of such a table, and refuses that before it looks at the rest of the statement. The rest is
+/// always an error, because it adds two columns with one name. So nothing is ever altered, and the
+/// error tells. The statement needs the ALTER, CREATE and INSERT privileges, and waits for
+/// statements that alter the table.
+///
+/// # Errors
+/// The driver's, also if the server's error tells nothing.
+pub(crate) async fn is_in_foreign_key(
+    conn: &mut Conn,
+    table: &TableName,
+) -> mysql_async::Result<bool> {
+    let sql = format!(
+        "ALTER TABLE {table} ENGINE=MEMORY, ADD COLUMN s3_to_mysql_twice INT, ADD COLUMN \
+         s3_to_mysql_twice INT"
+    );
+    match conn.query_drop(sql).await {
+        Err(Driver::Server(error)) if codes::is_kept_by_foreign_key(error.code) => Ok(true),
+        // A column twice, or a type, an index or partitions that the engine lacks.
+        Err(Driver::Server(error))
+            if matches!(error.code, 1060 | 1163 | 1178 | 1214 | 1464 | 3106 | 3750) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+        // No server accepts the statement.
+        Ok(()) => Ok(true),
     }
 }
