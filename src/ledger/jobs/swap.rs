@@ -17,7 +17,7 @@ use crate::ledger::job::Job;
 use crate::ledger::options::JobOptions;
 use crate::ledger::verification::TableCheck;
 use crate::mysql::{Index, Phase, Session, classify, describe_tables};
-use crate::policy::Mode;
+use crate::policy::{Mode, OnDuplicate};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
 
@@ -38,6 +38,10 @@ pub(super) struct SwapNames {
     /// The replaced table after the swap, until it is dropped or renamed to the name under which it
     /// is kept.
     old: TableName,
+    /// The marker after its work is done, which shows that the kept table is one that a swap has
+    /// replaced. The job's row alone would not do: many accounts may write it, and the table is
+    /// dropped for the next one.
+    kept: TableName,
 }
 
 impl Ledger {
@@ -51,6 +55,7 @@ impl Ledger {
             pending: name("swap"),
             done: name("done"),
             old: name("old"),
+            kept: name("kept"),
         };
         let longest = &names.shadow.table;
         if longest.chars().count() > NAME_LIMIT {
@@ -95,15 +100,23 @@ impl Ledger {
                 format!("names have at most {NAME_LIMIT} characters"),
             );
         }
-        if row.old_table != kept.table
-            && self.comments(session, [&kept]).await?.contains_key(&kept.table)
-        {
+        let marker = self.swap_names()?.kept;
+        let found = self.comments(session, [&kept, &marker]).await?;
+        if found.contains_key(&kept.table) && !self.is_kept_by_a_swap(row, &found)? {
             return refused(
                 "a table that no swap has made",
                 "rename or drop it, or swap without --swap-keep-old".to_owned(),
             );
         }
         Ok(())
+    }
+
+    /// Returns true if a swap has made the table under the kept name. `found` has the comments of
+    /// that table and of its marker.
+    fn is_kept_by_a_swap(&self, row: &JobRow, found: &HashMap<String, String>) -> Result<bool> {
+        let marker = self.swap_names()?.kept;
+        Ok(row.old_table == self.kept_name().table
+            && found.get(&marker.table).is_some_and(|comment| generation_of(comment).is_some()))
     }
 
     /// Returns true if the work of an unfinished job is usable. For a swap, the shadow must exist
@@ -170,7 +183,7 @@ impl Ledger {
         session: &mut Session,
         attempts: &mut Attempts,
     ) -> Result<()> {
-        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let SwapNames { shadow, pending, done, old, .. } = self.swap_names()?;
         let found = self.comments(session, [&shadow, &pending, &done, &old]).await?;
         for table in [&shadow, &pending, &done, &old] {
             if found.contains_key(&table.table) {
@@ -237,7 +250,7 @@ impl Ledger {
         options: &JobOptions<'_>,
         (job, check): (&Job, &TableCheck<'_>),
     ) -> Result<()> {
-        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let SwapNames { shadow, pending, done, old, .. } = self.swap_names()?;
         if options.swap_keep_old {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
@@ -252,7 +265,7 @@ impl Ledger {
         let row = self.change(session, &row, &row.with_state(JobState::Swapping)).await?;
         let renamed = async {
             self.ensure_like_target(session, &shadow, &[]).await?;
-            self.verify(session, &row, &shadow).await?;
+            self.verify(session, &row, &shadow, options.on_duplicate).await?;
             self.verify_contents(session, job, check).await?;
             // All of these tables would block the RENAME, and none of them belongs to this job.
             let found = self.comments(session, [&pending, &done, &old]).await?;
@@ -314,8 +327,18 @@ impl Ledger {
             .with_hint("run again: the job begins anew, with a table like the current one"))
     }
 
-    /// Checks that the shadow has the number of rows that the ledger says.
-    async fn verify(&self, session: &mut Session, row: &JobRow, shadow: &TableName) -> Result<()> {
+    /// Checks that the shadow has the number of rows that the ledger says, or that it has some and
+    /// not more if the ledger's counts are upper bounds.
+    async fn verify(
+        &self,
+        session: &mut Session,
+        row: &JobRow,
+        shadow: &TableName,
+        on_duplicate: OnDuplicate,
+    ) -> Result<()> {
+        // REPLACE deletes no row that is equal to the new one. The server then counts the new one as
+        // added.
+        let are_upper_bounds = on_duplicate == OnDuplicate::Replace;
         let failed = |error: mysql_async::Error| {
             let error = classify(
                 Phase::Transaction,
@@ -361,8 +384,12 @@ impl Ledger {
         if incomplete_objects > 0 {
             return refused(format!("{incomplete_objects} objects are not loaded completely"));
         }
-        if rows != expected_rows {
-            return refused(format!("{shadow} has {rows} rows, the ledger says {expected_rows}"));
+        let is_possible = are_upper_bounds && rows < expected_rows && rows > 0;
+        if rows != expected_rows && !is_possible {
+            let limit = if are_upper_bounds { "at most " } else { "" };
+            return refused(format!(
+                "{shadow} has {rows} rows, the ledger says {limit}{expected_rows}"
+            ));
         }
         Ok(())
     }
@@ -375,13 +402,13 @@ impl Ledger {
         attempts: &mut Attempts,
         mut row: JobRow,
     ) -> Result<JobRow> {
-        let SwapNames { pending, done, old, .. } = self.swap_names()?;
+        let SwapNames { done, old, kept: kept_marker, .. } = self.swap_names()?;
         let kept = self.kept_name();
-        let found = self.comments(session, [&pending, &done, &old, &kept]).await?;
+        let found = self.comments(session, [&done, &old, &kept, &kept_marker]).await?;
         let Some(marker) = found.get(&done.table) else { return Ok(row) };
         let keeps = marker.ends_with(KEEPS_OLD);
         if found.contains_key(&old.table) && keeps {
-            if found.contains_key(&kept.table) && row.old_table != kept.table {
+            if found.contains_key(&kept.table) && !self.is_kept_by_a_swap(&row, &found)? {
                 // The table appeared after the last check. No foreign table is dropped to make
                 // room.
                 let message = format!(
@@ -395,13 +422,13 @@ impl Ledger {
             if !found.contains_key(&kept.table) || self.drop_old(session, attempts, &kept).await? {
                 let recorded = JobRow { old_table: kept.table.clone(), ..row.clone() };
                 row = self.change(session, &row, &recorded).await?;
-                self.ddl(
-                    session,
-                    attempts,
-                    "RENAME TABLE",
-                    &format!("RENAME TABLE {old} TO {kept}"),
-                )
-                .await?;
+                if found.contains_key(&kept_marker.table) {
+                    let sql = format!("DROP TABLE {kept_marker}");
+                    self.ddl(session, attempts, &sql, &sql).await?;
+                }
+                let sql = format!("RENAME TABLE {old} TO {kept}, {done} TO {kept_marker}");
+                self.ddl(session, attempts, "RENAME TABLE", &sql).await?;
+                return Ok(row);
             }
         } else if found.contains_key(&old.table) {
             self.drop_old(session, attempts, &old).await?;
