@@ -111,8 +111,8 @@ impl LedgerAdmin {
         }
         let sql = format!(
             "DELETE FROM {runs} \
-             WHERE target = {target} AND ended_at IS NOT NULL AND objects_loaded > 0 AND NOT EXISTS \
-             (SELECT 1 FROM {objects} AS objects WHERE objects.target = {target} AND \
+             WHERE target = {target} AND ended_at IS NOT NULL AND objects_loaded > 0 AND NOT \
+             EXISTS (SELECT 1 FROM {objects} AS objects WHERE objects.target = {target} AND \
              objects.generation = {runs}.generation)",
             runs = self.tables.runs,
             objects = self.tables.objects,

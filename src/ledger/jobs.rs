@@ -443,8 +443,8 @@ impl Ledger {
                     self.what()
                 );
                 return Err(Error::new(ErrorKind::LockConflict, message).with_hint(format!(
-                    "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*); SELECT \
-                     IS_USED_LOCK('{}') tells whose connection it is",
+                    "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*); \
+                     SELECT IS_USED_LOCK('{}') tells whose connection it is",
                     self.jobs_lock_name()
                 )));
             }

@@ -178,8 +178,8 @@ impl Tables {
 }
 
 impl Tables {
-    /// Returns an error if a table that says what is loaded has been dropped. The tables are created
-    /// in order, so one that is missing before one that exists was there.
+    /// Returns an error if a table that says what is loaded has been dropped. The tables are
+    /// created in order, so one that is missing before one that exists was there.
     fn ensure_none_dropped(&self, present: &[&str]) -> Result<()> {
         let has = |suffix| present.contains(&suffix);
         let dropped = [("objects", &self.objects), ("parts", &self.parts)]

@@ -124,6 +124,7 @@ async fn content_that_comes_second_is_loaded_if_the_first_is_rolled_back(
     let (outdated, other) = waiting(&env).await?;
     signal(&outdated.child, "KILL")?;
     finish(outdated.child).await?;
+    outdated.held.cut();
     finish(other).await?.expect(0)?;
     expect(&env, "t", &["new"]).await
 }

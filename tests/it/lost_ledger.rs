@@ -30,7 +30,7 @@ async fn ensure_refused(env: &TestEnv, args: &[&str], texts: &[&str]) -> Result<
 #[apply(load_test)]
 async fn a_ledger_whose_objects_were_removed_is_missed(env: TestEnv) -> Result<()> {
     const MISSED: [&str; 3] =
-        ["its runs have loaded 2", "restore the ledger's tables", "`s3-to-mysql forget`"];
+        ["its runs have loaded", "restore the ledger's tables", "`s3-to-mysql forget`"];
     loaded(&env).await?;
     for removal in ["DELETE FROM s3_to_mysql_objects", "TRUNCATE TABLE s3_to_mysql_objects"] {
         env.schema.exec(removal).await?;

@@ -336,8 +336,8 @@ impl Ledger {
         shadow: &TableName,
         on_duplicate: OnDuplicate,
     ) -> Result<()> {
-        // REPLACE deletes no row that is equal to the new one. The server then counts the new one as
-        // added.
+        // REPLACE deletes no row that is equal to the new one. The server then counts the new one
+        // as added.
         let are_upper_bounds = on_duplicate == OnDuplicate::Replace;
         let failed = |error: mysql_async::Error| {
             let error = classify(
