@@ -22,6 +22,9 @@ use super::identity::{RUN_LOCK_PREFIX, claim_name};
 use crate::error::Result;
 use crate::object::Object;
 
+/// The number of claims whose holders are asked for in one packet.
+const HOLDERS_AT_ONCE: usize = 200;
+
 /// The claims of one run: the objects it has in hand, and the claims it can release.
 #[derive(Debug, Default)]
 pub struct Claims {
@@ -164,9 +167,15 @@ impl Ledger {
         generation: u32,
         objects: &[Object],
     ) -> Result<Vec<Option<u64>>> {
-        if objects.is_empty() {
-            return Ok(Vec::new());
+        let mut holders = Vec::with_capacity(objects.len());
+        for together in objects.chunks(HOLDERS_AT_ONCE) {
+            holders.extend(self.holders_of(generation, together).await?);
         }
+        Ok(holders)
+    }
+
+    /// Does the same for a few objects, in one packet.
+    async fn holders_of(&self, generation: u32, objects: &[Object]) -> Result<Vec<Option<u64>>> {
         let names: Vec<String> = objects
             .iter()
             .map(|object| claim_name(&self.target, generation, &object.bucket, &object.key))
