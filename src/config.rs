@@ -75,6 +75,7 @@ impl Config {
             swap_keep_old: self.load.swap_keep_old,
             defer_indexes: self.load.defer_indexes,
             force: self.ledger.force,
+            on_duplicate: self.load.on_duplicate,
         }
     }
 

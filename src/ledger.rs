@@ -8,6 +8,9 @@
 //! - The primary key of the ledger row is the object's identity: table, generation, bucket, key and
 //!   `ETag`. Two runs that load the same object at the same time meet at this key: one waits, and
 //!   then finds the other's row.
+//! - An overwritten object has two identities. So each transaction also reads all rows of its key,
+//!   under a lock and after it has inserted its own: of two contents of one key, only the first is
+//!   loaded, unless `--on-changed load` wants both ([`KeyPolicy`]).
 //! - A COMMIT whose answer is lost may still be in progress. A locking read on a new connection
 //!   waits for it, and then knows its outcome ([`Ledger::resolve_commit`]). Until the server has
 //!   decided, nothing is loaded again.
@@ -34,6 +37,7 @@ mod admin;
 mod batch;
 mod begin;
 mod claims;
+mod contents;
 mod control;
 mod counts;
 mod failures;
@@ -55,6 +59,8 @@ pub use admin::LedgerAdmin;
 pub use batch::{BatchEntry, Member};
 pub use begin::BeginOutcome;
 pub use claims::{Claim, Claimed, Claims, InHand};
+pub use contents::KeyPolicy;
+pub(crate) use contents::{content_changed, partial_changed};
 pub use counts::LoadCounts;
 pub use forget::{Forgotten, Removed};
 pub use handle::Ledger;

@@ -312,6 +312,16 @@ impl Table<'_> {
                     .with_hint("ALTER TABLE ... ENGINE=InnoDB, or leave out reject and update"),
             );
         }
+        if self.schema.is_view() && options.ledger.table.is_some() {
+            let message = format!(
+                "{} is a view: the ledger would not know which table has the rows, nor if that \
+                 table can roll back",
+                self.name
+            );
+            problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
+                "name the base table in --table; --no-ledger loads through the view, at least once",
+            ));
+        }
         if server.splits_load_data() && options.ledger.table.is_some() {
             let message = format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them");
             problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(

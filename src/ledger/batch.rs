@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, Row};
+use mysql_async::{Conn, Error as Driver, from_row_opt};
 
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
+use super::contents::{KeyPolicy, content_changed, count_of_others, run};
 use super::control::list;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag};
@@ -49,9 +50,15 @@ impl Ledger {
     /// failure of these objects. `what` is for messages.
     ///
     /// # Errors
-    /// `UnsupportedFormat` if the ledger cannot hold an object's names. `Bug` if `members` is
-    /// empty.
-    pub fn batch_entry(&self, job: &Job, what: &str, members: &[Member<'_>]) -> Result<BatchEntry> {
+    /// `UnsupportedFormat` if the ledger cannot hold an object's names. `ContentChanged` if two
+    /// members have the same key. `Bug` if `members` is empty.
+    pub fn batch_entry(
+        &self,
+        job: &Job,
+        what: &str,
+        members: &[Member<'_>],
+        policy: KeyPolicy,
+    ) -> Result<BatchEntry> {
         // In the order of the primary key: two transactions that lock rows in the same order cannot
         // deadlock over them.
         let mut members: Vec<&Member<'_>> = members.iter().collect();
@@ -59,7 +66,15 @@ impl Ledger {
         let Some(first) = members.first() else {
             return Err(Error::new(ErrorKind::Bug, "a batch without objects"));
         };
-        let first = self.entry(job, first.object, first.version_id, false, false)?;
+        for pair in members.windows(2) {
+            if let [one, other] = pair
+                && (&one.object.bucket, &one.object.key)
+                    == (&other.object.bucket, &other.object.key)
+            {
+                return Err(content_changed(other.object, etag(one.object), etag(other.object)));
+            }
+        }
+        let first = self.entry(job, first.object, first.version_id, false, policy)?;
 
         let (target, generation) = (self.target.literal(), job.generation);
         let run_id = bytes_literal(self.run.id.as_bytes());
@@ -94,7 +109,14 @@ impl Ledger {
              INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, \
              size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, \
              began_at) \
-             VALUES {rows}",
+             VALUES {rows}; {others}",
+            others = count_of_others(
+                &self.tables.objects,
+                (&target, generation),
+                members.iter().map(|member| member.object),
+                &format!("others.state = 'loading' AND others.run_id = {run_id}"),
+                policy,
+            ),
             jobs = self.tables.jobs,
             open = open_for_loads(job),
             objects = self.tables.objects,
@@ -145,33 +167,33 @@ impl BatchEntry {
     }
 
     /// Begins the transaction and inserts the rows. On `AlreadyLoaded`, at least one of the objects
-    /// is loaded already, and the transaction has been rolled back.
+    /// is loaded already, or other content of its key is, and the transaction has been rolled back.
     ///
     /// # Errors
     /// The errors of [`Entry::begin`].
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
-        let begun = async {
-            let mut results = conn.query_iter(self.begin.as_str()).await?;
-            for _ in ["START TRANSACTION", "SET"] {
-                results.collect::<Row>().await?;
+        let others = match run(conn, &self.begin).await.as_deref_mut() {
+            // START TRANSACTION, SET, the job's row, INSERT, and the rows of other contents.
+            Ok([_, _, (_, job), (inserted, _), (_, others)]) => {
+                if job.is_empty() {
+                    return Err(superseded(&self.what));
+                }
+                if *inserted != self.objects {
+                    return Err(ledger_row_lost(&self.what));
+                }
+                others.pop().and_then(|row| from_row_opt(row).ok())
             }
-            let is_open = !results.collect::<Row>().await?.is_empty();
-            results.drop_result().await?;
-            Ok::<_, Driver>(is_open)
+            Ok(_) => return Err(ledger_row_lost(&self.what)),
+            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => None,
+            Err(error) => return Err(classify(Phase::Transaction, &self.what, error)),
+        };
+        if others == Some(0_u64) {
+            return Ok(BeginOutcome::Yes);
         }
-        .await;
-        match begun {
-            Ok(false) => Err(superseded(&self.what)),
-            Ok(true) if conn.affected_rows() == self.objects => Ok(BeginOutcome::Yes),
-            Ok(true) => Err(ledger_row_lost(&self.what)),
-            Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // Its locks block its neighbours.
-                conn.query_drop("ROLLBACK").await.map_err(failed)?;
-                Ok(BeginOutcome::AlreadyLoaded)
-            }
-            Err(error) => Err(failed(error)),
-        }
+        // Its locks block its neighbours.
+        conn.query_drop("ROLLBACK").await.map_err(failed)?;
+        Ok(BeginOutcome::AlreadyLoaded)
     }
 
     /// Completes the rows. This is the last statement before COMMIT.

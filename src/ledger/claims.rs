@@ -4,8 +4,13 @@
 //! does not get the lock continues with the next object and comes back later. After a claim the run
 //! asks the ledger again, because the run that had the claim before may have loaded the object
 //! since the first look-up.
+//!
+//! Any account can take any advisory lock and keep it. So a run waits for a claim without limit
+//! only while a live run holds it. If the holder is another connection, the run says so, and after
+//! `--retry-max-elapsed` it loads the object without a claim: the ledger's rows keep what two runs
+//! load at the same time from being loaded twice.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,9 +18,12 @@ use tokio::sync::Notify;
 use super::control::{get_locks, names_sql};
 use super::handle::Ledger;
 use super::history::{ObjectState, known_of};
-use super::identity::claim_name;
+use super::identity::{RUN_LOCK_PREFIX, claim_name};
 use crate::error::Result;
 use crate::object::Object;
+
+/// The number of claims whose holders are asked for in one packet.
+const HOLDERS_AT_ONCE: usize = 200;
 
 /// The claims of one run: the objects it has in hand, and the claims it can release.
 #[derive(Debug, Default)]
@@ -162,6 +170,51 @@ impl Ledger {
                     Claimed::Others
                 }
             })
+            .collect())
+    }
+
+    /// Returns, for each of `objects`, the id of the connection that holds its claim if that is no
+    /// live run's. Any account can take an advisory lock of any name, and keep it.
+    ///
+    /// # Errors
+    /// Any error of the connection that outlasts the retry bounds.
+    pub async fn foreign_holders(
+        &self,
+        generation: u32,
+        objects: &[Object],
+    ) -> Result<Vec<Option<u64>>> {
+        let mut holders = Vec::with_capacity(objects.len());
+        for together in objects.chunks(HOLDERS_AT_ONCE) {
+            holders.extend(self.holders_of(generation, together).await?);
+        }
+        Ok(holders)
+    }
+
+    /// Does the same for a few objects, in one packet.
+    async fn holders_of(&self, generation: u32, objects: &[Object]) -> Result<Vec<Option<u64>>> {
+        let names: Vec<String> = objects
+            .iter()
+            .map(|object| claim_name(&self.target, generation, &object.bucket, &object.key))
+            .collect();
+        let asked: Vec<&str> = names.iter().map(String::as_str).collect();
+        // A run that ends in between is no longer among the second answer's runs, but it may be
+        // the holder in the first. Such a claim is free the next time.
+        let sql = format!(
+            "SELECT n, IS_USED_LOCK(n) FROM ({}) AS names; \
+             SELECT IS_USED_LOCK(SHA2(CONCAT('{RUN_LOCK_PREFIX}', run_id), 256)) \
+             FROM {} \
+             WHERE target = {} AND ended_at IS NULL",
+            names_sql(&asked),
+            self.tables.runs,
+            self.target.literal()
+        );
+        let mut answers = self.query_all(&sql).await?;
+        let holders: HashMap<String, Option<u64>> =
+            answers.next_rows::<(String, Option<u64>)>().into_iter().collect();
+        let runs: HashSet<u64> = answers.next_rows::<Option<u64>>().into_iter().flatten().collect();
+        Ok(names
+            .iter()
+            .map(|name| holders.get(name).copied().flatten().filter(|id| !runs.contains(id)))
             .collect())
     }
 

@@ -100,7 +100,25 @@ impl LedgerAdmin {
         for generation in self.generations("failures").await? {
             while self.forget_failures(uri, generation, removed).await? {}
         }
-        Ok(())
+        self.forget_runs().await
+    }
+
+    /// Removes the records of ended runs that have loaded objects, if none of those is left in the
+    /// ledger. A later run would conclude from them that the ledger has lost its rows.
+    async fn forget_runs(&mut self) -> Result<()> {
+        if !self.has("runs") || !self.has("objects") {
+            return Ok(());
+        }
+        let sql = format!(
+            "DELETE FROM {runs} \
+             WHERE target = {target} AND ended_at IS NOT NULL AND objects_loaded > 0 AND NOT \
+             EXISTS (SELECT 1 FROM {objects} AS objects WHERE objects.target = {target} AND \
+             objects.generation = {runs}.generation)",
+            runs = self.tables.runs,
+            objects = self.tables.objects,
+            target = self.target.literal(),
+        );
+        self.change(&sql).await.map(|_| ())
     }
 
     /// Removes the first rows from this key on. Returns the last key of the batch, or `None` when

@@ -1,6 +1,7 @@
 //! The ledger of one target, as one run uses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
 use tokio::sync::Mutex;
@@ -89,6 +90,12 @@ impl Ledger {
         Ok(generation.map(|generation| (ledger, generation)))
     }
 
+    /// Returns how long a run waits for what others hold.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.retry.max_elapsed
+    }
+
     #[must_use]
     pub fn run(&self) -> &RunId {
         &self.run
@@ -96,11 +103,13 @@ impl Ledger {
 
     /// Records which job the run works on. Returns true if some objects are loaded only in part.
     /// Unless `may_be_emptied`, refuses a table whose rows somebody has removed, since the ledger
-    /// says that its objects are loaded.
+    /// says that its objects are loaded, and a ledger whose rows somebody has removed, since its
+    /// runs say that they have loaded objects.
     ///
     /// # Errors
-    /// `TargetEmptied` if the ledger has rows of this generation and the table has none. Any error
-    /// of the connection that outlasts the retry bounds.
+    /// `TargetEmptied` if the ledger has rows of this generation and the table has none.
+    /// `TargetRefused` if the ledger has no such rows, but runs have loaded some. Any error of the
+    /// connection that outlasts the retry bounds.
     pub async fn join_job(&self, job: &Job, may_be_emptied: bool) -> Result<bool> {
         // The ledger first, then the table: rows that the ledger knows were committed with it.
         let stored = format!(
@@ -113,25 +122,67 @@ impl Ledger {
             self.target.literal(),
             job.generation
         );
-        let asked = [self.joining(job), stored, self.partial_objects_sql(job)].join("; ");
-        let mut answers = self.query_all(&asked).await?.skip(1);
+        let asked = [self.joining(job), stored, self.partial_objects_sql(job), self.lost_sql(job)];
+        let mut answers = self.query_all(&asked.join("; ")).await?.skip(1);
         let is_stored = answers.next_rows::<u64>().first() == Some(&1);
         let partial = answers.next_rows();
+        let lost: u64 = answers.next_rows().pop().unwrap_or_default();
+        if !may_be_emptied && lost > 0 {
+            self.ensure_nothing_lost(job, lost).await?;
+        }
         if !may_be_emptied && (is_stored || self.has_loaded_parts(job, &partial).await?) {
             self.ensure_not_emptied(job).await?;
         }
         Ok(!partial.is_empty())
     }
 
-    async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
-        let what = format!("table {}", job.load_into);
+    /// Returns the query for the number of objects that ended runs have loaded for the job, if the
+    /// ledger has no object of it. It is 0 if the ledger has one: then it is not known what is
+    /// missing.
+    fn lost_sql(&self, job: &Job) -> String {
+        let of_job =
+            format!("target = {} AND generation = {}", self.target.literal(), job.generation);
+        format!(
+            "SELECT CAST(COALESCE(SUM(objects_loaded), 0) AS UNSIGNED) \
+             FROM {} \
+             WHERE {of_job} AND NOT EXISTS (SELECT 1 FROM {} WHERE {of_job})",
+            self.tables.runs, self.tables.objects
+        )
+    }
+
+    async fn ensure_nothing_lost(&self, job: &Job, lost: u64) -> Result<()> {
+        if self.is_empty(job).await? == Some(true) {
+            return Ok(());
+        }
+        let message = format!(
+            "{} lists no object of table {}, but its runs have loaded {lost}: somebody has removed \
+             the rows of {}, or restored an older state, and a run would load these objects again",
+            self.tables.title(),
+            job.load_into,
+            self.tables.objects
+        );
+        Err(Error::new(ErrorKind::TargetRefused, message).with_hint(
+            "restore the ledger's tables; or empty the table; or, to load the objects beside the \
+             rows that are there, use `s3-to-mysql forget` or --force",
+        ))
+    }
+
+    /// Returns true if the table has no rows, and `None` if the account may not read it.
+    async fn is_empty(&self, job: &Job) -> Result<Option<bool>> {
         let filled =
             format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT 1) AS table_rows", job.load_into);
         match self.query::<u64>(&filled).await {
-            Ok(filled) if filled.first() == Some(&0) => {}
-            // An account that may only INSERT cannot check; that is no reason not to load.
-            Err(error) if error.kind != ErrorKind::TargetRefused => return Err(error),
-            _ => return Ok(()),
+            Ok(filled) => Ok(Some(filled.first() == Some(&0))),
+            Err(error) if error.kind == ErrorKind::TargetRefused => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ensure_not_emptied(&self, job: &Job) -> Result<()> {
+        let what = format!("table {}", job.load_into);
+        // An account that may only INSERT cannot check; that is no reason not to load.
+        if self.is_empty(job).await? != Some(true) {
+            return Ok(());
         }
         let message = format!(
             "{what} is empty, but {} says that objects were loaded into it: somebody has emptied \

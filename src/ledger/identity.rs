@@ -78,9 +78,12 @@ impl Default for RunId {
     }
 }
 
+/// The text before the run's id in the hash that names its lock.
+pub(super) const RUN_LOCK_PREFIX: &str = "s3-to-mysql run ";
+
 /// Returns the name of the advisory lock that shows if a run is alive.
 pub(super) fn run_lock_name(run_id: &str) -> String {
-    hex(&Sha256::digest(format!("s3-to-mysql run {run_id}")))
+    hex(&Sha256::digest(format!("{RUN_LOCK_PREFIX}{run_id}")))
 }
 
 /// Returns the name of the advisory lock with which a run claims an object. It consists of 64

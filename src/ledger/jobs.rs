@@ -437,14 +437,18 @@ impl Ledger {
                 return Ok(());
             }
             // Another run that adds indexes to a full table takes as long as it takes.
-            if began.elapsed() >= self.retry.max_elapsed && !self.adds_indexes(session).await? {
+            if began.elapsed() >= self.retry.max_elapsed
+                && !(self.adds_indexes(session).await? && self.is_any_run_alive(session).await?)
+            {
                 let message = format!(
                     "{}: another run has been changing the table's job the whole time",
                     self.what()
                 );
-                return Err(Error::new(ErrorKind::LockConflict, message).with_hint(
-                    "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*)",
-                ));
+                return Err(Error::new(ErrorKind::LockConflict, message).with_hint(format!(
+                    "see SHOW PROCESSLIST for its TRUNCATE, RENAME, ALTER TABLE or COUNT(*); \
+                     SELECT IS_USED_LOCK('{}') tells whose connection it is",
+                    self.jobs_lock_name()
+                )));
             }
             tracing::info!(
                 "{}: waiting for another run that is changing the table's \
@@ -452,6 +456,11 @@ impl Ledger {
                 self.what()
             );
         }
+    }
+
+    async fn is_any_run_alive(&self, session: &mut Session) -> Result<bool> {
+        let runs = self.open_runs(session, "TRUE").await?;
+        Ok(self.first_alive(session, runs).await?.is_some())
     }
 
     async fn unlock_jobs(&self, session: &mut Session) -> Result<()> {
@@ -496,18 +505,27 @@ impl Ledger {
         condition: &str,
     ) -> Result<Vec<(String, String)>> {
         let sql = format!(
-            "SELECT run_id, CONCAT('run ', run_id, ' (', worker, ')') \
+            "SELECT run_id, worker \
              FROM {} \
              WHERE target = {} AND ended_at IS NULL AND {condition} \
              ORDER BY started_at DESC",
             self.tables.runs,
             self.target.literal()
         );
-        session
+        let runs: Vec<(Vec<u8>, Vec<u8>)> = session
             .conn
             .query(sql)
             .await
-            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))
+            .map_err(|error| classify(Phase::Transaction, &self.what(), &error))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(runs
+            .into_iter()
+            .map(|(run_id, worker)| (text(run_id), text(worker)))
+            .map(|(run_id, worker)| {
+                let name = format!("run {} ({})", run_id.escape_debug(), worker.escape_debug());
+                (run_id, name)
+            })
+            .collect())
     }
 
     async fn first_alive(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::dialect::FormatConfig;
 use crate::mysql::TargetConfig;
-use crate::policy::{Mode, OnChanged};
+use crate::policy::{Mode, OnChanged, OnDuplicate};
 use crate::source::SourceConfig;
 use crate::sql_text::TableName;
 
@@ -30,7 +30,7 @@ pub struct AdminOptions<'a> {
     pub stall_timeout: Duration,
 }
 
-/// The settings that define a job.
+/// The settings that define a job, and how its runs load.
 #[derive(Clone, Copy, Debug)]
 pub struct JobOptions<'a> {
     pub source: &'a SourceConfig,
@@ -42,4 +42,5 @@ pub struct JobOptions<'a> {
     pub defer_indexes: bool,
     /// True to begin the job anew.
     pub force: bool,
+    pub on_duplicate: OnDuplicate,
 }

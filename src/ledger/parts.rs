@@ -19,6 +19,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver, Row};
 
 use super::begin::{BeginOutcome, open_for_loads};
+use super::contents::{KeyPolicy, OtherContents, run};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, object_id};
@@ -100,6 +101,7 @@ pub struct SplitObject {
     split_key: String,
     open_for_loads: String,
     insert: String,
+    others: OtherContents,
     fingerprint: Vec<u8>,
     replaces: bool,
 }
@@ -120,8 +122,7 @@ pub(super) type PartialObject = (String, String, String);
 
 impl Ledger {
     /// Prepares the ledger rows of `object`, loaded within `job`. The object is split by
-    /// `part_size_bytes` unless the ledger says how it is split already. With `replaces`
-    /// (`--force`), an existing row in state `loaded` is removed first.
+    /// `part_size_bytes` unless the ledger says how it is split already.
     ///
     /// # Errors
     /// `UnsupportedFormat` if the ledger cannot hold the object's names.
@@ -132,10 +133,11 @@ impl Ledger {
         version_id: Option<&str>,
         part_size_bytes: u64,
         (format, fields_per_row): (&FormatConfig, usize),
-        replaces: bool,
+        policy: KeyPolicy,
     ) -> Result<SplitObject> {
         ensure_fits(object)?;
         let key_condition = self.key_condition(job, object);
+        let others = OtherContents::new(etag(object), policy);
         let etag = bytes_literal(etag(object).as_bytes());
         let fingerprint = fingerprint::of_format(format, fields_per_row);
         let insert = format!(
@@ -147,7 +149,8 @@ impl Ledger {
              UTC_TIMESTAMP(6) \
              FROM {jobs} AS jobs \
              WHERE target = {target} AND {open} \
-             LOCK IN SHARE MODE",
+             LOCK IN SHARE MODE; {all_of_key}",
+            all_of_key = OtherContents::query(&self.tables.objects, &key_condition),
             objects = self.tables.objects,
             generation = job.generation,
             bucket = bytes_literal(object.bucket.as_bytes()),
@@ -170,15 +173,17 @@ impl Ledger {
             key_condition,
             open_for_loads: open_for_loads(job),
             insert,
+            others,
             fingerprint,
-            replaces,
+            replaces: policy.replaces,
         })
     }
 
     /// Commits the object's row as `partial` unless it exists, and reads which parts are loaded.
     ///
     /// # Errors
-    /// `PartialConflict` if loading began with another format. `Superseded` if the job has moved
+    /// `PartialConflict` if loading began with another format. `ContentChanged` or
+    /// `PartialChanged` if other content of the key is loaded. `Superseded` if the job has moved
     /// on. Any error of a transaction that outlasts the retry bounds.
     pub async fn begin_parts(&self, split: &SplitObject) -> Result<SplitProgress> {
         let mut attempts = Attempts::new(&self.retry);
@@ -343,8 +348,11 @@ impl Ledger {
                 format!("DELETE FROM {} WHERE {key} AND state = 'loaded'", self.tables.objects);
             conn.query_drop(removed).await.map_err(failed)?;
         }
-        match conn.query_drop(&split.insert).await {
-            Ok(()) if conn.affected_rows() == 1 => {
+        match run(conn, &split.insert).await.as_deref_mut() {
+            Ok([(1, _), (_, of_key)]) => {
+                if let Some(refusal) = split.others.refusal(object, std::mem::take(of_key)) {
+                    return Err(refusal);
+                }
                 // Rows of a replaced object, or of one whose row was removed by hand. They do not
                 // belong to this one.
                 let sql = format!(
@@ -353,11 +361,13 @@ impl Ledger {
                 );
                 conn.query_drop(sql).await.map_err(failed)?;
             }
-            Ok(()) => return Err(superseded(&object.to_string())),
+            Ok(_) => return Err(superseded(&object.to_string())),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => {
+                return Err(classify(Phase::Transaction, &object.to_string(), error));
+            }
         }
         conn.query_drop("COMMIT")
             .await
@@ -681,9 +691,9 @@ impl PartRow {
                 start: Boundary { offset, rows: rows_before, lines: lines_before, ending },
                 data_start,
                 end: Boundary {
-                    offset: offset + size_bytes,
-                    rows: rows_before + loaded.rows,
-                    lines: lines_before + line_count,
+                    offset: offset.checked_add(size_bytes)?,
+                    rows: rows_before.checked_add(loaded.rows)?,
+                    lines: lines_before.checked_add(line_count)?,
                     ending,
                 },
                 checksum: algorithm_named(&algorithm)

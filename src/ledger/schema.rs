@@ -150,6 +150,7 @@ impl Tables {
     /// `TargetRefused` as in [`Tables::present`], and if the account may not create tables.
     pub(super) async fn ensure(&self, session: &mut Session) -> Result<()> {
         let present = self.present(session).await?;
+        self.ensure_none_dropped(&present)?;
         let missing = self.all().into_iter().filter(|(suffix, _)| !present.contains(suffix));
         let statements: Vec<String> = missing.map(|(suffix, name)| create(suffix, name)).collect();
         if statements.is_empty() {
@@ -173,6 +174,27 @@ impl Tables {
                 error
             }
         })
+    }
+}
+
+impl Tables {
+    /// Returns an error if a table that says what is loaded has been dropped. The tables are
+    /// created in order, so one that is missing before one that exists was there.
+    fn ensure_none_dropped(&self, present: &[&str]) -> Result<()> {
+        let has = |suffix| present.contains(&suffix);
+        let dropped = [("objects", &self.objects), ("parts", &self.parts)]
+            .into_iter()
+            .find(|(suffix, _)| has("jobs") && !has(*suffix));
+        let Some((_, dropped)) = dropped else { return Ok(()) };
+        let message = format!(
+            "{}: its table {dropped} has been dropped, or the account cannot see it, so it is not \
+             known what is loaded",
+            self.title()
+        );
+        Err(Error::new(ErrorKind::TargetRefused, message).with_hint(
+            "restore the table; or drop all of the ledger's tables, or name another \
+             --ledger-table: then all objects are loaded again",
+        ))
     }
 }
 

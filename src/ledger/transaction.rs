@@ -6,6 +6,9 @@
 //! deadlock leaves the session in autocommit). Then the row no longer exists. An INSERT at the end
 //! would commit "loaded" without the data.
 //!
+//! Behind the INSERT, in the same packet, all rows of the key are read under a shared lock, so that
+//! the table gets only one content of an overwritten key ([`contents`](super::contents)).
+//!
 //! The INSERT reads the job's row under a shared lock. So a job that empties or swaps the table
 //! waits for the loads in progress, and no load of an earlier generation gets in after it.
 
@@ -13,6 +16,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Driver};
 
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
+use super::contents::{KeyPolicy, OtherContents, run};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, object_id};
@@ -100,6 +104,7 @@ pub struct Entry {
     /// record.
     clear_failure: String,
     replaces: bool,
+    others: OtherContents,
 }
 
 /// The outcome of a COMMIT whose answer never came.
@@ -118,7 +123,7 @@ impl Ledger {
     }
 
     /// Prepares the ledger row of `object`, loaded within `job`. `had_failed` says that the ledger
-    /// has a failure of the object. With `replaces` (`--force`), an existing row is removed first.
+    /// has a failure of the object.
     ///
     /// # Errors
     /// `UnsupportedFormat` if the ledger cannot hold the object's names.
@@ -128,7 +133,7 @@ impl Ledger {
         object: &Object,
         version_id: Option<&str>,
         had_failed: bool,
-        replaces: bool,
+        policy: KeyPolicy,
     ) -> Result<Entry> {
         ensure_fits(object)?;
         let objects = self.tables.objects.clone();
@@ -141,7 +146,7 @@ impl Ledger {
         let key = format!("{key_condition} AND etag = {etag}");
         let open_for_loads = open_for_loads(job);
         // A row in state `partial` cannot be replaced.
-        let removal = if replaces {
+        let removal = if policy.replaces {
             format!("DELETE FROM {objects} WHERE {key} AND state = 'loaded'; ")
         } else {
             String::new()
@@ -154,7 +159,8 @@ impl Ledger {
              {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) \
              FROM {jobs} AS jobs \
              WHERE target = {target} AND {open_for_loads} \
-             LOCK IN SHARE MODE",
+             LOCK IN SHARE MODE; {all_of_key}",
+            all_of_key = OtherContents::query(&objects, &key_condition),
             size_bytes = object.size_bytes,
             version_id = bytes_literal(version_id.unwrap_or_default().as_bytes()),
             worker = bytes_literal(self.run.worker.as_bytes()),
@@ -174,7 +180,8 @@ impl Ledger {
             key,
             run_id: bytes_literal(self.run.id.as_bytes()),
             clear_failure,
-            replaces,
+            replaces: policy.replaces,
+            others: OtherContents::new(self::etag(object), policy),
         })
     }
 
@@ -253,13 +260,19 @@ impl Entry {
     /// Begins the transaction and inserts the row.
     ///
     /// # Errors
-    /// `Superseded` if the job has moved on. Otherwise any error of a transaction; the transaction
-    /// is still open then.
+    /// `Superseded` if the job has moved on. `ContentChanged` or `PartialChanged` if other content
+    /// of the key is loaded. Otherwise any error of a transaction. The transaction is still open
+    /// then.
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
-        match conn.query_drop(&self.begin).await {
-            Ok(()) if conn.affected_rows() == 1 => Ok(BeginOutcome::Yes),
-            Ok(()) => Err(superseded(&self.what)),
+        match run(conn, &self.begin).await.as_deref_mut() {
+            Ok([.., (1, _), (_, of_key)]) => {
+                match self.others.refusal(&self.what, std::mem::take(of_key)) {
+                    None => Ok(BeginOutcome::Yes),
+                    Some(refusal) => Err(refusal),
+                }
+            }
+            Ok(_) => Err(superseded(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
                 // The loser's rows must never be committed, and its locks block its neighbours.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
@@ -296,7 +309,7 @@ impl Entry {
                     }
                 }
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(classify(Phase::Transaction, &self.what, error)),
         }
     }
 

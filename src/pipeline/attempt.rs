@@ -9,6 +9,7 @@ use crate::load::LoadOutcome;
 use crate::load_data::{LoadRequest, LoadStats, Reservation, StagedRows};
 use crate::mysql::Session;
 use crate::object::Object;
+use crate::policy::OnChanged;
 use crate::rejects::ObjectName;
 use crate::retry::Attempts;
 use crate::shutdown::pause;
@@ -75,7 +76,7 @@ pub(crate) fn request(
                 object,
                 version_id,
                 had_failed,
-                context.options.ledger.force,
+                context.options.ledger.key_policy(context.options.ledger.force),
             )?))
         }
         None => None,
@@ -223,6 +224,12 @@ pub(crate) async fn try_again(
         ErrorKind::Interrupted,
         format!("{what}: the run was stopped before it was retried"),
     ))
+}
+
+/// Returns true if the object is not loaded because other content of its key is, and that is what
+/// was asked for.
+pub(crate) fn is_skipped(context: &Context, error: &Error) -> bool {
+    error.kind == ErrorKind::ContentChanged && context.options.ledger.on_changed == OnChanged::Skip
 }
 
 /// Asks the ledger for the outcome of a COMMIT that is unknown. Returns any other error, and any

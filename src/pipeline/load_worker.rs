@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::attempt::{Worker, await_resolution, base_request, load, request, session, try_again};
+use super::attempt::{
+    Worker, await_resolution, base_request, is_skipped, load, request, session, try_again,
+};
 use super::bad_row_lines::with_lines;
 use super::batcher::{Batcher, Work};
 use super::context::Context;
@@ -99,6 +101,7 @@ async fn load_alone(
             }
         }
         Ok(None) => Outcome::AlreadyLoaded { object },
+        Err(error) if is_skipped(context, &error) => Outcome::SkippedChanged { object },
         Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
     };
     emit(events, Event::ended(outcome)).await;
@@ -191,7 +194,8 @@ async fn build_batch(context: &Context, what: &str, batch: &[ReadyObject]) -> Re
                     digest: request.digest.as_ref().map(RowDigest::digest),
                 })
                 .collect();
-            Some(ledger.batch_entry(job, what, &members)?)
+            let policy = context.options.ledger.key_policy(false);
+            Some(ledger.batch_entry(job, what, &members, policy)?)
         }
         None => None,
     };

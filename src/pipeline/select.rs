@@ -5,7 +5,7 @@
 //! Objects that another run has claimed are set apart, and looked up again later, until they are
 //! loaded or that run has given them up.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,10 @@ use tokio::sync::mpsc;
 use super::events::{Event, emit, failed, unreadable};
 use super::work::{ObjectStream, Selected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState};
+use crate::ledger::{
+    Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState, content_changed,
+    partial_changed,
+};
 use crate::object::Object;
 use crate::policy::OnChanged;
 use crate::report::Outcome;
@@ -28,6 +31,9 @@ const CLAIMED_ELSEWHERE_LIMIT: usize = 10_000;
 /// The first and the longest pause between two queries for objects that other runs have claimed.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The time after which a run asks who holds the claim of an object.
+const SUSPICIOUS_WAIT: Duration = Duration::from_secs(5);
 
 /// The time that the ledger has for an answer after the run begins to drain.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
@@ -113,6 +119,29 @@ struct Backlog {
     page: VecDeque<Object>,
     /// Objects that other runs had claimed.
     claimed_elsewhere: VecDeque<Object>,
+    /// The waits for these, by bucket and key.
+    waits: HashMap<(String, String), ClaimWait>,
+}
+
+/// The wait for the claim of one object.
+#[derive(Clone, Copy)]
+struct ClaimWait {
+    since: Instant,
+    /// True if it was reported that the holder is no run.
+    is_reported: bool,
+}
+
+impl Backlog {
+    fn set_aside(&mut self, object: Object) {
+        let place = (object.bucket.clone(), object.key.clone());
+        let wait = ClaimWait { since: Instant::now(), is_reported: false };
+        self.waits.entry(place).or_insert(wait);
+        self.claimed_elsewhere.push_back(object);
+    }
+
+    fn wait(&mut self, object: &Object) -> Option<&mut ClaimWait> {
+        self.waits.get_mut(&(object.bucket.clone(), object.key.clone()))
+    }
 }
 
 impl Selector {
@@ -229,10 +258,13 @@ impl Selector {
         for claimed in claimed {
             let Some(object) = backlog.page.pop_front() else { break };
             match claimed {
-                Claimed::Ours(claim, known) => ours.push_back((object, claim, known)),
+                Claimed::Ours(claim, known) => {
+                    backlog.waits.remove(&(object.bucket.clone(), object.key.clone()));
+                    ours.push_back((object, claim, known));
+                }
                 Claimed::Others => {
                     self.in_hand = self.in_hand_shared;
-                    backlog.claimed_elsewhere.push_back(object);
+                    backlog.set_aside(object);
                 }
             }
         }
@@ -249,7 +281,8 @@ impl Selector {
     }
 
     /// Looks up some of the objects that other runs had claimed. Those that are not loaded may be
-    /// free now. Returns true if any is loaded.
+    /// free now. Those whose claim is not a run's are loaded without it after a while. Returns true
+    /// if any has an outcome or is passed on.
     async fn review_aside(
         &mut self,
         ledger: &Ledger,
@@ -259,16 +292,99 @@ impl Selector {
         let asked: Vec<Object> = backlog.claimed_elsewhere.iter().take(PAGE).cloned().collect();
         let known = self.until_drained(ledger.look_up(job.generation, &asked)).await?;
         let mut is_any_settled = false;
-        for known in known {
+        let mut unclaimed = VecDeque::new();
+        let held = self.held_by_no_run(ledger, job, backlog, &asked).await?;
+        for (known, is_held) in known.into_iter().zip(held) {
             let Some(object) = backlog.claimed_elsewhere.pop_front() else { break };
             if known.is_loaded && !self.config.force {
                 is_any_settled = true;
-                emit(&self.events, Event::ended(Outcome::AlreadyLoaded { object })).await;
+                backlog.waits.remove(&(object.bucket.clone(), object.key.clone()));
+                self.end(object, Disposition::AlreadyLoaded, &known).await;
+            } else if is_held {
+                unclaimed.push_back((object, known));
             } else {
                 backlog.page.push_back(object);
             }
         }
+        while let Some((object, known)) = unclaimed.pop_front() {
+            is_any_settled = true;
+            let passed_on = self.pass_on_unclaimed(object, &known).await;
+            if let Err((object, stop)) = passed_on {
+                backlog.page.extend(object);
+                backlog.page.extend(unclaimed.into_iter().map(|(object, _)| object));
+                return Err(stop);
+            }
+        }
         Ok(is_any_settled)
+    }
+
+    /// Returns for each of `objects` if the claim of no run has kept it back for too long. Reports
+    /// the holder before that.
+    async fn held_by_no_run(
+        &self,
+        ledger: &Ledger,
+        job: &Job,
+        backlog: &mut Backlog,
+        objects: &[Object],
+    ) -> std::result::Result<Vec<bool>, Stop> {
+        let limit = ledger.patience();
+        let suspicious = SUSPICIOUS_WAIT.min(limit);
+        let mut waiting = Vec::new();
+        for object in objects {
+            if backlog.wait(object).is_some_and(|wait| wait.since.elapsed() >= suspicious) {
+                waiting.push(object.clone());
+            }
+        }
+        let holders = self.until_drained(ledger.foreign_holders(job.generation, &waiting)).await?;
+        let mut overdue = HashSet::new();
+        for (object, holder) in waiting.iter().zip(holders) {
+            let (Some(holder), Some(wait)) = (holder, backlog.wait(object)) else { continue };
+            if wait.since.elapsed() >= limit {
+                overdue.insert((&object.bucket, &object.key));
+            }
+            if wait.is_reported {
+                continue;
+            }
+            wait.is_reported = true;
+            let message = format!(
+                "{object}: its claim is held by database connection {holder}, which is no live run \
+                 of this program; it is loaded without a claim after {limit:?}"
+            );
+            let error = Error::new(ErrorKind::LockConflict, message).with_hint(
+                "SHOW PROCESSLIST shows whose connection it is; KILL ends it and frees the claim",
+            );
+            tracing::warn!("{}", error.one_line());
+            // Shown by `status`, and removed when the object is loaded.
+            let Object { bucket, key, etag, .. } = object;
+            let recorded =
+                ledger.record_failure(job.generation, bucket, key, etag, &error, 0).await;
+            if let Err(error) = recorded {
+                tracing::debug!("{}", error.one_line());
+            }
+        }
+        Ok(objects.iter().map(|object| overdue.contains(&(&object.bucket, &object.key))).collect())
+    }
+
+    /// Passes on an object without a claim. Returns it if the run drains first.
+    async fn pass_on_unclaimed(
+        &self,
+        object: Object,
+        known: &ObjectState,
+    ) -> std::result::Result<(), (Option<Object>, Stop)> {
+        if let Err(stop) = self.room(object.size_bytes).await {
+            return Err((Some(object), stop));
+        }
+        tracing::warn!("{object}: loading it without a claim");
+        let claim = self.claims.unshared(object.size_bytes);
+        match self.unless_settled(object, claim, known).await {
+            None => Ok(()),
+            Some(selected) => {
+                // The wait was recorded as a failure.
+                self.pass_on(Selected { had_failed: true, ..selected })
+                    .await
+                    .map_err(|stop| (None, stop))
+            }
+        }
     }
 
     /// Passes an object on as soon as a download can begin. If the run drains first, the object
@@ -403,12 +519,8 @@ pub(crate) enum Disposition {
 
 pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState) -> Decision {
     if let Some(partial) = &known.partial_etag {
-        let message = format!(
-            "{object}: parts of it were loaded when its ETag was {partial:?}, but its ETag is {:?} \
-             now: the other parts cannot be loaded any more",
-            object.etag.trim_matches('"')
-        );
-        return Decision::Over(Disposition::Failed(Error::new(ErrorKind::PartialChanged, message)));
+        let error = partial_changed(object, partial, object.etag.trim_matches('"'));
+        return Decision::Over(Disposition::Failed(error));
     }
     if config.force {
         return Decision::Load { again: known.is_loaded };
@@ -418,8 +530,10 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
     }
     if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
         && !config.retry_failed
-        // Changed content was never tried: it is decided anew below.
+        // Changed content was never tried: it is decided anew below. Neither was an object whose
+        // claim was held.
         && failed.error_code != ErrorKind::ContentChanged.code()
+        && failed.attempts > 0
     {
         let message = format!(
             "{object}: failed in an earlier run ({}, {} attempts) and is not retried",
@@ -431,12 +545,8 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
         (None, _) | (Some(_), OnChanged::Load) => Decision::Load { again: false },
         (Some(_), OnChanged::Skip) => Decision::Over(Disposition::SkippedChanged),
         (Some(loaded), OnChanged::Error) => {
-            let message = format!(
-                "{object}: its content has changed since it was loaded: ETag {loaded:?} then, \
-                 {:?} now",
-                object.etag.trim_matches('"')
-            );
-            Decision::Over(Disposition::Failed(Error::new(ErrorKind::ContentChanged, message)))
+            let error = content_changed(object, loaded, object.etag.trim_matches('"'));
+            Decision::Over(Disposition::Failed(error))
         }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::attempt::{Worker, load};
+use super::attempt::{Worker, is_skipped, load};
 use super::bad_row_lines::with_lines;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
@@ -144,6 +144,7 @@ pub(crate) async fn load_in_parts(
         }
         Ok(SplitOutcome::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
         Ok(SplitOutcome::NotReached) => Outcome::NotReached { object },
+        Err(error) if is_skipped(context, &error) => Outcome::SkippedChanged { object },
         Err(error) => failed(context.ledger.as_ref(), object, error, attempts, began).await,
     };
     emit(events, Event::ended(outcome)).await;
@@ -172,7 +173,7 @@ async fn load_object(
         pinned.version_id.as_deref(),
         part_size_bytes(context, object),
         (&context.options.format, context.preflight.fields_per_row),
-        again,
+        context.options.ledger.key_policy(again),
     )?;
     let (part_size_bytes, known, rejected) = match ledger.begin_parts(&row).await? {
         SplitProgress::AlreadyLoaded => return Ok(SplitOutcome::AlreadyLoaded),

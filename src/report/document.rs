@@ -71,7 +71,8 @@ pub(super) struct LoadedFields<'a> {
     /// Rows that the server did not store, because of their keys or for a reason that the policy
     /// accepts.
     pub(super) skipped: u64,
-    /// Rows of the table that `--on-duplicate replace` deleted.
+    /// Rows of the table that `--on-duplicate replace` deleted. The server does not count a row
+    /// that equals the one that replaces it.
     pub(super) deleted: u64,
     /// Rows of the table that `--on-duplicate update` changed.
     pub(super) updated: u64,
@@ -184,7 +185,8 @@ pub struct LoadTotals {
     /// accepts.
     #[serde(rename = "skipped")]
     pub rows_skipped: u64,
-    /// Rows of the table that `--on-duplicate replace` deleted.
+    /// Rows of the table that `--on-duplicate replace` deleted. The server does not count a row
+    /// that equals the one that replaces it.
     #[serde(rename = "deleted")]
     pub rows_deleted: u64,
     /// Rows of the table that `--on-duplicate update` changed.

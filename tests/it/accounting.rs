@@ -204,7 +204,7 @@ async fn reconcile(env: &TestEnv, on_bad_row: &str, seed: u64, args: &[&str]) ->
         ensure!(is_expected, "{}", about());
         ensure!((failed > 0) == (on_bad_row == "fail" || on_duplicate == "error"), "{}", about());
         ensure_reconciled(env, &run, growth).await.with_context(about)?;
-        env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+        env.schema.exec("DELETE FROM s3_to_mysql_objects; DELETE FROM s3_to_mysql_runs").await?;
     }
     Ok(())
 }
@@ -447,7 +447,7 @@ async fn rejects_of_an_object_that_fails_are_given_back(env: TestEnv) -> Result<
     let first = load(&env, &["--on-bad-row", "reject", "--include", "*1"]).await?;
     let file = first.object("data/1")?["reject_file"].as_str().context("no file")?.to_owned();
     env.schema.exec("DELETE FROM t WHERE id >= 1000").await?;
-    env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+    env.schema.exec("DELETE FROM s3_to_mysql_objects; DELETE FROM s3_to_mysql_runs").await?;
     std::fs::remove_file(&file)?;
     std::fs::create_dir_all(format!("{file}/in the way"))?;
     let args = ["--on-bad-row", "reject", "--max-rejects-total", "2", "--load-concurrency", "1"];

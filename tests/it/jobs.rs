@@ -3,6 +3,7 @@
 
 pub(crate) mod altered;
 pub(crate) mod deferred;
+pub(crate) mod hostile;
 pub(crate) mod killed;
 pub(crate) mod refused;
 pub(crate) mod sharing;
@@ -89,8 +90,12 @@ async fn ensure_job(env: &TestEnv, expected: &str) -> Result<()> {
 /// Requires that no table of a swap is left.
 async fn ensure_no_leftovers(env: &TestEnv) -> Result<()> {
     let tables = values(&env.schema, "SHOW TABLES").await?;
-    let left: Vec<&String> =
-        tables.iter().filter(|name| name.starts_with("s3_to_mysql_") && name.len() > 24).collect();
+    // The marker of a kept table stays with it.
+    let left: Vec<&String> = tables
+        .iter()
+        .filter(|name| name.starts_with("s3_to_mysql_") && name.len() > 24)
+        .filter(|name| !name.starts_with("s3_to_mysql_kept_"))
+        .collect();
     ensure!(left.is_empty(), "left: {left:?}");
     Ok(())
 }
@@ -339,6 +344,39 @@ async fn rows_that_are_skipped_or_replaced_do_not_keep_a_table_from_being_swappe
     ensure_job(&env, "3|3|swap|swapped").await
 }
 
+/// REPLACE deletes no row that is equal to the new one, and the server then counts the new one as
+/// added.
+#[apply(load_test)]
+async fn rows_that_replace_equal_rows_do_not_keep_a_table_from_being_swapped(
+    env: TestEnv,
+) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(9))").await?;
+    env.put("in/0", "1\tx\n1\tx\n2\ty\n")?;
+    env.put("in/1", "2\ty\n3\tz\n")?;
+    for bad_rows in ["fail", "reject"] {
+        let rejects = env.path("rejects").display().to_string();
+        let mut args =
+            vec!["--mode", "swap", "--on-duplicate", "replace", "--on-bad-row", bad_rows];
+        if bad_rows == "reject" {
+            args.extend(["--rejects", &rejects]);
+        }
+        load(&env, &args).await?.expect(0).context(bad_rows)?;
+        ensure_values(&env.schema, "SELECT * FROM t ORDER BY a", &["1|x", "2|y", "3|z"]).await?;
+    }
+    // The counts are a limit all the same.
+    let proxy = Proxy::start(env.server.port()).await?;
+    let counting =
+        proxy.next(step(&env, "SELECT COUNT(*) FROM `{db}`.`s3_to_mysql_shadow_"), Break::Hold);
+    let child = through(&env, &proxy, &["--mode", "swap", "--on-duplicate", "replace"]).spawn()?;
+    counting.wait().await?;
+    let shadow = shadow(&env).await?;
+    env.schema.exec(&format!("INSERT INTO {shadow} VALUES (7, ''), (8, ''), (9, '')")).await?;
+    counting.release();
+    let ended = crate::support::program::finish(child).await?;
+    ended.expect(3)?;
+    ended.says("has 6 rows, the ledger says at most 5")
+}
+
 #[apply(load_test)]
 async fn a_table_of_any_name_is_swapped_with_the_ledger_elsewhere(env: TestEnv) -> Result<()> {
     let ledger = format!("{}ledger", env.schema.name);
@@ -363,10 +401,11 @@ async fn a_table_of_any_name_is_swapped_with_the_ledger_elsewhere(env: TestEnv) 
     env.run(&args).await?.expect(0)?;
     ensure_values(&env.schema, &format!("SELECT a FROM {table}"), &["2"]).await?;
     ensure_values(&env.schema, "SELECT a FROM `odd ``n\u{e4}me_old`", &["1"]).await?;
+    // The table, the old one, and its marker.
     ensure_values(
         &env.schema,
         "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
-        &["2"],
+        &["3"],
     )
     .await?;
     ensure_values(

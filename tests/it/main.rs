@@ -20,6 +20,7 @@ mod batches;
 mod check;
 mod command;
 mod compress;
+mod contents;
 mod contract;
 mod deploy;
 mod endpoint;
@@ -34,7 +35,9 @@ mod limits;
 mod lines_of_bad_rows;
 mod link;
 mod listing;
+mod lost_ledger;
 mod null_times;
+
 mod oracle;
 mod outcome;
 mod pace;

@@ -5,6 +5,8 @@
 //! table is not touched, and every run of a job says so until somebody has dealt with it. The same
 //! holds if foreign keys of other tables refer to it: they were meant for the target.
 
+use std::collections::HashMap;
+
 use super::definition::fingerprint_of;
 use super::marker::Marker;
 use super::row::JobRow;
@@ -48,15 +50,23 @@ impl Ledger {
                 format!("names have at most {NAME_LIMIT} characters"),
             );
         }
-        if row.old_table != kept.table
-            && self.comments(session, [&kept]).await?.contains_key(&kept.table)
-        {
+        let marker = self.swap_names()?.kept;
+        let found = self.comments(session, [&kept, &marker]).await?;
+        if found.contains_key(&kept.table) && !self.is_kept_by_a_swap(row, &found)? {
             return refused(
                 "a table that no swap has made",
                 "rename or drop it, or swap without --swap-keep-old".to_owned(),
             );
         }
         Ok(())
+    }
+
+    /// Returns true if a swap has made the table under the kept name. `found` has the comments of
+    /// that table and of its marker.
+    fn is_kept_by_a_swap(&self, row: &JobRow, found: &HashMap<String, String>) -> Result<bool> {
+        let marker = self.swap_names()?.kept;
+        Ok(row.old_table == self.kept_name().table
+            && found.get(&marker.table).is_some_and(|comment| Marker::parse(comment).is_some()))
     }
 
     /// Returns what was changed of the replaced table since the marker was made, in words, or what
@@ -88,7 +98,8 @@ impl Ledger {
     ) -> Result<JobRow> {
         let names = self.swap_names()?;
         let (done, old, kept) = (&names.done, &names.old, &self.kept_name());
-        let found = self.comments(session, [done, old, kept]).await?;
+        let kept_marker = &names.kept;
+        let found = self.comments(session, [done, old, kept, kept_marker]).await?;
         let Some(comment) = found.get(&done.table) else { return Ok(row) };
         let marker = Marker::parse(comment);
         if let Some(marker) = &marker
@@ -107,7 +118,7 @@ impl Ledger {
         }
         let keeps_old = marker.is_some_and(|marker| marker.keeps_old);
         if found.contains_key(&old.table) && keeps_old {
-            if found.contains_key(&kept.table) && row.old_table != kept.table {
+            if found.contains_key(&kept.table) && !self.is_kept_by_a_swap(&row, &found)? {
                 // The table appeared after the last check. No foreign table is dropped to make
                 // room.
                 let message = format!(
@@ -121,13 +132,13 @@ impl Ledger {
             if !found.contains_key(&kept.table) || self.drop_old(session, attempts, kept).await? {
                 let recorded = JobRow { old_table: kept.table.clone(), ..row.clone() };
                 row = self.change(session, &row, &recorded).await?;
-                self.ddl(
-                    session,
-                    attempts,
-                    "RENAME TABLE",
-                    &format!("RENAME TABLE {old} TO {kept}"),
-                )
-                .await?;
+                if found.contains_key(&kept_marker.table) {
+                    let sql = format!("DROP TABLE {kept_marker}");
+                    self.ddl(session, attempts, &sql, &sql).await?;
+                }
+                let sql = format!("RENAME TABLE {old} TO {kept}, {done} TO {kept_marker}");
+                self.ddl(session, attempts, "RENAME TABLE", &sql).await?;
+                return Ok(row);
             }
         } else if found.contains_key(&old.table) {
             self.drop_old(session, attempts, old).await?;

@@ -100,7 +100,7 @@ impl JobRow {
 }
 
 /// The columns, in the order of the fields of [`JobRow`].
-type JobColumns = (u32, u32, String, String, Vec<u8>, String, String, Option<Vec<u8>>);
+type JobColumns = (u32, u32, String, String, Vec<u8>, Vec<u8>, Vec<u8>, Option<Vec<u8>>);
 
 impl Ledger {
     /// Returns the target's row. Makes it if it does not exist.
@@ -188,8 +188,8 @@ impl Ledger {
 
     fn find_job_row_sql(&self) -> String {
         format!(
-            "SELECT generation, table_generation, mode, state, source_fingerprint, \
-             CONVERT(old_table USING utf8mb4), CONVERT(run_id USING utf8mb4), deferred_indexes \
+            "SELECT generation, table_generation, mode, state, source_fingerprint, old_table, \
+             run_id, deferred_indexes \
              FROM {} \
              WHERE target = {}",
             self.tables.jobs,
@@ -215,6 +215,17 @@ impl Ledger {
             );
             return Err(Error::new(ErrorKind::TargetRefused, message));
         };
+        if generation == u32::MAX {
+            // The next generation would have no number.
+            let message = format!(
+                "{}: its job in {} has generation {generation}, which this program never wrote",
+                self.what(),
+                self.tables.jobs
+            );
+            return Err(Error::new(ErrorKind::TargetRefused, message)
+                .with_hint("restore the row, or load with another --ledger-table"));
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let deferred_indexes = self.read_indexes(indexes.as_deref())?;
         Ok(JobRow {
             generation,
@@ -222,8 +233,8 @@ impl Ledger {
             mode,
             state,
             source_fingerprint,
-            old_table,
-            run_id,
+            old_table: text(old_table),
+            run_id: text(run_id),
             deferred_indexes,
         })
     }

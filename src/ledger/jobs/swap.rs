@@ -25,7 +25,7 @@ use crate::ledger::job::Job;
 use crate::ledger::options::JobOptions;
 use crate::ledger::verification::TableCheck;
 use crate::mysql::{Index, Phase, Session, TableDefinition, classify, describe_tables};
-use crate::policy::Mode;
+use crate::policy::{Mode, OnDuplicate};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
 
@@ -43,6 +43,10 @@ pub(super) struct SwapNames {
     /// The replaced table after the swap, until it is dropped or renamed to the name under which it
     /// is kept.
     pub(super) old: TableName,
+    /// The marker after its work is done, which shows that the kept table is one that a swap has
+    /// replaced. The job's row alone would not do: many accounts may write it, and the table is
+    /// dropped for the next one.
+    pub(super) kept: TableName,
 }
 
 impl Ledger {
@@ -56,6 +60,7 @@ impl Ledger {
             pending: name("swap"),
             done: name("done"),
             old: name("old"),
+            kept: name("kept"),
         };
         let longest = &names.shadow.table;
         if longest.chars().count() > NAME_LIMIT {
@@ -135,7 +140,7 @@ impl Ledger {
         session: &mut Session,
         attempts: &mut Attempts,
     ) -> Result<()> {
-        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let SwapNames { shadow, pending, done, old, .. } = self.swap_names()?;
         let found = self.comments(session, [&shadow, &pending, &done, &old]).await?;
         for table in [&shadow, &pending, &done, &old] {
             if found.contains_key(&table.table) {
@@ -202,7 +207,7 @@ impl Ledger {
         options: &JobOptions<'_>,
         (job, check): (&Job, &TableCheck<'_>),
     ) -> Result<()> {
-        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let SwapNames { shadow, pending, done, old, .. } = self.swap_names()?;
         if options.swap_keep_old {
             self.ensure_kept_name_is_free(session, &row).await?;
         }
@@ -217,7 +222,7 @@ impl Ledger {
         let row = self.change(session, &row, &row.with_state(JobState::Swapping)).await?;
         let renamed = async {
             self.ensure_like_target(session, &shadow, &[]).await?;
-            self.verify(session, &row, &shadow).await?;
+            self.verify(session, &row, &shadow, options.on_duplicate).await?;
             self.verify_contents(session, job, check).await?;
             // All of these tables would block the RENAME, and none of them belongs to this job.
             let found = self.comments(session, [&pending, &done, &old]).await?;
@@ -303,7 +308,7 @@ impl Ledger {
         let Some(change) = self.change_of_old(session, attempts, marker).await? else {
             return Ok(());
         };
-        let SwapNames { shadow, pending, done, old } = self.swap_names()?;
+        let SwapNames { shadow, pending, done, old, .. } = self.swap_names()?;
         let target = self.target.name();
         let sql =
             format!("RENAME TABLE {target} TO {shadow}, {old} TO {target}, {done} TO {pending}");
@@ -320,8 +325,18 @@ impl Ledger {
         })
     }
 
-    /// Checks that the shadow has the number of rows that the ledger says.
-    async fn verify(&self, session: &mut Session, row: &JobRow, shadow: &TableName) -> Result<()> {
+    /// Checks that the shadow has the number of rows that the ledger says, or that it has some and
+    /// not more if the ledger's counts are upper bounds.
+    async fn verify(
+        &self,
+        session: &mut Session,
+        row: &JobRow,
+        shadow: &TableName,
+        on_duplicate: OnDuplicate,
+    ) -> Result<()> {
+        // REPLACE deletes no row that is equal to the new one. The server then counts the new one
+        // as added.
+        let are_upper_bounds = on_duplicate == OnDuplicate::Replace;
         let failed = |error: mysql_async::Error| {
             let error = classify(
                 Phase::Transaction,
@@ -367,8 +382,12 @@ impl Ledger {
         if incomplete_objects > 0 {
             return refused(format!("{incomplete_objects} objects are not loaded completely"));
         }
-        if rows != expected_rows {
-            return refused(format!("{shadow} has {rows} rows, the ledger says {expected_rows}"));
+        let is_possible = are_upper_bounds && rows < expected_rows && rows > 0;
+        if rows != expected_rows && !is_possible {
+            let limit = if are_upper_bounds { "at most " } else { "" };
+            return refused(format!(
+                "{shadow} has {rows} rows, the ledger says {limit}{expected_rows}"
+            ));
         }
         Ok(())
     }

@@ -86,8 +86,8 @@ const KEEP_STEPS: [&str; 5] = [
     "RENAME TABLE `{db}`.`t` TO",
     "state = 'swapped', source",
     "DROP TABLE `{db}`.`t_old`",
+    "DROP TABLE `{db}`.`s3_to_mysql_kept_",
     "RENAME TABLE `{db}`.`s3_to_mysql_old_",
-    "DROP TABLE `{db}`.`s3_to_mysql_done_",
 ];
 
 /// A kill before a statement is also a kill after the previous one. For the most important

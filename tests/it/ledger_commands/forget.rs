@@ -308,7 +308,7 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
         let is_told =
             ended.stdout.contains("COMMIT had no answer, possibly removed: 2 ledger rows");
         ensure!(lost.count() == 1 && is_told == (start == "COMMIT"), "{start}\n{ended}");
-        env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+        env.schema.exec("DELETE FROM s3_to_mysql_objects; DELETE FROM s3_to_mysql_runs").await?;
     }
     Ok(())
 }

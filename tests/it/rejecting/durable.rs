@@ -249,7 +249,7 @@ async fn killed_at_the_commit_and_run_again_every_row_is_in_one_place(env: TestE
         ensure_whole(&there, BAD)?;
         ensure_values(&env.schema, "SELECT id, v FROM t", &["1|one"]).await?;
         ensure_ledger(&env, 4, 1, 2).await?;
-        env.schema.exec("DELETE FROM s3_to_mysql_objects").await?;
+        env.schema.exec("DELETE FROM s3_to_mysql_objects; DELETE FROM s3_to_mysql_runs").await?;
     }
     Ok(())
 }

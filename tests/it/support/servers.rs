@@ -207,7 +207,7 @@ impl Server {
         self.directory.path().to_owned()
     }
 
-    async fn connect(
+    pub async fn connect(
         &self,
         user: &str,
         password: Option<&str>,
