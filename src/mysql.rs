@@ -6,12 +6,17 @@
 
 pub(crate) mod codes;
 mod connection;
+mod login;
+mod login_errors;
+mod login_guard;
 mod options;
+mod public_key;
 mod server;
 mod server_error;
 
 pub use connection::{Connector, Session, Sessions};
 pub use options::TargetConfig;
 pub(crate) use options::is_loopback;
+pub use public_key::PublicKey;
 pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};

@@ -46,3 +46,9 @@ pub(crate) const NO_PARENT_ROW_UNNAMED: u16 = 1216;
 pub(crate) fn is_refused_by_partition(code: u16) -> bool {
     matches!(code, 1526 | 1591 | 1748)
 }
+
+/// The number that clients give to a server that they cannot connect to.
+pub(crate) const CLIENT_CANNOT_CONNECT: u16 = 2003;
+
+/// The number that clients give to a login that they do not go on with.
+pub(crate) const CLIENT_REFUSES_LOGIN: u16 = 2061;

@@ -9,8 +9,8 @@ use mysql_async::{
     ClientIdentity, Compression, Conn, DriverError, Error as Driver, IoError, Opts, OptsBuilder,
     Pool, PoolConstraints, PoolOpts, SslOpts,
 };
-use secrecy::ExposeSecret;
 
+use super::login::{Login, contained};
 use super::options::{TargetConfig, is_loopback};
 use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
@@ -29,7 +29,9 @@ const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Makes connections to one target.
 #[derive(Clone, Debug)]
 pub struct Connector {
+    /// Everything but the password, which `login` adds.
     opts: OptsBuilder,
+    login: Login,
     /// The name in messages: the user with `host:port` or the socket's path, without any secret.
     name: Arc<str>,
     ssl_mode: SslMode,
@@ -47,7 +49,6 @@ impl Connector {
     pub fn new(target: &TargetConfig, connect_timeout: Duration) -> Result<Self> {
         let mut opts = OptsBuilder::default()
             .user(Some(&target.user))
-            .pass(target.password.as_ref().map(ExposeSecret::expose_secret))
             .db_name(target.database.as_ref())
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .tcp_nodelay(true)
@@ -87,6 +88,7 @@ impl Connector {
         let is_local = target.socket.is_some() || is_loopback(&target.host);
         Ok(Self {
             opts,
+            login: Login::new(target, is_local),
             name: format!("{}@{place}", target.user).into(),
             ssl_mode,
             is_local,
@@ -118,6 +120,7 @@ impl Connector {
                 .ip_or_hostname(host)
                 .tcp_port(port)
                 .db_name(None::<&str>),
+            login: self.login.elsewhere(is_loopback(host)),
             name: format!("{user}@{host}:{port}").into(),
             is_local: is_loopback(host),
             init_sql: Vec::new(),
@@ -129,7 +132,7 @@ impl Connector {
     /// all later connections if it is used.
     pub(crate) async fn probe(&mut self) -> Result<(Conn, Server)> {
         let mut conn =
-            match self.connect(self.opts.clone()).await {
+            match self.reach().await {
                 Err(Driver::Driver(DriverError::NoClientSslFlagFromServer))
                     if self.ssl_mode == SslMode::Preferred =>
                 {
@@ -138,12 +141,10 @@ impl Connector {
                             "the server offers no TLS; the connection stays on this machine"
                         );
                     } else {
-                        tracing::warn!(
-                            "the server offers no TLS: rows and credentials travel unencrypted"
-                        );
+                        tracing::warn!("the server offers no TLS: rows travel unencrypted");
                     }
                     self.opts = self.opts.clone().ssl_opts(None);
-                    self.connect(self.opts.clone()).await
+                    self.reach().await
                 }
                 Err(Driver::Io(IoError::Io(error))) if self.ssl_mode == SslMode::VerifyCa => {
                     match name_in_certificate(&error.to_string()) {
@@ -157,7 +158,7 @@ impl Connector {
                                 self.opts.clone().ssl_opts(ssl_opts.map(|opts| {
                                     opts.with_danger_tls_hostname_override(Some(name))
                                 }));
-                            self.connect(self.opts.clone()).await
+                            self.reach().await
                         }
                         None => Err(Driver::Io(IoError::Io(error))),
                     }
@@ -171,13 +172,19 @@ impl Connector {
         Ok((conn, server))
     }
 
+    /// Connects, after deciding how the password goes.
+    async fn reach(&mut self) -> mysql_async::Result<Conn> {
+        self.login.protect(&self.opts, self.connect_timeout).await?;
+        self.connect(self.login.apply(&self.opts)).await
+    }
+
     /// Connects, with a time limit.
     async fn connect(&self, opts: impl Into<Opts>) -> mysql_async::Result<Conn> {
         let refused = || {
             let message = format!("no connection within {:?}", self.connect_timeout);
             Driver::from(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
         };
-        tokio::time::timeout(self.connect_timeout, Conn::new(opts))
+        tokio::time::timeout(self.connect_timeout, contained(Conn::new(opts)))
             .await
             .unwrap_or_else(|_| Err(refused()))
     }
@@ -216,7 +223,7 @@ impl Connector {
         // `setup` runs again after every reset of the connection, `init` does not. A higher
         // compression level takes several times as long, for a few percent.
         let compression = self.asks_for_compression(server).then(Compression::fast);
-        self.opts.clone().setup(setup).compression(compression)
+        self.login.apply(&self.opts).setup(setup).compression(compression)
     }
 
     /// Returns the statements that a connection that loads begins with.
@@ -263,7 +270,7 @@ impl Sessions {
     /// Those of connecting.
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.connect_timeout;
-        let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
+        let conn = match tokio::time::timeout(timeout, contained(self.pool.get_conn())).await {
             Ok(connected) => {
                 connected.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?
             }
@@ -379,7 +386,8 @@ impl Sessions {
     /// connections over several servers, the same number may belong to somebody else's connection.
     async fn kill(&self, id: u32) -> mysql_async::Result<()> {
         let Some(identity) = &self.server.identity else { return Ok(()) };
-        let mut conn = self.connector.connect(self.connector.opts.clone()).await?;
+        let mut conn =
+            self.connector.connect(self.connector.login.apply(&self.connector.opts)).await?;
         let there = Server::read(&mut conn).await?;
         if there.identity.as_ref() == Some(identity) {
             // Error 1094, no such thread, is the usual answer: the connection has ended by itself.

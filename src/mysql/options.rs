@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+use super::public_key::PublicKey;
 use crate::choices::{Compress, SslMode};
 use crate::object::TableName;
 
@@ -24,6 +25,10 @@ pub struct TargetConfig {
     pub ssl_ca: Option<PathBuf>,
     pub ssl_cert: Option<PathBuf>,
     pub ssl_key: Option<PathBuf>,
+    /// True if the password may be encrypted, without TLS, with any key that the server sends.
+    pub get_server_public_key: bool,
+    /// The key with which the password may be encrypted without TLS.
+    pub server_public_key: Option<PublicKey>,
     pub compress: Compress,
     /// Statements that run on every new connection, after the program's own settings.
     pub init_sql: Vec<String>,

@@ -4,7 +4,7 @@
 
 use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
-use super::codes;
+use super::{codes, login_errors};
 use crate::error::{Error, ErrorKind};
 
 /// The phase of a session in which an error occurs. The same error means different things in
@@ -64,14 +64,9 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
         {
             ErrorKind::TargetTls
         }
-        (
-            Phase::Connect,
-            Driver::Driver(
-                DriverError::UnknownAuthPlugin { .. }
-                | DriverError::CleartextPluginDisabled
-                | DriverError::MysqlOldPasswordDisabled,
-            ),
-        ) => ErrorKind::TargetLogin,
+        (Phase::Connect, Driver::Driver(error)) if login_errors::is_about_the_account(error) => {
+            ErrorKind::TargetLogin
+        }
         // The driver has told the server that the file ends there, and the server has accepted it:
         // the transaction must not be committed.
         (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => {
@@ -94,9 +89,8 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be
         // under way.
         1290 | 1792 | 1836 => ErrorKind::TargetBusy,
-        // Access denied for the user, for the database; account locked; must change password; no
-        // such plugin.
-        1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => ErrorKind::TargetLogin,
+        code if login_errors::is_refusal(code) => ErrorKind::TargetLogin,
+        codes::CLIENT_CANNOT_CONNECT => ErrorKind::TargetUnreachable,
         // The server requires TLS.
         3159 => ErrorKind::TargetTls,
         1049 => ErrorKind::TargetRefused,
@@ -115,6 +109,9 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
 }
 
 fn remedy(error: &Driver) -> Option<&'static str> {
+    if let Some(remedy) = login_errors::remedy(error) {
+        return Some(remedy);
+    }
     let server = match error {
         Driver::Server(server) => server,
         // The verifying library has no specific error for this.
@@ -153,9 +150,6 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         1115 => "check --charset against SHOW CHARACTER SET",
         1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
         3159 => "the server requires TLS: use --ssl-mode REQUIRED",
-        1129 => {
-            "an administrator must run FLUSH HOSTS (or mariadb-admin flush-hosts) on the server"
-        }
         _ => return None,
     })
 }
