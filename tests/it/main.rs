@@ -21,6 +21,7 @@ mod check;
 mod command;
 mod compress;
 mod contract;
+mod damaged_packets;
 mod deploy;
 mod endpoint;
 mod foresight;
@@ -32,6 +33,7 @@ mod ledger_commands;
 mod ledger_tables;
 mod lines_of_bad_rows;
 mod link;
+mod logins;
 mod oracle;
 mod outcome;
 mod pace;
@@ -122,9 +124,13 @@ fn sign_with_the_endpoints_keys() {
 
 fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Trial {
     // Long versions print how much they do.
-    let is_long = ["S3_TO_MYSQL_TEST_KILL_ROUNDS", "S3_TO_MYSQL_TEST_ORACLE_CASES"]
-        .into_iter()
-        .any(|name| std::env::var_os(name).is_some());
+    let is_long = [
+        "S3_TO_MYSQL_TEST_KILL_ROUNDS",
+        "S3_TO_MYSQL_TEST_ORACLE_CASES",
+        "S3_TO_MYSQL_TEST_PACKET_CASES",
+    ]
+    .into_iter()
+    .any(|name| std::env::var_os(name).is_some());
     let limit = if is_long { LONG_TEST_LIMIT } else { TEST_LIMIT };
     Trial::test(name, move || {
         let runtime =
