@@ -47,8 +47,8 @@ pub(crate) fn is_refused_by_partition(code: u16) -> bool {
     matches!(code, 1526 | 1591 | 1748)
 }
 
-/// The number that clients give to a server that they cannot connect to.
+/// The number with which the guard of logins says that it cannot connect to the server.
 pub(crate) const CLIENT_CANNOT_CONNECT: u16 = 2003;
 
-/// The number that clients give to a login that they do not go on with.
+/// The number with which the guard of logins, like the `mysql` client, refuses to go on.
 pub(crate) const CLIENT_REFUSES_LOGIN: u16 = 2061;

@@ -10,7 +10,7 @@ use mysql_async::{
     Pool, PoolConstraints, PoolOpts, SslOpts,
 };
 
-use super::login::{Login, contained};
+use super::login::{Login, connecting};
 use super::options::{TargetConfig, is_loopback};
 use super::server::{Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
@@ -184,7 +184,7 @@ impl Connector {
             let message = format!("no connection within {:?}", self.connect_timeout);
             Driver::from(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
         };
-        tokio::time::timeout(self.connect_timeout, contained(Conn::new(opts)))
+        tokio::time::timeout(self.connect_timeout, connecting(Conn::new(opts)))
             .await
             .unwrap_or_else(|_| Err(refused()))
     }
@@ -270,7 +270,7 @@ impl Sessions {
     /// Those of connecting.
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.connect_timeout;
-        let conn = match tokio::time::timeout(timeout, contained(self.pool.get_conn())).await {
+        let conn = match tokio::time::timeout(timeout, connecting(self.pool.get_conn())).await {
             Ok(connected) => {
                 connected.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?
             }

@@ -21,6 +21,7 @@ use futures_util::FutureExt as _;
 use mysql_async::{Error as Driver, Opts, OptsBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::codes;
 use super::login_guard::LoginGuard;
 use super::options::TargetConfig;
 use super::public_key::PublicKey;
@@ -100,12 +101,21 @@ impl Login {
     }
 }
 
-/// Returns the result of connecting, and makes an error of a panic of the driver, which takes the
-/// form of some packets of a login for granted.
-pub(super) async fn contained<T>(
+/// Connects, and turns what the guard says of an unreachable server into an error of the network. A
+/// refused login is an answer of the server, and this is not.
+///
+/// A panic of the driver, which takes the form of some packets of a login for granted, is an error
+/// as well.
+pub(super) async fn connecting<T>(
     connecting: impl Future<Output = mysql_async::Result<T>>,
 ) -> mysql_async::Result<T> {
-    std::panic::AssertUnwindSafe(connecting).catch_unwind().await.unwrap_or_else(|_| {
+    let connected = std::panic::AssertUnwindSafe(connecting).catch_unwind().await;
+    match connected.unwrap_or_else(|_| {
         Err(Driver::Other("the server's packets make no sense to the driver".into()))
-    })
+    }) {
+        Err(Driver::Server(error)) if error.code == codes::CLIENT_CANNOT_CONNECT => {
+            Err(io::Error::other(error.message).into())
+        }
+        connected => connected,
+    }
 }

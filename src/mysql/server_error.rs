@@ -90,7 +90,6 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         // under way.
         1290 | 1792 | 1836 => ErrorKind::TargetBusy,
         code if login_errors::is_refusal(code) => ErrorKind::TargetLogin,
-        codes::CLIENT_CANNOT_CONNECT => ErrorKind::TargetUnreachable,
         // The server requires TLS.
         3159 => ErrorKind::TargetTls,
         1049 => ErrorKind::TargetRefused,
