@@ -1,4 +1,4 @@
-//! What to do about a login that fails.
+//! The remedies for logins that fail.
 
 use mysql_async::{DriverError, Error as Driver};
 

@@ -29,7 +29,7 @@ use crate::support::values::ensure_values;
 
 const OBJECT: &str = "1\n2\n3\n";
 /// The time limit of a case. The limits that the commands are given add up to less.
-const CASE_LIMIT: Duration = Duration::from_secs(30);
+const CASE_LIMIT: Duration = Duration::from_secs(100);
 /// The number of cases that run at the same time. Most of a case's time is waiting.
 const AT_ONCE: usize = 8;
 
@@ -59,7 +59,7 @@ fn command_line(env: &TestEnv, port: u16, command: &str, args: &[&str]) -> Vec<S
     words.extend(args);
     let url = format!("mysql://{}@127.0.0.1:{port}/{}", env.schema.user, env.schema.name);
     words.extend(["--table", "t", "--database-url", &url, "--ssl-mode", "DISABLED"]);
-    words.extend(["--connect-timeout", "3s", "--stall-timeout", "3s"]);
+    words.extend(["--connect-timeout", "10s", "--stall-timeout", "10s"]);
     let staging = env.path("staging").to_string_lossy().into_owned();
     if command == "load" {
         words.extend(["--endpoint-url", env.s3.url(), "--region", "us-east-1"]);

@@ -148,7 +148,7 @@ struct Client {
     load: Option<(String, Vec<u8>)>,
 }
 
-/// What a packet of a client is.
+/// A packet of a client, by its meaning.
 enum Sent {
     Question(String),
     /// The question at the end of this file.

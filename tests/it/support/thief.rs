@@ -30,15 +30,15 @@ const ASK_FOR_PASSWORD: [u8; 2] = [1, 4];
 /// The way in which it asks.
 #[derive(Clone, Copy, Debug)]
 pub enum Ask {
-    /// For the whole password of `caching_sha2_password`.
+    /// Asks for the whole password of `caching_sha2_password`.
     Password,
     /// The same, after it has begun with another plugin.
     PasswordAfterSwitch,
     /// The same, with greeting, question and key in one segment.
     PasswordInOneSegment,
-    /// For whatever this plugin sends.
+    /// Asks for whatever this plugin sends.
     Plugin(&'static str),
-    /// For a login as of a server so old that the client logs in again for each transaction.
+    /// Asks for the whole password, as a server so old that the client would log in again and again.
     OldVersion,
 }
 
