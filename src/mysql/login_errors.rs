@@ -18,7 +18,8 @@ pub(super) fn is_about_the_account(error: &DriverError) -> bool {
 /// Returns true if the number is that of a refused login.
 ///
 /// Access denied for the user, for the database; account locked; blocked for its failed logins
-/// (MySQL, MariaDB); password expired; no such plugin; a plugin that this client lacks.
+/// (MySQL, MariaDB); password expired; no such plugin; a plugin that this client lacks; no account
+/// for this host.
 pub(super) fn is_refusal(code: u16) -> bool {
     matches!(
         code,
@@ -32,6 +33,7 @@ pub(super) fn is_refusal(code: u16) -> bool {
             | 1862
             | 1524
             | 1251
+            | 1130
             | codes::CLIENT_REFUSES_LOGIN
     )
 }

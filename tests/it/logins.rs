@@ -348,7 +348,13 @@ async fn mysqls_plugins(env: &TestEnv) -> Result<()> {
         }
     }
     schema.exec("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'").await?;
-    logs_in_through_its_socket(env, &schema, "WITH auth_socket").await
+    logs_in_through_its_socket(env, &schema, "WITH auth_socket").await?;
+    schema.exec("CREATE USER orphan IDENTIFIED WITH auth_socket").await?;
+    schema.exec("UNINSTALL PLUGIN auth_socket").await?;
+    let ended = load_at(env, &server.url("orphan", &schema.name), &[]).await?;
+    ended.expect(6)?;
+    ended.says("ERROR 1524")?;
+    ended.says("hint: the account's plugin is not loaded on the server")
 }
 
 /// Shows that an account of the operating system's user logs in through the socket and not by TCP.
@@ -429,6 +435,31 @@ async fn an_account_that_may_not_log_in_is_told_what_to_do(env: TestEnv) -> Resu
     alter("WITH MAX_CONNECTIONS_PER_HOUR 1").await?;
     let _ = schema.user_conn().await;
     refused("ERROR 1226", "the account has used up a limit of its own").await
+}
+
+#[apply(load_test)]
+async fn an_account_that_is_blocked_for_its_failed_logins_is_told_what_to_do(
+    env: TestEnv,
+) -> Result<()> {
+    env.put("1", "1\n")?;
+    let server = Server::start(env.server.kind(), &[])?;
+    let schema = with_password(&server).await?;
+    let (code, limit) = match server.kind() {
+        ServerKind::Mysql => (
+            "ERROR 3955",
+            format!("ALTER USER {}@'%' FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1", schema.user),
+        ),
+        ServerKind::Mariadb => ("ERROR 4150", "SET GLOBAL max_password_errors = 1".to_owned()),
+    };
+    schema.exec(&limit).await?;
+    let wrong = server.url(&schema.user, &schema.name).replace('@', ":wrong@");
+    for _ in 0..2 {
+        load_at(&env, &wrong, &[]).await?.expect(6)?;
+    }
+    let ended = load_at(&env, &schema.url(), &[]).await?;
+    ended.expect(6)?;
+    ended.says(code)?;
+    ended.says("hint: the account is blocked, because too many logins")
 }
 
 #[apply(load_test)]

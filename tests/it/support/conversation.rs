@@ -28,7 +28,7 @@ pub struct Recording {
 
 impl Recording {
     /// Returns the number of answers.
-    pub fn len(&self) -> usize {
+    pub fn answers(&self) -> usize {
         self.answers.values().map(Vec::len).sum()
     }
 

@@ -38,7 +38,7 @@ pub enum Ask {
     PasswordInOneSegment,
     /// Asks for whatever this plugin sends.
     Plugin(&'static str),
-    /// Asks for the whole password, as a server so old that the client would log in again and again.
+    /// Asks for the whole password, as a server so old that the client would log in repeatedly.
     OldVersion,
 }
 
@@ -190,7 +190,8 @@ fn greeting(version: &str, plugin: &str) -> Vec<u8> {
     [
         b"\x0A",
         version.as_bytes(),
-        b"\0\x4D\0\0\012345678\0",
+        b"\0\x4D\0\0\0",
+        b"12345678\0",
         &[a, b, 255, 2, 0, c, d, 21],
         &[0; 10],
         b"123456789012\0",
