@@ -334,6 +334,7 @@ async fn mariadbs_plugins(env: &TestEnv) -> Result<()> {
 }
 
 async fn mysqls_plugins(env: &TestEnv) -> Result<()> {
+    const INSTALL: &str = "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'";
     let server = Server::start(ServerKind::Mysql, &[])?;
     let schema = with_password(&server).await?;
     let identify = format!("ALTER USER {}@'%' IDENTIFIED WITH sha256_password", schema.user);
@@ -347,14 +348,15 @@ async fn mysqls_plugins(env: &TestEnv) -> Result<()> {
             ended.says("IDENTIFIED WITH caching_sha2_password")?;
         }
     }
-    schema.exec("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'").await?;
-    logs_in_through_its_socket(env, &schema, "WITH auth_socket").await?;
+    schema.exec(INSTALL).await?;
     schema.exec("CREATE USER orphan IDENTIFIED WITH auth_socket").await?;
     schema.exec("UNINSTALL PLUGIN auth_socket").await?;
     let ended = load_at(env, &server.url("orphan", &schema.name), &[]).await?;
     ended.expect(6)?;
     ended.says("ERROR 1524")?;
-    ended.says("hint: the account's plugin is not loaded on the server")
+    ended.says("hint: the account's plugin is not loaded on the server")?;
+    schema.exec(INSTALL).await?;
+    logs_in_through_its_socket(env, &schema, "WITH auth_socket").await
 }
 
 /// Shows that an account of the operating system's user logs in through the socket and not by TCP.
