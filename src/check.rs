@@ -14,7 +14,6 @@ mod target_clone;
 pub use std::collections::BTreeMap;
 pub use target_clone::TargetClone;
 
-use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
 use crate::dialect::{ColumnOrVariable, FormatConfig};

@@ -5,6 +5,7 @@
 //! not know each other's statements.
 
 pub(crate) mod codes;
+mod conn;
 mod connection;
 mod login;
 mod login_errors;
@@ -13,10 +14,14 @@ mod options;
 mod public_key;
 mod server;
 mod server_error;
+mod session_variables;
+mod watch;
 
+pub use conn::Conn;
+pub(crate) use conn::ResultSets;
 pub use connection::{Connector, Session, Sessions};
-pub use options::TargetConfig;
 pub(crate) use options::is_loopback;
+pub use options::{TargetConfig, Timeouts};
 pub use public_key::PublicKey;
 pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};

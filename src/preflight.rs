@@ -9,15 +9,12 @@ pub use options::PreflightOptions;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::Plan;
 use crate::ledger::Target;
 use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, hex, load_data, same_name};
-use crate::mysql::{Connector, Phase, Server, Session, SqlMode, classify};
+use crate::mysql::{Conn, Connector, Phase, Server, Session, SqlMode, classify};
 use crate::object::TableName;
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
@@ -103,7 +100,6 @@ pub async fn preflight(
         max_rejects: options.load.max_rejects,
         skips_only_duplicates: !table.partitioned && !table.has_foreign_keys,
         rolls_back: table.rolls_back(),
-        stall_timeout: options.stall_timeout,
     };
     let table_name = table.target.name();
     let decimals = table.decimals(&columns);
@@ -130,12 +126,13 @@ pub async fn preflight(
     };
     connector.tell_of_compression(&server);
     let mut load_concurrency = options.load.load_concurrency;
-    if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
+    if load_concurrency > 1
+        && let Some(reason) = table.is_loaded_one_at_a_time(&server)
+    {
         // This overrides even an explicit setting: more connections would only wait, each with an
-        // open transaction.
+        // open transaction, or harm the replicas.
         tracing::info!(
-            "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so loads wait \
-             for each other: only one connection loads",
+            "{} has an AUTO_INCREMENT column and {reason}: only one connection loads",
             table.name
         );
         load_concurrency = 1;
@@ -180,7 +177,7 @@ async fn rehearse(
             .map_err(|error| classify(Phase::Transaction, &what, &error))?;
         server.answered_within(asked.elapsed());
         let sql = plan.statement.sql(b"\n");
-        match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
+        match load_data(conn, &what, &sql, Payload::empty(), 0).await? {
             ExchangeOutcome::Refused { error, .. } => return Err(error),
             ExchangeOutcome::Accepted { counts, shown } if counts.warnings > 0 => {
                 let said =
@@ -271,12 +268,11 @@ impl Table {
              SELECT COUNT(*) FROM information_schema.TABLE_CONSTRAINTS \
              WHERE CONSTRAINT_TYPE = 'FOREIGN KEY' AND {place}"
         );
-        let mut results = conn.query_iter(sql).await.map_err(failed)?;
+        let mut results = conn.query_sets(&sql).await.map_err(failed)?;
         let known: Vec<(String, String, Option<String>, String, Option<String>)> =
-            results.collect().await.map_err(failed)?;
-        let columns: Vec<(String, String, String)> = results.collect().await.map_err(failed)?;
-        let foreign_keys: Vec<u64> = results.collect().await.map_err(failed)?;
-        results.drop_result().await.map_err(failed)?;
+            results.next_rows().map_err(failed)?;
+        let columns: Vec<(String, String, String)> = results.next_rows().map_err(failed)?;
+        let foreign_keys: Vec<u64> = results.next_rows().map_err(failed)?;
         let Some((schema, name, engine, table_type, options)) = known.into_iter().next() else {
             return Err(Self::missing(conn, table, database).await);
         };
@@ -353,10 +349,10 @@ impl Table {
         })
     }
 
-    /// Returns true if a second LOAD would wait for the end of the first one.
-    fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
-        server.serialises_auto_increment()
-            && self.columns.iter().any(|column| column.auto_increment)
+    /// Returns the reason why only one connection may load the table, if there is one.
+    fn is_loaded_one_at_a_time(&self, server: &Server) -> Option<&'static str> {
+        let has_auto_increment = self.columns.iter().any(|column| column.auto_increment);
+        has_auto_increment.then(|| server.serialises_auto_increment()).flatten()
     }
 
     fn problems(

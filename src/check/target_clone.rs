@@ -8,14 +8,13 @@
 //!
 //! [`TargetClone::not_checked`] lists what such a table cannot have.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::{define, unavailable, unlike};
 use crate::ledger::Target;
 use crate::load_data::same_name;
-use crate::mysql::{Phase, Session, classify};
+use crate::mysql::{Conn, Phase, Session, classify};
 use crate::object::{TableName, quote_identifier};
 
 /// The beginning of its name.

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::AtomicBool;
 
-use mysql_async::Conn;
 use tokio::sync::OnceCell;
 
 use super::insert_stats::{InsertStats, OnConflict};
@@ -12,6 +11,7 @@ use crate::error::{ErrorKind, Result};
 use crate::load_data::{
     Decimals, LoadConfig, Policy, RejectBudget, Statement, TargetColumns, same_name,
 };
+use crate::mysql::Conn;
 use crate::object::TableName;
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;

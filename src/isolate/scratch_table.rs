@@ -11,14 +11,13 @@
 
 use std::collections::HashSet;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver};
+use mysql_async::Error as Driver;
 
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{TargetColumn, TargetColumns, same_name};
 use crate::mysql::codes::DATABASE_ACCESS_DENIED;
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::object::{TableName, quote_identifier};
 
 /// The definition of a scratch table. It needs the CREATE TEMPORARY TABLES privilege on the

@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, Row};
+use mysql_async::{Error as Driver, Row};
 
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
 use super::control::list;
@@ -17,7 +16,7 @@ use super::job::Job;
 use super::transaction::{CommitOutcome, Entry, LedgerEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::object::Object;
 use crate::verify::Digest;
 
@@ -145,13 +144,9 @@ impl BatchEntry {
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
         let begun = async {
-            let mut results = conn.query_iter(self.begin.as_str()).await?;
-            for _ in ["START TRANSACTION", "SET"] {
-                results.collect::<Row>().await?;
-            }
-            let is_open = !results.collect::<Row>().await?.is_empty();
-            results.drop_result().await?;
-            Ok::<_, Driver>(is_open)
+            // Behind START TRANSACTION and SET.
+            let open: Vec<Row> = conn.query_sets(&self.begin).await?.skip(2).next_rows()?;
+            Ok::<_, Driver>(!open.is_empty())
         }
         .await;
         match begun {

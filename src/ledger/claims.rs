@@ -129,12 +129,14 @@ impl Ledger {
         ]
         .join("; ");
         let mut answers = self.query_all(&sql).await?.skip(1);
-        let taken: Vec<(String, Option<i64>)> = answers.next_rows();
+        let taken: Vec<(String, Option<i64>)> =
+            answers.next_rows().map_err(|error| self.unexpected_answer(&error))?;
         let taken: HashSet<String> =
             taken.into_iter().filter(|(_, got)| *got == Some(1)).map(|(name, _)| name).collect();
         // Before the next query, which may need a new connection that takes these locks again.
         self.control.lock().await.held.extend(taken.iter().cloned());
-        let known = known_of(objects, answers.next_rows());
+        let known = answers.next_rows().map_err(|error| self.unexpected_answer(&error))?;
+        let known = known_of(objects, known);
         Ok(names
             .into_iter()
             .zip(known)

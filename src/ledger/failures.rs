@@ -57,7 +57,7 @@ impl Ledger {
             worker = literal(self.run.worker.as_bytes()),
             run_id = literal(self.run.id.as_bytes()),
         );
-        self.query_once(&sql).await.map(|_| ())
+        self.query_unless_unreachable(&sql).await.map(|_| ())
     }
 
     /// Deletes the record of a failure of `object`, after there turned out to be nothing to load.
@@ -73,6 +73,6 @@ impl Ledger {
             literal(object.bucket.as_bytes()),
             literal(object.key.as_bytes()),
         );
-        self.query_once(&sql).await.map(|_| ())
+        self.query_unless_unreachable(&sql).await.map(|_| ())
     }
 }

@@ -32,7 +32,6 @@ mod index;
 mod row;
 mod swap;
 
-use mysql_async::prelude::Queryable;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 

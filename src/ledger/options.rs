@@ -1,9 +1,7 @@
 //! The settings of the ledger and of a job.
 
-use std::time::Duration;
-
 use crate::dialect::FormatConfig;
-use crate::mysql::TargetConfig;
+use crate::mysql::{TargetConfig, Timeouts};
 use crate::object::TableName;
 use crate::policy::{Mode, OnChanged};
 use crate::source::SourceConfig;
@@ -26,8 +24,7 @@ pub struct LedgerConfig {
 pub struct AdminOptions<'a> {
     pub target: &'a TargetConfig,
     pub ledger: &'a LedgerConfig,
-    pub connect_timeout: Duration,
-    pub stall_timeout: Duration,
+    pub timeouts: Timeouts,
 }
 
 /// The settings that define a job.

@@ -15,8 +15,7 @@
 //! - A part's row holds all that is needed to continue after the part, or to load what is missing
 //!   before it.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, Row};
+use mysql_async::{Error as Driver, Row};
 
 use super::begin::{BeginOutcome, open_for_loads};
 use super::counts::LoadCounts;
@@ -27,7 +26,7 @@ use crate::dialect::FormatConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::jobs::fingerprint;
 use crate::mysql::codes::DUPLICATE_ENTRY;
-use crate::mysql::{Phase, Session, classify};
+use crate::mysql::{Conn, Phase, Session, classify};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::retry::Attempts;
 use crate::split::{Boundary, LineEnding};

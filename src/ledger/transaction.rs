@@ -9,8 +9,7 @@
 //! The INSERT reads the job's row under a shared lock. So a job that empties or swaps the table
 //! waits for the loads in progress, and no load of an earlier generation gets in after it.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver};
+use mysql_async::Error as Driver;
 
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
 use super::counts::LoadCounts;
@@ -20,7 +19,7 @@ use super::job::Job;
 use super::parts::PartEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::object::Object;
 use crate::retry::Attempts;
 use crate::verify::Digest;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -36,7 +36,6 @@ enum Extent {
 #[derive(Debug, Default)]
 pub(crate) struct SendProgress {
     pub(crate) bytes: AtomicU64,
-    pub(crate) all: AtomicBool,
 }
 
 impl Payload {
@@ -70,20 +69,15 @@ impl Payload {
     /// Streams the bytes in order, reading them on blocking threads. `sent` counts each block as it
     /// is taken.
     pub(crate) fn stream(self, sent: Arc<SendProgress>) -> InfileData {
-        let counted = Arc::clone(&sent);
         stream::iter(BlockBuilder { extents: self.extents.into_iter(), rest: None })
             .map(|extents| tokio::task::spawn_blocking(move || read(&extents)))
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
             .inspect(move |block| {
                 if let Ok(block) = block {
-                    counted.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
+                    sent.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
                 }
             })
-            .chain(stream::poll_fn(move |_| {
-                sent.all.store(true, Ordering::Relaxed);
-                std::task::Poll::Ready(None)
-            }))
             .boxed()
     }
 }
@@ -239,7 +233,6 @@ mod tests {
                 .concat()
         );
         assert_eq!(sent.bytes.load(Ordering::Relaxed), size_bytes);
-        assert!(sent.all.load(Ordering::Relaxed));
     }
 
     #[tokio::test]

@@ -1,11 +1,8 @@
 //! The target's columns according to `information_schema`, for all code that writes to the target
 //! by another statement than LOAD DATA.
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use crate::error::Result;
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::object::TableName;
 
 /// The columns of one table or view, and which of them are in unique keys.
@@ -43,37 +40,33 @@ impl TargetColumns {
         let failed = |error: mysql_async::Error| classify(Phase::Transaction, &what, &error);
         // Bound, because a literal's quoting would depend on the account's sql_mode.
         let place = (table.database.as_deref(), &table.table);
-        let columns = conn
-            .exec_map(
+        let columns: Vec<(String, String, Option<String>, Option<String>, String, String)> = conn
+            .exec(
                 "SELECT COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
                  EXTRA FROM information_schema.COLUMNS \
                  WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ? \
                  ORDER BY ORDINAL_POSITION",
                 place,
-                |(name, column_type, charset, collation, nullable, extra): (
-                    String,
-                    String,
-                    Option<String>,
-                    Option<String>,
-                    String,
-                    String,
-                )| {
-                    let extra = extra.to_ascii_uppercase();
-                    TargetColumn {
-                        name,
-                        column_type,
-                        text: charset.zip(collation),
-                        is_nullable: nullable == "YES",
-                        // MySQL reports DEFAULT_GENERATED for a default that is an expression.
-                        is_generated: ["VIRTUAL", "STORED", "PERSISTENT"]
-                            .iter()
-                            .any(|kind| extra.contains(kind)),
-                        is_auto_increment: extra.contains("AUTO_INCREMENT"),
-                    }
-                },
             )
             .await
             .map_err(failed)?;
+        let columns = columns
+            .into_iter()
+            .map(|(name, column_type, charset, collation, nullable, extra)| {
+                let extra = extra.to_ascii_uppercase();
+                TargetColumn {
+                    name,
+                    column_type,
+                    text: charset.zip(collation),
+                    is_nullable: nullable == "YES",
+                    // MySQL reports DEFAULT_GENERATED for a default that is an expression.
+                    is_generated: ["VIRTUAL", "STORED", "PERSISTENT"]
+                        .iter()
+                        .any(|kind| extra.contains(kind)),
+                    is_auto_increment: extra.contains("AUTO_INCREMENT"),
+                }
+            })
+            .collect();
         let unique_key_columns = conn
             .exec(
                 "SELECT DISTINCT COLUMN_NAME FROM information_schema.STATISTICS \

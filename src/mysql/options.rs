@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -32,6 +33,15 @@ pub struct TargetConfig {
     pub compress: Compress,
     /// Statements that run on every new connection, after the program's own settings.
     pub init_sql: Vec<String>,
+}
+
+/// The limits on waiting for the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// The time for a new connection, up to the end of its login.
+    pub connect: Duration,
+    /// The time without a sign of life.
+    pub stall: Duration,
 }
 
 /// Returns true if `host` names this machine, so that the bytes of a connection do not leave it.

@@ -35,6 +35,9 @@ fn server_message(error: &Driver) -> String {
         Driver::Server(server) => {
             format!("ERROR {} ({}): {}", server.code, server.state, server.message)
         }
+        Driver::Driver(DriverError::FromRow { .. }) => {
+            "the answer has other columns than asked for, or text that is not UTF-8".to_owned()
+        }
         Driver::Driver(driver) => driver.to_string(),
         Driver::Io(IoError::Io(io)) => io.to_string(),
         Driver::Io(IoError::Tls(tls)) => tls.to_string(),
@@ -73,7 +76,13 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
             ErrorKind::StagingFailed
         }
         (_, Driver::Url(_)) => ErrorKind::Usage,
+        // A row with other columns than asked for, or with text that is not UTF-8.
+        (Phase::Connect, Driver::Driver(DriverError::FromRow { .. })) => ErrorKind::TargetRefused,
+        (_, Driver::Driver(DriverError::FromRow { .. })) => ErrorKind::StatementFailed,
         (Phase::Connect, _) => ErrorKind::TargetUnreachable,
+        (_, Driver::Io(IoError::Io(io))) if io.kind() == std::io::ErrorKind::TimedOut => {
+            ErrorKind::LoadStalled
+        }
         (Phase::Transaction, _) => ErrorKind::ConnectionLost,
     }
 }
@@ -148,6 +157,11 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         1054 => "check --columns and --set against the table's columns",
         1115 => "check --charset against SHOW CHARACTER SET",
         1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
+        // GTIDs with a statement-based binary log.
+        1787 | 3748 => {
+            "with GTIDs, the server makes temporary tables in a transaction only if binlog_format \
+             is ROW or MIXED; --on-duplicate update and --on-bad-row reject need them"
+        }
         3159 => "the server requires TLS: use --ssl-mode REQUIRED",
         _ => return None,
     })
@@ -165,6 +179,7 @@ fn headline(kind: ErrorKind) -> &'static str {
         ErrorKind::OutcomeUnknown => {
             "the connection was lost during COMMIT; the object may or may not be loaded"
         }
+        ErrorKind::LoadStalled => "the database server has stopped answering; rolled back",
         ErrorKind::StagingFailed => "the staged file cannot be read to its end; rolled back",
         ErrorKind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",

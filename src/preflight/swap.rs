@@ -4,12 +4,9 @@
 //! `information_schema` shows an account only what it has privileges for. If something may be
 //! hidden, a warning says so. The server still refuses anything that would break a constraint.
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use super::options::PreflightOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::policy::Mode;
 
 #[derive(Debug, Default)]
@@ -180,7 +177,7 @@ impl SwapTarget<'_> {
     /// `sql_mode`.
     async fn ask<T>(&mut self, sql: &str) -> Result<Vec<T>>
     where
-        T: mysql_async::prelude::FromRow + Send + 'static,
+        T: mysql_async::prelude::FromRow,
     {
         self.conn
             .exec(sql, (self.database, self.table))

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 
 use super::options::PreflightOptions;
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Target;
-use crate::mysql::{Phase, Server, classify};
+use crate::mysql::{Conn, Phase, Server, classify};
 use crate::policy::Verify;
 use crate::verify::{ColumnFacts, ComparePlan};
 

@@ -558,6 +558,8 @@ settings! {
         .default("10s");
     STALL_TIMEOUT = Setting::new(Retries, "stall-timeout", Duration,
         "The maximum time that a transfer may go without moving a byte")
+        .more("A statement may take longer while the database server works on it. The server is \
+               asked whether it does each time that this time has passed.")
         .default("60s");
 
     REPORT = Setting::new(Output, "report", Path,

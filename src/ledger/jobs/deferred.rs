@@ -11,7 +11,6 @@
 use std::time::Instant;
 
 use mysql_async::Row;
-use mysql_async::prelude::Queryable;
 
 use super::index::{Index, ServerFilledColumns, deferrable, secondary};
 use super::row::JobRow;

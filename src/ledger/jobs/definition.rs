@@ -3,7 +3,6 @@
 //! A swap replaces the target's definition with the shadow's. A change to the target since the
 //! shadow was made (a column, an index, a partition, a trigger) would be silently undone.
 
-use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Value};
 
 use super::index::Index;

@@ -8,8 +8,6 @@
 
 use std::collections::HashMap;
 
-use mysql_async::prelude::Queryable;
-
 use super::index::Index;
 use super::row::{JobRow, JobState};
 use crate::error::{Error, ErrorKind, Result};
