@@ -59,7 +59,7 @@ fn command_line(env: &TestEnv, port: u16, command: &str, args: &[&str]) -> Vec<S
     words.extend(args);
     let url = format!("mysql://{}@127.0.0.1:{port}/{}", env.schema.user, env.schema.name);
     words.extend(["--table", "t", "--database-url", &url, "--ssl-mode", "DISABLED"]);
-    words.extend(["--connect-timeout", "10s", "--stall-timeout", "10s"]);
+    words.extend(["--connect-timeout", "10s", "--stall-timeout", "3s"]);
     let staging = env.path("staging").to_string_lossy().into_owned();
     if command == "load" {
         words.extend(["--endpoint-url", env.s3.url(), "--region", "us-east-1"]);
