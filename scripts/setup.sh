@@ -230,6 +230,25 @@ if [[ -z $only_servers ]] && mariadb_is_older 10.11.19 && command -v apt-get >/d
         say "this system's newest MariaDB is older than 10.11.19: some tests will find it behaving otherwise"
 fi
 
+# The plugins of ed25519 and PAM accounts are two files of a larger package, of which the tests need
+# nothing else.
+readonly PLUGINS=mariadb-plugins
+if [[ -z $only_servers && ! -e /usr/lib/mysql/plugin/auth_ed25519.so && ! -e $CACHE_DIR/$PLUGINS ]]; then
+    need_apt mariadb-server
+    find_package mariadb
+    partial=$CACHE_DIR/$PLUGINS.partial
+    rm -rf "$partial"
+    mkdir -p "$partial"
+    (
+        cd "$partial"
+        apt-get -q download "${package%-core}" >&2 || { refresh_lists && apt-get -q download "${package%-core}" >&2; }
+        dpkg-deb -x ./*.deb root
+        mv root/usr/lib/mysql/plugin/auth_{ed25519,pam_v1}.so .
+        rm -rf ./*.deb root
+    ) || die "MariaDB's plugins could not be fetched" "see the message above, then run scripts/setup.sh again"
+    mv "$partial" "$CACHE_DIR/$PLUGINS"
+fi
+
 if ! found mysql; then
     need_apt mysql-server-core
     find_package mysql

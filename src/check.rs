@@ -16,7 +16,6 @@ pub use target_clone::TargetClone;
 
 use std::sync::Arc;
 
-use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
 use crate::dialect::{ColumnOrVariable, FormatConfig};

@@ -19,7 +19,7 @@ pub use resolve::{Inputs, Resolved, resolve};
 use crate::dialect::FormatConfig;
 use crate::ledger::{AdminOptions, JobOptions, LedgerConfig};
 use crate::load_data::LoadConfig;
-use crate::mysql::TargetConfig;
+use crate::mysql::{TargetConfig, Timeouts};
 use crate::pipeline::PipelineOptions;
 use crate::preflight::PreflightOptions;
 use crate::report::OutputConfig;
@@ -52,18 +52,18 @@ impl Config {
             load: &self.load,
             ledger: &self.ledger,
             retry: &self.retry,
-            stall_timeout: self.source.stall_timeout,
         }
     }
 
     /// Returns the settings with which `status` and `forget` reach the ledger.
     pub(crate) fn ledger_admin(&self) -> AdminOptions<'_> {
-        AdminOptions {
-            target: &self.target,
-            ledger: &self.ledger,
-            connect_timeout: self.source.connect_timeout,
-            stall_timeout: self.source.stall_timeout,
-        }
+        AdminOptions { target: &self.target, ledger: &self.ledger, timeouts: self.timeouts() }
+    }
+
+    /// Returns the limits on waiting for the database server. They are those for the store too.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts { connect: self.source.connect_timeout, stall: self.source.stall_timeout }
     }
 
     /// Returns the settings that define the job of the run.

@@ -5,20 +5,30 @@
 //! not know each other's statements.
 
 pub(crate) mod codes;
+mod conn;
 mod connection;
 mod create_table;
 mod grants;
 mod index;
+mod login;
+mod login_errors;
+mod login_guard;
 mod options;
+mod public_key;
 mod server;
 mod server_error;
+mod session_variables;
 mod table_schema;
+mod watch;
 
+pub use conn::Conn;
+pub(crate) use conn::ResultSets;
 pub use connection::{Connector, Session, Sessions};
 pub(crate) use create_table::{CreateTable, Definition, DefinitionKind};
 pub(crate) use index::{Index, IndexKind};
-pub use options::TargetConfig;
 pub(crate) use options::is_loopback;
+pub use options::{TargetConfig, Timeouts};
+pub use public_key::PublicKey;
 pub use server::{Flavor, Server, SqlMode};
 pub(crate) use server_error::{Phase, classify};
 pub use table_schema::{ColumnSchema, TableSchema};

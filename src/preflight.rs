@@ -9,16 +9,13 @@ pub use options::PreflightOptions;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::Plan;
 use crate::ledger::Target;
 use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, load_data};
 use crate::mysql::{
-    Connector, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
+    Conn, Connector, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
 };
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
@@ -104,7 +101,6 @@ pub async fn preflight(
             && !schema.is_partitioned
             && schema.foreign_keys.is_empty(),
         rolls_back: table.rolls_back(),
-        stall_timeout: options.stall_timeout,
     };
     let plan = Plan::new(
         schema.name(),
@@ -129,12 +125,13 @@ pub async fn preflight(
     };
     connector.tell_of_compression(&server);
     let mut load_concurrency = options.load.load_concurrency;
-    if load_concurrency > 1 && table.is_loaded_one_at_a_time(&server) {
+    if load_concurrency > 1
+        && let Some(reason) = table.is_loaded_one_at_a_time(&server)
+    {
         // This overrides even an explicit setting: more connections would only wait, each with an
-        // open transaction.
+        // open transaction, or harm the replicas.
         tracing::info!(
-            "{} has an AUTO_INCREMENT column and innodb_autoinc_lock_mode is not 2, so loads wait \
-             for each other: only one connection loads",
+            "{} has an AUTO_INCREMENT column and {reason}: only one connection loads",
             table.name
         );
         load_concurrency = 1;
@@ -193,7 +190,7 @@ async fn rehearse(
             return Err(Error::new(ErrorKind::TargetRefused, message)
                 .with_hint("an administrator must raise max_allowed_packet on the server"));
         }
-        match load_data(conn, &what, &sql, Payload::empty(), 0, plan.policy.stall_timeout).await? {
+        match load_data(conn, &what, &sql, Payload::empty(), 0).await? {
             ExchangeOutcome::Refused { error, .. } => return Err(error),
             ExchangeOutcome::Accepted { counts, shown } if counts.warnings > 0 => {
                 let said =
@@ -274,10 +271,10 @@ impl Table<'_> {
         })
     }
 
-    /// Returns true if a second LOAD would wait for the end of the first one.
-    fn is_loaded_one_at_a_time(&self, server: &Server) -> bool {
-        server.serialises_auto_increment()
-            && self.schema.columns.iter().any(|column| column.is_auto_increment)
+    /// Returns why a second LOAD must wait for the end of the first one, if it must.
+    fn is_loaded_one_at_a_time(&self, server: &Server) -> Option<&'static str> {
+        let reason = server.serialises_auto_increment()?;
+        self.schema.columns.iter().any(|column| column.is_auto_increment).then_some(reason)
     }
 
     fn problems(

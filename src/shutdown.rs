@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first drains, the second rolls back, the third exits at once.
+//! SIGINT and SIGTERM: the first drains, the second rolls back, the third exits at once. What the
+//! second cannot roll back within [`ABANDON_LIMIT`] is left to the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -8,6 +9,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit_code;
+
+/// The time between the second signal and the end of the process, whatever the server does. A
+/// COMMIT in progress gets two seconds of it, a statement one, and destroying a connection up to
+/// four.
+const ABANDON_LIMIT: Duration = Duration::from_secs(8);
 
 /// The tokens that tell the tasks of a run to stop.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +71,13 @@ impl Shutdown {
         signals.next().await;
         tracing::warn!("rolling back current loads; a third signal exits at once");
         self.abandoning.cancel();
-        signals.next().await;
+        tokio::select! {
+            _ = signals.next() => {}
+            // Rolling back takes milliseconds, unless the server does not answer.
+            () = tokio::time::sleep(ABANDON_LIMIT) => {
+                tracing::warn!("the server does not answer; it rolls back by itself");
+            }
+        }
         // The server rolls back open transactions when the sockets close, and staged files have no
         // names.
         std::process::exit(i32::from(code));

@@ -8,13 +8,13 @@
 //!
 //! [`TargetClone::not_checked`] lists what such a table cannot have.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::{define, ensure_one_statement, unavailable, unlike};
 use crate::mysql::{
-    CreateTable, Definition, DefinitionKind, Phase, Session, TableSchema, classify, table_names,
+    Conn, CreateTable, Definition, DefinitionKind, Phase, Session, TableSchema, classify,
+    table_names,
 };
 use crate::sql_text::{TableName, quote_identifier, same_name};
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::outcome::{OpenRun, RunResult, decide_exit_code};
 use super::startup::prepare;
 use crate::check::{Check, TargetClone};
@@ -30,7 +32,7 @@ pub async fn check(
     let begun = tokio::select! {
         biased;
         () = shutdown.draining.cancelled() => Err(Vec::new()),
-        begun = begin(&config, &open.listed) => begun,
+        begun = begin(&config, &open.listed, &shutdown.abandoning) => begun,
     };
     let (prepared, check) = match begun {
         Ok(begun) => begun,
@@ -50,7 +52,7 @@ pub async fn check(
     let PipelineResult { skipped_keys, is_listing_complete, mut errors } =
         run(&config.pipeline(), prepared, None, checking, &shutdown, &mut open.report, progress)
             .await;
-    open.stop_listening(&mut errors);
+    open.add_signal(&mut errors);
     let elapsed = open.elapsed();
     let end = RunEnd {
         skipped_keys,
@@ -76,8 +78,9 @@ pub async fn check(
 pub(crate) async fn begin(
     config: &Config,
     found: &Arc<ListingProgress>,
+    abandoning: &CancellationToken,
 ) -> std::result::Result<(Prepared, Check), Vec<Error>> {
-    let mut prepared = prepare(config, found).await?;
+    let mut prepared = prepare(config, found, abandoning).await?;
     if let Some(idle) = prepared.session.take() {
         // The ledger would use this session, but a check has no ledger.
         idle.close().await;

@@ -27,7 +27,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
     let prepared = tokio::select! {
         biased;
         () = shutdown.draining.cancelled() => Err(Vec::new()),
-        prepared = prepare(&config, &open.listed) => prepared,
+        prepared = prepare(&config, &open.listed, &shutdown.abandoning) => prepared,
     };
     let begun = match prepared {
         Ok(mut prepared) => {
@@ -116,7 +116,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             Err(error) => errors.push(error),
         }
     }
-    open.stop_listening(&mut errors);
+    open.add_signal(&mut errors);
     let elapsed = open.elapsed();
     let (totals, output, unwritten) = open.report.finish(RunEnd {
         skipped_keys,

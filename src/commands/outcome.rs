@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
-
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::exit_code;
@@ -53,7 +51,6 @@ pub(crate) fn interrupted(exit_code: u8) -> Error {
 pub(super) struct OpenRun {
     started: Instant,
     pub(super) shutdown: Shutdown,
-    listener: JoinHandle<()>,
     pub(super) listed: Arc<ListingProgress>,
     pub(super) report: Report,
 }
@@ -73,13 +70,9 @@ impl OpenRun {
         let report = Report::open(&config.output, config.source.keys_from.as_deref(), style)
             .map_err(|error| RunResult::before_it_began(vec![error]))?;
         let shutdown = Shutdown::default();
-        Ok(Self {
-            started,
-            listener: tokio::spawn(shutdown.clone().listen(signals)),
-            shutdown,
-            listed: Arc::new(ListingProgress::default()),
-            report,
-        })
+        // Ends with the process.
+        tokio::spawn(shutdown.clone().listen(signals));
+        Ok(Self { started, shutdown, listed: Arc::new(ListingProgress::default()), report })
     }
 
     /// Ends a run that did not begin. `finish` writes the report's last line, without which the
@@ -99,9 +92,9 @@ impl OpenRun {
         RunResult { exit_code, output, ..result }
     }
 
-    /// Stops listening for signals, and adds the one that ended the run to its errors.
-    pub(super) fn stop_listening(&self, errors: &mut Vec<Error>) {
-        self.listener.abort();
+    /// Adds the signal that ended the run to its errors. Later ones are still listened to: the
+    /// ledger is told of the end, and may not answer.
+    pub(super) fn add_signal(&self, errors: &mut Vec<Error>) {
         errors.extend(self.shutdown.signalled().map(interrupted));
     }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use indicatif::HumanBytes;
+use tokio_util::sync::CancellationToken;
 
 use super::outcome::RunResult;
 use super::startup::{look_into_ledger, prepare};
@@ -41,7 +42,7 @@ impl From<Error> for Broken {
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult {
     let options = config.pipeline();
     let found = Arc::new(ListingProgress::default());
-    let mut prepared = match prepare(&config, &found).await {
+    let mut prepared = match prepare(&config, &found, &CancellationToken::new()).await {
         Ok(prepared) => prepared,
         Err(problems) => return RunResult::before_it_began(problems),
     };

@@ -24,19 +24,22 @@ use crate::source::{Listing, ListingSink, S3, SkippedKeys};
 use crate::staging::{Budget, is_memory_backed};
 use crate::verify::ComparePlan;
 
-/// Starts the listing and checks source, staging and target side by side.
+/// Starts the listing and checks source, staging and target side by side. Nothing waits long for
+/// the server after `abandoning` is cancelled.
 ///
 /// # Errors
 /// All problems that were found. The listing has ended then.
 pub(crate) async fn prepare(
     config: &Config,
     found: &Arc<ListingProgress>,
+    abandoning: &CancellationToken,
 ) -> std::result::Result<Prepared, Vec<Error>> {
     let s3 = S3::new(&config.source).await.with_max_rate(config.throughput.max_rate);
     let mut problems = Vec::new();
     let listing = Listing::new(s3.clone(), &config.source, &config.retry);
     let budget = Budget::new(&config.staging);
-    let connector = Connector::new(&config.target, config.source.connect_timeout);
+    let connector = Connector::new(&config.target, config.timeouts())
+        .map(|connector| connector.until(abandoning));
     let (listing, budget, mut connector) = match (listing, budget, connector) {
         (Ok(listing), Ok(budget), Ok(connector)) => (listing, budget, connector),
         (listing, budget, connector) => {

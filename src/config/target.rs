@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::database_url;
 use super::database_url::DatabaseUrl;
 use crate::choices::{Compress, SslMode};
-use crate::mysql::{TargetConfig, is_loopback};
+use crate::mysql::{PublicKey, TargetConfig, is_loopback};
 use crate::settings::{Given, Layer, Origin, Problem, Resolver, Value, table as s};
 use crate::sql_text::TableName;
 
@@ -61,6 +61,7 @@ pub(super) fn resolve(
     if ssl_mode == SslMode::Disabled && ssl_cert.is_some() {
         resolver.warnings.push("ssl-cert is not used, because ssl-mode is DISABLED".to_owned());
     }
+    let server_public_key = server_public_key(resolver, read_file);
     TargetConfig {
         host,
         port,
@@ -74,6 +75,8 @@ pub(super) fn resolve(
         ssl_ca,
         ssl_cert,
         ssl_key,
+        get_server_public_key: resolver.switch(&s::GET_SERVER_PUBLIC_KEY),
+        server_public_key,
         init_sql: resolver.list(&s::INIT_SQL).0,
     }
 }
@@ -229,6 +232,26 @@ fn password(
     }
     resolver.record_unset(&s::PASSWORD_FILE, Origin::Default);
     resolver.text(&s::PASSWORD).map(|(text, _)| SecretString::from(text))
+}
+
+fn server_public_key(
+    resolver: &mut Resolver,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Option<PublicKey> {
+    let path = resolver.path(&s::SERVER_PUBLIC_KEY_PATH)?;
+    let origin = resolver
+        .find(&s::SERVER_PUBLIC_KEY_PATH)
+        .map_or(Origin::Default, |(_, given)| given.origin);
+    let key = read_file(&path)
+        .map_err(|error| format!("cannot be read: {error}"))
+        .and_then(|text| PublicKey::from_pem(&text).map_err(ToOwned::to_owned));
+    match key {
+        Ok(key) => Some(key),
+        Err(problem) => {
+            resolver.bad(&s::SERVER_PUBLIC_KEY_PATH, &path.to_string_lossy(), &origin, problem);
+            None
+        }
+    }
 }
 
 fn table(resolver: &mut Resolver, has_database: bool) -> TableName {

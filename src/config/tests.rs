@@ -42,6 +42,11 @@ fn run_command(
     let read_file = |path: &Path| match path.to_str() {
         Some("c.toml") => Ok(file.to_owned()),
         Some("password.txt") => Ok("from-file\n".to_owned()),
+        Some("key.pem") => Ok(format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n",
+            "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf",
+            "9Cnzj4p4WGeKLs1Pt8QuKUpRKfFLfRYC9AIKjbJTWit+CqvjWYzvQwECAwEAAQ=="
+        )),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     };
     let resolved = match Cli::try_parse_from(all).map_err(|error| vec![error.to_string()])?.command
@@ -104,6 +109,7 @@ fn sample(setting: &table::Setting) -> Value {
         ("charset", _) => "latin1",
         ("database-url", _) => "mysql://v@w/x",
         ("password-file", _) => "password.txt",
+        ("server-public-key-path", _) => "key.pem",
         ("on-duplicate", _) => "ignore",
         ("max-rejects" | "max-rejects-total" | "max-threads-running", _) => "7",
         ("max-lag", _) => "7s",

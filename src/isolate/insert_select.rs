@@ -28,8 +28,7 @@
 //! Two warnings for a refused row must fit into `max_error_count`. Its default on MySQL is 1024,
 //! which allows statements of about 512 rows.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, ServerError};
+use mysql_async::{Error as Driver, ServerError};
 
 use super::insert_stats::{InsertStats, OnConflict, RowNumberRange};
 use super::row_markers;
@@ -37,7 +36,7 @@ use super::row_markers::{InsertCounts, Marked};
 use super::scratch_table::{Numbers, ScratchTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{Diagnostic, show};
-use crate::mysql::codes;
+use crate::mysql::{Conn, codes};
 use crate::sql_text::quote_identifier;
 
 /// The maximum number of rows in one statement, if `max_error_count` allows it. Longer statements

@@ -24,8 +24,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mysql_async::prelude::Queryable;
-
 use super::plan::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use super::via_scratch_table::ScratchOutcome;
@@ -315,15 +313,7 @@ impl RowIsolation<'_> {
     ) -> Result<ExchangeOutcome> {
         let payload = staged_rows::payload(&self.request.staged, chunk, sent);
         let what = &self.request.what;
-        load_data(
-            &mut self.session.conn,
-            what,
-            sql,
-            payload,
-            sent.len() as u64,
-            self.policy.stall_timeout,
-        )
-        .await
+        load_data(&mut self.session.conn, what, sql, payload, sent.len() as u64).await
     }
 
     /// Assesses an answer, including notes that hide a loss.

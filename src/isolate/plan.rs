@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use mysql_async::Conn;
 use tokio::sync::OnceCell;
 
 use super::insert_stats::{InsertStats, OnConflict};
@@ -11,7 +10,7 @@ use super::scratch_table::ScratchTable;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
 use crate::load_data::{Decimals, LoadConfig, NullTimes, Policy, RejectBudget, Statement};
-use crate::mysql::TableSchema;
+use crate::mysql::{Conn, TableSchema};
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
 use crate::split::FieldReader;

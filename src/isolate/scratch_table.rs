@@ -11,13 +11,12 @@
 
 use std::collections::HashSet;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver};
+use mysql_async::Error as Driver;
 
 use crate::dialect::{ColumnOrVariable, check_statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DATABASE_ACCESS_DENIED;
-use crate::mysql::{ColumnSchema, Phase, TableSchema, classify};
+use crate::mysql::{ColumnSchema, Conn, Phase, TableSchema, classify};
 use crate::sql_text::{TableName, quote_identifier, same_name};
 
 /// The definition of a scratch table. It needs the CREATE TEMPORARY TABLES privilege on the

@@ -2,9 +2,7 @@
 //!
 //! It uses one session of its own and creates no tables: a ledger that does not exist has no rows.
 
-use std::time::Duration;
-
-use mysql_async::prelude::{FromValue, Queryable as _};
+use mysql_async::prelude::FromValue;
 use mysql_async::{Error as Driver, Row};
 
 use super::identity::Target;
@@ -23,7 +21,6 @@ pub struct LedgerAdmin {
     pub(crate) target: Target,
     /// The suffixes of the tables that exist.
     present: Vec<&'static str>,
-    stall_timeout: Duration,
 }
 
 impl LedgerAdmin {
@@ -33,7 +30,7 @@ impl LedgerAdmin {
     /// Any error of connecting. `TargetRefused` if a table is not a ledger's, or has another
     /// version.
     pub async fn open(options: &AdminOptions<'_>) -> Result<Self> {
-        let mut connector = Connector::new(options.target, options.connect_timeout)?;
+        let mut connector = Connector::new(options.target, options.timeouts)?;
         let (conn, server) = connector.probe().await?;
         let mut session = connector.pool(&server, SqlMode::Strict, 1).adopt(conn).await?;
         let target = target(&mut session, options).await?;
@@ -42,7 +39,7 @@ impl LedgerAdmin {
         };
         let tables = Tables::new(stem, &target.database);
         let present = tables.present(&mut session).await?;
-        Ok(Self { session, tables, target, present, stall_timeout: options.stall_timeout })
+        Ok(Self { session, tables, target, present })
     }
 
     #[must_use]
@@ -77,47 +74,31 @@ impl LedgerAdmin {
     }
 
     pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<NamedRow>> {
-        let asked = tokio::time::timeout(self.stall_timeout, self.session.conn.query(sql)).await;
-        let rows: Vec<Row> = self.answered(asked)?;
+        let rows = self.session.conn.query::<Row, _>(sql).await;
+        let rows = rows.map_err(|error| self.query_failed(&error))?;
         Ok(rows.into_iter().map(|row| NamedRow { row, ledger: self.tables.title() }).collect())
     }
 
     /// Runs the statement and returns the number of rows that it changed.
     pub(crate) async fn change(&mut self, sql: &str) -> Result<u64> {
-        let asked =
-            tokio::time::timeout(self.stall_timeout, self.session.conn.query_drop(sql)).await;
-        self.answered(asked)?;
+        self.session.conn.query_drop(sql).await.map_err(|error| self.query_failed(&error))?;
         Ok(self.session.conn.affected_rows())
     }
 
-    fn answered<T>(
-        &self,
-        asked: std::result::Result<mysql_async::Result<T>, tokio::time::error::Elapsed>,
-    ) -> Result<T> {
-        let title = self.tables.title();
-        match asked {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                let is_denied = matches!(
-                    &error,
-                    Driver::Server(server)
-                        if matches!(server.code, TABLE_ACCESS_DENIED | COLUMN_ACCESS_DENIED)
-                );
-                let error = classify(Phase::Transaction, &title, &error);
-                Err(if is_denied {
-                    error.with_hint(
-                        "the account needs the SELECT privilege on the ledger's tables, and to \
-                         forget also DELETE; an administrator must GRANT them",
-                    )
-                } else {
-                    error
-                })
-            }
-            Err(_) => {
-                let message =
-                    format!("{title}: the server has not answered within {:?}", self.stall_timeout);
-                Err(Error::new(ErrorKind::LoadStalled, message))
-            }
+    fn query_failed(&self, error: &Driver) -> Error {
+        let is_denied = matches!(
+            error,
+            Driver::Server(server)
+                if matches!(server.code, TABLE_ACCESS_DENIED | COLUMN_ACCESS_DENIED)
+        );
+        let error = classify(Phase::Transaction, &self.tables.title(), error);
+        if is_denied {
+            error.with_hint(
+                "the account needs the SELECT privilege on the ledger's tables, and to forget \
+                 also DELETE; an administrator must GRANT them",
+            )
+        } else {
+            error
         }
     }
 }

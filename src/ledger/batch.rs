@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, from_row_opt};
+use mysql_async::{Error as Driver, from_row_opt};
 
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
-use super::contents::{KeyPolicy, content_changed, count_of_others, run};
+use super::contents::{KeyPolicy, content_changed, count_of_others};
 use super::control::list;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag};
@@ -18,7 +17,7 @@ use super::job::Job;
 use super::transaction::{CommitOutcome, Entry, LedgerEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::object::Object;
 use crate::sql_text::bytes_literal;
 use crate::verify::Digest;
@@ -173,7 +172,7 @@ impl BatchEntry {
     /// The errors of [`Entry::begin`].
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
-        let others = match run(conn, &self.begin).await.as_deref_mut() {
+        let others = match conn.query_answers(&self.begin).await.as_deref_mut() {
             // START TRANSACTION, SET, the job's row, INSERT, and the rows of other contents.
             Ok([_, _, (_, job), (inserted, _), (_, others)]) => {
                 if job.is_empty() {

@@ -149,7 +149,8 @@ impl Ledger {
         ]
         .join("; ");
         let mut answers = self.query_all(&sql).await?.skip(1);
-        let taken: Vec<(String, Option<i64>)> = answers.next_rows();
+        let taken: Vec<(String, Option<i64>)> =
+            answers.next_rows().map_err(|error| self.unexpected_answer(&error))?;
         // Names that were not asked for would end up in statements.
         let taken: HashSet<String> = taken
             .into_iter()
@@ -158,7 +159,8 @@ impl Ledger {
             .collect();
         // Before the next query, which may need a new connection that takes these locks again.
         self.control.lock().await.held.extend(taken.iter().cloned());
-        let known = known_of(objects, answers.next_rows());
+        let known = answers.next_rows().map_err(|error| self.unexpected_answer(&error))?;
+        let known = known_of(objects, known);
         Ok(names
             .into_iter()
             .zip(known)
@@ -209,9 +211,12 @@ impl Ledger {
             self.target.literal()
         );
         let mut answers = self.query_all(&sql).await?;
-        let holders: HashMap<String, Option<u64>> =
-            answers.next_rows::<(String, Option<u64>)>().into_iter().collect();
-        let runs: HashSet<u64> = answers.next_rows::<Option<u64>>().into_iter().flatten().collect();
+        let holders: Vec<(String, Option<u64>)> =
+            answers.next_rows().map_err(|error| self.unexpected_answer(&error))?;
+        let holders: HashMap<String, Option<u64>> = holders.into_iter().collect();
+        let runs: Vec<Option<u64>> =
+            answers.next_rows().map_err(|error| self.unexpected_answer(&error))?;
+        let runs: HashSet<u64> = runs.into_iter().flatten().collect();
         Ok(names
             .iter()
             .map(|name| holders.get(name).copied().flatten().filter(|id| !runs.contains(id)))

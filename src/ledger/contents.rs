@@ -21,8 +21,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, from_row_opt};
+use mysql_async::{Row, from_row_opt};
 
 use super::options::LedgerConfig;
 use crate::error::{Error, ErrorKind};
@@ -145,22 +144,4 @@ pub(super) fn count_of_others<'a>(
          LOCK IN SHARE MODE",
         keys.join(" UNION ALL ")
     )
-}
-
-/// The answer to one of several statements: the number of rows that it changed, and its rows.
-pub(super) type Answer = (u64, Vec<Row>);
-
-/// Runs several statements in one packet.
-pub(super) async fn run(conn: &mut Conn, sql: &str) -> mysql_async::Result<Vec<Answer>> {
-    let mut results = conn.query_iter(sql).await?;
-    let mut answers = Vec::new();
-    loop {
-        // Each statement's count is there until the next one's answer is read.
-        let changed = results.affected_rows();
-        answers.push((changed, results.collect().await?));
-        if results.is_empty() {
-            results.drop_result().await?;
-            return Ok(answers);
-        }
-    }
 }

@@ -9,8 +9,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Row, from_row};
 use tokio::sync::Mutex;
 
 use crate::mysql::Session;
@@ -20,6 +18,8 @@ use crate::sql_text::bytes_literal;
 #[derive(Debug)]
 pub(crate) struct ControlConnection {
     pub(super) session: Option<Session>,
+    /// True if the last attempt to connect failed.
+    pub(super) is_unreachable: bool,
     /// The names of the claims on objects of this run that have no outcome yet.
     pub(crate) held: BTreeSet<String>,
 }
@@ -27,34 +27,11 @@ pub(crate) struct ControlConnection {
 impl ControlConnection {
     /// Makes the connection from this session.
     pub(crate) fn holding(session: Session) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { session: Some(session), held: BTreeSet::new() }))
-    }
-}
-
-/// The result sets of several statements, in order. A statement without rows has an empty one.
-pub(crate) struct ResultSets(std::vec::IntoIter<Vec<Row>>);
-
-impl ResultSets {
-    pub(crate) async fn to(conn: &mut Conn, sql: &str) -> mysql_async::Result<Self> {
-        let mut results = conn.query_iter(sql).await?;
-        let mut sets = Vec::new();
-        loop {
-            sets.push(results.collect().await?);
-            if results.is_empty() {
-                results.drop_result().await?;
-                return Ok(Self(sets.into_iter()));
-            }
-        }
-    }
-
-    pub(crate) fn next_rows<T: FromRow>(&mut self) -> Vec<T> {
-        self.0.next().unwrap_or_default().into_iter().map(from_row).collect()
-    }
-
-    /// Skips the first `sets` result sets.
-    pub(crate) fn skip(mut self, sets: usize) -> Self {
-        self.0.by_ref().take(sets).for_each(drop);
-        self
+        Arc::new(Mutex::new(Self {
+            session: Some(session),
+            is_unreachable: false,
+            held: BTreeSet::new(),
+        }))
     }
 }
 

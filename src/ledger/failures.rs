@@ -55,7 +55,7 @@ impl Ledger {
             worker = bytes_literal(self.run.worker.as_bytes()),
             run_id = bytes_literal(self.run.id.as_bytes()),
         );
-        self.query_once(&sql).await.map(|_| ())
+        self.query_unless_unreachable(&sql).await.map(|_| ())
     }
 
     /// Deletes the record of a failure of `object`, after there turned out to be nothing to load.
@@ -71,6 +71,6 @@ impl Ledger {
             bytes_literal(object.bucket.as_bytes()),
             bytes_literal(object.key.as_bytes()),
         );
-        self.query_once(&sql).await.map(|_| ())
+        self.query_unless_unreachable(&sql).await.map(|_| ())
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::prelude::FromRow;
 use tokio::sync::Mutex;
 
-use super::control::{ControlConnection, ResultSets, get_locks};
+use super::control::{ControlConnection, get_locks};
 use super::identity::{RunId, Target};
 use super::job::Job;
 use super::schema::Tables;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Phase, Session, Sessions, classify};
+use crate::mysql::{Phase, ResultSets, Session, Sessions, classify};
 use crate::retry::{Attempts, RetryConfig};
 
 /// More than the name of a lock takes in a statement.
@@ -124,9 +124,12 @@ impl Ledger {
         );
         let asked = [self.joining(job), stored, self.partial_objects_sql(job), self.lost_sql(job)];
         let mut answers = self.query_all(&asked.join("; ")).await?.skip(1);
-        let is_stored = answers.next_rows::<u64>().first() == Some(&1);
-        let partial = answers.next_rows();
-        let lost: u64 = answers.next_rows().pop().unwrap_or_default();
+        let unexpected = |error: &_| self.unexpected_answer(error);
+        let stored: Vec<u64> = answers.next_rows().map_err(|error| unexpected(&error))?;
+        let is_stored = stored.first() == Some(&1);
+        let partial = answers.next_rows().map_err(|error| unexpected(&error))?;
+        let lost: Vec<u64> = answers.next_rows().map_err(|error| unexpected(&error))?;
+        let lost = lost.first().copied().unwrap_or_default();
         if !may_be_emptied && lost > 0 {
             self.ensure_nothing_lost(job, lost).await?;
         }
@@ -222,7 +225,12 @@ impl Ledger {
     /// Returns the rows of `sql`. It must be safe to repeat, because it is repeated if the
     /// connection is lost.
     pub(crate) async fn query<T: FromRow>(&self, sql: &str) -> Result<Vec<T>> {
-        Ok(self.query_all(sql).await?.next_rows())
+        self.query_all(sql).await?.next_rows().map_err(|error| self.unexpected_answer(&error))
+    }
+
+    /// Returns the error about an answer that is not what was asked for.
+    pub(crate) fn unexpected_answer(&self, error: &mysql_async::Error) -> Error {
+        classify(Phase::Transaction, &self.tables.title(), error)
     }
 
     /// Returns the result sets of all statements of `sql`, sent in one packet: on a long network
@@ -240,8 +248,19 @@ impl Ledger {
         }
     }
 
-    /// Does the same as [`Ledger::query_all`] in one try, for what is not worth waiting for.
-    pub(crate) async fn query_once(&self, sql: &str) -> Result<ResultSets> {
+    /// Does the same as [`Ledger::query_all`] in one try, for what is not worth waiting for. A
+    /// server that did not accept the last connection is not asked for another one: there may be
+    /// hundreds of failures to record.
+    pub(crate) async fn query_unless_unreachable(&self, sql: &str) -> Result<ResultSets> {
+        if self.control.lock().await.is_unreachable {
+            let message = format!("{}: the database server cannot be reached", self.tables.title());
+            return Err(Error::new(ErrorKind::TargetUnreachable, message));
+        }
+        self.query_once(sql).await
+    }
+
+    /// Does the same as [`Ledger::query_all`] in one try.
+    async fn query_once(&self, sql: &str) -> Result<ResultSets> {
         let mut control = self.control.lock().await;
         // Taken out of the lock, so that a query that is dropped halfway does not leave behind a
         // connection with half an answer in it.
@@ -250,7 +269,7 @@ impl Ledger {
             // Boxed, because the driver's futures are large and this one is part of many others.
             None => Box::pin(self.connect(&mut control)).await?,
         };
-        let error = match Box::pin(ResultSets::to(&mut session.conn, sql)).await {
+        let error = match session.conn.query_sets(sql).await {
             Ok(answers) => {
                 control.session = Some(session);
                 return Ok(answers);
@@ -278,7 +297,9 @@ impl Ledger {
             "{what}: the connection was lost; its {} claims are taken again",
             control.held.len()
         );
+        control.is_unreachable = true;
         let mut session = self.sessions.dedicated().await?;
+        control.is_unreachable = false;
         let mut names: Vec<&str> = control.held.iter().map(String::as_str).collect();
         let run_lock = self.run.lock_name();
         names.push(&run_lock);

@@ -34,7 +34,6 @@ mod old_table;
 mod row;
 mod swap;
 
-use mysql_async::prelude::Queryable;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 

@@ -1,9 +1,7 @@
 //! The settings of the ledger and of a job.
 
-use std::time::Duration;
-
 use crate::dialect::FormatConfig;
-use crate::mysql::TargetConfig;
+use crate::mysql::{TargetConfig, Timeouts};
 use crate::policy::{Mode, OnChanged, OnDuplicate};
 use crate::source::SourceConfig;
 use crate::sql_text::TableName;
@@ -26,8 +24,7 @@ pub struct LedgerConfig {
 pub struct AdminOptions<'a> {
     pub target: &'a TargetConfig,
     pub ledger: &'a LedgerConfig,
-    pub connect_timeout: Duration,
-    pub stall_timeout: Duration,
+    pub timeouts: Timeouts,
 }
 
 /// The settings that define a job, and how its runs load.

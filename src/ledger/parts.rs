@@ -15,11 +15,10 @@
 //! - A part's row holds all that is needed to continue after the part, or to load what is missing
 //!   before it.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, Row};
+use mysql_async::{Error as Driver, Row};
 
 use super::begin::{BeginOutcome, open_for_loads};
-use super::contents::{KeyPolicy, OtherContents, run};
+use super::contents::{KeyPolicy, OtherContents};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, object_id};
@@ -28,7 +27,7 @@ use crate::dialect::FormatConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::jobs::fingerprint;
 use crate::mysql::codes::DUPLICATE_ENTRY;
-use crate::mysql::{Phase, Session, classify};
+use crate::mysql::{Conn, Phase, Session, classify};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::retry::Attempts;
 use crate::split::{Boundary, LineEnding};
@@ -348,7 +347,7 @@ impl Ledger {
                 format!("DELETE FROM {} WHERE {key} AND state = 'loaded'", self.tables.objects);
             conn.query_drop(removed).await.map_err(failed)?;
         }
-        match run(conn, &split.insert).await.as_deref_mut() {
+        match conn.query_answers(&split.insert).await.as_deref_mut() {
             Ok([(1, _), (_, of_key)]) => {
                 if let Some(refusal) = split.others.refusal(object, std::mem::take(of_key)) {
                     return Err(refusal);

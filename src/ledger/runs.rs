@@ -94,6 +94,6 @@ impl Ledger {
             run_id = bytes_literal(self.run.id.as_bytes()),
             target = self.target.literal(),
         );
-        self.query_once(&sql).await.map(|_| ())
+        self.query_unless_unreachable(&sql).await.map(|_| ())
     }
 }

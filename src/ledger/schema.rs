@@ -9,8 +9,6 @@
 //! guarantees. No key column is NULL, since NULL is not equal to itself. The longest key takes 400
 //! + 4 + 255 + 1024 + 255 bytes plus lengths, of the 3072 bytes that an InnoDB index allows.
 
-use mysql_async::prelude::Queryable;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{DATABASE_ACCESS_DENIED, TABLE_ACCESS_DENIED};
 use crate::mysql::{Phase, Session, TableDescription, classify, describe_tables};

@@ -12,11 +12,10 @@
 //! The INSERT reads the job's row under a shared lock. So a job that empties or swaps the table
 //! waits for the loads in progress, and no load of an earlier generation gets in after it.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver};
+use mysql_async::Error as Driver;
 
 use super::begin::{BeginOutcome, ledger_row_lost, open_for_loads, superseded};
-use super::contents::{KeyPolicy, OtherContents, run};
+use super::contents::{KeyPolicy, OtherContents};
 use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, object_id};
@@ -24,7 +23,7 @@ use super::job::Job;
 use super::parts::PartEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 use crate::object::Object;
 use crate::retry::Attempts;
 use crate::sql_text::bytes_literal;
@@ -265,7 +264,7 @@ impl Entry {
     /// then.
     pub async fn begin(&self, conn: &mut Conn) -> Result<BeginOutcome> {
         let failed = |error: Driver| classify(Phase::Transaction, &self.what, &error);
-        match run(conn, &self.begin).await.as_deref_mut() {
+        match conn.query_answers(&self.begin).await.as_deref_mut() {
             Ok([.., (1, _), (_, of_key)]) => {
                 match self.others.refusal(&self.what, std::mem::take(of_key)) {
                     None => Ok(BeginOutcome::Yes),

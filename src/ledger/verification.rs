@@ -8,7 +8,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use mysql_async::Row;
-use mysql_async::prelude::Queryable;
 
 use super::handle::Ledger;
 use super::job::Job;
@@ -219,11 +218,7 @@ impl Ledger {
         );
         let mut objects =
             ObjectDigests { digest: plan.no_rows(), unsummed: 0, example: String::new() };
-        let rows = session.conn.query_iter(sql).await;
-        let mut rows = rows.map_err(|error| classify(Phase::Transaction, &title, &error))?;
-        rows.for_each(|row: Row| {
-            let (digest, object): (Option<Vec<u8>>, Option<String>) =
-                mysql_async::from_row_opt(row).unwrap_or_default();
+        let each = |(digest, object): (Option<Vec<u8>>, Option<String>)| {
             let digest = digest.and_then(|bytes| Digest::from_bytes(&bytes));
             if !digest.is_some_and(|digest| objects.digest.add(&digest)) {
                 objects.unsummed += 1;
@@ -231,10 +226,12 @@ impl Ledger {
                     objects.example = object.unwrap_or_default();
                 }
             }
-        })
-        .await
-        .map_err(|error| classify(Phase::Transaction, &title, &error))?;
-        drop(rows);
+        };
+        session
+            .conn
+            .query_each(&sql, each)
+            .await
+            .map_err(|error| classify(Phase::Transaction, &title, &error))?;
         Ok(objects)
     }
 

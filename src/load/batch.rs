@@ -16,7 +16,6 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::isolate::Plan;
 use crate::ledger::{BatchEntry, BeginOutcome};
 use crate::load_data::{ExchangeOutcome, LoadRequest, Payload, load_data};
 use crate::mysql::Session;
@@ -51,7 +50,6 @@ impl Session {
     pub async fn load_batch(
         &mut self,
         batch: &Batch,
-        plan: &Plan,
         abandoning: &CancellationToken,
     ) -> Result<BatchOutcome> {
         let what = &batch.what;
@@ -61,7 +59,7 @@ impl Session {
                 let message = format!("{what}: the run was stopped; rolled back");
                 Err(Error::new(ErrorKind::Interrupted, message))
             }
-            doubt = self.send(batch, plan) => doubt,
+            doubt = self.send(batch) => doubt,
         }?;
         if let Some(doubt) = doubt {
             return Ok(BatchOutcome::Fallback(doubt));
@@ -71,7 +69,7 @@ impl Session {
 
     /// Does everything before COMMIT. Returns the reason for doubt, if there is one; the batch is
     /// then rolled back.
-    async fn send(&mut self, batch: &Batch, plan: &Plan) -> Result<Option<String>> {
+    async fn send(&mut self, batch: &Batch) -> Result<Option<String>> {
         let what = &batch.what;
         match &batch.entry {
             None => self.query(what, "START TRANSACTION").await?,
@@ -92,15 +90,7 @@ impl Session {
             let Some(first) = together.first() else { continue };
             let rows = together.iter().map(|request| request.rows).sum();
             let payload = Payload::joined(together.iter().map(|request| request.staged.whole()));
-            let answer = load_data(
-                &mut self.conn,
-                what,
-                &first.sql,
-                payload,
-                rows,
-                plan.policy.stall_timeout,
-            )
-            .await?;
+            let answer = load_data(&mut self.conn, what, &first.sql, payload, rows).await?;
             let doubt = match answer {
                 ExchangeOutcome::Accepted { counts, .. } if counts.is_all_of(rows) => None,
                 ExchangeOutcome::Accepted { counts, .. } => {

@@ -13,7 +13,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{BadRows, Error, ErrorKind, Result};
@@ -69,7 +68,6 @@ impl Session {
         reserved: &mut Vec<Reservation<'p>>,
     ) -> Result<LoadOutcome> {
         let what = &request.what;
-        let stall_timeout = plan.policy.stall_timeout;
         let attempting = async {
             let attempted = self.attempt(request, plan).await;
             let Err(mut error) = attempted else { return attempted };
@@ -77,9 +75,8 @@ impl Session {
                 // Rolled back at once, so that no lock outlives the failure. Not if the server may
                 // still be reading the file, because it would take the statement for a part of it.
                 // There, destroying the session rolls back.
-                let rolled_back =
-                    tokio::time::timeout(stall_timeout, self.conn.query_drop("ROLLBACK")).await;
-                if matches!(rolled_back, Ok(Ok(()))) && plan.policy.rolls_back {
+                let rolled_back = self.conn.query_drop("ROLLBACK").await;
+                if rolled_back.is_ok() && plan.policy.rolls_back {
                     error = self.name_the_rows(request, plan, error).await;
                 }
             }
@@ -221,7 +218,7 @@ impl Session {
         let policy = &plan.policy;
         let LoadRequest { what, sql, rows, .. } = request;
         let payload = request.staged.whole();
-        match load_data(&mut self.conn, what, sql, payload, *rows, policy.stall_timeout).await? {
+        match load_data(&mut self.conn, what, sql, payload, *rows).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
                 account_for(what, *rows, counts, &shown, plan)
                     .map_err(|error| of_object(error, request))

@@ -14,8 +14,6 @@
 //! The code of a warning shows if it is about a duplicate. A warning that the policy does not
 //! accept is a *row error*.
 
-use std::time::Duration;
-
 use super::diagnostic::{Diagnostic, ServerCounts};
 use crate::error::{Error, ErrorKind};
 use crate::policy::{MaxRejects, OnBadRow, OnDuplicate};
@@ -33,7 +31,6 @@ pub struct Policy {
     pub skips_only_duplicates: bool,
     /// True if the target's engine can roll back a transaction.
     pub rolls_back: bool,
-    pub stall_timeout: Duration,
 }
 
 /// The kind of a row error.
@@ -151,7 +148,6 @@ pub(crate) const STRICT: Policy = Policy {
     max_rejects: None,
     skips_only_duplicates: true,
     rolls_back: true,
-    stall_timeout: Duration::from_secs(60),
 };
 
 pub(crate) fn miscounted(what: &str, rows: u64, counts: ServerCounts) -> Error {

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, LocalInfileError, ServerError};
+use mysql_async::{Error as Driver, LocalInfileError, ServerError};
 
 use super::diagnostic::{Diagnostic, ServerCounts};
 use super::payload::{Payload, SendProgress};
 use super::row_numbers;
 use super::warnings::show;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Phase, classify};
+use crate::mysql::{Conn, Phase, classify};
 
 /// The outcome of a statement.
 #[derive(Debug)]
@@ -38,23 +36,18 @@ pub(crate) async fn load_data(
     sql: &str,
     payload: Payload,
     rows: u64,
-    stall_timeout: Duration,
 ) -> Result<ExchangeOutcome> {
     let failed = |error: &Driver| classify(Phase::Transaction, what, error);
     let size_bytes = payload.size_bytes();
     let sent = Arc::new(SendProgress::default());
     let counter = Arc::clone(&sent);
     // Armed for this one statement: the driver takes the handler when the server asks for a file.
-    let max_packet_bytes = conn.opts().max_allowed_packet().unwrap_or(usize::MAX);
+    let max_packet_bytes = conn.max_packet_bytes();
     conn.set_infile_handler(async move { Ok(payload.stream(counter, max_packet_bytes)) });
-    let ended = unless_stalled(conn.query_drop(sql), &sent, stall_timeout).await;
+    let ended = conn.query_drop(sql).await;
     // A server that did not take the bytes now must not get them as the answer to a later
     // statement.
     conn.set_infile_handler(async { Err(LocalInfileError::NoHandler.into()) });
-    let ended = ended.ok_or_else(|| {
-        let message = format!("{what}: no byte moved to the server for {stall_timeout:?}");
-        Error::new(ErrorKind::LoadStalled, message)
-    })?;
     match ended {
         Ok(()) => {}
         Err(Driver::Server(server)) if lies_in_the_rows(&server) => {
@@ -116,47 +109,9 @@ pub(crate) fn lies_in_the_rows(server: &ServerError) -> bool {
         )
 }
 
-/// Returns `None` if no byte moved for `limit`. After the last byte, the server may take as long as
-/// it needs.
-async fn unless_stalled<T>(
-    loading: impl Future<Output = T>,
-    sent: &SendProgress,
-    limit: Duration,
-) -> Option<T> {
-    let mut loading = std::pin::pin!(loading);
-    let mut seen = 0;
-    loop {
-        if let Ok(done) = tokio::time::timeout(limit, &mut loading).await {
-            return Some(done);
-        }
-        let now = sent.bytes.load(Ordering::Relaxed);
-        if now == seen && !sent.all.load(Ordering::Relaxed) {
-            return None;
-        }
-        seen = now;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_load_that_stands_still_is_given_up_and_a_slow_one_is_not() {
-        let limit = Duration::from_secs(60);
-        let sent = Arc::new(SendProgress::default());
-        assert_eq!(unless_stalled(std::future::pending::<()>(), &sent, limit).await, None);
-
-        let drip = async {
-            for _ in 0..10 {
-                tokio::time::sleep(limit / 2).await;
-                sent.bytes.fetch_add(1, Ordering::Relaxed);
-            }
-            sent.all.store(true, Ordering::Relaxed);
-            tokio::time::sleep(limit * 10).await;
-        };
-        assert_eq!(unless_stalled(drip, &sent, limit).await, Some(()));
-    }
 
     #[test]
     fn what_a_server_lacks_does_not_lie_in_the_rows() {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -38,7 +38,6 @@ enum Extent {
 #[derive(Debug, Default)]
 pub(crate) struct SendProgress {
     pub(crate) bytes: AtomicU64,
-    pub(crate) all: AtomicBool,
 }
 
 impl Payload {
@@ -72,7 +71,6 @@ impl Payload {
     /// Streams the bytes in order, in packets of at most `max_packet_bytes`, reading them on
     /// blocking threads. `sent` counts each block as it is taken.
     pub(crate) fn stream(self, sent: Arc<SendProgress>, max_packet_bytes: usize) -> InfileData {
-        let counted = Arc::clone(&sent);
         let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, BLOCK_BYTES);
         let extents = self.extents.into_iter();
         stream::iter(BlockBuilder { extents, rest: None, block_bytes })
@@ -81,13 +79,9 @@ impl Payload {
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
             .inspect(move |block| {
                 if let Ok(block) = block {
-                    counted.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
+                    sent.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
                 }
             })
-            .chain(stream::poll_fn(move |_| {
-                sent.all.store(true, Ordering::Relaxed);
-                std::task::Poll::Ready(None)
-            }))
             .boxed()
     }
 }
@@ -245,7 +239,6 @@ mod tests {
                 .concat()
         );
         assert_eq!(sent.bytes.load(Ordering::Relaxed), size_bytes);
-        assert!(sent.all.load(Ordering::Relaxed));
     }
 
     #[tokio::test]

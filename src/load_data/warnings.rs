@@ -1,10 +1,8 @@
 //! Reads and quotes the warnings of a LOAD DATA statement that the server accepted.
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use super::diagnostic::Diagnostic;
 use crate::error::{BadRow, BadRows};
+use crate::mysql::Conn;
 
 /// The maximum number of warnings that an error quotes per row, on average over its rows.
 const QUOTED_PER_ROW: usize = 3;
@@ -32,11 +30,12 @@ pub(crate) fn quote<'a>(
 
 /// Returns the warnings of the last statement that `max_error_count` kept.
 pub(crate) async fn show(conn: &mut Conn) -> mysql_async::Result<Vec<Diagnostic>> {
-    conn.query_map("SHOW WARNINGS", |(level, code, message): (String, u16, Vec<u8>)| {
+    let shown: Vec<(String, u16, Vec<u8>)> = conn.query("SHOW WARNINGS").await?;
+    let diagnostic = |(level, code, message): (String, u16, Vec<u8>)| {
         // The message quotes the data, which may be anything.
         Diagnostic::new(level, code, String::from_utf8_lossy(&message).into_owned())
-    })
-    .await
+    };
+    Ok(shown.into_iter().map(diagnostic).collect())
 }
 
 #[cfg(test)]

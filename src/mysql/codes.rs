@@ -52,3 +52,8 @@ pub(crate) fn is_refused_by_partition(code: u16) -> bool {
 pub(crate) fn is_kept_by_foreign_key(code: u16) -> bool {
     matches!(code, 1217 | 1451 | 3730 | 3776)
 }
+/// The number with which the guard of logins says that it cannot connect to the server.
+pub(crate) const CLIENT_CANNOT_CONNECT: u16 = 2003;
+
+/// The number with which the guard of logins, like the `mysql` client, refuses to go on.
+pub(crate) const CLIENT_REFUSES_LOGIN: u16 = 2061;

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
 use mysql_async::{
-    ClientIdentity, Compression, Conn, DriverError, Error as Driver, IoError, Opts, OptsBuilder,
-    Pool, PoolConstraints, PoolOpts, SslOpts,
+    ClientIdentity, Compression, DriverError, Error as Driver, IoError, Opts, OptsBuilder, Pool,
+    PoolConstraints, PoolOpts, SslOpts,
 };
-use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
-use super::options::{TargetConfig, is_loopback};
+use super::conn::Conn;
+use super::login::{Login, connecting};
+use super::options::{TargetConfig, Timeouts, is_loopback};
 use super::server::{MAX_ALLOWED_PACKET_BYTES, Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
+use super::watch::{IDENTITY, Watch, unless_panicked};
 use crate::choices::{Compress, SslMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::small_file;
@@ -29,13 +31,21 @@ const DESTROY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Makes connections to one target.
 #[derive(Clone, Debug)]
 pub struct Connector {
+    /// Everything but the password, which `login` adds.
     opts: OptsBuilder,
+    login: Login,
     /// The name in messages: the user with `host:port` or the socket's path, without any secret.
     name: Arc<str>,
     ssl_mode: SslMode,
     is_local: bool,
     compress: Compress,
-    connect_timeout: Duration,
+    timeouts: Timeouts,
+    /// The beginning of the names of the advisory locks by which the sessions of this run are
+    /// known.
+    /// `None` on a server that has no such locks.
+    mark: Option<Arc<str>>,
+    /// Cancelled when the run gives everything up.
+    abandoning: CancellationToken,
     init_sql: Vec<String>,
 }
 
@@ -44,10 +54,9 @@ impl Connector {
     ///
     /// # Errors
     /// `Usage` for TLS settings that contradict the transport.
-    pub fn new(target: &TargetConfig, connect_timeout: Duration) -> Result<Self> {
+    pub fn new(target: &TargetConfig, timeouts: Timeouts) -> Result<Self> {
         let mut opts = OptsBuilder::default()
             .user(Some(&target.user))
-            .pass(target.password.as_ref().map(ExposeSecret::expose_secret))
             .db_name(target.database.as_ref())
             .tcp_keepalive(Some(TCP_KEEPALIVE))
             .tcp_nodelay(true)
@@ -87,14 +96,23 @@ impl Connector {
         let is_local = target.socket.is_some() || is_loopback(&target.host);
         Ok(Self {
             opts,
+            login: Login::new(target, is_local),
             name: format!("{}@{place}", target.user).into(),
             ssl_mode,
             is_local,
             // Compression is useless on a socket: its bytes do not leave the machine.
             compress: if target.socket.is_some() { Compress::Off } else { target.compress },
-            connect_timeout,
+            timeouts,
+            mark: Some(format!("s3_to_mysql.{:016x}.", fastrand::u64(..)).into()),
+            abandoning: CancellationToken::new(),
             init_sql: target.init_sql.clone(),
         })
+    }
+
+    /// Makes every wait for the server end soon after `abandoning` is cancelled.
+    #[must_use]
+    pub fn until(self, abandoning: &CancellationToken) -> Self {
+        Self { abandoning: abandoning.clone(), ..self }
     }
 
     /// The name of the server in messages, with the user.
@@ -118,6 +136,7 @@ impl Connector {
                 .ip_or_hostname(host)
                 .tcp_port(port)
                 .db_name(None::<&str>),
+            login: self.login.elsewhere(is_loopback(host)),
             name: format!("{user}@{host}:{port}").into(),
             is_local: is_loopback(host),
             init_sql: Vec::new(),
@@ -128,8 +147,8 @@ impl Connector {
     /// Connects, and reads the facts about the server. If TLS is only preferred, this decides for
     /// all later connections if it is used.
     pub(crate) async fn probe(&mut self) -> Result<(Conn, Server)> {
-        let mut conn =
-            match self.connect(self.opts.clone()).await {
+        let conn =
+            match self.reach().await {
                 Err(Driver::Driver(DriverError::NoClientSslFlagFromServer))
                     if self.ssl_mode == SslMode::Preferred =>
                 {
@@ -138,12 +157,10 @@ impl Connector {
                             "the server offers no TLS; the connection stays on this machine"
                         );
                     } else {
-                        tracing::warn!(
-                            "the server offers no TLS: rows and credentials travel unencrypted"
-                        );
+                        tracing::warn!("the server offers no TLS: rows travel unencrypted");
                     }
                     self.opts = self.opts.clone().ssl_opts(None);
-                    self.connect(self.opts.clone()).await
+                    self.reach().await
                 }
                 Err(Driver::Io(IoError::Io(error))) if self.ssl_mode == SslMode::VerifyCa => {
                     match name_in_certificate(&error.to_string()) {
@@ -157,7 +174,7 @@ impl Connector {
                                 self.opts.clone().ssl_opts(ssl_opts.map(|opts| {
                                     opts.with_danger_tls_hostname_override(Some(name))
                                 }));
-                            self.connect(self.opts.clone()).await
+                            self.reach().await
                         }
                         None => Err(Driver::Io(IoError::Io(error))),
                     }
@@ -165,21 +182,46 @@ impl Connector {
                 other => other,
             }
             .map_err(|error| classify(Phase::Connect, &self.name, &error))?;
-        let server = Server::read(&mut conn)
-            .await
-            .map_err(|error| classify(Phase::Connect, &self.name, &error))?;
+        let mut conn = Conn::watched(conn, self.watch(None));
+        let read = async {
+            let mut server = match Server::read(&mut conn, &self.watch(None).marking()).await {
+                // Some clusters forbid advisory locks. The ledger needs them, a run without it does
+                // not.
+                Err(Driver::Server(_)) => {
+                    self.mark = None;
+                    Server::read(&mut conn, &self.watch(None).marking()).await?
+                }
+                read => read?,
+            };
+            conn.watch_with(self.watch(server.identity.clone()));
+            server.pin(&mut conn, self.timeouts.stall).await?;
+            Ok(server)
+        };
+        let server = read.await.map_err(|error| classify(Phase::Connect, &self.name, &error))?;
         Ok((conn, server))
     }
 
-    /// Connects, with a time limit.
-    async fn connect(&self, opts: impl Into<Opts>) -> mysql_async::Result<Conn> {
-        let refused = || {
-            let message = format!("no connection within {:?}", self.connect_timeout);
-            Driver::from(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
-        };
-        tokio::time::timeout(self.connect_timeout, Conn::new(opts))
-            .await
-            .unwrap_or_else(|_| Err(refused()))
+    /// Connects, after deciding how the password goes.
+    async fn reach(&mut self) -> mysql_async::Result<mysql_async::Conn> {
+        self.login.protect(&self.opts, self.timeouts.connect).await?;
+        self.connect(self.login.apply(&self.opts)).await
+    }
+
+    async fn connect(&self, opts: OptsBuilder) -> mysql_async::Result<mysql_async::Conn> {
+        self.watch(None).connect(opts).await
+    }
+
+    /// Returns the watch over connections to the server of this identity.
+    fn watch(&self, identity: Option<String>) -> Arc<Watch> {
+        Arc::new(Watch {
+            opts: self.login.apply(&self.opts),
+            name: Arc::clone(&self.name),
+            connect_timeout: self.timeouts.connect,
+            stall_timeout: self.timeouts.stall,
+            mark: self.mark.clone(),
+            abandoning: self.abandoning.clone(),
+            identity,
+        })
     }
 
     /// Returns true if connections that load ask for compression. Only the round trip time tells if
@@ -216,8 +258,8 @@ impl Connector {
         // `setup` runs again after every reset of the connection, `init` does not. A higher
         // compression level takes several times as long, for a few percent.
         let compression = self.asks_for_compression(server).then(Compression::fast);
-        self.opts
-            .clone()
+        self.login
+            .apply(&self.opts)
             .setup(setup)
             .compression(compression)
             .max_allowed_packet(Some(server.max_packet_bytes()))
@@ -225,7 +267,8 @@ impl Connector {
 
     /// Returns the statements that a connection that loads begins with.
     fn setup(&self, server: &Server, sql_mode: SqlMode) -> Vec<String> {
-        let mut setup = vec![server.setup(sql_mode)];
+        let pins = server.setup(sql_mode, self.timeouts.stall);
+        let mut setup = vec![format!("{pins}; {}", self.watch(None).marking())];
         setup.extend(self.init_sql.iter().cloned());
         setup
     }
@@ -242,7 +285,8 @@ impl Connector {
             pool: Pool::new(opts.clone().pool_opts(pool_opts)),
             opts,
             connector: self.clone(),
-            setup: self.setup(server, sql_mode).into(),
+            watch: self.watch(server.identity.clone()),
+            pins: server.setup(sql_mode, self.timeouts.stall),
             server: Arc::new(server.clone()),
             in_use: Arc::default(),
         }
@@ -255,7 +299,9 @@ pub struct Sessions {
     pool: Pool,
     opts: OptsBuilder,
     connector: Connector,
-    setup: Arc<[String]>,
+    watch: Arc<Watch>,
+    /// The statement that pins the session's variables.
+    pins: String,
     server: Arc<Server>,
     in_use: Arc<AtomicUsize>,
 }
@@ -266,8 +312,9 @@ impl Sessions {
     /// # Errors
     /// Those of connecting.
     pub async fn get(&self) -> Result<Session> {
-        let timeout = self.connector.connect_timeout;
-        let conn = match tokio::time::timeout(timeout, self.pool.get_conn()).await {
+        let timeout = self.connector.timeouts.connect;
+        let getting = Box::pin(connecting(self.pool.get_conn()));
+        let conn = match tokio::time::timeout(timeout, getting).await {
             Ok(connected) => {
                 connected.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?
             }
@@ -276,7 +323,11 @@ impl Sessions {
                 return Err(Error::new(ErrorKind::TargetUnreachable, message));
             }
         };
-        Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
+        Ok(self.session(Conn::watched(conn, Arc::clone(&self.watch))))
+    }
+
+    fn session(&self, conn: Conn) -> Session {
+        Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) }
     }
 
     /// Returns a session outside the pool. The pool never resets it, so it keeps what it holds,
@@ -287,7 +338,7 @@ impl Sessions {
     pub async fn dedicated(&self) -> Result<Session> {
         let conn = self.connector.connect(self.opts.clone()).await;
         let conn = conn.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?;
-        Ok(Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) })
+        Ok(self.session(Conn::watched(conn, Arc::clone(&self.watch))))
     }
 
     /// Makes a session of the connection that probed the server. A new connection would take at
@@ -296,9 +347,11 @@ impl Sessions {
     /// # Errors
     /// Those of connecting.
     pub(crate) async fn adopt(&self, conn: Conn) -> Result<Session> {
-        let mut session =
-            Session { conn, sessions: self.clone(), _in_use: InUse::new(&self.in_use) };
-        for statement in &*self.setup {
+        let mut session = self.session(conn);
+        // The probe has pinned and marked it.
+        let is_pinned = session.conn.pinned_by.as_ref() == Some(&self.pins);
+        let pins = (!is_pinned).then_some(&self.pins);
+        for statement in pins.into_iter().chain(&self.connector.init_sql) {
             if let Err(error) = session.conn.query_drop(statement).await {
                 session.close().await;
                 return Err(classify(Phase::Connect, &self.connector.name, &error));
@@ -364,9 +417,11 @@ impl Session {
     /// Returns true if this session reaches the server on which the run began, as far as that is
     /// known. Behind a name or an address that moves, a new connection may reach another one.
     pub(crate) async fn is_where_the_run_began(&mut self) -> mysql_async::Result<bool> {
-        let there = Server::read(&mut self.conn).await?;
+        let sql = format!("SELECT CONNECTION_ID(), {IDENTITY}");
+        let row: Option<(u64, String)> = self.conn.query_first(sql).await?;
+        let there = row.filter(|(id, _)| *id == u64::from(self.conn.id())).map(|(_, there)| there);
         let here = &self.sessions.server.identity;
-        Ok(here.is_none() || there.identity.is_none() || there.identity == *here)
+        Ok(here.is_none() || there.is_none() || there == *here)
     }
 
     /// Closes a session on which nothing went wrong.
@@ -384,22 +439,8 @@ impl Session {
         let id = conn.id();
         // This closes the socket even if COM_QUIT cannot be sent.
         let _ = tokio::time::timeout(DESTROY_TIMEOUT, conn.disconnect()).await;
-        let _ = tokio::time::timeout(DESTROY_TIMEOUT, sessions.kill(id)).await;
-    }
-}
-
-impl Sessions {
-    /// KILLs connection `id`, if this reaches the same server. Behind a name that spreads
-    /// connections over several servers, the same number may belong to somebody else's connection.
-    async fn kill(&self, id: u32) -> mysql_async::Result<()> {
-        let Some(identity) = &self.server.identity else { return Ok(()) };
-        let mut conn = self.connector.connect(self.connector.opts.clone()).await?;
-        let there = Server::read(&mut conn).await?;
-        if there.identity.as_ref() == Some(identity) {
-            // Error 1094, no such thread, is the usual answer: the connection has ended by itself.
-            let _ = conn.query_drop(format!("KILL {id}")).await;
-        }
-        conn.disconnect().await
+        let killing = Box::pin(unless_panicked(sessions.watch.kill(id)));
+        let _ = tokio::time::timeout(DESTROY_TIMEOUT, killing).await;
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::public_key::PublicKey;
 use crate::choices::{Compress, SslMode};
 use crate::sql_text::TableName;
 
@@ -24,9 +26,22 @@ pub struct TargetConfig {
     pub ssl_ca: Option<PathBuf>,
     pub ssl_cert: Option<PathBuf>,
     pub ssl_key: Option<PathBuf>,
+    /// True if the password may be encrypted, without TLS, with any key that the server sends.
+    pub get_server_public_key: bool,
+    /// The key with which the password may be encrypted without TLS.
+    pub server_public_key: Option<PublicKey>,
     pub compress: Compress,
     /// Statements that run on every new connection, after the program's own settings.
     pub init_sql: Vec<String>,
+}
+
+/// The limits on waiting for the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// The time for a new connection, up to the end of its login.
+    pub connect: Duration,
+    /// The time without a sign of life.
+    pub stall: Duration,
 }
 
 /// Returns true if `host` names this machine, so that the bytes of a connection do not leave it.

@@ -4,7 +4,7 @@
 
 use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
-use super::codes;
+use super::{codes, login_errors};
 use crate::error::{Error, ErrorKind};
 
 /// The phase of a session in which an error occurs. The same error means different things in
@@ -35,6 +35,9 @@ fn server_message(error: &Driver) -> String {
         Driver::Server(server) => {
             format!("ERROR {} ({}): {}", server.code, server.state, server.message)
         }
+        Driver::Driver(DriverError::FromRow { .. }) => {
+            "the answer has other columns than asked for, or text that is not UTF-8".to_owned()
+        }
         Driver::Driver(driver) => driver.to_string(),
         Driver::Io(IoError::Io(io)) => io.to_string(),
         Driver::Io(IoError::Tls(tls)) => tls.to_string(),
@@ -64,14 +67,9 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
         {
             ErrorKind::TargetTls
         }
-        (
-            Phase::Connect,
-            Driver::Driver(
-                DriverError::UnknownAuthPlugin { .. }
-                | DriverError::CleartextPluginDisabled
-                | DriverError::MysqlOldPasswordDisabled,
-            ),
-        ) => ErrorKind::TargetLogin,
+        (Phase::Connect, Driver::Driver(error)) if login_errors::is_about_the_account(error) => {
+            ErrorKind::TargetLogin
+        }
         // The driver has told the server that the file ends there, and the server has accepted it:
         // the transaction must not be committed.
         (_, Driver::Driver(DriverError::LocalInfile(LocalInfileError::ReadError(_)))) => {
@@ -79,7 +77,13 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
         }
         (_, Driver::Url(_)) => ErrorKind::Usage,
         (Phase::Transaction, error) if is_packet_too_large(error) => ErrorKind::StatementFailed,
+        // A row with other columns than asked for, or with text that is not UTF-8.
+        (Phase::Connect, Driver::Driver(DriverError::FromRow { .. })) => ErrorKind::TargetRefused,
+        (_, Driver::Driver(DriverError::FromRow { .. })) => ErrorKind::StatementFailed,
         (Phase::Connect, _) => ErrorKind::TargetUnreachable,
+        (_, Driver::Io(IoError::Io(io))) if io.kind() == std::io::ErrorKind::TimedOut => {
+            ErrorKind::LoadStalled
+        }
         (Phase::Transaction, _) => ErrorKind::ConnectionLost,
     }
 }
@@ -105,9 +109,7 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be
         // under way.
         1290 | 1792 | 1836 => ErrorKind::TargetBusy,
-        // Access denied for the user, for the database; account locked; must change password; no
-        // such plugin.
-        1045 | 1044 | 1698 | 3118 | 4151 | 1820 | 1862 | 1524 | 1251 => ErrorKind::TargetLogin,
+        code if login_errors::is_refusal(code) => ErrorKind::TargetLogin,
         // The server requires TLS.
         3159 => ErrorKind::TargetTls,
         1049 => ErrorKind::TargetRefused,
@@ -129,6 +131,9 @@ const RAISE_MAX_ALLOWED_PACKET: &str =
     "an administrator must raise max_allowed_packet on the server, for example to 64 MiB";
 
 fn remedy(error: &Driver) -> Option<&'static str> {
+    if let Some(remedy) = login_errors::remedy(error) {
+        return Some(remedy);
+    }
     let server = match error {
         Driver::Server(server) => server,
         // The verifying library has no specific error for this.
@@ -168,10 +173,12 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         1054 => "check --columns and --set against the table's columns",
         1115 => "check --charset against SHOW CHARACTER SET",
         1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
-        3159 => "the server requires TLS: use --ssl-mode REQUIRED",
-        1129 => {
-            "an administrator must run FLUSH HOSTS (or mariadb-admin flush-hosts) on the server"
+        // GTIDs with a statement-based binary log.
+        1787 | 3748 => {
+            "with GTIDs, the server makes temporary tables in a transaction only if binlog_format \
+             is ROW or MIXED; --on-duplicate update and --on-bad-row reject need them"
         }
+        3159 => "the server requires TLS: use --ssl-mode REQUIRED",
         _ => return None,
     })
 }
@@ -188,6 +195,7 @@ fn headline(kind: ErrorKind) -> &'static str {
         ErrorKind::OutcomeUnknown => {
             "the connection was lost during COMMIT; the object may or may not be loaded"
         }
+        ErrorKind::LoadStalled => "the database server has stopped answering; rolled back",
         ErrorKind::StagingFailed => "the staged file cannot be read to its end; rolled back",
         ErrorKind::BadRows => "a row does not fit; rolled back",
         _ => "the statement failed and was rolled back",

@@ -11,9 +11,9 @@ pub(crate) use comparison::TableDefinition;
 pub(crate) use references::{ReferringKey, is_in_foreign_key};
 pub(crate) use tables::{TableDescription, describe_tables, table_names};
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 
+use super::conn::Conn;
 use crate::sql_text::{TableName, same_name, text_literal};
 
 /// A table or view, with its columns and with everything that refers to it.
@@ -130,13 +130,12 @@ impl TableSchema {
         ];
         // In one packet, because every round trip costs time on a long path. Literals instead of
         // bound values for the same reason.
-        let mut results = conn.query_iter(queries.join("; ")).await?;
-        let tables: Vec<Row> = results.collect().await?;
-        let columns: Vec<Row> = results.collect().await?;
-        let unique_key_columns: Vec<Row> = results.collect().await?;
-        let foreign_keys: Vec<Row> = results.collect().await?;
-        let triggers: Vec<Row> = results.collect().await?;
-        results.drop_result().await?;
+        let mut results = conn.query_sets(&queries.join("; ")).await?;
+        let tables: Vec<Row> = results.next_rows()?;
+        let columns: Vec<Row> = results.next_rows()?;
+        let unique_key_columns: Vec<Row> = results.next_rows()?;
+        let foreign_keys: Vec<Row> = results.next_rows()?;
+        let triggers: Vec<Row> = results.next_rows()?;
         let Some(found) = tables.first() else { return Ok(None) };
         let table_type = text(found, 2);
         let first = |row: &Row| text(row, 0);

@@ -209,8 +209,7 @@ async fn send(context: &Context, worker: &mut Worker, batch: &Batch) -> Result<B
         let error = match session(context, worker, &batch.what, "loaded").await {
             Err(error) => error,
             Ok(mut session) => {
-                match session.load_batch(batch, context.plan(), &context.shutdown.abandoning).await
-                {
+                match session.load_batch(batch, &context.shutdown.abandoning).await {
                     Ok(together) => {
                         worker.slot.committed();
                         worker.keep(session);

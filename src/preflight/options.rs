@@ -1,7 +1,5 @@
 //! The settings that a preflight needs.
 
-use std::time::Duration;
-
 use crate::dialect::FormatConfig;
 use crate::ledger::LedgerConfig;
 use crate::load_data::LoadConfig;
@@ -16,6 +14,4 @@ pub struct PreflightOptions<'a> {
     pub load: &'a LoadConfig,
     pub ledger: &'a LedgerConfig,
     pub retry: &'a RetryConfig,
-    /// The time without any moving byte after which a load is given up.
-    pub stall_timeout: Duration,
 }

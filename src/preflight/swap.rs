@@ -5,13 +5,12 @@
 //! hidden that a swap would lose, the swap is refused. TRUNCATE loses nothing that is hidden: the
 //! server refuses it if a foreign key of another table refers to the table.
 
-use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Error as Driver};
+use mysql_async::Error as Driver;
 
 use super::options::PreflightOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{
-    Flavor, Phase, ReferringKey, TableKind, TableSchema, classify, codes, is_in_foreign_key,
+    Conn, Flavor, Phase, ReferringKey, TableKind, TableSchema, classify, codes, is_in_foreign_key,
 };
 use crate::policy::Mode;
 

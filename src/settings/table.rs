@@ -394,6 +394,17 @@ settings! {
         "The certificate of the client (PEM); needs ssl-key");
     SSL_KEY = Setting::new(Target, "ssl-key", Path,
         "The private key of the client (PEM); needs ssl-cert");
+    GET_SERVER_PUBLIC_KEY = Setting::new(Target, "get-server-public-key",
+        Switch { opposite: "no-get-server-public-key" },
+        "Without TLS, encrypt the password with whatever RSA key the server sends")
+        .more("Whoever can answer in the server's place can then read the password, so use this \
+               only where nobody can. With a host other than this machine, it also needs ssl-mode \
+               DISABLED. Without it, an account of caching_sha2_password whose hash the server has \
+               not cached cannot log in without TLS.");
+    SERVER_PUBLIC_KEY_PATH = Setting::new(Target, "server-public-key-path", Path,
+        "The server's public RSA key (PEM), to encrypt the password without TLS")
+        .more("It is public_key.pem in the server's data directory. The server must have this \
+               key.");
     COMPRESS = Setting::new(Target, "compress", Choice(Compress::VARIANTS),
         "Compression of the data sent to the server")
         .more("auto: compress if a round trip to the server takes 10 ms or more. zlib: always \
@@ -547,6 +558,8 @@ settings! {
         .default("10s");
     STALL_TIMEOUT = Setting::new(Retries, "stall-timeout", Duration,
         "The maximum time that a transfer may go without moving a byte")
+        .more("A statement may take longer while the database server works on it. The server is \
+               asked whether it does each time that this time has passed.")
         .default("60s");
 
     REPORT = Setting::new(Output, "report", Path,

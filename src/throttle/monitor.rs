@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, Value};
+use mysql_async::{Row, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::limiter::ConcurrencyLimiter;
 use super::options::ThroughputConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Connector, Flavor, Phase, classify};
+use crate::mysql::{Conn, Connector, Flavor, Phase, classify};
 
 /// The time between two checks. Servers report lag in seconds, and running threads change faster
 /// than any check can follow.

@@ -8,12 +8,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 use s3_to_mysql::dialect::ColumnOrVariable;
 use s3_to_mysql::isolate::{OnConflict, ScratchTable, dry_run_insert};
 use s3_to_mysql::load_data::Diagnostic;
-use s3_to_mysql::mysql::TableSchema;
+use s3_to_mysql::mysql::{Conn, TableSchema};
 use s3_to_mysql::sql_text::TableName;
 
 use crate::registry::{apply, load_test};
@@ -385,7 +384,7 @@ async fn compare_update(conn: &mut Conn, case: &Case, private: &ScratchTable) ->
 async fn refused_rows_are_those_that_the_server_refuses_one_by_one(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
     let (cases, seed) = crate::oracle::cases_and_seed(60)?;
-    let mut conn = schema.conn().await?;
+    let mut conn = Conn::from(schema.conn().await?);
     conn.query_drop(STRICT).await?;
     let mut refused = 0;
     for seed in (0..cases).map(|number| seed.wrapping_add(number)) {
@@ -408,7 +407,7 @@ async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
     env: TestEnv,
 ) -> Result<()> {
     let schema = &env.schema;
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     conn.query_drop(STRICT).await?;
     conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, n INT, UNIQUE (n), CHECK (n <> 5000))")
         .await?;
@@ -430,7 +429,7 @@ async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
 #[apply(load_test)]
 async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     conn.query_drop(STRICT).await?;
     conn.query_drop("CREATE TABLE t (n INT)").await?;
     schema
@@ -451,7 +450,7 @@ async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
 #[apply(load_test)]
 async fn nothing_of_a_private_table_commits_the_transaction(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     conn.query_drop("CREATE TABLE t (n INT PRIMARY KEY)").await?;
     conn.query_drop("START TRANSACTION").await?;
     conn.query_drop("INSERT INTO t VALUES (1)").await?;
@@ -476,7 +475,7 @@ async fn an_account_without_temporary_tables_is_told_so(env: TestEnv) -> Result<
             schema.name, schema.user
         ))
         .await?;
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     let Err(refused) = private(&mut conn, schema, "t", &["n"], &[]).await else {
         anyhow::bail!("it may not")
     };
@@ -492,7 +491,7 @@ async fn an_account_without_temporary_tables_is_told_so(env: TestEnv) -> Result<
 #[apply(load_test)]
 async fn a_default_that_the_mode_forbids_is_no_obstacle(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     conn.query_drop("SET SESSION sql_mode = ''").await?;
     conn.query_drop("CREATE TABLE t (n INT PRIMARY KEY, d DATE NOT NULL DEFAULT '0000-00-00')")
         .await?;
@@ -510,7 +509,7 @@ async fn a_default_that_the_mode_forbids_is_no_obstacle(env: TestEnv) -> Result<
 #[apply(load_test)]
 async fn a_row_of_null_is_left_to_the_targets_trigger(env: TestEnv) -> Result<()> {
     let schema = &env.schema;
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     conn.query_drop(STRICT).await?;
     conn.query_drop(
         "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, w VARCHAR(9) NOT NULL UNIQUE)",
@@ -544,7 +543,7 @@ async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(env: TestEnv) -> 
     ] {
         schema.exec(&sql).await?;
     }
-    let mut conn = schema.user_conn().await?;
+    let mut conn = Conn::from(schema.user_conn().await?);
     conn.query_drop(STRICT).await?;
     conn.query_drop("START TRANSACTION").await?;
     let rows: Vec<String> = (1..=9).map(|row| format!("{}\t{row}\n", row % 7)).collect();

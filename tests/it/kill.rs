@@ -52,6 +52,8 @@ enum Violence {
     LoaderTerminated,
     LoaderTerminatedTwice,
     ServerKilled,
+    ServerFrozen,
+    PacketsDropped,
     CutBeforeLedgerInsert,
     CutAfterLedgerInsert,
     CutInFile,
@@ -65,11 +67,13 @@ enum Violence {
 }
 
 impl Violence {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::LoaderKilled,
         Self::LoaderTerminated,
         Self::LoaderTerminatedTwice,
         Self::ServerKilled,
+        Self::ServerFrozen,
+        Self::PacketsDropped,
         Self::CutBeforeLedgerInsert,
         Self::CutAfterLedgerInsert,
         Self::CutInFile,
@@ -117,7 +121,9 @@ impl Moment {
             Violence::LoaderKilled
             | Violence::LoaderTerminated
             | Violence::LoaderTerminatedTwice
-            | Violence::ServerKilled => any,
+            | Violence::ServerKilled
+            | Violence::ServerFrozen
+            | Violence::PacketsDropped => any,
             Violence::CutBeforeLedgerInsert => (LEDGER_INSERT, Break::Cut),
             Violence::CutAfterLedgerInsert => (LEDGER_INSERT, Break::SwallowAnswer),
             Violence::CutInFile => (Step::InfileBytes(byte), Break::Cut),
@@ -303,6 +309,8 @@ impl Scene {
             });
             let is_late = rng.u32(..3) == 0;
             let is_restarted_late = rng.bool();
+            // The run gives a server up after two to six seconds.
+            let frozen_for = Duration::from_millis(rng.u64(..8000));
             story.push(format!(
                 "-- run with {concurrency} connections, {together} objects together; {hit:?} at \
                  {moment:?}"
@@ -311,7 +319,8 @@ impl Scene {
                 moment.map(|moment| self.proxy.after(moment.skip, moment.step, moment.what));
             let rows_before: u64 = self.query(&format!("SELECT COUNT(*) FROM {name}")).await?;
             let has_predecessor = late.is_some();
-            let mut running = Running::start(self, &table, concurrency, together)?;
+            let is_silent = matches!(hit, Some(Violence::ServerFrozen | Violence::PacketsDropped));
+            let mut running = Running::start(self, &table, concurrency, together, is_silent)?;
             if let Some(late) = late.take() {
                 // The killed run's data arrives when its successor is about to load, or has loaded.
                 let next = self.proxy.next(LEDGER_INSERT, Break::Watch);
@@ -363,6 +372,18 @@ impl Scene {
                             }
                             tokio::task::block_in_place(|| self.server.restart())?;
                         }
+                        Violence::ServerFrozen => {
+                            self.server.stop()?;
+                            broken.release();
+                            if is_restarted_late {
+                                ended = Some(running.ended().await?);
+                            } else {
+                                tokio::time::sleep(frozen_for).await;
+                            }
+                            self.server.cont()?;
+                        }
+                        // Both sides wait for the other one, until the run has ended.
+                        Violence::PacketsDropped => ended = Some(running.ended().await?),
                         Violence::CutDuringHeldCommit => {
                             self.hold_commit(broken, &mut running).await?;
                         }
@@ -505,7 +526,13 @@ struct Running {
 }
 
 impl Running {
-    fn start(scene: &Scene, table: &str, concurrency: u32, together: u32) -> Result<Self> {
+    fn start(
+        scene: &Scene,
+        table: &str,
+        concurrency: u32,
+        together: u32,
+        is_silent: bool,
+    ) -> Result<Self> {
         let report = scene.env.path("report");
         // An earlier run's report is not this run's.
         let _ = std::fs::remove_file(&report);
@@ -523,8 +550,11 @@ impl Running {
                 "DISABLED",
             ])
             .args(["--port", &port, "--load-concurrency", &concurrency, "--max-attempts", "4"])
-            .args(["--retry-max-elapsed", "30s", "-v"])
+            // The proxy cannot read compressed packets, and a busy server looks far away.
+            .args(["--retry-max-elapsed", "30s", "--compress", "off", "-v"])
             .args((together == 1).then_some("--no-batch"))
+            .args(is_silent.then_some("--stall-timeout=1s"))
+            .args(is_silent.then_some("--connect-timeout=2s"))
             .env("DATABASE_URL", &scene.url)
             .env("S3_TO_MYSQL_REPORT", &report)
             .stdout(std::process::Stdio::null())

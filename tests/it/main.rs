@@ -22,6 +22,7 @@ mod command;
 mod compress;
 mod contents;
 mod contract;
+mod damaged_packets;
 mod deploy;
 mod endpoint;
 mod foresight;
@@ -38,6 +39,7 @@ mod listing;
 mod lost_ledger;
 mod null_times;
 
+mod logins;
 mod oracle;
 mod outcome;
 mod pace;
@@ -53,8 +55,10 @@ mod round_trips;
 mod rows;
 mod scale;
 mod screen;
+mod session;
 mod sharing;
 mod shown;
+mod silence;
 mod source;
 mod staging;
 mod statements;
@@ -135,6 +139,7 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
         "S3_TO_MYSQL_TEST_KILL_ROUNDS",
         "S3_TO_MYSQL_TEST_ORACLE_CASES",
         "S3_TO_MYSQL_TEST_STORE_CASES",
+        "S3_TO_MYSQL_TEST_PACKET_CASES",
     ]
     .into_iter()
     .any(|name| std::env::var_os(name).is_some());

@@ -112,16 +112,25 @@ async fn a_run_that_waits_is_stopped_by_a_signal(env: TestEnv) -> Result<()> {
 }
 
 /// A server and a replica of it.
-struct Replicated {
+pub(crate) struct Replicated {
     primary: Server,
     replica: Server,
 }
 
 impl Replicated {
     async fn start(kind: ServerKind) -> Result<Self> {
-        let primary =
-            Server::start(kind, &["--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"])?;
-        let replica = Server::start(kind, &["--server-id=2"])?;
+        let logged = ["--server-id=1", "--log-bin=binlog", "--binlog-format=ROW"];
+        Self::start_with(kind, &logged, &[]).await
+    }
+
+    /// Starts both with these options.
+    pub(crate) async fn start_with(
+        kind: ServerKind,
+        primary: &[&str],
+        replica: &[&str],
+    ) -> Result<Self> {
+        let primary = Server::start(kind, primary)?;
+        let replica = Server::start(kind, &[&["--server-id=2"], replica].concat())?;
         let servers = Self { primary, replica };
         servers.follow().await?;
         Ok(servers)
@@ -196,8 +205,12 @@ impl Replicated {
         bail!("the replica's lag is {:?}", self.lag(&mut conn).await?)
     }
 
+    pub(crate) fn replica(&self) -> &Server {
+        &self.replica
+    }
+
     /// Creates a schema on both, with a table. Its account may ask the replica for its state.
-    async fn schema(&self) -> Result<Schema<'_>> {
+    pub(crate) async fn schema(&self) -> Result<Schema<'_>> {
         let schema = self.primary.schema().await?;
         let privilege = match self.kind() {
             ServerKind::Mysql => "REPLICATION CLIENT",

@@ -371,58 +371,6 @@ async fn an_account_that_requires_a_certificate_gets_one(env: TestEnv) -> Result
     ensure_values(&schema, "SELECT COUNT(*) FROM t", &["2"]).await
 }
 
-/// Starts a forwarder that keeps the client's bytes.
-async fn wiretap(server_port: u16) -> Result<(u16, std::sync::Arc<std::sync::Mutex<Vec<u8>>>)> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let port = listener.local_addr()?.port();
-    let heard: std::sync::Arc<std::sync::Mutex<Vec<u8>>> = std::sync::Arc::default();
-    let tap = std::sync::Arc::clone(&heard);
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let tap = std::sync::Arc::clone(&tap);
-            tokio::spawn(async move {
-                let (mut from_client, mut to_client) = client.into_split();
-                let (mut from_server, mut to_server) =
-                    TcpStream::connect(("127.0.0.1", server_port)).await?.into_split();
-                let there = async {
-                    let mut block = vec![0; 4096];
-                    loop {
-                        let length = from_client.read(&mut block).await?;
-                        if length == 0 {
-                            return to_server.shutdown().await;
-                        }
-                        if let Ok(mut heard) = tap.lock() {
-                            heard.extend(&block[..length]);
-                        }
-                        to_server.write_all(&block[..length]).await?;
-                    }
-                };
-                tokio::try_join!(there, tokio::io::copy(&mut from_server, &mut to_client))
-                    .map(|_| ())
-            });
-        }
-    });
-    Ok((port, heard))
-}
-
-#[apply(load_test)]
-async fn a_password_is_never_sent_in_the_clear(env: TestEnv) -> Result<()> {
-    // The account is new, so that MySQL's caching_sha2_password asks for the whole password.
-    let schema = env.server.schema_with_password(Some("Open-Sesame-17")).await?;
-    schema.exec("CREATE TABLE t (a INT)").await?;
-    env.put("1", "1\n")?;
-    let (port, heard) = wiretap(env.server.port()).await?;
-    let args = ["--ssl-mode", "DISABLED", "--port", &port.to_string()];
-    load_at(&env, &schema.url(), "t", &args).await?.expect(0)?;
-    ensure_values(&schema, "SELECT a FROM t", &["1"]).await?;
-    let heard = heard.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
-    let has = |text: &[u8]| heard.windows(text.len()).any(|window| window == text);
-    ensure!(has(b"LOAD DATA LOCAL"), "the wire was not tapped");
-    ensure!(!has(b"Open-Sesame-17"), "the password was on the wire");
-    Ok(())
-}
-
 #[apply(load_test)]
 async fn a_unix_socket_is_used_when_asked_for(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, host VARCHAR(99))").await?;

@@ -132,6 +132,26 @@ fn the_sources_keep_to_their_layers() -> Result<()> {
     Ok(())
 }
 
+/// The connection of `mysql` bounds every wait and checks every answer. The driver's does neither.
+#[test]
+fn only_the_layer_mysql_uses_the_drivers_connection() -> Result<()> {
+    let mut findings = Vec::new();
+    for file in Sources::read(Path::new("src"))?.files() {
+        let text = std::fs::read_to_string(Path::new("src").join(file))?;
+        let uses = text.split("mysql_async::").skip(1).any(|rest| {
+            let imported = rest.split(';').next().unwrap_or_default();
+            imported.contains("Queryable")
+                || imported.starts_with("Conn")
+                || imported.starts_with('{') && is_among("Conn", &imported.replace([',', '{'], " "))
+        });
+        if uses && !file.starts_with("mysql/") {
+            findings.push(file.to_owned());
+        }
+    }
+    ensure!(findings.is_empty(), "these use the driver's connection: {findings:?}");
+    Ok(())
+}
+
 #[test]
 fn the_table_has_no_circle() {
     let arrows = LAYERS

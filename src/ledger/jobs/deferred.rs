@@ -12,7 +12,6 @@
 use std::time::Instant;
 
 use mysql_async::Row;
-use mysql_async::prelude::Queryable;
 
 use super::index::{deferrable, secondary};
 use super::row::JobRow;

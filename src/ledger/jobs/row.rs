@@ -1,13 +1,11 @@
 //! The target's row in the jobs table: how it is read and changed.
 
-use mysql_async::prelude::Queryable;
 use strum::{EnumString, IntoStaticStr};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::control::ResultSets;
 use crate::ledger::handle::Ledger;
 use crate::ledger::identity::RunId;
-use crate::mysql::{Index, Phase, Session, classify};
+use crate::mysql::{Index, Phase, ResultSets, Session, classify};
 use crate::policy::Mode;
 use crate::sql_text::bytes_literal;
 
@@ -109,13 +107,12 @@ impl Ledger {
     /// `TargetRefused` if the row existed and was removed: nothing else says which generation the
     /// table holds.
     pub(super) async fn job_row(&self, session: &mut Session) -> Result<JobRow> {
-        let answers = ResultSets::to(&mut session.conn, &self.job_row_sql())
-            .await
-            .map_err(|error| self.job_failed(&error))?;
+        let answers = session.conn.query_sets(&self.job_row_sql()).await;
+        let answers = answers.map_err(|error| self.job_failed(&error))?;
         if let Some(row) = self.read_job_row(answers)? {
             return Ok(row);
         }
-        let made = ResultSets::to(&mut session.conn, &self.first_job_row_sql()).await;
+        let made = session.conn.query_sets(&self.first_job_row_sql()).await;
         self.first_job_row(made.map_err(|error| self.job_failed(&error))?)
     }
 
@@ -141,9 +138,11 @@ impl Ledger {
 
     /// Reads the answer. Returns `None` if the row must be made.
     fn read_job_row(&self, mut answers: ResultSets) -> Result<Option<JobRow>> {
-        let before: Vec<JobColumns> = answers.next_rows();
-        let newest: Vec<u32> = answers.next_rows();
-        if let Some(columns) = before.into_iter().chain(answers.next_rows()).next() {
+        let failed = |error| self.job_failed(&error);
+        let before: Vec<JobColumns> = answers.next_rows().map_err(failed)?;
+        let newest: Vec<u32> = answers.next_rows().map_err(failed)?;
+        let again = answers.next_rows().map_err(failed)?;
+        if let Some(columns) = before.into_iter().chain(again).next() {
             return self.read_columns(columns).map(Some);
         }
         if newest.first().is_none_or(|newest| *newest <= 1) {
@@ -177,7 +176,8 @@ impl Ledger {
     }
 
     fn first_job_row(&self, answers: ResultSets) -> Result<JobRow> {
-        let made: Vec<JobColumns> = answers.skip(1).next_rows();
+        let made: Vec<JobColumns> =
+            answers.skip(1).next_rows().map_err(|error| self.job_failed(&error))?;
         let Some(columns) = made.into_iter().next() else {
             let message =
                 format!("{}: its row in {} cannot be read back", self.what(), self.tables.jobs);

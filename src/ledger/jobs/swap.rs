@@ -14,8 +14,6 @@
 
 use std::collections::HashMap;
 
-use mysql_async::prelude::Queryable;
-
 use super::definition::fingerprint_of;
 use super::marker::Marker;
 use super::row::{JobRow, JobState};

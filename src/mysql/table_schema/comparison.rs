@@ -5,10 +5,8 @@
 //! TABLE ... LIKE does not copy them: the next `AUTO_INCREMENT` value, directories, and the names
 //! of constraints.
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
-
 use super::text;
+use crate::mysql::conn::Conn;
 use crate::mysql::create_table::{CreateTable, Definition, DefinitionKind, words};
 use crate::sql_text::{quoted_identifier, text_literal};
 

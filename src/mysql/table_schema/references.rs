@@ -1,10 +1,10 @@
 //! The foreign keys that refer to a table, and the account's view of its triggers. Only a job that
 //! empties or swaps the table needs them: on some servers the search takes long.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Driver, Row};
+use mysql_async::{Error as Driver, Row};
 
 use super::{TableSchema, text};
+use crate::mysql::conn::Conn;
 use crate::mysql::server::Flavor;
 use crate::mysql::{codes, grants};
 use crate::sql_text::{TableName, text_literal};

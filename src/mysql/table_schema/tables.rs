@@ -1,9 +1,9 @@
 //! The tables of a database, by name: which exist, and what marks them.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 
 use super::{optional_text, text};
+use crate::mysql::conn::Conn;
 use crate::sql_text::text_literal;
 
 /// A table that exists.

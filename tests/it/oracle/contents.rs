@@ -142,13 +142,13 @@ impl Twins {
             read_file: &|path: &Path| std::fs::read_to_string(path),
         });
         let config = resolved.map_err(|problems| anyhow!("{problems:?}"))?.config;
-        let mut connector = Connector::new(&config.target, config.source.connect_timeout)?;
+        let mut connector = Connector::new(&config.target, config.timeouts())?;
         let (ready, _) = preflight(&mut connector, &config.preflight())
             .await
             .map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
         let sql_mode = SqlMode::of(ready.policy.on_bad_row);
-        oracle.query_drop(ready.server.setup(sql_mode)).await?;
+        oracle.query_drop(ready.server.setup(sql_mode, config.timeouts().stall)).await?;
         Ok(Self {
             sessions: connector.pool(&ready.server, sql_mode, CHARSETS),
             loading: BTreeMap::new(),

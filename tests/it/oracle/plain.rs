@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use s3_to_mysql::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
-use s3_to_mysql::mysql::TableSchema;
+use s3_to_mysql::mysql::{Conn, TableSchema};
 use s3_to_mysql::verify::{ComparePlan, RowDigest};
 
 use crate::support::servers::Schema;
@@ -128,10 +128,9 @@ fn near(rng: &mut Rng, usual: &[&str], alphabet: &[char]) -> String {
 
 /// Returns a plan for column `v` alone, after a field that goes nowhere.
 async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
-    let mut conn = schema.conn().await?;
+    let mut conn = Conn::from(schema.conn().await?);
     let read = TableSchema::read(&mut conn, &schema.name, table).await?.context("no such table")?;
     let column = read.column("v").context("no such column")?.clone();
-    conn.disconnect().await?;
     let items =
         [ColumnOrVariable::Variable("id".to_owned()), ColumnOrVariable::Column("v".to_owned())];
     let format = FormatConfig {

@@ -1,6 +1,7 @@
 //! The foundation of the tests: real servers, a real S3 endpoint, and the program, run from
 //! outside.
 
+pub mod conversation;
 pub mod flights;
 pub mod lines;
 pub mod link;
@@ -12,6 +13,7 @@ pub mod read_all;
 pub mod rogue;
 pub mod s3;
 pub mod servers;
+pub mod thief;
 pub mod tpch;
 pub mod values;
 

@@ -31,6 +31,8 @@ pub enum Answer {
     Error,
     /// A row of one column, whatever the question.
     OneColumn,
+    /// A row of this many columns, each with a byte that is not UTF-8, whatever the question.
+    NotUtf8(usize),
 }
 
 /// The data that a client sent in answer to a request for a file.
@@ -156,7 +158,10 @@ impl Client {
                     prepared = String::from_utf8_lossy(rest).into_owned();
                     self.answer_prepare(&prepared).await?;
                 }
-                COM_STMT_EXECUTE => self.rows(&result_of(&prepared), true).await?,
+                COM_STMT_EXECUTE => {
+                    let result = result_of(&prepared);
+                    self.rows(result.columns, &result.rows, true).await?;
+                }
                 _ => self.ok("").await?,
             }
         }
@@ -186,8 +191,9 @@ impl Client {
                 Answer::AskFor(file) => self.ask_for(file, statement).await,
                 Answer::Ok(info) => self.ok(info).await,
                 Answer::Error => self.write(b"\xFF\x51\x04#HY000no").await,
-                Answer::OneColumn => {
-                    self.rows(&ResultSet { columns: 1, rows: vec![vec!["x"]] }, false).await
+                Answer::OneColumn => self.rows(1, &[vec!["x"]], false).await,
+                Answer::NotUtf8(columns) => {
+                    self.rows(columns, &[vec![b"\xFFx"; columns]], false).await
                 }
             };
         }
@@ -195,7 +201,11 @@ impl Client {
             return self.ask_for("s3-to-mysql", statement).await;
         }
         let result = result_of(statement);
-        if result.columns == 0 { self.ok("").await } else { self.rows(&result, false).await }
+        if result.columns == 0 {
+            self.ok("").await
+        } else {
+            self.rows(result.columns, &result.rows, false).await
+        }
     }
 
     fn malice_for(&self, statement: &str) -> Option<Answer> {
@@ -251,18 +261,23 @@ impl Client {
         Ok(())
     }
 
-    async fn rows(&mut self, result: &ResultSet, binary: bool) -> Result<()> {
-        self.write(&[u8::try_from(result.columns)?]).await?;
-        for _ in 0..result.columns {
+    async fn rows(
+        &mut self,
+        columns: usize,
+        rows: &[Vec<impl AsRef<[u8]>>],
+        binary: bool,
+    ) -> Result<()> {
+        self.write(&[u8::try_from(columns)?]).await?;
+        for _ in 0..columns {
             self.column().await?;
         }
         self.end_of_rows().await?;
-        for row in &result.rows {
-            let mut packet =
-                if binary { vec![0; 1 + (result.columns + 9) / 8] } else { Vec::new() };
+        for row in rows {
+            let mut packet = if binary { vec![0; 1 + (columns + 9) / 8] } else { Vec::new() };
             for value in row {
+                let value = value.as_ref();
                 packet.push(u8::try_from(value.len())?);
-                packet.extend(value.as_bytes());
+                packet.extend(value);
             }
             self.write(&packet).await?;
         }

@@ -188,6 +188,28 @@ impl Server {
         Ok(())
     }
 
+    /// Freezes the server, until [`Server::cont`].
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.signal("STOP")
+    }
+
+    pub fn cont(&self) -> anyhow::Result<()> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let pid = self.pid();
+        let script = format!("kill -{name} \"$0\"");
+        let status = Command::new("sh").args(["-c", &script]).arg(pid.to_string()).status()?;
+        anyhow::ensure!(status.success(), "could not send {name} to the {} server", self.kind);
+        Ok(())
+    }
+
+    /// Opens a connection of an account without a password.
+    pub async fn user_conn(&self, user: &str, database: &str) -> anyhow::Result<Conn> {
+        self.connect(user, None, Some(database)).await
+    }
+
     /// Starts the server again on the same data and the same port, after [`Server::kill9`] or after
     /// it died by itself.
     pub fn restart(&mut self) -> anyhow::Result<()> {

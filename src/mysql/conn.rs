@@ -1,0 +1,212 @@
+//! One connection: the driver's, with every wait bounded, every answer checked, and no panic let
+//! through.
+//!
+//! The rest of the program does not use the driver's connection itself.
+//!
+//! - **Waits.** A statement has no time limit while the server works on it: an ALTER TABLE may take
+//!   hours, and a lock may take its time. What is bounded is the time that a server is silent; see
+//!   [`Watch`].
+//! - **Answers.** Rows are converted by functions that return an error. A row with other columns
+//!   than asked for, or with a text that is not UTF-8, is an error of the statement.
+//! - **Panics.** A panic inside the driver, which reads what a server sends, is an error of this
+//!   connection.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{DriverError, Error as Driver, InfileData, Row};
+
+use super::watch::{Watch, unless_panicked};
+
+/// One connection. After any error that is not the server's own answer, it must not be used again.
+#[derive(Debug)]
+pub struct Conn {
+    driver: mysql_async::Conn,
+    /// `None` for a connection that somebody else has made, whose waits are not bounded.
+    watch: Option<Arc<Watch>>,
+    /// The statement that has pinned the session's variables.
+    pub(super) pinned_by: Option<String>,
+}
+
+impl From<mysql_async::Conn> for Conn {
+    fn from(driver: mysql_async::Conn) -> Self {
+        Self { driver, watch: None, pinned_by: None }
+    }
+}
+
+impl Conn {
+    pub(super) fn watched(driver: mysql_async::Conn, watch: Arc<Watch>) -> Self {
+        Self { driver, watch: Some(watch), pinned_by: None }
+    }
+
+    /// Replaces the watch by one that knows more about the server.
+    pub(super) fn watch_with(&mut self, watch: Arc<Watch>) {
+        self.watch = Some(watch);
+    }
+
+    /// Runs statements and drops their rows.
+    ///
+    /// # Errors
+    /// Those of the driver. `TimedOut` if the server has fallen silent.
+    pub async fn query_drop<Q: AsRef<str>>(&mut self, sql: Q) -> mysql_async::Result<()> {
+        let Self { driver, watch, .. } = self;
+        bounded(watch.as_deref(), driver.id(), driver.query_drop(sql.as_ref())).await
+    }
+
+    /// Runs a query and returns its rows.
+    ///
+    /// # Errors
+    /// Those of [`Conn::query_drop`]. `FromRow` if the rows are not what was asked for.
+    pub async fn query<T: FromRow, Q: AsRef<str>>(
+        &mut self,
+        sql: Q,
+    ) -> mysql_async::Result<Vec<T>> {
+        let Self { driver, watch, .. } = self;
+        typed(bounded(watch.as_deref(), driver.id(), driver.query::<Row, _>(sql.as_ref())).await?)
+    }
+
+    /// Runs a query and returns its first row.
+    ///
+    /// # Errors
+    /// Those of [`Conn::query`].
+    pub async fn query_first<T: FromRow, Q: AsRef<str>>(
+        &mut self,
+        sql: Q,
+    ) -> mysql_async::Result<Option<T>> {
+        let Self { driver, watch, .. } = self;
+        let id = driver.id();
+        let row = bounded(watch.as_deref(), id, driver.query_first::<Row, _>(sql.as_ref())).await?;
+        row.map(typed_row).transpose()
+    }
+
+    /// Runs statements and returns the answer to each.
+    ///
+    /// # Errors
+    /// Those of [`Conn::query_drop`].
+    pub(crate) async fn query_answers(&mut self, sql: &str) -> mysql_async::Result<Vec<Answer>> {
+        let Self { driver, watch, .. } = self;
+        let id = driver.id();
+        let asking = async {
+            let mut results = driver.query_iter(sql).await?;
+            let mut answers = Vec::new();
+            loop {
+                // Each statement's count is there until the next one's answer is read.
+                let changed = results.affected_rows();
+                answers.push((changed, results.collect().await?));
+                if results.is_empty() {
+                    results.drop_result().await?;
+                    return Ok(answers);
+                }
+            }
+        };
+        bounded(watch.as_deref(), id, asking).await
+    }
+
+    /// Runs statements and returns the result set of each.
+    ///
+    /// # Errors
+    /// Those of [`Conn::query_drop`].
+    pub(crate) async fn query_sets(&mut self, sql: &str) -> mysql_async::Result<ResultSets> {
+        Ok(ResultSets(self.query_answers(sql).await?.into_iter()))
+    }
+
+    /// Runs a query and passes on its rows, of which there may be more than fit in memory.
+    ///
+    /// # Errors
+    /// Those of [`Conn::query`].
+    pub(crate) async fn query_each<T: FromRow>(
+        &mut self,
+        sql: &str,
+        mut each: impl FnMut(T) + Send,
+    ) -> mysql_async::Result<()> {
+        let mut unexpected = None;
+        let Self { driver, watch, .. } = self;
+        let id = driver.id();
+        let asking = async {
+            let mut results = driver.query_iter(sql).await?;
+            results
+                .for_each(|row: Row| match typed_row(row) {
+                    Ok(row) => each(row),
+                    Err(error) => unexpected = Some(error),
+                })
+                .await?;
+            results.drop_result().await
+        };
+        bounded(watch.as_deref(), id, asking).await?;
+        unexpected.map_or(Ok(()), Err)
+    }
+
+    /// Returns the number of rows that the last statement changed.
+    #[must_use]
+    pub fn affected_rows(&self) -> u64 {
+        self.driver.affected_rows()
+    }
+
+    /// Returns the size of the longest packet that the server takes.
+    pub(crate) fn max_packet_bytes(&self) -> usize {
+        self.driver.opts().max_allowed_packet().unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn info(&self) -> Cow<'_, str> {
+        self.driver.info()
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.driver.id()
+    }
+
+    /// Sets the bytes that the next statement gets if it asks for a file.
+    pub fn set_infile_handler<T>(&mut self, handler: T)
+    where
+        T: Future<Output = mysql_async::Result<InfileData>> + Send + Sync + 'static,
+    {
+        self.driver.set_infile_handler(handler);
+    }
+
+    /// Says goodbye and closes the socket. The caller bounds the time.
+    pub(crate) async fn disconnect(self) -> mysql_async::Result<()> {
+        Box::pin(unless_panicked(self.driver.disconnect())).await
+    }
+}
+
+/// Waits for the driver's `work` on connection `id`, for as long as the server works on it too.
+async fn bounded<T>(
+    watch: Option<&Watch>,
+    id: u32,
+    work: impl Future<Output = mysql_async::Result<T>>,
+) -> mysql_async::Result<T> {
+    // Boxed, because the driver's futures are large and these are part of many others.
+    let work = Box::pin(unless_panicked(work));
+    match watch {
+        Some(watch) => watch.while_working(id, work).await,
+        None => work.await,
+    }
+}
+
+/// The answer to one of several statements: the number of rows that it changed, and its rows.
+pub(crate) type Answer = (u64, Vec<Row>);
+
+/// The result sets of several statements, in order. A statement without rows has an empty one.
+pub(crate) struct ResultSets(std::vec::IntoIter<Answer>);
+
+impl ResultSets {
+    /// Returns the rows of the next result set.
+    pub(crate) fn next_rows<T: FromRow>(&mut self) -> mysql_async::Result<Vec<T>> {
+        typed(self.0.next().map(|(_, rows)| rows).unwrap_or_default())
+    }
+
+    /// Skips the first `sets` result sets.
+    pub(crate) fn skip(mut self, sets: usize) -> Self {
+        self.0.by_ref().take(sets).for_each(drop);
+        self
+    }
+}
+
+fn typed<T: FromRow>(rows: Vec<Row>) -> mysql_async::Result<Vec<T>> {
+    rows.into_iter().map(typed_row).collect()
+}
+
+fn typed_row<T: FromRow>(row: Row) -> mysql_async::Result<T> {
+    T::from_row_opt(row).map_err(|error| Driver::Driver(DriverError::FromRow { row: error.0 }))
+}

@@ -1,0 +1,410 @@
+//! The session is the same whatever the server's defaults are, and what the server answers is
+//! checked.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use mysql_async::prelude::Queryable as _;
+
+use crate::pauses::Replicated;
+use crate::registry::{apply, load_test};
+use crate::support::program::{BUCKET, Ended, TestEnv, finish};
+use crate::support::servers::{Schema, Server, ServerKind};
+
+/// The worst values of the variables that an ordinary account may set. Those that a server does not
+/// have are left out there.
+const WORST: &[(&str, &str)] = &[
+    ("autocommit", "0"),
+    ("completion_type", "'CHAIN'"),
+    (
+        "sql_mode",
+        "'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,IGNORE_SPACE,\
+         HIGH_NOT_PRECEDENCE,NO_UNSIGNED_SUBTRACTION'",
+    ),
+    ("sql_select_limit", "1"),
+    ("max_join_size", "1"),
+    ("sql_big_selects", "0"),
+    ("sql_safe_updates", "1"),
+    ("sql_auto_is_null", "1"),
+    ("sql_notes", "0"),
+    ("sql_warnings", "1"),
+    ("note_verbosity", "''"),
+    ("lc_messages", "'de_DE'"),
+    ("unique_checks", "0"),
+    ("foreign_key_checks", "0"),
+    ("check_constraint_checks", "0"),
+    ("transaction_read_only", "1"),
+    ("tx_read_only", "1"),
+    ("transaction_isolation", "'SERIALIZABLE'"),
+    ("tx_isolation", "'SERIALIZABLE'"),
+    ("updatable_views_with_limit", "'NO'"),
+    ("sql_if_exists", "1"),
+    ("alter_algorithm", "'INSTANT'"),
+    ("use_secondary_engine", "'FORCED'"),
+    ("system_versioning_asof", "'2020-01-01 00:00:00'"),
+    ("system_versioning_insert_history", "1"),
+    ("default_storage_engine", "'MyISAM'"),
+    ("default_tmp_storage_engine", "'MyISAM'"),
+    ("lc_time_names", "'de_DE'"),
+    ("default_week_format", "3"),
+    ("default_regex_flags", "'EXTENDED'"),
+    ("div_precision_increment", "0"),
+    ("group_concat_max_len", "4"),
+    ("block_encryption_mode", "'aes-256-cbc'"),
+    ("windowing_use_high_precision", "0"),
+    ("explicit_defaults_for_timestamp", "0"),
+    ("sql_quote_show_create", "0"),
+    ("show_create_table_verbosity", "1"),
+    ("show_gipk_in_create_table_and_information_schema", "0"),
+    ("session_track_state_change", "1"),
+    ("session_track_transaction_info", "'CHARACTERISTICS'"),
+    ("session_track_system_variables", "'*'"),
+    ("max_execution_time", "1"),
+    ("max_statement_time", "0.0001"),
+    ("idle_transaction_timeout", "1"),
+    ("idle_readonly_transaction_timeout", "1"),
+    ("idle_write_transaction_timeout", "1"),
+    ("net_read_timeout", "1"),
+    ("net_write_timeout", "1"),
+    ("wait_timeout", "1"),
+    ("lock_wait_timeout", "1"),
+    ("innodb_lock_wait_timeout", "100000"),
+    ("old_mode", "'NO_DUP_KEY_WARNINGS_WITH_IGNORE,ZERO_DATE_TIME_CAST,UTF8_IS_UTF8MB3'"),
+    ("max_error_count", "1"),
+    ("big_tables", "1"),
+    ("max_sort_length", "64"),
+    ("optimizer_trace", "'enabled=on'"),
+    ("profiling", "1"),
+];
+
+/// The variables that an ordinary account may not set on MySQL, and so `init_connect` neither.
+const PRIVILEGED: [&str; 1] = ["max_error_count"];
+
+/// The variables that have no global value.
+const SESSION_ONLY: [&str; 1] = ["use_secondary_engine"];
+
+const ROWS: u32 = 300;
+
+/// A server whose variables may be spoiled.
+struct Spoiled {
+    env: TestEnv,
+    server: Server,
+    /// The variables that this server has, each with its worst value.
+    worst: Vec<(&'static str, &'static str)>,
+}
+
+impl Spoiled {
+    async fn new(env: TestEnv, options: &[&str]) -> Result<Self> {
+        let server = Server::start(env.server.kind(), options)?;
+        let mut conn = server.root().await?;
+        let names: Vec<(String, String)> = conn.query("SHOW SESSION VARIABLES").await?;
+        conn.disconnect().await?;
+        let has = |name: &str| names.iter().any(|(other, _)| other == name);
+        let worst = WORST.iter().copied().filter(|(name, _)| has(name)).collect();
+        Ok(Self { env, server, worst })
+    }
+
+    /// Runs these statements as root, on a connection that was made before any of them.
+    async fn run(&self, statements: Vec<String>) -> Result<()> {
+        let mut conn = self.server.root().await?;
+        for sql in statements {
+            conn.query_drop(&sql).await.context(sql)?;
+        }
+        Ok(conn.disconnect().await?)
+    }
+
+    async fn spoil_globals(&self) -> Result<()> {
+        let mut statements = Vec::new();
+        for (name, worst) in &self.worst {
+            if !SESSION_ONLY.contains(name) {
+                statements.push(format!("SET GLOBAL {name} = {worst}"));
+            }
+        }
+        self.run(statements).await
+    }
+
+    async fn restore_globals(&self) -> Result<()> {
+        // First what keeps root from doing the rest.
+        let first = ["max_statement_time", "max_execution_time", "sql_select_limit", "sql_mode"];
+        let mut conn = self.server.root().await?;
+        conn.query_drop("SET SESSION sql_mode = '', SESSION autocommit = 1").await?;
+        let all: Vec<&str> = self.worst.iter().map(|(name, _)| *name).collect();
+        for name in first.into_iter().chain(all.clone()) {
+            if SESSION_ONLY.contains(&name) || !all.contains(&name) {
+                continue;
+            }
+            let sql = format!("SET GLOBAL {name} = DEFAULT");
+            conn.query_drop(&sql).await.context(sql)?;
+        }
+        Ok(conn.disconnect().await?)
+    }
+
+    /// Returns the statement that spoils the session of an ordinary account.
+    fn spoiling(&self) -> String {
+        let spoiled = self.worst.iter().filter(|(name, _)| !PRIVILEGED.contains(name));
+        let all: Vec<String> =
+            spoiled.map(|(name, worst)| format!("SESSION {name} = {worst}")).collect();
+        let names = "character_set_client = latin1, character_set_results = latin1, \
+                     collation_connection = latin1_german2_ci, timestamp = 1";
+        format!("SET {names}, {}", all.join(", "))
+    }
+
+    async fn command(&self, schema: &Schema<'_>, args: &[&str]) -> Result<Ended> {
+        let mut command = self.env.command(args);
+        command.env("DATABASE_URL", schema.url());
+        finish(command.spawn()?).await
+    }
+
+    /// Creates what [`Spoiled::load_all`] loads.
+    async fn prepare(&self) -> Result<Schema<'_>> {
+        let schema = self.server.schema().await?;
+        for table in ["t", "`a誠`", "swapped"] {
+            let sql = format!(
+                "CREATE TABLE {table} (id INT PRIMARY KEY, n VARCHAR(20) CHARACTER SET utf8mb4, \
+                 d DECIMAL(5, 2), at TIMESTAMP NULL, c VARCHAR(20) CHARACTER SET utf8mb4, KEY (n), \
+                 CHECK (id > 0))"
+            );
+            schema.exec(&format!("SET NAMES utf8mb4; {sql}")).await?;
+        }
+        schema.exec("INSERT INTO swapped (id) VALUES (1), (2), (3)").await?;
+        let line = |id: u32| format!("{id}\té{id}\t1.5\t2026-01-02 03:04:05\n");
+        let good: String = (1..=ROWS).map(line).collect();
+        self.env.put("good/1", good.clone())?;
+        self.env.put("bad/1", format!("{good}{}", "0\té\t1\t2026-01-02 03:04:05\n"))?;
+        Ok(schema)
+    }
+
+    /// Loads, checks and swaps. Every answer must be the one of an unspoiled server.
+    async fn load_all(&self, schema: &Schema<'_>) -> Result<()> {
+        let rejects = self.env.path("rejects").display().to_string();
+        let columns = ["--columns", "id,n,d,at", "--set", "c='é日'"];
+        let rejecting = ["--on-bad-row", "reject", "--rejects", &rejects];
+        let good = format!("s3://{BUCKET}/good/");
+        let bad = format!("s3://{BUCKET}/bad/");
+        let to_t = [&["load", &bad, "--table", "t"], &columns[..], &rejecting[..]].concat();
+        let to_named = [&["load", &good, "--table", "`a誠`"], &columns[..]].concat();
+        let check = [&["check", &bad, "--table", "`a誠`"], &columns[..]].concat();
+        let job = |mode| {
+            let base = ["load", &good, "--table", "swapped", "--mode", mode, "--defer-indexes"];
+            [&base[..], &["--verify", "checksum"], &columns[..2]].concat()
+        };
+        for (expected, args) in [
+            (7, to_t.clone()),
+            // All of it is in the ledger.
+            (0, to_t),
+            (0, to_named),
+            (3, check),
+            (0, job("swap")),
+            (0, job("truncate")),
+            (0, vec!["status", "--table", "t"]),
+        ] {
+            let ended = self.command(schema, &args).await?;
+            ended.expect(expected).with_context(|| args.join(" "))?;
+        }
+        Ok(())
+    }
+
+    async fn ensure_loaded(&self, schema: &Schema<'_>) -> Result<()> {
+        for (table, c) in [("t", "'é日'"), ("`a誠`", "'é日'"), ("swapped", "NULL")] {
+            let mut conn = schema.conn().await?;
+            conn.query_drop("SET NAMES utf8mb4").await?;
+            let sums: Option<(u32, u32)> = conn
+                .query_first(format!(
+                    "SELECT COUNT(*), CAST(SUM(n = CONCAT('é', id) AND d = 1.5 AND \
+                     at = '2026-01-02 03:04:05' AND c <=> {c}) AS UNSIGNED) FROM {table}"
+                ))
+                .await?;
+            ensure!(sums == Some((ROWS, ROWS)), "{table}: all rows and right ones: {sums:?}");
+        }
+        let indexes: u64 = schema
+            .query_one(&format!(
+                "SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = '{}' AND \
+                 table_name = 'swapped'",
+                schema.name
+            ))
+            .await?;
+        ensure!(indexes == 2, "{indexes} indexes");
+        let engines: Vec<String> = schema
+            .query(
+                "SELECT DISTINCT engine FROM information_schema.tables WHERE table_schema = \
+                    DATABASE()",
+            )
+            .await?;
+        ensure!(engines == ["InnoDB"], "{engines:?}");
+        let runs: (u64, u64) =
+            schema.query_one("SELECT COUNT(*), COUNT(ended_at) FROM s3_to_mysql_runs").await?;
+        ensure!(runs == (5, 5), "runs and recorded ends: {runs:?}");
+        Ok(())
+    }
+}
+
+#[apply(load_test)]
+async fn the_worst_global_variables_change_nothing(env: TestEnv) -> Result<()> {
+    let spoiled = Spoiled::new(env, &[]).await?;
+    let schema = spoiled.prepare().await?;
+    spoiled.spoil_globals().await?;
+    let loaded = spoiled.load_all(&schema).await;
+    spoiled.restore_globals().await?;
+    loaded?;
+    spoiled.ensure_loaded(&schema).await
+}
+
+#[apply(load_test)]
+async fn the_worst_init_connect_changes_nothing(env: TestEnv) -> Result<()> {
+    let spoiled = Spoiled::new(env, &[]).await?;
+    let schema = spoiled.prepare().await?;
+    let init_connect = spoiled.spoiling().replace('\'', "''");
+    spoiled.run(vec![format!("SET GLOBAL init_connect = '{init_connect}'")]).await?;
+    spoiled.load_all(&schema).await?;
+    spoiled.run(vec!["SET GLOBAL init_connect = ''".to_owned()]).await?;
+    spoiled.ensure_loaded(&schema).await
+}
+
+/// A ROLLBACK ends the session with RELEASE, and begins another transaction with CHAIN.
+#[apply(load_test)]
+async fn a_completion_type_does_not_end_or_chain_the_programs_transactions(
+    env: TestEnv,
+) -> Result<()> {
+    let mut spoiled = Spoiled::new(env, &[]).await?;
+    for worst in ["'RELEASE'", "'CHAIN'"] {
+        spoiled.worst = vec![("completion_type", worst)];
+        let schema = spoiled.prepare().await?;
+        spoiled.spoil_globals().await?;
+        spoiled.load_all(&schema).await.context(worst)?;
+        spoiled.restore_globals().await?;
+        spoiled.ensure_loaded(&schema).await?;
+    }
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn a_servers_character_set_does_not_replace_that_of_statements(env: TestEnv) -> Result<()> {
+    let option = match env.server.kind() {
+        ServerKind::Mysql => "--character-set-server=gbk",
+        ServerKind::Mariadb => "--skip-character-set-client-handshake",
+    };
+    for init_connect in ["", "SET NAMES latin1", "SET NAMES gbk", "SET NAMES sjis"] {
+        let env = TestEnv::new(env.server).await?;
+        let options = ["--character-set-server=latin1", option];
+        let mut spoiled = Spoiled::new(env, &options).await?;
+        spoiled.worst.clear();
+        let schema = spoiled.prepare().await?;
+        spoiled.run(vec![format!("SET GLOBAL init_connect = '{init_connect}'")]).await?;
+        spoiled.load_all(&schema).await.context(init_connect)?;
+        spoiled.run(vec!["SET GLOBAL init_connect = ''".to_owned()]).await?;
+        spoiled.ensure_loaded(&schema).await.context(init_connect)?;
+    }
+    Ok(())
+}
+
+/// Every session variable, also one that no list here names: what the program's sessions have is
+/// recorded with spoiled variables and without.
+#[apply(load_test)]
+async fn a_session_has_the_same_variables_whatever_the_globals_are(env: TestEnv) -> Result<()> {
+    let spoiled = Spoiled::new(env, &[]).await?;
+    let schema = spoiled.prepare().await?;
+    schema.exec("CREATE TABLE seen (n INT, name VARCHAR(99), value TEXT)").await?;
+    let all = match spoiled.server.kind() {
+        ServerKind::Mysql => {
+            "SELECT 1, variable_name, variable_value FROM \
+                              performance_schema.session_variables"
+        }
+        ServerKind::Mariadb => {
+            "SELECT 1, LOWER(variable_name), variable_value FROM \
+                                information_schema.session_variables"
+        }
+    };
+    let mut recorded = Vec::new();
+    for is_spoiled in [false, true] {
+        if is_spoiled {
+            spoiled.spoil_globals().await?;
+        }
+        let good = format!("s3://{BUCKET}/good/");
+        let args = ["load", &good, "--table", "t", "--columns", "id,n,d,at", "--force"];
+        let more = ["--on-duplicate", "ignore", "--init-sql"];
+        let record = format!("INSERT INTO seen {all}");
+        let ended = spoiled.command(&schema, &[&args[..], &more[..], &[&record]].concat()).await;
+        if is_spoiled {
+            spoiled.restore_globals().await?;
+        }
+        let ended = ended?;
+        ensure!(matches!(ended.code, Some(0 | 7)), "{ended}");
+        let rows: Vec<(String, String)> = schema
+            .query("SELECT DISTINCT name, value FROM seen WHERE value IS NOT NULL ORDER BY 1, 2")
+            .await?;
+        let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in rows {
+            values.entry(name).or_default().push(value);
+        }
+        recorded.push(values);
+        schema.exec("DELETE FROM seen").await?;
+    }
+    let [usual, after] = &recorded[..] else { unreachable!("two runs") };
+    ensure!(usual.len() > 100, "{usual:?}");
+    // Left to the server: see the list in the sources.
+    let free = ["max_join_size", "big_tables", "max_sort_length", "optimizer_trace", "profiling"];
+    let free_on_mysql: &[&str] = match spoiled.server.kind() {
+        ServerKind::Mysql => &["max_error_count"],
+        ServerKind::Mariadb => &[],
+    };
+    for (name, _) in &spoiled.worst {
+        if free.contains(name) || free_on_mysql.contains(name) {
+            continue;
+        }
+        ensure!(
+            usual.get(*name) == after.get(*name),
+            "{name}: {:?} and {:?}",
+            usual.get(*name),
+            after.get(*name)
+        );
+        ensure!(usual.get(*name).is_some_and(|values| values.len() == 1), "{name}: {usual:?}");
+    }
+    Ok(())
+}
+
+/// MariaDB's loads would get their numbers in turns with lock mode 2, as MySQL's do by default, and
+/// a replica that repeats the statements one after the other would number the rows differently.
+#[apply(load_test)]
+async fn replicas_that_repeat_statements_get_every_row_of_a_table_that_numbers_rows(
+    env: TestEnv,
+) -> Result<()> {
+    let options = [
+        "--server-id=1",
+        "--log-bin=binlog",
+        "--binlog-format=STATEMENT",
+        "--innodb-autoinc-lock-mode=2",
+    ];
+    let servers =
+        Replicated::start_with(env.server.kind(), &options, &["--innodb-autoinc-lock-mode=2"])
+            .await?;
+    let schema = servers.schema().await?;
+    schema.exec("CREATE TABLE numbered (n INT AUTO_INCREMENT PRIMARY KEY, a INT)").await?;
+    for object in 0..8 {
+        let rows: String = (0..2000).map(|row| format!("{}\n", object * 2000 + row)).collect();
+        env.put(&format!("{object}"), rows)?;
+    }
+    let mut command = env.command(
+        ["load", "s3://etl/", "--table", "numbered", "--columns", "a", "--no-batch"].iter(),
+    );
+    let ended = finish(command.env("DATABASE_URL", schema.url()).spawn()?).await?;
+    ended.expect(0)?;
+    ended.says("binlog_format is STATEMENT")?;
+    ended.says("only one connection loads")?;
+    let sum = format!(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(n * (a + 1)), 0) AS CHAR) FROM {}.numbered",
+        schema.name
+    );
+    let loaded: (u64, String) = schema.query_one(&sum).await?;
+    ensure!(loaded.0 == 16_000, "{loaded:?}");
+    let mut replica = servers.replica().root().await?;
+    for _ in 0..1000 {
+        let found: Option<(u64, String)> = replica.query_first(&sum).await?;
+        if found.as_ref() == Some(&loaded) {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let found: Option<(u64, String)> = replica.query_first(&sum).await?;
+    ensure!(found.as_ref() == Some(&loaded), "{found:?} on the replica, {loaded:?} on its source");
+    Ok(())
+}
