@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::grammar::Grammar;
+use super::grammar::{Grammar, PlainLine};
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
 use crate::dialect::{Dialect, LineTerminator};
@@ -147,6 +147,8 @@ impl<'row> Text<'row> {
 #[derive(Clone, Debug)]
 pub struct RowCutter {
     grammar: Grammar,
+    /// How to find the end of a row that has no quote and no escape.
+    plain_line: Option<PlainLine>,
     machine: FieldMachine,
     /// The bytes from the beginning of the current row on.
     held: Vec<u8>,
@@ -165,7 +167,14 @@ impl RowCutter {
             ..dialect.clone()
         };
         let grammar = Grammar::new(&settled, fields_per_row);
-        Self { machine: FieldMachine::new(0), grammar, held: Vec::new(), read: 0, position: 0 }
+        Self {
+            plain_line: grammar.plain_line(),
+            machine: FieldMachine::new(0),
+            grammar,
+            held: Vec::new(),
+            read: 0,
+            position: 0,
+        }
     }
 
     /// Reads the next bytes and passes on the rows that end in them, without line terminator.
@@ -187,10 +196,20 @@ impl RowCutter {
     }
 
     fn cut(&mut self, is_last: bool, mut on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
-        let Self { grammar, machine, held, read, position } = self;
+        let Self { grammar, plain_line, machine, held, read, position } = self;
         let terminator_bytes = grammar.line_terminator(machine.detected).map_or(0, <[u8]>::len);
         let mut row_start = 0;
         while *read < held.len() {
+            // Most rows are plain, and their end is found without a decision about each field.
+            if machine.is_between_rows()
+                && let Some(row_bytes) = plain_line.and_then(|line| line.row_bytes(&held[*read..]))
+            {
+                machine.pass_row();
+                on_row(&held[row_start..*read + row_bytes]);
+                *read += row_bytes + terminator_bytes;
+                row_start = *read;
+                continue;
+            }
             let rows = machine.rows;
             // Up to the next byte that needs a decision, or past one decision.
             let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
@@ -212,6 +231,8 @@ impl RowCutter {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::dialect::Preset;
 
@@ -277,6 +298,41 @@ mod tests {
             }
             cutter.finish(|row| rows.push(row.to_vec())).unwrap();
             assert_eq!(rows, expected, "in chunks of {chunk_bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn plain_rows_end_where_the_machine_ends_them(
+            object in proptest::collection::vec(
+                prop::sample::select(b"ab,\t\"\\\r\n|".to_vec()), 0..60),
+            chunk_bytes in 1_usize..20,
+        ) {
+            let dialects = [
+                (Preset::Csv.dialect(), b"\n".as_slice()),
+                (Preset::Csv.dialect(), b"\r\n"),
+                (Preset::Mysql.dialect(), b"\n"),
+                (Preset::Mysql.dialect(), b"|"),
+                (Preset::Mysql.dialect(), b"\r\n"),
+                (Preset::HiveRaw.dialect(), b"\n"),
+            ];
+            for (dialect, line) in dialects {
+                let cutter = RowCutter::new(&dialect, line, 2);
+                prop_assert!(cutter.plain_line.is_some());
+                let slow = RowCutter { plain_line: None, ..cutter.clone() };
+                let cut = |mut cutter: RowCutter| {
+                    let mut rows: Vec<Vec<u8>> = Vec::new();
+                    for chunk in object.chunks(chunk_bytes) {
+                        cutter.feed(chunk, |row| rows.push(row.to_vec()))?;
+                    }
+                    cutter.finish(|row| rows.push(row.to_vec()))?;
+                    Ok::<_, Malformed>(rows)
+                };
+                // What the machine refuses never gets here.
+                if let Ok(expected) = cut(slow) {
+                    prop_assert_eq!(cut(cutter).unwrap(), expected);
+                }
+            }
         }
     }
 }

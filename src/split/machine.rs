@@ -61,6 +61,12 @@ impl FieldMachine {
         }
     }
 
+    /// Counts a row that has been read by other means, from a row boundary to the next one.
+    pub(super) fn pass_row(&mut self) {
+        self.rows += 1;
+        self.begin_row();
+    }
+
     fn begin_row(&mut self) {
         self.field = 0;
         self.after_cr = false;
