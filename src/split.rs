@@ -32,7 +32,7 @@ mod tests;
 mod utf8;
 
 pub use boundary::Boundary;
-pub use fields::{Field, FieldReader, RowCutter};
+pub use fields::{Field, FieldReader, RowCutter, RowRest};
 pub use grammar::LineEnding;
 pub use locate::{LocatedRow, RowLocator};
 pub use malformed::{Malformed, MalformedKind};

@@ -24,6 +24,16 @@ pub enum Field<'row> {
     Value(Cow<'row, [u8]>),
 }
 
+/// The end of a row, as [`FieldReader::for_each`] leaves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRest<'row> {
+    /// The number of fields that were read.
+    pub fields: usize,
+    /// The bytes after the terminator of the last field that was read; `None` if that field ends
+    /// the row.
+    pub bytes: Option<&'row [u8]>,
+}
+
 /// Reads the fields of rows.
 #[derive(Clone, Debug)]
 pub struct FieldReader {
@@ -50,14 +60,65 @@ impl FieldReader {
     #[must_use]
     pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
         let mut fields = Vec::with_capacity(self.fields_per_row);
-        let mut next = Some(0);
-        while let Some(from) = next.filter(|_| fields.len() < self.fields_per_row) {
-            let (field, after) = self.field(row, from);
-            fields.push(field);
-            next = after;
-        }
+        self.for_each(row, |_, field| fields.push(field));
         fields.resize(self.fields_per_row, Field::Missing);
         fields
+    }
+
+    /// Passes on the fields of a row with their indexes, at most one per item. Returns the rest of
+    /// the row after them.
+    pub fn for_each<'row>(
+        &self,
+        row: &'row [u8],
+        mut on_field: impl FnMut(usize, Field<'row>),
+    ) -> RowRest<'row> {
+        let mut index = 0;
+        let mut next = Some(0);
+        if let &[terminator] = self.terminator.as_slice()
+            && self.is_plain(row)
+        {
+            while let Some(from) = next.filter(|_| index < self.fields_per_row) {
+                let found = memchr::memchr(terminator, &row[from..]);
+                let value = &row[from..found.map_or(row.len(), |length| from + length)];
+                let is_null = value == b"NULL" && self.quote.is_some();
+                let value = Field::Value(Cow::Borrowed(value));
+                on_field(index, if is_null { Field::Null } else { value });
+                index += 1;
+                next = found.map(|length| from + length + 1);
+            }
+        } else {
+            while let Some(from) = next.filter(|_| index < self.fields_per_row) {
+                let (field, after) = self.field(row, from);
+                on_field(index, field);
+                index += 1;
+                next = after;
+            }
+        }
+        match next {
+            None => RowRest { fields: index, bytes: None },
+            Some(from) => RowRest { fields: index, bytes: Some(&row[from..]) },
+        }
+    }
+
+    /// Returns true if the row has no quote and no escape.
+    fn is_plain(&self, row: &[u8]) -> bool {
+        match (self.quote, self.escape) {
+            (None, None) => true,
+            (Some(byte), None) | (None, Some(byte)) => memchr::memchr(byte, row).is_none(),
+            (Some(quote), Some(escape)) => memchr::memchr2(quote, escape, row).is_none(),
+        }
+    }
+
+    /// Returns the index of the first byte from `at` on that needs a decision.
+    fn next_special(&self, row: &[u8], at: usize, is_enclosed: bool) -> usize {
+        let stop = if is_enclosed { self.quote } else { self.terminator.first().copied() };
+        let rest = &row[at..];
+        let found = match (stop, self.escape) {
+            (None, None) => None,
+            (Some(byte), None) | (None, Some(byte)) => memchr::memchr(byte, rest),
+            (Some(stop), Some(escape)) => memchr::memchr2(stop, escape, rest),
+        };
+        found.map_or(row.len(), |length| at + length)
     }
 
     /// Returns the field that begins at `from`, and the index at which the next one begins.
@@ -67,6 +128,7 @@ impl FieldReader {
         let mut value = Text { row, run: at, resolved: Vec::new() };
         let mut has_null_escape = false;
         let next = loop {
+            at = self.next_special(row, at, is_enclosed);
             let Some(&byte) = row.get(at) else { break None };
             if Some(byte) == self.escape
                 && let Some(&escaped) = row.get(at + 1)
