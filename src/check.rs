@@ -24,6 +24,7 @@ use crate::isolate::{Plan, RowIsolation, Tally};
 use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, Reservation};
 use crate::mysql::{Phase, Session, TableSchema, classify};
 use crate::policy::{OnBadRow, OnDuplicate};
+use crate::values::RowRules;
 
 /// The plan by which objects are checked. It is made once, and all connections read it.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ impl Check {
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
+        values: &Arc<RowRules>,
     ) -> Self {
         // The clone uses InnoDB and has no partitions or foreign keys, whatever the target has.
         let real_policy = Policy { skips_only_duplicates: true, rolls_back: true, ..policy };
@@ -92,7 +94,7 @@ impl Check {
                 format,
                 load,
                 policy,
-                None,
+                Arc::clone(values),
             )
         };
         Self { collect_all: plan(collect_all), real_policy: plan(real_policy), table }

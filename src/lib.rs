@@ -99,4 +99,5 @@ pub mod staging;
 pub mod terminal;
 pub mod throttle;
 pub mod units;
+pub mod values;
 pub mod verify;

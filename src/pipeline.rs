@@ -46,6 +46,7 @@ mod row_digest;
 mod sample;
 mod select;
 pub(crate) mod split_object;
+mod value_pass;
 mod work;
 
 pub(crate) use context::Checking;
@@ -125,8 +126,9 @@ pub(crate) async fn run(
             &options.format,
             &options.load,
             preflight.policy,
-            rejects,
-        );
+            Arc::clone(&preflight.values),
+        )
+        .rejecting_to(rejects);
         Purpose::Load(Box::new(plan))
     };
     // A small part of the budget, because a shared file frees its space only when all of its

@@ -20,6 +20,7 @@ use crate::mysql::{
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
+use crate::values::{ColumnRule, RowRules};
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Preflight {
     pub target: Target,
     pub schema: Arc<TableSchema>,
     pub columns: Vec<ColumnOrVariable>,
+    /// The rules for the values of rows.
+    pub values: Arc<RowRules>,
     pub statement: Statement,
     /// The number of fields in a row: the items of the column list.
     pub fields_per_row: usize,
@@ -102,6 +105,12 @@ pub async fn preflight(
             && schema.foreign_keys.is_empty(),
         rolls_back: table.rolls_back(),
     };
+    let values = Arc::new(RowRules::new(
+        &columns,
+        options.format,
+        options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
+        |name| schema.column(name).map(ColumnRule::new),
+    ));
     let plan = Plan::new(
         schema.name(),
         Arc::clone(&schema),
@@ -109,7 +118,7 @@ pub async fn preflight(
         options.format,
         options.load,
         policy,
-        None,
+        Arc::clone(&values),
     );
 
     let mut problems = table.problems(options, &server, &columns);
@@ -151,6 +160,7 @@ pub async fn preflight(
         target: Target { database: schema.database.clone(), table: schema.table.clone() },
         schema,
         columns,
+        values,
         statement,
         fields_per_row,
         policy,

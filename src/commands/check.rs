@@ -99,6 +99,7 @@ pub(crate) async fn begin(
                 &config.format,
                 &config.load,
                 preflight.policy,
+                &preflight.values,
             );
             Ok((prepared, check))
         }

@@ -105,7 +105,7 @@ impl RowIsolation<'_> {
 
     /// Loads the good rows of a chunk, and returns the flagged ones.
     async fn chunk(&mut self, chunk: &[LocatedRow]) -> Result<Flagged> {
-        let mut flagged = Flagged::new();
+        let mut flagged = self.flag_by_values(chunk).await?;
         let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
         while let Some(mut piece) = pieces.pop() {
             if piece.rows.len() > self.statement_rows {

@@ -15,6 +15,7 @@ use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
 use crate::split::FieldReader;
 use crate::sql_text::{TableName, same_name};
+use crate::values::RowRules;
 
 /// The plan by which all objects of a run are loaded.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Plan {
     update_columns: Option<Vec<String>>,
     pub(crate) decimals: Decimals,
     pub(crate) null_times: NullTimes,
+    /// The rules for the values of rows.
+    pub values: Arc<RowRules>,
     /// True once a statement for a whole object did not tell enough. It will not for the next
     /// object either.
     pub(crate) skip_whole_attempt: AtomicBool,
@@ -51,16 +54,17 @@ impl Plan {
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
-        rejects: Option<Rejects>,
+        values: Arc<RowRules>,
     ) -> Self {
         let decimals = decimals(&schema, &columns);
         Self {
             statement: Statement::new(&table, &schema, &columns, format, policy.on_duplicate),
             policy,
-            rejects,
+            rejects: None,
             reject_budget: RejectBudget::new(load.max_rejects_total),
             decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
             null_times: NullTimes::new(&schema, &columns, format),
+            values,
             table,
             schema,
             columns,
@@ -69,6 +73,13 @@ impl Plan {
             skip_whole_attempt: AtomicBool::new(false),
             isolation_setup: OnceCell::new(),
         }
+    }
+
+    /// Sets the destination of rejected rows.
+    #[must_use]
+    pub fn rejecting_to(mut self, rejects: Option<Rejects>) -> Self {
+        self.rejects = rejects;
+        self
     }
 
     /// Returns the setup for row isolation. The first call reads it from the server.

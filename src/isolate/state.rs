@@ -1,6 +1,7 @@
 //! The state of row isolation for one object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::plan::{IsolationSetup, Plan};
 use super::tally::Tally;
@@ -10,6 +11,7 @@ use crate::load_data::{
 };
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
+use crate::values::RowRules;
 
 pub(super) const SAVEPOINT: &str = "SAVEPOINT s3_to_mysql";
 pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT s3_to_mysql";
@@ -30,6 +32,7 @@ pub(crate) struct RowIsolation<'a> {
     pub(super) policy: Policy,
     pub(super) decimals: &'a Decimals,
     pub(super) null_times: &'a NullTimes,
+    pub(super) values: &'a Arc<RowRules>,
     pub(super) isolation_setup: &'a IsolationSetup,
     pub(super) rejects: Option<RejectFile>,
     pub(super) stats: LoadStats,
@@ -62,6 +65,7 @@ impl<'a> RowIsolation<'a> {
             policy: plan.policy,
             decimals: &plan.decimals,
             null_times: &plan.null_times,
+            values: &plan.values,
             isolation_setup,
             rejects,
             stats: LoadStats::default(),

@@ -30,8 +30,9 @@ pub(crate) async fn check_staged(
         worker.wait_for_slot().await;
         // A check neither splits objects nor combines them in a batch.
         let Some(Work::Objects(mut objects)) = staged.next().await else { break };
-        let Some(ReadyObject { selected, staged, scan, began, attempts: downloads, .. }) =
-            objects.pop()
+        let Some(ReadyObject {
+            selected, staged, scan, values, began, attempts: downloads, ..
+        }) = objects.pop()
         else {
             break;
         };
@@ -42,7 +43,7 @@ pub(crate) async fn check_staged(
         }
         let mut attempts = Attempts::new(&context.options.retry);
         let verified = staged.verified;
-        let checked = match request(&context, &object, &staged, &scan, false) {
+        let checked = match request(&context, &object, &staged, &scan, values, false) {
             Ok(request) => check_one(&context, &mut worker, &request, &mut attempts).await,
             Err(error) => Err(error),
         };

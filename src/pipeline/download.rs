@@ -6,17 +6,21 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::attempt::base_request;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
 use super::split_object::{Route, load_in_parts};
+use super::value_pass::judge_values;
 use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
+use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::{RowLocator, RowReader, Scan};
 use crate::staging::{ByteObserver, StagedObject, stage};
+use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
 /// wait for the store's response, and hardly any memory.
@@ -127,16 +131,20 @@ pub(crate) async fn dispatch(
                                 failed(ledger, selected.object, error, attempts, began).await;
                             emit(&events, Event::ended(outcome)).await;
                         }
-                        Some(Ok((file, scan))) => {
+                        Some(Ok((file, scan, values))) => {
                             // An object that failed before is likely to fail again. A forced one
                             // replaces a row of the ledger.
-                            let may_share =
-                                !selected.had_failed && !selected.again && attempts == 1;
+                            let may_share = !selected.had_failed
+                                && !selected.again
+                                && attempts == 1
+                                && (values.bad_rows == 0
+                                    || context.preflight.policy.on_bad_row == OnBadRow::Accept);
                             let object = selected.object.clone();
                             let ready = ReadyObject {
                                 selected,
                                 staged: file,
                                 scan,
+                                values,
                                 began,
                                 attempts,
                                 may_share,
@@ -158,13 +166,13 @@ pub(crate) async fn dispatch(
     }
 }
 
-/// Downloads `object`, and counts its rows on the way.
+/// Downloads `object`, counts its rows on the way, and then judges their values.
 async fn download(
     context: &Context,
     object: &Object,
     permit: tokio::sync::OwnedSemaphorePermit,
     attempts: &mut Attempts,
-) -> Result<(StagedObject, Scan)> {
+) -> Result<(StagedObject, Scan, ValueCounts)> {
     let format = &context.options.format;
     let reader = || context.reader.clone();
     let sample = match &context.purpose {
@@ -195,7 +203,9 @@ async fn download(
         }
         _ => counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?,
     };
-    Ok((staged, scan))
+    let request = base_request(context, object, &staged, &scan, ValueCounts::default());
+    let values = judge_values(context, &request.what, &request.staged, scan.rows).await?;
+    Ok((staged, scan, values))
 }
 
 /// Feeds the bytes of a download to the splitter, which counts rows.

@@ -14,6 +14,7 @@ use super::context::Context;
 use super::events::{Event, emit, failed};
 use super::row_digest::with_digest;
 use super::split_object::load_part;
+use super::value_pass::{bad_values, fails};
 use super::work::ReadyObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Member;
@@ -62,18 +63,22 @@ async fn load_alone(
     ready: ReadyObject,
     events: &mpsc::Sender<Event>,
 ) {
-    let ReadyObject { selected, staged, scan, began, attempts: downloads, .. } = ready;
+    let ReadyObject { selected, staged, scan, values, began, attempts: downloads, .. } = ready;
     let object = selected.object;
     if !worker.begin_slot(context).await {
         return emit(events, Event::ended(Outcome::NotReached { object })).await;
     }
     let mut attempts = Attempts::new(&context.options.retry);
     let verified = staged.verified;
-    let request =
-        with_digest(context, request(context, &object, &staged, &scan, selected.had_failed)).await;
+    let request = request(context, &object, &staged, &scan, values, selected.had_failed);
     let loaded = match request {
-        Ok(request) => load(context, worker, &request, &mut attempts).await,
-        Err(error) => Err(error),
+        Ok(request) if fails(context, &request.values) => {
+            Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
+        }
+        request => match with_digest(context, request).await {
+            Ok(request) => load(context, worker, &request, &mut attempts).await,
+            Err(error) => Err(error),
+        },
     };
     let loaded = match loaded {
         Err(error) => Err(with_lines(context, &staged.file, Boundary::default(), error).await),
@@ -177,10 +182,9 @@ async fn load_together(
 
 async fn build_batch(context: &Context, what: &str, batch: &[ReadyObject]) -> Result<Batch> {
     let mut requests = Vec::with_capacity(batch.len());
-    for ReadyObject { selected, staged, scan, .. } in batch {
-        requests.push(
-            with_digest(context, Ok(base_request(context, &selected.object, staged, scan))).await?,
-        );
+    for ReadyObject { selected, staged, scan, values, .. } in batch {
+        let request = base_request(context, &selected.object, staged, scan, *values);
+        requests.push(with_digest(context, Ok(request)).await?);
     }
     let entry = match &context.ledger {
         Some((ledger, job)) => {

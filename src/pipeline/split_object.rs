@@ -26,6 +26,7 @@ use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
 use super::options::PipelineOptions;
 use super::row_digest::with_digest;
+use super::value_pass::{bad_values, fails, judge_values, with_values};
 use super::work::{PartEnded, Ready, ReadyPart, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
@@ -43,6 +44,7 @@ use crate::staging::{
     Budget, Integrity, PartPlan, PartStager, PinnedObject, StagedPart, verify_parts,
 };
 use crate::units::ByteSize;
+use crate::values::ValueCounts;
 
 /// The number of objects that are split at the same time. Each has ranges in memory and several
 /// connections of its own.
@@ -433,10 +435,21 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
     let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
         None
     } else {
-        let request = with_digest(context, Ok(request(context, &split, &staged, &part))).await;
-        let loaded = match request {
-            Ok(request) => load(context, worker, &request, &mut attempts).await,
+        let request = request(context, &split, &staged, &part);
+        let loaded = match judge_values(context, &request.what, &request.staged, request.rows).await
+        {
             Err(error) => Err(error),
+            Ok(values) => {
+                let request = with_values(context, request, values);
+                if fails(context, &values) {
+                    Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
+                } else {
+                    match with_digest(context, Ok(request)).await {
+                        Ok(request) => load(context, worker, &request, &mut attempts).await,
+                        Err(error) => Err(error),
+                    }
+                }
+            }
         };
         Some(match loaded {
             Ok(loaded) => Ok(loaded),
@@ -474,6 +487,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
             needs_terminator: staged.needs_terminator,
             last_row: staged.end.rows,
             end: staged.end.offset,
+            rewriter: None,
         },
         rows,
         entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
@@ -484,6 +498,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
             reject_budget: split.reject_budget.clone(),
         }),
         digest: None,
+        values: ValueCounts::default(),
     }
 }
 
