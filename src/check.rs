@@ -45,6 +45,8 @@ pub struct Checked {
     pub bad_rows: u64,
     /// The rows that are not bad, but have the unique key of a good row before them in the object.
     pub duplicates: u64,
+    /// The rows, not counted as bad, with a loss that is only noted.
+    pub note_rows: u64,
     /// The number of warnings that the server would give about rows without a problem.
     pub notes: u64,
     /// The number of warnings per error number, for all rows.
@@ -169,6 +171,7 @@ impl Session {
             rows: request.rows,
             bad_rows,
             duplicates,
+            note_rows: request.values.noted_rows,
             notes,
             warnings_by_code,
             shown: collect_all.shown,

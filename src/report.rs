@@ -82,6 +82,8 @@ impl LoadTotals {
         self.rows_unchanged += stats.unchanged;
         self.rows_rejected += loaded.rejected;
         self.rejected_duplicates += stats.rejected_duplicates;
+        self.note_rows += stats.note_rows;
+        self.changed_rows += stats.changed_rows;
         self.warnings += loaded.warnings;
         self.notes += stats.notes;
         for (code, count) in &stats.warnings_by_code {

@@ -180,6 +180,7 @@ impl Session {
             }
         };
         stats.loaded.rows = request.rows;
+        stats = stats.with_values(&request.values, plan.policy.on_bad_row);
         if let Some(entry) = &request.entry {
             let mut loaded = stats.loaded;
             // The ledger records by how much the table has grown, and a swap relies on it.

@@ -136,8 +136,10 @@ async fn load_together(
     match tried {
         Ok(BatchOutcome::Committed) => {
             batcher.record_success(objects);
-            for ReadyObject { selected, staged, scan, began, attempts, .. } in batch {
-                let stats = Box::new(LoadStats::clean(scan.rows));
+            let on_bad_row = context.preflight.policy.on_bad_row;
+            for ReadyObject { selected, staged, scan, values, began, attempts, .. } in batch {
+                let stats = LoadStats::clean(scan.rows).with_values(&values, on_bad_row);
+                let stats = Box::new(stats);
                 let verified = staged.verified;
                 drop(staged);
                 let (object, again, elapsed) = (selected.object, selected.again, began.elapsed());

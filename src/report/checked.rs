@@ -46,6 +46,7 @@ impl CheckTotals {
         self.rows += checked.rows;
         self.bad_rows += checked.bad_rows;
         self.duplicates += checked.duplicates;
+        self.note_rows += checked.note_rows;
         self.notes += checked.notes;
         for (code, count) in &checked.warnings_by_code {
             *self.warnings_by_code.entry(*code).or_default() += count;
@@ -74,6 +75,7 @@ pub(super) fn fields(checked: &Checked, verified: Integrity) -> CheckedFields<'_
         bad_rows: checked.bad_rows,
         duplicates: checked.duplicates,
         would_be_rejected,
+        note_rows: checked.note_rows,
         notes: checked.notes,
         warnings_by_code: &checked.warnings_by_code,
         verified: whole(verified),

@@ -88,6 +88,11 @@ pub(super) struct LoadedFields<'a> {
     pub(super) reject_reasons: Option<&'a str>,
     /// The reject files of the other parts, if the object was loaded in parts.
     pub(super) more_reject_files: Vec<&'a str>,
+    /// Rows with a value that lost something that is only noted, such as digits that a DECIMAL
+    /// column does not keep.
+    pub(super) note_rows: u64,
+    /// Bad rows that `--on-bad-row accept` let the server store with other values.
+    pub(super) changed_rows: u64,
     /// Warnings from the server, including notes.
     pub(super) warnings: u64,
     /// The number of warnings with the level Note.
@@ -111,6 +116,8 @@ pub(super) struct CheckedFields<'a> {
     pub(super) duplicates: u64,
     /// Rows that a load would reject.
     pub(super) would_be_rejected: u64,
+    /// Good rows with a value that loses something that is only noted.
+    pub(super) note_rows: u64,
     /// Notes from the server.
     pub(super) notes: u64,
     /// The number of warnings for each error number of the server.
@@ -200,6 +207,11 @@ pub struct LoadTotals {
     pub rows_rejected: u64,
     /// The number of rejected rows whose unique key was already in the table.
     pub rejected_duplicates: u64,
+    /// Rows with a value that lost something that is only noted, such as digits that a DECIMAL
+    /// column does not keep.
+    pub note_rows: u64,
+    /// Bad rows that `--on-bad-row accept` let the server store with other values.
+    pub changed_rows: u64,
     /// Warnings from the server, including notes.
     pub warnings: u64,
     /// The number of warnings with the level Note.
@@ -272,6 +284,8 @@ pub struct CheckTotals {
     /// Rows that a load would reject.
     #[serde(rename = "would_be_rejected")]
     pub rows_rejected: u64,
+    /// Good rows with a value that loses something that is only noted.
+    pub note_rows: u64,
     /// Notes from the server.
     pub notes: u64,
     /// The number of warnings for each error number of the server.
@@ -324,6 +338,8 @@ impl<'a> LoadedFields<'a> {
             reject_file: first.map(|(data, _)| data.as_str()),
             reject_reasons: first.map(|(_, sidecar)| sidecar.as_str()),
             more_reject_files: stats.rejects.iter().skip(1).map(|(data, _)| &**data).collect(),
+            note_rows: stats.note_rows,
+            changed_rows: stats.changed_rows,
             warnings: loaded.warnings,
             notes: stats.notes,
             warnings_by_code: &stats.warnings_by_code,

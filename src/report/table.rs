@@ -58,6 +58,8 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
         duplicates => format!("{} of them duplicates", HumanCount(duplicates)),
     };
     table.count_any("rows rejected", totals.rows_rejected, &duplicates);
+    table.count_any("rows with notes", totals.note_rows, "loaded with a small loss");
+    table.count_any("rows changed", totals.changed_rows, "accepted although they are bad");
     table.count_any("warnings", totals.warnings, &warnings(&totals.warnings_by_code));
     if totals.objects_loaded > 0 {
         table.size(totals.bytes_loaded);
@@ -111,6 +113,7 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     table.count("rows", totals.rows, "");
     table.count_any("bad rows", totals.bad_rows, "");
     table.count_any("duplicates", totals.duplicates, "");
+    table.count_any("rows with notes", totals.note_rows, "");
     table.count_any("notes", totals.notes, "");
     let warned: u64 = totals.warnings_by_code.values().sum();
     table.count_any("warnings", warned, &warnings(&totals.warnings_by_code));

@@ -62,6 +62,12 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     if totals.rejected_duplicates > 0 {
         line("duplicates among them", totals.rejected_duplicates.to_string());
     }
+    if totals.note_rows > 0 {
+        line("rows with notes", totals.note_rows.to_string());
+    }
+    if totals.changed_rows > 0 {
+        line("rows changed", totals.changed_rows.to_string());
+    }
     line("warnings", totals.warnings.to_string());
     if totals.notes > 0 {
         line("notes among them", totals.notes.to_string());
@@ -126,6 +132,9 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
     line("rows", totals.rows.to_string());
     line("bad rows", totals.bad_rows.to_string());
     line("duplicates", totals.duplicates.to_string());
+    if totals.note_rows > 0 {
+        line("rows with notes", totals.note_rows.to_string());
+    }
     line("notes", totals.notes.to_string());
     if !totals.warnings_by_code.is_empty() {
         let kinds = totals.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
