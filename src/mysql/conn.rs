@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{DriverError, Error as Driver, InfileData, Row};
+use mysql_async::{DriverError, Error as Driver, InfileData, Row, Value};
 
 use super::watch::{Watch, unless_panicked};
 
@@ -194,6 +194,23 @@ impl ResultSets {
     /// Returns the rows of the next result set.
     pub(crate) fn next_rows<T: FromRow>(&mut self) -> mysql_async::Result<Vec<T>> {
         typed(self.0.next().map(|(_, rows)| rows).unwrap_or_default())
+    }
+
+    /// Returns the rows of the next result set. Each must have this number of columns, and text
+    /// that is UTF-8.
+    pub(crate) fn next_rows_of(&mut self, columns: usize) -> mysql_async::Result<Vec<Row>> {
+        let is_sound = |row: &Row| {
+            row.len() == columns
+                && (0..columns).all(|at| match row.as_ref(at) {
+                    Some(Value::Bytes(text)) => std::str::from_utf8(text).is_ok(),
+                    _ => true,
+                })
+        };
+        let rows: Vec<Row> = self.next_rows()?;
+        match rows.iter().position(|row| !is_sound(row)) {
+            None => Ok(rows),
+            Some(at) => Err(Driver::Driver(DriverError::FromRow { row: rows[at].clone() })),
+        }
     }
 
     /// Skips the first `sets` result sets.

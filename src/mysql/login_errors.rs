@@ -114,8 +114,9 @@ fn of_number(code: u16) -> Option<&'static str> {
 fn of_plugin(name: &str) -> &'static str {
     match name {
         "sha256_password" => {
-            "this program cannot log in with sha256_password: an administrator must run ALTER USER \
-             ... IDENTIFIED WITH caching_sha2_password BY ..."
+            "check --user and the account's host part: MySQL asks for some plugin even if there is \
+             no such account. If there is, this program cannot log in with sha256_password: an \
+             administrator must run ALTER USER ... IDENTIFIED WITH caching_sha2_password BY ..."
         }
         "dialog" => {
             "this program does not answer the questions of PAM (plugin dialog): load with an \

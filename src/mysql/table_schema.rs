@@ -131,11 +131,11 @@ impl TableSchema {
         // In one packet, because every round trip costs time on a long path. Literals instead of
         // bound values for the same reason.
         let mut results = conn.query_sets(&queries.join("; ")).await?;
-        let tables: Vec<Row> = results.next_rows()?;
-        let columns: Vec<Row> = results.next_rows()?;
-        let unique_key_columns: Vec<Row> = results.next_rows()?;
-        let foreign_keys: Vec<Row> = results.next_rows()?;
-        let triggers: Vec<Row> = results.next_rows()?;
+        let tables = results.next_rows_of(5)?;
+        let columns = results.next_rows_of(10)?;
+        let unique_key_columns = results.next_rows_of(1)?;
+        let foreign_keys = results.next_rows_of(1)?;
+        let triggers = results.next_rows_of(3)?;
         let Some(found) = tables.first() else { return Ok(None) };
         let table_type = text(found, 2);
         let first = |row: &Row| text(row, 0);

@@ -129,7 +129,8 @@ async fn a_target_that_is_not_there_is_6(env: TestEnv) -> Result<()> {
     let ended = env.load_ending(6, "t", &["--port", &closed, "--max-attempts", "2"]).await?;
     ended.says("hint: check --host, --port, --socket and that the server is running")?;
     let ended = env.load_ending(6, "t", &["--user", "nobody"]).await?;
-    ended.says("hint: check --user, the password and the account's host part")?;
+    // MySQL asks for a plugin of its choice if there is no such account.
+    ended.says("hint: check --user")?;
     ensure!(env.s3.log().count(Operation::GetObject) == 0 && env.count("t").await? == 0);
     Ok(())
 }

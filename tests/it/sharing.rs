@@ -319,7 +319,7 @@ async fn a_run_takes_over_the_object_of_a_run_whose_host_is_gone(env: TestEnv) -
 }
 
 /// The statement with which a run claims objects.
-const CLAIM: Step = Step::StatementWithBoth("GET_LOCK(", "FROM");
+const CLAIM: Step = Step::StatementWithBoth("GET_LOCK(n, 0)", "FROM");
 
 #[apply(load_test)]
 async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEnv) -> Result<()> {
@@ -331,7 +331,8 @@ async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEn
     claiming.wait().await?;
     claiming.remove();
     claiming.cut();
-    let other = start(&env, "other", &["--load-concurrency", "2"])?;
+    // A batch would wait for the one object in it that the holder is loading.
+    let other = start(&env, "other", &["--load-concurrency", "2", "--no-batch"])?;
     wait_for_loaded_objects(&env, OBJECTS - IN_HAND).await?;
     holder.held.release();
     let (holder, other) = (finish(holder.child).await?, finish(other).await?);

@@ -580,7 +580,7 @@ async fn too_many_connections_at_the_start_are_told_with_the_remedy(env: TestEnv
     let ended = finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?;
     ended.expect(6)?;
     ended.says("ERROR 1040")?;
-    ended.says("hint: lower --load-concurrency, or raise max_connections on the server")
+    ended.says("hint: the server has as many connections as max_connections allows")
 }
 
 /// Closed connections count for a moment longer.
@@ -657,7 +657,12 @@ async fn a_server_that_stands_still_is_left_and_the_object_loaded_again(
         finish(through(&env, &env.schema, &proxy, &["--stall-timeout", "2s"]).spawn()?).await?;
     ended.expect(0)?;
     ensure!(held.count() == 1, "{ended}");
-    ended.says("the server no longer has this connection")?;
+    // The server gives the connection up, and either side may notice that first.
+    ensure!(
+        ended.stderr.contains("the server no longer has this connection")
+            || ended.stderr.contains("the connection was lost before COMMIT"),
+        "{ended}"
+    );
     ensure!(line(&env, "big")?["attempts"] == 2, "{ended}");
     // The stalled session is gone although its socket is still open here.
     wait_for_no_connection(&env.schema).await?;

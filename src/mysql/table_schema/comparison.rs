@@ -51,7 +51,7 @@ impl TableDefinition {
             text_literal(database),
             text_literal(table)
         );
-        let rows: Vec<mysql_async::Row> = conn.query(sql).await?;
+        let rows = conn.query_sets(&sql).await?.next_rows_of(4)?;
         let trigger = |row: &mysql_async::Row| Named {
             name: text(row, 0),
             text: [text(row, 1), text(row, 2), text(row, 3)].join(" "),

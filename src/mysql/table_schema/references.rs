@@ -1,7 +1,7 @@
 //! The foreign keys that refer to a table, and the account's view of its triggers. Only a job that
 //! empties or swaps the table needs them: on some servers the search takes long.
 
-use mysql_async::{Error as Driver, Row};
+use mysql_async::Error as Driver;
 
 use super::{TableSchema, text};
 use crate::mysql::conn::Conn;
@@ -35,7 +35,7 @@ impl TableSchema {
             text_literal(&self.database),
             text_literal(&self.table)
         );
-        let rows: Vec<Row> = conn.query(sql).await?;
+        let rows = conn.query_sets(&sql).await?.next_rows_of(3)?;
         Ok(rows
             .iter()
             .map(|row| (text(row, 0), text(row, 1), text(row, 2)))

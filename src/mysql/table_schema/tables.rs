@@ -1,7 +1,5 @@
 //! The tables of a database, by name: which exist, and what marks them.
 
-use mysql_async::Row;
-
 use super::{optional_text, text};
 use crate::mysql::conn::Conn;
 use crate::sql_text::text_literal;
@@ -36,7 +34,7 @@ pub(crate) async fn describe_tables<Name: AsRef<str>>(
         text_literal(database),
         names.join(", ")
     );
-    let rows: Vec<Row> = conn.query(sql).await?;
+    let rows = conn.query_sets(&sql).await?.next_rows_of(4)?;
     Ok(rows
         .iter()
         .map(|row| TableDescription {
@@ -65,6 +63,6 @@ pub(crate) async fn table_names(
         prefix.chars().count(),
         text_literal(prefix)
     );
-    let rows: Vec<Row> = conn.query(sql).await?;
+    let rows = conn.query_sets(&sql).await?.next_rows_of(1)?;
     Ok(rows.iter().map(|row| text(row, 0)).collect())
 }
