@@ -54,3 +54,25 @@ pub enum SummaryForm {
     /// The last line of the report.
     Json,
 }
+
+/// How fields of binary columns are written.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    strum::EnumString,
+    strum::Display,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
+pub enum BinaryReading {
+    /// As the bytes themselves.
+    #[default]
+    Raw,
+    /// As pairs of hexadecimal digits, perhaps after `0x` or `\x`.
+    Hex,
+    Base64,
+}

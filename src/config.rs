@@ -8,6 +8,7 @@
 mod database_url;
 mod format;
 mod load;
+mod readings;
 pub(crate) mod resolve;
 mod target;
 #[cfg(test)]

@@ -15,12 +15,13 @@ use crate::isolate::Plan;
 use crate::ledger::Target;
 use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, load_data};
 use crate::mysql::{
-    Conn, Connector, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
+    Conn, Connector, Flavor, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
 };
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
-use crate::values::{ColumnRule, RowRules};
+use crate::values;
+use crate::values::{ColumnFacts, ColumnRule, RowRules};
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -109,7 +110,24 @@ pub async fn preflight(
         &columns,
         options.format,
         options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
-        |name| schema.column(name).map(ColumnRule::new),
+        |name| {
+            let column = schema.column(name)?;
+            let facts = ColumnFacts {
+                name: &column.name,
+                column_type: &column.column_type,
+                charset: column.charset.as_deref(),
+                collation: column.collation.as_deref(),
+                // The trigger may replace a NULL.
+                is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
+                is_auto_increment: column.is_auto_increment,
+                is_json: false,
+            };
+            let kind = match server.flavor {
+                Flavor::Mariadb => values::Server::MariaDb,
+                Flavor::Mysql => values::Server::MySql,
+            };
+            Some(ColumnRule::new(&facts, kind, &options.format.charset, &options.load.readings))
+        },
     ));
     let plan = Plan::new(
         schema.name(),
@@ -153,6 +171,7 @@ pub async fn preflight(
         &schema,
         &columns,
         options.format,
+        &options.load.readings,
         options.load.on_duplicate,
     );
     let preflight = Preflight {

@@ -17,6 +17,9 @@ pub struct FormatConfig {
     pub set: Vec<(String, String)>,
     /// The field values that mean NULL, in addition to the dialect's own.
     pub null_strings: Vec<String>,
+    /// The options that say how values are read, as they were given. `values::Readings` has their
+    /// meaning.
+    pub readings: Vec<String>,
 }
 
 /// One item of LOAD DATA's column list.

@@ -66,7 +66,9 @@ impl BadRows {
                 continue;
             }
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  {}", parts.join(": "));
+            // Our own message begins with the column.
+            let is_ours_of_column = bad.level.is_empty() && bad.column.is_some();
+            let _ = write!(text, "\n  {}", parts.join(if is_ours_of_column { ", " } else { ": " }));
             let is_last_of_row = self
                 .shown
                 .get(index + 1)
@@ -98,6 +100,7 @@ impl BadRow {
             (None, None) => return None,
         };
         Some(match &self.column {
+            Some(_) if self.level.is_empty() => row,
             Some(column) => format!("{row}, column {}", escape(column.as_bytes(), usize::MAX)),
             None => row,
         })

@@ -15,7 +15,7 @@ use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
 use crate::split::FieldReader;
 use crate::sql_text::{TableName, same_name};
-use crate::values::RowRules;
+use crate::values::{Readings, RowRules};
 
 /// The plan by which all objects of a run are loaded.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub struct Plan {
     schema: Arc<TableSchema>,
     columns: Vec<ColumnOrVariable>,
     format: FormatConfig,
+    readings: Readings,
     update_columns: Option<Vec<String>>,
     pub(crate) decimals: Decimals,
     pub(crate) null_times: NullTimes,
@@ -58,7 +59,14 @@ impl Plan {
     ) -> Self {
         let decimals = decimals(&schema, &columns);
         Self {
-            statement: Statement::new(&table, &schema, &columns, format, policy.on_duplicate),
+            statement: Statement::new(
+                &table,
+                &schema,
+                &columns,
+                format,
+                &load.readings,
+                policy.on_duplicate,
+            ),
             policy,
             rejects: None,
             reject_budget: RejectBudget::new(load.max_rejects_total),
@@ -69,6 +77,7 @@ impl Plan {
             schema,
             columns,
             format: format.clone(),
+            readings: load.readings.clone(),
             update_columns: load.update_columns.clone(),
             skip_whole_attempt: AtomicBool::new(false),
             isolation_setup: OnceCell::new(),
@@ -113,6 +122,7 @@ impl IsolationSetup {
             schema,
             table.load_columns(),
             &plan.format,
+            &plan.readings,
             OnDuplicate::Ignore,
         );
         let is_key = |name: &str| schema.unique_key_columns.iter().any(|key| same_name(key, name));

@@ -77,6 +77,7 @@ fn checked(prediction: Prediction) -> Outcome {
         rows: 10,
         bad_rows: 1,
         duplicates: 2,
+        note_rows: 5,
         notes: 3,
         warnings_by_code: BTreeMap::from([(1366, 1)]),
         shown: vec![bad_row()],

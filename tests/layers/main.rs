@@ -37,6 +37,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("dialect", ""),
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
+    ("values", "dialect printable sql_text"),
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),

@@ -222,6 +222,7 @@ impl Twins {
             columns: Some(columns.clone()),
             set: vec![("number".to_owned(), self.number.to_string())],
             null_strings: case.null_string.into_iter().map(str::to_owned).collect(),
+            readings: Vec::new(),
         };
         // Rejecting duplicates means row isolation. The tables have no key, so nothing else
         // changes.
