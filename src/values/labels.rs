@@ -51,9 +51,7 @@ impl LabelRule {
         // The servers take no notice of blanks at the end, whatever the collation says of them.
         let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
         let content = &text[..end];
-        let found = if content.is_empty() {
-            Some(!text.is_empty() && self.is_set || self.exact.contains(content))
-        } else if self.is_set {
+        let found = if self.is_set && !content.is_empty() {
             self.all_parts(content)
         } else {
             self.find(content)

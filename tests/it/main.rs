@@ -66,6 +66,7 @@ mod torture;
 mod tpch;
 mod transaction;
 mod upsert;
+mod values;
 mod verify;
 
 use std::time::Duration;
@@ -135,6 +136,7 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
         "S3_TO_MYSQL_TEST_KILL_ROUNDS",
         "S3_TO_MYSQL_TEST_ORACLE_CASES",
         "S3_TO_MYSQL_TEST_STORE_CASES",
+        "S3_TO_MYSQL_TEST_VALUE_CASES",
     ]
     .into_iter()
     .any(|name| std::env::var_os(name).is_some());

@@ -41,6 +41,7 @@ pub(super) const LABELS: [Table; 3] = [
             ("a,5", Bad(BadKind::NotALabel)),
             ("a,", Bad(BadKind::NotALabel)),
             (",", Bad(BadKind::NotALabel)),
+            (" ", Bad(BadKind::NotALabel)),
             ("a, b", Bad(BadKind::NotALabel)),
             ("a,x", Bad(BadKind::NotALabel)),
             ("a ,b", Judged),
