@@ -170,6 +170,14 @@ fn date(text: &[u8]) -> Option<Dated<'_>> {
 }
 
 fn clock(text: &[u8]) -> Option<(Clock<'_>, &[u8])> {
+    if let [h1, h2, b':', m1, m2, b':', s1, s2] = text
+        && [h1, h2, m1, m2, s1, s2].iter().all(|byte| byte.is_ascii_digit())
+    {
+        let pair = |tens: u8, ones: u8| (tens - b'0') * 10 + (ones - b'0');
+        let (hour, minute, second) = (pair(*h1, *h2), pair(*m1, *m2), pair(*s1, *s2));
+        let is_one = hour <= 23 && minute <= 59 && second <= 59;
+        return is_one.then_some((Clock { hour, minute, second, fraction: b"" }, b""));
+    }
     let (hour, rest) = number(text, 1, 2)?;
     let (minute, rest) = number(rest.strip_prefix(b":")?, 1, 2)?;
     let (second, fraction, rest) = match rest {
