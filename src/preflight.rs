@@ -89,7 +89,7 @@ pub async fn preflight(
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     });
-    let verification = match verify::plan(options, &server, &schema, &columns) {
+    let verification = match verify::plan(options, &schema, &columns) {
         Ok(verification) => verification,
         Err(errors) => return Err(errors),
     };
@@ -112,6 +112,11 @@ pub async fn preflight(
         options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
         |name| {
             let column = schema.column(name)?;
+            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
+            if is_timestamp && options.sets_time_zone() {
+                // Only the server knows what a time means there.
+                return None;
+            }
             let facts = ColumnFacts {
                 name: &column.name,
                 column_type: &column.column_type,

@@ -57,6 +57,7 @@ impl RowIsolation<'_> {
         let mut rejects = if self.fatal.is_none() { self.rejects.take() } else { None };
         let mut sums = digest.take();
         let null_times = self.null_times.clone();
+        let rewriter = self.request.staged.rewriter.clone();
         let written = tokio::task::spawn_blocking(move || {
             let unread = |error| {
                 Error::new(
@@ -81,7 +82,10 @@ impl RowIsolation<'_> {
                     let row = &rows[index];
                     let raw = staged_rows::raw(&file, row, u64::MAX).map_err(unread)?;
                     if let Some(sums) = &mut sums {
-                        sums.subtract_row(&raw);
+                        match &rewriter {
+                            Some(rewriter) => sums.subtract_row(&rewriter.row(&raw)),
+                            None => sums.subtract_row(&raw),
+                        }
                     }
                     let texts: Vec<String> = row_errors
                         .iter()

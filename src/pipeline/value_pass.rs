@@ -18,6 +18,8 @@ use crate::values::{RowRewriter, RowRules, ValueCounts};
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
+/// The number of different remedies in an error.
+const SHOWN_REMEDIES: usize = 3;
 /// The number of bytes of a row that an error keeps.
 const SHOWN_BYTES: u64 = 1024;
 
@@ -66,6 +68,7 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
     let limit = policy.show_bad_rows;
     let bad = request.values.bad_rows;
     let mut shown = Vec::new();
+    let mut remedies: Vec<String> = Vec::new();
     let mut shown_rows = 0;
     let mut chunks = Chunks::new(&request.staged);
     while shown_rows < limit as u64 && shown_rows < bad {
@@ -84,11 +87,15 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
                 if found.len() < room && rules.judge(&raw, &mut scratch).is_bad {
                     let size = raw.len().min(usize::try_from(SHOWN_BYTES).unwrap_or(usize::MAX));
                     let shown = RawRow { is_cut: raw.len() > size, bytes: raw[..size].to_vec() };
-                    let bad = rules.faults(&raw).into_iter().map(|fault| BadRow {
-                        line: Some(row.line),
-                        row: Some(row.row),
-                        raw: Some(shown.clone()),
-                        ..Diagnostic::by_value(fault).bad_row()
+                    let bad = rules.faults(&raw).into_iter().map(|mut fault| {
+                        let remedies = std::mem::take(&mut fault.remedies);
+                        let bad = BadRow {
+                            line: Some(row.line),
+                            row: Some(row.row),
+                            raw: Some(shown.clone()),
+                            ..Diagnostic::by_value(fault).bad_row()
+                        };
+                        (bad, remedies)
                     });
                     found.push(bad.collect::<Vec<_>>());
                 }
@@ -101,14 +108,22 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
             Err(died) => return Err(stopped(&request.what).caused_by(died)),
         };
         shown_rows += found.len() as u64;
-        shown.extend(found.into_iter().flatten());
+        for (bad, of_it) in found.into_iter().flatten() {
+            shown.push(bad);
+            for remedy in of_it {
+                if remedies.len() < SHOWN_REMEDIES && !remedies.contains(&remedy) {
+                    remedies.push(remedy);
+                }
+            }
+        }
     }
     let message = match request.rows {
-        1 => format!("{}: the only row is bad; nothing was loaded", request.what),
-        rows => format!("{}: {bad} of {rows} rows are bad; nothing was loaded", request.what),
+        1 => format!("{}: its only row is bad; it was not loaded", request.what),
+        rows => format!("{}: {bad} of {rows} rows are bad; no row was loaded", request.what),
     };
-    Ok(Error::new(ErrorKind::BadRows, message)
-        .with_bad_rows(BadRows { shown, more: bad.saturating_sub(shown_rows) }))
+    let error = Error::new(ErrorKind::BadRows, message)
+        .with_bad_rows(BadRows { shown, more: bad.saturating_sub(shown_rows) });
+    Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("; ")) })
 }
 
 /// Returns true if the object fails for its values.

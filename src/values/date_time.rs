@@ -53,11 +53,12 @@ impl DateTimeRule {
             Ok(stored) => stored,
             Err(kind) => return Verdict::Bad(kind),
         };
+        let is_as_written =
+            moment.is_plain && stored == written && clock.fraction.len() <= self.digits;
         if self.is_timestamp && !(FIRST..=LAST).contains(&stored) {
-            return self.beyond(stored, &clock);
+            return self.beyond(stored, &clock, is_as_written);
         }
-        let is_moved = stored != written;
-        if moment.is_plain && !is_moved && clock.fraction.len() <= self.digits {
+        if is_as_written {
             return Verdict::Exact;
         }
         let (date, hour, minute, second) = stored;
@@ -93,11 +94,13 @@ impl DateTimeRule {
     }
 
     /// Returns the verdict on a time outside the years that all servers have in a TIMESTAMP. What
-    /// only some versions of MariaDB have is left to the server, which warns.
-    fn beyond(&self, stored: WallTime, clock: &Clock<'_>) -> Verdict {
+    /// only some versions of MariaDB have is left to the server, which warns, but only if it can
+    /// get the text as it is written.
+    fn beyond(&self, stored: WallTime, clock: &Clock<'_>, is_as_written: bool) -> Verdict {
         let is_before = stored < FIRST && (FIRST.0, 0, 0, 0) != stored;
         let is_zero = stored < FIRST && clock.fraction.iter().all(|&digit| digit == b'0');
-        if self.server == Server::MySql || is_before || is_zero || stored > LAST_OF_32_BITS {
+        let is_known = is_before || is_zero || stored > LAST_OF_32_BITS;
+        if self.server == Server::MySql || is_known || !is_as_written {
             Verdict::Bad(BadKind::OutOfRange)
         } else {
             Verdict::ServerDecides

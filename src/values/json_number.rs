@@ -14,11 +14,17 @@ pub(super) enum Kept {
 /// Every number of so many digits is the only one of them that is nearest to its DOUBLE.
 const SAFE_DIGITS: usize = 15;
 const SAFE_POINT: i64 = 290;
+/// The highest power of ten that a DOUBLE has.
+const MAX_POWER: i64 = 308;
 
 /// Returns what MySQL keeps of a number in the notation of JSON.
 pub(super) fn kept(text: &[u8]) -> Kept {
     let Some(number) = Number::read(text) else { return Kept::InPart };
     let significant = number.significant();
+    // The server looks at the power alone, even that of a zero.
+    if significant.is_zero() && number.last_power() > MAX_POWER {
+        return Kept::TooLarge;
+    }
     let is_safe = significant.digits <= SAFE_DIGITS && significant.point.abs() < SAFE_POINT;
     if significant.is_zero() || is_safe {
         return Kept::Whole;

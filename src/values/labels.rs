@@ -13,7 +13,8 @@ use super::verdict::{BadKind, Verdict};
 #[derive(Clone, Debug)]
 pub(super) struct LabelRule {
     labels: Vec<String>,
-    exact: HashSet<Vec<u8>>,
+    /// The labels, if they are many. A few are faster to compare one by one.
+    index: HashSet<Vec<u8>>,
     equality: Equality,
     is_set: bool,
     /// True if the bytes of fields can be compared with the labels, which are in UTF-8.
@@ -22,13 +23,19 @@ pub(super) struct LabelRule {
     has_other_digits: bool,
 }
 
+const FEW: usize = 16;
+
 impl LabelRule {
     pub(super) fn new(labels: &[String], collation: &str, is_set: bool, is_utf8: bool) -> Self {
         let is_other_digit = |letter: char| !letter.is_ascii() && letter.is_numeric();
         let equality = Equality::of(collation);
         Self {
             labels: labels.to_vec(),
-            exact: labels.iter().map(|label| label.clone().into_bytes()).collect(),
+            index: labels
+                .iter()
+                .filter(|_| labels.len() > FEW)
+                .map(|label| label.clone().into_bytes())
+                .collect(),
             equality,
             is_set,
             is_utf8,
@@ -37,12 +44,20 @@ impl LabelRule {
         }
     }
 
+    fn is_label(&self, text: &[u8]) -> bool {
+        if self.index.is_empty() {
+            self.labels.iter().any(|label| label.as_bytes() == text)
+        } else {
+            self.index.contains(text)
+        }
+    }
+
     pub(super) fn labels(&self) -> &[String] {
         &self.labels
     }
 
     pub(super) fn check(&self, text: &[u8]) -> Verdict {
-        if self.exact.contains(text) || (self.is_set && text.is_empty()) {
+        if self.is_label(text) || (self.is_set && text.is_empty()) {
             return Verdict::Exact;
         }
         if !self.is_utf8 && !text.is_ascii() {
@@ -51,9 +66,7 @@ impl LabelRule {
         // The servers take no notice of blanks at the end, whatever the collation says of them.
         let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
         let content = &text[..end];
-        let found = if content.is_empty() {
-            Some(!text.is_empty() && self.is_set || self.exact.contains(content))
-        } else if self.is_set {
+        let found = if self.is_set && !content.is_empty() {
             self.all_parts(content)
         } else {
             self.find(content)
@@ -80,7 +93,7 @@ impl LabelRule {
     }
 
     fn find(&self, text: &[u8]) -> Option<bool> {
-        if self.exact.contains(text) {
+        if self.is_label(text) {
             return Some(true);
         }
         if text.ends_with(b" ") {

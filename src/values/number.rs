@@ -58,6 +58,11 @@ impl<'text> Number<'text> {
         self.whole.len() + self.fraction.len()
     }
 
+    /// Returns the power of ten of the last digit, as written.
+    pub(super) fn last_power(&self) -> i64 {
+        self.exponent - signed(self.fraction.len())
+    }
+
     pub(super) fn significant(self) -> Significant<'text> {
         let is_digit = |digit: &u8| *digit != b'0';
         let in_whole = self.whole.iter().position(is_digit);

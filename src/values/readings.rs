@@ -61,6 +61,14 @@ impl Readings {
         TimeZone::get(text).map_err(|_| TimeZoneError(text.to_owned()))
     }
 
+    /// Returns the name or the offset of the time zone.
+    #[must_use]
+    pub fn time_zone_name(&self) -> String {
+        let zone = &self.time_zone;
+        let offset = || zone.to_fixed_offset().map_or_else(|_| "?".to_owned(), |it| it.to_string());
+        zone.iana_name().map_or_else(offset, str::to_owned)
+    }
+
     /// Returns the format of this column's dates, if it has one.
     pub(super) fn date_format(&self, column: &str) -> Option<&DateFormat> {
         let is_same = |item: &&(String, DateFormat)| same_name(&item.0, column);

@@ -9,6 +9,9 @@ const TOO_FEW_FIELDS: u16 = 1261;
 /// The number that the servers use for a row with too many fields.
 const TOO_MANY_FIELDS: u16 = 1262;
 
+/// The number that the servers use for a value that lost something.
+const DATA_TRUNCATED: u16 = 1265;
+
 /// The rules for the rows of an object: one for each item of the column list.
 #[derive(Clone, Debug)]
 pub struct RowRules {
@@ -157,7 +160,7 @@ impl RowRules {
                     ..fault(kind.code(), rule.describe_bad(kind, field))
                 }),
                 Verdict::Loss(kind) => {
-                    noted.push(fault(kind.code(), rule.describe_loss(kind, field)));
+                    noted.push(fault(DATA_TRUNCATED, rule.describe_loss(kind, field)));
                 }
                 _ => {}
             }
@@ -269,13 +272,6 @@ impl BadKind {
             Self::NotJson | Self::JsonTooDeep => 3140,
             _ => 1366,
         }
-    }
-}
-
-impl LossKind {
-    /// Returns the number that the servers use for such a loss.
-    fn code(self) -> u16 {
-        1265
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) const LABELS: [Table; 3] = [
             ("a,5", Bad(BadKind::NotALabel)),
             ("a,", Bad(BadKind::NotALabel)),
             (",", Bad(BadKind::NotALabel)),
+            (" ", Bad(BadKind::NotALabel)),
             ("a, b", Bad(BadKind::NotALabel)),
             ("a,x", Bad(BadKind::NotALabel)),
             ("a ,b", Judged),
@@ -121,6 +122,9 @@ pub(super) const JSON_ON_MYSQL: [Table; 1] = [(
         ("[{\"a\":1},{\"a\":1}]", Exact("")),
         ("{\"a\":{\"a\":1},\"b\":{\"a\":1}}", Exact("")),
         ("1e400", Bad(BadKind::OutOfRange)),
+        ("0e308", Exact("0")),
+        ("0e309", Bad(BadKind::OutOfRange)),
+        ("0.0e309", Exact("0")),
     ],
 )];
 
