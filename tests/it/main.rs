@@ -69,6 +69,7 @@ mod target;
 mod torture;
 mod tpch;
 mod transaction;
+mod unfilled;
 mod upsert;
 mod verify;
 
