@@ -171,7 +171,12 @@ async fn download(
         Purpose::Load(_) => None,
         Purpose::Check(checking) => checking.sample,
     };
-    let counter = || RowCounter { reader: reader(), object: object.to_string(), sample };
+    let counter = || RowCounter {
+        reader: reader(),
+        object: object.to_string(),
+        sample,
+        has_many_fields: context.preflight.fields_per_row > 1,
+    };
     let place = context.staging_files.take(object, permit)?;
     let open = |from| context.s3.get(object, from);
     let (mut staged, counter) = stage(object, place, attempts, open, counter).await?;
@@ -204,6 +209,8 @@ struct RowCounter {
     object: String,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
+    /// True if the rows must have more than one field.
+    has_many_fields: bool,
 }
 
 impl ByteObserver for RowCounter {
@@ -216,6 +223,10 @@ impl ByteObserver for RowCounter {
             let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
             if is_beyond { Ok(()) } else { Err(refused(&self.object, &malformed)) }
         })
+    }
+
+    fn refuses_json_lines(&self) -> bool {
+        self.has_many_fields
     }
 
     fn is_satisfied(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Finds the columns that would get a value from nowhere: NOT NULL, without a default, and filled by
-//! neither `--columns` nor `--set`.
+//! Finds the columns that would get a value from nowhere: NOT NULL, without a default, and filled
+//! by neither `--columns` nor `--set`.
 //!
 //! MySQL stores 0, an empty text or the first label in such a column, without a warning. If the
 //! column is the key, all rows but one are then duplicates. MariaDB warns of the statement.
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Conn, Flavor, Phase, TableSchema, classify};
 use crate::sql_text::{option_identifier, same_name};
 
-/// What is said about columns that nothing fills.
+/// The result of the search: at most one of the two.
 #[derive(Debug, Default)]
 pub(crate) struct Unfilled {
     pub(crate) problem: Option<Error>,

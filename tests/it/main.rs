@@ -40,6 +40,7 @@ mod lost_ledger;
 mod null_times;
 
 mod logins;
+mod not_text;
 mod oracle;
 mod outcome;
 mod pace;
