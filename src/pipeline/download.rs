@@ -200,6 +200,10 @@ async fn download(
         }
         _ => counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?,
     };
+    // Without rows, nothing can be in the wrong column.
+    if let Some(header) = context.header.as_ref().filter(|_| scan.rows > 0) {
+        header.check_staged(object, &staged.file, scan.data_start)?;
+    }
     Ok((staged, scan))
 }
 

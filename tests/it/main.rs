@@ -26,6 +26,7 @@ mod damaged_packets;
 mod deploy;
 mod endpoint;
 mod foresight;
+mod headers;
 mod hot_keys;
 mod jobs;
 mod kill;

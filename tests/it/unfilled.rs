@@ -79,9 +79,10 @@ async fn columns_that_fill_themselves_need_no_field(env: TestEnv) -> Result<()> 
     env.schema
         .exec(&format!(
             "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL, \
-             {generated}, zero INT NOT NULL DEFAULT 0, word VARCHAR(9) NOT NULL DEFAULT 'NULL', none VARCHAR(9) \
-             NOT NULL DEFAULT '', made VARCHAR(9) NOT NULL DEFAULT (UPPER('x')), at TIMESTAMP NOT \
-             NULL DEFAULT CURRENT_TIMESTAMP, nothing INT, null_word VARCHAR(9) DEFAULT NULL)"
+             {generated}, zero INT NOT NULL DEFAULT 0, word VARCHAR(9) NOT NULL DEFAULT 'NULL', \
+             none VARCHAR(9) NOT NULL DEFAULT '', made VARCHAR(9) NOT NULL DEFAULT (UPPER('x')), \
+             at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, nothing INT, null_word VARCHAR(9) \
+             DEFAULT NULL)"
         ))
         .await?;
     env.put("1", "5\n")?;
