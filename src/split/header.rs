@@ -28,9 +28,12 @@ pub fn header_names(
     let mut machine = FieldMachine::new(0);
     let (mut at, mut line_start) = (0, 0);
     while machine.rows < ignore_lines {
+        if at >= bytes.len() {
+            return None;
+        }
         let rows = machine.rows;
         let next = machine.run(&grammar, bytes, at, at + 1, !is_cut, 0).ok()?;
-        if next == at || next > bytes.len() {
+        if next == at {
             return None;
         }
         if machine.rows > rows && machine.rows < ignore_lines {

@@ -157,6 +157,16 @@ async fn a_header_with_names_of_its_own_is_nobodys_business(env: TestEnv) -> Res
     let two = ["--preset", "csv", "--ignore-lines", "2"];
     let ended = env.load_ending(0, "t", &two).await?;
     ensure!(!ended.stderr.contains("its header"), "{ended}");
+    // Objects that end before their header does.
+    for (key, text) in [("6", "qty,sku\n"), ("7", "x\nqty,sku"), ("8", "x\nqty,sku\n")] {
+        env.put(key, text)?;
+    }
+    env.load_ending(0, "t", &[&two[..], &["--part-size", "99"]].concat()).await?;
+    for key in ["6", "7", "8"] {
+        env.put(key, format!("{}\n", "x".repeat(99)))?;
+    }
+    env.load_ending(0, "t", &[&two[..], &["--part-size", "4", "--on-changed", "load"]].concat())
+        .await?;
     let all = "SELECT * FROM t ORDER BY sku";
     ensure_values(&env.schema, all, &["1|10|100", "4|40|400", "5|40|400"]).await
 }
