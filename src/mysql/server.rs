@@ -133,7 +133,7 @@ impl Server {
         let identified: Vec<(String, u64, String)> = results.next_rows()?;
         let (version, connection_id, identity) = identified.into_iter().next().unwrap_or_default();
         let flavor = if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql };
-                let identity = (connection_id == u64::from(conn.id())).then_some(identity);
+        let identity = (connection_id == u64::from(conn.id())).then_some(identity);
         let refused = HashSet::new();
         Ok(Self { flavor, version, round_trip, variables, session, refused, identity })
     }

@@ -24,6 +24,7 @@ use super::attempt::{Worker, is_skipped, load};
 use super::bad_row_lines::with_lines;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
+use super::header::HEADER_BYTES;
 use super::options::PipelineOptions;
 use super::row_digest::with_digest;
 use super::value_pass::{bad_values, fails, judge_values, with_values};
@@ -169,6 +170,14 @@ async fn load_object(
         return Ok(SplitOutcome::NotReached);
     };
     let pinned = Arc::new(pinned?);
+    // Before the object is in the ledger, with the columns of this run.
+    if let Some(header) = &context.header {
+        let first = pinned.head(HEADER_BYTES.min(object.size_bytes));
+        let Some(first) = stopping.run_until_cancelled(first).await else {
+            return Ok(SplitOutcome::NotReached);
+        };
+        header.check(object, &first?, object.size_bytes > HEADER_BYTES)?;
+    }
     let row = ledger.split_object(
         job,
         object,
@@ -286,6 +295,7 @@ async fn stage_parts(
         ),
         part_size_bytes,
         keeps_head: split.name.is_some(),
+        refuses_json_lines: context.preflight.fields_per_row > 1,
     };
     let mut head = Vec::new();
     if let Some(first) = known
