@@ -1,7 +1,8 @@
 //! The types of columns under test.
 
 use anyhow::Result;
-use s3_to_mysql::values::{BinaryReading, DateFormat, Readings};
+use s3_to_mysql::choices::BinaryReading;
+use s3_to_mysql::values::{DateFormat, Readings};
 
 use super::generate::Source;
 use super::meaning as means;
