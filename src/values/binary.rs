@@ -109,6 +109,6 @@ impl BinaryRule {
 enum Fit {
     Exact,
     TooLong,
-    /// So many bytes are missing.
+    /// The number of missing bytes.
     Short(usize),
 }

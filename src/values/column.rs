@@ -35,7 +35,7 @@ pub struct ColumnFacts<'schema> {
     pub is_json: bool,
 }
 
-/// What fields mean in one column.
+/// The meaning of fields in one column.
 #[derive(Clone, Debug)]
 pub struct ColumnRule {
     pub(super) name: String,

@@ -2,7 +2,7 @@
 
 use super::number::Number;
 
-/// What MySQL keeps of a number.
+/// The part of a number that MySQL keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     Whole,

@@ -21,10 +21,10 @@ use crate::sql_text::same_name;
 )]
 #[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
 pub enum BinaryReading {
-    /// As the bytes themselves.
+    /// The bytes themselves.
     #[default]
     Raw,
-    /// As pairs of hexadecimal digits, perhaps after `0x` or `\x`.
+    /// Pairs of hexadecimal digits, perhaps after `0x` or `\x`.
     Hex,
     Base64,
 }

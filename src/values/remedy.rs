@@ -1,4 +1,4 @@
-//! What a user can do about a field that is no value of its column.
+//! The things that a user can do about a field that is no value of its column.
 
 use super::column::ColumnRule;
 use super::column_type::ColumnType;

@@ -21,6 +21,8 @@ mod json;
 mod kinds;
 mod load;
 mod meaning;
+mod numbers;
+mod others;
 
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
