@@ -37,6 +37,7 @@ pub struct ColumnFacts<'schema> {
 
 /// The meaning of fields in one column.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are independent facts")]
 pub struct ColumnRule {
     pub(super) name: String,
     /// The type as messages name it.

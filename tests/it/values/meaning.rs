@@ -1,5 +1,5 @@
-//! The meaning of texts, computed in other ways than the rules do it: by regular expressions, digits as
-//! text, and calendars of a library.
+//! The meaning of texts, computed in other ways than the rules do it: by regular expressions,
+//! digits as text, and calendars of a library.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
