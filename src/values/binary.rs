@@ -48,7 +48,7 @@ impl BinaryRule {
                     .iter()
                     .find_map(|prefix| trimmed.strip_prefix(*prefix))
                     .unwrap_or(trimmed);
-                if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+                if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
                     return Verdict::Bad(BadKind::NotHex);
                 }
                 let is_whole = digits.len() == text.len();
@@ -109,6 +109,6 @@ impl BinaryRule {
 enum Fit {
     Exact,
     TooLong,
-    /// So many bytes are missing.
+    /// The number of missing bytes.
     Short(usize),
 }

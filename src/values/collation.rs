@@ -5,10 +5,10 @@
 pub(super) enum Equality {
     /// The same characters.
     Binary,
-    /// For printable ASCII, the same characters apart from the case of letters. Unknown for all
+    /// The same characters apart from the case of letters, in printable ASCII. Unknown for all
     /// others.
     IgnoresCase,
-    /// For printable ASCII, the same characters. Unknown for all others.
+    /// The same characters, in printable ASCII. Unknown for all others.
     KeepsCase,
     /// Languages join letters, or tell them apart, in ways of their own.
     Unknown,
@@ -28,7 +28,7 @@ const IGNORE_CASE: [&str; 10] = [
     "utf8mb4_unicode_ci",
 ];
 
-/// What both servers, or newer versions of one, call the same collations.
+/// The names of the root collation on newer versions of MariaDB.
 const SUFFIXES_OF_ROOT: [&str; 4] =
     ["uca1400_ai_ci", "uca1400_as_ci", "uca1400_nopad_ai_ci", "uca1400_nopad_as_ci"];
 

@@ -35,8 +35,9 @@ pub struct ColumnFacts<'schema> {
     pub is_json: bool,
 }
 
-/// What fields mean in one column.
+/// The meaning of fields in one column.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are independent facts")]
 pub struct ColumnRule {
     pub(super) name: String,
     /// The type as messages name it.

@@ -2,7 +2,7 @@
 
 use super::number::Number;
 
-/// What MySQL keeps of a number.
+/// The part of a number that MySQL keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
     Whole,
@@ -29,21 +29,21 @@ pub(super) fn kept(text: &[u8]) -> Kept {
     if significant.is_zero() || is_safe {
         return Kept::Whole;
     }
-    let Ok(text) = std::str::from_utf8(text) else { return Kept::InPart };
-    if text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() {
+    let Ok(written) = std::str::from_utf8(text) else { return Kept::InPart };
+    if written.parse::<i64>().is_ok() || written.parse::<u64>().is_ok() {
         return Kept::Whole;
     }
-    let Ok(value) = text.parse::<f64>() else { return Kept::InPart };
+    let Ok(value) = written.parse::<f64>() else { return Kept::InPart };
     if value.is_infinite() {
         return Kept::TooLarge;
     }
     // The shortest digits that lead back to the DOUBLE, which is what the server shows.
     let shortest = format!("{value:e}");
-    let kept = Number::read(shortest.as_bytes()).map(Number::significant);
-    let shows_it = kept.is_some_and(|shown| {
+    let read_back = Number::read(shortest.as_bytes()).map(Number::significant);
+    let is_same = read_back.is_some_and(|shown| {
         shown.digits == significant.digits
             && shown.point == significant.point
             && (0..).take(shown.digits).all(|at| shown.digit(at) == significant.digit(at))
     });
-    if shows_it { Kept::Whole } else { Kept::InPart }
+    if is_same { Kept::Whole } else { Kept::InPart }
 }

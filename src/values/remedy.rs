@@ -1,4 +1,4 @@
-//! What a user can do about a field that is no value of its column.
+//! The things that a user can do about a field that is no value of its column.
 
 use super::column::ColumnRule;
 use super::column_type::ColumnType;
@@ -153,7 +153,7 @@ impl ColumnRule {
         };
         let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"\\x"));
         let digits = digits.unwrap_or(text);
-        if digits.len() % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit) {
+        if digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit) {
             vec![Remedy::BinaryHex]
         } else if text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)) {
             vec![Remedy::BinaryBase64]

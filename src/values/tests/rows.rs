@@ -3,7 +3,7 @@
 use crate::dialect::Charset;
 use crate::values::{BadKind, ColumnFacts, ColumnRule, Field, LossKind, Readings, Server, Verdict};
 
-/// What both servers, or one of them, make of a field.
+/// The result that is expected of a field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expected {
     /// Sent as it is; reads back as this text.

@@ -1,4 +1,5 @@
-//! What the servers do in other ways than the rules say, and why that is right.
+//! The values for which a server does something else than the rules say, with the reasons. There
+//! are none.
 
 use s3_to_mysql::values::Server;
 

@@ -1,4 +1,4 @@
-//! What JSON means: one form for all texts with the same values.
+//! The meaning of JSON: one form for all texts with the same values.
 
 use serde::de::IgnoredAny;
 

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable as _;
 
 use super::kinds::Kind;
 
-/// What became of a value.
+/// The value that a row has after the load.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// `None` if the row is not there, or is NULL.

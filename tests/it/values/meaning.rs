@@ -1,5 +1,5 @@
-//! What texts mean, computed in other ways than the rules do it: by regular expressions, digits as
-//! text, and calendars of a library.
+//! The meaning of texts, computed in other ways than the rules do it: by regular expressions,
+//! digits as text, and calendars of a library.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -18,12 +18,16 @@ static NUMBER: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^([+-]?)(?:([0-9]+)\.?([0-9]*)|\.([0-9]+))(?:[eE]([+-]?[0-9]+))?$"));
 static COMMA: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"^([+-]?)([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]{1,3}(?:\x{A0}[0-9]{3})+|[0-9]*)(?:,([0-9]*))?([eE][+-]?[0-9]+)?$",
+        "^([+-]?)([0-9]{1,3}(?:\\.[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]{1,3}(?:\u{A0}[0-9]{3})+\
+         |[0-9]*)(?:,([0-9]*))?([eE][+-]?[0-9]+)?$",
     )
 });
 static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"^(?:([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})|([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})|([0-9]{4})([0-9]{2})([0-9]{2}))(?:[T ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]+))?)?( ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?))?)?$",
+        "^(?:([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})|([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})\
+         |([0-9]{4})([0-9]{2})([0-9]{2}))\
+         (?:[T ]([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\\.([0-9]+))?)?\
+         ( ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?))?)?$",
     )
 });
 static TIME: LazyLock<Regex> =
