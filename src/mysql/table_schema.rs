@@ -137,7 +137,7 @@ impl TableSchema {
         // bound values for the same reason.
         let mut results = conn.query_sets(&queries.join("; ")).await?;
         let tables = results.next_rows_of(5)?;
-        let columns = results.next_rows_of(10)?;
+        let columns = results.next_rows_of(11)?;
         let unique_key_columns = results.next_rows_of(1)?;
         let foreign_keys = results.next_rows_of(1)?;
         let triggers = results.next_rows_of(3)?;

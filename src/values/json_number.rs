@@ -40,10 +40,10 @@ pub(super) fn kept(text: &[u8]) -> Kept {
     // The shortest digits that lead back to the DOUBLE, which is what the server shows.
     let shortest = format!("{value:e}");
     let read_back = Number::read(shortest.as_bytes()).map(Number::significant);
-    let is_same = read_back.is_some_and(|shown| {
+    let shows_it = read_back.is_some_and(|shown| {
         shown.digits == significant.digits
             && shown.point == significant.point
             && (0..).take(shown.digits).all(|at| shown.digit(at) == significant.digit(at))
     });
-    if is_same { Kept::Whole } else { Kept::InPart }
+    if shows_it { Kept::Whole } else { Kept::InPart }
 }

@@ -244,9 +244,9 @@ impl RowRules {
     }
 }
 
-/// Returns true if the server would do something else with what it cannot keep than cut it.
+/// Returns true if the server gets what the column keeps, in digits, and not the whole text.
 fn is_rewritten(kind: LossKind) -> bool {
-    matches!(kind, LossKind::Fraction | LossKind::TimeOfDay)
+    matches!(kind, LossKind::Decimals | LossKind::Fraction | LossKind::TimeOfDay)
 }
 
 impl BadKind {

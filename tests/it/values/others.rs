@@ -1,6 +1,6 @@
 //! The types of labels, dates, texts and bytes under test.
 
-use s3_to_mysql::values::BinaryReading;
+use s3_to_mysql::choices::BinaryReading;
 
 use super::generate::Source;
 use super::kinds::{BASE, BYTES, DATE, DATE_TIME, Kind, LABELS, Reading, TEXT};
