@@ -69,10 +69,10 @@ pub enum SummaryForm {
 )]
 #[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
 pub enum BinaryReading {
-    /// As the bytes themselves.
+    /// The bytes themselves.
     #[default]
     Raw,
-    /// As pairs of hexadecimal digits, perhaps after `0x` or `\x`.
+    /// pairs of hexadecimal digits, perhaps after `0x` or `\x`.
     Hex,
     Base64,
 }

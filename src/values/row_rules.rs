@@ -72,7 +72,7 @@ pub struct RowFault {
     pub code: u16,
     /// The message, without the place of the row.
     pub text: String,
-    /// What the user can do about it, on one line.
+    /// The remedies, each on one line.
     pub remedies: Vec<String>,
 }
 
@@ -282,7 +282,7 @@ struct Encoding {
     escape: Option<u8>,
     /// The bytes of the terminators.
     terminators: Vec<u8>,
-    /// What means NULL, if anything does.
+    /// The bytes that mean NULL, if any do.
     null: Option<Vec<u8>>,
 }
 

@@ -70,15 +70,18 @@ pub(crate) fn ensure_table(tables: &[Table], servers: &[Server], readings: &Read
 
 /// Returns the rows of a Markdown table: type, field, verdict, what reads back.
 pub(crate) fn markdown(tables: &[Table]) -> String {
+    // A bar would end the cell.
+    let cell = |text: &str| format!("`{}`", format!("{text:?}").replace('|', "\\|"));
+    let words = |kind: &'static str| kind.replace('_', " ");
     let rows = tables.iter().flat_map(|(column_type, rows)| {
         rows.iter().map(move |(text, expected)| {
             let (verdict, reads_back) = match *expected {
-                Expected::Exact(text) | Expected::As(text) => ("exact", text),
-                Expected::Loss(kind, text) => (kind.into(), text),
-                Expected::Bad(kind) => (kind.into(), ""),
-                Expected::Server => ("server", ""),
+                Expected::Exact(text) | Expected::As(text) => ("exact".to_owned(), cell(text)),
+                Expected::Loss(kind, text) => (words(kind.into()), cell(text)),
+                Expected::Bad(kind) => (format!("bad: {}", words(kind.into())), String::new()),
+                Expected::Server => ("server".to_owned(), String::new()),
             };
-            format!("| `{column_type}` | {text:?} | {verdict} | {reads_back:?} |\n")
+            format!("| `{column_type}` | {} | {verdict} | {reads_back} |\n", cell(text))
         })
     });
     rows.collect()
