@@ -33,10 +33,12 @@
 //! finished first.
 
 mod attempt;
+mod backlog;
 mod bad_row_lines;
 mod batcher;
 mod check_worker;
 mod context;
+mod decision;
 mod download;
 mod events;
 mod load_worker;
@@ -45,13 +47,15 @@ mod prepared;
 mod row_digest;
 mod sample;
 mod select;
+mod split_load;
 pub(crate) mod split_object;
+mod stage_parts;
 mod work;
 
 pub(crate) use context::Checking;
+pub(crate) use decision::{Decision, Disposition, decide};
 pub(crate) use options::PipelineOptions;
 pub(crate) use prepared::Prepared;
-pub(crate) use select::{Decision, Disposition, decide};
 pub(crate) use work::{LISTED_AHEAD, ObjectStream};
 
 use std::sync::Arc;
