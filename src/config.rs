@@ -5,10 +5,13 @@
 //! Nothing past this module looks at a flag or an environment variable. The [`Config`] itself stops
 //! at [`crate::commands`], which hands the layers below only the settings that they need.
 
+mod conflicts;
 mod database_url;
 mod format;
+mod ledger;
 mod load;
 pub(crate) mod resolve;
+mod source;
 mod target;
 #[cfg(test)]
 mod tests;
