@@ -1,4 +1,4 @@
-//! The command line.
+//! Parses the command line.
 //!
 //! Flags are made from the table of settings and have no defaults, because a default here would
 //! override the configuration file. The parsed values become the strongest layer of
@@ -157,7 +157,7 @@ impl<S: Scoped> ScopedArgs<S> {
     ///
     /// # Errors
     ///
-    /// All problems at once.
+    /// Returns all problems at once.
     pub fn resolve(self) -> Result<Resolved, Vec<Problem>> {
         self.resolve_in(std::env::vars_os(), small_file::read_text)
     }

@@ -1,4 +1,4 @@
-//! The validated settings of one run.
+//! Holds the validated settings of one run.
 //!
 //! [`resolve()`] combines flags, environment, file and defaults. It returns either a [`Config`] in
 //! which every value is present, in range and consistent with the others, or all problems at once.

@@ -1,5 +1,5 @@
-//! Connections to MySQL and MariaDB: how they are made, secured, pooled and destroyed, the facts
-//! about the server, and the meaning of its errors.
+//! Makes, secures, pools and destroys connections to MySQL and MariaDB, reads the facts about the
+//! server, and knows the meaning of its errors.
 //!
 //! Everything that talks SQL is built on this module. The ledger and the load both use it, and do
 //! not know each other's statements.

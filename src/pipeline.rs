@@ -25,7 +25,7 @@
 //!   a time and holds none meanwhile.
 //! - Load workers wait for no permit at all.
 //!
-//! So whoever holds a permit can always go on, and the pools cannot wait for each other in a
+//! Whoever holds a permit can therefore always go on, and the pools cannot wait for each other in a
 //! circle.
 //!
 //! A run ends when the listing is complete and every object has an outcome. It also ends when a

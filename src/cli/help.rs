@@ -1,4 +1,4 @@
-//! The help texts about settings and exit codes.
+//! Writes the help texts about settings and exit codes.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The flags of a command, made from the table of settings.
+//! Makes the flags of a command from the table of settings.
 //!
 //! No flag has a default, because a default here would override the configuration file.
 

@@ -1,4 +1,4 @@
-//! Settings that contradict each other, each with the places that they come from and a remedy.
+//! Reports settings that contradict each other, with the places that they come from and a remedy.
 
 use super::Config;
 use crate::load_data::LoadConfig;

@@ -1,4 +1,4 @@
-//! The settings of the ledger.
+//! Resolves the settings of the ledger.
 
 use crate::ledger::LedgerConfig;
 use crate::policy::OnChanged;

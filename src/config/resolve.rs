@@ -1,4 +1,4 @@
-//! The order of precedence, and the [`Config`] that results from it.
+//! Resolves the settings by their order of precedence into a [`Config`].
 //!
 //! The order is: the command line, `S3_TO_MYSQL_…` variables, the file, `DATABASE_URL` and
 //! `MYSQL_PWD`, defaults. The strongest place wins for each setting separately, and a list from a
@@ -11,7 +11,7 @@
 //! - `fields-enclosed-by` and `fields-optionally-enclosed-by`;
 //! - `ledger-table` and `no-ledger`.
 //!
-//! Only the strongest database URL is used. Its parts rank just below single settings from the
+//! The strongest database URL alone is used. Its parts rank just below single settings from the
 //! same place. If a setting may be unset, an empty value means "not set" and hides weaker places.
 //!
 //! A command ignores the settings that it does not use, so one file can serve all commands.
@@ -56,7 +56,7 @@ pub struct Inputs<'a, E> {
 ///
 /// # Errors
 ///
-/// All problems in all places at once.
+/// Returns all problems in all places at once.
 pub fn resolve<E>(inputs: Inputs<'_, E>) -> Result<Resolved, Vec<Problem>>
 where
     E: IntoIterator<Item = (OsString, OsString)>,

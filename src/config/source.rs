@@ -1,4 +1,4 @@
-//! The settings of the source: what to load, which keys count, and how to reach the store.
+//! Resolves the settings of the source: what to load, which keys count, and how to reach the store.
 
 use std::path::PathBuf;
 

@@ -17,8 +17,8 @@
 //!   old state can follow it.
 //! - Every step runs on one session, which takes the target's advisory lock before it reads the
 //!   row ([`lock`] says why).
-//! - With `--defer-indexes` the row lists the secondary indexes that must be added again, before
-//!   they are dropped ([`deferred`]). A job with such indexes does not end.
+//! - The row lists the secondary indexes that `--defer-indexes` must add again, before they are
+//!   dropped ([`deferred`]). A job with such indexes does not end.
 //!
 //! If the future of a call is dropped halfway, the job is where its row says, and the next call
 //! continues from there.

@@ -1,4 +1,4 @@
-//! A loaded part, as its ledger row describes it.
+//! Describes a loaded part, as its ledger row does.
 //!
 //! The row holds all that is needed to continue after the part, or to load what is missing before
 //! it.

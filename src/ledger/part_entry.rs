@@ -1,4 +1,4 @@
-//! The ledger row of one part, within the transaction that loads the part.
+//! Writes the ledger row of one part, within the transaction that loads the part.
 //!
 //! The transaction reads the object's row and the job's row under a shared lock, and inserts its
 //! own row first. It completes that row last. So each part is in the table once, and no part gets

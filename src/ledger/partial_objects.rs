@@ -1,5 +1,5 @@
-//! The objects of which only some parts are loaded, and what becomes obsolete with their
-//! generation.
+//! Finds the objects of which only some parts are loaded, and removes the part rows of older
+//! generations.
 
 use super::handle::Ledger;
 use super::identity::object_id;

@@ -1,4 +1,4 @@
-//! The ledger row of a split object. The row is committed first, as `partial`; then each part
+//! Keeps the ledger row of a split object. The row is committed first, as `partial`; then each part
 //! commits with a row of its own ([`PartEntry`](super::PartEntry)); at the end the object's row
 //! becomes `loaded`.
 //!

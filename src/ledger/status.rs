@@ -1,4 +1,4 @@
-//! The status of one target, as the ledger records it.
+//! Describes the status of one target, as the ledger records it.
 
 mod query;
 mod runs;

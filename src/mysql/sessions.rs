@@ -1,4 +1,4 @@
-//! The pool of connections that load, and the sessions that it lends.
+//! Keeps the pool of connections that load, and lends them as sessions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ impl Sessions {
     /// Returns a session to load with, for as long as nothing goes wrong on it.
     ///
     /// # Errors
-    /// Those of connecting.
+    /// The errors of connecting.
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.timeouts.connect;
         let getting = Box::pin(connecting(self.pool.get_conn()));
@@ -80,7 +80,7 @@ impl Sessions {
     /// such as advisory locks, until it ends.
     ///
     /// # Errors
-    /// Those of connecting.
+    /// The errors of connecting.
     pub async fn dedicated(&self) -> Result<Session> {
         let conn = self.connector.connect(self.opts.clone()).await;
         let conn = conn.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?;
@@ -91,7 +91,7 @@ impl Sessions {
     /// least five round trips.
     ///
     /// # Errors
-    /// Those of connecting.
+    /// The errors of connecting.
     pub(crate) async fn adopt(&self, conn: Conn) -> Result<Session> {
         let mut session = self.session(conn);
         // The probe has pinned and marked it.

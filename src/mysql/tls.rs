@@ -1,4 +1,4 @@
-//! The certificates of an encrypted connection, and how strictly they are checked.
+//! Reads the certificates of an encrypted connection, and decides how strictly they are checked.
 
 use std::path::Path;
 

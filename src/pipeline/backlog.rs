@@ -1,4 +1,4 @@
-//! The objects that the selector holds before it passes them on.
+//! Holds the objects that the selector has not passed on yet.
 //!
 //! Objects that another run has claimed are set apart here with the time since when they wait, so
 //! that a claim that no run holds is noticed.

@@ -1,4 +1,4 @@
-//! The statements that change tables, and the meaning of their failures.
+//! Runs the statements that change tables, and explains their failures.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::handle::Ledger;

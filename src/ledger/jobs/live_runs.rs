@@ -1,4 +1,4 @@
-//! The other runs on the target that are alive, and the conflicts with them.
+//! Finds the other runs on the target that are alive, and reports the conflicts with them.
 //!
 //! A run is alive while a connection holds its advisory lock. So a run that died without recording
 //! its end is in nobody's way.

@@ -1,4 +1,4 @@
-//! The target's advisory lock, which every step of a job needs.
+//! Takes the target's advisory lock, which every step of a job needs.
 //!
 //! Every step runs on one session, which takes the lock before it reads the job's row. If a client
 //! dies, its TRUNCATE or RENAME may stay on the server, waiting for the table. Its session keeps

@@ -1,4 +1,4 @@
-//! The emptying of the target, which a truncate job begins with.
+//! Empties the target, which is how a truncate job begins.
 
 use super::row::{JobRow, JobState};
 use crate::error::{Error, ErrorKind, Result};
