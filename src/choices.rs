@@ -72,7 +72,7 @@ pub enum BinaryReading {
     /// The bytes themselves.
     #[default]
     Raw,
-    /// pairs of hexadecimal digits, perhaps after `0x` or `\x`.
+    /// Pairs of hexadecimal digits, perhaps after `0x` or `\x`.
     Hex,
     Base64,
 }

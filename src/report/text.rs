@@ -1,4 +1,4 @@
-//! The summary as `key value` lines, for scripts.
+//! Prints the summary as `key value` lines, for scripts.
 
 use std::fmt::Write as _;
 

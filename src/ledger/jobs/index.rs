@@ -1,8 +1,8 @@
-//! The secondary indexes that a load can do without.
+//! Finds the secondary indexes that a load can do without.
 //!
 //! These are kept, besides the primary key:
 //! - UNIQUE keys: without them a duplicate is no error, and none is skipped, replaced or updated.
-//! - Keys over an expression or a virtual column. The server refuses a row if it cannot compute the
+//! - Keys over an expression or a virtual column: the server refuses a row if it cannot compute the
 //!   expression for the index entry. Without the index it would accept the row, and then refuse to
 //!   add the index again.
 //! - Keys that begin with a column of a foreign key, on either side, and keys that begin with the

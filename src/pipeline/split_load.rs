@@ -1,0 +1,104 @@
+//! Loads one staged part of a split object, in a transaction of its own.
+//!
+//! The load workers take parts as they take whole objects. The result goes to the task that owns
+//! the object ([`super::split_object`]). After a part has failed, no further part of the object
+//! begins; those under way are finished.
+
+use std::sync::Arc;
+
+use super::attempt::{Worker, load};
+use super::bad_row_lines::with_lines;
+use super::context::Context;
+use super::row_digest::with_digest;
+use super::value_pass::{bad_values, fails, judge_values, with_values};
+use super::work::{PartEnded, ReadyPart, Split};
+use crate::error::Result;
+use crate::file_slice::FileSlice;
+use crate::ledger::{LedgerEntry, Part};
+use crate::load_data::{LoadRequest, LoadStats, PartContext, StagedRows};
+use crate::retry::Attempts;
+use crate::split::RowLocator;
+use crate::staging::StagedPart;
+use crate::values::ValueCounts;
+
+/// Loads one part, and reports the result to the object's task.
+pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
+    let ReadyPart { split, staged, part, ended } = ready;
+    let mut attempts = Attempts::new(&context.options.retry);
+    let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
+        None
+    } else {
+        let request = request(context, &split, &staged, &part);
+        let loaded = Box::pin(load_judged(context, worker, request, &mut attempts)).await;
+        Some(match loaded {
+            Ok(loaded) => Ok(loaded),
+            Err(error) => {
+                split.stopping.cancel();
+                Err(with_lines(context, &region(&staged), staged.start, error).await)
+            }
+        })
+    };
+    drop(staged);
+    // The object's task waits for as long as a sender exists.
+    let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
+}
+
+/// Judges the values of a part and loads it.
+async fn load_judged(
+    context: &Context,
+    worker: &mut Worker,
+    request: LoadRequest,
+    attempts: &mut Attempts,
+) -> Result<Option<LoadStats>> {
+    let values = judge_values(context, &request.what, &request.staged, request.rows).await?;
+    let request = with_values(context, request, values);
+    if fails(context, &values) {
+        return Err(bad_values(context, &request).await?);
+    }
+    let request = with_digest(context, Ok(request)).await?;
+    load(context, worker, &request, attempts).await
+}
+
+fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
+    let format = &context.options.format;
+    let fields_per_row = context.preflight.fields_per_row;
+    let rows = staged.end.rows - staged.start.rows;
+    LoadRequest {
+        what: format!("{}: part {}", split.object, part.number),
+        sql: context.plan().statement.sql(&staged.lines_terminated_by),
+        staged: StagedRows {
+            file: region(staged),
+            locator: RowLocator::every(
+                &format.dialect,
+                &format.charset,
+                fields_per_row,
+                format.ignore_lines,
+            )
+            .beginning_at(&staged.start),
+            from: staged.start.offset,
+            data_start: staged.data_start,
+            head_bytes: staged.head_bytes,
+            lines_terminated_by: staged.lines_terminated_by.clone(),
+            needs_terminator: staged.needs_terminator,
+            last_row: staged.end.rows,
+            end: staged.end.offset,
+            rewriter: None,
+        },
+        rows,
+        entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
+        name: split.name.clone(),
+        part: Some(PartContext {
+            number: part.number,
+            rows_before: staged.start.rows,
+            reject_budget: split.reject_budget.clone(),
+        }),
+        digest: None,
+        values: ValueCounts::default(),
+    }
+}
+
+/// Returns the file slice of a part, whose bytes have the same offsets in its file as in the
+/// object.
+fn region(staged: &StagedPart) -> FileSlice {
+    FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
+}
