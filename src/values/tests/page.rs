@@ -33,10 +33,12 @@ fn page() -> String {
     ];
     let mut page = HEAD.to_owned();
     for (title, tables) in sections {
-        page.push_str(&format!(
-            "\n## {title}\n\n| column | field | verdict | reads back as |\n|---|---|---|---|\n{}",
-            markdown(tables)
-        ));
+        page.extend([
+            "\n## ",
+            title,
+            "\n\n| column | field | verdict | reads back as |\n|---|---|---|---|\n",
+            &markdown(tables),
+        ]);
     }
     page
 }

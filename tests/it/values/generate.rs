@@ -165,14 +165,14 @@ fn number(kind: &Kind, rng: &mut Rng) -> String {
         1 => text.push_str("e0"),
         2 => {
             let shift = rng.usize(1..=4);
-            text.push_str(&format!("{}e-{shift}", "0".repeat(shift)));
+            text.extend([format!("{}e-{shift}", "0".repeat(shift))]);
         }
-        3 => text.push_str(&format!("e{}", rng.i16(-330..=330))),
-        4 => text.push_str(&format!("e{}", rng.i8(-6..=6))),
+        3 => text.extend([format!("e{}", rng.i16(-330..=330))]),
+        4 => text.extend([format!("e{}", rng.i8(-6..=6))]),
         5 => text.push(if rng.bool() { ' ' } else { '\r' }),
         6 => text.insert(0, if rng.bool() { ' ' } else { '\n' }),
         7 => text.insert_str(0, "000"),
-        8 => text.push_str(&format!(".{}", digits(rng.usize(1..=35), rng))),
+        8 => text.extend([format!(".{}", digits(rng.usize(1..=35), rng))]),
         _ => {}
     }
     text

@@ -10,6 +10,7 @@ use regex::Regex;
 
 use super::kinds::{Kind, Reading};
 
+#[expect(clippy::expect_used, reason = "the patterns are constants")]
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is right")
 }
@@ -49,10 +50,11 @@ fn number(text: &str) -> Option<String> {
     let (whole, fraction) = (part(2), format!("{}{}", part(3), part(4)));
     let exponent = match part(5) {
         "" => 0,
-        exponent => exponent.parse::<i128>().map_or_else(
-            |_| if exponent.starts_with('-') { -1_000_000 } else { 1_000_000 },
-            |exponent| exponent,
-        ),
+        exponent => exponent.parse::<i128>().unwrap_or(if exponent.starts_with('-') {
+            -1_000_000
+        } else {
+            1_000_000
+        }),
     };
     let digits = format!("{whole}{fraction}");
     let significant = digits.trim_start_matches('0');
@@ -297,6 +299,7 @@ fn hex_of(bytes: &[u8]) -> String {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all meanings have one form")]
 pub(super) fn text(text: &str, _: &Kind) -> Option<String> {
     Some(hex_of(text.as_bytes()))
 }
