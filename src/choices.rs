@@ -69,8 +69,10 @@ pub enum SummaryForm {
 )]
 #[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
 pub enum BinaryReading {
-    /// The bytes themselves.
+    /// The bytes themselves. Fields of BIT columns are numbers.
     #[default]
+    Auto,
+    /// The bytes themselves, also those of BIT columns.
     Raw,
     /// Pairs of hexadecimal digits, perhaps after `0x` or `\x`.
     Hex,

@@ -1,7 +1,6 @@
 //! The settings of the objects' text format: a preset, the options that override parts of it, and
 //! the columns that the fields go to.
 
-use super::readings;
 use crate::dialect::{
     Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, SqlError,
     check_expression, parse_delimiter, parse_delimiter_byte, show_delimiter,
@@ -49,7 +48,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
         columns: resolver.optional(&s::COLUMNS, columns),
         set,
         null_strings,
-        readings: readings::given(resolver),
+        readings: Vec::new(),
     };
     (format, preset)
 }

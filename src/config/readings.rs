@@ -1,13 +1,10 @@
 //! The settings that say how the texts of values are to be read.
 
-use crate::choices::BinaryReading;
-use crate::settings::{Resolver, Value, table as s};
+use crate::settings::{Resolver, table as s};
 use crate::sql_text::quoted_identifier;
 use crate::values::{DateFormat, Readings};
 
 pub(super) fn resolve(resolver: &mut Resolver) -> Readings {
-    let binary: Option<BinaryReading> =
-        if resolver.find(&s::BINARY).is_some() { resolver.choice(&s::BINARY) } else { None };
     let (texts, origin) = resolver.list(&s::DATE_FORMAT);
     let mut date_formats = Vec::new();
     for text in texts {
@@ -22,8 +19,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> Readings {
             .unwrap_or_else(|| Readings::default().time_zone),
         decimal_comma: resolver.switch(&s::DECIMAL_COMMA),
         empty_as_null: resolver.switch(&s::EMPTY_AS_NULL),
-        binary: binary.unwrap_or_default(),
-        bits_are_bytes: binary == Some(BinaryReading::Raw),
+        binary: resolver.choice(&s::BINARY).unwrap_or_default(),
         date_formats,
     }
 }
@@ -39,21 +35,4 @@ fn date_format(text: &str) -> Result<(String, DateFormat), String> {
         .map_or_else(|| column.to_owned(), |(name, _)| name);
     let format = DateFormat::new(format.trim()).map_err(|error| error.to_string())?;
     Ok((column, format))
-}
-
-/// Returns the settings as they were given, for the fingerprint of a job. Empty if none is.
-pub(super) fn given(resolver: &mut Resolver) -> Vec<String> {
-    let mut given = Vec::new();
-    for setting in
-        [&s::TIME_ZONE, &s::DECIMAL_COMMA, &s::EMPTY_AS_NULL, &s::BINARY, &s::DATE_FORMAT]
-    {
-        if let Some((_, found)) = resolver.find(setting) {
-            let value = match found.value {
-                Value::Text(text) => text,
-                Value::List(items) => items.join("\0"),
-            };
-            given.push(format!("{}\0{value}", setting.name));
-        }
-    }
-    given
 }

@@ -17,8 +17,7 @@ pub struct FormatConfig {
     pub set: Vec<(String, String)>,
     /// The field values that mean NULL, in addition to the dialect's own.
     pub null_strings: Vec<String>,
-    /// The options that say how values are read, as they were given. `values::Readings` has their
-    /// meaning.
+    /// The settings of `values::Readings` that are not the defaults, for the fingerprint of a job.
     pub readings: Vec<String>,
 }
 

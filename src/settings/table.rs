@@ -368,10 +368,10 @@ settings! {
         .value("COLUMN=FORMAT");
     BINARY = Setting::new(Format, "binary", Choice(BinaryReading::VARIANTS),
         "How the fields of BINARY, VARBINARY and BLOB columns are written")
-        .more("raw: as the bytes themselves; also the fields of BIT columns are then bytes, and \
-               otherwise numbers. hex: as hexadecimal digits, perhaps after 0x or \\x. base64: as \
-               Base64.")
-        .derived("raw", "raw, and numbers for BIT columns");
+        .more("auto: as the bytes themselves, and the fields of BIT columns as numbers. raw: the \
+               fields of BIT columns are bytes, too. hex: as hexadecimal digits, perhaps after 0x \
+               or \\x. base64: as Base64.")
+        .default("auto");
 
     DATABASE_URL = Setting::new(Target, "database-url", Text,
         "mysql://USER:PASSWORD@HOST:PORT/DATABASE")

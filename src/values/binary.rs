@@ -33,7 +33,7 @@ impl BinaryRule {
 
     pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
         match self.reading {
-            BinaryReading::Raw => match self.fit(text.len()) {
+            BinaryReading::Auto | BinaryReading::Raw => match self.fit(text.len()) {
                 Fit::Exact => Verdict::Exact,
                 Fit::TooLong => Verdict::Bad(BadKind::TooLong),
                 Fit::Short(missing) => {

@@ -18,6 +18,7 @@ use super::text::{ObjectText, TextLimit, TextRule};
 use super::time::TimeRule;
 use super::verdict::{BadKind, Field, Verdict};
 use super::year;
+use crate::choices::BinaryReading;
 use crate::dialect::Charset;
 
 /// The definition of a column, as far as its values depend on it.
@@ -205,7 +206,7 @@ impl Kind {
             &ColumnType::Float { is_double, digits, is_unsigned } => {
                 Self::Float(FloatRule::new(is_double, digits, is_unsigned, server))
             }
-            ColumnType::Bit(_) if readings.bits_are_bytes => Self::Other,
+            ColumnType::Bit(_) if readings.binary == BinaryReading::Raw => Self::Other,
             &ColumnType::Bit(bits) => Self::Bit(BitRule::new(bits, server)),
             ColumnType::Enum(names) => labels(names, false),
             ColumnType::Set(names) => labels(names, true),

@@ -91,6 +91,11 @@ fn known_directives() -> String {
 }
 
 impl DateFormat {
+    /// Returns the format as it was given.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Parses a format.
     ///
     /// # Errors

@@ -18,8 +18,6 @@ pub struct Readings {
     /// True if an empty field means NULL in every column but text ones.
     pub empty_as_null: bool,
     pub binary: BinaryReading,
-    /// True if the fields of BIT columns are bytes and not numbers.
-    pub bits_are_bytes: bool,
     /// The columns whose dates have another form.
     pub date_formats: Vec<(String, DateFormat)>,
 }
@@ -35,8 +33,7 @@ impl Default for Readings {
             time_zone: TimeZone::UTC,
             decimal_comma: false,
             empty_as_null: false,
-            binary: BinaryReading::Raw,
-            bits_are_bytes: false,
+            binary: BinaryReading::Auto,
             date_formats: Vec::new(),
         }
     }
@@ -59,6 +56,35 @@ impl Readings {
             };
         }
         TimeZone::get(text).map_err(|_| TimeZoneError(text.to_owned()))
+    }
+
+    /// Returns the settings that are not the defaults, each as a text of its own.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<String> {
+        let Self {
+            time_zone: _,
+            decimal_comma,
+            empty_as_null,
+            binary,
+            date_formats,
+        } = self;
+        let mut texts = Vec::new();
+        if self.time_zone != TimeZone::UTC {
+            texts.push(format!("time-zone {}", self.time_zone_name()));
+        }
+        let switches = [
+            ("decimal-comma", *decimal_comma),
+            ("empty-as-null", *empty_as_null),
+        ];
+        texts.extend(
+            switches.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| (*name).to_owned()),
+        );
+        if *binary != BinaryReading::Auto {
+            texts.push(format!("binary {binary}"));
+        }
+        let formats = date_formats.iter();
+        texts.extend(formats.map(|(column, format)| format!("{column}={}", format.text())));
+        texts
     }
 
     /// Returns the name or the offset of the time zone.

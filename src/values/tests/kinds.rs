@@ -1,5 +1,3 @@
-use super::rows::markdown;
-use super::{dates, numbers, texts};
 use crate::values::{ColumnType, IntegerSize};
 
 #[test]
@@ -55,28 +53,5 @@ fn the_types_of_both_servers_are_understood() {
         "",
     ] {
         assert_eq!(ColumnType::parse(text), ColumnType::Other, "{text}");
-    }
-}
-
-#[test]
-fn the_tables_of_rules_can_be_written_as_markdown() {
-    let tables = [
-        &numbers::INTEGERS[..],
-        &numbers::DECIMALS,
-        &numbers::FLOATS,
-        &dates::DATES,
-        &dates::TIMES,
-        &dates::YEARS,
-        &texts::LABELS,
-        &texts::TEXTS,
-        &texts::JSON_ON_MYSQL,
-    ];
-    let page: String = tables.into_iter().map(markdown).collect();
-    for line in [
-        "| `tinyint` | \"1.0\" | exact | \"1\" |",
-        "| `decimal(9,2)` | \"1.505\" | decimals | \"1.51\" |",
-        "| `enum('low','mid','it''s','10')` | \"2\" | label_number | \"\" |",
-    ] {
-        assert!(page.lines().any(|other| other == line), "{line}");
     }
 }
