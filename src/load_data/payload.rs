@@ -100,11 +100,23 @@ impl Payload {
         match self.rewriter {
             None => blocks.boxed(),
             Some(rewriter) => {
-                let mut rewriter = RowRewriter::clone(&rewriter);
+                let mut rewriter = Some(RowRewriter::clone(&rewriter));
                 blocks
+                    .map(Some)
+                    .chain(stream::iter([None]))
                     .flat_map(move |block| {
-                        let rewritten =
-                            block.and_then(|block| rewriter.feed(&block).map_err(io::Error::other));
+                        let rewritten = match (block, &mut rewriter) {
+                            (Some(Ok(block)), Some(rewriter)) => rewriter.feed(&block),
+                            (Some(Err(error)), _) => {
+                                return stream::iter(vec![Err(error)]);
+                            }
+                            // The last row may wait for bytes that do not come.
+                            (None, rewriter) => {
+                                rewriter.take().map_or_else(|| Ok(Vec::new()), RowRewriter::finish)
+                            }
+                            (Some(_), None) => Ok(Vec::new()),
+                        };
+                        let rewritten = rewritten.map_err(io::Error::other);
                         stream::iter(packets(rewritten, block_bytes))
                     })
                     .boxed()

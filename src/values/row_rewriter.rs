@@ -39,6 +39,20 @@ impl RowRewriter {
         Ok(out)
     }
 
+    /// Returns the rest of the rows, after the last bytes.
+    ///
+    /// # Errors
+    /// The errors of [`RowCutter::finish`].
+    pub fn finish(self) -> Result<Vec<u8>, Malformed> {
+        let Self { rules, cutter, lines_terminated_by } = self;
+        let mut out = Vec::new();
+        cutter.finish(|row| {
+            rules.rewrite(row, &mut out);
+            out.extend_from_slice(&lines_terminated_by);
+        })?;
+        Ok(out)
+    }
+
     /// Returns the row as the server must get it, without its line terminator.
     #[must_use]
     pub fn row(&self, row: &[u8]) -> Vec<u8> {
