@@ -4,7 +4,8 @@
 #
 # - No line has more than 100 characters, in Rust and in Markdown. In Markdown, tables, code blocks
 #   and lines that hold nothing but a link are exempt.
-# - No doc summary begins with a word that makes it a fragment.
+# - No doc summary begins with a word that makes it a fragment, and neither does a later paragraph or
+#   list item of a doc comment, such as the one under `# Errors`.
 #
 #   scripts/prose.sh           prints each finding as file:line, and fails if there is one
 #   scripts/prose.sh --count   prints the number of findings per file and per rule
@@ -21,11 +22,12 @@ from pathlib import Path
 
 COLUMNS = 100
 WIDTH = f"lines over {COLUMNS} columns"
-FRAGMENT = "doc summaries that begin as a fragment"
+FRAGMENT = "doc paragraphs that begin as a fragment"
 DOC = re.compile(r"\s*(///|//!) ?(.*)")
 BEGINS_AS_FRAGMENT = re.compile(
     r"(Of|By|In|For|With|Where|What|Whether|As|Those|From|Which|So|At|Only|Not)\b"
 )
+LIST_ITEM = re.compile(r"\s*([-*]|\d+\.) ")
 FENCE = re.compile(r"\s*(```+|~~~+)")
 ONLY_A_LINK = re.compile(
     r"\s*([-*] |\d+\. )?\s*(!?\[[^]]*\]\(\S*\)|\[[^]]*\]: \S+|<?https?://\S+>?)[.,;:]?\s*"
@@ -38,15 +40,25 @@ def too_long(line):
 
 
 def in_rust(lines):
-    block = None
+    # The kind of the comment and its text on the line before, which decide where a paragraph begins.
+    block, before, is_code = None, "", False
     for number, line in enumerate(lines, 1):
         for finding in too_long(line):
             yield number, *finding
         doc = DOC.match(line)
-        is_summary = doc and doc[1] != block
-        if is_summary and (word := BEGINS_AS_FRAGMENT.match(doc[2])):
-            yield number, FRAGMENT, f"the doc summary begins with {word[0]}"
-        block = doc and doc[1]
+        if not doc:
+            block, before, is_code = None, "", False
+            continue
+        is_summary = doc[1] != block
+        item = LIST_ITEM.match(doc[2])
+        begins = is_summary or item or not before.strip() or before.startswith("#")
+        text = doc[2][item.end() :] if item else doc[2]
+        if FENCE.match(text):
+            is_code = not is_code
+        elif begins and not is_code and (word := BEGINS_AS_FRAGMENT.match(text)):
+            what = "summary" if is_summary else "list item" if item else "paragraph"
+            yield number, FRAGMENT, f"the doc {what} begins with {word[0]}"
+        block, before = doc[1], doc[2]
 
 
 def in_markdown(lines):

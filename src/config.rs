@@ -1,14 +1,17 @@
-//! The validated settings of one run.
+//! Holds the validated settings of one run.
 //!
 //! [`resolve()`] combines flags, environment, file and defaults. It returns either a [`Config`] in
 //! which every value is present, in range and consistent with the others, or all problems at once.
 //! Nothing past this module looks at a flag or an environment variable. The [`Config`] itself stops
 //! at [`crate::commands`], which hands the layers below only the settings that they need.
 
+mod conflicts;
 mod database_url;
 mod format;
+mod ledger;
 mod load;
 pub(crate) mod resolve;
+mod source;
 mod target;
 #[cfg(test)]
 mod tests;

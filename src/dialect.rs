@@ -75,7 +75,8 @@ impl fmt::Display for LineTerminator {
 #[cfg_attr(test, derive(strum::VariantArray))]
 #[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
 pub enum Preset {
-    /// LOAD DATA's default: tab, `\` escapes, LF, NULL as `\N`. Also what `mysqldump --tab` writes.
+    /// LOAD DATA's default: tab, `\` escapes, LF, NULL as `\N`. It is also what `mysqldump --tab`
+    /// writes.
     Mysql,
     /// Hive's and Spark's text tables: byte 0x01, `\` escapes, LF, NULL as `\N`.
     Hive,

@@ -19,7 +19,7 @@
 //!
 //! Each folder imports only from layers below it, and no two files import each other in a circle.
 //! The exact list of allowed imports is the table in `tests/layers/main.rs`, and a test holds the
-//! sources to it. The layers, from top to bottom:
+//! sources to it. These are the layers, from top to bottom:
 //!
 //! - [`cli`]: the command line, as clap parses it.
 //! - [`commands`]: one function for each command. Only this layer sees the whole configuration.
@@ -44,7 +44,8 @@
 //! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
 //! - [`split`] and [`dialect`]: the meaning of delimited text, and a reader that counts rows
-//!   exactly as the servers do and refuses data that they would silently lose. Pure, without I/O.
+//!   exactly as the servers do and refuses data that they would silently lose. Both are pure,
+//!   without I/O.
 //! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
 //!   retries.
 //! - [`choices`], [`exit_code`], [`file_slice`], [`limits`], [`policy`], [`printable`], [`s3_uri`],

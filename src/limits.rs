@@ -1,5 +1,5 @@
-//! The limits that the operating system sets to this process: they are raised where that is
-//! allowed, and named where they end something.
+//! Raises the limits that the operating system sets to this process, where that is allowed, and
+//! names them where they end something.
 
 use std::error::Error;
 use std::io;

@@ -25,7 +25,7 @@
 //!   a time and holds none meanwhile.
 //! - Load workers wait for no permit at all.
 //!
-//! So whoever holds a permit can always go on, and the pools cannot wait for each other in a
+//! Whoever holds a permit can therefore always go on, and the pools cannot wait for each other in a
 //! circle.
 //!
 //! A run ends when the listing is complete and every object has an outcome. It also ends when a
@@ -33,10 +33,12 @@
 //! finished first.
 
 mod attempt;
+mod backlog;
 mod bad_row_lines;
 mod batcher;
 mod check_worker;
 mod context;
+mod decision;
 mod download;
 mod events;
 mod load_worker;
@@ -45,13 +47,15 @@ mod prepared;
 mod row_digest;
 mod sample;
 mod select;
+mod split_load;
 pub(crate) mod split_object;
+mod stage_parts;
 mod work;
 
 pub(crate) use context::Checking;
+pub(crate) use decision::{Decision, Disposition, decide};
 pub(crate) use options::PipelineOptions;
 pub(crate) use prepared::Prepared;
-pub(crate) use select::{Decision, Disposition, decide};
 pub(crate) use work::{LISTED_AHEAD, ObjectStream};
 
 use std::sync::Arc;

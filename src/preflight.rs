@@ -51,7 +51,7 @@ const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbclu
 /// back. Everything runs on one connection, which is returned as a session like those that load.
 ///
 /// # Errors
-/// All problems, not only the first.
+/// Returns all problems, not only the first.
 pub async fn preflight(
     connector: &mut Connector,
     options: &PreflightOptions<'_>,

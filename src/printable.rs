@@ -1,4 +1,4 @@
-//! Text from outside, as it is shown.
+//! Makes text from outside fit to be shown.
 //!
 //! Keys, ETags, names, and messages of stores and servers may contain anything. On a terminal,
 //! control characters can erase lines or forge them, and invisible characters can hide or reorder
@@ -12,12 +12,12 @@ use std::fmt::Write as _;
 /// The line breaks that may remain in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Newlines {
-    /// None: the text is a part of one line.
+    /// None may remain: the text is a part of one line.
     Escaped,
-    /// The ones before an indented line, as in a message with rows below it. No text from outside
-    /// can then begin a line of its own.
+    /// Line breaks before an indented line may remain, as in a message with rows below it. No text
+    /// from outside can then begin a line of its own.
     BeforeBlanks,
-    /// All: the text consists of lines.
+    /// All may remain: the text consists of lines.
     Kept,
 }
 

@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM: the first drains, the second rolls back, the third exits at once. What the
-//! second cannot roll back within [`ABANDON_LIMIT`] is left to the server.
+//! SIGINT and SIGTERM: the first drains, the second rolls back, the third exits at once. Whatever
+//! the second cannot roll back within [`ABANDON_LIMIT`] is left to the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -18,8 +18,8 @@ const ABANDON_LIMIT: Duration = Duration::from_secs(8);
 /// The tokens that tell the tasks of a run to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// When cancelled, current loads finish and no new ones begin. Also cancelled if the run itself
-    /// has to end.
+    /// When cancelled, current loads finish and no new ones begin. It is also cancelled if the run
+    /// itself has to end.
     pub draining: CancellationToken,
     /// When cancelled, current loads roll back.
     pub abandoning: CancellationToken,

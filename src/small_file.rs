@@ -10,8 +10,8 @@ const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 /// Reads the file, which may also be a pipe. Blocking.
 ///
 /// # Errors
-/// Those of reading, and `FileTooLarge` for a file that is larger than 4 MiB, of which no more is
-/// read.
+/// The errors of reading, and `FileTooLarge` for a file that is larger than 4 MiB, of which no more
+/// is read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
@@ -25,7 +25,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Does the same as [`read`] for a text.
 ///
 /// # Errors
-/// Those of [`read`], and `InvalidData` for what is not UTF-8.
+/// The errors of [`read`], and `InvalidData` for what is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not valid UTF-8"))

@@ -1,6 +1,6 @@
-//! S3: the listing of objects, their bytes, and the few writes that the program makes.
+//! Talks to S3: lists objects, reads their bytes, and makes the program's few writes.
 //!
-//! Only this module and its children import `aws_*`. They guarantee that:
+//! This module and its children alone import `aws_*`. They guarantee that:
 //!
 //! - every [`Object`](crate::object::Object) carries the ETag under which its bytes can be read;
 //! - a listing is passed on page by page and never held in memory, and a page is used only if it is

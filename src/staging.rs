@@ -5,7 +5,7 @@
 //! inside the [`StagedObject`] that they pay for. Files have no name, so nothing remains on disk
 //! however the process ends.
 //!
-//! What leaves this module equals the listed bytes in length and content, except
+//! The bytes that leave this module equal the listed bytes in length and content, except
 //! [`Integrity::Part`]. Length and `ETag` verify each part of a split object; the checksum verifies
 //! all of them together.
 

@@ -1,4 +1,4 @@
-//! The program's outputs: bars and colour on a terminal, plain lines elsewhere.
+//! Decides how the program's outputs look: bars and colour on a terminal, plain lines elsewhere.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Verification that a table holds what its objects hold. It compares sums over rows: the program
+//! Verifies that a table holds what its objects hold. It compares sums over rows: the program
 //! computes them from the objects' bytes, and the server from what it has stored.
 //!
 //! Counts and warnings show that the server took every row unchanged. The sums show it again at the
@@ -13,9 +13,9 @@
 //!
 //! # What is summed
 //!
-//! Whole rows: the first 60 bits of the SHA-256 of an unambiguous text of all compared columns.
-//! Each single column: the CRC-32 of its value. That is enough to name the columns that differ, and
-//! to continue with the other columns if one drops out.
+//! A whole row is summed by the first 60 bits of the SHA-256 of an unambiguous text of all compared
+//! columns, and each single column by the CRC-32 of its value. That is enough to name the columns
+//! that differ, and to continue with the other columns if one drops out.
 //!
 //! A column drops out of a job when any object has a value in it that the server may store as
 //! another text without a warning, such as `1e3` in an INT. The remaining columns are then compared

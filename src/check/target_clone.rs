@@ -38,7 +38,7 @@ impl TargetClone {
     ///
     /// # Errors
     /// `TargetRefused` if the account lacks a privilege or the server cannot create the clone;
-    /// otherwise those of the connection.
+    /// otherwise the errors of the connection.
     pub async fn prepare(session: &mut Session, schema: &TableSchema) -> Result<Self> {
         let conn = &mut session.conn;
         let target = schema.name();

@@ -1,4 +1,4 @@
-//! The command `s3-to-mysql check`.
+//! Runs the command `s3-to-mysql check`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The command `s3-to-mysql load`.
+//! Runs the command `s3-to-mysql load`.
 
 use std::sync::Arc;
 use std::time::Duration;

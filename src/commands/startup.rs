@@ -28,7 +28,7 @@ use crate::verify::ComparePlan;
 /// the server after `abandoning` is cancelled.
 ///
 /// # Errors
-/// All problems that were found. The listing has ended then.
+/// Returns all problems that were found. The listing has ended then.
 pub(crate) async fn prepare(
     config: &Config,
     found: &Arc<ListingProgress>,

@@ -1,4 +1,4 @@
-//! The database URL: `mysql://user:password@host:port/database?ssl-mode=…`
+//! Parses the database URL: `mysql://user:password@host:port/database?ssl-mode=…`.
 //!
 //! Errors repeat no part of the URL except its scheme and the names of parameters. When a URL is
 //! malformed, the password in it is often the reason.

@@ -1,7 +1,10 @@
 //! Tests of the configuration that results from the command line, the environment and the file.
 //! Arguments go through clap, so the tests cover exactly what users type.
 
+mod format;
 mod ledger;
+mod source;
+mod target;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +15,8 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::choices::{ProgressMode, SslMode};
 use crate::cli::{Cli, Cmd};
-use crate::dialect::{LineTerminator, Preset};
+use crate::dialect::Preset;
 use crate::policy::{OnBadRow, OnDuplicate};
-use crate::s3_uri::SourceUri;
 use crate::settings::{Flag, Value, ValueKind, table};
 
 /// The arguments, the variables and the file of a test case.
@@ -321,51 +323,6 @@ fn print_config_names_the_place_of_every_value() {
 }
 
 #[test]
-fn no_secret_is_ever_shown() {
-    let url = "mysql://u:hunter2@h/d";
-    let places: [Case<'_>; 6] = [
-        (&["--database-url", url], &[], ""),
-        (&[], &[("S3_TO_MYSQL_DATABASE_URL", url)], ""),
-        (&[], &[("DATABASE_URL", url)], ""),
-        (&[], &[("MYSQL_PWD", "hunter2")], ""),
-        (&[], &[("S3_TO_MYSQL_PASSWORD", "hunter2")], ""),
-        (&[], &[], "password = 'hunter2'"),
-    ];
-    for (args, environment, file) in places {
-        let resolved = complete(args, environment, file);
-        assert_eq!(password(&resolved), Some("hunter2"));
-        let shown = format!("{} {} {:?}", resolved.provenance, text(&resolved), resolved.warnings);
-        assert!(!shown.contains("hunter2"), "{shown}");
-        assert!(shown.contains("#password = (hidden)"), "{shown}");
-    }
-    let mistakes: [Case<'_>; 10] = [
-        (&["mysql://u:hunter2@h/d"], &[], ""),
-        (&["--host", "mysql://u:hunter2@h/d"], &[], ""),
-        (&["--host", "u:hunter2@h"], &[], ""),
-        (&["--database-url", "mysql://u:hunter2/x@h/d"], &[], ""),
-        (&["--database-url", "postgres://u:hunter2@h/d"], &[], ""),
-        (&["--endpoint-url", "http://u:hunter2@h"], &[], ""),
-        (&["-phunter2"], &[], ""),
-        (&["--password=hunter2"], &[], ""),
-        (&["--pasword=hunter2"], &[], ""),
-        (&[], &[], "password = hunter2"),
-    ];
-    for (args, environment, file) in mistakes {
-        let problems = incomplete(args, environment, file);
-        assert!(!problems.is_empty(), "{args:?} {file}");
-        assert!(!problems.concat().contains("hunter2"), "{problems:#?}");
-    }
-}
-
-#[test]
-fn a_password_in_a_url_on_the_command_line_is_warned_of_and_elsewhere_not() {
-    let url = "mysql://u:hunter2@h/d";
-    assert_eq!(complete(&["--database-url", url], &[], "").warnings.len(), 1);
-    assert_eq!(complete(&[], &[("DATABASE_URL", url)], "").warnings.len(), 0);
-    assert_eq!(complete(&["--database-url", "mysql://u@h/d"], &[], "").warnings.len(), 0);
-}
-
-#[test]
 fn everything_wrong_is_reported_at_once_with_its_place() {
     let found = problems(
         &["https://b/k", "--preset", "cvs", "--set", "x", "--max-attempts", "0"],
@@ -415,228 +372,6 @@ fn what_is_missing_is_named_with_its_remedy() {
     let found = problems(&["s3://b", "-u", "u", "--table", "t"], &[], "");
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("the table's database is missing; "), "{found:#?}");
-}
-
-#[test]
-fn keys_from_takes_the_place_of_weaker_uris_and_joins_equal_ones() {
-    let source = |resolved: Resolved| {
-        (resolved.config.source.uris.len(), resolved.config.source.keys_from.is_some())
-    };
-    let target = ["--user", "u", "--table", "d.t"];
-    let with =
-        |args: &[&str], file: &str| source(resolved(&[&target[..], args].concat(), &[], file));
-    assert_eq!(with(&["--keys-from", "failed.txt"], "uris = ['s3://b/p/']"), (0, true));
-    assert_eq!(with(&["s3://b/k"], "keys-from = 'failed.txt'"), (1, false));
-    assert_eq!(with(&["s3://b/k", "--keys-from", "-"], ""), (1, true));
-    assert_eq!(
-        with(&["s3://b/k"], "uris = ['s3://b/1', 's3://b/2']"),
-        (1, false),
-        "a list replaces the whole list"
-    );
-}
-
-#[test]
-fn the_prefix_switch_makes_every_uri_a_prefix_and_its_opposite_beats_the_file() {
-    let uri = |args: &[&str]| complete(args, &[], "prefix = true").config.source.uris[1].clone();
-    assert_eq!(uri(&["s3://b/k"]), SourceUri::Prefix { bucket: "b".into(), prefix: "k".into() });
-    assert_eq!(
-        uri(&["s3://b/k", "--no-prefix"]),
-        SourceUri::Key { bucket: "b".into(), key: "k".into() }
-    );
-    assert_eq!(
-        uri(&["s3://b/k", "--no-prefix", "--prefix"]),
-        SourceUri::Prefix { bucket: "b".into(), prefix: "k".into() }
-    );
-}
-
-#[test]
-fn a_url_is_overridden_piece_by_piece() {
-    let target = |args: &[&str], environment: &[(&str, &str)], file: &str| {
-        let resolved = resolved(&[&["s3://b", "--table", "t"], args].concat(), environment, file);
-        let target = resolved.config.target.clone();
-        let database = target.database.unwrap_or_default();
-        format!(
-            "{}:{}@{}:{}/{database}",
-            target.user,
-            password(&resolved).unwrap_or("-"),
-            target.host,
-            target.port
-        )
-    };
-    let url = "mysql://u:p@h:3307/d";
-    assert_eq!(target(&["--database-url", url], &[], ""), "u:p@h:3307/d");
-    assert_eq!(
-        target(&["--database-url", url, "--host", "other", "-D", "e"], &[], ""),
-        "u:p@other:3307/e"
-    );
-    assert_eq!(target(&["--host", "other"], &[("DATABASE_URL", url)], ""), "u:p@other:3307/d");
-    assert_eq!(
-        target(&[], &[("S3_TO_MYSQL_DATABASE_URL", url), ("DATABASE_URL", "mysql://x:y@z/w")], ""),
-        "u:p@h:3307/d"
-    );
-    // The URL of the flag overrides single settings in the file; a host without a port means 3306.
-    let file = "host = 'f'\nport = 3399\nuser = 'f'\ndatabase = 'f'";
-    assert_eq!(target(&["--database-url", "mysql://u@h/d"], &[], file), "u:-@h:3306/d");
-    assert_eq!(
-        target(&[], &[("DATABASE_URL", url)], file),
-        "f:p@f:3399/f",
-        "the file beats DATABASE_URL"
-    );
-    assert_eq!(target(&[], &[("S3_TO_MYSQL_DATABASE_URL", url)], file), "u:p@h:3307/d");
-}
-
-#[test]
-fn another_programs_database_url_is_passed_over_only_where_the_server_is_named() {
-    let foreign = [("DATABASE_URL", "postgres://u:p@h/d")];
-    assert_eq!(complete(&["--host", "h"], &foreign, "").warnings.len(), 1);
-    let found = incomplete(&[], &foreign, "");
-    assert_eq!(
-        found,
-        ["environment variable DATABASE_URL: not a database URL: \
-             it must start with mysql:// or mariadb://"]
-    );
-}
-
-#[test]
-fn the_strongest_password_counts_wherever_it_stands() {
-    let used = |args: &[&str], environment: &[(&str, &str)], file: &str| {
-        password(&complete(args, environment, file)).map(str::to_owned)
-    };
-    let mysql_pwd = ("MYSQL_PWD", "shared");
-    let own = ("S3_TO_MYSQL_PASSWORD", "own");
-    let url = ["--database-url", "mysql://u:url@h/d"];
-    let flag = ["--password-file", "password.txt"];
-    assert_eq!(used(&[], &[mysql_pwd], "").as_deref(), Some("shared"));
-    assert_eq!(used(&[], &[mysql_pwd], "password = 'toml'").as_deref(), Some("toml"));
-    assert_eq!(used(&[], &[mysql_pwd, own], "password = 'toml'").as_deref(), Some("own"));
-    assert_eq!(used(&url, &[mysql_pwd, own], "password = 'toml'").as_deref(), Some("url"));
-    assert_eq!(
-        used(&[&url[..], &flag].concat(), &[mysql_pwd, own], "").as_deref(),
-        Some("from-file")
-    );
-    assert_eq!(used(&[], &[own], "password-file = 'password.txt'").as_deref(), Some("own"));
-    assert_eq!(used(&[], &[], "").as_deref(), None);
-    let both = incomplete(&[], &[], "password = 'x'\npassword-file = 'password.txt'");
-    assert_eq!(both, ["c.toml line 1: password and password-file are both set; set one of them"]);
-    let missing = incomplete(&["--password-file", "nowhere"], &[], "");
-    assert!(
-        missing.len() == 1 && missing[0].contains("password-file \"nowhere\": cannot be read"),
-        "{missing:#?}"
-    );
-}
-
-#[test]
-fn a_socket_and_a_host_exclude_each_other_and_the_stronger_place_wins() {
-    let socket =
-        |args: &[&str], file: &str| complete(args, &[], file).config.target.socket.is_some();
-    assert!(socket(&["--socket", "/s"], "host = 'h'"));
-    assert!(!socket(&["--host", "h"], "socket = '/s'"));
-    assert!(!socket(&["--port", "3307"], "socket = '/s'"));
-    assert!(
-        socket(&[], "socket = '/s'\nport = 3306\nhost = 'localhost'"),
-        "as option files are written"
-    );
-    assert!(!socket(&["--socket", ""], "socket = '/s'"), "an empty value hides the weaker one");
-    assert!(socket(&["--database-url", "mysql://u@localhost/d", "-S", "/s"], ""));
-    assert_eq!(incomplete(&["--socket", "/s", "--host", "h"], &[], "").len(), 1);
-}
-
-#[test]
-fn encryption_is_required_as_soon_as_bytes_leave_the_machine() {
-    let mode = |args: &[&str]| complete(args, &[], "").config.target.ssl_mode;
-    assert_eq!(mode(&[]), SslMode::Preferred);
-    assert_eq!(mode(&["--host", "localhost"]), SslMode::Preferred);
-    assert_eq!(mode(&["--host", "10.0.0.1"]), SslMode::Required);
-    assert_eq!(
-        mode(&["--database-url", "mysql://db.example/d", "--socket", "/s"]),
-        SslMode::Preferred
-    );
-    assert_eq!(mode(&["--database-url", "mysql://db.example/d"]), SslMode::Required);
-    assert_eq!(mode(&["--host", "10.0.0.1", "--ssl-mode", "disabled"]), SslMode::Disabled);
-    assert_eq!(mode(&["--ssl-mode", "Verify_Identity"]), SslMode::VerifyIdentity);
-}
-
-#[test]
-fn parts_of_a_preset_can_be_overridden() {
-    let format = complete(
-        &[
-            "--preset",
-            "csv",
-            "--fields-terminated-by",
-            "\\x01",
-            "--lines-terminated-by",
-            "\\r\\n",
-            "--fields-escaped-by",
-            "^[",
-        ],
-        &[],
-        "",
-    )
-    .config
-    .format;
-    assert_eq!(format.dialect.fields_terminated_by, [1]);
-    assert_eq!(format.dialect.lines_terminated_by, LineTerminator::Exact(b"\r\n".to_vec()));
-    assert_eq!(format.dialect.fields_escaped_by, Some(0x1b));
-    assert_eq!(format.dialect.fields_enclosed_by, Some(b'"'), "the preset's");
-}
-
-#[test]
-fn the_two_enclosures_are_one_setting() {
-    let enclosure = |args: &[&str], file: &str| {
-        let dialect = complete(args, &[], file).config.format.dialect;
-        (dialect.fields_enclosed_by, dialect.fields_optionally_enclosed)
-    };
-    assert_eq!(
-        enclosure(&["--fields-enclosed-by", "'"], "fields-optionally-enclosed-by = '\"'"),
-        (Some(b'\''), false)
-    );
-    assert_eq!(
-        enclosure(&["--fields-optionally-enclosed-by", "'"], "fields-enclosed-by = '\"'"),
-        (Some(b'\''), true)
-    );
-    assert_eq!(enclosure(&["--preset", "csv", "--fields-enclosed-by", ""], ""), (None, false));
-    let both = incomplete(
-        &["--fields-enclosed-by", "'", "--fields-optionally-enclosed-by", "\""],
-        &[],
-        "",
-    );
-    assert_eq!(both.len(), 1);
-}
-
-#[test]
-fn a_dialect_that_cannot_be_loaded_is_refused() {
-    let found = incomplete(&["--fields-terminated-by", "\\n"], &[], "");
-    assert!(
-        found.len() == 1
-            && found[0].contains("lines-terminated-by and fields-terminated-by are both"),
-        "{found:#?}"
-    );
-}
-
-#[test]
-fn hive_presets_skip_hidden_keys_and_bring_their_null_strings_unless_told_otherwise() {
-    let config = complete(&["--preset", "hive-raw"], &[], "").config;
-    assert!(config.source.skip_hidden);
-    assert_eq!(config.format.null_strings, ["\\N"]);
-    let config =
-        complete(&["--preset", "hive-raw", "--no-skip-hidden", "--null-string", ""], &[], "")
-            .config;
-    assert!(!config.source.skip_hidden);
-    assert_eq!(config.format.null_strings, [""]);
-}
-
-#[test]
-fn a_time_needs_its_offset_and_a_date_is_midnight_in_utc() {
-    let after =
-        |text: &str| complete(&["--modified-after", text], &[], "").config.source.modified_after;
-    assert_eq!(after("2026-01-31"), "2026-01-31T00:00:00Z".parse().ok());
-    assert_eq!(after("2026-01-31T18:00:00+02:00"), "2026-01-31T16:00:00Z".parse().ok());
-    for text in ["2026-01-31T18:00:00", "2026-02-30", "yesterday", "20260131"] {
-        assert_eq!(incomplete(&["--modified-after", text], &[], "").len(), 1, "{text}");
-    }
-    let empty =
-        incomplete(&["--modified-after", "2026-02-01", "--modified-before", "2026-02-01"], &[], "");
-    assert_eq!(empty.len(), 1);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Delimiters as people type them.
+//! Reads delimiters as people type them.
 //!
 //! Control characters are hard to write in shells, TOML files and cron lines. Every delimiter
 //! setting therefore understands the notations of common tools. All other text stands for itself.
@@ -34,7 +34,7 @@ pub enum DelimiterError {
 ///
 /// # Errors
 ///
-/// Any other escape, since a guess would load the wrong columns.
+/// Refuses any other escape, since a guess would load the wrong columns.
 pub fn parse_delimiter(text: &str) -> Result<Vec<u8>, DelimiterError> {
     if let [b'^', letter @ b'@'..=b'_'] = text.as_bytes() {
         return Ok(vec![letter - b'@']);

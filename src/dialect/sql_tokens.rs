@@ -77,7 +77,7 @@ struct Token {
 /// `(text)`, it accepts it as one value.
 ///
 /// # Errors
-/// The first character that could end the expression, and why.
+/// Returns the first character that could end the expression, and why.
 pub fn check_expression(text: &str) -> Result<(), SqlError> {
     let mut open = Vec::new();
     for token in tokens(text, Backslash::Undecided)? {
@@ -105,7 +105,7 @@ pub fn check_expression(text: &str) -> Result<(), SqlError> {
 /// `/*!80023 INVISIBLE */` is read as the server reads it.
 ///
 /// # Errors
-/// The first character that could end the statement, and why.
+/// Returns the first character that could end the statement, and why.
 pub fn check_statement(text: &str) -> Result<(), SqlError> {
     let mut open = Vec::new();
     for token in tokens(text, Backslash::Escapes)? {

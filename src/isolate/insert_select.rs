@@ -52,7 +52,7 @@ const SAVEPOINT: &str = "s3_to_mysql_insertion";
 /// target.
 ///
 /// # Errors
-/// Those of [`ScratchTable::insert_into`].
+/// The errors of [`ScratchTable::insert_into`].
 pub async fn dry_run_insert(
     conn: &mut Conn,
     table: &ScratchTable,

@@ -8,16 +8,16 @@
 //! 1. If the server has more warnings than it shows, the chunk is sent in smaller pieces.
 //! 2. A warning whose row number is proven (`load_data/row_numbers`) flags a row that is bad by
 //!    itself.
-//! 3. For row errors without a number (duplicates, CHECK, foreign keys, partitions, views), the
-//!    rest of the piece is loaded into the scratch table. From there the server inserts it into the
-//!    target row by row, in a way that shows which rows it refuses ([`super::insert_select`]).
+//! 3. The rest of the piece is loaded into the scratch table if a row error has no number
+//!    (duplicates, CHECK, foreign keys, partitions, views). From there the server inserts it into
+//!    the target row by row, in a way that shows which rows it refuses ([`super::insert_select`]).
 //!    Under REPLACE this is only a dry run, which is rolled back.
 //! 4. The rest is found by halving: an error of the whole statement, or a server that shows too few
 //!    of its warnings or does not allow a scratch table.
 //!
-//! So nothing depends on the scratch table being available, only on it never naming a good row.
-//! Pieces are sent in order, each after everything before it, so of several rows with one key the
-//! first is the one that is loaded.
+//! Nothing therefore depends on the scratch table being available, only on it never naming a good
+//! row. Pieces are sent in order, each after everything before it, so of several rows with one key
+//! the first is the one that is loaded.
 //!
 //! Memory holds the positions of one chunk's rows and their row errors.
 
@@ -64,8 +64,8 @@ impl RowIsolation<'_> {
     /// rows. Takes the flagged rows off `digest`.
     ///
     /// # Errors
-    /// `BadRows`, `Duplicates` or `TooManyRejects`, with the first bad rows; otherwise those of
-    /// [`load_data`].
+    /// `BadRows`, `Duplicates` or `TooManyRejects`, with the first bad rows; otherwise the errors
+    /// of [`load_data`].
     pub(crate) async fn run(
         mut self,
         digest: &mut Option<RowDigest>,

@@ -1,4 +1,4 @@
-//! The scratch table: a TEMPORARY table with the target's columns and numbered rows.
+//! Makes the scratch table, which is a TEMPORARY table with the target's columns and numbered rows.
 //!
 //! It has no key, CHECK, foreign key, partition or trigger that could refuse a row. Every row of
 //! the statement is stored, and the k-th row has the k-th number, which counting proves. From there
@@ -123,7 +123,7 @@ impl ScratchTable {
     ///
     /// # Errors
     /// `TargetRefused` if the account lacks the privilege, so that nothing that needs the table is
-    /// possible. Otherwise those of the connection.
+    /// possible. Otherwise the errors of the connection.
     pub async fn create(&self, conn: &mut Conn) -> Result<()> {
         // A transaction that does not allow DROP does not allow CREATE either.
         self.drop(conn).await.map_err(unavailable)?;
@@ -149,7 +149,7 @@ impl ScratchTable {
     /// Drops the table, if it exists.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// The errors of the connection.
     pub async fn drop(&self, conn: &mut Conn) -> Result<()> {
         conn.query_drop(format!("DROP TEMPORARY TABLE IF EXISTS {}", self.table))
             .await

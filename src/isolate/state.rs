@@ -1,4 +1,4 @@
-//! The state of row isolation for one object.
+//! Holds the state of row isolation for one object.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl<'a> RowIsolation<'a> {
         }
     }
 
-    /// Also counts the flagged rows by reason, and hands over the first of them.
+    /// The flagged rows are also counted by reason, and the first of them are handed over.
     pub(crate) fn with_tally(mut self, tally: &'a mut Tally) -> Self {
         self.tally = Some(tally);
         self

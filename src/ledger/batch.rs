@@ -1,6 +1,6 @@
 //! The ledger rows of several objects that are loaded in one transaction.
 //!
-//! As with one object ([`Entry`]), the rows are inserted first and completed last, by an UPDATE
+//! The rows are inserted first and completed last, as with one object ([`Entry`]), by an UPDATE
 //! that must find all of them. Their counts are there from the start: objects are committed
 //! together only if none of their rows is skipped, deleted or has a warning.
 

@@ -10,8 +10,8 @@
 //! - Each waits for the other: the server finds the deadlock and rolls one of them back, which
 //!   begins again and finds the first case.
 //!
-//! So it does not matter who lists first, whose claim was lost, and which server or run died in
-//! between. The read is in the packet of the INSERT and costs no round trip.
+//! It therefore does not matter who lists first, whose claim was lost, and which server or run died
+//! in between. The read is in the packet of the INSERT and costs no round trip.
 //!
 //! The read must not wait for the rows of other keys. It names the whole key, so that the server
 //! looks it up in the primary key instead of reading a range, and READ COMMITTED locks no gaps.

@@ -1,5 +1,5 @@
-//! The run's own connection to the ledger. It is outside the pool, is never reset, and holds the
-//! run's advisory locks.
+//! Keeps the run's own connection to the ledger. It is outside the pool, is never reset, and holds
+//! the run's advisory locks.
 //!
 //! The server frees the locks as soon as the connection is gone, so a run that dies leaves no claim
 //! behind and needs no heartbeat. If the connection is lost while the run lives, the run reconnects

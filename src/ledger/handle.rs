@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Phase, ResultSets, Session, Sessions, classify};
 use crate::retry::{Attempts, RetryConfig};
 
-/// More than the name of a lock takes in a statement.
+/// The room for one lock in a statement, which is more than its name takes.
 const NAME_BYTES: usize = 100;
 
 /// The ledger of one target, as one run uses it.

@@ -59,10 +59,10 @@ fn known(object: &Object, rows: &Rows) -> ObjectState {
     }
 }
 
-/// More than any statement takes by itself, without its lists.
+/// The room for a statement without its lists, which is more than any takes.
 const STATEMENT_BYTES: usize = 16 * 1024;
-/// More than an object takes in the statement that claims it, without its names: those stand there
-/// twice, in hexadecimal.
+/// The room for an object in the statement that claims it, without its names, which stand there
+/// twice, in hexadecimal. No object takes as much.
 const OBJECT_BYTES: usize = 200;
 
 impl Ledger {

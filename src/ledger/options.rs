@@ -1,4 +1,4 @@
-//! The settings of the ledger and of a job.
+//! Holds the settings of the ledger and of a job.
 
 use crate::dialect::FormatConfig;
 use crate::mysql::{TargetConfig, Timeouts};

@@ -20,7 +20,7 @@ use super::counts::LoadCounts;
 use super::handle::Ledger;
 use super::identity::{ensure_fits, etag, object_id};
 use super::job::Job;
-use super::parts::PartEntry;
+use super::part_entry::PartEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
 use crate::mysql::{Conn, Phase, classify};

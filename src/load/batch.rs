@@ -46,7 +46,7 @@ impl Session {
     /// Either way the session must then be destroyed, as after any error.
     ///
     /// # Errors
-    /// Those of [`Session::load`] that are not about rows.
+    /// The errors of [`Session::load`] that are not about rows.
     pub async fn load_batch(
         &mut self,
         batch: &Batch,

@@ -1,6 +1,7 @@
 //! Assesses the server's answer to a LOAD DATA statement under the policies.
 //!
-//! What the server does with a problem row, and which policy decides about it:
+//! The kind of a problem row determines what the server does with it, and which policy decides
+//! about it:
 //!
 //! - A value does not fit, or the row has too few or too many fields. Under IGNORE the server
 //!   stores something else and warns. Under REPLACE in a strict mode it ends the statement.

@@ -28,8 +28,8 @@ pub(crate) enum ExchangeOutcome {
 /// destroyed.
 ///
 /// # Errors
-/// Everything after which the transaction cannot go on: a lost connection, a lock conflict, a
-/// stall, an answer without counts.
+/// Fails with everything after which the transaction cannot go on: a lost connection, a lock
+/// conflict, a stall, an answer without counts.
 pub(crate) async fn load_data(
     conn: &mut Conn,
     what: &str,

@@ -1,6 +1,6 @@
 //! Makes NULL a bad value for TIMESTAMP columns that are NOT NULL.
 //!
-//! For every other NOT NULL column the servers warn about a NULL (code 1263). For a TIMESTAMP, LOAD
+//! The servers warn about a NULL in every other NOT NULL column (code 1263). In a TIMESTAMP, LOAD
 //! DATA stores the time of loading instead and says nothing. Therefore the fields of such columns
 //! go through a variable, and the statement assigns `COALESCE(@variable, 'NULL')`. The text `NULL`
 //! is no date, so the server warns, with the number of the row, or refuses the row. An expression

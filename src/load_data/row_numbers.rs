@@ -1,18 +1,18 @@
 //! Finds which row of an object a warning is about.
 //!
-//! Only some kinds of warnings name their row, in their text: those about too few or too many
-//! fields, and those about values that do not fit. No warning names a skipped row (duplicate key,
-//! no parent row, no partition, CHECK). The number counts, from 1, the rows that the server read
-//! from the bytes that were sent. These have no header lines, so the number is that of
-//! [`crate::split`]. It includes duplicates and rows without a partition. This is exact on both
-//! servers, with these exceptions:
+//! Some kinds of warnings name their row in their text: those about too few or too many fields, and
+//! those about values that do not fit. No warning names a skipped row (duplicate key, no parent
+//! row, no partition, CHECK). The number counts, from 1, the rows that the server read from the
+//! bytes that were sent. These have no header lines, so the number is that of [`crate::split`]. It
+//! includes duplicates and rows without a partition. This is exact on both servers, with these
+//! exceptions:
 //!
 //! - The number does not advance for a row that a CHECK or a view's CHECK OPTION refused. On MySQL
 //!   it does not advance for a row without a parent row either. Warnings come in the order of the
-//!   rows, so those before the first such refusal have the right number in any case. Those after it
-//!   are corrected by the number of refusals before them, but only if the counts prove that every
-//!   such row has exactly one such warning: all warnings are shown, and `Records:` lacks as many
-//!   rows as there were refusals. Otherwise the row's number is unknown.
+//!   rows, so those before the first such refusal have the right number in any case. The numbers
+//!   after it are corrected by the number of refusals before them, but only if the counts prove
+//!   that every such row has exactly one such warning: all warnings are shown, and `Records:` lacks
+//!   as many rows as there were refusals. Otherwise the row's number is unknown.
 //! - If the numbers decrease down the list, or one is greater than the number of rows, something
 //!   else made them, and the whole list is distrusted. No such case is known. The statements of a
 //!   trigger number their own rows, but their warnings do not get into the list.

@@ -48,7 +48,7 @@ impl Conn {
     /// Runs statements and drops their rows.
     ///
     /// # Errors
-    /// Those of the driver. `TimedOut` if the server has fallen silent.
+    /// The errors of the driver. `TimedOut` if the server has fallen silent.
     pub async fn query_drop<Q: AsRef<str>>(&mut self, sql: Q) -> mysql_async::Result<()> {
         let Self { driver, watch, .. } = self;
         bounded(watch.as_deref(), driver.id(), driver.query_drop(sql.as_ref())).await
@@ -57,7 +57,7 @@ impl Conn {
     /// Runs a query and returns its rows.
     ///
     /// # Errors
-    /// Those of [`Conn::query_drop`]. `FromRow` if the rows are not what was asked for.
+    /// The errors of [`Conn::query_drop`]. `FromRow` if the rows are not what was asked for.
     pub async fn query<T: FromRow, Q: AsRef<str>>(
         &mut self,
         sql: Q,
@@ -69,7 +69,7 @@ impl Conn {
     /// Runs a query and returns its first row.
     ///
     /// # Errors
-    /// Those of [`Conn::query`].
+    /// The errors of [`Conn::query`].
     pub async fn query_first<T: FromRow, Q: AsRef<str>>(
         &mut self,
         sql: Q,
@@ -83,7 +83,7 @@ impl Conn {
     /// Runs statements and returns the answer to each.
     ///
     /// # Errors
-    /// Those of [`Conn::query_drop`].
+    /// The errors of [`Conn::query_drop`].
     pub(crate) async fn query_answers(&mut self, sql: &str) -> mysql_async::Result<Vec<Answer>> {
         let Self { driver, watch, .. } = self;
         let id = driver.id();
@@ -106,7 +106,7 @@ impl Conn {
     /// Runs statements and returns the result set of each.
     ///
     /// # Errors
-    /// Those of [`Conn::query_drop`].
+    /// The errors of [`Conn::query_drop`].
     pub(crate) async fn query_sets(&mut self, sql: &str) -> mysql_async::Result<ResultSets> {
         Ok(ResultSets(self.query_answers(sql).await?.into_iter()))
     }
@@ -114,7 +114,7 @@ impl Conn {
     /// Runs a query and passes on its rows, of which there may be more than fit in memory.
     ///
     /// # Errors
-    /// Those of [`Conn::query`].
+    /// The errors of [`Conn::query`].
     pub(crate) async fn query_each<T: FromRow>(
         &mut self,
         sql: &str,

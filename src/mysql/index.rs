@@ -1,7 +1,7 @@
 //! A secondary index as data: read from the server's text, kept as JSON, and written as SQL.
 //!
-//! Only what this module understands to the last byte is an [`Index`]. An index with an option that
-//! it does not know is none, and is never dropped. The SQL consists of words of this module and of
+//! An [`Index`] is what this module understands to the last byte. An index with an option that it
+//! does not know is none, and is never dropped. The SQL consists of words of this module and of
 //! quoted names and strings, so that an index that was read from a table cannot carry a statement.
 
 use std::fmt;

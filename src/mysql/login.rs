@@ -73,7 +73,7 @@ impl Login {
     /// Opens a guard for the connections that `opts` make, if they need one.
     ///
     /// # Errors
-    /// Those of opening a port on the loopback address.
+    /// The errors of opening a port on the loopback address.
     pub(super) async fn protect(&mut self, opts: &OptsBuilder, limit: Duration) -> io::Result<()> {
         let opts = Opts::from(opts.clone());
         self.guard = None;

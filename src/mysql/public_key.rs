@@ -1,4 +1,5 @@
-//! The public RSA key of a MySQL server, which encrypts a password on a connection without TLS.
+//! Reads the public RSA key of a MySQL server, which encrypts a password on a connection without
+//! TLS.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +19,7 @@ impl PublicKey {
     /// Reads the key from PEM text, as in the `public_key.pem` of a MySQL server.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// Returns what is wrong with the text.
     pub fn from_pem(pem: &str) -> Result<Self, &'static str> {
         let body = pem
             .split_once(BEGIN)

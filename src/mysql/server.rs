@@ -59,7 +59,7 @@ const ROW_LOCK_WAIT_SECONDS: u64 = 50;
 /// takes 0.1 to 2 ms.
 const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 
-/// The limit on packets before the server's own is known: MariaDB's default. That of MySQL is
+/// The limit on packets before the server's own is known: MariaDB's default. MySQL's default is
 /// larger.
 pub(super) const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 

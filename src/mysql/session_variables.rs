@@ -6,20 +6,21 @@
 //! program reads, what is stored, or which errors and warnings there are. Limits on the time of a
 //! statement are pinned too, because a load may take as long as it works.
 //!
-//! Left to the server on purpose:
+//! These are left to the server on purpose:
 //!
-//! - What is the administrator's policy and changes no row: everything about replication and the
-//!   binary log (`sql_log_bin`, `binlog_*`, `gtid_*`, `wsrep_*`, `group_replication_consistency`,
-//!   `innodb_snapshot_isolation`), `auto_increment_increment` and `auto_increment_offset`, limits
-//!   of memory, and stop words of full-text indexes.
-//! - What changes only speed: buffers, `optimizer_*`, `max_seeks_for_key`, `big_tables`,
+//! - Variables that are the administrator's policy and change no row: everything about replication
+//!   and the binary log (`sql_log_bin`, `binlog_*`, `gtid_*`, `wsrep_*`,
+//!   `group_replication_consistency`, `innodb_snapshot_isolation`), `auto_increment_increment` and
+//!   `auto_increment_offset`, limits of memory, and stop words of full-text indexes.
+//! - Variables that change only speed: buffers, `optimizer_*`, `max_seeks_for_key`, `big_tables`,
 //!   `sql_buffer_result`, histograms, query cache, slow log and profiling.
-//! - What only statements read that the program never sends: `character_set_server`,
-//!   `character_set_database`, `character_set_filesystem`, `select_into_*`, `xa_*`,
-//!   `max_sort_length`.
-//! - What needs a privilege on every version and has no effect, or only one that is an error:
-//!   `enforce_storage_engine`, `pseudo_*`, `original_*`, `require_row_format`.
-//! - What exists for one statement and then is gone: `insert_id`, `last_insert_id`, `rand_seed1`.
+//! - Variables that are read only by statements that the program never sends:
+//!   `character_set_server`, `character_set_database`, `character_set_filesystem`, `select_into_*`,
+//!   `xa_*`, `max_sort_length`.
+//! - Variables that need a privilege on every version and have no effect, or only one that is an
+//!   error: `enforce_storage_engine`, `pseudo_*`, `original_*`, `require_row_format`.
+//! - Variables that exist for one statement and then are gone: `insert_id`, `last_insert_id`,
+//!   `rand_seed1`.
 
 /// The variables that every supported server has. They are set before anything is read: even `SHOW
 /// VARIABLES` is cut by `sql_select_limit`.

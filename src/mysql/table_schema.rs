@@ -89,7 +89,7 @@ impl TableSchema {
     /// exist, or the account cannot see it.
     ///
     /// # Errors
-    /// The driver's.
+    /// The errors of the driver.
     pub async fn read(
         conn: &mut Conn,
         database: &str,

@@ -6,8 +6,8 @@
 //! - It runs the statement: the wait goes on. Locks and metadata locks count as running.
 //! - It is idle, or gone: the statement never arrived, or its answer got lost on the way, as behind
 //!   a firewall that has forgotten the connection and drops its packets.
-//! - No login within `--connect-timeout`: the server is frozen, or cut off. A refused login is an
-//!   answer.
+//! - There is no login within `--connect-timeout`: the server is frozen, or cut off. A refused
+//!   login is an answer.
 //!
 //! Two looks in a row must end badly. So a statement that just ended, or a server that stood still
 //! for a moment, is not given up, and a dead server is noticed within twice the sum of both limits.
@@ -16,8 +16,8 @@
 //! its name is random for each run. Numbers of threads begin anew when a server restarts, and
 //! behind an address that spreads over several servers each has its own.
 //!
-//! Where the thread cannot be found (behind a proxy that numbers connections itself, or on another
-//! server), a login that is answered is all that can be known, and the wait goes on. The server's
+//! The thread cannot be found behind a proxy that numbers connections itself, or on another server.
+//! A login that is answered is all that can be known there, and the wait goes on. The server's
 //! `net_read_timeout` and `net_write_timeout`, pinned to `--stall-timeout`, end an exchange that
 //! the client has left there.
 

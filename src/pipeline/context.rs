@@ -1,4 +1,4 @@
-//! The context that all tasks of a run share.
+//! Holds the context that all tasks of a run share.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use super::batcher::{Batcher, Work};
 use super::context::Context;
 use super::events::{Event, emit, failed};
 use super::row_digest::with_digest;
-use super::split_object::load_part;
+use super::split_load::load_part;
 use super::work::ReadyObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Member;

@@ -5,21 +5,19 @@
 //! Objects that another run has claimed are set apart, and looked up again later, until they are
 //! loaded or that run has given them up.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::backlog::Backlog;
+use super::decision::{Decision, Disposition, decide};
 use super::events::{Event, emit, failed, unreadable};
 use super::work::{ObjectStream, Selected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{
-    Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState, content_changed,
-    partial_changed,
-};
+use crate::ledger::{Claim, Claimed, Claims, InHand, Job, Ledger, LedgerConfig, ObjectState};
 use crate::object::Object;
-use crate::policy::OnChanged;
 use crate::report::Outcome;
 use crate::shutdown::{Shutdown, pause};
 use crate::source::Listed;
@@ -109,38 +107,6 @@ pub(crate) async fn choose(mut selector: Selector, mut objects: ObjectStream) {
             }
         };
         emit(&selector.events, Event::ended(outcome)).await;
-    }
-}
-
-/// The objects that the selector holds.
-#[derive(Default)]
-struct Backlog {
-    /// Objects that the ledger did not show as loaded, and that are not claimed yet.
-    page: VecDeque<Object>,
-    /// Objects that other runs had claimed.
-    claimed_elsewhere: VecDeque<Object>,
-    /// The waits for these, by bucket and key.
-    waits: HashMap<(String, String), ClaimWait>,
-}
-
-/// The wait for the claim of one object.
-#[derive(Clone, Copy)]
-struct ClaimWait {
-    since: Instant,
-    /// True if it was reported that the holder is no run.
-    is_reported: bool,
-}
-
-impl Backlog {
-    fn set_aside(&mut self, object: Object) {
-        let place = (object.bucket.clone(), object.key.clone());
-        let wait = ClaimWait { since: Instant::now(), is_reported: false };
-        self.waits.entry(place).or_insert(wait);
-        self.claimed_elsewhere.push_back(object);
-    }
-
-    fn wait(&mut self, object: &Object) -> Option<&mut ClaimWait> {
-        self.waits.get_mut(&(object.bucket.clone(), object.key.clone()))
     }
 }
 
@@ -500,138 +466,5 @@ impl Selector {
             () = self.shutdown.draining.cancelled() => Err(Stop::Draining),
             done = future => Ok(done),
         }
-    }
-}
-
-/// The decision about an object, from its state in the ledger.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    Load { again: bool },
-    Over(Disposition),
-}
-
-#[derive(Debug)]
-pub(crate) enum Disposition {
-    AlreadyLoaded,
-    SkippedChanged,
-    Failed(Error),
-}
-
-pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState) -> Decision {
-    if let Some(partial) = &known.partial_etag {
-        let error = partial_changed(object, partial, object.etag.trim_matches('"'));
-        return Decision::Over(Disposition::Failed(error));
-    }
-    if config.force {
-        return Decision::Load { again: known.is_loaded };
-    }
-    if known.is_loaded {
-        return Decision::Over(Disposition::AlreadyLoaded);
-    }
-    if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
-        && !config.retry_failed
-        // Changed content was never tried: it is decided anew below. Neither was an object whose
-        // claim was held.
-        && failed.error_code != ErrorKind::ContentChanged.code()
-        && failed.attempts > 0
-    {
-        let message = format!(
-            "{object}: failed in an earlier run ({}, {} attempts) and is not retried",
-            failed.error_code, failed.attempts
-        );
-        return Decision::Over(Disposition::Failed(Error::new(ErrorKind::FailedBefore, message)));
-    }
-    match (&known.loaded_etag, config.on_changed) {
-        (None, _) | (Some(_), OnChanged::Load) => Decision::Load { again: false },
-        (Some(_), OnChanged::Skip) => Decision::Over(Disposition::SkippedChanged),
-        (Some(loaded), OnChanged::Error) => {
-            let error = content_changed(object, loaded, object.etag.trim_matches('"'));
-            Decision::Over(Disposition::Failed(error))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::EarlierFailure;
-
-    fn says(config: &LedgerConfig, known: &ObjectState) -> String {
-        let object = Object {
-            bucket: "b".into(),
-            key: "k".into(),
-            etag: "\"e\"".into(),
-            size_bytes: 1,
-            last_modified: None,
-        };
-        match decide(config, &object, known) {
-            Decision::Load { again } => if again { "again" } else { "load" }.to_owned(),
-            Decision::Over(Disposition::AlreadyLoaded) => "already loaded".to_owned(),
-            Decision::Over(Disposition::SkippedChanged) => "skipped".to_owned(),
-            Decision::Over(Disposition::Failed(error)) => error.kind.code().to_owned(),
-        }
-    }
-
-    const CONFIG: LedgerConfig = LedgerConfig {
-        table: None,
-        on_changed: OnChanged::Error,
-        force: false,
-        retry_failed: true,
-    };
-
-    #[test]
-    fn what_the_ledger_lacks_is_loaded_and_what_it_has_is_not() {
-        assert_eq!(says(&CONFIG, &ObjectState::default()), "load");
-        let loaded = ObjectState {
-            is_loaded: true,
-            loaded_etag: Some("older".into()),
-            ..ObjectState::default()
-        };
-        assert_eq!(says(&CONFIG, &loaded), "already loaded");
-        assert_eq!(says(&LedgerConfig { force: true, ..CONFIG }, &loaded), "again");
-    }
-
-    #[test]
-    fn content_that_changed_is_the_users_decision() {
-        let changed = ObjectState { loaded_etag: Some("older".into()), ..ObjectState::default() };
-        assert_eq!(says(&CONFIG, &changed), "content_changed");
-        assert_eq!(says(&LedgerConfig { on_changed: OnChanged::Load, ..CONFIG }, &changed), "load");
-        assert_eq!(
-            says(&LedgerConfig { on_changed: OnChanged::Skip, ..CONFIG }, &changed),
-            "skipped"
-        );
-    }
-
-    #[test]
-    fn an_object_whose_parts_are_of_another_content_fails_whatever_is_asked() {
-        let partial = ObjectState { partial_etag: Some("older".into()), ..ObjectState::default() };
-        for on_changed in [OnChanged::Error, OnChanged::Load, OnChanged::Skip] {
-            for force in [false, true] {
-                assert_eq!(
-                    says(&LedgerConfig { on_changed, force, ..CONFIG }, &partial),
-                    "partial_changed"
-                );
-            }
-        }
-        assert_eq!(
-            says(&CONFIG, &ObjectState { is_partial: true, ..ObjectState::default() }),
-            "load"
-        );
-    }
-
-    #[test]
-    fn a_failure_is_tried_again_unless_it_must_not_or_the_content_is_new() {
-        let failed = |is_same_content| ObjectState {
-            failed: Some(EarlierFailure {
-                is_same_content,
-                error_code: "bad_rows".into(),
-                attempts: 1,
-            }),
-            ..ObjectState::default()
-        };
-        assert_eq!(says(&CONFIG, &failed(true)), "load");
-        let no_retry = LedgerConfig { retry_failed: false, ..CONFIG };
-        assert_eq!(says(&no_retry, &failed(true)), "failed_before");
-        assert_eq!(says(&no_retry, &failed(false)), "load");
     }
 }

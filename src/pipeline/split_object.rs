@@ -1,16 +1,14 @@
 //! Loads one large object part by part, from its ranges to the completed ledger row.
 //!
 //! Each split object has a task, its only owner. The task creates the object's row in the ledger,
-//! stages one part after the other, hands each part to the load workers, and collects the results.
-//! The workers take parts as they take whole objects. At the end the task sets the ledger row to
+//! stages one part after the other ([`stage_parts`]), hands each part to the load workers
+//! ([`super::split_load`]), and collects the results. At the end the task sets the ledger row to
 //! `loaded`.
 //!
 //! The task holds nothing of the staging budget while it waits for more of it. It also takes none
 //! of the slots that whole downloads wait for while they hold permits. So neither can wait for the
 //! other in a circle.
 //!
-//! - The part that is staged last is handed over only if the checksum of the whole object is right,
-//!   or if there is none to compare.
 //! - After a part has failed, no further part begins; those under way are finished. The object
 //!   stays `partial`, and the next run reads and loads what is missing.
 //! - If the run is stopped, the same happens, but without a failure.
@@ -20,17 +18,15 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::attempt::{Worker, is_skipped, load};
-use super::bad_row_lines::with_lines;
+use super::attempt::is_skipped;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
 use super::options::PipelineOptions;
-use super::row_digest::with_digest;
-use super::work::{PartEnded, Ready, ReadyPart, Selected, Split};
+use super::stage_parts::stage_parts;
+use super::work::{PartEnded, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
-use crate::file_slice::FileSlice;
-use crate::ledger::{Completed, Job, Ledger, LedgerEntry, Part, SplitProgress};
-use crate::load_data::{LoadRequest, LoadStats, PartContext, RejectBudget, StagedRows};
+use crate::ledger::{Completed, Job, Ledger, SplitProgress};
+use crate::load_data::{LoadStats, RejectBudget};
 use crate::object::{Object, Stat};
 use crate::policy::MaxRejects;
 use crate::rejects::ObjectName;
@@ -38,10 +34,8 @@ use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
 use crate::source::S3;
-use crate::split::{Boundary, RowLocator, RowReader, can_split};
-use crate::staging::{
-    Budget, Integrity, PartPlan, PartStager, PinnedObject, StagedPart, verify_parts,
-};
+use crate::split::can_split;
+use crate::staging::{Budget, Integrity, PinnedObject};
 use crate::units::ByteSize;
 
 /// The number of objects that are split at the same time. Each has ranges in memory and several
@@ -259,127 +253,6 @@ async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
     PinnedObject::new(object.clone(), stat, open, context.options.retry.clone(), window)
 }
 
-/// Stages the missing parts of the object, and hands them to the workers. Returns `None` if it was
-/// stopped before the end.
-async fn stage_parts(
-    context: &Context,
-    pinned: &Arc<PinnedObject>,
-    split: &Arc<Split>,
-    part_size_bytes: u64,
-    known: Vec<Part>,
-    staged: &mpsc::Sender<Ready>,
-    ended: mpsc::UnboundedSender<PartEnded>,
-) -> Result<Option<Integrity>> {
-    let Split { object, stopping, .. } = &**split;
-    let format = &context.options.format;
-    let plan = PartPlan {
-        dir: context.options.staging.dir.clone(),
-        budget: context.budget.clone(),
-        dialect: format.dialect.clone(),
-        reader: RowReader::new(
-            &format.dialect,
-            &format.charset,
-            context.preflight.fields_per_row,
-            format.ignore_lines,
-        ),
-        part_size_bytes,
-        keeps_head: split.name.is_some(),
-    };
-    let mut head = Vec::new();
-    if let Some(first) = known
-        .first()
-        .filter(|part| plan.keeps_head && part.start.offset == 0 && part.data_start > 0)
-    {
-        let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else {
-            return Ok(None);
-        };
-        head = read?;
-    }
-    let gaps = gaps(&known, object.size_bytes);
-    let mut checksums: Vec<_> =
-        known.iter().map(|part| (part.start.offset, size_of(part), part.checksum)).collect();
-    let mut verified = Integrity::Length;
-    for (index, gap) in gaps.iter().enumerate() {
-        let end = gap.to.map_or(object.size_bytes, |to| to.offset);
-        let mut parts =
-            PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
-        loop {
-            let Some(next) = stopping.run_until_cancelled(Box::pin(parts.next())).await else {
-                return Ok(None);
-            };
-            let Some(part) = next? else { break };
-            if part.start.offset == 0 && plan.keeps_head {
-                head = parts.head();
-            }
-            if let Some(to) = gap.to.filter(|_| part.is_last)
-                && (part.end.rows, part.end.lines, part.needs_terminator)
-                    != (to.rows, to.lines, false)
-            {
-                let message = format!("{object}: its parts in the ledger do not match its bytes");
-                return Err(Error::new(ErrorKind::PartialConflict, message));
-            }
-            let described = Part {
-                number: part.number,
-                start: part.start,
-                data_start: part.data_start,
-                end: part.end,
-                checksum: part.checksum,
-            };
-            checksums.push((part.start.offset, size_of(&described), part.checksum));
-            if part.is_last && index + 1 == gaps.len() {
-                checksums.sort_unstable_by_key(|(offset, ..)| *offset);
-                let in_order =
-                    checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
-                let running = parts.running_checksum();
-                verified = verify_parts(pinned, running, in_order).map_err(|error| {
-                    error.with_hint(
-                        "the last part was not loaded; run again to read it anew; if that does \
-                         not help, another part arrived with wrong bytes: delete all rows of the \
-                         object from the table, forget the object, and load it again",
-                    )
-                })?;
-            }
-            let ready = ReadyPart {
-                split: Arc::clone(split),
-                staged: part,
-                part: described,
-                ended: ended.clone(),
-            };
-            // The workers outlive the downloads, so only a dead worker leaves a part behind.
-            if staged.send(Ready::Part(ready)).await.is_err() {
-                return Ok(None);
-            }
-        }
-    }
-    Ok(Some(verified))
-}
-
-fn size_of(part: &Part) -> u64 {
-    part.end.offset - part.start.offset
-}
-
-/// A stretch of the object without any loaded part.
-struct Gap {
-    from: Boundary,
-    /// `None` if the gap reaches to the end of the object.
-    to: Option<Boundary>,
-}
-
-fn gaps(known: &[Part], size_bytes: u64) -> Vec<Gap> {
-    let mut gaps = Vec::new();
-    let mut from = Boundary::default();
-    for part in known {
-        if part.start.offset > from.offset {
-            gaps.push(Gap { from, to: Some(part.start) });
-        }
-        from = part.end;
-    }
-    if from.offset < size_bytes {
-        gaps.push(Gap { from, to: None });
-    }
-    gaps
-}
-
 /// Waits for every part that was handed over. Returns their stats, the first failure, true if this
 /// run loaded any part, and true if all parts were tried.
 async fn collect_results(
@@ -426,73 +299,6 @@ async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
     }
 }
 
-/// Loads one part, and reports the result to the object's task.
-pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
-    let ReadyPart { split, staged, part, ended } = ready;
-    let mut attempts = Attempts::new(&context.options.retry);
-    let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
-        None
-    } else {
-        let request = with_digest(context, Ok(request(context, &split, &staged, &part))).await;
-        let loaded = match request {
-            Ok(request) => load(context, worker, &request, &mut attempts).await,
-            Err(error) => Err(error),
-        };
-        Some(match loaded {
-            Ok(loaded) => Ok(loaded),
-            Err(error) => {
-                split.stopping.cancel();
-                Err(with_lines(context, &region(&staged), staged.start, error).await)
-            }
-        })
-    };
-    drop(staged);
-    // The object's task waits for as long as a sender exists.
-    let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
-}
-
-fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
-    let format = &context.options.format;
-    let fields_per_row = context.preflight.fields_per_row;
-    let rows = staged.end.rows - staged.start.rows;
-    LoadRequest {
-        what: format!("{}: part {}", split.object, part.number),
-        sql: context.plan().statement.sql(&staged.lines_terminated_by),
-        staged: StagedRows {
-            file: region(staged),
-            locator: RowLocator::every(
-                &format.dialect,
-                &format.charset,
-                fields_per_row,
-                format.ignore_lines,
-            )
-            .beginning_at(&staged.start),
-            from: staged.start.offset,
-            data_start: staged.data_start,
-            head_bytes: staged.head_bytes,
-            lines_terminated_by: staged.lines_terminated_by.clone(),
-            needs_terminator: staged.needs_terminator,
-            last_row: staged.end.rows,
-            end: staged.end.offset,
-        },
-        rows,
-        entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
-        name: split.name.clone(),
-        part: Some(PartContext {
-            number: part.number,
-            rows_before: staged.start.rows,
-            reject_budget: split.reject_budget.clone(),
-        }),
-        digest: None,
-    }
-}
-
-/// Returns the file slice of a part, whose bytes have the same offsets in its file as in the
-/// object.
-fn region(staged: &StagedPart) -> FileSlice {
-    FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
-}
-
 /// Returns failures for objects under the run's URIs that are partly loaded and gone from the
 /// store. No listing returns them any more.
 pub(crate) async fn fail_missing(
@@ -524,26 +330,4 @@ pub(crate) async fn fail_missing(
         outcomes.push(Outcome::Failed { bucket, key, object: None, error, attempts: 1, elapsed });
     }
     Ok(outcomes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(start: u64, end: u64) -> Part {
-        let at = |offset| Boundary { offset, ..Boundary::default() };
-        Part { number: 0, start: at(start), data_start: start, end: at(end), checksum: None }
-    }
-
-    fn missing(known: &[Part]) -> Vec<(u64, Option<u64>)> {
-        gaps(known, 100).iter().map(|gap| (gap.from.offset, gap.to.map(|to| to.offset))).collect()
-    }
-
-    #[test]
-    fn what_is_missing_lies_between_known_boundaries() {
-        assert_eq!(missing(&[]), [(0, None)]);
-        assert_eq!(missing(&[part(0, 10), part(30, 40)]), [(10, Some(30)), (40, None)]);
-        assert_eq!(missing(&[part(20, 60), part(60, 100)]), [(0, Some(20))]);
-        assert_eq!(missing(&[part(0, 60), part(60, 100)]), []);
-    }
 }

@@ -1,4 +1,4 @@
-//! The work items that tasks hand to each other.
+//! Defines the work items that tasks hand to each other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +96,8 @@ impl ObjectStream {
         }
     }
 
-    /// Returns the objects that arrive at once, at most a page of an S3 listing. Empty at the end.
+    /// Returns the objects that arrive at once, at most a page of an S3 listing. The page is empty
+    /// at the end.
     pub(crate) async fn next_page(&mut self) -> Vec<Listed> {
         let mut page: Vec<Listed> = self.next().await.into_iter().collect();
         while (1..LISTED_AHEAD).contains(&page.len()) {

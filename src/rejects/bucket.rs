@@ -1,4 +1,4 @@
-//! Reject files in S3.
+//! Writes reject files to S3.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};

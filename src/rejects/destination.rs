@@ -1,4 +1,4 @@
-//! The destination of the rejected rows.
+//! Parses the destination of the rejected rows.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -39,7 +39,8 @@ impl RejectsTo {
     ///
     /// # Errors
     ///
-    /// An empty text, and any other URI: `https://…` is not meant as the name of a directory.
+    /// Refuses an empty text, and any other URI: `https://…` is not meant as the name of a
+    /// directory.
     pub fn parse(text: &str) -> Result<Self, RejectsToError> {
         if text.is_empty() {
             return Err(RejectsToError::Empty);

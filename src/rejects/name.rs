@@ -1,5 +1,5 @@
-//! The names of an object's reject files: readable, the same at every attempt, and never shared
-//! with another object.
+//! Names an object's reject files. The names are readable, the same at every attempt, and never
+//! shared with another object.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ pub struct ObjectName {
     pub key: String,
     pub etag: String,
     /// The ledger's ID of the object in hexadecimal, which distinguishes target tables and their
-    /// generations. Without a ledger, any text that is the same at every attempt.
+    /// generations. Without a ledger, it is any text that is the same at every attempt.
     pub object_id: String,
 }
 

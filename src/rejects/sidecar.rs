@@ -1,4 +1,4 @@
-//! The JSON Lines file beside the rejected rows. It says why each row was rejected.
+//! Writes the JSON Lines file beside the rejected rows. It says why each row was rejected.
 
 use serde::Serialize;
 

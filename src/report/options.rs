@@ -1,4 +1,4 @@
-//! The settings of the output.
+//! Holds the settings of the output.
 
 use std::path::PathBuf;
 

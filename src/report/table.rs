@@ -1,4 +1,5 @@
-//! The summary on a terminal: one sentence, a small table, and the failures with their hints.
+//! Prints the summary on a terminal: one sentence, a small table, and the failures with their
+//! hints.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

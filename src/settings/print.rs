@@ -1,5 +1,5 @@
-//! The output of `--print-config`: every setting with its effective value and the place that it
-//! came from.
+//! Writes the output of `--print-config`: every setting with its effective value and the place that
+//! it came from.
 //!
 //! The output is a configuration file that can be read back. Secrets are left out, and unset
 //! settings appear as comments.

@@ -1,4 +1,4 @@
-//! The generated part of `docs/configuration.md`: a table for each section of settings.
+//! Generates a part of `docs/configuration.md`: a table for each section of settings.
 
 use std::fmt::Write as _;
 

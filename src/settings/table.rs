@@ -1,4 +1,4 @@
-//! The table of settings.
+//! Lists all settings in one table.
 //!
 //! Flags, environment variables, keys of the configuration file, `--print-config` and the example
 //! file all come from this table, so none of them can omit a setting or give it another name:
@@ -77,7 +77,7 @@ pub(crate) enum Flag {
     Positional,
     /// The counted flags `-v` and `-q`.
     Counted,
-    /// No flag: other users would see the value in the process list.
+    /// There is no flag: other users would see the value in the process list.
     None,
 }
 

@@ -1,4 +1,4 @@
-//! The configuration file: TOML with every key at top level, named like its flag.
+//! Reads the configuration file: TOML with every key at top level, named like its flag.
 //!
 //! One pass finds every problem in the file. Messages name the line but never show its text, which
 //! may hold a secret.

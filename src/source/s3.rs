@@ -1,5 +1,5 @@
-//! The S3 client. Each call sends one request, without retries, and returns the program's own
-//! errors.
+//! Sends single requests to S3. Each call sends one request, without retries, and returns the
+//! program's own errors.
 
 mod list;
 mod write;

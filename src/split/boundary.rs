@@ -1,4 +1,4 @@
-//! A place between two rows.
+//! Describes a place between two rows.
 
 use super::grammar::LineEnding;
 

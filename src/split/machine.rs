@@ -1,4 +1,4 @@
-//! The field reader itself. It reads an object as the server does, one decision at a time.
+//! Reads the fields of rows. It reads an object as the server does, one decision at a time.
 //!
 //! It is exact for every dialect, and it alone knows what ends a row. [`super::fast_path`] only
 //! skips stretches in which there is nothing to decide.

@@ -1,5 +1,5 @@
-//! The reference for the tests: the same reading in its plainest form, over the whole object, one
-//! byte at a time, with no chunks and no shortcuts. The fast reader must agree with it.
+//! Reads as the splitter does, as the reference for the tests: in its plainest form, over the whole
+//! object, one byte at a time, with no chunks and no shortcuts. The fast reader must agree with it.
 
 use super::malformed::{Malformed, MalformedKind};
 use super::row_reader::Scan;

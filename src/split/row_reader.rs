@@ -74,8 +74,8 @@ impl RowReader {
         self
     }
 
-    /// Also records the boundaries of parts of this size. Part k begins at the first row boundary
-    /// at or after k times the size.
+    /// Makes the reader record the boundaries of parts of this size too. Part k begins at the first
+    /// row boundary at or after k times the size.
     #[must_use]
     pub(super) fn splitting(mut self, part_size_bytes: u64) -> Self {
         let size_bytes = part_size_bytes.max(1);

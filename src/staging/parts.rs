@@ -1,4 +1,4 @@
-//! The staging of a large object, from the store's ranges to verified parts, each in its own file.
+//! Stages a large object, from the store's ranges to verified parts, each in its own file.
 //!
 //! The bytes are processed in order, because the end of a row depends on everything before it. The
 //! requests for them do not wait for each other ([`super::ranges`]). A part is passed on when all

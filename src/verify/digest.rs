@@ -1,4 +1,4 @@
-//! The sums over the rows of one or more objects.
+//! Holds the sums over the rows of one or more objects.
 
 /// The number that NULL adds to a column's sum. No CRC-32 is this large.
 pub(super) const NULL_VALUE: u64 = 1 << 32;

@@ -1,4 +1,4 @@
-//! The digest of rows while their bytes stream past.
+//! Computes the digest of rows while their bytes stream past.
 
 use std::sync::Arc;
 

@@ -39,9 +39,9 @@ impl Outdated {
         let proxy = Proxy::start(env.server.port()).await?;
         let claims = proxy.next(Step::StatementWith("GET_LOCK(n, 0)"), Break::Watch);
         let held = proxy.next(step, Break::Hold);
-        let (port, report) = (proxy.port().to_string(), env.path("outdated").display().to_string());
-        let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
-        let child = env.command([&base[..], &["--report", &report], args].concat()).spawn()?;
+        let report = env.path("outdated").display().to_string();
+        let args = [&["--report", &report], args].concat();
+        let child = env.load_through(proxy.port(), &args).spawn()?;
         held.wait().await?;
         overwrite()?;
         let offline = proxy.times(u32::MAX, Step::Connect, Break::Hold);

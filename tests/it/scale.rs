@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::sync::watch;
 
 use crate::registry::{apply, load_test};
-use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, finish, finish_with_peak};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Operation, Request, Times};
 use crate::support::values::values;
@@ -102,19 +102,8 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Res
 
 /// Runs the load to its end, and returns its output and its peak resident memory.
 async fn peak_of(env: &TestEnv, uri: &str) -> Result<(Ended, u64)> {
-    let mut child =
-        env.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
-    let status = format!("/proc/{}/status", child.id().context("it has ended")?);
-    let mut peak_kib = 0;
-    while child.try_wait()?.is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        // The file is gone as soon as the process has ended.
-        if let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-            peak_kib = line.trim().trim_end_matches(" kB").parse()?;
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok((finish(child).await?, peak_kib))
+    let child = env.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
+    finish_with_peak(child).await
 }
 
 /// The listing, the ledger's comparison and the report all see these keys. A hundred bytes per key

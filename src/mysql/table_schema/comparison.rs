@@ -1,4 +1,4 @@
-//! The comparison of the definitions of two tables.
+//! Compares the definitions of two tables.
 //!
 //! A definition is what SHOW CREATE TABLE says, and the triggers. So it has everything that the
 //! server knows of a table, also what this program does not. These are left out, because CREATE
@@ -36,7 +36,7 @@ impl TableDefinition {
     /// Returns the definition of the table that `shown` describes. Reads its triggers.
     ///
     /// # Errors
-    /// The driver's.
+    /// The errors of the driver.
     pub(crate) async fn read(
         conn: &mut Conn,
         shown: &CreateTable,

@@ -1,5 +1,5 @@
-//! The foreign keys that refer to a table, and the account's view of its triggers. Only a job that
-//! empties or swaps the table needs them: on some servers the search takes long.
+//! Reads the foreign keys that refer to a table, and what the account sees of its triggers. Only a
+//! job that empties or swaps the table needs them: on some servers the search takes long.
 
 use mysql_async::Error as Driver;
 
@@ -22,7 +22,7 @@ impl TableSchema {
     /// it can still be truncated, and for a swap the foreign key is one of its own.
     ///
     /// # Errors
-    /// The driver's.
+    /// The errors of the driver.
     pub(crate) async fn referring_keys(
         &self,
         conn: &mut Conn,
@@ -54,7 +54,7 @@ impl TableSchema {
     /// The session's `sql_mode` must not hold `ANSI_QUOTES`.
     ///
     /// # Errors
-    /// The driver's.
+    /// The errors of the driver.
     pub(crate) async fn shows_triggers(
         &self,
         conn: &mut Conn,
@@ -78,7 +78,7 @@ impl TableSchema {
 /// statements that alter the table.
 ///
 /// # Errors
-/// The driver's, also if the server's error tells nothing.
+/// The errors of the driver, also if the server's error tells nothing.
 pub(crate) async fn is_in_foreign_key(
     conn: &mut Conn,
     table: &TableName,

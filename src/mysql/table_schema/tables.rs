@@ -19,7 +19,7 @@ pub(crate) struct TableDescription {
 /// Returns those of the tables that exist. The server may spell their names differently.
 ///
 /// # Errors
-/// The driver's.
+/// The errors of the driver.
 pub(crate) async fn describe_tables<Name: AsRef<str>>(
     conn: &mut Conn,
     database: &str,
@@ -49,7 +49,7 @@ pub(crate) async fn describe_tables<Name: AsRef<str>>(
 /// Returns the names of all tables of a database that begin with `prefix`.
 ///
 /// # Errors
-/// The driver's.
+/// The errors of the driver.
 pub(crate) async fn table_names(
     conn: &mut Conn,
     database: &str,

@@ -1,7 +1,7 @@
 //! A fake MySQL server that asks for files: as much of the protocol as the program needs to begin a
 //! load, and malice.
 //!
-//! By itself it answers like a well-meaning server with one table of one column. A test chooses the
+//! It answers by itself like a well-meaning server with one table of one column. A test chooses the
 //! statements to which it answers "send me this file" instead, and looks at the data that arrives.
 
 use std::net::SocketAddr;

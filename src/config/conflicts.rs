@@ -1,0 +1,202 @@
+//! Reports settings that contradict each other, with the places that they come from and a remedy.
+
+use super::Config;
+use crate::load_data::LoadConfig;
+use crate::policy::{Mode, OnBadRow, OnDuplicate, Verify};
+use crate::rejects::RejectsTo;
+use crate::settings::{Origin, Problem, Resolver, Setting, table as s};
+
+/// Reports settings that contradict each other. Each message says where both come from.
+pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
+    let (without_ledger, force) = (config.ledger.table.is_none(), config.ledger.force);
+    let mode = match config.load.mode {
+        Mode::Append => None,
+        Mode::Truncate => Some("truncate"),
+        Mode::Swap => Some("swap"),
+    };
+    if without_ledger && let Some(mode) = mode {
+        contradiction(
+            resolver,
+            &format!("mode {mode} needs the ledger, which no-ledger switches off"),
+            [&s::MODE, &s::NO_LEDGER],
+            "leave out --no-ledger, or use --mode append",
+        );
+    }
+    if without_ledger && force {
+        contradiction(
+            resolver,
+            "force overrides the ledger, which no-ledger switches off",
+            [&s::FORCE, &s::NO_LEDGER],
+            "leave out --force: without a ledger every object is loaded",
+        );
+    }
+    if config.load.verify == Verify::Checksum {
+        unverifiable(resolver, &config.load);
+    }
+    if config.load.swap_keep_old && config.load.mode != Mode::Swap {
+        contradiction(
+            resolver,
+            "swap-keep-old is set, but mode is not swap",
+            [&s::SWAP_KEEP_OLD, &s::MODE],
+            "add --mode swap, or leave out --swap-keep-old",
+        );
+    }
+    if config.load.defer_indexes && config.load.mode == Mode::Append {
+        contradiction(
+            resolver,
+            "defer-indexes is set, but mode append loads into a table that is in use",
+            [&s::DEFER_INDEXES, &s::MODE],
+            "add --mode truncate or --mode swap, or leave out --defer-indexes",
+        );
+    }
+    let is_lag_bounded = config.throughput.max_lag.is_some();
+    if is_lag_bounded == config.throughput.replicas.is_empty() {
+        let (set, missing) =
+            if is_lag_bounded { (&s::MAX_LAG, &s::REPLICAS) } else { (&s::REPLICAS, &s::MAX_LAG) };
+        contradiction(
+            resolver,
+            &format!("{} is set, but {} is not", set.name, missing.name),
+            [set, missing],
+            &format!("add --{}, or leave out --{}", missing.name, set.name),
+        );
+    }
+    let (bad, duplicate) = (
+        config.load.on_bad_row == OnBadRow::Reject,
+        config.load.on_duplicate == OnDuplicate::Reject,
+    );
+    if (bad || duplicate)
+        && config.load.rejects.is_none()
+        && resolver.find_set(&s::REJECTS).is_none()
+    {
+        let rejecting = if bad { &s::ON_BAD_ROW } else { &s::ON_DUPLICATE };
+        contradiction(
+            resolver,
+            &format!(
+                "{} is reject, but rejects does not say where the rejected rows go",
+                rejecting.name
+            ),
+            [rejecting, &s::REJECTS],
+            "add --rejects DIR, or --rejects s3://BUCKET/PREFIX/",
+        );
+    }
+    if !bad && !duplicate {
+        for setting in [&s::REJECTS, &s::MAX_REJECTS, &s::MAX_REJECTS_TOTAL] {
+            if resolver.find_set(setting).is_some() {
+                contradiction(
+                    resolver,
+                    &format!("{} is set, but nothing rejects rows", setting.name),
+                    [setting, &s::ON_BAD_ROW],
+                    "add --on-bad-row reject or --on-duplicate reject",
+                );
+            }
+        }
+    }
+    if matches!(config.load.rejects, Some(RejectsTo::S3 { .. })) && config.source.no_sign_request {
+        contradiction(
+            resolver,
+            "rejects is in S3, which cannot be written to without credentials",
+            [&s::REJECTS, &s::NO_SIGN_REQUEST],
+            "leave out --no-sign-request, or write rejects to a directory",
+        );
+    }
+    if let Some(to) = &config.load.rejects
+        && config.source.uris.iter().any(|source| to.lies_within(source))
+    {
+        contradiction(
+            resolver,
+            "rejects lies below a prefix that is loaded: \
+             the next run would load the rows that this run rejects",
+            [&s::REJECTS, &s::URIS],
+            "choose another bucket or prefix for --rejects",
+        );
+    }
+    if config.load.update_columns.is_some() && config.load.on_duplicate != OnDuplicate::Update {
+        contradiction(
+            resolver,
+            "update-columns is set, but on-duplicate is not update",
+            [&s::UPDATE_COLUMNS, &s::ON_DUPLICATE],
+            "add --on-duplicate update, or leave out --update-columns",
+        );
+    }
+}
+
+/// Reports settings under which the table may hold other rows or values than the objects, so that
+/// the two cannot be compared.
+fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
+    if load.mode == Mode::Append {
+        contradiction(
+            resolver,
+            "verify checksum compares the whole table with the objects, \
+             but mode append keeps other rows in it",
+            [&s::VERIFY, &s::MODE],
+            "use --mode truncate or --mode swap, or leave out --verify",
+        );
+    }
+    if matches!(load.on_duplicate, OnDuplicate::Ignore | OnDuplicate::Replace | OnDuplicate::Update)
+    {
+        contradiction(
+            resolver,
+            "verify checksum compares every row of the objects, \
+             but on-duplicate leaves some out of the table",
+            [&s::VERIFY, &s::ON_DUPLICATE],
+            "use --on-duplicate error or reject, or leave out --verify",
+        );
+    }
+    if load.on_bad_row == OnBadRow::Accept {
+        contradiction(
+            resolver,
+            "verify checksum compares the values in the objects, \
+             but on-bad-row accept lets the server change them",
+            [&s::VERIFY, &s::ON_BAD_ROW],
+            "use --on-bad-row fail or reject, or leave out --verify",
+        );
+    }
+}
+
+fn contradiction(
+    resolver: &mut Resolver,
+    what: &str,
+    between: [&'static Setting; 2],
+    remedy: &str,
+) {
+    let places = between.map(|setting| {
+        let origin = resolver
+            .effective
+            .get(setting.name)
+            .map_or(Origin::Default, |effective| effective.origin.clone());
+        format!("{}: {origin}", setting.name)
+    });
+    resolver.problems.push(Problem {
+        what: format!("{what} ({})", places.join("; ")),
+        origin: None,
+        remedy: remedy.to_owned(),
+    });
+}
+
+/// Reports files with more than one use: writing a file that is also read would destroy it.
+pub(super) fn files_that_collide(resolver: &mut Resolver, config: &Config) {
+    let files = [
+        (&s::KEYS_FROM, config.source.keys_from.as_ref()),
+        (&s::REPORT, config.output.report.as_ref()),
+        (&s::FAILED_KEYS, config.output.failed_keys.as_ref()),
+    ];
+    for (index, (one, one_path)) in files.iter().enumerate() {
+        for (other, other_path) in &files[index + 1..] {
+            if let (Some(path), Some(other_path)) = (one_path, other_path)
+                && path == other_path
+                && path.as_os_str() != "-"
+            {
+                resolver.problems.push(Problem {
+                    what: format!(
+                        "{} and {} are the same file, {}",
+                        one.name,
+                        other.name,
+                        path.display()
+                    ),
+                    origin: None,
+                    remedy: "give each its own file".to_owned(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Tests of the settings of the format.
+
+use super::*;
+use crate::dialect::LineTerminator;
+
+#[test]
+fn parts_of_a_preset_can_be_overridden() {
+    let format = complete(
+        &[
+            "--preset",
+            "csv",
+            "--fields-terminated-by",
+            "\\x01",
+            "--lines-terminated-by",
+            "\\r\\n",
+            "--fields-escaped-by",
+            "^[",
+        ],
+        &[],
+        "",
+    )
+    .config
+    .format;
+    assert_eq!(format.dialect.fields_terminated_by, [1]);
+    assert_eq!(format.dialect.lines_terminated_by, LineTerminator::Exact(b"\r\n".to_vec()));
+    assert_eq!(format.dialect.fields_escaped_by, Some(0x1b));
+    assert_eq!(format.dialect.fields_enclosed_by, Some(b'"'), "the preset's");
+}
+
+#[test]
+fn the_two_enclosures_are_one_setting() {
+    let enclosure = |args: &[&str], file: &str| {
+        let dialect = complete(args, &[], file).config.format.dialect;
+        (dialect.fields_enclosed_by, dialect.fields_optionally_enclosed)
+    };
+    assert_eq!(
+        enclosure(&["--fields-enclosed-by", "'"], "fields-optionally-enclosed-by = '\"'"),
+        (Some(b'\''), false)
+    );
+    assert_eq!(
+        enclosure(&["--fields-optionally-enclosed-by", "'"], "fields-enclosed-by = '\"'"),
+        (Some(b'\''), true)
+    );
+    assert_eq!(enclosure(&["--preset", "csv", "--fields-enclosed-by", ""], ""), (None, false));
+    let both = incomplete(
+        &["--fields-enclosed-by", "'", "--fields-optionally-enclosed-by", "\""],
+        &[],
+        "",
+    );
+    assert_eq!(both.len(), 1);
+}
+
+#[test]
+fn a_dialect_that_cannot_be_loaded_is_refused() {
+    let found = incomplete(&["--fields-terminated-by", "\\n"], &[], "");
+    assert!(
+        found.len() == 1
+            && found[0].contains("lines-terminated-by and fields-terminated-by are both"),
+        "{found:#?}"
+    );
+}

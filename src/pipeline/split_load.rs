@@ -1,0 +1,86 @@
+//! Loads one staged part of a split object, in a transaction of its own.
+//!
+//! The load workers take parts as they take whole objects. The result goes to the task that owns
+//! the object ([`super::split_object`]). After a part has failed, no further part of the object
+//! begins; those under way are finished.
+
+use std::sync::Arc;
+
+use super::attempt::{Worker, load};
+use super::bad_row_lines::with_lines;
+use super::context::Context;
+use super::row_digest::with_digest;
+use super::work::{PartEnded, ReadyPart, Split};
+use crate::file_slice::FileSlice;
+use crate::ledger::{LedgerEntry, Part};
+use crate::load_data::{LoadRequest, PartContext, StagedRows};
+use crate::retry::Attempts;
+use crate::split::RowLocator;
+use crate::staging::StagedPart;
+
+/// Loads one part, and reports the result to the object's task.
+pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
+    let ReadyPart { split, staged, part, ended } = ready;
+    let mut attempts = Attempts::new(&context.options.retry);
+    let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
+        None
+    } else {
+        let request = with_digest(context, Ok(request(context, &split, &staged, &part))).await;
+        let loaded = match request {
+            Ok(request) => load(context, worker, &request, &mut attempts).await,
+            Err(error) => Err(error),
+        };
+        Some(match loaded {
+            Ok(loaded) => Ok(loaded),
+            Err(error) => {
+                split.stopping.cancel();
+                Err(with_lines(context, &region(&staged), staged.start, error).await)
+            }
+        })
+    };
+    drop(staged);
+    // The object's task waits for as long as a sender exists.
+    let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
+}
+
+fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
+    let format = &context.options.format;
+    let fields_per_row = context.preflight.fields_per_row;
+    let rows = staged.end.rows - staged.start.rows;
+    LoadRequest {
+        what: format!("{}: part {}", split.object, part.number),
+        sql: context.plan().statement.sql(&staged.lines_terminated_by),
+        staged: StagedRows {
+            file: region(staged),
+            locator: RowLocator::every(
+                &format.dialect,
+                &format.charset,
+                fields_per_row,
+                format.ignore_lines,
+            )
+            .beginning_at(&staged.start),
+            from: staged.start.offset,
+            data_start: staged.data_start,
+            head_bytes: staged.head_bytes,
+            lines_terminated_by: staged.lines_terminated_by.clone(),
+            needs_terminator: staged.needs_terminator,
+            last_row: staged.end.rows,
+            end: staged.end.offset,
+        },
+        rows,
+        entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
+        name: split.name.clone(),
+        part: Some(PartContext {
+            number: part.number,
+            rows_before: staged.start.rows,
+            reject_budget: split.reject_budget.clone(),
+        }),
+        digest: None,
+    }
+}
+
+/// Returns the file slice of a part, whose bytes have the same offsets in its file as in the
+/// object.
+fn region(staged: &StagedPart) -> FileSlice {
+    FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
+}
