@@ -41,6 +41,7 @@ mod context;
 mod decision;
 mod download;
 mod events;
+mod header;
 mod load_worker;
 mod options;
 mod prepared;
@@ -81,6 +82,7 @@ use check_worker::check_staged;
 use context::{Context, Purpose};
 use download::dispatch;
 use events::Event;
+use header::HeaderCheck;
 use load_worker::load_staged;
 use select::{Limits, Selector, choose};
 
@@ -141,6 +143,7 @@ pub(crate) async fn run(
     let context = Arc::new(Context {
         reader: RowReader::new(dialect, charset, fields_per_row, *ignore_lines),
         locator: RowLocator::every(dialect, charset, fields_per_row, *ignore_lines),
+        header: HeaderCheck::new(&options.format, &preflight),
         options: options.clone(),
         s3,
         staging_files: StagingFiles::new(options.staging.dir.clone(), shared_bytes),

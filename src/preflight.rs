@@ -2,6 +2,7 @@
 
 mod options;
 mod swap;
+mod unfilled;
 mod verify;
 
 pub use options::PreflightOptions;
@@ -112,8 +113,14 @@ pub async fn preflight(
         None,
     );
 
+    let unfilled = match unfilled::find(&mut conn, options, &schema, &columns, server.flavor).await
+    {
+        Ok(unfilled) => unfilled,
+        Err(error) => return Err(vec![error]),
+    };
     let mut problems = table.problems(options, &server, &columns);
     problems.extend(findings);
+    problems.extend(unfilled.problem);
     if !problems.is_empty() {
         // With missing columns, the server would only report the same problem in its own words.
         let _ = conn.disconnect().await;
@@ -136,7 +143,8 @@ pub async fn preflight(
         );
         load_concurrency = 1;
     }
-    let warnings = table.warnings(options, &server, &columns);
+    let mut warnings = table.warnings(options, &server, &columns);
+    warnings.extend(unfilled.warning);
     let fields_per_row = columns.len();
     // This statement names the table as the user did, because people read it.
     let statement = Statement::new(

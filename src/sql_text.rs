@@ -3,6 +3,7 @@
 //! Every name and value that becomes part of a statement passes through this module, so that no
 //! text from outside can end a name or a literal.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -89,6 +90,14 @@ impl fmt::Display for TableName {
 #[must_use]
 pub fn quote_identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+/// Returns the name as `--columns` and `--set` take it: in backticks only if it needs them.
+#[must_use]
+pub fn option_identifier(name: &str) -> Cow<'_, str> {
+    let is_plain = !name.is_empty()
+        && name.chars().all(|character| character.is_alphanumeric() || "_$".contains(character));
+    if is_plain { Cow::Borrowed(name) } else { Cow::Owned(quote_identifier(name)) }
 }
 
 /// Returns the name in backticks at the start of `text`, and the text after it. Returns `None` if

@@ -12,11 +12,13 @@
 mod budget;
 mod checksum;
 mod download;
+mod json_lines;
 mod options;
 mod parts;
 mod ranges;
 mod signature;
 mod slot;
+mod text_check;
 
 pub use budget::{Budget, is_memory_backed};
 pub use download::{ByteObserver, Integrity, StagedObject, stage};

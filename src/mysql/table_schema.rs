@@ -62,6 +62,10 @@ pub struct ColumnSchema {
     /// The collation of a text column.
     pub collation: Option<String>,
     pub is_nullable: bool,
+    /// True if a row without a value for the column gets one from its definition: a constant, an
+    /// expression, or NULL in a nullable column. The first label of an ENUM is not in its
+    /// definition, so it does not count.
+    pub has_default: bool,
     /// True if the server computes the column from others.
     pub is_generated: bool,
     pub is_auto_increment: bool,
@@ -105,7 +109,8 @@ impl TableSchema {
             ),
             format!(
                 "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, \
-                 IS_NULLABLE, EXTRA, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH \
+                 IS_NULLABLE, EXTRA, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_OCTET_LENGTH, \
+                 COLUMN_DEFAULT \
                  FROM information_schema.COLUMNS \
                  WHERE {place} \
                  ORDER BY ORDINAL_POSITION"
@@ -132,7 +137,7 @@ impl TableSchema {
         // bound values for the same reason.
         let mut results = conn.query_sets(&queries.join("; ")).await?;
         let tables = results.next_rows_of(5)?;
-        let columns = results.next_rows_of(10)?;
+        let columns = results.next_rows_of(11)?;
         let unique_key_columns = results.next_rows_of(1)?;
         let foreign_keys = results.next_rows_of(1)?;
         let triggers = results.next_rows_of(3)?;
@@ -190,13 +195,16 @@ impl TableSchema {
 impl ColumnSchema {
     fn from_row(row: &Row) -> Self {
         let extra = text(row, 6).to_ascii_uppercase();
+        let is_nullable = text(row, 5) == "YES";
         Self {
             name: text(row, 0),
             data_type: text(row, 1),
             column_type: text(row, 2),
             charset: optional_text(row, 3),
             collation: optional_text(row, 4),
-            is_nullable: text(row, 5) == "YES",
+            is_nullable,
+            // For NULL as the default, MariaDB shows the text NULL, and MySQL nothing.
+            has_default: is_nullable || optional_text(row, 10).is_some(),
             // MySQL reports DEFAULT_GENERATED for a default that is an expression.
             is_generated: ["VIRTUAL", "STORED", "PERSISTENT"]
                 .iter()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::header::HeaderCheck;
 use super::options::PipelineOptions;
 use crate::check::Check;
 use crate::isolate::Plan;
@@ -24,6 +25,8 @@ pub(crate) struct Context {
     /// Stands at the beginning of an object. Each object clones it.
     pub(crate) reader: RowReader,
     pub(crate) locator: RowLocator,
+    /// `None` if objects have no header lines.
+    pub(crate) header: Option<HeaderCheck>,
     pub(crate) purpose: Purpose,
     /// `None` if the run keeps no ledger: objects are then loaded at least once.
     pub(crate) ledger: Option<(Ledger, Job)>,

@@ -171,7 +171,12 @@ async fn download(
         Purpose::Load(_) => None,
         Purpose::Check(checking) => checking.sample,
     };
-    let counter = || RowCounter { reader: reader(), object: object.to_string(), sample };
+    let counter = || RowCounter {
+        reader: reader(),
+        object: object.to_string(),
+        sample,
+        has_many_fields: context.preflight.fields_per_row > 1,
+    };
     let place = context.staging_files.take(object, permit)?;
     let open = |from| context.s3.get(object, from);
     let (mut staged, counter) = stage(object, place, attempts, open, counter).await?;
@@ -195,6 +200,10 @@ async fn download(
         }
         _ => counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?,
     };
+    // Without rows, nothing can be in the wrong column.
+    if let Some(header) = context.header.as_ref().filter(|_| scan.rows > 0) {
+        header.check_staged(object, &staged.file, scan.data_start)?;
+    }
     Ok((staged, scan))
 }
 
@@ -204,6 +213,8 @@ struct RowCounter {
     object: String,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
+    /// True if the rows must have more than one field.
+    has_many_fields: bool,
 }
 
 impl ByteObserver for RowCounter {
@@ -216,6 +227,10 @@ impl ByteObserver for RowCounter {
             let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
             if is_beyond { Ok(()) } else { Err(refused(&self.object, &malformed)) }
         })
+    }
+
+    fn refuses_json_lines(&self) -> bool {
+        self.has_many_fields
     }
 
     fn is_satisfied(&self) -> bool {

@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::attempt::is_skipped;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
+use super::header::HEADER_BYTES;
 use super::options::PipelineOptions;
 use super::stage_parts::stage_parts;
 use super::work::{PartEnded, Ready, Selected, Split};
@@ -161,6 +162,14 @@ async fn load_object(
         return Ok(SplitOutcome::NotReached);
     };
     let pinned = Arc::new(pinned?);
+    // Before the object is in the ledger, with the columns of this run.
+    if let Some(header) = &context.header {
+        let first = pinned.head(HEADER_BYTES.min(object.size_bytes));
+        let Some(first) = stopping.run_until_cancelled(first).await else {
+            return Ok(SplitOutcome::NotReached);
+        };
+        header.check(object, &first?, object.size_bytes > HEADER_BYTES)?;
+    }
     let row = ledger.split_object(
         job,
         object,

@@ -43,6 +43,7 @@ pub(super) async fn stage_parts(
         ),
         part_size_bytes,
         keeps_head: split.name.is_some(),
+        refuses_json_lines: context.preflight.fields_per_row > 1,
     };
     let mut head = Vec::new();
     if let Some(first) = known

@@ -14,8 +14,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::checksum::{Hasher, matches};
-use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
+use super::signature::TAIL_BYTES;
 use super::slot::StagingSlot;
+use super::text_check::TextCheck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
@@ -32,13 +33,18 @@ const INLINE_BYTES: u64 = 64 * 1024;
 /// Receives an object's bytes in order as they arrive, on a blocking thread.
 pub trait ByteObserver: Send + 'static {
     /// # Errors
-    /// An error ends the download, because the rest is useless. If only the end of the object can
-    /// tell text from another format, the rest is fetched first.
+    /// An error ends the download, because the rest is useless. If bytes to come can still tell
+    /// text from another format, they are fetched first.
     fn feed(&mut self, chunk: &[u8]) -> Result<()>;
 
     /// Returns true if the observer needs no more bytes. The rest is not fetched then, and nothing
     /// is verified.
     fn is_satisfied(&self) -> bool {
+        false
+    }
+
+    /// Returns true if an object of JSON Lines cannot be what the observer wants.
+    fn refuses_json_lines(&self) -> bool {
         false
     }
 }
@@ -102,12 +108,13 @@ pub async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
         }
     };
     let Landing { sink, size_bytes, pin, .. } = landing;
-    let Some(BlockSink { file, watch, head, refusal, .. }) = sink else {
+    let Some(BlockSink { file, watch, text, refusal, .. }) = sink else {
         return Err(lost_sink(object));
     };
-    if verified != Integrity::Part {
-        refuse_known_tail(object, &head, &file, size_bytes)?;
-    }
+    let is_whole = verified != Integrity::Part;
+    let tail =
+        if is_whole && text.needs_tail() { Some(tail(object, &file, size_bytes)?) } else { None };
+    text.finish(object, is_whole, tail.as_deref())?;
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
@@ -141,10 +148,9 @@ struct BlockSink<W> {
     written_bytes: u64,
     hasher: Option<Hasher>,
     watch: W,
-    /// The observer's error, kept until the end of the file shows if it is text at all.
+    /// The observer's error, kept until it is clear if the object is text at all.
     refusal: Option<Error>,
-    /// The first bytes, as far as they have arrived.
-    head: Vec<u8>,
+    text: TextCheck,
 }
 
 impl<W: ByteObserver> BlockSink<W> {
@@ -157,17 +163,18 @@ impl<W: ByteObserver> BlockSink<W> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(block);
         }
-        self.head.extend(block.iter().take(HEAD_BYTES - self.head.len()));
         // Before the observer, which would report a compressed file as malformed text.
-        if let Some(format) = recognise(&self.head, None) {
-            return Err(unsupported(object, format));
-        }
-        if self.refusal.is_some() {
+        self.text.feed(object, block)?;
+        if let Some(refusal) = self.refusal.take() {
+            if !self.text.is_open() {
+                return Err(refusal);
+            }
+            self.refusal = Some(refusal);
             return Ok(());
         }
         match self.watch.feed(block) {
             // Rare enough to fetch the rest only to name the format.
-            Err(refusal) if depends_on_end(&self.head) => {
+            Err(refusal) if self.text.is_open() => {
                 self.refusal = Some(refusal);
                 Ok(())
             }
@@ -178,9 +185,9 @@ impl<W: ByteObserver> BlockSink<W> {
 
 impl<W: ByteObserver> Landing<W> {
     fn new(file: FileSlice, watch: W, pin: Pin) -> Self {
-        let head = Vec::with_capacity(HEAD_BYTES);
+        let text = TextCheck::new(watch.refuses_json_lines());
         let sink =
-            Some(BlockSink { file, written_bytes: 0, hasher: None, watch, refusal: None, head });
+            Some(BlockSink { file, written_bytes: 0, hasher: None, watch, refusal: None, text });
         Self { sink, size_bytes: 0, checksum: None, pin, broken: false }
     }
 
@@ -409,30 +416,15 @@ pub(super) fn refuse_change(
     Err(Error::new(ErrorKind::ObjectChanged, format!("{object}: {now}")))
 }
 
-/// Refuses a format that only its end tells from text that begins alike.
-fn refuse_known_tail(
-    object: &Object,
-    head: &[u8],
-    file: &FileSlice,
-    size_bytes: u64,
-) -> Result<()> {
-    if !depends_on_end(head) {
-        return Ok(());
-    }
+/// Reads the last bytes of a staged object.
+fn tail(object: &Object, file: &FileSlice, size_bytes: u64) -> Result<Vec<u8>> {
     let mut tail = vec![0; TAIL_BYTES.min(usize::try_from(size_bytes).unwrap_or(TAIL_BYTES))];
     let offset = size_bytes - tail.len() as u64;
     file.read_exact_at(&mut tail, offset).map_err(|error| {
         Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be read back"))
             .caused_by(error)
     })?;
-    recognise(head, Some(&tail)).map_or(Ok(()), |format| Err(unsupported(object, format)))
-}
-
-pub(super) fn unsupported(object: &Object, format: &str) -> Error {
-    Error::new(
-        ErrorKind::UnsupportedFormat,
-        format!("{object}: this is {format} data, not delimited text"),
-    )
+    Ok(tail)
 }
 
 fn lost_sink(object: &Object) -> Error {

@@ -26,9 +26,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::budget::{Budget, shrink};
 use super::checksum::{Hasher, combinable, matches, of_parts};
-use super::download::{Integrity, unsupported};
+use super::download::Integrity;
 use super::ranges::PinnedObject;
-use super::signature::{HEAD_BYTES, TAIL_BYTES, depends_on_end, recognise};
+use super::signature::TAIL_BYTES;
+use super::text_check::TextCheck;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
@@ -51,6 +52,8 @@ pub(crate) struct PartPlan {
     pub(crate) part_size_bytes: u64,
     /// Every part gets the header lines.
     pub(crate) keeps_head: bool,
+    /// True if the rows must have more than one field.
+    pub(crate) refuses_json_lines: bool,
 }
 
 /// A whole part on local disk, with its share of the budget.
@@ -252,14 +255,17 @@ impl PartStager {
             return Ok(());
         }
         let PinnedObject { object, .. } = &*self.pinned;
-        let head: Vec<u8> = first.iter().flatten().take(HEAD_BYTES).copied().collect();
-        let mut format = recognise(&head, None);
-        if depends_on_end(&head) {
-            let from = object.size_bytes.saturating_sub(TAIL_BYTES as u64);
-            let tail = self.pinned.fetch(from, object.size_bytes).await?.concat();
-            format = recognise(&head, Some(&tail));
+        let mut text = TextCheck::new(self.plan.refuses_json_lines);
+        for bytes in first {
+            text.feed(object, bytes)?;
         }
-        format.map_or(Ok(()), |format| Err(unsupported(object, format)))
+        let mut tail = None;
+        if text.needs_tail() {
+            let from = object.size_bytes.saturating_sub(TAIL_BYTES as u64);
+            tail = Some(self.pinned.fetch(from, object.size_bytes).await?.concat());
+        }
+        let first_bytes: u64 = first.iter().map(|bytes| bytes.len() as u64).sum();
+        text.finish(object, first_bytes == object.size_bytes, tail.as_deref())
     }
 }
 

@@ -153,7 +153,7 @@ async fn what_is_said_of_one_row_stands_above_it(env: TestEnv) -> Result<()> {
 async fn the_first_ten_rows_are_told_in_order_and_the_rest_is_counted(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT, b VARCHAR(5))").await?;
     // Every third row is bad in both columns, below two header lines. Every row takes two lines.
-    let mut object = "a\nb\n".to_owned();
+    let mut object = "one\ntwo\n".to_owned();
     for row in 1..=300 {
         let (a, b) =
             if row % 3 == 0 { (format!("x{row}"), "too\nlong") } else { (row.to_string(), "a\nb") };

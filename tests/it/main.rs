@@ -26,6 +26,7 @@ mod damaged_packets;
 mod deploy;
 mod endpoint;
 mod foresight;
+mod headers;
 mod hot_keys;
 mod jobs;
 mod kill;
@@ -40,6 +41,7 @@ mod lost_ledger;
 mod null_times;
 
 mod logins;
+mod not_text;
 mod oracle;
 mod outcome;
 mod pace;
@@ -69,6 +71,7 @@ mod target;
 mod torture;
 mod tpch;
 mod transaction;
+mod unfilled;
 mod upsert;
 mod verify;
 

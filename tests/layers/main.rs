@@ -58,8 +58,8 @@ const LAYERS: &[(&str, &str)] = &[
     (
         "pipeline",
         "check dialect error file_slice isolate ledger load load_data mysql object policy \
-         preflight progress rejects report retry s3_uri shutdown source split staging throttle \
-         units verify",
+         preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
+         staging throttle units verify",
     ),
     (
         "config",

@@ -1,0 +1,97 @@
+//! Refuses objects that are not delimited text, by name and before any of their rows are loaded.
+
+use super::json_lines::{SAMPLE_BYTES, is_json_lines, may_be_json_lines};
+use super::signature::{Format, HEAD_BYTES, depends_on_end, recognise};
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::Object;
+
+/// Looks at the first bytes of one object as they arrive.
+pub(super) struct TextCheck {
+    /// The first bytes, as far as they have arrived and are needed.
+    head: Vec<u8>,
+    refuses_json_lines: bool,
+    /// True if no further bytes at the start can change the result.
+    is_settled: bool,
+}
+
+impl TextCheck {
+    pub(super) fn new(refuses_json_lines: bool) -> Self {
+        Self { head: Vec::new(), refuses_json_lines, is_settled: false }
+    }
+
+    /// Looks at the next bytes.
+    ///
+    /// # Errors
+    /// `UnsupportedFormat` as soon as the format is certain.
+    pub(super) fn feed(&mut self, object: &Object, bytes: &[u8]) -> Result<()> {
+        if self.is_settled {
+            return Ok(());
+        }
+        let had = self.head.len();
+        self.keep(bytes, HEAD_BYTES);
+        let limit = if self.may_be_json_lines() { SAMPLE_BYTES } else { HEAD_BYTES };
+        self.keep(&bytes[self.head.len() - had..], limit);
+        if had < HEAD_BYTES
+            && let Some(format) = recognise(&self.head, None)
+        {
+            return Err(unsupported(object, format));
+        }
+        self.is_settled = self.head.len() >= limit;
+        if self.is_settled && self.may_be_json_lines() && is_json_lines(&self.head, false) {
+            return Err(json_lines(object));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, bytes: &[u8], limit: usize) {
+        let missing = limit.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+    }
+
+    fn may_be_json_lines(&self) -> bool {
+        self.refuses_json_lines && may_be_json_lines(&self.head)
+    }
+
+    /// Returns true if [`Self::finish`] needs the end of the object.
+    pub(super) fn needs_tail(&self) -> bool {
+        depends_on_end(&self.head)
+    }
+
+    /// Returns true if the bytes to come may still show that the object is not text.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_settled || self.needs_tail()
+    }
+
+    /// Decides about an object of which no further bytes are needed. `is_whole` means that all of
+    /// it has been fed, and `tail` holds its last bytes if they are needed.
+    ///
+    /// # Errors
+    /// `UnsupportedFormat`.
+    pub(super) fn finish(
+        &self,
+        object: &Object,
+        is_whole: bool,
+        tail: Option<&[u8]>,
+    ) -> Result<()> {
+        if let Some(format) = recognise(&self.head, tail) {
+            return Err(unsupported(object, format));
+        }
+        if !self.is_settled && self.may_be_json_lines() && is_json_lines(&self.head, is_whole) {
+            return Err(json_lines(object));
+        }
+        Ok(())
+    }
+}
+
+fn unsupported(object: &Object, format: &Format) -> Error {
+    let message = format!("{object}: this is {}, not delimited text", format.name);
+    Error::new(ErrorKind::UnsupportedFormat, message).with_hint(format.remedy)
+}
+
+fn json_lines(object: &Object) -> Error {
+    let message = format!("{object}: this looks like JSON Lines, not delimited text");
+    Error::new(ErrorKind::UnsupportedFormat, message).with_hint(
+        "convert it to CSV first, as with jq's @csv; or read each line into a variable: --preset \
+         tsv --columns @line --set \"id=JSON_VALUE(@line, '$.id')\"",
+    )
+}
