@@ -92,10 +92,12 @@ async fn a_server_that_freezes_ends_the_run_and_the_next_run_loads_the_rest(
         let schema = server.schema().await?;
         schema.exec(&hive::create_table("t")).await?;
         let proxy = Proxy::start(server.port()).await?;
-        let reached = proxy.next(step, Break::Watch);
+        // Held, so that it does not get past this step before the server is frozen.
+        let reached = proxy.next(step, Break::Hold);
         let child = load(&env, &schema, proxy.port(), &IMPATIENT).spawn()?;
         reached.wait().await.context(what)?;
         let frozen = Frozen::new(&server)?;
+        reached.release();
         let began = Instant::now();
         let ended = finish(child).await.context(what)?;
         let elapsed = began.elapsed();
