@@ -458,7 +458,13 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
             .await?;
     }
     schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT)").await?;
-    load_logged(&env, &schema, "t", &["--on-duplicate", "update"], 6).await?;
+    let refused = load_logged(&env, &schema, "t", &["--on-duplicate", "update"], 6).await?;
+    let hint = refused["error"]["hint"].as_str().unwrap_or_default();
+    let remedy = match env.server.kind() {
+        ServerKind::Mysql => "binlog_format is ROW or MIXED",
+        ServerKind::Mariadb => "CREATE TEMPORARY TABLES",
+    };
+    ensure!(hint.contains(remedy), "{refused:#}");
     reject_logged(&env, &schema).await
 }
 
