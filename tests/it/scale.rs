@@ -10,10 +10,8 @@ use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, finish_with_peak};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Operation, Request, Times};
+use crate::support::until::until;
 use crate::support::values::values;
-
-/// The interval between two looks.
-const POLL: Duration = Duration::from_millis(20);
 
 /// The number of keys on a page of a listing.
 const PAGE: u64 = 1000;
@@ -86,12 +84,7 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Res
     let child =
         env.command(["load", "s3://etl/in/", "--table", "t", "--include", "*.wanted"]).spawn()?;
     pages.subscribe().wait_for(|count| *count > 2).await?;
-    for _ in 0..1000 {
-        if env.count("t").await? == 8 {
-            break;
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    until(|| async { Ok((env.count("t").await? == 8).then_some(())) }).await?;
     let loaded = values(&env.schema, "SELECT COUNT(*), MAX(a) FROM t").await?;
     ensure!(loaded == ["8|1750"], "loaded while the third page is awaited: {loaded:?}");
     released.send_replace(true);

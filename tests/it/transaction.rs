@@ -295,7 +295,7 @@ impl HeldCommit {
         let mut locker = schema.conn().await?;
         locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
         held.release();
-        crate::outcome::until(|| async {
+        crate::support::until::until(|| async {
             let sql = format!(
                 "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = \
                  'COMMIT'",
@@ -344,7 +344,7 @@ async fn held_commit(env: TestEnv, can_be_killed: bool) -> Result<()> {
          'SELECT state%FOR UPDATE%'",
         schema.user
     );
-    crate::outcome::until(|| async {
+    crate::support::until::until(|| async {
         Ok((schema.query_one::<u64>(&is_waiting).await? == 1).then_some(()))
     })
     .await
