@@ -26,6 +26,8 @@ mod watch;
 pub use conn::Conn;
 pub(crate) use conn::ResultSets;
 pub use connector::Connector;
+#[cfg(test)]
+pub(crate) use create_table::INTRICATE_TABLE;
 pub(crate) use create_table::{CreateTable, Definition, DefinitionKind};
 pub(crate) use index::{Index, IndexKind};
 pub(crate) use options::is_loopback;

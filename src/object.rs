@@ -29,6 +29,18 @@ impl Object {
     pub fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
+
+    /// Returns an object of this size for tests that need nothing else of it.
+    #[cfg(test)]
+    pub(crate) fn of_size(size_bytes: u64) -> Self {
+        Self {
+            bucket: "b".into(),
+            key: "k".into(),
+            etag: "\"e\"".into(),
+            size_bytes,
+            last_modified: None,
+        }
+    }
 }
 
 impl fmt::Display for Object {

@@ -1,5 +1,5 @@
 //! SIGINT and SIGTERM: the first drains, the second rolls back, the third exits at once. Whatever
-//! the second cannot roll back within [`ABANDON_LIMIT`] is left to the server.
+//! the second cannot roll back within `ABANDON_LIMIT` is left to the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -175,6 +175,9 @@ impl Connector {
             }
             .map_err(|error| classify(Phase::Connect, &self.name, &error))?;
         let mut conn = Conn::watched(conn, self.watch(None));
+        // The server answers these at once. The watch cannot tell that an answer is lost before it
+        // knows the server's identity, so this has a time limit of its own.
+        let limit = self.timeouts.connect + self.timeouts.stall;
         let read = async {
             let mut server = match Server::read(&mut conn, &self.watch(None).marking()).await {
                 // Some clusters forbid advisory locks. The ledger needs them, a run without it does
@@ -189,7 +192,13 @@ impl Connector {
             server.pin(&mut conn, self.timeouts.stall).await?;
             Ok(server)
         };
-        let server = read.await.map_err(|error| classify(Phase::Connect, &self.name, &error))?;
+        let server = match tokio::time::timeout(limit, read).await {
+            Ok(read) => read.map_err(|error| classify(Phase::Connect, &self.name, &error))?,
+            Err(_) => {
+                let message = format!("{}: no answer within {limit:?}", self.name);
+                return Err(Error::new(ErrorKind::TargetUnreachable, message));
+            }
+        };
         Ok((conn, server))
     }
 

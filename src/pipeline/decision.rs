@@ -59,13 +59,7 @@ mod tests {
     use crate::ledger::EarlierFailure;
 
     fn says(config: &LedgerConfig, known: &ObjectState) -> String {
-        let object = Object {
-            bucket: "b".into(),
-            key: "k".into(),
-            etag: "\"e\"".into(),
-            size_bytes: 1,
-            last_modified: None,
-        };
+        let object = Object::of_size(1);
         match decide(config, &object, known) {
             Decision::Load { again } => if again { "again" } else { "load" }.to_owned(),
             Decision::Over(Disposition::AlreadyLoaded) => "already loaded".to_owned(),

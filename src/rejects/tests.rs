@@ -34,7 +34,7 @@ fn row<'a>(number: u64, raw: &'a [u8], reasons: &'a [Reason<'a>]) -> RejectedRow
     }
 }
 
-fn listed(path: &Path) -> Vec<String> {
+pub(super) fn listed(path: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -31,13 +31,8 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
         line("changed, skipped", totals.objects_skipped_changed.to_string());
     }
     line("objects failed", totals.objects_failed.to_string());
-    if !end.is_listing_complete {
-        line(
-            "objects not reached",
-            format!("{} and what was not listed yet", totals.objects_not_reached),
-        );
-    } else if totals.objects_not_reached > 0 {
-        line("objects not reached", totals.objects_not_reached.to_string());
+    if let Some(value) = not_reached(totals.objects_not_reached, end.is_listing_complete) {
+        line("objects not reached", value);
     }
     let SkippedKeys { folder_markers, hidden, filtered_out } = end.skipped_keys;
     if folder_markers + hidden + filtered_out > 0 {
@@ -121,13 +116,8 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
         );
     }
     line("would fail", (totals.would_fail + totals.objects_failed).to_string());
-    if !end.is_listing_complete {
-        line(
-            "objects not reached",
-            format!("{} and what was not listed yet", totals.objects_not_reached),
-        );
-    } else if totals.objects_not_reached > 0 {
-        line("objects not reached", totals.objects_not_reached.to_string());
+    if let Some(value) = not_reached(totals.objects_not_reached, end.is_listing_complete) {
+        line("objects not reached", value);
     }
     line("rows", totals.rows.to_string());
     line("bad rows", totals.bad_rows.to_string());
@@ -154,4 +144,12 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
         }
     }
     text
+}
+
+/// Returns the number of objects that the run did not reach, unless it reached all of them.
+fn not_reached(objects: u64, is_listing_complete: bool) -> Option<String> {
+    if !is_listing_complete {
+        return Some(format!("{objects} and what was not listed yet"));
+    }
+    (objects > 0).then(|| objects.to_string())
 }

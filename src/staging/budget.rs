@@ -148,16 +148,6 @@ pub fn is_memory_backed(dir: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn object(size_bytes: u64) -> Object {
-        Object {
-            bucket: "b".into(),
-            key: "k".into(),
-            etag: "\"e\"".into(),
-            size_bytes,
-            last_modified: None,
-        }
-    }
-
     fn budget(bytes: u64) -> Budget {
         let config = StagingConfig {
             dir: std::env::temp_dir(),
@@ -170,17 +160,17 @@ mod tests {
     #[tokio::test]
     async fn an_object_larger_than_the_budget_is_refused_and_not_waited_for() {
         assert_eq!(
-            budget(1 << 20).reserve(&object((1 << 20) + 1)).await.unwrap_err().kind,
+            budget(1 << 20).reserve(&Object::of_size((1 << 20) + 1)).await.unwrap_err().kind,
             ErrorKind::ObjectTooLarge
         );
-        assert!(budget(1 << 20).reserve(&object(1 << 20)).await.is_ok());
+        assert!(budget(1 << 20).reserve(&Object::of_size(1 << 20)).await.is_ok());
     }
 
     #[tokio::test]
     async fn permits_come_back_when_the_staged_file_is_dropped() {
         let budget = budget(10 << 10);
-        let held = budget.reserve(&object(10 << 10)).await.unwrap();
-        let small = object(1);
+        let held = budget.reserve(&Object::of_size(10 << 10)).await.unwrap();
+        let small = Object::of_size(1);
         let next = budget.reserve(&small);
         let mut next = std::pin::pin!(next);
         assert!(futures_util::poll!(&mut next).is_pending());

@@ -103,25 +103,15 @@ mod tests {
     use super::*;
     use tokio::sync::Semaphore;
 
-    fn object(size_bytes: u64) -> Object {
-        Object {
-            bucket: "b".into(),
-            key: "k".into(),
-            etag: "e".into(),
-            size_bytes,
-            last_modified: None,
-        }
-    }
-
     #[test]
     fn small_objects_share_a_file_until_it_is_full_and_give_the_budget_back_with_it() {
         let budget = Arc::new(Semaphore::new(100));
         let permit = || Arc::clone(&budget).try_acquire_many_owned(10).unwrap();
         let places = StagingFiles::new(std::env::temp_dir(), 80);
-        let first = places.take(&object(10), permit()).unwrap();
-        let large = places.take(&object(11), permit()).unwrap();
+        let first = places.take(&Object::of_size(10), permit()).unwrap();
+        let large = places.take(&Object::of_size(11), permit()).unwrap();
         let others: Vec<StagingSlot> =
-            (0..7).map(|_| places.take(&object(10), permit()).unwrap()).collect();
+            (0..7).map(|_| places.take(&Object::of_size(10), permit()).unwrap()).collect();
         for (index, place) in std::iter::once(&first).chain(&others).enumerate() {
             place.region.write_all_at(&[u8::try_from(index).unwrap(); 10], 0).unwrap();
         }
@@ -131,7 +121,7 @@ mod tests {
             place.region.read_exact_at(&mut bytes, 0).unwrap();
             assert_eq!(bytes, [u8::try_from(index).unwrap(); 10]);
         }
-        let next = places.take(&object(10), permit()).unwrap();
+        let next = places.take(&Object::of_size(10), permit()).unwrap();
         assert_eq!(budget.available_permits(), 0);
         drop(large);
         assert_eq!(budget.available_permits(), 10);
@@ -140,7 +130,7 @@ mod tests {
         drop(first);
         assert_eq!(budget.available_permits(), 100);
         // The file that was being filled is gone by now.
-        drop(places.take(&object(1), permit()).unwrap());
+        drop(places.take(&Object::of_size(1), permit()).unwrap());
         assert_eq!(budget.available_permits(), 100);
     }
 }

@@ -43,9 +43,8 @@ impl Seen {
 
     /// Runs `load s3://etl/ --table t ARGS...` through the proxy, with a report.
     async fn load(&self, env: &TestEnv, code: i32, args: &[&str]) -> Result<Ended> {
-        let port = self.proxy.port().to_string();
-        let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
-        let mut command = env.command(base.iter().chain(&TOGETHER).chain(args));
+        let args = [&TOGETHER[..], args].concat();
+        let mut command = env.load_through(self.proxy.port(), &args);
         command.env("S3_TO_MYSQL_REPORT", env.path("report"));
         let together = env.s3.faults().answer_gets_together();
         let ended = finish(command.spawn()?).await?;

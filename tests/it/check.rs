@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::registry::{apply, load_test};
 use crate::support::many_bad_rows::{ARGS, Badness, ManyBadRows, create_table};
-use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, finish, row_error_numbers};
 use crate::support::s3::{Fault, Times};
 use crate::support::servers::ServerKind;
 
@@ -245,12 +245,7 @@ async fn of_many_bad_rows_all_are_counted(env: TestEnv) -> Result<()> {
     let load = env.load_ending(7, "fresh", &[&ARGS[..], &reject].concat()).await?;
     ensure!(load.summary("duplicates among them")? == duplicates.to_string(), "{load}");
     env.schema.exec("DROP TABLE fresh").await?;
-    let told: Vec<u64> = object(&env, "many")?["first_rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["line"].as_u64())
-        .collect();
+    let told = row_error_numbers(&object(&env, "many")?["first_rows"], "line")?;
     ensure!(
         told.first()
             == made.bad.iter().find(|bad| !bad.badness.is_duplicate()).map(|bad| &bad.line),

@@ -3,8 +3,6 @@
 //!
 //! Claims usually keep two runs apart. In these tests they are lost.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Child;
 
@@ -13,6 +11,7 @@ use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::servers::{Schema, Server};
+use crate::support::until::until;
 use crate::support::values::ensure_values;
 use crate::transaction::wait_for_waiting;
 
@@ -39,9 +38,9 @@ impl Outdated {
         let proxy = Proxy::start(env.server.port()).await?;
         let claims = proxy.next(Step::StatementWith("GET_LOCK(n, 0)"), Break::Watch);
         let held = proxy.next(step, Break::Hold);
-        let (port, report) = (proxy.port().to_string(), env.path("outdated").display().to_string());
-        let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
-        let child = env.command([&base[..], &["--report", &report], args].concat()).spawn()?;
+        let report = env.path("outdated").display().to_string();
+        let args = [&["--report", &report], args].concat();
+        let child = env.load_through(proxy.port(), &args).spawn()?;
         held.wait().await?;
         overwrite()?;
         let offline = proxy.times(u32::MAX, Step::Connect, Break::Hold);
@@ -290,15 +289,12 @@ async fn a_claim_that_is_no_runs_is_named_and_waited_for_within_bounds(env: Test
         env.command(["load", "s3://etl/", "--table", "t", "--retry-max-elapsed", "8s"]).spawn()?;
     let named = format!("its claim is held by database connection {id}");
     let log = crate::support::program::wait_for_log(&mut child, &named).await?;
-    let mut shown = String::new();
-    for _ in 0..100 {
-        shown = env.run(&["status", "--table", "t"]).await?.stdout;
-        if shown.contains(&named) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    ensure!(shown.contains(&named), "{shown}");
+    until(|| async {
+        let shown = env.run(&["status", "--table", "t"]).await?.stdout;
+        Ok(shown.contains(&named).then_some(()))
+    })
+    .await
+    .context("status does not name the holder")?;
     expect(&env, "t", &["a", "c"]).await?;
     finish(child).await?.expect(0)?;
     let log = log.await?;
@@ -326,7 +322,7 @@ async fn a_claim_of_a_live_run_is_waited_for_as_long_as_it_works(env: TestEnv) -
     let port = watched.port().to_string();
     let through = ["--ssl-mode", "DISABLED", "--port", &port, "--retry-max-elapsed", "1s"];
     let second = env.command([&base[..], &through].concat()).spawn()?;
-    crate::outcome::until(|| async { Ok((asks.count() >= 3).then_some(())) }).await?;
+    crate::support::until::until(|| async { Ok((asks.count() >= 3).then_some(())) }).await?;
     held.release();
     finish(first).await?.expect(0)?;
     let second = finish(second).await?;

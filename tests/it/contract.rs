@@ -210,7 +210,7 @@ fn refusal<T, E: ProvideErrorMetadata>(
     clippy::needless_pass_by_value,
     reason = "the values are mostly temporaries, and read better so"
 )]
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, required: T) -> anyhow::Result<()> {
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, required: T) -> anyhow::Result<()> {
     ensure!(is == required, "{what}: {is:?}, not {required:?}");
     Ok(())
 }

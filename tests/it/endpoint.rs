@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::contract::same;
 use crate::registry::{apply, plain_test};
 use crate::support::s3::{
     ACCESS_KEY, Algorithm, Backend, Endpoint, Fault, Keys, Object, Operation, Refusal, Times,
@@ -50,15 +51,6 @@ async fn arrived(mut body: ByteStream) -> (Vec<u8>, bool) {
             Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
         }
     }
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the values are mostly temporaries, and read better so"
-)]
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: T, required: T) -> anyhow::Result<()> {
-    ensure!(is == required, "{what}: {is:?}, not {required:?}");
-    Ok(())
 }
 
 fn fails_with<T>(result: anyhow::Result<T>, part: &str) -> anyhow::Result<()> {

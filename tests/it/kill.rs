@@ -28,12 +28,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
 
-use crate::outcome::until;
 use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{TestEnv, signal};
 use crate::support::proxy::{Break, Broken, Proxy, Step};
 use crate::support::servers::Server;
+use crate::support::until::until;
 
 /// The row counts of the files, of one packet and of several.
 const OBJECT_ROWS: [u64; OBJECTS as usize] = [1500, 6000, 2500, 4000, 1000, 5000, 3000, 2000];

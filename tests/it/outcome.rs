@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, wait_for_log};
 use crate::support::s3::{Fault, Operation, Refusal, Times};
+use crate::support::until::until;
 
 async fn create_table(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (a INT NOT NULL, b VARCHAR(20) NOT NULL) ENGINE=InnoDB").await
@@ -292,17 +293,6 @@ async fn the_report_is_written_while_the_run_goes_on(env: TestEnv) -> Result<()>
     finish(child).await?.expect(0)?;
     ensure!(env.report("report.jsonl")?.len() == 3);
     Ok(())
-}
-
-/// Polls until there is an answer, for conditions that no event reports.
-pub async fn until<T, F: Future<Output = Result<Option<T>>>>(ask: impl Fn() -> F) -> Result<T> {
-    for _ in 0..3000 {
-        if let Some(answer) = ask().await? {
-            return Ok(answer);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    anyhow::bail!("waited 30 seconds in vain")
 }
 
 #[apply(load_test)]

@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::registry::{apply, load_test};
 use crate::support::lines::{expect_failure, outcome};
-use crate::support::program::{BUCKET, Ended, TestEnv, finish, signal, wait_for_log};
+use crate::support::program::{
+    BUCKET, Ended, TestEnv, finish, finish_with_peak, signal, wait_for_log,
+};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Algorithm, Fault, Keys, Object, Operation, Refusal, Times};
 
@@ -64,20 +66,8 @@ fn expect_hint(env: &TestEnv, key: &str, text: &str) -> Result<()> {
 
 /// Loads through a proxy whose rules are set.
 fn start(env: &TestEnv, proxy: &Proxy, args: &[&str]) -> Result<tokio::process::Child> {
-    let port = proxy.port().to_string();
-    let base = [
-        "load",
-        "s3://etl/",
-        "--table",
-        "t",
-        "--ssl-mode",
-        "DISABLED",
-        "--port",
-        &port,
-        "--part-size",
-        "1KiB",
-    ];
-    Ok(env.command(base.iter().chain(args)).spawn()?)
+    let args = [&["--part-size", "1KiB"], args].concat();
+    Ok(env.load_through(proxy.port(), &args).spawn()?)
 }
 
 #[apply(load_test)]
@@ -734,19 +724,12 @@ async fn memory_does_not_grow_with_the_object(env: TestEnv) -> Result<()> {
     for key in ["a", "b", "c"] {
         env.put(key, Object::repeated(row.clone().into_bytes(), 8000 * 4000))?;
     }
-    let mut child =
+    let child =
         env.command(["load", "s3://etl/", "--table", "t", "--part-size", "4MiB"]).spawn()?;
-    let pid = child.id().context("it has ended")?;
-    let mut most_kib = 0;
-    while child.try_wait()?.is_none() {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-        most_kib = line.trim().trim_end_matches(" kB").parse().unwrap_or(most_kib).max(most_kib);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    finish(child).await?.expect(0)?;
+    let (ended, most_kib) = finish_with_peak(child).await?;
+    ended.expect(0)?;
     ensure!(env.count("t").await? == 12_000);
-    ensure!(most_kib > 0 && most_kib < 64 * 1024, "{most_kib} KiB resident at most");
+    ensure!(most_kib < 64 * 1024, "{most_kib} KiB resident at most");
     Ok(())
 }
 

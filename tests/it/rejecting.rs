@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::registry::{apply, load_test};
-use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, finish, peak_kib, row_error_numbers};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::ServerKind;
 use crate::support::values::{ensure_values, values};
@@ -244,12 +244,7 @@ async fn rows_that_an_expression_cannot_take_are_held_back(env: TestEnv) -> Resu
     ensure!(sum == 296 && env.count("t").await? == 296);
     env.schema.exec("DELETE FROM t").await?;
     let failed = load(&env, "t", 3, &set).await?;
-    let lines: Vec<u64> = failed.line["error"]["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["line"].as_u64())
-        .collect();
+    let lines = row_error_numbers(&failed.line["error"]["rows"], "line")?;
     ensure!(lines == [70, 71, 299], "{:#}", failed.line);
     Ok(())
 }
@@ -396,12 +391,7 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(env: TestEnv) ->
     env.put("data/1", MIXED)?;
     let failed = load(&env, "t", 3, &["--on-duplicate", "replace"]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> = error["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["row"].as_u64())
-        .collect();
+    let rows = row_error_numbers(&error["rows"], "row")?;
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 6, 9], "{error:#}");
     let old = ["1|1|1|old", "2|2|2|old", "3|3|3|old"];
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &old).await?;
@@ -410,12 +400,7 @@ async fn replacing_loads_that_fail_or_accept_keep_their_meaning(env: TestEnv) ->
     let failed =
         load(&env, "t", 3, &["--on-duplicate", "replace", "--on-bad-row", "accept"]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> = error["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["row"].as_u64())
-        .collect();
+    let rows = row_error_numbers(&error["rows"], "row")?;
     ensure!(error["code"] == "bad_rows" && rows == [3, 4, 5, 9], "{error:#}");
     ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &old).await?;
     env.put("data/1", "2\t1\t1\tnew\n13\tx\t1\tmuch too long\n")?;
@@ -587,9 +572,7 @@ async fn rejects_larger_than_memory_may_be_are_written_down(env: TestEnv) -> Res
     let through = ["--ssl-mode", "DISABLED", "--port", &port, "--rejects", &rejects];
     let child = env.command(args.iter().chain(&through)).spawn()?;
     held.wait().await?;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().context("ended")?))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse()?;
+    let peak_kib = peak_kib(child.id().context("it has ended")?)?;
     held.release();
     finish(child).await?.expect(7)?;
     ensure!(peak_kib < MEMORY_LIMIT_KIB, "{peak_kib} KiB");

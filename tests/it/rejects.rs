@@ -2,6 +2,7 @@
 //! what is left after a failure.
 
 use crate::registry::{apply, plain_test};
+use crate::support::read_all::source_config;
 use crate::support::s3::{Backend, Endpoint, Fault, Keys, Operation, Refusal, Times, client};
 use anyhow::{Context as _, Result, ensure};
 use aws_sdk_s3::types::ChecksumMode;
@@ -11,7 +12,7 @@ use s3_to_mysql::rejects::{
     ObjectName, Published, Reason, ReasonKind, RejectFile, RejectedRow, Rejects,
 };
 use s3_to_mysql::retry::RetryConfig;
-use s3_to_mysql::source::{S3, SourceConfig};
+use s3_to_mysql::source::S3;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -31,25 +32,7 @@ impl Store {
     }
 
     async fn open(&self, bucket: &str) -> std::result::Result<Rejects, Error> {
-        let config = SourceConfig {
-            uris: Vec::new(),
-            keys_from: None,
-            include: Vec::new(),
-            exclude: Vec::new(),
-            key_regex: None,
-            modified_after: None,
-            modified_before: None,
-            skip_hidden: true,
-            allow_empty: false,
-            region: None,
-            profile: None,
-            endpoint_url: Some(self.endpoint.url().to_owned()),
-            path_style: true,
-            no_sign_request: false,
-            request_payer: false,
-            connect_timeout: Duration::from_secs(5),
-            stall_timeout: Duration::from_secs(1),
-        };
+        let config = source_config(self.endpoint.url());
         let to = RejectsTo::S3 { bucket: bucket.to_owned(), prefix: "p/".to_owned() };
         let retry = RetryConfig { max_attempts: 3, max_elapsed: Duration::from_secs(60) };
         Rejects::open(&to, S3::new(&config).await, self.staging.path(), &retry).await

@@ -7,13 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::sync::watch;
 
 use crate::registry::{apply, load_test};
-use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, finish, finish_with_peak};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Fault, Operation, Request, Times};
+use crate::support::until::until;
 use crate::support::values::values;
-
-/// The interval between two looks.
-const POLL: Duration = Duration::from_millis(20);
 
 /// The number of keys on a page of a listing.
 const PAGE: u64 = 1000;
@@ -86,12 +84,7 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Res
     let child =
         env.command(["load", "s3://etl/in/", "--table", "t", "--include", "*.wanted"]).spawn()?;
     pages.subscribe().wait_for(|count| *count > 2).await?;
-    for _ in 0..1000 {
-        if env.count("t").await? == 8 {
-            break;
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    until(|| async { Ok((env.count("t").await? == 8).then_some(())) }).await?;
     let loaded = values(&env.schema, "SELECT COUNT(*), MAX(a) FROM t").await?;
     ensure!(loaded == ["8|1750"], "loaded while the third page is awaited: {loaded:?}");
     released.send_replace(true);
@@ -102,19 +95,8 @@ async fn what_is_listed_is_loaded_while_the_listing_goes_on(env: TestEnv) -> Res
 
 /// Runs the load to its end, and returns its output and its peak resident memory.
 async fn peak_of(env: &TestEnv, uri: &str) -> Result<(Ended, u64)> {
-    let mut child =
-        env.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
-    let status = format!("/proc/{}/status", child.id().context("it has ended")?);
-    let mut peak_kib = 0;
-    while child.try_wait()?.is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        // The file is gone as soon as the process has ended.
-        if let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-            peak_kib = line.trim().trim_end_matches(" kB").parse()?;
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok((finish(child).await?, peak_kib))
+    let child = env.command(["load", uri, "--table", "t", "--load-concurrency", "1"]).spawn()?;
+    finish_with_peak(child).await
 }
 
 /// The listing, the ledger's comparison and the report all see these keys. A hundred bytes per key

@@ -12,6 +12,8 @@ use crate::support::hive;
 use crate::support::program::{TestEnv, finish, signal, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::{Schema, Server};
+use crate::support::until::until;
+use crate::transaction::wait_for_waiting;
 
 const LEDGER_INSERT: Step = Step::StatementWithBoth("INSERT INTO", "_objects` (");
 const LEDGER_UPDATE: Step = Step::StatementWithBoth("UPDATE", "_objects` SET");
@@ -92,10 +94,12 @@ async fn a_server_that_freezes_ends_the_run_and_the_next_run_loads_the_rest(
         let schema = server.schema().await?;
         schema.exec(&hive::create_table("t")).await?;
         let proxy = Proxy::start(server.port()).await?;
-        let reached = proxy.next(step, Break::Watch);
+        // Held, so that it does not get past this step before the server is frozen.
+        let reached = proxy.next(step, Break::Hold);
         let child = load(&env, &schema, proxy.port(), &IMPATIENT).spawn()?;
         reached.wait().await.context(what)?;
         let frozen = Frozen::new(&server)?;
+        reached.release();
         let began = Instant::now();
         let ended = finish(child).await.context(what)?;
         let elapsed = began.elapsed();
@@ -218,6 +222,13 @@ async fn a_statement_that_takes_long_is_waited_for(env: TestEnv) -> Result<()> {
     locker.query_drop("LOCK TABLES slow WRITE").await?;
     let args = ["load", "s3://etl/", "--table", "slow", "--mode", "truncate", "--columns", "id,n"];
     let child = env.command([&args[..], &impatient[..4]].concat()).spawn()?;
+    let waiting = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND state LIKE \
+         'Waiting for table%'",
+        env.schema.user
+    );
+    until(|| async { Ok((env.schema.query_one::<u64>(&waiting).await? > 0).then_some(())) })
+        .await?;
     tokio::time::sleep(long).await;
     locker.query_drop("UNLOCK TABLES").await?;
     finish(child).await?.expect(0)?;
@@ -228,6 +239,7 @@ async fn a_statement_that_takes_long_is_waited_for(env: TestEnv) -> Result<()> {
     let args = ["load", "s3://etl/", "--table", "slow", "--force", "--columns", "id,n"];
     let more = ["--on-duplicate", "ignore"];
     let child = env.command([&args[..], &more[..], &impatient[..]].concat()).spawn()?;
+    wait_for_waiting(&env.schema, "LOAD DATA").await?;
     tokio::time::sleep(long).await;
     locker.query_drop("ROLLBACK").await?;
     let ended = finish(child).await?;

@@ -12,10 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::watch;
 
-use crate::outcome::until;
 use crate::registry::{apply, load_test};
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Refusal, Times};
+use crate::support::until::until;
 
 async fn create_table(env: &TestEnv) -> Result<()> {
     env.schema

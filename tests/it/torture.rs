@@ -20,7 +20,7 @@ use object::{ARGS, DIALECT, Torture};
 use serde_json::Value;
 
 use crate::registry::{apply, load_test};
-use crate::support::program::TestEnv;
+use crate::support::program::{TestEnv, row_error_numbers};
 use crate::support::servers::ServerKind;
 use crate::support::values::values;
 
@@ -236,12 +236,7 @@ async fn every_row_is_told_with_its_line_column_and_code(env: TestEnv) -> Result
     // All cases at once: the first ten are shown.
     let torture = Torture::new(bad.iter().copied(), 1);
     let error = load(&env, &torture, 3, &[]).await?["error"].clone();
-    let lines: Vec<u64> = error["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["line"].as_u64())
-        .collect();
+    let lines = row_error_numbers(&error["rows"], "line")?;
     let expected: Vec<u64> = torture.cases().take(10).map(|(row, _)| row.line).collect();
     ensure!(lines == expected, "{lines:?}, not {expected:?}");
     ensure!(env.count("t").await? == 0);

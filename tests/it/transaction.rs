@@ -41,23 +41,9 @@ fn through(
     proxy: &Proxy,
     args: &[&str],
 ) -> tokio::process::Command {
-    let port = proxy.port().to_string();
-    let base = [
-        "load",
-        "s3://etl/",
-        "--table",
-        "t",
-        "--preset",
-        "hive",
-        "--ssl-mode",
-        "DISABLED",
-        // The proxy cannot read compressed packets, and a busy server looks far away.
-        "--compress",
-        "off",
-        "--port",
-        &port,
-    ];
-    let mut command = env.command(base.iter().chain(args));
+    // The proxy cannot read compressed packets, and a busy server looks far away.
+    let args = [&["--preset", "hive", "--compress", "off"], args].concat();
+    let mut command = env.load_through(proxy.port(), &args);
     command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", env.path("report"));
     command
 }
@@ -309,7 +295,7 @@ impl HeldCommit {
         let mut locker = schema.conn().await?;
         locker.query_drop("FLUSH TABLES WITH READ LOCK").await?;
         held.release();
-        crate::outcome::until(|| async {
+        crate::support::until::until(|| async {
             let sql = format!(
                 "SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{}' AND info = \
                  'COMMIT'",
@@ -358,7 +344,7 @@ async fn held_commit(env: TestEnv, can_be_killed: bool) -> Result<()> {
          'SELECT state%FOR UPDATE%'",
         schema.user
     );
-    crate::outcome::until(|| async {
+    crate::support::until::until(|| async {
         Ok((schema.query_one::<u64>(&is_waiting).await? == 1).then_some(()))
     })
     .await
@@ -429,20 +415,7 @@ async fn a_transaction_that_the_server_ended_by_itself_leaves_nothing_in_the_led
     // More work than the loader's, so that the server chooses the loader.
     let many: Vec<String> = (1000..3000).map(|id| format!("({id}, 'other')")).collect();
     other.query_drop(format!("INSERT INTO t VALUES (5, 'other'), {}", many.join(", "))).await?;
-    let port = proxy.port().to_string();
-    let args = [
-        "load",
-        "s3://etl/",
-        "--table",
-        "t",
-        "--ssl-mode",
-        "DISABLED",
-        "--port",
-        &port,
-        "--columns",
-        "id",
-    ];
-    let mut child = env.command(args).spawn()?;
+    let mut child = env.load_through(proxy.port(), &["--columns", "id"]).spawn()?;
     wait_for_waiting_load(&env.schema).await?;
     other.query_drop("INSERT INTO t VALUES (1, 'other')").await?;
     let log = wait_for_log(&mut child, "trying again").await?;

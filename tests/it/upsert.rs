@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::registry::{apply, load_test};
 use crate::rejecting::{Rejects, load};
-use crate::support::program::{TestEnv, finish};
+use crate::support::program::{TestEnv, finish, row_error_numbers};
 use crate::support::servers::{Schema, Server, ServerKind};
 use crate::support::values::{ensure_values, values};
 
@@ -271,12 +271,7 @@ async fn values_that_do_not_fit_keep_their_policy(env: TestEnv) -> Result<()> {
     let object = "1\t300\tnew\n2\t3\tnew\n3\t4\ttoo long\n4\t5\n5\t\\N\tnew\n6\t6\tnew\n";
     let failed = update(&env, 3, object, &[]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> = error["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["row"].as_u64())
-        .collect();
+    let rows = row_error_numbers(&error["rows"], "row")?;
     ensure!(error["code"] == "bad_rows" && rows == [1, 3, 4, 5], "{error:#}");
     ensure_values(&env.schema, "SELECT * FROM t", &["1|1|old", "2|2|old"]).await?;
     let rejects = update(&env, 7, object, &["--on-bad-row", "reject"]).await?;
@@ -314,12 +309,7 @@ async fn rows_that_a_constraint_refuses_keep_their_policy(env: TestEnv) -> Resul
     let object = "1\t7\t5\n2\t1\t500\n3\t2\t6\n4\t8\t1\n5\t1\t600\n6\t2\t7\n";
     let failed = update(&env, 3, object, &[]).await?;
     let error = &failed.line["error"];
-    let rows: Vec<u64> = error["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["row"].as_u64())
-        .collect();
+    let rows = row_error_numbers(&error["rows"], "row")?;
     ensure!(error["code"] == "bad_rows" && rows == [1, 2, 4, 5], "{error:#}");
     ensure!(env.count("t").await? == 3);
     let rejects = update(&env, 7, object, &["--on-bad-row", "reject"]).await?;
@@ -468,7 +458,13 @@ async fn where_no_private_table_can_be_made_updates_are_refused_and_rejects_exac
             .await?;
     }
     schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v TINYINT)").await?;
-    load_logged(&env, &schema, "t", &["--on-duplicate", "update"], 6).await?;
+    let refused = load_logged(&env, &schema, "t", &["--on-duplicate", "update"], 6).await?;
+    let hint = refused["error"]["hint"].as_str().unwrap_or_default();
+    let remedy = match env.server.kind() {
+        ServerKind::Mysql => "binlog_format is ROW or MIXED",
+        ServerKind::Mariadb => "CREATE TEMPORARY TABLES",
+    };
+    ensure!(hint.contains(remedy), "{refused:#}");
     reject_logged(&env, &schema).await
 }
 

@@ -51,28 +51,7 @@ pub(super) fn deferrable(table: &CreateTable) -> Option<Vec<Index>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TABLE: &str = "CREATE TABLE `t (1` (
-  `id` int NOT NULL AUTO_INCREMENT,
-  `a` varchar(10) DEFAULT 'KEY `x` (`y`), \\'(',
-  `b` varchar(100) DEFAULT NULL COMMENT 'FOREIGN KEY (`b`)',
-  `p` int DEFAULT NULL,
-  `v` int GENERATED ALWAYS AS ((`a` + 0)) VIRTUAL,
-  PRIMARY KEY (`id`),
-  UNIQUE KEY `u` (`b`),
-  KEY `o``dd, (` (`a` DESC,`b`(5)) COMMENT 'it''s; \\n (x, \\\\',
-  KEY `by_expression` ((cast(`a` as unsigned))),
-  KEY `mixed` (`b`,(upper(`a`))),
-  KEY `hidden` (`b`,`a`) /*!80000 INVISIBLE */,
-  KEY `child` (`p`,`a`),
-  KEY `by_virtual` (`a`,`v`),
-  KEY `unknown_option` (`a`) `option`=1,
-  SPATIAL KEY `place` (`b`),
-  VECTOR KEY `near` (`b`),
-  FULLTEXT KEY `words` (`b`) /*!50100 WITH PARSER `ngram` */ ,
-  CONSTRAINT `FOREIGN KEY (` FOREIGN KEY (`p`) REFERENCES `q` (`id`, `a(`) ON DELETE CASCADE
-) ENGINE=InnoDB COMMENT='KEY `z` (`a`)'
-/*!50100 PARTITION BY RANGE (`id`) (PARTITION low VALUES LESS THAN (10)) */";
+    use crate::mysql::INTRICATE_TABLE as TABLE;
 
     fn names(create_table: &str) -> Vec<String> {
         let table = CreateTable::parse(create_table).unwrap();

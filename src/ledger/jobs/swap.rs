@@ -139,16 +139,20 @@ impl Ledger {
         attempts: &mut Attempts,
     ) -> Result<()> {
         let SwapNames { shadow, pending, done, old, .. } = self.swap_names()?;
-        let found = self.comments(session, [&shadow, &pending, &done, &old]).await?;
-        for table in [&shadow, &pending, &done, &old] {
+        self.drop_if_present(session, attempts, [&shadow, &pending, &done, &old]).await
+    }
+
+    async fn drop_if_present<const N: usize>(
+        &self,
+        session: &mut Session,
+        attempts: &mut Attempts,
+        tables: [&TableName; N],
+    ) -> Result<()> {
+        let found = self.comments(session, tables).await?;
+        for table in tables {
             if found.contains_key(&table.table) {
-                self.ddl(
-                    session,
-                    attempts,
-                    &format!("DROP TABLE {table}"),
-                    &format!("DROP TABLE {table}"),
-                )
-                .await?;
+                let drop = format!("DROP TABLE {table}");
+                self.ddl(session, attempts, &drop, &drop).await?;
             }
         }
         Ok(())
@@ -223,18 +227,7 @@ impl Ledger {
             self.verify(session, &row, &shadow, options.on_duplicate).await?;
             self.verify_contents(session, job, check).await?;
             // All of these tables would block the RENAME, and none of them belongs to this job.
-            let found = self.comments(session, [&pending, &done, &old]).await?;
-            for table in [&pending, &done, &old] {
-                if found.contains_key(&table.table) {
-                    self.ddl(
-                        session,
-                        attempts,
-                        &format!("DROP TABLE {table}"),
-                        &format!("DROP TABLE {table}"),
-                    )
-                    .await?;
-                }
-            }
+            self.drop_if_present(session, attempts, [&pending, &done, &old]).await?;
             // Verifying may have taken long.
             let definition = self.ensure_like_target(session, &shadow, &[]).await?;
             let target = self.target.name();

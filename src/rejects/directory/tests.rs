@@ -4,20 +4,12 @@ use std::os::unix::fs::{FileExt as _, symlink};
 use super::*;
 use crate::rejects::name::ObjectName;
 use crate::rejects::spool::{Spool, SpoolPlace};
+use crate::rejects::tests::listed;
 
 fn names(key: &str) -> Names {
     let object =
         ObjectName { bucket: "b".into(), key: key.into(), etag: "e".into(), object_id: "0".into() };
     Names::new(&object, None)
-}
-
-fn listed(path: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 fn mode(path: &Path) -> u32 {

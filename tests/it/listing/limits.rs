@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use tokio::process::Child;
+use anyhow::{Result, ensure};
 
 use crate::registry::{apply, load_test};
 use crate::support::lines::{self, expect, expect_failure};
-use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, finish_with_peak};
 use crate::support::raw_store::{Answer, RawStore, Then, forward};
 
 /// The beginning of a listing, and a block that can follow it without end.
@@ -57,23 +56,6 @@ async fn load_from(env: &TestEnv, faulty: Faulty, bytes: &str, then: Then) -> Re
     let (ended, peak_kib) = finish_with_peak(child).await?;
     ensure!(peak_kib < PEAK_KIB, "the run took {peak_kib} KiB of memory");
     Ok(ended)
-}
-
-/// Waits for a program to end. Returns also the most memory that it had.
-async fn finish_with_peak(child: Child) -> Result<(Ended, u64)> {
-    let status = format!("/proc/{}/status", child.id().context("it runs")?);
-    let mut peak_kib = 0;
-    let mut ending = Box::pin(finish(child));
-    loop {
-        tokio::select! {
-            ended = &mut ending => return Ok((ended?, peak_kib)),
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-        }
-        let status = std::fs::read_to_string(&status).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
-        peak_kib = peak_kib.max(kib.unwrap_or(0));
-    }
 }
 
 async fn fill(env: &TestEnv) -> Result<()> {

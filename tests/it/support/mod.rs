@@ -15,6 +15,7 @@ pub mod s3;
 pub mod servers;
 pub mod thief;
 pub mod tpch;
+pub mod until;
 pub mod values;
 
 pub use test_tools::hive;

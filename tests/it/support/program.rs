@@ -16,6 +16,9 @@ use super::servers::{Schema, Server};
 /// must fail its test, not the suite.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
+/// The time between two looks at the memory of a run, of which the system keeps the peak.
+const PEAK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// The bucket that every test has to itself, on an endpoint of its own.
 pub const BUCKET: &str = "etl";
 
@@ -112,6 +115,14 @@ impl TestEnv {
         Ok(ended)
     }
 
+    /// Returns `s3-to-mysql load s3://etl/ --table t ARGS...` through a proxy of the server.
+    pub fn load_through(&self, port: u16, args: &[&str]) -> Command {
+        let port = port.to_string();
+        // The proxy cannot read encrypted packets.
+        let base = ["load", "s3://etl/", "--table", "t", "--ssl-mode", "DISABLED", "--port", &port];
+        self.command([&base[..], args].concat())
+    }
+
     /// Empties a table and the ledger.
     pub async fn start_afresh(&self, table: &str) -> Result<()> {
         self.schema.exec(&format!("TRUNCATE TABLE {table}")).await?;
@@ -193,6 +204,37 @@ pub async fn finish(child: Child) -> Result<Ended> {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// Waits for a started program to end. Returns also the most memory that it had, in KiB.
+pub async fn finish_with_peak(child: Child) -> Result<(Ended, u64)> {
+    let id = child.id().context("it has ended")?;
+    let mut most_kib = 0;
+    let mut ending = Box::pin(finish(child));
+    loop {
+        // There is nothing to read as soon as the process has ended.
+        most_kib = most_kib.max(peak_kib(id).unwrap_or(0));
+        tokio::select! {
+            ended = &mut ending => {
+                ensure!(most_kib > 0, "it ended before its memory was read");
+                return Ok((ended?, most_kib));
+            }
+            () = tokio::time::sleep(PEAK_INTERVAL) => {}
+        }
+    }
+}
+
+/// Returns the most memory that a running process has had, in KiB.
+pub fn peak_kib(process: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(peak.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Returns one of the numbers of each row error in a report, such as `row` or `line`.
+pub fn row_error_numbers(row_errors: &serde_json::Value, name: &str) -> Result<Vec<u64>> {
+    let row_errors = row_errors.as_array().context("no row errors")?;
+    Ok(row_errors.iter().filter_map(|row| row[name].as_u64()).collect())
 }
 
 /// Waits until the program's log says `text`, then keeps collecting the log.

@@ -37,28 +37,38 @@ impl Found {
     }
 }
 
+/// Returns the settings of a source at this endpoint, for a store that needs a signature.
+pub fn source_config(url: &str) -> SourceConfig {
+    SourceConfig {
+        uris: Vec::new(),
+        keys_from: None,
+        include: Vec::new(),
+        exclude: Vec::new(),
+        key_regex: None,
+        modified_after: None,
+        modified_before: None,
+        skip_hidden: false,
+        allow_empty: false,
+        region: Some("us-east-1".to_owned()),
+        profile: None,
+        endpoint_url: Some(url.to_owned()),
+        path_style: true,
+        no_sign_request: false,
+        request_payer: false,
+        connect_timeout: Duration::from_secs(5),
+        stall_timeout: Duration::from_secs(1),
+    }
+}
+
 impl Reader {
     /// Creates a reader of `s3://etl/PREFIX`, which signs nothing.
     pub async fn new(url: &str, prefix: &str, stall: Duration, max_attempts: u32) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let source = SourceConfig {
             uris: vec![SourceUri::Prefix { bucket: BUCKET.to_owned(), prefix: prefix.to_owned() }],
-            keys_from: None,
-            include: Vec::new(),
-            exclude: Vec::new(),
-            key_regex: None,
-            modified_after: None,
-            modified_before: None,
-            skip_hidden: false,
-            allow_empty: false,
-            region: Some("us-east-1".to_owned()),
-            profile: None,
-            endpoint_url: Some(url.to_owned()),
-            path_style: true,
             no_sign_request: true,
-            request_payer: false,
-            connect_timeout: Duration::from_secs(5),
             stall_timeout: stall,
+            ..source_config(url)
         };
         Ok(Self {
             s3: S3::new(&source).await,

@@ -359,7 +359,7 @@ fn result_of(statement: &str) -> ResultSet {
     } else if statement.contains("information_schema.TABLES") {
         (5, vec![vec!["db", "t", "BASE TABLE", "InnoDB", ""]])
     } else if statement.contains("information_schema.COLUMNS") {
-        (10, vec![vec!["a", "int", "int", "", "", "YES", "", "0", "0", "0"]])
+        (11, vec![vec!["a", "int", "int", "", "", "YES", "", "0", "0", "0", ""]])
     } else if statement.contains("STATISTICS") || statement.contains("TABLE_CONSTRAINTS") {
         (1, Vec::new())
     } else if statement.contains("TRIGGERS") {

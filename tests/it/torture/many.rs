@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::rejects::rejected;
 use crate::registry::{apply, load_test};
 use crate::support::many_bad_rows::{ARGS, Badness, ManyBadRows, checksum_query, create_table};
-use crate::support::program::TestEnv;
+use crate::support::program::{TestEnv, row_error_numbers};
 
 const ROWS: u64 = 100_000;
 const BAD: u64 = 20_000;
@@ -29,12 +29,7 @@ async fn of_many_bad_rows_the_first_ten_are_told(env: TestEnv) -> Result<()> {
     let report = env.path("report").display().to_string();
     env.load_ending(3, "t", &[&ARGS[..], &["--report", &report]].concat()).await?;
     let error = env.report("report")?[0]["error"].clone();
-    let lines: Vec<u64> = error["rows"]
-        .as_array()
-        .context("no rows")?
-        .iter()
-        .filter_map(|row| row["line"].as_u64())
-        .collect();
+    let lines = row_error_numbers(&error["rows"], "line")?;
     // A duplicate is reported if nothing worse is wrong. A row that lacks several fields has
     // several warnings.
     let bad = made.bad.iter().filter(|bad| !bad.badness.is_duplicate());
