@@ -91,7 +91,9 @@ fn conversion(
 ) -> Option<(&'static str, &'static str)> {
     let column = schema.column(name)?;
     match ColumnType::parse(&column.column_type) {
-        ColumnType::Bit(_) if readings.binary != BinaryReading::Raw => Some(("CAST(", " AS UNSIGNED)")),
+        ColumnType::Bit(_) if readings.binary != BinaryReading::Raw => {
+            Some(("CAST(", " AS UNSIGNED)"))
+        }
         ColumnType::FixedBinary(_) | ColumnType::Binary(_)
             if matches!(readings.binary, BinaryReading::Hex | BinaryReading::Base64) =>
         {

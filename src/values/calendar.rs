@@ -222,10 +222,9 @@ pub(super) fn offset(text: &[u8]) -> Option<i16> {
         [b':', rest @ ..] => number(rest, 2, 2).filter(|(_, rest)| rest.is_empty())?.0,
         rest => number(rest, 2, 2).filter(|(_, rest)| rest.is_empty())?.0,
     };
-    if hours > 18 || minutes > 59 {
-        return None;
-    }
-    Some(sign * i16::try_from(hours * 60 + minutes).ok()?)
+    let offset = sign * i16::try_from(hours * 60 + minutes).ok()?;
+    // The range that MySQL takes. No place has an offset outside it.
+    (minutes <= 59 && (-(14 * 60 - 1)..=14 * 60).contains(&offset)).then_some(offset)
 }
 
 /// Splits a number of `min` to `max` digits off the text.

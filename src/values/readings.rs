@@ -61,21 +61,12 @@ impl Readings {
     /// Returns the settings that are not the defaults, each as a text of its own.
     #[must_use]
     pub fn canonical(&self) -> Vec<String> {
-        let Self {
-            time_zone: _,
-            decimal_comma,
-            empty_as_null,
-            binary,
-            date_formats,
-        } = self;
+        let Self { time_zone: _, decimal_comma, empty_as_null, binary, date_formats } = self;
         let mut texts = Vec::new();
         if self.time_zone != TimeZone::UTC {
             texts.push(format!("time-zone {}", self.time_zone_name()));
         }
-        let switches = [
-            ("decimal-comma", *decimal_comma),
-            ("empty-as-null", *empty_as_null),
-        ];
+        let switches = [("decimal-comma", *decimal_comma), ("empty-as-null", *empty_as_null)];
         texts.extend(
             switches.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| (*name).to_owned()),
         );

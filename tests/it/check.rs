@@ -136,7 +136,7 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) ->
             .filter_map(|row| Some((row["line"].as_u64()?, row["code"].as_u64()?)))
             .collect();
         ensure!(
-            told == [(2, 1265), (3, 1366), (5, 1261), (6, 1062), (9, 1062)],
+            told == [(2, 1406), (3, 1366), (5, 1261), (6, 1062), (9, 1062)],
             "{args:?} {told:?}"
         );
         ensure!(rows[0]["raw"] == "2\ttoo long" && rows[0]["column"] == "v", "{line:#}");
@@ -147,7 +147,7 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) ->
         );
         let codes = &line["warnings_by_code"];
         ensure!(
-            codes["1062"] == 2 && codes["1265"] == 1 && codes["1366"] == 1 && codes["1261"] == 1,
+            codes["1062"] == 2 && codes["1406"] == 1 && codes["1366"] == 1 && codes["1261"] == 1,
             "{line:#}"
         );
         let expected = if code == 3 { "fail" } else { "load" };
