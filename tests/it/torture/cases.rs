@@ -128,8 +128,11 @@ impl Case {
 
     /// Returns true if the rules for values find the row bad, before the server sees it.
     pub(super) fn is_bad_by_rules(&self, kind: ServerKind) -> bool {
-        // The server alone computes the values of generated columns.
-        self.column != "halved"
+        // The server alone computes the values of generated columns, and reads the bytes of bits.
+        // The versions of MariaDB differ in the last year of a TIMESTAMP.
+        let is_left_to_server = ["halved", "bits"].contains(&self.column)
+            || kind == ServerKind::Mariadb && self.column == "stamp" && self.what == "after 2038";
+        !is_left_to_server
             && matches!(
                 self.verdict(kind).itself(),
                 Bad(_) | BadByMode { .. } | Disguised(_) | ZeroDate(_)

@@ -143,7 +143,8 @@ fn expect_rejected(
         let code = codes.last().copied();
         let is_told = reasons.iter().any(|reason| {
             let found = reason["code"].as_u64();
-            let is_code = found == code.map(u64::from) || case.is_bad_by_rules(kind);
+            let is_by_rules = case.is_bad_by_rules(kind) || fate == Fate::Noted;
+            let is_code = found == code.map(u64::from) || is_by_rules;
             // CHECK, a foreign key, a key, or a whole statement: the server names no column.
             let is_unnamed = matches!(
                 fate.itself(),
