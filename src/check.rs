@@ -9,8 +9,10 @@
 //!
 //! A check writes only to temporary tables: not to the target, the ledger or a reject file.
 
+mod set_nulls;
 mod target_clone;
 
+pub use set_nulls::{SetNull, SetNulls};
 pub use std::collections::BTreeMap;
 pub use target_clone::TargetClone;
 
@@ -34,6 +36,7 @@ pub struct Check {
     pub collect_all: Plan,
     /// A plan with the policies of the load.
     real_policy: Plan,
+    set_nulls: SetNulls,
 }
 
 /// The findings about one object.
@@ -49,6 +52,8 @@ pub struct Checked {
     pub note_rows: u64,
     /// The number of warnings that the server would give about rows without a problem.
     pub notes: u64,
+    /// The columns of `--set` with NULL where the fields are neither NULL nor empty.
+    pub set_nulls: Vec<SetNull>,
     /// The number of warnings per error number, for all rows.
     pub warnings_by_code: BTreeMap<u16, u64>,
     /// The first bad rows and duplicates.
@@ -67,10 +72,13 @@ pub enum Prediction {
 }
 
 impl Check {
-    /// Makes a check. `policy` is the policy of a load into the target.
+    /// Makes a check. `policy` is the policy of a load into the target. `table` must have the
+    /// columns of `set_nulls`.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that a load depends on")]
     pub fn new(
         table: TargetClone,
+        set_nulls: SetNulls,
         schema: &Arc<TableSchema>,
         columns: &[ColumnOrVariable],
         format: &FormatConfig,
@@ -88,7 +96,7 @@ impl Check {
             max_rejects: None,
             ..real_policy
         };
-        let plan = |policy| {
+        let plan = |schema: &Arc<TableSchema>, format: &FormatConfig, policy| {
             Plan::new(
                 table.table.clone(),
                 Arc::clone(schema),
@@ -99,7 +107,12 @@ impl Check {
                 Arc::clone(values),
             )
         };
-        Self { collect_all: plan(collect_all), real_policy: plan(real_policy), table }
+        Self {
+            collect_all: plan(&set_nulls.schema(schema), &set_nulls.format(format), collect_all),
+            real_policy: plan(schema, format, real_policy),
+            set_nulls,
+            table,
+        }
     }
 
     /// Returns the problems that rows may have in the target, but that a check cannot find.
@@ -149,6 +162,7 @@ impl Session {
         let isolation = RowIsolation::new(self, request, &check.collect_all, isolation_setup, None)
             .with_tally(&mut collect_all);
         let (stats, _) = isolation.run(&mut None).await?;
+        let set_nulls = check.set_nulls.read(&mut self.conn, &check.table.table).await?;
         self.say(what, "ROLLBACK").await?;
         let bad_rows = stats.loaded.rejected - stats.rejected_duplicates;
         let duplicates = stats.rejected_duplicates;
@@ -173,6 +187,7 @@ impl Session {
             duplicates,
             note_rows: request.values.noted_rows,
             notes,
+            set_nulls,
             warnings_by_code,
             shown: collect_all.shown,
             prediction,

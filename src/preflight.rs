@@ -107,17 +107,12 @@ pub async fn preflight(
             && schema.foreign_keys.is_empty(),
         rolls_back: table.rolls_back(),
     };
-    let values = Arc::new(RowRules::new(
+    let values = RowRules::new(
         &columns,
         options.format,
         options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
         |name| {
             let column = schema.column(name)?;
-            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
-            if is_timestamp && options.sets_time_zone() {
-                // Only the server knows what a time means there.
-                return None;
-            }
             let facts = ColumnFacts {
                 name: &column.name,
                 column_type: &column.column_type,
@@ -126,15 +121,21 @@ pub async fn preflight(
                 // The trigger may replace a NULL.
                 is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
                 is_auto_increment: column.is_auto_increment,
-                is_json: false,
+                is_json: column.is_json,
             };
             let kind = match server.flavor {
                 Flavor::Mariadb => values::Server::MariaDb,
                 Flavor::Mysql => values::Server::MySql,
             };
-            Some(ColumnRule::new(&facts, kind, &options.format.charset, &options.load.readings))
+            let (charset, readings) = (&options.format.charset, &options.load.readings);
+            let rule = ColumnRule::new(&facts, kind, charset, readings);
+            // Only the server knows what a time means in a zone that a statement sets.
+            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
+            let is_for_server = is_timestamp && options.sets_time_zone();
+            Some(if is_for_server { rule.leaving_values_to_server() } else { rule })
         },
-    ));
+    );
+    let values = Arc::new(values.with_triggers(!schema.triggers.is_empty()));
     let plan = Plan::new(
         schema.name(),
         Arc::clone(&schema),

@@ -9,11 +9,10 @@ use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{Decimals, LoadConfig, NullTimes, Policy, RejectBudget, Statement};
+use crate::load_data::{LoadConfig, Policy, RejectBudget, Statement};
 use crate::mysql::{Conn, TableSchema};
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
-use crate::split::FieldReader;
 use crate::sql_text::{TableName, same_name};
 use crate::values::{Readings, RowRules};
 
@@ -34,8 +33,6 @@ pub struct Plan {
     format: FormatConfig,
     readings: Readings,
     update_columns: Option<Vec<String>>,
-    pub(crate) decimals: Decimals,
-    pub(crate) null_times: NullTimes,
     /// The rules for the values of rows.
     pub values: Arc<RowRules>,
     /// True once a statement for a whole object did not tell enough. It will not for the next
@@ -57,7 +54,6 @@ impl Plan {
         policy: Policy,
         values: Arc<RowRules>,
     ) -> Self {
-        let decimals = decimals(&schema, &columns);
         Self {
             statement: Statement::new(
                 &table,
@@ -70,8 +66,6 @@ impl Plan {
             policy,
             rejects: None,
             reject_budget: RejectBudget::new(load.max_rejects_total),
-            decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
-            null_times: NullTimes::new(&schema, &columns, format),
             values,
             table,
             schema,
@@ -163,17 +157,4 @@ impl IsolationSetup {
     pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
         scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
     }
-}
-
-/// Returns the DECIMAL columns among `columns`, with their indexes there.
-fn decimals(schema: &TableSchema, columns: &[ColumnOrVariable]) -> Vec<(String, usize)> {
-    let is_decimal = |name: &str| {
-        let column = schema.column(name);
-        column.is_some_and(|column| column.data_type.eq_ignore_ascii_case("decimal"))
-    };
-    let place = |(index, column): (usize, &ColumnOrVariable)| match column {
-        ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
-        _ => None,
-    };
-    columns.iter().enumerate().filter_map(place).collect()
 }

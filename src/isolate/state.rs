@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::plan::{IsolationSetup, Plan};
 use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load_data::{
-    Decimals, Diagnostic, LoadRequest, LoadStats, NullTimes, Policy, RowErrorKind,
-};
+use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Policy, RowErrorKind};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
 use crate::values::RowRules;
@@ -30,8 +28,6 @@ pub(crate) struct RowIsolation<'a> {
     pub(super) session: &'a mut Session,
     pub(super) request: &'a LoadRequest,
     pub(super) policy: Policy,
-    pub(super) decimals: &'a Decimals,
-    pub(super) null_times: &'a NullTimes,
     pub(super) values: &'a Arc<RowRules>,
     pub(super) isolation_setup: &'a IsolationSetup,
     pub(super) rejects: Option<RejectFile>,
@@ -63,8 +59,6 @@ impl<'a> RowIsolation<'a> {
             session,
             request,
             policy: plan.policy,
-            decimals: &plan.decimals,
-            null_times: &plan.null_times,
             values: &plan.values,
             isolation_setup,
             rejects,

@@ -355,13 +355,6 @@ fn account_for(
     let all =
         |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
     match assess(rows, counts, shown, policy) {
-        // A note may be about a loss.
-        Assessment::Clean
-            if policy.checks_decimal_truncation()
-                && shown.iter().any(|warning| plan.decimals.suspects(warning)) =>
-        {
-            Ok(None)
-        }
         Assessment::Clean => Ok(Some(LoadStats::of(rows, counts, shown))),
         Assessment::RowErrors(row_errors) => {
             let bad: Vec<&Diagnostic> = row_errors

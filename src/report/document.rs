@@ -120,12 +120,25 @@ pub(super) struct CheckedFields<'a> {
     pub(super) note_rows: u64,
     /// Notes from the server.
     pub(super) notes: u64,
+    /// The columns that `--set` makes NULL although the fields that it reads are neither NULL nor
+    /// empty.
+    pub(super) set_nulls: Vec<SetNullFields<'a>>,
     /// The number of warnings for each error number of the server.
     pub(super) warnings_by_code: &'a BTreeMap<u16, u64>,
     /// The same as for a load. `null` if only the beginning of the object was fetched.
     pub(super) verified: Option<staging::Integrity>,
     /// The first bad rows and duplicates. `--show-bad-rows` sets their maximum number.
     pub(super) first_rows: Vec<RowFields<'a>>,
+}
+
+/// A column that an expression of `--set` makes NULL.
+#[derive(Debug, Serialize)]
+pub(super) struct SetNullFields<'a> {
+    pub(super) column: &'a str,
+    /// The number of rows.
+    pub(super) rows: u64,
+    /// The fields of one of the rows.
+    pub(super) example: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

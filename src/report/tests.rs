@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::check::SetNull;
 use crate::error::{BadRow, BadRows, ErrorKind, RawRow};
 use crate::ledger::{Job, RunId};
 use crate::policy::Mode;
@@ -79,6 +80,7 @@ fn checked(prediction: Prediction) -> Outcome {
         duplicates: 2,
         note_rows: 5,
         notes: 3,
+        set_nulls: vec![SetNull { column: "d".to_owned(), rows: 4, example: b"x, y".to_vec() }],
         warnings_by_code: BTreeMap::from([(1366, 1)]),
         shown: vec![bad_row()],
         prediction,

@@ -94,6 +94,12 @@ impl ColumnRule {
         }
     }
 
+    /// Leaves everything but NULL to the server.
+    #[must_use]
+    pub fn leaving_values_to_server(self) -> Self {
+        Self { kind: Kind::Other, ..self }
+    }
+
     /// Returns the column's name.
     #[must_use]
     pub fn name(&self) -> &str {

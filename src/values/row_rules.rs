@@ -3,6 +3,7 @@
 use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
 use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig, LineTerminator};
 use crate::split::{Field as Read, FieldReader, RowRest};
+use crate::sql_text::same_name;
 
 /// The number that the servers use for a row with too few fields.
 const TOO_FEW_FIELDS: u16 = 1261;
@@ -20,6 +21,8 @@ pub struct RowRules {
     null_strings: Vec<Vec<u8>>,
     encoding: Encoding,
     notes_as_bad: bool,
+    /// True if triggers may change values before the server judges them.
+    has_triggers: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -95,7 +98,14 @@ impl RowRules {
             null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
             encoding: Encoding::new(&format.dialect),
             notes_as_bad,
+            has_triggers: false,
         }
+    }
+
+    /// Tells the rules that triggers may change values before the server judges them.
+    #[must_use]
+    pub fn with_triggers(self, has_triggers: bool) -> Self {
+        Self { has_triggers, ..self }
     }
 
     /// Returns the number of fields in a row.
@@ -184,6 +194,23 @@ impl RowRules {
             bad.extend(noted);
         }
         bad
+    }
+
+    /// Returns true if, by the rules, the server keeps the row's value of this column, and no
+    /// trigger can change it.
+    #[must_use]
+    pub fn takes(&self, row: &[u8], column: &str) -> bool {
+        let mut takes = false;
+        let mut scratch = Vec::new();
+        self.reader.for_each(row, |index, _, read| {
+            let Some(rule) = self.rule(index).filter(|rule| same_name(rule.name(), column)) else {
+                return;
+            };
+            scratch.clear();
+            let verdict = rule.check(self.field(&read), &mut scratch);
+            takes = matches!(verdict, Verdict::Exact | Verdict::ExactAs | Verdict::ExactNull);
+        });
+        takes && !self.has_triggers
     }
 
     /// Writes the row as the server must get it, without its line terminator.

@@ -562,3 +562,42 @@ async fn killed_half_way_nothing_is_left(env: TestEnv) -> Result<()> {
     ensure!(state(&env, "t").await? == before);
     env.ensure_nothing_staged()
 }
+
+#[apply(load_test)]
+async fn null_that_set_makes_of_text_is_counted_and_shown(env: TestEnv) -> Result<()> {
+    env.schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, code VARCHAR(9), b VARBINARY(9), n INT)")
+        .await?;
+    env.put("1", "1\t6162\tx\n2\t0g\ty\n3\t\tz\n4\t\\N\tz\n5\t63\tnone\n1\tzz\tx\n")?;
+    let args = [
+        "--columns",
+        "id,code,@n",
+        "--set",
+        "b = IF(code REGEXP '^[0-9]+$', code, NULL)",
+        "--set",
+        "n = LENGTH(@n)",
+    ];
+    let ignore = ["--on-duplicate", "ignore"];
+    let ended = check(&env, 0, "t", &[&args[..], &ignore].concat()).await?;
+    // The empty and the NULL field are NULL on purpose, and the last row is a duplicate.
+    ended
+        .says("column b: --set makes it NULL in 1 rows whose fields are not empty, such as '0g'")?;
+    let line = object(&env, "1")?;
+    let expected = serde_json::json!([{"column": "b", "rows": 1, "example": "0g"}]);
+    ensure!(line["set_nulls"] == expected && line["would"] == "load", "{line:#}");
+
+    // Two expressions, one of which reads two fields; and an object that goes row by row.
+    let args = ["--columns", "@id,@c,@n", "--set", "id = @id", "--set", "n = NULLIF(@n, 'none')"];
+    let more =
+        ["--set", "code = IF(@c = '63' AND @n = 'none', NULL, @c)", "--on-bad-row", "accept"];
+    env.put("1", "1\t6162\t7\nx\t0g\t8\n5\t63\tnone\n")?;
+    check(&env, 0, "t", &[&args[..], &more].concat()).await?;
+    let expected = serde_json::json!([
+        {"column": "n", "rows": 1, "example": "none"},
+        {"column": "code", "rows": 1, "example": "63, none"},
+    ]);
+    let line = object(&env, "1")?;
+    ensure!(line["set_nulls"] == expected && line["bad_rows"] == 1, "{line:#}");
+    ensure!(env.count("t").await? == 0);
+    Ok(())
+}
