@@ -1,10 +1,10 @@
 //! Counts the rows in which an expression of `--set` makes NULL of fields that are neither NULL nor
 //! empty.
 //!
-//! Many functions do so without a warning: `NULLIF` and `IF`, on some servers also `UNHEX('0g')` and
-//! `FROM_BASE64('###')`. The target clone gets one more column for each such expression. LOAD DATA
-//! assigns in order, so the additional column sees the value that the expression has given, and
-//! keeps the fields if it is NULL. Nothing is evaluated twice.
+//! Many functions do so without a warning: `NULLIF` and `IF`, on some servers also `UNHEX('0g')`
+//! and `FROM_BASE64('###')`. The target clone gets one more column for each such expression. LOAD
+//! DATA assigns in order, so the additional column sees the value that the expression has given,
+//! and keeps the fields if it is NULL. Nothing is evaluated twice.
 
 use std::sync::Arc;
 

@@ -134,10 +134,11 @@ pub(super) struct CheckedFields<'a> {
 /// A column that an expression of `--set` makes NULL.
 #[derive(Debug, Serialize)]
 pub(super) struct SetNullFields<'a> {
+    /// The column.
     pub(super) column: &'a str,
     /// The number of rows.
     pub(super) rows: u64,
-    /// The fields of one of the rows.
+    /// The fields of one of the rows, separated by commas.
     pub(super) example: String,
 }
 

@@ -1,6 +1,6 @@
 //! BINARY, VARBINARY and BLOB columns.
 //!
-//! With `--binary hex` and `--binary base64`, the statement sends fields through a variable, and
+//! Under `--binary hex` and `--binary base64` the statement sends fields through a variable, and
 //! assigns `UNHEX(@variable)`. The verdicts are about that: a field that is exact, and the text in
 //! `out`, consist of pairs of hexadecimal digits.
 
