@@ -50,6 +50,8 @@ pub struct Checked {
     pub duplicates: u64,
     /// The rows, not counted as bad, with a loss that is only noted.
     pub note_rows: u64,
+    /// The first of them.
+    pub first_notes: BadRows,
     /// The number of warnings that the server would give about rows without a problem.
     pub notes: u64,
     /// The columns of `--set` with NULL where the fields are neither NULL nor empty.
@@ -186,6 +188,7 @@ impl Session {
             bad_rows,
             duplicates,
             note_rows: request.values.noted_rows,
+            first_notes: BadRows::default(),
             notes,
             set_nulls,
             warnings_by_code,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, ServerCounts};
+use crate::error::BadRows;
 use crate::ledger::LoadCounts;
 use crate::policy::OnBadRow;
 use crate::values::ValueCounts;
@@ -22,6 +23,8 @@ pub struct LoadStats {
     pub note_rows: u64,
     /// The bad rows that were accepted and stored with other values.
     pub changed_rows: u64,
+    /// The first of both.
+    pub first_inexact: BadRows,
     /// The warnings that the server calls notes.
     pub notes: u64,
     /// The number of warnings per error number, notes included.
@@ -52,7 +55,9 @@ impl LoadStats {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let clean = Self::clean(self.loaded.rows);
-        *self == Self { note_rows: self.note_rows, changed_rows: self.changed_rows, ..clean }
+        let first_inexact = self.first_inexact.clone();
+        let (note_rows, changed_rows) = (self.note_rows, self.changed_rows);
+        *self == Self { note_rows, changed_rows, first_inexact, ..clean }
     }
 
     /// Sets the counts of rows that are loaded although their values are not exact.
@@ -103,6 +108,8 @@ impl LoadStats {
         self.rejected_duplicates += more.rejected_duplicates;
         self.note_rows += more.note_rows;
         self.changed_rows += more.changed_rows;
+        self.first_inexact.shown.extend(more.first_inexact.shown.iter().cloned());
+        self.first_inexact.more += more.first_inexact.more;
         self.rejects.extend(more.rejects.iter().cloned());
         self.add(more);
     }

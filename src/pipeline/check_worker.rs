@@ -12,6 +12,7 @@ use super::attempt::{Worker, request, session, try_again};
 use super::batcher::{Batcher, Work};
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
+use super::value_pass::first_noted;
 use super::work::ReadyObject;
 use crate::check::Checked;
 use crate::error::{Error, ErrorKind, Result};
@@ -44,7 +45,13 @@ pub(crate) async fn check_staged(
         let mut attempts = Attempts::new(&context.options.retry);
         let verified = staged.verified;
         let checked = match request(&context, &object, &staged, &scan, values, false) {
-            Ok(request) => check_one(&context, &mut worker, &request, &mut attempts).await,
+            Ok(request) => match check_one(&context, &mut worker, &request, &mut attempts).await {
+                Ok(mut checked) => {
+                    checked.first_notes = first_noted(&context, &request).await;
+                    Ok(checked)
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         drop(staged);

@@ -14,11 +14,12 @@ use super::value_pass::judge_values;
 use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_slice::FileSlice;
 use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::split::{RowLocator, RowReader, Scan};
+use crate::split::{Malformed, RowLocator, RowReader, Scan, TextPlaces};
 use crate::staging::{ByteObserver, StagedObject, stage};
 use crate::values::ValueCounts;
 
@@ -182,6 +183,8 @@ async fn download(
     let counter = || RowCounter {
         reader: reader(),
         object: object.to_string(),
+        places: TextPlaces::new(&context.reader),
+        malformed: None,
         sample,
         has_many_fields: context.preflight.fields_per_row > 1,
     };
@@ -206,7 +209,9 @@ async fn download(
             staged.size_bytes = size_bytes;
             scan
         }
-        _ => counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?,
+        _ => counter.reader.finish().map_err(|malformed| {
+            refused(&counter.object, &located(&counter.places, malformed, &staged.file))
+        })?,
     };
     // Without rows, nothing can be in the wrong column.
     if let Some(header) = context.header.as_ref().filter(|_| scan.rows > 0) {
@@ -221,6 +226,8 @@ async fn download(
 struct RowCounter {
     reader: RowReader,
     object: String,
+    places: TextPlaces,
+    malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
     /// True if the rows must have more than one field.
@@ -235,8 +242,22 @@ impl ByteObserver for RowCounter {
         self.reader.feed(chunk).or_else(|malformed| {
             // What lies beyond the sample is not checked.
             let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
-            if is_beyond { Ok(()) } else { Err(refused(&self.object, &malformed)) }
+            if is_beyond {
+                return Ok(());
+            }
+            let error = refused(&self.object, &malformed);
+            self.malformed = Some(malformed);
+            Err(error)
         })
+    }
+
+    fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
+        match &self.malformed {
+            Some(malformed) => {
+                refused(&self.object, &located(&self.places, malformed.clone(), received))
+            }
+            None => refusal,
+        }
     }
 
     fn refuses_json_lines(&self) -> bool {
@@ -248,7 +269,14 @@ impl ByteObserver for RowCounter {
     }
 }
 
-fn refused(object: &str, malformed: &crate::split::Malformed) -> Error {
+/// Returns the defect with its line and column. Without them if the bytes cannot be read again.
+fn located(places: &TextPlaces, malformed: Malformed, received: &FileSlice) -> Malformed {
+    let read = |buffer: &mut [u8], at| received.read_exact_at(buffer, at);
+    let place = places.find(read, 0, 0, malformed.offset).ok();
+    Malformed { place, ..malformed }
+}
+
+fn refused(object: &str, malformed: &Malformed) -> Error {
     Error::new(ErrorKind::Malformed, format!("{object}: {malformed}"))
 }
 

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::events::{Event, emit, failed};
 use super::row_digest::with_digest;
 use super::split_load::load_part;
-use super::value_pass::{bad_values, fails};
+use super::value_pass::{bad_values, fails, first_inexact};
 use super::work::ReadyObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Member;
@@ -46,7 +46,8 @@ pub(crate) async fn load_staged(
             Some(Work::Objects(batch)) => batch,
         };
         if batch.len() > 1 && worker.begin_slot(&context).await {
-            batch = load_together(&context, &batcher, &mut worker, batch, &events).await;
+            let together = load_together(&context, &batcher, &mut worker, batch, &events);
+            batch = Box::pin(together).await;
         }
         for ready in batch {
             Box::pin(load_alone(&context, &batcher, &mut worker, ready, &events)).await;
@@ -82,6 +83,11 @@ async fn load_alone(
     };
     let loaded = match loaded {
         Err(error) => Err(with_lines(context, &staged.file, Boundary::default(), error).await),
+        Ok(Some(mut stats)) => {
+            let request = base_request(context, &object, &staged, &scan, values);
+            stats.first_inexact = first_inexact(context, &request).await;
+            Ok(Some(stats))
+        }
         loaded => loaded,
     };
     drop(staged);
@@ -138,7 +144,9 @@ async fn load_together(
             batcher.record_success(objects);
             let on_bad_row = context.preflight.policy.on_bad_row;
             for ReadyObject { selected, staged, scan, values, began, attempts, .. } in batch {
-                let stats = LoadStats::clean(scan.rows).with_values(&values, on_bad_row);
+                let mut stats = LoadStats::clean(scan.rows).with_values(&values, on_bad_row);
+                let request = base_request(context, &selected.object, &staged, &scan, values);
+                stats.first_inexact = first_inexact(context, &request).await;
                 let stats = Box::new(stats);
                 let verified = staged.verified;
                 drop(staged);

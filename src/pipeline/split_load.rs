@@ -10,7 +10,7 @@ use super::attempt::{Worker, load};
 use super::bad_row_lines::with_lines;
 use super::context::Context;
 use super::row_digest::with_digest;
-use super::value_pass::{bad_values, fails, judge_values, with_values};
+use super::value_pass::{bad_values, fails, first_inexact, judge_values, with_values};
 use super::work::{PartEnded, ReadyPart, Split};
 use crate::error::Result;
 use crate::file_slice::FileSlice;
@@ -56,7 +56,11 @@ async fn load_judged(
         return Err(bad_values(context, &request).await?);
     }
     let request = with_digest(context, Ok(request)).await?;
-    load(context, worker, &request, attempts).await
+    let mut loaded = load(context, worker, &request, attempts).await?;
+    if let Some(stats) = &mut loaded {
+        stats.first_inexact = first_inexact(context, &request).await;
+    }
+    Ok(loaded)
 }
 
 fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {

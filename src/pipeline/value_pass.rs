@@ -13,7 +13,7 @@ use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Chunks, Diagnostic, LoadRequest, StagedRows, staged_rows};
 use crate::policy::OnBadRow;
 use crate::split::RowCutter;
-use crate::values::{RowRewriter, RowRules, ValueCounts};
+use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
 
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
@@ -64,56 +64,17 @@ pub(crate) fn with_values(
 /// # Errors
 /// `StagingFailed` if the file cannot be read again.
 pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Result<Error> {
-    let policy = &context.preflight.policy;
-    let limit = policy.show_bad_rows;
+    let limit = context.preflight.policy.show_bad_rows;
     let bad = request.values.bad_rows;
+    let found = first_rows(context, request, limit, bad, |verdict| verdict.is_bad).await?;
+    let more = bad.saturating_sub(found.len() as u64);
     let mut shown = Vec::new();
     let mut remedies: Vec<String> = Vec::new();
-    let mut shown_rows = 0;
-    let mut chunks = Chunks::new(&request.staged);
-    while shown_rows < limit as u64 && shown_rows < bad {
-        let (rest, chunk) = chunks.next().await?;
-        chunks = rest;
-        if chunk.is_empty() {
-            break;
-        }
-        let (file, rules) = (request.staged.file.clone(), Arc::clone(&context.preflight.values));
-        let room = limit - usize::try_from(shown_rows).unwrap_or(limit);
-        let found = tokio::task::spawn_blocking(move || {
-            let mut scratch = Vec::new();
-            let mut found = Vec::new();
-            for row in &chunk {
-                let raw = staged_rows::raw(&file, row, u64::MAX)?;
-                if found.len() < room && rules.judge(&raw, &mut scratch).is_bad {
-                    let size = raw.len().min(usize::try_from(SHOWN_BYTES).unwrap_or(usize::MAX));
-                    let shown = RawRow { is_cut: raw.len() > size, bytes: raw[..size].to_vec() };
-                    let bad = rules.faults(&raw).into_iter().map(|mut fault| {
-                        let remedies = std::mem::take(&mut fault.remedies);
-                        let bad = BadRow {
-                            line: Some(row.line),
-                            row: Some(row.row),
-                            raw: Some(shown.clone()),
-                            ..Diagnostic::by_value(fault).bad_row()
-                        };
-                        (bad, remedies)
-                    });
-                    found.push(bad.collect::<Vec<_>>());
-                }
-            }
-            Ok::<_, io::Error>(found)
-        });
-        let found = match found.await {
-            Ok(found) => found.map_err(|error| unread(&request.what, error))?,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => return Err(stopped(&request.what).caused_by(died)),
-        };
-        shown_rows += found.len() as u64;
-        for (bad, of_it) in found.into_iter().flatten() {
-            shown.push(bad);
-            for remedy in of_it {
-                if remedies.len() < SHOWN_REMEDIES && !remedies.contains(&remedy) {
-                    remedies.push(remedy);
-                }
+    for (bad, of_it) in found.into_iter().flatten() {
+        shown.push(bad);
+        for remedy in of_it {
+            if remedies.len() < SHOWN_REMEDIES && !remedies.contains(&remedy) {
+                remedies.push(remedy);
             }
         }
     }
@@ -121,9 +82,101 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
         1 => format!("{}: its only row is bad; it was not loaded", request.what),
         rows => format!("{}: {bad} of {rows} rows are bad; no row was loaded", request.what),
     };
-    let error = Error::new(ErrorKind::BadRows, message)
-        .with_bad_rows(BadRows { shown, more: bad.saturating_sub(shown_rows) });
+    let error = Error::new(ErrorKind::BadRows, message).with_bad_rows(BadRows { shown, more });
     Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("; ")) })
+}
+
+/// Returns the first rows that a load stores with other values than they have: those with a note,
+/// and bad ones that are accepted. The rows are missing if the file cannot be read again.
+pub(crate) async fn first_inexact(context: &Context, request: &LoadRequest) -> BadRows {
+    let ValueCounts { bad_rows, noted_rows, .. } = request.values;
+    if context.preflight.policy.on_bad_row != OnBadRow::Accept {
+        return first_noted(context, request).await;
+    }
+    let pick = |verdict: RowVerdict| verdict.is_noted || verdict.is_bad;
+    shown(context, request, noted_rows + bad_rows, pick).await
+}
+
+/// Returns the first rows that are good, but have a note.
+pub(crate) async fn first_noted(context: &Context, request: &LoadRequest) -> BadRows {
+    let pick = |verdict: RowVerdict| verdict.is_noted && !verdict.is_bad;
+    shown(context, request, request.values.noted_rows, pick).await
+}
+
+async fn shown(
+    context: &Context,
+    request: &LoadRequest,
+    count: u64,
+    pick: impl Fn(RowVerdict) -> bool + Copy + Send + 'static,
+) -> BadRows {
+    if count == 0 {
+        return BadRows::default();
+    }
+    let limit = context.preflight.policy.show_bad_rows;
+    match first_rows(context, request, limit, count, pick).await {
+        Ok(found) => {
+            let more = count.saturating_sub(found.len() as u64);
+            BadRows { shown: found.into_iter().flatten().map(|(row, _)| row).collect(), more }
+        }
+        Err(error) => {
+            tracing::warn!("cannot look up the rows with notes: {}", error.one_line());
+            BadRows { shown: Vec::new(), more: count }
+        }
+    }
+}
+
+/// One thing to say about a row, and the remedies.
+type RowNote = (BadRow, Vec<String>);
+
+/// Returns what is to be said about the first rows with such a verdict, of which there are `count`.
+async fn first_rows(
+    context: &Context,
+    request: &LoadRequest,
+    limit: usize,
+    count: u64,
+    pick: impl Fn(RowVerdict) -> bool + Copy + Send + 'static,
+) -> Result<Vec<Vec<RowNote>>> {
+    let wanted = usize::try_from(count).map_or(limit, |count| count.min(limit));
+    let mut rows: Vec<Vec<RowNote>> = Vec::new();
+    let mut chunks = Chunks::new(&request.staged);
+    while rows.len() < wanted {
+        let (rest, chunk) = chunks.next().await?;
+        chunks = rest;
+        if chunk.is_empty() {
+            break;
+        }
+        let (file, rules) = (request.staged.file.clone(), Arc::clone(&context.preflight.values));
+        let room = wanted - rows.len();
+        let found = tokio::task::spawn_blocking(move || {
+            let mut scratch = Vec::new();
+            let mut found = Vec::new();
+            for row in &chunk {
+                let raw = staged_rows::raw(&file, row, u64::MAX)?;
+                if found.len() < room && pick(rules.judge(&raw, &mut scratch)) {
+                    let size = raw.len().min(usize::try_from(SHOWN_BYTES).unwrap_or(usize::MAX));
+                    let shown = RawRow { is_cut: raw.len() > size, bytes: raw[..size].to_vec() };
+                    let notes = rules.faults(&raw).into_iter().map(|mut fault| {
+                        let remedies = std::mem::take(&mut fault.remedies);
+                        let note = BadRow {
+                            line: Some(row.line),
+                            row: Some(row.row),
+                            raw: Some(shown.clone()),
+                            ..Diagnostic::by_value(fault).bad_row()
+                        };
+                        (note, remedies)
+                    });
+                    found.push(notes.collect());
+                }
+            }
+            Ok::<_, io::Error>(found)
+        });
+        match found.await {
+            Ok(found) => rows.extend(found.map_err(|error| unread(&request.what, error))?),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => return Err(stopped(&request.what).caused_by(died)),
+        }
+    }
+    Ok(rows)
 }
 
 /// Returns true if the object fails for its values.

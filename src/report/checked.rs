@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::document::{
     CheckSummary, CheckTotals, CheckedFields, ErrorFields, SetNullFields, Would, whole,
 };
-use super::run_end::{Finding, RunEnd};
+use super::run_end::{Finding, Notes, RunEnd};
 use crate::check::{Checked, Prediction, SetNull};
 use crate::object::Object;
 use crate::printable::printable;
@@ -14,6 +14,8 @@ use crate::staging::Integrity;
 /// The data that the summary of a check is made from.
 pub(super) struct CheckReport<'a> {
     pub(super) totals: &'a CheckTotals,
+    /// The first objects that would be loaded with other values than they have.
+    pub(super) notes: &'a Notes,
     /// The first objects in which something is wrong.
     pub(super) findings: &'a [Finding],
     /// Sentences about what a check cannot see for this table.
@@ -81,6 +83,7 @@ pub(super) fn fields(checked: &Checked, verified: Integrity) -> CheckedFields<'_
         duplicates: checked.duplicates,
         would_be_rejected,
         note_rows: checked.note_rows,
+        first_notes: checked.first_notes.shown.iter().map(Into::into).collect(),
         notes: checked.notes,
         set_nulls: checked.set_nulls.iter().map(set_null).collect(),
         warnings_by_code: &checked.warnings_by_code,

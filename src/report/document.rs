@@ -93,6 +93,9 @@ pub(super) struct LoadedFields<'a> {
     pub(super) note_rows: u64,
     /// Bad rows that `--on-bad-row accept` let the server store with other values.
     pub(super) changed_rows: u64,
+    /// The first rows of `note_rows` and `changed_rows`. `--show-bad-rows` sets their maximum
+    /// number.
+    pub(super) first_notes: Vec<RowFields<'a>>,
     /// Warnings from the server, including notes.
     pub(super) warnings: u64,
     /// The number of warnings with the level Note.
@@ -118,6 +121,8 @@ pub(super) struct CheckedFields<'a> {
     pub(super) would_be_rejected: u64,
     /// Good rows with a value that loses something that is only noted.
     pub(super) note_rows: u64,
+    /// The first of them. `--show-bad-rows` sets their maximum number.
+    pub(super) first_notes: Vec<RowFields<'a>>,
     /// Notes from the server.
     pub(super) notes: u64,
     /// The columns that `--set` makes NULL although the fields that it reads are neither NULL nor
@@ -354,6 +359,7 @@ impl<'a> LoadedFields<'a> {
             more_reject_files: stats.rejects.iter().skip(1).map(|(data, _)| &**data).collect(),
             note_rows: stats.note_rows,
             changed_rows: stats.changed_rows,
+            first_notes: stats.first_inexact.shown.iter().map(Into::into).collect(),
             warnings: loaded.warnings,
             notes: stats.notes,
             warnings_by_code: &stats.warnings_by_code,

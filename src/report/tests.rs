@@ -46,6 +46,9 @@ fn loaded() -> Outcome {
         rejected_duplicates: 1,
         updated: 2,
         unchanged: 3,
+        note_rows: 7,
+        changed_rows: 8,
+        first_inexact: BadRows { shown: vec![bad_row()], more: 14 },
         notes: 1,
         warnings_by_code: BTreeMap::from([(139, 1), (1062, 2)]),
         rejects: vec![
@@ -79,6 +82,7 @@ fn checked(prediction: Prediction) -> Outcome {
         bad_rows: 1,
         duplicates: 2,
         note_rows: 5,
+        first_notes: BadRows { shown: vec![bad_row()], more: 4 },
         notes: 3,
         set_nulls: vec![SetNull { column: "d".to_owned(), rows: 4, example: b"x, y".to_vec() }],
         warnings_by_code: BTreeMap::from([(1366, 1)]),
@@ -124,6 +128,7 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
         findings: Vec::new(),
+        notes: Notes::default(),
         style,
     };
     for outcome in outcomes {
