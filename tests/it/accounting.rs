@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::registry::{apply, load_test};
-use crate::support::program::{Ended, TestEnv};
+use crate::support::program::{Ended, TestEnv, row_error_numbers};
 use crate::support::values::ensure_values;
 
 /// A table with two keys, a CHECK, a column that some values do not fit, and no column that depends
@@ -499,6 +499,12 @@ async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result
     // The server gets the value that the column keeps, and has nothing to say about it.
     ensure!(line["notes"] == 0 && line["warnings"] == 0, "{line:#}");
     run.ended.says("rows with notes    2")?;
+    run.ended.says(
+        "loaded with notes: s3://etl/data/1: 2 of 4 rows\n    line 1, column d (decimal(4,1)): \
+         '1.25' has more decimals than the column keeps\n      1\\t1.25\n    line 3, column d",
+    )?;
+    let lines = row_error_numbers(&line["first_notes"], "line")?;
+    ensure!(lines == [1, 3] && line["first_notes"][1]["column"] == "d", "{line:#}");
 
     // The same holds for whole objects.
     env.put("data/2", "11\t1.25\n12\t2.5\n")?;
@@ -528,6 +534,65 @@ async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result
     ensure!(line["notes"] == 1 && line["warnings"] == 1 && line["note_rows"] == 0, "{line:#}");
     ensure!(line["warnings_by_code"] == serde_json::json!({"1265": 1}), "{line:#}");
     run.ended.says("notes among them   1")
+}
+
+#[apply(load_test)]
+async fn accepted_bad_rows_and_notes_are_named_wherever_they_go(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1))").await?;
+    // A batch; an object alone; an object in parts.
+    env.put("data/1", "1\t1.0\n2\tx\n3\t1.25\n")?;
+    env.put("data/2", "4\t1.0\n")?;
+    let rows = |first: u32| {
+        (first..first + 200).map(|id| match id % 100 {
+            0 => format!("{id}\tx\n"),
+            50 => format!("{id}\t1.25\n"),
+            _ => format!("{id}\t1.0\n"),
+        })
+    };
+    env.put("data/3", rows(1000).collect::<String>())?;
+    let accept = ["--on-bad-row", "accept"];
+    for args in [&[][..], &["--no-batch"], &["--part-size", "1KiB"]] {
+        let run = load(&env, &[&accept[..], args].concat()).await?;
+        run.ended.expect(0)?;
+        run.ended.says("rows changed       3")?;
+        run.ended.says("rows with notes    3")?;
+        run.ended.says("loaded with other values: s3://etl/data/1: 1 of 3 rows; 1 have notes\n")?;
+        run.ended.says("\n    line 2, column d (decimal(4,1)): 'x' is not a number\n")?;
+        run.ended
+            .says("loaded with other values: s3://etl/data/3: 2 of 200 rows; 2 have notes\n")?;
+        for (key, expected) in [("data/1", &[2, 3][..]), ("data/3", &[1, 51, 101, 151])] {
+            let line = run.object(key)?;
+            let lines = row_error_numbers(&line["first_notes"], "line")?;
+            ensure!(lines == expected, "{args:?}: {line:#}");
+        }
+        ensure!(run.object("data/2")?["first_notes"] == serde_json::json!([]), "{}", run.ended);
+        env.start_afresh("t").await?;
+    }
+    // A check counts what an accepting load counts.
+    let report = env.path("checked").display().to_string();
+    let args = ["check", "s3://etl/data/", "--table", "t", "--report", &report];
+    let checked = env.run(&[&args[..], &accept].concat()).await?;
+    checked.says("bad rows           3")?;
+    checked.says("rows with notes    3")?;
+    checked.says("would load with notes: s3://etl/data/3: 2 of 200 rows\n    line 51, column d")
+}
+
+#[apply(load_test)]
+async fn each_hint_is_printed_once_below_the_failures(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1), a TINYINT(1))").await?;
+    env.put("data/1", "1\t1,5\t1\n")?;
+    env.put("data/2", "2\t2,5\t1\n")?;
+    env.put("data/3", "3\t3.5\t\n")?;
+    let run = load(&env, &[]).await?;
+    run.ended.expect(3)?;
+    let hints: Vec<&str> =
+        run.ended.stdout.lines().filter(|line| line.starts_with("hint: ")).collect();
+    ensure!(hints.len() == 2, "{}", run.ended);
+    let all = hints.join("\n");
+    ensure!(all.contains("--decimal-comma") && all.contains("--empty-as-null"), "{}", run.ended);
+    let last = run.ended.stdout.rfind("failed: ").context("no failure")?;
+    ensure!(run.ended.stdout.find("hint: ").is_some_and(|hint| hint > last), "{}", run.ended);
+    Ok(())
 }
 
 #[apply(load_test)]

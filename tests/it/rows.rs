@@ -348,7 +348,7 @@ async fn malformed_objects_are_refused_with_their_row(env: TestEnv) -> Result<()
             "mysql",
             &["--lines-terminated-by", "||"],
             b"1\tx||2\ty|",
-            "line 2, column 4 (byte 9): the object ends in the middle of a line",
+            "line 2, column 5 (byte 9): the object ends in the middle of a line",
         ),
     ];
     for (preset, args, text, message) in cases {
