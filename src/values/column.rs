@@ -112,6 +112,14 @@ impl ColumnRule {
         &self.column_type
     }
 
+    /// Returns the remark about a column whose fields another program may write in another way.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let remark = "its fields are read as numbers; --binary raw reads them as bytes";
+        matches!(self.kind, Kind::Bit(_))
+            .then(|| format!("column {} ({}): {remark}", self.name, self.type_name))
+    }
+
     /// Returns the verdict on a field. If it is [`Verdict::ExactAs`] or [`Verdict::Loss`], the text
     /// for the server has been written to `out`, which must be empty. `out` is empty otherwise.
     pub fn check(&self, field: Field<'_>, out: &mut Vec<u8>) -> Verdict {

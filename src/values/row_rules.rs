@@ -108,6 +108,12 @@ impl RowRules {
         Self { has_triggers, ..self }
     }
 
+    /// Returns the remarks about columns, one line each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.items.iter().filter_map(|item| item.rule.as_ref()?.remark()).collect()
+    }
+
     /// Returns the number of fields in a row.
     pub(super) fn fields_per_row(&self) -> usize {
         self.items.len()
