@@ -9,8 +9,10 @@
 //!
 //! A check writes only to temporary tables: not to the target, the ledger or a reject file.
 
+mod set_nulls;
 mod target_clone;
 
+pub use set_nulls::{SetNull, SetNulls};
 pub use std::collections::BTreeMap;
 pub use target_clone::TargetClone;
 
@@ -24,6 +26,7 @@ use crate::isolate::{Plan, RowIsolation, Tally};
 use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, Reservation};
 use crate::mysql::{Phase, Session, TableSchema, classify};
 use crate::policy::{OnBadRow, OnDuplicate};
+use crate::values::RowRules;
 
 /// The plan by which objects are checked. It is made once, and all connections read it.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub struct Check {
     pub collect_all: Plan,
     /// A plan with the policies of the load.
     real_policy: Plan,
+    set_nulls: SetNulls,
 }
 
 /// The findings about one object.
@@ -44,8 +48,14 @@ pub struct Checked {
     pub bad_rows: u64,
     /// The rows that are not bad, but have the unique key of a good row before them in the object.
     pub duplicates: u64,
+    /// The rows, not counted as bad, with a loss that is only noted.
+    pub note_rows: u64,
+    /// The first of them.
+    pub first_notes: BadRows,
     /// The number of warnings that the server would give about rows without a problem.
     pub notes: u64,
+    /// The columns of `--set` with NULL where the fields are neither NULL nor empty.
+    pub set_nulls: Vec<SetNull>,
     /// The number of warnings per error number, for all rows.
     pub warnings_by_code: BTreeMap<u16, u64>,
     /// The first bad rows and duplicates.
@@ -64,15 +74,19 @@ pub enum Prediction {
 }
 
 impl Check {
-    /// Makes a check. `policy` is the policy of a load into the target.
+    /// Makes a check. `policy` is the policy of a load into the target. `table` must have the
+    /// columns of `set_nulls`.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that a load depends on")]
     pub fn new(
         table: TargetClone,
+        set_nulls: SetNulls,
         schema: &Arc<TableSchema>,
         columns: &[ColumnOrVariable],
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
+        values: &Arc<RowRules>,
     ) -> Self {
         // The clone uses InnoDB and has no partitions or foreign keys, whatever the target has.
         let real_policy = Policy { skips_only_duplicates: true, rolls_back: true, ..policy };
@@ -84,7 +98,7 @@ impl Check {
             max_rejects: None,
             ..real_policy
         };
-        let plan = |policy| {
+        let plan = |schema: &Arc<TableSchema>, format: &FormatConfig, policy| {
             Plan::new(
                 table.table.clone(),
                 Arc::clone(schema),
@@ -92,10 +106,15 @@ impl Check {
                 format,
                 load,
                 policy,
-                None,
+                Arc::clone(values),
             )
         };
-        Self { collect_all: plan(collect_all), real_policy: plan(real_policy), table }
+        Self {
+            collect_all: plan(&set_nulls.schema(schema), &set_nulls.format(format), collect_all),
+            real_policy: plan(schema, format, real_policy),
+            set_nulls,
+            table,
+        }
     }
 
     /// Returns the problems that rows may have in the target, but that a check cannot find.
@@ -145,6 +164,7 @@ impl Session {
         let isolation = RowIsolation::new(self, request, &check.collect_all, isolation_setup, None)
             .with_tally(&mut collect_all);
         let (stats, _) = isolation.run(&mut None).await?;
+        let set_nulls = check.set_nulls.read(&mut self.conn, &check.table.table).await?;
         self.say(what, "ROLLBACK").await?;
         let bad_rows = stats.loaded.rejected - stats.rejected_duplicates;
         let duplicates = stats.rejected_duplicates;
@@ -167,7 +187,10 @@ impl Session {
             rows: request.rows,
             bad_rows,
             duplicates,
+            note_rows: request.values.noted_rows,
+            first_notes: BadRows::default(),
             notes,
+            set_nulls,
             warnings_by_code,
             shown: collect_all.shown,
             prediction,

@@ -54,3 +54,27 @@ pub enum SummaryForm {
     /// The last line of the report.
     Json,
 }
+
+/// How fields of binary columns are written.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    strum::EnumString,
+    strum::Display,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case", ascii_case_insensitive)]
+pub enum BinaryReading {
+    /// The bytes themselves. Fields of BIT columns are numbers.
+    #[default]
+    Auto,
+    /// The bytes themselves, also those of BIT columns.
+    Raw,
+    /// Pairs of hexadecimal digits, perhaps after `0x` or `\x`.
+    Hex,
+    Base64,
+}

@@ -10,6 +10,7 @@ mod database_url;
 mod format;
 mod ledger;
 mod load;
+mod readings;
 pub(crate) mod resolve;
 mod source;
 mod target;

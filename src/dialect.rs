@@ -15,6 +15,7 @@ pub use charset::{Charset, CharsetError};
 pub(crate) use delimiter::show_delimiter;
 pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
 pub use format::{ColumnOrVariable, FormatConfig};
+pub(crate) use sql_tokens::names_in;
 pub use sql_tokens::{SqlError, check_expression, check_statement};
 
 use std::fmt;

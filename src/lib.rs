@@ -43,6 +43,8 @@
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
 //! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
+//! - [`values`]: what the text of a field means in a column of the table, for all types of both
+//!   servers. Pure.
 //! - [`split`] and [`dialect`]: the meaning of delimited text, and a reader that counts rows
 //!   exactly as the servers do and refuses data that they would silently lose. Both are pure,
 //!   without I/O.
@@ -100,4 +102,5 @@ pub mod staging;
 pub mod terminal;
 pub mod throttle;
 pub mod units;
+pub mod values;
 pub mod verify;

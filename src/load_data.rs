@@ -4,7 +4,6 @@
 //! server's counts and warnings, and assesses them under the policy.
 
 mod assess;
-mod decimal_truncation;
 mod diagnostic;
 mod exchange;
 mod message;
@@ -14,6 +13,7 @@ mod payload;
 mod reject_budget;
 mod request;
 mod row_numbers;
+mod rule_hole;
 pub(crate) mod staged_rows;
 mod statement;
 mod stats;
@@ -21,16 +21,15 @@ mod warnings;
 
 pub use assess::Policy;
 pub(crate) use assess::{Assessment, RowErrorKind, assess, miscounted};
-pub(crate) use decimal_truncation::Decimals;
 pub use diagnostic::Diagnostic;
 pub(crate) use diagnostic::ServerCounts;
 pub(crate) use exchange::{ExchangeOutcome, load_data};
-pub(crate) use null_times::NullTimes;
 pub use options::LoadConfig;
 pub(crate) use payload::Payload;
 pub use reject_budget::{RejectBudget, Reservation};
 pub use request::{LoadRequest, PartContext};
 pub(crate) use row_numbers::{renumbered, renumbered_text};
+pub(crate) use rule_hole::warn_of_rule_hole;
 pub(crate) use staged_rows::Chunks;
 pub use staged_rows::StagedRows;
 pub use statement::Statement;

@@ -51,6 +51,7 @@ mod select;
 mod split_load;
 pub(crate) mod split_object;
 mod stage_parts;
+mod value_pass;
 mod work;
 
 pub(crate) use context::Checking;
@@ -131,8 +132,9 @@ pub(crate) async fn run(
             &options.format,
             &options.load,
             preflight.policy,
-            rejects,
-        );
+            Arc::clone(&preflight.values),
+        )
+        .rejecting_to(rejects);
         Purpose::Load(Box::new(plan))
     };
     // A small part of the budget, because a shared file frees its space only when all of its

@@ -16,11 +16,13 @@ use crate::isolate::Plan;
 use crate::ledger::Target;
 use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, load_data};
 use crate::mysql::{
-    Conn, Connector, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
+    Conn, Connector, Flavor, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
 };
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
+use crate::values;
+use crate::values::{ColumnFacts, ColumnRule, RowRules};
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Preflight {
     pub target: Target,
     pub schema: Arc<TableSchema>,
     pub columns: Vec<ColumnOrVariable>,
+    /// The rules for the values of rows.
+    pub values: Arc<RowRules>,
     pub statement: Statement,
     /// The number of fields in a row: the items of the column list.
     pub fields_per_row: usize,
@@ -86,7 +90,7 @@ pub async fn preflight(
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     });
-    let verification = match verify::plan(options, &server, &schema, &columns) {
+    let verification = match verify::plan(options, &schema, &columns) {
         Ok(verification) => verification,
         Err(errors) => return Err(errors),
     };
@@ -103,6 +107,35 @@ pub async fn preflight(
             && schema.foreign_keys.is_empty(),
         rolls_back: table.rolls_back(),
     };
+    let values = RowRules::new(
+        &columns,
+        options.format,
+        options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
+        |name| {
+            let column = schema.column(name)?;
+            let facts = ColumnFacts {
+                name: &column.name,
+                column_type: &column.column_type,
+                charset: column.charset.as_deref(),
+                collation: column.collation.as_deref(),
+                // The trigger may replace a NULL.
+                is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
+                is_auto_increment: column.is_auto_increment,
+                is_json: column.is_json,
+            };
+            let kind = match server.flavor {
+                Flavor::Mariadb => values::Server::MariaDb,
+                Flavor::Mysql => values::Server::MySql,
+            };
+            let (charset, readings) = (&options.format.charset, &options.load.readings);
+            let rule = ColumnRule::new(&facts, kind, charset, readings);
+            // Only the server knows what a time means in a zone that a statement sets.
+            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
+            let is_for_server = is_timestamp && options.sets_time_zone();
+            Some(if is_for_server { rule.leaving_values_to_server() } else { rule })
+        },
+    );
+    let values = Arc::new(values.with_triggers(!schema.triggers.is_empty()));
     let plan = Plan::new(
         schema.name(),
         Arc::clone(&schema),
@@ -110,7 +143,7 @@ pub async fn preflight(
         options.format,
         options.load,
         policy,
-        None,
+        Arc::clone(&values),
     );
 
     let unfilled = match unfilled::find(&mut conn, options, &schema, &columns, server.flavor).await
@@ -152,6 +185,7 @@ pub async fn preflight(
         &schema,
         &columns,
         options.format,
+        &options.load.readings,
         options.load.on_duplicate,
     );
     let preflight = Preflight {
@@ -159,6 +193,7 @@ pub async fn preflight(
         target: Target { database: schema.database.clone(), table: schema.table.clone() },
         schema,
         columns,
+        values,
         statement,
         fields_per_row,
         policy,

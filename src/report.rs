@@ -34,7 +34,7 @@ use document::{
     ErrorFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs, to_line,
 };
 use line_file::LineFile;
-use run_end::{FINDINGS_NAMED, Finding, LoadReport};
+use run_end::{FINDINGS_NAMED, Finding, LoadReport, Notes};
 
 /// The outcome of one object.
 #[derive(Debug)]
@@ -82,6 +82,8 @@ impl LoadTotals {
         self.rows_unchanged += stats.unchanged;
         self.rows_rejected += loaded.rejected;
         self.rejected_duplicates += stats.rejected_duplicates;
+        self.note_rows += stats.note_rows;
+        self.changed_rows += stats.changed_rows;
         self.warnings += loaded.warnings;
         self.notes += stats.notes;
         for (code, count) in &stats.warnings_by_code {
@@ -111,6 +113,7 @@ pub struct Report {
     check_totals: CheckTotals,
     /// The first objects in which something is wrong, for the summary.
     findings: Vec<Finding>,
+    notes: Notes,
     style: SummaryStyle,
 }
 
@@ -136,6 +139,7 @@ impl Report {
             totals: LoadTotals::default(),
             check_totals: CheckTotals::default(),
             findings: Vec::new(),
+            notes: Notes::default(),
             style,
         })
     }
@@ -153,12 +157,34 @@ impl Report {
                 self.totals.bytes_loaded =
                     self.totals.bytes_loaded.saturating_add(object.size_bytes);
                 self.totals.add(stats);
+                let LoadStats { note_rows, changed_rows, first_inexact, .. } = &**stats;
+                let rows = stats.loaded.rows;
+                if *changed_rows > 0 {
+                    let noted = match note_rows {
+                        0 => String::new(),
+                        noted => format!("; {noted} have notes"),
+                    };
+                    let headline = format!(
+                        "loaded with other values: {object}: {changed_rows} of {rows} rows{noted}"
+                    );
+                    self.notes.add(&headline, first_inexact);
+                } else if *note_rows > 0 {
+                    let headline =
+                        format!("loaded with notes: {object}: {note_rows} of {rows} rows");
+                    self.notes.add(&headline, first_inexact);
+                }
                 Ok(())
             }
             Outcome::Checked { object, checked, .. } => {
                 self.check_totals.add(object, checked);
                 if let Some(finding) = checked::finding(object, checked) {
                     self.find(finding);
+                }
+                let Checked { note_rows, rows, first_notes, prediction, .. } = &**checked;
+                if *note_rows > 0 && !matches!(prediction, Prediction::Fails(_)) {
+                    let headline =
+                        format!("would load with notes: {object}: {note_rows} of {rows} rows");
+                    self.notes.add(&headline, first_notes);
                 }
                 if matches!(checked.prediction, Prediction::Fails(_)) {
                     self.failed_keys.add(&key_line(&object.bucket, &object.key))
@@ -227,7 +253,8 @@ impl Report {
             error: end.errors.first().map(ErrorFields::new),
         });
         let unwritten = self.lines.add(&line).err();
-        let report = LoadReport { totals: &self.totals, findings: &self.findings, end };
+        let report =
+            LoadReport { totals: &self.totals, notes: &self.notes, findings: &self.findings, end };
         let text = match self.style {
             SummaryStyle::Json => line + "\n",
             _ if !end.did_begin => String::new(),
@@ -248,7 +275,8 @@ impl Report {
         self.check_totals.objects_failed = self.totals.objects_failed;
         self.check_totals.objects_not_reached = self.totals.objects_not_reached;
         let (totals, findings) = (&self.check_totals, self.findings.as_slice());
-        let report = CheckReport { totals, findings, not_checked, sample, end };
+        let notes = &self.notes;
+        let report = CheckReport { totals, notes, findings, not_checked, sample, end };
         let line = to_line(&report.summary());
         let unwritten = self.lines.add(&line).err();
         let text = match self.style {

@@ -30,6 +30,7 @@ mod reference;
 mod row_reader;
 #[cfg(test)]
 mod tests;
+mod text_place;
 mod utf8;
 
 pub use boundary::Boundary;
@@ -40,5 +41,6 @@ pub use locate::{LocatedRow, RowLocator};
 pub use malformed::{Malformed, MalformedKind};
 pub use parts::{PartSplitter, SplitStep, can_split};
 pub use row_reader::{RowReader, Scan};
+pub use text_place::{TextPlace, TextPlaces};
 
 use grammar::LF;

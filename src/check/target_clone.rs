@@ -10,6 +10,7 @@
 
 use mysql_async::Row;
 
+use super::set_nulls::SetNulls;
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::{define, ensure_one_statement, unavailable, unlike};
 use crate::mysql::{
@@ -39,7 +40,11 @@ impl TargetClone {
     /// # Errors
     /// `TargetRefused` if the account lacks a privilege or the server cannot create the clone;
     /// otherwise the errors of the connection.
-    pub async fn prepare(session: &mut Session, schema: &TableSchema) -> Result<Self> {
+    pub async fn prepare(
+        session: &mut Session,
+        schema: &TableSchema,
+        set_nulls: &SetNulls,
+    ) -> Result<Self> {
         let conn = &mut session.conn;
         let target = schema.name();
         let what = format!("table {target}");
@@ -52,13 +57,16 @@ impl TargetClone {
             })?;
         let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());
         let (definition, is_partitioned) = if schema.is_view() {
-            (format!(" ENGINE=InnoDB SELECT * FROM {target} LIMIT 0"), false)
+            let more: Vec<String> = set_nulls.definitions().collect();
+            let more =
+                if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+            (format!("{more} ENGINE=InnoDB SELECT * FROM {target} LIMIT 0"), false)
         } else {
             let shown = text.as_deref().and_then(CreateTable::parse).ok_or_else(|| {
                 let message = format!("{what}: the server's SHOW CREATE TABLE cannot be parsed");
                 Error::new(ErrorKind::TargetRefused, message)
             })?;
-            (definition(&shown), shown.is_partitioned())
+            (definition(&shown, set_nulls.definitions()), shown.is_partitioned())
         };
         let taken = table_names(conn, &schema.database, NAME).await.map_err(failed)?;
         let name = unlike(NAME, |name| taken.iter().any(|taken| same_name(taken, name)));
@@ -113,14 +121,15 @@ impl TargetClone {
     }
 }
 
-/// Returns the part after the name in a CREATE TEMPORARY TABLE for this table.
-fn definition(shown: &CreateTable) -> String {
-    let declared: Vec<String> = shown
+/// Returns the part after the name in a CREATE TEMPORARY TABLE for this table, with more columns.
+fn definition(shown: &CreateTable, more: impl Iterator<Item = String>) -> String {
+    let declared = shown
         .definitions
         .iter()
         .filter(|definition| is_for_rows(definition))
-        .map(|definition| format!("  {}", definition.text))
-        .collect();
+        .map(|definition| definition.text.clone());
+    let declared: Vec<String> =
+        declared.chain(more).map(|definition| format!("  {definition}")).collect();
     let options = shown.options.split(" COMMENT=").next().unwrap_or_default();
     let kept: Vec<&str> = options
         .split(' ')
@@ -207,7 +216,7 @@ mod tests {
                         ) ENGINE=InnoDB AUTO_INCREMENT=77 CHARSET=utf8mb4 \
                         COLLATE=utf8mb4_bin";
         let shown = CreateTable::parse(text).unwrap();
-        assert_eq!(definition(&shown), expected);
+        assert_eq!(definition(&shown, std::iter::empty()), expected);
         assert!(!shown.is_partitioned());
     }
 
@@ -222,7 +231,10 @@ mod tests {
                  CHARSET=latin1\n{partitions}"
             );
             let shown = CreateTable::parse(&text).unwrap();
-            assert_eq!(definition(&shown), " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1");
+            assert_eq!(
+                definition(&shown, std::iter::empty()),
+                " (\n  `id` int\n) ENGINE=InnoDB CHARSET=latin1"
+            );
             assert!(shown.is_partitioned());
         }
     }

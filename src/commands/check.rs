@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::{OpenRun, RunResult, decide_exit_code};
 use super::startup::prepare;
-use crate::check::{Check, TargetClone};
+use crate::check::{Check, SetNulls, TargetClone};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::mysql::{Sessions, SqlMode};
@@ -88,17 +88,20 @@ pub(crate) async fn begin(
     let Prepared { connector, preflight, .. } = &prepared;
     let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
     let sessions = connector.pool(&preflight.server, sql_mode, 1);
-    let table = check_table(config, &prepared, &sessions).await;
+    let set_nulls = SetNulls::new(&preflight.schema, &preflight.columns, &config.format);
+    let table = check_table(config, &prepared, &sessions, &set_nulls).await;
     sessions.close().await;
     match table {
         Ok(table) => {
             let check = Check::new(
                 table,
+                set_nulls,
                 &preflight.schema,
                 &preflight.columns,
                 &config.format,
                 &config.load,
                 preflight.policy,
+                &preflight.values,
             );
             Ok((prepared, check))
         }
@@ -113,12 +116,14 @@ pub(crate) async fn check_table(
     config: &Config,
     prepared: &Prepared,
     sessions: &Sessions,
+    set_nulls: &SetNulls,
 ) -> Result<TargetClone> {
     let mut attempts = Attempts::new(&config.retry);
     loop {
         let prepared = async {
             let mut session = sessions.get().await?;
-            let table = TargetClone::prepare(&mut session, &prepared.preflight.schema).await;
+            let schema = &prepared.preflight.schema;
+            let table = TargetClone::prepare(&mut session, schema, set_nulls).await;
             session.destroy().await;
             table
         };

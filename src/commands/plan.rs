@@ -16,6 +16,7 @@ use crate::exit_code;
 use crate::ledger::ObjectState;
 use crate::pipeline::{Decision, Disposition, Prepared, decide, split_object};
 use crate::policy::Mode;
+use crate::printable::printable;
 use crate::progress::ListingProgress;
 use crate::s3_uri::key_line;
 use crate::source::Listed;
@@ -141,6 +142,9 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         )?;
         if unloadable > 0 {
             writeln!(output, "{unloadable} of the keys cannot be loaded; see the warnings")?;
+        }
+        for remark in preflight.values.remarks() {
+            writeln!(output, "{}", printable(&remark))?;
         }
         // If the line terminator is detected for each object, show LF as an example.
         let lines_terminated_by: &[u8] = match &config.format.dialect.lines_terminated_by {

@@ -116,7 +116,7 @@ pub(crate) async fn prepare(
         config.target.table,
         preflight.server.flavor,
         preflight.server.version,
-        preflight.server.time_zone,
+        config.load.readings.time_zone_name(),
         budget.total()
     );
     Ok(Prepared {

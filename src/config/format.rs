@@ -48,6 +48,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
         columns: resolver.optional(&s::COLUMNS, columns),
         set,
         null_strings,
+        readings: Vec::new(),
     };
     (format, preset)
 }

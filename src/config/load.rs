@@ -1,5 +1,6 @@
 //! The settings of loading: how rows are loaded, and what happens to rows that do not fit.
 
+use super::readings;
 use crate::dialect::ColumnOrVariable;
 use crate::load_data::LoadConfig;
 use crate::policy::{Mode, OnBadRow, OnDuplicate, Verify};
@@ -23,6 +24,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
             text.trim().parse().map_err(|_| "it must be a whole number of rows")
         }),
         verify: resolver.choice(&s::VERIFY).unwrap_or(Verify::None),
+        readings: readings::resolve(resolver),
     }
 }
 

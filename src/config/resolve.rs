@@ -83,7 +83,7 @@ where
     };
 
     let (format, preset) = format::resolve(&mut resolver);
-    let config = Config {
+    let mut config = Config {
         source: source::resolve(&mut resolver, preset, scope),
         staging: staging(&mut resolver, environment.temporary_dir),
         format,
@@ -97,6 +97,7 @@ where
         },
         output: output(&mut resolver),
     };
+    config.format.readings = config.load.readings.canonical();
     files_that_collide(&mut resolver, &config);
     contradictions(&mut resolver, &config);
 

@@ -106,6 +106,8 @@ fn sample(setting: &table::Setting) -> Value {
     let text = match (setting.name, setting.kind) {
         ("uris", _) => return Value::List(vec!["s3://b/other".into()]),
         ("set", _) => return Value::List(vec!["a=1".into()]),
+        ("date-format", _) => return Value::List(vec!["a=%d.%m.%Y".into()]),
+        ("time-zone", _) => "Europe/Rome",
         (_, ValueKind::List) => return Value::List(vec!["x".into(), "y".into()]),
         ("endpoint-url", _) => "http://h",
         ("charset", _) => "latin1",

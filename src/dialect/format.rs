@@ -17,6 +17,8 @@ pub struct FormatConfig {
     pub set: Vec<(String, String)>,
     /// The field values that mean NULL, in addition to the dialect's own.
     pub null_strings: Vec<String>,
+    /// The settings of `values::Readings` that are not the defaults, for the fingerprint of a job.
+    pub readings: Vec<String>,
 }
 
 /// One item of LOAD DATA's column list.

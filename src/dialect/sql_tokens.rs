@@ -124,6 +124,26 @@ pub fn check_statement(text: &str) -> Result<(), SqlError> {
     }
 }
 
+/// Returns the names in an expression: of columns, functions and keywords, and of variables with
+/// their `@`. Returns nothing for a text that is no expression.
+pub(crate) fn names_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut name = String::new();
+    for token in tokens(text, Backslash::Undecided).unwrap_or_default() {
+        let written = &text[token.place];
+        match token.first {
+            '@' if !name.is_empty() => names.push(std::mem::replace(&mut name, "@".to_owned())),
+            '@' | '_' | '$' => name.push(token.first),
+            first if first.is_alphanumeric() => name.push(first),
+            '`' => name.push_str(&written[1..written.len() - 1].replace("``", "`")),
+            _ => names.push(std::mem::take(&mut name)),
+        }
+    }
+    names.push(name);
+    names.retain(|name| !name.is_empty() && name != "@");
+    names
+}
+
 /// Returns true for the characters that an expression may hold outside of strings and names.
 fn is_plain(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r')
@@ -225,6 +245,15 @@ mod tests {
         ] {
             assert_eq!(check_expression(text), Ok(()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_names_of_an_expression_are_words_and_quoted_names() {
+        let names = |text| names_in(text).join(" ");
+        assert_eq!(names("NULLIF(@a, 'b')"), "NULLIF @a");
+        assert_eq!(names("@`a b`+`c``d`-e"), "@a b c`d e");
+        assert_eq!(names("IF(@x=\"@y\", né, 2)"), "IF @x né 2");
+        assert_eq!(names("'it''s'"), "");
     }
 
     #[test]

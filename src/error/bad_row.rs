@@ -26,10 +26,10 @@ pub struct BadRow {
     /// True if the server gave a number that is not the number of the row.
     pub is_misnumbered: bool,
     pub column: Option<String>,
-    /// `Warning`, `Note` or `Error`.
+    /// `Warning`, `Note` or `Error`. Empty if the program judged the value, and not the server.
     pub level: String,
     pub code: u16,
-    /// The server's message.
+    /// The server's message, or the program's own.
     pub reason: String,
     pub raw: Option<RawRow>,
 }
@@ -56,18 +56,19 @@ impl BadRows {
             let mut parts = Vec::new();
             parts.extend(bad.place());
             if !said.contains(&bad.reason) {
-                parts.push(format!(
-                    "{} {}: {}",
-                    bad.level,
-                    bad.code,
-                    escape(bad.reason.as_bytes(), usize::MAX)
-                ));
+                let reason = escape(bad.reason.as_bytes(), usize::MAX);
+                parts.push(match bad.level.as_str() {
+                    "" => reason,
+                    level => format!("{level} {}: {reason}", bad.code),
+                });
             }
             if parts.is_empty() {
                 continue;
             }
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  {}", parts.join(": "));
+            // Our own message begins with the column.
+            let is_ours_of_column = bad.level.is_empty() && bad.column.is_some();
+            let _ = write!(text, "\n  {}", parts.join(if is_ours_of_column { ", " } else { ": " }));
             let is_last_of_row = self
                 .shown
                 .get(index + 1)
@@ -99,6 +100,7 @@ impl BadRow {
             (None, None) => return None,
         };
         Some(match &self.column {
+            Some(_) if self.level.is_empty() => row,
             Some(column) => format!("{row}, column {}", escape(column.as_bytes(), usize::MAX)),
             None => row,
         })

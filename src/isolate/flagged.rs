@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::state::{Flagged, RowError, RowIsolation};
 use crate::error::{BadRow, Error, ErrorKind, RawRow, Result};
-use crate::load_data::{Diagnostic, NullTimes, RowErrorKind, renumbered, staged_rows};
+use crate::load_data::{Diagnostic, RowErrorKind, renumbered, staged_rows, warn_of_rule_hole};
 use crate::rejects::{Reason, ReasonKind, RejectedRow};
 use crate::split::LocatedRow;
 use crate::verify::RowDigest;
@@ -56,7 +56,8 @@ impl RowIsolation<'_> {
         let terminator = self.request.staged.lines_terminated_by.clone();
         let mut rejects = if self.fatal.is_none() { self.rejects.take() } else { None };
         let mut sums = digest.take();
-        let null_times = self.null_times.clone();
+        let rewriter = self.request.staged.rewriter.clone();
+        let rules = Arc::clone(self.values);
         let written = tokio::task::spawn_blocking(move || {
             let unread = |error| {
                 Error::new(
@@ -70,22 +71,25 @@ impl RowIsolation<'_> {
                 let row = &rows[index];
                 let bytes = staged_rows::raw(&file, row, SHOWN_BYTES).map_err(unread)?;
                 let raw = RawRow { is_cut: row.size_bytes > bytes.len() as u64, bytes };
-                shown.extend(
-                    row_errors
-                        .iter()
-                        .map(|row_error| bad_row(row, &row_error.warning, &raw, &null_times)),
-                );
+                for row_error in &row_errors {
+                    let bad = bad_row(row, &row_error.warning, &raw);
+                    warn_of_rule_hole(&rules, &what, &bad);
+                    shown.push(bad);
+                }
             }
             if let Some(rejects) = &mut rejects {
                 for (index, row_errors) in to_reject {
                     let row = &rows[index];
                     let raw = staged_rows::raw(&file, row, u64::MAX).map_err(unread)?;
                     if let Some(sums) = &mut sums {
-                        sums.subtract_row(&raw);
+                        match &rewriter {
+                            Some(rewriter) => sums.subtract_row(&rewriter.row(&raw)),
+                            None => sums.subtract_row(&raw),
+                        }
                     }
                     let texts: Vec<String> = row_errors
                         .iter()
-                        .map(|row_error| text(&row_error.warning, row.row, &raw, &null_times))
+                        .map(|row_error| renumbered(&row_error.warning, row.row))
                         .collect();
                     let reasons: Vec<Reason<'_>> = row_errors
                         .iter()
@@ -142,14 +146,7 @@ fn reason<'a>(row_error: &'a RowError, text: &'a str) -> Reason<'a> {
     }
 }
 
-/// Returns the message about a row, with the row's number in the object.
-fn text(warning: &Diagnostic, row: u64, raw: &[u8], null_times: &NullTimes) -> String {
-    null_times
-        .explain(warning.code, warning.column.as_deref(), row, raw)
-        .unwrap_or_else(|| renumbered(warning, row))
-}
-
-fn bad_row(row: &LocatedRow, warning: &Diagnostic, raw: &RawRow, null_times: &NullTimes) -> BadRow {
+fn bad_row(row: &LocatedRow, warning: &Diagnostic, raw: &RawRow) -> BadRow {
     BadRow {
         line: Some(row.line),
         row: Some(row.row),
@@ -157,7 +154,7 @@ fn bad_row(row: &LocatedRow, warning: &Diagnostic, raw: &RawRow, null_times: &Nu
         column: warning.column.clone(),
         level: warning.level.clone(),
         code: warning.code,
-        reason: text(warning, row.row, &raw.bytes, null_times),
+        reason: renumbered(warning, row.row),
         raw: Some(raw.clone()),
     }
 }

@@ -105,7 +105,7 @@ impl RowIsolation<'_> {
 
     /// Loads the good rows of a chunk, and returns the flagged ones.
     async fn chunk(&mut self, chunk: &[LocatedRow]) -> Result<Flagged> {
-        let mut flagged = Flagged::new();
+        let mut flagged = self.flag_by_values(chunk).await?;
         let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
         while let Some(mut piece) = pieces.pop() {
             if piece.rows.len() > self.statement_rows {
@@ -224,7 +224,7 @@ impl RowIsolation<'_> {
         let sql = self.request.sql.clone();
         match self.send(&sql, chunk, sent).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
-                self.told(chunk, sent, counts, &shown).await
+                self.told(sent.len() as u64, counts, &shown)
             }
             // The number may come from a statement in a trigger, which counts its own rows.
             ExchangeOutcome::Refused { warning, .. } => {
@@ -248,7 +248,7 @@ impl RowIsolation<'_> {
         scratch.table.create(&mut self.session.conn).await?;
         let told = match self.fill(scratch, chunk, sent).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
-                self.told(chunk, sent, counts, &shown).await?
+                self.told(sent.len() as u64, counts, &shown)?
             }
             ExchangeOutcome::Refused { warning, .. } => {
                 SendOutcome::RowErrors(vec![unnumbered(warning)])
@@ -316,24 +316,15 @@ impl RowIsolation<'_> {
         load_data(&mut self.session.conn, what, sql, payload, sent.len() as u64).await
     }
 
-    /// Assesses an answer, including notes that hide a loss.
-    pub(super) async fn told(
+    /// Assesses the answer to a statement that was sent `rows` rows.
+    pub(super) fn told(
         &self,
-        chunk: &[LocatedRow],
-        sent: &[usize],
+        rows: u64,
         counts: ServerCounts,
         shown: &[Diagnostic],
     ) -> Result<SendOutcome> {
-        let rows = sent.len() as u64;
         match assess(rows, counts, shown, &self.policy) {
-            Assessment::Clean => {
-                let disguised = self.find_truncated(chunk, sent, shown).await?;
-                Ok(if disguised.is_empty() {
-                    SendOutcome::Clean(LoadStats::of(rows, counts, shown))
-                } else {
-                    SendOutcome::RowErrors(disguised)
-                })
-            }
+            Assessment::Clean => Ok(SendOutcome::Clean(LoadStats::of(rows, counts, shown))),
             // There is no smaller piece to send.
             Assessment::TruncatedWarnings
                 if rows == 1 && self.policy.on_bad_row == OnBadRow::Accept =>
@@ -365,49 +356,6 @@ impl RowIsolation<'_> {
                 ))]))
             }
             Assessment::CountMismatch => Err(miscounted(&self.request.what, rows, counts)),
-        }
-    }
-
-    /// Returns the notes that are about a loss ([`Decimals`](crate::load_data::Decimals)).
-    async fn find_truncated(
-        &self,
-        chunk: &[LocatedRow],
-        sent: &[usize],
-        shown: &[Diagnostic],
-    ) -> Result<Vec<RowError>> {
-        if !self.policy.checks_decimal_truncation() {
-            return Ok(Vec::new());
-        }
-        let mut suspected: Vec<(LocatedRow, Diagnostic)> = Vec::new();
-        for warning in shown.iter().filter(|warning| self.decimals.suspects(warning)) {
-            let row =
-                warning.row.and_then(|row| sent.get(usize::try_from(row).ok()?.checked_sub(1)?));
-            suspected.extend(row.map(|&index| (chunk[index].clone(), warning.clone())));
-        }
-        if suspected.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (file, decimals) = (self.request.staged.file.clone(), self.decimals.clone());
-        let looked_at = tokio::task::spawn_blocking(move || {
-            let mut losses = Vec::new();
-            for (row, mut warning) in suspected {
-                if !decimals.is_harmless(&warning, &staged_rows::raw(&file, &row, u64::MAX)?) {
-                    "Warning".clone_into(&mut warning.level);
-                    losses.push(RowError { class: RowErrorKind::BadRow, warning });
-                }
-            }
-            Ok::<_, std::io::Error>(losses)
-        });
-        match looked_at.await {
-            Ok(losses) => losses.map_err(|error| {
-                let message =
-                    format!("{}: the staged file cannot be read again", self.request.what);
-                Error::new(ErrorKind::StagingFailed, message).caused_by(error)
-            }),
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => {
-                Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
-            }
         }
     }
 

@@ -9,12 +9,12 @@ use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{Decimals, LoadConfig, NullTimes, Policy, RejectBudget, Statement};
+use crate::load_data::{LoadConfig, Policy, RejectBudget, Statement};
 use crate::mysql::{Conn, TableSchema};
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
-use crate::split::FieldReader;
 use crate::sql_text::{TableName, same_name};
+use crate::values::{Readings, RowRules};
 
 /// The plan by which all objects of a run are loaded.
 #[derive(Debug)]
@@ -31,9 +31,10 @@ pub struct Plan {
     schema: Arc<TableSchema>,
     columns: Vec<ColumnOrVariable>,
     format: FormatConfig,
+    readings: Readings,
     update_columns: Option<Vec<String>>,
-    pub(crate) decimals: Decimals,
-    pub(crate) null_times: NullTimes,
+    /// The rules for the values of rows.
+    pub values: Arc<RowRules>,
     /// True once a statement for a whole object did not tell enough. It will not for the next
     /// object either.
     pub(crate) skip_whole_attempt: AtomicBool,
@@ -51,24 +52,37 @@ impl Plan {
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
-        rejects: Option<Rejects>,
+        values: Arc<RowRules>,
     ) -> Self {
-        let decimals = decimals(&schema, &columns);
         Self {
-            statement: Statement::new(&table, &schema, &columns, format, policy.on_duplicate),
+            statement: Statement::new(
+                &table,
+                &schema,
+                &columns,
+                format,
+                &load.readings,
+                policy.on_duplicate,
+            ),
             policy,
-            rejects,
+            rejects: None,
             reject_budget: RejectBudget::new(load.max_rejects_total),
-            decimals: Decimals::new(decimals, FieldReader::new(&format.dialect, columns.len())),
-            null_times: NullTimes::new(&schema, &columns, format),
+            values,
             table,
             schema,
             columns,
             format: format.clone(),
+            readings: load.readings.clone(),
             update_columns: load.update_columns.clone(),
             skip_whole_attempt: AtomicBool::new(false),
             isolation_setup: OnceCell::new(),
         }
+    }
+
+    /// Sets the destination of rejected rows.
+    #[must_use]
+    pub fn rejecting_to(mut self, rejects: Option<Rejects>) -> Self {
+        self.rejects = rejects;
+        self
     }
 
     /// Returns the setup for row isolation. The first call reads it from the server.
@@ -102,6 +116,7 @@ impl IsolationSetup {
             schema,
             table.load_columns(),
             &plan.format,
+            &plan.readings,
             OnDuplicate::Ignore,
         );
         let is_key = |name: &str| schema.unique_key_columns.iter().any(|key| same_name(key, name));
@@ -142,17 +157,4 @@ impl IsolationSetup {
     pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
         scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
     }
-}
-
-/// Returns the DECIMAL columns among `columns`, with their indexes there.
-fn decimals(schema: &TableSchema, columns: &[ColumnOrVariable]) -> Vec<(String, usize)> {
-    let is_decimal = |name: &str| {
-        let column = schema.column(name);
-        column.is_some_and(|column| column.data_type.eq_ignore_ascii_case("decimal"))
-    };
-    let place = |(index, column): (usize, &ColumnOrVariable)| match column {
-        ColumnOrVariable::Column(name) if is_decimal(name) => Some((name.clone(), index)),
-        _ => None,
-    };
-    columns.iter().enumerate().filter_map(place).collect()
 }

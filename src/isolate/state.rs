@@ -1,15 +1,15 @@
 //! Holds the state of row isolation for one object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::plan::{IsolationSetup, Plan};
 use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load_data::{
-    Decimals, Diagnostic, LoadRequest, LoadStats, NullTimes, Policy, RowErrorKind,
-};
+use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Policy, RowErrorKind};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
+use crate::values::RowRules;
 
 pub(super) const SAVEPOINT: &str = "SAVEPOINT s3_to_mysql";
 pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT s3_to_mysql";
@@ -28,8 +28,7 @@ pub(crate) struct RowIsolation<'a> {
     pub(super) session: &'a mut Session,
     pub(super) request: &'a LoadRequest,
     pub(super) policy: Policy,
-    pub(super) decimals: &'a Decimals,
-    pub(super) null_times: &'a NullTimes,
+    pub(super) values: &'a Arc<RowRules>,
     pub(super) isolation_setup: &'a IsolationSetup,
     pub(super) rejects: Option<RejectFile>,
     pub(super) stats: LoadStats,
@@ -60,8 +59,7 @@ impl<'a> RowIsolation<'a> {
             session,
             request,
             policy: plan.policy,
-            decimals: &plan.decimals,
-            null_times: &plan.null_times,
+            values: &plan.values,
             isolation_setup,
             rejects,
             stats: LoadStats::default(),

@@ -36,7 +36,7 @@ impl RowIsolation<'_> {
         scratch.table.create(&mut self.session.conn).await?;
         let taken = match self.fill(scratch, chunk, sent).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
-                match self.told(chunk, sent, counts, &shown).await? {
+                match self.told(sent.len() as u64, counts, &shown)? {
                     SendOutcome::Clean(kept) => {
                         self.take_over(scratch, sent, kept, flagged).await?
                     }

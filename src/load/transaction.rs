@@ -180,6 +180,7 @@ impl Session {
             }
         };
         stats.loaded.rows = request.rows;
+        stats = stats.with_values(&request.values, plan.policy.on_bad_row);
         if let Some(entry) = &request.entry {
             let mut loaded = stats.loaded;
             // The ledger records by how much the table has grown, and a swap relies on it.
@@ -354,13 +355,6 @@ fn account_for(
     let all =
         |error: Error| error.with_bad_rows(quote(counts.warnings, policy.show_bad_rows, shown));
     match assess(rows, counts, shown, policy) {
-        // A note may be about a loss.
-        Assessment::Clean
-            if policy.checks_decimal_truncation()
-                && shown.iter().any(|warning| plan.decimals.suspects(warning)) =>
-        {
-            Ok(None)
-        }
         Assessment::Clean => Ok(Some(LoadStats::of(rows, counts, shown))),
         Assessment::RowErrors(row_errors) => {
             let bad: Vec<&Diagnostic> = row_errors

@@ -49,12 +49,6 @@ impl Policy {
             || matches!(self.on_duplicate, OnDuplicate::Reject | OnDuplicate::Update)
     }
 
-    /// Returns true if notes about a loss must be told from harmless ones. Where the engine does
-    /// not roll back, it is too late for that.
-    pub(crate) fn checks_decimal_truncation(&self) -> bool {
-        self.on_bad_row != OnBadRow::Accept && !self.notes_as_bad && self.rolls_back
-    }
-
     /// Returns the kind of row error that the warning is, or `None` if the policy accepts it.
     pub(crate) fn row_error(&self, warning: &Diagnostic) -> Option<RowErrorKind> {
         // Under `update`, a duplicate error means that the update hit another row's key: the table

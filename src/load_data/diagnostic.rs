@@ -3,6 +3,7 @@
 use super::message;
 use crate::error::BadRow;
 use crate::mysql::codes;
+use crate::values::RowFault;
 
 /// A warning, note or error of the server about a row or a statement: one row of SHOW WARNINGS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,18 @@ impl Diagnostic {
     pub(crate) fn new(level: String, code: u16, message: String) -> Self {
         let (row, column) = message::named(code, &message);
         Self { level, code, message, row, is_misnumbered: false, column }
+    }
+
+    /// Returns what our own rules say of a value.
+    pub(crate) fn by_value(fault: RowFault) -> Self {
+        Self {
+            level: String::new(),
+            code: fault.code,
+            message: fault.text,
+            row: None,
+            is_misnumbered: false,
+            column: fault.column,
+        }
     }
 
     /// Returns true if the row was not stored because of its key. The codes are those for a

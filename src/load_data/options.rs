@@ -2,6 +2,7 @@
 
 use crate::policy::{MaxRejects, Mode, OnBadRow, OnDuplicate, Verify};
 use crate::rejects::RejectsTo;
+use crate::values::Readings;
 
 /// The settings that decide how rows are loaded.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct LoadConfig {
     /// The limit on rejected rows of the whole run.
     pub max_rejects_total: Option<u64>,
     pub verify: Verify,
+    /// How the texts of fields are to be read.
+    pub readings: Readings,
 }
 
 impl LoadConfig {

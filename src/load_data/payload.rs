@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use mysql_async::InfileData;
 
 use crate::file_slice::FileSlice;
+use crate::values::RowRewriter;
 
 /// The size of one packet, unless the server's `max_allowed_packet` is even smaller. Larger packets
 /// are not faster.
@@ -23,6 +24,8 @@ const BLOCKS_AHEAD: usize = 2;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Payload {
     extents: Vec<Extent>,
+    /// Set if the server must get other text than stands in the object for some fields.
+    rewriter: Option<Arc<RowRewriter>>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,12 +59,24 @@ impl Payload {
         let staged = stretches.into_iter().map(|stretch| Extent::Staged(file.clone(), stretch));
         let terminator =
             terminator.map(|terminator| Extent::Terminator(Bytes::copy_from_slice(terminator)));
-        Self { extents: staged.chain(terminator).collect() }
+        Self { extents: staged.chain(terminator).collect(), rewriter: None }
     }
 
-    /// Concatenates payloads.
+    /// Concatenates payloads of the same dialect and line terminator.
     pub(crate) fn joined(payloads: impl Iterator<Item = Self>) -> Self {
-        Self { extents: payloads.flat_map(|payload| payload.extents).collect() }
+        let mut joined = Self::empty();
+        for payload in payloads {
+            joined.extents.extend(payload.extents);
+            // Rows that need no other text are sent as they are.
+            joined.rewriter = joined.rewriter.or(payload.rewriter);
+        }
+        joined
+    }
+
+    /// Sends the rows as the rewriter writes them.
+    pub(crate) fn rewritten_by(mut self, rewriter: Option<&Arc<RowRewriter>>) -> Self {
+        self.rewriter = rewriter.cloned();
+        self
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
@@ -73,7 +88,7 @@ impl Payload {
     pub(crate) fn stream(self, sent: Arc<SendProgress>, max_packet_bytes: usize) -> InfileData {
         let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, BLOCK_BYTES);
         let extents = self.extents.into_iter();
-        stream::iter(BlockBuilder { extents, rest: None, block_bytes })
+        let blocks = stream::iter(BlockBuilder { extents, rest: None, block_bytes })
             .map(|extents| tokio::task::spawn_blocking(move || read(&extents)))
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
@@ -81,8 +96,32 @@ impl Payload {
                 if let Ok(block) = block {
                     sent.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
                 }
-            })
-            .boxed()
+            });
+        match self.rewriter {
+            None => blocks.boxed(),
+            Some(rewriter) => {
+                let mut rewriter = Some(RowRewriter::clone(&rewriter));
+                blocks
+                    .map(Some)
+                    .chain(stream::iter([None]))
+                    .flat_map(move |block| {
+                        let rewritten = match (block, &mut rewriter) {
+                            (Some(Ok(block)), Some(rewriter)) => rewriter.feed(&block),
+                            (Some(Err(error)), _) => {
+                                return stream::iter(vec![Err(error)]);
+                            }
+                            // The last row may wait for bytes that do not come.
+                            (None, rewriter) => {
+                                rewriter.take().map_or_else(|| Ok(Vec::new()), RowRewriter::finish)
+                            }
+                            (Some(_), None) => Ok(Vec::new()),
+                        };
+                        let rewritten = rewritten.map_err(io::Error::other);
+                        stream::iter(packets(rewritten, block_bytes))
+                    })
+                    .boxed()
+            }
+        }
     }
 }
 
@@ -138,6 +177,21 @@ impl Iterator for BlockBuilder {
             extents.push(piece);
         }
         (!extents.is_empty()).then_some(extents)
+    }
+}
+
+/// Cuts a rewritten block into packets. There is none for an empty block, because an empty packet
+/// would end the file.
+fn packets(block: io::Result<Vec<u8>>, packet_bytes: usize) -> Vec<io::Result<Bytes>> {
+    match block {
+        Err(error) => vec![Err(error)],
+        Ok(block) => {
+            let block = Bytes::from(block);
+            (0..block.len())
+                .step_by(packet_bytes)
+                .map(|from| Ok(block.slice(from..block.len().min(from + packet_bytes))))
+                .collect()
+        }
     }
 }
 

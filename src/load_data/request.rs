@@ -7,6 +7,7 @@ use super::reject_budget::RejectBudget;
 use super::staged_rows::StagedRows;
 use crate::ledger::LedgerEntry;
 use crate::rejects::ObjectName;
+use crate::values::ValueCounts;
 use crate::verify::RowDigest;
 
 /// One object, or one part of it, that is ready to be sent.
@@ -27,6 +28,8 @@ pub struct LoadRequest {
     pub part: Option<PartContext>,
     /// The digest of the rows, if the job is verified by it.
     pub digest: Option<RowDigest>,
+    /// The verdicts on the values of its rows.
+    pub values: ValueCounts,
 }
 
 impl LoadRequest {

@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use super::payload::Payload;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::split::{LocatedRow, RowLocator};
+use crate::values::RowRewriter;
 
 /// The maximum number of rows in a chunk. A statement of a thousand rows is as fast as a longer
 /// one. A longer chunk would mean more to send again, and more to remember, when it has a bad row.
@@ -35,6 +37,8 @@ pub struct StagedRows {
     pub last_row: u64,
     /// The offset after the last byte.
     pub end: u64,
+    /// Set if the server must get other text than stands in the object for some fields.
+    pub rewriter: Option<Arc<RowRewriter>>,
 }
 
 impl StagedRows {
@@ -42,7 +46,7 @@ impl StagedRows {
     pub(crate) fn whole(&self) -> Payload {
         let stretch = self.data_start..self.end;
         let terminator = self.needs_terminator.then_some(self.lines_terminated_by.as_slice());
-        Payload::of(&self.file, vec![stretch], terminator)
+        Payload::of(&self.file, vec![stretch], terminator).rewritten_by(self.rewriter.as_ref())
     }
 
     /// Reads the bytes before the data: a byte order mark and header lines.
@@ -135,7 +139,7 @@ pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize])
     let has_last = sent.last().is_some_and(|&index| chunk[index].row == staged.last_row);
     let terminator =
         (has_last && staged.needs_terminator).then_some(staged.lines_terminated_by.as_slice());
-    Payload::of(&staged.file, stretches, terminator)
+    Payload::of(&staged.file, stretches, terminator).rewritten_by(staged.rewriter.as_ref())
 }
 
 /// Reads a row's bytes without its terminator, at most `limit` of them.

@@ -7,10 +7,12 @@
 use std::fmt::Write as _;
 
 use super::null_times::{null_as_text, takes_null_as_now};
+use crate::choices::BinaryReading;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::mysql::TableSchema;
 use crate::policy::OnDuplicate;
 use crate::sql_text::{TableName, bytes_literal, quote_identifier};
+use crate::values::{ColumnType, Readings};
 
 /// The file name in the statement. A server shows it in its process list, and sends it back when it
 /// asks for the bytes.
@@ -32,6 +34,7 @@ impl Statement {
         schema: &TableSchema,
         columns: &[ColumnOrVariable],
         format: &FormatConfig,
+        readings: &Readings,
         on_duplicate: OnDuplicate,
     ) -> Self {
         let dialect = &format.dialect;
@@ -60,7 +63,10 @@ impl Statement {
             .fields_escaped_by
             .map_or_else(|| "''".to_owned(), |escape| bytes_literal(&[escape]));
         push(&mut before_terminator, format_args!(" ESCAPED BY {escape} LINES TERMINATED BY "));
-        Self { before_terminator, after_terminator: columns_and_set(schema, columns, format) }
+        Self {
+            before_terminator,
+            after_terminator: columns_and_set(schema, columns, format, readings),
+        }
     }
 
     /// Returns the whole text for objects with this line terminator.
@@ -75,12 +81,35 @@ impl Statement {
     }
 }
 
+/// Returns the SQL around the value of a column whose fields do not stand for their own bytes: the
+/// number of a BIT, and binary data in hexadecimal digits. The rules for values make sure that the
+/// server gets nothing else in such a field.
+fn conversion(
+    schema: &TableSchema,
+    name: &str,
+    readings: &Readings,
+) -> Option<(&'static str, &'static str)> {
+    let column = schema.column(name)?;
+    match ColumnType::parse(&column.column_type) {
+        ColumnType::Bit(_) if readings.binary != BinaryReading::Raw => {
+            Some(("CAST(", " AS UNSIGNED)"))
+        }
+        ColumnType::FixedBinary(_) | ColumnType::Binary(_)
+            if matches!(readings.binary, BinaryReading::Hex | BinaryReading::Base64) =>
+        {
+            Some(("UNHEX(", ")"))
+        }
+        _ => None,
+    }
+}
+
 /// Returns the column list and the SET clause. If some words mean NULL, each column's field goes
 /// through a variable, and so do the fields of columns in which a NULL would be silent.
 fn columns_and_set(
     schema: &TableSchema,
     columns: &[ColumnOrVariable],
     format: &FormatConfig,
+    readings: &Readings,
 ) -> String {
     let mut list = Vec::with_capacity(columns.len());
     let mut set = Vec::new();
@@ -90,7 +119,9 @@ fn columns_and_set(
         match item {
             ColumnOrVariable::Variable(name) => list.push(format!("@{}", quote_identifier(name))),
             ColumnOrVariable::Column(name)
-                if nulls.is_empty() && !takes_null_as_now(schema, name) =>
+                if nulls.is_empty()
+                    && !takes_null_as_now(schema, name)
+                    && conversion(schema, name, readings).is_none() =>
             {
                 list.push(quote_identifier(name));
             }
@@ -107,6 +138,9 @@ fn columns_and_set(
                 }
                 if takes_null_as_now(schema, name) {
                     value = null_as_text(&value);
+                }
+                if let Some((before, after)) = conversion(schema, name, readings) {
+                    value = format!("{before}{value}{after}");
                 }
                 set.push(format!("{} = {value}", quote_identifier(name)));
                 list.push(variable);

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, ServerCounts};
+use crate::error::BadRows;
 use crate::ledger::LoadCounts;
+use crate::policy::OnBadRow;
+use crate::values::ValueCounts;
 
 /// The counts of one object's rows, complete before its COMMIT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,12 @@ pub struct LoadStats {
     /// the new values already.
     pub updated: u64,
     pub unchanged: u64,
+    /// The rows with a value that lost something that is only noted.
+    pub note_rows: u64,
+    /// The bad rows that were accepted and stored with other values.
+    pub changed_rows: u64,
+    /// The first of both.
+    pub first_inexact: BadRows,
     /// The warnings that the server calls notes.
     pub notes: u64,
     /// The number of warnings per error number, notes included.
@@ -42,10 +51,23 @@ impl LoadStats {
         stats
     }
 
-    /// Returns true if every row is in the table and there is nothing else to report.
+    /// Returns true if every row is in the table, and the server had nothing to say.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        *self == Self::clean(self.loaded.rows)
+        let clean = Self::clean(self.loaded.rows);
+        let first_inexact = self.first_inexact.clone();
+        let (note_rows, changed_rows) = (self.note_rows, self.changed_rows);
+        *self == Self { note_rows, changed_rows, first_inexact, ..clean }
+    }
+
+    /// Sets the counts of rows that are loaded although their values are not exact.
+    #[must_use]
+    pub fn with_values(mut self, values: &ValueCounts, on_bad_row: OnBadRow) -> Self {
+        self.note_rows = values.noted_rows;
+        if on_bad_row == OnBadRow::Accept {
+            self.changed_rows = values.bad_rows;
+        }
+        self
     }
 
     /// Returns the counts of a statement that was assessed as clean.
@@ -84,6 +106,10 @@ impl LoadStats {
         self.loaded.rows += more.loaded.rows;
         self.loaded.rejected += more.loaded.rejected;
         self.rejected_duplicates += more.rejected_duplicates;
+        self.note_rows += more.note_rows;
+        self.changed_rows += more.changed_rows;
+        self.first_inexact.shown.extend(more.first_inexact.shown.iter().cloned());
+        self.first_inexact.more += more.first_inexact.more;
         self.rejects.extend(more.rejects.iter().cloned());
         self.add(more);
     }

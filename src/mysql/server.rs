@@ -31,8 +31,6 @@ impl std::fmt::Display for Flavor {
 pub struct Server {
     pub flavor: Flavor,
     pub version: String,
-    /// The time zone in which TIMESTAMPs are read from the objects: the server's own.
-    pub time_zone: String,
     /// The shortest round trip of any query so far, including the server's own time for it.
     round_trip: Duration,
     variables: HashMap<String, String>,
@@ -63,7 +61,7 @@ const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 /// larger.
 pub(super) const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
-const READ: [&str; 17] = [
+const READ: [&str; 15] = [
     "autocommit",
     "binlog_format",
     "have_compress",
@@ -75,8 +73,6 @@ const READ: [&str; 17] = [
     "max_connections",
     "protocol_compression_algorithms",
     "sql_mode",
-    "system_time_zone",
-    "time_zone",
     "transaction_isolation",
     "tx_isolation",
     "wsrep_load_data_splitting",
@@ -137,14 +133,9 @@ impl Server {
         let identified: Vec<(String, u64, String)> = results.next_rows()?;
         let (version, connection_id, identity) = identified.into_iter().next().unwrap_or_default();
         let flavor = if version.contains("MariaDB") { Flavor::Mariadb } else { Flavor::Mysql };
-        let value = |name: &str| variables.get(name).cloned().unwrap_or_default();
-        let time_zone = match value("time_zone").as_str() {
-            "SYSTEM" => format!("SYSTEM ({})", value("system_time_zone")),
-            zone => zone.to_owned(),
-        };
         let identity = (connection_id == u64::from(conn.id())).then_some(identity);
         let refused = HashSet::new();
-        Ok(Self { flavor, version, time_zone, round_trip, variables, session, refused, identity })
+        Ok(Self { flavor, version, round_trip, variables, session, refused, identity })
     }
 
     /// Pins the variables of the session that has read the facts, and finds those that this server
@@ -282,7 +273,7 @@ impl Server {
             // A 0 in an AUTO_INCREMENT column must stay 0.
             ("sql_mode", format!("{strict}NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO")),
             (isolation_variable, isolation.to_owned()),
-            ("time_zone", "=@@GLOBAL.time_zone".to_owned()),
+            ("time_zone", "+00:00".to_owned()),
             ("wait_timeout", WAIT_TIMEOUT_SECONDS.to_string()),
             ("lock_wait_timeout", LOCK_WAIT_TIMEOUT_SECONDS.to_string()),
             ("innodb_lock_wait_timeout", row_lock_wait.to_string()),

@@ -14,7 +14,7 @@ pub(crate) use tables::{TableDescription, describe_tables, table_names};
 use mysql_async::Row;
 
 use super::conn::Conn;
-use crate::sql_text::{TableName, same_name, text_literal};
+use crate::sql_text::{TableName, quote_identifier, same_name, text_literal};
 
 /// A table or view, with its columns and with everything that refers to it.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +69,8 @@ pub struct ColumnSchema {
     /// True if the server computes the column from others.
     pub is_generated: bool,
     pub is_auto_increment: bool,
+    /// True for a JSON column, which MariaDB has as a text with a CHECK.
+    pub is_json: bool,
     /// True if `SELECT *` leaves the column out.
     pub is_invisible: bool,
     pub numeric_scale: u64,
@@ -132,6 +134,13 @@ impl TableSchema {
                  WHERE EVENT_OBJECT_SCHEMA = {database} AND EVENT_OBJECT_TABLE = {table} \
                  ORDER BY TRIGGER_NAME"
             ),
+            // MariaDB alone has checks instead of a type for JSON, and reads such a comment.
+            format!(
+                "SELECT NULL, NULL FROM DUAL WHERE FALSE \
+                 /*M! UNION ALL SELECT CONSTRAINT_NAME, CHECK_CLAUSE \
+                 FROM information_schema.CHECK_CONSTRAINTS \
+                 WHERE CONSTRAINT_SCHEMA = {database} AND TABLE_NAME = {table} */"
+            ),
         ];
         // In one packet, because every round trip costs time on a long path. Literals instead of
         // bound values for the same reason.
@@ -141,6 +150,8 @@ impl TableSchema {
         let unique_key_columns = results.next_rows_of(1)?;
         let foreign_keys = results.next_rows_of(1)?;
         let triggers = results.next_rows_of(3)?;
+        let checks = results.next_rows_of(2)?;
+        let checks: Vec<_> = checks.iter().map(|row| (text(row, 0), text(row, 1))).collect();
         let Some(found) = tables.first() else { return Ok(None) };
         let table_type = text(found, 2);
         let first = |row: &Row| text(row, 0);
@@ -156,7 +167,7 @@ impl TableSchema {
             },
             engine: optional_text(found, 3),
             is_partitioned: text(found, 4).contains("partitioned"),
-            columns: columns.iter().map(ColumnSchema::from_row).collect(),
+            columns: columns.iter().map(|row| ColumnSchema::from_row(row, &checks)).collect(),
             unique_key_columns: unique_key_columns.iter().map(first).collect(),
             foreign_keys: foreign_keys.iter().map(first).collect(),
             triggers: triggers
@@ -193,12 +204,19 @@ impl TableSchema {
 }
 
 impl ColumnSchema {
-    fn from_row(row: &Row) -> Self {
+    /// `checks` has the name and the expression of each CHECK.
+    fn from_row(row: &Row, checks: &[(String, String)]) -> Self {
         let extra = text(row, 6).to_ascii_uppercase();
         let is_nullable = text(row, 5) == "YES";
+        let (name, data_type) = (text(row, 0), text(row, 1));
+        // The CHECK of a column has the column's name.
+        let json_valid = format!("json_valid({})", quote_identifier(&name));
+        let is_json = data_type.eq_ignore_ascii_case("json")
+            || checks.iter().any(|(of, check)| *of == name && *check == json_valid);
         Self {
-            name: text(row, 0),
-            data_type: text(row, 1),
+            name,
+            data_type,
+            is_json,
             column_type: text(row, 2),
             charset: optional_text(row, 3),
             collation: optional_text(row, 4),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::value_pass::with_values;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{CommitOutcome, LedgerEntry};
 use crate::load::LoadOutcome;
@@ -16,6 +17,7 @@ use crate::shutdown::pause;
 use crate::split::Scan;
 use crate::staging::StagedObject;
 use crate::throttle::LoadSlot;
+use crate::values::ValueCounts;
 
 /// A load worker's connection and its slot of the limiter.
 pub(crate) struct Worker {
@@ -65,9 +67,10 @@ pub(crate) fn request(
     object: &Object,
     staged: &StagedObject,
     scan: &Scan,
+    values: ValueCounts,
     had_failed: bool,
 ) -> Result<LoadRequest> {
-    let mut request = base_request(context, object, staged, scan);
+    let mut request = base_request(context, object, staged, scan, values);
     request.entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
@@ -99,8 +102,9 @@ pub(crate) fn base_request(
     object: &Object,
     staged: &StagedObject,
     scan: &Scan,
+    values: ValueCounts,
 ) -> LoadRequest {
-    LoadRequest {
+    let request = LoadRequest {
         what: object.to_string(),
         sql: context.plan().statement.sql(&scan.lines_terminated_by),
         staged: StagedRows {
@@ -113,13 +117,16 @@ pub(crate) fn base_request(
             needs_terminator: scan.needs_terminator,
             last_row: scan.rows,
             end: staged.size_bytes,
+            rewriter: None,
         },
         rows: scan.rows,
         entry: None,
         name: None,
         part: None,
         digest: None,
-    }
+        values: ValueCounts::default(),
+    };
+    with_values(context, request, values)
 }
 
 /// Loads one object or part, and retries where that is safe. Returns `None` if another run has

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use crate::error::{Error, RawRow};
 use crate::file_slice::FileSlice;
+use crate::load_data::warn_of_rule_hole;
 use crate::split::{Boundary, LocatedRow, RowLocator};
 
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -52,16 +53,12 @@ pub(crate) async fn with_lines(
             // The runtime is shutting down.
             Err(_) => Vec::new(),
         };
+    let what = error.message().to_owned();
     for bad in error.bad_rows_mut() {
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
-            let null_times = &context.plan().null_times;
-            if let Some(reason) =
-                null_times.explain(bad.code, bad.column.as_deref(), found.row, &found.raw)
-            {
-                bad.reason = reason;
-            }
             bad.line = Some(found.line);
             bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
+            warn_of_rule_hole(&context.preflight.values, &what, bad);
         }
     }
     error

@@ -12,6 +12,7 @@ use super::attempt::{Worker, request, session, try_again};
 use super::batcher::{Batcher, Work};
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
+use super::value_pass::first_noted;
 use super::work::ReadyObject;
 use crate::check::Checked;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,8 +31,9 @@ pub(crate) async fn check_staged(
         worker.wait_for_slot().await;
         // A check neither splits objects nor combines them in a batch.
         let Some(Work::Objects(mut objects)) = staged.next().await else { break };
-        let Some(ReadyObject { selected, staged, scan, began, attempts: downloads, .. }) =
-            objects.pop()
+        let Some(ReadyObject {
+            selected, staged, scan, values, began, attempts: downloads, ..
+        }) = objects.pop()
         else {
             break;
         };
@@ -42,8 +44,14 @@ pub(crate) async fn check_staged(
         }
         let mut attempts = Attempts::new(&context.options.retry);
         let verified = staged.verified;
-        let checked = match request(&context, &object, &staged, &scan, false) {
-            Ok(request) => check_one(&context, &mut worker, &request, &mut attempts).await,
+        let checked = match request(&context, &object, &staged, &scan, values, false) {
+            Ok(request) => match check_one(&context, &mut worker, &request, &mut attempts).await {
+                Ok(mut checked) => {
+                    checked.first_notes = first_noted(&context, &request).await;
+                    Ok(checked)
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         drop(staged);

@@ -6,17 +6,22 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::attempt::base_request;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
 use super::split_object::{Route, load_in_parts};
+use super::value_pass::judge_values;
 use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_slice::FileSlice;
 use crate::object::Object;
+use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::split::{RowLocator, RowReader, Scan};
+use crate::split::{Malformed, RowLocator, RowReader, Scan, TextPlaces};
 use crate::staging::{ByteObserver, StagedObject, stage};
+use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
 /// wait for the store's response, and hardly any memory.
@@ -127,16 +132,20 @@ pub(crate) async fn dispatch(
                                 failed(ledger, selected.object, error, attempts, began).await;
                             emit(&events, Event::ended(outcome)).await;
                         }
-                        Some(Ok((file, scan))) => {
+                        Some(Ok((file, scan, values))) => {
                             // An object that failed before is likely to fail again. A forced one
                             // replaces a row of the ledger.
-                            let may_share =
-                                !selected.had_failed && !selected.again && attempts == 1;
+                            let may_share = !selected.had_failed
+                                && !selected.again
+                                && attempts == 1
+                                && (values.bad_rows == 0
+                                    || context.preflight.policy.on_bad_row == OnBadRow::Accept);
                             let object = selected.object.clone();
                             let ready = ReadyObject {
                                 selected,
                                 staged: file,
                                 scan,
+                                values,
                                 began,
                                 attempts,
                                 may_share,
@@ -158,13 +167,13 @@ pub(crate) async fn dispatch(
     }
 }
 
-/// Downloads `object`, and counts its rows on the way.
+/// Downloads `object`, counts its rows on the way, and then judges their values.
 async fn download(
     context: &Context,
     object: &Object,
     permit: tokio::sync::OwnedSemaphorePermit,
     attempts: &mut Attempts,
-) -> Result<(StagedObject, Scan)> {
+) -> Result<(StagedObject, Scan, ValueCounts)> {
     let format = &context.options.format;
     let reader = || context.reader.clone();
     let sample = match &context.purpose {
@@ -174,6 +183,8 @@ async fn download(
     let counter = || RowCounter {
         reader: reader(),
         object: object.to_string(),
+        places: TextPlaces::new(&context.reader),
+        malformed: None,
         sample,
         has_many_fields: context.preflight.fields_per_row > 1,
     };
@@ -198,19 +209,25 @@ async fn download(
             staged.size_bytes = size_bytes;
             scan
         }
-        _ => counter.reader.finish().map_err(|malformed| refused(&counter.object, &malformed))?,
+        _ => counter.reader.finish().map_err(|malformed| {
+            refused(&counter.object, &located(&counter.places, malformed, &staged.file))
+        })?,
     };
     // Without rows, nothing can be in the wrong column.
     if let Some(header) = context.header.as_ref().filter(|_| scan.rows > 0) {
         header.check_staged(object, &staged.file, scan.data_start)?;
     }
-    Ok((staged, scan))
+    let request = base_request(context, object, &staged, &scan, ValueCounts::default());
+    let values = judge_values(context, &request.what, &request.staged, scan.rows).await?;
+    Ok((staged, scan, values))
 }
 
 /// Feeds the bytes of a download to the splitter, which counts rows.
 struct RowCounter {
     reader: RowReader,
     object: String,
+    places: TextPlaces,
+    malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
     /// True if the rows must have more than one field.
@@ -225,8 +242,22 @@ impl ByteObserver for RowCounter {
         self.reader.feed(chunk).or_else(|malformed| {
             // What lies beyond the sample is not checked.
             let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
-            if is_beyond { Ok(()) } else { Err(refused(&self.object, &malformed)) }
+            if is_beyond {
+                return Ok(());
+            }
+            let error = refused(&self.object, &malformed);
+            self.malformed = Some(malformed);
+            Err(error)
         })
+    }
+
+    fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
+        match &self.malformed {
+            Some(malformed) => {
+                refused(&self.object, &located(&self.places, malformed.clone(), received))
+            }
+            None => refusal,
+        }
     }
 
     fn refuses_json_lines(&self) -> bool {
@@ -238,7 +269,14 @@ impl ByteObserver for RowCounter {
     }
 }
 
-fn refused(object: &str, malformed: &crate::split::Malformed) -> Error {
+/// Returns the defect with its line and column. Without them if the bytes cannot be read again.
+fn located(places: &TextPlaces, malformed: Malformed, received: &FileSlice) -> Malformed {
+    let read = |buffer: &mut [u8], at| received.read_exact_at(buffer, at);
+    let place = places.find(read, 0, 0, malformed.offset).ok();
+    Malformed { place, ..malformed }
+}
+
+fn refused(object: &str, malformed: &Malformed) -> Error {
     Error::new(ErrorKind::Malformed, format!("{object}: {malformed}"))
 }
 

@@ -14,6 +14,7 @@ use super::context::Context;
 use super::events::{Event, emit, failed};
 use super::row_digest::with_digest;
 use super::split_load::load_part;
+use super::value_pass::{bad_values, fails, first_inexact};
 use super::work::ReadyObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Member;
@@ -45,7 +46,8 @@ pub(crate) async fn load_staged(
             Some(Work::Objects(batch)) => batch,
         };
         if batch.len() > 1 && worker.begin_slot(&context).await {
-            batch = load_together(&context, &batcher, &mut worker, batch, &events).await;
+            let together = load_together(&context, &batcher, &mut worker, batch, &events);
+            batch = Box::pin(together).await;
         }
         for ready in batch {
             Box::pin(load_alone(&context, &batcher, &mut worker, ready, &events)).await;
@@ -62,21 +64,30 @@ async fn load_alone(
     ready: ReadyObject,
     events: &mpsc::Sender<Event>,
 ) {
-    let ReadyObject { selected, staged, scan, began, attempts: downloads, .. } = ready;
+    let ReadyObject { selected, staged, scan, values, began, attempts: downloads, .. } = ready;
     let object = selected.object;
     if !worker.begin_slot(context).await {
         return emit(events, Event::ended(Outcome::NotReached { object })).await;
     }
     let mut attempts = Attempts::new(&context.options.retry);
     let verified = staged.verified;
-    let request =
-        with_digest(context, request(context, &object, &staged, &scan, selected.had_failed)).await;
+    let request = request(context, &object, &staged, &scan, values, selected.had_failed);
     let loaded = match request {
-        Ok(request) => load(context, worker, &request, &mut attempts).await,
-        Err(error) => Err(error),
+        Ok(request) if fails(context, &request.values) => {
+            Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
+        }
+        request => match with_digest(context, request).await {
+            Ok(request) => load(context, worker, &request, &mut attempts).await,
+            Err(error) => Err(error),
+        },
     };
     let loaded = match loaded {
         Err(error) => Err(with_lines(context, &staged.file, Boundary::default(), error).await),
+        Ok(Some(mut stats)) => {
+            let request = base_request(context, &object, &staged, &scan, values);
+            stats.first_inexact = first_inexact(context, &request).await;
+            Ok(Some(stats))
+        }
         loaded => loaded,
     };
     drop(staged);
@@ -131,8 +142,12 @@ async fn load_together(
     match tried {
         Ok(BatchOutcome::Committed) => {
             batcher.record_success(objects);
-            for ReadyObject { selected, staged, scan, began, attempts, .. } in batch {
-                let stats = Box::new(LoadStats::clean(scan.rows));
+            let on_bad_row = context.preflight.policy.on_bad_row;
+            for ReadyObject { selected, staged, scan, values, began, attempts, .. } in batch {
+                let mut stats = LoadStats::clean(scan.rows).with_values(&values, on_bad_row);
+                let request = base_request(context, &selected.object, &staged, &scan, values);
+                stats.first_inexact = first_inexact(context, &request).await;
+                let stats = Box::new(stats);
                 let verified = staged.verified;
                 drop(staged);
                 let (object, again, elapsed) = (selected.object, selected.again, began.elapsed());
@@ -177,10 +192,9 @@ async fn load_together(
 
 async fn build_batch(context: &Context, what: &str, batch: &[ReadyObject]) -> Result<Batch> {
     let mut requests = Vec::with_capacity(batch.len());
-    for ReadyObject { selected, staged, scan, .. } in batch {
-        requests.push(
-            with_digest(context, Ok(base_request(context, &selected.object, staged, scan))).await?,
-        );
+    for ReadyObject { selected, staged, scan, values, .. } in batch {
+        let request = base_request(context, &selected.object, staged, scan, *values);
+        requests.push(with_digest(context, Ok(request)).await?);
     }
     let entry = match &context.ledger {
         Some((ledger, job)) => {

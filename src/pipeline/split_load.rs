@@ -10,13 +10,16 @@ use super::attempt::{Worker, load};
 use super::bad_row_lines::with_lines;
 use super::context::Context;
 use super::row_digest::with_digest;
+use super::value_pass::{bad_values, fails, first_inexact, judge_values, with_values};
 use super::work::{PartEnded, ReadyPart, Split};
+use crate::error::Result;
 use crate::file_slice::FileSlice;
 use crate::ledger::{LedgerEntry, Part};
-use crate::load_data::{LoadRequest, PartContext, StagedRows};
+use crate::load_data::{LoadRequest, LoadStats, PartContext, StagedRows};
 use crate::retry::Attempts;
 use crate::split::RowLocator;
 use crate::staging::StagedPart;
+use crate::values::ValueCounts;
 
 /// Loads one part, and reports the result to the object's task.
 pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
@@ -25,11 +28,8 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
     let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
         None
     } else {
-        let request = with_digest(context, Ok(request(context, &split, &staged, &part))).await;
-        let loaded = match request {
-            Ok(request) => load(context, worker, &request, &mut attempts).await,
-            Err(error) => Err(error),
-        };
+        let request = request(context, &split, &staged, &part);
+        let loaded = Box::pin(load_judged(context, worker, request, &mut attempts)).await;
         Some(match loaded {
             Ok(loaded) => Ok(loaded),
             Err(error) => {
@@ -41,6 +41,26 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
     drop(staged);
     // The object's task waits for as long as a sender exists.
     let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
+}
+
+/// Judges the values of a part and loads it.
+async fn load_judged(
+    context: &Context,
+    worker: &mut Worker,
+    request: LoadRequest,
+    attempts: &mut Attempts,
+) -> Result<Option<LoadStats>> {
+    let values = judge_values(context, &request.what, &request.staged, request.rows).await?;
+    let request = with_values(context, request, values);
+    if fails(context, &values) {
+        return Err(bad_values(context, &request).await?);
+    }
+    let request = with_digest(context, Ok(request)).await?;
+    let mut loaded = load(context, worker, &request, attempts).await?;
+    if let Some(stats) = &mut loaded {
+        stats.first_inexact = first_inexact(context, &request).await;
+    }
+    Ok(loaded)
 }
 
 fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
@@ -66,6 +86,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
             needs_terminator: staged.needs_terminator,
             last_row: staged.end.rows,
             end: staged.end.offset,
+            rewriter: None,
         },
         rows,
         entry: Some(LedgerEntry::Part(split.ledger.part_entry(&split.row, part))),
@@ -76,6 +97,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
             reject_budget: split.reject_budget.clone(),
         }),
         digest: None,
+        values: ValueCounts::default(),
     }
 }
 

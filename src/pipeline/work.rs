@@ -14,6 +14,7 @@ use crate::rejects::ObjectName;
 use crate::source::Listed;
 use crate::split::Scan;
 use crate::staging::{StagedObject, StagedPart};
+use crate::values::ValueCounts;
 
 /// One page of an S3 listing: the listing is one page ahead of the work and holds no more.
 pub(crate) const LISTED_AHEAD: usize = 1000;
@@ -33,6 +34,7 @@ pub(crate) struct ReadyObject {
     pub(crate) selected: Selected,
     pub(crate) staged: StagedObject,
     pub(crate) scan: Scan,
+    pub(crate) values: ValueCounts,
     pub(crate) began: Instant,
     /// The attempts that the download took, including the first.
     pub(crate) attempts: u32,

@@ -15,3 +15,10 @@ pub struct PreflightOptions<'a> {
     pub ledger: &'a LedgerConfig,
     pub retry: &'a RetryConfig,
 }
+
+impl PreflightOptions<'_> {
+    /// Returns true if the user's own statements may set the time zone of the sessions.
+    pub(crate) fn sets_time_zone(&self) -> bool {
+        self.target.init_sql.iter().any(|sql| sql.to_ascii_lowercase().contains("time_zone"))
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::options::PreflightOptions;
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind};
-use crate::mysql::{Server, TableSchema};
+use crate::mysql::TableSchema;
 use crate::policy::Verify;
 use crate::verify::ComparePlan;
 
@@ -17,7 +17,6 @@ use crate::verify::ComparePlan;
 /// without any column that can be compared.
 pub(crate) fn plan(
     options: &PreflightOptions<'_>,
-    server: &Server,
     schema: &TableSchema,
     items: &[ColumnOrVariable],
 ) -> Result<Option<Arc<ComparePlan>>, Vec<Error>> {
@@ -25,7 +24,7 @@ pub(crate) fn plan(
         return Ok(None);
     }
     let what = format!("table {}", options.target.table);
-    let zone = if server.time_zone.starts_with("SYSTEM") { "SYSTEM" } else { &server.time_zone };
+    let zone = if options.sets_time_zone() { "set by --init-sql" } else { "UTC" };
     let plan = ComparePlan::new(&schema.columns, items, options.format, zone);
 
     // A trigger that the account cannot see is not found here, but its changes make the comparison

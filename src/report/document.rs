@@ -88,6 +88,14 @@ pub(super) struct LoadedFields<'a> {
     pub(super) reject_reasons: Option<&'a str>,
     /// The reject files of the other parts, if the object was loaded in parts.
     pub(super) more_reject_files: Vec<&'a str>,
+    /// Rows with a value that lost something that is only noted, such as digits that a DECIMAL
+    /// column does not keep.
+    pub(super) note_rows: u64,
+    /// Bad rows that `--on-bad-row accept` let the server store with other values.
+    pub(super) changed_rows: u64,
+    /// The first rows of `note_rows` and `changed_rows`. `--show-bad-rows` sets their maximum
+    /// number.
+    pub(super) first_notes: Vec<RowFields<'a>>,
     /// Warnings from the server, including notes.
     pub(super) warnings: u64,
     /// The number of warnings with the level Note.
@@ -111,14 +119,32 @@ pub(super) struct CheckedFields<'a> {
     pub(super) duplicates: u64,
     /// Rows that a load would reject.
     pub(super) would_be_rejected: u64,
+    /// Good rows with a value that loses something that is only noted.
+    pub(super) note_rows: u64,
+    /// The first of them. `--show-bad-rows` sets their maximum number.
+    pub(super) first_notes: Vec<RowFields<'a>>,
     /// Notes from the server.
     pub(super) notes: u64,
+    /// The columns that `--set` makes NULL although the fields that it reads are neither NULL nor
+    /// empty.
+    pub(super) set_nulls: Vec<SetNullFields<'a>>,
     /// The number of warnings for each error number of the server.
     pub(super) warnings_by_code: &'a BTreeMap<u16, u64>,
     /// The same as for a load. `null` if only the beginning of the object was fetched.
     pub(super) verified: Option<staging::Integrity>,
     /// The first bad rows and duplicates. `--show-bad-rows` sets their maximum number.
     pub(super) first_rows: Vec<RowFields<'a>>,
+}
+
+/// A column that an expression of `--set` makes NULL.
+#[derive(Debug, Serialize)]
+pub(super) struct SetNullFields<'a> {
+    /// The column.
+    pub(super) column: &'a str,
+    /// The number of rows.
+    pub(super) rows: u64,
+    /// The fields of one of the rows, separated by commas.
+    pub(super) example: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -200,6 +226,11 @@ pub struct LoadTotals {
     pub rows_rejected: u64,
     /// The number of rejected rows whose unique key was already in the table.
     pub rejected_duplicates: u64,
+    /// Rows with a value that lost something that is only noted, such as digits that a DECIMAL
+    /// column does not keep.
+    pub note_rows: u64,
+    /// Bad rows that `--on-bad-row accept` let the server store with other values.
+    pub changed_rows: u64,
     /// Warnings from the server, including notes.
     pub warnings: u64,
     /// The number of warnings with the level Note.
@@ -272,6 +303,8 @@ pub struct CheckTotals {
     /// Rows that a load would reject.
     #[serde(rename = "would_be_rejected")]
     pub rows_rejected: u64,
+    /// Good rows with a value that loses something that is only noted.
+    pub note_rows: u64,
     /// Notes from the server.
     pub notes: u64,
     /// The number of warnings for each error number of the server.
@@ -324,6 +357,9 @@ impl<'a> LoadedFields<'a> {
             reject_file: first.map(|(data, _)| data.as_str()),
             reject_reasons: first.map(|(_, sidecar)| sidecar.as_str()),
             more_reject_files: stats.rejects.iter().skip(1).map(|(data, _)| &**data).collect(),
+            note_rows: stats.note_rows,
+            changed_rows: stats.changed_rows,
+            first_notes: stats.first_inexact.shown.iter().map(Into::into).collect(),
             warnings: loaded.warnings,
             notes: stats.notes,
             warnings_by_code: &stats.warnings_by_code,

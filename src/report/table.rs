@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::checked::CheckReport;
-use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, RunEnd};
+use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, Notes, RunEnd};
 use crate::error::ErrorKind;
 use crate::printable::printable;
 use crate::source::SkippedKeys;
@@ -32,7 +32,7 @@ struct Row {
 
 /// Returns the summary of a load.
 pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
-    let LoadReport { totals, findings, end } = report;
+    let LoadReport { totals, notes, findings, end } = report;
     let mut table = Table::default();
     table.count("objects loaded", totals.objects_loaded, "");
     table.count_any(
@@ -59,6 +59,8 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
         duplicates => format!("{} of them duplicates", HumanCount(duplicates)),
     };
     table.count_any("rows rejected", totals.rows_rejected, &duplicates);
+    table.count_any("rows with notes", totals.note_rows, "loaded with a small loss");
+    table.count_any("rows changed", totals.changed_rows, "accepted although they are bad");
     table.count_any("warnings", totals.warnings, &warnings(&totals.warnings_by_code));
     if totals.objects_loaded > 0 {
         table.size(totals.bytes_loaded);
@@ -84,6 +86,7 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
         let line = format!("  not verified: {}: {}", column.column, column.reason);
         push(&mut text, format_args!("{}\n", printable(&line)));
     }
+    write_notes(&mut text, notes);
     write_findings(&mut text, findings, end, paint);
     let more = totals.objects_failed.saturating_sub(findings.len() as u64);
     if more > 0 {
@@ -97,7 +100,7 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
 
 /// Returns the summary of a check.
 pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
-    let CheckReport { totals, findings, not_checked, sample, end } = report;
+    let CheckReport { totals, notes, findings, not_checked, sample, end } = report;
     let mut table = Table::default();
     let each = sample
         .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
@@ -112,6 +115,7 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     table.count("rows", totals.rows, "");
     table.count_any("bad rows", totals.bad_rows, "");
     table.count_any("duplicates", totals.duplicates, "");
+    table.count_any("rows with notes", totals.note_rows, "");
     table.count_any("notes", totals.notes, "");
     let warned: u64 = totals.warnings_by_code.values().sum();
     table.count_any("warnings", warned, &warnings(&totals.warnings_by_code));
@@ -125,6 +129,7 @@ pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
 
     let mut text = format!("{}\n\n", paint.bold(&check_sentence(report)));
     table.write(&mut text, paint);
+    write_notes(&mut text, notes);
     write_findings(&mut text, findings, end, paint);
     if findings.len() == FINDINGS_NAMED {
         text.push_str("there may be more; --report FILE has all objects\n");
@@ -256,6 +261,18 @@ impl Table {
             let line = if *is_bad { paint.red(&line) } else { line };
             push(text, format_args!("{line}\n"));
         }
+    }
+}
+
+fn write_notes(text: &mut String, notes: &Notes) {
+    if !notes.findings.is_empty() {
+        text.push('\n');
+    }
+    for finding in &notes.findings {
+        push(text, format_args!("{}\n", finding.text));
+    }
+    if let Some(more) = notes.more() {
+        push(text, format_args!("{more}\n"));
     }
 }
 

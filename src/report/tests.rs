@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::check::SetNull;
 use crate::error::{BadRow, BadRows, ErrorKind, RawRow};
 use crate::ledger::{Job, RunId};
 use crate::policy::Mode;
@@ -45,6 +46,9 @@ fn loaded() -> Outcome {
         rejected_duplicates: 1,
         updated: 2,
         unchanged: 3,
+        note_rows: 7,
+        changed_rows: 8,
+        first_inexact: BadRows { shown: vec![bad_row()], more: 14 },
         notes: 1,
         warnings_by_code: BTreeMap::from([(139, 1), (1062, 2)]),
         rejects: vec![
@@ -77,7 +81,10 @@ fn checked(prediction: Prediction) -> Outcome {
         rows: 10,
         bad_rows: 1,
         duplicates: 2,
+        note_rows: 5,
+        first_notes: BadRows { shown: vec![bad_row()], more: 4 },
         notes: 3,
+        set_nulls: vec![SetNull { column: "d".to_owned(), rows: 4, example: b"x, y".to_vec() }],
         warnings_by_code: BTreeMap::from([(1366, 1)]),
         shown: vec![bad_row()],
         prediction,
@@ -121,6 +128,7 @@ fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Rep
         totals: LoadTotals::default(),
         check_totals: CheckTotals::default(),
         findings: Vec::new(),
+        notes: Notes::default(),
         style,
     };
     for outcome in outcomes {

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use super::checked::CheckReport;
-use super::run_end::{FINDINGS_NAMED, LoadReport};
+use super::run_end::{FINDINGS_NAMED, Finding, LoadReport, Notes, RunEnd};
 use crate::printable::printable;
 use crate::source::SkippedKeys;
 
 /// Returns the summary of a load. It omits lines that would say nothing.
 pub(super) fn load(report: &LoadReport<'_>) -> String {
-    let LoadReport { totals, findings, end } = report;
+    let LoadReport { totals, notes, findings, end } = report;
     let seconds = end.elapsed.as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people needs only three digits")]
     let megabytes_per_second = totals.bytes_loaded as f64 / 1e6 / seconds.max(1e-9);
@@ -57,6 +57,12 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     if totals.rejected_duplicates > 0 {
         line("duplicates among them", totals.rejected_duplicates.to_string());
     }
+    if totals.note_rows > 0 {
+        line("rows with notes", totals.note_rows.to_string());
+    }
+    if totals.changed_rows > 0 {
+        line("rows changed", totals.changed_rows.to_string());
+    }
     line("warnings", totals.warnings.to_string());
     if totals.notes > 0 {
         line("notes among them", totals.notes.to_string());
@@ -80,9 +86,8 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
             line("not verified", format!("{}: {}", column.column, column.reason));
         }
     }
-    for finding in *findings {
-        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
-    }
+    write_notes(&mut text, notes);
+    write_findings(&mut text, findings, end);
     let more = totals.objects_failed.saturating_sub(findings.len() as u64);
     if more > 0 {
         let _ = writeln!(text, "failed: and {more} more; --report FILE has them all");
@@ -92,7 +97,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
 
 /// Returns the summary of a check. It omits lines that would say nothing.
 pub(super) fn check(report: &CheckReport<'_>) -> String {
-    let CheckReport { totals, findings, not_checked, sample, end } = report;
+    let CheckReport { totals, notes, findings, not_checked, sample, end } = report;
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
         // Writing to a String cannot fail.
@@ -116,15 +121,17 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
     line("rows", totals.rows.to_string());
     line("bad rows", totals.bad_rows.to_string());
     line("duplicates", totals.duplicates.to_string());
+    if totals.note_rows > 0 {
+        line("rows with notes", totals.note_rows.to_string());
+    }
     line("notes", totals.notes.to_string());
     if !totals.warnings_by_code.is_empty() {
         let kinds = totals.warnings_by_code.iter().map(|(code, count)| format!("{count} x {code}"));
         line("warnings by code", kinds.collect::<Vec<_>>().join(", "));
     }
     line("seconds", format!("{:.2}", end.elapsed.as_secs_f64()));
-    for finding in *findings {
-        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
-    }
+    write_notes(&mut text, notes);
+    write_findings(&mut text, findings, end);
     if findings.len() == FINDINGS_NAMED {
         text.push_str("there may be more; --report FILE has all objects\n");
     }
@@ -135,6 +142,29 @@ pub(super) fn check(report: &CheckReport<'_>) -> String {
         }
     }
     text
+}
+
+fn write_notes(text: &mut String, notes: &Notes) {
+    for finding in &notes.findings {
+        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
+    }
+    if let Some(more) = notes.more() {
+        let _ = writeln!(text, "{more}");
+    }
+}
+
+/// Writes the problems, then each different hint once. Hints of errors that ended the run are
+/// omitted, because they appear with those errors.
+fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>) {
+    let mut hints: Vec<&str> = end.errors.iter().filter_map(|error| error.hint()).collect();
+    let said = hints.len();
+    for finding in findings {
+        let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
+        hints.extend(finding.hint.as_deref().filter(|hint| !hints.contains(hint)));
+    }
+    for hint in &hints[said..] {
+        let _ = writeln!(text, "hint: {}", printable(hint));
+    }
 }
 
 /// Returns the number of objects that the run did not reach, unless it reached all of them.

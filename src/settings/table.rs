@@ -9,7 +9,7 @@
 
 use strum::VariantNames as _;
 
-use crate::choices::{Compress, LogFormat, ProgressMode, SslMode, SummaryForm};
+use crate::choices::{BinaryReading, Compress, LogFormat, ProgressMode, SslMode, SummaryForm};
 use crate::dialect::Preset;
 use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
 
@@ -351,6 +351,27 @@ settings! {
         "A field value that means NULL (repeatable)")
         .more("These values are added to what the dialect itself reads as NULL. An empty value \
                makes empty fields NULL. If set, it replaces the values of the preset.");
+    EMPTY_AS_NULL = Setting::new(Format, "empty-as-null", Switch { opposite: "no-empty-as-null" },
+        "Load empty fields as NULL, except in text columns");
+    TIME_ZONE = Setting::new(Format, "time-zone", Text,
+        "The time zone of dates and times that have no offset")
+        .more("A name such as Europe/Rome, an offset such as +02:00, or UTC. A TIMESTAMP column \
+               gets the instant. A DATETIME column gets times without an offset as they are, and \
+               instants, which end in Z or an offset, as the clock of this zone shows them.")
+        .default("UTC").value("ZONE");
+    DECIMAL_COMMA = Setting::new(Format, "decimal-comma", Switch { opposite: "no-decimal-comma" },
+        "Read a comma as the decimal point of numbers, as in 1.234,56");
+    DATE_FORMAT = Setting::new(Format, "date-format", List,
+        "The format of a column's dates, as in day=%d.%m.%Y (repeatable)")
+        .more("The directives are those of strftime: %Y %y %m %d %e %b %B %H %I %p %M %S %f %z %s \
+               %F %T and %%.")
+        .value("COLUMN=FORMAT");
+    BINARY = Setting::new(Format, "binary", Choice(BinaryReading::VARIANTS),
+        "How the fields of BINARY, VARBINARY and BLOB columns are written")
+        .more("auto: as the bytes themselves, and the fields of BIT columns as numbers. raw: the \
+               fields of BIT columns are bytes, too. hex: as hexadecimal digits, perhaps after 0x \
+               or \\x. base64: as Base64.")
+        .default("auto");
 
     DATABASE_URL = Setting::new(Target, "database-url", Text,
         "mysql://USER:PASSWORD@HOST:PORT/DATABASE")

@@ -8,6 +8,7 @@
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::grammar::{Grammar, PlainLine};
 use super::machine::FieldMachine;
@@ -60,17 +61,17 @@ impl FieldReader {
     #[must_use]
     pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
         let mut fields = Vec::with_capacity(self.fields_per_row);
-        self.for_each(row, |_, field| fields.push(field));
+        self.for_each(row, |_, _, field| fields.push(field));
         fields.resize(self.fields_per_row, Field::Missing);
         fields
     }
 
-    /// Passes on the fields of a row with their indexes, at most one per item. Returns the rest of
-    /// the row after them.
+    /// Passes on the fields of a row, at most one per item, each with its index and with the place
+    /// of its bytes in the row. Returns the rest of the row after them.
     pub fn for_each<'row>(
         &self,
         row: &'row [u8],
-        mut on_field: impl FnMut(usize, Field<'row>),
+        mut on_field: impl FnMut(usize, Range<usize>, Field<'row>),
     ) -> RowRest<'row> {
         let mut index = 0;
         let mut next = Some(0);
@@ -79,17 +80,19 @@ impl FieldReader {
         {
             while let Some(from) = next.filter(|_| index < self.fields_per_row) {
                 let found = memchr::memchr(terminator, &row[from..]);
-                let value = &row[from..found.map_or(row.len(), |length| from + length)];
+                let place = from..found.map_or(row.len(), |length| from + length);
+                let value = &row[place.clone()];
                 let is_null = value == b"NULL" && self.quote.is_some();
                 let value = Field::Value(Cow::Borrowed(value));
-                on_field(index, if is_null { Field::Null } else { value });
+                on_field(index, place, if is_null { Field::Null } else { value });
                 index += 1;
                 next = found.map(|length| from + length + 1);
             }
         } else {
             while let Some(from) = next.filter(|_| index < self.fields_per_row) {
                 let (field, after) = self.field(row, from);
-                on_field(index, field);
+                let end = after.map_or(row.len(), |after| after - self.terminator.len());
+                on_field(index, from..end, field);
                 index += 1;
                 next = after;
             }

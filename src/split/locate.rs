@@ -14,10 +14,11 @@ use memchr::{memchr_iter, memmem};
 
 use super::boundary::Boundary;
 use super::fast_path;
-use super::grammar::{Grammar, LF, Lines};
+use super::grammar::Grammar;
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
 use super::row_reader::UTF8_BYTE_ORDER_MARK;
+use super::text_place::line_break;
 use crate::dialect::{Charset, Dialect};
 
 /// The number of bytes that are kept of a row: more than a person reads of a line, and too few for
@@ -311,11 +312,7 @@ struct LineBreaks {
 
 impl LineBreaks {
     fn new(grammar: &Grammar) -> Self {
-        let line_break = match &grammar.lines {
-            Lines::Other(line) if !line.contains(&b'\n') => line.clone(),
-            _ => LF.to_vec(),
-        };
-        Self { line_break, passed: 0, recent: Vec::new() }
+        Self { line_break: line_break(grammar), passed: 0, recent: Vec::new() }
     }
 
     fn count(&mut self, bytes: &[u8]) {

@@ -90,7 +90,7 @@ impl FieldMachine {
 
     pub(super) fn malformed(&self, kind: MalformedKind, offset: u64) -> Malformed {
         let row = if self.header_lines_left > 0 { 0 } else { self.rows + 1 };
-        Malformed { kind, row, offset }
+        Malformed { kind, row, offset, place: None }
     }
 
     /// Reads `data` from index `from` on, at least to index `stop`, and returns the index up to

@@ -1,30 +1,30 @@
 //! The input that the splitter refuses, with its place and the remedy.
 
-use std::fmt;
-
 use thiserror::Error;
 
+use super::text_place::TextPlace;
 use crate::dialect::show_delimiter;
 
 /// A defect of an object that the server would load incorrectly, usually without a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{place}, byte {offset}: {kind}", place = BytePosition(*.row))]
+#[error("{}: {kind}", shown(*.place, *.row, *.offset))]
 pub struct Malformed {
     pub kind: MalformedKind,
     /// The data row, counted from 1, or 0 in the header lines.
     pub row: u64,
     /// The byte of the object, counted from 0. Each kind describes which byte it means.
     pub offset: u64,
+    /// The place of that byte, once it is looked up in the bytes that have arrived.
+    pub place: Option<TextPlace>,
 }
 
-struct BytePosition(u64);
-
-impl fmt::Display for BytePosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("header lines"),
-            row => write!(f, "row {row}"),
+fn shown(place: Option<TextPlace>, row: u64, offset: u64) -> String {
+    match (place, row) {
+        (Some(TextPlace { line, column }), _) => {
+            format!("line {line}, column {column} (byte {offset})")
         }
+        (None, 0) => format!("header lines, byte {offset}"),
+        (None, row) => format!("row {row}, byte {offset}"),
     }
 }
 

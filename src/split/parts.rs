@@ -105,7 +105,7 @@ impl PartSplitter {
         let mut steps = self.cut(self.end());
         match fed {
             Ok(()) => self.hand_out(self.reader.position, &mut steps),
-            Err(malformed) => steps.push(SplitStep::Broken(malformed)),
+            Err(malformed) => self.break_off(malformed, &mut steps),
         }
         steps
     }
@@ -124,9 +124,15 @@ impl PartSplitter {
                 let last = Boundary { offset: end, rows: scan.rows, lines: self.lines, ending };
                 steps.push(SplitStep::End(last, scan));
             }
-            Err(malformed) => steps.push(SplitStep::Broken(malformed)),
+            Err(malformed) => self.break_off(malformed, &mut steps),
         }
         steps
+    }
+
+    /// Hands out the bytes before the defect, in which its line is looked up, and the defect.
+    fn break_off(&mut self, malformed: Malformed, steps: &mut Vec<SplitStep>) {
+        self.hand_out(malformed.offset.min(self.end()), steps);
+        steps.push(SplitStep::Broken(malformed));
     }
 
     /// Returns the offset at which the bytes fed so far end.

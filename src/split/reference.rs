@@ -194,7 +194,7 @@ impl<'a> ReferenceReader<'a> {
 
     fn fail<T>(&self, kind: MalformedKind, offset: usize) -> Result<T, Malformed> {
         let row = if self.headers_left > 0 { 0 } else { self.rows + 1 };
-        Err(Malformed { kind, row, offset: offset as u64 })
+        Err(Malformed { kind, row, offset: offset as u64, place: None })
     }
 
     fn here(&self, what: &[u8]) -> bool {

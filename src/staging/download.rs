@@ -43,6 +43,12 @@ pub trait ByteObserver: Send + 'static {
         false
     }
 
+    /// Returns the observer's error with the place that it is about, which `received` holds.
+    fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
+        let _ = received;
+        refusal
+    }
+
     /// Returns true if an object of JSON Lines cannot be what the observer wants.
     fn refuses_json_lines(&self) -> bool {
         false
@@ -116,7 +122,7 @@ pub async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
         if is_whole && text.needs_tail() { Some(tail(object, &file, size_bytes)?) } else { None };
     text.finish(object, is_whole, tail.as_deref())?;
     if let Some(refusal) = refusal {
-        return Err(refusal);
+        return Err(watch.locate(refusal, &file));
     }
     let version_id = pin.version_id;
     let staged = StagedObject { file, size_bytes, verified, version_id, _place: place };
@@ -167,7 +173,7 @@ impl<W: ByteObserver> BlockSink<W> {
         self.text.feed(object, block)?;
         if let Some(refusal) = self.refusal.take() {
             if !self.text.is_open() {
-                return Err(refusal);
+                return Err(self.watch.locate(refusal, &self.file));
             }
             self.refusal = Some(refusal);
             return Ok(());
@@ -178,7 +184,7 @@ impl<W: ByteObserver> BlockSink<W> {
                 self.refusal = Some(refusal);
                 Ok(())
             }
-            fed => fed,
+            fed => fed.map_err(|refusal| self.watch.locate(refusal, &self.file)),
         }
     }
 }

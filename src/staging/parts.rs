@@ -33,7 +33,7 @@ use super::text_check::TextCheck;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
-use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep};
+use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep, TextPlaces};
 
 /// The least room for a part's last row. Most rows are shorter than a sixteenth of a part or, if
 /// parts are small, than this.
@@ -121,6 +121,7 @@ impl PartStager {
             raw: VecDeque::new(),
             has_ended: false,
             start: from,
+            places: TextPlaces::new(&plan.reader),
             open: None,
             algorithm,
             head,
@@ -287,6 +288,7 @@ struct Cutter {
     has_ended: bool,
     /// The start of the current part.
     start: Boundary,
+    places: TextPlaces,
     open: Option<OpenPart>,
     algorithm: Option<ChecksumAlgorithm>,
     head: Vec<u8>,
@@ -375,7 +377,12 @@ impl Cutter {
                 let Scan { data_start, lines_terminated_by, needs_terminator, .. } = scan;
                 self.close(end, data_start, lines_terminated_by, needs_terminator, true)
             }
-            SplitStep::Broken(malformed) => {
+            SplitStep::Broken(mut malformed) => {
+                if let Some(OpenPart { file, .. }) = &self.open {
+                    let read = |buffer: &mut [u8], at| file.read_exact_at(buffer, at);
+                    let Boundary { offset: start, lines, .. } = self.start;
+                    malformed.place = self.places.find(read, start, lines, malformed.offset).ok();
+                }
                 Err(Error::new(ErrorKind::Malformed, format!("{}: {malformed}", self.object)))
             }
         }

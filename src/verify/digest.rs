@@ -138,6 +138,7 @@ mod tests {
             columns: None,
             set: Vec::new(),
             null_strings: vec!["nil".to_owned()],
+            readings: Vec::new(),
         };
         Arc::new(ComparePlan::new(&facts, &items, &format, "UTC"))
     }

@@ -20,6 +20,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("ObjectStatus", "Status"),
     ("LoadedFields", "Loaded objects"),
     ("CheckedFields", "Checked objects"),
+    ("SetNullFields", "NULL by --set"),
     ("ErrorFields", "Errors"),
     ("RowFields", "Rows"),
     ("LoadSummary", "Summary of a load"),

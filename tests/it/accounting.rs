@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::registry::{apply, load_test};
-use crate::support::program::{Ended, TestEnv};
+use crate::support::program::{Ended, TestEnv, row_error_numbers};
 use crate::support::values::ensure_values;
 
 /// A table with two keys, a CHECK, a column that some values do not fit, and no column that depends
@@ -274,11 +274,11 @@ async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Resu
     let run = load(&env, &args).await?;
     run.ended.expect(7)?;
     let a = run.object("data/a")?;
-    let expected = [4, 1, 3, 1, 0, 0, 0, 0, 1];
+    let expected = [4, 1, 3, 1, 0, 0, 0, 0, 0];
     for (name, expected) in COUNTS.into_iter().zip(expected) {
         ensure!(a[name] == expected, "{name} is not {expected}: {a:#}");
     }
-    ensure!(a["notes"] == 1 && a["warnings_by_code"] == serde_json::json!({"1265": 1}), "{a:#}");
+    ensure!(a["note_rows"] == 1 && a["notes"] == 0, "{a:#}");
     let b = run.object("data/b")?;
     ensure!(
         b["rejected"] == 0 && b["reject_file"].is_null() && b["reject_reasons"].is_null(),
@@ -305,8 +305,8 @@ async fn every_count_is_told_of_each_object_and_of_the_run(env: TestEnv) -> Resu
     for (label, expected) in [
         ("rows rejected", "4"),
         ("duplicates among them", "1"),
-        ("notes among them", "1"),
-        ("warnings by code", "1 x 1265"),
+        ("rows with notes", "1"),
+        ("warnings", "0"),
     ] {
         ensure!(summary.summary(label)? == expected, "{label} is not {expected}: {summary}");
     }
@@ -495,15 +495,26 @@ async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result
     let run = load(&env, &["--on-bad-row", "reject"]).await?;
     run.ended.expect(7)?;
     let line = run.object("data/1")?;
-    ensure!(line["rejected"] == 1 && line["notes"] == 2 && line["warnings"] == 2, "{line:#}");
-    ensure!(line["warnings_by_code"] == serde_json::json!({"1265": 2}), "{line:#}");
-    run.ended.says("notes among them   2")?;
+    ensure!(line["rejected"] == 1 && line["note_rows"] == 2, "{line:#}");
+    // The server gets the value that the column keeps, and has nothing to say about it.
+    ensure!(line["notes"] == 0 && line["warnings"] == 0, "{line:#}");
+    run.ended.says("rows with notes    2")?;
+    run.ended.says(
+        "loaded with notes: s3://etl/data/1: 2 of 4 rows\n    line 1, column d (decimal(4,1)): \
+         '1.25' has more decimals than the column keeps\n      1\\t1.25\n    line 3, column d",
+    )?;
+    let lines = row_error_numbers(&line["first_notes"], "line")?;
+    ensure!(lines == [1, 3] && line["first_notes"][1]["column"] == "d", "{line:#}");
 
     // The same holds for whole objects.
     env.put("data/2", "11\t1.25\n12\t2.5\n")?;
     let run = load(&env, &[]).await?;
     run.ended.expect(0)?;
-    ensure!(run.object("data/2")?["notes"] == 1 && run.summary["notes"] == 1, "{:#}", run.summary);
+    ensure!(
+        run.object("data/2")?["note_rows"] == 1 && run.summary["note_rows"] == 1,
+        "{:#}",
+        run.summary
+    );
     env.put("data/3", "21\t2.5\n22\t1.25\n")?;
     let run = load(&env, &["--notes-as-bad"]).await?;
     run.ended.expect(3)?;
@@ -512,8 +523,76 @@ async fn notes_are_counted_apart_and_bad_only_on_request(env: TestEnv) -> Result
     let run = load(&env, &["--notes-as-bad", "--on-bad-row", "reject"]).await?;
     run.ended.expect(7)?;
     let line = run.object("data/3")?;
-    ensure!(line["rejected"] == 1 && line["notes"] == 0, "{line:#}");
-    ensure_values(&env.schema, "SELECT id, d FROM t WHERE id > 20", &["21|2.5"]).await
+    ensure!(line["rejected"] == 1 && line["note_rows"] == 0, "{line:#}");
+    ensure_values(&env.schema, "SELECT id, d FROM t WHERE id > 20", &["21|2.5"]).await?;
+
+    // The server has notes of its own about what it alone can read.
+    env.put("data/4", "31\t1.25\n32\t2.5\n")?;
+    let run = load(&env, &["--columns", "id,@d", "--set", "d=@d"]).await?;
+    run.ended.expect(0)?;
+    let line = run.object("data/4")?;
+    ensure!(line["notes"] == 1 && line["warnings"] == 1 && line["note_rows"] == 0, "{line:#}");
+    ensure!(line["warnings_by_code"] == serde_json::json!({"1265": 1}), "{line:#}");
+    run.ended.says("notes among them   1")
+}
+
+#[apply(load_test)]
+async fn accepted_bad_rows_and_notes_are_named_wherever_they_go(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1))").await?;
+    // A batch; an object alone; an object in parts.
+    env.put("data/1", "1\t1.0\n2\tx\n3\t1.25\n")?;
+    env.put("data/2", "4\t1.0\n")?;
+    let rows = |first: u32| {
+        (first..first + 200).map(|id| match id % 100 {
+            0 => format!("{id}\tx\n"),
+            50 => format!("{id}\t1.25\n"),
+            _ => format!("{id}\t1.0\n"),
+        })
+    };
+    env.put("data/3", rows(1000).collect::<String>())?;
+    let accept = ["--on-bad-row", "accept"];
+    for args in [&[][..], &["--no-batch"], &["--part-size", "1KiB"]] {
+        let run = load(&env, &[&accept[..], args].concat()).await?;
+        run.ended.expect(0)?;
+        run.ended.says("rows changed       3")?;
+        run.ended.says("rows with notes    3")?;
+        run.ended.says("loaded with other values: s3://etl/data/1: 1 of 3 rows; 1 have notes\n")?;
+        run.ended.says("\n    line 2, column d (decimal(4,1)): 'x' is not a number\n")?;
+        run.ended
+            .says("loaded with other values: s3://etl/data/3: 2 of 200 rows; 2 have notes\n")?;
+        for (key, expected) in [("data/1", &[2, 3][..]), ("data/3", &[1, 51, 101, 151])] {
+            let line = run.object(key)?;
+            let lines = row_error_numbers(&line["first_notes"], "line")?;
+            ensure!(lines == expected, "{args:?}: {line:#}");
+        }
+        ensure!(run.object("data/2")?["first_notes"] == serde_json::json!([]), "{}", run.ended);
+        env.start_afresh("t").await?;
+    }
+    // A check counts what an accepting load counts.
+    let report = env.path("checked").display().to_string();
+    let args = ["check", "s3://etl/data/", "--table", "t", "--report", &report];
+    let checked = env.run(&[&args[..], &accept].concat()).await?;
+    checked.says("bad rows           3")?;
+    checked.says("rows with notes    3")?;
+    checked.says("would load with notes: s3://etl/data/3: 2 of 200 rows\n    line 51, column d")
+}
+
+#[apply(load_test)]
+async fn each_hint_is_printed_once_below_the_failures(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1), a TINYINT(1))").await?;
+    env.put("data/1", "1\t1,5\t1\n")?;
+    env.put("data/2", "2\t2,5\t1\n")?;
+    env.put("data/3", "3\t3.5\t\n")?;
+    let run = load(&env, &[]).await?;
+    run.ended.expect(3)?;
+    let hints: Vec<&str> =
+        run.ended.stdout.lines().filter(|line| line.starts_with("hint: ")).collect();
+    ensure!(hints.len() == 2, "{}", run.ended);
+    let all = hints.join("\n");
+    ensure!(all.contains("--decimal-comma") && all.contains("--empty-as-null"), "{}", run.ended);
+    let last = run.ended.stdout.rfind("failed: ").context("no failure")?;
+    ensure!(run.ended.stdout.find("hint: ").is_some_and(|hint| hint > last), "{}", run.ended);
+    Ok(())
 }
 
 #[apply(load_test)]

@@ -136,7 +136,7 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) ->
             .filter_map(|row| Some((row["line"].as_u64()?, row["code"].as_u64()?)))
             .collect();
         ensure!(
-            told == [(2, 1265), (3, 1366), (5, 1261), (6, 1062), (9, 1062)],
+            told == [(2, 1406), (3, 1366), (5, 1261), (6, 1062), (9, 1062)],
             "{args:?} {told:?}"
         );
         ensure!(rows[0]["raw"] == "2\ttoo long" && rows[0]["column"] == "v", "{line:#}");
@@ -147,7 +147,7 @@ async fn all_is_told_whatever_the_policy_and_the_policy_decides(env: TestEnv) ->
         );
         let codes = &line["warnings_by_code"];
         ensure!(
-            codes["1062"] == 2 && codes["1265"] == 1 && codes["1366"] == 1 && codes["1261"] == 1,
+            codes["1062"] == 2 && codes["1406"] == 1 && codes["1366"] == 1 && codes["1261"] == 1,
             "{line:#}"
         );
         let expected = if code == 3 { "fail" } else { "load" };
@@ -561,4 +561,43 @@ async fn killed_half_way_nothing_is_left(env: TestEnv) -> Result<()> {
     }
     ensure!(state(&env, "t").await? == before);
     env.ensure_nothing_staged()
+}
+
+#[apply(load_test)]
+async fn null_that_set_makes_of_text_is_counted_and_shown(env: TestEnv) -> Result<()> {
+    env.schema
+        .exec("CREATE TABLE t (id INT PRIMARY KEY, code VARCHAR(9), b VARBINARY(9), n INT)")
+        .await?;
+    env.put("1", "1\t6162\tx\n2\t0g\ty\n3\t\tz\n4\t\\N\tz\n5\t63\tnone\n1\tzz\tx\n")?;
+    let args = [
+        "--columns",
+        "id,code,@n",
+        "--set",
+        "b = IF(code REGEXP '^[0-9]+$', code, NULL)",
+        "--set",
+        "n = LENGTH(@n)",
+    ];
+    let ignore = ["--on-duplicate", "ignore"];
+    let ended = check(&env, 0, "t", &[&args[..], &ignore].concat()).await?;
+    // The empty and the NULL field are NULL on purpose, and the last row is a duplicate.
+    ended
+        .says("column b: --set makes it NULL in 1 rows whose fields are not empty, such as '0g'")?;
+    let line = object(&env, "1")?;
+    let expected = serde_json::json!([{"column": "b", "rows": 1, "example": "0g"}]);
+    ensure!(line["set_nulls"] == expected && line["would"] == "load", "{line:#}");
+
+    // Two expressions, one of which reads two fields; and an object that goes row by row.
+    let args = ["--columns", "@id,@c,@n", "--set", "id = @id", "--set", "n = NULLIF(@n, 'none')"];
+    let more =
+        ["--set", "code = IF(@c = '63' AND @n = 'none', NULL, @c)", "--on-bad-row", "accept"];
+    env.put("1", "1\t6162\t7\nx\t0g\t8\n5\t63\tnone\n")?;
+    check(&env, 0, "t", &[&args[..], &more].concat()).await?;
+    let expected = serde_json::json!([
+        {"column": "n", "rows": 1, "example": "none"},
+        {"column": "code", "rows": 1, "example": "63, none"},
+    ]);
+    let line = object(&env, "1")?;
+    ensure!(line["set_nulls"] == expected && line["bad_rows"] == 1, "{line:#}");
+    ensure!(env.count("t").await? == 0);
+    Ok(())
 }

@@ -299,6 +299,13 @@ async fn plan_shows_every_object_and_the_exact_statement(env: TestEnv) -> Result
         env.run(&[["plan", "s3://etl/", "--table", "t"].as_slice(), &columns].concat()).await?;
     ended.expect(0)?;
     insta::assert_snapshot!("plan_with_columns", ended.stdout);
+
+    env.schema.exec("CREATE TABLE flags (id INT, flag BIT(8))").await?;
+    let remark = "column flag (bit(8)): its fields are read as numbers; --binary raw reads them as";
+    let plan = ["plan", "s3://etl/", "--table", "flags"];
+    env.run(&plan).await?.says(remark)?;
+    let raw = env.run(&[&plan[..], &["--binary", "raw"]].concat()).await?;
+    ensure!(!raw.stdout.contains("column flag"), "{raw}");
     Ok(())
 }
 

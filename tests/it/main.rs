@@ -73,6 +73,7 @@ mod tpch;
 mod transaction;
 mod unfilled;
 mod upsert;
+mod values;
 mod verify;
 
 use std::time::Duration;
@@ -143,6 +144,7 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
         "S3_TO_MYSQL_TEST_ORACLE_CASES",
         "S3_TO_MYSQL_TEST_STORE_CASES",
         "S3_TO_MYSQL_TEST_PACKET_CASES",
+        "S3_TO_MYSQL_TEST_VALUE_CASES",
     ]
     .into_iter()
     .any(|name| std::env::var_os(name).is_some());

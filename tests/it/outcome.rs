@@ -71,7 +71,7 @@ async fn a_run_with_failures_ends_with_3_and_names_them(env: TestEnv) -> Result<
         "{ended}"
     );
     ended.says("failed: s3://etl/in/bad: ")?;
-    ended.says("Warning 1366")?;
+    ended.says("line 2, column a (int): 'no number' is not an integer")?;
     ensure!(env.count("t").await? == 2);
     env.ensure_nothing_staged()
 }

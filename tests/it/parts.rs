@@ -808,7 +808,10 @@ async fn a_malformed_row_leaves_the_parts_before_it(env: TestEnv) -> Result<()> 
     load(&env, 3, &["--preset", "csv"]).await?;
     expect_failure(&env, "report", "a", "malformed")?;
     let message = outcome(&env, "report", "a")?["error"]["message"].to_string();
-    ensure!(message.contains("row 777, byte ") && message.contains("18 of 24 parts"), "{message}");
+    ensure!(
+        message.contains("line 777, column ") && message.contains("18 of 24 parts"),
+        "{message}"
+    );
     let (rows, last): (u64, u64) = env.schema.query_one("SELECT COUNT(*), MAX(id) FROM t").await?;
     ensure!(rows == last && rows < 777 && rows > 700, "{rows} rows, the last {last}");
     Ok(())

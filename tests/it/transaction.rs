@@ -652,8 +652,16 @@ async fn a_session_on_which_something_failed_is_not_used_again(env: TestEnv) -> 
     env.put("2-bad", "x\n")?;
     env.put("3", "3\n")?;
     env.put("4", "4\n")?;
-    let args =
-        ["--load-concurrency", "1", "--columns", "a", "--set", "connection = CONNECTION_ID()"];
+    let args = [
+        "--load-concurrency",
+        "1",
+        "--columns",
+        "@a",
+        "--set",
+        "a=@a",
+        "--set",
+        "connection=CONNECTION_ID()",
+    ];
     // The ledger would have connections of its own.
     let serial = ["--download-concurrency", "1", "--no-ledger"];
     let note = ["--init-sql", "INSERT INTO connections (id) VALUES (CONNECTION_ID())"];

@@ -37,6 +37,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("dialect", ""),
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
+    ("values", "choices dialect printable split sql_text"),
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),
@@ -44,11 +45,17 @@ const LAYERS: &[(&str, &str)] = &[
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
-    ("load_data", "dialect error file_slice ledger mysql policy rejects split sql_text verify"),
-    ("isolate", "dialect error load_data mysql policy rejects split sql_text verify"),
+    (
+        "load_data",
+        "choices dialect error file_slice ledger mysql policy rejects split sql_text values verify",
+    ),
+    ("isolate", "dialect error load_data mysql policy rejects split sql_text values verify"),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
-    ("check", "dialect error isolate load_data mysql policy sql_text"),
-    ("preflight", "dialect error isolate ledger load_data mysql policy retry sql_text verify"),
+    ("check", "dialect error isolate load_data mysql policy sql_text values"),
+    (
+        "preflight",
+        "dialect error isolate ledger load_data mysql policy retry sql_text values verify",
+    ),
     (
         "report",
         "check choices error ledger load_data object printable s3_uri source staging terminal \
@@ -59,12 +66,12 @@ const LAYERS: &[(&str, &str)] = &[
         "pipeline",
         "check dialect error file_slice isolate ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
-         staging throttle units verify",
+         staging throttle units values verify",
     ),
     (
         "config",
         "choices dialect ledger load_data mysql pipeline policy preflight rejects report retry \
-         s3_uri settings source sql_text staging throttle units",
+         s3_uri settings source sql_text staging throttle units values",
     ),
     (
         "commands",

@@ -75,6 +75,10 @@ impl Fingerprint {
         fingerprint
             .items("set", format.set.iter().flat_map(|(column, expression)| [column, expression]));
         fingerprint.sorted("null-string", format.null_strings.iter().cloned());
+        // A job that was begun before these options existed has the same fingerprint.
+        if !format.readings.is_empty() {
+            fingerprint.sorted("readings", format.readings.iter().cloned());
+        }
     }
 
     fn items<T: AsRef<[u8]>>(&mut self, name: &str, items: impl IntoIterator<Item = T>) {

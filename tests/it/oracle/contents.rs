@@ -40,6 +40,7 @@ use s3_to_mysql::split::{
     Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, SplitStep,
     can_split,
 };
+use s3_to_mysql::values::{RowRules, ValueCounts};
 use tokio_util::sync::CancellationToken;
 
 use super::{CHARSETS, Case, Tally, Verdict, count, play_again, reason};
@@ -221,12 +222,15 @@ impl Twins {
             columns: Some(columns.clone()),
             set: vec![("number".to_owned(), self.number.to_string())],
             null_strings: case.null_string.into_iter().map(str::to_owned).collect(),
+            readings: Vec::new(),
         };
         // Rejecting duplicates means row isolation. The tables have no key, so nothing else
         // changes.
         let is_isolated = self.number.is_multiple_of(ISOLATED_ONE_IN);
         let on_duplicate = if is_isolated { OnDuplicate::Reject } else { OnDuplicate::Ignore };
         let policy = Policy { on_duplicate, ..self.policy };
+        // Without rules for values, the server decides about all of them.
+        let values = Arc::new(RowRules::new(&columns, &format, false, |_| None));
         let plan = Plan::new(
             self.target.name(),
             Arc::clone(&self.target),
@@ -234,7 +238,7 @@ impl Twins {
             &format,
             &self.load,
             policy,
-            None,
+            values,
         );
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
@@ -266,12 +270,14 @@ impl Twins {
                     needs_terminator: scan.needs_terminator && is_last,
                     last_row: part.to.rows,
                     end: part.to.offset,
+                    rewriter: None,
                 },
                 rows: part.to.rows - part.from.rows,
                 entry: None,
                 name: None,
                 part: None,
                 digest: None,
+                values: ValueCounts::default(),
             };
             let mut account = LoadStats::default();
             match session

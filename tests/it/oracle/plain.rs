@@ -140,6 +140,7 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
         columns: None,
         set: Vec::new(),
         null_strings: Vec::new(),
+        readings: Vec::new(),
     };
     Ok(Arc::new(ComparePlan::new(&[column], &items, &format, "")))
 }

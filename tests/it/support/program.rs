@@ -199,11 +199,14 @@ pub async fn finish(child: Child) -> Result<Ended> {
     let output = tokio::time::timeout(RUN_LIMIT, child.wait_with_output())
         .await
         .context("the program did not end")??;
-    Ok(Ended {
+    let ended = Ended {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    };
+    let has_hole = ended.stderr.contains("a value that the rules for values take");
+    ensure!(!has_hole, "the rules take a value that the server does not keep\n{ended}");
+    Ok(ended)
 }
 
 /// Waits for a started program to end. Returns also the most memory that it had, in KiB.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::cases::{COLUMNS, Case, Column, Field};
 
-/// The options with which the objects here are read.
-pub(super) const ARGS: [&str; 4] = ["--preset", "csv", "--ignore-lines", "1"];
+/// The options with which the objects here are read. The bits are bytes, as for the server.
+pub(super) const ARGS: [&str; 6] = ["--preset", "csv", "--ignore-lines", "1", "--binary", "raw"];
 
 /// The same dialect for the server. Without an escape character, the unquoted word NULL means NULL.
 pub(super) const DIALECT: &str = "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY \

@@ -20,12 +20,17 @@ use crate::support::values::values;
 fn is_bad(fate: Fate) -> bool {
     matches!(
         fate.itself(),
-        Fate::Bad(_) | Fate::BadByMode { .. } | Fate::ZeroDate(_) | Fate::Refused(_)
+        Fate::Bad(_)
+            | Fate::BadByMode { .. }
+            | Fate::Disguised(_)
+            | Fate::ZeroDate(_)
+            | Fate::Refused(_)
     )
 }
 
 fn select_cases(kind: ServerKind, is_chosen: impl Fn(Fate) -> bool) -> Vec<&'static Case> {
-    CASES.iter().filter(|case| is_chosen(case.fate(kind))).collect()
+    let is_in = |case: &&Case| is_chosen(case.verdict(kind)) && !case.is_read_otherwise(kind);
+    CASES.iter().filter(is_in).collect()
 }
 
 /// The two files of one object.
@@ -101,7 +106,7 @@ fn kept(torture: &Torture, kind: ServerKind, is_held_back: impl Fn(Fate) -> bool
     let rows = torture
         .rows
         .iter()
-        .filter(|row| !row.case.is_some_and(|case| is_held_back(case.fate(kind))));
+        .filter(|row| !row.case.is_some_and(|case| is_held_back(case.verdict(kind))));
     rows.map(|row| torture.text(row)).collect()
 }
 
@@ -114,7 +119,7 @@ fn expect_rejected(
 ) -> Result<()> {
     let kind = env.server.kind();
     let rejected = rejected(env)?.context("there are no rejects")?;
-    let held_back = || torture.cases().filter(|(_, case)| is_held_back(case.fate(kind)));
+    let held_back = || torture.cases().filter(|(_, case)| is_held_back(case.verdict(kind)));
     let mut text = torture.header.clone();
     held_back().for_each(|(row, _)| text.extend([torture.text(row), "\n"]));
     ensure!(
@@ -130,7 +135,7 @@ fn expect_rejected(
     }
     ensure!(reasons.len() == held_back().count(), "{} rows have reasons", reasons.len());
     for (row, case) in held_back() {
-        let fate = case.fate(kind);
+        let fate = case.verdict(kind);
         let reasons =
             reasons.get(&row.number).with_context(|| format!("no reason for {case:?}"))?;
         // The code is a load's own, or that of a strict mode if it showed there.
@@ -138,12 +143,12 @@ fn expect_rejected(
         let code = codes.last().copied();
         let is_told = reasons.iter().any(|reason| {
             let found = reason["code"].as_u64();
-            let is_code = found == code.map(u64::from)
-                || matches!(fate, Fate::Disguised(_)) && found == Some(1366);
+            let is_by_rules = case.is_bad_by_rules(kind) || fate == Fate::Noted;
+            let is_code = found == code.map(u64::from) || is_by_rules;
             // CHECK, a foreign key, a key, or a whole statement: the server names no column.
             let is_unnamed = matches!(
                 fate.itself(),
-                Fate::Refused(_) | Fate::Duplicate | Fate::Error(_) | Fate::Remark(_)
+                Fate::Refused(_) | Fate::Duplicate | Fate::Error(_) | Fate::Remark(_) | Fate::Noted
             );
             is_code && (is_unnamed || reason["column"] == Value::from(case.named_column()))
         });
@@ -173,14 +178,14 @@ fn expect_counts(ended: &Ended, torture: &Torture, held_back: usize) -> Result<(
 async fn the_good_rows_are_loaded_and_the_bad_ones_written_down(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
-    let is_in = |fate: Fate| !matches!(fate, Fate::Error(_) | Fate::Duplicate | Fate::Disguised(_));
+    let is_in = |fate: Fate| !matches!(fate, Fate::Error(_) | Fate::Duplicate);
     let torture = Torture::new(select_cases(kind, is_in), 1);
     env.put("torture", torture.bytes.clone())?;
     let ended = load(&env, 7, &[]).await?;
     expect_counts(
         &ended,
         &torture,
-        torture.cases().filter(|(_, case)| is_bad(case.fate(kind))).count(),
+        torture.cases().filter(|(_, case)| is_bad(case.verdict(kind))).count(),
     )?;
     expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
     expect_rejected(&env, &torture, is_bad)?;
@@ -214,7 +219,8 @@ async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()
     create(&env, "t").await?;
     let kind = env.server.kind();
     // Remarks about a notation are left out, because the server calls them warnings.
-    let is_note = |fate: Fate| matches!(fate, Fate::Remark(code) if code < 4000);
+    let is_note =
+        |fate: Fate| fate == Fate::Noted || matches!(fate, Fate::Remark(code) if code < 4000);
     let torture = Torture::new(select_cases(kind, |fate| is_note(fate) || is_bad(fate)), 1);
     env.put("torture", torture.bytes.clone())?;
     load(&env, 7, &[]).await?;
@@ -229,7 +235,7 @@ async fn remarks_are_bad_only_where_that_is_asked_for(env: TestEnv) -> Result<()
 async fn a_number_that_ends_in_words_is_no_rounding(env: TestEnv) -> Result<()> {
     create(&env, "t").await?;
     let kind = env.server.kind();
-    // MySQL gives the same note for both, and only strict mode tells them apart.
+    // MySQL gives the same note for both.
     let is_in = |fate: Fate| matches!(fate, Fate::Disguised(_) | Fate::Remark(1265));
     let torture = Torture::new(
         CASES.iter().filter(|case| case.column == "money" && is_in(case.fate(ServerKind::Mysql))),
@@ -237,7 +243,6 @@ async fn a_number_that_ends_in_words_is_no_rounding(env: TestEnv) -> Result<()> 
     );
     env.put("torture", torture.bytes.clone())?;
     load(&env, 7, &[]).await?;
-    let is_bad = |fate: Fate| matches!(fate, Fate::Disguised(_)) || is_bad(fate);
     expect_rows(&env, &kept(&torture, kind, is_bad)).await?;
     expect_rejected(&env, &torture, is_bad)
 }

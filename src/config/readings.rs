@@ -1,0 +1,38 @@
+//! The settings that say how the texts of values are to be read.
+
+use crate::settings::{Resolver, table as s};
+use crate::sql_text::quoted_identifier;
+use crate::values::{DateFormat, Readings};
+
+pub(super) fn resolve(resolver: &mut Resolver) -> Readings {
+    let (texts, origin) = resolver.list(&s::DATE_FORMAT);
+    let mut date_formats = Vec::new();
+    for text in texts {
+        match date_format(&text) {
+            Ok(format) => date_formats.push(format),
+            Err(why) => resolver.bad(&s::DATE_FORMAT, &text, &origin, why),
+        }
+    }
+    Readings {
+        time_zone: resolver
+            .optional(&s::TIME_ZONE, Readings::time_zone_named)
+            .unwrap_or_else(|| Readings::default().time_zone),
+        decimal_comma: resolver.switch(&s::DECIMAL_COMMA),
+        empty_as_null: resolver.switch(&s::EMPTY_AS_NULL),
+        binary: resolver.choice(&s::BINARY).unwrap_or_default(),
+        date_formats,
+    }
+}
+
+/// Parses `column=format`.
+fn date_format(text: &str) -> Result<(String, DateFormat), String> {
+    let (column, format) = text
+        .split_once('=')
+        .ok_or_else(|| "it must be COLUMN=FORMAT, as in day=%d.%m.%Y".to_owned())?;
+    let column = column.trim();
+    let column = quoted_identifier(column)
+        .filter(|(_, rest)| rest.is_empty())
+        .map_or_else(|| column.to_owned(), |(name, _)| name);
+    let format = DateFormat::new(format.trim()).map_err(|error| error.to_string())?;
+    Ok((column, format))
+}

@@ -1,0 +1,252 @@
+//! Judges the values of an object's rows, in the staged file, before a transaction begins.
+//!
+//! The object's download has counted its rows and found its line terminator. This pass reads the
+//! staged file once more, which is still in the system's cache.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
+use crate::load_data::{Chunks, Diagnostic, LoadRequest, StagedRows, staged_rows};
+use crate::policy::OnBadRow;
+use crate::split::RowCutter;
+use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
+
+const BLOCK_BYTES: usize = 256 * 1024;
+/// Staged rows of up to this size are judged at once. A blocking thread would cost more.
+const SMALL_BYTES: u64 = 32 * 1024;
+/// The number of different remedies in an error.
+const SHOWN_REMEDIES: usize = 3;
+/// The number of bytes of a row that an error keeps.
+const SHOWN_BYTES: u64 = 1024;
+
+/// Judges all rows of an object or a part. `rows` is their number by the count of the download.
+///
+/// # Errors
+/// `StagingFailed` if the file cannot be read again; `Interrupted` if the run is stopped; `Bug` if
+/// the number of rows differs from `rows`.
+pub(crate) async fn judge_values(
+    context: &Context,
+    what: &str,
+    staged: &StagedRows,
+    rows: u64,
+) -> Result<ValueCounts> {
+    let counts = judged(context, what, staged).await?;
+    if counts.rows == rows {
+        return Ok(counts);
+    }
+    let message = format!("{what}: {} rows were judged, but {rows} were counted", counts.rows);
+    Err(Error::new(ErrorKind::Bug, message))
+}
+
+/// Returns the request with these verdicts on its values.
+pub(crate) fn with_values(
+    context: &Context,
+    mut request: LoadRequest,
+    values: ValueCounts,
+) -> LoadRequest {
+    request.values = values;
+    if values.are_rewritten {
+        request.staged.rewriter = Some(Arc::new(RowRewriter::new(
+            Arc::clone(&context.preflight.values),
+            &context.options.format.dialect,
+            &request.staged.lines_terminated_by,
+        )));
+    }
+    request
+}
+
+/// Returns the error of an object whose bad rows fail it, with the first of them.
+///
+/// # Errors
+/// `StagingFailed` if the file cannot be read again.
+pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Result<Error> {
+    let limit = context.preflight.policy.show_bad_rows;
+    let bad = request.values.bad_rows;
+    let found = first_rows(context, request, limit, bad, |verdict| verdict.is_bad).await?;
+    let more = bad.saturating_sub(found.len() as u64);
+    let mut shown = Vec::new();
+    let mut remedies: Vec<String> = Vec::new();
+    for (bad, of_it) in found.into_iter().flatten() {
+        shown.push(bad);
+        for remedy in of_it {
+            if remedies.len() < SHOWN_REMEDIES && !remedies.contains(&remedy) {
+                remedies.push(remedy);
+            }
+        }
+    }
+    let message = match request.rows {
+        1 => format!("{}: its only row is bad; it was not loaded", request.what),
+        rows => format!("{}: {bad} of {rows} rows are bad; no row was loaded", request.what),
+    };
+    let error = Error::new(ErrorKind::BadRows, message).with_bad_rows(BadRows { shown, more });
+    Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("; ")) })
+}
+
+/// Returns the first rows that a load stores with other values than they have: those with a note,
+/// and bad ones that are accepted. The rows are missing if the file cannot be read again.
+pub(crate) async fn first_inexact(context: &Context, request: &LoadRequest) -> BadRows {
+    let ValueCounts { bad_rows, noted_rows, .. } = request.values;
+    if context.preflight.policy.on_bad_row != OnBadRow::Accept {
+        return first_noted(context, request).await;
+    }
+    let pick = |verdict: RowVerdict| verdict.is_noted || verdict.is_bad;
+    shown(context, request, noted_rows + bad_rows, pick).await
+}
+
+/// Returns the first rows that are good, but have a note.
+pub(crate) async fn first_noted(context: &Context, request: &LoadRequest) -> BadRows {
+    let pick = |verdict: RowVerdict| verdict.is_noted && !verdict.is_bad;
+    shown(context, request, request.values.noted_rows, pick).await
+}
+
+async fn shown(
+    context: &Context,
+    request: &LoadRequest,
+    count: u64,
+    pick: impl Fn(RowVerdict) -> bool + Copy + Send + 'static,
+) -> BadRows {
+    if count == 0 {
+        return BadRows::default();
+    }
+    let limit = context.preflight.policy.show_bad_rows;
+    match first_rows(context, request, limit, count, pick).await {
+        Ok(found) => {
+            let more = count.saturating_sub(found.len() as u64);
+            BadRows { shown: found.into_iter().flatten().map(|(row, _)| row).collect(), more }
+        }
+        Err(error) => {
+            tracing::warn!("cannot look up the rows with notes: {}", error.one_line());
+            BadRows { shown: Vec::new(), more: count }
+        }
+    }
+}
+
+/// One thing to say about a row, and the remedies.
+type RowNote = (BadRow, Vec<String>);
+
+/// Returns what is to be said about the first rows with such a verdict, of which there are `count`.
+async fn first_rows(
+    context: &Context,
+    request: &LoadRequest,
+    limit: usize,
+    count: u64,
+    pick: impl Fn(RowVerdict) -> bool + Copy + Send + 'static,
+) -> Result<Vec<Vec<RowNote>>> {
+    let wanted = usize::try_from(count).map_or(limit, |count| count.min(limit));
+    let mut rows: Vec<Vec<RowNote>> = Vec::new();
+    let mut chunks = Chunks::new(&request.staged);
+    while rows.len() < wanted {
+        let (rest, chunk) = chunks.next().await?;
+        chunks = rest;
+        if chunk.is_empty() {
+            break;
+        }
+        let (file, rules) = (request.staged.file.clone(), Arc::clone(&context.preflight.values));
+        let room = wanted - rows.len();
+        let found = tokio::task::spawn_blocking(move || {
+            let mut scratch = Vec::new();
+            let mut found = Vec::new();
+            for row in &chunk {
+                let raw = staged_rows::raw(&file, row, u64::MAX)?;
+                if found.len() < room && pick(rules.judge(&raw, &mut scratch)) {
+                    let size = raw.len().min(usize::try_from(SHOWN_BYTES).unwrap_or(usize::MAX));
+                    let shown = RawRow { is_cut: raw.len() > size, bytes: raw[..size].to_vec() };
+                    let notes = rules.faults(&raw).into_iter().map(|mut fault| {
+                        let remedies = std::mem::take(&mut fault.remedies);
+                        let note = BadRow {
+                            line: Some(row.line),
+                            row: Some(row.row),
+                            raw: Some(shown.clone()),
+                            ..Diagnostic::by_value(fault).bad_row()
+                        };
+                        (note, remedies)
+                    });
+                    found.push(notes.collect());
+                }
+            }
+            Ok::<_, io::Error>(found)
+        });
+        match found.await {
+            Ok(found) => rows.extend(found.map_err(|error| unread(&request.what, error))?),
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => return Err(stopped(&request.what).caused_by(died)),
+        }
+    }
+    Ok(rows)
+}
+
+/// Returns true if the object fails for its values.
+pub(crate) fn fails(context: &Context, counts: &ValueCounts) -> bool {
+    counts.bad_rows > 0 && context.preflight.policy.on_bad_row == OnBadRow::Fail
+}
+
+async fn judged(context: &Context, what: &str, staged: &StagedRows) -> Result<ValueCounts> {
+    let rules = Arc::clone(&context.preflight.values);
+    let cutter = RowCutter::new(
+        &context.options.format.dialect,
+        &staged.lines_terminated_by,
+        context.preflight.fields_per_row,
+    );
+    let abandoning = context.shutdown.abandoning.clone();
+    let judged = if staged.end - staged.data_start <= SMALL_BYTES {
+        judge(staged, cutter, &rules, &abandoning)
+    } else {
+        let staged = staged.clone();
+        let judging =
+            tokio::task::spawn_blocking(move || judge(&staged, cutter, &rules, &abandoning));
+        match judging.await {
+            Ok(judged) => judged,
+            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+            Err(died) => return Err(stopped(what).caused_by(died)),
+        }
+    };
+    match judged {
+        Ok(Some(counts)) => Ok(counts),
+        Ok(None) => Err(stopped(what)),
+        Err(error) => Err(unread(what, error)),
+    }
+}
+
+/// Judges the staged rows. Returns `None` if the run was stopped.
+fn judge(
+    staged: &StagedRows,
+    mut cutter: RowCutter,
+    rules: &RowRules,
+    abandoning: &CancellationToken,
+) -> io::Result<Option<ValueCounts>> {
+    let mut counts = ValueCounts::default();
+    let mut scratch = Vec::new();
+    let mut on_row = |row: &[u8]| counts.add(rules.judge(row, &mut scratch));
+    let length = staged.end - staged.data_start;
+    let mut block =
+        vec![0; usize::try_from(length).map_or(BLOCK_BYTES, |all| all.min(BLOCK_BYTES))];
+    let mut offset = staged.data_start;
+    while offset < staged.end {
+        if abandoning.is_cancelled() {
+            return Ok(None);
+        }
+        let left = usize::try_from(staged.end - offset).unwrap_or(usize::MAX);
+        let length = block.len().min(left);
+        staged.file.read_exact_at(&mut block[..length], offset)?;
+        cutter.feed(&block[..length], &mut on_row).map_err(io::Error::other)?;
+        offset += length as u64;
+    }
+    if staged.needs_terminator {
+        cutter.feed(&staged.lines_terminated_by, &mut on_row).map_err(io::Error::other)?;
+    }
+    cutter.finish(&mut on_row).map_err(io::Error::other)?;
+    Ok(Some(counts))
+}
+
+fn unread(what: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::StagingFailed, format!("{what}: the staged file cannot be read again"))
+        .caused_by(error)
+}
+
+fn stopped(what: &str) -> Error {
+    Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped before it was loaded"))
+}

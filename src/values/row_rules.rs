@@ -1,0 +1,363 @@
+//! The verdicts on whole rows: each field by the rule of its column, and the number of fields.
+
+use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
+use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig, LineTerminator};
+use crate::split::{Field as Read, FieldReader, RowRest};
+use crate::sql_text::same_name;
+
+/// The number that the servers use for a row with too few fields.
+const TOO_FEW_FIELDS: u16 = 1261;
+/// The number that the servers use for a row with too many fields.
+const TOO_MANY_FIELDS: u16 = 1262;
+
+/// The number that the servers use for a value that lost something.
+const DATA_TRUNCATED: u16 = 1265;
+
+/// The rules for the rows of an object: one for each item of the column list.
+#[derive(Clone, Debug)]
+pub struct RowRules {
+    reader: FieldReader,
+    items: Vec<Item>,
+    null_strings: Vec<Vec<u8>>,
+    encoding: Encoding,
+    notes_as_bad: bool,
+    /// True if triggers may change values before the server judges them.
+    has_triggers: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    /// The name of the column, or of the variable with its `@`.
+    name: String,
+    /// `None` for a variable.
+    rule: Option<ColumnRule>,
+}
+
+/// The verdict on one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowVerdict {
+    /// True if the row must not be loaded.
+    pub is_bad: bool,
+    /// True if a value loses something that is only noted.
+    pub is_noted: bool,
+    /// True if the server must get another text than the row's for one of its fields.
+    pub is_rewritten: bool,
+}
+
+/// The verdicts on all rows of an object or a part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValueCounts {
+    pub rows: u64,
+    /// The rows that are bad by their values or by the number of their fields.
+    pub bad_rows: u64,
+    /// The rows, not counted as bad, with a loss that is only noted.
+    pub noted_rows: u64,
+    /// True if the server must get another text for some fields.
+    pub are_rewritten: bool,
+}
+
+impl ValueCounts {
+    /// Counts a row.
+    pub fn add(&mut self, verdict: RowVerdict) {
+        self.rows += 1;
+        self.bad_rows += u64::from(verdict.is_bad);
+        self.noted_rows += u64::from(verdict.is_noted && !verdict.is_bad);
+        self.are_rewritten |= verdict.is_rewritten;
+    }
+}
+
+/// One thing that is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFault {
+    /// The column; `None` if the row has another number of fields.
+    pub column: Option<String>,
+    /// The number that the servers use for such a fault.
+    pub code: u16,
+    /// The message, without the place of the row.
+    pub text: String,
+    /// The remedies, each on one line.
+    pub remedies: Vec<String>,
+}
+
+impl RowRules {
+    /// Returns the rules for rows whose fields go to `columns`. `rule` returns the rule of a
+    /// column, or `None` for a column about whose values only the server knows.
+    pub fn new(
+        columns: &[ColumnOrVariable],
+        format: &FormatConfig,
+        notes_as_bad: bool,
+        mut rule: impl FnMut(&str) -> Option<ColumnRule>,
+    ) -> Self {
+        let items = columns.iter().map(|item| match item {
+            ColumnOrVariable::Column(name) => Item { name: name.clone(), rule: rule(name) },
+            ColumnOrVariable::Variable(name) => Item { name: format!("@{name}"), rule: None },
+        });
+        Self {
+            reader: FieldReader::new(&format.dialect, columns.len()),
+            items: items.collect(),
+            null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            encoding: Encoding::new(&format.dialect),
+            notes_as_bad,
+            has_triggers: false,
+        }
+    }
+
+    /// Tells the rules that triggers may change values before the server judges them.
+    #[must_use]
+    pub fn with_triggers(self, has_triggers: bool) -> Self {
+        Self { has_triggers, ..self }
+    }
+
+    /// Returns the remarks about columns, one line each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.items.iter().filter_map(|item| item.rule.as_ref()?.remark()).collect()
+    }
+
+    /// Returns the number of fields in a row.
+    pub(super) fn fields_per_row(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Returns the verdict on a row, given without its line terminator. `scratch` is overwritten.
+    pub fn judge(&self, row: &[u8], scratch: &mut Vec<u8>) -> RowVerdict {
+        let mut verdict = RowVerdict::default();
+        let rest = self.reader.for_each(row, |index, _, read| {
+            let Some(rule) = self.rule(index) else { return };
+            scratch.clear();
+            match rule.check(self.field(&read), scratch) {
+                Verdict::Exact | Verdict::ServerDecides => {}
+                Verdict::ExactAs => {
+                    verdict.is_rewritten = true;
+                    verdict.is_bad |= !self.encoding.can_write(scratch);
+                }
+                Verdict::ExactNull => {
+                    verdict.is_rewritten = true;
+                    verdict.is_bad |= self.encoding.null.is_none();
+                }
+                Verdict::Loss(kind) => {
+                    verdict.is_noted = true;
+                    if is_rewritten(kind) {
+                        verdict.is_rewritten = true;
+                        verdict.is_bad |= !self.encoding.can_write(scratch);
+                    }
+                }
+                Verdict::Bad(_) => verdict.is_bad = true,
+            }
+        });
+        verdict.is_bad |= self.count_fault(rest).is_some() || verdict.is_noted && self.notes_as_bad;
+        verdict
+    }
+
+    /// Returns everything that is wrong with a row that is bad, or its losses if it is not.
+    #[must_use]
+    pub fn faults(&self, row: &[u8]) -> Vec<RowFault> {
+        let mut bad = Vec::new();
+        let mut noted = Vec::new();
+        let mut scratch = Vec::new();
+        let rest = self.reader.for_each(row, |index, _, read| {
+            let Some(rule) = self.rule(index) else { return };
+            scratch.clear();
+            let field = self.field(&read);
+            let verdict = rule.check(field, &mut scratch);
+            let fault = |code, text| RowFault {
+                column: Some(rule.name().to_owned()),
+                code,
+                text,
+                remedies: Vec::new(),
+            };
+            match verdict {
+                Verdict::Bad(kind) => bad.push(RowFault {
+                    remedies: rule
+                        .remedies(kind, field)
+                        .into_iter()
+                        .map(|remedy| remedy.line(rule.name()))
+                        .collect(),
+                    ..fault(kind.code(), rule.describe_bad(kind, field))
+                }),
+                Verdict::Loss(kind) => {
+                    noted.push(fault(DATA_TRUNCATED, rule.describe_loss(kind, field)));
+                }
+                _ => {}
+            }
+            let cannot_write = match verdict {
+                Verdict::ExactAs => !self.encoding.can_write(&scratch),
+                Verdict::ExactNull => self.encoding.null.is_none(),
+                Verdict::Loss(kind) => is_rewritten(kind) && !self.encoding.can_write(&scratch),
+                _ => false,
+            };
+            if cannot_write {
+                let text = format!(
+                    "the value would be sent as '{}', which the delimiters of the object do not \
+                     allow",
+                    scratch.escape_ascii()
+                );
+                bad.push(fault(BadKind::NotANumber.code(), text));
+            }
+        });
+        bad.extend(self.count_fault(rest));
+        if bad.is_empty() || self.notes_as_bad {
+            bad.extend(noted);
+        }
+        bad
+    }
+
+    /// Returns true if, by the rules, the server keeps the row's value of this column, and no
+    /// trigger can change it.
+    #[must_use]
+    pub fn takes(&self, row: &[u8], column: &str) -> bool {
+        let mut takes = false;
+        let mut scratch = Vec::new();
+        self.reader.for_each(row, |index, _, read| {
+            let Some(rule) = self.rule(index).filter(|rule| same_name(rule.name(), column)) else {
+                return;
+            };
+            scratch.clear();
+            let verdict = rule.check(self.field(&read), &mut scratch);
+            takes = matches!(verdict, Verdict::Exact | Verdict::ExactAs | Verdict::ExactNull);
+        });
+        takes && !self.has_triggers
+    }
+
+    /// Writes the row as the server must get it, without its line terminator.
+    pub fn rewrite(&self, row: &[u8], out: &mut Vec<u8>) {
+        let mut scratch = Vec::new();
+        let mut copied = 0;
+        self.reader.for_each(row, |index, place, read| {
+            let Some(rule) = self.rule(index) else { return };
+            scratch.clear();
+            let verdict = rule.check(self.field(&read), &mut scratch);
+            let is_other = match verdict {
+                Verdict::ExactAs | Verdict::ExactNull => true,
+                Verdict::Loss(kind) => is_rewritten(kind),
+                _ => false,
+            };
+            if is_other {
+                out.extend_from_slice(&row[copied..place.start]);
+                match &self.encoding.null {
+                    Some(null) if verdict == Verdict::ExactNull => out.extend_from_slice(null),
+                    _ => self.encoding.write(&scratch, out),
+                }
+                copied = place.end;
+            }
+        });
+        out.extend_from_slice(&row[copied..]);
+    }
+
+    fn rule(&self, index: usize) -> Option<&ColumnRule> {
+        self.items.get(index)?.rule.as_ref()
+    }
+
+    fn field<'a>(&self, read: &'a Read<'_>) -> Field<'a> {
+        match read {
+            Read::Value(value) if !self.null_strings.iter().any(|word| **word == **value) => {
+                Field::Bytes(value)
+            }
+            _ => Field::Null,
+        }
+    }
+
+    /// Returns the fault of a row with too few or too many fields. An empty field behind the last
+    /// one is none: some writers end each row with a field terminator.
+    fn count_fault(&self, rest: RowRest<'_>) -> Option<RowFault> {
+        let listed = self.items.len();
+        let (fields, code) = match rest.bytes {
+            None if rest.fields < listed => (rest.fields.to_string(), TOO_FEW_FIELDS),
+            Some(bytes) if !bytes.is_empty() => (format!("more than {listed}"), TOO_MANY_FIELDS),
+            _ => return None,
+        };
+        let names: Vec<&str> = self.items.iter().map(|item| item.name.as_str()).collect();
+        let word = if fields == "1" { "field" } else { "fields" };
+        Some(RowFault {
+            column: None,
+            code,
+            text: format!("{fields} {word}, {listed} are listed: {}", names.join(", ")),
+            remedies: Vec::new(),
+        })
+    }
+}
+
+/// Returns true if the server gets what the column keeps, in digits, and not the whole text.
+fn is_rewritten(kind: LossKind) -> bool {
+    matches!(kind, LossKind::Decimals | LossKind::Fraction | LossKind::TimeOfDay)
+}
+
+impl BadKind {
+    /// Returns the number that the servers use for such a value.
+    fn code(self) -> u16 {
+        match self {
+            Self::Null => 1048,
+            Self::OutOfRange | Self::NotBits => 1264,
+            Self::TooLong => 1406,
+            Self::NotALabel | Self::LabelNumber => 1265,
+            Self::NotADate
+            | Self::NotADateTime
+            | Self::NotATime
+            | Self::DateOrder
+            | Self::NoSuchDate
+            | Self::OffsetInDate
+            | Self::EpochSeconds
+            | Self::SkippedByZone
+            | Self::TwiceInZone
+            | Self::TimeWithoutColon
+            | Self::DateBeforeTime
+            | Self::NotInFormat => 1292,
+            Self::NotJson | Self::JsonTooDeep => 3140,
+            _ => 1366,
+        }
+    }
+}
+
+/// Writes values as fields of the object's dialect.
+#[derive(Clone, Debug)]
+struct Encoding {
+    quote: Option<u8>,
+    escape: Option<u8>,
+    /// The bytes of the terminators.
+    terminators: Vec<u8>,
+    /// The bytes that mean NULL, if any do.
+    null: Option<Vec<u8>>,
+}
+
+impl Encoding {
+    fn new(dialect: &Dialect) -> Self {
+        let line: &[u8] = match &dialect.lines_terminated_by {
+            LineTerminator::Exact(line) => line,
+            LineTerminator::Detect => b"\r\n",
+        };
+        let (quote, escape) = (dialect.fields_enclosed_by, dialect.fields_escaped_by);
+        let null = match (quote, escape) {
+            (quote, Some(escape)) if quote != Some(escape) => Some(vec![escape, b'N']),
+            (Some(_), _) => Some(b"NULL".to_vec()),
+            _ => None,
+        };
+        let terminators = [dialect.fields_terminated_by.as_slice(), line].concat();
+        Self { quote, escape, terminators, null }
+    }
+
+    /// Returns true if a field can hold this value.
+    fn can_write(&self, value: &[u8]) -> bool {
+        self.quote.is_some_and(|quote| !value.contains(&quote) && !self.has_escape(value))
+            || !self.is_special(value)
+    }
+
+    fn has_escape(&self, value: &[u8]) -> bool {
+        self.escape.is_some_and(|escape| value.contains(&escape))
+    }
+
+    fn is_special(&self, value: &[u8]) -> bool {
+        let is_special = |byte| self.terminators.contains(byte) || Some(*byte) == self.quote;
+        self.has_escape(value) || value.iter().any(is_special)
+    }
+
+    fn write(&self, value: &[u8], out: &mut Vec<u8>) {
+        match self.quote.filter(|_| self.is_special(value)) {
+            Some(quote) => {
+                out.push(quote);
+                out.extend_from_slice(value);
+                out.push(quote);
+            }
+            None => out.extend_from_slice(value),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The rules, type by type, as tables: a field, the verdict, and what the column reads back.
+
+mod dates;
+mod kinds;
+mod messages;
+mod numbers;
+mod options;
+mod page;
+mod rows;
+mod texts;
+mod timing;
