@@ -121,6 +121,7 @@ pub async fn preflight(
                 // The trigger may replace a NULL.
                 is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
                 is_auto_increment: column.is_auto_increment,
+                is_generated: column.is_generated,
                 is_json: column.is_json,
             };
             let kind = match server.flavor {

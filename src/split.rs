@@ -38,9 +38,9 @@ pub use fields::{Field, FieldReader, RowCutter, RowRest};
 pub use grammar::LineEnding;
 pub use header::header_names;
 pub use locate::{LocatedRow, RowLocator};
-pub use malformed::{Malformed, MalformedKind};
+pub use malformed::{Malformed, MalformedKind, TextPlace};
 pub use parts::{PartSplitter, SplitStep, can_split};
 pub use row_reader::{RowReader, Scan};
-pub use text_place::{TextPlace, TextPlaces};
+pub use text_place::TextPlaces;
 
 use grammar::LF;

@@ -86,6 +86,11 @@ impl fmt::Display for TableName {
     }
 }
 
+/// Returns true if the statement may set the time zone of a session.
+pub(crate) fn may_set_time_zone(sql: &str) -> bool {
+    sql.to_ascii_lowercase().contains("time_zone")
+}
+
 /// Returns `` `name` `` with inner backticks doubled, which is safe in SQL for any name.
 #[must_use]
 pub fn quote_identifier(name: &str) -> String {

@@ -1,7 +1,7 @@
 //! The settings that say how the texts of values are to be read.
 
-use crate::settings::{Resolver, table as s};
-use crate::sql_text::quoted_identifier;
+use crate::settings::{Problem, Resolver, Value, table as s};
+use crate::sql_text::{may_set_time_zone, quoted_identifier};
 use crate::values::{DateFormat, Readings};
 
 pub(super) fn resolve(resolver: &mut Resolver) -> Readings {
@@ -12,6 +12,18 @@ pub(super) fn resolve(resolver: &mut Resolver) -> Readings {
             Ok(format) => date_formats.push(format),
             Err(why) => resolver.bad(&s::DATE_FORMAT, &text, &origin, why),
         }
+    }
+    let init_sql = resolver.find(&s::INIT_SQL).map(|(_, given)| given.value);
+    let sets_time_zone = match init_sql {
+        Some(Value::List(statements)) => statements.iter().any(|sql| may_set_time_zone(sql)),
+        _ => false,
+    };
+    if sets_time_zone && resolver.find_set(&s::TIME_ZONE).is_some() {
+        resolver.problems.push(Problem {
+            what: "time-zone is set, and init-sql sets the time zone, too".to_owned(),
+            origin: None,
+            remedy: "leave one of them out; time-zone alone reads times by the zone".to_owned(),
+        });
     }
     Readings {
         time_zone: resolver

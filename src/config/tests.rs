@@ -325,6 +325,16 @@ fn print_config_names_the_place_of_every_value() {
 }
 
 #[test]
+fn one_setting_alone_may_say_in_which_zone_times_are() {
+    let init_sql = ["--init-sql", "SET Time_Zone = '+05:00'"];
+    let found = problems(&[&init_sql[..], &["--time-zone", "Europe/Rome"]].concat(), &[], "");
+    let both = "time-zone is set, and init-sql sets the time zone, too";
+    assert_eq!(found.iter().filter(|problem| problem.contains(both)).count(), 1, "{found:#?}");
+    let alone = problems(&init_sql, &[], "");
+    assert!(!alone.iter().any(|problem| problem.contains(both)), "{alone:#?}");
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once_with_its_place() {
     let found = problems(
         &["https://b/k", "--preset", "cvs", "--set", "x", "--max-attempts", "0"],

@@ -43,6 +43,19 @@ pub struct RawRow {
 }
 
 impl BadRows {
+    /// Adds the messages about another part of the object. Only the first `limit` rows stay.
+    pub fn add_part(&mut self, more: Self, limit: usize) {
+        self.more += more.more;
+        self.shown.extend(more.shown);
+        self.shown.sort_by_key(|bad| bad.row);
+        let mut rows: Vec<Option<u64>> = self.shown.iter().map(|bad| bad.row).collect();
+        rows.dedup();
+        if let Some(&first_dropped) = rows.get(limit) {
+            self.shown.retain(|bad| bad.row < first_dropped);
+            self.more += (rows.len() - limit) as u64;
+        }
+    }
+
     /// Returns `message` on one line with the rows below it.
     #[must_use]
     pub fn below(&self, message: &str) -> String {

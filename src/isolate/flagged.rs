@@ -46,8 +46,13 @@ impl RowIsolation<'_> {
             if !policy.rejects(class) && self.fatal != Some(RowErrorKind::BadRow) {
                 self.fatal = Some(class);
             }
-            if self.shown.len() + to_show.len() < policy.show_bad_rows {
-                to_show.push((index, row_errors.clone()));
+            // What is only rejected gives way to what fails the object.
+            let is_fatal = self.tally.is_none() && !policy.rejects(class);
+            let shown = if is_fatal { &self.fatal_shown } else { &self.shown };
+            let room = policy.show_bad_rows.saturating_sub(shown.len());
+            let waiting = to_show.iter().filter(|(_, _, other)| *other == is_fatal).count();
+            if waiting < room {
+                to_show.push((index, row_errors.clone(), is_fatal));
             }
             to_reject.push((index, row_errors));
         }
@@ -67,14 +72,15 @@ impl RowIsolation<'_> {
                 .caused_by(error)
             };
             let mut shown = Vec::new();
-            for (index, row_errors) in to_show {
+            let mut fatal_shown = Vec::new();
+            for (index, row_errors, is_fatal) in to_show {
                 let row = &rows[index];
                 let bytes = staged_rows::raw(&file, row, SHOWN_BYTES).map_err(unread)?;
                 let raw = RawRow { is_cut: row.size_bytes > bytes.len() as u64, bytes };
                 for row_error in &row_errors {
                     let bad = bad_row(row, &row_error.warning, &raw);
                     warn_of_rule_hole(&rules, &what, &bad);
-                    shown.push(bad);
+                    if is_fatal { fatal_shown.push(bad) } else { shown.push(bad) }
                 }
             }
             if let Some(rejects) = &mut rejects {
@@ -106,9 +112,9 @@ impl RowIsolation<'_> {
                     })?;
                 }
             }
-            Ok((shown, rejects, sums))
+            Ok((shown, fatal_shown, rejects, sums))
         });
-        let (shown, rejects, sums) = match written.await {
+        let (shown, fatal_shown, rejects, sums) = match written.await {
             Ok(written) => written?,
             Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
             Err(died) => {
@@ -118,6 +124,7 @@ impl RowIsolation<'_> {
             }
         };
         self.shown.extend(shown);
+        self.fatal_shown.extend(fatal_shown);
         (self.rejects, *digest) = (rejects, sums);
         let limit = self.request.max_rejects(&policy);
         if self.fatal.is_none() && self.rows_flagged > limit {

@@ -80,7 +80,7 @@ impl RowIsolation<'_> {
             }
             let flagged = self.chunk(&chunk).await?;
             self.record_flagged(&Arc::new(chunk), flagged, digest).await?;
-            if self.fatal.is_some() && self.shown.len() >= self.policy.show_bad_rows {
+            if self.fatal.is_some() && self.fatal_shown.len() >= self.policy.show_bad_rows {
                 break;
             }
         }
@@ -377,14 +377,18 @@ impl RowIsolation<'_> {
     fn refusal(mut self, class: RowErrorKind) -> Error {
         let Self { request, rows_flagged, .. } = &self;
         let seen = if self.rows_kept + rows_flagged < request.rows { "at least " } else { "" };
-        let (kind, text) = match class {
-            RowErrorKind::BadRow => (ErrorKind::BadRows, "cannot be loaded as they are"),
-            RowErrorKind::Duplicate => (ErrorKind::Duplicates, "have keys that exist already"),
+        let duplicates = self.stats.rejected_duplicates;
+        let (kind, count, text) = match class {
+            RowErrorKind::BadRow => {
+                (ErrorKind::BadRows, rows_flagged - duplicates, "cannot be loaded as they are")
+            }
+            RowErrorKind::Duplicate => {
+                (ErrorKind::Duplicates, duplicates, "have keys that exist already")
+            }
         };
-        let message = format!(
-            "{}: {seen}{rows_flagged} of {} rows {text}; rolled back",
-            request.what, request.rows
-        );
+        let message =
+            format!("{}: {seen}{count} of {} rows {text}; rolled back", request.what, request.rows);
+        self.shown = std::mem::take(&mut self.fatal_shown);
         Error::new(kind, message).with_bad_rows(self.take_shown())
     }
 

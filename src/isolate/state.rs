@@ -39,6 +39,8 @@ pub(crate) struct RowIsolation<'a> {
     pub(super) rows_flagged: u64,
     /// The first bad rows, to show in the error.
     pub(super) shown: Vec<BadRow>,
+    /// The first rows that fail the object, and are not only rejected.
+    pub(super) fatal_shown: Vec<BadRow>,
     /// True if the last piece went via the scratch table, so that the next one will too.
     pub(super) prefers_scratch_table: bool,
     /// The kind of row error for which the object fails, once there is one.
@@ -67,6 +69,7 @@ impl<'a> RowIsolation<'a> {
             rows_kept: 0,
             rows_flagged: 0,
             shown: Vec::new(),
+            fatal_shown: Vec::new(),
             prefers_scratch_table: false,
             fatal: None,
             tally: None,

@@ -376,7 +376,8 @@ fn account_for(
             // can correct them. Duplicates would only crowd them out.
             let count = counts.warnings - duplicates - accepted;
             let text = format!(
-                "{what}: {rows} rows, {count} warnings that are not about duplicates; rolled back"
+                "{what}: {count} warning{} about bad rows among {rows}; rolled back",
+                if count == 1 { "" } else { "s" }
             );
             Err(Error::new(ErrorKind::BadRows, text).with_bad_rows(quote(
                 count,

@@ -1,6 +1,6 @@
 //! The server's counts and warnings for one statement.
 
-use super::message;
+use super::message::{self, without_row};
 use crate::error::BadRow;
 use crate::mysql::codes;
 use crate::values::RowFault;
@@ -78,7 +78,7 @@ impl Diagnostic {
             column: self.column.clone(),
             level: self.level.clone(),
             code: self.code,
-            reason: self.message.clone(),
+            reason: without_row(self.code, &self.message).to_owned(),
             raw: None,
         }
     }

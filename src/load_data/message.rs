@@ -34,6 +34,19 @@ pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
     }
 }
 
+/// Returns the message without the number at its end, which counts the rows of one statement. The
+/// line of the object stands beside it.
+pub(crate) fn without_row(code: u16, message: &str) -> &str {
+    match message.rsplit_once(" at row ") {
+        Some((before, number))
+            if number.parse::<u64>().is_ok() && named(code, message).0.is_some() =>
+        {
+            before
+        }
+        _ => message,
+    }
+}
+
 /// Returns the last part of a quoted name, or `None` if the text is anything else than a quoted
 /// name.
 pub(super) fn unquoted(name: &str) -> Option<String> {

@@ -22,9 +22,10 @@
 //! A wrong line number is worse than none.
 
 use super::diagnostic::{Diagnostic, ServerCounts};
+use super::message::without_row;
 
-/// Returns the warning's message with the number that its row has in the object, if the message
-/// names a row.
+/// Returns the warning's message without the row's number in the statement, or with the number in
+/// the object if the message begins with it.
 pub(crate) fn renumbered(warning: &Diagnostic, row: u64) -> String {
     renumbered_text(warning.code, &warning.message, row)
 }
@@ -38,10 +39,7 @@ pub(crate) fn renumbered_text(code: u16, message: &str, row: u64) -> String {
             .map(|(_, after)| after);
         return after.map_or_else(|| message.to_owned(), |after| format!("Row {row} {after}"));
     }
-    match message.rsplit_once(" at row ") {
-        Some((before, number)) if number.parse::<u64>().is_ok() => format!("{before} at row {row}"),
-        _ => message.to_owned(),
-    }
+    without_row(code, message).to_owned()
 }
 
 /// Corrects the row numbers in the warnings of a LOAD DATA statement, or removes them. `rows` is
@@ -152,23 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn a_message_gets_the_number_that_the_row_has_in_the_object() {
+    fn a_message_has_no_number_of_the_statement_and_may_begin_with_that_of_the_object() {
         for (code, message, expected) in [
-            (
-                1265,
-                "Data truncated for column 's' at row 3",
-                "Data truncated for column 's' at row 70",
-            ),
+            (1265, "Data truncated for column 's' at row 3", "Data truncated for column 's'"),
             (
                 1366,
                 "Incorrect value: 'at row 5' for column 's' at row 3",
-                "Incorrect value: 'at row 5' for column 's' at row 70",
+                "Incorrect value: 'at row 5' for column 's'",
             ),
             (
                 1261,
                 "Row 3 doesn't contain data for all columns",
                 "Row 70 doesn't contain data for all columns",
             ),
+            (1644, "what a trigger says at row 3", "what a trigger says at row 3"),
             (
                 1062,
                 "Duplicate entry '3' for key 'PRIMARY'",

@@ -101,15 +101,14 @@ impl LoadStats {
         }
     }
 
-    /// Adds the counts of a part.
-    pub fn add_part(&mut self, more: Self) {
+    /// Adds the counts of a part, and its first rows up to `shown_rows` in all.
+    pub fn add_part(&mut self, mut more: Self, shown_rows: usize) {
+        self.first_inexact.add_part(std::mem::take(&mut more.first_inexact), shown_rows);
         self.loaded.rows += more.loaded.rows;
         self.loaded.rejected += more.loaded.rejected;
         self.rejected_duplicates += more.rejected_duplicates;
         self.note_rows += more.note_rows;
         self.changed_rows += more.changed_rows;
-        self.first_inexact.shown.extend(more.first_inexact.shown.iter().cloned());
-        self.first_inexact.more += more.first_inexact.more;
         self.rejects.extend(more.rejects.iter().cloned());
         self.add(more);
     }

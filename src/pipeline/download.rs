@@ -270,10 +270,10 @@ impl ByteObserver for RowCounter {
 }
 
 /// Returns the defect with its line and column. Without them if the bytes cannot be read again.
-fn located(places: &TextPlaces, malformed: Malformed, received: &FileSlice) -> Malformed {
+fn located(places: &TextPlaces, mut malformed: Malformed, received: &FileSlice) -> Malformed {
     let read = |buffer: &mut [u8], at| received.read_exact_at(buffer, at);
-    let place = places.find(read, 0, 0, malformed.offset).ok();
-    Malformed { place, ..malformed }
+    malformed.find_places(|offset| places.find(read, 0, 0, offset).ok());
+    malformed
 }
 
 fn refused(object: &str, malformed: &Malformed) -> Error {

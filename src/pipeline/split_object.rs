@@ -211,17 +211,20 @@ async fn load_object(
     let handed =
         Box::pin(stage_parts(context, &pinned, &split, part_size_bytes, known, staged, ended))
             .await;
-    let (stats, failure, loaded_here, all_ended) = collect_results(results, attempts).await;
+    let shown_rows = context.preflight.policy.show_bad_rows;
+    let parts = collect_results(results, shown_rows, attempts).await;
     *attempts += pinned.retries();
-    let verified = match (failure, handed) {
+    let verified = match (parts.failure, handed) {
         (Some(error), _) | (None, Err(error)) => {
             return Err(partial(&split, part_size_bytes, error).await);
         }
-        (None, Ok(Some(verified))) if all_ended => verified,
+        (None, Ok(Some(verified))) if parts.are_all_tried => verified,
         (None, Ok(_)) => return Ok(SplitOutcome::NotReached),
     };
     match ledger.complete_parts(&split.row).await? {
-        Completed::Yes if loaded_here => Ok(SplitOutcome::Loaded(Box::new(stats), verified)),
+        Completed::Yes if parts.is_any_loaded => {
+            Ok(SplitOutcome::Loaded(Box::new(parts.stats), verified))
+        }
         Completed::Yes => Ok(SplitOutcome::AlreadyLoaded),
         Completed::No => {
             let message = format!(
@@ -262,12 +265,22 @@ async fn stat(context: &Context, object: &Object) -> Result<PinnedObject> {
     PinnedObject::new(object.clone(), stat, open, context.options.retry.clone(), window)
 }
 
-/// Waits for every part that was handed over. Returns their stats, the first failure, true if this
-/// run loaded any part, and true if all parts were tried.
+/// The outcome of the parts that were handed over.
+struct PartsEnded {
+    stats: LoadStats,
+    /// The failure of the first part that failed.
+    failure: Option<Error>,
+    /// True if this run loaded any part.
+    is_any_loaded: bool,
+    are_all_tried: bool,
+}
+
+/// Waits for every part that was handed over.
 async fn collect_results(
     mut results: mpsc::UnboundedReceiver<PartEnded>,
+    shown_rows: usize,
     attempts: &mut u32,
-) -> (LoadStats, Option<Error>, bool, bool) {
+) -> PartsEnded {
     let mut stats = LoadStats::default();
     let mut failure: Option<(u32, Error)> = None;
     let (mut is_any_loaded, mut are_all_tried) = (false, true);
@@ -276,7 +289,7 @@ async fn collect_results(
         match loaded {
             Some(Ok(Some(part))) => {
                 is_any_loaded = true;
-                stats.add_part(part);
+                stats.add_part(part, shown_rows);
             }
             Some(Ok(None)) => {}
             Some(Err(error)) => {
@@ -287,7 +300,8 @@ async fn collect_results(
             None => are_all_tried = false,
         }
     }
-    (stats, failure.map(|(_, error)| error), is_any_loaded, are_all_tried)
+    let failure = failure.map(|(_, error)| error);
+    PartsEnded { stats, failure, is_any_loaded, are_all_tried }
 }
 
 /// Adds the number of loaded parts to the failure of an object.

@@ -18,8 +18,6 @@ use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
-/// The number of different remedies in an error.
-const SHOWN_REMEDIES: usize = 3;
 /// The number of bytes of a row that an error keeps.
 const SHOWN_BYTES: u64 = 1024;
 
@@ -73,7 +71,7 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
     for (bad, of_it) in found.into_iter().flatten() {
         shown.push(bad);
         for remedy in of_it {
-            if remedies.len() < SHOWN_REMEDIES && !remedies.contains(&remedy) {
+            if !remedies.contains(&remedy) {
                 remedies.push(remedy);
             }
         }
@@ -83,7 +81,7 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
         rows => format!("{}: {bad} of {rows} rows are bad; no row was loaded", request.what),
     };
     let error = Error::new(ErrorKind::BadRows, message).with_bad_rows(BadRows { shown, more });
-    Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("; ")) })
+    Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("\n")) })
 }
 
 /// Returns the first rows that a load stores with other values than they have: those with a note,

@@ -5,6 +5,7 @@ use crate::ledger::LedgerConfig;
 use crate::load_data::LoadConfig;
 use crate::mysql::TargetConfig;
 use crate::retry::RetryConfig;
+use crate::sql_text::may_set_time_zone;
 
 /// The settings that a preflight checks against the target.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,6 @@ pub struct PreflightOptions<'a> {
 impl PreflightOptions<'_> {
     /// Returns true if the user's own statements may set the time zone of the sessions.
     pub(crate) fn sets_time_zone(&self) -> bool {
-        self.target.init_sql.iter().any(|sql| sql.to_ascii_lowercase().contains("time_zone"))
+        self.target.init_sql.iter().any(|sql| may_set_time_zone(sql))
     }
 }

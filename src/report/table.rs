@@ -290,9 +290,11 @@ fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>, pai
         for line in rest.lines() {
             push(text, format_args!("{line}\n"));
         }
-        if let Some(hint) = finding.hint.as_deref().filter(|hint| !hints.contains(hint)) {
-            push(text, format_args!("  hint: {}\n", printable(hint)));
-            hints.push(hint);
+        for hint in finding.hint.iter().flat_map(|hint| hint.lines()) {
+            if !hints.contains(&hint) {
+                push(text, format_args!("  hint: {}\n", printable(hint)));
+                hints.push(hint);
+            }
         }
     }
 }

@@ -160,7 +160,11 @@ fn write_findings(text: &mut String, findings: &[Finding], end: &RunEnd<'_>) {
     let said = hints.len();
     for finding in findings {
         let _ = writeln!(text, "{}", finding.text.replace('\n', "\n  "));
-        hints.extend(finding.hint.as_deref().filter(|hint| !hints.contains(hint)));
+        for hint in finding.hint.iter().flat_map(|hint| hint.lines()) {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
     }
     for hint in &hints[said..] {
         let _ = writeln!(text, "hint: {}", printable(hint));

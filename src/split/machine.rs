@@ -90,7 +90,7 @@ impl FieldMachine {
 
     pub(super) fn malformed(&self, kind: MalformedKind, offset: u64) -> Malformed {
         let row = if self.header_lines_left > 0 { 0 } else { self.rows + 1 };
-        Malformed { kind, row, offset, place: None }
+        Malformed { kind, row, offset, place: None, quote_offset: None, quote_place: None }
     }
 
     /// Reads `data` from index `from` on, at least to index `stop`, and returns the index up to
@@ -223,7 +223,12 @@ impl FieldMachine {
             self.end_field(grammar);
             return Ok(1 + grammar.field.len());
         }
-        let kind = grammar.wrong_ending_at(after).unwrap_or(MalformedKind::TextAfterClosingQuote);
-        Err(self.malformed(kind, offset + 1))
+        match grammar.wrong_ending_at(after) {
+            Some(kind) => Err(self.malformed(kind, offset + 1)),
+            None => Err(Malformed {
+                quote_offset: Some(self.quote_offset),
+                ..self.malformed(MalformedKind::TextAfterClosingQuote, offset + 1)
+            }),
+        }
     }
 }

@@ -2,12 +2,11 @@
 
 use thiserror::Error;
 
-use super::text_place::TextPlace;
 use crate::dialect::show_delimiter;
 
 /// A defect of an object that the server would load incorrectly, usually without a warning.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}: {kind}", shown(*.place, *.row, *.offset))]
+#[error("{}: {kind}{}", shown(*.place, *.row, *.offset), opened(*.quote_place))]
 pub struct Malformed {
     pub kind: MalformedKind,
     /// The data row, counted from 1, or 0 in the header lines.
@@ -16,6 +15,33 @@ pub struct Malformed {
     pub offset: u64,
     /// The place of that byte, once it is looked up in the bytes that have arrived.
     pub place: Option<TextPlace>,
+    /// The byte of the quote that opens the field, if the defect is about the one that closes it.
+    pub quote_offset: Option<u64>,
+    /// The place of that quote.
+    pub quote_place: Option<TextPlace>,
+}
+
+/// The place of a byte in an object, as an editor shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextPlace {
+    /// The line, from 1. Lines end as [`super::LocatedRow::line`] says.
+    pub line: u64,
+    /// The character in the line, from 1. In a character set other than UTF-8, the byte.
+    pub column: u64,
+}
+
+impl Malformed {
+    /// Looks the places up. They stay unknown if the bytes cannot be read again.
+    pub fn find_places(&mut self, find: impl Fn(u64) -> Option<TextPlace>) {
+        self.place = find(self.offset);
+        self.quote_place = self.quote_offset.and_then(find);
+    }
+}
+
+fn opened(place: Option<TextPlace>) -> String {
+    place.map_or_else(String::new, |TextPlace { line, column }| {
+        format!("; the quote that it closes is on line {line}, column {column}")
+    })
 }
 
 fn shown(place: Option<TextPlace>, row: u64, offset: u64) -> String {

@@ -194,7 +194,14 @@ impl<'a> ReferenceReader<'a> {
 
     fn fail<T>(&self, kind: MalformedKind, offset: usize) -> Result<T, Malformed> {
         let row = if self.headers_left > 0 { 0 } else { self.rows + 1 };
-        Err(Malformed { kind, row, offset: offset as u64, place: None })
+        Err(Malformed {
+            kind,
+            row,
+            offset: offset as u64,
+            place: None,
+            quote_offset: None,
+            quote_place: None,
+        })
     }
 
     fn here(&self, what: &[u8]) -> bool {
@@ -258,7 +265,12 @@ impl<'a> ReferenceReader<'a> {
             match self.line.as_deref() {
                 Some(b"\n") if !detects && self.here(b"\r\n") => self.wrong(b"\r\n", self.at),
                 Some(b"\r\n") if !detects && self.here(b"\n") => self.wrong(b"\n", self.at),
-                _ => self.fail(MalformedKind::TextAfterClosingQuote, self.at),
+                _ => self.fail(MalformedKind::TextAfterClosingQuote, self.at).map_err(
+                    |malformed: Malformed| Malformed {
+                        quote_offset: Some(opened_at as u64),
+                        ..malformed
+                    },
+                ),
             }
         }
     }

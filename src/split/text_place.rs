@@ -5,18 +5,10 @@ use std::io;
 use memchr::memmem;
 
 use super::grammar::{Grammar, LF, Lines};
+use super::malformed::TextPlace;
 use super::row_reader::RowReader;
 
 const BLOCK_BYTES: usize = 64 * 1024;
-
-/// The place of a byte in an object, as an editor shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TextPlace {
-    /// The line, from 1. Lines end as [`super::LocatedRow::line`] says.
-    pub line: u64,
-    /// The character in the line, from 1. In a character set other than UTF-8, the byte.
-    pub column: u64,
-}
 
 /// Finds the places of bytes in objects of one format.
 #[derive(Clone, Debug)]

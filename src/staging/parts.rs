@@ -381,7 +381,8 @@ impl Cutter {
                 if let Some(OpenPart { file, .. }) = &self.open {
                     let read = |buffer: &mut [u8], at| file.read_exact_at(buffer, at);
                     let Boundary { offset: start, lines, .. } = self.start;
-                    malformed.place = self.places.find(read, start, lines, malformed.offset).ok();
+                    malformed
+                        .find_places(|offset| self.places.find(read, start, lines, offset).ok());
                 }
                 Err(Error::new(ErrorKind::Malformed, format!("{}: {malformed}", self.object)))
             }

@@ -23,6 +23,7 @@ use crate::dialect::Charset;
 
 /// The definition of a column, as far as its values depend on it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are independent facts")]
 pub struct ColumnFacts<'schema> {
     pub name: &'schema str,
     /// The type as `information_schema` writes it.
@@ -32,6 +33,7 @@ pub struct ColumnFacts<'schema> {
     pub collation: Option<&'schema str>,
     pub is_nullable: bool,
     pub is_auto_increment: bool,
+    pub is_generated: bool,
     /// True for a text column of MariaDB whose CHECK is `json_valid` of itself: a JSON column.
     pub is_json: bool,
 }
@@ -44,8 +46,9 @@ pub struct ColumnRule {
     /// The type as messages name it.
     pub(super) type_name: String,
     pub(super) column_type: ColumnType,
-    pub(super) is_nullable: bool,
-    takes_null: bool,
+    pub(super) takes_null: bool,
+    /// True if the server computes the column, and ignores a field for it.
+    pub(super) is_generated: bool,
     empty_is_null: bool,
     has_decimal_comma: bool,
     kind: Kind,
@@ -85,8 +88,8 @@ impl ColumnRule {
         Self {
             name: facts.name.to_owned(),
             type_name: type_name(facts.column_type, &column_type),
-            is_nullable: facts.is_nullable,
             takes_null: facts.is_nullable || facts.is_auto_increment,
+            is_generated: facts.is_generated,
             empty_is_null,
             has_decimal_comma: readings.decimal_comma && column_type.is_number(),
             kind: Kind::new(facts, &column_type, server, charset, readings),

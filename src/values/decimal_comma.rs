@@ -35,7 +35,8 @@ fn append_groups(text: &[u8], number: &mut Vec<u8>) -> Option<()> {
     }
     let separators = [".", " ", "\u{A0}", "\u{202F}"].map(str::as_bytes);
     let separator = separators.into_iter().find(|separator| rest.starts_with(separator))?;
-    if !(1..=3).contains(&digits) {
+    // No group before another begins with a zero: 0.125 has a decimal point.
+    if !(1..=3).contains(&digits) || first.starts_with(b"0") {
         return None;
     }
     while !rest.is_empty() {

@@ -70,6 +70,13 @@ impl FloatRule {
                 return Verdict::Bad(BadKind::OutOfRange);
             }
             if significant.decimals() > scale {
+                let mut rounded = Vec::new();
+                significant.write_rounded(scale, &mut rounded);
+                let digits = rounded.strip_prefix(b"-").unwrap_or(&rounded);
+                let end = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
+                if !digits.starts_with(b"0") && i64::try_from(end).is_ok_and(|end| end > whole) {
+                    return Verdict::Bad(BadKind::OutOfRange);
+                }
                 out.extend_from_slice(trimmed);
                 return Verdict::Loss(LossKind::Decimals);
             }

@@ -127,7 +127,7 @@ impl ColumnRule {
         }
         match kind {
             BadKind::Null => vec![Remedy::ReplaceNull],
-            BadKind::Empty if self.is_nullable => vec![Remedy::EmptyAsNull],
+            BadKind::Empty if self.takes_null => vec![Remedy::EmptyAsNull],
             BadKind::Empty => vec![Remedy::ReplaceNull],
             BadKind::NotWhole => vec![Remedy::Round],
             BadKind::NotAnInteger | BadKind::NotANumber | BadKind::NotBits => number(text),

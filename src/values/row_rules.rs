@@ -272,8 +272,22 @@ impl RowRules {
             column: None,
             code,
             text: format!("{fields} {word}, {listed} are listed: {}", names.join(", ")),
-            remedies: Vec::new(),
+            remedies: self.without_generated(rest.fields).into_iter().collect(),
         })
+    }
+
+    /// Returns the remedy for rows that lack just the fields of the generated columns.
+    fn without_generated(&self, fields: usize) -> Option<String> {
+        let is_generated = |item: &&Item| item.rule.as_ref().is_some_and(|rule| rule.is_generated);
+        let others: Vec<&str> = self
+            .items
+            .iter()
+            .filter(|item| !is_generated(item))
+            .map(|item| item.name.as_str())
+            .collect();
+        let columns = others.join(",");
+        (others.len() == fields && fields < self.items.len())
+            .then(|| format!("--columns '{columns}' leaves out the generated columns"))
     }
 }
 

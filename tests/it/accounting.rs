@@ -327,6 +327,18 @@ async fn a_failed_object_wins_over_rejected_rows(env: TestEnv) -> Result<()> {
     load(&env, &["--on-bad-row", "reject"]).await?.ended.expect(0)
 }
 
+#[apply(load_test)]
+async fn a_failure_counts_the_rows_that_it_is_about(env: TestEnv) -> Result<()> {
+    fill(&env).await?;
+    env.put("data/1", "100\t100\tx\tok\n101\t101\tx\tok\n1\t102\t1\tok\n103\t103\t1\tok\n")?;
+    let run = load(&env, &["--on-bad-row", "reject"]).await?;
+    run.ended.expect(3)?;
+    run.ended.says("1 of 4 rows have keys that exist already; rolled back")?;
+    let error = &run.object("data/1")?["error"];
+    ensure!(row_error_numbers(&error["rows"], "row")? == [3], "{error:#}");
+    Ok(())
+}
+
 /// Returns `rows` rows with ids of their own, `bad` of which do not fit.
 fn with_bad(first: u32, rows: u32, bad: u32) -> String {
     (0..rows)
@@ -579,17 +591,26 @@ async fn accepted_bad_rows_and_notes_are_named_wherever_they_go(env: TestEnv) ->
 
 #[apply(load_test)]
 async fn each_hint_is_printed_once_below_the_failures(env: TestEnv) -> Result<()> {
-    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1), a TINYINT(1))").await?;
-    env.put("data/1", "1\t1,5\t1\n")?;
-    env.put("data/2", "2\t2,5\t1\n")?;
-    env.put("data/3", "3\t3.5\t\n")?;
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(4,1), a TINYINT(1), \
+             g INT AS (id + 1) STORED)",
+        )
+        .await?;
+    env.put("data/1", "1\t1,5\t1\t\n")?;
+    env.put("data/2", "2\t2,5\t\t\n")?;
+    env.put("data/3", "3\t3.5\t\t\n")?;
+    env.put("data/4", "4\t4.5\t1\n")?;
     let run = load(&env, &[]).await?;
     run.ended.expect(3)?;
     let hints: Vec<&str> =
         run.ended.stdout.lines().filter(|line| line.starts_with("hint: ")).collect();
-    ensure!(hints.len() == 2, "{}", run.ended);
+    // One of them is for all objects that fail for a comma.
+    ensure!(hints.len() == 3, "{}", run.ended);
     let all = hints.join("\n");
-    ensure!(all.contains("--decimal-comma") && all.contains("--empty-as-null"), "{}", run.ended);
+    for hint in ["--decimal-comma", "--empty-as-null", "--columns 'id,d,a'"] {
+        ensure!(all.contains(hint), "{}", run.ended);
+    }
     let last = run.ended.stdout.rfind("failed: ").context("no failure")?;
     ensure!(run.ended.stdout.find("hint: ").is_some_and(|hint| hint > last), "{}", run.ended);
     Ok(())

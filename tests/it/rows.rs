@@ -77,7 +77,7 @@ async fn csv_takes_crlf_and_lf_for_each_object(env: TestEnv) -> Result<()> {
     env.put("lf", "3,y\n4,\"p\r\nq\"\n")?;
     env.put("mixed", "5,z\r\n6,z\n7,z\r\n")?;
     let ended = env.load_ending(3, "t", &["--preset", "csv"]).await?;
-    ended.says("s3://etl/mixed: row 2, byte 8")?;
+    ended.says("s3://etl/mixed: line 2, column 4 (byte 8)")?;
     let expected = ["1|x", "2|p\\nq", "3|y", "4|p\\r\\nq"];
     ensure_values(&env.schema, "SELECT a, b FROM t ORDER BY a", &expected).await
 }
@@ -359,6 +359,12 @@ async fn malformed_objects_are_refused_with_their_row(env: TestEnv) -> Result<()
         ended.says(&format!("s3://etl/one: {message}"))?;
         ensure!(env.count("t").await? == 0, "{ended}");
     }
+    // A quote that does not close where its writer thinks swallows what follows. The line of the
+    // mistake is that of the quote that opens.
+    let ended = load_text(&env, "t", "1,x\n2,\"a\n\nb\"c\n", &["--preset", "csv"]).await?;
+    ended.expect(3)?;
+    ended.says("s3://etl/one: line 4, column 3 (byte 12): a closing quote")?;
+    ended.says("; the quote that it closes is on line 2, column 3\n")?;
     // Header lines are malformed as well if their quote never closes.
     let ended =
         load_text(&env, "t", "\"a,b\n1,x\n", &["--preset", "csv", "--ignore-lines", "1"]).await?;

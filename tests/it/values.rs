@@ -117,6 +117,7 @@ async fn rule(env: &TestEnv, table: &str, kind: &Kind, server: Server) -> Result
         collation: column.collation.as_deref(),
         is_nullable: column.is_nullable,
         is_auto_increment: false,
+        is_generated: false,
         is_json: kind.is_json,
     };
     Ok(ColumnRule::new(&facts, server, &Charset::new("utf8mb4")?, &kind.readings()?))

@@ -26,6 +26,11 @@ fn a_decimal_comma_is_read_in_columns_of_numbers_alone() {
                 ("1,234", Loss(LossKind::Decimals, "1.23")),
                 ("1234.56", Bad(BadKind::NotANumber)),
                 ("12.50", Bad(BadKind::NotANumber)),
+                // No group of thousands begins with a zero: that is a decimal point.
+                ("0.125", Bad(BadKind::NotANumber)),
+                ("01.234", Bad(BadKind::NotANumber)),
+                ("-000.125,5", Bad(BadKind::NotANumber)),
+                ("0,125", Loss(LossKind::Decimals, "0.13")),
                 ("1.234.56", Bad(BadKind::NotANumber)),
                 ("1.234 567", Bad(BadKind::NotANumber)),
                 ("1234.567", Bad(BadKind::NotANumber)),

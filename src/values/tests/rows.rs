@@ -29,6 +29,7 @@ pub(crate) fn facts(column_type: &str) -> ColumnFacts<'_> {
         collation: Some("utf8mb4_general_ci"),
         is_nullable: false,
         is_auto_increment: false,
+        is_generated: false,
         is_json: false,
     }
 }
