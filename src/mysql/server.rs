@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use mysql_async::Error as Driver;
 
 use super::conn::Conn;
-use super::session_variables::{ALWAYS, IF_PRESENT, NO_TIME_LIMITS, RESTRICTED, assignment, set};
+use super::session_variables::{
+    ALWAYS, FRESH, IF_PRESENT, NO_TIME_LIMITS, RESTRICTED, assignment, set,
+};
 use super::watch::IDENTITY;
 use crate::policy::OnBadRow;
 
@@ -63,6 +65,9 @@ const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 /// larger.
 pub(super) const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most that `max_allowed_packet` can be.
+const LARGEST_PACKET_BYTES: usize = 1024 * 1024 * 1024;
+
 const READ: [&str; 17] = [
     "autocommit",
     "binlog_format",
@@ -118,14 +123,14 @@ impl Server {
         // scope on one family has a global one on the other.
         let mut results = conn
             .query_sets(&format!(
-                "{}{NO_TIME_LIMITS}; {marking}; \
+                "{FRESH}; {}{NO_TIME_LIMITS}; {marking}; \
                  SHOW GLOBAL VARIABLES WHERE Variable_name IN ({globals}); \
                  SHOW SESSION VARIABLES WHERE Variable_name IN ({mine}); \
                  SELECT VERSION(), CONNECTION_ID(), {IDENTITY}",
                 set(&first)
             ))
             .await?
-            .skip(2);
+            .skip(4);
         let round_trip = asked.elapsed();
         let mut variables: HashMap<String, String> =
             results.next_rows::<(String, String)>()?.into_iter().collect();
@@ -209,7 +214,7 @@ impl Server {
         self.variables
             .get("max_allowed_packet")
             .and_then(|bytes| bytes.parse().ok())
-            .unwrap_or(MAX_ALLOWED_PACKET_BYTES)
+            .map_or(MAX_ALLOWED_PACKET_BYTES, |bytes: usize| bytes.min(LARGEST_PACKET_BYTES))
     }
 
     fn is_on(&self, name: &str) -> bool {

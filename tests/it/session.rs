@@ -260,6 +260,26 @@ async fn the_worst_init_connect_changes_nothing(env: TestEnv) -> Result<()> {
     spoiled.ensure_loaded(&schema).await
 }
 
+#[apply(load_test)]
+async fn what_init_connect_has_begun_is_ended(env: TestEnv) -> Result<()> {
+    for begun in [
+        "START TRANSACTION",
+        "START TRANSACTION READ ONLY",
+        "SET SESSION completion_type = ''RELEASE''; START TRANSACTION READ ONLY",
+        "LOCK TABLES swapped READ",
+    ] {
+        let env = TestEnv::new(env.server).await?;
+        let mut spoiled = Spoiled::new(env, &[]).await?;
+        spoiled.worst.clear();
+        let schema = spoiled.prepare().await?;
+        spoiled.run(vec![format!("SET GLOBAL init_connect = '{begun}'")]).await?;
+        spoiled.load_all(&schema).await.context(begun)?;
+        spoiled.run(vec!["SET GLOBAL init_connect = ''".to_owned()]).await?;
+        spoiled.ensure_loaded(&schema).await.context(begun)?;
+    }
+    Ok(())
+}
+
 /// A ROLLBACK ends the session with RELEASE, and begins another transaction with CHAIN.
 #[apply(load_test)]
 async fn a_completion_type_does_not_end_or_chain_the_programs_transactions(
