@@ -230,12 +230,17 @@ impl Server {
         if mode != "2" {
             return Some("innodb_autoinc_lock_mode is not 2, so loads wait for each other");
         }
-        // Loads that run side by side get their numbers in turns. A replica replays them one after
-        // the other, and gives the rows other numbers, which collide.
-        self.is_statement_based().then_some(
+        self.misleads_replicas().then_some(
             "binlog_format is STATEMENT while innodb_autoinc_lock_mode is 2, so replicas would \
              number the rows of loads that run side by side differently and lose rows",
         )
+    }
+
+    /// Returns true if loads that run side by side get their numbers in turns, and replicas repeat
+    /// them one after the other: they give the rows other numbers, which collide.
+    pub(crate) fn misleads_replicas(&self) -> bool {
+        let mode = self.variables.get("innodb_autoinc_lock_mode");
+        self.is_statement_based() && mode.is_some_and(|mode| mode == "2")
     }
 
     /// Returns true if replicas repeat the statements of loads.
