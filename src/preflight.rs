@@ -40,6 +40,8 @@ pub struct Preflight {
     pub policy: Policy,
     /// The number of connections that may load at once.
     pub load_concurrency: usize,
+    /// True if the loads of other runs, too, must not run beside those of this one.
+    pub is_alone: bool,
     /// The plan of the comparison at the end of the job, if one is wanted.
     pub verification: Option<Arc<crate::verify::ComparePlan>>,
     /// Problems that do not prevent the load.
@@ -165,16 +167,16 @@ pub async fn preflight(
         Err(error) => return Err(vec![error]),
     };
     connector.tell_of_compression(&server);
+    let is_alone = server.misleads_replicas() && table.may_number_rows();
     let mut load_concurrency = options.load.load_concurrency;
     if load_concurrency > 1
         && let Some(reason) = table.is_loaded_one_at_a_time(&server)
     {
         // This overrides even an explicit setting: more connections would only wait, each with an
         // open transaction, or harm the replicas.
-        tracing::info!(
-            "{} has an AUTO_INCREMENT column and {reason}: only one connection loads",
-            table.name
-        );
+        let what =
+            if schema.has_auto_increment() { "an AUTO_INCREMENT column" } else { "a trigger" };
+        tracing::info!("{} has {what} and {reason}: only one connection loads", table.name);
         load_concurrency = 1;
     }
     let mut warnings = table.warnings(options, &server, &columns);
@@ -199,6 +201,7 @@ pub async fn preflight(
         fields_per_row,
         policy,
         load_concurrency,
+        is_alone,
         verification,
         warnings,
     };
@@ -318,7 +321,17 @@ impl Table<'_> {
     /// Returns why a second LOAD must wait for the end of the first one, if it must.
     fn is_loaded_one_at_a_time(&self, server: &Server) -> Option<&'static str> {
         let reason = server.serialises_auto_increment()?;
-        self.schema.columns.iter().any(|column| column.is_auto_increment).then_some(reason)
+        let numbers_rows = if server.misleads_replicas() {
+            self.may_number_rows()
+        } else {
+            self.schema.has_auto_increment()
+        };
+        numbers_rows.then_some(reason)
+    }
+
+    /// Returns true if loads number rows, here or by triggers in other tables.
+    fn may_number_rows(&self) -> bool {
+        self.schema.has_auto_increment() || !self.schema.triggers.is_empty()
     }
 
     fn problems(

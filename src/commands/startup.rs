@@ -163,6 +163,7 @@ pub(crate) async fn open_ledger(
     let target = preflight.target.clone();
     let ledger =
         Ledger::open(tables, target, RunId::new(), sessions, idle, config.retry.clone()).await?;
+    let ledger = ledger.loading_alone(preflight.is_alone);
     let begun = begin(&ledger, config, preflight.verification.as_deref(), stop).await;
     if begun.is_err() {
         ledger.close().await;

@@ -104,11 +104,12 @@ impl Ledger {
              SELECT generation \
              FROM {jobs} AS jobs \
              WHERE target = {target} AND {open} \
-             LOCK IN SHARE MODE; \
+             {load_lock}; \
              INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, \
              size_bytes, row_count, version_id, content_digest, worker, run_id, tool_version, \
              began_at) \
              VALUES {rows}; {others}",
+            load_lock = self.load_lock,
             others = count_of_others(
                 &self.tables.objects,
                 (&target, generation),

@@ -27,9 +27,22 @@ pub struct Ledger {
     pub(crate) sessions: Sessions,
     pub(crate) control: Arc<Mutex<ControlConnection>>,
     pub(crate) retry: RetryConfig,
+    /// The lock on the job's row that a transaction takes to load.
+    pub(crate) load_lock: &'static str,
 }
 
+/// Lets loads run side by side, and keeps a job from emptying or swapping the table meanwhile.
+const SHARED: &str = "LOCK IN SHARE MODE";
+/// Lets one transaction load at a time, of whatever run it is.
+const EXCLUSIVE: &str = "FOR UPDATE";
+
 impl Ledger {
+    /// Returns the ledger of a run whose transactions load alone if `is_alone`.
+    #[must_use]
+    pub fn loading_alone(self, is_alone: bool) -> Self {
+        Self { load_lock: if is_alone { EXCLUSIVE } else { SHARED }, ..self }
+    }
+
     /// Connects, unless there is an `idle` session, and creates the missing tables.
     ///
     /// # Errors
@@ -52,6 +65,7 @@ impl Ledger {
             sessions,
             control: ControlConnection::holding(session),
             retry,
+            load_lock: SHARED,
         })
     }
 
@@ -80,6 +94,7 @@ impl Ledger {
             sessions,
             control: ControlConnection::holding(session),
             retry,
+            load_lock: SHARED,
         };
         let sql = format!(
             "SELECT table_generation FROM {} WHERE target = {}",

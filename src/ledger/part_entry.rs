@@ -48,7 +48,8 @@ impl Ledger {
              UTC_TIMESTAMP(6) \
              FROM {objects} AS split, {jobs} AS jobs \
              WHERE {split_key} AND split.state = 'partial' AND jobs.target = {target} AND {open} \
-             LOCK IN SHARE MODE",
+             {load_lock}",
+            load_lock = self.load_lock,
             parts = self.tables.parts,
             objects = self.tables.objects,
             jobs = self.tables.jobs,

@@ -158,7 +158,8 @@ impl Ledger {
              {version_id}, {worker}, {run_id}, {tool_version}, UTC_TIMESTAMP(6) \
              FROM {jobs} AS jobs \
              WHERE target = {target} AND {open_for_loads} \
-             LOCK IN SHARE MODE; {all_of_key}",
+             {load_lock}; {all_of_key}",
+            load_lock = self.load_lock,
             all_of_key = OtherContents::query(&objects, &key_condition),
             size_bytes = object.size_bytes,
             version_id = bytes_literal(version_id.unwrap_or_default().as_bytes()),

@@ -19,6 +19,10 @@ use mysql_async::{DriverError, Error as Driver, InfileData, Row, Value};
 
 use super::watch::{Watch, unless_panicked};
 
+/// The limit on an answer that is kept in memory. The longest is that to SHOW WARNINGS: 65,535
+/// messages of up to 512 characters, which take some 50 MiB if the messages are of ordinary length.
+const ANSWER_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+
 /// One connection. After any error that is not the server's own answer, it must not be used again.
 #[derive(Debug)]
 pub struct Conn {
@@ -62,8 +66,7 @@ impl Conn {
         &mut self,
         sql: Q,
     ) -> mysql_async::Result<Vec<T>> {
-        let Self { driver, watch, .. } = self;
-        typed(bounded(watch.as_deref(), driver.id(), driver.query::<Row, _>(sql.as_ref())).await?)
+        self.query_sets(sql.as_ref()).await?.next_rows()
     }
 
     /// Runs a query and returns its first row.
@@ -90,10 +93,23 @@ impl Conn {
         let asking = async {
             let mut results = driver.query_iter(sql).await?;
             let mut answers = Vec::new();
+            let mut bytes = 0;
             loop {
                 // Each statement's count is there until the next one's answer is read.
                 let changed = results.affected_rows();
-                answers.push((changed, results.collect().await?));
+                let mut rows = Vec::new();
+                while let Some(row) = results.next().await? {
+                    bytes += size_of_row(&row);
+                    if bytes > ANSWER_LIMIT_BYTES {
+                        return Err(too_large());
+                    }
+                    rows.push(row);
+                }
+                bytes += size_of::<Answer>();
+                if bytes > ANSWER_LIMIT_BYTES {
+                    return Err(too_large());
+                }
+                answers.push((changed, rows));
                 if results.is_empty() {
                     results.drop_result().await?;
                     return Ok(answers);
@@ -218,6 +234,24 @@ impl ResultSets {
         self.0.by_ref().take(sets).for_each(drop);
         self
     }
+}
+
+/// Returns the memory that a row takes.
+fn size_of_row(row: &Row) -> usize {
+    let text_bytes = |at| match row.as_ref(at) {
+        Some(Value::Bytes(text)) => text.len(),
+        _ => 0,
+    };
+    let values: usize = (0..row.len()).map(|at| text_bytes(at) + size_of::<Value>()).sum();
+    size_of::<Row>() + values
+}
+
+fn too_large() -> Driver {
+    let message = format!(
+        "the server's answer is larger than {} MiB, which no answer to this program needs",
+        ANSWER_LIMIT_BYTES / (1024 * 1024)
+    );
+    std::io::Error::other(message).into()
 }
 
 fn typed<T: FromRow>(rows: Vec<Row>) -> mysql_async::Result<Vec<T>> {

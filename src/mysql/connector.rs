@@ -11,6 +11,7 @@ use super::login::Login;
 use super::options::{TargetConfig, Timeouts, is_loopback};
 use super::server::{MAX_ALLOWED_PACKET_BYTES, Server, SqlMode, WAIT_TIMEOUT_SECONDS};
 use super::server_error::{Phase, classify};
+use super::session_variables::FRESH;
 use super::tls::{name_in_certificate, ssl_opts};
 use super::watch::Watch;
 use crate::choices::{Compress, SslMode};
@@ -272,7 +273,7 @@ impl Connector {
     /// Returns the statements that a connection that loads begins with.
     fn setup(&self, server: &Server, sql_mode: SqlMode) -> Vec<String> {
         let pins = server.setup(sql_mode, self.timeouts.stall);
-        let mut setup = vec![format!("{pins}; {}", self.watch(None).marking())];
+        let mut setup = vec![format!("{FRESH}; {pins}; {}", self.watch(None).marking())];
         setup.extend(self.init_sql.iter().cloned());
         setup
     }

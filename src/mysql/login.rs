@@ -20,6 +20,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use mysql_async::{Error as Driver, Opts, OptsBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::codes;
 use super::login_guard::LoginGuard;
@@ -105,12 +107,26 @@ impl Login {
 /// refused login is an answer of the server, and this is not.
 ///
 /// A panic of the driver, which takes the form of some packets of a login for granted, is an error
-/// as well.
-pub(super) async fn connecting<T>(
-    connecting: impl Future<Output = mysql_async::Result<T>>,
+/// as well. A server may also make the driver compute for as long as it likes: `parsec` takes the
+/// number of rounds from it. So the driver has a thread of its own, and the caller's limits hold.
+pub(super) async fn connecting<T: Send + 'static>(
+    connecting: impl Future<Output = mysql_async::Result<T>> + Send + 'static,
 ) -> mysql_async::Result<T> {
-    let connected = std::panic::AssertUnwindSafe(connecting).catch_unwind().await;
-    match connected.unwrap_or_else(|_| {
+    let (mut caller, connected) = oneshot::channel();
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        runtime.block_on(async move {
+            let connecting = std::panic::AssertUnwindSafe(connecting).catch_unwind();
+            let connected = tokio::select! {
+                connected = connecting => connected,
+                () = caller.closed() => return,
+            };
+            // The caller may have left at this moment. Then this closes the connection.
+            let _ = caller.send(connected.ok());
+        });
+    });
+    let connected = connected.await.ok().flatten();
+    match connected.unwrap_or_else(|| {
         Err(Driver::Other("the server's packets make no sense to the driver".into()))
     }) {
         Err(Driver::Server(error)) if error.code == codes::CLIENT_CANNOT_CONNECT => {

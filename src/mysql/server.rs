@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use mysql_async::Error as Driver;
 
 use super::conn::Conn;
-use super::session_variables::{ALWAYS, IF_PRESENT, NO_TIME_LIMITS, RESTRICTED, assignment, set};
+use super::session_variables::{
+    ALWAYS, FRESH, IF_PRESENT, NO_TIME_LIMITS, RESTRICTED, assignment, set,
+};
 use super::watch::IDENTITY;
 use crate::policy::OnBadRow;
 
@@ -61,6 +63,9 @@ const FAR_ROUND_TRIP: Duration = Duration::from_millis(10);
 /// larger.
 pub(super) const MAX_ALLOWED_PACKET_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most that `max_allowed_packet` can be.
+const LARGEST_PACKET_BYTES: usize = 1024 * 1024 * 1024;
+
 const READ: [&str; 15] = [
     "autocommit",
     "binlog_format",
@@ -114,14 +119,14 @@ impl Server {
         // scope on one family has a global one on the other.
         let mut results = conn
             .query_sets(&format!(
-                "{}{NO_TIME_LIMITS}; {marking}; \
+                "{FRESH}; {}{NO_TIME_LIMITS}; {marking}; \
                  SHOW GLOBAL VARIABLES WHERE Variable_name IN ({globals}); \
                  SHOW SESSION VARIABLES WHERE Variable_name IN ({mine}); \
                  SELECT VERSION(), CONNECTION_ID(), {IDENTITY}",
                 set(&first)
             ))
             .await?
-            .skip(2);
+            .skip(4);
         let round_trip = asked.elapsed();
         let mut variables: HashMap<String, String> =
             results.next_rows::<(String, String)>()?.into_iter().collect();
@@ -200,7 +205,7 @@ impl Server {
         self.variables
             .get("max_allowed_packet")
             .and_then(|bytes| bytes.parse().ok())
-            .unwrap_or(MAX_ALLOWED_PACKET_BYTES)
+            .map_or(MAX_ALLOWED_PACKET_BYTES, |bytes: usize| bytes.min(LARGEST_PACKET_BYTES))
     }
 
     fn is_on(&self, name: &str) -> bool {
@@ -216,12 +221,17 @@ impl Server {
         if mode != "2" {
             return Some("innodb_autoinc_lock_mode is not 2, so loads wait for each other");
         }
-        // Loads that run side by side get their numbers in turns. A replica replays them one after
-        // the other, and gives the rows other numbers, which collide.
-        self.is_statement_based().then_some(
+        self.misleads_replicas().then_some(
             "binlog_format is STATEMENT while innodb_autoinc_lock_mode is 2, so replicas would \
              number the rows of loads that run side by side differently and lose rows",
         )
+    }
+
+    /// Returns true if loads that run side by side get their numbers in turns, and replicas repeat
+    /// them one after the other: they give the rows other numbers, which collide.
+    pub(crate) fn misleads_replicas(&self) -> bool {
+        let mode = self.variables.get("innodb_autoinc_lock_mode");
+        self.is_statement_based() && mode.is_some_and(|mode| mode == "2")
     }
 
     /// Returns true if replicas repeat the statements of loads.

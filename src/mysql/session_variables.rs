@@ -22,6 +22,12 @@
 //! - Variables that exist for one statement and then are gone: `insert_id`, `last_insert_id`,
 //!   `rand_seed1`.
 
+/// Ends what `init_connect` may have begun: a transaction, in which some variables cannot be set
+/// and everything may be read-only, and locks on tables. Turning autocommit on again ends the
+/// transaction whatever the `completion_type` is.
+pub(super) const FRESH: &str =
+    "SET SESSION autocommit = OFF, SESSION autocommit = ON; UNLOCK TABLES";
+
 /// The variables that every supported server has. They are set before anything is read: even `SHOW
 /// VARIABLES` is cut by `sql_select_limit`.
 pub(super) const ALWAYS: &[(&str, &str)] = &[

@@ -59,7 +59,8 @@ impl Sessions {
     /// The errors of connecting.
     pub async fn get(&self) -> Result<Session> {
         let timeout = self.connector.timeouts.connect;
-        let getting = Box::pin(connecting(self.pool.get_conn()));
+        let pool = self.pool.clone();
+        let getting = Box::pin(connecting(async move { pool.get_conn().await }));
         let conn = match tokio::time::timeout(timeout, getting).await {
             Ok(connected) => {
                 connected.map_err(|error| classify(Phase::Connect, &self.connector.name, &error))?

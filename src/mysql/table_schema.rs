@@ -91,6 +91,10 @@ pub(crate) struct Trigger {
 }
 
 impl TableSchema {
+    pub(crate) fn has_auto_increment(&self) -> bool {
+        self.columns.iter().any(|column| column.is_auto_increment)
+    }
+
     /// Reads the table from the server, in one round trip. Returns `None` if the table does not
     /// exist, or the account cannot see it.
     ///

@@ -226,10 +226,7 @@ pub(super) async fn unless_panicked<T>(
 ) -> mysql_async::Result<T> {
     // The connection is not used again after this error.
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
-        Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "the server sent something that the MySQL driver cannot handle",
-        )
-        .into())
+        Err(std::io::Error::other("the server sent something that the MySQL driver cannot handle")
+            .into())
     })
 }

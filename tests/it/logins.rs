@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -141,6 +142,22 @@ async fn a_server_that_would_be_logged_into_again_is_refused_without_tls(
     ended.expect(6)?;
     ended.says("the server is older than MySQL 5.7.3 or MariaDB 10.2.4")?;
     ensure!(thief.taken().is_empty(), "{:?}", thief.taken());
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn a_server_that_has_the_client_compute_without_end_is_left(env: TestEnv) -> Result<()> {
+    env.put("1", "1\n")?;
+    let thief = Thief::start(Ask::Rounds).await?;
+    for command in COMMANDS {
+        let began = Instant::now();
+        let ended =
+            run_at(&env, &thiefs_url(&thief), command, &["--connect-timeout", "1s"]).await?;
+        ended.expect(6)?;
+        ended.says("no connection within 1s")?;
+        ensure!(began.elapsed() < Duration::from_secs(20), "{command:?}: {:?}", began.elapsed());
+    }
+    ensure!(thief.asked() as usize >= COMMANDS.len(), "{}", thief.asked());
     Ok(())
 }
 

@@ -260,6 +260,26 @@ async fn the_worst_init_connect_changes_nothing(env: TestEnv) -> Result<()> {
     spoiled.ensure_loaded(&schema).await
 }
 
+#[apply(load_test)]
+async fn what_init_connect_has_begun_is_ended(env: TestEnv) -> Result<()> {
+    for begun in [
+        "START TRANSACTION",
+        "START TRANSACTION READ ONLY",
+        "SET SESSION completion_type = ''RELEASE''; START TRANSACTION READ ONLY",
+        "LOCK TABLES swapped READ",
+    ] {
+        let env = TestEnv::new(env.server).await?;
+        let mut spoiled = Spoiled::new(env, &[]).await?;
+        spoiled.worst.clear();
+        let schema = spoiled.prepare().await?;
+        spoiled.run(vec![format!("SET GLOBAL init_connect = '{begun}'")]).await?;
+        spoiled.load_all(&schema).await.context(begun)?;
+        spoiled.run(vec!["SET GLOBAL init_connect = ''".to_owned()]).await?;
+        spoiled.ensure_loaded(&schema).await.context(begun)?;
+    }
+    Ok(())
+}
+
 /// A ROLLBACK ends the session with RELEASE, and begins another transaction with CHAIN.
 #[apply(load_test)]
 async fn a_completion_type_does_not_end_or_chain_the_programs_transactions(
@@ -406,5 +426,64 @@ async fn replicas_that_repeat_statements_get_every_row_of_a_table_that_numbers_r
     }
     let found: Option<(u64, String)> = replica.query_first(&sum).await?;
     ensure!(found.as_ref() == Some(&loaded), "{found:?} on the replica, {loaded:?} on its source");
+    Ok(())
+}
+
+/// Two runs side by side have two connections, and a trigger may number rows of another table.
+#[apply(load_test)]
+async fn replicas_that_repeat_statements_get_every_row_of_runs_side_by_side(
+    env: TestEnv,
+) -> Result<()> {
+    let options = [
+        "--server-id=1",
+        "--log-bin=binlog",
+        "--binlog-format=STATEMENT",
+        "--innodb-autoinc-lock-mode=2",
+        // An ordinary account may make a trigger.
+        "--log-bin-trust-function-creators=1",
+    ];
+    let servers =
+        Replicated::start_with(env.server.kind(), &options, &["--innodb-autoinc-lock-mode=2"])
+            .await?;
+    let schema = servers.schema().await?;
+    schema.exec("CREATE TABLE numbered (n INT AUTO_INCREMENT PRIMARY KEY, a INT)").await?;
+    schema.exec("CREATE TABLE plain (a INT)").await?;
+    schema
+        .exec(
+            "CREATE TRIGGER audit AFTER INSERT ON plain FOR EACH ROW \
+               INSERT INTO numbered (a) VALUES (NEW.a)",
+        )
+        .await?;
+    for object in 0..8 {
+        let rows: String = (0..20_000).map(|row| format!("{}\n", object * 20_000 + row)).collect();
+        env.put(&format!("{}/{object}", object % 2), rows)?;
+    }
+    let load = async |prefix: &str, table: &str| {
+        let args = ["load", prefix, "--table", table, "--columns", "a", "--no-batch"];
+        finish(env.command(args).env("DATABASE_URL", schema.url()).spawn()?).await?.expect(0)
+    };
+    let sum = format!(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(n * (a + 1)), 0) AS CHAR) FROM {}.numbered",
+        schema.name
+    );
+    let mut replica = servers.replica().root().await?;
+    for table in ["numbered", "plain"] {
+        schema.exec("DELETE FROM numbered").await?;
+        tokio::try_join!(load("s3://etl/0/", table), load("s3://etl/1/", table))?;
+        let loaded: (u64, String) = schema.query_one(&sum).await?;
+        ensure!(loaded.0 == 160_000, "{table}: {loaded:?}");
+        let mut found: Option<(u64, String)> = None;
+        for _ in 0..1000 {
+            found = replica.query_first(&sum).await?;
+            if found.as_ref() == Some(&loaded) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        ensure!(
+            found.as_ref() == Some(&loaded),
+            "{table}: {found:?} on the replica, {loaded:?} on its source"
+        );
+    }
     Ok(())
 }

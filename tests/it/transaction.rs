@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::registry::{apply, load_test, plain_test};
 use crate::support::hive;
-use crate::support::program::{Ended, TestEnv, finish, signal, wait_for_log};
+use crate::support::program::{Ended, TestEnv, finish, finish_with_peak, signal, wait_for_log};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::rogue::{Answer, Malice, Received, Rogue};
 use crate::support::servers::{Schema, Server};
@@ -691,7 +691,24 @@ async fn load_into(rogue: &Rogue, object: &str, args: &[&str]) -> Result<Ended> 
         .env("S3_TO_MYSQL_STAGING_DIR", home.path())
         .args(["load", "s3://etl/", "--table", "t", "--no-ledger", "--max-attempts", "2"])
         .args(args);
-    finish(command.spawn()?).await
+    let (ended, peak_kib) = finish_with_peak(command.spawn()?).await?;
+    ensure!(peak_kib < 600 * 1024, "the run took {peak_kib} KiB of memory");
+    Ok(ended)
+}
+
+#[apply(plain_test)]
+async fn an_answer_of_the_server_without_an_end_is_given_up_at_a_size() -> Result<()> {
+    const ALL: [&[Malice]; 2] = [
+        &[Malice { statement: "SHOW GLOBAL VARIABLES", after: 0, what: Answer::Endless }],
+        &[Malice { statement: "SELECT TABLE_SCHEMA", after: 0, what: Answer::Endless }],
+    ];
+    for malice in ALL {
+        let rogue = Rogue::start(malice).await?;
+        let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
+        ended.expect(6)?;
+        ended.says("the server's answer is larger than 256 MiB")?;
+    }
+    Ok(())
 }
 
 #[apply(plain_test)]

@@ -33,6 +33,8 @@ pub enum Answer {
     OneColumn,
     /// A row of this many columns, each with a byte that is not UTF-8, whatever the question.
     NotUtf8(usize),
+    /// Rows of one column, without an end.
+    Endless,
 }
 
 /// The data that a client sent in answer to a request for a file.
@@ -192,6 +194,7 @@ impl Client {
                 Answer::Ok(info) => self.ok(info).await,
                 Answer::Error => self.write(b"\xFF\x51\x04#HY000no").await,
                 Answer::OneColumn => self.rows(1, &[vec!["x"]], false).await,
+                Answer::Endless => self.rows_without_end().await,
                 Answer::NotUtf8(columns) => {
                     self.rows(columns, &[vec![b"\xFFx"; columns]], false).await
                 }
@@ -282,6 +285,19 @@ impl Client {
             self.write(&packet).await?;
         }
         self.end_of_rows().await
+    }
+
+    /// Sends rows until the client leaves.
+    async fn rows_without_end(&mut self) -> Result<()> {
+        self.write(&[1]).await?;
+        self.column().await?;
+        self.end_of_rows().await?;
+        let mut row = vec![b'x'; 100_000];
+        let [a, b, c, _] = u32::try_from(row.len())?.to_le_bytes();
+        row.splice(0..0, [0xFD, a, b, c]);
+        loop {
+            self.write(&row).await?;
+        }
     }
 
     /// Sends the definition of a text column. The program does not look at its name.

@@ -38,6 +38,8 @@ pub enum Ask {
     PasswordInOneSegment,
     /// Asks for whatever this plugin sends.
     Plugin(&'static str),
+    /// Has the client compute a hash for as long as `parsec` allows: 2^30 rounds.
+    Rounds,
     /// Asks for the whole password, as a server so old that the client would log in repeatedly.
     OldVersion,
 }
@@ -139,6 +141,16 @@ impl Asking {
                 self.client.write_all(&packet(sequence, &ASK_FOR_PASSWORD)).await?;
                 sequence = self.take().await?;
                 self.client.write_all(&packet(sequence, &key)).await?;
+            }
+            Ask::Rounds => {
+                self.client.write_all(&packet(0, &greeting("11.8.2-MariaDB", SHA2))).await?;
+                let sequence = self.read().await?;
+                let switch = [b"\xFEparsec\0", [b'n'; 32].as_slice()].concat();
+                self.client.write_all(&packet(sequence, &switch)).await?;
+                let sequence = self.read().await?;
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                let salt = [b"P\x14", [b's'; 18].as_slice()].concat();
+                self.client.write_all(&packet(sequence, &salt)).await?;
             }
             Ask::Plugin(name) => {
                 self.client.write_all(&packet(0, &greeting("8.4.0", SHA2))).await?;
