@@ -29,7 +29,7 @@ fn shown(found: Option<char>) -> String {
 enum Why {
     #[error("it would end the statement")]
     EndsStatement,
-    #[error("it would begin another assignment; give each its own --set")]
+    #[error("the expression would start another assignment; use one --set for each")]
     Comma,
     #[error("a comment is not allowed, because it would hide what follows")]
     Comment,

@@ -42,7 +42,7 @@ use crate::sql_text::quote_identifier;
 /// The maximum number of rows in one statement, if `max_error_count` allows it. Longer statements
 /// are not faster, and cost more when they are repeated.
 const ROWS_LIMIT: u64 = 4096;
-/// Room for warnings that are about no row: deprecated syntax, statements that are unsafe to
+/// Room for warnings about the statement itself: deprecated syntax, statements that are unsafe to
 /// replicate.
 const OTHER_WARNINGS: u64 = 4;
 const SAVEPOINT: &str = "s3_to_mysql_insertion";

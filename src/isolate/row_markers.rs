@@ -5,7 +5,7 @@ use super::scratch_table::Numbers;
 use crate::load_data::Diagnostic;
 use crate::mysql::codes;
 
-/// The beginning of a mark. Nobody has a number that begins like this.
+/// The beginning of a mark. No real value begins like this.
 const MARK: &str = "s3-to-mysql row ";
 
 /// Returns an SQL condition that is true for every row, and gives a warning that names the row. It

@@ -159,8 +159,8 @@ impl PartEntry {
             self.what
         );
         Err(Error::new(ErrorKind::LedgerRowLost, message).with_hint(
-            "check if its rows are in the table before you load it again; does \
-             --init-sql change autocommit, or does a cluster split the load?",
+            "check if its rows are in the table before you load it again; possible causes: \
+             --init-sql changes autocommit, or a cluster splits the load",
         ))
     }
 

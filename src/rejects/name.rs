@@ -33,7 +33,7 @@ pub struct ObjectName {
 }
 
 impl fmt::Display for ObjectName {
-    /// Escaped, so that a newline in a key cannot forge a log line.
+    /// Writes the escaped name, so that a newline in a key cannot forge a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", printable(&self.bucket), printable(&self.key))
     }

@@ -1,4 +1,4 @@
-//! The decision how many transactions may run at once, without clocks, tasks or servers.
+//! Decides how many transactions may run at once. Uses no clock, task or server.
 //!
 //! The limit works like the congestion window of TCP: additive increase, multiplicative decrease.
 //! It starts at its maximum. A lock conflict halves it. If the server refuses a connection, it

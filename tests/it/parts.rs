@@ -405,7 +405,7 @@ async fn a_partial_object_that_is_gone_is_an_error_of_its_own(env: TestEnv) -> R
     ensure!(env.s3.backend().remove(BUCKET, "a"));
     let ended = load(&env, 3, &[]).await?;
     expect_failure(&env, "report", "a", "partial_changed")?;
-    ended.says("gone from the store")?;
+    ended.says("was deleted from the store")?;
     ensure!(outcome(&env, "report", "b")?["status"] == "loaded");
     // Another prefix is independent of it.
     env.put("other/c", rows(10))?;

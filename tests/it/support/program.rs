@@ -73,7 +73,7 @@ impl TestEnv {
         command
     }
 
-    /// Returns `s3-to-mysql ARGS...` on a terminal of its own, `columns` wide and with colour. Its
+    /// Returns `s3-to-mysql ARGS...` on a terminal of its own, `columns` wide and with color. Its
     /// screen is the command's standard output. `args` is a shell's text, which may redirect one of
     /// the outputs.
     pub fn on_terminal(&self, columns: u16, args: &str) -> Command {
