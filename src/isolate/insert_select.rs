@@ -183,7 +183,7 @@ impl ScratchTable {
             // Data exceptions, constraints and SIGNAL. An error that is only a matter of time or
             // space is not among them.
             Err(Driver::Server(error))
-                if error.code == 1644
+                if error.code == codes::SIGNAL
                     || ["22", "23"].iter().any(|class| error.state.starts_with(class)) =>
             {
                 return Ok(StatementResult::Unproven(Some(error)));
@@ -271,7 +271,9 @@ impl ScratchTable {
             match conn.query(format!("EXPLAIN FORMAT=TRADITIONAL {sql}")).await {
                 Ok(plan) => plan,
                 // The target is a view, and the account lacks SHOW VIEW: the plan stays unknown.
-                Err(Driver::Server(error)) if error.code == 1345 => return Ok(false),
+                Err(Driver::Server(error)) if error.code == codes::VIEW_NOT_EXPLAINED => {
+                    return Ok(false);
+                }
                 Err(error) => return Err(self.failed(&error)),
             };
         let collects = |step: &mysql_async::Row| {

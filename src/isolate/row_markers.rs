@@ -23,12 +23,6 @@ fn is_refusal(code: u16) -> bool {
         || codes::is_refused_by_partition(code)
 }
 
-/// Returns true if the warning is about the statement, wherever it stands in the list: deprecated
-/// syntax, or unsafe to replicate as a statement.
-fn is_about_the_statement(code: u16) -> bool {
-    matches!(code, 1287 | 1592 | 1681)
-}
-
 /// The counts from `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. Rows that a
 /// CHECK refused are not among the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +102,7 @@ impl Marked {
                 }
                 continue;
             }
-            if is_about_the_statement(warning.code) {
+            if codes::is_about_the_statement(warning.code) {
                 continue;
             }
             let is_refused = is_refusal(warning.code);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::limiter::ConcurrencyLimiter;
 use super::options::ThroughputConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Conn, Connector, Flavor, Phase, classify};
+use crate::mysql::{Conn, Connector, Flavor, Phase, classify, codes};
 
 /// The time between two checks. Servers report lag in seconds, and running threads change faster
 /// than any check can follow.
@@ -235,13 +235,12 @@ impl Probe {
 
 /// Returns one row for each source that the server replicates from.
 async fn replica_status(conn: &mut Conn, flavor: Flavor) -> mysql_async::Result<Vec<Row>> {
-    /// The error of servers before 8.0.22 for the newer statement.
-    const SYNTAX: u16 = 1064;
     if flavor == Flavor::Mariadb {
         return conn.query("SHOW ALL SLAVES STATUS").await;
     }
     match conn.query("SHOW REPLICA STATUS").await {
-        Err(mysql_async::Error::Server(error)) if error.code == SYNTAX => {
+        // The server is older than 8.0.22, and does not know the newer statement.
+        Err(mysql_async::Error::Server(error)) if error.code == codes::SYNTAX_ERROR => {
             conn.query("SHOW SLAVE STATUS").await
         }
         answered => answered,
