@@ -314,7 +314,7 @@ async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
     load(&env, 0, &[]).await?;
-    // The state if these parts had never been loaded: two neighbours, and the last.
+    // The state if these parts had never been loaded: two neighbors, and the last.
     env.schema
         .exec(
             "DELETE FROM t WHERE id IN (SELECT id FROM (SELECT t.id FROM t JOIN \
