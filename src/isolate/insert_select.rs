@@ -58,12 +58,12 @@ pub async fn dry_run_insert(
     table: &ScratchTable,
     duplicates: bool,
 ) -> Result<InsertStats> {
-    const FORESIGHT: &str = "s3_to_mysql_foresight";
+    const DRY_RUN: &str = "s3_to_mysql_dry_run";
     let failed = |error: Driver| table.failed(&error);
-    conn.query_drop(format!("SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
+    conn.query_drop(format!("SAVEPOINT {DRY_RUN}")).await.map_err(failed)?;
     let mut inserted = table.insert_into(conn, OnConflict::Skip).await?;
-    conn.query_drop(format!("ROLLBACK TO SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
-    conn.query_drop(format!("RELEASE SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
+    conn.query_drop(format!("ROLLBACK TO SAVEPOINT {DRY_RUN}")).await.map_err(failed)?;
+    conn.query_drop(format!("RELEASE SAVEPOINT {DRY_RUN}")).await.map_err(failed)?;
     inserted.rejected.retain(|row| duplicates || !codes::is_duplicate(row.code));
     Ok(inserted)
 }

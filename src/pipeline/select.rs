@@ -158,7 +158,7 @@ impl Selector {
                     self.unless_draining(pause(&self.shutdown, wait)).await?;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
-                progressed = self.review_aside(ledger, job, backlog).await?;
+                progressed = self.review_claimed_elsewhere(ledger, job, backlog).await?;
             }
         }
     }
@@ -249,7 +249,7 @@ impl Selector {
     /// Looks up some of the objects that other runs had claimed. Those that are not loaded may be
     /// free now. Objects whose claim is held by a connection that is not a run are loaded without a
     /// claim after a while. Returns true if any has an outcome or is passed on.
-    async fn review_aside(
+    async fn review_claimed_elsewhere(
         &mut self,
         ledger: &Ledger,
         job: &Job,
