@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_component_of_the_key_is_recognised_in_the_name() {
+    fn the_last_component_of_the_key_is_recognized_in_the_name() {
         assert_eq!(readable("warehouse/t/day=1/000000_0"), "000000_0");
         assert_eq!(readable("a/b.csv/"), "b.csv");
         assert_eq!(readable("sales 2026+é.csv"), "sales_2026__.csv");
