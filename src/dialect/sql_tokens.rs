@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-/// Why a text is not one expression, or not a list of definitions.
+/// The reason why a text is not one expression, or not a list of definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("character {at}{}: {why}", shown(*.found))]
 pub struct SqlError {

@@ -133,7 +133,7 @@ pub struct FailedObject {
     pub run_id: String,
 }
 
-/// Why an object could not be loaded.
+/// The reason why an object could not be loaded.
 #[derive(Clone, Debug, Serialize)]
 pub struct FailureReason {
     /// The stable name of the kind of error.

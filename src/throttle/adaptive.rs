@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-/// How long transactions must commit without trouble before the limit rises by one.
+/// The time for which transactions must commit without trouble before the limit rises by one.
 const CLEAN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The reason for a change of the limit, for the log.

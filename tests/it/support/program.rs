@@ -31,7 +31,7 @@ pub struct TestEnv {
     pub dir: tempfile::TempDir,
 }
 
-/// How the program ended, and its output.
+/// The end of the program, and its output.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// The exit code; `None` if a signal ended it.
