@@ -1,5 +1,5 @@
--- The ledger's tables, for accounts that may not create tables. Run this file in the database of the
--- target table, or in that of --ledger-table. If --ledger-table gives another name, replace
+-- The ledger's tables, for accounts that may not create tables. Run this file in the database of
+-- the target table, or in that of --ledger-table. If --ledger-table gives another name, replace
 -- s3_to_mysql with it first.
 
 CREATE TABLE IF NOT EXISTS `s3_to_mysql_objects` (
@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_objects` (
   began_at DATETIME(6) NOT NULL,
   loaded_at DATETIME(6) NULL,
   PRIMARY KEY (target, generation, bucket, object_key, etag)
-) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='s3-to-mysql ledger, schema 1';
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
+  COMMENT='s3-to-mysql ledger, schema 1';
 
 CREATE TABLE IF NOT EXISTS `s3_to_mysql_parts` (
   object_id BINARY(32) NOT NULL,
@@ -50,7 +51,8 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_parts` (
   began_at DATETIME(6) NOT NULL,
   loaded_at DATETIME(6) NULL,
   PRIMARY KEY (object_id, part_number)
-) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='s3-to-mysql ledger, schema 1';
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
+  COMMENT='s3-to-mysql ledger, schema 1';
 
 CREATE TABLE IF NOT EXISTS `s3_to_mysql_jobs` (
   target VARBINARY(400) NOT NULL,
@@ -66,7 +68,8 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_jobs` (
   changed_at DATETIME(6) NOT NULL,
   deferred_indexes MEDIUMBLOB NULL,
   PRIMARY KEY (target)
-) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='s3-to-mysql ledger, schema 1';
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
+  COMMENT='s3-to-mysql ledger, schema 1';
 
 CREATE TABLE IF NOT EXISTS `s3_to_mysql_failures` (
   target VARBINARY(400) NOT NULL,
@@ -82,7 +85,8 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_failures` (
   worker VARBINARY(300) NOT NULL,
   run_id VARBINARY(40) NOT NULL,
   PRIMARY KEY (target, generation, bucket, object_key)
-) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='s3-to-mysql ledger, schema 1';
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
+  COMMENT='s3-to-mysql ledger, schema 1';
 
 CREATE TABLE IF NOT EXISTS `s3_to_mysql_runs` (
   run_id VARBINARY(40) NOT NULL,
@@ -102,4 +106,5 @@ CREATE TABLE IF NOT EXISTS `s3_to_mysql_runs` (
   loaded_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
   PRIMARY KEY (run_id),
   KEY target_started_at (target, started_at)
-) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COMMENT='s3-to-mysql ledger, schema 1';
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4
+  COMMENT='s3-to-mysql ledger, schema 1';

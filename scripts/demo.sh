@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # Runs a complete load on real parts: a private MySQL server, a private S3 endpoint, 144 Hive-style
-# files and an optimised binary, and an independent check of the result. At the end it stops and
+# files and an optimized binary, and an independent check of the result. At the end it stops and
 # removes everything.
 #
 #   scripts/demo.sh [--small] [mysql|mariadb]

@@ -2,8 +2,8 @@
 #
 # Finds the lines and doc summaries that break the rules for prose:
 #
-# - No line has more than 100 characters, in Rust and in Markdown. In Markdown, tables, code blocks
-#   and lines that hold nothing but a link are exempt.
+# - No line has more than 100 characters, in Rust, SQL, Markdown and the example of a configuration
+#   file. In Markdown, tables, code blocks and lines that hold nothing but a link are exempt.
 # - No doc summary begins with a word that makes it a fragment, and neither does a later paragraph or
 #   list item of a doc comment, such as the one under `# Errors`.
 #
@@ -25,7 +25,8 @@ WIDTH = f"lines over {COLUMNS} columns"
 FRAGMENT = "doc paragraphs that begin as a fragment"
 DOC = re.compile(r"\s*(///|//!) ?(.*)")
 BEGINS_AS_FRAGMENT = re.compile(
-    r"(Of|By|In|For|With|Where|What|Whether|As|Those|From|Which|So|At|Only|Not)\b"
+    r"(Of|By|In|For|With|Where|What|Whether|As|Those|From|Which|So|At|Only|Not|How|Why|Kept|Escaped"
+    r"|None)\b"
 )
 LIST_ITEM = re.compile(r"\s*([-*]|\d+\.) ")
 FENCE = re.compile(r"\s*(```+|~~~+)")
@@ -61,6 +62,12 @@ def in_rust(lines):
         block, before = doc[1], doc[2]
 
 
+def in_plain_text(lines):
+    for number, line in enumerate(lines, 1):
+        for finding in too_long(line):
+            yield number, *finding
+
+
 def in_markdown(lines):
     fence = None
     for number, line in enumerate(lines, 1):
@@ -79,12 +86,14 @@ is_count = sys.argv[1:] == ["--count"]
 if sys.argv[1:] and not is_count:
     sys.exit("usage: scripts/prose.sh [--count]")
 # New files too, so that a finding shows before its commit.
-command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs", "*.md"]
+kinds = ["*.rs", "*.md", "*.sql", "config.example.toml"]
+command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *kinds]
 names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
 by_file, by_rule = Counter(), Counter({WIDTH: 0, FRAGMENT: 0})
 for path in [Path(name) for name in names if name and Path(name).is_file()]:
     lines = path.read_text(encoding="utf-8").split("\n")
-    for number, rule, what in in_rust(lines) if path.suffix == ".rs" else in_markdown(lines):
+    in_language = {".rs": in_rust, ".md": in_markdown}.get(path.suffix, in_plain_text)
+    for number, rule, what in in_language(lines):
         by_file[path] += 1
         by_rule[rule] += 1
         if not is_count:

@@ -55,7 +55,7 @@ pub enum SummaryForm {
     Json,
 }
 
-/// How fields of binary columns are written.
+/// The notation of fields of binary columns.
 #[derive(
     Clone,
     Copy,

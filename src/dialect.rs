@@ -153,7 +153,7 @@ pub enum DialectPart {
     LinesTerminatedBy,
 }
 
-/// Why a dialect cannot be loaded correctly.
+/// The reason why a dialect cannot be loaded correctly.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DialectError {
     #[error(

@@ -225,8 +225,8 @@ impl ErrorKind {
             }
             Self::BucketMissing => "check the bucket's name, --region and --endpoint-url",
             Self::ListingBroken => {
-                "run again; if it stays so, check the store and what stands between it and this \
-                 machine, such as a proxy or a cache"
+                "run again; if the error persists, check the store and whatever lies between it \
+                 and this machine, such as a proxy or a cache"
             }
             Self::ListingDenied => "the credentials need s3:ListBucket on the bucket",
             Self::SourceProtocol => {
@@ -236,7 +236,7 @@ impl ErrorKind {
             Self::NothingMatched => {
                 "check the URIs and filters; --allow-empty makes this a success"
             }
-            Self::ObjectMissing => "it was deleted after it was listed, or the key is misspelt",
+            Self::ObjectMissing => "it was deleted after it was listed, or the key is misspelled",
             Self::ObjectDenied => "the credentials need s3:GetObject on the object",
             Self::ObjectArchived => "restore the object from its archive class first",
             Self::ObjectEncrypted => "the credentials need kms:Decrypt on the object's key",
@@ -359,7 +359,7 @@ impl Error {
         self
     }
 
-    /// Returns the message alone as it was said, without rows and causes.
+    /// Returns the message alone, unescaped, without rows and causes.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -402,7 +402,7 @@ impl Error {
         self.with_rows(printable(&self.line()).into_owned())
     }
 
-    /// Returns what [`Self::one_line`] does, but as it was said, for machines.
+    /// Returns what [`Self::one_line`] does, but unescaped, for machines.
     #[must_use]
     pub fn full_text(&self) -> String {
         self.with_rows(self.line())
@@ -433,7 +433,7 @@ impl Error {
         self.raw_causes().iter().map(|cause| printable(cause).into_owned()).collect()
     }
 
-    /// Returns the causes as they were said.
+    /// Returns the causes, unescaped.
     pub(crate) fn raw_causes(&self) -> Vec<String> {
         self.source.iter().flat_map(|source| source.chain().map(ToString::to_string)).collect()
     }

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_in_a_file_do_not_see_each_other() {
+    fn neighbors_in_a_file_do_not_see_each_other() {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let left = FileSlice::new(Arc::clone(&file), 0, 3);
         let right = FileSlice::new(file, 3, 4);

@@ -14,9 +14,9 @@
 //!    refuses.
 //! 4. Bisecting: what no warning names is found by halving, down to single rows.
 //!
-//! No rung can flag a good row, so each one above the last only saves time. `ladder` holds the loop
-//! and the argument, `scratch_table`, `insert_select` and `row_markers` the third rung, `flagged`
-//! what is done with the rows that are found.
+//! No rung can flag a good row, so the earlier rungs only save time. `ladder` holds the loop and
+//! the argument, `scratch_table`, `insert_select` and `row_markers` the third rung, `flagged` what
+//! is done with the rows that are found.
 
 mod by_value;
 mod flagged;

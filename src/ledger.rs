@@ -18,8 +18,8 @@
 //!   `partial` until all parts are there ([`SplitObject`]).
 //! - Everything else is convenience. The comparison of the listing with the ledger
 //!   ([`Ledger::look_up`]) saves work, claims ([`Claims`]) divide it among runs, and failures and
-//!   runs are recorded for people. All of this may be wrong or lost without one row too many or too
-//!   few.
+//!   runs are recorded for people. If any of this is wrong or lost, still no row is loaded twice or
+//!   left out.
 //!
 //! # Generations
 //!

@@ -41,8 +41,8 @@
 //!   checksum. Large objects arrive in ranges, part by part.
 //! - [`source`]: S3. Only this module imports the SDK.
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
-//! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
+//! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
 //! - [`values`]: what the text of a field means in a column of the table, for all types of both
 //!   servers. Pure.
 //! - [`split`] and [`dialect`]: the meaning of delimited text, and a reader that counts rows

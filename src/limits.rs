@@ -1,5 +1,5 @@
-//! Raises the limits that the operating system sets to this process, where that is allowed, and
-//! names them where they end something.
+//! Raises the operating system's limits on this process where permitted, and names a limit that
+//! causes an error.
 
 use std::error::Error;
 use std::io;
@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The limit on open files that is enough for every setting. Programs that the SDK starts for
-/// credentials inherit it, and some of these go through all numbers.
+/// credentials inherit it, and some of them loop over every possible file descriptor.
 const ENOUGH_OPEN_FILES: u64 = 65_536;
 
 /// Raises the limit on open files as far as this process may and needs to.
@@ -22,7 +22,7 @@ pub fn raise_open_files() {
     }
 }
 
-/// Returns the limit on open files, or `None` if there is none.
+/// Returns the limit on open files, or `None` if it is unlimited.
 #[must_use]
 pub fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 use jiff::Timestamp;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::error::Error;
 use crate::printable::printable;
@@ -103,8 +104,9 @@ pub struct PartChecksum {
     pub value: u64,
 }
 
-/// S3's checksum algorithms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// S3's checksum algorithms. The ledger stores their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum ChecksumAlgorithm {
     Crc64Nvme,
     Crc32,

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 /// The line breaks that may remain in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Newlines {
-    /// None may remain: the text is a part of one line.
+    /// All line breaks are escaped, because the text becomes part of one line.
     Escaped,
     /// Line breaks before an indented line may remain, as in a message with rows below it. No text
     /// from outside can then begin a line of its own.

@@ -1,4 +1,4 @@
-//! Decides how the program's outputs look: bars and colour on a terminal, plain lines elsewhere.
+//! Decides how the program's outputs look: bars and color on a terminal, plain lines elsewhere.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ pub struct Terminal {
     pub(crate) bars: Option<MultiProgress>,
     is_output_interactive: bool,
     is_error_interactive: bool,
-    /// True unless the environment forbids colour.
+    /// True unless the environment forbids color.
     may_color: bool,
 }
 
@@ -139,7 +139,7 @@ const RED: &str = "\u{1b}[31m";
 const BOLD: &str = "\u{1b}[1m";
 const END: &str = "\u{1b}[0m";
 
-/// A painter that colours text if its output supports colour.
+/// A painter that colors text if its output supports color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
     has_color: bool,
@@ -149,7 +149,7 @@ impl Paint {
     /// The painter that leaves text unchanged.
     pub const PLAIN: Self = Self { has_color: false };
 
-    /// Returns true if this painter colours text.
+    /// Returns true if this painter colors text.
     #[must_use]
     pub fn has_color(self) -> bool {
         self.has_color
@@ -171,8 +171,8 @@ impl Paint {
         if self.has_color { format!("{start}{text}{END}") } else { text.to_owned() }
     }
 
-    /// Returns lines in which nothing has an effect on a terminal but line breaks and, if it is to
-    /// have colour, what this painter itself writes.
+    /// Returns the lines with all control sequences escaped, except line breaks and, in color, this
+    /// painter's own codes.
     #[must_use]
     pub fn shown(self, text: &str) -> String {
         let mut shown = String::with_capacity(text.len());
@@ -191,7 +191,7 @@ impl Paint {
     }
 }
 
-/// Returns false if the user forbids colour (see no-color.org), or if the terminal has none.
+/// Returns false if the user forbids color (see no-color.org), or if the terminal has none.
 fn may_color(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_in_no_color_forbids_colour_and_an_empty_one_does_not() {
+    fn any_text_in_no_color_forbids_color_and_an_empty_one_does_not() {
         let may_color = |no_color: Option<&str>, term: Option<&str>| {
             super::may_color(no_color.map(OsStr::new), term.map(OsStr::new))
         };
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_painters_own_colours_reach_an_output() {
+    fn only_the_painters_own_colors_reach_an_output() {
         let text = "\u{1b}[31mfailed\u{1b}[0m \u{1b}[2J\u{9b}\n";
         let shown = "\u{1b}[31mfailed\u{1b}[0m \\u{1b}[2J\\u{9b}\n";
         assert_eq!(Paint { has_color: true }.shown(text), shown);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_terminal_gets_a_table_unasked_and_only_there_in_colour() {
+    fn only_a_terminal_gets_a_table_unasked_and_only_there_in_color() {
         let terminal = |is_output_interactive, may_color| Terminal {
             bars: None,
             is_output_interactive,

@@ -51,8 +51,8 @@ impl TargetClone {
         let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
         let row: Option<Row> =
             conn.query_first(format!("SHOW CREATE TABLE {target}")).await.map_err(|error| {
-                let hint = "a check loads into a private copy of the table: on a view the account \
-                            needs the privileges SELECT and SHOW VIEW for it";
+                let hint = "a check loads into a temporary copy of the table: on a view the \
+                            account needs the privileges SELECT and SHOW VIEW for it";
                 failed(error).as_kind(ErrorKind::TargetRefused).with_hint(hint)
             })?;
         let text: Option<String> = row.as_ref().and_then(|row| row.get_opt(1)?.ok());
@@ -95,7 +95,7 @@ impl TargetClone {
         define(conn, &sql).await.map_err(|error| {
             let database = self.table.database.as_deref().map(quote_identifier).unwrap_or_default();
             unavailable(self.failed(&error)).with_hint(format!(
-                "a check loads into a private copy of the table: an administrator must GRANT \
+                "a check loads into a temporary copy of the table: an administrator must GRANT \
                  CREATE TEMPORARY TABLES ON {database}.* to the account"
             ))
         })
@@ -117,7 +117,7 @@ impl TargetClone {
     }
 
     fn failed(&self, error: &mysql_async::Error) -> Error {
-        classify(Phase::Transaction, &format!("the private copy of table {}", self.target), error)
+        classify(Phase::Transaction, &format!("the temporary copy of table {}", self.target), error)
     }
 }
 

@@ -136,10 +136,10 @@ fn told(what: &str, sums: &Forgotten) -> String {
     )
 }
 
-/// Returns the line about transactions whose COMMIT had no answer, or nothing if all had one.
+/// Returns the line about transactions whose COMMIT was not answered, or nothing if all were.
 fn unanswered(removed: &Removed, fate: &str) -> String {
     if removed.unanswered == Forgotten::default() {
         return String::new();
     }
-    told(&format!("in transactions whose COMMIT had no answer, {fate}"), &removed.unanswered)
+    told(&format!("in transactions whose COMMIT was not answered, {fate}"), &removed.unanswered)
 }

@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, its output and its errors.
+//! Decides how a command ends: its exit code, its output and its errors.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,7 +93,7 @@ impl OpenRun {
     }
 
     /// Adds the signal that ended the run to its errors. Later ones are still listened to: the
-    /// ledger is told of the end, and may not answer.
+    /// run still reports its end to the ledger, which may not answer.
     pub(super) fn add_signal(&self, errors: &mut Vec<Error>) {
         errors.extend(self.shutdown.signalled().map(interrupted));
     }

@@ -309,7 +309,7 @@ mod tests {
     fn an_assignment_has_one_expression() {
         for (text, shown) in [
             ("b=1; DROP TABLE victim", "character 4 (';'): it would end the statement"),
-            (" é = 1, c = 2 ", "character 7 (','): it would begin another assignment"),
+            (" é = 1, c = 2 ", "character 7 (','): the expression would start another assignment"),
             ("b=(1", "character 3 ('('): this parenthesis is not closed"),
             ("b='", "character 3 ('\\''): this quote is not closed"),
         ] {

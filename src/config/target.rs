@@ -48,7 +48,7 @@ pub(super) fn resolve(
         resolver.problems.push(Problem {
             what: format!("{given} is set, but {missing} is not"),
             origin: None,
-            remedy: "the client's certificate and its key go together".to_owned(),
+            remedy: "set both ssl-cert and ssl-key, or neither".to_owned(),
         });
     }
     if ssl_ca.is_some() && !matches!(ssl_mode, SslMode::VerifyCa | SslMode::VerifyIdentity) {

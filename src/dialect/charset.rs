@@ -59,7 +59,7 @@ const MULTI_BYTE: &[(&str, [(u8, u8); 3])] = &[
 /// them, and MySQL reads them incorrectly.
 const WIDE: &[&str] = &["ucs2", "utf16", "utf16le", "utf32"];
 
-/// Why a name is not a usable character set.
+/// The reason why a name is not a usable character set.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CharsetError {
     #[error("{name:?} is not a character set name; use MySQL's names, such as utf8mb4 or latin1")]

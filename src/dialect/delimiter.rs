@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-/// Why the text of a delimiter cannot be understood.
+/// The reason why the text of a delimiter cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DelimiterError {
     #[error(

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-/// Why a text is not one expression, or not a list of definitions.
+/// The reason why a text is not one expression, or not a list of definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("character {at}{}: {why}", shown(*.found))]
 pub struct SqlError {
@@ -29,7 +29,7 @@ fn shown(found: Option<char>) -> String {
 enum Why {
     #[error("it would end the statement")]
     EndsStatement,
-    #[error("it would begin another assignment; give each its own --set")]
+    #[error("the expression would start another assignment; use one --set for each")]
     Comma,
     #[error("a comment is not allowed, because it would hide what follows")]
     Comment,

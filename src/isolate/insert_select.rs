@@ -42,7 +42,7 @@ use crate::sql_text::quote_identifier;
 /// The maximum number of rows in one statement, if `max_error_count` allows it. Longer statements
 /// are not faster, and cost more when they are repeated.
 const ROWS_LIMIT: u64 = 4096;
-/// Room for warnings that are about no row: deprecated syntax, statements that are unsafe to
+/// Room for warnings about the statement itself: deprecated syntax, statements that are unsafe to
 /// replicate.
 const OTHER_WARNINGS: u64 = 4;
 const SAVEPOINT: &str = "s3_to_mysql_insertion";
@@ -58,12 +58,12 @@ pub async fn dry_run_insert(
     table: &ScratchTable,
     duplicates: bool,
 ) -> Result<InsertStats> {
-    const FORESIGHT: &str = "s3_to_mysql_foresight";
+    const DRY_RUN: &str = "s3_to_mysql_dry_run";
     let failed = |error: Driver| table.failed(&error);
-    conn.query_drop(format!("SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
+    conn.query_drop(format!("SAVEPOINT {DRY_RUN}")).await.map_err(failed)?;
     let mut inserted = table.insert_into(conn, OnConflict::Skip).await?;
-    conn.query_drop(format!("ROLLBACK TO SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
-    conn.query_drop(format!("RELEASE SAVEPOINT {FORESIGHT}")).await.map_err(failed)?;
+    conn.query_drop(format!("ROLLBACK TO SAVEPOINT {DRY_RUN}")).await.map_err(failed)?;
+    conn.query_drop(format!("RELEASE SAVEPOINT {DRY_RUN}")).await.map_err(failed)?;
     inserted.rejected.retain(|row| duplicates || !codes::is_duplicate(row.code));
     Ok(inserted)
 }
@@ -183,7 +183,7 @@ impl ScratchTable {
             // Data exceptions, constraints and SIGNAL. An error that is only a matter of time or
             // space is not among them.
             Err(Driver::Server(error))
-                if error.code == 1644
+                if error.code == codes::SIGNAL
                     || ["22", "23"].iter().any(|class| error.state.starts_with(class)) =>
             {
                 return Ok(StatementResult::Unproven(Some(error)));
@@ -271,7 +271,9 @@ impl ScratchTable {
             match conn.query(format!("EXPLAIN FORMAT=TRADITIONAL {sql}")).await {
                 Ok(plan) => plan,
                 // The target is a view, and the account lacks SHOW VIEW: the plan stays unknown.
-                Err(Driver::Server(error)) if error.code == 1345 => return Ok(false),
+                Err(Driver::Server(error)) if error.code == codes::VIEW_NOT_EXPLAINED => {
+                    return Ok(false);
+                }
                 Err(error) => return Err(self.failed(&error)),
             };
         let collects = |step: &mysql_async::Row| {

@@ -35,8 +35,8 @@ pub struct Plan {
     update_columns: Option<Vec<String>>,
     /// The rules for the values of rows.
     pub values: Arc<RowRules>,
-    /// True once a statement for a whole object did not tell enough. It will not for the next
-    /// object either.
+    /// True once a whole-object statement did not identify the bad rows. Later objects skip that
+    /// attempt.
     pub(crate) skip_whole_attempt: AtomicBool,
     isolation_setup: OnceCell<IsolationSetup>,
 }

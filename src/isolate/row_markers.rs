@@ -5,7 +5,7 @@ use super::scratch_table::Numbers;
 use crate::load_data::Diagnostic;
 use crate::mysql::codes;
 
-/// The beginning of a mark. Nobody has a number that begins like this.
+/// The beginning of a mark. No real value begins like this.
 const MARK: &str = "s3-to-mysql row ";
 
 /// Returns an SQL condition that is true for every row, and gives a warning that names the row. It
@@ -21,12 +21,6 @@ fn is_refusal(code: u16) -> bool {
         || codes::is_refused_by_constraint(code)
         || matches!(code, codes::NO_PARENT_ROW | codes::NO_PARENT_ROW_UNNAMED)
         || codes::is_refused_by_partition(code)
-}
-
-/// Returns true if the warning is about the statement, wherever it stands in the list: deprecated
-/// syntax, or unsafe to replicate as a statement.
-fn is_about_the_statement(code: u16) -> bool {
-    matches!(code, 1287 | 1592 | 1681)
 }
 
 /// The counts from `Records: 5  Duplicates: 1  Warnings: 14`, and the affected rows. Rows that a
@@ -108,7 +102,7 @@ impl Marked {
                 }
                 continue;
             }
-            if is_about_the_statement(warning.code) {
+            if codes::is_about_the_statement(warning.code) {
                 continue;
             }
             let is_refused = is_refusal(warning.code);

@@ -15,8 +15,7 @@ use mysql_async::Error as Driver;
 
 use crate::dialect::{ColumnOrVariable, check_statement};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::codes::DATABASE_ACCESS_DENIED;
-use crate::mysql::{ColumnSchema, Conn, Phase, TableSchema, classify};
+use crate::mysql::{ColumnSchema, Conn, Phase, TableSchema, classify, codes};
 use crate::sql_text::{TableName, quote_identifier, same_name};
 
 /// The definition of a scratch table. It needs the CREATE TEMPORARY TABLES privilege on the
@@ -41,8 +40,6 @@ pub(crate) struct Numbers {
     pub(crate) rows: u64,
 }
 
-/// A default is invalid under the session's `sql_mode`.
-const INVALID_DEFAULT: u16 = 1067;
 /// An `sql_mode` that accepts any default: it is not strict, and accepts zero dates.
 const LENIENT: &str = "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
@@ -130,8 +127,10 @@ impl ScratchTable {
         let sql = format!("CREATE TEMPORARY TABLE {}{}", self.table, self.definition);
         ensure_one_statement(&self.target, &sql)?;
         define(conn, &sql).await.map_err(|error| {
-            let is_denied =
-                matches!(&error, Driver::Server(server) if server.code == DATABASE_ACCESS_DENIED);
+            let is_denied = matches!(
+                &error,
+                Driver::Server(server) if server.code == codes::DATABASE_ACCESS_DENIED
+            );
             if is_denied {
                 let message = format!(
                     "the scratch copy of table {}: the account cannot create temporary tables",
@@ -222,7 +221,7 @@ pub(crate) fn ensure_one_statement(target: &TableName, sql: &str) -> Result<()> 
 /// Runs a CREATE TEMPORARY TABLE whose defaults may be invalid under the session's `sql_mode`.
 pub(crate) async fn define(conn: &mut Conn, sql: &str) -> std::result::Result<(), Driver> {
     match conn.query_drop(sql).await {
-        Err(Driver::Server(error)) if error.code == INVALID_DEFAULT => {
+        Err(Driver::Server(error)) if error.code == codes::INVALID_DEFAULT => {
             // The target was created under another mode. If this future is dropped here, the
             // session is destroyed, so the mode does not outlive it.
             conn.query_drop(format!(

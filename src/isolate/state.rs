@@ -76,7 +76,7 @@ impl<'a> RowIsolation<'a> {
         }
     }
 
-    /// The flagged rows are also counted by reason, and the first of them are handed over.
+    /// Also counts the flagged rows by reason, and passes the first ones to `tally`.
     pub(crate) fn with_tally(mut self, tally: &'a mut Tally) -> Self {
         self.tally = Some(tally);
         self

@@ -6,6 +6,7 @@ use super::plan::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use crate::error::{ErrorKind, Result};
 use crate::load_data::{Diagnostic, ExchangeOutcome, LoadStats};
+use crate::mysql::codes;
 use crate::split::LocatedRow;
 
 /// The outcome of loading via the scratch table.
@@ -42,9 +43,12 @@ impl RowIsolation<'_> {
                     }
                     // Only the target's triggers decide if NULL is accepted.
                     SendOutcome::RowErrors(row_errors)
-                        if !row_errors
-                            .iter()
-                            .any(|row_error| matches!(row_error.warning.code, 1263 | 1048)) =>
+                        if !row_errors.iter().any(|row_error| {
+                            matches!(
+                                row_error.warning.code,
+                                codes::NULL_REPLACED | codes::NULL_REFUSED
+                            )
+                        }) =>
                     {
                         // A warning about an expression of --set names no row here either.
                         if Self::flag_numbered(&row_errors, sent, flagged) {

@@ -191,7 +191,7 @@ impl BatchEntry {
         if others == Some(0_u64) {
             return Ok(BeginOutcome::Yes);
         }
-        // Its locks block its neighbours.
+        // Its locks block its neighbors.
         conn.query_drop("ROLLBACK").await.map_err(failed)?;
         Ok(BeginOutcome::AlreadyLoaded)
     }

@@ -37,8 +37,8 @@ pub(crate) fn ledger_row_lost(what: &str) -> Error {
          is not known if the object's rows stayed"
     );
     Error::new(ErrorKind::LedgerRowLost, message).with_hint(
-        "check if its rows are in the table before you load it again; does --init-sql \
-         change autocommit, or does a cluster split the load?",
+        "check if its rows are in the table before you load it again; possible causes: --init-sql \
+         changes autocommit, or a cluster splits the load",
     )
 }
 

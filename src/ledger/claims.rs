@@ -36,7 +36,7 @@ pub struct Claims {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InHand {
     pub objects: usize,
-    /// Wider than a size, because a store may list any.
+    /// A `u128`, because the sum of listed sizes can exceed a `u64`.
     pub bytes: u128,
 }
 

@@ -29,7 +29,7 @@ use crate::object::Object;
 use crate::policy::OnChanged;
 use crate::sql_text::bytes_literal;
 
-/// How a transaction treats what the ledger has of its object's key.
+/// The treatment of what the ledger has of an object's key.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyPolicy {
     /// True to remove an existing row of the same content first.

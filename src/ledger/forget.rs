@@ -19,7 +19,7 @@ const BATCH: usize = 500;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     pub sums: Forgotten,
-    /// The counts of transactions whose COMMIT had no answer: they are gone, or the next call
+    /// The counts of transactions whose COMMIT was not answered: they are gone, or the next call
     /// removes them.
     pub unanswered: Forgotten,
 }

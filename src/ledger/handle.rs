@@ -263,9 +263,9 @@ impl Ledger {
         }
     }
 
-    /// Does the same as [`Ledger::query_all`] in one try, for what is not worth waiting for. A
-    /// server that did not accept the last connection is not asked for another one: there may be
-    /// hundreds of failures to record.
+    /// Does the same as [`Ledger::query_all`] without retries, for queries that are not worth
+    /// waiting for. A server that did not accept the last connection is not asked for another one:
+    /// there may be hundreds of failures to record.
     pub(crate) async fn query_unless_unreachable(&self, sql: &str) -> Result<ResultSets> {
         if self.control.lock().await.is_unreachable {
             let message = format!("{}: the database server cannot be reached", self.tables.title());
@@ -309,7 +309,7 @@ impl Ledger {
     async fn connect(&self, control: &mut ControlConnection) -> Result<Session> {
         let what = self.tables.title();
         tracing::warn!(
-            "{what}: the connection was lost; its {} claims are taken again",
+            "{what}: the connection was lost; re-acquiring its {} claims",
             control.held.len()
         );
         control.is_unreachable = true;

@@ -281,7 +281,7 @@ impl Ledger {
                 return Ok(Finished::Before);
             }
             let message = format!(
-                "{}: the {} job of this run, generation {}, was given up for generation {} ({}, \
+                "{}: the {} job of this run, generation {}, was replaced by generation {} ({}, \
                  run {}) while it was loading",
                 self.what(),
                 job.mode.word(),

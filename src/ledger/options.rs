@@ -37,7 +37,7 @@ pub struct JobOptions<'a> {
     pub swap_keep_old: bool,
     /// True to add secondary indexes at the end of the job.
     pub defer_indexes: bool,
-    /// True to begin the job anew.
+    /// True to start the job over.
     pub force: bool,
     pub on_duplicate: OnDuplicate,
 }

@@ -77,8 +77,7 @@ impl PartRow {
                     lines: lines_before.checked_add(line_count)?,
                     ending,
                 },
-                checksum: algorithm_named(&algorithm)
-                    .map(|algorithm| PartChecksum { algorithm, value }),
+                checksum: combinable(&algorithm).map(|algorithm| PartChecksum { algorithm, value }),
             },
             loaded,
             digest: digest.and_then(|bytes| Digest::from_bytes(&bytes)),
@@ -86,19 +85,13 @@ impl PartRow {
     }
 }
 
-/// Returns the name that the column stores.
-pub(super) fn algorithm_name(algorithm: ChecksumAlgorithm) -> &'static str {
+/// Returns the algorithm with this name if checksums of parts can be combined under it.
+fn combinable(name: &[u8]) -> Option<ChecksumAlgorithm> {
+    let algorithm = str::from_utf8(name).ok()?.parse().ok()?;
     match algorithm {
-        ChecksumAlgorithm::Crc64Nvme => "crc64nvme",
-        ChecksumAlgorithm::Crc32 => "crc32",
-        ChecksumAlgorithm::Crc32c => "crc32c",
-        ChecksumAlgorithm::Sha1 => "sha1",
-        ChecksumAlgorithm::Sha256 => "sha256",
+        ChecksumAlgorithm::Crc64Nvme | ChecksumAlgorithm::Crc32 | ChecksumAlgorithm::Crc32c => {
+            Some(algorithm)
+        }
+        ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256 => None,
     }
-}
-
-fn algorithm_named(name: &[u8]) -> Option<ChecksumAlgorithm> {
-    [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32c]
-        .into_iter()
-        .find(|algorithm| algorithm_name(*algorithm).as_bytes() == name)
 }

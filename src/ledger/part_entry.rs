@@ -9,7 +9,7 @@ use mysql_async::Error as Driver;
 use super::begin::BeginOutcome;
 use super::counts::LoadCounts;
 use super::handle::Ledger;
-use super::part::{Part, algorithm_name};
+use super::part::Part;
 use super::parts::{SplitObject, forgotten, superseded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::DUPLICATE_ENTRY;
@@ -36,8 +36,8 @@ impl Ledger {
         let SplitObject { object_id, key, .. } = split;
         let run_id = bytes_literal(self.run.id.as_bytes());
         let Part { number, start, data_start, end, checksum } = part;
-        let (algorithm, checksum) = checksum
-            .map_or(("", 0), |checksum| (algorithm_name(checksum.algorithm), checksum.value));
+        let (algorithm, checksum) =
+            checksum.map_or(("", 0), |checksum| (<&str>::from(checksum.algorithm), checksum.value));
         let begin = format!(
             "START TRANSACTION; \
              INSERT INTO {parts} (object_id, part_number, size_bytes, start_offset, data_offset, \
@@ -98,7 +98,7 @@ impl PartEntry {
                 }
             }
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // The loser's rows must never be committed, and its locks block its neighbours.
+                // The loser's rows must never be committed, and its locks block its neighbors.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 let sql =
                     format!("SELECT loaded_at IS NOT NULL FROM {} WHERE {}", self.parts, self.key);
@@ -160,8 +160,8 @@ impl PartEntry {
             self.what
         );
         Err(Error::new(ErrorKind::LedgerRowLost, message).with_hint(
-            "check if its rows are in the table before you load it again; does \
-             --init-sql change autocommit, or does a cluster split the load?",
+            "check if its rows are in the table before you load it again; possible causes: \
+             --init-sql changes autocommit, or a cluster splits the load",
         ))
     }
 

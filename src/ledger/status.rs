@@ -40,9 +40,9 @@ pub struct JobStatus {
     pub table_generation: u32,
     /// `append`, `truncate` or `swap`.
     pub mode: String,
-    /// How far the job has come.
+    /// The state of the job.
     pub state: String,
-    /// The table that the last swap kept. `null` if there is none.
+    /// The table that the last swap kept. `null` if it kept no table.
     pub old_table: Option<String>,
     /// The run that began the job.
     pub run_id: String,
@@ -119,9 +119,9 @@ pub struct FailedObject {
     pub bucket: String,
     pub key: String,
     pub etag: String,
-    /// Why it failed last.
+    /// The reason for the last failure.
     pub error: FailureReason,
-    /// How often it was tried, over all runs.
+    /// The number of attempts, over all runs.
     pub attempts: u64,
     /// RFC 3339, in UTC.
     pub first_failed_at: String,
@@ -133,7 +133,7 @@ pub struct FailedObject {
     pub run_id: String,
 }
 
-/// Why an object could not be loaded.
+/// The reason why an object could not be loaded.
 #[derive(Clone, Debug, Serialize)]
 pub struct FailureReason {
     /// The stable name of the kind of error.

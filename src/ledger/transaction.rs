@@ -274,7 +274,7 @@ impl Entry {
             }
             Ok(_) => Err(superseded(&self.what)),
             Err(Driver::Server(server)) if server.code == DUPLICATE_ENTRY => {
-                // The loser's rows must never be committed, and its locks block its neighbours.
+                // The loser's rows must never be committed, and its locks block its neighbors.
                 conn.query_drop("ROLLBACK").await.map_err(failed)?;
                 let state: Option<String> = conn
                     .query_first(format!("SELECT state FROM {} WHERE {}", self.objects, self.key))

@@ -18,8 +18,8 @@ use crate::verify::{ComparePlan, Digest, RowSum, TableVerification};
 /// The comparison to make before a job ends, and its result.
 pub(super) struct TableCheck<'plan> {
     plan: Option<&'plan ComparePlan>,
-    /// Kept across retries of the job's end: the try that ends it may find that an earlier one has
-    /// ended it.
+    /// The verification result, kept across retries, because a retry may find that an earlier
+    /// attempt has already ended the job.
     passed: Mutex<Option<TableVerification>>,
 }
 
@@ -194,8 +194,8 @@ impl Ledger {
             self.target.name()
         );
         Error::new(ErrorKind::ChecksumDiffers, message).with_hint(
-            "has somebody changed it, or does a trigger? The job has not ended: --force begins it \
-             anew, and loads everything again",
+            "another client or a trigger may have changed the table. The job has not ended: \
+             --force starts it over, and loads everything again",
         )
     }
 
@@ -247,7 +247,7 @@ impl Ledger {
             objects.example
         );
         Err(Error::new(ErrorKind::ChecksumMissing, message)
-            .with_hint("begin the job anew with --force, or end it without --verify"))
+            .with_hint("start the job over with --force, or end it without --verify"))
     }
 }
 

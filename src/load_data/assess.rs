@@ -165,95 +165,95 @@ mod tests {
         vec![Diagnostic::new("Warning".into(), code, "m".into()); count]
     }
 
-    /// Returns the assessment of ten rows as one word.
-    fn verdict(counts: ServerCounts, shown: &[Diagnostic], policy: Policy) -> &'static str {
+    /// Returns the assessment of ten rows in words.
+    fn named(counts: ServerCounts, shown: &[Diagnostic], policy: Policy) -> &'static str {
         match assess(10, counts, shown, &policy) {
-            Assessment::Clean => "fine",
-            Assessment::TruncatedWarnings => "hidden",
+            Assessment::Clean => "clean",
+            Assessment::TruncatedWarnings => "truncated warnings",
             Assessment::RowErrors(row_errors)
                 if row_errors.iter().all(|(class, _)| *class == RowErrorKind::Duplicate) =>
             {
                 "duplicates"
             }
-            Assessment::RowErrors(_) => "bad",
-            Assessment::UnexplainedSkips(_) => "unexplained",
-            Assessment::CountMismatch => "miscounted",
+            Assessment::RowErrors(_) => "bad rows",
+            Assessment::UnexplainedSkips(_) => "unexplained skips",
+            Assessment::CountMismatch => "count mismatch",
         }
     }
 
     #[test]
     fn equal_counts_without_a_warning_pass() {
-        assert_eq!(verdict(counts(10, 0, 0), &[], STRICT), "fine");
+        assert_eq!(named(counts(10, 0, 0), &[], STRICT), "clean");
     }
 
     #[test]
     fn a_row_more_or_less_than_counted_is_refused() {
-        assert_eq!(verdict(counts(9, 0, 0), &[], STRICT), "miscounted");
-        assert_eq!(verdict(counts(11, 0, 0), &[], STRICT), "miscounted");
+        assert_eq!(named(counts(9, 0, 0), &[], STRICT), "count mismatch");
+        assert_eq!(named(counts(11, 0, 0), &[], STRICT), "count mismatch");
         let accept = Policy { on_bad_row: OnBadRow::Accept, ..STRICT };
-        assert_eq!(verdict(counts(9, 0, 1), &warnings(1265, 1), accept), "miscounted");
+        assert_eq!(named(counts(9, 0, 1), &warnings(1265, 1), accept), "count mismatch");
     }
 
     #[test]
-    fn any_warning_is_an_offence_unless_it_is_accepted() {
-        assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), STRICT), "bad");
+    fn any_warning_is_a_row_error_unless_it_is_accepted() {
+        assert_eq!(named(counts(10, 0, 1), &warnings(1265, 1), STRICT), "bad rows");
         assert_eq!(
-            verdict(
+            named(
                 counts(10, 0, 1),
                 &warnings(1265, 1),
                 Policy { on_bad_row: OnBadRow::Reject, ..STRICT }
             ),
-            "bad"
+            "bad rows"
         );
         let accept = Policy { on_bad_row: OnBadRow::Accept, ..STRICT };
-        assert_eq!(verdict(counts(10, 0, 1), &warnings(1265, 1), accept), "fine");
+        assert_eq!(named(counts(10, 0, 1), &warnings(1265, 1), accept), "clean");
     }
 
     #[test]
     fn a_note_is_an_offence_only_where_that_is_asked_for() {
         let note = [Diagnostic::new("Note".into(), 1265, "m".into())];
-        assert_eq!(verdict(counts(10, 0, 1), &note, STRICT), "fine");
+        assert_eq!(named(counts(10, 0, 1), &note, STRICT), "clean");
         assert_eq!(
-            verdict(counts(10, 0, 1), &note, Policy { notes_as_bad: true, ..STRICT }),
-            "bad"
+            named(counts(10, 0, 1), &note, Policy { notes_as_bad: true, ..STRICT }),
+            "bad rows"
         );
         let accept = Policy { notes_as_bad: true, on_bad_row: OnBadRow::Accept, ..STRICT };
-        assert_eq!(verdict(counts(10, 0, 1), &note, accept), "fine");
+        assert_eq!(named(counts(10, 0, 1), &note, accept), "clean");
     }
 
     #[test]
     fn a_skipped_row_is_an_offence_unless_duplicates_are_ignored() {
-        assert_eq!(verdict(counts(10, 2, 2), &warnings(1062, 2), STRICT), "duplicates");
+        assert_eq!(named(counts(10, 2, 2), &warnings(1062, 2), STRICT), "duplicates");
         let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..STRICT };
-        assert_eq!(verdict(counts(10, 2, 2), &warnings(1062, 2), ignore), "fine");
+        assert_eq!(named(counts(10, 2, 2), &warnings(1062, 2), ignore), "clean");
     }
 
     #[test]
     fn ignoring_duplicates_does_not_let_other_skips_through() {
         let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..STRICT };
-        assert_eq!(verdict(counts(10, 1, 1), &warnings(1526, 1), ignore), "bad");
-        assert_eq!(verdict(counts(10, 1, 0), &[], ignore), "unexplained");
+        assert_eq!(named(counts(10, 1, 1), &warnings(1526, 1), ignore), "bad rows");
+        assert_eq!(named(counts(10, 1, 0), &[], ignore), "unexplained skips");
     }
 
     #[test]
     fn duplicates_past_what_the_server_shows_pass_only_where_nothing_else_can_hide_there() {
         let ignore = Policy { on_duplicate: OnDuplicate::Ignore, ..STRICT };
-        assert_eq!(verdict(counts(10, 8, 8), &warnings(1062, 2), ignore), "fine");
-        assert_eq!(verdict(counts(10, 7, 8), &warnings(1062, 2), ignore), "hidden");
+        assert_eq!(named(counts(10, 8, 8), &warnings(1062, 2), ignore), "clean");
+        assert_eq!(named(counts(10, 7, 8), &warnings(1062, 2), ignore), "truncated warnings");
         let partitioned = Policy { skips_only_duplicates: false, ..ignore };
-        assert_eq!(verdict(counts(10, 8, 8), &warnings(1062, 2), partitioned), "hidden");
+        assert_eq!(named(counts(10, 8, 8), &warnings(1062, 2), partitioned), "truncated warnings");
     }
 
     #[test]
     fn what_is_accepted_is_still_to_be_counted_by_kind() {
         let accept = Policy { on_bad_row: OnBadRow::Accept, ..STRICT };
-        assert_eq!(verdict(counts(10, 0, 8), &warnings(1265, 2), accept), "hidden");
+        assert_eq!(named(counts(10, 0, 8), &warnings(1265, 2), accept), "truncated warnings");
     }
 
     #[test]
     fn rows_that_a_check_refused_explain_a_smaller_count_when_they_are_accepted() {
         let accept = Policy { on_bad_row: OnBadRow::Accept, ..STRICT };
-        assert_eq!(verdict(counts(8, 0, 2), &warnings(3819, 2), accept), "fine");
-        assert_eq!(verdict(counts(7, 0, 2), &warnings(3819, 2), accept), "miscounted");
+        assert_eq!(named(counts(8, 0, 2), &warnings(3819, 2), accept), "clean");
+        assert_eq!(named(counts(7, 0, 2), &warnings(3819, 2), accept), "count mismatch");
     }
 }

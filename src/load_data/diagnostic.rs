@@ -46,7 +46,7 @@ impl Diagnostic {
     /// Returns true if the server changed a value without harm, in its own view, or read a date in
     /// a deprecated notation.
     pub(crate) fn is_note(&self) -> bool {
-        self.level.eq_ignore_ascii_case("Note") || matches!(self.code, 4095 | 4096)
+        self.level.eq_ignore_ascii_case("Note") || codes::is_deprecated_date(self.code)
     }
 
     /// Returns true if the row is not stored, and the server counts it as skipped or not at all.

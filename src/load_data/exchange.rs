@@ -10,7 +10,7 @@ use super::payload::{Payload, SendProgress};
 use super::row_numbers;
 use super::warnings::show;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Conn, Phase, classify};
+use crate::mysql::{Conn, Phase, classify, codes};
 
 /// The outcome of a statement.
 #[derive(Debug)]
@@ -90,22 +90,17 @@ pub(crate) fn lies_in_the_rows(server: &ServerError) -> bool {
     matches!(server.state.get(..2), Some("22" | "23" | "44" | "45"))
         // Too few fields, too many fields, truncated: warnings that REPLACE turns into errors, with
         // the state of a warning.
-        || matches!(server.code, 1261 | 1262 | 1265)
-        // Bad character, geometry, no partition, CHECK, CHECK OPTION, JSON, vector.
         || matches!(
             server.code,
-            1300 | 1366
-                | 1416
-                | 1526
-                | 1591
-                | 1748
-                | 3819
-                | 4025
-                | 1369
-                | 3140..=3149
-                | 3037
-                | 3055
-                | 6136
+            codes::TOO_FEW_FIELDS | codes::TOO_MANY_FIELDS | codes::DATA_TRUNCATED
+        )
+        || codes::is_refused_by_partition(server.code)
+        || codes::is_refused_by_constraint(server.code)
+        || codes::is_invalid_geometry(server.code)
+        || codes::is_invalid_json(server.code)
+        || matches!(
+            server.code,
+            codes::INVALID_CHARACTER | codes::WRONG_VALUE_FOR_FIELD | codes::INVALID_VECTOR
         )
 }
 

@@ -1,32 +1,39 @@
 //! Reads the row number and the column name from the text of a server's warning.
 
+use crate::mysql::codes;
 use crate::sql_text::last_identifier;
 
 /// Returns the row, in the statement's own numbering, and the column that a message names.
 pub(crate) fn named(code: u16, message: &str) -> (Option<u64>, Option<String>) {
     match code {
         // Too few fields, too many fields: `Row 2 was truncated; ...`.
-        1261 | 1262 => {
+        codes::TOO_FEW_FIELDS | codes::TOO_MANY_FIELDS => {
             let number = message.strip_prefix("Row ").and_then(|rest| rest.split(' ').next());
             (number.and_then(|number| number.parse().ok()), None)
         }
         // `... for column 'a' at row 2`, in MariaDB also ``... for column `d`.`t`.`a` at row 2``.
         // The quoted value stands before that and may contain anything, so the text is parsed from
         // its end.
-        1263..=1265 | 1292 | 1299 | 1366 | 1406 => {
+        codes::NULL_REPLACED
+        | codes::OUT_OF_RANGE
+        | codes::DATA_TRUNCATED
+        | codes::TRUNCATED_WRONG_VALUE
+        | codes::INVALID_TIMESTAMP
+        | codes::WRONG_VALUE_FOR_FIELD
+        | codes::DATA_TOO_LONG => {
             let Some((rest, number)) = message.rsplit_once(" at row ") else { return (None, None) };
             let Ok(row) = number.parse() else { return (None, None) };
             (Some(row), rest.rsplit_once(" column ").and_then(|(_, name)| unquoted(name)))
         }
         // MySQL on deprecated date notations: `... in datetime value '2026/01/01' at row 2 is
         // deprecated. ...`.
-        4095 | 4096 => {
+        code if codes::is_deprecated_date(code) => {
             let number =
                 message.rsplit_once(" at row ").and_then(|(_, rest)| rest.split(' ').next());
             (number.and_then(|number| number.parse().ok()), None)
         }
         // The message does not name the row.
-        1048 => (
+        codes::NULL_REFUSED => (
             None,
             message.strip_prefix("Column ").and_then(|rest| unquoted(rest.split(' ').next()?)),
         ),

@@ -31,7 +31,7 @@ pub struct LoadConfig {
     /// The limit on rejected rows of the whole run.
     pub max_rejects_total: Option<u64>,
     pub verify: Verify,
-    /// How the texts of fields are to be read.
+    /// The notations of the texts of fields.
     pub readings: Readings,
 }
 

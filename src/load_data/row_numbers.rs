@@ -23,6 +23,7 @@
 
 use super::diagnostic::{Diagnostic, ServerCounts};
 use super::message::without_row;
+use crate::mysql::codes;
 
 /// Returns the warning's message without the row's number in the statement, or with the number in
 /// the object if the message begins with it.
@@ -32,7 +33,7 @@ pub(crate) fn renumbered(warning: &Diagnostic, row: u64) -> String {
 
 /// Does the same as [`renumbered`] for an error of which only the code and the text are left.
 pub(crate) fn renumbered_text(code: u16, message: &str, row: u64) -> String {
-    if matches!(code, 1261 | 1262) {
+    if matches!(code, codes::TOO_FEW_FIELDS | codes::TOO_MANY_FIELDS) {
         let after = message
             .strip_prefix("Row ")
             .and_then(|rest| rest.split_once(' '))

@@ -15,14 +15,131 @@ pub(crate) const COLUMN_ACCESS_DENIED: u16 = 1143;
 /// The account has no right on the database.
 pub(crate) const DATABASE_ACCESS_DENIED: u16 = 1044;
 
+/// The account lacks a right of the whole server.
+pub(crate) const PRIVILEGE_NEEDED: u16 = 1227;
+
+/// The database does not exist.
+pub(crate) const NO_SUCH_DATABASE: u16 = 1049;
+
+/// The table does not exist.
+pub(crate) const NO_SUCH_TABLE: u16 = 1146;
+
+/// The column does not exist.
+pub(crate) const NO_SUCH_COLUMN: u16 = 1054;
+
+/// The server does not know the character set.
+pub(crate) const UNKNOWN_CHARSET: u16 = 1115;
+
+/// The statement cannot be parsed.
+pub(crate) const SYNTAX_ERROR: u16 = 1064;
+
+/// A column's default is invalid under the session's `sql_mode`.
+pub(crate) const INVALID_DEFAULT: u16 = 1067;
+
+/// The account cannot see the plan of a statement on a view.
+pub(crate) const VIEW_NOT_EXPLAINED: u16 = 1345;
+
+/// A trigger or a procedure has raised an error with SIGNAL.
+pub(crate) const SIGNAL: u16 = 1644;
+
+/// TRUNCATE is refused because a foreign key refers to the table.
+pub(crate) const TRUNCATE_REFUSED_BY_FOREIGN_KEY: u16 = 1701;
+
+/// The server has no connection left.
+pub(crate) const TOO_MANY_CONNECTIONS: u16 = 1040;
+
+/// The account has as many connections as the server allows each account.
+pub(crate) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
+
+/// The account has used up a limit of its own, such as connections.
+pub(crate) const USER_LIMIT_REACHED: u16 = 1226;
+
+/// The server refuses this host after too many failed connections.
+pub(crate) const HOST_BLOCKED: u16 = 1129;
+
+/// The server accepts encrypted connections only.
+pub(crate) const TLS_REQUIRED: u16 = 3159;
+
+/// The statement is longer than the server accepts.
+pub(crate) const PACKET_TOO_LARGE: u16 = 1153;
+
 /// A lock was not granted in time.
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
 /// The transaction was chosen as the victim of a deadlock, and is rolled back.
 pub(crate) const DEADLOCK: u16 = 1213;
 
+/// NULL is stored into a NOT NULL column.
+pub(crate) const NULL_REFUSED: u16 = 1048;
+
+/// A row has fewer fields than columns.
+pub(crate) const TOO_FEW_FIELDS: u16 = 1261;
+
+/// A row has more fields than columns.
+pub(crate) const TOO_MANY_FIELDS: u16 = 1262;
+
+/// NULL became the default of a NOT NULL column.
+pub(crate) const NULL_REPLACED: u16 = 1263;
+
+/// The number is out of the column's range.
+pub(crate) const OUT_OF_RANGE: u16 = 1264;
+
+/// The value was cut or changed when it was stored.
+pub(crate) const DATA_TRUNCATED: u16 = 1265;
+
 /// The value does not fit the type it is converted to.
 pub(crate) const TRUNCATED_WRONG_VALUE: u16 = 1292;
+
+/// The value is no valid TIMESTAMP.
+pub(crate) const INVALID_TIMESTAMP: u16 = 1299;
+
+/// The text is not valid in its character set.
+pub(crate) const INVALID_CHARACTER: u16 = 1300;
+
+/// The value is no value of the column's type.
+pub(crate) const WRONG_VALUE_FOR_FIELD: u16 = 1366;
+
+/// The text is longer than the column.
+pub(crate) const DATA_TOO_LONG: u16 = 1406;
+
+/// The text is no vector.
+pub(crate) const INVALID_VECTOR: u16 = 6136;
+
+/// Returns true if the server is read-only: `read_only` or `super_read_only`, a read-only
+/// transaction, or a read-only InnoDB. A failover may be under way.
+pub(crate) fn is_read_only(code: u16) -> bool {
+    matches!(code, 1290 | 1792 | 1836)
+}
+
+/// Returns true if `local_infile` is off.
+pub(crate) fn is_local_infile_off(code: u16) -> bool {
+    matches!(code, 1148 | 3948 | 4166)
+}
+
+/// Returns true if GTIDs forbid a temporary table in a transaction.
+pub(crate) fn is_refused_by_gtid(code: u16) -> bool {
+    matches!(code, 1787 | 3748)
+}
+
+/// Returns true if a notation is deprecated for dates: the delimiter, or a superfluous one.
+pub(crate) fn is_deprecated_date(code: u16) -> bool {
+    matches!(code, 4095 | 4096)
+}
+
+/// Returns true if a statement uses deprecated syntax, or is unsafe to replicate as a statement.
+pub(crate) fn is_about_the_statement(code: u16) -> bool {
+    matches!(code, 1287 | 1592 | 1681)
+}
+
+/// Returns true if the value is no valid geometry.
+pub(crate) fn is_invalid_geometry(code: u16) -> bool {
+    matches!(code, 1416 | 3037 | 3055)
+}
+
+/// Returns true if the value is no valid JSON document, or one of its paths is invalid.
+pub(crate) fn is_invalid_json(code: u16) -> bool {
+    matches!(code, 3140..=3149)
+}
 
 /// Returns true if a row was not stored because of its key: a duplicate entry, also in the wording
 /// of foreign keys and of named indexes.
@@ -52,6 +169,7 @@ pub(crate) fn is_refused_by_partition(code: u16) -> bool {
 pub(crate) fn is_kept_by_foreign_key(code: u16) -> bool {
     matches!(code, 1217 | 1451 | 3730 | 3776)
 }
+
 /// The number with which the guard of logins says that it cannot connect to the server.
 pub(crate) const CLIENT_CANNOT_CONNECT: u16 = 2003;
 

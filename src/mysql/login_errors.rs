@@ -88,20 +88,20 @@ fn of_number(code: u16) -> Option<&'static str> {
              must give it another one (ALTER USER ... IDENTIFIED WITH caching_sha2_password, on \
              MariaDB IDENTIFIED VIA ed25519)"
         }
-        1226 => {
+        codes::USER_LIMIT_REACHED => {
             "the account has used up a limit of its own: lower --load-concurrency if it is \
              max_user_connections, wait an hour if it is one per hour, or have an administrator \
              raise it (ALTER USER ... WITH MAX_USER_CONNECTIONS 0)"
         }
-        1203 => {
+        codes::TOO_MANY_USER_CONNECTIONS => {
             "the account has as many connections as max_user_connections allows: lower \
              --load-concurrency, or have an administrator raise the variable"
         }
-        1040 => {
+        codes::TOO_MANY_CONNECTIONS => {
             "the server has as many connections as max_connections allows: wait, lower \
              --load-concurrency, or have an administrator raise the variable"
         }
-        1129 => {
+        codes::HOST_BLOCKED => {
             "the server has blocked this host because too many of its connections failed: an \
              administrator must run TRUNCATE TABLE performance_schema.host_cache (on MariaDB FLUSH \
              HOSTS)"

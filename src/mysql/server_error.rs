@@ -52,7 +52,8 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
             // in group replication: all mean that the transaction was rolled back. For any other
             // error at COMMIT that is not certain.
             codes::DEADLOCK | codes::LOCK_WAIT_TIMEOUT => ErrorKind::LockConflict,
-            1290 | 1792 | 1836 | 3101 => ErrorKind::TargetBusy,
+            3101 => ErrorKind::TargetBusy,
+            code if codes::is_read_only(code) => ErrorKind::TargetBusy,
             _ => ErrorKind::OutcomeUnknown,
         },
         (Phase::Commit, _) => ErrorKind::OutcomeUnknown,
@@ -102,27 +103,45 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
     match code {
         // Lock wait timeout, deadlock, NOWAIT lock, "record has changed since last read".
         codes::LOCK_WAIT_TIMEOUT | codes::DEADLOCK | 3572 | 1020 => ErrorKind::LockConflict,
-        // Too many connections; out of resources; shutting down; too many of this user's
-        // connections; host blocked for errors; connection killed.
-        1040 | 1041 | 1053 | 1203 | 1226 | 1129 => ErrorKind::TargetBusy,
+        // 1041: out of resources. 1053: shutting down.
+        codes::TOO_MANY_CONNECTIONS
+        | 1041
+        | 1053
+        | codes::TOO_MANY_USER_CONNECTIONS
+        | codes::USER_LIMIT_REACHED
+        | codes::HOST_BLOCKED => ErrorKind::TargetBusy,
         1927 | 2006 | 2013 | 4031 | 1158..=1161 => ErrorKind::ConnectionLost,
-        // read_only, super_read_only, read-only transaction, InnoDB read-only: a failover may be
-        // under way.
-        1290 | 1792 | 1836 => ErrorKind::TargetBusy,
+        code if codes::is_read_only(code) => ErrorKind::TargetBusy,
         code if login_errors::is_refusal(code) => ErrorKind::TargetLogin,
-        // The server requires TLS.
-        3159 => ErrorKind::TargetTls,
-        1049 => ErrorKind::TargetRefused,
-        // local_infile off; no table or column; no privilege on table, column or routine; unknown
-        // charset, variable or separators; syntax; not allowed on this object.
-        3948 | 4166 | 1148 | 1146 | 1054 | 1142 | 1143 | 1227 | 1370 | 1115 | 1193 | 1231
-        | 1083 | 1064 | 1348 | 1471 | 1347 => ErrorKind::TargetRefused,
+        codes::TLS_REQUIRED => ErrorKind::TargetTls,
+        code if codes::is_local_infile_off(code) => ErrorKind::TargetRefused,
+        codes::NO_SUCH_DATABASE
+        | codes::NO_SUCH_TABLE
+        | codes::NO_SUCH_COLUMN
+        | codes::TABLE_ACCESS_DENIED
+        | codes::COLUMN_ACCESS_DENIED
+        | codes::PRIVILEGE_NEEDED
+        | codes::UNKNOWN_CHARSET
+        | codes::SYNTAX_ERROR => ErrorKind::TargetRefused,
+        // No privilege on a routine; unknown variable or separators; not allowed on this object.
+        1370 | 1193 | 1231 | 1083 | 1348 | 1471 | 1347 => ErrorKind::TargetRefused,
         _ if during == Phase::Connect => ErrorKind::TargetRefused,
         // Under REPLACE in a strict mode, warnings become errors: a value that does not fit its
         // column, NULL in NOT NULL, too few or too many fields, no parent row, no partition, CHECK.
-        1048 | 1261..=1265 | 1292 | 1366 | 1406 | 1411 | 1452 | 1526 | 3819 | 4025 => {
-            ErrorKind::BadRows
-        }
+        codes::NULL_REFUSED
+        | codes::TOO_FEW_FIELDS
+        | codes::TOO_MANY_FIELDS
+        | codes::NULL_REPLACED
+        | codes::OUT_OF_RANGE
+        | codes::DATA_TRUNCATED
+        | codes::TRUNCATED_WRONG_VALUE
+        | codes::WRONG_VALUE_FOR_FIELD
+        | codes::DATA_TOO_LONG
+        | 1411
+        | codes::NO_PARENT_ROW
+        | 1526
+        | 3819
+        | 4025 => ErrorKind::BadRows,
         _ => ErrorKind::StatementFailed,
     }
 }
@@ -147,38 +166,44 @@ fn remedy(error: &Driver) -> Option<&'static str> {
         _ => return None,
     };
     Some(match server.code {
-        1153 => RAISE_MAX_ALLOWED_PACKET,
-        3948 | 4166 | 1148 => {
+        codes::PACKET_TOO_LARGE => RAISE_MAX_ALLOWED_PACKET,
+        code if codes::is_local_infile_off(code) => {
             "local_infile is OFF on the server; an administrator must run SET GLOBAL \
              local_infile = ON (and set local_infile=ON in the server's option file)"
         }
-        1142 | 1143 if server.message.contains("DELETE") => {
+        codes::TABLE_ACCESS_DENIED | codes::COLUMN_ACCESS_DENIED
+            if server.message.contains("DELETE") =>
+        {
             "--on-duplicate replace also needs the DELETE privilege; an administrator must GRANT it"
         }
-        1142 | 1143 if server.message.starts_with("UPDATE") => {
+        codes::TABLE_ACCESS_DENIED | codes::COLUMN_ACCESS_DENIED
+            if server.message.starts_with("UPDATE") =>
+        {
             "--on-duplicate update also needs the UPDATE privilege on the table; an administrator \
              must GRANT it"
         }
-        1142 | 1143 if server.message.starts_with("SELECT") => {
+        codes::TABLE_ACCESS_DENIED | codes::COLUMN_ACCESS_DENIED
+            if server.message.starts_with("SELECT") =>
+        {
             "--on-duplicate update and reject also need the SELECT privilege on the table; an \
              administrator must GRANT it"
         }
-        1142 | 1143 => {
+        codes::TABLE_ACCESS_DENIED | codes::COLUMN_ACCESS_DENIED => {
             "the account needs the INSERT privilege on the table; an administrator must GRANT it"
         }
-        1146 => "create the table first, or check --table and --database",
-        1049 | 1044 => {
+        codes::NO_SUCH_TABLE => "create the table first, or check --table and --database",
+        codes::NO_SUCH_DATABASE | codes::DATABASE_ACCESS_DENIED => {
             "create the database first, or check --database and the account's privileges"
         }
-        1054 => "check --columns and --set against the table's columns",
-        1115 => "check --charset against SHOW CHARACTER SET",
-        1290 | 1792 | 1836 => "the server is read-only; connect to the primary",
+        codes::NO_SUCH_COLUMN => "check --columns and --set against the table's columns",
+        codes::UNKNOWN_CHARSET => "check --charset against SHOW CHARACTER SET",
+        code if codes::is_read_only(code) => "the server is read-only; connect to the primary",
         // GTIDs with a statement-based binary log.
-        1787 | 3748 => {
+        code if codes::is_refused_by_gtid(code) => {
             "with GTIDs, the server makes temporary tables in a transaction only if binlog_format \
              is ROW or MIXED; --on-duplicate update and --on-bad-row reject need them"
         }
-        3159 => "the server requires TLS: use --ssl-mode REQUIRED",
+        codes::TLS_REQUIRED => "the server requires TLS: use --ssl-mode REQUIRED",
         _ => return None,
     })
 }

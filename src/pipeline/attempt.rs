@@ -21,7 +21,7 @@ use crate::values::ValueCounts;
 
 /// A load worker's connection and its slot of the limiter.
 pub(crate) struct Worker {
-    /// Kept until an error occurs on it.
+    /// The connection, reused until an error occurs on it.
     pub(crate) session: Option<Session>,
     pub(crate) slot: LoadSlot,
 }

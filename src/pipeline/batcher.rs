@@ -32,7 +32,7 @@ const WAIT: Duration = Duration::from_millis(50);
 pub(crate) struct Batcher {
     waiting: Mutex<Waiting>,
     limits: BatchConfig,
-    trust: std::sync::Mutex<BatchSizer>,
+    sizer: std::sync::Mutex<BatchSizer>,
 }
 
 /// One item of work for a load worker.
@@ -52,7 +52,7 @@ impl Batcher {
     /// Creates a batcher. With a limit of one object, no objects share a transaction.
     pub(crate) fn new(ready: mpsc::Receiver<Ready>, limits: BatchConfig) -> Self {
         let waiting = Mutex::new(Waiting { ready, held_over: VecDeque::new() });
-        Self { waiting, limits, trust: std::sync::Mutex::new(BatchSizer::new(limits.objects)) }
+        Self { waiting, limits, sizer: std::sync::Mutex::new(BatchSizer::new(limits.objects)) }
     }
 
     /// Returns the next item of work, or `None` when there is no more.
@@ -67,7 +67,7 @@ impl Batcher {
             Ready::Part(part) => return Some(Work::Part(Box::new(part))),
         };
         let bytes_limit = self.limits.bytes;
-        let objects_limit = self.trust().objects();
+        let objects_limit = self.sizer().objects();
         let (mut bytes, mut key_bytes) = (first.staged.size_bytes, first.selected.object.key.len());
         let is_alone = !first.may_share || bytes >= bytes_limit;
         let mut batch = vec![first];
@@ -109,18 +109,18 @@ impl Batcher {
 
     /// Records that a transaction of this number of objects had no row errors.
     pub(crate) fn record_success(&self, objects: usize) {
-        self.trust().gain(objects);
+        self.sizer().record_success(objects);
     }
 
     /// Records that objects could not be loaded together, or that an object that was loaded alone
     /// would have failed in a batch.
     pub(crate) fn record_failure(&self) {
-        self.trust().lose();
+        self.sizer().record_failure();
     }
 
-    fn trust(&self) -> std::sync::MutexGuard<'_, BatchSizer> {
+    fn sizer(&self) -> std::sync::MutexGuard<'_, BatchSizer> {
         // A panic leaves nothing half-done in it.
-        self.trust.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.sizer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -154,7 +154,7 @@ impl BatchSizer {
         self.objects
     }
 
-    fn gain(&mut self, objects: usize) {
+    fn record_success(&mut self, objects: usize) {
         self.clean += objects;
         // As many objects as a failed batch of the larger size would load in vain.
         if self.clean >= 2 * self.objects {
@@ -163,7 +163,7 @@ impl BatchSizer {
         }
     }
 
-    fn lose(&mut self) {
+    fn record_failure(&mut self) {
         self.objects = (self.objects / Self::LOSS).max(1);
         self.clean = 0;
     }
@@ -176,18 +176,18 @@ mod tests {
     /// Returns the number of objects that are sent in vain if every `bad_every`th object has a bad
     /// row.
     fn in_vain(objects: usize, bad_every: usize) -> usize {
-        let mut trust = BatchSizer::new(1000);
+        let mut sizer = BatchSizer::new(1000);
         let (mut sent, mut vain) = (0, 0);
         while sent < objects {
-            let together = trust.objects();
+            let together = sizer.objects();
             let is_clean = |object: usize| !object.is_multiple_of(bad_every);
             if (sent + 1..=sent + together).all(is_clean) {
-                trust.gain(together);
+                sizer.record_success(together);
             } else {
-                trust.lose();
+                sizer.record_failure();
                 vain += if together > 1 { together } else { 0 };
                 for object in sent + 1..=sent + together {
-                    if is_clean(object) { trust.gain(1) } else { trust.lose() }
+                    if is_clean(object) { sizer.record_success(1) } else { sizer.record_failure() }
                 }
             }
             sent += together;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_object_costs_its_neighbours_a_try_at_most() {
+    fn a_bad_object_costs_its_neighbors_a_try_at_most() {
         for bad_every in [3, 10, 100, 999, 5000] {
             assert!(
                 in_vain(100_000, bad_every) <= 100_000,
@@ -213,16 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn trust_comes_back() {
-        let mut trust = BatchSizer::new(1000);
+    fn a_failure_is_forgotten_after_enough_successes() {
+        let mut sizer = BatchSizer::new(1000);
         for _ in 0..10 {
-            trust.lose();
+            sizer.record_failure();
         }
-        assert_eq!(trust.objects(), 1);
+        assert_eq!(sizer.objects(), 1);
         let mut objects = 0;
-        while trust.objects() < 1000 {
-            objects += trust.objects();
-            trust.gain(trust.objects());
+        while sizer.objects() < 1000 {
+            objects += sizer.objects();
+            sizer.record_success(sizer.objects());
         }
         assert!(objects <= 2100, "{objects}");
     }

@@ -32,7 +32,7 @@ pub(crate) fn decide(config: &LedgerConfig, object: &Object, known: &ObjectState
     }
     if let Some(failed) = known.failed.as_ref().filter(|failed| failed.is_same_content)
         && !config.retry_failed
-        // Changed content was never tried: it is decided anew below. Neither was an object whose
+        // Changed content was never tried: it is decided again below. Neither was an object whose
         // claim was held.
         && failed.error_code != ErrorKind::ContentChanged.code()
         && failed.attempts > 0

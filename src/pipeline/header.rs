@@ -1,6 +1,6 @@
 //! Compares the header line of an object with the columns that its fields are read into.
 //!
-//! LOAD DATA reads fields by their place. If an exporter writes the columns in another order, every
+//! LOAD DATA matches fields by position. If an exporter writes the columns in another order, every
 //! value may fit and still be in the wrong column, so nothing but the header tells. An object whose
 //! header contradicts the column list fails before it is loaded. A header that is in another
 //! language, or has names of its own, contradicts nothing.
@@ -93,7 +93,7 @@ impl HeaderCheck {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         "{object}: its header {} fits the columns {} only in part: {why}; fields \
-                         are read by their place, not by name (this is said once in a run)",
+                         are matched by position, not by name (this warning appears once per run)",
                         listed(names.iter().map(String::as_str)),
                         listed(self.items.iter().map(name)),
                     );
@@ -107,7 +107,7 @@ impl HeaderCheck {
                     listed(self.items.iter().map(name)),
                 );
                 Err(Error::new(ErrorKind::Malformed, message).with_hint(format!(
-                    "fields are read by their place, not by name; --columns '{}' has the order of \
+                    "fields are matched by position, not by name; --columns '{}' has the order of \
                      this header",
                     self.columns_of(&names).replace('\'', "'\\''")
                 )))

@@ -44,7 +44,7 @@ pub(crate) struct Selector {
     pub(crate) shutdown: Shutdown,
     /// The objects that the run may have in hand: those that download, are staged, or load.
     pub(crate) in_hand: Limits,
-    /// The same when other runs share the work: more would be hoarding.
+    /// The smaller limits while other runs share the work, so that this run does not hoard objects.
     pub(crate) in_hand_shared: Limits,
     pub(crate) selected: mpsc::Sender<Selected>,
     pub(crate) events: mpsc::Sender<Event>,
@@ -158,7 +158,7 @@ impl Selector {
                     self.unless_draining(pause(&self.shutdown, wait)).await?;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
-                progressed = self.review_aside(ledger, job, backlog).await?;
+                progressed = self.review_claimed_elsewhere(ledger, job, backlog).await?;
             }
         }
     }
@@ -247,9 +247,9 @@ impl Selector {
     }
 
     /// Looks up some of the objects that other runs had claimed. Those that are not loaded may be
-    /// free now. Those whose claim is not a run's are loaded without it after a while. Returns true
-    /// if any has an outcome or is passed on.
-    async fn review_aside(
+    /// free now. Objects whose claim is held by a connection that is not a run are loaded without a
+    /// claim after a while. Returns true if any has an outcome or is passed on.
+    async fn review_claimed_elsewhere(
         &mut self,
         ledger: &Ledger,
         job: &Job,
@@ -284,8 +284,8 @@ impl Selector {
         Ok(is_any_settled)
     }
 
-    /// Returns for each of `objects` if the claim of no run has kept it back for too long. Reports
-    /// the holder before that.
+    /// Returns, for each object, true if a connection that is not a run has held its claim for too
+    /// long. Reports the holder before that.
     async fn held_by_no_run(
         &self,
         ledger: &Ledger,

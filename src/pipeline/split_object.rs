@@ -343,8 +343,8 @@ pub(crate) async fn fail_missing(
         }
         let what = Object { bucket, key, etag, size_bytes: 0, last_modified: None };
         let message = format!(
-            "{what}: parts of it are loaded, but it is gone from the store: the other parts cannot \
-             be loaded any more"
+            "{what}: parts of it are loaded, but the object was deleted from the store, so the \
+             other parts cannot be loaded"
         );
         let error = Error::new(ErrorKind::PartialChanged, message);
         let Object { bucket, key, etag, .. } = what;

@@ -4,8 +4,8 @@
 //! has for it, and must end exactly at the next one.
 //!
 //! The part that is staged last is handed over only if the checksum of the whole object is right,
-//! or if there is none to compare. So an object whose bytes do not match its checksum stays
-//! `partial`.
+//! or if the store has no checksum to compare. So an object whose bytes do not match its checksum
+//! stays `partial`.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub(super) async fn stage_parts(
                 let running = parts.running_checksum();
                 verified = verify_parts(pinned, running, in_order).map_err(|error| {
                     error.with_hint(
-                        "the last part was not loaded; run again to read it anew; if that does \
+                        "the last part was not loaded; run again to read it again; if that does \
                          not help, another part arrived with wrong bytes: delete all rows of the \
                          object from the table, forget the object, and load it again",
                     )

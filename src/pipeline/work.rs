@@ -111,7 +111,7 @@ impl ObjectStream {
         page
     }
 
-    /// Ends the listing. What it has found can still be taken. Returns false if the listing had not
+    /// Ends the listing. Objects found so far stay available. Returns false if the listing had not
     /// found everything.
     pub(crate) fn close(&mut self) -> bool {
         let is_complete = self.rest.is_closed();

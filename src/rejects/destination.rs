@@ -20,7 +20,7 @@ pub enum RejectsTo {
     },
 }
 
-/// Why a text does not name a place for rejects.
+/// The reason why a text does not name a place for rejects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RejectsToError {
     #[error("it is empty; name a directory, or s3://BUCKET/PREFIX/")]

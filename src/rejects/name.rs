@@ -33,7 +33,7 @@ pub struct ObjectName {
 }
 
 impl fmt::Display for ObjectName {
-    /// Escaped, so that a newline in a key cannot forge a log line.
+    /// Writes the escaped name, so that a newline in a key cannot forge a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", printable(&self.bucket), printable(&self.key))
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_component_of_the_key_is_recognised_in_the_name() {
+    fn the_last_component_of_the_key_is_recognized_in_the_name() {
         assert_eq!(readable("warehouse/t/day=1/000000_0"), "000000_0");
         assert_eq!(readable("a/b.csv/"), "b.csv");
         assert_eq!(readable("sales 2026+é.csv"), "sales_2026__.csv");

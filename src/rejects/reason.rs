@@ -20,7 +20,7 @@ pub struct RejectedRow<'a> {
     pub reasons: &'a [Reason<'a>],
 }
 
-/// Why a row was rejected.
+/// The reason why a row was rejected.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason<'a> {
     pub kind: ReasonKind,

@@ -77,7 +77,7 @@ pub(super) fn load(report: &LoadReport<'_>) -> String {
     if end.ledger.is_none() {
         line(
             "ledger",
-            "none: at least once; the same command loads the same objects again".to_owned(),
+            "none (at least once): the same command loads the same objects again".to_owned(),
         );
     }
     if let Some(verified) = end.verified {

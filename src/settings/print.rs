@@ -146,7 +146,7 @@ mod tests {
     fn wrap(text: &mut String, paragraph: &str) {
         let mut line = String::from("#");
         for word in paragraph.split_whitespace() {
-            if line.chars().count() + 1 + word.chars().count() > 118 {
+            if line.chars().count() + 1 + word.chars().count() > 98 {
                 text.push_str(&line);
                 text.push('\n');
                 line = String::from("#");

@@ -15,7 +15,7 @@ use crate::printable::printable;
 pub(crate) struct FileLayer {
     pub layer: Layer,
     pub problems: Vec<Problem>,
-    /// Settings that misspelt keys most likely mean. Their absence is not reported again.
+    /// Settings that misspelled keys most likely mean. Their absence is not reported again.
     pub suggested: Vec<&'static str>,
 }
 
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_an_error_that_suggests_the_right_one() {
+    fn a_misspelled_key_is_an_error_that_suggests_the_right_one() {
         assert_eq!(
             problems("\non_duplicate = 'ignore'"),
             ["c.toml line 2: there is no setting \"on_duplicate\"; did you mean on-duplicate?"]

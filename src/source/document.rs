@@ -127,7 +127,9 @@ fn check_elements(text: &str) -> Result<(), Damage> {
             Token::Comment { .. } | Token::Cdata { .. } | Token::ProcessingInstruction { .. }
                 if !open.is_empty() =>
             {
-                return malformed("it holds a comment or the like".to_owned());
+                return malformed(
+                    "it holds a comment, a CDATA section or a processing instruction".to_owned(),
+                );
             }
             _ => {}
         }

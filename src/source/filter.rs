@@ -55,7 +55,7 @@ impl Filter {
     }
 
     /// Decides about `key`, which was found by listing its first `prefix_length` bytes.
-    pub(super) fn judge(
+    pub(super) fn match_key(
         &self,
         key: &str,
         prefix_length: usize,
@@ -119,20 +119,20 @@ mod tests {
 
     #[test]
     fn a_folder_marker_is_known_by_its_slash_and_its_emptiness() {
-        assert_eq!(filter().judge("a/b/", 2, 0, None), KeyMatch::FolderMarker);
-        assert_eq!(filter().judge("a/b_$folder$", 2, 0, None), KeyMatch::FolderMarker);
-        assert_eq!(filter().judge("a/b/", 2, 9, None), KeyMatch::Take);
-        assert_eq!(filter().judge("a/empty", 2, 0, None), KeyMatch::Take);
+        assert_eq!(filter().match_key("a/b/", 2, 0, None), KeyMatch::FolderMarker);
+        assert_eq!(filter().match_key("a/b_$folder$", 2, 0, None), KeyMatch::FolderMarker);
+        assert_eq!(filter().match_key("a/b/", 2, 9, None), KeyMatch::Take);
+        assert_eq!(filter().match_key("a/empty", 2, 0, None), KeyMatch::Take);
     }
 
     #[test]
     fn hidden_components_count_only_below_the_prefix() {
         let filter = Filter { skip_hidden: true, ..filter() };
-        assert_eq!(filter.judge("_etl/part-0", 5, 1, None), KeyMatch::Take);
-        assert_eq!(filter.judge("_etl/_SUCCESS", 5, 0, None), KeyMatch::Hidden);
-        assert_eq!(filter.judge("_etl/_temporary/0/part-0", 5, 1, None), KeyMatch::Hidden);
-        assert_eq!(filter.judge("_etl/.part-0.crc", 5, 1, None), KeyMatch::Hidden);
-        assert_eq!(filter.judge("_etl/dt=1/part_0", 5, 1, None), KeyMatch::Take);
+        assert_eq!(filter.match_key("_etl/part-0", 5, 1, None), KeyMatch::Take);
+        assert_eq!(filter.match_key("_etl/_SUCCESS", 5, 0, None), KeyMatch::Hidden);
+        assert_eq!(filter.match_key("_etl/_temporary/0/part-0", 5, 1, None), KeyMatch::Hidden);
+        assert_eq!(filter.match_key("_etl/.part-0.crc", 5, 1, None), KeyMatch::Hidden);
+        assert_eq!(filter.match_key("_etl/dt=1/part_0", 5, 1, None), KeyMatch::Take);
     }
 
     #[test]
@@ -142,9 +142,9 @@ mod tests {
             exclude: globs("--exclude", &["old/*".into()]).unwrap(),
             ..filter()
         };
-        assert_eq!(filter.judge("in/2026/a.csv", 3, 1, None), KeyMatch::Take);
-        assert_eq!(filter.judge("in/old/2026/a.csv", 3, 1, None), KeyMatch::FilteredOut);
-        assert_eq!(filter.judge("in/a.json", 3, 1, None), KeyMatch::FilteredOut);
+        assert_eq!(filter.match_key("in/2026/a.csv", 3, 1, None), KeyMatch::Take);
+        assert_eq!(filter.match_key("in/old/2026/a.csv", 3, 1, None), KeyMatch::FilteredOut);
+        assert_eq!(filter.match_key("in/a.json", 3, 1, None), KeyMatch::FilteredOut);
     }
 
     #[test]
@@ -152,8 +152,8 @@ mod tests {
         let at: Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
         let later: Timestamp = "2026-11-20T00:00:01Z".parse().unwrap();
         let filter = Filter { modified_after: Some(at), modified_before: Some(later), ..filter() };
-        assert_eq!(filter.judge("k", 0, 1, Some(at)), KeyMatch::Take);
-        assert_eq!(filter.judge("k", 0, 1, Some(later)), KeyMatch::FilteredOut);
-        assert_eq!(filter.judge("k", 0, 1, None), KeyMatch::FilteredOut);
+        assert_eq!(filter.match_key("k", 0, 1, Some(at)), KeyMatch::Take);
+        assert_eq!(filter.match_key("k", 0, 1, Some(later)), KeyMatch::FilteredOut);
+        assert_eq!(filter.match_key("k", 0, 1, None), KeyMatch::FilteredOut);
     }
 }

@@ -225,7 +225,12 @@ impl Listing {
                 }
                 // An object of unknown size is not passed over as an empty one.
                 let size_bytes = entry.size_bytes.unwrap_or(u64::MAX);
-                match self.filter.judge(&entry.key, prefix.len(), size_bytes, entry.last_modified) {
+                match self.filter.match_key(
+                    &entry.key,
+                    prefix.len(),
+                    size_bytes,
+                    entry.last_modified,
+                ) {
                     KeyMatch::FolderMarker => skipped_keys.folder_markers += 1,
                     KeyMatch::Hidden => skipped_keys.hidden += 1,
                     KeyMatch::FilteredOut => skipped_keys.filtered_out += 1,

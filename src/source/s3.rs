@@ -182,7 +182,7 @@ impl S3 {
     /// Sends HeadObject, pinned to the object's ETag, for what a ranged GET does not report.
     ///
     /// # Errors
-    /// `ObjectMissing`; `ObjectChanged` if the store honours If-Match; and the errors of any
+    /// `ObjectMissing`; `ObjectChanged` if the store honors If-Match; and the errors of any
     /// request.
     pub async fn stat(&self, object: &Object) -> Result<Stat> {
         let output = self
@@ -223,7 +223,7 @@ impl S3 {
     ///
     /// # Errors
     /// `ObjectMissing` if the object or that version of it is gone; `ObjectChanged` if the store
-    /// honours If-Match. For stores that do not, the caller compares the ETag of the response. The
+    /// honors If-Match. For stores that do not, the caller compares the ETag of the response. The
     /// stream yields `BodyBroken` if the connection breaks, or if no byte arrives within the stall
     /// timeout.
     pub async fn get(&self, object: &Object, from: ReadFrom) -> Result<Body> {

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_is_recognised_under_every_status() {
+    fn throttling_is_recognized_under_every_status() {
         for (status, code) in [
             (503, "SlowDown"),
             (503, ""),

@@ -67,7 +67,7 @@ impl ScanPlan {
             if matches!(terminator, b'\r' | b'\n') || matches!(quote, b'\r' | b'\n') {
                 return None;
             }
-            // Larger numbers do not fit into the counter, and no table has so many fields.
+            // Larger numbers do not fit into the counter, and no table has that many columns.
             Some(FieldCount {
                 quote,
                 terminator,

@@ -212,7 +212,7 @@ impl<'row> Text<'row> {
 #[derive(Clone, Debug)]
 pub struct RowCutter {
     grammar: Grammar,
-    /// How to find the end of a row that has no quote and no escape.
+    /// The way to find the end of a row that has no quote and no escape.
     plain_line: Option<PlainLine>,
     machine: FieldMachine,
     /// The bytes from the beginning of the current row on.

@@ -230,7 +230,7 @@ impl RowReader {
     /// Validates bytes that should be whole characters, and reads them.
     fn read_text(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         let four_byte_characters = self.text.as_ref().is_none_or(|text| text.four_byte_characters);
-        let (valid_bytes, four_bytes) = match utf8::judge(bytes, four_byte_characters) {
+        let (valid_bytes, four_bytes) = match utf8::check(bytes, four_byte_characters) {
             CharCheck::Valid => (bytes.len(), None),
             CharCheck::InvalidFrom(at) => (at, Some(false)),
             CharCheck::FourBytesFrom(at) => (at, Some(true)),

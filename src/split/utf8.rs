@@ -12,7 +12,7 @@ pub(super) enum CharCheck {
 }
 
 /// Checks `bytes`, which must not end inside a character.
-pub(super) fn judge(bytes: &[u8], four_byte_characters: bool) -> CharCheck {
+pub(super) fn check(bytes: &[u8], four_byte_characters: bool) -> CharCheck {
     let valid_bytes = match simdutf8::basic::from_utf8(bytes) {
         Ok(_) => bytes.len(),
         // The fast check does not say where the error is.
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn four_byte_characters_are_found_where_the_set_has_none() {
-        assert_eq!(judge("ä😀".as_bytes(), true), CharCheck::Valid);
-        assert_eq!(judge("ä😀".as_bytes(), false), CharCheck::FourBytesFrom(2));
-        assert_eq!(judge(b"ab\xFF\xF0", false), CharCheck::InvalidFrom(2));
+        assert_eq!(check("ä😀".as_bytes(), true), CharCheck::Valid);
+        assert_eq!(check("ä😀".as_bytes(), false), CharCheck::FourBytesFrom(2));
+        assert_eq!(check(b"ab\xFF\xF0", false), CharCheck::InvalidFrom(2));
     }
 }

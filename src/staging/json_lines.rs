@@ -41,7 +41,7 @@ pub(super) fn is_json_lines(head: &[u8], is_whole: bool) -> bool {
 mod tests {
     use super::*;
 
-    fn recognised(text: &str, is_whole: bool) -> bool {
+    fn recognized(text: &str, is_whole: bool) -> bool {
         may_be_json_lines(text.as_bytes()) && is_json_lines(text.as_bytes(), is_whole)
     }
 
@@ -53,10 +53,10 @@ mod tests {
             "[1,\"a\"]\n[2,\"b\"]\n",
             " {\"a\":[{}]}",
         ] {
-            assert!(recognised(text, true), "{text}");
+            assert!(recognized(text, true), "{text}");
         }
         // The last row is cut.
-        assert!(recognised("{\"a\":1}\n{\"a\":", false));
+        assert!(recognized("{\"a\":1}\n{\"a\":", false));
     }
 
     #[test]
@@ -74,8 +74,8 @@ mod tests {
             "5\n6\n",
             "\"a\"\n",
         ] {
-            assert!(!recognised(text, true), "{text}");
+            assert!(!recognized(text, true), "{text}");
         }
-        assert!(!recognised("{\"a\":1}", false), "no row is complete");
+        assert!(!recognized("{\"a\":1}", false), "no row is complete");
     }
 }

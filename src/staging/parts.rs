@@ -294,7 +294,7 @@ struct Cutter {
     head: Vec<u8>,
     keeps_head: bool,
     part_size_bytes: u64,
-    /// The least size that the current part needs: an earlier attempt failed for lack of it.
+    /// The minimum size of the current part. An earlier attempt ran out of room.
     refused_bytes: u64,
     running: Option<Hasher>,
     running_at_start: Option<Hasher>,

@@ -1,4 +1,4 @@
-//! The decision how many transactions may run at once, without clocks, tasks or servers.
+//! Decides how many transactions may run at once. Uses no clock, task or server.
 //!
 //! The limit works like the congestion window of TCP: additive increase, multiplicative decrease.
 //! It starts at its maximum. A lock conflict halves it. If the server refuses a connection, it
@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-/// How long transactions must commit without trouble before the limit rises by one.
+/// The time for which transactions must commit without trouble before the limit rises by one.
 const CLEAN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The reason for a change of the limit, for the log.

@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 use super::limiter::ConcurrencyLimiter;
 use super::options::ThroughputConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Conn, Connector, Flavor, Phase, classify};
+use crate::mysql::{Conn, Connector, Flavor, Phase, classify, codes};
 
 /// The time between two checks. Servers report lag in seconds, and running threads change faster
 /// than any check can follow.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The time limit for a check. A server that takes longer counts as beyond its threshold.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The probes that watch the server and its replicas.
 pub(crate) struct Throttle {
-    watched: Vec<Probe>,
+    probes: Vec<Probe>,
 }
 
 struct Probe {
@@ -71,9 +71,9 @@ impl Throttle {
         default_port: u16,
         connector: &Connector,
     ) -> Result<Option<Self>> {
-        let mut watched = Vec::new();
+        let mut probes = Vec::new();
         if let Some(most) = throughput.max_threads_running {
-            watched.push(Probe {
+            probes.push(Probe {
                 name: connector.name().to_owned(),
                 bound: Threshold::ThreadsRunning(most),
                 connector: connector.clone(),
@@ -88,21 +88,21 @@ impl Throttle {
                     format!("--replica {replica:?}: it must be HOST or HOST:PORT"),
                 )
             })?;
-            watched.push(Probe {
+            probes.push(Probe {
                 name: format!("replica {replica}"),
                 bound: Threshold::Lag(max_lag),
                 connector: connector.elsewhere(host, port),
                 conn: None,
             });
         }
-        for watched in &mut watched {
-            if let Reading::NoReplica = watched.look(0).await? {
-                let message = format!("{}: it is not a replica, so it has no lag", watched.name);
+        for probe in &mut probes {
+            if let Reading::NoReplica = probe.check(0).await? {
+                let message = format!("{}: it is not a replica, so it has no lag", probe.name);
                 return Err(Error::new(ErrorKind::TargetRefused, message)
                     .with_hint("in --replica, name servers that replicate from the target"));
             }
         }
-        Ok((!watched.is_empty()).then_some(Self { watched }))
+        Ok((!probes.is_empty()).then_some(Self { probes }))
     }
 
     /// Watches until `ended`. The caller must pause the limiter first, because nobody knows before
@@ -115,24 +115,24 @@ impl Throttle {
         // However the monitor ends, no worker may keep waiting for it.
         let _resuming = Resuming(Arc::clone(&limiter));
         let mut paused: Option<Instant> = None;
-        while ended.run_until_cancelled(self.look(&limiter, &mut paused)).await.is_some() {
-            if ended.run_until_cancelled(tokio::time::sleep(BETWEEN_LOOKS)).await.is_none() {
+        while ended.run_until_cancelled(self.check(&limiter, &mut paused)).await.is_some() {
+            if ended.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_none() {
                 break;
             }
         }
-        for conn in self.watched.into_iter().filter_map(|watched| watched.conn) {
+        for conn in self.probes.into_iter().filter_map(|probe| probe.conn) {
             let _ = tokio::time::timeout(ANSWER_LIMIT, conn.0.disconnect()).await;
         }
     }
 
-    async fn look(&mut self, limiter: &ConcurrencyLimiter, paused: &mut Option<Instant>) {
+    async fn check(&mut self, limiter: &ConcurrencyLimiter, paused: &mut Option<Instant>) {
         // The run's own transactions are no reason to wait.
         let ours = limiter.loading() as u64;
         let seen =
-            join_all(self.watched.iter_mut().map(async |watched| match watched.look(ours).await {
+            join_all(self.probes.iter_mut().map(async |probe| match probe.check(ours).await {
                 Ok(Reading::Within) => None,
                 Ok(Reading::Past(why)) => Some(why),
-                Ok(Reading::NoReplica) => Some(format!("{} is no longer a replica", watched.name)),
+                Ok(Reading::NoReplica) => Some(format!("{} is no longer a replica", probe.name)),
                 Err(error) => Some(error.one_line()),
             }))
             .await;
@@ -157,7 +157,7 @@ impl Throttle {
 
 impl Probe {
     /// Checks once. After an error, the next check reconnects.
-    async fn look(&mut self, ours: u64) -> Result<Reading> {
+    async fn check(&mut self, ours: u64) -> Result<Reading> {
         let (conn, flavor) = match self.conn.take() {
             Some(connected) => connected,
             None => {
@@ -235,13 +235,12 @@ impl Probe {
 
 /// Returns one row for each source that the server replicates from.
 async fn replica_status(conn: &mut Conn, flavor: Flavor) -> mysql_async::Result<Vec<Row>> {
-    /// The error of servers before 8.0.22 for the newer statement.
-    const SYNTAX: u16 = 1064;
     if flavor == Flavor::Mariadb {
         return conn.query("SHOW ALL SLAVES STATUS").await;
     }
     match conn.query("SHOW REPLICA STATUS").await {
-        Err(mysql_async::Error::Server(error)) if error.code == SYNTAX => {
+        // The server is older than 8.0.22, and does not know the newer statement.
+        Err(mysql_async::Error::Server(error)) if error.code == codes::SYNTAX_ERROR => {
             conn.query("SHOW SLAVE STATUS").await
         }
         answered => answered,

@@ -174,12 +174,13 @@ impl ComparePlan {
                 0 => columns.push(column.name.clone()),
                 1 => unverified.push(Unverified {
                     column: column.name.clone(),
-                    reason: "one value of it is not written as the server shows it".to_owned(),
+                    reason: "one of its values is not written the way the server prints it"
+                        .to_owned(),
                 }),
                 count => unverified.push(Unverified {
                     column: column.name.clone(),
                     reason: format!(
-                        "{count} values of it are not written as the server shows them"
+                        "{count} of its values are not written the way the server prints them"
                     ),
                 }),
             }

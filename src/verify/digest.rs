@@ -201,7 +201,7 @@ mod tests {
             reasons,
             [
                 "c: double values are not kept as they are written",
-                "a: 2 values of it are not written as the server shows them"
+                "a: 2 of its values are not written the way the server prints them"
             ]
         );
         let sums = [0, of(&["1\tx\t", "1\ty\t", "1\tz\t"]).column_sum(1)];

@@ -88,7 +88,7 @@ async fn content_that_comes_second_is_refused_though_its_claim_was_lost(
         ensure!(line["status"] == status, "{policy}: {line:#}");
         if policy == "error" {
             expect_failure(&env, "outdated", policy, "content_changed")?;
-            // The next run is told of the content that is listed, which is in the table.
+            // The next run learns of the content that is listed, which is in the table.
             load_other(&env, 0, &args).await?;
         }
     }

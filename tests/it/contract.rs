@@ -1,4 +1,4 @@
-//! The S3 behaviour that the program relies on, as checks that run against any store through the
+//! The S3 behavior that the program relies on, as checks that run against any store through the
 //! AWS SDK.
 //!
 //! The same checks run against the endpoint of `support/s3`, which all other tests use, and against

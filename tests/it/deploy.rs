@@ -153,7 +153,7 @@ async fn the_aws_batch_files_are_of_the_published_service_model() -> Result<()> 
 
 /// The checks above would be worth nothing if anything passed.
 #[apply(plain_test)]
-async fn a_misspelt_field_of_a_manifest_is_noticed() -> Result<()> {
+async fn a_misspelled_field_of_a_manifest_is_noticed() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let cases: [(&[&str], &str, &str, &str); 7] = [
         (&["kubernetes"], JOB, "completionMode:", "completionsMode:"),

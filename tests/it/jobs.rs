@@ -285,7 +285,7 @@ async fn a_shadow_that_has_gone_begins_the_job_anew(env: TestEnv) -> Result<()> 
     env.schema.exec(&format!("DROP TABLE {}", shadow(&env).await?)).await?;
     let anew = load(&env, &SWAP).await?;
     anew.expect(0)?;
-    anew.says("has gone; beginning anew")?;
+    anew.says("no longer exists; starting over")?;
     ensure_rows(&env, "t", sums).await?;
     ensure_no_leftovers(&env).await
 }

@@ -97,7 +97,7 @@ const LEDGER_QUESTION: Step = Step::StatementWithBoth("_objects` WHERE", "FOR UP
 struct Moment {
     step: Step,
     what: Break,
-    /// How many of the run's objects pass this step before one is hit.
+    /// The number of the run's objects that pass this step before one is hit.
     skip: u32,
 }
 

@@ -29,7 +29,7 @@ async fn echo() -> Result<u16> {
     Ok(port)
 }
 
-/// Sends this many bytes, each unlike its neighbours, and compares the ones that come back until
+/// Sends this many bytes, each unlike its neighbors, and compares the ones that come back until
 /// the end.
 async fn there_and_back(port: u16, length: usize) -> Result<()> {
     let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();

@@ -16,6 +16,7 @@
 
 mod access;
 mod accounting;
+mod adaptive_limit;
 mod batches;
 mod check;
 mod command;
@@ -25,9 +26,9 @@ mod contract;
 mod damaged_packets;
 mod deploy;
 mod endpoint;
-mod foresight;
 mod headers;
 mod hot_keys;
+mod insert_diagnostics;
 mod jobs;
 mod kill;
 mod ledger;
@@ -37,16 +38,13 @@ mod limits;
 mod lines_of_bad_rows;
 mod link;
 mod listing;
-mod lost_ledger;
-mod null_times;
-
 mod logins;
+mod lost_ledger;
 mod not_text;
+mod null_times;
 mod oracle;
 mod outcome;
-mod pace;
 mod parts;
-mod pauses;
 mod policy;
 mod reading;
 mod readme;
@@ -68,6 +66,7 @@ mod stopping;
 mod store_fuzz;
 mod support;
 mod target;
+mod throttle;
 mod torture;
 mod tpch;
 mod transaction;
@@ -85,6 +84,8 @@ use registry::{BoxedTest, LoadTest, PlainTest, short_name};
 use support::program::TestEnv;
 use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
+// The name by which `session` knows it.
+use throttle as pauses;
 
 /// The time limit of a test. None needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! How a run ends and what it reports: exit codes, summary, report, failed keys, logs and progress.
+//! The end of a run and its reports: exit codes, summary, report, failed keys, logs and progress.
 
 use std::process::Stdio;
 

@@ -314,7 +314,7 @@ async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
     break_part(&env).await?;
     mend(&env).await?;
     load(&env, 0, &[]).await?;
-    // The state if these parts had never been loaded: two neighbours, and the last.
+    // The state if these parts had never been loaded: two neighbors, and the last.
     env.schema
         .exec(
             "DELETE FROM t WHERE id IN (SELECT id FROM (SELECT t.id FROM t JOIN \
@@ -405,7 +405,7 @@ async fn a_partial_object_that_is_gone_is_an_error_of_its_own(env: TestEnv) -> R
     ensure!(env.s3.backend().remove(BUCKET, "a"));
     let ended = load(&env, 3, &[]).await?;
     expect_failure(&env, "report", "a", "partial_changed")?;
-    ended.says("gone from the store")?;
+    ended.says("was deleted from the store")?;
     ensure!(outcome(&env, "report", "b")?["status"] == "loaded");
     // Another prefix is independent of it.
     env.put("other/c", rows(10))?;

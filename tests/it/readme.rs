@@ -14,8 +14,9 @@ use crate::support::program::{TestEnv, finish};
 use crate::support::s3::{ACCESS_KEY, Backend, Endpoint, REGION, SECRET_KEY};
 use crate::support::servers::Server;
 
-/// The languages of README.md's code blocks. `sh` and `sql` are run.
-const LANGUAGES: &[&str] = &["sh", "sql", "console", "json", "text"];
+/// The languages of README.md's code blocks. `sh` and `sql` are run, and `toml` is a configuration
+/// file for one more run.
+const LANGUAGES: &[&str] = &["sh", "sql", "toml", "console", "json", "text"];
 
 /// Returns the language and the text of each fenced block of README.md.
 fn fences() -> Result<Vec<(String, String)>> {
@@ -51,7 +52,6 @@ async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Resu
     // The account that README.md creates must use TLS.
     let server = Server::start(env.server.kind(), &["--tls"])?;
     let mut root = server.root().await?;
-    root.query_drop("CREATE DATABASE shop").await?;
     let sql = blocks("sql")?;
     let sql: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
     for statement in sql.join("\n").split(';').filter(|statement| !statement.trim().is_empty()) {
@@ -68,9 +68,15 @@ async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Resu
     }
 
     let address = "@db.example.com:3306/";
-    let script = blocks("sh")?;
-    ensure!(script.contains(address), "no block has the address {address}");
-    let script = script.replace(address, &format!("@127.0.0.1:{}/", server.port()));
+    let here = |text: String| -> Result<String> {
+        ensure!(text.contains(address), "no block has the address {address}: {text}");
+        Ok(text.replace(address, &format!("@127.0.0.1:{}/", server.port())))
+    };
+    let folder = env.dir.path().to_str().context("path")?;
+    let settings = here(blocks("toml")?)?.replace("/etc/s3-to-mysql", folder);
+    std::fs::write(env.dir.path().join("load.toml"), settings)?;
+    std::fs::write(env.dir.path().join("password"), "my-password\n")?;
+    let script = here(blocks("sh")?)? + "s3-to-mysql load --config load.toml --progress off\n";
     // One shell for all of them, as later blocks need what the first one exports.
     let mut shell = Command::new("sh");
     shell
@@ -92,9 +98,9 @@ async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Resu
 
     let objects = ended.stdout.lines().filter_map(|line| line.strip_prefix("objects loaded "));
     let objects: Vec<&str> = objects.map(str::trim).collect();
-    // The first load, the one that finds nothing left, `status`, and the one that empties the table
-    // first.
-    ensure!(objects == ["2", "0", "2", "2"], "{objects:?}\n{ended}");
+    // The first load, the one that finds nothing left, `status`, the one that empties the table
+    // first, and the one from cron.
+    ensure!(objects == ["2", "0", "2", "2", "0"], "{objects:?}\n{ended}");
     let loaded: (u64, u64, u64) = root
         .query_first("SELECT COUNT(*), SUM(id), COUNT(DISTINCT day) FROM shop.orders")
         .await?

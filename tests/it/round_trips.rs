@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::registry::{apply, load_test};
-use crate::support::flights::{Flight, Recorder};
 use crate::support::hive;
 use crate::support::program::TestEnv;
 use crate::support::proxy::Proxy;
+use crate::support::round_trip_log::{Recorder, RoundTrip};
 use crate::support::s3::{Fault, Keys, Operation, Times};
 
 /// Flights of the first run with one object, which creates the ledger's tables too, on all of its
@@ -42,78 +42,82 @@ async fn load(env: &TestEnv, objects: u64, more: &[&str]) -> Result<Recorder> {
     Ok(proxy.recorder().clone())
 }
 
-/// Returns the flights of the connection that loads.
-fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<Flight>> {
-    let all = recorder.flights();
+/// Returns the round trips of the connection that loads.
+fn of_the_load(recorder: &Recorder, objects: u64) -> Result<Vec<RoundTrip>> {
+    let all = recorder.round_trips();
     // The preflight sends a file too, of no bytes.
-    let file = all.iter().find(|flight| flight.infile_bytes > 0);
-    let flights =
+    let file = all.iter().find(|round_trip| round_trip.infile_bytes > 0);
+    let round_trips =
         recorder.of(file.with_context(|| format!("no file was sent: {all:#?}"))?.connection);
-    let bytes: usize = flights.iter().map(|flight| flight.infile_bytes).sum();
+    let bytes: usize = round_trips.iter().map(|round_trip| round_trip.infile_bytes).sum();
     ensure!(
         bytes as u64 == hive::object(0, objects * 100).1.bytes,
         "{bytes} bytes were sent on one connection"
     );
-    Ok(flights)
+    Ok(round_trips)
 }
 
-/// Returns the flights from the first transaction's start to the last COMMIT.
-fn transactions(flights: &[Flight]) -> Result<&[Flight]> {
-    let first = flights.iter().position(|flight| flight.label.starts_with("START TRANSACTION"));
-    let last = flights.iter().rposition(|flight| flight.label == "COMMIT");
+/// Returns the round trips from the first transaction's start to the last COMMIT.
+fn transactions(round_trips: &[RoundTrip]) -> Result<&[RoundTrip]> {
+    let first =
+        round_trips.iter().position(|round_trip| round_trip.label.starts_with("START TRANSACTION"));
+    let last = round_trips.iter().rposition(|round_trip| round_trip.label == "COMMIT");
     let (first, last) =
-        first.zip(last).with_context(|| format!("no transaction in {flights:#?}"))?;
-    Ok(&flights[first..=last])
+        first.zip(last).with_context(|| format!("no transaction in {round_trips:#?}"))?;
+    Ok(&round_trips[first..=last])
 }
 
 const QUIT: &str = "command 1";
 
-/// The beginning of each flight of a clean load.
+/// The beginning of each round trip of a clean load.
 const CLEAN: [&str; 5] = ["START TRANSACTION", "LOAD DATA", "file", "UPDATE", "COMMIT"];
 
-fn ensure_begin_with(flights: &[Flight], expected: &[&str]) -> Result<()> {
-    let is_same = flights.len() == expected.len()
-        && flights.iter().zip(expected).all(|(flight, start)| flight.label.starts_with(start));
-    ensure!(is_same, "{flights:#?}, not {expected:?}");
+fn ensure_begin_with(round_trips: &[RoundTrip], expected: &[&str]) -> Result<()> {
+    let is_same = round_trips.len() == expected.len()
+        && round_trips
+            .iter()
+            .zip(expected)
+            .all(|(round_trip, start)| round_trip.label.starts_with(start));
+    ensure!(is_same, "{round_trips:#?}, not {expected:?}");
     Ok(())
 }
 
 #[apply(load_test)]
 async fn a_clean_object_takes_five_round_trips(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
-    ensure_begin_with(transactions(&flights)?, &CLEAN)
+    let round_trips = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
+    ensure_begin_with(transactions(&round_trips)?, &CLEAN)
 }
 
 #[apply(load_test)]
 async fn nothing_is_asked_between_one_object_and_the_next(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 3, &["--no-batch"]).await?, 3)?;
-    ensure_begin_with(transactions(&flights)?, &[CLEAN; 3].concat())
+    let round_trips = of_the_load(&load(&env, 3, &["--no-batch"]).await?, 3)?;
+    ensure_begin_with(transactions(&round_trips)?, &[CLEAN; 3].concat())
 }
 
 #[apply(load_test)]
 async fn objects_that_are_loaded_together_take_five_round_trips_too(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 20, &[]).await?, 20)?;
-    ensure_begin_with(transactions(&flights)?, &CLEAN)
+    let round_trips = of_the_load(&load(&env, 20, &[]).await?, 20)?;
+    ensure_begin_with(transactions(&round_trips)?, &CLEAN)
 }
 
 #[apply(load_test)]
 async fn a_session_is_set_up_in_two_round_trips(env: TestEnv) -> Result<()> {
-    let flights = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
-    let before = flights
+    let round_trips = of_the_load(&load(&env, 1, &["--no-batch"]).await?, 1)?;
+    let before = round_trips
         .iter()
-        .position(|flight| flight.label.starts_with("START TRANSACTION"))
+        .position(|round_trip| round_trip.label.starts_with("START TRANSACTION"))
         .unwrap_or(0);
-    ensure_begin_with(&flights[..before], &["login", "SET SESSION"])?;
-    let after = before + transactions(&flights)?.len();
-    ensure_begin_with(&flights[after..], &[QUIT])
+    ensure_begin_with(&round_trips[..before], &["login", "SET SESSION"])?;
+    let after = before + transactions(&round_trips)?.len();
+    ensure_begin_with(&round_trips[after..], &[QUIT])
 }
 
 #[apply(load_test)]
 async fn the_first_run_of_one_object_takes_two_dozen_round_trips(env: TestEnv) -> Result<()> {
-    let flights = load(&env, 1, &["--no-batch"]).await?.flights();
+    let round_trips = load(&env, 1, &["--no-batch"]).await?.round_trips();
     // No client waits for an answer to a goodbye.
-    let waited = flights.iter().filter(|flight| flight.label != QUIT).count();
-    ensure!(waited <= FIRST_RUN, "{waited} round trips: {flights:#?}");
+    let waited = round_trips.iter().filter(|round_trip| round_trip.label != QUIT).count();
+    ensure!(waited <= FIRST_RUN, "{waited} round trips: {round_trips:#?}");
     Ok(())
 }
 
@@ -139,12 +143,12 @@ async fn a_connection_that_the_server_closed_while_the_store_was_slow_is_made_an
     )
     .await?;
     ensure!(env.count("t").await? == 100, "not every row is there");
-    let flights = proxy.recorder().flights();
-    let questions = flights.iter().filter(|flight| {
-        flight.label.starts_with("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COMMENT")
+    let round_trips = proxy.recorder().round_trips();
+    let questions = round_trips.iter().filter(|round_trip| {
+        round_trip.label.starts_with("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COMMENT")
     });
-    let connections: Vec<u64> = questions.map(|flight| flight.connection).collect();
+    let connections: Vec<u64> = questions.map(|round_trip| round_trip.connection).collect();
     // The first question fails, and is repeated on another connection.
-    ensure!(connections == [0, 1] || connections == [1], "{flights:#?}");
+    ensure!(connections == [0, 1] || connections == [1], "{round_trips:#?}");
     Ok(())
 }

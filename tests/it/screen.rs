@@ -21,7 +21,7 @@ async fn shown(
     Ok(ended.stdout.replace("\r\n", "\n"))
 }
 
-fn without_colour(text: &str) -> String {
+fn without_color(text: &str) -> String {
     let mut pieces = text.split("\u{1b}[");
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |plain, piece| plain + piece.split_once('m').map_or("", |(_, rest)| rest))
@@ -62,7 +62,7 @@ async fn a_load_on_a_terminal_ends_with_a_sentence_and_a_table_of_80_columns(
     for columns in [80, 120] {
         let args = "load s3://etl/ --table t --skip-hidden --force 2>/dev/null";
         let screen = shown(&env, 0, columns, &[], args).await?;
-        let screen = without_colour(&screen);
+        let screen = without_color(&screen);
         ensure!(screen.starts_with("Loaded 2 objects in "), "{screen}");
         ensure!(row(&screen, "objects loaded")? == ["2"], "{screen}");
         ensure!(row(&screen, "rows loaded")? == ["2,000"], "{screen}");
@@ -108,18 +108,18 @@ async fn what_failed_is_red_and_each_hint_is_shown_once(env: TestEnv) -> Result<
 }
 
 #[apply(load_test)]
-async fn no_color_takes_away_the_colour_and_nothing_else(env: TestEnv) -> Result<()> {
+async fn no_color_takes_away_the_color_and_nothing_else(env: TestEnv) -> Result<()> {
     create_table(&env).await?;
     env.put("in/bad", "no number\tx\n")?;
     let args = "load s3://etl/ --table t --progress off";
-    let coloured = shown(&env, 3, 80, &[("NO_COLOR", "")], args).await?;
-    ensure!(coloured.contains("\u{1b}[31m"), "{coloured:?}");
+    let colored = shown(&env, 3, 80, &[("NO_COLOR", "")], args).await?;
+    ensure!(colored.contains("\u{1b}[31m"), "{colored:?}");
     let plain = shown(&env, 3, 80, &[("NO_COLOR", "1")], args).await?;
     ensure!(!plain.contains('\u{1b}'), "{plain:?}");
     let labels = |screen: &str| -> Vec<String> {
         rows(screen).into_iter().map(|(label, _)| label.to_owned()).collect()
     };
-    ensure!(labels(&plain) == labels(&without_colour(&coloured)), "{plain}{coloured}");
+    ensure!(labels(&plain) == labels(&without_color(&colored)), "{plain}{colored}");
     Ok(())
 }
 
@@ -130,7 +130,7 @@ async fn a_check_on_a_terminal_ends_with_a_sentence_and_a_table(env: TestEnv) ->
     env.put("in/bad", "no number\tx\n")?;
     let screen = shown(&env, 3, 80, &[], "check s3://etl/ --table t 2>/dev/null").await?;
     ensure!(screen.contains("\u{1b}[31mwould fail: s3://etl/in/bad"), "{screen:?}");
-    let screen = without_colour(&screen);
+    let screen = without_color(&screen);
     ensure!(screen.starts_with("Checked 2 objects in "), "{screen}");
     ensure!(screen.contains(" s: 1 would fail.\n"), "{screen}");
     ensure!(row(&screen, "rows")? == ["1,001"], "{screen}");

@@ -160,7 +160,7 @@ fn fetched_twice(env: &TestEnv, objects: u64) -> usize {
     env.s3.log().count(Operation::GetObject) - objects as usize
 }
 
-/// The program is not optimised and the machine is shared, so the bound is only a sign of life.
+/// The program is not optimized and the machine is shared, so the bound is only a sign of life.
 /// With `S3_TO_MYSQL_TEST_FIGURES` it prints what it measured.
 #[apply(load_test)]
 async fn two_runs_take_about_as_long_as_one_with_their_concurrency(env: TestEnv) -> Result<()> {

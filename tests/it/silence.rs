@@ -249,7 +249,7 @@ async fn a_statement_that_takes_long_is_waited_for(env: TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Numbers of threads begin anew when a server restarts.
+/// Thread numbers restart when a server restarts.
 #[apply(load_test)]
 async fn threads_of_others_are_not_killed_after_a_restart(env: TestEnv) -> Result<()> {
     let mut server = Server::start(env.server.kind(), &[])?;

@@ -1,5 +1,5 @@
 //! Staging: downloads stay within their bounds, nothing stays on disk, and objects that are not
-//! text are recognised.
+//! text are recognized.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -65,7 +65,7 @@ async fn an_assignment_that_would_end_the_statement_is_a_usage_error(env: TestEn
     for (set, found) in [
         ("b=1; DROP TABLE victim", "character 4 (';'): it would end the statement"),
         ("b=1); DROP TABLE victim; SELECT (1", "character 4 (')'): this parenthesis"),
-        ("b=1, a=2", "character 4 (','): it would begin another assignment"),
+        ("b=1, a=2", "character 4 (','): the expression would start another assignment"),
         ("b='\\'; DROP TABLE victim; -- '", "character 4 ('\\\\'): whether a quote"),
         ("b=$$'$$; DROP TABLE victim; -- '", "character 3 ('$')"),
         ("b=1 /*! ; DROP TABLE victim */", "character 5 ('/'): a comment"),

@@ -342,7 +342,7 @@ async fn objects_that_were_loaded_without_sums_are_named_before_anything_is_load
         ended.expect(3)?;
         ended.says("2 objects of this job were loaded without --verify checksum")?;
         ended.says("such as s3://etl/in/")?;
-        ended.says("hint: begin the job anew with --force, or end it without --verify")?;
+        ended.says("hint: start the job over with --force, or end it without --verify")?;
         ensure_values(
             &env.schema,
             "SELECT COUNT(*) FROM s3_to_mysql_objects JOIN s3_to_mysql_jobs USING (target, \
@@ -387,9 +387,10 @@ async fn a_value_that_is_kept_otherwise_takes_its_column_out_and_no_other(
         ensure_equal(
             &summary["unverified_columns"],
             &json!([
-                {"column": "a", "reason": "2 values of it are not written as the server shows \
-                     them"},
-                {"column": "b", "reason": "one value of it is not written as the server shows it"},
+                {"column": "a", "reason": "2 of its values are not written the way the server \
+                     prints them"},
+                {"column": "b", "reason": "one of its values is not written the way the server \
+                     prints it"},
             ]),
         )?;
         // The other columns are still compared, and those two are not.

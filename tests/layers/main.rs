@@ -82,7 +82,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("cli", "config exit_code printable settings small_file"),
 ];
 
-/// Returns the folder of a file, or the name of a file at the top: `load` of `load/plan.rs`.
+/// Returns the folder of a file, or the name of a file at the top: `load` of `load/batch.rs`.
 fn folder(file: &str) -> &str {
     file.split_once(['/', '.']).map_or(file, |(folder, _)| folder)
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::handle::Ledger;
-use crate::mysql::{Phase, Session, classify};
+use crate::mysql::{Phase, Session, classify, codes};
 use crate::retry::Attempts;
 
 impl Ledger {
@@ -32,22 +32,26 @@ impl Ledger {
         let code = if let mysql_async::Error::Server(server) = error { server.code } else { 0 };
         let folded = classify(Phase::Transaction, &what, error);
         match code {
-            1205 => {
+            codes::LOCK_WAIT_TIMEOUT => {
                 let message = format!("{what} waits for a transaction that has the table open");
                 Error::new(ErrorKind::LockConflict, message).with_hint(
                     "end that transaction (SHOW PROCESSLIST) and run again: the job \
                      continues from there",
                 )
             }
-            1142 | 1044 | 1227 => folded.as_kind(ErrorKind::TargetRefused).with_hint(
+            codes::TABLE_ACCESS_DENIED
+            | codes::DATABASE_ACCESS_DENIED
+            | codes::PRIVILEGE_NEEDED => folded.as_kind(ErrorKind::TargetRefused).with_hint(
                 "--mode truncate needs the DROP privilege on the table, and with --defer-indexes \
                  ALTER, CREATE and INSERT; --mode swap needs SELECT, INSERT, CREATE, ALTER and \
                  DROP on its database",
             ),
-            1701 => folded.as_kind(ErrorKind::TargetRefused).with_hint(
-                "foreign keys of other tables refer to it, so it cannot be emptied; drop them \
+            codes::TRUNCATE_REFUSED_BY_FOREIGN_KEY => {
+                folded.as_kind(ErrorKind::TargetRefused).with_hint(
+                    "foreign keys of other tables refer to it, so it cannot be emptied; drop them \
                  first, or use --mode append",
-            ),
+                )
+            }
             _ if folded.kind == ErrorKind::StatementFailed => {
                 folded.as_kind(ErrorKind::TargetRefused)
             }

@@ -80,7 +80,7 @@ impl Ledger {
         let shadow = self.swap_names()?.shadow;
         if !self.comments(session, [&shadow]).await?.contains_key(&shadow.table) {
             tracing::warn!(
-                "{}: {shadow}, which was being loaded, has gone; beginning anew",
+                "{}: {shadow}, which was being loaded, no longer exists; starting over",
                 self.what()
             );
             return Ok(false);
@@ -89,7 +89,7 @@ impl Ledger {
             self.compare_definitions(session, &shadow, &row.deferred_indexes).await?;
         if let Some(difference) = difference {
             tracing::warn!(
-                "{}: altered since the job began ({difference}); beginning anew",
+                "{}: altered since the job began ({difference}); starting over",
                 self.what()
             );
             return Ok(false);
@@ -285,7 +285,7 @@ impl Ledger {
         let message =
             format!("{}: not swapped: altered since the job began ({change})", self.what());
         Error::new(ErrorKind::Superseded, message)
-            .with_hint("run again: the job begins anew, with a table like the current one")
+            .with_hint("run again: the job starts over, with a table like the current one")
     }
 
     /// Undoes the RENAME if the table that it has replaced was changed since the last look.
@@ -367,7 +367,7 @@ impl Ledger {
                 format!("{}: not swapped: {problem}", self.what()),
             )
             .with_hint(format!(
-                "inspect {shadow}; after you drop it, the next run begins the job anew"
+                "inspect {shadow}; after you drop it, the next run starts the job over"
             )))
         };
         if incomplete_objects > 0 {

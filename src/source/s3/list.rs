@@ -117,7 +117,7 @@ fn page(
     if let Some(count) = output.key_count()
         && usize::try_from(count) != Ok(came)
     {
-        return Err(format!("it says that it has {count} keys (KeyCount), but has {came}"));
+        return Err(format!("its KeyCount is {count}, but it has {came} keys"));
     }
     if folded > 0 {
         return Err("it folds keys into common prefixes".to_owned());

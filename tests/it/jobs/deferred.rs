@@ -428,7 +428,7 @@ async fn an_index_that_was_added_by_hand_or_changed_in_the_target_is_noticed(
     let changed = definition(&env, "t").await?;
     let anew = load(&env, &with(&SWAP)).await?;
     anew.expect(0)?;
-    anew.says("altered since the job began (index by_supplier); beginning anew")?;
+    anew.says("altered since the job began (index by_supplier); starting over")?;
     ensure_rows(&env, "t", sums).await?;
     ensure_definition(&env, &changed).await?;
 

@@ -277,7 +277,7 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
             "COMMIT",
             Break::SwallowAnswer,
             "forgotten: 0 ledger rows (0 rows, 0 bytes = 0 B), 0 failures\n\
-             in transactions whose COMMIT had no answer, removed too, or counted above: \
+             in transactions whose COMMIT was not answered, removed too, or counted above: \
              2 ledger rows (20 rows, 200 bytes = 200 B), 0 failures\n",
         ),
     ] {
@@ -306,7 +306,7 @@ async fn a_connection_that_is_lost_is_made_again_and_what_was_forgotten_is_told(
         let ended = forget(&env, &once).await?;
         ended.expect(6)?;
         let is_told =
-            ended.stdout.contains("COMMIT had no answer, possibly removed: 2 ledger rows");
+            ended.stdout.contains("COMMIT was not answered, possibly removed: 2 ledger rows");
         ensure!(lost.count() == 1 && is_told == (start == "COMMIT"), "{start}\n{ended}");
         env.schema.exec("DELETE FROM s3_to_mysql_objects; DELETE FROM s3_to_mysql_runs").await?;
     }

@@ -392,7 +392,7 @@ impl Twins {
     }
 }
 
-/// How the server must read an object to read the same as the program.
+/// The way in which the server must read an object to read the same as the program.
 #[derive(Debug)]
 struct Reading {
     /// The offset of the first byte that it gets.

@@ -40,7 +40,7 @@ impl Recording {
     }
 }
 
-/// How an answer is damaged.
+/// The damage to an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Damage {
     /// The number of the answer, over all connections.

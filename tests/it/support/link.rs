@@ -30,8 +30,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 const BUFFER_BYTES: u64 = 16 * 1024 * 1024;
 /// The bytes that are read at a time: 2.6 ms at 50 Mbit/s, so that connections alternate.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How far ahead a connection may book the rate: timers are milliseconds late, and the path must
-/// not be idle for that.
+/// The time by which a connection may book the rate ahead: timers are milliseconds late, and the
+/// path must not be idle for that.
 const BOOKED_AHEAD: Duration = Duration::from_millis(20);
 
 /// The properties of a path.

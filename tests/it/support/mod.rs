@@ -2,7 +2,6 @@
 //! outside.
 
 pub mod conversation;
-pub mod flights;
 pub mod lines;
 pub mod link;
 pub mod many_bad_rows;
@@ -11,6 +10,7 @@ pub mod proxy;
 pub mod raw_store;
 pub mod read_all;
 pub mod rogue;
+pub mod round_trip_log;
 pub mod s3;
 pub mod servers;
 pub mod thief;

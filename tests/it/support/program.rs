@@ -31,7 +31,7 @@ pub struct TestEnv {
     pub dir: tempfile::TempDir,
 }
 
-/// How the program ended, and its output.
+/// The end of the program, and its output.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// The exit code; `None` if a signal ended it.
@@ -73,7 +73,7 @@ impl TestEnv {
         command
     }
 
-    /// Returns `s3-to-mysql ARGS...` on a terminal of its own, `columns` wide and with colour. Its
+    /// Returns `s3-to-mysql ARGS...` on a terminal of its own, `columns` wide and with color. Its
     /// screen is the command's standard output. `args` is a shell's text, which may redirect one of
     /// the outputs.
     pub fn on_terminal(&self, columns: u16, args: &str) -> Command {

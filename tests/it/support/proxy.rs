@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::flights::{Packet, Recorder};
+use super::round_trip_log::{Packet, Recorder};
 
 /// The time limit for a step, far beyond any need on a busy machine.
 const STEP_LIMIT: Duration = Duration::from_secs(60);

@@ -52,7 +52,7 @@ pub struct Rogue {
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// How many matching statements each malice has skipped, over all connections.
+/// The number of matching statements that each malice has skipped, over all connections.
 type Skipped = Arc<Mutex<Vec<usize>>>;
 
 impl Rogue {

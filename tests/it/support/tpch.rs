@@ -210,7 +210,7 @@ impl Generator {
         for item in rows.iter() {
             sums.add(&item);
             for (form, out) in &mut *outs {
-                // Formatting into a string first is optimised in every profile.
+                // Formatting into a string first is optimized in every profile.
                 let line = match form {
                     Form::Bars => format!("{item}\n"),
                     Form::Csv => format!("{}\n", LineItemCsv::new(item.clone())),

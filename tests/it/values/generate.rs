@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use super::kinds::Kind;
 
-/// How values are generated.
+/// The way in which values are generated.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source {
     /// Numbers around the boundaries, in many notations.

@@ -225,7 +225,7 @@ impl Faults {
             requests.send_modify(|count| *count += 1);
             let mut further = requests.subscribe();
             async move {
-                // Each further request begins the wait anew.
+                // Each further request restarts the wait.
                 while let Ok(Ok(())) = tokio::time::timeout(QUIET, further.changed()).await {}
             }
         });

@@ -117,7 +117,7 @@ impl Folder {
     }
 }
 
-/// Returns the known object if length and time are the same; otherwise hashes the file anew.
+/// Returns the known object if length and time are the same; otherwise hashes the file again.
 fn current(path: &Path, known: Option<&Arc<Object>>) -> anyhow::Result<(Arc<Object>, bool)> {
     let read = || format!("cannot read {}", path.display());
     let metadata = fs::metadata(path).with_context(read)?;

@@ -317,7 +317,7 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
     let private = private(conn, schema, case.into, &case.columns, &case.rows).await?;
     let foreseen = dry_run_insert(conn, &private, true).await?.rejected;
     ensure!(said(&foreseen) == truth, "foreseen {:?}, but refused {truth:?}", said(&foreseen));
-    ensure!(contents(conn).await? == before, "foresight left something behind");
+    ensure!(contents(conn).await? == before, "the dry run left something behind");
     let others: Vec<_> = truth.iter().filter(|(_, code, _)| *code != 1062).cloned().collect();
     ensure!(
         said(&dry_run_insert(conn, &private, false).await?.rejected) == others,

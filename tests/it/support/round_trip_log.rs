@@ -1,15 +1,15 @@
 //! Records what clients send through the [proxy](super::proxy), divided by the answers that they
-//! wait for: on a path of 150 ms, every flight costs that much.
+//! wait for: on a path of 150 ms, every round trip costs that much.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The length of a label, enough to recognise a statement.
+/// The length of a label, enough to recognize a statement.
 const SHOWN_BYTES: usize = 200;
 
 /// Everything that a client sends between two answers of the server.
 #[derive(Clone, Debug)]
-pub struct Flight {
+pub struct RoundTrip {
     /// The connection's number, from 0 in the order of opening.
     pub connection: u64,
     /// The first packet: a statement's text, `prepare: ` and its text, `file`, or the number of
@@ -21,7 +21,7 @@ pub struct Flight {
 
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
-    flights: Arc<Mutex<Vec<Flight>>>,
+    round_trips: Arc<Mutex<Vec<RoundTrip>>>,
     connections: Arc<AtomicU64>,
 }
 
@@ -34,22 +34,26 @@ impl Recorder {
     /// Records a packet that is to be passed on. `has_answered` is true if the server has sent
     /// something since the previous one.
     pub(super) fn packet(&self, connection: u64, has_answered: bool, sent: Packet<'_>) {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut round_trips = self.round_trips.lock().unwrap_or_else(PoisonError::into_inner);
         let infile_bytes = if let Packet::File { bytes } = sent { bytes } else { 0 };
-        let current = flights.iter_mut().rfind(|flight| flight.connection == connection);
+        let current =
+            round_trips.iter_mut().rfind(|round_trip| round_trip.connection == connection);
         match current.filter(|_| !has_answered) {
-            Some(flight) => flight.infile_bytes += infile_bytes,
-            None => flights.push(Flight { connection, label: sent.label(), infile_bytes }),
+            Some(round_trip) => round_trip.infile_bytes += infile_bytes,
+            None => round_trips.push(RoundTrip { connection, label: sent.label(), infile_bytes }),
         }
     }
 
-    pub fn flights(&self) -> Vec<Flight> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn round_trips(&self) -> Vec<RoundTrip> {
+        self.round_trips.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the flights of one connection, in order.
-    pub fn of(&self, connection: u64) -> Vec<Flight> {
-        self.flights().into_iter().filter(|flight| flight.connection == connection).collect()
+    /// Returns the round trips of one connection, in order.
+    pub fn of(&self, connection: u64) -> Vec<RoundTrip> {
+        self.round_trips()
+            .into_iter()
+            .filter(|round_trip| round_trip.connection == connection)
+            .collect()
     }
 }
 
