@@ -15,9 +15,9 @@
 //! 4. The rest is found by halving: an error of the whole statement, or a server that shows too few
 //!    of its warnings or does not allow a scratch table.
 //!
-//! Nothing therefore depends on the scratch table being available, only on it never naming a good
-//! row. Pieces are sent in order, each after everything before it, so of several rows with one key
-//! the first is the one that is loaded.
+//! Correctness does not need the scratch table. It only needs the scratch table never to flag a
+//! good row. Pieces are sent in order, each after everything before it, so of several rows with one
+//! key the first is the one that is loaded.
 //!
 //! Memory holds the positions of one chunk's rows and their row errors.
 

@@ -9,15 +9,16 @@
 //! - There is no login within `--connect-timeout`: the server is frozen, or cut off. A refused
 //!   login is an answer.
 //!
-//! Two looks in a row must end badly. So a statement that just ended, or a server that stood still
-//! for a moment, is not given up, and a dead server is noticed within twice the sum of both limits.
+//! A connection is given up only after two consecutive failed probes. So a statement that has just
+//! ended, or a server that stood still for a moment, is not given up, and a dead server is noticed
+//! within twice the sum of both limits.
 //!
 //! A thread is known by an advisory lock that its own session holds, and that nobody else can have:
-//! its name is random for each run. Numbers of threads begin anew when a server restarts, and
+//! its name is random for each run. A server that restarts numbers its threads from 1 again, and
 //! behind an address that spreads over several servers each has its own.
 //!
 //! The thread cannot be found behind a proxy that numbers connections itself, or on another server.
-//! A login that is answered is all that can be known there, and the wait goes on. The server's
+//! There the program can only see that logins are answered, so it keeps waiting. The server's
 //! `net_read_timeout` and `net_write_timeout`, pinned to `--stall-timeout`, end an exchange that
 //! the client has left there.
 

@@ -92,7 +92,7 @@ pub enum MalformedKind {
     /// Points at the carriage return.
     #[error(
         "a carriage return without a line feed stands outside quotes, \
-         where only CRLF and LF are recognised; \
+         where only CRLF and LF are recognized; \
          set lines-terminated-by to '\\r' if it ends the lines, otherwise quote it"
     )]
     LoneCarriageReturn,

@@ -67,7 +67,7 @@ impl Date {
 }
 
 impl Clock<'_> {
-    /// Appends the time with at most so many digits of the fraction.
+    /// Appends the time with at most this many digits of the fraction.
     pub(super) fn write(&self, digits: usize, out: &mut Vec<u8>) {
         write_padded(self.hour.into(), 2, out);
         out.push(b':');

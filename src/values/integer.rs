@@ -27,7 +27,7 @@ impl IntegerRule {
         Self { lowest, highest, is_boolean, server }
     }
 
-    /// Creates the rule of a BIT column with so many bits. It differs in its errors alone.
+    /// Creates the rule of a BIT column with this many bits. It differs in its errors alone.
     pub(super) fn of_bits(bits: u32, server: Server) -> Self {
         Self {
             lowest: 0,

@@ -11,7 +11,7 @@ pub(super) enum Kept {
     TooLarge,
 }
 
-/// Every number of so many digits is the only one of them that is nearest to its DOUBLE.
+/// Every number with this many digits is the only one of them that is nearest to its DOUBLE.
 const SAFE_DIGITS: usize = 15;
 const SAFE_POINT: i64 = 290;
 /// The highest power of ten that a DOUBLE has.

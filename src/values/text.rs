@@ -77,7 +77,7 @@ impl TextRule {
     }
 }
 
-/// Returns the verdict on a text of which the column has so many bytes.
+/// Returns the verdict on a text of which the column keeps the bytes before `end`.
 fn cut(text: &[u8], end: usize, out: &mut Vec<u8>) -> Verdict {
     match text.split_at_checked(end) {
         None | Some((_, [])) => Verdict::Exact,

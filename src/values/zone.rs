@@ -10,7 +10,7 @@ use super::verdict::BadKind;
 /// A date and a time of day without its fraction, which no conversion changes.
 pub(super) type WallTime = (Date, u8, u8, u8);
 
-/// Returns the time in UTC of a wall clock that is so many minutes east of UTC.
+/// Returns the time in UTC of a wall clock that is this many minutes east of UTC.
 pub(super) fn utc_of_offset(date: Date, clock: &Clock<'_>, minutes: i16) -> Option<WallTime> {
     if minutes == 0 {
         return Some((date, clock.hour, clock.minute, clock.second));
@@ -42,7 +42,7 @@ pub(super) fn zone_of_utc(utc: WallTime, zone: &TimeZone) -> Option<WallTime> {
     wall_time(zone.to_datetime(TimeZone::UTC.to_timestamp(civil).ok()?))
 }
 
-/// Returns the time in UTC, so many seconds after 1970 began.
+/// Returns the time in UTC, this many seconds after 1970 began.
 pub(super) fn utc_of_seconds(seconds: i64) -> Option<WallTime> {
     wall_time(TimeZone::UTC.to_datetime(Timestamp::from_second(seconds).ok()?))
 }

@@ -84,8 +84,6 @@ use registry::{BoxedTest, LoadTest, PlainTest, short_name};
 use support::program::TestEnv;
 use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
-// The name by which `session` knows it.
-use throttle as pauses;
 
 /// The time limit of a test. None needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
 
-use crate::pauses::Replicated;
 use crate::registry::{apply, load_test};
 use crate::support::program::{BUCKET, Ended, TestEnv, finish};
 use crate::support::servers::{Schema, Server, ServerKind};
+use crate::throttle::Replicated;
 
 /// The worst values of the variables that an ordinary account may set. Those that a server does not
 /// have are left out there.

@@ -339,7 +339,7 @@ async fn a_run_whose_claims_are_lost_goes_on_and_loads_nothing_twice(env: TestEn
     for ended in [&holder, &other] {
         ended.expect(0)?;
     }
-    holder.says("the connection was lost; its")?;
+    holder.says("the connection was lost; re-acquiring its")?;
     ensure_all_loaded_once(&env, OBJECTS).await?;
     ensure_told_once(&env, &holder, &other)
 }
