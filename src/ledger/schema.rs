@@ -9,10 +9,17 @@
 //! guarantees. No key column is NULL, since NULL is not equal to itself. The longest key takes 400
 //! + 4 + 255 + 1024 + 255 bytes plus lengths, of the 3072 bytes that an InnoDB index allows.
 
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::codes::{DATABASE_ACCESS_DENIED, TABLE_ACCESS_DENIED};
 use crate::mysql::{Phase, Session, TableDescription, classify, describe_tables};
 use crate::sql_text::{TableName, quote_identifier};
+
+/// The number of tries to create the tables while other runs do so.
+const CREATE_TRIES: u32 = 5;
+/// The pause after the first of them.
+const CREATE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The schema version that this program reads and writes.
 const VERSION: u32 = 1;
@@ -147,6 +154,20 @@ impl Tables {
     /// # Errors
     /// `TargetRefused` as in [`Tables::present`], and if the account may not create tables.
     pub(super) async fn ensure(&self, session: &mut Session) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            match self.create_missing(session).await {
+                // MySQL reports a deadlock if another run creates the same tables.
+                Err(error) if error.kind == ErrorKind::LockConflict && tries < CREATE_TRIES => {
+                    tokio::time::sleep(CREATE_PAUSE * tries).await;
+                    tries += 1;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn create_missing(&self, session: &mut Session) -> Result<()> {
         let present = self.present(session).await?;
         self.ensure_none_dropped(&present)?;
         let missing = self.all().into_iter().filter(|(suffix, _)| !present.contains(suffix));
