@@ -382,21 +382,26 @@ async fn a_session_has_the_same_variables_whatever_the_globals_are(env: TestEnv)
     Ok(())
 }
 
+/// Starts a source whose replica repeats its statements, and which numbers rows in any order.
+async fn repeating_statements(env: &TestEnv) -> Result<Replicated> {
+    let options = [
+        "--server-id=1",
+        "--log-bin=binlog",
+        "--binlog-format=STATEMENT",
+        "--innodb-autoinc-lock-mode=2",
+        // An ordinary account may make a trigger.
+        "--log-bin-trust-function-creators=1",
+    ];
+    Replicated::start_with(env.server.kind(), &options, &["--innodb-autoinc-lock-mode=2"]).await
+}
+
 /// MariaDB's loads would get their numbers in turns with lock mode 2, as MySQL's do by default, and
 /// a replica that repeats the statements one after the other would number the rows differently.
 #[apply(load_test)]
 async fn replicas_that_repeat_statements_get_every_row_of_a_table_that_numbers_rows(
     env: TestEnv,
 ) -> Result<()> {
-    let options = [
-        "--server-id=1",
-        "--log-bin=binlog",
-        "--binlog-format=STATEMENT",
-        "--innodb-autoinc-lock-mode=2",
-    ];
-    let servers =
-        Replicated::start_with(env.server.kind(), &options, &["--innodb-autoinc-lock-mode=2"])
-            .await?;
+    let servers = repeating_statements(&env).await?;
     let schema = servers.schema().await?;
     schema.exec("CREATE TABLE numbered (n INT AUTO_INCREMENT PRIMARY KEY, a INT)").await?;
     for object in 0..8 {
@@ -434,17 +439,7 @@ async fn replicas_that_repeat_statements_get_every_row_of_a_table_that_numbers_r
 async fn replicas_that_repeat_statements_get_every_row_of_runs_side_by_side(
     env: TestEnv,
 ) -> Result<()> {
-    let options = [
-        "--server-id=1",
-        "--log-bin=binlog",
-        "--binlog-format=STATEMENT",
-        "--innodb-autoinc-lock-mode=2",
-        // An ordinary account may make a trigger.
-        "--log-bin-trust-function-creators=1",
-    ];
-    let servers =
-        Replicated::start_with(env.server.kind(), &options, &["--innodb-autoinc-lock-mode=2"])
-            .await?;
+    let servers = repeating_statements(&env).await?;
     let schema = servers.schema().await?;
     schema.exec("CREATE TABLE numbered (n INT AUTO_INCREMENT PRIMARY KEY, a INT)").await?;
     schema.exec("CREATE TABLE plain (a INT)").await?;
