@@ -17,6 +17,7 @@
 
 mod boundary;
 mod byte_masks;
+mod cut_row;
 mod fast_path;
 mod fields;
 mod grammar;
@@ -27,6 +28,8 @@ mod malformed;
 mod parts;
 #[cfg(test)]
 mod reference;
+mod row_cutter;
+mod row_index;
 mod row_reader;
 #[cfg(test)]
 mod tests;
@@ -34,12 +37,14 @@ mod text_place;
 mod utf8;
 
 pub use boundary::Boundary;
-pub use fields::{Field, FieldReader, RowCutter, RowRest};
+pub use cut_row::CutRow;
+pub use fields::{Field, FieldReader, FieldText, RowRest};
 pub use grammar::LineEnding;
 pub use header::header_names;
 pub use locate::{LocatedRow, RowLocator};
 pub use malformed::{Malformed, MalformedKind, TextPlace};
 pub use parts::{PartSplitter, SplitStep, can_split};
+pub use row_cutter::RowCutter;
 pub use row_reader::{RowReader, Scan};
 pub use text_place::TextPlaces;
 

@@ -41,6 +41,7 @@ mod json_number;
 mod labels;
 mod message;
 mod number;
+mod ordinary;
 mod readings;
 mod remedy;
 mod row_rewriter;

@@ -7,7 +7,7 @@ use super::state::{Flagged, RowError, RowIsolation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{Diagnostic, RowErrorKind};
 use crate::policy::OnBadRow;
-use crate::split::LocatedRow;
+use crate::split::{CutRow, LocatedRow};
 use crate::values::RowFault;
 
 impl RowIsolation<'_> {
@@ -32,7 +32,7 @@ impl RowIsolation<'_> {
             for (index, (from, size_bytes)) in places.into_iter().enumerate() {
                 let place = |at| usize::try_from(at).map_err(std::io::Error::other);
                 let row = &bytes[place(from)?..place(from + size_bytes)?];
-                if rules.judge(row, &mut scratch).is_bad {
+                if rules.judge(&CutRow::whole(row), &mut scratch).is_bad {
                     found.push((index, rules.faults(row)));
                 }
             }

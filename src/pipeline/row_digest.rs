@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{LoadRequest, StagedRows};
-use crate::split::RowCutter;
+use crate::split::{CutRow, RowCutter};
 use crate::verify::RowDigest;
 
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -72,9 +72,9 @@ fn sum(
     let StagedRows { file, data_start, end, .. } = staged;
     let mut block = vec![0; BLOCK_BYTES];
     // The server shows what it got.
-    let mut add = |row: &[u8]| match &staged.rewriter {
-        Some(rewriter) => digest.add_row(&rewriter.row(row)),
-        None => digest.add_row(row),
+    let mut add = |row: CutRow<'_>| match &staged.rewriter {
+        Some(rewriter) => digest.add_row(&CutRow::whole(&rewriter.row(row.bytes))),
+        None => digest.add_row(&row),
     };
     let mut offset = *data_start;
     while offset < *end {

@@ -12,7 +12,7 @@ use super::context::Context;
 use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Chunks, Diagnostic, LoadRequest, StagedRows, staged_rows};
 use crate::policy::OnBadRow;
-use crate::split::RowCutter;
+use crate::split::{CutRow, RowCutter};
 use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
 
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -150,7 +150,7 @@ async fn first_rows(
             let mut found = Vec::new();
             for row in &chunk {
                 let raw = staged_rows::raw(&file, row, u64::MAX)?;
-                if found.len() < room && pick(rules.judge(&raw, &mut scratch)) {
+                if found.len() < room && pick(rules.judge(&CutRow::whole(&raw), &mut scratch)) {
                     let size = raw.len().min(usize::try_from(SHOWN_BYTES).unwrap_or(usize::MAX));
                     let shown = RawRow { is_cut: raw.len() > size, bytes: raw[..size].to_vec() };
                     let notes = rules.faults(&raw).into_iter().map(|mut fault| {
@@ -218,7 +218,7 @@ fn judge(
 ) -> io::Result<Option<ValueCounts>> {
     let mut counts = ValueCounts::default();
     let mut scratch = Vec::new();
-    let mut on_row = |row: &[u8]| counts.add(rules.judge(row, &mut scratch));
+    let mut on_row = |row: CutRow<'_>| counts.add(rules.judge(&row, &mut scratch));
     let length = staged.end - staged.data_start;
     let mut block =
         vec![0; usize::try_from(length).map_or(BLOCK_BYTES, |all| all.min(BLOCK_BYTES))];

@@ -19,22 +19,23 @@ use super::machine::{FieldMachine, FieldState};
 pub(crate) const WORD_BYTES: usize = 64;
 
 /// The bytes that matter in a dialect whose words can be skipped.
-#[derive(Clone, Copy)]
-struct ScanPlan {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScanPlan {
     line: Line,
     /// The quote and the field terminator, if fields are tracked.
     fields: Option<FieldCount>,
     escape: Option<u8>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct FieldCount {
-    quote: u8,
+    quote: Option<u8>,
     terminator: u8,
+    /// A row with as many field terminators, or more, is not ordinary.
     per_row: u32,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Line {
     /// LF. No CR may stand before it.
     Lf,
@@ -49,44 +50,75 @@ impl ScanPlan {
         if machine.header_lines_left > 0 {
             return None;
         }
-        let line = match (&grammar.lines, machine.detected) {
-            (Lines::Lf, _) => Line::Lf,
-            (Lines::Detect, Some(LineEnding::Lf)) => Line::LfOnly,
-            (Lines::CrLf, _) | (Lines::Detect, Some(LineEnding::CrLf)) => Line::CrLf,
-            (Lines::Detect, None) => return None,
-            (Lines::Other(line), _) => match line.as_slice() {
-                &[byte] => Line::Other(byte),
-                _ => return None,
-            },
-        };
+        let line = Line::new(grammar, machine.detected)?;
+        let escape = grammar.field_escape;
+        // The masks treat every line break as a line ending.
+        if escape.is_some_and(is_line_break) {
+            return None;
+        }
         let fields = if grammar.tracks_fields {
-            let (Some(quote), &[terminator]) = (grammar.quote, grammar.field.as_slice()) else {
-                return None;
-            };
-            // The masks treat every line break as a line ending.
-            if matches!(terminator, b'\r' | b'\n') || matches!(quote, b'\r' | b'\n') {
-                return None;
-            }
-            // Larger numbers do not fit into the counter, and no table has that many columns.
-            Some(FieldCount {
-                quote,
-                terminator,
-                per_row: u32::try_from(grammar.fields_per_row).unwrap_or(u32::MAX),
-            })
+            Some(FieldCount::new(grammar).filter(|fields| fields.quote.is_some())?)
         } else {
             None
         };
-        let escape = grammar.field_escape;
-        if matches!(escape, Some(b'\r' | b'\n')) {
-            return None;
-        }
         Some(Self { line, fields, escape })
     }
+
+    /// Returns a plan that finds the ends of fields in every dialect, in data without header lines
+    /// whose line terminator is known. Returns `None` for terminators of more than one byte, other
+    /// than CRLF.
+    pub(super) fn with_fields(grammar: &Grammar) -> Option<Self> {
+        let line = Line::new(grammar, None)?;
+        let fields = FieldCount::new(grammar)?;
+        let escape = grammar.field_escape;
+        let special = [Some(fields.terminator), fields.quote, escape];
+        let is_taken = |byte: u8| is_line_break(byte) || line == Line::Other(byte);
+        (!special.into_iter().flatten().any(is_taken)).then_some(Self {
+            line,
+            // Without quotes, it does not matter in which field a byte is.
+            fields: Some(FieldCount {
+                per_row: if fields.quote.is_some() { fields.per_row } else { u32::MAX },
+                ..fields
+            }),
+            escape,
+        })
+    }
+}
+
+impl FieldCount {
+    fn new(grammar: &Grammar) -> Option<Self> {
+        let &[terminator] = grammar.field.as_slice() else { return None };
+        if is_line_break(terminator) || grammar.quote.is_some_and(is_line_break) {
+            return None;
+        }
+        // Larger numbers do not fit into the counter, and no table has that many columns.
+        let per_row = u32::try_from(grammar.fields_per_row).unwrap_or(u32::MAX);
+        Some(Self { quote: grammar.quote, terminator, per_row })
+    }
+}
+
+impl Line {
+    fn new(grammar: &Grammar, detected: Option<LineEnding>) -> Option<Self> {
+        Some(match (&grammar.lines, detected) {
+            (Lines::Lf, _) => Self::Lf,
+            (Lines::Detect, Some(LineEnding::Lf)) => Self::LfOnly,
+            (Lines::CrLf, _) | (Lines::Detect, Some(LineEnding::CrLf)) => Self::CrLf,
+            (Lines::Detect, None) => return None,
+            (Lines::Other(line), _) => match line.as_slice() {
+                &[byte] => Self::Other(byte),
+                _ => return None,
+            },
+        })
+    }
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 /// The effect of the bytes before a word, one bit per property, for the word's first byte.
 #[derive(Clone, Copy)]
-struct Carry {
+pub(super) struct Carry {
     escaped: u64,
     after_cr: u64,
     /// Set after a field or line terminator: a quote opens here.
@@ -96,15 +128,32 @@ struct Carry {
     in_quotes: u64,
 }
 
+impl Carry {
+    /// The effect of the bytes before a row.
+    pub(super) const AT_ROW: Self =
+        Self { escaped: 0, after_cr: 0, at_field_start: 1, after_closing_quote: 0, in_quotes: 0 };
+}
+
 /// The result of one word.
-struct Passed {
-    carry: Carry,
+pub(super) struct Passed {
+    pub(super) carry: Carry,
     rows: u32,
     /// The number of fields that have ended in the row that continues after the word.
-    field: u32,
+    pub(super) field: u32,
+    pub(super) marks: Marks,
     opening_quote: Option<u32>,
     /// True if the last two bytes are a closing quote and the CR of an unfinished CRLF.
     quote_then_cr: bool,
+}
+
+/// The bytes of a word that end fields and rows, one bit for each.
+pub(super) struct Marks {
+    pub(super) field_ends: u64,
+    /// The first bytes of the line terminators.
+    pub(super) row_ends: u64,
+    /// The bytes after an escape, and the second ones of doubled quotes. A field with such a byte
+    /// has another value than its text.
+    pub(super) resolved: u64,
 }
 
 /// Skips ordinary text in `data` from index `from` on, and returns the index of the first byte that
@@ -254,7 +303,12 @@ impl ScanPlan {
 
     /// Returns `None` if the masks do not prove that the word is ordinary.
     #[inline(always)]
-    fn pass(self, equal: impl Fn(u8) -> u64, before: Carry, field: u32) -> Option<Passed> {
+    pub(super) fn pass(
+        self,
+        equal: impl Fn(u8) -> u64,
+        before: Carry,
+        field: u32,
+    ) -> Option<Passed> {
         let (escaped, next_escaped) = match self.escape {
             Some(escape) => escaped_bytes(equal(escape), before.escaped),
             None => (0, 0),
@@ -263,8 +317,10 @@ impl ScanPlan {
         let mut inside = 0;
         let mut field_ends = 0;
         if let Some(fields) = self.fields {
-            quotes = equal(fields.quote) & !escaped;
-            inside = prefix_xor(quotes) ^ before.in_quotes;
+            if let Some(quote) = fields.quote {
+                quotes = equal(quote) & !escaped;
+                inside = prefix_xor(quotes) ^ before.in_quotes;
+            }
             field_ends = equal(fields.terminator) & !escaped & !inside;
         }
         let outside = !escaped & !inside;
@@ -289,14 +345,15 @@ impl ScanPlan {
         }
 
         let mut opening_quote = None;
+        let mut doubled = 0;
         let mut after_closing_quote = 0;
         let mut quote_then_cr = false;
-        if self.fields.is_some() {
+        if self.fields.is_some_and(|fields| fields.quote.is_some()) {
             let opening = quotes & inside;
             let closing = quotes & !inside;
             let after_closing = closing << 1 | before.after_closing_quote;
             let field_starts = (field_ends | line_feeds) << 1 | before.at_field_start;
-            let doubled = opening & after_closing;
+            doubled = opening & after_closing;
             let first = opening & field_starts;
             if opening & !(first | doubled) != 0
                 || after_closing & !(field_ends | line_starts | doubled) != 0
@@ -322,6 +379,7 @@ impl ScanPlan {
             },
             rows: line_feeds.count_ones(),
             field,
+            marks: Marks { field_ends, row_ends: line_starts, resolved: escaped | doubled },
             opening_quote,
             quote_then_cr,
         })

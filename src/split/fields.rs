@@ -1,8 +1,7 @@
 //! The values of a row's fields as LOAD DATA reads them: without quotes, with escapes resolved, and
 //! with NULL distinguished from text.
 //!
-//! [`super::machine::FieldMachine`] decides where rows and fields end, and [`RowCutter`] asks it.
-//! [`FieldReader`] reads one such row. It relies on the splitter having accepted the row: a quote
+//! [`super::RowCutter`] finds the rows, and [`FieldReader`] reads one of them. It relies on the splitter having accepted the row: a quote
 //! that opens a field is closed before a separator.
 //!
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
@@ -10,10 +9,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::grammar::{Grammar, PlainLine};
-use super::machine::FieldMachine;
-use super::malformed::Malformed;
-use crate::dialect::{Dialect, LineTerminator};
+use super::cut_row::CutRow;
+use crate::dialect::Dialect;
 
 /// The content of a row for one item of LOAD DATA's column list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +20,14 @@ pub enum Field<'row> {
     Null,
     /// The value, in the object's character set.
     Value(Cow<'row, [u8]>),
+}
+
+/// The text of a field that is not NULL.
+#[derive(Clone, Copy, Debug)]
+pub enum FieldText<'row> {
+    Value(&'row [u8]),
+    /// A text with escapes or quotes that are not part of the value. The value is shorter.
+    Unresolved(&'row [u8]),
 }
 
 /// The end of a row, as [`FieldReader::for_each`] leaves it.
@@ -56,12 +61,12 @@ impl FieldReader {
         }
     }
 
-    /// Returns the fields of a row, given without its line terminator. There is always one field
-    /// per item; further fields of the row are dropped.
+    /// Returns the fields of a row. There is always one field per item; further fields of the row
+    /// are dropped.
     #[must_use]
-    pub fn read<'row>(&self, row: &'row [u8]) -> Vec<Field<'row>> {
+    pub fn read<'row>(&self, row: &CutRow<'row>) -> Vec<Field<'row>> {
         let mut fields = Vec::with_capacity(self.fields_per_row);
-        self.for_each(row, |_, _, field| fields.push(field));
+        self.for_each_unknown(row, |_, _| false, |_, _, field| fields.push(field));
         fields.resize(self.fields_per_row, Field::Missing);
         fields
     }
@@ -101,6 +106,43 @@ impl FieldReader {
             None => RowRest { fields: index, bytes: None },
             Some(from) => RowRest { fields: index, bytes: Some(&row[from..]) },
         }
+    }
+
+    /// Passes on the fields of a row like [`Self::for_each`], but not those for whose text
+    /// `is_known` returns true. This is faster if the places of the row's fields are known, and
+    /// otherwise `is_known` is not asked. It gets no field that is NULL.
+    #[inline]
+    pub fn for_each_unknown<'row>(
+        &self,
+        row: &CutRow<'row>,
+        mut is_known: impl FnMut(usize, FieldText<'_>) -> bool,
+        mut on_field: impl FnMut(usize, Range<usize>, Field<'row>),
+    ) -> RowRest<'row> {
+        let Some(places) = row.places() else { return self.for_each(row.bytes, on_field) };
+        let bytes = row.bytes;
+        for (index, (place, is_resolved)) in places.first(self.fields_per_row).enumerate() {
+            let text = &bytes[place.clone()];
+            if is_resolved {
+                if text.len() <= NULL_BYTES || !is_known(index, FieldText::Unresolved(text)) {
+                    let (field, _) = self.field(&bytes[..place.end], place.start);
+                    on_field(index, place, field);
+                }
+                continue;
+            }
+            let value = match text {
+                [first, inner @ .., _] if Some(*first) == self.quote => inner,
+                b"NULL" if self.quote.is_some() => {
+                    on_field(index, place, Field::Null);
+                    continue;
+                }
+                text => text,
+            };
+            if !is_known(index, FieldText::Value(value)) {
+                on_field(index, place, Field::Value(Cow::Borrowed(value)));
+            }
+        }
+        let rest = places.after(self.fields_per_row).map(|from| &bytes[from..]);
+        RowRest { fields: places.count().min(self.fields_per_row), bytes: rest }
     }
 
     /// Returns true if the row has no quote and no escape.
@@ -169,6 +211,9 @@ impl FieldReader {
     }
 }
 
+/// The longest text that is NULL: its escape in quotes.
+const NULL_BYTES: usize = 4;
+
 /// Returns the byte that this byte means after an escape.
 fn unescaped(byte: u8) -> u8 {
     match byte {
@@ -208,96 +253,8 @@ impl<'row> Text<'row> {
     }
 }
 
-/// Cuts the bytes that are sent of an object into its rows.
-#[derive(Clone, Debug)]
-pub struct RowCutter {
-    grammar: Grammar,
-    /// The way to find the end of a row that has no quote and no escape.
-    plain_line: Option<PlainLine>,
-    machine: FieldMachine,
-    /// The bytes from the beginning of the current row on.
-    held: Vec<u8>,
-    /// The number of held bytes about which the machine has decided.
-    read: usize,
-    position: u64,
-}
-
-impl RowCutter {
-    /// Creates a cutter for an object with this line terminator, from [`super::Scan::data_start`]
-    /// on.
-    #[must_use]
-    pub fn new(dialect: &Dialect, lines_terminated_by: &[u8], fields_per_row: usize) -> Self {
-        let settled = Dialect {
-            lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()),
-            ..dialect.clone()
-        };
-        let grammar = Grammar::new(&settled, fields_per_row);
-        Self {
-            plain_line: grammar.plain_line(),
-            machine: FieldMachine::new(0),
-            grammar,
-            held: Vec::new(),
-            read: 0,
-            position: 0,
-        }
-    }
-
-    /// Reads the next bytes and passes on the rows that end in them, without line terminator.
-    ///
-    /// # Errors
-    /// The errors of [`super::RowReader::feed`], except those about characters.
-    pub fn feed(&mut self, bytes: &[u8], on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
-        self.held.extend_from_slice(bytes);
-        self.cut(false, on_row)
-    }
-
-    /// Ends the object. The last row's line terminator must have been fed; without it, that row is
-    /// not passed on.
-    ///
-    /// # Errors
-    /// The errors of [`Self::feed`].
-    pub fn finish(mut self, on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
-        self.cut(true, on_row)
-    }
-
-    fn cut(&mut self, is_last: bool, mut on_row: impl FnMut(&[u8])) -> Result<(), Malformed> {
-        let Self { grammar, plain_line, machine, held, read, position } = self;
-        let terminator_bytes = grammar.line_terminator(machine.detected).map_or(0, <[u8]>::len);
-        let mut row_start = 0;
-        while *read < held.len() {
-            // Most rows are plain, and their end is found without a decision about each field.
-            if machine.is_between_rows()
-                && let Some(row_bytes) = plain_line.and_then(|line| line.row_bytes(&held[*read..]))
-            {
-                machine.pass_row();
-                on_row(&held[row_start..*read + row_bytes]);
-                *read += row_bytes + terminator_bytes;
-                row_start = *read;
-                continue;
-            }
-            let rows = machine.rows;
-            // Up to the next byte that needs a decision, or past one decision.
-            let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
-            if machine.rows > rows {
-                on_row(&held[row_start..next - terminator_bytes]);
-                row_start = next;
-            }
-            if next == *read {
-                break;
-            }
-            *read = next;
-        }
-        held.drain(..row_start);
-        *read -= row_start;
-        *position += row_start as u64;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::dialect::Preset;
 
@@ -307,7 +264,8 @@ mod tests {
             Field::Null => "NULL".to_owned(),
             Field::Value(value) => format!("'{}'", value.escape_ascii()),
         };
-        FieldReader::new(dialect, fields_per_row).read(row).iter().map(show).collect()
+        let row = CutRow::whole(row);
+        FieldReader::new(dialect, fields_per_row).read(&row).iter().map(show).collect()
     }
 
     #[test]
@@ -348,56 +306,5 @@ mod tests {
     fn a_separator_of_several_bytes_is_no_part_of_a_value() {
         let dialect = Dialect { fields_terminated_by: b"aab".to_vec(), ..Preset::Mysql.dialect() };
         assert_eq!(shown(&dialect, 2, b"xaaaby"), ["'xa'", "'y'"]);
-    }
-
-    #[test]
-    fn rows_are_the_same_however_the_object_is_cut() {
-        let dialect = Preset::Csv.dialect();
-        let object = b"a,\"b\r\nc\"\r\n\r\n\"\"\"\"\r\n more";
-        let expected: [&[u8]; 3] = [b"a,\"b\r\nc\"", b"", b"\"\"\"\""];
-        for chunk_bytes in 1..=object.len() {
-            let mut cutter = RowCutter::new(&dialect, b"\r\n", 2);
-            let mut rows: Vec<Vec<u8>> = Vec::new();
-            for chunk in object.chunks(chunk_bytes) {
-                cutter.feed(chunk, |row| rows.push(row.to_vec())).unwrap();
-            }
-            cutter.finish(|row| rows.push(row.to_vec())).unwrap();
-            assert_eq!(rows, expected, "in chunks of {chunk_bytes}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn plain_rows_end_where_the_machine_ends_them(
-            object in proptest::collection::vec(
-                prop::sample::select(b"ab,\t\"\\\r\n|".to_vec()), 0..60),
-            chunk_bytes in 1_usize..20,
-        ) {
-            let dialects = [
-                (Preset::Csv.dialect(), b"\n".as_slice()),
-                (Preset::Csv.dialect(), b"\r\n"),
-                (Preset::Mysql.dialect(), b"\n"),
-                (Preset::Mysql.dialect(), b"|"),
-                (Preset::Mysql.dialect(), b"\r\n"),
-                (Preset::HiveRaw.dialect(), b"\n"),
-            ];
-            for (dialect, line) in dialects {
-                let cutter = RowCutter::new(&dialect, line, 2);
-                prop_assert!(cutter.plain_line.is_some());
-                let slow = RowCutter { plain_line: None, ..cutter.clone() };
-                let cut = |mut cutter: RowCutter| {
-                    let mut rows: Vec<Vec<u8>> = Vec::new();
-                    for chunk in object.chunks(chunk_bytes) {
-                        cutter.feed(chunk, |row| rows.push(row.to_vec()))?;
-                    }
-                    cutter.finish(|row| rows.push(row.to_vec()))?;
-                    Ok::<_, Malformed>(rows)
-                };
-                // What the machine refuses never gets here.
-                if let Ok(expected) = cut(slow) {
-                    prop_assert_eq!(cut(cutter).unwrap(), expected);
-                }
-            }
-        }
     }
 }

@@ -69,38 +69,6 @@ impl LineEnding {
     }
 }
 
-/// Finds the end of a row that has no quote and no escape.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PlainLine {
-    /// The last byte of the line terminator.
-    end: u8,
-    ends_in_crlf: bool,
-    /// The bytes with which a row is not plain. A dialect that has fewer repeats `end`.
-    quote: u8,
-    escape: u8,
-}
-
-impl PlainLine {
-    /// Returns the size of the row with which `data` begins, without its line terminator. Returns
-    /// `None` if the row is not plain, or does not end in `data`.
-    pub(super) fn row_bytes(self, data: &[u8]) -> Option<usize> {
-        let found = memchr::memchr3(self.end, self.quote, self.escape, data)?;
-        if data[found] != self.end {
-            return None;
-        }
-        let before = &data[..found];
-        match (before.last(), self.ends_in_crlf) {
-            (Some(b'\r'), true) => {
-                let row = &before[..found - 1];
-                (row.last() != Some(&b'\r')).then_some(row.len())
-            }
-            (_, true) => None,
-            (Some(b'\r'), false) if self.end == b'\n' => None,
-            _ => Some(found),
-        }
-    }
-}
-
 /// The result of a test for a line ending.
 pub(super) enum LineTest {
     Ends {
@@ -177,30 +145,6 @@ impl Grammar {
             quoted_set,
             skipped_set,
         }
-    }
-
-    /// Returns how plain rows end, if a row without quotes and escapes ends at the first line
-    /// terminator in it.
-    pub(super) fn plain_line(&self) -> Option<PlainLine> {
-        let (end, ends_in_crlf) = match &self.lines {
-            Lines::Lf => (b'\n', false),
-            Lines::CrLf => (b'\n', true),
-            Lines::Other(line) => match line.as_slice() {
-                &[end] => (end, false),
-                _ => return None,
-            },
-            Lines::Detect => return None,
-        };
-        let &[field] = self.field.as_slice() else { return None };
-        if matches!(field, b'\r' | b'\n') || field == end {
-            return None;
-        }
-        let (quote, escape) = (self.quote.unwrap_or(end), self.escape.unwrap_or(end));
-        // A row is then never plain.
-        if self.quote == Some(end) || self.escape == Some(end) {
-            return None;
-        }
-        Some(PlainLine { end, ends_in_crlf, quote, escape })
     }
 
     /// Returns the line terminator, if it is known.

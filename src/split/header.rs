@@ -1,5 +1,6 @@
 //! The names in an object's header line.
 
+use super::cut_row::CutRow;
 use super::fields::{Field, FieldReader};
 use super::grammar::Grammar;
 use super::machine::FieldMachine;
@@ -43,7 +44,8 @@ pub fn header_names(
     }
     let terminator_bytes = grammar.line_terminator(machine.detected)?.len();
     let line = bytes.get(line_start..at.checked_sub(terminator_bytes)?)?;
-    let fields = FieldReader::new(dialect, MAX_FIELDS.min(line.len() + 1)).read(line);
+    let fields =
+        FieldReader::new(dialect, MAX_FIELDS.min(line.len() + 1)).read(&CutRow::whole(line));
     let names = fields.into_iter().map_while(|field| match field {
         Field::Missing => None,
         Field::Null => Some(String::new()),

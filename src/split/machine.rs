@@ -61,9 +61,9 @@ impl FieldMachine {
         }
     }
 
-    /// Counts a row that has been read by other means, from a row boundary to the next one.
-    pub(super) fn pass_row(&mut self) {
-        self.rows += 1;
+    /// Counts rows that have been read by other means, from a row boundary to another one.
+    pub(super) fn pass_rows(&mut self, rows: usize) {
+        self.rows += rows as u64;
         self.begin_row();
     }
 

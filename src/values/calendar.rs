@@ -138,16 +138,6 @@ struct Dated<'text> {
 }
 
 fn date(text: &[u8]) -> Option<Dated<'_>> {
-    // Most dates are written in this way, and there are many.
-    if let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, rest @ ..] = text
-        && [y1, y2, y3, y4, m1, m2, d1, d2].iter().all(|byte| byte.is_ascii_digit())
-        && !rest.first().is_some_and(u8::is_ascii_digit)
-    {
-        let pair = |tens: u8, ones: u8| (tens - b'0') * 10 + (ones - b'0');
-        let year = u16::from(pair(*y1, *y2)) * 100 + u16::from(pair(*y3, *y4));
-        let date = Date::new(year, pair(*m1, *m2), pair(*d1, *d2));
-        return Some(Dated { date, is_dashed: true, is_compact: false, rest });
-    }
     let (year, rest) = number(text, 4, 4)?;
     let (month, day, rest, separator) = match rest {
         [separator @ (b'-' | b'/'), rest @ ..] => {
@@ -170,14 +160,6 @@ fn date(text: &[u8]) -> Option<Dated<'_>> {
 }
 
 fn clock(text: &[u8]) -> Option<(Clock<'_>, &[u8])> {
-    if let [h1, h2, b':', m1, m2, b':', s1, s2] = text
-        && [h1, h2, m1, m2, s1, s2].iter().all(|byte| byte.is_ascii_digit())
-    {
-        let pair = |tens: u8, ones: u8| (tens - b'0') * 10 + (ones - b'0');
-        let (hour, minute, second) = (pair(*h1, *h2), pair(*m1, *m2), pair(*s1, *s2));
-        let is_one = hour <= 23 && minute <= 59 && second <= 59;
-        return is_one.then_some((Clock { hour, minute, second, fraction: b"" }, b""));
-    }
     let (hour, rest) = number(text, 1, 2)?;
     let (minute, rest) = number(rest.strip_prefix(b":")?, 1, 2)?;
     let (second, fraction, rest) = match rest {

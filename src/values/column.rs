@@ -1,5 +1,7 @@
 //! The rule of a column, made once from its definition.
 
+use jiff::tz::TimeZone;
+
 use super::binary::BinaryRule;
 use super::bit::BitRule;
 use super::charset::ColumnCharset;
@@ -12,6 +14,7 @@ use super::float::FloatRule;
 use super::integer::IntegerRule;
 use super::json;
 use super::labels::LabelRule;
+use super::ordinary::Ordinary;
 use super::readings::Readings;
 use super::server::Server;
 use super::text::{ObjectText, TextLimit, TextRule};
@@ -51,6 +54,7 @@ pub struct ColumnRule {
     pub(super) is_generated: bool,
     empty_is_null: bool,
     has_decimal_comma: bool,
+    ordinary: Ordinary,
     kind: Kind,
 }
 
@@ -85,14 +89,24 @@ impl ColumnRule {
             column_type = ColumnType::Json;
         }
         let empty_is_null = readings.empty_as_null && !column_type.is_text();
+        let has_decimal_comma = readings.decimal_comma && column_type.is_number();
+        let kind = Kind::new(facts, &column_type, server, charset, readings);
+        let ordinary = match &kind {
+            Kind::Text(rule) => rule.short().map_or(Ordinary::Nothing, Ordinary::Short),
+            _ if has_decimal_comma || readings.date_format(facts.name).is_some() => {
+                Ordinary::Nothing
+            }
+            _ => Ordinary::of(&column_type, readings.time_zone == TimeZone::UTC),
+        };
         Self {
             name: facts.name.to_owned(),
             type_name: type_name(facts.column_type, &column_type),
             takes_null: facts.is_nullable || facts.is_auto_increment,
             is_generated: facts.is_generated,
             empty_is_null,
-            has_decimal_comma: readings.decimal_comma && column_type.is_number(),
-            kind: Kind::new(facts, &column_type, server, charset, readings),
+            has_decimal_comma,
+            ordinary,
+            kind,
             column_type,
         }
     }
@@ -100,7 +114,7 @@ impl ColumnRule {
     /// Leaves everything but NULL to the server.
     #[must_use]
     pub fn leaving_values_to_server(self) -> Self {
-        Self { kind: Kind::Other, ..self }
+        Self { kind: Kind::Other, ordinary: Ordinary::Nothing, ..self }
     }
 
     /// Returns the column's name.
@@ -121,6 +135,11 @@ impl ColumnRule {
         let remark = "its fields are read as numbers; --binary raw reads them as bytes";
         matches!(self.kind, Kind::Bit(_))
             .then(|| format!("column {} ({}): {remark}", self.name, self.type_name))
+    }
+
+    /// Returns the texts that are exact without being read as values.
+    pub(super) fn ordinary(&self) -> Ordinary {
+        self.ordinary
     }
 
     /// Returns the verdict on a field. If it is [`Verdict::ExactAs`] or [`Verdict::Loss`], the text

@@ -29,9 +29,6 @@ impl DecimalRule {
     }
 
     pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
-        if self.is_short_and_plain(text) {
-            return Verdict::Exact;
-        }
         let trimmed = trim(text);
         let Some(number) = Number::read(trimmed) else {
             return Verdict::Bad(not_a_number(trimmed));
@@ -72,27 +69,6 @@ impl DecimalRule {
         }
         significant.write_rounded(self.scale, out);
         Verdict::ExactAs
-    }
-
-    /// Returns true for digits with a point that fit as they are written, in one pass.
-    fn is_short_and_plain(&self, text: &[u8]) -> bool {
-        let digits = match text {
-            [b'-', digits @ ..] if !self.is_unsigned => digits,
-            digits => digits,
-        };
-        let mut point = digits.len();
-        for (at, byte) in digits.iter().enumerate() {
-            if !byte.is_ascii_digit() {
-                if *byte != b'.' || point != digits.len() {
-                    return false;
-                }
-                point = at;
-            }
-        }
-        let decimals = (digits.len() - point).saturating_sub(1);
-        let fits =
-            |length: usize, limit: i64| i64::try_from(length).is_ok_and(|length| length <= limit);
-        point + decimals > 0 && fits(point, self.whole) && fits(decimals, self.scale)
     }
 }
 

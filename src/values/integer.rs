@@ -38,29 +38,6 @@ impl IntegerRule {
     }
 
     pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
-        // Nearly every field is digits with a sign at most, and this is one pass over it.
-        let (is_negative, digits) = match text {
-            [b'-', digits @ ..] => (true, digits),
-            digits => (false, digits),
-        };
-        if (1..=19).contains(&digits.len()) {
-            let mut value = 0_u64;
-            let mut is_plain = true;
-            for byte in digits {
-                let digit = byte.wrapping_sub(b'0');
-                is_plain &= digit < 10;
-                value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            }
-            if is_plain {
-                let limit = if is_negative { self.lowest } else { self.highest };
-                return if value <= limit { Verdict::Exact } else { out_of_range() };
-            }
-        }
-        self.check_any(text, out)
-    }
-
-    #[cold]
-    fn check_any(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
         let trimmed = trim(text);
         if trimmed.is_empty() {
             return Verdict::Bad(BadKind::Empty);

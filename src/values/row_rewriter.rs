@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::row_rules::RowRules;
 use crate::dialect::Dialect;
-use crate::split::{Malformed, RowCutter};
+use crate::split::{CutRow, Malformed, RowCutter};
 
 /// Writes rows as the server must get them.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl RowRewriter {
         let Self { rules, cutter, lines_terminated_by } = self;
         let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
         cutter.feed(bytes, |row| {
-            rules.rewrite(row, &mut out);
+            rules.rewrite(&row, &mut out);
             out.extend_from_slice(lines_terminated_by);
         })?;
         Ok(out)
@@ -47,7 +47,7 @@ impl RowRewriter {
         let Self { rules, cutter, lines_terminated_by } = self;
         let mut out = Vec::new();
         cutter.finish(|row| {
-            rules.rewrite(row, &mut out);
+            rules.rewrite(&row, &mut out);
             out.extend_from_slice(&lines_terminated_by);
         })?;
         Ok(out)
@@ -57,7 +57,7 @@ impl RowRewriter {
     #[must_use]
     pub fn row(&self, row: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(row.len());
-        self.rules.rewrite(row, &mut out);
+        self.rules.rewrite(&CutRow::whole(row), &mut out);
         out
     }
 }

@@ -1,8 +1,9 @@
 //! The verdicts on whole rows: each field by the rule of its column, and the number of fields.
 
+use super::ordinary::Ordinary;
 use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
 use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig, LineTerminator};
-use crate::split::{Field as Read, FieldReader, RowRest};
+use crate::split::{CutRow, Field as Read, FieldReader, FieldText, RowRest};
 use crate::sql_text::same_name;
 
 /// The number that the servers use for a row with too few fields.
@@ -18,6 +19,8 @@ const DATA_TRUNCATED: u16 = 1265;
 pub struct RowRules {
     reader: FieldReader,
     items: Vec<Item>,
+    /// The texts that no rule need read, for each item.
+    ordinary: Vec<Ordinary>,
     null_strings: Vec<Vec<u8>>,
     encoding: Encoding,
     notes_as_bad: bool,
@@ -92,9 +95,17 @@ impl RowRules {
             ColumnOrVariable::Column(name) => Item { name: name.clone(), rule: rule(name) },
             ColumnOrVariable::Variable(name) => Item { name: format!("@{name}"), rule: None },
         });
+        let items: Vec<Item> = items.collect();
+        let ordinary = items.iter().map(|item| match &item.rule {
+            None => Ordinary::Anything,
+            // A text that means NULL may be one.
+            Some(_) if !format.null_strings.is_empty() => Ordinary::Nothing,
+            Some(rule) => rule.ordinary(),
+        });
         Self {
             reader: FieldReader::new(&format.dialect, columns.len()),
-            items: items.collect(),
+            ordinary: ordinary.collect(),
+            items,
             null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
             encoding: Encoding::new(&format.dialect),
             notes_as_bad,
@@ -120,33 +131,48 @@ impl RowRules {
     }
 
     /// Returns the verdict on a row, given without its line terminator. `scratch` is overwritten.
-    pub fn judge(&self, row: &[u8], scratch: &mut Vec<u8>) -> RowVerdict {
+    pub fn judge(&self, row: &CutRow<'_>, scratch: &mut Vec<u8>) -> RowVerdict {
         let mut verdict = RowVerdict::default();
-        let rest = self.reader.for_each(row, |index, _, read| {
-            let Some(rule) = self.rule(index) else { return };
-            scratch.clear();
-            match rule.check(self.field(&read), scratch) {
-                Verdict::Exact | Verdict::ServerDecides => {}
-                Verdict::ExactAs => {
-                    verdict.is_rewritten = true;
-                    verdict.is_bad |= !self.encoding.can_write(scratch);
-                }
-                Verdict::ExactNull => {
-                    verdict.is_rewritten = true;
-                    verdict.is_bad |= self.encoding.null.is_none();
-                }
-                Verdict::Loss(kind) => {
-                    verdict.is_noted = true;
-                    if is_rewritten(kind) {
-                        verdict.is_rewritten = true;
-                        verdict.is_bad |= !self.encoding.can_write(scratch);
-                    }
-                }
-                Verdict::Bad(_) => verdict.is_bad = true,
+        let is_known = |index: usize, text: FieldText<'_>| match (self.ordinary[index], text) {
+            (ordinary, FieldText::Value(text)) => ordinary.takes(text),
+            (ordinary, FieldText::Unresolved(text)) => ordinary.takes_all_of(text.len()),
+        };
+        let rest = self.reader.for_each_unknown(row, is_known, |index, _, read| {
+            if let Some(rule) = self.rule(index) {
+                self.judge_field(rule, &read, scratch, &mut verdict);
             }
         });
         verdict.is_bad |= self.count_fault(rest).is_some() || verdict.is_noted && self.notes_as_bad;
         verdict
+    }
+
+    fn judge_field(
+        &self,
+        rule: &ColumnRule,
+        read: &Read<'_>,
+        scratch: &mut Vec<u8>,
+        verdict: &mut RowVerdict,
+    ) {
+        scratch.clear();
+        match rule.check(self.field(read), scratch) {
+            Verdict::Exact | Verdict::ServerDecides => {}
+            Verdict::ExactAs => {
+                verdict.is_rewritten = true;
+                verdict.is_bad |= !self.encoding.can_write(scratch);
+            }
+            Verdict::ExactNull => {
+                verdict.is_rewritten = true;
+                verdict.is_bad |= self.encoding.null.is_none();
+            }
+            Verdict::Loss(kind) => {
+                verdict.is_noted = true;
+                if is_rewritten(kind) {
+                    verdict.is_rewritten = true;
+                    verdict.is_bad |= !self.encoding.can_write(scratch);
+                }
+            }
+            Verdict::Bad(_) => verdict.is_bad = true,
+        }
     }
 
     /// Returns everything that is wrong with a row that is bad, or its losses if it is not.
@@ -220,28 +246,32 @@ impl RowRules {
     }
 
     /// Writes the row as the server must get it, without its line terminator.
-    pub fn rewrite(&self, row: &[u8], out: &mut Vec<u8>) {
+    pub fn rewrite(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
         let mut scratch = Vec::new();
         let mut copied = 0;
-        self.reader.for_each(row, |index, place, read| {
-            let Some(rule) = self.rule(index) else { return };
-            scratch.clear();
-            let verdict = rule.check(self.field(&read), &mut scratch);
-            let is_other = match verdict {
-                Verdict::ExactAs | Verdict::ExactNull => true,
-                Verdict::Loss(kind) => is_rewritten(kind),
-                _ => false,
-            };
-            if is_other {
-                out.extend_from_slice(&row[copied..place.start]);
-                match &self.encoding.null {
-                    Some(null) if verdict == Verdict::ExactNull => out.extend_from_slice(null),
-                    _ => self.encoding.write(&scratch, out),
+        self.reader.for_each_unknown(
+            row,
+            |_, _| false,
+            |index, place, read| {
+                let Some(rule) = self.rule(index) else { return };
+                scratch.clear();
+                let verdict = rule.check(self.field(&read), &mut scratch);
+                let is_other = match verdict {
+                    Verdict::ExactAs | Verdict::ExactNull => true,
+                    Verdict::Loss(kind) => is_rewritten(kind),
+                    _ => false,
+                };
+                if is_other {
+                    out.extend_from_slice(&row.bytes[copied..place.start]);
+                    match &self.encoding.null {
+                        Some(null) if verdict == Verdict::ExactNull => out.extend_from_slice(null),
+                        _ => self.encoding.write(&scratch, out),
+                    }
+                    copied = place.end;
                 }
-                copied = place.end;
-            }
-        });
-        out.extend_from_slice(&row[copied..]);
+            },
+        );
+        out.extend_from_slice(&row.bytes[copied..]);
     }
 
     fn rule(&self, index: usize) -> Option<&ColumnRule> {

@@ -5,6 +5,7 @@ mod kinds;
 mod messages;
 mod numbers;
 mod options;
+mod ordinary;
 mod page;
 mod rows;
 mod texts;

@@ -33,15 +33,19 @@ impl TextRule {
         Self { limit, charset, object }
     }
 
-    pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
+    fn limit(&self) -> usize {
         let (TextLimit::Characters(limit) | TextLimit::Bytes(limit)) = self.limit;
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if self.charset == ColumnCharset::Utf8mb4
-            && self.object == ObjectText::Utf8
-            && text.len() <= limit
-        {
-            return Verdict::Exact;
-        }
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+
+    /// Returns the number of bytes up to which every text of an object fits, if that is so.
+    pub(super) fn short(&self) -> Option<usize> {
+        let has_all = self.charset == ColumnCharset::Utf8mb4 && self.object == ObjectText::Utf8;
+        has_all.then(|| self.limit())
+    }
+
+    pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
+        let limit = self.limit();
         let is_single_byte = self.object == ObjectText::SameSingleByte
             || (self.charset.has_ascii() && text.is_ascii());
         if is_single_byte {

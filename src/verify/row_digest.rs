@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::compare_plan::ComparePlan;
 use super::digest::{Digest, HASH_BITS, NULL_VALUE};
-use crate::split::Field;
+use crate::split::{CutRow, Field};
 
 /// Adds rows to a digest and subtracts them again.
 #[derive(Clone, Debug)]
@@ -41,17 +41,17 @@ impl RowDigest {
         self.digest
     }
 
-    /// Adds a row, given as its bytes without the line terminator.
-    pub fn add_row(&mut self, row: &[u8]) {
+    /// Adds a row.
+    pub fn add_row(&mut self, row: &CutRow<'_>) {
         self.take(row, false);
     }
 
     /// Subtracts a row that was added but is not stored.
     pub fn subtract_row(&mut self, row: &[u8]) {
-        self.take(row, true);
+        self.take(&CutRow::whole(row), true);
     }
 
-    fn take(&mut self, row: &[u8], is_off: bool) {
+    fn take(&mut self, row: &CutRow<'_>, is_off: bool) {
         fn sum64(sum: &mut u64, more: u64, is_off: bool) {
             *sum = if is_off { sum.wrapping_sub(more) } else { sum.wrapping_add(more) };
         }

@@ -37,8 +37,8 @@ use s3_to_mysql::policy::OnDuplicate;
 use s3_to_mysql::preflight::preflight;
 use s3_to_mysql::settings::{Layer, Scope};
 use s3_to_mysql::split::{
-    Boundary, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan, SplitStep,
-    can_split,
+    Boundary, CutRow, Field, FieldReader, PartSplitter, RowCutter, RowLocator, RowReader, Scan,
+    SplitStep, can_split,
 };
 use s3_to_mysql::values::{RowRules, ValueCounts};
 use tokio_util::sync::CancellationToken;
@@ -493,8 +493,8 @@ fn values_differ(
     // In latin1, `c2` would get other bytes. `c3` and `c4` convert their values.
     let columns = if case.charset.is_utf8() { vec!["c1", "c2"] } else { vec!["c1"] };
     let mut read: Vec<Fields> = Vec::new();
-    let mut take = |row: &[u8]| {
-        let fields = reader.read(row);
+    let mut take = |row: CutRow<'_>| {
+        let fields = reader.read(&row);
         let value = |column: &&str| {
             let at = case.items.iter().position(|item| item == column)?;
             match &fields[at] {

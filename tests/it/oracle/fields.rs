@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 use s3_to_mysql::dialect::{Charset, Dialect, LineTerminator, Preset};
-use s3_to_mysql::split::{Field, FieldReader, RowCutter};
+use s3_to_mysql::split::{CutRow, Field, FieldReader, RowCutter};
 
 use super::Case;
 use crate::support::servers::Schema;
@@ -86,8 +86,10 @@ async fn compare(schema: &Schema<'_>, dialect: &Dialect, rng: &mut Rng) -> Resul
         Field::Null | Field::Missing => None,
     };
     let mut cutter = RowCutter::new(dialect, line, COLUMNS);
-    let mut take =
-        |row: &[u8]| ours.push((row.to_vec(), reader.read(row).into_iter().map(value).collect()));
+    let mut take = |row: CutRow<'_>| {
+        let values = reader.read(&row).into_iter().map(value).collect();
+        ours.push((row.bytes.to_vec(), values));
+    };
     cutter.feed(&object, &mut take)?;
     cutter.finish(&mut take)?;
 

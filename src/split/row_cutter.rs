@@ -1,0 +1,186 @@
+//! Cuts the bytes that are sent of an object into its rows.
+//!
+//! [`super::machine::FieldMachine`] decides where rows end. [`super::row_index`] finds the rows in
+//! which there is nothing to decide.
+//!
+//! This module does no I/O. Its memory depends on the longest row, which is held whole.
+
+use super::cut_row::CutRow;
+use super::grammar::Grammar;
+use super::machine::FieldMachine;
+use super::malformed::Malformed;
+use super::row_index::RowIndex;
+use crate::dialect::{Dialect, LineTerminator};
+
+/// Cuts the bytes that are sent of an object into its rows.
+#[derive(Clone, Debug)]
+pub struct RowCutter {
+    grammar: Grammar,
+    /// Finds the rows in which there is nothing to decide. `None` if the dialect allows none.
+    index: Option<RowIndex>,
+    machine: FieldMachine,
+    /// The bytes from the beginning of the current row on.
+    held: Vec<u8>,
+    /// The number of held bytes about which the machine has decided.
+    read: usize,
+    position: u64,
+}
+
+impl RowCutter {
+    /// Creates a cutter for an object with this line terminator, from [`super::Scan::data_start`]
+    /// on.
+    #[must_use]
+    pub fn new(dialect: &Dialect, lines_terminated_by: &[u8], fields_per_row: usize) -> Self {
+        let settled = Dialect {
+            lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()),
+            ..dialect.clone()
+        };
+        let grammar = Grammar::new(&settled, fields_per_row);
+        Self {
+            index: RowIndex::new(&grammar),
+            machine: FieldMachine::new(0),
+            grammar,
+            held: Vec::new(),
+            read: 0,
+            position: 0,
+        }
+    }
+
+    /// Reads the next bytes and passes on the rows that end in them, without line terminator.
+    ///
+    /// # Errors
+    /// The errors of [`super::RowReader::feed`], except those about characters.
+    pub fn feed(&mut self, bytes: &[u8], on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
+        self.held.extend_from_slice(bytes);
+        self.cut(false, on_row)
+    }
+
+    /// Ends the object. The last row's line terminator must have been fed; without it, that row is
+    /// not passed on.
+    ///
+    /// # Errors
+    /// The errors of [`Self::feed`].
+    pub fn finish(mut self, on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
+        self.cut(true, on_row)
+    }
+
+    fn cut(&mut self, is_last: bool, mut on_row: impl FnMut(CutRow<'_>)) -> Result<(), Malformed> {
+        let Self { grammar, index, machine, held, read, position } = self;
+        let terminator_bytes = grammar.line_terminator(machine.detected).map_or(0, <[u8]>::len);
+        let mut row_start = 0;
+        while *read < held.len() {
+            if machine.is_between_rows()
+                && let Some(index) = index
+            {
+                let rest = &held[*read..];
+                index.find(rest);
+                index.rows(rest).for_each(&mut on_row);
+                machine.pass_rows(index.row_count());
+                if index.row_count() > 0 {
+                    *read += index.bytes();
+                    row_start = *read;
+                    continue;
+                }
+            }
+            // Up to the next byte that needs a decision, or past one decision, until the row ends.
+            let rows = machine.rows;
+            let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
+            if machine.rows > rows {
+                on_row(CutRow::whole(&held[row_start..next - terminator_bytes]));
+                row_start = next;
+            }
+            if next == *read {
+                break;
+            }
+            *read = next;
+        }
+        held.drain(..row_start);
+        *read -= row_start;
+        *position += row_start as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dialect::Preset;
+    use crate::split::FieldReader;
+
+    #[test]
+    fn rows_are_the_same_however_the_object_is_cut() {
+        let dialect = Preset::Csv.dialect();
+        let object = b"a,\"b\r\nc\"\r\n\r\n\"\"\"\"\r\n more";
+        let expected: [&[u8]; 3] = [b"a,\"b\r\nc\"", b"", b"\"\"\"\""];
+        for chunk_bytes in 1..=object.len() {
+            let mut cutter = RowCutter::new(&dialect, b"\r\n", 2);
+            let mut rows: Vec<Vec<u8>> = Vec::new();
+            for chunk in object.chunks(chunk_bytes) {
+                cutter.feed(chunk, |row| rows.push(row.bytes.to_vec())).unwrap();
+            }
+            cutter.finish(|row| rows.push(row.bytes.to_vec())).unwrap();
+            assert_eq!(rows, expected, "in chunks of {chunk_bytes}");
+        }
+    }
+
+    /// Returns what a reader makes of a row, with the places of its fields.
+    fn read(reader: &FieldReader, row: &CutRow<'_>) -> String {
+        let mut fields = Vec::new();
+        let rest = reader.for_each_unknown(
+            row,
+            |_, _| false,
+            |index, place, field| fields.push((index, place, field)),
+        );
+        format!("{} {fields:?} {rest:?}", row.bytes.escape_ascii())
+    }
+
+    proptest! {
+        #[test]
+        fn indexed_rows_are_those_of_the_machine(
+            texts in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "plain text", "7", ",", ",", ",", "\t", "\t", "\t", "\n", "\r\n", "|", "NULL",
+                    "\\N", "\"\"", "\",\"", "\"a,b\"", "\"a\"\"b\"", "\\\n", "\\\\", "\\", "\"", "\r",
+                    "\"\\N\"", "a text that is longer than a word of sixty-four bytes, by some",
+                ]),
+                0..80,
+            ),
+            chunk_bytes in 1_usize..300,
+            fields_per_row in 1_usize..5,
+        ) {
+            let object = texts.concat().into_bytes();
+            let both = Dialect { fields_escaped_by: Some(b'\\'), ..Preset::Csv.dialect() };
+            let doubling = Dialect { fields_escaped_by: Some(b'"'), ..Preset::Csv.dialect() };
+            let dialects = [
+                (Preset::Csv.dialect(), b"\n".as_slice()),
+                (Preset::Csv.dialect(), b"\r\n"),
+                (Preset::Mysql.dialect(), b"\n"),
+                (Preset::Mysql.dialect(), b"|"),
+                (Preset::Mysql.dialect(), b"\r\n"),
+                (Preset::HiveRaw.dialect(), b"\n"),
+                (both, b"\n"),
+                (doubling, b"\n"),
+            ];
+            for (dialect, line) in dialects {
+                let cutter = RowCutter::new(&dialect, line, fields_per_row);
+                prop_assert_eq!(cutter.index.is_some(), dialect.fields_terminated_by.len() == 1);
+                let slow = RowCutter { index: None, ..cutter.clone() };
+                let reader = FieldReader::new(&dialect, fields_per_row);
+                let cut = |mut cutter: RowCutter| {
+                    let mut rows = Vec::new();
+                    for chunk in object.chunks(chunk_bytes) {
+                        cutter.feed(chunk, |row| rows.push(read(&reader, &row)))?;
+                    }
+                    cutter.finish(|row| rows.push(read(&reader, &row)))?;
+                    Ok::<_, Malformed>(rows)
+                };
+                // What the machine refuses never gets here.
+                if let Ok(expected) = cut(slow) {
+                    prop_assert_eq!(cut(cutter).unwrap(), expected);
+                }
+            }
+        }
+    }
+}

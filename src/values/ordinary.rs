@@ -1,0 +1,176 @@
+//! Recognizes the texts that most fields of a column have, without reading them as values.
+//!
+//! Every field of every object goes through this. It accepts only texts that the column's rule
+//! calls exact, and leaves all others to the rule.
+
+use super::column_type::ColumnType;
+
+/// The ordinary texts of a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ordinary {
+    /// The rule must read every text.
+    Nothing,
+    /// There is no rule.
+    Anything,
+    /// Texts of at most this many bytes.
+    Short(usize),
+    Number(Digits),
+    /// `YYYY-MM-DD`.
+    Date,
+    /// `YYYY-MM-DD hh:mm:ss`.
+    DateTime,
+    /// The same, in the years that a TIMESTAMP has from their first to their last second.
+    Timestamp,
+}
+
+/// The numbers of so many digits that each of them fits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digits {
+    takes_minus: bool,
+    /// The number of digits before the point.
+    whole: usize,
+    /// The number of digits after the point. Without any, a point is not ordinary.
+    decimals: usize,
+}
+
+/// Every FLOAT has room for numbers of so many digits before the point and as many after it.
+const FLOAT_DIGITS: usize = 20;
+
+impl Ordinary {
+    /// Returns the ordinary texts of numbers, dates and times that are read without a format.
+    pub(super) fn of(column_type: &ColumnType, is_utc: bool) -> Self {
+        let number = |is_unsigned: bool, whole, decimals| {
+            Self::Number(Digits { takes_minus: !is_unsigned, whole, decimals })
+        };
+        let size = |digits: u32| usize::try_from(digits).unwrap_or(0);
+        match *column_type {
+            ColumnType::Integer { size, is_unsigned, .. } => {
+                let value_bits = size.bits() - u32::from(!is_unsigned);
+                let highest = u64::MAX >> (64 - value_bits);
+                number(is_unsigned, highest.ilog10() as usize, 0)
+            }
+            ColumnType::Decimal { precision, scale, is_unsigned } => {
+                number(is_unsigned, size(precision.saturating_sub(scale)), size(scale))
+            }
+            ColumnType::Float { digits: None, is_unsigned, .. } => {
+                number(is_unsigned, FLOAT_DIGITS, FLOAT_DIGITS)
+            }
+            ColumnType::Date => Self::Date,
+            ColumnType::DateTime { .. } => Self::DateTime,
+            ColumnType::Timestamp { .. } if is_utc => Self::Timestamp,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Returns true if every text of at most this many bytes is ordinary.
+    #[inline]
+    pub(super) fn takes_all_of(self, bytes: usize) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Short(limit) => bytes <= limit,
+            _ => false,
+        }
+    }
+
+    /// Returns true if the text is ordinary.
+    #[inline]
+    pub(super) fn takes(self, text: &[u8]) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Anything => true,
+            Self::Short(limit) => text.len() <= limit,
+            Self::Number(digits) => digits.takes(text),
+            Self::Date => text.try_into().is_ok_and(is_date),
+            Self::DateTime => is_date_time(text),
+            Self::Timestamp => {
+                is_date_time(text) && (b"1971".as_slice()..=b"2037").contains(&&text[..4])
+            }
+        }
+    }
+}
+
+impl Digits {
+    #[inline]
+    fn takes(self, text: &[u8]) -> bool {
+        let digits = match text {
+            [b'-', digits @ ..] if self.takes_minus => digits,
+            digits => digits,
+        };
+        // Most decimals are written to the last one.
+        if self.decimals > 0
+            && let Some(at) = digits.len().checked_sub(self.decimals + 1)
+            && let (whole, [b'.', decimals @ ..]) = digits.split_at(at)
+        {
+            return (1..=self.whole).contains(&at) && are_digits(whole) && are_digits(decimals);
+        }
+        if (1..=self.whole).contains(&digits.len()) && are_digits(digits) {
+            return true;
+        }
+        self.takes_point_anywhere(digits)
+    }
+
+    fn takes_point_anywhere(self, digits: &[u8]) -> bool {
+        let point = digits.iter().position(|&byte| byte == b'.');
+        let Some((whole, [_, decimals @ ..])) = point.map(|at| digits.split_at(at)) else {
+            return false;
+        };
+        (1..=self.whole).contains(&whole.len())
+            && (1..=self.decimals).contains(&decimals.len())
+            && are_digits(whole)
+            && are_digits(decimals)
+    }
+}
+
+#[inline]
+fn are_digits(text: &[u8]) -> bool {
+    // The last word may overlap the one before it.
+    if let Some(last) = text.last_chunk::<8>() {
+        let (words, _) = text.as_chunks::<8>();
+        return are_eight_digits(u64::from_le_bytes(*last))
+            && words.iter().all(|word| are_eight_digits(u64::from_le_bytes(*word)));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let halves = [u32::from_le_bytes(*first), u32::from_le_bytes(*last)].map(u64::from);
+        return are_eight_digits(halves[0] << 32 | halves[1]);
+    }
+    text.iter().all(u8::is_ascii_digit)
+}
+
+/// Returns true if all eight bytes are digits.
+#[inline]
+fn are_eight_digits(bytes: u64) -> bool {
+    const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    // A byte that is no digit has another high half, or gets one when six is added.
+    bytes & HIGH == ZEROS && bytes.wrapping_add(0x0606_0606_0606_0606) & HIGH == ZEROS
+}
+
+/// Returns true for a date that every month has, `YYYY-MM-DD`.
+#[inline]
+fn is_date(text: &[u8; 10]) -> bool {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return false };
+    let month = pair(m1, m2);
+    let day = pair(d1, d2);
+    are_eight_digits(u64::from_le_bytes([y1, y2, y3, y4, m1, m2, d1, d2]))
+        && (1..=12).contains(&month)
+        && (1..=28).contains(&day)
+}
+
+#[inline]
+fn is_date_time(text: &[u8]) -> bool {
+    let Some((date, &[b' ', h1, h2, b':', m1, m2, b':', s1, s2])) = text.split_first_chunk::<10>()
+    else {
+        return false;
+    };
+    is_date(date)
+        && are_eight_digits(u64::from_le_bytes([h1, h2, m1, m2, s1, s2, b'0', b'0']))
+        && pair(h1, h2) <= 23
+        && pair(m1, m2) <= 59
+        && pair(s1, s2) <= 59
+}
+
+/// Returns the value of two digits.
+#[inline]
+fn pair(tens: u8, ones: u8) -> u8 {
+    tens.wrapping_sub(b'0').wrapping_mul(10).wrapping_add(ones.wrapping_sub(b'0'))
+}
