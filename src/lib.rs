@@ -48,6 +48,7 @@
 //! - [`split`] and [`dialect`]: the meaning of delimited text, and a reader that counts rows
 //!   exactly as the servers do and refuses data that they would silently lose. Both are pure,
 //!   without I/O.
+//! - [`unpack`]: the text of compressed objects, block by block. Pure.
 //! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
 //!   retries.
 //! - [`choices`], [`exit_code`], [`file_slice`], [`limits`], [`policy`], [`printable`], [`s3_uri`],
@@ -102,5 +103,6 @@ pub mod staging;
 pub mod terminal;
 pub mod throttle;
 pub mod units;
+pub mod unpack;
 pub mod values;
 pub mod verify;

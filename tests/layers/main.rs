@@ -34,6 +34,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("shutdown", "exit_code"),
     ("s3_uri", "printable"),
     ("sql_text", ""),
+    ("unpack", ""),
     ("dialect", ""),
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
@@ -41,7 +42,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),
-    ("staging", "dialect error file_slice object retry split units"),
+    ("staging", "dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
@@ -59,14 +60,14 @@ const LAYERS: &[(&str, &str)] = &[
     (
         "report",
         "check choices error ledger load_data object printable s3_uri source staging terminal \
-         verify",
+         unpack verify",
     ),
     ("progress", "choices report terminal"),
     (
         "pipeline",
         "check dialect error file_slice isolate ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
-         staging throttle units values verify",
+         staging throttle units unpack values verify",
     ),
     (
         "config",
