@@ -14,6 +14,7 @@
 
 mod answer;
 mod document;
+mod encoding;
 mod filter;
 mod fingerprints;
 mod key_order;

@@ -27,6 +27,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 
 use super::answer::AnswerLimits;
+use super::encoding::AsStored;
 use super::options::SourceConfig;
 use super::rate::Rate;
 use super::s3_error::{Asked, classify};
@@ -95,6 +96,7 @@ impl S3 {
             .force_path_style(config.path_style)
             .region(sdk_config.region().cloned().unwrap_or_else(|| Region::new(FALLBACK_REGION)))
             .interceptor(AnswerLimits { stall_timeout: config.stall_timeout })
+            .interceptor(AsStored)
             .build();
         Self {
             client: Client::from_conf(s3_config),

@@ -40,6 +40,9 @@ pub struct Request {
     pub delimiter: Option<String>,
     pub max_keys: Option<i32>,
     pub encoding_type: Option<String>,
+    pub accept_encoding: Option<String>,
+    /// The header that names the signed headers.
+    pub authorization: Option<String>,
 }
 
 impl Request {
@@ -61,6 +64,8 @@ impl Request {
             delimiter: None,
             max_keys: None,
             encoding_type: None,
+            accept_encoding: None,
+            authorization: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use futures_util::TryStreamExt as _;
-use hyper::StatusCode;
+use hyper::{HeaderMap, StatusCode};
 use s3s::dto::{
     BucketVersioningStatus, ChecksumType, CommonPrefix, CreateBucketInput, CreateBucketOutput,
     DeleteObjectInput, DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput,
@@ -176,6 +176,7 @@ impl S3 for Service {
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let is_signed = req.credentials.is_some();
         let flushes = req.extensions.get::<Flushes>().cloned().unwrap_or_default();
+        let headers = req.headers;
         let input = req.input;
         let asks_checksum = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
         let (in_flight, effects) = self
@@ -185,6 +186,8 @@ impl S3 for Service {
                 version_id: input.version_id.clone(),
                 asks_checksum,
                 payer: input.request_payer.map(|payer| payer.as_str().to_owned()),
+                accept_encoding: header(&headers, "accept-encoding"),
+                authorization: header(&headers, "authorization"),
                 ..Request::new(Operation::GetObject, &input.bucket, &input.key, is_signed)
             })
             .await?;
@@ -241,6 +244,7 @@ impl S3 for Service {
         req: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let is_signed = req.credentials.is_some();
+        let headers = req.headers;
         let input = req.input;
         let asks_checksum = input.checksum_mode.is_some_and(|mode| mode.as_str() == "ENABLED");
         let (_, effects) = self
@@ -249,6 +253,8 @@ impl S3 for Service {
                 version_id: input.version_id.clone(),
                 asks_checksum,
                 payer: input.request_payer.map(|payer| payer.as_str().to_owned()),
+                accept_encoding: header(&headers, "accept-encoding"),
+                authorization: header(&headers, "authorization"),
                 ..Request::new(Operation::HeadObject, &input.bucket, &input.key, is_signed)
             })
             .await?;
@@ -421,6 +427,10 @@ fn check_conditions(
 
 fn shown_checksum(stored: &StoredChecksum, effects: &Effects) -> StoredChecksum {
     if effects.has(&Fault::WrongChecksum) { stored.wrong() } else { stored.clone() }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 fn sent(condition: &ETagCondition) -> String {
