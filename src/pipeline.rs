@@ -76,7 +76,7 @@ use crate::report::{Outcome, Report};
 use crate::shutdown::Shutdown;
 use crate::source::SkippedKeys;
 use crate::split::{RowLocator, RowReader};
-use crate::staging::StagingFiles;
+use crate::staging::StagingArea;
 use crate::throttle::ConcurrencyLimiter;
 use batcher::Batcher;
 use check_worker::check_staged;
@@ -148,7 +148,7 @@ pub(crate) async fn run(
         header: HeaderCheck::new(&options.format, &preflight),
         options: options.clone(),
         s3,
-        staging_files: StagingFiles::new(options.staging.dir.clone(), shared_bytes),
+        staging: StagingArea::new(&options.staging.dir, shared_bytes, budget.clone()),
         budget,
         preflight,
         purpose,

@@ -29,6 +29,7 @@ use crate::object::Object;
 use crate::s3_uri::key_line;
 use crate::staging;
 use crate::terminal::SummaryStyle;
+use crate::unpack::Codecs;
 use checked::CheckReport;
 use document::{
     ErrorFields, LoadSummary, LoadedFields, ObjectLine, ObjectStatus, VerifiedAs, to_line,
@@ -43,6 +44,8 @@ pub enum Outcome {
         object: Object,
         stats: Box<LoadStats>,
         verified: staging::Integrity,
+        /// The codecs of a packed object.
+        codecs: Option<Codecs>,
         /// True if the ledger recorded the object as loaded, and `--force` loaded it again.
         again: bool,
         attempts: u32,
@@ -53,6 +56,8 @@ pub enum Outcome {
         object: Object,
         checked: Box<Checked>,
         verified: staging::Integrity,
+        /// The codecs of a packed object.
+        codecs: Option<Codecs>,
         attempts: u32,
         elapsed: Duration,
     },
@@ -292,14 +297,16 @@ impl Report {
 impl<'a> ObjectLine<'a> {
     fn new(outcome: &'a Outcome) -> Self {
         match outcome {
-            Outcome::Loaded { object, stats, verified, again, attempts, elapsed } => Self {
+            Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed } => Self {
+                codec: codecs.map(|codecs| codecs.to_string()),
                 rows: Some(stats.loaded.rows),
                 attempts: *attempts,
                 seconds: Some(elapsed.as_secs_f64()),
                 loaded: Some(LoadedFields::new(stats, *verified, *again)),
                 ..Self::untouched(ObjectStatus::Loaded, object)
             },
-            Outcome::Checked { object, checked, verified, attempts, elapsed } => Self {
+            Outcome::Checked { object, checked, verified, codecs, attempts, elapsed } => Self {
+                codec: codecs.map(|codecs| codecs.to_string()),
                 rows: Some(checked.rows),
                 attempts: *attempts,
                 seconds: Some(elapsed.as_secs_f64()),
@@ -313,6 +320,7 @@ impl<'a> ObjectLine<'a> {
                 key,
                 etag: object.as_ref().map(|object| object.etag.as_str()),
                 size_bytes: object.as_ref().map(|object| object.size_bytes),
+                codec: None,
                 rows: None,
                 attempts: *attempts,
                 seconds: Some(elapsed.as_secs_f64()),
@@ -340,6 +348,7 @@ impl<'a> ObjectLine<'a> {
             key: &object.key,
             etag: Some(&object.etag),
             size_bytes: Some(object.size_bytes),
+            codec: None,
             rows: None,
             attempts: 0,
             seconds: None,

@@ -2,27 +2,32 @@
 //! parts of large ones.
 //!
 //! An object takes permits for all of its bytes before it requests the first one. The permits stay
-//! inside the [`StagedObject`] that they pay for. Files have no name, so nothing remains on disk
-//! however the process ends.
+//! inside the [`StagedObject`] that they pay for. A packed object is unpacked while it downloads
+//! ([`crate::unpack`]): the staged file holds its text, and the budget counts the text. Files have
+//! no name, so nothing remains on disk however the process ends.
 //!
 //! The bytes that leave this module equal the listed bytes in length and content, except
 //! [`Integrity::Part`]. Length and `ETag` verify each part of a split object; the checksum verifies
 //! all of them together.
 
+mod area;
 mod budget;
 mod checksum;
 mod download;
 mod json_lines;
+mod observer;
 mod options;
 mod parts;
 mod ranges;
 mod signature;
+mod sink;
 mod slot;
 mod text_check;
 
+pub use area::{Reserved, StagingArea, Wanted};
 pub use budget::{Budget, is_memory_backed};
-pub use download::{ByteObserver, Integrity, StagedObject, stage};
+pub use download::{Integrity, Staged, StagedObject, stage};
+pub use observer::ByteObserver;
 pub use options::StagingConfig;
 pub(crate) use parts::{PartPlan, PartStager, StagedPart, verify_parts};
 pub(crate) use ranges::PinnedObject;
-pub use slot::{StagingFiles, StagingSlot};

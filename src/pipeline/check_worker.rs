@@ -43,7 +43,7 @@ pub(crate) async fn check_staged(
             continue;
         }
         let mut attempts = Attempts::new(&context.options.retry);
-        let verified = staged.verified;
+        let (verified, codecs) = (staged.verified, staged.codecs);
         let checked = match request(&context, &object, &staged, &scan, values, false) {
             Ok(request) => match check_one(&context, &mut worker, &request, &mut attempts).await {
                 Ok(mut checked) => {
@@ -59,7 +59,14 @@ pub(crate) async fn check_staged(
         let outcome = match checked {
             Ok(checked) => {
                 let checked = Box::new(checked);
-                Outcome::Checked { object, checked, verified, attempts, elapsed: began.elapsed() }
+                Outcome::Checked {
+                    object,
+                    checked,
+                    verified,
+                    codecs,
+                    attempts,
+                    elapsed: began.elapsed(),
+                }
             }
             Err(error) => failed(None, object, error, attempts, began).await,
         };

@@ -12,7 +12,7 @@ use crate::preflight::Preflight;
 use crate::shutdown::Shutdown;
 use crate::source::S3;
 use crate::split::{RowLocator, RowReader};
-use crate::staging::{Budget, StagingFiles};
+use crate::staging::{Budget, StagingArea};
 use crate::throttle::ConcurrencyLimiter;
 
 /// The settings, clients and limits that all tasks of a run share.
@@ -20,7 +20,7 @@ pub(crate) struct Context {
     pub(crate) options: PipelineOptions,
     pub(crate) s3: S3,
     pub(crate) budget: Budget,
-    pub(crate) staging_files: StagingFiles,
+    pub(crate) staging: StagingArea,
     pub(crate) preflight: Preflight,
     /// Stands at the beginning of an object. Each object clones it.
     pub(crate) reader: RowReader,

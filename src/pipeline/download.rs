@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -15,12 +16,13 @@ use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
-use crate::object::Object;
+use crate::object::{Object, ReadFrom};
 use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::{Malformed, RowLocator, RowReader, Scan, TextPlaces};
-use crate::staging::{ByteObserver, StagedObject, stage};
+use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
+use crate::unpack::{Codec, HEAD_BYTES};
 use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
@@ -59,8 +61,9 @@ pub(crate) async fn dispatch(
     events: mpsc::Sender<Event>,
 ) {
     let draining = &context.shutdown.draining;
-    let slots =
-        DownloadSlots::new(context.s3.readers(context.options.staging.download_concurrency));
+    let slots = Arc::new(DownloadSlots::new(
+        context.s3.readers(context.options.staging.download_concurrency),
+    ));
     let split_slots = Arc::new(Semaphore::new(
         split_object::MAX_SPLIT_OBJECTS.min(context.options.staging.download_concurrency),
     ));
@@ -77,9 +80,13 @@ pub(crate) async fn dispatch(
             Route::Split => {
                 let (context, staged, events) =
                     (Arc::clone(&context), staged.clone(), events.clone());
-                let slots = Arc::clone(&split_slots);
+                let (slots, split_slots) = (Arc::clone(&slots), Arc::clone(&split_slots));
                 downloads.spawn(async move {
-                    load_in_parts(&context, selected, staged, &events, &slots).await;
+                    if !selected.is_partial && is_packed(&context, &selected.object).await {
+                        stage_whole(&context, selected, None, &slots, staged, &events).await;
+                    } else {
+                        load_in_parts(&context, selected, staged, &events, &split_slots).await;
+                    }
                 });
                 continue;
             }
@@ -94,8 +101,8 @@ pub(crate) async fn dispatch(
             biased;
             () = draining.cancelled() => None,
             reserved = async {
-                let permit = context.budget.reserve(&selected.object).await?;
-                Ok((permit, slots.take(selected.object.size_bytes).await?))
+                let reserved = context.staging.reserve(&selected.object, None).await?;
+                Ok((reserved, slots.take(selected.object.size_bytes).await?))
             } => Some(reserved),
         };
         match reserved {
@@ -107,57 +114,12 @@ pub(crate) async fn dispatch(
                     failed(context.ledger.as_ref(), selected.object, error, 1, began).await;
                 emit(&events, Event::ended(outcome)).await;
             }
-            Some(Ok((permit, slot))) => {
+            Some(Ok(space)) => {
                 let (context, staged, events) =
                     (Arc::clone(&context), staged.clone(), events.clone());
+                let slots = Arc::clone(&slots);
                 downloads.spawn(async move {
-                    emit(&events, Event::Began(selected.object.to_string())).await;
-                    let mut attempts = Attempts::new(&context.options.retry);
-                    let tried = tokio::select! {
-                        biased;
-                        () = context.shutdown.draining.cancelled() => None,
-                        tried = download(&context, &selected.object, permit, &mut attempts) => {
-                            Some(tried)
-                        }
-                    };
-                    let attempts = attempts.made();
-                    match tried {
-                        None => {
-                            let object = selected.object;
-                            emit(&events, Event::ended(Outcome::NotReached { object })).await;
-                        }
-                        Some(Err(error)) => {
-                            let ledger = context.ledger.as_ref();
-                            let outcome =
-                                failed(ledger, selected.object, error, attempts, began).await;
-                            emit(&events, Event::ended(outcome)).await;
-                        }
-                        Some(Ok((file, scan, values))) => {
-                            // An object that failed before is likely to fail again. A forced one
-                            // replaces a row of the ledger.
-                            let may_share = !selected.had_failed
-                                && !selected.again
-                                && attempts == 1
-                                && (values.bad_rows == 0
-                                    || context.preflight.policy.on_bad_row == OnBadRow::Accept);
-                            let object = selected.object.clone();
-                            let ready = ReadyObject {
-                                selected,
-                                staged: file,
-                                scan,
-                                values,
-                                began,
-                                attempts,
-                                may_share,
-                            };
-                            // The workers outlive the downloads, so only a dead worker leaves an
-                            // object behind.
-                            if staged.send(Ready::Object(ready)).await.is_err() {
-                                emit(&events, Event::ended(Outcome::NotReached { object })).await;
-                            }
-                        }
-                    }
-                    drop(slot);
+                    stage_whole(&context, selected, Some(space), &slots, staged, &events).await;
                 });
             }
         }
@@ -167,13 +129,113 @@ pub(crate) async fn dispatch(
     }
 }
 
-/// Downloads `object`, counts its rows on the way, and then judges their values.
+/// Returns true if the first bytes of an object say that it is packed. Such an object is not split.
+/// A failure of the request comes again when the object is read.
+async fn is_packed(context: &Context, object: &Object) -> bool {
+    let end = Some((HEAD_BYTES as u64).min(object.size_bytes));
+    let reading = async {
+        let mut body =
+            context.s3.get(object, ReadFrom { offset: 0, end, version_id: None }).await.ok()?;
+        let mut head = Vec::new();
+        while head.len() < HEAD_BYTES
+            && let Some(chunk) = body.stream.next().await
+        {
+            head.extend_from_slice(&chunk.ok()?);
+        }
+        Codec::of(&head[..head.len().min(HEAD_BYTES)], false)
+    };
+    context.shutdown.draining.run_until_cancelled(reading).await.flatten().is_some()
+}
+
+/// Downloads an object whole, into `space` if that is reserved already, and hands it to the load
+/// workers.
+async fn stage_whole(
+    context: &Context,
+    selected: Selected,
+    space: Option<(Reserved, OwnedSemaphorePermit)>,
+    slots: &DownloadSlots,
+    staged: mpsc::Sender<Ready>,
+    events: &mpsc::Sender<Event>,
+) {
+    let began = Instant::now();
+    emit(events, Event::Began(selected.object.to_string())).await;
+    let mut attempts = Attempts::new(&context.options.retry);
+    let tried = tokio::select! {
+        biased;
+        () = context.shutdown.draining.cancelled() => None,
+        tried = download(context, &selected.object, slots, space, &mut attempts) => Some(tried),
+    };
+    let attempts = attempts.made();
+    let (file, scan, values, _slot) = match tried {
+        None => {
+            let object = selected.object;
+            return emit(events, Event::ended(Outcome::NotReached { object })).await;
+        }
+        Some(Err(error)) => {
+            let ledger = context.ledger.as_ref();
+            let outcome = failed(ledger, selected.object, error, attempts, began).await;
+            return emit(events, Event::ended(outcome)).await;
+        }
+        Some(Ok(((file, scan, values), slot))) => (file, scan, values, slot),
+    };
+    // An object that failed before is likely to fail again. A forced one replaces a row of the
+    // ledger.
+    let may_share = !selected.had_failed
+        && !selected.again
+        && attempts == 1
+        && (values.bad_rows == 0 || context.preflight.policy.on_bad_row == OnBadRow::Accept);
+    let object = selected.object.clone();
+    let ready = ReadyObject { selected, staged: file, scan, values, began, attempts, may_share };
+    // The workers outlive the downloads, so only a dead worker leaves an object behind.
+    if staged.send(Ready::Object(ready)).await.is_err() {
+        emit(events, Event::ended(Outcome::NotReached { object })).await;
+    }
+}
+
+/// A staged object with its counts.
+type Downloaded = (StagedObject, Scan, ValueCounts);
+
+/// Downloads `object` in a slot. A packed object that needs more space than is free gives up its
+/// slot, too, while it waits for the space: those who hold space wait for slots.
 async fn download(
     context: &Context,
     object: &Object,
-    permit: tokio::sync::OwnedSemaphorePermit,
+    slots: &DownloadSlots,
+    space: Option<(Reserved, OwnedSemaphorePermit)>,
     attempts: &mut Attempts,
-) -> Result<(StagedObject, Scan, ValueCounts)> {
+) -> Result<(Downloaded, OwnedSemaphorePermit)> {
+    let (mut reserved, mut slot) = match space {
+        Some(space) => space,
+        None => {
+            let reserved = context.staging.reserve(object, None).await?;
+            (reserved, slots.take(object.size_bytes).await?)
+        }
+    };
+    loop {
+        match Box::pin(try_download(context, object, reserved, attempts)).await? {
+            Tried::Done(downloaded) => return Ok((*downloaded, slot)),
+            Tried::Wants(wanted) => {
+                drop(slot);
+                tracing::debug!("{object}: it waits for {wanted:?}, and begins again");
+                reserved = context.staging.reserve(object, Some(wanted)).await?;
+                slot = slots.take(object.size_bytes).await?;
+            }
+        }
+    }
+}
+
+enum Tried {
+    Done(Box<Downloaded>),
+    Wants(Wanted),
+}
+
+/// Downloads `object`, counts its rows on the way, and then judges their values.
+async fn try_download(
+    context: &Context,
+    object: &Object,
+    reserved: Reserved,
+    attempts: &mut Attempts,
+) -> Result<Tried> {
     let format = &context.options.format;
     let reader = || context.reader.clone();
     let sample = match &context.purpose {
@@ -188,9 +250,12 @@ async fn download(
         sample,
         has_many_fields: context.preflight.fields_per_row > 1,
     };
-    let place = context.staging_files.take(object, permit)?;
+    let space = (&context.staging, reserved);
     let open = |from| context.s3.get(object, from);
-    let (mut staged, counter) = stage(object, place, attempts, open, counter).await?;
+    let (mut staged, counter) = match stage(object, space, attempts, open, counter).await? {
+        Staged::Whole(staged, counter) => (staged, counter),
+        Staged::Wants(wanted) => return Ok(Tried::Wants(wanted)),
+    };
     let scan = match sample {
         Some(rows) if counter.is_satisfied() => {
             let locator = RowLocator::new(
@@ -210,7 +275,8 @@ async fn download(
             scan
         }
         _ => counter.reader.finish().map_err(|malformed| {
-            refused(&counter.object, &located(&counter.places, malformed, &staged.file))
+            let malformed = located(&counter.places, malformed, &staged.file);
+            staged.naming_codecs(refused(&counter.object, &malformed))
         })?,
     };
     // Without rows, nothing can be in the wrong column.
@@ -219,7 +285,7 @@ async fn download(
     }
     let request = base_request(context, object, &staged, &scan, ValueCounts::default());
     let values = judge_values(context, &request.what, &request.staged, scan.rows).await?;
-    Ok((staged, scan, values))
+    Ok(Tried::Done(Box::new((staged, scan, values))))
 }
 
 /// Feeds the bytes of a download to the splitter, which counts rows.

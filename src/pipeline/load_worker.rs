@@ -70,7 +70,7 @@ async fn load_alone(
         return emit(events, Event::ended(Outcome::NotReached { object })).await;
     }
     let mut attempts = Attempts::new(&context.options.retry);
-    let verified = staged.verified;
+    let (verified, codecs) = (staged.verified, staged.codecs);
     let request = request(context, &object, &staged, &scan, values, selected.had_failed);
     let loaded = match request {
         Ok(request) if fails(context, &request.values) => {
@@ -106,6 +106,7 @@ async fn load_alone(
                 object,
                 stats,
                 verified,
+                codecs,
                 again: selected.again,
                 attempts,
                 elapsed: began.elapsed(),
@@ -148,10 +149,11 @@ async fn load_together(
                 let request = base_request(context, &selected.object, &staged, &scan, values);
                 stats.first_inexact = first_inexact(context, &request).await;
                 let stats = Box::new(stats);
-                let verified = staged.verified;
+                let (verified, codecs) = (staged.verified, staged.codecs);
                 drop(staged);
                 let (object, again, elapsed) = (selected.object, selected.again, began.elapsed());
-                let outcome = Outcome::Loaded { object, stats, verified, again, attempts, elapsed };
+                let outcome =
+                    Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed };
                 emit(events, Event::ended(outcome)).await;
                 drop(selected.claim);
             }

@@ -135,7 +135,7 @@ pub(crate) async fn load_in_parts(
     let elapsed = began.elapsed();
     let outcome = match done {
         Ok(SplitOutcome::Loaded(stats, verified)) => {
-            Outcome::Loaded { object, stats, verified, again, attempts, elapsed }
+            Outcome::Loaded { object, stats, verified, codecs: None, again, attempts, elapsed }
         }
         Ok(SplitOutcome::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
         Ok(SplitOutcome::NotReached) => Outcome::NotReached { object },

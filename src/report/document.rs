@@ -29,6 +29,10 @@ pub(super) struct ObjectLine<'a> {
     pub(super) etag: Option<&'a str>,
     /// The listed size in bytes. `null` if the object failed before it was known.
     pub(super) size_bytes: Option<u64>,
+    /// The compression of the object, found by its first bytes: `gzip`, `zstd`, `bzip2`, `xz`,
+    /// `lz4`, `snappy` or `hadoop-snappy`; `gzip+gzip` if it was compressed twice. `null` if the
+    /// object is plain text, or was not loaded or checked whole.
+    pub(super) codec: Option<String>,
     /// The number of data rows in the object. `null` if it was not read to its end.
     pub(super) rows: Option<u64>,
     /// The number of attempts, including the first. 0 if the object was not tried.

@@ -8,6 +8,7 @@ use crate::policy::Mode;
 use crate::source::SkippedKeys;
 use crate::sql_text::TableName;
 use crate::terminal::Paint;
+use crate::unpack::{Codec, Codecs};
 use crate::verify::{TableVerification, Unverified};
 
 fn object(key: &str) -> Object {
@@ -65,6 +66,7 @@ fn loaded() -> Outcome {
         object: object("a"),
         stats: Box::new(stats),
         verified: staging::Integrity::Checksum,
+        codecs: Some(Codecs { outer: Codec::Gzip, inner: None }),
         again: true,
         attempts: 2,
         elapsed: ELAPSED,
@@ -93,6 +95,7 @@ fn checked(prediction: Prediction) -> Outcome {
         object: object("c"),
         checked: Box::new(checked),
         verified: staging::Integrity::Part,
+        codecs: None,
         attempts: 1,
         elapsed: ELAPSED,
     }
@@ -144,6 +147,7 @@ fn clean(rows: u64) -> Outcome {
         object: Object { size_bytes: 760_000_000, ..object("a") },
         stats: Box::new(LoadStats::clean(rows)),
         verified: staging::Integrity::Length,
+        codecs: None,
         again: false,
         attempts: 1,
         elapsed: ELAPSED,
@@ -305,6 +309,7 @@ fn the_widest_table_fits_a_terminal_of_80_columns() {
         object: Object { size_bytes: u64::MAX, ..object("a") },
         stats: Box::new(stats),
         verified: staging::Integrity::Length,
+        codecs: None,
         again: true,
         attempts: 1,
         elapsed: ELAPSED,

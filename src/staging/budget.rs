@@ -82,6 +82,29 @@ impl Budget {
         self.acquire(permits.ok_or_else(too_large)?).await
     }
 
+    /// Waits until `size_bytes` of unpacked text may be staged. The caller must hold no permits
+    /// while it waits.
+    ///
+    /// # Errors
+    /// `ObjectTooLarge` if the text can never fit.
+    pub(super) async fn reserve_text(
+        &self,
+        object: &Object,
+        size_bytes: u64,
+    ) -> Result<OwnedSemaphorePermit> {
+        let total = self.total.bytes() / PERMIT_BYTES;
+        let permits = permits(size_bytes).filter(|permits| u64::from(*permits) <= total + 1);
+        let permits = permits.and_then(|permits| u32::try_from(total.min(permits.into())).ok());
+        self.acquire(permits.ok_or_else(|| {
+            let message = format!(
+                "{object}: what it unpacks to does not fit into the staging budget of {}",
+                self.total
+            );
+            Error::new(ErrorKind::ObjectTooLarge, message)
+        })?)
+        .await
+    }
+
     /// Adds to the held permits without waiting. Returns false if too few are free, or others wait.
     pub(super) fn try_extend(&self, held: &mut OwnedSemaphorePermit, size_bytes: u64) -> bool {
         let Some(permits) = permits(size_bytes) else { return false };

@@ -1,11 +1,12 @@
 //! The download of one object, from the store's stream to a verified file.
 //!
-//! The download collects bytes into blocks. A blocking thread writes each block, hashes it and
-//! passes it to the [`ByteObserver`] while the next one arrives.
+//! The download collects bytes into blocks. A blocking thread hashes each block, unpacks it if the
+//! object is packed, writes the text and passes it to the [`ByteObserver`] while the next block
+//! arrives. Checksum and length are those of the object as it came.
 //!
-//! A body that breaks off is resumed by range under the same ETag. The hash and the observer
-//! continue where they were, so the checksum covers the bytes in the file, not those of one
-//! response. If the bucket keeps versions, every later read requests the version that the first
+//! A body that breaks off is resumed by range under the same ETag. The hash, the decoder and the
+//! observer continue where they were, so the checksum covers the bytes in the file, not those of
+//! one response. If the bucket keeps versions, every later read requests the version that the first
 //! read found under the listed ETag, so an overwrite in the meantime does no harm.
 //!
 //! Dropping the future half-way drops the file, its permits and the connection.
@@ -13,14 +14,16 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use super::area::{Reserved, Space, StagingArea, Wanted};
 use super::checksum::{Hasher, matches};
-use super::signature::TAIL_BYTES;
+use super::observer::ByteObserver;
+use super::sink::{BlockSink, inside};
 use super::slot::StagingSlot;
-use super::text_check::TextCheck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::{Body, Checksum, Object, ReadFrom, same_etag};
 use crate::retry::Attempts;
+use crate::unpack::Codecs;
 
 /// The size of a block: large enough that the hop to a blocking thread costs little beside the
 /// write, small enough for sixteen downloads with two blocks each.
@@ -29,31 +32,6 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// The largest object that is written, hashed and observed without a blocking thread: that takes
 /// less time than the hop.
 const INLINE_BYTES: u64 = 64 * 1024;
-
-/// Receives an object's bytes in order as they arrive, on a blocking thread.
-pub trait ByteObserver: Send + 'static {
-    /// # Errors
-    /// An error ends the download, because the rest is useless. If bytes to come can still tell
-    /// text from another format, they are fetched first.
-    fn feed(&mut self, chunk: &[u8]) -> Result<()>;
-
-    /// Returns true if the observer needs no more bytes. The rest is not fetched then, and nothing
-    /// is verified.
-    fn is_satisfied(&self) -> bool {
-        false
-    }
-
-    /// Returns the observer's error with the place that it is about, which `received` holds.
-    fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
-        let _ = received;
-        refusal
-    }
-
-    /// Returns true if an object of JSON Lines cannot be what the observer wants.
-    fn refuses_json_lines(&self) -> bool {
-        false
-    }
-}
 
 /// The proof, beyond the ETag, that the bytes are the listed ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -70,69 +48,113 @@ pub enum Integrity {
 /// only its beginning.
 #[derive(Debug)]
 pub struct StagedObject {
+    /// The text.
     pub file: FileSlice,
+    /// The length of the text.
     pub size_bytes: u64,
     pub verified: Integrity,
     /// The version that the bytes belong to, if the bucket keeps versions.
     pub version_id: Option<String>,
+    /// The codecs of a packed object.
+    pub codecs: Option<Codecs>,
     /// The space of the whole object, released when this is dropped.
     _place: StagingSlot,
 }
 
-/// Downloads `object` to `place`.
+impl StagedObject {
+    /// Says that an error is about the text inside a packed object.
+    #[must_use]
+    pub fn naming_codecs(&self, error: Error) -> Error {
+        match self.codecs {
+            Some(codecs) => inside(error, codecs),
+            None => error,
+        }
+    }
+}
+
+/// The result of a download.
+#[derive(Debug)]
+pub enum Staged<W> {
+    /// The object is on disk, and this is its observer.
+    Whole(StagedObject, W),
+    /// The object is packed and needs more space than is free. Everything that it held is free
+    /// again.
+    Wants(Wanted),
+}
+
+/// Downloads `object` into the space that is reserved for it.
 ///
 /// `open` requests the bytes from the store. `watch` creates the observer, and creates a new one
 /// whenever the download has to start at byte 0 again.
 ///
 /// # Errors
 /// The errors of `open` and of the observer; `ObjectChanged`, `BodyBroken`, `ChecksumMismatch`,
-/// `UnsupportedFormat`, `StagingFailed`.
+/// `Malformed`, `UnsupportedFormat`, `ObjectTooLarge`, `StagingFailed`.
 pub async fn stage<W: ByteObserver, F: Future<Output = Result<Body>>>(
     object: &Object,
-    place: StagingSlot,
+    (area, reserved): (&StagingArea, Reserved),
     attempts: &mut Attempts,
     open: impl Fn(ReadFrom) -> F,
     watch: impl Fn() -> W,
-) -> Result<(StagedObject, W)> {
-    let mut landing = Landing::new(place.region.clone(), watch(), Pin::default());
+) -> Result<Staged<W>> {
+    let mut landing = Landing::new(Space::new(area.clone(), reserved), watch(), Pin::default());
     let verified = loop {
         let tried = match fetch(object, &open, &mut landing).await {
             Ok(()) if landing.is_satisfied(object) => Ok(Integrity::Part),
             Ok(()) => landing.verify(object),
             Err(error) => Err(error),
         };
-        match tried {
+        let error = match tried {
             Ok(verified) => break verified,
-            Err(error) => {
-                if !attempts.wait_after(&error).await {
-                    return Err(error);
-                }
-                if landing.broken {
-                    landing = Landing::new(place.region.clone(), watch(), landing.pin);
-                }
-            }
+            Err(error) => error,
+        };
+        if let Some(wanted) = landing.wanted() {
+            return Ok(Staged::Wants(wanted));
+        }
+        if !attempts.wait_after(&error).await {
+            return Err(error);
+        }
+        if landing.broken {
+            let Landing { sink, pin, .. } = landing;
+            let space = sink.ok_or_else(|| lost_sink(object))?.space.cleared();
+            landing = Landing::new(space, watch(), pin);
         }
     };
-    let Landing { sink, size_bytes, pin, .. } = landing;
-    let Some(BlockSink { file, watch, text, refusal, .. }) = sink else {
-        return Err(lost_sink(object));
+    let wanted = |sink: &BlockSink<W>, done: Result<()>| match sink.space.wanted {
+        Some(wanted) => Ok(Some(wanted)),
+        None => done.map(|()| None),
     };
     let is_whole = verified != Integrity::Part;
-    let tail =
-        if is_whole && text.needs_tail() { Some(tail(object, &file, size_bytes)?) } else { None };
-    text.finish(object, is_whole, tail.as_deref())?;
-    if let Some(refusal) = refusal {
-        return Err(watch.locate(refusal, &file));
+    let Landing { sink, pin, .. } = landing;
+    let mut sink = sink.ok_or_else(|| lost_sink(object))?;
+    if is_whole {
+        let finished = sink.finish(object);
+        if let Some(wanted) = wanted(&sink, finished)? {
+            return Ok(Staged::Wants(wanted));
+        }
     }
-    let version_id = pin.version_id;
-    let staged = StagedObject { file, size_bytes, verified, version_id, _place: place };
-    Ok((staged, watch))
+    sink.check_text(object, is_whole)?;
+    let settled = sink.settle(object);
+    if let Some(wanted) = wanted(&sink, settled)? {
+        return Ok(Staged::Wants(wanted));
+    }
+    let (watch, place, size_bytes, codecs) = sink.into_staged(object)?;
+    let staged = StagedObject {
+        file: place.region.clone().truncate(size_bytes),
+        size_bytes,
+        verified,
+        version_id: pin.version_id,
+        codecs,
+        _place: place,
+    };
+    Ok(Staged::Whole(staged, watch))
 }
 
 /// The state of a download: the bytes of an object that have arrived so far.
 struct Landing<W> {
     /// `None` only while a blocking thread works on it.
     sink: Option<BlockSink<W>>,
+    /// The bytes of the object, as they come from the store.
     size_bytes: u64,
     checksum: Option<Checksum>,
     pin: Pin,
@@ -148,62 +170,21 @@ struct Pin {
     refused: bool,
 }
 
-/// The destination of the blocks.
-struct BlockSink<W> {
-    file: FileSlice,
-    written_bytes: u64,
-    hasher: Option<Hasher>,
-    watch: W,
-    /// The observer's error, kept until it is clear if the object is text at all.
-    refusal: Option<Error>,
-    text: TextCheck,
-}
-
-impl<W: ByteObserver> BlockSink<W> {
-    fn take(&mut self, object: &Object, block: &[u8]) -> Result<()> {
-        self.file.write_all_at(block, self.written_bytes).map_err(|error| {
-            Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be staged"))
-                .caused_by(error)
-        })?;
-        self.written_bytes += block.len() as u64;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(block);
-        }
-        // Before the observer, which would report a compressed file as malformed text.
-        self.text.feed(object, block)?;
-        if let Some(refusal) = self.refusal.take() {
-            if !self.text.is_open() {
-                return Err(self.watch.locate(refusal, &self.file));
-            }
-            self.refusal = Some(refusal);
-            return Ok(());
-        }
-        match self.watch.feed(block) {
-            // Rare enough to fetch the rest only to name the format.
-            Err(refusal) if self.text.is_open() => {
-                self.refusal = Some(refusal);
-                Ok(())
-            }
-            fed => fed.map_err(|refusal| self.watch.locate(refusal, &self.file)),
-        }
-    }
-}
-
 impl<W: ByteObserver> Landing<W> {
-    fn new(file: FileSlice, watch: W, pin: Pin) -> Self {
-        let text = TextCheck::new(watch.refuses_json_lines());
-        let sink =
-            Some(BlockSink { file, written_bytes: 0, hasher: None, watch, refusal: None, text });
+    fn new(space: Space, watch: W, pin: Pin) -> Self {
+        let sink = Some(BlockSink::new(space, watch));
         Self { sink, size_bytes: 0, checksum: None, pin, broken: false }
     }
 
     /// Returns true if bytes remain that the observer does not need.
     fn is_satisfied(&self, object: &Object) -> bool {
-        let is_watch_satisfied = self
-            .sink
-            .as_ref()
-            .is_some_and(|sink| sink.refusal.is_none() && sink.watch.is_satisfied());
+        let is_watch_satisfied = self.sink.as_ref().is_some_and(BlockSink::is_satisfied);
         is_watch_satisfied && self.size_bytes < object.size_bytes
+    }
+
+    /// Returns the space without which the object cannot go on.
+    fn wanted(&self) -> Option<Wanted> {
+        self.sink.as_ref().and_then(|sink| sink.space.wanted)
     }
 
     /// Compares the length and the checksum of the received bytes with those of the store.
@@ -420,17 +401,6 @@ pub(super) fn refuse_change(
         _ => return Ok(()),
     };
     Err(Error::new(ErrorKind::ObjectChanged, format!("{object}: {now}")))
-}
-
-/// Reads the last bytes of a staged object.
-fn tail(object: &Object, file: &FileSlice, size_bytes: u64) -> Result<Vec<u8>> {
-    let mut tail = vec![0; TAIL_BYTES.min(usize::try_from(size_bytes).unwrap_or(TAIL_BYTES))];
-    let offset = size_bytes - tail.len() as u64;
-    file.read_exact_at(&mut tail, offset).map_err(|error| {
-        Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be read back"))
-            .caused_by(error)
-    })?;
-    Ok(tail)
 }
 
 fn lost_sink(object: &Object) -> Error {

@@ -54,12 +54,18 @@ const fn ending(
 }
 
 /// More than one may match: the first counts.
-static SIGNATURES: [Signature; 39] = [
+static SIGNATURES: [Signature; 45] = [
     of("gzip data", b"\x1f\x8b", anything, "unpack it first: `gzip -dc`"),
     of("zstd data", b"\x28\xb5\x2f\xfd", anything, "unpack it first: `zstd -dc`"),
     of("bzip2 data", b"BZh", is_bzip2, "unpack it first: `bzip2 -dc`"),
     of("xz data", b"\xfd7zXZ\0", anything, "unpack it first: `xz -dc`"),
     of("lz4 data", b"\x04\x22\x4d\x18", anything, "unpack it first: `lz4 -dc`"),
+    of("lz4 data in the legacy format", b"\x02\x21\x4c\x18", anything, "unpack it: `lz4 -dc`"),
+    of("snappy data", b"\xff\x06\0\0sNaPpY", anything, "unpack it first: `snzip -dc`"),
+    of("snappy data in Xerial's format", b"\x82SNAPPY\0", anything, "unpack it: `snzip -dc`"),
+    of("compress data", b"\x1f\x9d", anything, "unpack it first: `gzip -dc`"),
+    of("lzip data", b"LZIP\x01", anything, "unpack it first: `lzip -dc`"),
+    of("lzop data", b"\x89LZO\0\r\n\x1a\n", anything, "unpack it first: `lzop -dc`"),
     ending("Parquet data", b"PAR1", (b"PAR1", 0), "convert it to delimited text first"),
     // The last byte of an ORC file is the length of its postscript, whose last field (number 8000,
     // three bytes long) is the magic. Without the field's tag, text whose first and last word is
@@ -336,7 +342,13 @@ mod tests {
         };
         assert_eq!(name(&zip(b""), None), None, "a header that is cut");
         let bmp = [&b"BM\x46\x01\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"[..], &[1, 0, 0, 0]].concat();
-        let cases: [(&str, &[u8]); 33] = [
+        let cases: [(&str, &[u8]); 39] = [
+            ("lz4 data in the legacy format", b"\x02\x21\x4c\x18\x0b\0\0\0\xa01,a"),
+            ("snappy data", b"\xff\x06\0\0sNaPpY\x01\x08\0\0"),
+            ("snappy data in Xerial's format", b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01"),
+            ("compress data", b"\x1f\x9d\x90\x31\x58"),
+            ("lzip data", b"LZIP\x01\x0c\0\x18"),
+            ("lzop data", b"\x89LZO\0\r\n\x1a\n\x10\x40"),
             ("gzip data", b"\x1f\x8b\x08\0\0\0\0\0\0\x03"),
             ("zstd data", b"\x28\xb5\x2f\xfd\x24\0\x01\0\0\x99"),
             ("bzip2 data", b"BZh91AY&SY"),

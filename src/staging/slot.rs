@@ -14,21 +14,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::Object;
 
-/// Allocates slots in one directory.
-#[derive(Debug)]
-pub struct StagingFiles {
+/// Allocates slots in one directory. Clones share their files.
+#[derive(Clone, Debug)]
+pub(super) struct StagingFiles {
     dir: PathBuf,
     /// The size limit of a shared file.
     shared_bytes: u64,
     /// The shared file that is being filled. The reference is weak, because its objects may all be
     /// loaded before the next one arrives.
-    filling: Mutex<Weak<Shared>>,
+    filling: Arc<Mutex<Weak<Shared>>>,
 }
 
 /// A place on disk of an object's size, with its share of the budget.
 #[derive(Debug)]
-pub struct StagingSlot {
-    pub(crate) region: FileSlice,
+pub(super) struct StagingSlot {
+    pub(super) region: FileSlice,
     _held: SlotSpace,
 }
 
@@ -51,23 +51,34 @@ struct Taken {
     permit: OwnedSemaphorePermit,
 }
 
+impl StagingSlot {
+    /// Creates the slot of a file that is not shared.
+    pub(super) fn alone(region: FileSlice, permit: OwnedSemaphorePermit) -> Self {
+        Self { region, _held: SlotSpace::Alone(permit) }
+    }
+}
+
 impl StagingFiles {
     /// Creates the allocator. Objects of up to an eighth of `shared_bytes` share files of that
     /// size.
-    #[must_use]
-    pub fn new(dir: PathBuf, shared_bytes: u64) -> Self {
-        Self { dir, shared_bytes, filling: Mutex::default() }
+    pub(super) fn new(dir: PathBuf, shared_bytes: u64) -> Self {
+        Self { dir, shared_bytes, filling: Arc::default() }
     }
 
-    /// Allocates a slot for `object`, whose share of the budget is `permit`.
+    /// Allocates a slot for the `size_bytes` of text of `object`, whose share of the budget is
+    /// `permit`.
     ///
     /// # Errors
     /// `StagingFailed` if no file can be created.
-    pub fn take(&self, object: &Object, permit: OwnedSemaphorePermit) -> Result<StagingSlot> {
-        let size_bytes = object.size_bytes;
+    pub(super) fn take(
+        &self,
+        object: &Object,
+        size_bytes: u64,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<StagingSlot> {
         if size_bytes > self.shared_bytes / 8 {
             let region = FileSlice::new(Arc::new(self.file(object)?), 0, size_bytes);
-            return Ok(StagingSlot { region, _held: SlotSpace::Alone(permit) });
+            return Ok(StagingSlot::alone(region, permit));
         }
         // A panic under these locks leaves no change half done.
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +100,8 @@ impl StagingFiles {
         Ok(StagingSlot { region, _held: SlotSpace::Shared(shared) })
     }
 
-    fn file(&self, object: &Object) -> Result<File> {
+    /// Creates a file without a name.
+    pub(super) fn file(&self, object: &Object) -> Result<File> {
         tempfile::tempfile_in(&self.dir).map_err(|error| {
             let message =
                 format!("{object}: cannot create a temporary file in {}", self.dir.display());
@@ -108,10 +120,10 @@ mod tests {
         let budget = Arc::new(Semaphore::new(100));
         let permit = || Arc::clone(&budget).try_acquire_many_owned(10).unwrap();
         let places = StagingFiles::new(std::env::temp_dir(), 80);
-        let first = places.take(&Object::of_size(10), permit()).unwrap();
-        let large = places.take(&Object::of_size(11), permit()).unwrap();
+        let first = places.take(&Object::of_size(10), 10, permit()).unwrap();
+        let large = places.take(&Object::of_size(11), 11, permit()).unwrap();
         let others: Vec<StagingSlot> =
-            (0..7).map(|_| places.take(&Object::of_size(10), permit()).unwrap()).collect();
+            (0..7).map(|_| places.take(&Object::of_size(10), 10, permit()).unwrap()).collect();
         for (index, place) in std::iter::once(&first).chain(&others).enumerate() {
             place.region.write_all_at(&[u8::try_from(index).unwrap(); 10], 0).unwrap();
         }
@@ -121,7 +133,7 @@ mod tests {
             place.region.read_exact_at(&mut bytes, 0).unwrap();
             assert_eq!(bytes, [u8::try_from(index).unwrap(); 10]);
         }
-        let next = places.take(&Object::of_size(10), permit()).unwrap();
+        let next = places.take(&Object::of_size(10), 10, permit()).unwrap();
         assert_eq!(budget.available_permits(), 0);
         drop(large);
         assert_eq!(budget.available_permits(), 10);
@@ -130,7 +142,7 @@ mod tests {
         drop(first);
         assert_eq!(budget.available_permits(), 100);
         // The file that was being filled is gone by now.
-        drop(places.take(&Object::of_size(1), permit()).unwrap());
+        drop(places.take(&Object::of_size(1), 1, permit()).unwrap());
         assert_eq!(budget.available_permits(), 100);
     }
 }

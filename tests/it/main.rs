@@ -44,6 +44,7 @@ mod not_text;
 mod null_times;
 mod oracle;
 mod outcome;
+mod packed;
 mod parts;
 mod policy;
 mod reading;

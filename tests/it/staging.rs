@@ -13,6 +13,7 @@ use crate::registry::{apply, load_test};
 use crate::support::lines::{self, expect, expect_failure, outcome};
 use crate::support::program::{BUCKET, TestEnv, finish, signal};
 use crate::support::s3::{Fault, Injection, Keys, Operation, Times, client};
+use crate::support::until::until;
 
 /// Makes enough requests of the test's own, one after the other, for the program to do whatever it
 /// would do next.
@@ -126,7 +127,7 @@ async fn nothing_is_left_on_disk_when_the_program_is_killed(env: TestEnv) -> Res
     let pid = running.id().context("it runs")?;
     // The file exists, without a name. Otherwise this test would show nothing.
     let staging = env.path("staging");
-    ensure!(has_open_file_in(pid, &staging)?, "nothing is being staged");
+    until(|| async { Ok(has_open_file_in(pid, &staging)?.then_some(())) }).await?;
     signal(&running, "KILL")?;
     ensure!(finish(running).await?.code.is_none(), "a signal ended it");
     ensure!(env.count("t").await? == 0, "rows of half an object are in the table");
@@ -270,9 +271,26 @@ const COLUMNAR: [(&str, &[u8]); 3] = [
 ];
 
 #[apply(load_test)]
-async fn packed_and_columnar_objects_are_refused_by_name(env: TestEnv) -> Result<()> {
+async fn packed_objects_are_unpacked_whatever_their_names(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
-    for (name, bytes) in PACKED.into_iter().chain(COLUMNAR) {
+    for (name, bytes) in PACKED {
+        env.put(&format!("{name}.csv"), bytes)?;
+    }
+    // The name says what the bytes do not.
+    env.put("plain.gz", "1\n2\n")?;
+    load(&env, 0, &[]).await?;
+    for (name, _) in PACKED {
+        let line = lines::outcome(&env, "report", &format!("{name}.csv"))?;
+        ensure!(line["codec"] == name && line["rows"] == 2, "{line}");
+    }
+    ensure!(lines::outcome(&env, "report", "plain.gz")?["codec"].is_null());
+    expect(&env, "t", &[["1"; 5], ["2"; 5]].concat()).await
+}
+
+#[apply(load_test)]
+async fn columnar_objects_are_refused_by_name(env: TestEnv) -> Result<()> {
+    lines::create(&env, "t").await?;
+    for (name, bytes) in COLUMNAR {
         // The name does not match the format, as in practice.
         env.put(&format!("{name}.csv"), bytes)?;
     }
@@ -283,7 +301,7 @@ async fn packed_and_columnar_objects_are_refused_by_name(env: TestEnv) -> Result
     )?;
     env.put("z", "text\n")?;
     let ended = load(&env, 3, &[]).await?;
-    for (name, _) in PACKED.into_iter().chain(COLUMNAR) {
+    for (name, _) in COLUMNAR {
         ended.says(&format!("s3://etl/{name}.csv: this is {name} data, not delimited text"))?;
         expect_failure(&env, "report", &format!("{name}.csv"), "unsupported_format")?;
     }

@@ -1,16 +1,18 @@
 //! Lists and stages objects in this process, as a run does, but without a database.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 use s3_to_mysql::error::Error;
 use s3_to_mysql::object::Object;
 use s3_to_mysql::retry::{Attempts, RetryConfig};
 use s3_to_mysql::s3_uri::SourceUri;
 use s3_to_mysql::source::{Listed, Listing, ListingSink, S3, SourceConfig};
-use s3_to_mysql::staging::{ByteObserver, Integrity, StagingFiles, stage};
-use tokio::sync::{Semaphore, mpsc};
+use s3_to_mysql::staging::{
+    Budget, ByteObserver, Integrity, Staged, StagingArea, StagingConfig, stage,
+};
+use s3_to_mysql::units::ByteSize;
+use tokio::sync::mpsc;
 
 use super::program::BUCKET;
 
@@ -19,7 +21,7 @@ pub struct Reader {
     s3: S3,
     source: SourceConfig,
     retry: RetryConfig,
-    files: StagingFiles,
+    area: StagingArea,
     _dir: tempfile::TempDir,
 }
 
@@ -64,6 +66,11 @@ impl Reader {
     /// Creates a reader of `s3://etl/PREFIX`, which signs nothing.
     pub async fn new(url: &str, prefix: &str, stall: Duration, max_attempts: u32) -> Result<Self> {
         let dir = tempfile::tempdir()?;
+        let budget = Budget::new(&StagingConfig {
+            dir: dir.path().to_owned(),
+            budget: Some(ByteSize::from_bytes(1 << 30)),
+            download_concurrency: 1,
+        })?;
         let source = SourceConfig {
             uris: vec![SourceUri::Prefix { bucket: BUCKET.to_owned(), prefix: prefix.to_owned() }],
             no_sign_request: true,
@@ -74,7 +81,7 @@ impl Reader {
             s3: S3::new(&source).await,
             source,
             retry: RetryConfig { max_attempts, max_elapsed: Duration::from_secs(60) },
-            files: StagingFiles::new(dir.path().to_owned(), 1 << 20),
+            area: StagingArea::new(dir.path(), 1 << 20, budget),
             _dir: dir,
         })
     }
@@ -103,12 +110,18 @@ impl Reader {
         &self,
         object: &Object,
     ) -> Result<std::result::Result<(Vec<u8>, Integrity), Error>> {
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().context("one is free")?;
-        let place = self.files.take(object, permit)?;
+        let reserved = match self.area.reserve(object, None).await {
+            Ok(reserved) => reserved,
+            Err(error) => return Ok(Err(error)),
+        };
         let mut attempts = Attempts::new(&self.retry);
         let open = |from| self.s3.get(object, from);
-        let staged = stage(object, place, &mut attempts, open, || Kept(Vec::new())).await;
-        Ok(staged.map(|(staged, Kept(bytes))| (bytes, staged.verified)))
+        let space = (&self.area, reserved);
+        match stage(object, space, &mut attempts, open, || Kept(Vec::new())).await {
+            Ok(Staged::Whole(staged, Kept(bytes))) => Ok(Ok((bytes, staged.verified))),
+            Ok(Staged::Wants(wanted)) => bail!("{object} wants {wanted:?}"),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }
 

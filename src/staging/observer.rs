@@ -1,0 +1,29 @@
+//! The interface of whoever looks at the text of an object while it arrives.
+
+use crate::error::{Error, Result};
+use crate::file_slice::FileSlice;
+
+/// Receives an object's text in order as they arrive, on a blocking thread.
+pub trait ByteObserver: Send + 'static {
+    /// # Errors
+    /// An error ends the download, because the rest is useless. If bytes to come can still tell
+    /// text from another format, they are fetched first.
+    fn feed(&mut self, chunk: &[u8]) -> Result<()>;
+
+    /// Returns true if the observer needs no more bytes. The rest is not fetched then, and nothing
+    /// is verified.
+    fn is_satisfied(&self) -> bool {
+        false
+    }
+
+    /// Returns the observer's error with the place that it is about, which `received` holds.
+    fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
+        let _ = received;
+        refusal
+    }
+
+    /// Returns true if an object of JSON Lines cannot be what the observer wants.
+    fn refuses_json_lines(&self) -> bool {
+        false
+    }
+}
