@@ -75,7 +75,7 @@ use crate::progress::Progress;
 use crate::report::{Outcome, Report};
 use crate::shutdown::Shutdown;
 use crate::source::SkippedKeys;
-use crate::split::{RowLocator, RowReader};
+use crate::split::{RowLocator, RowReader, can_split};
 use crate::staging::StagingArea;
 use crate::throttle::ConcurrencyLimiter;
 use batcher::Batcher;
@@ -142,13 +142,18 @@ pub(crate) async fn run(
     let shared_bytes = options.throughput.batch.bytes.min(budget.total().bytes() / 8);
     let FormatConfig { dialect, charset, ignore_lines, .. } = &options.format;
     let fields_per_row = preflight.fields_per_row;
+    let splits =
+        matches!(purpose, Purpose::Load(_)) && ledger.is_some() && can_split(dialect, charset);
+    let split_above = options.throughput.part_size.filter(|_| splits);
+    let split_above = split_above.map(|size| size.bytes().min(budget.total().bytes()));
     let context = Arc::new(Context {
         reader: RowReader::new(dialect, charset, fields_per_row, *ignore_lines),
         locator: RowLocator::every(dialect, charset, fields_per_row, *ignore_lines),
         header: HeaderCheck::new(&options.format, &preflight),
         options: options.clone(),
         s3,
-        staging: StagingArea::new(&options.staging.dir, shared_bytes, budget.clone()),
+        staging: StagingArea::new(&options.staging.dir, shared_bytes, budget.clone())
+            .splitting_above(split_above),
         budget,
         preflight,
         purpose,

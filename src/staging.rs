@@ -13,10 +13,13 @@
 mod area;
 mod budget;
 mod checksum;
+mod cutter;
 mod download;
 mod json_lines;
 mod observer;
 mod options;
+mod packed_head;
+mod part_text;
 mod parts;
 mod ranges;
 mod signature;
@@ -26,8 +29,10 @@ mod text_check;
 
 pub use area::{Reserved, StagingArea, Wanted};
 pub use budget::{Budget, is_memory_backed};
+pub(crate) use cutter::{PartPlan, StagedPart};
 pub use download::{Integrity, Staged, StagedObject, stage};
 pub use observer::ByteObserver;
 pub use options::StagingConfig;
-pub(crate) use parts::{PartPlan, PartStager, StagedPart, verify_parts};
+pub(crate) use packed_head::packed_head;
+pub(crate) use parts::{PartStager, verify_parts};
 pub(crate) use ranges::PinnedObject;

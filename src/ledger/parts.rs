@@ -80,14 +80,14 @@ impl Ledger {
         object: &Object,
         version_id: Option<&str>,
         part_size_bytes: u64,
-        (format, fields_per_row): (&FormatConfig, usize),
+        (format, fields_per_row, codec): (&FormatConfig, usize, Option<&str>),
         policy: KeyPolicy,
     ) -> Result<SplitObject> {
         ensure_fits(object)?;
         let key_condition = self.key_condition(job, object);
         let others = OtherContents::new(etag(object), policy);
         let etag = bytes_literal(etag(object).as_bytes());
-        let fingerprint = fingerprint::of_format(format, fields_per_row);
+        let fingerprint = fingerprint::of_format(format, fields_per_row, codec);
         let insert = format!(
             "INSERT INTO {objects} (target, generation, bucket, object_key, etag, state, \
              size_bytes, version_id, part_size_bytes, dialect_fingerprint, worker, run_id, \
@@ -144,16 +144,17 @@ impl Ledger {
         }
     }
 
-    /// Marks the object `loaded`, with the sums of its parts, if all parts are there.
+    /// Marks the object `loaded`, with the sums of its parts, if all parts are there: `text_bytes`
+    /// in all, which is the object's size unless it is packed.
     ///
     /// # Errors
     /// `PartialConflict` if the object's row is gone. Any error of a transaction that outlasts the
     /// retry bounds.
-    pub async fn complete_parts(&self, split: &SplitObject) -> Result<Completed> {
+    pub async fn complete_parts(&self, split: &SplitObject, text_bytes: u64) -> Result<Completed> {
         let mut attempts = Attempts::new(&self.retry);
         loop {
             let mut session = self.session(&mut attempts).await?;
-            let completed = Box::pin(self.complete_parts_on(&mut session, split)).await;
+            let completed = Box::pin(self.complete_parts_on(&mut session, split, text_bytes)).await;
             if let Some(completed) = Self::ended(session, completed, &mut attempts).await? {
                 return Ok(completed);
             }
@@ -290,6 +291,7 @@ impl Ledger {
         &self,
         session: &mut Session,
         split: &SplitObject,
+        text_bytes: u64,
     ) -> Result<Completed> {
         let SplitObject { object, key, .. } = split;
         let failed = |error: Driver| classify(Phase::Transaction, &object.to_string(), &error);
@@ -323,7 +325,7 @@ impl Ledger {
                 _ => is_digest_whole = false,
             }
         }
-        if end != object.size_bytes {
+        if end != text_bytes {
             return Ok(Completed::No);
         }
         let digest = digest.filter(|_| is_digest_whole);

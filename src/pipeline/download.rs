@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -16,13 +15,12 @@ use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
-use crate::object::{Object, ReadFrom};
+use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::{Malformed, RowLocator, RowReader, Scan, TextPlaces};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
-use crate::unpack::{Codec, HEAD_BYTES};
 use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
@@ -80,13 +78,9 @@ pub(crate) async fn dispatch(
             Route::Split => {
                 let (context, staged, events) =
                     (Arc::clone(&context), staged.clone(), events.clone());
-                let (slots, split_slots) = (Arc::clone(&slots), Arc::clone(&split_slots));
+                let slots = Arc::clone(&split_slots);
                 downloads.spawn(async move {
-                    if !selected.is_partial && is_packed(&context, &selected.object).await {
-                        stage_whole(&context, selected, None, &slots, staged, &events).await;
-                    } else {
-                        load_in_parts(&context, selected, staged, &events, &split_slots).await;
-                    }
+                    load_in_parts(&context, selected, staged, &events, &slots).await;
                 });
                 continue;
             }
@@ -117,9 +111,13 @@ pub(crate) async fn dispatch(
             Some(Ok(space)) => {
                 let (context, staged, events) =
                     (Arc::clone(&context), staged.clone(), events.clone());
-                let slots = Arc::clone(&slots);
+                let (slots, split_slots) = (Arc::clone(&slots), Arc::clone(&split_slots));
                 downloads.spawn(async move {
-                    stage_whole(&context, selected, Some(space), &slots, staged, &events).await;
+                    let to_split =
+                        stage_whole(&context, selected, space, &slots, &staged, &events).await;
+                    if let Some(selected) = to_split {
+                        load_in_parts(&context, selected, staged, &events, &split_slots).await;
+                    }
                 });
             }
         }
@@ -129,34 +127,16 @@ pub(crate) async fn dispatch(
     }
 }
 
-/// Returns true if the first bytes of an object say that it is packed. Such an object is not split.
-/// A failure of the request comes again when the object is read.
-async fn is_packed(context: &Context, object: &Object) -> bool {
-    let end = Some((HEAD_BYTES as u64).min(object.size_bytes));
-    let reading = async {
-        let mut body =
-            context.s3.get(object, ReadFrom { offset: 0, end, version_id: None }).await.ok()?;
-        let mut head = Vec::new();
-        while head.len() < HEAD_BYTES
-            && let Some(chunk) = body.stream.next().await
-        {
-            head.extend_from_slice(&chunk.ok()?);
-        }
-        Codec::of(&head[..head.len().min(HEAD_BYTES)], false)
-    };
-    context.shutdown.draining.run_until_cancelled(reading).await.flatten().is_some()
-}
-
-/// Downloads an object whole, into `space` if that is reserved already, and hands it to the load
-/// workers.
+/// Downloads an object whole, and hands it to the load workers. Returns a packed object whose text
+/// is so long that it is to be split.
 async fn stage_whole(
     context: &Context,
     selected: Selected,
-    space: Option<(Reserved, OwnedSemaphorePermit)>,
+    space: (Reserved, OwnedSemaphorePermit),
     slots: &DownloadSlots,
-    staged: mpsc::Sender<Ready>,
+    staged: &mpsc::Sender<Ready>,
     events: &mpsc::Sender<Event>,
-) {
+) -> Option<Selected> {
     let began = Instant::now();
     emit(events, Event::Began(selected.object.to_string())).await;
     let mut attempts = Attempts::new(&context.options.retry);
@@ -169,14 +149,17 @@ async fn stage_whole(
     let (file, scan, values, _slot) = match tried {
         None => {
             let object = selected.object;
-            return emit(events, Event::ended(Outcome::NotReached { object })).await;
+            emit(events, Event::ended(Outcome::NotReached { object })).await;
+            return None;
         }
         Some(Err(error)) => {
             let ledger = context.ledger.as_ref();
             let outcome = failed(ledger, selected.object, error, attempts, began).await;
-            return emit(events, Event::ended(outcome)).await;
+            emit(events, Event::ended(outcome)).await;
+            return None;
         }
-        Some(Ok(((file, scan, values), slot))) => (file, scan, values, slot),
+        Some(Ok(None)) => return Some(selected),
+        Some(Ok(Some(((file, scan, values), slot)))) => (file, scan, values, slot),
     };
     // An object that failed before is likely to fail again. A forced one replaces a row of the
     // ledger.
@@ -190,30 +173,26 @@ async fn stage_whole(
     if staged.send(Ready::Object(ready)).await.is_err() {
         emit(events, Event::ended(Outcome::NotReached { object })).await;
     }
+    None
 }
 
 /// A staged object with its counts.
 type Downloaded = (StagedObject, Scan, ValueCounts);
 
 /// Downloads `object` in a slot. A packed object that needs more space than is free gives up its
-/// slot, too, while it waits for the space: those who hold space wait for slots.
+/// slot, too, while it waits for the space: those who hold space wait for slots. Returns `None` for
+/// one that is to be split.
 async fn download(
     context: &Context,
     object: &Object,
     slots: &DownloadSlots,
-    space: Option<(Reserved, OwnedSemaphorePermit)>,
+    (mut reserved, mut slot): (Reserved, OwnedSemaphorePermit),
     attempts: &mut Attempts,
-) -> Result<(Downloaded, OwnedSemaphorePermit)> {
-    let (mut reserved, mut slot) = match space {
-        Some(space) => space,
-        None => {
-            let reserved = context.staging.reserve(object, None).await?;
-            (reserved, slots.take(object.size_bytes).await?)
-        }
-    };
+) -> Result<Option<(Downloaded, OwnedSemaphorePermit)>> {
     loop {
         match Box::pin(try_download(context, object, reserved, attempts)).await? {
-            Tried::Done(downloaded) => return Ok((*downloaded, slot)),
+            Tried::Done(downloaded) => return Ok(Some((*downloaded, slot))),
+            Tried::Wants(wanted) if context.staging.splits(wanted) => return Ok(None),
             Tried::Wants(wanted) => {
                 drop(slot);
                 tracing::debug!("{object}: it waits for {wanted:?}, and begins again");

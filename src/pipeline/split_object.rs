@@ -23,7 +23,7 @@ use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
 use super::header::HEADER_BYTES;
 use super::options::PipelineOptions;
-use super::stage_parts::stage_parts;
+use super::stage_parts::{PartsStaged, stage_parts};
 use super::work::{PartEnded, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::ledger::{Completed, Job, Ledger, SplitProgress};
@@ -36,8 +36,9 @@ use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
 use crate::source::S3;
 use crate::split::can_split;
-use crate::staging::{Budget, Integrity, PinnedObject};
+use crate::staging::{Budget, Integrity, PinnedObject, packed_head};
 use crate::units::ByteSize;
+use crate::unpack::{Codec, Codecs, HEAD_BYTES};
 
 /// The number of objects that are split at the same time. Each has ranges in memory and several
 /// connections of its own.
@@ -103,7 +104,7 @@ fn part_size_bytes(context: &Context, object: &Object) -> u64 {
 
 /// The result of a split object that did not fail.
 enum SplitOutcome {
-    Loaded(Box<LoadStats>, Integrity),
+    Loaded(Box<LoadStats>, Integrity, Option<Codecs>),
     AlreadyLoaded,
     NotReached,
 }
@@ -134,8 +135,8 @@ pub(crate) async fn load_in_parts(
     };
     let elapsed = began.elapsed();
     let outcome = match done {
-        Ok(SplitOutcome::Loaded(stats, verified)) => {
-            Outcome::Loaded { object, stats, verified, codecs: None, again, attempts, elapsed }
+        Ok(SplitOutcome::Loaded(stats, verified, codecs)) => {
+            Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed }
         }
         Ok(SplitOutcome::AlreadyLoaded) => Outcome::AlreadyLoaded { object },
         Ok(SplitOutcome::NotReached) => Outcome::NotReached { object },
@@ -163,7 +164,22 @@ async fn load_object(
     };
     let pinned = Arc::new(pinned?);
     // Before the object is in the ledger, with the columns of this run.
-    if let Some(header) = &context.header {
+    let first = pinned.head((HEAD_BYTES as u64).min(object.size_bytes));
+    let Some(first) = stopping.run_until_cancelled(first).await else {
+        return Ok(SplitOutcome::NotReached);
+    };
+    let codec = Codec::of(&first?, object.size_bytes <= HEAD_BYTES as u64);
+    if let Some(codec) = codec {
+        let is_list = context.preflight.fields_per_row > 1;
+        let first = packed_head(&pinned, codec, is_list);
+        let Some(first) = stopping.run_until_cancelled(first).await else {
+            return Ok(SplitOutcome::NotReached);
+        };
+        let (first, is_whole) = first?;
+        if let Some(header) = &context.header {
+            header.check(object, &first, !is_whole)?;
+        }
+    } else if let Some(header) = &context.header {
         let first = pinned.head(HEADER_BYTES.min(object.size_bytes));
         let Some(first) = stopping.run_until_cancelled(first).await else {
             return Ok(SplitOutcome::NotReached);
@@ -175,7 +191,7 @@ async fn load_object(
         object,
         pinned.version_id.as_deref(),
         part_size_bytes(context, object),
-        (&context.options.format, context.preflight.fields_per_row),
+        (&context.options.format, context.preflight.fields_per_row, codec.map(Into::into)),
         context.options.ledger.key_policy(again),
     )?;
     let (part_size_bytes, known, rejected) = match ledger.begin_parts(&row).await? {
@@ -192,6 +208,7 @@ async fn load_object(
         object: object.clone(),
         ledger: ledger.clone(),
         row,
+        codec,
         name: plan.rejects.as_ref().map(|_| ObjectName {
             bucket: object.bucket.clone(),
             key: object.key.clone(),
@@ -214,16 +231,16 @@ async fn load_object(
     let shown_rows = context.preflight.policy.show_bad_rows;
     let parts = collect_results(results, shown_rows, attempts).await;
     *attempts += pinned.retries();
-    let verified = match (parts.failure, handed) {
+    let PartsStaged { verified, text_bytes, codecs } = match (parts.failure, handed) {
         (Some(error), _) | (None, Err(error)) => {
             return Err(partial(&split, part_size_bytes, error).await);
         }
-        (None, Ok(Some(verified))) if parts.are_all_tried => verified,
+        (None, Ok(Some(staged))) if parts.are_all_tried => staged,
         (None, Ok(_)) => return Ok(SplitOutcome::NotReached),
     };
-    match ledger.complete_parts(&split.row).await? {
+    match ledger.complete_parts(&split.row, text_bytes).await? {
         Completed::Yes if parts.is_any_loaded => {
-            Ok(SplitOutcome::Loaded(Box::new(parts.stats), verified))
+            Ok(SplitOutcome::Loaded(Box::new(parts.stats), verified, codecs))
         }
         Completed::Yes => Ok(SplitOutcome::AlreadyLoaded),
         Completed::No => {
@@ -308,6 +325,15 @@ async fn collect_results(
 async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
     if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject) {
         return error;
+    }
+    if split.codec.is_some() {
+        // The number of its parts is known only when all of it has been unpacked.
+        return match split.ledger.loaded_parts(&split.row).await {
+            Ok(loaded) => {
+                error.adding(&format!("; {} parts of the object are loaded", loaded.len()))
+            }
+            Err(_) => error.adding("; some of its parts may be loaded"),
+        };
     }
     let parts = split.object.size_bytes.div_ceil(part_size_bytes.max(1));
     match split.ledger.loaded_parts(&split.row).await {

@@ -17,6 +17,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Part;
 use crate::split::{Boundary, RowReader};
 use crate::staging::{Integrity, PartPlan, PartStager, PinnedObject, verify_parts};
+use crate::unpack::Codecs;
+
+/// The result of staging all missing parts.
+pub(super) struct PartsStaged {
+    pub(super) verified: Integrity,
+    /// The length of the object's text.
+    pub(super) text_bytes: u64,
+    pub(super) codecs: Option<Codecs>,
+}
 
 /// Stages the missing parts of the object, and hands them to the workers. Returns `None` if it was
 /// stopped before the end.
@@ -28,12 +37,12 @@ pub(super) async fn stage_parts(
     known: Vec<Part>,
     staged: &mpsc::Sender<Ready>,
     ended: mpsc::UnboundedSender<PartEnded>,
-) -> Result<Option<Integrity>> {
+) -> Result<Option<PartsStaged>> {
     let Split { object, stopping, .. } = &**split;
     let format = &context.options.format;
     let plan = PartPlan {
         dir: context.options.staging.dir.clone(),
-        budget: context.budget.clone(),
+        area: context.staging.clone(),
         dialect: format.dialect.clone(),
         reader: RowReader::new(
             &format.dialect,
@@ -44,23 +53,31 @@ pub(super) async fn stage_parts(
         part_size_bytes,
         keeps_head: split.name.is_some(),
         refuses_json_lines: context.preflight.fields_per_row > 1,
+        codec: split.codec,
+        head_bytes: known
+            .first()
+            .filter(|part| split.name.is_some() && part.start.offset == 0)
+            .map_or(0, |part| part.data_start),
     };
+    // What a packed object unpacks to is known only at its end.
+    let end_of_text = if split.codec.is_some() { u64::MAX } else { object.size_bytes };
     let mut head = Vec::new();
-    if let Some(first) = known
-        .first()
-        .filter(|part| plan.keeps_head && part.start.offset == 0 && part.data_start > 0)
-    {
+    // The header lines of a packed object are read on the way to its missing parts.
+    if let Some(first) = known.first().filter(|part| {
+        plan.codec.is_none() && plan.keeps_head && part.start.offset == 0 && part.data_start > 0
+    }) {
         let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else {
             return Ok(None);
         };
         head = read?;
     }
-    let gaps = gaps(&known, object.size_bytes);
+    let gaps = gaps(&known, end_of_text);
     let mut checksums: Vec<_> =
         known.iter().map(|part| (part.start.offset, size_of(part), part.checksum)).collect();
     let mut verified = Integrity::Length;
+    let (mut text_bytes, mut codecs) = (object.size_bytes, None);
     for (index, gap) in gaps.iter().enumerate() {
-        let end = gap.to.map_or(object.size_bytes, |to| to.offset);
+        let end = gap.to.map_or(end_of_text, |to| to.offset);
         let mut parts =
             PartStager::new(Arc::clone(pinned), plan.clone(), gap.from, end, head.clone());
         loop {
@@ -68,7 +85,7 @@ pub(super) async fn stage_parts(
                 return Ok(None);
             };
             let Some(part) = next? else { break };
-            if part.start.offset == 0 && plan.keeps_head {
+            if plan.keeps_head && (part.start.offset == 0 || plan.codec.is_some()) {
                 head = parts.head();
             }
             if let Some(to) = gap.to.filter(|_| part.is_last)
@@ -87,6 +104,9 @@ pub(super) async fn stage_parts(
             };
             checksums.push((part.start.offset, size_of(&described), part.checksum));
             if part.is_last && index + 1 == gaps.len() {
+                if gap.to.is_none() {
+                    (text_bytes, codecs) = (part.end.offset, parts.codecs());
+                }
                 checksums.sort_unstable_by_key(|(offset, ..)| *offset);
                 let in_order =
                     checksums.iter().map(|&(_, size_bytes, checksum)| (checksum, size_bytes));
@@ -98,6 +118,10 @@ pub(super) async fn stage_parts(
                          object from the table, forget the object, and load it again",
                     )
                 })?;
+            }
+            // All of a packed object's text is loaded, and only that had to be found out.
+            if part.start.offset > 0 && part.start.offset == part.end.offset {
+                continue;
             }
             let ready = ReadyPart {
                 split: Arc::clone(split),
@@ -111,7 +135,7 @@ pub(super) async fn stage_parts(
             }
         }
     }
-    Ok(Some(verified))
+    Ok(Some(PartsStaged { verified, text_bytes, codecs }))
 }
 
 fn size_of(part: &Part) -> u64 {

@@ -41,6 +41,8 @@ pub struct StagingArea {
     pub(super) budget: Budget,
     memory: Arc<Semaphore>,
     memory_permits: u32,
+    /// The longest text of a packed object that is staged whole. A longer one is split.
+    whole_bytes: u64,
 }
 
 /// The space that an object needs to be staged.
@@ -67,7 +69,20 @@ impl StagingArea {
             budget,
             memory: Arc::new(Semaphore::new(memory_permits as usize)),
             memory_permits,
+            whole_bytes: u64::MAX,
         }
+    }
+
+    /// Sets the length of text above which a packed object is not staged whole, but split.
+    #[must_use]
+    pub fn splitting_above(self, text_bytes: Option<u64>) -> Self {
+        Self { whole_bytes: text_bytes.unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Returns true if an object with that much text is to be split.
+    #[must_use]
+    pub fn splits(&self, wanted: Wanted) -> bool {
+        wanted.text_bytes > self.whole_bytes
     }
 
     /// Waits until `object` may be staged: with the space of its listing, or with `wanted`. The
@@ -80,12 +95,41 @@ impl StagingArea {
             return Ok(Reserved { text: self.budget.reserve(object).await?, memory: None });
         };
         // First, because nobody waits for memory while he holds disk space.
-        let memory = Arc::clone(&self.memory).acquire_many_owned(self.permits(memory_bytes)).await;
-        let memory = memory.map_err(|error| {
-            Error::new(ErrorKind::Bug, "the memory of decoders was closed").caused_by(error)
-        })?;
+        let memory = self.reserve_memory(memory_bytes).await?;
         let text = self.budget.reserve_text(object, text_bytes).await?;
         Ok(Reserved { text, memory: Some(memory) })
+    }
+
+    /// Waits until decoders may take this much memory. The caller must hold none of it, and no disk
+    /// space.
+    pub(super) async fn reserve_memory(&self, memory_bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let permits = self.permits(memory_bytes);
+        Arc::clone(&self.memory).acquire_many_owned(permits).await.map_err(|error| {
+            Error::new(ErrorKind::Bug, "the memory of decoders was closed").caused_by(error)
+        })
+    }
+
+    /// Takes permits for this much memory in all, without waiting. Returns false if too few are
+    /// free.
+    pub(super) fn try_memory(
+        &self,
+        held: &mut Option<OwnedSemaphorePermit>,
+        memory_bytes: u64,
+    ) -> bool {
+        let had = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing =
+            self.permits(memory_bytes).saturating_sub(u32::try_from(had).unwrap_or(u32::MAX));
+        if missing == 0 {
+            return true;
+        }
+        let Ok(more) = Arc::clone(&self.memory).try_acquire_many_owned(missing) else {
+            return false;
+        };
+        match held {
+            Some(held) => held.merge(more),
+            None => *held = Some(more),
+        }
+        true
     }
 
     /// Returns the permits for memory; all of them for a decoder that needs more than there is.
@@ -154,13 +198,14 @@ impl Space {
             None => return Err(lost(object)),
         };
         if let Place::Memory(mut held, mut permit) = place {
-            if held.len() + text.len() <= IN_MEMORY_BYTES {
+            let is_small = held.len() + text.len() <= IN_MEMORY_BYTES;
+            if is_small && size_bytes <= self.area.whole_bytes {
                 held.extend_from_slice(text);
                 self.place = Some(Place::Memory(held, permit));
                 return Ok(());
             }
             // Enough for most. If that much is not free, it grows step by step.
-            let usual = object.size_bytes.saturating_mul(USUAL_RATIO);
+            let usual = object.size_bytes.saturating_mul(USUAL_RATIO).min(self.area.whole_bytes);
             self.area.extend(&mut permit, usual);
             let file = Arc::new(self.area.files.file(object)?);
             self.extend(object, &mut permit, held.len() as u64)?;
@@ -182,6 +227,9 @@ impl Space {
         size_bytes: u64,
     ) -> Result<()> {
         let total = self.area.budget.total();
+        if size_bytes > self.area.whole_bytes {
+            return self.want(object, size_bytes, None);
+        }
         if size_bytes > total.bytes() {
             let message = format!(
                 "{object}: what it unpacks to does not fit into the staging budget of {total}"
@@ -193,7 +241,7 @@ impl Space {
         if self.area.extend(permit, more) || self.area.extend(permit, size_bytes) {
             return Ok(());
         }
-        let text_bytes = size_bytes.saturating_mul(2).min(total.bytes());
+        let text_bytes = size_bytes.saturating_mul(2).min(total.bytes()).min(self.area.whole_bytes);
         self.want(object, text_bytes, None)
     }
 
@@ -220,21 +268,11 @@ impl Space {
 
     /// Takes permits for this much memory in all.
     pub(super) fn remember(&mut self, object: &Object, memory_bytes: u64) -> Result<()> {
-        let permits = self.area.permits(memory_bytes);
-        let held = self.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = permits.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
-        if missing == 0 {
+        if self.area.try_memory(&mut self.memory, memory_bytes) {
             return Ok(());
         }
-        let Ok(more) = Arc::clone(&self.area.memory).try_acquire_many_owned(missing) else {
-            let text_bytes = self.text_bytes().max(object.size_bytes);
-            return self.want(object, text_bytes, Some(memory_bytes));
-        };
-        match &mut self.memory {
-            Some(memory) => memory.merge(more),
-            None => self.memory = Some(more),
-        }
-        Ok(())
+        let text_bytes = self.text_bytes().max(object.size_bytes);
+        self.want(object, text_bytes, Some(memory_bytes))
     }
 
     /// Returns the text that fits into the permits that are held.

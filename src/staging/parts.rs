@@ -9,14 +9,12 @@
 //! it holds and starts again with room for the row. So no part waits for more of the budget while
 //! it holds some of it.
 //!
-//! A part's bytes have the same offsets in its file as in the object, after a hole. If the header
-//! lines are kept, they are at the beginning of the file. So later readers need no offsets but the
-//! object's. Dropping the stager drops the file, its permits and the connections.
+//! A part's bytes have the same offsets in its file as in the object, after a hole. The offsets of
+//! a packed object are those of its text. If the header lines are kept, they are at the beginning
+//! of the file. So later readers need no offsets but the object's. Dropping the stager drops the
+//! file, its permits and the connections.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -24,60 +22,20 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::budget::{Budget, shrink};
 use super::checksum::{Hasher, combinable, matches, of_parts};
+use super::cutter::{Cutter, CutterRequest, PartPlan, StagedPart};
 use super::download::Integrity;
 use super::ranges::PinnedObject;
 use super::signature::TAIL_BYTES;
 use super::text_check::TextCheck;
-use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
-use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep, TextPlaces};
+use crate::object::PartChecksum;
+use crate::split::{Boundary, TextPlaces};
+use crate::unpack::Codecs;
 
 /// The least room for a part's last row. Most rows are shorter than a sixteenth of a part or, if
 /// parts are small, than this.
 const LEAST_OVERHANG_BYTES: u64 = 64 * 1024;
-/// The limit on header lines, which are kept in memory for the reject files of all parts.
-const HEAD_LIMIT_BYTES: u64 = 1024 * 1024;
-
-/// The plan for splitting an object.
-#[derive(Clone)]
-pub(crate) struct PartPlan {
-    pub(crate) dir: PathBuf,
-    pub(crate) budget: Budget,
-    pub(crate) dialect: Dialect,
-    /// A reader in the state of an object's beginning.
-    pub(crate) reader: RowReader,
-    pub(crate) part_size_bytes: u64,
-    /// Every part gets the header lines.
-    pub(crate) keeps_head: bool,
-    /// True if the rows must have more than one field.
-    pub(crate) refuses_json_lines: bool,
-}
-
-/// A whole part on local disk, with its share of the budget.
-#[derive(Debug)]
-pub(crate) struct StagedPart {
-    /// The part's bytes are at their offsets in the object.
-    pub(crate) file: Arc<File>,
-    pub(crate) number: u32,
-    pub(crate) start: Boundary,
-    /// The first byte of its rows: for the first part, after a byte order mark and header lines.
-    pub(crate) data_start: u64,
-    /// The end of the part, with the object's row and line counts up to it.
-    pub(crate) end: Boundary,
-    /// The length of the object's byte order mark and header lines, which are the first bytes of
-    /// the file if they are kept.
-    pub(crate) head_bytes: u64,
-    pub(crate) lines_terminated_by: Vec<u8>,
-    pub(crate) needs_terminator: bool,
-    pub(crate) checksum: Option<PartChecksum>,
-    /// True for the last part of the requested range.
-    pub(crate) is_last: bool,
-    /// Released together with the file.
-    _permit: OwnedSemaphorePermit,
-}
 
 /// The bytes that arrived while the previous ones were being written.
 enum Ahead {
@@ -97,6 +55,8 @@ pub(crate) struct PartStager {
     cutter: Option<Cutter>,
     overhang_bytes: u64,
     is_looked_at: bool,
+    /// The memory of the decoders of a packed object.
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 impl PartStager {
@@ -110,7 +70,7 @@ impl PartStager {
         head: Vec<u8>,
     ) -> Self {
         let algorithm = pinned.checksum.as_ref().map(|checksum| checksum.algorithm);
-        let is_whole = from.offset == 0 && end == pinned.object.size_bytes;
+        let is_whole = plan.codec.is_none() && from.offset == 0 && end == pinned.object.size_bytes;
         let running = algorithm
             .filter(|algorithm| is_whole && combinable(*algorithm).is_none())
             .map(Hasher::new);
@@ -118,8 +78,7 @@ impl PartStager {
             object: pinned.object.clone(),
             splitter: Some(plan.splitter(&from)),
             steps: VecDeque::new(),
-            raw: VecDeque::new(),
-            has_ended: false,
+            text: plan.text(&pinned, &from, end),
             start: from,
             places: TextPlaces::new(&plan.reader),
             open: None,
@@ -132,11 +91,12 @@ impl PartStager {
             running,
         };
         Self {
-            stream: pinned.stream(from.offset, end),
+            stream: plan.stream(&pinned, &from, end),
             ahead: Ahead::NotAsked,
             cutter: Some(cutter),
             overhang_bytes: (plan.part_size_bytes / 16).max(LEAST_OVERHANG_BYTES),
-            is_looked_at: from.offset > 0,
+            is_looked_at: from.offset > 0 || plan.codec.is_some(),
+            memory: None,
             pinned,
             plan,
             end,
@@ -148,6 +108,13 @@ impl PartStager {
     /// # Errors
     /// The errors of requests; `Malformed`, `UnsupportedFormat`, `StagingFailed`, `ObjectTooLarge`.
     pub(crate) async fn next(&mut self) -> Result<Option<StagedPart>> {
+        if let Some(cutter) = &self.cutter
+            && self.plan.codec.is_some()
+            && self.memory.is_none()
+        {
+            let memory_bytes = cutter.text.memory_bytes();
+            self.memory = Some(self.plan.area.reserve_memory(memory_bytes).await?);
+        }
         loop {
             let Some(cutter) = self.cutter.take() else { return Ok(None) };
             let wants_ahead = matches!(self.ahead, Ahead::NotAsked);
@@ -174,21 +141,26 @@ impl PartStager {
                         Ahead::Fetched(fetched) => {
                             let fetched = fetched?;
                             self.look_at(&fetched).await?;
-                            cutter.raw.extend(fetched);
+                            cutter.text.push(fetched);
                         }
-                        _ => cutter.has_ended = true,
+                        _ => cutter.text.end(),
                     }
                 }
                 CutterRequest::WantsPart => {
                     let wanted_bytes = self.wanted_bytes(&cutter);
                     // This stager holds no permits while it waits.
-                    let permit =
-                        self.plan.budget.reserve_part(&self.pinned.object, wanted_bytes).await?;
+                    let permit = self
+                        .plan
+                        .area
+                        .budget
+                        .reserve_part(&self.pinned.object, wanted_bytes)
+                        .await?;
                     cutter.open(&self.plan, permit)?;
                 }
                 CutterRequest::WantsRoom(size_bytes) => {
                     let is_extended = cutter.open.as_mut().is_some_and(|open| {
-                        let is_extended = self.plan.budget.try_extend(&mut open.permit, size_bytes);
+                        let is_extended =
+                            self.plan.area.budget.try_extend(&mut open.permit, size_bytes);
                         open.room_bytes += if is_extended { size_bytes } else { 0 };
                         is_extended
                     });
@@ -200,6 +172,17 @@ impl PartStager {
                         let held = cutter.open.as_ref().map_or(0, |open| open.room_bytes);
                         cutter.refused_bytes = held + size_bytes + cutter.head.len() as u64;
                         cutter = self.begin_part_again(cutter);
+                    }
+                }
+                CutterRequest::WantsMemory(needed_bytes) => {
+                    let memory_bytes = needed_bytes + cutter.text.memory_bytes();
+                    if self.plan.area.try_memory(&mut self.memory, memory_bytes) {
+                        cutter.text.allow(needed_bytes);
+                    } else {
+                        // Nothing is held while this waits.
+                        cutter = self.begin_part_again(cutter);
+                        self.memory = None;
+                        self.memory = Some(self.plan.area.reserve_memory(memory_bytes).await?);
                     }
                 }
                 CutterRequest::Part(staged) => part = Some(*staged),
@@ -220,12 +203,18 @@ impl PartStager {
     /// Returns the checksum of the whole object, if checksums of parts cannot be combined and this
     /// stager has read all of it.
     pub(crate) fn running_checksum(&self) -> Option<String> {
-        self.cutter.as_ref().and_then(|cutter| cutter.running.clone()).map(Hasher::finish)
+        let cutter = self.cutter.as_ref()?;
+        cutter.running.clone().map(Hasher::finish).or_else(|| cutter.text.checksum())
+    }
+
+    /// Returns the codecs of a packed object.
+    pub(crate) fn codecs(&self) -> Option<Codecs> {
+        self.cutter.as_ref().and_then(|cutter| cutter.text.codecs())
     }
 
     /// Returns how many bytes to reserve for the next part.
     fn wanted_bytes(&self, cutter: &Cutter) -> u64 {
-        let total = self.plan.budget.total().bytes();
+        let total = self.plan.area.budget.total().bytes();
         let left = self.end - cutter.start.offset;
         let head_bytes = cutter.head.len() as u64;
         let least = left.min(self.plan.part_size_bytes) + head_bytes;
@@ -237,13 +226,12 @@ impl PartStager {
     /// Drops the staged bytes of the current part, and reads it from its beginning again.
     fn begin_part_again(&mut self, cutter: Cutter) -> Cutter {
         let start = cutter.start;
-        self.stream = self.pinned.stream(start.offset, self.end);
+        self.stream = self.plan.stream(&self.pinned, &start, self.end);
         self.ahead = Ahead::NotAsked;
         Cutter {
             splitter: Some(self.plan.splitter(&start)),
             steps: VecDeque::new(),
-            raw: VecDeque::new(),
-            has_ended: false,
+            text: self.plan.text(&self.pinned, &start, self.end),
             open: None,
             running: cutter.running_at_start.clone(),
             ..cutter
@@ -270,201 +258,6 @@ impl PartStager {
     }
 }
 
-impl PartPlan {
-    fn splitter(&self, from: &Boundary) -> PartSplitter {
-        PartSplitter::new(self.reader.clone(), &self.dialect, from, self.part_size_bytes)
-    }
-}
-
-/// Splits the bytes and writes them, on blocking threads.
-struct Cutter {
-    object: Object,
-    /// `None` after the end of the object.
-    splitter: Option<PartSplitter>,
-    steps: VecDeque<SplitStep>,
-    /// Bytes that the splitter has not seen yet.
-    raw: VecDeque<Bytes>,
-    /// No bytes follow `raw`.
-    has_ended: bool,
-    /// The start of the current part.
-    start: Boundary,
-    places: TextPlaces,
-    open: Option<OpenPart>,
-    algorithm: Option<ChecksumAlgorithm>,
-    head: Vec<u8>,
-    keeps_head: bool,
-    part_size_bytes: u64,
-    /// The minimum size of the current part. An earlier attempt ran out of room.
-    refused_bytes: u64,
-    running: Option<Hasher>,
-    running_at_start: Option<Hasher>,
-}
-
-/// The current part.
-struct OpenPart {
-    file: File,
-    permit: OwnedSemaphorePermit,
-    room_bytes: u64,
-    written_bytes: u64,
-    hasher: Option<Hasher>,
-}
-
-/// A request or a result of a cutter.
-enum CutterRequest {
-    WantsBytes,
-    WantsPart,
-    WantsRoom(u64),
-    Part(Box<StagedPart>),
-    Ended,
-}
-
-impl Cutter {
-    /// Works until it needs something, or has a result.
-    fn work(mut self) -> (Self, Result<CutterRequest>) {
-        let turn = loop {
-            match self.step() {
-                Ok(None) => {}
-                Ok(Some(turn)) => break Ok(turn),
-                Err(error) => break Err(error),
-            }
-        };
-        (self, turn)
-    }
-
-    fn step(&mut self) -> Result<Option<CutterRequest>> {
-        let Some(step) = self.steps.pop_front() else {
-            let Some(splitter) = &mut self.splitter else { return Ok(Some(CutterRequest::Ended)) };
-            if let Some(raw) = self.raw.pop_front() {
-                self.steps.extend(splitter.feed(raw));
-                return Ok(None);
-            }
-            if !self.has_ended {
-                return Ok(Some(CutterRequest::WantsBytes));
-            }
-            let steps = self.splitter.take().map(PartSplitter::finish).unwrap_or_default();
-            self.steps.extend(steps);
-            return Ok(None);
-        };
-        if self.open.is_none() && !matches!(step, SplitStep::Broken(_)) {
-            self.steps.push_front(step);
-            return Ok(Some(CutterRequest::WantsPart));
-        }
-        match step {
-            SplitStep::Bytes(bytes) => {
-                let Some(open) = &mut self.open else { return Ok(None) };
-                let length = bytes.len() as u64;
-                let missing_bytes = (open.written_bytes + length).saturating_sub(open.room_bytes);
-                if missing_bytes > 0 {
-                    self.steps.push_front(SplitStep::Bytes(bytes));
-                    return Ok(Some(CutterRequest::WantsRoom(missing_bytes)));
-                }
-                open.file
-                    .write_all_at(&bytes, self.start.offset + open.written_bytes)
-                    .map_err(|error| unstaged(&self.object, error))?;
-                open.written_bytes += length;
-                for hasher in [&mut open.hasher, &mut self.running].into_iter().flatten() {
-                    hasher.update(&bytes);
-                }
-                Ok(None)
-            }
-            SplitStep::Boundary(end) => {
-                let terminator =
-                    self.splitter.as_ref().map(|splitter| splitter.lines_terminated_by(&end));
-                let data_start = self.splitter.as_ref().map_or(0, PartSplitter::data_start);
-                self.close(end, data_start, terminator.unwrap_or_default(), false, false)
-            }
-            SplitStep::End(end, scan) => {
-                let Scan { data_start, lines_terminated_by, needs_terminator, .. } = scan;
-                self.close(end, data_start, lines_terminated_by, needs_terminator, true)
-            }
-            SplitStep::Broken(mut malformed) => {
-                if let Some(OpenPart { file, .. }) = &self.open {
-                    let read = |buffer: &mut [u8], at| file.read_exact_at(buffer, at);
-                    let Boundary { offset: start, lines, .. } = self.start;
-                    malformed
-                        .find_places(|offset| self.places.find(read, start, lines, offset).ok());
-                }
-                Err(Error::new(ErrorKind::Malformed, format!("{}: {malformed}", self.object)))
-            }
-        }
-    }
-
-    /// Opens a file for the current part.
-    fn open(&mut self, plan: &PartPlan, permit: OwnedSemaphorePermit) -> Result<()> {
-        let file = tempfile::tempfile_in(&plan.dir).map_err(|error| {
-            let message = format!(
-                "{}: cannot create a temporary file in {}",
-                self.object,
-                plan.dir.display()
-            );
-            Error::new(ErrorKind::StagingFailed, message).caused_by(error)
-        })?;
-        let head_bytes = if self.start.offset > 0 { self.head.len() as u64 } else { 0 };
-        if head_bytes > 0 {
-            file.write_all_at(&self.head, 0).map_err(|error| unstaged(&self.object, error))?;
-        }
-        let room_bytes = (permit.num_permits() as u64 * 1024).saturating_sub(head_bytes);
-        let hasher =
-            self.algorithm.filter(|algorithm| combinable(*algorithm).is_some()).map(Hasher::new);
-        self.open = Some(OpenPart { file, permit, room_bytes, written_bytes: 0, hasher });
-        self.running_at_start.clone_from(&self.running);
-        Ok(())
-    }
-
-    fn close(
-        &mut self,
-        end: Boundary,
-        data_start: u64,
-        lines_terminated_by: Vec<u8>,
-        needs_terminator: bool,
-        is_last: bool,
-    ) -> Result<Option<CutterRequest>> {
-        let Some(OpenPart { file, mut permit, written_bytes, hasher, .. }) = self.open.take()
-        else {
-            return Ok(None);
-        };
-        let start = std::mem::replace(&mut self.start, end);
-        self.refused_bytes = 0;
-        let data_start = data_start.max(start.offset);
-        if self.keeps_head && start.offset == 0 {
-            if data_start > HEAD_LIMIT_BYTES {
-                let message = format!(
-                    "{}: its header lines have {data_start} bytes, too many for an object that is \
-                     split",
-                    self.object
-                );
-                return Err(Error::new(ErrorKind::UnsupportedFormat, message)
-                    .with_hint("--no-split loads the object whole"));
-            }
-            self.head = vec![0; usize::try_from(data_start).unwrap_or(0)];
-            file.read_exact_at(&mut self.head, 0).map_err(|error| unstaged(&self.object, error))?;
-        }
-        shrink(&mut permit, written_bytes + self.head.len() as u64);
-        let part = StagedPart {
-            file: Arc::new(file),
-            number: u32::try_from(start.offset / self.part_size_bytes).unwrap_or(u32::MAX),
-            start,
-            data_start,
-            end,
-            head_bytes: self.head.len() as u64,
-            lines_terminated_by,
-            needs_terminator,
-            checksum: self
-                .algorithm
-                .zip(hasher)
-                .and_then(|(algorithm, hasher)| hasher.part(algorithm)),
-            is_last,
-            _permit: permit,
-        };
-        Ok(Some(CutterRequest::Part(Box::new(part))))
-    }
-
-    /// Returns by how much the current part exceeds its nominal size.
-    fn overhang_bytes(&self, part_size_bytes: u64) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.written_bytes.saturating_sub(part_size_bytes))
-    }
-}
-
 /// Verifies that the parts of an object, in order and with their lengths, have the checksum that
 /// the store holds. `running` is the checksum of the whole object, if it was computed.
 ///
@@ -487,8 +280,4 @@ pub(crate) fn verify_parts(
         pinned.object, expected.algorithm, expected.value
     );
     Err(Error::new(ErrorKind::ChecksumMismatch, message))
-}
-
-fn unstaged(object: &Object, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be staged")).caused_by(error)
 }

@@ -118,6 +118,22 @@ async fn small_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Resu
 }
 
 #[apply(load_test)]
+async fn small_packed_objects_share_a_transaction_and_a_statement(env: TestEnv) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
+    let mut all = hive::Sums::default();
+    for number in 0..OBJECTS {
+        let (bytes, sums) = hive::object(number * 50, (number + 1) * 50);
+        env.put(&format!("{number:03}"), zstd::stream::encode_all(&bytes[..], 1)?)?;
+        all.rows += sums.rows;
+        all.checksum += sums.checksum;
+    }
+    let seen = Seen::by(&env).await?;
+    seen.load(&env, 0, &["--preset", "hive"]).await?;
+    seen.ensure(1, 1)?;
+    ensure_once(&env, all).await
+}
+
+#[apply(load_test)]
 async fn headers_marks_and_missing_line_ends_do_not_meet_in_the_stream(env: TestEnv) -> Result<()> {
     lines::create(&env, "t").await?;
     for (key, text) in [

@@ -1,5 +1,7 @@
 //! Packed objects: loaded as the text that they hold, or refused whole.
 
+mod parts;
+
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
@@ -83,8 +85,8 @@ async fn a_damaged_object_is_refused_with_its_place_and_leaves_nothing(env: Test
         }
         env.put(&format!("{key} longer"), [&packed[..], b"rows\n"].concat())?;
     }
-    for split in [&["--no-split"][..], &["--part-size", "64KiB"]] {
-        load(&env, 3, &[&["--preset", "hive"], split].concat()).await?;
+    for split in ["--no-split", "--split"] {
+        load(&env, 3, &["--preset", "hive", split]).await?;
         ensure!(env.count("t").await? == 0);
         for key in env.s3.backend().keys("etl") {
             expect_failure(&env, "report", &key, "malformed")?;
@@ -121,7 +123,7 @@ async fn a_bomb_is_stopped_by_the_staging_budget(env: TestEnv) -> Result<()> {
     ensure!(bomb.len() < 16 * 1024, "{}", bomb.len());
     env.put("bomb", bomb)?;
     env.put("text", "b\n")?;
-    let ended = load(&env, 3, &["--staging-budget", "1MiB"]).await?;
+    let ended = load(&env, 3, &["--staging-budget", "1MiB", "--no-split"]).await?;
     expect_failure(&env, "report", "bomb", "object_too_large")?;
     ended.says("s3://etl/bomb: what it unpacks to does not fit into the staging budget of 1")?;
     ensure_values(&env.schema, "SELECT line FROM t", &["b"]).await
@@ -160,18 +162,6 @@ async fn a_sample_of_a_packed_object_is_checked(env: TestEnv) -> Result<()> {
     ended.expect(0)?;
     ensure!(ended.summary("rows")? == "10", "{ended}");
     ensure!(env.count("t").await? == 0);
-    Ok(())
-}
-
-#[apply(load_test)]
-async fn a_packed_object_larger_than_a_part_is_loaded_whole(env: TestEnv) -> Result<()> {
-    env.schema.exec(&hive::create_table("t")).await?;
-    let (text, sums) = hive::object(0, 20_000);
-    env.put("a", gzip(&text)?)?;
-    load(&env, 0, &["--preset", "hive", "--part-size", "32KiB"]).await?;
-    ensure_sums(&env, &sums).await?;
-    let line = outcome(&env, "report", "a")?;
-    ensure!(line["codec"] == "gzip" && line["rows"] == 20_000, "{line}");
     Ok(())
 }
 

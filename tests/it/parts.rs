@@ -341,6 +341,8 @@ async fn a_resumed_run_reads_only_what_is_missing(env: TestEnv) -> Result<()> {
         env.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
     let range = |from: u64, to: u64| format!("bytes={from}-{}", to - 1);
     let expected = BTreeSet::from([
+        // The first bytes tell if the object is packed.
+        range(0, 32),
         range(missing[0].0, missing[1].0 + missing[1].1),
         range(missing[2].0, missing[2].0 + missing[2].1),
     ]);
@@ -681,7 +683,7 @@ async fn a_broken_range_is_resumed(env: TestEnv) -> Result<()> {
     let text = rows(100_000);
     env.put("a", Object::new(text).with_checksum(Algorithm::Crc32c))?;
     let cut =
-        env.s3.faults().on_get("a", Times::NextOfEachKey(2), Fault::CutBody { after_bytes: 5000 });
+        env.s3.faults().on_get("a", Times::NextOfEachKey(3), Fault::CutBody { after_bytes: 5000 });
     let report = env.path("report").display().to_string();
     env.load_ending(0, "t", &["--part-size", "500KiB", "--report", &report]).await?;
     cut.wait_for_effects(2).await;
@@ -690,11 +692,11 @@ async fn a_broken_range_is_resumed(env: TestEnv) -> Result<()> {
     ensure!(line["verified"] == "checksum" && line["attempts"] == 3, "{line}");
     let ranges: Vec<String> =
         env.s3.log().gets_of("a").into_iter().filter_map(|get| get.range).collect();
-    // Three ranges, of which any two may come first, and the rest of these two.
+    // The first bytes, three ranges, of which any two may come first, and the rest of these two.
     let resumed = ["bytes=5000-", "bytes=1053576-", "bytes=2102152-"];
     let is_resumed = |range: &&String| resumed.iter().any(|from| range.starts_with(from));
     let resumed = ranges.iter().filter(is_resumed).count();
-    ensure!(ranges.len() == 5 && resumed == 2, "{ranges:?}");
+    ensure!(ranges.len() == 6 && resumed == 2, "{ranges:?}");
     Ok(())
 }
 

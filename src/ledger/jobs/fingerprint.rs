@@ -38,11 +38,19 @@ pub(super) fn of(options: &JobOptions<'_>) -> Vec<u8> {
 }
 
 /// Returns the SHA-256 of everything that decides where the rows of an object end, and which of
-/// their fields are loaded.
-pub(in crate::ledger) fn of_format(format: &FormatConfig, fields_per_row: usize) -> Vec<u8> {
+/// their fields are loaded. The offsets of a packed object, which has a codec, are those of its
+/// text.
+pub(in crate::ledger) fn of_format(
+    format: &FormatConfig,
+    fields_per_row: usize,
+    codec: Option<&str>,
+) -> Vec<u8> {
     let mut fingerprint = Fingerprint(Sha256::new());
     fingerprint.items("fields-per-row", [(fields_per_row as u64).to_be_bytes()]);
     fingerprint.format(format);
+    if let Some(codec) = codec {
+        fingerprint.items("codec", [codec]);
+    }
     fingerprint.0.finalize().to_vec()
 }
 
