@@ -18,6 +18,7 @@
 //! the argument, `scratch_table`, `insert_select` and `row_markers` the third rung, `flagged` what
 //! is done with the rows that are found.
 
+mod by_key;
 mod by_value;
 mod flagged;
 mod insert_select;

@@ -134,6 +134,7 @@ pub(crate) async fn run(
             preflight.policy,
             Arc::clone(&preflight.values),
         )
+        .on(preflight.server.flavor)
         .rejecting_to(rejects);
         Purpose::Load(Box::new(plan))
     };

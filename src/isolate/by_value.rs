@@ -3,9 +3,11 @@
 //! The rules of [`crate::values`] know such a row from its bytes. So it is never sent, and no
 //! statement has to be repeated for it.
 
+use std::sync::Arc;
+
 use super::state::{Flagged, RowError, RowIsolation};
-use crate::error::{Error, ErrorKind, Result};
-use crate::load_data::{Diagnostic, RowErrorKind};
+use crate::error::Result;
+use crate::load_data::{Diagnostic, RowErrorKind, staged_rows};
 use crate::policy::OnBadRow;
 use crate::split::{CutRow, LocatedRow};
 use crate::values::RowFault;
@@ -13,44 +15,25 @@ use crate::values::RowFault;
 impl RowIsolation<'_> {
     /// Returns the rows of a chunk that are bad by their values, if the policy does not accept such
     /// rows.
-    pub(super) async fn flag_by_values(&self, chunk: &[LocatedRow]) -> Result<Flagged> {
+    pub(super) async fn flag_by_values(&self, chunk: &Arc<Vec<LocatedRow>>) -> Result<Flagged> {
         let is_judged =
             self.request.values.bad_rows > 0 && self.policy.on_bad_row != OnBadRow::Accept;
-        let (Some(first), Some(last)) = (chunk.first(), chunk.last().filter(|_| is_judged)) else {
+        if !is_judged {
             return Ok(Flagged::new());
-        };
-        let start = first.offset;
-        let length_bytes = last.offset + last.size_bytes - start;
-        let places: Vec<(u64, u64)> =
-            chunk.iter().map(|row| (row.offset - start, row.size_bytes)).collect();
-        let (file, rules) = (self.request.staged.file.clone(), self.values.clone());
-        let judging = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; usize::try_from(length_bytes).map_err(std::io::Error::other)?];
-            file.read_exact_at(&mut bytes, start)?;
+        }
+        let (file, rules, rows) =
+            (self.request.staged.file.clone(), self.values.clone(), Arc::clone(chunk));
+        let judging = move || {
+            let bytes = staged_rows::raw_rows(&file, rows.iter())?;
             let mut scratch = Vec::new();
-            let mut found = Vec::new();
-            for (index, (from, size_bytes)) in places.into_iter().enumerate() {
-                let place = |at| usize::try_from(at).map_err(std::io::Error::other);
-                let row = &bytes[place(from)?..place(from + size_bytes)?];
-                if rules.judge(&CutRow::whole(row), &mut scratch).is_bad {
-                    found.push((index, rules.faults(row)));
-                }
-            }
-            Ok::<_, std::io::Error>(found)
-        });
-        let found = match judging.await {
-            Ok(found) => found.map_err(|error| {
-                let message =
-                    format!("{}: the staged file cannot be read again", self.request.what);
-                Error::new(ErrorKind::StagingFailed, message).caused_by(error)
-            })?,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => {
-                return Err(
-                    Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died)
-                );
-            }
+            let bad = bytes
+                .iter()
+                .enumerate()
+                .filter(|(_, row)| rules.judge(&CutRow::whole(row), &mut scratch).is_bad)
+                .map(|(index, row)| (index, rules.faults(row)));
+            Ok(bad.collect::<Vec<_>>())
         };
+        let found = staged_rows::reading(&self.request.what, judging).await?;
         let row_errors = |faults: Vec<RowFault>| {
             let row_error = |fault: RowFault| RowError {
                 class: RowErrorKind::BadRow,

@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::plan::Scratch;
-use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
+use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome, flag};
 use super::via_scratch_table::ScratchOutcome;
 use crate::error::{BadRows, Error, ErrorKind, Result};
 use crate::load_data::{
@@ -78,8 +78,9 @@ impl RowIsolation<'_> {
             if chunk.is_empty() {
                 break;
             }
+            let chunk = Arc::new(chunk);
             let flagged = self.chunk(&chunk).await?;
-            self.record_flagged(&Arc::new(chunk), flagged, digest).await?;
+            self.record_flagged(&chunk, flagged, digest).await?;
             if self.fatal.is_some() && self.fatal_shown.len() >= self.policy.show_bad_rows {
                 break;
             }
@@ -104,7 +105,7 @@ impl RowIsolation<'_> {
     }
 
     /// Loads the good rows of a chunk, and returns the flagged ones.
-    async fn chunk(&mut self, chunk: &[LocatedRow]) -> Result<Flagged> {
+    async fn chunk(&mut self, chunk: &Arc<Vec<LocatedRow>>) -> Result<Flagged> {
         let mut flagged = self.flag_by_values(chunk).await?;
         let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
         while let Some(mut piece) = pieces.pop() {
@@ -123,7 +124,7 @@ impl RowIsolation<'_> {
     /// Loads the good rows of a piece, or returns the smaller pieces to load instead, in order.
     async fn piece(
         &mut self,
-        chunk: &[LocatedRow],
+        chunk: &Arc<Vec<LocatedRow>>,
         mut piece: RowSpan,
         flagged: &mut Flagged,
     ) -> Result<Vec<RowSpan>> {
@@ -149,9 +150,10 @@ impl RowIsolation<'_> {
                 }
             }
             self.query(SAVEPOINT).await?;
-            let told = match self.attempt(chunk, &sent).await? {
+            let told = match self.attempt(chunk, &sent, flagged).await? {
                 SendOutcome::Clean(kept) => {
-                    self.keep(sent.len() as u64, kept);
+                    let is_in = |index: &&usize| !flagged.contains_key(index);
+                    self.keep(sent.iter().filter(is_in).count() as u64, kept);
                     if !was_taken_back {
                         self.statement_rows = self.statement_rows.saturating_mul(2);
                     }
@@ -216,7 +218,12 @@ impl RowIsolation<'_> {
     }
 
     /// Sends some of a chunk's rows, and assesses the answer.
-    async fn attempt(&mut self, chunk: &[LocatedRow], sent: &[usize]) -> Result<SendOutcome> {
+    async fn attempt(
+        &mut self,
+        chunk: &Arc<Vec<LocatedRow>>,
+        sent: &[usize],
+        flagged: &mut Flagged,
+    ) -> Result<SendOutcome> {
         let policy = self.policy;
         if policy.on_duplicate == OnDuplicate::Update {
             return self.attempt_update(chunk, sent).await;
@@ -224,7 +231,10 @@ impl RowIsolation<'_> {
         let sql = self.request.sql.clone();
         match self.send(&sql, chunk, sent).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
-                self.told(sent.len() as u64, counts, &shown)
+                match self.flag_by_key(chunk, sent, counts, &shown, flagged).await? {
+                    Some(kept) => Ok(SendOutcome::Clean(kept)),
+                    None => self.told(sent.len() as u64, counts, &shown),
+                }
             }
             // The number may come from a statement in a trigger, which counts its own rows.
             ExchangeOutcome::Refused { warning, .. } => {
@@ -408,10 +418,6 @@ impl RowIsolation<'_> {
     fn about(&self, error: Error) -> Error {
         Error::new(error.kind, self.request.what.clone()).caused_by(error)
     }
-}
-
-fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
-    flagged.entry(index).or_default().push(row_error);
 }
 
 fn halves(piece: &RowSpan) -> Vec<RowSpan> {

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::OnceCell;
 
+use super::by_key::ShownKeys;
 use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
 use crate::load_data::{LoadConfig, Policy, RejectBudget, Statement};
-use crate::mysql::{Conn, TableSchema};
+use crate::mysql::{Conn, Flavor, Phase, TableSchema, classify};
 use crate::policy::OnDuplicate;
 use crate::rejects::Rejects;
 use crate::sql_text::{TableName, same_name};
@@ -39,6 +40,8 @@ pub struct Plan {
     /// attempt.
     pub(crate) skip_whole_attempt: AtomicBool,
     isolation_setup: OnceCell<IsolationSetup>,
+    /// The server; `None` if it does not matter here.
+    flavor: Option<Flavor>,
 }
 
 impl Plan {
@@ -75,7 +78,14 @@ impl Plan {
             update_columns: load.update_columns.clone(),
             skip_whole_attempt: AtomicBool::new(false),
             isolation_setup: OnceCell::new(),
+            flavor: None,
         }
+    }
+
+    /// Sets the server.
+    #[must_use]
+    pub(crate) fn on(self, flavor: Flavor) -> Self {
+        Self { flavor: Some(flavor), ..self }
     }
 
     /// Sets the destination of rejected rows.
@@ -98,6 +108,8 @@ pub(crate) struct IsolationSetup {
     pub(crate) scratch: Option<Scratch>,
     /// The columns that `--on-duplicate update` sets.
     update_columns: Vec<String>,
+    /// The keys by which the server names duplicates, if there are any.
+    pub(super) shown_keys: Option<Arc<ShownKeys>>,
 }
 
 /// A scratch table, and the statement that loads it.
@@ -142,7 +154,11 @@ impl IsolationSetup {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { scratch, update_columns })
+        Ok(Self {
+            scratch,
+            update_columns,
+            shown_keys: shown_keys(plan, conn).await?.map(Arc::new),
+        })
     }
 
     /// Runs all statements of an update, without any row.
@@ -157,4 +173,24 @@ impl IsolationSetup {
     pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
         scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
     }
+}
+
+/// Returns the keys by which the server names duplicates.
+async fn shown_keys(plan: &Plan, conn: &mut Conn) -> Result<Option<ShownKeys>> {
+    let Plan { schema, policy, columns, format, .. } = plan;
+    let (OnDuplicate::Reject, true, Some(flavor)) =
+        (policy.on_duplicate, policy.skips_only_duplicates, plan.flavor)
+    else {
+        return Ok(None);
+    };
+    let failed = |error| classify(Phase::Transaction, &format!("table {}", plan.table), &error);
+    // A trigger can change a key.
+    let are_unchanged =
+        schema.triggers.is_empty() && schema.shows_triggers(conn, flavor).await.map_err(failed)?;
+    if !are_unchanged {
+        return Ok(None);
+    }
+    let keys =
+        ShownKeys::new(schema.unique_keys(conn).await.map_err(failed)?, schema, columns, format);
+    Ok((!keys.is_empty()).then_some(keys))
 }

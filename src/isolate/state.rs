@@ -85,11 +85,17 @@ impl<'a> RowIsolation<'a> {
 
 /// The outcome of sending some rows.
 pub(super) enum SendOutcome {
-    /// The rows are in, with these counts.
+    /// The rows are in, except those that are flagged now. The counts are those of the rows that
+    /// are in.
     Clean(LoadStats),
     TruncatedWarnings {
         warnings: u64,
         shown: u64,
     },
     RowErrors(Vec<RowError>),
+}
+
+/// Adds a reason for which a row is flagged.
+pub(super) fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
+    flagged.entry(index).or_default().push(row_error);
 }

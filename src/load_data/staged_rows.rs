@@ -148,3 +148,55 @@ pub(crate) fn raw(file: &FileSlice, row: &LocatedRow, limit: u64) -> io::Result<
     file.read_exact_at(&mut bytes, row.offset)?;
     Ok(bytes)
 }
+
+/// The bytes of rows, without their terminators.
+#[derive(Debug)]
+pub(crate) struct RawRows {
+    bytes: Vec<u8>,
+    places: Vec<std::ops::Range<usize>>,
+}
+
+impl RawRows {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().map(|place| &self.bytes[place.clone()])
+    }
+}
+
+/// Reads the bytes of some of a chunk's rows, in order.
+pub(crate) fn raw_rows<'a>(
+    file: &FileSlice,
+    rows: impl IntoIterator<Item = &'a LocatedRow>,
+) -> io::Result<RawRows> {
+    let (mut start, mut end) = (None, 0);
+    let mut places = Vec::new();
+    let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+    for row in rows {
+        let start = *start.get_or_insert(row.offset);
+        end = row.offset + row.size_bytes;
+        places.push(place(row.offset - start)?..place(end - start)?);
+    }
+    let start = start.unwrap_or(end);
+    let mut bytes = vec![0; place(end - start)?];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(RawRows { bytes, places })
+}
+
+/// Runs what reads the staged file of `what` on a blocking thread.
+///
+/// # Errors
+/// `StagingFailed` if the file cannot be read; `Interrupted` if the program is exiting.
+pub(crate) async fn reading<T: Send + 'static>(
+    what: &str,
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read.map_err(|error| {
+            let message = format!("{what}: the staged file cannot be read again");
+            Error::new(ErrorKind::StagingFailed, message).caused_by(error)
+        }),
+        Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
+        Err(died) => {
+            Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
+        }
+    }
+}
