@@ -5,7 +5,8 @@
 //! the next rung only when the one before does not name the row:
 //!
 //! 1. The whole: a chunk of rows goes in one LOAD DATA statement, under a savepoint. If the policy
-//!    accepts everything that the server says, the chunk is in.
+//!    accepts everything that the server says, the chunk is in. So it is if all warnings are about
+//!    duplicates whose keys name the rows.
 //! 2. The numbered: a warning whose row number is proven flags its row. The chunk is rolled back
 //!    and sent again without the flagged rows.
 //! 3. The scratch table: duplicates, CHECKs, foreign keys, partitions and views name no row in

@@ -36,7 +36,8 @@ pub(crate) struct ShownKeys {
 #[derive(Debug)]
 struct ShownKey {
     name: String,
-    /// For each column the index of its field, and the texts that the server shows unchanged.
+    /// The parts: for each column the index of its field, and the texts that the server shows
+    /// unchanged.
     parts: Vec<(usize, ShownText)>,
 }
 
@@ -68,7 +69,10 @@ impl ShownKeys {
         format: &FormatConfig,
     ) -> Self {
         let part = |column: &String| {
-            let is_it = |item: &ColumnOrVariable| matches!(item, ColumnOrVariable::Column(name) if same_name(name, column));
+            let is_it = |item: &ColumnOrVariable| match item {
+                ColumnOrVariable::Column(name) => same_name(name, column),
+                ColumnOrVariable::Variable(_) => false,
+            };
             let is_set = format.set.iter().any(|(name, _)| same_name(name, column));
             let index = columns.iter().position(is_it).filter(|_| !is_set)?;
             Some((index, ShownText::of(schema, column)?))

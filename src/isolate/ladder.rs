@@ -5,7 +5,9 @@
 //! under a savepoint. The answer to each chunk is assessed. If it contains a row error, the chunk
 //! is rolled back and sent again without the rows that caused it:
 //!
-//! 1. If the server has more warnings than it shows, the chunk is sent in smaller pieces.
+//! 1. If the server has more warnings than it shows, the chunk is sent in smaller pieces. If it
+//!    says nothing but that some rows are duplicates, and shows which ([`super::by_key`]), the
+//!    others stay as they are.
 //! 2. A warning whose row number is proven (`load_data/row_numbers`) flags a row that is bad by
 //!    itself.
 //! 3. The rest of the piece is loaded into the scratch table if a row error has no number

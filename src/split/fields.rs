@@ -1,8 +1,8 @@
 //! The values of a row's fields as LOAD DATA reads them: without quotes, with escapes resolved, and
 //! with NULL distinguished from text.
 //!
-//! [`super::RowCutter`] finds the rows, and [`FieldReader`] reads one of them. It relies on the splitter having accepted the row: a quote
-//! that opens a field is closed before a separator.
+//! [`super::RowCutter`] finds the rows, and [`FieldReader`] reads one of them. It relies on the
+//! splitter having accepted the row: a quote that opens a field is closed before a separator.
 //!
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
 

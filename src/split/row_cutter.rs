@@ -142,8 +142,9 @@ mod tests {
             texts in proptest::collection::vec(
                 prop::sample::select(vec![
                     "plain text", "7", ",", ",", ",", "\t", "\t", "\t", "\n", "\r\n", "|", "NULL",
-                    "\\N", "\"\"", "\",\"", "\"a,b\"", "\"a\"\"b\"", "\\\n", "\\\\", "\\", "\"", "\r",
-                    "\"\\N\"", "a text that is longer than a word of sixty-four bytes, by some",
+                    "\\N", "\"\"", "\",\"", "\"a,b\"", "\"a\"\"b\"", "\\\n", "\\\\", "\\",
+                    "\"", "\r", "\"\\N\"",
+                    "a text that is longer than a word of sixty-four bytes, by some",
                 ]),
                 0..80,
             ),

@@ -24,7 +24,7 @@ pub(super) struct RowIndex {
     /// The offsets of the bytes after the fields, for all rows. The last one of a row is that of
     /// its line terminator.
     ends: Vec<u32>,
-    /// For each row, the number of `ends` up to its own last one.
+    /// The end of each row in `ends`: the number of `ends` up to its own last one.
     rows: Vec<usize>,
 }
 

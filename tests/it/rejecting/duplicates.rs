@@ -1,4 +1,4 @@
-//! Which rows are duplicates, beside a server that gets the rows one by one.
+//! Compares the rejected duplicates with the rows that a server refuses one by one.
 
 use std::fmt::Write as _;
 
