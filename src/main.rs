@@ -228,7 +228,7 @@ fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
             if let Some(hint) = limits::remedy(&error) {
                 say("  hint:", hint);
             }
-            ExitCode::from(if code == exit_code::ALL_LOADED { exit_code::USAGE } else { code })
+            ExitCode::from(exit_code::without_output(code))
         }
         _ => ExitCode::from(code),
     }

@@ -5,10 +5,9 @@ use std::io::Write;
 use indicatif::HumanBytes;
 
 use super::outcome::RunResult;
-use super::status::{is_tried_again, refused, uri};
+use super::status::{is_tried_again, uri};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exit_code;
 use crate::ledger::{Forgotten, LedgerAdmin, Removed};
 use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
@@ -23,7 +22,7 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
             Ok(()) => break,
             Err(error) if is_tried_again(&mut attempts, &error).await => {}
             Err(error) => {
-                let mut ended = refused(error);
+                let mut ended = RunResult::of_ledger_failed(error);
                 if progress.removed != Removed::default() {
                     // These removals are committed, despite the later error.
                     ended.output = told("forgotten before the error", &progress.removed.sums);
@@ -36,18 +35,14 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
     if !yes {
         let error = Error::new(ErrorKind::Usage, "nothing was changed, because --yes is missing")
             .with_hint("run it again with --yes to forget this");
-        return refused(error);
+        return RunResult::of_ledger_failed(error);
     }
-    RunResult {
-        exit_code: exit_code::ALL_LOADED,
-        output: if progress.is_there {
-            told("forgotten", &progress.removed.sums)
-                + &unanswered(&progress.removed, "removed too, or counted above")
-        } else {
-            String::new()
-        },
-        errors: Vec::new(),
-    }
+    RunResult::of_ledger(if progress.is_there {
+        told("forgotten", &progress.removed.sums)
+            + &unanswered(&progress.removed, "removed too, or counted above")
+    } else {
+        String::new()
+    })
 }
 
 /// The progress over all attempts.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{OpenRun, RunResult, decide_exit_code};
+use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
 use crate::config::Config;
+use crate::exit_code::{self, End};
 use crate::ledger::{Finished, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, run, split_object};
 use crate::policy::Mode;
@@ -128,12 +129,12 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         verified: verified.as_ref(),
     });
     errors.extend(unwritten);
-    let exit_code = decide_exit_code(
-        shutdown.signalled(),
-        &errors,
-        totals.is_everything_loaded(),
-        totals.rows_rejected,
-    );
+    let exit_code = exit_code::decide(End::Run {
+        signal: shutdown.signalled(),
+        errors: &errors,
+        is_complete: totals.is_everything_loaded(),
+        rows_rejected: totals.rows_rejected,
+    });
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.

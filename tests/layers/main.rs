@@ -19,12 +19,12 @@ use sources::Sources;
 /// come first.
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
-    ("exit_code", ""),
     ("limits", ""),
     ("printable", ""),
     ("small_file", ""),
     ("units", ""),
-    ("error", "exit_code limits printable"),
+    ("error", "limits printable"),
+    ("exit_code", "error"),
     ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
