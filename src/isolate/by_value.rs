@@ -4,8 +4,9 @@
 //! statement has to be repeated for it.
 
 use super::state::{Flagged, RowError, RowIsolation};
-use crate::error::{Error, ErrorKind, Result};
-use crate::load_data::{Diagnostic, RowErrorKind};
+use crate::blocking::run_blocking;
+use crate::error::Result;
+use crate::load_data::{Diagnostic, RowErrorKind, staged_rows};
 use crate::policy::OnBadRow;
 use crate::split::LocatedRow;
 use crate::values::RowFault;
@@ -24,7 +25,7 @@ impl RowIsolation<'_> {
         let places: Vec<(u64, u64)> =
             chunk.iter().map(|row| (row.offset - start, row.size_bytes)).collect();
         let (file, rules) = (self.request.staged.file.clone(), self.values.clone());
-        let judging = tokio::task::spawn_blocking(move || {
+        let found = run_blocking(move || {
             let mut bytes = vec![0; usize::try_from(length_bytes).map_err(std::io::Error::other)?];
             file.read_exact_at(&mut bytes, start)?;
             let mut scratch = Vec::new();
@@ -38,19 +39,7 @@ impl RowIsolation<'_> {
             }
             Ok::<_, std::io::Error>(found)
         });
-        let found = match judging.await {
-            Ok(found) => found.map_err(|error| {
-                let message =
-                    format!("{}: the staged file cannot be read again", self.request.what);
-                Error::new(ErrorKind::StagingFailed, message).caused_by(error)
-            })?,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => {
-                return Err(
-                    Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died)
-                );
-            }
-        };
+        let found = found.await?.map_err(|error| staged_rows::unread(&self.request.what, error))?;
         let row_errors = |faults: Vec<RowFault>| {
             let row_error = |fault: RowFault| RowError {
                 class: RowErrorKind::BadRow,

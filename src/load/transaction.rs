@@ -318,13 +318,7 @@ impl Session {
 /// rejected row.
 async fn reject_file(request: &LoadRequest, plan: &Plan) -> Result<Option<RejectFile>> {
     let (Some(rejects), Some(name)) = (&plan.rejects, &request.name) else { return Ok(None) };
-    let head = request.staged.head().await.map_err(|error| {
-        Error::new(
-            ErrorKind::StagingFailed,
-            format!("{}: the staged file cannot be read again", request.what),
-        )
-        .caused_by(error)
-    })?;
+    let head = request.staged.head(&request.what).await?;
     Ok(Some(rejects.begin(name.clone(), request.part.as_ref().map(|part| part.number), head)))
 }
 

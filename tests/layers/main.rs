@@ -25,6 +25,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("units", ""),
     ("error", "limits printable"),
     ("exit_code", "error"),
+    ("memory", ""),
+    ("blocking", "error"),
     ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
@@ -41,15 +43,19 @@ const LAYERS: &[(&str, &str)] = &[
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),
-    ("staging", "dialect error file_slice object retry split units"),
+    ("staging", "blocking dialect error file_slice object retry split units"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
     (
         "load_data",
-        "choices dialect error file_slice ledger mysql policy rejects split sql_text values verify",
+        "blocking choices dialect error file_slice ledger mysql policy rejects split sql_text \
+         values verify",
     ),
-    ("isolate", "dialect error load_data mysql policy rejects split sql_text values verify"),
+    (
+        "isolate",
+        "blocking dialect error load_data mysql policy rejects split sql_text values verify",
+    ),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
     ("check", "dialect error isolate load_data mysql policy sql_text values"),
     (
@@ -64,7 +70,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("progress", "choices report terminal"),
     (
         "pipeline",
-        "check dialect error file_slice isolate ledger load load_data mysql object policy \
+        "blocking check dialect error file_slice isolate ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
          staging throttle units values verify",
     ),
