@@ -165,6 +165,21 @@ fn only_the_layer_mysql_uses_the_drivers_connection() -> Result<()> {
     Ok(())
 }
 
+/// Everything else speaks of objects, bodies and errors of this program.
+#[test]
+fn only_the_folder_source_s3_imports_the_aws_sdk() -> Result<()> {
+    let mut users = BTreeSet::new();
+    for file in Sources::read(Path::new("src"))?.files() {
+        if std::fs::read_to_string(Path::new("src").join(file))?.contains("aws_") {
+            users.insert(file.to_owned());
+        }
+    }
+    let is_inside = |file: &String| file == "source/s3.rs" || file.starts_with("source/s3/");
+    ensure!(users.len() > 1, "the search for the SDK finds too little: {users:?}");
+    ensure!(users.iter().all(is_inside), "these import the SDK: {users:?}");
+    Ok(())
+}
+
 #[test]
 fn the_table_has_no_circle() {
     let arrows = LAYERS
