@@ -141,7 +141,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         let _ = keeper.await;
     }
     if let Some((ledger, _)) = &ledger {
-        let achieved = RunTotals {
+        let run_totals = RunTotals {
             exit_code,
             objects_loaded: totals.objects_loaded,
             objects_already_loaded: totals.objects_already_loaded,
@@ -149,7 +149,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             rows: totals.rows,
             bytes: totals.bytes_loaded,
         };
-        if let Err(error) = ledger.end_run(achieved).await {
+        if let Err(error) = ledger.end_run(run_totals).await {
             tracing::warn!(
                 "the end of this run is not recorded in the ledger: {}",
                 error.one_line()

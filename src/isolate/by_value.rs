@@ -42,7 +42,7 @@ impl RowIsolation<'_> {
         let found = found.await?.map_err(|error| staged_rows::unread(&self.request.what, error))?;
         let row_errors = |faults: Vec<RowFault>| {
             let row_error = |fault: RowFault| RowError {
-                class: RowErrorKind::BadRow,
+                kind: RowErrorKind::BadRow,
                 warning: Diagnostic::by_value(fault),
             };
             faults.into_iter().map(row_error).collect()

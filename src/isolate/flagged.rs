@@ -35,20 +35,20 @@ impl RowIsolation<'_> {
         let mut to_show = Vec::new();
         let mut to_reject = Vec::new();
         for (index, row_errors) in flagged {
-            let class =
-                if row_errors.iter().any(|row_error| row_error.class == RowErrorKind::BadRow) {
-                    RowErrorKind::BadRow
-                } else {
-                    RowErrorKind::Duplicate
-                };
-            if class == RowErrorKind::Duplicate {
+            let kind = if row_errors.iter().any(|row_error| row_error.kind == RowErrorKind::BadRow)
+            {
+                RowErrorKind::BadRow
+            } else {
+                RowErrorKind::Duplicate
+            };
+            if kind == RowErrorKind::Duplicate {
                 self.stats.rejected_duplicates += 1;
             }
-            if !policy.rejects(class) && self.fatal != Some(RowErrorKind::BadRow) {
-                self.fatal = Some(class);
+            if !policy.rejects(kind) && self.fatal != Some(RowErrorKind::BadRow) {
+                self.fatal = Some(kind);
             }
             // What is only rejected gives way to what fails the object.
-            let is_fatal = self.tally.is_none() && !policy.rejects(class);
+            let is_fatal = self.tally.is_none() && !policy.rejects(kind);
             let shown = if is_fatal { &self.fatal_shown } else { &self.shown };
             let room = policy.show_bad_rows.saturating_sub(shown.len());
             let waiting = to_show.iter().filter(|(_, _, other)| *other == is_fatal).count();
@@ -130,7 +130,7 @@ impl RowIsolation<'_> {
 
 fn reason<'a>(row_error: &'a RowError, text: &'a str) -> Reason<'a> {
     Reason {
-        kind: match row_error.class {
+        kind: match row_error.kind {
             RowErrorKind::BadRow => ReasonKind::BadRow,
             RowErrorKind::Duplicate => ReasonKind::Duplicate,
         },

@@ -267,9 +267,9 @@ impl Session {
         };
         match named {
             Ok(mut found) if !found.shown.is_empty() => {
-                let told = error.take_bad_rows();
+                let unnamed = error.take_bad_rows();
                 let is_all = found.shown.len() < plan.policy.show_bad_rows;
-                let count = told.shown.len() as u64 + told.more;
+                let count = unnamed.shown.len() as u64 + unnamed.more;
                 found.more =
                     if is_all { 0 } else { count.saturating_sub(found.shown.len() as u64) };
                 error.with_bad_rows(found)
@@ -353,7 +353,7 @@ fn account_for(
         Assessment::RowErrors(row_errors) => {
             let bad: Vec<&Diagnostic> = row_errors
                 .iter()
-                .filter(|(class, _)| *class == RowErrorKind::BadRow)
+                .filter(|(kind, _)| *kind == RowErrorKind::BadRow)
                 .map(|(_, warning)| *warning)
                 .collect();
             let accepted =

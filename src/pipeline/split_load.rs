@@ -34,7 +34,7 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
             Ok(None) => PartOutcome::AlreadyLoaded,
             Err(error) => {
                 split.stopping.cancel();
-                let file = region(&staged);
+                let file = file_slice(&staged);
                 PartOutcome::Failed(with_lines(context, &file, staged.start, error).await)
             }
         }
@@ -72,7 +72,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
         what: format!("{}: part {}", split.object, part.number),
         sql: context.plan().statement.sql(&staged.lines_terminated_by),
         staged: StagedRows {
-            file: region(staged),
+            file: file_slice(staged),
             locator: RowLocator::every(
                 &format.dialect,
                 &format.charset,
@@ -104,6 +104,6 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
 
 /// Returns the file slice of a part, whose bytes have the same offsets in its file as in the
 /// object.
-fn region(staged: &StagedPart) -> FileSlice {
+fn file_slice(staged: &StagedPart) -> FileSlice {
     FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
 }

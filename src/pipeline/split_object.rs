@@ -114,7 +114,7 @@ pub(crate) async fn load_in_parts(
     selected: Selected,
     staged: mpsc::Sender<Ready>,
     events: &mpsc::Sender<Event>,
-    turns: &Semaphore,
+    split_slots: &Semaphore,
 ) {
     let began = Instant::now();
     let Selected { object, claim, again, .. } = selected;
@@ -122,12 +122,12 @@ pub(crate) async fn load_in_parts(
     let slot = tokio::select! {
         biased;
         () = draining.cancelled() => None,
-        slot = turns.acquire() => slot.ok(),
+        slot = split_slots.acquire() => slot.ok(),
     };
     let mut attempts = 1;
     let done = match slot {
         None => Ok(SplitOutcome::NotReached),
-        Some(_turn) => {
+        Some(_slot) => {
             emit(events, Event::Began(object.to_string())).await;
             Box::pin(load_object(context, &object, again, &staged, &mut attempts)).await
         }
