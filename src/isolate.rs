@@ -28,6 +28,7 @@ mod ladder;
 mod plan;
 mod row_markers;
 mod scratch_table;
+mod send;
 mod state;
 mod tally;
 mod via_scratch_table;

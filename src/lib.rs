@@ -67,6 +67,7 @@
 //! 4. **Resources are bounded.** Memory does not grow with the number or size of objects. Disk
 //!    usage stays within a budget. Concurrency has separate limits at S3 and at MySQL.
 
+pub(crate) mod blocking;
 pub mod check;
 pub mod choices;
 pub mod cli;
@@ -81,6 +82,7 @@ pub mod ledger;
 pub mod limits;
 pub mod load;
 pub mod load_data;
+pub mod memory;
 pub mod mysql;
 pub mod object;
 pub mod pipeline;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{OpenRun, RunResult, decide_exit_code};
+use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
 use crate::config::Config;
+use crate::exit_code::{self, End};
 use crate::ledger::{Finished, Ledger, RunTotals};
 use crate::pipeline::{PipelineResult, run, split_object};
 use crate::policy::Mode;
@@ -128,19 +129,19 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         verified: verified.as_ref(),
     });
     errors.extend(unwritten);
-    let exit_code = decide_exit_code(
-        shutdown.signalled(),
-        &errors,
-        totals.is_everything_loaded(),
-        totals.rows_rejected,
-    );
+    let exit_code = exit_code::decide(End::Run {
+        signal: shutdown.signalled(),
+        errors: &errors,
+        is_complete: totals.is_everything_loaded(),
+        rows_rejected: totals.rows_rejected,
+    });
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.
         let _ = keeper.await;
     }
     if let Some((ledger, _)) = &ledger {
-        let achieved = RunTotals {
+        let run_totals = RunTotals {
             exit_code,
             objects_loaded: totals.objects_loaded,
             objects_already_loaded: totals.objects_already_loaded,
@@ -148,7 +149,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
             rows: totals.rows,
             bytes: totals.bytes_loaded,
         };
-        if let Err(error) = ledger.end_run(achieved).await {
+        if let Err(error) = ledger.end_run(run_totals).await {
             tracing::warn!(
                 "the end of this run is not recorded in the ledger: {}",
                 error.one_line()

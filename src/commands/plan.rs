@@ -12,7 +12,7 @@ use super::startup::{look_into_ledger, prepare};
 use crate::config::Config;
 use crate::dialect::LineTerminator;
 use crate::error::{Error, ErrorKind};
-use crate::exit_code;
+use crate::exit_code::{self, End};
 use crate::ledger::ObjectState;
 use crate::pipeline::{Decision, Disposition, Prepared, decide, split_object};
 use crate::policy::Mode;
@@ -175,10 +175,11 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         (Ok(()), Ok(Err(error))) => errors.push(error),
         (Ok(()), Ok(Ok(_)) | Err(_)) => {}
     }
-    let exit_code = match errors.first() {
-        Some(error) => error.kind.exit_code(),
-        None if unloadable > 0 => exit_code::OBJECTS_FAILED,
-        None => exit_code::ALL_LOADED,
-    };
+    let exit_code = exit_code::decide(End::Run {
+        signal: None,
+        errors: &errors,
+        is_complete: unloadable == 0,
+        rows_rejected: 0,
+    });
     RunResult { exit_code, output: String::new(), errors }
 }

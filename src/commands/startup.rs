@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exit_code;
 use crate::ledger::{Job, Ledger, RunId, RunTotals, Tables};
 use crate::limits;
 use crate::mysql::{Connector, Session, SqlMode};
@@ -234,9 +235,8 @@ async fn begin(
         }
         Err(error) => {
             // Best effort: the run is over, even if its row is not updated.
-            let _ = ledger
-                .end_run(RunTotals { exit_code: error.kind.exit_code(), ..RunTotals::default() })
-                .await;
+            let exit_code = exit_code::of_error(error.kind);
+            let _ = ledger.end_run(RunTotals { exit_code, ..RunTotals::default() }).await;
         }
     }
     begun

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::state::{Flagged, RowError, RowIsolation, flag};
+use crate::blocking::run_blocking;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::Result;
 use crate::load_data::{Diagnostic, LoadStats, RowErrorKind, ServerCounts, staged_rows};
@@ -235,20 +236,18 @@ impl RowIsolation<'_> {
         }
         let (file, chunk) = (self.request.staged.file.clone(), Arc::clone(chunk));
         let indexes = sent.to_vec();
-        let finding = move || {
+        let found = run_blocking(move || {
             let bytes = staged_rows::raw_rows(&file, indexes.iter().map(|&index| &chunk[index]))?;
             let texts: Vec<&[u8]> = bytes.iter().collect();
             let warnings: Vec<&Diagnostic> = duplicates.iter().collect();
             let found = keys.find(&texts, &warnings);
             Ok(found.map(|found| (found, duplicates)))
-        };
-        let Some((found, duplicates)) = staged_rows::reading(&self.request.what, finding).await?
-        else {
-            return Ok(None);
-        };
+        });
+        let found = found.await?.map_err(|error| staged_rows::unread(&self.request.what, error))?;
+        let Some((found, duplicates)) = found else { return Ok(None) };
         for (row, warning) in found {
             let warning = duplicates[warning].clone();
-            flag(flagged, sent[row], RowError { class: RowErrorKind::Duplicate, warning });
+            flag(flagged, sent[row], RowError { kind: RowErrorKind::Duplicate, warning });
         }
         let mut kept = LoadStats::default();
         kept.count(&others);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::state::{Flagged, RowError, RowIsolation};
+use crate::blocking::run_blocking;
 use crate::error::Result;
 use crate::load_data::{Diagnostic, RowErrorKind, staged_rows};
 use crate::policy::OnBadRow;
@@ -23,7 +24,7 @@ impl RowIsolation<'_> {
         }
         let (file, rules, rows) =
             (self.request.staged.file.clone(), self.values.clone(), Arc::clone(chunk));
-        let judging = move || {
+        let found = run_blocking(move || {
             let bytes = staged_rows::raw_rows(&file, rows.iter())?;
             let mut scratch = Vec::new();
             let bad = bytes
@@ -32,11 +33,11 @@ impl RowIsolation<'_> {
                 .filter(|(_, row)| rules.judge(&CutRow::whole(row), &mut scratch).is_bad)
                 .map(|(index, row)| (index, rules.faults(row)));
             Ok(bad.collect::<Vec<_>>())
-        };
-        let found = staged_rows::reading(&self.request.what, judging).await?;
+        });
+        let found = found.await?.map_err(|error| staged_rows::unread(&self.request.what, error))?;
         let row_errors = |faults: Vec<RowFault>| {
             let row_error = |fault: RowFault| RowError {
-                class: RowErrorKind::BadRow,
+                kind: RowErrorKind::BadRow,
                 warning: Diagnostic::by_value(fault),
             };
             faults.into_iter().map(row_error).collect()

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::state::{Flagged, RowError, RowIsolation};
+use crate::blocking::run_blocking;
 use crate::error::{BadRow, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Diagnostic, RowErrorKind, renumbered, staged_rows, warn_of_rule_hole};
 use crate::rejects::{Reason, ReasonKind, RejectedRow};
@@ -34,20 +35,20 @@ impl RowIsolation<'_> {
         let mut to_show = Vec::new();
         let mut to_reject = Vec::new();
         for (index, row_errors) in flagged {
-            let class =
-                if row_errors.iter().any(|row_error| row_error.class == RowErrorKind::BadRow) {
-                    RowErrorKind::BadRow
-                } else {
-                    RowErrorKind::Duplicate
-                };
-            if class == RowErrorKind::Duplicate {
+            let kind = if row_errors.iter().any(|row_error| row_error.kind == RowErrorKind::BadRow)
+            {
+                RowErrorKind::BadRow
+            } else {
+                RowErrorKind::Duplicate
+            };
+            if kind == RowErrorKind::Duplicate {
                 self.stats.rejected_duplicates += 1;
             }
-            if !policy.rejects(class) && self.fatal != Some(RowErrorKind::BadRow) {
-                self.fatal = Some(class);
+            if !policy.rejects(kind) && self.fatal != Some(RowErrorKind::BadRow) {
+                self.fatal = Some(kind);
             }
             // What is only rejected gives way to what fails the object.
-            let is_fatal = self.tally.is_none() && !policy.rejects(class);
+            let is_fatal = self.tally.is_none() && !policy.rejects(kind);
             let shown = if is_fatal { &self.fatal_shown } else { &self.shown };
             let room = policy.show_bad_rows.saturating_sub(shown.len());
             let waiting = to_show.iter().filter(|(_, _, other)| *other == is_fatal).count();
@@ -63,14 +64,8 @@ impl RowIsolation<'_> {
         let mut sums = digest.take();
         let rewriter = self.request.staged.rewriter.clone();
         let rules = Arc::clone(self.values);
-        let written = tokio::task::spawn_blocking(move || {
-            let unread = |error| {
-                Error::new(
-                    ErrorKind::StagingFailed,
-                    format!("{what}: the staged file cannot be read again"),
-                )
-                .caused_by(error)
-            };
+        let written = run_blocking(move || {
+            let unread = |error| staged_rows::unread(&what, error);
             let mut shown = Vec::new();
             let mut fatal_shown = Vec::new();
             for (index, row_errors, is_fatal) in to_show {
@@ -112,17 +107,9 @@ impl RowIsolation<'_> {
                     })?;
                 }
             }
-            Ok((shown, fatal_shown, rejects, sums))
+            Ok::<_, Error>((shown, fatal_shown, rejects, sums))
         });
-        let (shown, fatal_shown, rejects, sums) = match written.await {
-            Ok(written) => written?,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => {
-                return Err(
-                    Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died)
-                );
-            }
-        };
+        let (shown, fatal_shown, rejects, sums) = written.await??;
         self.shown.extend(shown);
         self.fatal_shown.extend(fatal_shown);
         (self.rejects, *digest) = (rejects, sums);
@@ -143,7 +130,7 @@ impl RowIsolation<'_> {
 
 fn reason<'a>(row_error: &'a RowError, text: &'a str) -> Reason<'a> {
     Reason {
-        kind: match row_error.class {
+        kind: match row_error.kind {
             RowErrorKind::BadRow => ReasonKind::BadRow,
             RowErrorKind::Duplicate => ReasonKind::Duplicate,
         },

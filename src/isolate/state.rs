@@ -17,7 +17,7 @@ pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT s3_to_mysql";
 /// A reason for which a row is flagged.
 #[derive(Clone, Debug)]
 pub(super) struct RowError {
-    pub(super) class: RowErrorKind,
+    pub(super) kind: RowErrorKind,
     pub(super) warning: Diagnostic,
 }
 

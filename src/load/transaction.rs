@@ -267,9 +267,9 @@ impl Session {
         };
         match named {
             Ok(mut found) if !found.shown.is_empty() => {
-                let told = error.take_bad_rows();
+                let unnamed = error.take_bad_rows();
                 let is_all = found.shown.len() < plan.policy.show_bad_rows;
-                let count = told.shown.len() as u64 + told.more;
+                let count = unnamed.shown.len() as u64 + unnamed.more;
                 found.more =
                     if is_all { 0 } else { count.saturating_sub(found.shown.len() as u64) };
                 error.with_bad_rows(found)
@@ -318,13 +318,7 @@ impl Session {
 /// rejected row.
 async fn reject_file(request: &LoadRequest, plan: &Plan) -> Result<Option<RejectFile>> {
     let (Some(rejects), Some(name)) = (&plan.rejects, &request.name) else { return Ok(None) };
-    let head = request.staged.head().await.map_err(|error| {
-        Error::new(
-            ErrorKind::StagingFailed,
-            format!("{}: the staged file cannot be read again", request.what),
-        )
-        .caused_by(error)
-    })?;
+    let head = request.staged.head(&request.what).await?;
     Ok(Some(rejects.begin(name.clone(), request.part.as_ref().map(|part| part.number), head)))
 }
 
@@ -359,7 +353,7 @@ fn account_for(
         Assessment::RowErrors(row_errors) => {
             let bad: Vec<&Diagnostic> = row_errors
                 .iter()
-                .filter(|(class, _)| *class == RowErrorKind::BadRow)
+                .filter(|(kind, _)| *kind == RowErrorKind::BadRow)
                 .map(|(_, warning)| *warning)
                 .collect();
             let accepted =

@@ -24,7 +24,7 @@ use super::events::{Event, emit, failed};
 use super::header::HEADER_BYTES;
 use super::options::PipelineOptions;
 use super::stage_parts::stage_parts;
-use super::work::{PartEnded, Ready, Selected, Split};
+use super::work::{PartEnded, PartOutcome, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::ledger::{Completed, Job, Ledger, SplitProgress};
 use crate::load_data::{LoadStats, RejectBudget};
@@ -114,7 +114,7 @@ pub(crate) async fn load_in_parts(
     selected: Selected,
     staged: mpsc::Sender<Ready>,
     events: &mpsc::Sender<Event>,
-    turns: &Semaphore,
+    split_slots: &Semaphore,
 ) {
     let began = Instant::now();
     let Selected { object, claim, again, .. } = selected;
@@ -122,12 +122,12 @@ pub(crate) async fn load_in_parts(
     let slot = tokio::select! {
         biased;
         () = draining.cancelled() => None,
-        slot = turns.acquire() => slot.ok(),
+        slot = split_slots.acquire() => slot.ok(),
     };
     let mut attempts = 1;
     let done = match slot {
         None => Ok(SplitOutcome::NotReached),
-        Some(_turn) => {
+        Some(_slot) => {
             emit(events, Event::Began(object.to_string())).await;
             Box::pin(load_object(context, &object, again, &staged, &mut attempts)).await
         }
@@ -284,20 +284,20 @@ async fn collect_results(
     let mut stats = LoadStats::default();
     let mut failure: Option<(u32, Error)> = None;
     let (mut is_any_loaded, mut are_all_tried) = (false, true);
-    while let Some(PartEnded { number, loaded, attempts: made }) = results.recv().await {
+    while let Some(PartEnded { number, outcome, attempts: made }) = results.recv().await {
         *attempts += made - 1;
-        match loaded {
-            Some(Ok(Some(part))) => {
+        match outcome {
+            PartOutcome::Loaded(part) => {
                 is_any_loaded = true;
-                stats.add_part(part, shown_rows);
+                stats.add_part(*part, shown_rows);
             }
-            Some(Ok(None)) => {}
-            Some(Err(error)) => {
+            PartOutcome::AlreadyLoaded => {}
+            PartOutcome::Failed(error) => {
                 if failure.as_ref().is_none_or(|(first, _)| number < *first) {
                     failure = Some((number, error));
                 }
             }
-            None => are_all_tried = false,
+            PartOutcome::NotReached => are_all_tried = false,
         }
     }
     let failure = failure.map(|(_, error)| error);

@@ -1,6 +1,9 @@
 //! Sends single requests to S3. Each call sends one request, without retries, and returns the
 //! program's own errors.
 
+mod answer;
+mod document;
+mod error;
 mod list;
 mod write;
 
@@ -26,13 +29,13 @@ use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
 
-use super::answer::AnswerLimits;
 use super::options::SourceConfig;
 use super::rate::Rate;
-use super::s3_error::{Asked, classify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 use crate::units::ByteSize;
+use answer::AnswerLimits;
+use error::{Asked, classify};
 
 /// The region that signs requests to a custom endpoint if none is configured. Most S3-compatible
 /// stores ignore the region.
@@ -135,10 +138,10 @@ impl S3 {
             Ok(output) => output,
             Err(error) => {
                 let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-                let folded = classify(Asked::Object, &what, &error);
+                let classified = classify(Asked::Object, &what, &error);
                 return Err(match status {
-                    400..=403 => self.refusal(bucket, key, &what).await.unwrap_or(folded),
-                    _ => folded,
+                    400..=403 => self.refusal(bucket, key, &what).await.unwrap_or(classified),
+                    _ => classified,
                 });
             }
         };

@@ -19,12 +19,14 @@ use sources::Sources;
 /// come first.
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
-    ("exit_code", ""),
     ("limits", ""),
     ("printable", ""),
     ("small_file", ""),
     ("units", ""),
-    ("error", "exit_code limits printable"),
+    ("error", "limits printable"),
+    ("exit_code", "error"),
+    ("memory", ""),
+    ("blocking", "error"),
     ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
@@ -41,15 +43,19 @@ const LAYERS: &[(&str, &str)] = &[
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
     ("source", "error object retry s3_uri units"),
-    ("staging", "dialect error file_slice object retry split units"),
+    ("staging", "blocking dialect error file_slice object retry split units"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
     (
         "load_data",
-        "choices dialect error file_slice ledger mysql policy rejects split sql_text values verify",
+        "blocking choices dialect error file_slice ledger mysql policy rejects split sql_text \
+         values verify",
     ),
-    ("isolate", "dialect error load_data mysql policy rejects split sql_text values verify"),
+    (
+        "isolate",
+        "blocking dialect error load_data mysql policy rejects split sql_text values verify",
+    ),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
     ("check", "dialect error isolate load_data mysql policy sql_text values"),
     (
@@ -64,7 +70,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("progress", "choices report terminal"),
     (
         "pipeline",
-        "check dialect error file_slice isolate ledger load load_data mysql object policy \
+        "blocking check dialect error file_slice isolate ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
          staging throttle units values verify",
     ),
@@ -156,6 +162,21 @@ fn only_the_layer_mysql_uses_the_drivers_connection() -> Result<()> {
         }
     }
     ensure!(findings.is_empty(), "these use the driver's connection: {findings:?}");
+    Ok(())
+}
+
+/// Everything else speaks of objects, bodies and errors of this program.
+#[test]
+fn only_the_folder_source_s3_imports_the_aws_sdk() -> Result<()> {
+    let mut users = BTreeSet::new();
+    for file in Sources::read(Path::new("src"))?.files() {
+        if std::fs::read_to_string(Path::new("src").join(file))?.contains("aws_") {
+            users.insert(file.to_owned());
+        }
+    }
+    let is_inside = |file: &String| file == "source/s3.rs" || file.starts_with("source/s3/");
+    ensure!(users.len() > 1, "the search for the SDK finds too little: {users:?}");
+    ensure!(users.iter().all(is_inside), "these import the SDK: {users:?}");
     Ok(())
 }
 

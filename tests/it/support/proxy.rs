@@ -234,8 +234,8 @@ async fn serve(
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
     recorder: Recorder,
 ) -> Result<()> {
-    let doomed = CancellationToken::new();
-    let ended = doomed.clone();
+    let ending = CancellationToken::new();
+    let ended = ending.clone();
     let number = recorder.connection();
     let connection = Connection {
         server_port,
@@ -243,7 +243,7 @@ async fn serve(
         recorder,
         number,
         has_answered: AtomicBool::new(false),
-        doomed,
+        ending,
     };
     // Both sockets close when this ends.
     tokio::select! {
@@ -259,7 +259,7 @@ struct Connection {
     number: u64,
     /// True if the server has sent something since the client's last packet.
     has_answered: AtomicBool,
-    doomed: CancellationToken,
+    ending: CancellationToken,
 }
 
 /// The state of the client's side.
@@ -276,7 +276,7 @@ impl Connection {
     /// Returns the first rule that this step meets and that has a time left.
     fn rule_for(&self, met: impl Fn(Step) -> bool) -> Option<Arc<Rule>> {
         let rule = lock(&self.rules).iter().find(|rule| met(rule.step) && rule.take()).cloned()?;
-        lock(&rule.met).push(self.doomed.clone());
+        lock(&rule.met).push(self.ending.clone());
         Some(rule)
     }
 
