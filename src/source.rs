@@ -22,6 +22,7 @@ mod options;
 mod rate;
 mod s3;
 mod s3_error;
+mod sdk_files;
 
 pub use listing::{Listed, Listing, ListingSink, SkippedKeys};
 pub use options::SourceConfig;
