@@ -710,6 +710,35 @@ async fn an_answer_of_the_server_without_an_end_is_given_up_at_a_size() -> Resul
     Ok(())
 }
 
+/// Also where the program wants nothing but OK.
+#[apply(plain_test)]
+async fn answers_without_an_end_are_given_up_at_a_number_or_a_size() -> Result<()> {
+    const PARTS: &str = "the server's answer has more than 1000 parts";
+    const SIZE: &str = "the server's answer is larger than 256 MiB";
+    const ALL: [(&[Malice], &str); 10] = [
+        (&[Malice { statement: "SET SESSION", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "SELECT VERSION()", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "SELECT TABLE_SCHEMA", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "START TRANSACTION", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "LOAD DATA", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "LOAD DATA", after: 1, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "ROLLBACK", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "COMMIT", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "LOAD DATA", after: 1, what: Answer::Endless }], SIZE),
+        (&[Malice { statement: "COMMIT", after: 0, what: Answer::Endless }], SIZE),
+    ];
+    for (malice, limit) in ALL {
+        let rogue = Rogue::start(malice).await?;
+        let began = std::time::Instant::now();
+        let ended = load_into(&rogue, "1\n2\n3\n", &[]).await;
+        let ended = ended.with_context(|| format!("{malice:?}"))?;
+        ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
+        ended.says(limit).with_context(|| format!("{malice:?}"))?;
+        ensure!(began.elapsed().as_secs() < 60, "{malice:?}: {:?}", began.elapsed());
+    }
+    Ok(())
+}
+
 #[apply(plain_test)]
 async fn a_server_that_asks_for_another_file_gets_the_object_and_nothing_else() -> Result<()> {
     const MALICE: &[Malice] =
