@@ -23,6 +23,7 @@ mod listing;
 mod options;
 mod rate;
 mod s3;
+mod sdk_files;
 
 pub use listing::{Listed, Listing, ListingSink, SkippedKeys};
 pub use options::SourceConfig;

@@ -35,7 +35,8 @@ pub(crate) async fn prepare(
     found: &Arc<ListingProgress>,
     abandoning: &CancellationToken,
 ) -> std::result::Result<Prepared, Vec<Error>> {
-    let s3 = S3::new(&config.source).await.with_max_rate(config.throughput.max_rate);
+    let s3 = S3::new(&config.source).await.map_err(|error| vec![error])?;
+    let s3 = s3.with_max_rate(config.throughput.max_rate);
     let mut problems = Vec::new();
     let listing = Listing::new(s3.clone(), &config.source, &config.retry);
     let budget = Budget::new(&config.staging);

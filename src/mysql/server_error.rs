@@ -206,6 +206,11 @@ fn remedy(error: &Driver) -> Option<&'static str> {
              is ROW or MIXED; --on-duplicate update and --on-bad-row reject need them"
         }
         codes::TLS_REQUIRED => "the server requires TLS: use --ssl-mode REQUIRED",
+        codes::LOCK_WAIT_TIMEOUT => {
+            "another connection holds a lock on the table or on a row of it: SHOW PROCESSLIST and \
+             information_schema.INNODB_TRX show who has a transaction open or the table locked, \
+             and KILL ends it; the wait for a lock is bounded by --retry-max-elapsed"
+        }
         _ => return None,
     })
 }

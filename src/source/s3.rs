@@ -31,6 +31,7 @@ use jiff::Timestamp;
 
 use super::options::SourceConfig;
 use super::rate::Rate;
+use super::sdk_files;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 use crate::units::ByteSize;
@@ -53,7 +54,11 @@ pub struct S3 {
 
 impl S3 {
     /// Creates a client with credentials from the SDK's default chain. Sends nothing to S3 yet.
-    pub async fn new(config: &SourceConfig) -> Self {
+    ///
+    /// # Errors
+    /// `Usage` if a file that the SDK reads is not a small regular one.
+    pub async fn new(config: &SourceConfig) -> Result<Self> {
+        sdk_files::check()?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(config.connect_timeout)
             // Ends at the first byte of the response; the body has its own limit.
@@ -99,13 +104,13 @@ impl S3 {
             .region(sdk_config.region().cloned().unwrap_or_else(|| Region::new(FALLBACK_REGION)))
             .interceptor(AnswerLimits { stall_timeout: config.stall_timeout })
             .build();
-        Self {
+        Ok(Self {
             client: Client::from_conf(s3_config),
             request_payer: config.request_payer.then_some(RequestPayer::Requester),
             connect_timeout: config.connect_timeout,
             stall_timeout: config.stall_timeout,
             rate: Rate::default(),
-        }
+        })
     }
 
     /// Limits the rate at which this client and all its clones together read bodies.

@@ -149,7 +149,7 @@ impl Twins {
             .map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
         let sql_mode = SqlMode::of(ready.policy.on_bad_row);
-        oracle.query_drop(ready.server.setup(sql_mode, config.timeouts().stall)).await?;
+        oracle.query_drop(ready.server.setup(sql_mode, config.timeouts())).await?;
         Ok(Self {
             sessions: connector.pool(&ready.server, sql_mode, CHARSETS),
             loading: BTreeMap::new(),
