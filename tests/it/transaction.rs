@@ -41,8 +41,7 @@ fn through(
     proxy: &Proxy,
     args: &[&str],
 ) -> tokio::process::Command {
-    // The proxy cannot read compressed packets, and a busy server looks far away.
-    let args = [&["--preset", "hive", "--compress", "off"], args].concat();
+    let args = [&["--preset", "hive"], args].concat();
     let mut command = env.load_through(proxy.port(), &args);
     command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", env.path("report"));
     command
