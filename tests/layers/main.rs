@@ -7,11 +7,11 @@
 mod graph;
 mod sources;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use graph::{Imports, circles};
 use sources::Sources;
 
@@ -54,7 +54,8 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "isolate",
-        "blocking dialect error load_data mysql policy rejects split sql_text values verify",
+        "blocking dialect error file_slice load_data mysql policy rejects split sql_text values \
+         verify",
     ),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
     ("check", "dialect error isolate load_data mysql policy sql_text values"),
@@ -177,6 +178,49 @@ fn only_the_folder_source_s3_imports_the_aws_sdk() -> Result<()> {
     let is_inside = |file: &String| file == "source/s3.rs" || file.starts_with("source/s3/");
     ensure!(users.len() > 1, "the search for the SDK finds too little: {users:?}");
     ensure!(users.iter().all(is_inside), "these import the SDK: {users:?}");
+    Ok(())
+}
+
+/// Returns the position of each layer in the list of `lib.rs`, from the top. Layers of one item
+/// share a position.
+fn positions_in_lib_rs() -> Result<BTreeMap<String, usize>> {
+    let text = std::fs::read_to_string("src/lib.rs")?;
+    let lines = text.lines().skip_while(|line| *line != "//! # Layers").skip(1);
+    let section: String = lines
+        .take_while(|line| !line.starts_with("//! # "))
+        .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+        .collect();
+    let mut positions = BTreeMap::new();
+    for (position, item) in section.split("\n - ").skip(1).enumerate() {
+        let (names, _) = item.split_once(':').context("an item without a colon")?;
+        for name in names.split("[`").skip(1).filter_map(|rest| rest.split('`').next()) {
+            positions.insert(name.to_owned(), position);
+        }
+    }
+    Ok(positions)
+}
+
+#[test]
+fn the_list_in_lib_rs_has_every_layer_above_those_that_it_imports() -> Result<()> {
+    let positions = positions_in_lib_rs()?;
+    let layers: Vec<&str> =
+        LAYERS.iter().map(|(layer, _)| *layer).filter(|layer| *layer != "lib").collect();
+    let mut wrong = Vec::new();
+    for layer in positions.keys().filter(|name| !layers.contains(&name.as_str())) {
+        wrong.push(format!("{layer} is no layer"));
+    }
+    for (layer, lower) in LAYERS.iter().filter(|(layer, _)| *layer != "lib") {
+        let Some(position) = positions.get(*layer) else {
+            wrong.push(format!("{layer} is missing"));
+            continue;
+        };
+        for lower in lower.split_whitespace() {
+            if positions.get(lower).is_none_or(|other| other < position) {
+                wrong.push(format!("{layer} imports {lower}, which stands above it"));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "the list in src/lib.rs:\n{}", wrong.join("\n"));
     Ok(())
 }
 
