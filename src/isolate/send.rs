@@ -1,6 +1,6 @@
 //! Sends rows of a chunk in one statement, and assesses the server's answer.
 
-use super::plan::Scratch;
+use super::setup::Scratch;
 use super::state::{RowError, RowIsolation, SendOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{
