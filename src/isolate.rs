@@ -16,8 +16,9 @@
 //! 4. Bisecting: what no warning names is found by halving, down to single rows.
 //!
 //! No rung can flag a good row, so the earlier rungs only save time. `ladder` holds the loop and
-//! the argument, `scratch_table`, `insert_select` and `row_markers` the third rung, `flagged` what
-//! is done with the rows that are found.
+//! the argument, with a function for each rung. `send` sends rows and assesses the answer,
+//! `scratch_table`, `insert_select` and `row_markers` are the third rung, and `flagged` records the
+//! rows that are found. `setup` is what all of them know of the server.
 
 mod by_key;
 mod by_value;
@@ -25,18 +26,19 @@ mod flagged;
 mod insert_select;
 mod insert_stats;
 mod ladder;
-mod plan;
 mod row_markers;
 mod scratch_table;
 mod send;
+mod setup;
 mod state;
 mod tally;
 mod via_scratch_table;
 
 pub use insert_select::dry_run_insert;
 pub use insert_stats::{InsertStats, OnConflict};
-pub use plan::Plan;
 pub use scratch_table::ScratchTable;
 pub(crate) use scratch_table::{define, ensure_one_statement, unavailable, unlike};
+pub(crate) use setup::IsolationSetup;
+pub use setup::SharedSetup;
 pub(crate) use state::RowIsolation;
 pub(crate) use tally::Tally;

@@ -14,9 +14,8 @@ use std::time::Instant;
 
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::isolate::Plan;
 use crate::ledger::Target;
-use crate::load_data::{Policy, Statement};
+use crate::load_data::{Plan, Policy, Statement};
 use crate::mysql::{
     Conn, Connector, Flavor, Phase, Server, Session, TableSchema, classify, table_names,
 };

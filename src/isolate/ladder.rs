@@ -92,7 +92,7 @@ impl RowIsolation<'_> {
     ///
     /// # Errors
     /// `BadRows`, `Duplicates` or `TooManyRejects`, with the first bad rows; otherwise the errors
-    /// of [`load_data`].
+    /// of [`load_data`](crate::load_data::load_data).
     pub(crate) async fn run(
         mut self,
         digest: &mut Option<RowDigest>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::plan::Scratch;
+use super::setup::Scratch;
 use super::state::{Flagged, RowError, RowIsolation, SendOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load_data::{

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::plan::{IsolationSetup, Plan};
+use super::setup::IsolationSetup;
 use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Policy, RowErrorKind};
+use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Plan, Policy, RowErrorKind};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
 use crate::values::RowRules;

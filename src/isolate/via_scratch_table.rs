@@ -2,7 +2,7 @@
 
 use super::insert_select;
 use super::insert_stats::{InsertStats, OnConflict};
-use super::plan::Scratch;
+use super::setup::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use crate::error::{ErrorKind, Result};
 use crate::load_data::{Diagnostic, ExchangeOutcome, LoadStats};

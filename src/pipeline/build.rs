@@ -11,8 +11,9 @@ use super::prepared::Prepared;
 use super::work::ObjectStream;
 use crate::dialect::FormatConfig;
 use crate::error::Result;
-use crate::isolate::Plan;
 use crate::ledger::{Job, Ledger};
+use crate::load::Loader;
+use crate::load_data::Plan;
 use crate::mysql::SqlMode;
 use crate::preflight::Preflight;
 use crate::rejects::Rejects;
@@ -57,7 +58,10 @@ pub(crate) fn build(
         budget,
         purpose: match checking {
             Some(checking) => Purpose::Check(checking),
-            None => Purpose::Load(Box::new(plan(options, &preflight, ledger.as_ref(), rejects))),
+            None => {
+                let plan = plan(options, &preflight, ledger.as_ref(), rejects);
+                Purpose::Load(Box::new(Loader::new(plan)))
+            }
         },
         sessions: connector.pool(&preflight.server, sql_mode, load_concurrency),
         preflight,

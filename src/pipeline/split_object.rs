@@ -60,7 +60,7 @@ pub(crate) enum Route {
 /// Returns the route for an object: by its size, unless its ledger row shows that it is split
 /// already.
 pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
-    let Purpose::Load(plan) = &context.purpose else { return Route::Whole };
+    let Purpose::Load(loader) = &context.purpose else { return Route::Whole };
     let is_whole_only = context.options.throughput.part_size.is_none();
     if selected.is_partial && is_whole_only {
         let message = format!(
@@ -75,7 +75,7 @@ pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     let has_ledger = context.ledger.is_some();
     let is_large =
         is_large(&context.options, &context.budget, has_ledger, selected.object.size_bytes);
-    if selected.is_partial || is_large && plan.policy.rolls_back {
+    if selected.is_partial || is_large && loader.plan.policy.rolls_back {
         Route::Split
     } else {
         Route::Whole

@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::isolate::Plan;
-use crate::load_data::{ExchangeOutcome, Payload, load_data};
+use crate::isolate::IsolationSetup;
+use crate::load_data::{ExchangeOutcome, Payload, Plan, load_data};
 use crate::mysql::{Conn, Connector, Phase, Server, Session, SqlMode, classify};
 use crate::policy::OnDuplicate;
 use crate::sql_text::TableName;
@@ -53,7 +53,7 @@ pub(super) async fn rehearse(
             ExchangeOutcome::Accepted { .. } => {}
         }
         if plan.policy.on_duplicate == OnDuplicate::Update {
-            plan.isolation_setup(conn).await?.rehearse(conn).await?;
+            IsolationSetup::read(plan, conn).await?.rehearse(conn).await?;
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ const LAYERS: &[(&str, &str)] = &[
          verify",
     ),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
-    ("check", "dialect error isolate load_data mysql policy sql_text values"),
+    ("check", "dialect error isolate load load_data mysql policy sql_text values"),
     (
         "preflight",
         "dialect error isolate ledger load_data mysql policy retry sql_text values verify",
@@ -71,7 +71,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("progress", "choices report terminal"),
     (
         "pipeline",
-        "blocking check dialect error file_slice isolate ledger load load_data mysql object policy \
+        "blocking check dialect error file_slice ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
          staging throttle units values verify",
     ),

@@ -1,103 +1,26 @@
-//! The plan by which all objects of a run are loaded. It is made once, and all connections read it.
+//! The setup for row isolation: what it must know of the server before the first row.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::OnceCell;
 
 use super::by_key::ShownKeys;
 use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
-use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{LoadConfig, Policy, RejectBudget, Statement};
-use crate::mysql::{Conn, Flavor, Phase, TableSchema, classify};
+use crate::load_data::{Plan, Statement};
+use crate::mysql::{Conn, Phase, classify};
 use crate::policy::OnDuplicate;
-use crate::rejects::Rejects;
-use crate::sql_text::{TableName, same_name};
-use crate::values::{Readings, RowRules};
+use crate::sql_text::same_name;
 
-/// The plan by which all objects of a run are loaded.
-#[derive(Debug)]
-pub struct Plan {
-    pub policy: Policy,
-    /// The statement that loads into the job's table.
-    pub statement: Statement,
-    /// The destination of rejected rows.
-    pub rejects: Option<Rejects>,
-    pub reject_budget: RejectBudget,
-    /// The table that is loaded into, with its database.
-    table: TableName,
-    /// The target's definition. The table that is loaded into has the same columns.
-    schema: Arc<TableSchema>,
-    columns: Vec<ColumnOrVariable>,
-    format: FormatConfig,
-    readings: Readings,
-    update_columns: Option<Vec<String>>,
-    /// The rules for the values of rows.
-    pub values: Arc<RowRules>,
-    /// True once a whole-object statement did not identify the bad rows. Later objects skip that
-    /// attempt.
-    pub(crate) skip_whole_attempt: AtomicBool,
-    isolation_setup: OnceCell<IsolationSetup>,
-    /// The server; `None` if it does not matter here.
-    flavor: Option<Flavor>,
-}
+/// The setup of all loads by one plan. It is read from the server when the first of them needs it.
+#[derive(Debug, Default)]
+pub struct SharedSetup(OnceCell<IsolationSetup>);
 
-impl Plan {
-    /// Makes a plan. `table` is the one that is loaded into, with its database: the target, its
-    /// shadow or its clone.
-    #[must_use]
-    pub fn new(
-        table: TableName,
-        schema: Arc<TableSchema>,
-        columns: Vec<ColumnOrVariable>,
-        format: &FormatConfig,
-        load: &LoadConfig,
-        policy: Policy,
-        values: Arc<RowRules>,
-    ) -> Self {
-        Self {
-            statement: Statement::new(
-                &table,
-                &schema,
-                &columns,
-                format,
-                &load.readings,
-                policy.on_duplicate,
-            ),
-            policy,
-            rejects: None,
-            reject_budget: RejectBudget::new(load.max_rejects_total),
-            values,
-            table,
-            schema,
-            columns,
-            format: format.clone(),
-            readings: load.readings.clone(),
-            update_columns: load.update_columns.clone(),
-            skip_whole_attempt: AtomicBool::new(false),
-            isolation_setup: OnceCell::new(),
-            flavor: None,
-        }
-    }
-
-    /// Sets the server.
-    #[must_use]
-    pub(crate) fn on(self, flavor: Flavor) -> Self {
-        Self { flavor: Some(flavor), ..self }
-    }
-
-    /// Sets the destination of rejected rows.
-    #[must_use]
-    pub fn rejecting_to(mut self, rejects: Option<Rejects>) -> Self {
-        self.rejects = rejects;
-        self
-    }
-
-    /// Returns the setup for row isolation. The first call reads it from the server.
-    pub(crate) async fn isolation_setup(&self, conn: &mut Conn) -> Result<&IsolationSetup> {
-        self.isolation_setup.get_or_try_init(|| IsolationSetup::read(self, conn)).await
+impl SharedSetup {
+    /// Returns the setup. `plan` must be the same at each call.
+    pub(crate) async fn get(&self, plan: &Plan, conn: &mut Conn) -> Result<&IsolationSetup> {
+        self.0.get_or_try_init(|| IsolationSetup::read(plan, conn)).await
     }
 }
 
@@ -120,7 +43,7 @@ pub(crate) struct Scratch {
 }
 
 impl IsolationSetup {
-    async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
+    pub(crate) async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
         let schema = &plan.schema;
         let table = ScratchTable::new(&plan.table, schema, &plan.columns, &plan.format.set);
         let statement = Statement::new(
