@@ -30,6 +30,7 @@ mod row_markers;
 mod scratch_table;
 mod send;
 mod setup;
+mod shown_keys;
 mod state;
 mod tally;
 mod via_scratch_table;

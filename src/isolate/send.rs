@@ -13,7 +13,8 @@ use crate::policy::{OnBadRow, OnDuplicate};
 use crate::split::LocatedRow;
 
 impl RowIsolation<'_> {
-    /// Sends some of a chunk's rows, and assesses the answer. Flags duplicates that their keys name.
+    /// Sends some of a chunk's rows, and assesses the answer. Flags the duplicates that their keys
+    /// name.
     pub(super) async fn attempt(
         &mut self,
         chunk: &Arc<Vec<LocatedRow>>,

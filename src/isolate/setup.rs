@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use super::by_key::ShownKeys;
 use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
+use super::shown_keys::ShownKeys;
 use crate::error::{ErrorKind, Result};
 use crate::load_data::{Plan, Statement};
-use crate::mysql::{Conn, Phase, classify};
+use crate::mysql::Conn;
 use crate::policy::OnDuplicate;
 use crate::sql_text::same_name;
 
@@ -80,7 +80,7 @@ impl IsolationSetup {
         Ok(Self {
             scratch,
             update_columns,
-            shown_keys: shown_keys(plan, conn).await?.map(Arc::new),
+            shown_keys: ShownKeys::read(plan, conn).await?.map(Arc::new),
         })
     }
 
@@ -96,24 +96,4 @@ impl IsolationSetup {
     pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
         scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
     }
-}
-
-/// Returns the keys by which the server names duplicates.
-async fn shown_keys(plan: &Plan, conn: &mut Conn) -> Result<Option<ShownKeys>> {
-    let Plan { schema, policy, columns, format, .. } = plan;
-    let (OnDuplicate::Reject, true, Some(flavor)) =
-        (policy.on_duplicate, policy.skips_only_duplicates, plan.flavor)
-    else {
-        return Ok(None);
-    };
-    let failed = |error| classify(Phase::Transaction, &format!("table {}", plan.table), &error);
-    // A trigger can change a key.
-    let are_unchanged =
-        schema.triggers.is_empty() && schema.shows_triggers(conn, flavor).await.map_err(failed)?;
-    if !are_unchanged {
-        return Ok(None);
-    }
-    let keys =
-        ShownKeys::new(schema.unique_keys(conn).await.map_err(failed)?, schema, columns, format);
-    Ok((!keys.is_empty()).then_some(keys))
 }
