@@ -15,17 +15,21 @@
 //!    refuses.
 //! 4. Bisecting: what no warning names is found by halving, down to single rows.
 //!
+//! Before the first rung, `bad_values` flags the rows whose values do not fit, by the rules of
+//! [`crate::values`]. They are not sent.
+//!
 //! No rung can flag a good row, so the earlier rungs only save time. `ladder` holds the loop and
-//! the argument, with a function for each rung. `send` sends rows and assesses the answer,
+//! the argument, with a function for each rung. `named_duplicates` and `shown_keys` find duplicates
+//! by the key in the warning. `send` sends rows and assesses the answer,
 //! `scratch_table`, `insert_select` and `row_markers` are the third rung, and `flagged` records the
 //! rows that are found. `setup` is what all of them know of the server.
 
-mod by_key;
-mod by_value;
+mod bad_values;
 mod flagged;
 mod insert_select;
 mod insert_stats;
 mod ladder;
+mod named_duplicates;
 mod row_markers;
 mod scratch_table;
 mod send;

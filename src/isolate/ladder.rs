@@ -5,15 +5,17 @@
 //! under a savepoint. The answer to each chunk is assessed. If it contains a row error, the chunk
 //! is rolled back and sent again without the rows that caused it:
 //!
-//! 1. If the server has more warnings than it shows, the chunk is sent in smaller pieces.
-//! 2. A warning whose row number is proven (`load_data/row_numbers`) flags a row that is bad by
-//!    itself.
-//! 3. The rest of the piece is loaded into the scratch table if a row error has no number
-//!    (duplicates, CHECK, foreign keys, partitions, views). From there the server inserts it into
-//!    the target row by row, in a way that shows which rows it refuses ([`super::insert_select`]).
-//!    Under REPLACE this is only a dry run, which is rolled back.
-//! 4. The rest is found by halving: an error of the whole statement, or a server that shows too few
-//!    of its warnings or does not allow a scratch table.
+//! 1. Whole: the chunk goes in one statement. If the server has more warnings than it shows, the
+//!    chunk is sent in smaller pieces. If it says nothing but that some rows are duplicates, and
+//!    shows which ([`super::named_duplicates`]), the others stay in the table.
+//! 2. Numbered: a warning whose row number is proven (`load_data/row_numbers`) flags a row that is
+//!    bad by itself.
+//! 3. Scratch table: the rest of the piece is loaded into the scratch table if a row error has no
+//!    number (duplicates, CHECK, foreign keys, partitions, views). From there the server inserts it
+//!    into the target row by row, in a way that shows which rows it refuses
+//!    ([`super::insert_select`]). Under REPLACE this is only a dry run, which is rolled back.
+//! 4. Bisecting: the rest is found by halving: an error of the whole statement, or a server that
+//!    shows too few of its warnings or does not allow a scratch table.
 //!
 //! Correctness does not need the scratch table. It only needs the scratch table never to flag a
 //! good row. Pieces are sent in order, each after everything before it, so of several rows with one
@@ -133,7 +135,7 @@ impl RowIsolation<'_> {
 
     /// Loads the good rows of a chunk, and returns the flagged ones.
     async fn chunk(&mut self, chunk: &Arc<Vec<LocatedRow>>) -> Result<Flagged> {
-        let mut flagged = self.flag_by_values(chunk).await?;
+        let mut flagged = self.flag_bad_values(chunk).await?;
         let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
         while let Some(mut piece) = pieces.pop() {
             if piece.rows.len() > self.statement_rows {

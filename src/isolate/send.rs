@@ -28,7 +28,7 @@ impl RowIsolation<'_> {
         let sql = self.request.sql.clone();
         match self.send(&sql, chunk, sent).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
-                match self.flag_by_key(chunk, sent, counts, &shown, flagged).await? {
+                match self.flag_named_duplicates(chunk, sent, counts, &shown, flagged).await? {
                     Some(kept) => Ok(SendOutcome::Clean(kept)),
                     None => self.assess_answer(sent.len() as u64, counts, &shown),
                 }

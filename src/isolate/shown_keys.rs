@@ -1,4 +1,8 @@
-//! The unique keys whose value the server shows in a warning as it stands in the row.
+//! Finds the rows that the server's warnings about duplicate keys are about, by comparing the key
+//! in the warning with the texts of the rows.
+//!
+//! This is possible only for keys whose value the server prints as it stands in the row. The other
+//! conditions are in [`ShownKeys::read`]. `docs/design/row-isolation.md` has the argument.
 
 use std::collections::{BTreeMap, HashMap};
 

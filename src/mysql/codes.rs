@@ -248,6 +248,12 @@ pub(crate) fn is_refused_by_partition(code: u16) -> bool {
     matches!(code, NO_PARTITION | 1591 | 1748)
 }
 
+/// Returns true if ALTER TABLE names a column twice, or asks an engine for a type, an index or
+/// partitions that it lacks.
+pub(crate) fn is_impossible_alter(code: u16) -> bool {
+    matches!(code, 1060 | 1163 | 1178 | 1214 | 1464 | 3106 | 3750)
+}
+
 /// Returns true if the table cannot be changed in this way because of a foreign key on either side
 /// of it.
 pub(crate) fn is_kept_by_foreign_key(code: u16) -> bool {

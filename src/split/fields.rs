@@ -120,9 +120,9 @@ impl FieldReader {
     ) -> RowRest<'row> {
         let Some(places) = row.places() else { return self.for_each(row.bytes, on_field) };
         let bytes = row.bytes;
-        for (index, (place, is_resolved)) in places.first(self.fields_per_row).enumerate() {
+        for (index, (place, has_escape)) in places.first(self.fields_per_row).enumerate() {
             let text = &bytes[place.clone()];
-            if is_resolved {
+            if has_escape {
                 if text.len() <= NULL_BYTES || !is_known(index, FieldText::Unresolved(text)) {
                     let (field, _) = self.field(&bytes[..place.end], place.start);
                     on_field(index, place, field);

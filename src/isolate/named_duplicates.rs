@@ -5,9 +5,9 @@
 //! loading anything again. If several rows of a statement have the same key, the server stores the
 //! first or none of them, and the number of warnings shows which.
 //!
-//! This is exact under the conditions that are checked here: the server shows each row's key
-//! exactly as the row has it, no trigger or assignment changes the key, and only duplicates make
-//! the server skip rows. Otherwise the scratch table finds the rows.
+//! This is exact under the conditions that are checked here and in [`super::shown_keys`]: the
+//! server shows each row's key exactly as the row has it, no trigger or assignment changes the key,
+//! and only duplicates make the server skip rows. Otherwise the scratch table finds the rows.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::split::LocatedRow;
 impl RowIsolation<'_> {
     /// Flags the rows that the server skipped, if all that it says against the rows is that some
     /// are duplicates, and if it shows which. Returns the counts of the others then.
-    pub(super) async fn flag_by_key(
+    pub(super) async fn flag_named_duplicates(
         &self,
         chunk: &Arc<Vec<LocatedRow>>,
         sent: &[usize],

@@ -16,7 +16,7 @@ use crate::values::RowFault;
 impl RowIsolation<'_> {
     /// Returns the rows of a chunk that are bad by their values, if the policy does not accept such
     /// rows.
-    pub(super) async fn flag_by_values(&self, chunk: &Arc<Vec<LocatedRow>>) -> Result<Flagged> {
+    pub(super) async fn flag_bad_values(&self, chunk: &Arc<Vec<LocatedRow>>) -> Result<Flagged> {
         let is_judged =
             self.request.values.bad_rows > 0 && self.policy.on_bad_row != OnBadRow::Accept;
         if !is_judged {
