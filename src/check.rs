@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, Result};
-use crate::isolate::{Plan, RowIsolation, Tally};
-use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, Reservation};
+use crate::isolate::{RowIsolation, Tally};
+use crate::load::Loader;
+use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Plan, Policy, Reservation};
 use crate::mysql::{Phase, Session, TableSchema, classify};
 use crate::policy::{OnBadRow, OnDuplicate};
 use crate::values::RowRules;
@@ -32,10 +33,10 @@ use crate::values::RowRules;
 #[derive(Debug)]
 pub struct Check {
     table: TargetClone,
-    /// A plan that rejects everything that can be rejected.
-    pub collect_all: Plan,
-    /// A plan with the policies of the load.
-    real_policy: Plan,
+    /// Rejects everything that can be rejected.
+    pub collect_all: Loader,
+    /// Has the policies of the load.
+    real_policy: Loader,
     set_nulls: SetNulls,
 }
 
@@ -98,8 +99,8 @@ impl Check {
             max_rejects: None,
             ..real_policy
         };
-        let plan = |schema: &Arc<TableSchema>, format: &FormatConfig, policy| {
-            Plan::new(
+        let loader = |schema: &Arc<TableSchema>, format: &FormatConfig, policy| {
+            Loader::new(Plan::new(
                 table.table.clone(),
                 Arc::clone(schema),
                 columns.to_vec(),
@@ -107,11 +108,11 @@ impl Check {
                 load,
                 policy,
                 Arc::clone(values),
-            )
+            ))
         };
         Self {
-            collect_all: plan(&set_nulls.schema(schema), &set_nulls.format(format), collect_all),
-            real_policy: plan(schema, format, real_policy),
+            collect_all: loader(&set_nulls.schema(schema), &set_nulls.format(format), collect_all),
+            real_policy: loader(schema, format, real_policy),
             set_nulls,
             table,
         }
@@ -159,16 +160,17 @@ impl Session {
     async fn collect_all(&mut self, request: &LoadRequest, check: &Check) -> Result<Checked> {
         let what = &request.what;
         self.say(what, "START TRANSACTION").await?;
-        let isolation_setup = check.collect_all.isolation_setup(&mut self.conn).await?;
+        let Loader { plan, isolation_setup, .. } = &check.collect_all;
+        let isolation_setup = isolation_setup.get(plan, &mut self.conn).await?;
         let mut collect_all = Tally::default();
-        let isolation = RowIsolation::new(self, request, &check.collect_all, isolation_setup, None)
+        let isolation = RowIsolation::new(self, request, plan, isolation_setup, None)
             .with_tally(&mut collect_all);
         let (stats, _) = isolation.run(&mut None).await?;
         let set_nulls = check.set_nulls.read(&mut self.conn, &check.table.table).await?;
         self.say(what, "ROLLBACK").await?;
         let bad_rows = stats.loaded.rejected - stats.rejected_duplicates;
         let duplicates = stats.rejected_duplicates;
-        let policy = &check.real_policy.policy;
+        let policy = &check.real_policy.plan.policy;
         let prediction = if policy.on_bad_row == OnBadRow::Accept && bad_rows + duplicates > 0
             || policy.on_duplicate == OnDuplicate::Update && duplicates > 0
         {
@@ -201,7 +203,7 @@ impl Session {
     async fn real_policy(&mut self, request: &LoadRequest, check: &Check) -> Result<Prediction> {
         let Check { real_policy, .. } = check;
         let what = &request.what;
-        let sql = real_policy.statement.sql(&request.staged.lines_terminated_by);
+        let sql = real_policy.plan.statement.sql(&request.staged.lines_terminated_by);
         let request = LoadRequest { sql, ..request.clone() };
         let tried = match self.attempt(&request, real_policy).await {
             Ok(Some((stats, reserved))) => {
@@ -245,7 +247,7 @@ impl Session {
 /// Predicts the outcome under the policies from the numbers of bad rows and duplicates.
 fn prediction(request: &LoadRequest, check: &Check, bad_rows: u64, duplicates: u64) -> Prediction {
     let LoadRequest { what, rows, .. } = request;
-    let Check { real_policy: plan, table, .. } = check;
+    let Check { real_policy: Loader { plan, .. }, table, .. } = check;
     let policy = &plan.policy;
     let fails = |kind, text: String| Prediction::Fails(Error::new(kind, format!("{what}: {text}")));
     if bad_rows > 0 && policy.on_bad_row != OnBadRow::Reject {

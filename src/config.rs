@@ -67,7 +67,12 @@ impl Config {
     /// Returns the limits on waiting for the database server. They are those for the store too.
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
-        Timeouts { connect: self.source.connect_timeout, stall: self.source.stall_timeout }
+        Timeouts {
+            connect: self.source.connect_timeout,
+            stall: self.source.stall_timeout,
+            // What waits for a lock is tried again until then, and must not wait longer.
+            lock: self.retry.max_elapsed,
+        }
     }
 
     /// Returns the settings that define the job of the run.

@@ -13,7 +13,6 @@ use std::fmt;
 use serde::Serialize;
 use strum::IntoStaticStr;
 
-use crate::exit_code;
 use crate::limits;
 use crate::printable::printable;
 
@@ -186,31 +185,6 @@ impl ErrorKind {
             | Self::Usage
             | Self::Interrupted
             | Self::Bug => AbortRun,
-        }
-    }
-
-    /// Returns the exit code of a run that this failure ended.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::SourceUnreachable
-            | Self::SourceBusy
-            | Self::SourceCredentials
-            | Self::BucketMissing
-            | Self::ListingDenied
-            | Self::ListingBroken
-            | Self::SourceProtocol => exit_code::SOURCE_UNAVAILABLE,
-            Self::TargetUnreachable
-            | Self::TargetLogin
-            | Self::TargetTls
-            | Self::TargetBusy
-            | Self::ConnectionLost
-            | Self::TargetEmptied
-            | Self::TargetRefused => exit_code::TARGET_UNAVAILABLE,
-            Self::NothingMatched => exit_code::NOTHING_MATCHED,
-            Self::Usage => exit_code::USAGE,
-            Self::Bug => exit_code::BUG,
-            _ => exit_code::OBJECTS_FAILED,
         }
     }
 

@@ -1,6 +1,11 @@
-//! The exit codes. They are a contract with scripts, so the meaning of a code never changes.
+//! The exit codes, and the one decision which of them a command ends with.
+//!
+//! The codes are a contract with scripts, so the meaning of a code never changes. [`decide`] is
+//! pure: a command describes its end as an [`End`], and gets the code.
 
 use std::fmt::Write as _;
+
+use crate::error::{Error, ErrorKind};
 
 /// All objects are in the table, whichever run loaded them.
 pub const ALL_LOADED: u8 = 0;
@@ -38,6 +43,89 @@ pub const MEANINGS: &[(u8, &str)] = &[
     (TERMINATED, "interrupted by SIGTERM"),
 ];
 
+/// The end of a command, as far as the exit code depends on it.
+#[derive(Clone, Copy, Debug)]
+pub enum End<'a> {
+    /// The command ended before its first object, with all problems that it found. `signal` is the
+    /// code of the signal that stopped it.
+    NotBegun { signal: Option<u8>, problems: &'a [Error] },
+    /// A run over objects ended. `errors` are those that ended it early, with the first one first.
+    /// The run is complete if every object is in the table, or would be after a load.
+    Run { signal: Option<u8>, errors: &'a [Error], is_complete: bool, rows_rejected: u64 },
+    /// A command that only reads or changes the ledger ended, with an error or without.
+    LedgerCommand(Option<ErrorKind>),
+}
+
+/// Returns the exit code of a command that ended like this.
+///
+/// A bug comes first, then the signal that ended the run, then the error that did; then objects
+/// that failed, then rows that were rejected. Before the first object, the signal comes first, and
+/// then the class of problems that the operator should fix first.
+#[must_use]
+pub fn decide(end: End<'_>) -> u8 {
+    match end {
+        End::NotBegun { signal: Some(code), .. } => code,
+        End::NotBegun { signal: None, problems } => gravest(problems),
+        End::Run { signal, errors, is_complete, rows_rejected } => match (signal, errors.first()) {
+            (_, Some(error)) if error.kind == ErrorKind::Bug => BUG,
+            (Some(code), _) => code,
+            (None, Some(error)) => of_error(error.kind),
+            (None, None) if !is_complete => OBJECTS_FAILED,
+            (None, None) if rows_rejected > 0 => ROWS_REJECTED,
+            (None, None) => ALL_LOADED,
+        },
+        End::LedgerCommand(None) => ALL_LOADED,
+        // Without objects and a source, all other errors concern the target.
+        End::LedgerCommand(Some(kind)) => match kind {
+            ErrorKind::Usage => USAGE,
+            ErrorKind::Bug => BUG,
+            _ => TARGET_UNAVAILABLE,
+        },
+    }
+}
+
+/// Returns the code of the problems that the operator should fix first.
+fn gravest(problems: &[Error]) -> u8 {
+    let codes: Vec<u8> = problems.iter().map(|problem| of_error(problem.kind)).collect();
+    [BUG, USAGE, SOURCE_UNAVAILABLE, TARGET_UNAVAILABLE]
+        .into_iter()
+        .find(|code| codes.contains(code))
+        .or_else(|| codes.first().copied())
+        .unwrap_or(BUG)
+}
+
+/// Returns the exit code of a run that this kind of error ended.
+#[must_use]
+pub fn of_error(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::SourceUnreachable
+        | ErrorKind::SourceBusy
+        | ErrorKind::SourceCredentials
+        | ErrorKind::BucketMissing
+        | ErrorKind::ListingDenied
+        | ErrorKind::ListingBroken
+        | ErrorKind::SourceProtocol => SOURCE_UNAVAILABLE,
+        ErrorKind::TargetUnreachable
+        | ErrorKind::TargetLogin
+        | ErrorKind::TargetTls
+        | ErrorKind::TargetBusy
+        | ErrorKind::ConnectionLost
+        | ErrorKind::TargetEmptied
+        | ErrorKind::TargetRefused => TARGET_UNAVAILABLE,
+        ErrorKind::NothingMatched => NOTHING_MATCHED,
+        ErrorKind::Usage => USAGE,
+        ErrorKind::Bug => BUG,
+        _ => OBJECTS_FAILED,
+    }
+}
+
+/// Returns the exit code of a command that cannot write its output. Only a success becomes another
+/// code.
+#[must_use]
+pub fn without_output(code: u8) -> u8 {
+    if code == ALL_LOADED { USAGE } else { code }
+}
+
 /// Returns the section of `--help` that lists the codes.
 #[must_use]
 pub fn help() -> String {
@@ -58,5 +146,44 @@ mod tests {
         let mut codes: Vec<u8> = MEANINGS.iter().map(|(code, _)| *code).collect();
         codes.sort_unstable();
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130, 143]);
+    }
+
+    fn errors(kinds: &[ErrorKind]) -> Vec<Error> {
+        kinds.iter().map(|kind| Error::new(*kind, "e")).collect()
+    }
+
+    #[test]
+    fn the_gravest_reason_decides_the_code_of_a_run() {
+        let run = |signal, kinds: &[ErrorKind], is_complete, rows_rejected| {
+            let errors = errors(kinds);
+            decide(End::Run { signal, errors: &errors, is_complete, rows_rejected })
+        };
+        let (bug, lost) = (ErrorKind::Bug, ErrorKind::TargetUnreachable);
+        assert_eq!(run(Some(TERMINATED), &[bug], false, 1), BUG);
+        assert_eq!(run(Some(TERMINATED), &[lost], false, 1), TERMINATED);
+        assert_eq!(run(None, &[lost], false, 1), TARGET_UNAVAILABLE);
+        assert_eq!(run(None, &[], false, 1), OBJECTS_FAILED);
+        assert_eq!(run(None, &[], true, 1), ROWS_REJECTED);
+        assert_eq!(run(None, &[], true, 0), ALL_LOADED);
+    }
+
+    #[test]
+    fn what_the_operator_should_fix_first_decides_the_code_of_a_run_that_did_not_begin() {
+        let not_begun = |signal, kinds: &[ErrorKind]| {
+            decide(End::NotBegun { signal, problems: &errors(kinds) })
+        };
+        let (source, target) = (ErrorKind::ListingDenied, ErrorKind::TargetRefused);
+        assert_eq!(not_begun(None, &[target, source]), SOURCE_UNAVAILABLE);
+        assert_eq!(not_begun(None, &[target, ErrorKind::Usage]), USAGE);
+        assert_eq!(not_begun(None, &[ErrorKind::Usage, ErrorKind::Bug]), BUG);
+        assert_eq!(not_begun(None, &[ErrorKind::NothingMatched]), NOTHING_MATCHED);
+        assert_eq!(not_begun(Some(INTERRUPTED), &[ErrorKind::Interrupted]), INTERRUPTED);
+    }
+
+    #[test]
+    fn a_command_of_the_ledger_fails_because_of_its_target_unless_it_is_used_wrongly() {
+        assert_eq!(decide(End::LedgerCommand(None)), ALL_LOADED);
+        assert_eq!(decide(End::LedgerCommand(Some(ErrorKind::Usage))), USAGE);
+        assert_eq!(decide(End::LedgerCommand(Some(ErrorKind::LockConflict))), TARGET_UNAVAILABLE);
     }
 }

@@ -6,10 +6,11 @@
 //! # How data flows
 //!
 //! ```text
-//! settings, config -> commands -> source -> ledger -> staging -> split -> load_data -> isolate
-//!                                 (list)   (filter)  (download)  (rows)  (statement)   (bad rows)
-//!                  -> load -> report
-//!             (transaction)
+//! cli, config -> commands -> preflight -> source -> ledger -> staging  -> split -> load_data
+//! (settings)               (the target)  (list)   (what    (download)   (rows)  (statement)
+//!                                                 is left)
+//!                                      -> isolate -> rejects -> load          -> report
+//!                                       (bad rows)  (files)  (transaction)
 //! ```
 //!
 //! [`pipeline`] runs the stages from the listing to the report, and owns all their tasks. `source`,
@@ -18,8 +19,8 @@
 //! # Layers
 //!
 //! Each folder imports only from layers below it, and no two files import each other in a circle.
-//! The exact list of allowed imports is the table in `tests/layers/main.rs`, and a test holds the
-//! sources to it. These are the layers, from top to bottom:
+//! The exact list of allowed imports is the table in `tests/layers/main.rs`, and tests hold the
+//! sources and this list to it. These are the layers, from top to bottom:
 //!
 //! - [`cli`]: the command line, as clap parses it.
 //! - [`commands`]: one function for each command. Only this layer sees the whole configuration.
@@ -28,8 +29,8 @@
 //!   `settings` is the engine, `config` the meaning of the values.
 //! - [`pipeline`]: one run, with its tasks and channels.
 //! - [`report`] and [`progress`]: the results and the state of a run, for people and machines.
-//! - [`preflight`]: the checks of the target before the first byte is read. [`check`]: the dry run
-//!   of an object.
+//! - [`preflight`] and [`check`]: the checks of the target before the first byte is read, and the
+//!   dry run of an object.
 //! - [`load`]: the transaction of an object, of a part of a split object, or of a batch.
 //! - [`isolate`]: row isolation, which finds the rows that the server does not accept.
 //! - [`load_data`]: one LOAD DATA statement, the bytes that it asks for, and the assessment of its
@@ -39,7 +40,7 @@
 //! - [`rejects`]: the reject files, written before the COMMIT that leaves their rows out.
 //! - [`staging`]: the disk budget, unnamed temporary files, and the verification of length and
 //!   checksum. Large objects arrive in ranges, part by part.
-//! - [`source`]: S3. Only this module imports the SDK.
+//! - [`source`]: S3. Only its folder `s3` imports the SDK.
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
 //! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
@@ -49,11 +50,14 @@
 //!   exactly as the servers do and refuses data that they would silently lose. Both are pure,
 //!   without I/O.
 //! - [`unpack`]: the text of compressed objects, block by block. Pure.
-//! - [`error`] and [`retry`]: one table of the consequences of failures, and one layer that
-//!   retries.
-//! - [`choices`], [`exit_code`], [`file_slice`], [`limits`], [`policy`], [`printable`], [`s3_uri`],
-//!   [`shutdown`], [`small_file`], [`sql_text`], [`terminal`] and [`units`]: small types and
-//!   functions that several layers share.
+//! - [`exit_code`] and [`shutdown`]: the one decision about the exit code of a command, and the
+//!   signals that stop it.
+//! - [`object`]: the nouns that `source`, `staging` and `load` share.
+//! - [`error`], [`retry`] and [`blocking`]: one table of the consequences of failures, one layer
+//!   that retries, and one way to run work that blocks.
+//! - [`choices`], [`file_slice`], [`limits`], [`memory`], [`policy`], [`printable`], [`s3_uri`],
+//!   [`small_file`], [`sql_text`], [`terminal`] and [`units`]: small types and functions that
+//!   several layers share.
 //!
 //! # What it promises
 //!
@@ -68,6 +72,7 @@
 //! 4. **Resources are bounded.** Memory does not grow with the number or size of objects. Disk
 //!    usage stays within a budget. Concurrency has separate limits at S3 and at MySQL.
 
+pub mod blocking;
 pub mod check;
 pub mod choices;
 pub mod cli;
@@ -82,6 +87,7 @@ pub mod ledger;
 pub mod limits;
 pub mod load;
 pub mod load_data;
+pub mod memory;
 pub mod mysql;
 pub mod object;
 pub mod pipeline;

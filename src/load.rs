@@ -1,4 +1,5 @@
 //! Loads objects in transactions: one object (`transaction`), or a batch of small ones (`batch`).
+//! The loads of a run share a [`Loader`].
 //!
 //! Every load is an explicit transaction. It commits only after the server's own counts agree with
 //! ours and the policy accepts every warning. After an error nothing is continued: the transaction
@@ -19,7 +20,9 @@
 //! ```
 
 mod batch;
+mod loader;
 mod transaction;
 
 pub use batch::{Batch, BatchOutcome};
+pub use loader::Loader;
 pub use transaction::LoadOutcome;

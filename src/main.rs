@@ -16,7 +16,7 @@ use s3_to_mysql::printable::{Newlines, escape};
 use s3_to_mysql::settings::Problem;
 use s3_to_mysql::shutdown::Signals;
 use s3_to_mysql::terminal::{JsonTerminal, Paint, PlainOutput, Terminal};
-use s3_to_mysql::{commands, exit_code, limits};
+use s3_to_mysql::{commands, exit_code, limits, memory};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -33,7 +33,7 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    give_memory_back();
+    memory::give_back_freed_blocks();
     limits::raise_open_files();
     let (task, print_config, resolved) = match Cli::from_process().command {
         Cmd::Load(args) => (Task::Load, args.print_config, args.resolve()),
@@ -96,31 +96,6 @@ fn main() -> ExitCode {
     let shown = terminal.output_paint().shown(&ended.output);
     finish(write!(std::io::stdout(), "{shown}"), ended.exit_code)
 }
-
-/// Makes glibc return the blocks of finished downloads to the system.
-///
-/// Otherwise glibc raises the size from which it returns a block at once whenever a block is freed,
-/// up to 32 MiB, and keeps smaller blocks in a heap per thread. Setting the sizes explicitly keeps
-/// them fixed, even though these are the initial sizes. With 144 files of 0.75 MB, the peak was 45
-/// to 50 MB without this, and is 36 MB with this and the reuse of blocks.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn give_memory_back() {
-    #[allow(unsafe_code, reason = "no crate that we use offers this function of the C library")]
-    // SAFETY: the signature is that of malloc.h, any two numbers are allowed, and no other thread
-    // is running yet.
-    unsafe extern "C" {
-        safe fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
-    }
-    const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
-    const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
-    const THRESHOLD_BYTES: std::ffi::c_int = 128 * 1024;
-    // A refusal leaves the default behavior, which is correct too.
-    mallopt(M_MMAP_THRESHOLD, THRESHOLD_BYTES);
-    mallopt(M_TRIM_THRESHOLD, THRESHOLD_BYTES);
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_memory_back() {}
 
 fn start(config: Config, terminal: &Terminal, task: Task) -> anyhow::Result<RunResult> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -228,7 +203,7 @@ fn finish(written: std::io::Result<()>, code: u8) -> ExitCode {
             if let Some(hint) = limits::remedy(&error) {
                 say("  hint:", hint);
             }
-            ExitCode::from(if code == exit_code::ALL_LOADED { exit_code::USAGE } else { code })
+            ExitCode::from(exit_code::without_output(code))
         }
         _ => ExitCode::from(code),
     }

@@ -38,6 +38,6 @@ pub(crate) use server_error::{Phase, classify};
 pub use sessions::{Session, Sessions};
 pub use table_schema::{ColumnSchema, TableSchema};
 pub(crate) use table_schema::{
-    ReferringKey, TableDefinition, TableDescription, TableKind, describe_tables, is_in_foreign_key,
-    table_names,
+    ReferringKey, TableDefinition, TableDescription, TableKind, UniqueKey, describe_tables,
+    is_in_foreign_key, table_names,
 };

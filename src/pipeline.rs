@@ -31,11 +31,16 @@
 //! A run ends when the listing is complete and every object has an outcome. It also ends when a
 //! signal, or a failure that concerns every object, stops the dispatcher; what is loading is
 //! finished first.
+//!
+//! `run` has four steps, each a function: `build` makes the context that all tasks share, `spawn`
+//! starts the tasks with the channels between them, `drive` records their events, and `finish`
+//! waits for the end of everything.
 
 mod attempt;
 mod backlog;
 mod bad_row_lines;
 mod batcher;
+mod build;
 mod check_worker;
 mod context;
 mod decision;
@@ -48,6 +53,7 @@ mod prepared;
 mod row_digest;
 mod sample;
 mod select;
+mod spawn;
 mod split_load;
 pub(crate) mod split_object;
 mod stage_parts;
@@ -60,39 +66,19 @@ pub(crate) use options::PipelineOptions;
 pub(crate) use prepared::Prepared;
 pub(crate) use work::{LISTED_AHEAD, ObjectStream};
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
 
-use crate::dialect::FormatConfig;
-use crate::error::{Consequence, Error, ErrorKind};
-use crate::isolate::Plan;
-use crate::ledger::{Claims, Job, Ledger};
-use crate::mysql::SqlMode;
+use crate::error::{Consequence, Error, ErrorKind, Result};
+use crate::ledger::{Job, Ledger};
 use crate::progress::Progress;
 use crate::report::{Outcome, Report};
 use crate::shutdown::Shutdown;
 use crate::source::SkippedKeys;
-use crate::split::{RowLocator, RowReader, can_split};
-use crate::staging::StagingArea;
-use crate::throttle::ConcurrencyLimiter;
-use batcher::Batcher;
-use check_worker::check_staged;
-use context::{Context, Purpose};
-use download::dispatch;
+use build::{Built, build};
+use context::Context;
 use events::Event;
-use header::HeaderCheck;
-use load_worker::load_staged;
-use select::{Limits, Selector, choose};
-
-/// The number of events that may wait for the report. More would only hide that the report is the
-/// slow part.
-const EVENTS: usize = 256;
-
-/// The maximum number of batches that load, fill up and download. More would only cost memory.
-const BATCHES_IN_HAND: usize = 6;
+use spawn::{Tasks, spawn};
 
 /// The result of a run, apart from the outcomes that its report holds.
 pub(crate) struct PipelineResult {
@@ -111,122 +97,31 @@ pub(crate) async fn run(
     checking: Option<Checking>,
     shutdown: &Shutdown,
     report: &mut Report,
+    progress: Progress,
+) -> PipelineResult {
+    let Built { context, objects, listing, throttle } =
+        build(options, prepared, ledger, checking, shutdown);
+    let mut tasks = spawn(&context, objects, throttle);
+    let mut result = drive(&mut tasks.events, shutdown, report, progress).await;
+    finish(&context, tasks, listing, &mut result).await;
+    result
+}
+
+/// Records the events of the tasks until the last task has ended. An error that every other object
+/// would meet too makes the tasks end.
+async fn drive(
+    events: &mut mpsc::Receiver<Event>,
+    shutdown: &Shutdown,
+    report: &mut Report,
     mut progress: Progress,
 ) -> PipelineResult {
-    let Prepared { s3, budget, connector, preflight, rejects, throttle, listing, objects, .. } =
-        prepared;
-    let load_concurrency = preflight.load_concurrency;
-    let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
-    let sessions = connector.pool(&preflight.server, sql_mode, load_concurrency);
-    let purpose = if let Some(checking) = checking {
-        Purpose::Check(checking)
-    } else {
-        let load_into = match &ledger {
-            Some((_, job)) => job.load_into.clone(),
-            None => preflight.target.name(),
-        };
-        let plan = Plan::new(
-            load_into,
-            Arc::clone(&preflight.schema),
-            preflight.columns.clone(),
-            &options.format,
-            &options.load,
-            preflight.policy,
-            Arc::clone(&preflight.values),
-        )
-        .rejecting_to(rejects);
-        Purpose::Load(Box::new(plan))
-    };
-    // A small part of the budget, because a shared file frees its space only when all of its
-    // objects are loaded.
-    let shared_bytes = options.throughput.batch.bytes.min(budget.total().bytes() / 8);
-    let FormatConfig { dialect, charset, ignore_lines, .. } = &options.format;
-    let fields_per_row = preflight.fields_per_row;
-    let splits =
-        matches!(purpose, Purpose::Load(_)) && ledger.is_some() && can_split(dialect, charset);
-    let split_above = options.throughput.part_size.filter(|_| splits);
-    let split_above = split_above.map(|size| size.bytes().min(budget.total().bytes()));
-    let context = Arc::new(Context {
-        reader: RowReader::new(dialect, charset, fields_per_row, *ignore_lines),
-        locator: RowLocator::every(dialect, charset, fields_per_row, *ignore_lines),
-        header: HeaderCheck::new(&options.format, &preflight),
-        options: options.clone(),
-        s3,
-        staging: StagingArea::new(&options.staging.dir, shared_bytes, budget.clone())
-            .splitting_above(split_above),
-        budget,
-        preflight,
-        purpose,
-        ledger: ledger.clone(),
-        sessions: sessions.clone(),
-        limiter: ConcurrencyLimiter::new(load_concurrency),
-        shutdown: shutdown.clone(),
-    });
-
-    let ended = CancellationToken::new();
-    let watching = throttle.map(|throttle| {
-        context.limiter.pause(true);
-        tokio::spawn(throttle.watch(Arc::clone(&context.limiter), ended.clone()))
-    });
-    let (events, mut happened) = mpsc::channel(EVENTS);
-    let mut batch = options.throughput.batch;
-    // A batch relies on rollback to load its objects one by one after a failure, which needs an
-    // engine that rolls back.
-    if matches!(context.purpose, Purpose::Check(_))
-        || !context.preflight.policy.rolls_back
-        || !options.format.charset.is_self_contained()
-    {
-        batch.objects = 1;
-    }
-    // The limits on objects in hand bound what waits here.
-    let (staged, to_load) = mpsc::channel(load_concurrency.max(batch.objects));
-    let to_load = Arc::new(Batcher::new(to_load, batch));
-    // The smallest channel: what waits here is claimed, and another run could be loading it.
-    let (selected, to_download) = mpsc::channel(1);
-    let batches_in_hand = BATCHES_IN_HAND.min(load_concurrency + 2);
-    let selector = Selector {
-        ledger,
-        config: options.ledger.clone(),
-        claims: Arc::new(Claims::default()),
-        shutdown: shutdown.clone(),
-        in_hand: Limits {
-            objects: options.staging.download_concurrency + 2 * load_concurrency,
-            // Those that load, and two more: one that fills up and one that downloads.
-            small_bytes: batch.bytes.saturating_mul(batches_in_hand as u64),
-            small_objects: batch.objects.saturating_mul(batches_in_hand),
-        },
-        in_hand_shared: Limits {
-            objects: 2 * load_concurrency,
-            small_bytes: batch.bytes,
-            small_objects: batch.objects,
-        },
-        selected,
-        events: events.clone(),
-    };
-    let mut tasks = JoinSet::new();
-    tasks.spawn(choose(selector, objects));
-    tasks.spawn(dispatch(Arc::clone(&context), to_download, staged, events.clone()));
-    for _ in 0..load_concurrency {
-        match &context.purpose {
-            Purpose::Load(_) => {
-                tasks.spawn(load_staged(Arc::clone(&context), Arc::clone(&to_load), events.clone()))
-            }
-            Purpose::Check(_) => tasks.spawn(check_staged(
-                Arc::clone(&context),
-                Arc::clone(&to_load),
-                events.clone(),
-            )),
-        };
-    }
-    drop((events, to_load));
-
     let mut errors: Vec<Error> = Vec::new();
     let mut is_listing_complete = true;
     let mut ticks = tokio::time::interval(progress.interval());
     ticks.tick().await;
     loop {
         let event = tokio::select! {
-            event = happened.recv() => event,
+            event = events.recv() => event,
             _ = ticks.tick() => {
                 progress.tick();
                 continue;
@@ -258,38 +153,45 @@ pub(crate) async fn run(
     }
     progress.tick();
     progress.finish();
-    ended.cancel();
-    if let Some(watching) = watching {
-        // The monitor ends by itself, and every task that it could pause has ended.
-        let _ = watching.await;
-    }
+    PipelineResult { skipped_keys: SkippedKeys::default(), is_listing_complete, errors }
+}
 
-    while let Some(joined) = tasks.join_next().await {
+/// Waits for the end of everything that the run has started, and adds its errors and the result of
+/// the listing.
+async fn finish(
+    context: &Context,
+    tasks: Tasks,
+    listing: JoinHandle<Result<SkippedKeys>>,
+    result: &mut PipelineResult,
+) {
+    let Tasks { mut workers, monitor, .. } = tasks;
+    if let Some(monitor) = monitor {
+        // Every task that it could pause has ended.
+        monitor.end().await;
+    }
+    while let Some(joined) = workers.join_next().await {
         if let Err(error) = joined {
-            errors.insert(0, Error::new(ErrorKind::Bug, "a task of the run died").caused_by(error));
+            let died = Error::new(ErrorKind::Bug, "a task of the run died").caused_by(error);
+            result.errors.insert(0, died);
         }
     }
-    if shutdown.draining.is_cancelled() {
+    if context.shutdown.draining.is_cancelled() {
         // The next page may take long to arrive.
         listing.abort();
     }
-    let mut skipped_keys = SkippedKeys::default();
     match listing.await {
-        Ok(Ok(seen)) => skipped_keys = seen,
+        Ok(Ok(skipped_keys)) => result.skipped_keys = skipped_keys,
         Ok(Err(error)) => {
-            is_listing_complete = false;
-            errors.push(error);
+            result.is_listing_complete = false;
+            result.errors.push(error);
         }
         Err(error) if error.is_cancelled() => {}
         Err(error) => {
-            errors.insert(
-                0,
-                Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error),
-            );
+            let died = Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error);
+            result.errors.insert(0, died);
         }
     }
-    sessions.close().await;
-    PipelineResult { skipped_keys, is_listing_complete, errors }
+    context.sessions.clone().close().await;
 }
 
 /// Returns the error that ends the run, if this outcome failed with one that every other object

@@ -1,6 +1,8 @@
 //! Checks everything about the target that could go wrong, before the first byte is read.
 
 mod options;
+mod problems;
+mod rehearse;
 mod swap;
 mod unfilled;
 mod verify;
@@ -12,17 +14,18 @@ use std::time::Instant;
 
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::isolate::Plan;
 use crate::ledger::Target;
-use crate::load_data::{ExchangeOutcome, Payload, Policy, Statement, load_data};
+use crate::load_data::{Plan, Policy, Statement};
 use crate::mysql::{
-    Conn, Connector, Flavor, Phase, Server, Session, SqlMode, TableSchema, classify, table_names,
+    Conn, Connector, Flavor, Phase, Server, Session, TableSchema, classify, table_names,
 };
-use crate::policy::{OnBadRow, OnDuplicate};
+use crate::policy::OnBadRow;
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
 use crate::values;
 use crate::values::{ColumnFacts, ColumnRule, RowRules};
+use problems::{Table, nearest};
+use rehearse::rehearse;
 
 /// A target that is ready to be loaded.
 #[derive(Clone, Debug)]
@@ -48,12 +51,6 @@ pub struct Preflight {
     pub warnings: Vec<String>,
 }
 
-const SPLITS_LOAD_DATA: &str =
-    "wsrep_load_data_splitting is ON: the cluster commits every 10,000 rows of a load by itself";
-
-/// The engines that can roll back.
-const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
-
 /// Checks the target, and runs the real statement without data in a transaction that is rolled
 /// back. Everything runs on one connection, which is returned as a session like those that load.
 ///
@@ -63,82 +60,30 @@ pub async fn preflight(
     connector: &mut Connector,
     options: &PreflightOptions<'_>,
 ) -> std::result::Result<(Preflight, Session), Vec<Error>> {
-    let mut attempts = Attempts::new(options.retry);
-    let (mut conn, mut server) = loop {
-        match connector.probe().await {
-            Ok(probed) => break probed,
-            // Of all problems before a run, only a lack of free connections goes away by itself.
-            Err(error)
-                if error.kind == ErrorKind::TargetBusy && attempts.wait_after(&error).await => {}
-            Err(error) => return Err(vec![error]),
-        }
-    };
+    let alone = |error| vec![error];
+    let (mut conn, mut server) = probe(connector, options).await.map_err(alone)?;
     let asked = Instant::now();
-    let schema = match read_schema(&mut conn, options).await {
-        Ok(schema) => Arc::new(schema),
-        Err(error) => return Err(vec![error]),
-    };
-    let table = Table { name: format!("table {}", options.target.table), schema: &schema };
+    let schema = Arc::new(read_schema(&mut conn, options).await.map_err(alone)?);
     server.answered_within(asked.elapsed());
-    let findings = match swap::check(&mut conn, options, &schema, server.flavor).await {
-        Ok(findings) => findings,
-        Err(error) => return Err(vec![error]),
-    };
-    let columns = options.format.columns.clone().unwrap_or_else(|| {
-        schema
-            .columns
-            .iter()
-            .filter(|column| !column.is_invisible)
-            .map(|column| ColumnOrVariable::Column(column.name.clone()))
-            .collect()
-    });
-    let verification = match verify::plan(options, &schema, &columns) {
-        Ok(verification) => verification,
-        Err(errors) => return Err(errors),
-    };
+    let table = Table { name: format!("table {}", options.target.table), schema: &schema };
+    let of_the_mode =
+        swap::check(&mut conn, options, &schema, server.flavor).await.map_err(alone)?;
+    let columns = loaded_columns(options, &schema);
+    let verification = verify::plan(options, &schema, &columns)?;
+    let unfilled = unfilled::find(&mut conn, options, &schema, &columns, server.flavor)
+        .await
+        .map_err(alone)?;
+    let mut problems = table.problems(options, &server, &columns);
+    problems.extend(of_the_mode);
+    problems.extend(unfilled.problem);
+    if !problems.is_empty() {
+        // With missing columns, the server would only report the same problem in its own words.
+        let _ = conn.disconnect().await;
+        return Err(problems);
+    }
 
-    let policy = Policy {
-        on_bad_row: options.load.on_bad_row,
-        on_duplicate: options.load.on_duplicate,
-        notes_as_bad: options.load.notes_as_bad,
-        show_bad_rows: options.load.show_bad_rows,
-        max_rejects: options.load.max_rejects,
-        // Nothing is known about the table behind a view.
-        skips_only_duplicates: !schema.is_view()
-            && !schema.is_partitioned
-            && schema.foreign_keys.is_empty(),
-        rolls_back: table.rolls_back(),
-    };
-    let values = RowRules::new(
-        &columns,
-        options.format,
-        options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
-        |name| {
-            let column = schema.column(name)?;
-            let facts = ColumnFacts {
-                name: &column.name,
-                column_type: &column.column_type,
-                charset: column.charset.as_deref(),
-                collation: column.collation.as_deref(),
-                // The trigger may replace a NULL.
-                is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
-                is_auto_increment: column.is_auto_increment,
-                is_generated: column.is_generated,
-                is_json: column.is_json,
-            };
-            let kind = match server.flavor {
-                Flavor::Mariadb => values::Server::MariaDb,
-                Flavor::Mysql => values::Server::MySql,
-            };
-            let (charset, readings) = (&options.format.charset, &options.load.readings);
-            let rule = ColumnRule::new(&facts, kind, charset, readings);
-            // Only the server knows what a time means in a zone that a statement sets.
-            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
-            let is_for_server = is_timestamp && options.sets_time_zone();
-            Some(if is_for_server { rule.leaving_values_to_server() } else { rule })
-        },
-    );
-    let values = Arc::new(values.with_triggers(!schema.triggers.is_empty()));
+    let policy = policy(options, &table);
+    let values = Arc::new(row_rules(options, &schema, &columns, server.flavor));
     let plan = Plan::new(
         schema.name(),
         Arc::clone(&schema),
@@ -148,37 +93,12 @@ pub async fn preflight(
         policy,
         Arc::clone(&values),
     );
-
-    let unfilled = match unfilled::find(&mut conn, options, &schema, &columns, server.flavor).await
-    {
-        Ok(unfilled) => unfilled,
-        Err(error) => return Err(vec![error]),
-    };
-    let mut problems = table.problems(options, &server, &columns);
-    problems.extend(findings);
-    problems.extend(unfilled.problem);
-    if !problems.is_empty() {
-        // With missing columns, the server would only report the same problem in its own words.
-        let _ = conn.disconnect().await;
-        return Err(problems);
-    }
-    let session = match rehearse(connector, &mut server, conn, &plan, &options.target.table).await {
-        Ok(session) => session,
-        Err(error) => return Err(vec![error]),
-    };
+    let session = rehearse(connector, &mut server, conn, &plan, &options.target.table)
+        .await
+        .map_err(alone)?;
     connector.tell_of_compression(&server);
     let is_alone = server.misleads_replicas() && table.may_number_rows();
-    let mut load_concurrency = options.load.load_concurrency;
-    if load_concurrency > 1
-        && let Some(reason) = table.is_loaded_one_at_a_time(&server)
-    {
-        // This overrides even an explicit setting: more connections would only wait, each with an
-        // open transaction, or harm the replicas.
-        let what =
-            if schema.has_auto_increment() { "an AUTO_INCREMENT column" } else { "a trigger" };
-        tracing::info!("{} has {what} and {reason}: only one connection loads", table.name);
-        load_concurrency = 1;
-    }
+    let load_concurrency = load_concurrency(options, &server, &table);
     let mut warnings = table.warnings(options, &server, &columns);
     warnings.extend(unfilled.warning);
     let fields_per_row = columns.len();
@@ -208,66 +128,101 @@ pub async fn preflight(
     Ok((preflight, session))
 }
 
-/// Runs the real statement, without data, on a session like those that load.
-async fn rehearse(
-    connector: &Connector,
-    server: &mut Server,
-    conn: Conn,
-    plan: &Plan,
-    table: &TableName,
-) -> Result<Session> {
-    let sql_mode = SqlMode::of(plan.policy.on_bad_row);
-    let mut session = connector.pool(server, sql_mode, 1).adopt(conn).await?;
-    let what = format!("table {table} at {}", session.target_name());
-    let conn = &mut session.conn;
-    let tried = async {
-        let asked = Instant::now();
-        conn.query_drop("START TRANSACTION")
-            .await
-            .map_err(|error| classify(Phase::Transaction, &what, &error))?;
-        server.answered_within(asked.elapsed());
-        let sql = plan.statement.sql(b"\n");
-        // One byte is the command's. The server answers a longer packet by hanging up.
-        if sql.len() >= server.max_packet_bytes() {
-            let message = format!(
-                "{what}: the statement needs {} bytes, but the server's max_allowed_packet is {}",
-                sql.len() + 1,
-                server.max_packet_bytes()
-            );
-            return Err(Error::new(ErrorKind::TargetRefused, message)
-                .with_hint("an administrator must raise max_allowed_packet on the server"));
+/// Connects, and reads the properties of the server.
+async fn probe(
+    connector: &mut Connector,
+    options: &PreflightOptions<'_>,
+) -> Result<(Conn, Server)> {
+    let mut attempts = Attempts::new(options.retry);
+    loop {
+        match connector.probe().await {
+            // Of all problems before a run, only a lack of free connections goes away by itself.
+            Err(error)
+                if error.kind == ErrorKind::TargetBusy && attempts.wait_after(&error).await => {}
+            probed => return probed,
         }
-        match load_data(conn, &what, &sql, Payload::empty(), 0).await? {
-            ExchangeOutcome::Refused { error, .. } => return Err(error),
-            ExchangeOutcome::Accepted { counts, shown } if counts.warnings > 0 => {
-                let said =
-                    shown.first().map(|warning| format!(": {} {}", warning.code, warning.message));
-                let message = format!(
-                    "{what}: the server warns about the statement itself{}",
-                    said.unwrap_or_default()
-                );
-                return Err(Error::new(ErrorKind::TargetRefused, message));
-            }
-            ExchangeOutcome::Accepted { .. } => {}
-        }
-        if plan.policy.on_duplicate == OnDuplicate::Update {
-            plan.isolation_setup(conn).await?.rehearse(conn).await?;
-        }
-        Ok(())
     }
-    .await;
-    let rolled_back = session.conn.query_drop("ROLLBACK").await;
-    let failed = match (tried, rolled_back) {
-        (Ok(()), Ok(())) => return Ok(session),
-        (Ok(()), Err(error)) => classify(Phase::Transaction, &what, &error),
-        // The data is empty, so the error is about the statement.
-        (Err(error), _) if error.kind == ErrorKind::StatementFailed => {
-            error.as_kind(ErrorKind::TargetRefused)
-        }
-        (Err(error), _) => error,
+}
+
+/// Returns the columns of `--columns`, or all that the table shows.
+fn loaded_columns(options: &PreflightOptions<'_>, schema: &TableSchema) -> Vec<ColumnOrVariable> {
+    options.format.columns.clone().unwrap_or_else(|| {
+        schema
+            .columns
+            .iter()
+            .filter(|column| !column.is_invisible)
+            .map(|column| ColumnOrVariable::Column(column.name.clone()))
+            .collect()
+    })
+}
+
+fn policy(options: &PreflightOptions<'_>, table: &Table<'_>) -> Policy {
+    let schema = table.schema;
+    Policy {
+        on_bad_row: options.load.on_bad_row,
+        on_duplicate: options.load.on_duplicate,
+        notes_as_bad: options.load.notes_as_bad,
+        show_bad_rows: options.load.show_bad_rows,
+        max_rejects: options.load.max_rejects,
+        // Nothing is known about the table behind a view.
+        skips_only_duplicates: !schema.is_view()
+            && !schema.is_partitioned
+            && schema.foreign_keys.is_empty(),
+        rolls_back: table.rolls_back(),
+    }
+}
+
+/// Returns the rules for the values of the columns, as this server reads them.
+fn row_rules(
+    options: &PreflightOptions<'_>,
+    schema: &TableSchema,
+    columns: &[ColumnOrVariable],
+    flavor: Flavor,
+) -> RowRules {
+    let kind = match flavor {
+        Flavor::Mariadb => values::Server::MariaDb,
+        Flavor::Mysql => values::Server::MySql,
     };
-    session.destroy().await;
-    Err(failed)
+    let rules = RowRules::new(
+        columns,
+        options.format,
+        options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
+        |name| {
+            let column = schema.column(name)?;
+            let facts = ColumnFacts {
+                name: &column.name,
+                column_type: &column.column_type,
+                charset: column.charset.as_deref(),
+                collation: column.collation.as_deref(),
+                // The trigger may replace a NULL.
+                is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
+                is_auto_increment: column.is_auto_increment,
+                is_generated: column.is_generated,
+                is_json: column.is_json,
+            };
+            let (charset, readings) = (&options.format.charset, &options.load.readings);
+            let rule = ColumnRule::new(&facts, kind, charset, readings);
+            // Only the server knows what a time means in a zone that a statement sets.
+            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
+            let is_for_server = is_timestamp && options.sets_time_zone();
+            Some(if is_for_server { rule.leaving_values_to_server() } else { rule })
+        },
+    );
+    rules.with_triggers(!schema.triggers.is_empty())
+}
+
+/// Returns the number of connections that may load at once.
+fn load_concurrency(options: &PreflightOptions<'_>, server: &Server, table: &Table<'_>) -> usize {
+    let wanted = options.load.load_concurrency;
+    let Some(reason) = table.is_loaded_one_at_a_time(server).filter(|_| wanted > 1) else {
+        return wanted;
+    };
+    // This overrides even an explicit setting: more connections would only wait, each with an open
+    // transaction, or harm the replicas.
+    let what =
+        if table.schema.has_auto_increment() { "an AUTO_INCREMENT column" } else { "a trigger" };
+    tracing::info!("{} has {what} and {reason}: only one connection loads", table.name);
+    1
 }
 
 /// Reads the target from the server.
@@ -301,199 +256,4 @@ async fn missing(conn: &mut Conn, table: &TableName, database: &str) -> Error {
             names.len()
         )),
     }
-}
-
-/// The target, and its name in messages.
-struct Table<'a> {
-    name: String,
-    schema: &'a TableSchema,
-}
-
-impl Table<'_> {
-    /// Returns true if the engine can roll back. A view's engine is unknown, and counts as one that
-    /// can.
-    fn rolls_back(&self) -> bool {
-        self.schema.engine.as_deref().is_none_or(|engine| {
-            TRANSACTIONAL_ENGINES.iter().any(|known| known.eq_ignore_ascii_case(engine))
-        })
-    }
-
-    /// Returns why a second LOAD must wait for the end of the first one, if it must.
-    fn is_loaded_one_at_a_time(&self, server: &Server) -> Option<&'static str> {
-        let reason = server.serialises_auto_increment()?;
-        let numbers_rows = if server.misleads_replicas() {
-            self.may_number_rows()
-        } else {
-            self.schema.has_auto_increment()
-        };
-        numbers_rows.then_some(reason)
-    }
-
-    /// Returns true if loads number rows, here or by triggers in other tables.
-    fn may_number_rows(&self) -> bool {
-        self.schema.has_auto_increment() || !self.schema.triggers.is_empty()
-    }
-
-    fn problems(
-        &self,
-        options: &PreflightOptions<'_>,
-        server: &Server,
-        columns: &[ColumnOrVariable],
-    ) -> Vec<Error> {
-        let mut problems = Vec::new();
-        if !self.rolls_back() && options.ledger.table.is_some() {
-            let engine = self.schema.engine.as_deref().unwrap_or_default();
-            let message = format!(
-                "{}: its engine {engine} does not roll back, so a failed object would leave some \
-                 of its rows behind, and no ledger could be right about them",
-                self.name
-            );
-            problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
-                "ALTER TABLE ... ENGINE=InnoDB, or load into an InnoDB table first; --no-ledger \
-                 loads into the table as it is, without any guarantee",
-            ));
-        }
-        if !self.rolls_back()
-            && (options.load.may_reject() || options.load.on_duplicate == OnDuplicate::Update)
-        {
-            let message = format!(
-                "{}: bad rows cannot be removed after they are loaded, because its engine does not \
-                 roll back",
-                self.name
-            );
-            problems.push(
-                Error::new(ErrorKind::TargetRefused, message)
-                    .with_hint("ALTER TABLE ... ENGINE=InnoDB, or leave out reject and update"),
-            );
-        }
-        if self.schema.is_view() && options.ledger.table.is_some() {
-            let message = format!(
-                "{} is a view: the ledger would not know which table has the rows, nor if that \
-                 table can roll back",
-                self.name
-            );
-            problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
-                "name the base table in --table; --no-ledger loads through the view, at least once",
-            ));
-        }
-        if server.splits_load_data() && options.ledger.table.is_some() {
-            let message = format!("{SPLITS_LOAD_DATA}, and no ledger could be right about them");
-            problems.push(Error::new(ErrorKind::TargetRefused, message).with_hint(
-                "have wsrep_load_data_splitting switched off, or use --no-ledger, which loads each \
-                 object at least once",
-            ));
-        }
-        let named = columns
-            .iter()
-            .filter_map(|item| match item {
-                ColumnOrVariable::Column(name) => Some((name, "--columns")),
-                ColumnOrVariable::Variable(_) => None,
-            })
-            .chain(options.format.set.iter().map(|(name, _)| (name, "--set")))
-            .chain(
-                options.load.update_columns.iter().flatten().map(|name| (name, "--update-columns")),
-            );
-        for (name, flag) in named {
-            // Both servers compare column names without case.
-            if self.schema.column(name).is_some() {
-                continue;
-            }
-            let error = Error::new(
-                ErrorKind::TargetRefused,
-                format!("{}: there is no column {name:?}, named in {flag}", self.name),
-            );
-            problems.push(
-                match nearest(name, self.schema.columns.iter().map(|column| column.name.as_str())) {
-                    Some(near) => error.with_hint(format!("did you mean {near:?}?")),
-                    None => error,
-                },
-            );
-        }
-        // MariaDB would accept such a statement, but not set the column.
-        for name in options.load.update_columns.iter().flatten() {
-            if self.schema.column(name).is_some_and(|column| column.is_generated) {
-                let message = format!(
-                    "{}: the server computes column {name:?}, named in --update-columns",
-                    self.name
-                );
-                problems.push(
-                    Error::new(ErrorKind::TargetRefused, message)
-                        .with_hint("leave it out: the server sets it from the other columns"),
-                );
-            }
-        }
-        problems
-    }
-
-    fn warnings(
-        &self,
-        options: &PreflightOptions<'_>,
-        server: &Server,
-        columns: &[ColumnOrVariable],
-    ) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if !self.rolls_back() {
-            warnings.push(format!(
-                "{}: its engine does not roll back: an object that fails may leave rows behind, \
-                 and is not tried again",
-                self.name
-            ));
-        }
-        if server.splits_load_data() && options.ledger.table.is_none() {
-            warnings.push(format!(
-                "{SPLITS_LOAD_DATA}, so a failed object leaves rows behind; have it switched off"
-            ));
-        }
-        let ignored: Vec<&str> = self
-            .schema
-            .columns
-            .iter()
-            .filter(|column| column.is_generated)
-            .map(|column| column.name.as_str())
-            .filter(|name| {
-                columns.iter().any(|item| {
-                    matches!(
-                        item,
-                        ColumnOrVariable::Column(listed) if listed.eq_ignore_ascii_case(name)
-                    )
-                })
-            })
-            .collect();
-        if !ignored.is_empty() {
-            warnings.push(format!(
-                "{}: the server computes {} and ignores their fields in the objects; list \
-                 @variables for them in --columns to confirm this",
-                self.name,
-                ignored.join(", ")
-            ));
-        }
-        if self.schema.is_view() {
-            warnings.push(format!(
-                "{} is a view: it is unknown if its base table can roll back",
-                self.name
-            ));
-        }
-        if options.load.on_bad_row == OnBadRow::Accept {
-            warnings.push(
-                "--on-bad-row accept: MySQL changes values that do not fit; see the warnings per \
-                 object"
-                    .to_owned(),
-            );
-        }
-        warnings
-    }
-}
-
-/// Returns the known name closest to `name`, if it is close enough for a typo.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -3,7 +3,8 @@
 //! The SDK's own retries are off and the driver has none, because retries in several layers
 //! multiply. [`ErrorKind::consequence`](crate::error::ErrorKind::consequence) alone decides what
 //! may be retried. Callers pass only operations that are safe to repeat: reads from S3, and
-//! transactions that are known to have been rolled back.
+//! transactions that are known to have been rolled back, such as by a deadlock. The loop around a
+//! load is `pipeline/attempt`.
 
 use std::time::{Duration, Instant};
 

@@ -31,6 +31,27 @@ pub fn read_text(path: &Path) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not valid UTF-8"))
 }
 
+/// Checks a file that a library will read as a whole, and perhaps more than once. Blocking. A file
+/// that cannot be read is left to the library.
+///
+/// # Errors
+/// `InvalidInput` for a pipe, a socket or a device other than `/dev/null`. `FileTooLarge` as in
+/// [`read`].
+pub fn check(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    if metadata.is_file() {
+        return match read(path) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(error),
+            _ => Ok(()),
+        };
+    }
+    let is_empty = path.canonicalize().is_ok_and(|path| path == Path::new("/dev/null"));
+    if metadata.is_dir() || is_empty {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +63,17 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(LIMIT_BYTES).unwrap();
         assert_eq!(read(file.path()).unwrap().len() as u64, LIMIT_BYTES);
+    }
+
+    #[test]
+    fn a_library_gets_regular_files_and_the_empty_device() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for path in [file.path(), Path::new("/dev/null"), Path::new("/"), Path::new("/nowhere")] {
+            assert!(check(path).is_ok(), "{}", path.display());
+        }
+        assert_eq!(check(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        file.as_file().set_len(LIMIT_BYTES + 1).unwrap();
+        assert_eq!(check(file.path()).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

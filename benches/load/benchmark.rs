@@ -174,6 +174,16 @@ pub(crate) const BENCHMARKS: &[Benchmark] = &[
         quick: Data::BadRows { rows: 20_000, bad: 2000 },
         distance: NEAR,
         contenders: &[Floor, Ours],
-        goals: &[MEMORY],
+        goals: &[of_floor(1.3), MEMORY],
+    },
+    Benchmark {
+        name: "few-bad-rows",
+        title: "one object of a hundred thousand rows, 100 of them bad or duplicates, rejected; \
+                the floor ignores them",
+        data: Data::BadRows { rows: 100_000, bad: 100 },
+        quick: Data::BadRows { rows: 20_000, bad: 20 },
+        distance: NEAR,
+        contenders: &[Floor, Ours],
+        goals: &[of_floor(1.3), MEMORY],
     },
 ];

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{OpenRun, RunResult, decide_exit_code};
+use super::outcome::{OpenRun, RunResult};
 use super::startup::prepare;
 use crate::check::{Check, SetNulls, TargetClone};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::exit_code::{self, End};
 use crate::mysql::{Sessions, SqlMode};
 use crate::pipeline::{Checking, PipelineResult, Prepared, run};
 use crate::progress::{ListingProgress, Progress};
@@ -65,12 +66,12 @@ pub async fn check(
     };
     let (totals, output, unwritten) = open.report.finish_check(end, &not_checked, sample);
     errors.extend(unwritten);
-    let exit_code = decide_exit_code(
-        shutdown.signalled(),
-        &errors,
-        totals.would_everything_load(),
-        totals.rows_rejected,
-    );
+    let exit_code = exit_code::decide(End::Run {
+        signal: shutdown.signalled(),
+        errors: &errors,
+        is_complete: totals.would_everything_load(),
+        rows_rejected: totals.rows_rejected,
+    });
     RunResult { exit_code, output, errors }
 }
 

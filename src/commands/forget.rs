@@ -5,10 +5,9 @@ use std::io::Write;
 use indicatif::HumanBytes;
 
 use super::outcome::RunResult;
-use super::status::{is_tried_again, refused, uri};
+use super::status::{is_tried_again, uri};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exit_code;
 use crate::ledger::{Forgotten, LedgerAdmin, Removed};
 use crate::retry::Attempts;
 use crate::s3_uri::SourceUri;
@@ -23,10 +22,10 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
             Ok(()) => break,
             Err(error) if is_tried_again(&mut attempts, &error).await => {}
             Err(error) => {
-                let mut ended = refused(error);
+                let mut ended = RunResult::of_ledger_failed(error);
                 if progress.removed != Removed::default() {
                     // These removals are committed, despite the later error.
-                    ended.output = told("forgotten before the error", &progress.removed.sums);
+                    ended.output = count_line("forgotten before the error", &progress.removed.sums);
                     ended.output.push_str(&unanswered(&progress.removed, "possibly removed"));
                 }
                 return ended;
@@ -36,24 +35,20 @@ pub async fn forget(config: Config, yes: bool, output: &mut (dyn Write + Send)) 
     if !yes {
         let error = Error::new(ErrorKind::Usage, "nothing was changed, because --yes is missing")
             .with_hint("run it again with --yes to forget this");
-        return refused(error);
+        return RunResult::of_ledger_failed(error);
     }
-    RunResult {
-        exit_code: exit_code::ALL_LOADED,
-        output: if progress.is_there {
-            told("forgotten", &progress.removed.sums)
-                + &unanswered(&progress.removed, "removed too, or counted above")
-        } else {
-            String::new()
-        },
-        errors: Vec::new(),
-    }
+    RunResult::of_ledger(if progress.is_there {
+        count_line("forgotten", &progress.removed.sums)
+            + &unanswered(&progress.removed, "removed too, or counted above")
+    } else {
+        String::new()
+    })
 }
 
 /// The progress over all attempts.
 #[derive(Default)]
 struct ForgetTotals {
-    is_told: bool,
+    is_shown: bool,
     /// True if the ledger exists.
     is_there: bool,
     removed: Removed,
@@ -82,7 +77,7 @@ async fn take_from(
     output: &mut (dyn Write + Send),
 ) -> Result<()> {
     progress.is_there = records.is_there();
-    if !progress.is_told {
+    if !progress.is_shown {
         let text = if progress.is_there {
             intention(records, uris).await?
         } else {
@@ -95,7 +90,7 @@ async fn take_from(
         output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| {
             Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error)
         })?;
-        progress.is_told = true;
+        progress.is_shown = true;
     }
     if yes && progress.is_there {
         for uri in uris {
@@ -119,7 +114,7 @@ async fn intention(records: &mut LedgerAdmin, uris: &[SourceUri]) -> Result<Stri
                 format!("{} and everything below it", uri(bucket, prefix))
             }
         };
-        text.push_str(&told(&what, &found));
+        text.push_str(&count_line(&what, &found));
     }
     text.push_str(
         "The rows stay in the table. The next run loads these objects again: \
@@ -128,7 +123,7 @@ async fn intention(records: &mut LedgerAdmin, uris: &[SourceUri]) -> Result<Stri
     Ok(text)
 }
 
-fn told(what: &str, sums: &Forgotten) -> String {
+fn count_line(what: &str, sums: &Forgotten) -> String {
     let Forgotten { objects, rows, bytes, failures } = sums;
     format!(
         "{what}: {objects} ledger rows ({rows} rows, {bytes} bytes = {}), {failures} failures\n",
@@ -141,5 +136,8 @@ fn unanswered(removed: &Removed, fate: &str) -> String {
     if removed.unanswered == Forgotten::default() {
         return String::new();
     }
-    told(&format!("in transactions whose COMMIT was not answered, {fate}"), &removed.unanswered)
+    count_line(
+        &format!("in transactions whose COMMIT was not answered, {fate}"),
+        &removed.unanswered,
+    )
 }

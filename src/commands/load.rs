@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{OpenRun, RunResult, decide_exit_code};
+use super::outcome::{OpenRun, RunResult};
 use super::startup::{open_ledger, open_rejects, prepare};
 use crate::config::Config;
-use crate::ledger::{Finished, Ledger, RunTotals};
-use crate::pipeline::{PipelineResult, run, split_object};
+use crate::error::Error;
+use crate::exit_code::{self, End};
+use crate::ledger::{Finished, Job, Ledger, RunTotals};
+use crate::pipeline::{PipelineResult, Prepared, run, split_object};
 use crate::policy::Mode;
-use crate::progress::Progress;
-use crate::report::RunEnd;
-use crate::shutdown::Signals;
+use crate::progress::{ListingProgress, Progress};
+use crate::report::{LoadTotals, RunEnd};
+use crate::shutdown::{Shutdown, Signals};
+use crate::source::S3;
 use crate::terminal::Terminal;
 use crate::throttle::Throttle;
+use crate::verify::{ComparePlan, TableVerification};
 
 /// Loads the objects, and ends the job if everything is loaded.
 pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> RunResult {
@@ -24,34 +28,7 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         Err(result) => return result,
     };
     let shutdown = open.shutdown.clone();
-    let prepared = tokio::select! {
-        biased;
-        () = shutdown.draining.cancelled() => Err(Vec::new()),
-        prepared = prepare(&config, &open.listed, &shutdown.abandoning) => prepared,
-    };
-    let begun = match prepared {
-        Ok(mut prepared) => {
-            let opened = async {
-                prepared.throttle =
-                    Throttle::open(&config.throughput, config.target.port, &prepared.connector)
-                        .await?;
-                open_rejects(&config, &mut prepared).await
-            };
-            let opened = match opened.await {
-                Ok(()) => open_ledger(&config, &mut prepared, &shutdown.draining).await,
-                Err(error) => Err(error),
-            };
-            match opened {
-                Ok(ledger) => Ok((prepared, ledger)),
-                Err(error) => {
-                    prepared.listing.abort();
-                    Err(vec![error])
-                }
-            }
-        }
-        Err(problems) => Err(problems),
-    };
-    let (prepared, ledger) = match begun {
+    let (prepared, ledger) = match Box::pin(begin(&config, &open.listed, &shutdown)).await {
         Ok(begun) => begun,
         Err(problems) => {
             return open.end_before_it_began(problems, |report, end| {
@@ -66,12 +43,11 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         tracing::warn!("{warning}");
     }
     let verification = prepared.preflight.verification.clone();
-    let mut verified = None;
     let progress = Progress::new(terminal, config.output.progress, Arc::clone(&open.listed));
     let ended = CancellationToken::new();
     let keeper = ledger.clone().map(|(ledger, _)| tokio::spawn(keep_alive(ledger, ended.clone())));
     let s3 = prepared.s3.clone();
-    let PipelineResult { skipped_keys, is_listing_complete, mut errors } = run(
+    let mut result = run(
         &config.pipeline(),
         prepared,
         ledger.clone(),
@@ -81,41 +57,12 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         progress,
     )
     .await;
-    if let Some((ledger, job)) = &ledger
-        && job.was_partial
-        && errors.is_empty()
-        && shutdown.signalled().is_none()
-        && is_listing_complete
-    {
-        match split_object::fail_missing(&config.pipeline(), &s3, ledger, job).await {
-            Ok(gone) => {
-                errors.extend(gone.iter().filter_map(|outcome| open.report.record(outcome).err()));
-            }
-            Err(error) => errors.push(error),
-        }
+    let mut verified = None;
+    if let Some((ledger, job)) = &ledger {
+        fail_missing(&config, &s3, ledger, job, &mut open, &mut result).await;
+        verified = end_job(&config, ledger, job, verification.as_deref(), &open, &mut result).await;
     }
-    if let Some((ledger, job)) = &ledger
-        && job.mode != Mode::Append
-        && errors.is_empty()
-        && shutdown.signalled().is_none()
-        && open.report.totals().is_everything_loaded()
-        && is_listing_complete
-    {
-        match ledger
-            .finish_job(job, &config.job(), verification.as_deref(), &shutdown.draining)
-            .await
-        {
-            Ok((_, Some(found))) => verified = Some(found),
-            Ok((Finished::Before, None)) if verification.is_some() => {
-                tracing::warn!(
-                    "another run has ended the job; \
-                     see the report of that run for the result of --verify"
-                );
-            }
-            Ok(_) => {}
-            Err(error) => errors.push(error),
-        }
-    }
+    let PipelineResult { skipped_keys, is_listing_complete, mut errors } = result;
     open.add_signal(&mut errors);
     let elapsed = open.elapsed();
     let (totals, output, unwritten) = open.report.finish(RunEnd {
@@ -128,35 +75,120 @@ pub async fn load(mut config: Config, terminal: &Terminal, signals: Signals) -> 
         verified: verified.as_ref(),
     });
     errors.extend(unwritten);
-    let exit_code = decide_exit_code(
-        shutdown.signalled(),
-        &errors,
-        totals.is_everything_loaded(),
-        totals.rows_rejected,
-    );
+    let exit_code = exit_code::decide(End::Run {
+        signal: shutdown.signalled(),
+        errors: &errors,
+        is_complete: totals.is_everything_loaded(),
+        rows_rejected: totals.rows_rejected,
+    });
     ended.cancel();
     if let Some(keeper) = keeper {
         // The task ends by itself, and a panic in it does not matter.
         let _ = keeper.await;
     }
-    if let Some((ledger, _)) = &ledger {
-        let achieved = RunTotals {
-            exit_code,
-            objects_loaded: totals.objects_loaded,
-            objects_already_loaded: totals.objects_already_loaded,
-            objects_failed: totals.objects_failed,
-            rows: totals.rows,
-            bytes: totals.bytes_loaded,
-        };
-        if let Err(error) = ledger.end_run(achieved).await {
-            tracing::warn!(
-                "the end of this run is not recorded in the ledger: {}",
-                error.one_line()
-            );
-        }
-        ledger.close().await;
+    if let Some((ledger, _)) = ledger {
+        end_run(ledger, exit_code, &totals).await;
     }
     RunResult { exit_code, output, errors }
+}
+
+/// Checks everything that must be right before the first object, then opens what a load writes to.
+/// A signal that arrives first ends this without a problem.
+async fn begin(
+    config: &Config,
+    listed: &Arc<ListingProgress>,
+    shutdown: &Shutdown,
+) -> std::result::Result<(Prepared, Option<(Ledger, Job)>), Vec<Error>> {
+    let mut prepared = tokio::select! {
+        biased;
+        () = shutdown.draining.cancelled() => return Err(Vec::new()),
+        prepared = prepare(config, listed, &shutdown.abandoning) => prepared?,
+    };
+    let opened = async {
+        prepared.throttle =
+            Throttle::open(&config.throughput, config.target.port, &prepared.connector).await?;
+        open_rejects(config, &mut prepared).await?;
+        open_ledger(config, &mut prepared, &shutdown.draining).await
+    };
+    match opened.await {
+        Ok(ledger) => Ok((prepared, ledger)),
+        Err(error) => {
+            prepared.listing.abort();
+            Err(vec![error])
+        }
+    }
+}
+
+/// Reports the objects that are partly loaded and gone from the store, if the run got that far.
+async fn fail_missing(
+    config: &Config,
+    s3: &S3,
+    ledger: &Ledger,
+    job: &Job,
+    open: &mut OpenRun,
+    result: &mut PipelineResult,
+) {
+    if !job.was_partial || !is_undisturbed(open, result) {
+        return;
+    }
+    match split_object::fail_missing(&config.pipeline(), s3, ledger, job).await {
+        Ok(gone) => {
+            result
+                .errors
+                .extend(gone.iter().filter_map(|outcome| open.report.record(outcome).err()));
+        }
+        Err(error) => result.errors.push(error),
+    }
+}
+
+/// Ends the job if every object is loaded. Returns what the comparison of the table found, if one
+/// was wanted and this run made it.
+async fn end_job(
+    config: &Config,
+    ledger: &Ledger,
+    job: &Job,
+    verification: Option<&ComparePlan>,
+    open: &OpenRun,
+    result: &mut PipelineResult,
+) -> Option<TableVerification> {
+    let is_everything_loaded = open.report.totals().is_everything_loaded();
+    if job.mode == Mode::Append || !is_undisturbed(open, result) || !is_everything_loaded {
+        return None;
+    }
+    let stop = &open.shutdown.draining;
+    match ledger.finish_job(job, &config.job(), verification, stop).await {
+        Ok((_, Some(found))) => return Some(found),
+        Ok((Finished::Before, None)) if verification.is_some() => {
+            tracing::warn!(
+                "another run has ended the job; \
+                 see the report of that run for the result of --verify"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => result.errors.push(error),
+    }
+    None
+}
+
+/// Returns true if neither an error nor a signal has ended the run early.
+fn is_undisturbed(open: &OpenRun, result: &PipelineResult) -> bool {
+    result.errors.is_empty() && open.shutdown.signalled().is_none() && result.is_listing_complete
+}
+
+/// Records the end of the run in the ledger, and closes the ledger's connection.
+async fn end_run(ledger: Ledger, exit_code: u8, totals: &LoadTotals) {
+    let run_totals = RunTotals {
+        exit_code,
+        objects_loaded: totals.objects_loaded,
+        objects_already_loaded: totals.objects_already_loaded,
+        objects_failed: totals.objects_failed,
+        rows: totals.rows,
+        bytes: totals.bytes_loaded,
+    };
+    if let Err(error) = ledger.end_run(run_totals).await {
+        tracing::warn!("the end of this run is not recorded in the ledger: {}", error.one_line());
+    }
+    ledger.close().await;
 }
 
 /// Keeps the idle connection of the ledger open, and with it the claims.

@@ -1,11 +1,11 @@
-//! Decides how a command ends: its exit code, its output and its errors.
+//! Begins and ends a command: its report, its signals, and the [`RunResult`] that it ends with.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::exit_code;
+use crate::exit_code::{self, End};
 use crate::progress::ListingProgress;
 use crate::report::{Report, RunEnd};
 use crate::shutdown::{Shutdown, Signals};
@@ -23,20 +23,19 @@ pub struct RunResult {
 
 impl RunResult {
     pub(crate) fn before_it_began(errors: Vec<Error>) -> Self {
-        // The exit code names the class of problems that the operator should fix first.
-        let order = [
-            exit_code::BUG,
-            exit_code::USAGE,
-            exit_code::SOURCE_UNAVAILABLE,
-            exit_code::TARGET_UNAVAILABLE,
-        ];
-        let codes: Vec<u8> = errors.iter().map(|error| error.kind.exit_code()).collect();
-        let code = order.into_iter().find(|code| codes.contains(code));
-        Self {
-            exit_code: code.or_else(|| codes.first().copied()).unwrap_or(exit_code::BUG),
-            output: String::new(),
-            errors,
-        }
+        let exit_code = exit_code::decide(End::NotBegun { signal: None, problems: &errors });
+        Self { exit_code, output: String::new(), errors }
+    }
+
+    /// Returns the result of a command that only reads or changes the ledger, and did it.
+    pub(super) fn of_ledger(output: String) -> Self {
+        Self { exit_code: exit_code::decide(End::LedgerCommand(None)), output, errors: Vec::new() }
+    }
+
+    /// Returns the result of a command that only reads or changes the ledger, and failed.
+    pub(super) fn of_ledger_failed(error: Error) -> Self {
+        let exit_code = exit_code::decide(End::LedgerCommand(Some(error.kind)));
+        Self { exit_code, output: String::new(), errors: vec![error] }
     }
 }
 
@@ -87,9 +86,9 @@ impl OpenRun {
         let end = RunEnd { elapsed, errors: &problems, ..RunEnd::default() };
         let (output, unwritten) = finish(self.report, end);
         problems.extend(unwritten);
-        let result = RunResult::before_it_began(problems);
-        let exit_code = self.shutdown.signalled().unwrap_or(result.exit_code);
-        RunResult { exit_code, output, ..result }
+        let signal = self.shutdown.signalled();
+        let exit_code = exit_code::decide(End::NotBegun { signal, problems: &problems });
+        RunResult { exit_code, output, errors: problems }
     }
 
     /// Adds the signal that ended the run to its errors. Later ones are still listened to: the
@@ -100,40 +99,5 @@ impl OpenRun {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
-    }
-}
-
-/// Decides the exit code of a run that began. A bug comes first, then the signal that ended the
-/// run, then the error that did; then objects that failed, then rows that were rejected.
-pub(super) fn decide_exit_code(
-    signalled: Option<u8>,
-    errors: &[Error],
-    is_every_object_right: bool,
-    rows_rejected: u64,
-) -> u8 {
-    match (signalled, errors.first()) {
-        (_, Some(error)) if error.kind == ErrorKind::Bug => exit_code::BUG,
-        (Some(code), _) => code,
-        (None, Some(error)) => error.kind.exit_code(),
-        (None, None) if !is_every_object_right => exit_code::OBJECTS_FAILED,
-        (None, None) if rows_rejected > 0 => exit_code::ROWS_REJECTED,
-        (None, None) => exit_code::ALL_LOADED,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gravest_reason_decides_the_exit_code() {
-        let bug = || vec![Error::new(ErrorKind::Bug, "b")];
-        let lost = || vec![Error::new(ErrorKind::TargetUnreachable, "t")];
-        assert_eq!(decide_exit_code(Some(143), &bug(), false, 1), exit_code::BUG);
-        assert_eq!(decide_exit_code(Some(143), &lost(), false, 1), 143);
-        assert_eq!(decide_exit_code(None, &lost(), false, 1), exit_code::TARGET_UNAVAILABLE);
-        assert_eq!(decide_exit_code(None, &[], false, 1), exit_code::OBJECTS_FAILED);
-        assert_eq!(decide_exit_code(None, &[], true, 1), exit_code::ROWS_REJECTED);
-        assert_eq!(decide_exit_code(None, &[], true, 0), exit_code::ALL_LOADED);
     }
 }

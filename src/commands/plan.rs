@@ -12,14 +12,16 @@ use super::startup::{look_into_ledger, prepare};
 use crate::config::Config;
 use crate::dialect::LineTerminator;
 use crate::error::{Error, ErrorKind};
-use crate::exit_code;
-use crate::ledger::ObjectState;
-use crate::pipeline::{Decision, Disposition, Prepared, decide, split_object};
+use crate::exit_code::{self, End};
+use crate::ledger::{Ledger, ObjectState};
+use crate::pipeline::{Decision, Disposition, ObjectStream, Prepared, decide, split_object};
 use crate::policy::Mode;
+use crate::preflight::Preflight;
 use crate::printable::printable;
 use crate::progress::ListingProgress;
 use crate::s3_uri::key_line;
 use crate::source::Listed;
+use crate::staging::Budget;
 
 /// The errors that end a plan early.
 enum Broken {
@@ -39,9 +41,19 @@ impl From<Error> for Broken {
     }
 }
 
+/// The sums over the objects of a plan.
+#[derive(Default)]
+struct Sums {
+    objects: u64,
+    bytes: u128,
+    /// The keys that a load would fail for. Each has a warning.
+    unloadable: u64,
+    already_loaded: u64,
+    skipped_changed: u64,
+}
+
 /// Writes a line for each object to `output` during the listing, then the sums and the statement.
 pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult {
-    let options = config.pipeline();
     let found = Arc::new(ListingProgress::default());
     let mut prepared = match prepare(&config, &found, &CancellationToken::new()).await {
         Ok(prepared) => prepared,
@@ -63,96 +75,11 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
             return RunResult::before_it_began(vec![error]);
         }
     };
-    let mut errors = Vec::new();
-    let (mut object_count, mut total_bytes, mut unloadable) = (0_u64, 0_u128, 0_u64);
-    let (mut already_loaded, mut skipped_changed) = (0_u64, 0_u64);
+    let mut sums = Sums::default();
     let written = async {
-        loop {
-            let listed = objects.next_page().await;
-            if listed.is_empty() {
-                break;
-            }
-            let mut page = Vec::new();
-            for listed in listed {
-                match listed {
-                    Listed::Object(object) => page.push(object),
-                    Listed::Failed { error, .. } => {
-                        unloadable += 1;
-                        tracing::warn!("{}", error.one_line());
-                    }
-                }
-            }
-            let known = match &ledger {
-                Some((ledger, generation)) => ledger.look_up(*generation, &page).await?,
-                None => vec![ObjectState::default(); page.len()],
-            };
-            for (object, known) in page.into_iter().zip(known) {
-                match decide(&config.ledger, &object, &known) {
-                    Decision::Load { .. } => {}
-                    Decision::Over(Disposition::AlreadyLoaded) => {
-                        already_loaded += 1;
-                        continue;
-                    }
-                    Decision::Over(Disposition::SkippedChanged) => {
-                        skipped_changed += 1;
-                        continue;
-                    }
-                    Decision::Over(Disposition::Failed(error)) => {
-                        unloadable += 1;
-                        tracing::warn!("{}", error.one_line());
-                        continue;
-                    }
-                }
-                object_count += 1;
-                total_bytes += u128::from(object.size_bytes);
-                writeln!(
-                    output,
-                    "{:>15}  {}",
-                    object.size_bytes,
-                    key_line(&object.bucket, &object.key)
-                )?;
-                let is_split = split_object::is_large(
-                    &options,
-                    &budget,
-                    config.ledger.table.is_some(),
-                    object.size_bytes,
-                );
-                if object.size_bytes > budget.total().bytes() && !is_split {
-                    unloadable += 1;
-                    tracing::warn!(
-                        "{object}: does not fit into the staging budget of {}",
-                        budget.total()
-                    );
-                }
-            }
-        }
-        if already_loaded > 0 {
-            writeln!(output, "{already_loaded} objects are already loaded")?;
-        }
-        if skipped_changed > 0 {
-            writeln!(
-                output,
-                "{skipped_changed} objects have changed since they were loaded, and are skipped"
-            )?;
-        }
-        writeln!(
-            output,
-            "{object_count} objects, {total_bytes} bytes ({})",
-            HumanBytes(u64::try_from(total_bytes).unwrap_or(u64::MAX))
-        )?;
-        if unloadable > 0 {
-            writeln!(output, "{unloadable} of the keys cannot be loaded; see the warnings")?;
-        }
-        for remark in preflight.values.remarks() {
-            writeln!(output, "{}", printable(&remark))?;
-        }
-        // If the line terminator is detected for each object, show LF as an example.
-        let lines_terminated_by: &[u8] = match &config.format.dialect.lines_terminated_by {
-            LineTerminator::Exact(terminator) => terminator,
-            LineTerminator::Detect => b"\n",
-        };
-        writeln!(output, "{};", preflight.statement.sql(lines_terminated_by))?;
-        output.flush()?;
+        write_objects(&config, &budget, ledger.as_ref(), &mut objects, &mut sums, output).await?;
+        write_sums(&sums, output)?;
+        write_statement(&config, &preflight, output)?;
         Ok(())
     }
     .await;
@@ -163,22 +90,124 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
         // Its next page may take a long time.
         listing.abort();
     }
-    match (written, listing.await) {
+    let errors: Vec<Error> = match (written, listing.await) {
         // `plan | head` is not a failure.
-        (Err(Broken::Output(error)), _) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        (Err(Broken::Output(error)), _) if error.kind() == std::io::ErrorKind::BrokenPipe => None,
         (Err(Broken::Output(error)), _) => {
-            errors.push(
-                Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error),
-            );
+            Some(Error::new(ErrorKind::Usage, "standard output cannot be written").caused_by(error))
         }
-        (Err(Broken::Ledger(error)), _) => errors.push(error),
-        (Ok(()), Ok(Err(error))) => errors.push(error),
-        (Ok(()), Ok(Ok(_)) | Err(_)) => {}
+        (Err(Broken::Ledger(error)), _) | (Ok(()), Ok(Err(error))) => Some(error),
+        (Ok(()), Ok(Ok(_)) | Err(_)) => None,
     }
-    let exit_code = match errors.first() {
-        Some(error) => error.kind.exit_code(),
-        None if unloadable > 0 => exit_code::OBJECTS_FAILED,
-        None => exit_code::ALL_LOADED,
-    };
+    .into_iter()
+    .collect();
+    let exit_code = exit_code::decide(End::Run {
+        signal: None,
+        errors: &errors,
+        is_complete: sums.unloadable == 0,
+        rows_rejected: 0,
+    });
     RunResult { exit_code, output: String::new(), errors }
+}
+
+/// Writes a line for each object that a load would load, and adds all others to the sums.
+async fn write_objects(
+    config: &Config,
+    budget: &Budget,
+    ledger: Option<&(Ledger, u32)>,
+    objects: &mut ObjectStream,
+    sums: &mut Sums,
+    output: &mut (dyn Write + Send),
+) -> Result<(), Broken> {
+    let options = config.pipeline();
+    loop {
+        let listed = objects.next_page().await;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        let mut page = Vec::new();
+        for listed in listed {
+            match listed {
+                Listed::Object(object) => page.push(object),
+                Listed::Failed { error, .. } => sums.add_unloadable(&error.one_line()),
+            }
+        }
+        let known = match ledger {
+            Some((ledger, generation)) => ledger.look_up(*generation, &page).await?,
+            None => vec![ObjectState::default(); page.len()],
+        };
+        for (object, known) in page.into_iter().zip(known) {
+            match decide(&config.ledger, &object, &known) {
+                Decision::Load { .. } => {}
+                Decision::Over(disposition) => {
+                    sums.add_left_out(disposition);
+                    continue;
+                }
+            }
+            sums.objects += 1;
+            sums.bytes += u128::from(object.size_bytes);
+            let line = key_line(&object.bucket, &object.key);
+            writeln!(output, "{:>15}  {line}", object.size_bytes)?;
+            let has_ledger = config.ledger.table.is_some();
+            let is_split = split_object::is_large(&options, budget, has_ledger, object.size_bytes);
+            if object.size_bytes > budget.total().bytes() && !is_split {
+                sums.add_unloadable(&format!(
+                    "{object}: does not fit into the staging budget of {}",
+                    budget.total()
+                ));
+            }
+        }
+    }
+}
+
+impl Sums {
+    fn add_unloadable(&mut self, why: &str) {
+        self.unloadable += 1;
+        tracing::warn!("{why}");
+    }
+
+    fn add_left_out(&mut self, disposition: Disposition) {
+        match disposition {
+            Disposition::AlreadyLoaded => self.already_loaded += 1,
+            Disposition::SkippedChanged => self.skipped_changed += 1,
+            Disposition::Failed(error) => self.add_unloadable(&error.one_line()),
+        }
+    }
+}
+
+fn write_sums(sums: &Sums, output: &mut (dyn Write + Send)) -> std::io::Result<()> {
+    let &Sums { objects, bytes, unloadable, already_loaded, skipped_changed } = sums;
+    if already_loaded > 0 {
+        writeln!(output, "{already_loaded} objects are already loaded")?;
+    }
+    if skipped_changed > 0 {
+        writeln!(
+            output,
+            "{skipped_changed} objects have changed since they were loaded, and are skipped"
+        )?;
+    }
+    let human = HumanBytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+    writeln!(output, "{objects} objects, {bytes} bytes ({human})")?;
+    if unloadable > 0 {
+        writeln!(output, "{unloadable} of the keys cannot be loaded; see the warnings")?;
+    }
+    Ok(())
+}
+
+/// Writes what the rules for values remark, and the statement of the load.
+fn write_statement(
+    config: &Config,
+    preflight: &Preflight,
+    output: &mut (dyn Write + Send),
+) -> std::io::Result<()> {
+    for remark in preflight.values.remarks() {
+        writeln!(output, "{}", printable(&remark))?;
+    }
+    // If the line terminator is detected for each object, show LF as an example.
+    let lines_terminated_by: &[u8] = match &config.format.dialect.lines_terminated_by {
+        LineTerminator::Exact(terminator) => terminator,
+        LineTerminator::Detect => b"\n",
+    };
+    writeln!(output, "{};", preflight.statement.sql(lines_terminated_by))?;
+    output.flush()
 }

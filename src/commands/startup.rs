@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exit_code;
 use crate::ledger::{Job, Ledger, RunId, RunTotals, Tables};
 use crate::limits;
 use crate::mysql::{Connector, Session, SqlMode};
 use crate::pipeline::{LISTED_AHEAD, ObjectStream, Prepared};
 use crate::policy::Mode;
-use crate::preflight;
+use crate::preflight::{self, Preflight};
 use crate::progress::ListingProgress;
 use crate::rejects::Rejects;
 use crate::source::{Listing, ListingSink, S3, SkippedKeys};
@@ -34,8 +36,8 @@ pub(crate) async fn prepare(
     found: &Arc<ListingProgress>,
     abandoning: &CancellationToken,
 ) -> std::result::Result<Prepared, Vec<Error>> {
-    let s3 = S3::new(&config.source).await.with_max_rate(config.throughput.max_rate);
-    let mut problems = Vec::new();
+    let s3 = S3::new(&config.source).await.map_err(|error| vec![error])?;
+    let s3 = s3.with_max_rate(config.throughput.max_rate);
     let listing = Listing::new(s3.clone(), &config.source, &config.retry);
     let budget = Budget::new(&config.staging);
     let connector = Connector::new(&config.target, config.timeouts())
@@ -52,44 +54,18 @@ pub(crate) async fn prepare(
 
     let listing = Arc::new(listing);
     let (sender, mut rest) = mpsc::channel(LISTED_AHEAD);
-    let findings = ListingSink::new(sender, counter(found));
-    let running = tokio::spawn({
-        let (listing, found) = (Arc::clone(&listing), Arc::clone(found));
-        async move {
-            let skipped_keys = listing.run(findings).await;
-            found.complete.store(true, Ordering::Relaxed);
-            skipped_keys
-        }
-    });
+    let mut running =
+        spawn_listing(Arc::clone(&listing), ListingSink::new(sender, counter(found)), found);
     let preflight_options = config.preflight();
     let (checked, first, preflight) = tokio::join!(
         listing.check(),
         rest.recv(),
         Box::pin(preflight::preflight(&mut connector, &preflight_options))
     );
-
-    problems.extend(checked);
+    let mut problems: Vec<Error> = checked.into_iter().collect();
     // If nothing was found, the listing has ended and its result says why.
-    let mut running = running;
     if first.is_none() {
-        match (&mut running).await {
-            Ok(Ok(skipped_keys)) => {
-                if !config.source.allow_empty && problems.is_empty() {
-                    problems.push(nothing_matched(skipped_keys));
-                }
-                running = tokio::spawn(async move { Ok(skipped_keys) });
-            }
-            Ok(Err(error)) => {
-                // The check may have reported the same error.
-                if !problems.iter().any(|problem| problem.kind == error.kind) {
-                    problems.push(error);
-                }
-            }
-            Err(error) => {
-                problems
-                    .push(Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error));
-            }
-        }
+        running = nothing_listed(running, config.source.allow_empty, &mut problems).await;
     }
     let begun = match preflight {
         Ok(begun) => Some(begun),
@@ -102,15 +78,7 @@ pub(crate) async fn prepare(
         running.abort();
         return Err(problems);
     };
-    let mut warnings = preflight.warnings.clone();
-    if is_memory_backed(&config.staging.dir) {
-        warnings.push(format!(
-            "--staging-dir {} is on tmpfs: staged objects may use up to {} of memory",
-            config.staging.dir.display(),
-            budget.total()
-        ));
-    }
-    warnings.extend(too_few_files(config, limits::open_files()));
+    let warnings = warnings(config, &preflight, &budget);
     tracing::info!(
         "loading into {} on {} {}, time zone {}, staging up to {}",
         config.target.table,
@@ -131,6 +99,63 @@ pub(crate) async fn prepare(
         objects: ObjectStream { first, rest },
         warnings,
     })
+}
+
+/// The task that lists the objects.
+type ListingTask = JoinHandle<Result<SkippedKeys>>;
+
+fn spawn_listing(
+    listing: Arc<Listing>,
+    sink: ListingSink,
+    found: &Arc<ListingProgress>,
+) -> ListingTask {
+    let found = Arc::clone(found);
+    tokio::spawn(async move {
+        let skipped_keys = listing.run(sink).await;
+        found.complete.store(true, Ordering::Relaxed);
+        skipped_keys
+    })
+}
+
+/// Adds the reason for which a listing that has ended found nothing. Returns a task with the same
+/// result.
+async fn nothing_listed(
+    mut listing: ListingTask,
+    allow_empty: bool,
+    problems: &mut Vec<Error>,
+) -> ListingTask {
+    match (&mut listing).await {
+        Ok(Ok(skipped_keys)) => {
+            if !allow_empty && problems.is_empty() {
+                problems.push(nothing_matched(skipped_keys));
+            }
+            return tokio::spawn(async move { Ok(skipped_keys) });
+        }
+        Ok(Err(error)) => {
+            // The check may have reported the same error.
+            if !problems.iter().any(|problem| problem.kind == error.kind) {
+                problems.push(error);
+            }
+        }
+        Err(error) => {
+            problems.push(Error::new(ErrorKind::Bug, "the listing task panicked").caused_by(error));
+        }
+    }
+    listing
+}
+
+/// Returns what the user should know, although the run begins.
+fn warnings(config: &Config, preflight: &Preflight, budget: &Budget) -> Vec<String> {
+    let mut warnings = preflight.warnings.clone();
+    if is_memory_backed(&config.staging.dir) {
+        warnings.push(format!(
+            "--staging-dir {} is on tmpfs: staged objects may use up to {} of memory",
+            config.staging.dir.display(),
+            budget.total()
+        ));
+    }
+    warnings.extend(too_few_files(config, limits::open_files()));
+    warnings
 }
 
 /// Checks that rejected rows can be written, if the policy may reject any.
@@ -234,9 +259,8 @@ async fn begin(
         }
         Err(error) => {
             // Best effort: the run is over, even if its row is not updated.
-            let _ = ledger
-                .end_run(RunTotals { exit_code: error.kind.exit_code(), ..RunTotals::default() })
-                .await;
+            let exit_code = exit_code::of_error(error.kind);
+            let _ = ledger.end_run(RunTotals { exit_code, ..RunTotals::default() }).await;
         }
     }
     begun

@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::outcome::RunResult;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exit_code;
 use crate::ledger::{FailedObject, InFlight, JobStatus, LedgerAdmin, Partial, Run, Status, Sums};
 use crate::printable::{escape_json, printable};
 use crate::retry::Attempts;
@@ -32,25 +31,10 @@ pub async fn status(config: Config, as_json: bool) -> RunResult {
         }
     };
     match answer {
-        Ok(answer) if as_json => printed(json(&answer)),
-        Ok(answer) => printed(text(&answer)),
-        Err(error) => refused(error),
+        Ok(answer) if as_json => RunResult::of_ledger(json(&answer)),
+        Ok(answer) => RunResult::of_ledger(text(&answer)),
+        Err(error) => RunResult::of_ledger_failed(error),
     }
-}
-
-fn printed(output: String) -> RunResult {
-    RunResult { exit_code: exit_code::ALL_LOADED, output, errors: Vec::new() }
-}
-
-/// Returns the result of a command that failed. Commands that load no objects fail only because of
-/// the target, their usage or a bug.
-pub(crate) fn refused(error: Error) -> RunResult {
-    let exit_code = match error.kind {
-        ErrorKind::Usage => exit_code::USAGE,
-        ErrorKind::Bug => exit_code::BUG,
-        _ => exit_code::TARGET_UNAVAILABLE,
-    };
-    RunResult { exit_code, output: String::new(), errors: vec![error] }
 }
 
 /// Returns true after a pause if the error is worth another attempt. An unreachable server is

@@ -8,6 +8,26 @@ use crate::settings::{Origin, Problem, Resolver, Setting, table as s};
 
 /// Reports settings that contradict each other. Each message says where both come from.
 pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
+    check_ledger(resolver, config);
+    if config.load.verify == Verify::Checksum {
+        unverifiable(resolver, &config.load);
+    }
+    check_mode(resolver, &config.load);
+    check_lag(resolver, config);
+    check_rejects(resolver, &config.load);
+    check_place_of_rejects(resolver, config);
+    if config.load.update_columns.is_some() && config.load.on_duplicate != OnDuplicate::Update {
+        contradiction(
+            resolver,
+            "update-columns is set, but on-duplicate is not update",
+            [&s::UPDATE_COLUMNS, &s::ON_DUPLICATE],
+            "add --on-duplicate update, or leave out --update-columns",
+        );
+    }
+}
+
+/// Reports what needs the ledger and is asked for without one.
+fn check_ledger(resolver: &mut Resolver, config: &Config) {
     let (without_ledger, force) = (config.ledger.table.is_none(), config.ledger.force);
     let mode = match config.load.mode {
         Mode::Append => None,
@@ -30,10 +50,11 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
             "leave out --force: without a ledger every object is loaded",
         );
     }
-    if config.load.verify == Verify::Checksum {
-        unverifiable(resolver, &config.load);
-    }
-    if config.load.swap_keep_old && config.load.mode != Mode::Swap {
+}
+
+/// Reports what only a job with another mode can do.
+fn check_mode(resolver: &mut Resolver, load: &LoadConfig) {
+    if load.swap_keep_old && load.mode != Mode::Swap {
         contradiction(
             resolver,
             "swap-keep-old is set, but mode is not swap",
@@ -41,7 +62,7 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
             "add --mode swap, or leave out --swap-keep-old",
         );
     }
-    if config.load.defer_indexes && config.load.mode == Mode::Append {
+    if load.defer_indexes && load.mode == Mode::Append {
         contradiction(
             resolver,
             "defer-indexes is set, but mode append loads into a table that is in use",
@@ -49,6 +70,10 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
             "add --mode truncate or --mode swap, or leave out --defer-indexes",
         );
     }
+}
+
+/// Reports a limit on lag without replicas, and the other way around.
+fn check_lag(resolver: &mut Resolver, config: &Config) {
     let is_lag_bounded = config.throughput.max_lag.is_some();
     if is_lag_bounded == config.throughput.replicas.is_empty() {
         let (set, missing) =
@@ -60,14 +85,14 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
             &format!("add --{}, or leave out --{}", missing.name, set.name),
         );
     }
-    let (bad, duplicate) = (
-        config.load.on_bad_row == OnBadRow::Reject,
-        config.load.on_duplicate == OnDuplicate::Reject,
-    );
-    if (bad || duplicate)
-        && config.load.rejects.is_none()
-        && resolver.find_set(&s::REJECTS).is_none()
-    {
+}
+
+/// Reports options of rejects if nothing rejects rows, and a missing place for rows that are
+/// rejected.
+fn check_rejects(resolver: &mut Resolver, load: &LoadConfig) {
+    let (bad, duplicate) =
+        (load.on_bad_row == OnBadRow::Reject, load.on_duplicate == OnDuplicate::Reject);
+    if (bad || duplicate) && load.rejects.is_none() && resolver.find_set(&s::REJECTS).is_none() {
         let rejecting = if bad { &s::ON_BAD_ROW } else { &s::ON_DUPLICATE };
         contradiction(
             resolver,
@@ -91,6 +116,10 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
             }
         }
     }
+}
+
+/// Reports a place in S3 that rejects cannot or must not be written to.
+fn check_place_of_rejects(resolver: &mut Resolver, config: &Config) {
     if matches!(config.load.rejects, Some(RejectsTo::S3 { .. })) && config.source.no_sign_request {
         contradiction(
             resolver,
@@ -108,14 +137,6 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
              the next run would load the rows that this run rejects",
             [&s::REJECTS, &s::URIS],
             "choose another bucket or prefix for --rejects",
-        );
-    }
-    if config.load.update_columns.is_some() && config.load.on_duplicate != OnDuplicate::Update {
-        contradiction(
-            resolver,
-            "update-columns is set, but on-duplicate is not update",
-            [&s::UPDATE_COLUMNS, &s::ON_DUPLICATE],
-            "add --on-duplicate update, or leave out --update-columns",
         );
     }
 }

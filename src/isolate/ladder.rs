@@ -5,15 +5,17 @@
 //! under a savepoint. The answer to each chunk is assessed. If it contains a row error, the chunk
 //! is rolled back and sent again without the rows that caused it:
 //!
-//! 1. If the server has more warnings than it shows, the chunk is sent in smaller pieces.
-//! 2. A warning whose row number is proven (`load_data/row_numbers`) flags a row that is bad by
-//!    itself.
-//! 3. The rest of the piece is loaded into the scratch table if a row error has no number
-//!    (duplicates, CHECK, foreign keys, partitions, views). From there the server inserts it into
-//!    the target row by row, in a way that shows which rows it refuses ([`super::insert_select`]).
-//!    Under REPLACE this is only a dry run, which is rolled back.
-//! 4. The rest is found by halving: an error of the whole statement, or a server that shows too few
-//!    of its warnings or does not allow a scratch table.
+//! 1. Whole: the chunk goes in one statement. If the server has more warnings than it shows, the
+//!    chunk is sent in smaller pieces. If it says nothing but that some rows are duplicates, and
+//!    shows which ([`super::named_duplicates`]), the others stay in the table.
+//! 2. Numbered: a warning whose row number is proven (`load_data/row_numbers`) flags a row that is
+//!    bad by itself.
+//! 3. Scratch table: the rest of the piece is loaded into the scratch table if a row error has no
+//!    number (duplicates, CHECK, foreign keys, partitions, views). From there the server inserts it
+//!    into the target row by row, in a way that shows which rows it refuses
+//!    ([`super::insert_select`]). Under REPLACE this is only a dry run, which is rolled back.
+//! 4. Bisecting: the rest is found by halving: an error of the whole statement, or a server that
+//!    shows too few of its warnings or does not allow a scratch table.
 //!
 //! Correctness does not need the scratch table. It only needs the scratch table never to flag a
 //! good row. Pieces are sent in order, each after everything before it, so of several rows with one
@@ -24,25 +26,52 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::plan::Scratch;
-use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
+use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome, flag};
 use super::via_scratch_table::ScratchOutcome;
 use crate::error::{BadRows, Error, ErrorKind, Result};
-use crate::load_data::{
-    Assessment, Chunks, Diagnostic, ExchangeOutcome, LoadStats, RowErrorKind, ServerCounts, assess,
-    load_data, miscounted, staged_rows,
-};
+use crate::load_data::{Chunks, Diagnostic, LoadStats, RowErrorKind};
 use crate::mysql::{Phase, classify};
-use crate::policy::{OnBadRow, OnDuplicate};
+use crate::policy::OnDuplicate;
 use crate::rejects::RejectFile;
 use crate::split::LocatedRow;
 use crate::verify::RowDigest;
 
 /// Rows of a chunk that are still to be sent.
+#[derive(Clone)]
 struct RowSpan {
     rows: Range<usize>,
     /// True if the dry run is done: no later one could find more.
     is_dry_run: bool,
+}
+
+/// The rung that comes next for the rows of a piece that are not flagged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    /// One statement for all of them. Its warnings flag the rows that they name.
+    Statement,
+    /// The scratch table, because a warning names no row.
+    ScratchTable,
+    /// One statement again. What its warnings do not name is halved, because everything else that
+    /// can tell rows apart has been tried.
+    Bisect,
+}
+
+/// A piece on its way up the ladder.
+struct Climb {
+    piece: RowSpan,
+    rung: Rung,
+    /// True once one of its statements was rolled back.
+    was_taken_back: bool,
+}
+
+/// The end of one rung.
+enum Step {
+    /// The rows are in, except those that are flagged now.
+    Loaded,
+    /// The rows that are not flagged are to be sent again.
+    Again,
+    /// These pieces are to be loaded instead, in order.
+    Instead(Vec<RowSpan>),
 }
 
 impl RowIsolation<'_> {
@@ -65,7 +94,7 @@ impl RowIsolation<'_> {
     ///
     /// # Errors
     /// `BadRows`, `Duplicates` or `TooManyRejects`, with the first bad rows; otherwise the errors
-    /// of [`load_data`].
+    /// of [`load_data`](crate::load_data::load_data).
     pub(crate) async fn run(
         mut self,
         digest: &mut Option<RowDigest>,
@@ -78,14 +107,15 @@ impl RowIsolation<'_> {
             if chunk.is_empty() {
                 break;
             }
+            let chunk = Arc::new(chunk);
             let flagged = self.chunk(&chunk).await?;
-            self.record_flagged(&Arc::new(chunk), flagged, digest).await?;
+            self.record_flagged(&chunk, flagged, digest).await?;
             if self.fatal.is_some() && self.fatal_shown.len() >= self.policy.show_bad_rows {
                 break;
             }
         }
-        if let Some(class) = self.fatal {
-            return Err(self.refusal(class));
+        if let Some(kind) = self.fatal {
+            return Err(self.refusal(kind));
         }
         if self.rows_kept + self.rows_flagged != rows {
             let message = format!(
@@ -104,8 +134,8 @@ impl RowIsolation<'_> {
     }
 
     /// Loads the good rows of a chunk, and returns the flagged ones.
-    async fn chunk(&mut self, chunk: &[LocatedRow]) -> Result<Flagged> {
-        let mut flagged = self.flag_by_values(chunk).await?;
+    async fn chunk(&mut self, chunk: &Arc<Vec<LocatedRow>>) -> Result<Flagged> {
+        let mut flagged = self.flag_bad_values(chunk).await?;
         let mut pieces = vec![RowSpan { rows: 0..chunk.len(), is_dry_run: false }];
         while let Some(mut piece) = pieces.pop() {
             if piece.rows.len() > self.statement_rows {
@@ -123,156 +153,143 @@ impl RowIsolation<'_> {
     /// Loads the good rows of a piece, or returns the smaller pieces to load instead, in order.
     async fn piece(
         &mut self,
-        chunk: &[LocatedRow],
-        mut piece: RowSpan,
+        chunk: &Arc<Vec<LocatedRow>>,
+        piece: RowSpan,
         flagged: &mut Flagged,
     ) -> Result<Vec<RowSpan>> {
-        let mut was_taken_back = false;
-        let mut uses_scratch_table = self.prefers_scratch_table && !piece.is_dry_run;
-        // True if everything that can tell rows apart has been tried on this piece.
-        let mut is_exhausted = piece.is_dry_run;
+        let rung = if piece.is_dry_run {
+            Rung::Bisect
+        } else if self.prefers_scratch_table {
+            Rung::ScratchTable
+        } else {
+            Rung::Statement
+        };
+        let mut climb = Climb { piece, rung, was_taken_back: false };
         loop {
-            let sent: Vec<usize> =
-                piece.rows.clone().filter(|index| !flagged.contains_key(index)).collect();
+            let left = climb.piece.rows.clone().filter(|index| !flagged.contains_key(index));
+            let sent: Vec<usize> = left.collect();
             if sent.is_empty() {
                 return Ok(Vec::new());
             }
-            if uses_scratch_table {
-                match self.load_via_scratch_table(chunk, &sent, flagged).await? {
-                    ScratchOutcome::Loaded => return Ok(Vec::new()),
-                    ScratchOutcome::Retry => continue,
-                    ScratchOutcome::Unavailable { is_for_good } => {
-                        uses_scratch_table = false;
-                        piece.is_dry_run = is_for_good;
-                        is_exhausted = true;
+            let step = if climb.rung == Rung::ScratchTable {
+                self.scratch_table(chunk, &sent, &mut climb, flagged).await?
+            } else {
+                match self.whole(chunk, &sent, &mut climb, flagged).await? {
+                    SendOutcome::Clean(kept) => {
+                        let is_in = |index: &&usize| !flagged.contains_key(index);
+                        self.keep(sent.iter().filter(is_in).count() as u64, kept);
+                        Step::Loaded
+                    }
+                    SendOutcome::TruncatedWarnings { warnings, shown } => {
+                        self.shorten(&sent, &climb, warnings, shown, flagged)
+                    }
+                    SendOutcome::RowErrors(row_errors) => {
+                        self.numbered(chunk, &sent, &mut climb, row_errors, flagged).await?
                     }
                 }
-            }
-            self.query(SAVEPOINT).await?;
-            let told = match self.attempt(chunk, &sent).await? {
-                SendOutcome::Clean(kept) => {
-                    self.keep(sent.len() as u64, kept);
-                    if !was_taken_back {
-                        self.statement_rows = self.statement_rows.saturating_mul(2);
-                    }
-                    return Ok(Vec::new());
-                }
-                told => told,
             };
-            was_taken_back = true;
+            match step {
+                Step::Loaded => return Ok(Vec::new()),
+                Step::Again => {}
+                Step::Instead(pieces) => return Ok(pieces),
+            }
+        }
+    }
+
+    /// Sends the rows in one statement, under a savepoint. Rolls it back unless the policy accepts
+    /// everything that the server says.
+    async fn whole(
+        &mut self,
+        chunk: &Arc<Vec<LocatedRow>>,
+        sent: &[usize],
+        climb: &mut Climb,
+        flagged: &mut Flagged,
+    ) -> Result<SendOutcome> {
+        self.query(SAVEPOINT).await?;
+        let outcome = self.attempt(chunk, sent, flagged).await?;
+        if !matches!(outcome, SendOutcome::Clean(_)) {
+            climb.was_taken_back = true;
             self.query(ROLLBACK).await?;
-            let row_errors = match told {
-                SendOutcome::Clean(_) => Vec::new(),
-                SendOutcome::TruncatedWarnings { warnings, shown } => {
-                    if sent.len() == 1 {
-                        let unseen =
-                            format!("{warnings} warnings, of which the server shows {shown}");
-                        let warning = Diagnostic::new("Warning".to_owned(), 0, unseen);
-                        flag(flagged, sent[0], RowError { class: RowErrorKind::BadRow, warning });
-                        continue;
-                    }
-                    // Half of what would just fit, because rows differ.
-                    let fitting = sent.len() as u64 * shown / warnings.max(1) / 2;
-                    self.statement_rows =
-                        usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, sent.len() / 2);
-                    return Ok(vec![piece]);
-                }
-                SendOutcome::RowErrors(row_errors) => row_errors,
-            };
-            let mut is_anything_new = Self::flag_numbered(&row_errors, &sent, flagged);
-            let is_any_unnumbered =
-                row_errors.iter().any(|row_error| row_error.warning.row.is_none());
-            if is_any_unnumbered && !is_exhausted {
-                if self.policy.on_duplicate != OnDuplicate::Replace {
-                    uses_scratch_table = true;
-                    continue;
-                }
-                is_exhausted = true;
-                let left: Vec<usize> =
-                    sent.iter().copied().filter(|index| !flagged.contains_key(index)).collect();
-                match self.dry_run_insert(chunk, &left).await? {
-                    Some(dry_run) => {
-                        piece.is_dry_run = true;
-                        for (index, row_error) in dry_run {
-                            is_anything_new = true;
-                            flag(flagged, index, row_error);
-                        }
-                    }
-                    // The dry run has more warnings than the server shows, too.
-                    None if left.len() > 1 => return Ok(halves(&piece)),
-                    None => {}
-                }
-            }
-            if is_anything_new {
-                continue;
-            }
-            if sent.len() > 1 {
-                return Ok(halves(&piece));
-            }
-            for row_error in row_errors {
-                flag(flagged, sent[0], row_error);
-            }
+        } else if !climb.was_taken_back {
+            self.statement_rows = self.statement_rows.saturating_mul(2);
         }
+        Ok(outcome)
     }
 
-    /// Sends some of a chunk's rows, and assesses the answer.
-    async fn attempt(&mut self, chunk: &[LocatedRow], sent: &[usize]) -> Result<SendOutcome> {
-        let policy = self.policy;
-        if policy.on_duplicate == OnDuplicate::Update {
-            return self.attempt_update(chunk, sent).await;
+    /// Makes the statements shorter, because the server has more warnings than it shows.
+    fn shorten(
+        &mut self,
+        sent: &[usize],
+        climb: &Climb,
+        warnings: u64,
+        shown: u64,
+        flagged: &mut Flagged,
+    ) -> Step {
+        if let &[row] = sent {
+            let hidden = format!("{warnings} warnings, of which the server shows {shown}");
+            let warning = Diagnostic::new("Warning".to_owned(), 0, hidden);
+            flag(flagged, row, RowError { kind: RowErrorKind::BadRow, warning });
+            return Step::Again;
         }
-        let sql = self.request.sql.clone();
-        match self.send(&sql, chunk, sent).await? {
-            ExchangeOutcome::Accepted { counts, shown } => {
-                self.told(sent.len() as u64, counts, &shown)
-            }
-            // The number may come from a statement in a trigger, which counts its own rows.
-            ExchangeOutcome::Refused { warning, .. } => {
-                Ok(SendOutcome::RowErrors(vec![unnumbered(warning)]))
-            }
-        }
+        // Half of what would just fit, because rows differ.
+        let fitting = sent.len() as u64 * shown / warnings.max(1) / 2;
+        self.statement_rows =
+            usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, sent.len() / 2);
+        Step::Instead(vec![climb.piece.clone()])
     }
 
-    /// Loads the rows into the scratch table, then upserts them into the target.
-    async fn attempt_update(
+    /// Flags the rows whose numbers the warnings prove, and decides on the rung for the others.
+    async fn numbered(
         &mut self,
         chunk: &[LocatedRow],
         sent: &[usize],
-    ) -> Result<SendOutcome> {
-        let Some(scratch) = &self.isolation_setup.scratch else {
-            return Err(Error::new(
-                ErrorKind::Bug,
-                format!("{}: an update needs a scratch table", self.request.what),
-            ));
-        };
-        scratch.table.create(&mut self.session.conn).await?;
-        let told = match self.fill(scratch, chunk, sent).await? {
-            ExchangeOutcome::Accepted { counts, shown } => {
-                self.told(sent.len() as u64, counts, &shown)?
+        climb: &mut Climb,
+        row_errors: Vec<RowError>,
+        flagged: &mut Flagged,
+    ) -> Result<Step> {
+        let mut is_anything_new = Self::flag_numbered(&row_errors, sent, flagged);
+        let is_any_unnumbered = row_errors.iter().any(|row_error| row_error.warning.row.is_none());
+        if is_any_unnumbered && climb.rung == Rung::Statement {
+            if self.policy.on_duplicate != OnDuplicate::Replace {
+                climb.rung = Rung::ScratchTable;
+                return Ok(Step::Again);
             }
-            ExchangeOutcome::Refused { warning, .. } => {
-                SendOutcome::RowErrors(vec![unnumbered(warning)])
-            }
-        };
-        let told = match told {
-            SendOutcome::Clean(mut kept) => {
-                let inserted = self.isolation_setup.update(&mut self.session.conn, scratch).await?;
-                kept.loaded.skipped += inserted.rejected.len() as u64;
-                kept.updated += inserted.updated;
-                kept.unchanged += inserted.unchanged();
-                let said = [inserted.rejected, inserted.warnings].concat();
-                kept.count(&said);
-                let row_errors = self.row_errors(&said);
-                if row_errors.is_empty() {
-                    SendOutcome::Clean(kept)
-                } else {
-                    SendOutcome::RowErrors(row_errors)
+            climb.rung = Rung::Bisect;
+            let left: Vec<usize> =
+                sent.iter().copied().filter(|index| !flagged.contains_key(index)).collect();
+            match self.dry_run_insert(chunk, &left).await? {
+                Some(dry_run) => {
+                    climb.piece.is_dry_run = true;
+                    for (index, row_error) in dry_run {
+                        is_anything_new = true;
+                        flag(flagged, index, row_error);
+                    }
                 }
+                // The dry run has more warnings than the server shows, too.
+                None if left.len() > 1 => return Ok(Step::Instead(climb.piece.halves())),
+                None => {}
             }
-            told => told,
-        };
-        scratch.table.drop(&mut self.session.conn).await?;
-        Ok(told)
+        }
+        Ok(if is_anything_new { Step::Again } else { bisect(sent, climb, row_errors, flagged) })
+    }
+
+    /// Loads the rows via the scratch table, which names every row that the target refuses.
+    async fn scratch_table(
+        &mut self,
+        chunk: &[LocatedRow],
+        sent: &[usize],
+        climb: &mut Climb,
+        flagged: &mut Flagged,
+    ) -> Result<Step> {
+        Ok(match self.load_via_scratch_table(chunk, sent, flagged).await? {
+            ScratchOutcome::Loaded => Step::Loaded,
+            ScratchOutcome::Retry => Step::Again,
+            ScratchOutcome::Unavailable { is_for_good } => {
+                climb.piece.is_dry_run = is_for_good;
+                climb.rung = Rung::Bisect;
+                Step::Again
+            }
+        })
     }
 
     /// Flags rows by their numbers among the rows that were sent. Returns false if no row error has
@@ -294,91 +311,16 @@ impl RowIsolation<'_> {
         is_any
     }
 
-    /// Loads rows into the scratch table.
-    pub(super) async fn fill(
-        &mut self,
-        scratch: &Scratch,
-        chunk: &[LocatedRow],
-        rows: &[usize],
-    ) -> Result<ExchangeOutcome> {
-        let sql = scratch.statement.sql(&self.request.staged.lines_terminated_by);
-        self.send(&sql, chunk, rows).await
-    }
-
-    async fn send(
-        &mut self,
-        sql: &str,
-        chunk: &[LocatedRow],
-        sent: &[usize],
-    ) -> Result<ExchangeOutcome> {
-        let payload = staged_rows::payload(&self.request.staged, chunk, sent);
-        let what = &self.request.what;
-        load_data(&mut self.session.conn, what, sql, payload, sent.len() as u64).await
-    }
-
-    /// Assesses the answer to a statement that was sent `rows` rows.
-    pub(super) fn told(
-        &self,
-        rows: u64,
-        counts: ServerCounts,
-        shown: &[Diagnostic],
-    ) -> Result<SendOutcome> {
-        match assess(rows, counts, shown, &self.policy) {
-            Assessment::Clean => Ok(SendOutcome::Clean(LoadStats::of(rows, counts, shown))),
-            // There is no smaller piece to send.
-            Assessment::TruncatedWarnings
-                if rows == 1 && self.policy.on_bad_row == OnBadRow::Accept =>
-            {
-                Ok(SendOutcome::Clean(LoadStats::of(rows, counts, shown)))
-            }
-            Assessment::TruncatedWarnings => Ok(SendOutcome::TruncatedWarnings {
-                warnings: counts.warnings,
-                shown: shown.len() as u64,
-            }),
-            Assessment::RowErrors(row_errors) => Ok(if counts.warnings > shown.len() as u64 {
-                SendOutcome::TruncatedWarnings {
-                    warnings: counts.warnings,
-                    shown: shown.len() as u64,
-                }
-            } else {
-                let row_error = |(class, warning): &(RowErrorKind, &Diagnostic)| RowError {
-                    class: *class,
-                    warning: (*warning).clone(),
-                };
-                SendOutcome::RowErrors(row_errors.iter().map(row_error).collect())
-            }),
-            Assessment::UnexplainedSkips(_) => {
-                let text = "the row was skipped, and no warning says why".to_owned();
-                Ok(SendOutcome::RowErrors(vec![unnumbered(Diagnostic::new(
-                    "Warning".to_owned(),
-                    0,
-                    text,
-                ))]))
-            }
-            Assessment::CountMismatch => Err(miscounted(&self.request.what, rows, counts)),
-        }
-    }
-
-    pub(super) fn row_errors(&self, shown: &[Diagnostic]) -> Vec<RowError> {
-        let class = |warning: &Diagnostic| self.policy.row_error(warning);
-        shown
-            .iter()
-            .filter_map(|warning| {
-                class(warning).map(|class| RowError { class, warning: warning.clone() })
-            })
-            .collect()
-    }
-
     pub(super) fn keep(&mut self, rows: u64, kept: LoadStats) {
         self.rows_kept += rows;
         self.stats.add(kept);
     }
 
-    fn refusal(mut self, class: RowErrorKind) -> Error {
+    fn refusal(mut self, row_error: RowErrorKind) -> Error {
         let Self { request, rows_flagged, .. } = &self;
         let seen = if self.rows_kept + rows_flagged < request.rows { "at least " } else { "" };
         let duplicates = self.stats.rejected_duplicates;
-        let (kind, count, text) = match class {
+        let (kind, count, text) = match row_error {
             RowErrorKind::BadRow => {
                 (ErrorKind::BadRows, rows_flagged - duplicates, "cannot be loaded as they are")
             }
@@ -410,21 +352,21 @@ impl RowIsolation<'_> {
     }
 }
 
-fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
-    flagged.entry(index).or_default().push(row_error);
+/// Halves the rows that no warning names. Flags the row if it is the only one.
+fn bisect(sent: &[usize], climb: &Climb, row_errors: Vec<RowError>, flagged: &mut Flagged) -> Step {
+    if sent.len() > 1 {
+        return Step::Instead(climb.piece.halves());
+    }
+    for row_error in row_errors {
+        flag(flagged, sent[0], row_error);
+    }
+    Step::Again
 }
 
-fn halves(piece: &RowSpan) -> Vec<RowSpan> {
-    let &RowSpan { rows: Range { start, end }, is_dry_run } = piece;
-    let middle = start.midpoint(end);
-    vec![RowSpan { rows: start..middle, is_dry_run }, RowSpan { rows: middle..end, is_dry_run }]
-}
-
-/// Builds a row error for an unknown row among those that were sent.
-fn unnumbered(mut warning: Diagnostic) -> RowError {
-    warning.row = None;
-    RowError {
-        class: if warning.is_duplicate() { RowErrorKind::Duplicate } else { RowErrorKind::BadRow },
-        warning,
+impl RowSpan {
+    fn halves(&self) -> Vec<Self> {
+        let &Self { rows: Range { start, end }, is_dry_run } = self;
+        let middle = start.midpoint(end);
+        vec![Self { rows: start..middle, is_dry_run }, Self { rows: middle..end, is_dry_run }]
     }
 }

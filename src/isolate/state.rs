@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::plan::{IsolationSetup, Plan};
+use super::setup::IsolationSetup;
 use super::tally::Tally;
 use crate::error::BadRow;
-use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Policy, RowErrorKind};
+use crate::load_data::{Diagnostic, LoadRequest, LoadStats, Plan, Policy, RowErrorKind};
 use crate::mysql::Session;
 use crate::rejects::RejectFile;
 use crate::values::RowRules;
@@ -17,7 +17,7 @@ pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT s3_to_mysql";
 /// A reason for which a row is flagged.
 #[derive(Clone, Debug)]
 pub(super) struct RowError {
-    pub(super) class: RowErrorKind,
+    pub(super) kind: RowErrorKind,
     pub(super) warning: Diagnostic,
 }
 
@@ -85,11 +85,17 @@ impl<'a> RowIsolation<'a> {
 
 /// The outcome of sending some rows.
 pub(super) enum SendOutcome {
-    /// The rows are in, with these counts.
+    /// The rows are in, except those that are flagged now. The counts are those of the rows that
+    /// are in.
     Clean(LoadStats),
     TruncatedWarnings {
         warnings: u64,
         shown: u64,
     },
     RowErrors(Vec<RowError>),
+}
+
+/// Adds a reason for which a row is flagged.
+pub(super) fn flag(flagged: &mut Flagged, index: usize, row_error: RowError) {
+    flagged.entry(index).or_default().push(row_error);
 }

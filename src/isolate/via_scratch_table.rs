@@ -2,7 +2,7 @@
 
 use super::insert_select;
 use super::insert_stats::{InsertStats, OnConflict};
-use super::plan::Scratch;
+use super::setup::Scratch;
 use super::state::{Flagged, ROLLBACK, RowError, RowIsolation, SAVEPOINT, SendOutcome};
 use crate::error::{ErrorKind, Result};
 use crate::load_data::{Diagnostic, ExchangeOutcome, LoadStats};
@@ -37,7 +37,7 @@ impl RowIsolation<'_> {
         scratch.table.create(&mut self.session.conn).await?;
         let taken = match self.fill(scratch, chunk, sent).await? {
             ExchangeOutcome::Accepted { counts, shown } => {
-                match self.told(sent.len() as u64, counts, &shown)? {
+                match self.assess_answer(sent.len() as u64, counts, &shown)? {
                     SendOutcome::Clean(kept) => {
                         self.take_over(scratch, sent, kept, flagged).await?
                     }
@@ -98,11 +98,11 @@ impl RowIsolation<'_> {
             Self::flag_numbered(&row_errors, sent, flagged);
             // A refusal of the same row is a reason, too. Other rows may have been refused only
             // because of these.
-            let is_held = |row_error: &RowError| {
+            let is_flagged = |row_error: &RowError| {
                 row_errors.iter().any(|flagged| flagged.warning.row == row_error.warning.row)
             };
             let rejected: Vec<RowError> =
-                self.row_errors(&rejected).into_iter().filter(is_held).collect();
+                self.row_errors(&rejected).into_iter().filter(is_flagged).collect();
             Self::flag_numbered(&rejected, sent, flagged);
             return Ok(ScratchOutcome::Retry);
         }

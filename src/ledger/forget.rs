@@ -190,6 +190,9 @@ impl LedgerAdmin {
             );
             self.change(&sql).await?;
         }
+        // In the same transaction: if only the rows went, the ledger would look as if it had lost
+        // them.
+        self.forget_runs().await?;
         self.commit(batch, removed).await?;
         Ok(Some(last))
     }

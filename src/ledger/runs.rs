@@ -72,7 +72,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Any error of the connection. There is no retry, because nothing depends on this record.
-    pub async fn end_run(&self, achieved: RunTotals) -> Result<()> {
+    pub async fn end_run(&self, totals: RunTotals) -> Result<()> {
         let RunTotals {
             exit_code,
             objects_loaded,
@@ -80,7 +80,7 @@ impl Ledger {
             objects_failed,
             rows,
             bytes,
-        } = achieved;
+        } = totals;
         let sql = format!(
             "UPDATE {runs} \
              SET ended_at = UTC_TIMESTAMP(6), exit_code = {exit_code}, objects_loaded = \

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::loader::Loader;
 use crate::error::{BadRows, Error, ErrorKind, Result};
-use crate::isolate::{Plan, RowIsolation};
+use crate::isolate::RowIsolation;
 use crate::ledger::BeginOutcome;
 use crate::load_data::{
-    Assessment, Diagnostic, ExchangeOutcome, LoadRequest, LoadStats, Reservation, RowErrorKind,
-    ServerCounts, assess, load_data, miscounted, quote, renumbered_text,
+    Assessment, Diagnostic, ExchangeOutcome, LoadRequest, LoadStats, Plan, Reservation,
+    RowErrorKind, ServerCounts, assess, load_data, miscounted, quote, renumbered_text,
 };
 use crate::mysql::{Phase, Session, classify};
 use crate::policy::OnDuplicate;
@@ -62,14 +63,14 @@ impl Session {
     pub async fn load<'p>(
         &mut self,
         request: &'p LoadRequest,
-        plan: &'p Plan,
+        loader: &'p Loader,
         abandoning: &CancellationToken,
         stats: &mut LoadStats,
         reserved: &mut Vec<Reservation<'p>>,
     ) -> Result<LoadOutcome> {
-        let what = &request.what;
+        let (what, plan) = (&request.what, &loader.plan);
         let attempting = async {
-            let attempted = self.attempt(request, plan).await;
+            let attempted = self.attempt(request, loader).await;
             let Err(mut error) = attempted else { return attempted };
             if !matches!(error.kind, ErrorKind::LoadStalled | ErrorKind::ConnectionLost) {
                 // Rolled back at once, so that no lock outlives the failure. Not if the server may
@@ -77,7 +78,7 @@ impl Session {
                 // There, destroying the session rolls back.
                 let rolled_back = self.conn.query_drop("ROLLBACK").await;
                 if rolled_back.is_ok() && plan.policy.rolls_back {
-                    error = self.name_the_rows(request, plan, error).await;
+                    error = self.name_the_rows(request, loader, error).await;
                 }
             }
             if plan.policy.rolls_back {
@@ -130,17 +131,17 @@ impl Session {
     pub(crate) async fn attempt<'p>(
         &mut self,
         request: &'p LoadRequest,
-        plan: &'p Plan,
+        loader: &'p Loader,
     ) -> Result<Option<(LoadStats, Vec<Reservation<'p>>)>> {
-        let what = &request.what;
+        let (what, plan) = (&request.what, &loader.plan);
         if !self.begin(request).await? {
             return Ok(None);
         }
         let mut whole = None;
-        if !plan.policy.isolates_rows() && !plan.skip_whole_attempt.load(Ordering::Relaxed) {
+        if !plan.policy.isolates_rows() && !loader.skip_whole_attempt.load(Ordering::Relaxed) {
             whole = self.load_whole(request, plan).await?;
             if whole.is_none() {
-                plan.skip_whole_attempt.store(true, Ordering::Relaxed);
+                loader.skip_whole_attempt.store(true, Ordering::Relaxed);
                 self.query(what, "ROLLBACK").await?;
                 if !self.begin(request).await? {
                     return Ok(None);
@@ -152,7 +153,7 @@ impl Session {
         let mut stats = match whole {
             Some(stats) => stats,
             None => {
-                let isolation_setup = plan.isolation_setup(&mut self.conn).await?;
+                let isolation_setup = loader.isolation_setup.get(plan, &mut self.conn).await?;
                 let file = reject_file(request, plan).await?;
                 let (mut stats, file) =
                     RowIsolation::new(self, request, plan, isolation_setup, file)
@@ -182,10 +183,10 @@ impl Session {
         stats.loaded.rows = request.rows;
         stats = stats.with_values(&request.values, plan.policy.on_bad_row);
         if let Some(entry) = &request.entry {
-            let mut loaded = stats.loaded;
+            let mut counts = stats.loaded;
             // The ledger records by how much the table has grown, and a swap relies on it.
-            loaded.deleted += stats.updated + stats.unchanged;
-            entry.complete(&mut self.conn, loaded, digest.as_ref().map(RowDigest::digest)).await?;
+            counts.deleted += stats.updated + stats.unchanged;
+            entry.complete(&mut self.conn, counts, digest.as_ref().map(RowDigest::digest)).await?;
         }
         Ok(Some((stats, reserved)))
     }
@@ -239,7 +240,7 @@ impl Session {
     async fn name_the_rows(
         &mut self,
         request: &LoadRequest,
-        plan: &Plan,
+        loader: &Loader,
         mut error: Error,
     ) -> Error {
         let is_about_rows = matches!(
@@ -249,6 +250,7 @@ impl Session {
         let are_named = error.bad_rows().iter().all(|bad| bad.row.is_some());
         let is_isolated = error.bad_rows().iter().any(|bad| bad.line.is_some());
         // Under REPLACE the first bad row ends the statement, so there may be others.
+        let plan = &loader.plan;
         let may_be_more = plan.policy.on_duplicate == OnDuplicate::Replace;
         if !is_about_rows || error.bad_rows().is_empty() || is_isolated || are_named && !may_be_more
         {
@@ -257,7 +259,7 @@ impl Session {
         let mut tries = NAMING_TRIES;
         let named = loop {
             tries -= 1;
-            match self.search(request, plan, &error).await {
+            match self.search(request, loader, &error).await {
                 // Another connection holds the lock, which can happen to any load.
                 Err(unnamed) if unnamed.kind == ErrorKind::LockConflict && tries > 0 => {
                     tokio::time::sleep(NAMING_PAUSE.mul_f64(fastrand::f64())).await;
@@ -267,9 +269,9 @@ impl Session {
         };
         match named {
             Ok(mut found) if !found.shown.is_empty() => {
-                let told = error.take_bad_rows();
+                let unnamed = error.take_bad_rows();
                 let is_all = found.shown.len() < plan.policy.show_bad_rows;
-                let count = told.shown.len() as u64 + told.more;
+                let count = unnamed.shown.len() as u64 + unnamed.more;
                 found.more =
                     if is_all { 0 } else { count.saturating_sub(found.shown.len() as u64) };
                 error.with_bad_rows(found)
@@ -287,12 +289,12 @@ impl Session {
     async fn search(
         &mut self,
         request: &LoadRequest,
-        plan: &Plan,
+        loader: &Loader,
         error: &Error,
     ) -> Result<BadRows> {
-        let what = &request.what;
+        let (what, plan) = (&request.what, &loader.plan);
         self.query(what, "START TRANSACTION").await?;
-        let isolation_setup = plan.isolation_setup(&mut self.conn).await?;
+        let isolation_setup = loader.isolation_setup.get(plan, &mut self.conn).await?;
         let isolated = RowIsolation::new(self, request, plan, isolation_setup, None)
             .for_an_error(error)
             .run(&mut None)
@@ -318,13 +320,7 @@ impl Session {
 /// rejected row.
 async fn reject_file(request: &LoadRequest, plan: &Plan) -> Result<Option<RejectFile>> {
     let (Some(rejects), Some(name)) = (&plan.rejects, &request.name) else { return Ok(None) };
-    let head = request.staged.head().await.map_err(|error| {
-        Error::new(
-            ErrorKind::StagingFailed,
-            format!("{}: the staged file cannot be read again", request.what),
-        )
-        .caused_by(error)
-    })?;
+    let head = request.staged.head(&request.what).await?;
     Ok(Some(rejects.begin(name.clone(), request.part.as_ref().map(|part| part.number), head)))
 }
 
@@ -359,7 +355,7 @@ fn account_for(
         Assessment::RowErrors(row_errors) => {
             let bad: Vec<&Diagnostic> = row_errors
                 .iter()
-                .filter(|(class, _)| *class == RowErrorKind::BadRow)
+                .filter(|(kind, _)| *kind == RowErrorKind::BadRow)
                 .map(|(_, warning)| *warning)
                 .collect();
             let accepted =

@@ -61,10 +61,10 @@ impl Policy {
         (!is_acceptable).then_some(RowErrorKind::BadRow)
     }
 
-    /// Returns true if the policy rejects rows of this class and writes them out. Otherwise such a
+    /// Returns true if the policy rejects rows of this kind and writes them out. Otherwise such a
     /// row fails the object.
-    pub(crate) fn rejects(&self, class: RowErrorKind) -> bool {
-        match class {
+    pub(crate) fn rejects(&self, kind: RowErrorKind) -> bool {
+        match kind {
             RowErrorKind::BadRow => self.on_bad_row == OnBadRow::Reject,
             RowErrorKind::Duplicate => self.on_duplicate == OnDuplicate::Reject,
         }
@@ -94,7 +94,7 @@ pub(crate) fn assess<'w>(
 ) -> Assessment<'w> {
     let row_errors: Vec<_> = shown
         .iter()
-        .filter_map(|warning| policy.row_error(warning).map(|class| (class, warning)))
+        .filter_map(|warning| policy.row_error(warning).map(|kind| (kind, warning)))
         .collect();
     // The server counts warnings past max_error_count, but does not return them.
     let hidden = counts.warnings.saturating_sub(shown.len() as u64);
@@ -108,9 +108,9 @@ pub(crate) fn assess<'w>(
     if !row_errors.is_empty() {
         return Assessment::RowErrors(row_errors);
     }
-    let told = shown.iter().filter(|warning| warning.is_skip()).count() as u64 + hidden;
-    if policy.on_bad_row != OnBadRow::Accept && counts.skipped > told {
-        return Assessment::UnexplainedSkips(counts.skipped - told);
+    let explained = shown.iter().filter(|warning| warning.is_skip()).count() as u64 + hidden;
+    if policy.on_bad_row != OnBadRow::Accept && counts.skipped > explained {
+        return Assessment::UnexplainedSkips(counts.skipped - explained);
     }
     // Some servers leave rows that a CHECK or a foreign key refused out of every count.
     let uncounted = shown.iter().filter(|warning| warning.is_uncounted_refusal()).count() as u64;
@@ -171,7 +171,7 @@ mod tests {
             Assessment::Clean => "clean",
             Assessment::TruncatedWarnings => "truncated warnings",
             Assessment::RowErrors(row_errors)
-                if row_errors.iter().all(|(class, _)| *class == RowErrorKind::Duplicate) =>
+                if row_errors.iter().all(|(kind, _)| *kind == RowErrorKind::Duplicate) =>
             {
                 "duplicates"
             }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_an_offence_only_where_that_is_asked_for() {
+    fn a_note_is_a_row_error_only_where_that_is_asked_for() {
         let note = [Diagnostic::new("Note".into(), 1265, "m".into())];
         assert_eq!(named(counts(10, 0, 1), &note, STRICT), "clean");
         assert_eq!(

@@ -14,7 +14,7 @@ use crate::values::RowRewriter;
 
 /// The size of one packet, unless the server's `max_allowed_packet` is even smaller. Larger packets
 /// are not faster.
-const BLOCK_BYTES: usize = 256 * 1024;
+const PACKET_BYTES: usize = 256 * 1024;
 /// Room for the line terminators by which a block may exceed its size.
 const TERMINATOR_BYTES: usize = 512;
 /// The number of blocks that are read ahead of the one being sent.
@@ -86,7 +86,7 @@ impl Payload {
     /// Streams the bytes in order, in packets of at most `max_packet_bytes`, reading them on
     /// blocking threads. `sent` counts each block as it is taken.
     pub(crate) fn stream(self, sent: Arc<SendProgress>, max_packet_bytes: usize) -> InfileData {
-        let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, BLOCK_BYTES);
+        let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, PACKET_BYTES);
         let extents = self.extents.into_iter();
         let blocks = stream::iter(BlockBuilder { extents, rest: None, block_bytes })
             .map(|extents| tokio::task::spawn_blocking(move || read(&extents)))
@@ -231,7 +231,7 @@ impl Block {
     fn take() -> Self {
         // A panic leaves nothing half-done under this lock.
         let sent = SENT_BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self { memory: sent.unwrap_or_else(|| vec![0; BLOCK_BYTES]), filled: 0 }
+        Self { memory: sent.unwrap_or_else(|| vec![0; PACKET_BYTES]), filled: 0 }
     }
 
     /// Returns room for `length` bytes after the filled ones.
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn stretches_are_sent_whole_and_in_order_with_the_terminator() {
-        let bytes: Vec<u8> = (0_u8..251).cycle().take(2 * BLOCK_BYTES + 7).collect();
+        let bytes: Vec<u8> = (0_u8..251).cycle().take(2 * PACKET_BYTES + 7).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let to = bytes.len() as u64;

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::payload::Payload;
+use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::split::{LocatedRow, RowLocator};
@@ -16,7 +17,7 @@ use crate::values::RowRewriter;
 const CHUNK_ROWS: usize = 16_384;
 /// The maximum number of bytes in a chunk, because rows may be long.
 const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
-const BLOCK_BYTES: usize = 256 * 1024;
+const UNREAD: &str = "the staged file cannot be read again";
 
 /// The rows of an object in its staged file, and how to read them.
 #[derive(Clone, Debug)]
@@ -50,13 +51,16 @@ impl StagedRows {
     }
 
     /// Reads the bytes before the data: a byte order mark and header lines.
-    pub(crate) async fn head(&self) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// `StagingFailed` if the staged file of `what` cannot be read again.
+    pub(crate) async fn head(&self, what: &str) -> Result<Vec<u8>> {
         let (file, length) = (self.file.clone(), self.head_bytes);
-        let read = tokio::task::spawn_blocking(move || {
+        let read = run_blocking(move || {
             let mut head = vec![0; usize::try_from(length).map_err(io::Error::other)?];
             file.read_exact_at(&mut head, 0).map(|()| head)
         });
-        read.await.unwrap_or_else(|died| Err(io::Error::other(died)))
+        read.await?.map_err(|error| unread(what, error))
     }
 }
 
@@ -80,20 +84,13 @@ impl Chunks {
     /// # Errors
     /// `StagingFailed` if the staged file cannot be read again as it was.
     pub(crate) async fn next(mut self) -> Result<(Self, Vec<LocatedRow>)> {
-        let read = tokio::task::spawn_blocking(move || {
+        let read = run_blocking(move || {
             let rows = self.read()?;
             Ok((self, rows))
         });
-        match read.await {
-            Ok(read) => read.map_err(|error: io::Error| {
-                Error::new(ErrorKind::StagingFailed, "the staged file cannot be read again")
-                    .caused_by(error)
-            }),
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => {
-                Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
-            }
-        }
+        read.await?.map_err(|error: io::Error| {
+            Error::new(ErrorKind::StagingFailed, UNREAD).caused_by(error)
+        })
     }
 
     fn read(&mut self) -> io::Result<Vec<LocatedRow>> {
@@ -126,6 +123,11 @@ impl Chunks {
     }
 }
 
+/// Returns the error of an object whose staged file cannot be read again.
+pub(crate) fn unread(what: &str, error: io::Error) -> Error {
+    Error::new(ErrorKind::StagingFailed, format!("{what}: {UNREAD}")).caused_by(error)
+}
+
 /// Returns the bytes of the chunk's rows with the given indexes.
 pub(crate) fn payload(staged: &StagedRows, chunk: &[LocatedRow], sent: &[usize]) -> Payload {
     let mut stretches: Vec<std::ops::Range<u64>> = Vec::new();
@@ -147,4 +149,36 @@ pub(crate) fn raw(file: &FileSlice, row: &LocatedRow, limit: u64) -> io::Result<
     let mut bytes = vec![0; usize::try_from(row.size_bytes.min(limit)).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, row.offset)?;
     Ok(bytes)
+}
+
+/// The bytes of rows, without their terminators.
+#[derive(Debug)]
+pub(crate) struct RawRows {
+    bytes: Vec<u8>,
+    places: Vec<std::ops::Range<usize>>,
+}
+
+impl RawRows {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().map(|place| &self.bytes[place.clone()])
+    }
+}
+
+/// Reads the bytes of some of a chunk's rows, in order.
+pub(crate) fn raw_rows<'a>(
+    file: &FileSlice,
+    rows: impl IntoIterator<Item = &'a LocatedRow>,
+) -> io::Result<RawRows> {
+    let (mut start, mut end) = (None, 0);
+    let mut places = Vec::new();
+    let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+    for row in rows {
+        let start = *start.get_or_insert(row.offset);
+        end = row.offset + row.size_bytes;
+        places.push(place(row.offset - start)?..place(end - start)?);
+    }
+    let start = start.unwrap_or(end);
+    let mut bytes = vec![0; place(end - start)?];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(RawRows { bytes, places })
 }

@@ -1,4 +1,4 @@
-//! The error and warning numbers that more than one module knows.
+//! The error and warning numbers of the servers that this program knows, each with a name.
 //!
 //! The numbers are those of the servers' own manuals; where MySQL and MariaDB differ, both stand
 //! beside each other.
@@ -33,6 +33,27 @@ pub(crate) const UNKNOWN_CHARSET: u16 = 1115;
 /// The statement cannot be parsed.
 pub(crate) const SYNTAX_ERROR: u16 = 1064;
 
+/// The account lacks a right on a procedure or a function.
+pub(crate) const ROUTINE_ACCESS_DENIED: u16 = 1370;
+
+/// The server does not know the system variable.
+pub(crate) const UNKNOWN_VARIABLE: u16 = 1193;
+
+/// The system variable does not take the value.
+pub(crate) const WRONG_VALUE_FOR_VARIABLE: u16 = 1231;
+
+/// The separators of LOAD DATA do not go together.
+pub(crate) const WRONG_SEPARATORS: u16 = 1083;
+
+/// The object is of another kind than the statement needs, such as a view for a table.
+pub(crate) const WRONG_OBJECT: u16 = 1347;
+
+/// A column of a view cannot be written to.
+pub(crate) const COLUMN_NOT_UPDATABLE: u16 = 1348;
+
+/// Rows cannot be inserted into the table, as into some views.
+pub(crate) const TABLE_NOT_INSERTABLE: u16 = 1471;
+
 /// A column's default is invalid under the session's `sql_mode`.
 pub(crate) const INVALID_DEFAULT: u16 = 1067;
 
@@ -45,6 +66,37 @@ pub(crate) const SIGNAL: u16 = 1644;
 /// TRUNCATE is refused because a foreign key refers to the table.
 pub(crate) const TRUNCATE_REFUSED_BY_FOREIGN_KEY: u16 = 1701;
 
+/// The password is wrong, or the account does not exist.
+pub(crate) const ACCESS_DENIED: u16 = 1045;
+
+/// The same, for an account whose plugin uses no password.
+pub(crate) const ACCESS_DENIED_WITHOUT_PASSWORD: u16 = 1698;
+
+/// No account may log in from this host.
+pub(crate) const HOST_NOT_ALLOWED: u16 = 1130;
+
+/// The client cannot do what the account's plugin asks for.
+pub(crate) const PLUGIN_NOT_SUPPORTED: u16 = 1251;
+
+/// The account's plugin is not loaded.
+pub(crate) const PLUGIN_NOT_LOADED: u16 = 1524;
+
+/// Returns true if the account is locked (MySQL, MariaDB).
+pub(crate) fn is_account_locked(code: u16) -> bool {
+    matches!(code, 3118 | 4151)
+}
+
+/// Returns true if the account is blocked for its failed logins (MySQL, MariaDB).
+pub(crate) fn is_account_blocked(code: u16) -> bool {
+    matches!(code, 3955 | 4150)
+}
+
+/// Returns true if the account's password has expired: the server allows only a new one, or refuses
+/// the login.
+pub(crate) fn is_password_expired(code: u16) -> bool {
+    matches!(code, 1820 | 1862)
+}
+
 /// The server has no connection left.
 pub(crate) const TOO_MANY_CONNECTIONS: u16 = 1040;
 
@@ -53,6 +105,18 @@ pub(crate) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
 
 /// The account has used up a limit of its own, such as connections.
 pub(crate) const USER_LIMIT_REACHED: u16 = 1226;
+
+/// The server has no memory or thread left.
+pub(crate) const OUT_OF_RESOURCES: u16 = 1041;
+
+/// The server is shutting down.
+pub(crate) const SHUTTING_DOWN: u16 = 1053;
+
+/// Returns true if the connection is gone: it was killed (MariaDB 1927), is lost (2006, 2013), was
+/// idle for too long (MySQL 4031), or its packets could not be read or written.
+pub(crate) fn is_connection_lost(code: u16) -> bool {
+    matches!(code, 1927 | 2006 | 2013 | 4031 | 1158..=1161)
+}
 
 /// The server refuses this host after too many failed connections.
 pub(crate) const HOST_BLOCKED: u16 = 1129;
@@ -68,6 +132,15 @@ pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
 /// The transaction was chosen as the victim of a deadlock, and is rolled back.
 pub(crate) const DEADLOCK: u16 = 1213;
+
+/// A lock was asked for with NOWAIT, and another transaction holds it.
+pub(crate) const LOCK_NOT_FREE: u16 = 3572;
+
+/// The row has changed since the transaction read it (MariaDB).
+pub(crate) const ROW_CHANGED: u16 = 1020;
+
+/// Group replication has rolled the transaction back at its COMMIT.
+pub(crate) const ROLLED_BACK_AT_COMMIT: u16 = 3101;
 
 /// NULL is stored into a NOT NULL column.
 pub(crate) const NULL_REFUSED: u16 = 1048;
@@ -98,6 +171,9 @@ pub(crate) const INVALID_CHARACTER: u16 = 1300;
 
 /// The value is no value of the column's type.
 pub(crate) const WRONG_VALUE_FOR_FIELD: u16 = 1366;
+
+/// The value is no value of the type that a function returns.
+pub(crate) const WRONG_VALUE_FOR_TYPE: u16 = 1411;
 
 /// The text is longer than the column.
 pub(crate) const DATA_TOO_LONG: u16 = 1406;
@@ -147,10 +223,14 @@ pub(crate) fn is_duplicate(code: u16) -> bool {
     matches!(code, DUPLICATE_ENTRY | 1586 | 1761 | 1762)
 }
 
-/// Returns true if a row was refused by CHECK (MySQL 3819, MariaDB 4025) or by the CHECK OPTION of
-/// a view.
+/// Returns true if a row was refused by CHECK (MySQL, MariaDB).
+pub(crate) fn is_refused_by_check(code: u16) -> bool {
+    matches!(code, 3819 | 4025)
+}
+
+/// Returns true if a row was refused by CHECK or by the CHECK OPTION of a view.
 pub(crate) fn is_refused_by_constraint(code: u16) -> bool {
-    matches!(code, 3819 | 4025 | 1369)
+    is_refused_by_check(code) || code == 1369
 }
 
 /// A row was refused because its parent row does not exist.
@@ -159,9 +239,19 @@ pub(crate) const NO_PARENT_ROW: u16 = 1452;
 /// The same, in the message that does not name the constraint.
 pub(crate) const NO_PARENT_ROW_UNNAMED: u16 = 1216;
 
-/// Returns true if a row was refused because no partition takes it.
+/// No partition takes the row.
+pub(crate) const NO_PARTITION: u16 = 1526;
+
+/// Returns true if a row was refused because no partition takes it, or none of those that the
+/// statement names.
 pub(crate) fn is_refused_by_partition(code: u16) -> bool {
-    matches!(code, 1526 | 1591 | 1748)
+    matches!(code, NO_PARTITION | 1591 | 1748)
+}
+
+/// Returns true if ALTER TABLE names a column twice, or asks an engine for a type, an index or
+/// partitions that it lacks.
+pub(crate) fn is_impossible_alter(code: u16) -> bool {
+    matches!(code, 1060 | 1163 | 1178 | 1214 | 1464 | 3106 | 3750)
 }
 
 /// Returns true if the table cannot be changed in this way because of a foreign key on either side

@@ -6,7 +6,9 @@
 //! - **Waits.** A statement has no time limit while the server works on it: an ALTER TABLE may take
 //!   hours, and a lock may take its time. What is bounded is the time that a server is silent; see
 //!   [`Watch`].
-//! - **Answers.** Rows are converted by functions that return an error. A row with other columns
+//! - **Answers.** An answer has a limit, whether its rows are kept or dropped; only a query that
+//!   passes on its rows one by one may have any number of them. Rows are converted by functions
+//!   that return an error. A row with other columns
 //!   than asked for, or with a text that is not UTF-8, is an error of the statement.
 //! - **Panics.** A panic inside the driver, which reads what a server sends, is an error of this
 //!   connection.
@@ -19,9 +21,13 @@ use mysql_async::{DriverError, Error as Driver, InfileData, Row, Value};
 
 use super::watch::{Watch, unless_panicked};
 
-/// The limit on an answer that is kept in memory. The longest is that to SHOW WARNINGS: 65,535
+/// The limit on the rows of an answer. The longest is that to SHOW WARNINGS: 65,535
 /// messages of up to 512 characters, which take some 50 MiB if the messages are of ordinary length.
 const ANSWER_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+
+/// The limit on the answers to one packet, each of which can say that another one follows. The
+/// program sends some ten statements in one packet, and `--init-sql` perhaps more.
+const ANSWERS_LIMIT: usize = 1000;
 
 /// One connection. After any error that is not the server's own answer, it must not be used again.
 #[derive(Debug)]
@@ -31,17 +37,20 @@ pub struct Conn {
     watch: Option<Arc<Watch>>,
     /// The statement that has pinned the session's variables.
     pub(super) pinned_by: Option<String>,
+    /// True if the rest of an answer was not read. The driver would read it to its end before it
+    /// sends another statement, and it may have none.
+    is_given_up: bool,
 }
 
 impl From<mysql_async::Conn> for Conn {
     fn from(driver: mysql_async::Conn) -> Self {
-        Self { driver, watch: None, pinned_by: None }
+        Self { driver, watch: None, pinned_by: None, is_given_up: false }
     }
 }
 
 impl Conn {
     pub(super) fn watched(driver: mysql_async::Conn, watch: Arc<Watch>) -> Self {
-        Self { driver, watch: Some(watch), pinned_by: None }
+        Self { driver, watch: Some(watch), pinned_by: None, is_given_up: false }
     }
 
     /// Replaces the watch by one that knows more about the server.
@@ -54,8 +63,7 @@ impl Conn {
     /// # Errors
     /// The errors of the driver. `TimedOut` if the server has fallen silent.
     pub async fn query_drop<Q: AsRef<str>>(&mut self, sql: Q) -> mysql_async::Result<()> {
-        let Self { driver, watch, .. } = self;
-        bounded(watch.as_deref(), driver.id(), driver.query_drop(sql.as_ref())).await
+        self.read(sql.as_ref(), ANSWER_LIMIT_BYTES, |_, _| ()).await.map(|_| ())
     }
 
     /// Runs a query and returns its rows.
@@ -77,10 +85,14 @@ impl Conn {
         &mut self,
         sql: Q,
     ) -> mysql_async::Result<Option<T>> {
-        let Self { driver, watch, .. } = self;
-        let id = driver.id();
-        let row = bounded(watch.as_deref(), id, driver.query_first::<Row, _>(sql.as_ref())).await?;
-        row.map(typed_row).transpose()
+        let mut first = None;
+        let keep_first = |number: usize, row| {
+            if number == 0 && first.is_none() {
+                first = Some(row);
+            }
+        };
+        self.read(sql.as_ref(), ANSWER_LIMIT_BYTES, keep_first).await?;
+        first.map(typed_row).transpose()
     }
 
     /// Runs statements and returns the answer to each.
@@ -88,35 +100,14 @@ impl Conn {
     /// # Errors
     /// The errors of [`Conn::query_drop`].
     pub(crate) async fn query_answers(&mut self, sql: &str) -> mysql_async::Result<Vec<Answer>> {
-        let Self { driver, watch, .. } = self;
-        let id = driver.id();
-        let asking = async {
-            let mut results = driver.query_iter(sql).await?;
-            let mut answers = Vec::new();
-            let mut bytes = 0;
-            loop {
-                // Each statement's count is there until the next one's answer is read.
-                let changed = results.affected_rows();
-                let mut rows = Vec::new();
-                while let Some(row) = results.next().await? {
-                    bytes += size_of_row(&row);
-                    if bytes > ANSWER_LIMIT_BYTES {
-                        return Err(too_large());
-                    }
-                    rows.push(row);
-                }
-                bytes += size_of::<Answer>();
-                if bytes > ANSWER_LIMIT_BYTES {
-                    return Err(too_large());
-                }
-                answers.push((changed, rows));
-                if results.is_empty() {
-                    results.drop_result().await?;
-                    return Ok(answers);
-                }
-            }
+        let mut sets: Vec<Vec<Row>> = Vec::new();
+        let keep = |number: usize, row| {
+            sets.resize_with(number + 1, Vec::new);
+            sets[number].push(row);
         };
-        bounded(watch.as_deref(), id, asking).await
+        let changed = self.read(sql, ANSWER_LIMIT_BYTES, keep).await?;
+        sets.resize_with(changed.len(), Vec::new);
+        Ok(changed.into_iter().zip(sets).collect())
     }
 
     /// Runs statements and returns the result set of each.
@@ -137,20 +128,60 @@ impl Conn {
         mut each: impl FnMut(T) + Send,
     ) -> mysql_async::Result<()> {
         let mut unexpected = None;
-        let Self { driver, watch, .. } = self;
-        let id = driver.id();
-        let asking = async {
-            let mut results = driver.query_iter(sql).await?;
-            results
-                .for_each(|row: Row| match typed_row(row) {
-                    Ok(row) => each(row),
-                    Err(error) => unexpected = Some(error),
-                })
-                .await?;
-            results.drop_result().await
+        let pass_on = |number: usize, row| match typed_row(row) {
+            _ if number > 0 => {}
+            Ok(row) => each(row),
+            Err(error) => unexpected = Some(error),
         };
-        bounded(watch.as_deref(), id, asking).await?;
+        self.read(sql, usize::MAX, pass_on).await?;
         unexpected.map_or(Ok(()), Err)
+    }
+
+    /// Runs statements, passes on each row of their answers with the number of the answer, and
+    /// returns how many rows each of them changed.
+    ///
+    /// # Errors
+    /// The errors of [`Conn::query_drop`]. `Other` for more than `limit_bytes` of rows, or more
+    /// answers than the program ever asks for.
+    async fn read(
+        &mut self,
+        sql: &str,
+        limit_bytes: usize,
+        mut each: impl FnMut(usize, Row) + Send,
+    ) -> mysql_async::Result<Vec<u64>> {
+        let Self { driver, watch, is_given_up, .. } = self;
+        if *is_given_up {
+            return Err(std::io::Error::other("an earlier answer of the server had no end").into());
+        }
+        let id = driver.id();
+        // Boxed, because the driver's futures are large and these are part of many others.
+        let asking = Box::pin(async {
+            let mut results = driver.query_iter(sql).await?;
+            let mut changed = Vec::new();
+            let mut bytes = 0;
+            loop {
+                if changed.len() == ANSWERS_LIMIT {
+                    *is_given_up = true;
+                    return Err(too_many_answers());
+                }
+                let number = changed.len();
+                // Each statement's count is there until the next one's answer is read.
+                changed.push(results.affected_rows());
+                while let Some(row) = results.next().await? {
+                    bytes += size_of_row(&row);
+                    if bytes > limit_bytes {
+                        *is_given_up = true;
+                        return Err(too_large());
+                    }
+                    each(number, row);
+                }
+                if results.is_empty() {
+                    results.drop_result().await?;
+                    return Ok(changed);
+                }
+            }
+        });
+        bounded(watch.as_deref(), id, asking).await
     }
 
     /// Returns the number of rows that the last statement changed.
@@ -192,8 +223,7 @@ async fn bounded<T>(
     id: u32,
     work: impl Future<Output = mysql_async::Result<T>>,
 ) -> mysql_async::Result<T> {
-    // Boxed, because the driver's futures are large and these are part of many others.
-    let work = Box::pin(unless_panicked(work));
+    let work = std::pin::pin!(unless_panicked(work));
     match watch {
         Some(watch) => watch.while_working(id, work).await,
         None => work.await,
@@ -250,6 +280,14 @@ fn too_large() -> Driver {
     let message = format!(
         "the server's answer is larger than {} MiB, which no answer to this program needs",
         ANSWER_LIMIT_BYTES / (1024 * 1024)
+    );
+    std::io::Error::other(message).into()
+}
+
+fn too_many_answers() -> Driver {
+    let message = format!(
+        "the server's answer has more than {ANSWERS_LIMIT} parts, which no answer to this program \
+         needs"
     );
     std::io::Error::other(message).into()
 }

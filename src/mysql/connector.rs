@@ -190,7 +190,7 @@ impl Connector {
                 read => read?,
             };
             conn.watch_with(self.watch(server.identity.clone()));
-            server.pin(&mut conn, self.timeouts.stall).await?;
+            server.pin(&mut conn, self.timeouts).await?;
             Ok(server)
         };
         let server = match tokio::time::timeout(limit, read).await {
@@ -272,7 +272,7 @@ impl Connector {
 
     /// Returns the statements that a connection that loads begins with.
     fn setup(&self, server: &Server, sql_mode: SqlMode) -> Vec<String> {
-        let pins = server.setup(sql_mode, self.timeouts.stall);
+        let pins = server.setup(sql_mode, self.timeouts);
         let mut setup = vec![format!("{FRESH}; {pins}; {}", self.watch(None).marking())];
         setup.extend(self.init_sql.iter().cloned());
         setup

@@ -16,26 +16,19 @@ pub(super) fn is_about_the_account(error: &DriverError) -> bool {
 }
 
 /// Returns true if the number is that of a refused login.
-///
-/// Access denied for the user, for the database; account locked; blocked for its failed logins
-/// (MySQL, MariaDB); password expired; no such plugin; a plugin that this client lacks; no account
-/// for this host.
 pub(super) fn is_refusal(code: u16) -> bool {
     matches!(
         code,
-        1045 | codes::DATABASE_ACCESS_DENIED
-            | 1698
-            | 3118
-            | 4151
-            | 3955
-            | 4150
-            | 1820
-            | 1862
-            | 1524
-            | 1251
-            | 1130
+        codes::ACCESS_DENIED
+            | codes::ACCESS_DENIED_WITHOUT_PASSWORD
+            | codes::DATABASE_ACCESS_DENIED
+            | codes::HOST_NOT_ALLOWED
+            | codes::PLUGIN_NOT_LOADED
+            | codes::PLUGIN_NOT_SUPPORTED
             | codes::CLIENT_REFUSES_LOGIN
-    )
+    ) || codes::is_account_locked(code)
+        || codes::is_account_blocked(code)
+        || codes::is_password_expired(code)
 }
 
 /// Returns the remedy, if there is one beyond that of every refused login.
@@ -65,25 +58,27 @@ fn of_number(code: u16) -> Option<&'static str> {
              --get-server-public-key accepts whatever key comes (with another host only together \
              with --ssl-mode DISABLED)"
         }
-        1698 => {
+        codes::ACCESS_DENIED_WITHOUT_PASSWORD => {
             "if the account's plugin is unix_socket or auth_socket, it logs in only through \
              --socket, and only as the user of the operating system that it belongs to"
         }
-        1820 | 1862 => {
+        _ if codes::is_password_expired(code) => {
             "the account's password has expired: log in with the mysql or mariadb client, and set \
              a new one with SET PASSWORD"
         }
-        3118 | 4151 => "an administrator must run ALTER USER ... ACCOUNT UNLOCK for the account",
-        3955 | 4150 => {
+        _ if codes::is_account_locked(code) => {
+            "an administrator must run ALTER USER ... ACCOUNT UNLOCK for the account"
+        }
+        _ if codes::is_account_blocked(code) => {
             "the account is blocked, because too many logins with a wrong password were tried: \
              wait as long as the message says, or have an administrator run ALTER USER ... ACCOUNT \
              UNLOCK (on MariaDB FLUSH PRIVILEGES)"
         }
-        1524 => {
+        codes::PLUGIN_NOT_LOADED => {
             "the account's plugin is not loaded on the server: an administrator must load it, or \
              give the account another one (ALTER USER ... IDENTIFIED WITH ...)"
         }
-        1251 => {
+        codes::PLUGIN_NOT_SUPPORTED => {
             "the account's plugin asks for something that this program cannot do: an administrator \
              must give it another one (ALTER USER ... IDENTIFIED WITH caching_sha2_password, on \
              MariaDB IDENTIFIED VIA ed25519)"
@@ -106,7 +101,9 @@ fn of_number(code: u16) -> Option<&'static str> {
              administrator must run TRUNCATE TABLE performance_schema.host_cache (on MariaDB FLUSH \
              HOSTS)"
         }
-        1130 => "no account of the server may log in from this host: check the accounts' host part",
+        codes::HOST_NOT_ALLOWED => {
+            "no account of the server may log in from this host: check the accounts' host part"
+        }
         _ => return None,
     })
 }

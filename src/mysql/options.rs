@@ -42,6 +42,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// The time without a sign of life.
     pub stall: Duration,
+    /// The time that a statement waits for a lock.
+    pub lock: Duration,
 }
 
 /// Returns true if `host` names this machine, so that the bytes of a connection do not leave it.

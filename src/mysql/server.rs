@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mysql_async::Error as Driver;
 
 use super::conn::Conn;
+use super::options::Timeouts;
 use super::session_variables::{
     ALWAYS, FRESH, IF_PRESENT, NO_TIME_LIMITS, RESTRICTED, assignment, set,
 };
@@ -47,11 +48,11 @@ pub struct Server {
 
 /// The time for which the server keeps a transaction, with its locks, for a client that vanished.
 pub(super) const WAIT_TIMEOUT_SECONDS: u32 = 120;
-/// The time for which a load waits for a metadata lock, such as that of an ALTER TABLE. MySQL's
-/// default is a year.
-const LOCK_WAIT_TIMEOUT_SECONDS: u32 = 60;
-/// The longest time for which a load waits for the lock of a row: both servers' default. A shorter
-/// time that the administrator has set stays.
+/// The longest time for which a statement waits for a metadata lock, such as that of an ALTER
+/// TABLE. MySQL's default is a year.
+const LOCK_WAIT_SECONDS: u64 = 60;
+/// The longest time for which a statement waits for the lock of a row: both servers' default. A
+/// shorter time that the administrator has set stays.
 const ROW_LOCK_WAIT_SECONDS: u64 = 50;
 
 /// The round trip from which a server counts as far: its link is then hardly as fast as a core
@@ -148,13 +149,13 @@ impl Server {
     pub(super) async fn pin(
         &mut self,
         conn: &mut Conn,
-        stall_timeout: Duration,
+        timeouts: Timeouts,
     ) -> mysql_async::Result<()> {
-        let all = self.setup(SqlMode::Strict, stall_timeout);
+        let all = self.setup(SqlMode::Strict, timeouts);
         match conn.query_drop(&all).await {
             Ok(()) => conn.pinned_by = Some(all),
             Err(Driver::Server(_)) => {
-                for (name, assignment) in self.assignments(SqlMode::Strict, stall_timeout) {
+                for (name, assignment) in self.assignments(SqlMode::Strict, timeouts) {
                     match conn.query_drop(set([&assignment])).await {
                         Ok(()) => {}
                         Err(Driver::Server(error)) => {
@@ -248,13 +249,13 @@ impl Server {
     /// Returns the one statement that pins every setting on which the meaning of a statement
     /// depends.
     #[must_use]
-    pub fn setup(&self, sql_mode: SqlMode, stall_timeout: Duration) -> String {
-        let assignments = self.assignments(sql_mode, stall_timeout);
+    pub fn setup(&self, sql_mode: SqlMode, timeouts: Timeouts) -> String {
+        let assignments = self.assignments(sql_mode, timeouts);
         set(assignments.iter().map(|(_, assignment)| assignment))
     }
 
     /// Returns the variables to pin, each with its assignment.
-    fn assignments(&self, sql_mode: SqlMode, stall_timeout: Duration) -> Vec<(String, String)> {
+    fn assignments(&self, sql_mode: SqlMode, timeouts: Timeouts) -> Vec<(String, String)> {
         let strict = match sql_mode {
             SqlMode::Strict => {
                 "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
@@ -271,21 +272,24 @@ impl Server {
         } else {
             "tx_isolation"
         };
+        // A wait for less than a second is as good as none on one server, and none on the other.
+        let lock_wait = timeouts.lock.as_secs().clamp(1, LOCK_WAIT_SECONDS);
         let row_lock_wait = self
             .variables
             .get("innodb_lock_wait_timeout")
             .and_then(|seconds| seconds.parse().ok())
             .unwrap_or(ROW_LOCK_WAIT_SECONDS)
-            .min(ROW_LOCK_WAIT_SECONDS);
+            .min(ROW_LOCK_WAIT_SECONDS)
+            .min(lock_wait);
         // The server ends an exchange that the client would give up too.
-        let exchange = stall_timeout.as_secs_f64().ceil().clamp(1.0, 3600.0);
+        let exchange = timeouts.stall.as_secs_f64().ceil().clamp(1.0, 3600.0);
         let mut settings = vec![
             // A 0 in an AUTO_INCREMENT column must stay 0.
             ("sql_mode", format!("{strict}NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO")),
             (isolation_variable, isolation.to_owned()),
             ("time_zone", "+00:00".to_owned()),
             ("wait_timeout", WAIT_TIMEOUT_SECONDS.to_string()),
-            ("lock_wait_timeout", LOCK_WAIT_TIMEOUT_SECONDS.to_string()),
+            ("lock_wait_timeout", lock_wait.to_string()),
             ("innodb_lock_wait_timeout", row_lock_wait.to_string()),
             ("net_read_timeout", exchange.to_string()),
             ("net_write_timeout", exchange.to_string()),

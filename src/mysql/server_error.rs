@@ -1,6 +1,4 @@
 //! Maps errors of the driver and the server to the program's own error kinds.
-//!
-//! The numbers are those of the MySQL and MariaDB error references.
 
 use mysql_async::{DriverError, Error as Driver, IoError, LocalInfileError};
 
@@ -20,12 +18,12 @@ pub(crate) enum Phase {
 /// Returns the program's error for the driver's error, about `what`.
 pub(crate) fn classify(during: Phase, what: &str, error: &Driver) -> Error {
     let kind = kind(during, error);
-    let folded = Error::new(kind, format!("{what}: {}", headline(kind)));
-    let folded = match remedy(error) {
-        Some(remedy) => folded.with_hint(remedy),
-        None => folded,
+    let classified = Error::new(kind, format!("{what}: {}", headline(kind)));
+    let classified = match remedy(error) {
+        Some(remedy) => classified.with_hint(remedy),
+        None => classified,
     };
-    folded.caused_by(anyhow::anyhow!(server_message(error))).limited_by(error)
+    classified.caused_by(anyhow::anyhow!(server_message(error))).limited_by(error)
 }
 
 /// Returns the error in the form that the `mysql` client prints, or the driver's text without its
@@ -52,7 +50,7 @@ fn kind(during: Phase, error: &Driver) -> ErrorKind {
             // in group replication: all mean that the transaction was rolled back. For any other
             // error at COMMIT that is not certain.
             codes::DEADLOCK | codes::LOCK_WAIT_TIMEOUT => ErrorKind::LockConflict,
-            3101 => ErrorKind::TargetBusy,
+            codes::ROLLED_BACK_AT_COMMIT => ErrorKind::TargetBusy,
             code if codes::is_read_only(code) => ErrorKind::TargetBusy,
             _ => ErrorKind::OutcomeUnknown,
         },
@@ -101,16 +99,16 @@ fn is_packet_too_large(error: &Driver) -> bool {
 
 fn server_kind(during: Phase, code: u16) -> ErrorKind {
     match code {
-        // Lock wait timeout, deadlock, NOWAIT lock, "record has changed since last read".
-        codes::LOCK_WAIT_TIMEOUT | codes::DEADLOCK | 3572 | 1020 => ErrorKind::LockConflict,
-        // 1041: out of resources. 1053: shutting down.
+        codes::LOCK_WAIT_TIMEOUT | codes::DEADLOCK | codes::LOCK_NOT_FREE | codes::ROW_CHANGED => {
+            ErrorKind::LockConflict
+        }
         codes::TOO_MANY_CONNECTIONS
-        | 1041
-        | 1053
+        | codes::OUT_OF_RESOURCES
+        | codes::SHUTTING_DOWN
         | codes::TOO_MANY_USER_CONNECTIONS
         | codes::USER_LIMIT_REACHED
         | codes::HOST_BLOCKED => ErrorKind::TargetBusy,
-        1927 | 2006 | 2013 | 4031 | 1158..=1161 => ErrorKind::ConnectionLost,
+        code if codes::is_connection_lost(code) => ErrorKind::ConnectionLost,
         code if codes::is_read_only(code) => ErrorKind::TargetBusy,
         code if login_errors::is_refusal(code) => ErrorKind::TargetLogin,
         codes::TLS_REQUIRED => ErrorKind::TargetTls,
@@ -122,9 +120,14 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         | codes::COLUMN_ACCESS_DENIED
         | codes::PRIVILEGE_NEEDED
         | codes::UNKNOWN_CHARSET
-        | codes::SYNTAX_ERROR => ErrorKind::TargetRefused,
-        // No privilege on a routine; unknown variable or separators; not allowed on this object.
-        1370 | 1193 | 1231 | 1083 | 1348 | 1471 | 1347 => ErrorKind::TargetRefused,
+        | codes::SYNTAX_ERROR
+        | codes::ROUTINE_ACCESS_DENIED
+        | codes::UNKNOWN_VARIABLE
+        | codes::WRONG_VALUE_FOR_VARIABLE
+        | codes::WRONG_SEPARATORS
+        | codes::WRONG_OBJECT
+        | codes::COLUMN_NOT_UPDATABLE
+        | codes::TABLE_NOT_INSERTABLE => ErrorKind::TargetRefused,
         _ if during == Phase::Connect => ErrorKind::TargetRefused,
         // Under REPLACE in a strict mode, warnings become errors: a value that does not fit its
         // column, NULL in NOT NULL, too few or too many fields, no parent row, no partition, CHECK.
@@ -137,11 +140,10 @@ fn server_kind(during: Phase, code: u16) -> ErrorKind {
         | codes::TRUNCATED_WRONG_VALUE
         | codes::WRONG_VALUE_FOR_FIELD
         | codes::DATA_TOO_LONG
-        | 1411
+        | codes::WRONG_VALUE_FOR_TYPE
         | codes::NO_PARENT_ROW
-        | 1526
-        | 3819
-        | 4025 => ErrorKind::BadRows,
+        | codes::NO_PARTITION => ErrorKind::BadRows,
+        code if codes::is_refused_by_check(code) => ErrorKind::BadRows,
         _ => ErrorKind::StatementFailed,
     }
 }
@@ -204,6 +206,11 @@ fn remedy(error: &Driver) -> Option<&'static str> {
              is ROW or MIXED; --on-duplicate update and --on-bad-row reject need them"
         }
         codes::TLS_REQUIRED => "the server requires TLS: use --ssl-mode REQUIRED",
+        codes::LOCK_WAIT_TIMEOUT => {
+            "another connection holds a lock on the table or on a row of it: SHOW PROCESSLIST and \
+             information_schema.INNODB_TRX show who has a transaction open or the table locked, \
+             and KILL ends it; the wait for a lock is bounded by --retry-max-elapsed"
+        }
         _ => return None,
     })
 }

@@ -32,7 +32,7 @@ impl Connector {
             opts,
             connector: self.clone(),
             watch: self.watch(server.identity.clone()),
-            pins: server.setup(sql_mode, self.timeouts.stall),
+            pins: server.setup(sql_mode, self.timeouts),
             server: Arc::new(server.clone()),
             in_use: Arc::default(),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::value_pass::with_values;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{CommitOutcome, LedgerEntry};
@@ -138,6 +138,9 @@ pub(crate) async fn load(
     attempts: &mut Attempts,
 ) -> Result<Option<LoadStats>> {
     let what = &request.what;
+    let Purpose::Load(loader) = &context.purpose else {
+        return Err(Error::new(ErrorKind::Bug, format!("{what}: a check loads nothing")));
+    };
     let mut stats = LoadStats::default();
     loop {
         let error = match session(context, worker, what, "loaded").await {
@@ -145,13 +148,12 @@ pub(crate) async fn load(
             Ok(mut session) => {
                 let mut reserved = Vec::new();
                 let abandoning = &context.shutdown.abandoning;
-                let loaded = session
-                    .load(request, context.plan(), abandoning, &mut stats, &mut reserved)
-                    .await;
-                let settled = match loaded {
-                    Ok(attempted) => {
+                let attempted =
+                    session.load(request, loader, abandoning, &mut stats, &mut reserved).await;
+                let settled = match attempted {
+                    Ok(outcome) => {
                         worker.keep(session);
-                        Ok(attempted)
+                        Ok(outcome)
                     }
                     Err(error) => {
                         session.destroy().await;

@@ -10,12 +10,11 @@ use std::io;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{Error, RawRow};
 use crate::file_slice::FileSlice;
 use crate::load_data::warn_of_rule_hole;
 use crate::split::{Boundary, LocatedRow, RowLocator};
-
-const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Returns the same error, with the line number and the bytes of each bad row.
 ///
@@ -41,18 +40,16 @@ pub(crate) async fn with_lines(
     )
     .beginning_at(&from);
     let (file, abandoning) = (file.clone(), context.shutdown.abandoning.clone());
-    let located =
-        match tokio::task::spawn_blocking(move || locate(&file, from.offset, locator, &abandoning))
-            .await
-        {
-            Ok(located) => located.unwrap_or_else(|unread| {
-                tracing::warn!("cannot look up the lines of the bad rows: {unread}");
-                Vec::new()
-            }),
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            // The runtime is shutting down.
-            Err(_) => Vec::new(),
-        };
+    let located = match run_blocking(move || locate(&file, from.offset, locator, &abandoning)).await
+    {
+        Ok(Ok(located)) => located,
+        Ok(Err(unread)) => {
+            tracing::warn!("cannot look up the lines of the bad rows: {unread}");
+            Vec::new()
+        }
+        // The program is exiting.
+        Err(_) => Vec::new(),
+    };
     let what = error.message().to_owned();
     for bad in error.bad_rows_mut() {
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {

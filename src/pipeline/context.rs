@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::header::HeaderCheck;
 use super::options::PipelineOptions;
 use crate::check::Check;
-use crate::isolate::Plan;
 use crate::ledger::{Job, Ledger};
+use crate::load::Loader;
+use crate::load_data::Plan;
 use crate::mysql::Sessions;
 use crate::preflight::Preflight;
 use crate::shutdown::Shutdown;
@@ -39,8 +40,8 @@ impl Context {
     /// Returns the plan of the first attempt at an object.
     pub(crate) fn plan(&self) -> &Plan {
         match &self.purpose {
-            Purpose::Load(plan) => plan,
-            Purpose::Check(checking) => &checking.check.collect_all,
+            Purpose::Load(loader) => &loader.plan,
+            Purpose::Check(checking) => &checking.check.collect_all.plan,
         }
     }
 }
@@ -48,7 +49,7 @@ impl Context {
 /// The purpose of the staged objects.
 pub(crate) enum Purpose {
     /// Load them into the job's table.
-    Load(Box<Plan>),
+    Load(Box<Loader>),
     Check(Checking),
 }
 

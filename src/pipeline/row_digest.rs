@@ -10,12 +10,11 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{Error, ErrorKind, Result};
-use crate::load_data::{LoadRequest, StagedRows};
+use crate::load_data::{LoadRequest, StagedRows, staged_rows};
 use crate::split::{CutRow, RowCutter};
 use crate::verify::RowDigest;
-
-const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Returns the load request with the digest that the ledger keeps of it.
 ///
@@ -37,20 +36,10 @@ pub(crate) async fn with_digest(
     let (digest, staged) = (RowDigest::new(Arc::clone(plan)), request.staged.clone());
     let abandoning = context.shutdown.abandoning.clone();
     let what = &request.what;
-    let summed =
-        tokio::task::spawn_blocking(move || sum(&staged, cutter, digest, &abandoning)).await;
-    let digest = match summed {
-        Ok(Ok(Some(digest))) => digest,
-        Ok(Err(error)) => {
-            let message = format!("{what}: cannot read its staged file again");
-            return Err(Error::new(ErrorKind::StagingFailed, message).caused_by(error));
-        }
-        Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-        // The run was stopped, or the runtime is shutting down.
-        Ok(Ok(None)) | Err(_) => {
-            let message = format!("{what}: the run was stopped before it was loaded");
-            return Err(Error::new(ErrorKind::Interrupted, message));
-        }
+    let summed = run_blocking(move || sum(&staged, cutter, digest, &abandoning)).await?;
+    let Some(digest) = summed.map_err(|error| staged_rows::unread(what, error))? else {
+        let message = format!("{what}: the run was stopped before it was loaded");
+        return Err(Error::new(ErrorKind::Interrupted, message));
     };
     let rows = digest.digest().rows();
     if rows != request.rows {

@@ -5,6 +5,7 @@ use std::io;
 use tokio_util::sync::CancellationToken;
 
 use super::bad_row_lines::{BlockReader, locate};
+use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::split::{RowLocator, RowReader, Scan};
@@ -19,16 +20,11 @@ pub(crate) async fn cut_to_sample(
     abandoning: &CancellationToken,
 ) -> Result<(Scan, u64)> {
     let (file, abandoning) = (staged.file.clone(), abandoning.clone());
-    match tokio::task::spawn_blocking(move || cut(&file, locator, reader, &abandoning)).await {
-        Ok(cut) => cut.map_err(|error| {
-            Error::new(ErrorKind::StagingFailed, "cannot cut its sample from the staged file")
-                .caused_by(error)
-        }),
-        Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-        Err(died) => {
-            Err(Error::new(ErrorKind::Interrupted, "the program is exiting").caused_by(died))
-        }
-    }
+    let cut = run_blocking(move || cut(&file, locator, reader, &abandoning)).await?;
+    cut.map_err(|error| {
+        Error::new(ErrorKind::StagingFailed, "cannot cut its sample from the staged file")
+            .caused_by(error)
+    })
 }
 
 pub(crate) fn cut(

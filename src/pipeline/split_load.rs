@@ -11,7 +11,7 @@ use super::bad_row_lines::with_lines;
 use super::context::Context;
 use super::row_digest::with_digest;
 use super::value_pass::{bad_values, fails, first_inexact, judge_values, with_values};
-use super::work::{PartEnded, ReadyPart, Split};
+use super::work::{PartEnded, PartOutcome, ReadyPart, Split};
 use crate::error::Result;
 use crate::file_slice::FileSlice;
 use crate::ledger::{LedgerEntry, Part};
@@ -25,22 +25,23 @@ use crate::values::ValueCounts;
 pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: ReadyPart) {
     let ReadyPart { split, staged, part, ended } = ready;
     let mut attempts = Attempts::new(&context.options.retry);
-    let loaded = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
-        None
+    let outcome = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
+        PartOutcome::NotReached
     } else {
         let request = request(context, &split, &staged, &part);
-        let loaded = Box::pin(load_judged(context, worker, request, &mut attempts)).await;
-        Some(match loaded {
-            Ok(loaded) => Ok(loaded),
+        match Box::pin(load_judged(context, worker, request, &mut attempts)).await {
+            Ok(Some(stats)) => PartOutcome::Loaded(Box::new(stats)),
+            Ok(None) => PartOutcome::AlreadyLoaded,
             Err(error) => {
                 split.stopping.cancel();
-                Err(with_lines(context, &region(&staged), staged.start, error).await)
+                let file = file_slice(&staged);
+                PartOutcome::Failed(with_lines(context, &file, staged.start, error).await)
             }
-        })
+        }
     };
     drop(staged);
     // The object's task waits for as long as a sender exists.
-    let _ = ended.send(PartEnded { number: part.number, loaded, attempts: attempts.made() });
+    let _ = ended.send(PartEnded { number: part.number, outcome, attempts: attempts.made() });
 }
 
 /// Judges the values of a part and loads it.
@@ -71,7 +72,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
         what: format!("{}: part {}", split.object, part.number),
         sql: context.plan().statement.sql(&staged.lines_terminated_by),
         staged: StagedRows {
-            file: region(staged),
+            file: file_slice(staged),
             locator: RowLocator::every(
                 &format.dialect,
                 &format.charset,
@@ -103,6 +104,6 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
 
 /// Returns the file slice of a part, whose bytes have the same offsets in its file as in the
 /// object.
-fn region(staged: &StagedPart) -> FileSlice {
+fn file_slice(staged: &StagedPart) -> FileSlice {
     FileSlice::new(Arc::clone(&staged.file), 0, staged.end.offset)
 }

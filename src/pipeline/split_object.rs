@@ -24,7 +24,7 @@ use super::events::{Event, emit, failed};
 use super::header::HEADER_BYTES;
 use super::options::PipelineOptions;
 use super::stage_parts::{PartsStaged, stage_parts};
-use super::work::{PartEnded, Ready, Selected, Split};
+use super::work::{PartEnded, PartOutcome, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::ledger::{Completed, Job, Ledger, SplitProgress};
 use crate::load_data::{LoadStats, RejectBudget};
@@ -61,7 +61,7 @@ pub(crate) enum Route {
 /// Returns the route for an object: by its size, unless its ledger row shows that it is split
 /// already.
 pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
-    let Purpose::Load(plan) = &context.purpose else { return Route::Whole };
+    let Purpose::Load(loader) = &context.purpose else { return Route::Whole };
     let is_whole_only = context.options.throughput.part_size.is_none();
     if selected.is_partial && is_whole_only {
         let message = format!(
@@ -76,7 +76,7 @@ pub(crate) fn route(context: &Context, selected: &Selected) -> Route {
     let has_ledger = context.ledger.is_some();
     let is_large =
         is_large(&context.options, &context.budget, has_ledger, selected.object.size_bytes);
-    if selected.is_partial || is_large && plan.policy.rolls_back {
+    if selected.is_partial || is_large && loader.plan.policy.rolls_back {
         Route::Split
     } else {
         Route::Whole
@@ -115,7 +115,7 @@ pub(crate) async fn load_in_parts(
     selected: Selected,
     staged: mpsc::Sender<Ready>,
     events: &mpsc::Sender<Event>,
-    turns: &Semaphore,
+    split_slots: &Semaphore,
 ) {
     let began = Instant::now();
     let Selected { object, claim, again, .. } = selected;
@@ -123,12 +123,12 @@ pub(crate) async fn load_in_parts(
     let slot = tokio::select! {
         biased;
         () = draining.cancelled() => None,
-        slot = turns.acquire() => slot.ok(),
+        slot = split_slots.acquire() => slot.ok(),
     };
     let mut attempts = 1;
     let done = match slot {
         None => Ok(SplitOutcome::NotReached),
-        Some(_turn) => {
+        Some(_slot) => {
             emit(events, Event::Began(object.to_string())).await;
             Box::pin(load_object(context, &object, again, &staged, &mut attempts)).await
         }
@@ -301,20 +301,20 @@ async fn collect_results(
     let mut stats = LoadStats::default();
     let mut failure: Option<(u32, Error)> = None;
     let (mut is_any_loaded, mut are_all_tried) = (false, true);
-    while let Some(PartEnded { number, loaded, attempts: made }) = results.recv().await {
+    while let Some(PartEnded { number, outcome, attempts: made }) = results.recv().await {
         *attempts += made - 1;
-        match loaded {
-            Some(Ok(Some(part))) => {
+        match outcome {
+            PartOutcome::Loaded(part) => {
                 is_any_loaded = true;
-                stats.add_part(part, shown_rows);
+                stats.add_part(*part, shown_rows);
             }
-            Some(Ok(None)) => {}
-            Some(Err(error)) => {
+            PartOutcome::AlreadyLoaded => {}
+            PartOutcome::Failed(error) => {
                 if failure.as_ref().is_none_or(|(first, _)| number < *first) {
                     failure = Some((number, error));
                 }
             }
-            None => are_all_tried = false,
+            PartOutcome::NotReached => are_all_tried = false,
         }
     }
     let failure = failure.map(|(_, error)| error);

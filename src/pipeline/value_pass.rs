@@ -9,13 +9,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
 use crate::load_data::{Chunks, Diagnostic, LoadRequest, StagedRows, staged_rows};
 use crate::policy::OnBadRow;
 use crate::split::{CutRow, RowCutter};
 use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
 
-const BLOCK_BYTES: usize = 256 * 1024;
 /// Staged rows of up to this size are judged at once. A blocking thread would cost more.
 const SMALL_BYTES: u64 = 32 * 1024;
 /// The number of bytes of a row that an error keeps.
@@ -145,7 +145,7 @@ async fn first_rows(
         }
         let (file, rules) = (request.staged.file.clone(), Arc::clone(&context.preflight.values));
         let room = wanted - rows.len();
-        let found = tokio::task::spawn_blocking(move || {
+        let found = run_blocking(move || {
             let mut scratch = Vec::new();
             let mut found = Vec::new();
             for row in &chunk {
@@ -168,11 +168,8 @@ async fn first_rows(
             }
             Ok::<_, io::Error>(found)
         });
-        match found.await {
-            Ok(found) => rows.extend(found.map_err(|error| unread(&request.what, error))?),
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => return Err(stopped(&request.what).caused_by(died)),
-        }
+        let found = found.await?.map_err(|error| staged_rows::unread(&request.what, error))?;
+        rows.extend(found);
     }
     Ok(rows)
 }
@@ -194,18 +191,15 @@ async fn judged(context: &Context, what: &str, staged: &StagedRows) -> Result<Va
         judge(staged, cutter, &rules, &abandoning)
     } else {
         let staged = staged.clone();
-        let judging =
-            tokio::task::spawn_blocking(move || judge(&staged, cutter, &rules, &abandoning));
-        match judging.await {
-            Ok(judged) => judged,
-            Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-            Err(died) => return Err(stopped(what).caused_by(died)),
-        }
+        run_blocking(move || judge(&staged, cutter, &rules, &abandoning)).await?
     };
     match judged {
         Ok(Some(counts)) => Ok(counts),
-        Ok(None) => Err(stopped(what)),
-        Err(error) => Err(unread(what, error)),
+        Ok(None) => {
+            let message = format!("{what}: the run was stopped before it was loaded");
+            Err(Error::new(ErrorKind::Interrupted, message))
+        }
+        Err(error) => Err(staged_rows::unread(what, error)),
     }
 }
 
@@ -238,13 +232,4 @@ fn judge(
     }
     cutter.finish(&mut on_row).map_err(io::Error::other)?;
     Ok(Some(counts))
-}
-
-fn unread(what: &str, error: io::Error) -> Error {
-    Error::new(ErrorKind::StagingFailed, format!("{what}: the staged file cannot be read again"))
-        .caused_by(error)
-}
-
-fn stopped(what: &str) -> Error {
-    Error::new(ErrorKind::Interrupted, format!("{what}: the run was stopped before it was loaded"))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Result;
+use crate::error::Error;
 use crate::ledger::{Claim, Ledger, Part, SplitObject};
 use crate::load_data::{LoadStats, RejectBudget};
 use crate::object::Object;
@@ -64,13 +64,21 @@ pub(crate) struct Split {
     pub(crate) stopping: CancellationToken,
 }
 
-/// The result of a part that ended.
+/// A part that ended.
 pub(crate) struct PartEnded {
     pub(crate) number: u32,
-    /// `None` if the run was stopped first. The inner `None` means that another run has loaded the
-    /// part.
-    pub(crate) loaded: Option<Result<Option<LoadStats>>>,
+    pub(crate) outcome: PartOutcome,
     pub(crate) attempts: u32,
+}
+
+/// The outcome of a part.
+pub(crate) enum PartOutcome {
+    Loaded(Box<LoadStats>),
+    /// Another run has loaded the part.
+    AlreadyLoaded,
+    Failed(Error),
+    /// The run was stopped before the part began.
+    NotReached,
 }
 
 /// An object that this run has selected and claimed.

@@ -18,6 +18,13 @@ use crate::policy::Mode;
 /// table. The settings of sessions that load replace these.
 const SETUP: &str = "SET SESSION sql_mode = '', SESSION lock_wait_timeout = 5";
 
+/// The problems found so far.
+struct Refusals {
+    /// The name of the table in messages.
+    what: String,
+    problems: Vec<Error>,
+}
+
 /// Returns the problems of the target with what the mode would do to it.
 ///
 /// # Errors
@@ -28,36 +35,72 @@ pub(crate) async fn check(
     schema: &TableSchema,
     flavor: Flavor,
 ) -> Result<Vec<Error>> {
-    let mut problems = Vec::new();
     let mode = options.load.mode;
-    if mode == Mode::Append {
-        return Ok(problems);
-    }
     let what = format!("table {}", options.target.table);
-    let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
-    let verb = if mode == Mode::Swap { "swapped" } else { "emptied" };
-    let mut refuse = |problem: String, hint: &str| {
-        problems.push(Error::new(ErrorKind::TargetRefused, problem).with_hint(hint));
-    };
-
-    if schema.kind == TableKind::View {
-        refuse(
-            format!("{what} is a view, which cannot be {verb}"),
-            "name the view's base table, or use --mode append",
-        );
-        return Ok(problems);
+    let mut refusals = Refusals { what: what.clone(), problems: Vec::new() };
+    if mode == Mode::Append || refusals.is_view(schema, mode) {
+        return Ok(refusals.problems);
     }
-    if schema.kind == TableKind::SystemVersioned {
+    refusals.system_versioned(schema, mode);
+    let failed = |error: mysql_async::Error| classify(Phase::Connect, &what, &error);
+    let referring_keys = schema.referring_keys(conn).await.map_err(failed)?;
+    let sees_foreign_keys = !referring_keys.is_empty() || !schema.foreign_keys.is_empty();
+    for key in &referring_keys {
+        refusals.referring_key(key, mode);
+    }
+    if mode == Mode::Swap {
+        refusals.lost_by_a_swap(schema);
+        conn.query_drop(SETUP).await.map_err(failed)?;
+        if schema.triggers.is_empty()
+            && !schema.shows_triggers(conn, flavor).await.map_err(failed)?
+        {
+            refusals.add(
+                format!("{what}: the account does not see its triggers, which a swap would lose"),
+                "GRANT the account the TRIGGER privilege on the table, or use --mode truncate",
+            );
+        }
+        if !sees_foreign_keys && !schema.is_partitioned {
+            refusals.hidden_foreign_key(conn, schema).await.map_err(failed)?;
+        }
+    }
+    Ok(refusals.problems)
+}
+
+impl Refusals {
+    fn add(&mut self, problem: String, hint: &str) {
+        self.problems.push(Error::new(ErrorKind::TargetRefused, problem).with_hint(hint));
+    }
+
+    /// Refuses a view. Nothing else about a view matters then.
+    fn is_view(&mut self, schema: &TableSchema, mode: Mode) -> bool {
+        let is_view = schema.kind == TableKind::View;
+        if is_view {
+            let verb = if mode == Mode::Swap { "swapped" } else { "emptied" };
+            self.add(
+                format!("{} is a view, which cannot be {verb}", self.what),
+                "name the view's base table, or use --mode append",
+            );
+        }
+        is_view
+    }
+
+    fn system_versioned(&mut self, schema: &TableSchema, mode: Mode) {
+        if schema.kind != TableKind::SystemVersioned {
+            return;
+        }
+        let what = &self.what;
         let problem = if mode == Mode::Swap {
             format!("{what} is system-versioned: a swap would lose its history")
         } else {
             format!("{what} is system-versioned, and the server cannot truncate such tables")
         };
-        refuse(problem, "use --mode append, or ALTER TABLE ... DROP SYSTEM VERSIONING first");
+        self.add(problem, "use --mode append, or ALTER TABLE ... DROP SYSTEM VERSIONING first");
     }
-    let referring_keys = schema.referring_keys(conn).await.map_err(failed)?;
-    let sees_foreign_keys = !referring_keys.is_empty() || !schema.foreign_keys.is_empty();
-    for ReferringKey { constraint, child } in referring_keys {
+
+    /// Refuses because a foreign key of another table refers to this one.
+    fn referring_key(&mut self, key: &ReferringKey, mode: Mode) {
+        let ReferringKey { constraint, child } = key;
+        let what = &self.what;
         let (problem, hint) = if mode == Mode::Swap {
             (
                 format!(
@@ -75,61 +118,62 @@ pub(crate) async fn check(
                 "drop the foreign key first, or empty the table yourself and use --mode append",
             )
         };
-        refuse(problem, hint);
+        self.add(problem, hint);
     }
-    if mode == Mode::Swap {
+
+    /// Refuses because of the table's own foreign keys and triggers, which the new table lacks.
+    fn lost_by_a_swap(&mut self, schema: &TableSchema) {
         for constraint in &schema.foreign_keys {
-            refuse(
+            self.add(
                 format!(
-                    "{what}: its foreign key {constraint} would be lost: CREATE TABLE ... LIKE \
-                     does not copy it"
+                    "{}: its foreign key {constraint} would be lost: CREATE TABLE ... LIKE does \
+                     not copy it",
+                    self.what
                 ),
                 "drop the foreign key first and add it again afterwards, or use --mode truncate",
             );
         }
         for trigger in &schema.triggers {
-            refuse(
+            self.add(
                 format!(
-                    "{what}: its trigger {} would be lost: it stays with the old table",
-                    trigger.name
+                    "{}: its trigger {} would be lost: it stays with the old table",
+                    self.what, trigger.name
                 ),
                 "drop the trigger first and create it again afterwards, or use --mode truncate",
             );
         }
-        conn.query_drop(SETUP).await.map_err(failed)?;
-        if schema.triggers.is_empty()
-            && !schema.shows_triggers(conn, flavor).await.map_err(failed)?
-        {
-            refuse(
-                format!("{what}: the account does not see its triggers, which a swap would lose"),
-                "GRANT the account the TRIGGER privilege on the table, or use --mode truncate",
-            );
-        }
-        if !sees_foreign_keys && !schema.is_partitioned {
-            match is_in_foreign_key(conn, &schema.name()).await {
-                Ok(false) => {}
-                Ok(true) => refuse(
-                    format!(
-                        "{what}: a foreign key that the account does not see refers to it and \
-                         would stay with the old table"
-                    ),
-                    "an account with the PROCESS privilege finds it in \
-                     information_schema.INNODB_FOREIGN (MariaDB: INNODB_SYS_FOREIGN); drop it \
-                     first and add it again afterwards, or use --mode append",
-                ),
-                // Somebody alters the table. The swap asks again at its end.
-                Err(Driver::Server(error)) if error.code == codes::LOCK_WAIT_TIMEOUT => {}
-                Err(Driver::Server(error)) => refuse(
-                    format!(
-                        "{what}: the server does not tell if foreign keys refer to it, which \
-                         would stay with the old table: ERROR {}: {}",
-                        error.code, error.message
-                    ),
-                    "--mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
-                ),
-                Err(error) => return Err(failed(error)),
-            }
-        }
     }
-    Ok(problems)
+
+    /// Refuses because a foreign key that the account does not see may refer to the table.
+    async fn hidden_foreign_key(
+        &mut self,
+        conn: &mut Conn,
+        schema: &TableSchema,
+    ) -> std::result::Result<(), Driver> {
+        match is_in_foreign_key(conn, &schema.name()).await {
+            Ok(false) => {}
+            Ok(true) => self.add(
+                format!(
+                    "{}: a foreign key that the account does not see refers to it and would stay \
+                     with the old table",
+                    self.what
+                ),
+                "an account with the PROCESS privilege finds it in \
+                 information_schema.INNODB_FOREIGN (MariaDB: INNODB_SYS_FOREIGN); drop it first \
+                 and add it again afterwards, or use --mode append",
+            ),
+            // Somebody alters the table. The swap asks again at its end.
+            Err(Driver::Server(error)) if error.code == codes::LOCK_WAIT_TIMEOUT => {}
+            Err(Driver::Server(error)) => self.add(
+                format!(
+                    "{}: the server does not tell if foreign keys refer to it, which would stay \
+                     with the old table: ERROR {}: {}",
+                    self.what, error.code, error.message
+                ),
+                "--mode swap needs SELECT, INSERT, CREATE, ALTER and DROP on its database",
+            ),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }

@@ -243,7 +243,7 @@ async fn a_place_that_cannot_be_used_is_a_usage_error() {
         connect_timeout: Duration::from_secs(1),
         stall_timeout: Duration::from_secs(1),
     };
-    let s3 = S3::new(&config).await;
+    let s3 = S3::new(&config).await.unwrap();
     let error =
         Rejects::open(&RejectsTo::Directory(file), s3, home.path(), &retry).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Usage);

@@ -1,6 +1,10 @@
 //! Sends single requests to S3. Each call sends one request, without retries, and returns the
 //! program's own errors.
 
+mod answer;
+mod document;
+mod encoding;
+mod error;
 mod list;
 mod write;
 
@@ -26,14 +30,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
 
-use super::answer::AnswerLimits;
-use super::encoding::AsStored;
 use super::options::SourceConfig;
 use super::rate::Rate;
-use super::s3_error::{Asked, classify};
+use super::sdk_files;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Body, Checksum, ChecksumAlgorithm, Object, ReadFrom, Stat};
 use crate::units::ByteSize;
+use answer::AnswerLimits;
+use encoding::AsStored;
+use error::{Asked, classify};
 
 /// The region that signs requests to a custom endpoint if none is configured. Most S3-compatible
 /// stores ignore the region.
@@ -51,7 +56,11 @@ pub struct S3 {
 
 impl S3 {
     /// Creates a client with credentials from the SDK's default chain. Sends nothing to S3 yet.
-    pub async fn new(config: &SourceConfig) -> Self {
+    ///
+    /// # Errors
+    /// `Usage` if a file that the SDK reads is not a small regular one.
+    pub async fn new(config: &SourceConfig) -> Result<Self> {
+        sdk_files::check()?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(config.connect_timeout)
             // Ends at the first byte of the response; the body has its own limit.
@@ -98,13 +107,13 @@ impl S3 {
             .interceptor(AnswerLimits { stall_timeout: config.stall_timeout })
             .interceptor(AsStored)
             .build();
-        Self {
+        Ok(Self {
             client: Client::from_conf(s3_config),
             request_payer: config.request_payer.then_some(RequestPayer::Requester),
             connect_timeout: config.connect_timeout,
             stall_timeout: config.stall_timeout,
             rate: Rate::default(),
-        }
+        })
     }
 
     /// Limits the rate at which this client and all its clones together read bodies.
@@ -137,10 +146,10 @@ impl S3 {
             Ok(output) => output,
             Err(error) => {
                 let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-                let folded = classify(Asked::Object, &what, &error);
+                let classified = classify(Asked::Object, &what, &error);
                 return Err(match status {
-                    400..=403 => self.refusal(bucket, key, &what).await.unwrap_or(folded),
-                    _ => folded,
+                    400..=403 => self.refusal(bucket, key, &what).await.unwrap_or(classified),
+                    _ => classified,
                 });
             }
         };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Set in the offset of a field's end if an escape or a doubled quote is in the field.
-pub(super) const IS_RESOLVED: u32 = 1 << 31;
+pub(super) const HAS_ESCAPE: u32 = 1 << 31;
 
 /// A row, and the places of its fields if they are known.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub(super) struct FieldPlaces<'data> {
 }
 
 impl<'data> CutRow<'data> {
-    /// Returns a row about whose fields nothing is known.
+    /// Returns a row whose field positions are unknown.
     #[must_use]
     pub fn whole(bytes: &'data [u8]) -> Self {
         Self { bytes, places: None }
@@ -54,7 +54,7 @@ impl FieldPlaces<'_> {
             let to = self.in_row(end);
             let place = from..to;
             from = to + 1;
-            (place, end & IS_RESOLVED != 0)
+            (place, end & HAS_ESCAPE != 0)
         })
     }
 
@@ -65,6 +65,6 @@ impl FieldPlaces<'_> {
     }
 
     fn in_row(&self, end: u32) -> usize {
-        ((end & !IS_RESOLVED) - self.start) as usize
+        ((end & !HAS_ESCAPE) - self.start) as usize
     }
 }

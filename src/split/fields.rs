@@ -1,8 +1,8 @@
 //! The values of a row's fields as LOAD DATA reads them: without quotes, with escapes resolved, and
 //! with NULL distinguished from text.
 //!
-//! [`super::RowCutter`] finds the rows, and [`FieldReader`] reads one of them. It relies on the splitter having accepted the row: a quote
-//! that opens a field is closed before a separator.
+//! [`super::RowCutter`] finds the rows, and [`FieldReader`] reads one of them. It relies on the
+//! splitter having accepted the row: a quote that opens a field is closed before a separator.
 //!
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
 
@@ -120,9 +120,9 @@ impl FieldReader {
     ) -> RowRest<'row> {
         let Some(places) = row.places() else { return self.for_each(row.bytes, on_field) };
         let bytes = row.bytes;
-        for (index, (place, is_resolved)) in places.first(self.fields_per_row).enumerate() {
+        for (index, (place, has_escape)) in places.first(self.fields_per_row).enumerate() {
             let text = &bytes[place.clone()];
-            if is_resolved {
+            if has_escape {
                 if text.len() <= NULL_BYTES || !is_known(index, FieldText::Unresolved(text)) {
                     let (field, _) = self.field(&bytes[..place.end], place.start);
                     on_field(index, place, field);

@@ -1,7 +1,7 @@
-//! Cuts the bytes that are sent of an object into its rows.
+//! Cuts an object's data, which has no header lines, into rows.
 //!
-//! [`super::machine::FieldMachine`] decides where rows end. [`super::row_index`] finds the rows in
-//! which there is nothing to decide.
+//! [`super::machine::FieldMachine`] decides where rows end. [`super::row_index`] is faster, and
+//! finds the rows that are ordinary.
 //!
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
 
@@ -12,11 +12,11 @@ use super::malformed::Malformed;
 use super::row_index::RowIndex;
 use crate::dialect::{Dialect, LineTerminator};
 
-/// Cuts the bytes that are sent of an object into its rows.
+/// Cuts an object's data into rows.
 #[derive(Clone, Debug)]
 pub struct RowCutter {
     grammar: Grammar,
-    /// Finds the rows in which there is nothing to decide. `None` if the dialect allows none.
+    /// Finds the ordinary rows. `None` if it cannot read the dialect.
     index: Option<RowIndex>,
     machine: FieldMachine,
     /// The bytes from the beginning of the current row on.
@@ -142,8 +142,9 @@ mod tests {
             texts in proptest::collection::vec(
                 prop::sample::select(vec![
                     "plain text", "7", ",", ",", ",", "\t", "\t", "\t", "\n", "\r\n", "|", "NULL",
-                    "\\N", "\"\"", "\",\"", "\"a,b\"", "\"a\"\"b\"", "\\\n", "\\\\", "\\", "\"", "\r",
-                    "\"\\N\"", "a text that is longer than a word of sixty-four bytes, by some",
+                    "\\N", "\"\"", "\",\"", "\"a,b\"", "\"a\"\"b\"", "\\\n", "\\\\", "\\",
+                    "\"", "\r", "\"\\N\"",
+                    "a text that is longer than a word of sixty-four bytes, by some",
                 ]),
                 0..80,
             ),

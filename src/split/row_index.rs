@@ -1,11 +1,11 @@
 //! Finds rows and their fields in ordinary text, 64 bytes at a time.
 //!
 //! [`super::fast_path`] decides which text is ordinary, and yields a mask of the bytes that end
-//! fields and rows. Here the masks become offsets.
+//! fields and rows. This module turns the masks into offsets.
 
 use super::byte_masks;
 use super::byte_masks::MaskBlock;
-use super::cut_row::{CutRow, FieldPlaces, IS_RESOLVED};
+use super::cut_row::{CutRow, FieldPlaces, HAS_ESCAPE};
 use super::fast_path::{Carry, Marks, ScanPlan, WORD_BYTES};
 use super::grammar::Grammar;
 
@@ -24,12 +24,12 @@ pub(super) struct RowIndex {
     /// The offsets of the bytes after the fields, for all rows. The last one of a row is that of
     /// its line terminator.
     ends: Vec<u32>,
-    /// For each row, the number of `ends` up to its own last one.
+    /// The end of each row in `ends`: the number of `ends` up to its own last one.
     rows: Vec<usize>,
 }
 
 impl RowIndex {
-    /// Returns `None` if the dialect is none that the masks can read.
+    /// Returns `None` if the masks cannot read the dialect.
     pub(super) fn new(grammar: &Grammar) -> Option<Self> {
         Some(Self {
             plan: ScanPlan::with_fields(grammar)?,
@@ -51,7 +51,7 @@ impl RowIndex {
             {
                 return;
             }
-            size = size.saturating_mul(4).min(IS_RESOLVED as usize);
+            size = size.saturating_mul(4).min(HAS_ESCAPE as usize);
             if part.len() == size {
                 return;
             }
@@ -64,7 +64,7 @@ impl RowIndex {
         let mut first = 0;
         self.rows.iter().map(move |&last| {
             let ends = &self.ends[first..last];
-            let end = ends.last().map_or(start, |end| end & !IS_RESOLVED);
+            let end = ends.last().map_or(start, |end| end & !HAS_ESCAPE);
             let bytes = &data[start as usize..end as usize];
             let row = CutRow::indexed(bytes, FieldPlaces { ends, start });
             start = end + self.line_bytes;
@@ -80,7 +80,7 @@ impl RowIndex {
 
     /// Returns the number of bytes of the rows that were found, with their line terminators.
     pub(super) fn bytes(&self) -> usize {
-        let last = self.rows.last().map(|&last| self.ends[last - 1] & !IS_RESOLVED);
+        let last = self.rows.last().map(|&last| self.ends[last - 1] & !HAS_ESCAPE);
         last.map_or(0, |end| (end + self.line_bytes) as usize)
     }
 
@@ -114,7 +114,7 @@ impl RowIndex {
     fn index_words(&mut self, data: &[u8], equal: impl Fn(&MaskBlock, u8) -> u64) -> usize {
         let mut carry = Carry::AT_ROW;
         let mut field = 0;
-        let mut is_resolved = 0;
+        let mut has_escape = 0;
         let mut at = 0;
         for word in data.as_chunks::<WORD_BYTES>().0 {
             let Some(passed) = self.plan.pass(|byte| equal(word, byte), carry, field) else {
@@ -122,22 +122,22 @@ impl RowIndex {
             };
             carry = passed.carry;
             field = passed.field;
-            self.add(at, &passed.marks, &mut is_resolved);
+            self.add(at, &passed.marks, &mut has_escape);
             at += WORD;
         }
         // The line terminator of the last row may be incomplete.
-        let is_complete = |end: u32| (end & !IS_RESOLVED) + self.line_bytes <= at;
+        let is_complete = |end: u32| (end & !HAS_ESCAPE) + self.line_bytes <= at;
         if self.rows.last().is_some_and(|&last| !is_complete(self.ends[last - 1])) {
             self.rows.pop();
         }
         at as usize
     }
 
-    /// Adds the ends in the word at this offset. `is_resolved` has the flag of a field that began
+    /// Adds the ends in the word at this offset. `has_escape` has the flag of a field that began
     /// before the word.
     #[allow(clippy::inline_always, reason = "must become part of the loop")]
     #[inline(always)]
-    fn add(&mut self, at: u32, marks: &Marks, is_resolved: &mut u32) {
+    fn add(&mut self, at: u32, marks: &Marks, has_escape: &mut u32) {
         let mut left = marks.field_ends | marks.row_ends;
         let mut row_ends = marks.row_ends;
         let before = self.ends.len();
@@ -148,7 +148,7 @@ impl RowIndex {
         }
         self.ends.reserve(WORD_BYTES);
         let mut resolved = marks.resolved;
-        if resolved == 0 && *is_resolved == 0 {
+        if resolved == 0 && *has_escape == 0 {
             while left != 0 {
                 self.ends.push(at + left.trailing_zeros());
                 left &= left - 1;
@@ -157,14 +157,14 @@ impl RowIndex {
         }
         while left != 0 {
             let before = (left ^ (left - 1)) >> 1;
-            let flag = if resolved & before == 0 { *is_resolved } else { IS_RESOLVED };
+            let flag = if resolved & before == 0 { *has_escape } else { HAS_ESCAPE };
             self.ends.push((at + left.trailing_zeros()) | flag);
-            *is_resolved = 0;
+            *has_escape = 0;
             resolved &= !before;
             left &= left - 1;
         }
         if resolved != 0 {
-            *is_resolved = IS_RESOLVED;
+            *has_escape = HAS_ESCAPE;
         }
     }
 }

@@ -28,6 +28,7 @@ use super::download::Integrity;
 use super::ranges::PinnedObject;
 use super::signature::TAIL_BYTES;
 use super::text_check::TextCheck;
+use crate::blocking::run_blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::PartChecksum;
 use crate::split::{Boundary, TextPlaces};
@@ -119,21 +120,13 @@ impl PartStager {
             let Some(cutter) = self.cutter.take() else { return Ok(None) };
             let wants_ahead = matches!(self.ahead, Ahead::NotAsked);
             let stream = &mut self.stream;
-            let (worked, fetched) =
-                tokio::join!(tokio::task::spawn_blocking(move || cutter.work()), async {
-                    if wants_ahead { Some(stream.next().await) } else { None }
-                });
+            let (worked, fetched) = tokio::join!(run_blocking(move || cutter.work()), async {
+                if wants_ahead { Some(stream.next().await) } else { None }
+            });
             if let Some(fetched) = fetched {
                 self.ahead = fetched.map_or(Ahead::End, Ahead::Fetched);
             }
-            let (mut cutter, turn) = match worked {
-                Ok(worked) => worked,
-                Err(died) if died.is_panic() => std::panic::resume_unwind(died.into_panic()),
-                Err(died) => {
-                    return Err(Error::new(ErrorKind::Interrupted, "the program is exiting")
-                        .caused_by(died));
-                }
-            };
+            let (mut cutter, turn) = worked?;
             let mut part = None;
             match turn? {
                 CutterRequest::WantsBytes => {

@@ -222,13 +222,13 @@ impl Probe {
     }
 
     fn refused(&self, error: &mysql_async::Error) -> Error {
-        let folded = classify(Phase::Transaction, &self.name, error);
-        match (self.bound, folded.kind) {
-            (Threshold::Lag(_), ErrorKind::TargetRefused) => folded.with_hint(
+        let classified = classify(Phase::Transaction, &self.name, error);
+        match (self.bound, classified.kind) {
+            (Threshold::Lag(_), ErrorKind::TargetRefused) => classified.with_hint(
                 "an administrator must GRANT REPLICATION CLIENT ON *.* (on MariaDB: REPLICA \
                  MONITOR) to the account on the replica",
             ),
-            _ => folded,
+            _ => classified,
         }
     }
 }

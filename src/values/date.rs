@@ -1,4 +1,5 @@
-//! DATE columns.
+//! DATE columns. `calendar` has the texts that are dates, and `date_format` reads those of a column
+//! with a format.
 
 use super::calendar::{Moment, read};
 use super::date_format::DateFormat;

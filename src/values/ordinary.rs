@@ -1,7 +1,7 @@
-//! Recognizes the texts that most fields of a column have, without reading them as values.
+//! Recognizes the texts that most fields of a column have, without parsing them.
 //!
-//! Every field of every object goes through this. It accepts only texts that the column's rule
-//! calls exact, and leaves all others to the rule.
+//! Every field of every object goes through this, so it must be fast. It accepts only texts that
+//! the column's rule calls exact, and leaves all others to the rule.
 
 use super::column_type::ColumnType;
 
@@ -19,11 +19,11 @@ pub(super) enum Ordinary {
     Date,
     /// `YYYY-MM-DD hh:mm:ss`.
     DateTime,
-    /// The same, in the years that a TIMESTAMP has from their first to their last second.
+    /// The same, in the years that a TIMESTAMP covers completely.
     Timestamp,
 }
 
-/// The numbers of so many digits that each of them fits.
+/// Numbers with few enough digits that any of them fits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Digits {
     takes_minus: bool,

@@ -1,6 +1,6 @@
 //! The documents are current, their links lead somewhere, and README.md stays short.
 //!
-//! No test here needs a server. `tests/it/readme.rs` runs README.md's shell blocks.
+//! No test here needs a server. `tests/it/readme.rs` runs the shell blocks.
 
 mod links;
 mod report;

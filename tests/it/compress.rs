@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::registry::{apply, load_test};
 use crate::support::hive;
 use crate::support::program::{TestEnv, finish};
+use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::servers::{Server, ServerKind};
 
 /// Counts the bytes that go to the server, and delays each of its answers.
@@ -166,6 +167,21 @@ async fn compression_works_with_encryption_and_a_password(env: TestEnv) -> Resul
         ended.expect(0)?;
         ended.says("the server does not offer zlib compression")?;
     }
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn a_server_or_proxy_whose_greeting_offers_no_compression_gets_plain_packets(
+    env: TestEnv,
+) -> Result<()> {
+    env.schema.exec(&hive::create_table("t")).await?;
+    env.put("1", hive::object(0, 100).0)?;
+    // The proxy reads the packets, and waits for the rest of one that it misunderstands.
+    let proxy = Proxy::start(env.server.port()).await?;
+    let ends = proxy.times(u32::MAX, Step::InfileEnd, Break::Watch);
+    let args = ["--preset", "hive", "--compress", "zlib", "--max-attempts", "1"];
+    finish(env.load_through(proxy.port(), &args).spawn()?).await?.expect(0)?;
+    ensure!(env.count("t").await? == 100 && ends.count() == 1, "{} files", ends.count());
     Ok(())
 }
 

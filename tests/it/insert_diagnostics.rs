@@ -286,8 +286,8 @@ async fn one_by_one(conn: &mut Conn, case: &Case) -> Result<Vec<(u64, u16, Strin
     Ok(refused)
 }
 
-fn said(foreseen: &[Diagnostic]) -> Vec<(u64, u16, String)> {
-    foreseen
+fn said(predicted: &[Diagnostic]) -> Vec<(u64, u16, String)> {
+    predicted
         .iter()
         .map(|one| (one.row.unwrap_or_default(), one.code, one.message.clone()))
         .collect()
@@ -315,13 +315,13 @@ async fn compare(schema: &Schema<'_>, conn: &mut Conn, case: &Case) -> Result<us
     );
     conn.query_drop(small).await?;
     let private = private(conn, schema, case.into, &case.columns, &case.rows).await?;
-    let foreseen = dry_run_insert(conn, &private, true).await?.rejected;
-    ensure!(said(&foreseen) == truth, "foreseen {:?}, but refused {truth:?}", said(&foreseen));
+    let predicted = dry_run_insert(conn, &private, true).await?.rejected;
+    ensure!(said(&predicted) == truth, "predicted {:?}, but refused {truth:?}", said(&predicted));
     ensure!(contents(conn).await? == before, "the dry run left something behind");
     let others: Vec<_> = truth.iter().filter(|(_, code, _)| *code != 1062).cloned().collect();
     ensure!(
         said(&dry_run_insert(conn, &private, false).await?.rejected) == others,
-        "duplicates are foreseen unasked"
+        "duplicates are predicted unasked"
     );
 
     conn.query_drop("SAVEPOINT inserted").await?;
@@ -419,8 +419,8 @@ async fn ten_thousand_rows_are_judged_with_the_default_list_of_warnings(
         .collect();
     conn.query_drop("START TRANSACTION").await?;
     let private = private(&mut conn, schema, "t", &["id", "n"], &rows).await?;
-    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
-    let found: Vec<u64> = foreseen.iter().filter_map(|one| one.row).collect();
+    let predicted = dry_run_insert(&mut conn, &private, true).await?.rejected;
+    let found: Vec<u64> = predicted.iter().filter_map(|one| one.row).collect();
     let expected: Vec<u64> = [7, 5000].into_iter().chain(9001..=9100).collect();
     ensure!(found == expected, "{found:?}");
     Ok(())
@@ -441,9 +441,9 @@ async fn a_signal_of_a_trigger_is_told_of_its_row(env: TestEnv) -> Result<()> {
     conn.query_drop("START TRANSACTION").await?;
     let rows: Vec<String> = (1..=9).map(|row| format!("{}\n", row % 5)).collect();
     let private = private(&mut conn, schema, "t", &["n"], &rows).await?;
-    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
+    let predicted = dry_run_insert(&mut conn, &private, true).await?.rejected;
     let expected = [(3, 1644, "no three".to_owned()), (8, 1644, "no three".to_owned())];
-    ensure!(said(&foreseen) == expected, "{foreseen:?}");
+    ensure!(said(&predicted) == expected, "{predicted:?}");
     Ok(())
 }
 
@@ -501,8 +501,8 @@ async fn a_default_that_the_mode_forbids_is_no_obstacle(env: TestEnv) -> Result<
     let private = private(&mut conn, schema, "t", &["n"], &rows).await?;
     let mode: Option<String> = conn.query_first("SELECT @@SESSION.sql_mode").await?;
     ensure!(mode.as_deref().is_some_and(|mode| mode.contains("STRICT_ALL_TABLES")), "{mode:?}");
-    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
-    ensure!(foreseen.len() == 1 && foreseen[0].row == Some(2), "{foreseen:?}");
+    let predicted = dry_run_insert(&mut conn, &private, true).await?.rejected;
+    ensure!(predicted.len() == 1 && predicted[0].row == Some(2), "{predicted:?}");
     Ok(())
 }
 
@@ -548,8 +548,8 @@ async fn a_view_whose_plan_may_not_be_seen_is_asked_row_by_row(env: TestEnv) -> 
     conn.query_drop("START TRANSACTION").await?;
     let rows: Vec<String> = (1..=9).map(|row| format!("{}\t{row}\n", row % 7)).collect();
     let private = private(&mut conn, schema, "v", &["n", "w"], &rows).await?;
-    let foreseen = dry_run_insert(&mut conn, &private, true).await?.rejected;
-    let rows: Vec<u64> = foreseen.iter().filter_map(|one| one.row).collect();
-    ensure!(rows == [4, 8, 9], "{foreseen:?}");
+    let predicted = dry_run_insert(&mut conn, &private, true).await?.rejected;
+    let rows: Vec<u64> = predicted.iter().filter_map(|one| one.row).collect();
+    ensure!(rows == [4, 8, 9], "{predicted:?}");
     Ok(())
 }

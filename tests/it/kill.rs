@@ -550,8 +550,7 @@ impl Running {
                 "DISABLED",
             ])
             .args(["--port", &port, "--load-concurrency", &concurrency, "--max-attempts", "4"])
-            // The proxy cannot read compressed packets, and a busy server looks far away.
-            .args(["--retry-max-elapsed", "30s", "--compress", "off", "-v"])
+            .args(["--retry-max-elapsed", "30s", "-v"])
             .args((together == 1).then_some("--no-batch"))
             .args(is_silent.then_some("--stall-timeout=1s"))
             .args(is_silent.then_some("--connect-timeout=2s"))

@@ -1,13 +1,14 @@
 //! Limits of the machine, of files and of the server are named where they end something.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::registry::{apply, load_test};
+use crate::registry::{apply, load_test, plain_test};
 use crate::staging::behind;
 use crate::support::lines;
-use crate::support::program::{Ended, TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, bare_command, finish, finish_with_peak};
 use crate::support::s3::{Fault, Times};
 use crate::support::servers::Server;
 
@@ -79,6 +80,58 @@ async fn a_file_without_an_end_is_refused_where_a_small_one_belongs(env: TestEnv
         ensure!(ended.stderr.contains("4 MiB") || ended.stderr.contains("64 KiB"), "{ended}");
     }
     Ok(())
+}
+
+#[apply(plain_test)]
+async fn a_file_of_the_sdk_that_is_endless_or_a_pipe_is_refused_with_its_variable() -> Result<()> {
+    const VARIABLES: [&str; 5] = [
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "SSL_CERT_FILE",
+    ];
+    let home = tempfile::tempdir()?;
+    let (pipe, huge) = (home.path().join("pipe"), home.path().join("huge"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status()?;
+    ensure!(made.success(), "mkfifo failed");
+    std::fs::File::create(&huge)?.set_len(10 << 30)?;
+    let load = || {
+        let mut command = bare_command(home.path());
+        command
+            .env("DATABASE_URL", "mysql://u@127.0.0.1:1/d")
+            .args(["load", "s3://etl/", "--table", "t", "--max-attempts", "1"])
+            .args(["--endpoint-url", "http://127.0.0.1:1", "--staging-dir", "/tmp"]);
+        command
+    };
+    let refused = async |mut command: tokio::process::Command, said: &str, why: &str| {
+        let (ended, peak_kib) = finish_with_peak(command.spawn()?).await?;
+        ended.expect(2)?;
+        ended.says(&format!("{said} cannot be used"))?;
+        ended.says(why)?;
+        ensure!(peak_kib < 100 * 1024, "{peak_kib} KiB");
+        anyhow::Ok(())
+    };
+    for variable in VARIABLES {
+        for (path, why) in [
+            (Path::new("/dev/zero"), "it is not a regular file"),
+            (&pipe, "it is not a regular file"),
+            (&huge, "it is larger than 4 MiB"),
+        ] {
+            let mut command = load();
+            command.env(variable, path);
+            refused(command, &format!("{variable} {}", path.display()), why).await?;
+        }
+    }
+    let mut command = load();
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    // Nothing listens there.
+    finish(command.spawn()?).await?.expect(5)?;
+    std::fs::create_dir(home.path().join(".aws"))?;
+    let default = home.path().join(".aws/config");
+    std::fs::rename(&pipe, &default)?;
+    let said = format!("the AWS SDK's file {}", default.display());
+    refused(load(), &said, "it is not a regular file").await
 }
 
 #[apply(load_test)]

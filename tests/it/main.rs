@@ -38,6 +38,7 @@ mod limits;
 mod lines_of_bad_rows;
 mod link;
 mod listing;
+mod locked_ledger;
 mod logins;
 mod lost_ledger;
 mod not_text;

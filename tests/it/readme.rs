@@ -1,28 +1,32 @@
-//! README.md's own commands, run in a shell as a reader runs them: by its account, on its table and
-//! its bucket. Only the database's address is another one.
+//! The commands of README.md and docs/quickstart.md, run in a shell as a reader runs them: by their
+//! account, on their table and their bucket. Only the database's address is another one.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 use tokio::process::Command;
 
 use crate::registry::{apply, load_test, plain_test};
-use crate::support::program::{TestEnv, finish};
+use crate::support::program::{Ended, TestEnv, finish};
 use crate::support::s3::{ACCESS_KEY, Backend, Endpoint, REGION, SECRET_KEY};
 use crate::support::servers::Server;
 
-/// The languages of README.md's code blocks. `sh` and `sql` are run, and `toml` is a configuration
-/// file for one more run.
+const README: &str = "README.md";
+const QUICK_START: &str = "docs/quickstart.md";
+
+/// The languages of code blocks. `sh` and `sql` are run, and `toml` is a configuration file for one
+/// more run.
 const LANGUAGES: &[&str] = &["sh", "sql", "toml", "console", "json", "text"];
 
-/// Returns the language and the text of each fenced block of README.md.
-fn fences() -> Result<Vec<(String, String)>> {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))?;
+/// Returns the language and the text of each fenced block of a document.
+fn fences(document: &str) -> Result<Vec<(String, String)>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document))?;
     let mut fences = Vec::new();
-    let mut lines = readme.lines();
+    let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(language) = line.trim_start().strip_prefix("```") {
             let inside = lines.by_ref().take_while(|line| line.trim() != "```");
@@ -34,8 +38,8 @@ fn fences() -> Result<Vec<(String, String)>> {
 }
 
 /// Returns the text of all blocks in this language, one after another.
-fn blocks(wanted: &str) -> Result<String> {
-    let all = fences()?.into_iter().filter(|(language, _)| language == wanted);
+fn blocks(document: &str, wanted: &str) -> Result<String> {
+    let all = fences(document)?.into_iter().filter(|(language, _)| language == wanted);
     Ok(all.map(|(_, text)| text).collect())
 }
 
@@ -47,37 +51,38 @@ fn search_path() -> Result<OsString> {
     Ok(std::env::join_paths(folders)?)
 }
 
-#[apply(load_test)]
-async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Result<()> {
-    // The account that README.md creates must use TLS.
+/// Runs the SQL of a document as the server's administrator, on a server that has TLS, which the
+/// account must use.
+async fn prepare_server(env: &TestEnv, document: &str) -> Result<(Server, Conn)> {
     let server = Server::start(env.server.kind(), &["--tls"])?;
     let mut root = server.root().await?;
-    let sql = blocks("sql")?;
+    let sql = blocks(document, "sql")?;
     let sql: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
     for statement in sql.join("\n").split(';').filter(|statement| !statement.trim().is_empty()) {
         root.query_drop(statement).await.with_context(|| statement.to_owned())?;
     }
-    // README.md asks for it beside the recipe that empties the table.
-    root.query_drop("GRANT DROP ON shop.* TO loader").await?;
-    let s3 = Endpoint::start(Backend::new().with_bucket("my-bucket"))?;
-    for (key, rows) in [
-        ("exports/1.csv", "1,10,2026-01-30\n2,20,2026-01-30\n"),
-        ("exports/2.csv", "3,10,2026-01-31\n4,20,2026-01-31\n"),
-    ] {
-        s3.backend().put("my-bucket", key, format!("id,qty,day\n{rows}"))?;
-    }
+    Ok((server, root))
+}
 
+/// Starts the bucket of a document, with these objects below `exports/`.
+fn bucket(objects: [(&str, &str); 2]) -> Result<Endpoint> {
+    let s3 = Endpoint::start(Backend::new().with_bucket("my-bucket"))?;
+    for (name, rows) in objects {
+        let key = format!("exports/{name}");
+        s3.backend().put("my-bucket", &key, format!("id,qty,day\n{rows}"))?;
+    }
+    Ok(s3)
+}
+
+/// Puts the server's address in place of the one in a document.
+fn at_server(text: &str, server: &Server) -> Result<String> {
     let address = "@db.example.com:3306/";
-    let here = |text: String| -> Result<String> {
-        ensure!(text.contains(address), "no block has the address {address}: {text}");
-        Ok(text.replace(address, &format!("@127.0.0.1:{}/", server.port())))
-    };
-    let folder = env.dir.path().to_str().context("path")?;
-    let settings = here(blocks("toml")?)?.replace("/etc/s3-to-mysql", folder);
-    std::fs::write(env.dir.path().join("load.toml"), settings)?;
-    std::fs::write(env.dir.path().join("password"), "my-password\n")?;
-    let script = here(blocks("sh")?)? + "s3-to-mysql load --config load.toml --progress off\n";
-    // One shell for all of them, as later blocks need what the first one exports.
+    ensure!(text.contains(address), "no block has the address {address}: {text}");
+    Ok(text.replace(address, &format!("@127.0.0.1:{}/", server.port())))
+}
+
+/// Runs a script in one shell, because later blocks need what earlier ones export.
+async fn run_in_shell(env: &TestEnv, s3: &Endpoint, script: &str) -> Result<Ended> {
     let mut shell = Command::new("sh");
     shell
         .env_clear()
@@ -88,13 +93,34 @@ async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Resu
         .env("AWS_REGION", REGION)
         .env("AWS_ENDPOINT_URL", s3.url())
         .current_dir(env.dir.path())
-        .args(["-euxc", &script])
+        .args(["-euc", script])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let ended = finish(shell.spawn()?).await?;
     ended.expect(0)?;
+    Ok(ended)
+}
+
+#[apply(load_test)]
+async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Result<()> {
+    let (server, mut root) = prepare_server(&env, README).await?;
+    // README.md asks for it beside the recipe that empties the table.
+    root.query_drop("GRANT DROP ON shop.* TO loader").await?;
+    let s3 = bucket([
+        ("1.csv", "1,10,2026-01-30\n2,20,2026-01-30\n"),
+        ("2.csv", "3,10,2026-01-31\n4,20,2026-01-31\n"),
+    ])?;
+
+    let folder = env.dir.path().to_str().context("path")?;
+    let settings = at_server(&blocks(README, "toml")?, &server)?;
+    let settings = settings.replace("/etc/s3-to-mysql", folder);
+    std::fs::write(env.dir.path().join("load.toml"), settings)?;
+    std::fs::write(env.dir.path().join("password"), "my-password\n")?;
+    let script = at_server(&blocks(README, "sh")?, &server)?
+        + "s3-to-mysql load --config load.toml --progress off\n";
+    let ended = run_in_shell(&env, &s3, &script).await?;
 
     let objects = ended.stdout.lines().filter_map(|line| line.strip_prefix("objects loaded "));
     let objects: Vec<&str> = objects.map(str::trim).collect();
@@ -110,10 +136,33 @@ async fn every_shell_block_of_the_readme_does_what_it_says(env: TestEnv) -> Resu
     Ok(())
 }
 
+#[apply(load_test)]
+async fn every_shell_block_of_the_quick_start_does_what_it_says(env: TestEnv) -> Result<()> {
+    let (server, mut root) = prepare_server(&env, QUICK_START).await?;
+    let s3 = bucket([
+        ("2026-01-30.csv", "1,10,2026-01-30\n2,20,2026-01-30\n"),
+        ("2026-01-31.csv", "3,10,2026-01-31\n4,ten,2026-01-31\n"),
+    ])?;
+    // The page shows what a terminal shows.
+    let script = "export S3_TO_MYSQL_SUMMARY=table\n".to_owned()
+        + &at_server(&blocks(QUICK_START, "sh")?, &server)?;
+    let ended = run_in_shell(&env, &s3, &script).await?;
+
+    // The width of a table's columns depends on the times in it.
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed: Vec<String> = ended.stdout.lines().map(squeezed).collect();
+    for line in blocks(QUICK_START, "text")?.lines().filter(|line| *line != "...") {
+        ensure!(printed.contains(&squeezed(line)), "not printed: {line}\n{ended}");
+    }
+    let ids: Vec<u32> = root.query("SELECT id FROM shop.orders ORDER BY id").await?;
+    ensure!(ids == [1, 2, 3], "{ids:?}\n{ended}");
+    Ok(())
+}
+
 /// A shell block under another name would not be run.
 #[apply(plain_test)]
-async fn every_block_of_the_readme_has_a_known_language() -> Result<()> {
-    for (language, text) in fences()? {
+async fn every_block_of_these_documents_has_a_known_language() -> Result<()> {
+    for (language, text) in [fences(README)?, fences(QUICK_START)?].concat() {
         ensure!(LANGUAGES.contains(&language.as_str()), "a block is of {language:?}:\n{text}");
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! `reject` through the program: which rows it rejects, whatever refuses them, and under which
 //! policies for duplicates.
 //!
-//! [`durable`] tests when their files exist, [`text`] what is in them.
+//! [`durable`] tests when their files exist, [`text`] what is in them, and [`duplicates`] which
+//! rows are duplicates.
 
+pub mod duplicates;
 pub mod durable;
 pub mod text;
 

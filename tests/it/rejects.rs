@@ -35,7 +35,7 @@ impl Store {
         let config = source_config(self.endpoint.url());
         let to = RejectsTo::S3 { bucket: bucket.to_owned(), prefix: "p/".to_owned() };
         let retry = RetryConfig { max_attempts: 3, max_elapsed: Duration::from_secs(60) };
-        Rejects::open(&to, S3::new(&config).await, self.staging.path(), &retry).await
+        Rejects::open(&to, S3::new(&config).await?, self.staging.path(), &retry).await
     }
 
     async fn content(&self, uri: &str) -> Result<Vec<u8>> {

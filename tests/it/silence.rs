@@ -42,9 +42,7 @@ fn put_objects(env: &TestEnv) -> Result<(u64, u64)> {
 fn load(env: &TestEnv, schema: &Schema<'_>, port: u16, args: &[&str]) -> Command {
     let port = port.to_string();
     let base = ["load", "s3://etl/", "--table", "t", "--preset", "hive", "--ssl-mode", "DISABLED"];
-    // The proxy cannot read compressed packets, and a busy server looks far away.
-    let plain = ["--compress", "off", "--port", &port];
-    let mut command = env.command(base.iter().chain(&plain).chain(args));
+    let mut command = env.command(base.iter().chain(&["--port", &port]).chain(args));
     command.env("DATABASE_URL", schema.url());
     command
 }
@@ -263,8 +261,7 @@ async fn threads_of_others_are_not_killed_after_a_restart(env: TestEnv) -> Resul
     let held = proxy.next(Step::LoadCommit, Break::Hold);
     let port = proxy.port().to_string();
     let base = ["load", "s3://etl/", "--table", "t", "--preset", "hive", "--ssl-mode", "DISABLED"];
-    let mut command =
-        env.command(base.iter().chain(&["--compress", "off", "--port", &port, "--no-batch"]));
+    let mut command = env.command(base.iter().chain(&["--port", &port, "--no-batch"]));
     let child = command.env("DATABASE_URL", &url).spawn()?;
     held.wait().await?;
     signal(&child, "STOP")?;

@@ -41,8 +41,7 @@ fn through(
     proxy: &Proxy,
     args: &[&str],
 ) -> tokio::process::Command {
-    // The proxy cannot read compressed packets, and a busy server looks far away.
-    let args = [&["--preset", "hive", "--compress", "off"], args].concat();
+    let args = [&["--preset", "hive"], args].concat();
     let mut command = env.load_through(proxy.port(), &args);
     command.env("DATABASE_URL", schema.url()).env("S3_TO_MYSQL_REPORT", env.path("report"));
     command
@@ -707,6 +706,35 @@ async fn an_answer_of_the_server_without_an_end_is_given_up_at_a_size() -> Resul
         let ended = load_into(&rogue, "1\n2\n3\n", &[]).await?;
         ended.expect(6)?;
         ended.says("the server's answer is larger than 256 MiB")?;
+    }
+    Ok(())
+}
+
+/// Also where the program wants nothing but OK.
+#[apply(plain_test)]
+async fn answers_without_an_end_are_given_up_at_a_number_or_a_size() -> Result<()> {
+    const PARTS: &str = "the server's answer has more than 1000 parts";
+    const SIZE: &str = "the server's answer is larger than 256 MiB";
+    const ALL: [(&[Malice], &str); 10] = [
+        (&[Malice { statement: "SET SESSION", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "SELECT VERSION()", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "SELECT TABLE_SCHEMA", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "START TRANSACTION", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "LOAD DATA", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "LOAD DATA", after: 1, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "ROLLBACK", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "COMMIT", after: 0, what: Answer::EndlessOk }], PARTS),
+        (&[Malice { statement: "LOAD DATA", after: 1, what: Answer::Endless }], SIZE),
+        (&[Malice { statement: "COMMIT", after: 0, what: Answer::Endless }], SIZE),
+    ];
+    for (malice, limit) in ALL {
+        let rogue = Rogue::start(malice).await?;
+        let began = std::time::Instant::now();
+        let ended = load_into(&rogue, "1\n2\n3\n", &[]).await;
+        let ended = ended.with_context(|| format!("{malice:?}"))?;
+        ensure!(ended.code.is_some_and(|code| code != 0), "{malice:?}\n{ended}");
+        ended.says(limit).with_context(|| format!("{malice:?}"))?;
+        ensure!(began.elapsed().as_secs() < 60, "{malice:?}: {:?}", began.elapsed());
     }
     Ok(())
 }

@@ -7,11 +7,11 @@
 mod graph;
 mod sources;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use graph::{Imports, circles};
 use sources::Sources;
 
@@ -19,12 +19,14 @@ use sources::Sources;
 /// come first.
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
-    ("exit_code", ""),
     ("limits", ""),
     ("printable", ""),
     ("small_file", ""),
     ("units", ""),
-    ("error", "exit_code limits printable"),
+    ("error", "limits printable"),
+    ("exit_code", "error"),
+    ("memory", ""),
+    ("blocking", "error"),
     ("object", "error printable"),
     ("policy", ""),
     ("choices", ""),
@@ -41,18 +43,23 @@ const LAYERS: &[(&str, &str)] = &[
     ("values", "choices dialect printable split sql_text"),
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
-    ("source", "error object retry s3_uri units"),
-    ("staging", "dialect error file_slice object retry split units unpack"),
+    ("source", "error object retry s3_uri small_file units"),
+    ("staging", "blocking dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
     ("throttle", "error mysql shutdown units"),
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
     (
         "load_data",
-        "choices dialect error file_slice ledger mysql policy rejects split sql_text values verify",
+        "blocking choices dialect error file_slice ledger mysql policy rejects split sql_text \
+         values verify",
     ),
-    ("isolate", "dialect error load_data mysql policy rejects split sql_text values verify"),
+    (
+        "isolate",
+        "blocking dialect error file_slice load_data mysql policy rejects split sql_text values \
+         verify",
+    ),
     ("load", "error isolate ledger load_data mysql policy rejects verify"),
-    ("check", "dialect error isolate load_data mysql policy sql_text values"),
+    ("check", "dialect error isolate load load_data mysql policy sql_text values"),
     (
         "preflight",
         "dialect error isolate ledger load_data mysql policy retry sql_text values verify",
@@ -65,7 +72,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("progress", "choices report terminal"),
     (
         "pipeline",
-        "check dialect error file_slice isolate ledger load load_data mysql object policy \
+        "blocking check dialect error file_slice ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
          staging throttle units unpack values verify",
     ),
@@ -157,6 +164,64 @@ fn only_the_layer_mysql_uses_the_drivers_connection() -> Result<()> {
         }
     }
     ensure!(findings.is_empty(), "these use the driver's connection: {findings:?}");
+    Ok(())
+}
+
+/// Everything else speaks of objects, bodies and errors of this program.
+#[test]
+fn only_the_folder_source_s3_imports_the_aws_sdk() -> Result<()> {
+    let mut users = BTreeSet::new();
+    for file in Sources::read(Path::new("src"))?.files() {
+        if std::fs::read_to_string(Path::new("src").join(file))?.contains("aws_") {
+            users.insert(file.to_owned());
+        }
+    }
+    let is_inside = |file: &String| file == "source/s3.rs" || file.starts_with("source/s3/");
+    ensure!(users.len() > 1, "the search for the SDK finds too little: {users:?}");
+    ensure!(users.iter().all(is_inside), "these import the SDK: {users:?}");
+    Ok(())
+}
+
+/// Returns the position of each layer in the list of `lib.rs`, from the top. Layers of one item
+/// share a position.
+fn positions_in_lib_rs() -> Result<BTreeMap<String, usize>> {
+    let text = std::fs::read_to_string("src/lib.rs")?;
+    let lines = text.lines().skip_while(|line| *line != "//! # Layers").skip(1);
+    let section: String = lines
+        .take_while(|line| !line.starts_with("//! # "))
+        .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+        .collect();
+    let mut positions = BTreeMap::new();
+    for (position, item) in section.split("\n - ").skip(1).enumerate() {
+        let (names, _) = item.split_once(':').context("an item without a colon")?;
+        for name in names.split("[`").skip(1).filter_map(|rest| rest.split('`').next()) {
+            positions.insert(name.to_owned(), position);
+        }
+    }
+    Ok(positions)
+}
+
+#[test]
+fn the_list_in_lib_rs_has_every_layer_above_those_that_it_imports() -> Result<()> {
+    let positions = positions_in_lib_rs()?;
+    let layers: Vec<&str> =
+        LAYERS.iter().map(|(layer, _)| *layer).filter(|layer| *layer != "lib").collect();
+    let mut wrong = Vec::new();
+    for layer in positions.keys().filter(|name| !layers.contains(&name.as_str())) {
+        wrong.push(format!("{layer} is no layer"));
+    }
+    for (layer, lower) in LAYERS.iter().filter(|(layer, _)| *layer != "lib") {
+        let Some(position) = positions.get(*layer) else {
+            wrong.push(format!("{layer} is missing"));
+            continue;
+        };
+        for lower in lower.split_whitespace() {
+            if positions.get(lower).is_none_or(|other| other < position) {
+                wrong.push(format!("{layer} imports {lower}, which stands above it"));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "the list in src/lib.rs:\n{}", wrong.join("\n"));
     Ok(())
 }
 

@@ -30,7 +30,7 @@ impl Ledger {
     pub(super) fn ddl_failed(&self, statement: &str, error: &mysql_async::Error) -> Error {
         let what = format!("{}: {statement}", self.what());
         let code = if let mysql_async::Error::Server(server) = error { server.code } else { 0 };
-        let folded = classify(Phase::Transaction, &what, error);
+        let classified = classify(Phase::Transaction, &what, error);
         match code {
             codes::LOCK_WAIT_TIMEOUT => {
                 let message = format!("{what} waits for a transaction that has the table open");
@@ -41,21 +41,21 @@ impl Ledger {
             }
             codes::TABLE_ACCESS_DENIED
             | codes::DATABASE_ACCESS_DENIED
-            | codes::PRIVILEGE_NEEDED => folded.as_kind(ErrorKind::TargetRefused).with_hint(
+            | codes::PRIVILEGE_NEEDED => classified.as_kind(ErrorKind::TargetRefused).with_hint(
                 "--mode truncate needs the DROP privilege on the table, and with --defer-indexes \
                  ALTER, CREATE and INSERT; --mode swap needs SELECT, INSERT, CREATE, ALTER and \
                  DROP on its database",
             ),
             codes::TRUNCATE_REFUSED_BY_FOREIGN_KEY => {
-                folded.as_kind(ErrorKind::TargetRefused).with_hint(
+                classified.as_kind(ErrorKind::TargetRefused).with_hint(
                     "foreign keys of other tables refer to it, so it cannot be emptied; drop them \
                  first, or use --mode append",
                 )
             }
-            _ if folded.kind == ErrorKind::StatementFailed => {
-                folded.as_kind(ErrorKind::TargetRefused)
+            _ if classified.kind == ErrorKind::StatementFailed => {
+                classified.as_kind(ErrorKind::TargetRefused)
             }
-            _ => folded,
+            _ => classified,
         }
     }
 }

@@ -89,12 +89,7 @@ pub(crate) async fn is_in_foreign_key(
     );
     match conn.query_drop(sql).await {
         Err(Driver::Server(error)) if codes::is_kept_by_foreign_key(error.code) => Ok(true),
-        // A column twice, or a type, an index or partitions that the engine lacks.
-        Err(Driver::Server(error))
-            if matches!(error.code, 1060 | 1163 | 1178 | 1214 | 1464 | 3106 | 3750) =>
-        {
-            Ok(false)
-        }
+        Err(Driver::Server(error)) if codes::is_impossible_alter(error.code) => Ok(false),
         Err(error) => Err(error),
         // No server accepts the statement.
         Ok(()) => Ok(true),

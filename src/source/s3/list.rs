@@ -5,9 +5,9 @@ use aws_sdk_s3::types::{EncodingType, Object as ListedObject};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
+use super::error::{Asked, classify};
 use super::{S3, timestamp, usable_etag};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::s3_error::{Asked, classify};
 
 /// One page of a listing.
 #[derive(Debug)]

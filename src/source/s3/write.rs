@@ -10,8 +10,8 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 
 use super::S3;
+use super::error::{Asked, classify};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::s3_error::{Asked, classify};
 
 /// The largest object that `PutObject` accepts: 5 GiB.
 pub(crate) const PUT_LIMIT_BYTES: u64 = 5 << 30;

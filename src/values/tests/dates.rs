@@ -137,6 +137,8 @@ pub(super) const YEARS: [Table; 1] = [(
         ("1901", Exact("1901")),
         ("2155", Exact("2155")),
         ("0000", Exact("0000")),
+        ("0000 ", As("0000")),
+        (" 0000", As("0000")),
         ("1900", Bad(BadKind::OutOfRange)),
         ("2156", Bad(BadKind::OutOfRange)),
         ("0", Bad(BadKind::NotAYear)),

@@ -29,9 +29,9 @@ use mysql_async::{Conn, Row, Value};
 use s3_to_mysql::config::{self, Inputs};
 use s3_to_mysql::dialect::{ColumnOrVariable, FormatConfig, LineTerminator};
 use s3_to_mysql::file_slice::FileSlice;
-use s3_to_mysql::isolate::Plan;
 use s3_to_mysql::load::LoadOutcome;
-use s3_to_mysql::load_data::{LoadConfig, LoadRequest, LoadStats, Policy, StagedRows};
+use s3_to_mysql::load::Loader;
+use s3_to_mysql::load_data::{LoadConfig, LoadRequest, LoadStats, Plan, Policy, StagedRows};
 use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode, TableSchema};
 use s3_to_mysql::policy::OnDuplicate;
 use s3_to_mysql::preflight::preflight;
@@ -149,7 +149,7 @@ impl Twins {
             .map_err(|problems| anyhow!("{problems:?}"))?;
         let mut oracle = schema.conn().await?;
         let sql_mode = SqlMode::of(ready.policy.on_bad_row);
-        oracle.query_drop(ready.server.setup(sql_mode, config.timeouts().stall)).await?;
+        oracle.query_drop(ready.server.setup(sql_mode, config.timeouts())).await?;
         Ok(Self {
             sessions: connector.pool(&ready.server, sql_mode, CHARSETS),
             loading: BTreeMap::new(),
@@ -231,7 +231,7 @@ impl Twins {
         let policy = Policy { on_duplicate, ..self.policy };
         // Without rules for values, the server decides about all of them.
         let values = Arc::new(RowRules::new(&columns, &format, false, |_| None));
-        let plan = Plan::new(
+        let loader = Loader::new(Plan::new(
             self.target.name(),
             Arc::clone(&self.target),
             columns,
@@ -239,7 +239,7 @@ impl Twins {
             &self.load,
             policy,
             values,
-        );
+        ));
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
             None => self.sessions.get().await?,
@@ -257,9 +257,9 @@ impl Twins {
                 case.ignore_lines,
             );
             let is_last = part.to.offset == object.len() as u64;
-            let shipment = LoadRequest {
+            let request = LoadRequest {
                 what: "the case".to_owned(),
-                sql: plan.statement.sql(&scan.lines_terminated_by),
+                sql: loader.plan.statement.sql(&scan.lines_terminated_by),
                 staged: StagedRows {
                     file: FileSlice::new(Arc::new(file), 0, part.to.offset),
                     locator: locator.beginning_at(&part.from),
@@ -279,14 +279,14 @@ impl Twins {
                 digest: None,
                 values: ValueCounts::default(),
             };
-            let mut account = LoadStats::default();
+            let mut stats = LoadStats::default();
             match session
-                .load(&shipment, &plan, &CancellationToken::new(), &mut account, &mut Vec::new())
+                .load(&request, &loader, &CancellationToken::new(), &mut stats, &mut Vec::new())
                 .await
             {
                 Ok(LoadOutcome::Committed) => {
-                    records += account.rows_loaded();
-                    warnings += account.loaded.warnings;
+                    records += stats.rows_loaded();
+                    warnings += stats.loaded.warnings;
                 }
                 Ok(LoadOutcome::AlreadyLoaded) => {
                     return Err(anyhow!("there is no ledger that could say so"));

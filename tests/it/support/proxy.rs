@@ -2,8 +2,10 @@
 //! protocol.
 //!
 //! It reads the client's side packet by packet, which is possible only without TLS: tests give
-//! `--ssl-mode DISABLED`. The server's side is passed on unchanged. A prepared statement counts
-//! when it is executed.
+//! `--ssl-mode DISABLED`. The server's side is passed on unchanged, except that the greeting does
+//! not offer compression: on a busy machine a server looks so far away that the program would ask
+//! for it, and the proxy could not read the packets. A prepared statement counts when it is
+//! executed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -234,8 +236,8 @@ async fn serve(
     rules: Arc<Mutex<Vec<Arc<Rule>>>>,
     recorder: Recorder,
 ) -> Result<()> {
-    let doomed = CancellationToken::new();
-    let ended = doomed.clone();
+    let ending = CancellationToken::new();
+    let ended = ending.clone();
     let number = recorder.connection();
     let connection = Connection {
         server_port,
@@ -243,7 +245,7 @@ async fn serve(
         recorder,
         number,
         has_answered: AtomicBool::new(false),
-        doomed,
+        ending,
     };
     // Both sockets close when this ends.
     tokio::select! {
@@ -259,7 +261,7 @@ struct Connection {
     number: u64,
     /// True if the server has sent something since the client's last packet.
     has_answered: AtomicBool,
-    doomed: CancellationToken,
+    ending: CancellationToken,
 }
 
 /// The state of the client's side.
@@ -276,7 +278,7 @@ impl Connection {
     /// Returns the first rule that this step meets and that has a time left.
     fn rule_for(&self, met: impl Fn(Step) -> bool) -> Option<Arc<Rule>> {
         let rule = lock(&self.rules).iter().find(|rule| met(rule.step) && rule.take()).cloned()?;
-        lock(&rule.met).push(self.doomed.clone());
+        lock(&rule.met).push(self.ending.clone());
         Some(rule)
     }
 
@@ -304,6 +306,8 @@ impl Connection {
         let (answered, answer) = watch::channel(false);
         let has_answered = &self.has_answered;
         let back = async move {
+            to_client.write_all(&greeting(&mut from_server).await?).await?;
+            has_answered.store(true, Ordering::Relaxed);
             let mut block = vec![0; 64 * 1024];
             loop {
                 let length = from_server.read(&mut block).await?;
@@ -444,6 +448,29 @@ impl Connection {
             server.write_all(&packet[passed_on..]).await?;
         }
     }
+}
+
+/// Reads the server's first packet, and takes out of it the offer to compress.
+async fn greeting(server: &mut OwnedReadHalf) -> Result<Vec<u8>> {
+    const CLIENT_COMPRESS: u8 = 0x20;
+    /// The packet's header and the number of the protocol.
+    const BEFORE_VERSION: usize = 5;
+    /// The end of the version, the connection's id, half of the scramble, and a filler.
+    const BEFORE_CAPABILITIES: usize = 1 + 4 + 8 + 1;
+    let mut packet = vec![0; 4];
+    server.read_exact(&mut packet).await?;
+    let length =
+        usize::from(packet[0]) | usize::from(packet[1]) << 8 | usize::from(packet[2]) << 16;
+    packet.resize(4 + length, 0);
+    server.read_exact(&mut packet[4..]).await?;
+    // Anything else is a refusal.
+    if packet.get(4) == Some(&10)
+        && let Some(version_bytes) = packet[BEFORE_VERSION..].iter().position(|byte| *byte == 0)
+        && let Some(low) = packet.get_mut(BEFORE_VERSION + version_bytes + BEFORE_CAPABILITIES)
+    {
+        *low &= !CLIENT_COMPRESS;
+    }
+    Ok(packet)
 }
 
 /// Returns true if these packets end with one after which nothing more follows. Result sets are not

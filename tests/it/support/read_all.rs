@@ -78,7 +78,7 @@ impl Reader {
             ..source_config(url)
         };
         Ok(Self {
-            s3: S3::new(&source).await,
+            s3: S3::new(&source).await?,
             source,
             retry: RetryConfig { max_attempts, max_elapsed: Duration::from_secs(60) },
             area: StagingArea::new(dir.path(), 1 << 20, budget),

@@ -35,6 +35,8 @@ pub enum Answer {
     NotUtf8(usize),
     /// Rows of one column, without an end.
     Endless,
+    /// OK, and that another answer follows, without an end.
+    EndlessOk,
 }
 
 /// The data that a client sent in answer to a request for a file.
@@ -195,6 +197,7 @@ impl Client {
                 Answer::Error => self.write(b"\xFF\x51\x04#HY000no").await,
                 Answer::OneColumn => self.rows(1, &[vec!["x"]], false).await,
                 Answer::Endless => self.rows_without_end().await,
+                Answer::EndlessOk => self.answers_without_end().await,
                 Answer::NotUtf8(columns) => {
                     self.rows(columns, &[vec![b"\xFFx"; columns]], false).await
                 }
@@ -297,6 +300,14 @@ impl Client {
         row.splice(0..0, [0xFD, a, b, c]);
         loop {
             self.write(&row).await?;
+        }
+    }
+
+    /// Sends OK after OK until the client leaves.
+    async fn answers_without_end(&mut self) -> Result<()> {
+        self.more_results = true;
+        loop {
+            self.ok("").await?;
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) const BASE: Kind = Kind {
 };
 pub(super) const DECIMAL: Kind = Kind { meaning: means::decimal, ..BASE };
 pub(super) const FLOAT: Kind = Kind {
-    read: "CAST(v + 0e0 AS CHAR)",
+    read: "v + 0e0",
     meaning: means::float,
     canonical: means::float_form,
     is_near: means::is_near_float,

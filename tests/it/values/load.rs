@@ -1,12 +1,10 @@
 //! Loads values, one row for each, and reads them back.
 
-use std::collections::HashMap;
-
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Value, from_value_opt};
 
 use super::kinds::Kind;
 
@@ -58,13 +56,15 @@ pub(super) async fn load(
             None => anyhow::bail!("a warning about no row: {line} {message}"),
         }
     }
-    let read: HashMap<usize, Option<String>> = conn
-        .query(format!("SELECT id, {} FROM {table}", kind.read))
-        .await
-        .context(kind.read)?
-        .into_iter()
-        .collect();
+    // The text of a DOUBLE would have at most 22 characters, which is not all of every value.
+    let read: Vec<(usize, Value)> =
+        conn.exec(format!("SELECT id, {} FROM {table}", kind.read), ()).await.context(kind.read)?;
     for (at, value) in read {
+        let value = match value {
+            Value::NULL => None,
+            Value::Double(value) => Some(format!("{value:e}")),
+            value => Some(from_value_opt(value)?),
+        };
         let value = value.map(|value| (kind.canonical)(&value));
         stored.get_mut(at).context("a row that was not loaded")?.value = value;
     }

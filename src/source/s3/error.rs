@@ -95,11 +95,12 @@ where
         SdkError::ConstructionFailure(_) => "the request cannot be made",
         _ => headline(kind),
     };
-    let folded = Error::new(kind, format!("{what}: {headline}")).caused_by(anyhow::anyhow!(said));
-    let folded = folded.limited_by(error);
+    let classified =
+        Error::new(kind, format!("{what}: {headline}")).caused_by(anyhow::anyhow!(said));
+    let classified = classified.limited_by(error);
     match hint {
-        Some(hint) => folded.with_hint(hint),
-        None => folded,
+        Some(hint) => classified.with_hint(hint),
+        None => classified,
     }
 }
 

@@ -1,0 +1,99 @@
+//! The setup for row isolation: what it must know of the server before the first row.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::insert_stats::{InsertStats, OnConflict};
+use super::scratch_table::ScratchTable;
+use super::shown_keys::ShownKeys;
+use crate::error::{ErrorKind, Result};
+use crate::load_data::{Plan, Statement};
+use crate::mysql::Conn;
+use crate::policy::OnDuplicate;
+use crate::sql_text::same_name;
+
+/// The setup of all loads by one plan. It is read from the server when the first of them needs it.
+#[derive(Debug, Default)]
+pub struct SharedSetup(OnceCell<IsolationSetup>);
+
+impl SharedSetup {
+    /// Returns the setup. `plan` must be the same at each call.
+    pub(crate) async fn get(&self, plan: &Plan, conn: &mut Conn) -> Result<&IsolationSetup> {
+        self.0.get_or_try_init(|| IsolationSetup::read(plan, conn)).await
+    }
+}
+
+/// The setup for row isolation.
+#[derive(Debug)]
+pub(crate) struct IsolationSetup {
+    /// The scratch table; `None` if the account cannot create temporary tables.
+    pub(crate) scratch: Option<Scratch>,
+    /// The columns that `--on-duplicate update` sets.
+    update_columns: Vec<String>,
+    /// The keys by which the server names duplicates, if there are any.
+    pub(super) shown_keys: Option<Arc<ShownKeys>>,
+}
+
+/// A scratch table, and the statement that loads it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) table: ScratchTable,
+    pub(crate) statement: Statement,
+}
+
+impl IsolationSetup {
+    pub(crate) async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
+        let schema = &plan.schema;
+        let table = ScratchTable::new(&plan.table, schema, &plan.columns, &plan.format.set);
+        let statement = Statement::new(
+            table.table(),
+            schema,
+            table.load_columns(),
+            &plan.format,
+            &plan.readings,
+            OnDuplicate::Ignore,
+        );
+        let is_key = |name: &str| schema.unique_key_columns.iter().any(|key| same_name(key, name));
+        let update_columns = match &plan.update_columns {
+            Some(columns) => columns.clone(),
+            None => table.insert_columns().iter().filter(|name| !is_key(name)).cloned().collect(),
+        };
+        let scratch = match table.create(conn).await {
+            Ok(()) => {
+                table.drop(conn).await?;
+                Some(Scratch { table, statement })
+            }
+            // Isolation finds everything without it, but more slowly.
+            Err(error)
+                if error.kind == ErrorKind::TargetRefused
+                    && plan.policy.on_duplicate != OnDuplicate::Update =>
+            {
+                tracing::warn!(
+                    "skipped rows are searched for by halving, which is slow: {}",
+                    error.one_line()
+                );
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            scratch,
+            update_columns,
+            shown_keys: ShownKeys::read(plan, conn).await?.map(Arc::new),
+        })
+    }
+
+    /// Runs all statements of an update, without any row.
+    pub(crate) async fn rehearse(&self, conn: &mut Conn) -> Result<()> {
+        let Some(Scratch { table, .. }) = &self.scratch else { return Ok(()) };
+        table.create(conn).await?;
+        table.rehearse(conn, OnConflict::Update(&self.update_columns)).await?;
+        table.drop(conn).await
+    }
+
+    /// Upserts the rows of the scratch table into the target.
+    pub(crate) async fn update(&self, conn: &mut Conn, scratch: &Scratch) -> Result<InsertStats> {
+        scratch.table.insert_into(conn, OnConflict::Update(&self.update_columns)).await
+    }
+}
