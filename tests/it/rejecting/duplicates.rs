@@ -101,8 +101,8 @@ async fn a_trigger_that_gives_rows_other_keys_does_not_mislead(env: TestEnv) -> 
 #[apply(load_test)]
 async fn a_value_that_the_server_cuts_does_not_pass_for_another_rows(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (k VARCHAR(3) UNIQUE, n INT)").await?;
-    env.put("data/1", "abcd\t1\nabce\t2\nx\t3\nabc\t4\n")?;
+    env.put("data/1", "abc\t1\nabcd\t2\nx\t3\n")?;
     let args = ["--on-bad-row", "accept", "--on-duplicate", "reject"];
     let rejects = load(&env, "t", 7, &args).await?;
-    rejects.expect(&[(2, "duplicate"), (4, "duplicate")])
+    rejects.expect(&[(2, "duplicate")])
 }
