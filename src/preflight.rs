@@ -24,7 +24,7 @@ use crate::retry::Attempts;
 use crate::sql_text::TableName;
 use crate::values;
 use crate::values::{ColumnFacts, ColumnRule, RowRules};
-use problems::{Table, nearest};
+use problems::{TargetTable, nearest};
 use rehearse::rehearse;
 
 /// A target that is ready to be loaded.
@@ -65,7 +65,7 @@ pub async fn preflight(
     let asked = Instant::now();
     let schema = Arc::new(read_schema(&mut conn, options).await.map_err(alone)?);
     server.answered_within(asked.elapsed());
-    let table = Table { name: format!("table {}", options.target.table), schema: &schema };
+    let table = TargetTable { name: format!("table {}", options.target.table), schema: &schema };
     let of_the_mode =
         swap::check(&mut conn, options, &schema, server.flavor).await.map_err(alone)?;
     let columns = loaded_columns(options, &schema);
@@ -156,7 +156,7 @@ fn loaded_columns(options: &PreflightOptions<'_>, schema: &TableSchema) -> Vec<C
     })
 }
 
-fn policy(options: &PreflightOptions<'_>, table: &Table<'_>) -> Policy {
+fn policy(options: &PreflightOptions<'_>, table: &TargetTable<'_>) -> Policy {
     let schema = table.schema;
     Policy {
         on_bad_row: options.load.on_bad_row,
@@ -212,7 +212,11 @@ fn row_rules(
 }
 
 /// Returns the number of connections that may load at once.
-fn load_concurrency(options: &PreflightOptions<'_>, server: &Server, table: &Table<'_>) -> usize {
+fn load_concurrency(
+    options: &PreflightOptions<'_>,
+    server: &Server,
+    table: &TargetTable<'_>,
+) -> usize {
     let wanted = options.load.load_concurrency;
     let Some(reason) = table.is_loaded_one_at_a_time(server).filter(|_| wanted > 1) else {
         return wanted;

@@ -43,7 +43,7 @@ impl From<Error> for Broken {
 
 /// The sums over the objects of a plan.
 #[derive(Default)]
-struct Sums {
+struct PlanTotals {
     objects: u64,
     bytes: u128,
     /// The keys that a load would fail for. Each has a warning.
@@ -75,7 +75,7 @@ pub async fn plan(config: Config, output: &mut (dyn Write + Send)) -> RunResult 
             return RunResult::before_it_began(vec![error]);
         }
     };
-    let mut sums = Sums::default();
+    let mut sums = PlanTotals::default();
     let written = async {
         write_objects(&config, &budget, ledger.as_ref(), &mut objects, &mut sums, output).await?;
         write_sums(&sums, output)?;
@@ -116,7 +116,7 @@ async fn write_objects(
     budget: &Budget,
     ledger: Option<&(Ledger, u32)>,
     objects: &mut ObjectStream,
-    sums: &mut Sums,
+    sums: &mut PlanTotals,
     output: &mut (dyn Write + Send),
 ) -> Result<(), Broken> {
     let options = config.pipeline();
@@ -160,7 +160,7 @@ async fn write_objects(
     }
 }
 
-impl Sums {
+impl PlanTotals {
     fn add_unloadable(&mut self, why: &str) {
         self.unloadable += 1;
         tracing::warn!("{why}");
@@ -175,8 +175,8 @@ impl Sums {
     }
 }
 
-fn write_sums(sums: &Sums, output: &mut (dyn Write + Send)) -> std::io::Result<()> {
-    let &Sums { objects, bytes, unloadable, already_loaded, skipped_changed } = sums;
+fn write_sums(sums: &PlanTotals, output: &mut (dyn Write + Send)) -> std::io::Result<()> {
+    let &PlanTotals { objects, bytes, unloadable, already_loaded, skipped_changed } = sums;
     if already_loaded > 0 {
         writeln!(output, "{already_loaded} objects are already loaded")?;
     }

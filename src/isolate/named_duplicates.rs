@@ -15,7 +15,7 @@ use super::state::{Flagged, RowError, RowIsolation, flag};
 use crate::blocking::run_blocking;
 use crate::error::Result;
 use crate::load_data::{Diagnostic, LoadStats, RowErrorKind, ServerCounts, staged_rows};
-use crate::policy::OnDuplicate;
+use crate::policy::{OnBadRow, OnDuplicate};
 use crate::split::LocatedRow;
 
 impl RowIsolation<'_> {
@@ -33,6 +33,8 @@ impl RowIsolation<'_> {
         let (duplicates, others): (Vec<_>, Vec<_>) =
             said.iter().cloned().partition(Diagnostic::is_duplicate);
         let is_certain = self.policy.on_duplicate == OnDuplicate::Reject
+            // An accepted bad value would be shown as the server changed it.
+            && self.policy.on_bad_row != OnBadRow::Accept
             // The server gets other texts than the rows have.
             && self.request.staged.rewriter.is_none()
             && !duplicates.is_empty()

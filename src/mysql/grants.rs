@@ -8,7 +8,7 @@ use crate::sql_text::quoted_identifier;
 
 /// The scope of a grant that can give a privilege on a table.
 #[derive(Debug)]
-enum Scope {
+enum GrantScope {
     Global,
     /// A database's name, or a pattern with `%` and `_`.
     Database(String),
@@ -17,7 +17,7 @@ enum Scope {
 
 /// Returns true if one of the lines gives `privilege` on the table.
 pub(super) fn give(lines: &[String], privilege: &str, database: &str, table: &str) -> bool {
-    let said = |verb: &str| -> Vec<Scope> {
+    let said = |verb: &str| -> Vec<GrantScope> {
         lines.iter().filter_map(|line| scope(line.strip_prefix(verb)?, privilege)).collect()
     };
     // Of several database grants that match, only the most exact one counts.
@@ -25,18 +25,18 @@ pub(super) fn give(lines: &[String], privilege: &str, database: &str, table: &st
     let has_exact = lines.iter().any(is_exact);
     let is_revoked = said("REVOKE ")
         .iter()
-        .any(|scope| matches!(scope, Scope::Database(name) if name == database));
+        .any(|scope| matches!(scope, GrantScope::Database(name) if name == database));
     said("GRANT ").iter().any(|scope| match scope {
-        Scope::Global => !is_revoked,
-        Scope::Database(pattern) if has_exact => pattern == database,
-        Scope::Database(pattern) => matches(pattern.as_bytes(), database.as_bytes()),
-        Scope::Table(of, name) => of == database && name == table,
+        GrantScope::Global => !is_revoked,
+        GrantScope::Database(pattern) if has_exact => pattern == database,
+        GrantScope::Database(pattern) => matches(pattern.as_bytes(), database.as_bytes()),
+        GrantScope::Table(of, name) => of == database && name == table,
     })
 }
 
 /// Returns the scope of the rest of a line, `SELECT, TRIGGER ON db.* TO ...`, if `privilege` is
 /// among its privileges.
-fn scope(rest: &str, privilege: &str) -> Option<Scope> {
+fn scope(rest: &str, privilege: &str) -> Option<GrantScope> {
     let (privileges, rest) = at_on(rest)?;
     let is_there = privileges.split(", ").any(|word| word == privilege)
         || privileges == "ALL PRIVILEGES"
@@ -45,14 +45,14 @@ fn scope(rest: &str, privilege: &str) -> Option<Scope> {
         return None;
     }
     if rest.starts_with("*.*") {
-        return Some(Scope::Global);
+        return Some(GrantScope::Global);
     }
     let (database, rest) = quoted_identifier(rest)?;
     let rest = rest.strip_prefix('.')?;
     if rest.starts_with('*') {
-        return Some(Scope::Database(database));
+        return Some(GrantScope::Database(database));
     }
-    quoted_identifier(rest).map(|(table, _)| Scope::Table(database, table))
+    quoted_identifier(rest).map(|(table, _)| GrantScope::Table(database, table))
 }
 
 /// Returns the database of a line that grants privileges on a whole database.

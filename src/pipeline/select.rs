@@ -43,16 +43,16 @@ pub(crate) struct Selector {
     pub(crate) claims: Arc<Claims>,
     pub(crate) shutdown: Shutdown,
     /// The objects that the run may have in hand: those that download, are staged, or load.
-    pub(crate) in_hand: Limits,
+    pub(crate) in_hand: InHandLimits,
     /// The smaller limits while other runs share the work, so that this run does not hoard objects.
-    pub(crate) in_hand_shared: Limits,
+    pub(crate) in_hand_shared: InHandLimits,
     pub(crate) selected: mpsc::Sender<Selected>,
     pub(crate) events: mpsc::Sender<Event>,
 }
 
 /// The limits on the objects that the run has in hand.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct InHandLimits {
     /// The limit whatever their size.
     pub(crate) objects: usize,
     /// The total bytes up to which `small_objects` applies instead.
@@ -60,7 +60,7 @@ pub(crate) struct Limits {
     pub(crate) small_objects: usize,
 }
 
-impl Limits {
+impl InHandLimits {
     /// Returns true if there is room for another object of this size.
     fn admit(self, in_hand: InHand, size_bytes: u64) -> bool {
         in_hand.objects < self.objects
@@ -73,6 +73,12 @@ impl Limits {
 enum Stop {
     Draining,
     Failed(Error),
+}
+
+/// The reason, with the object that was not taken on, unless it has an outcome.
+struct Unselected {
+    object: Option<Object>,
+    stop: Stop,
 }
 
 impl From<Error> for Stop {
@@ -275,7 +281,7 @@ impl Selector {
         while let Some((object, known)) = unclaimed.pop_front() {
             is_any_settled = true;
             let passed_on = self.pass_on_unclaimed(object, &known).await;
-            if let Err((object, stop)) = passed_on {
+            if let Err(Unselected { object, stop }) = passed_on {
                 backlog.page.extend(object);
                 backlog.page.extend(unclaimed.into_iter().map(|(object, _)| object));
                 return Err(stop);
@@ -336,9 +342,9 @@ impl Selector {
         &self,
         object: Object,
         known: &ObjectState,
-    ) -> std::result::Result<(), (Option<Object>, Stop)> {
+    ) -> std::result::Result<(), Unselected> {
         if let Err(stop) = self.room(object.size_bytes).await {
-            return Err((Some(object), stop));
+            return Err(Unselected { object: Some(object), stop });
         }
         tracing::warn!("{object}: loading it without a claim");
         let claim = self.claims.unshared(object.size_bytes);
@@ -348,7 +354,7 @@ impl Selector {
                 // The wait was recorded as a failure.
                 self.pass_on(Selected { had_failed: true, ..selected })
                     .await
-                    .map_err(|stop| (None, stop))
+                    .map_err(|stop| Unselected { object: None, stop })
             }
         }
     }
@@ -429,7 +435,7 @@ impl Selector {
         loop {
             let in_hand = self.claims.in_hand();
             let InHand { objects, bytes } = in_hand;
-            let Limits { objects: limit, small_bytes, small_objects } = self.in_hand;
+            let InHandLimits { objects: limit, small_bytes, small_objects } = self.in_hand;
             // Several at a time: each claim is a query.
             let is_room_for_any = objects * 3 <= limit * 2;
             let is_room_for_small =

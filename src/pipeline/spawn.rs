@@ -12,7 +12,7 @@ use super::context::{Context, Purpose};
 use super::download::dispatch;
 use super::events::Event;
 use super::load_worker::load_staged;
-use super::select::{Limits, Selector, choose};
+use super::select::{InHandLimits, Selector, choose};
 use super::work::{ObjectStream, Selected};
 use crate::ledger::Claims;
 use crate::throttle::{BatchConfig, Throttle};
@@ -109,13 +109,13 @@ fn selector(
         config: context.options.ledger.clone(),
         claims: Arc::new(Claims::default()),
         shutdown: context.shutdown.clone(),
-        in_hand: Limits {
+        in_hand: InHandLimits {
             objects: context.options.staging.download_concurrency + 2 * load_concurrency,
             // Those that load, and two more: one that fills up and one that downloads.
             small_bytes: batch.bytes.saturating_mul(batches_in_hand as u64),
             small_objects: batch.objects.saturating_mul(batches_in_hand),
         },
-        in_hand_shared: Limits {
+        in_hand_shared: InHandLimits {
             objects: 2 * load_concurrency,
             small_bytes: batch.bytes,
             small_objects: batch.objects,

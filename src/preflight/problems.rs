@@ -14,12 +14,12 @@ const SPLITS_LOAD_DATA: &str =
 const TRANSACTIONAL_ENGINES: [&str; 4] = ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"];
 
 /// The target, and its name in messages.
-pub(super) struct Table<'a> {
+pub(super) struct TargetTable<'a> {
     pub(super) name: String,
     pub(super) schema: &'a TableSchema,
 }
 
-impl Table<'_> {
+impl TargetTable<'_> {
     /// Returns true if the engine can roll back. A view's engine is unknown, and counts as one that
     /// can.
     pub(super) fn rolls_back(&self) -> bool {

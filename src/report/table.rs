@@ -19,7 +19,7 @@ const WIDTH_CHARACTERS: usize = 80;
 
 /// A table of three columns: a label, a figure and a remark.
 #[derive(Default)]
-struct Table {
+struct SummaryTable {
     rows: Vec<Row>,
 }
 
@@ -33,7 +33,7 @@ struct Row {
 /// Returns the summary of a load.
 pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
     let LoadReport { totals, notes, findings, end } = report;
-    let mut table = Table::default();
+    let mut table = SummaryTable::default();
     table.count("objects loaded", totals.objects_loaded, "");
     table.count_any(
         "loaded again",
@@ -101,7 +101,7 @@ pub(super) fn load(report: &LoadReport<'_>, paint: Paint) -> String {
 /// Returns the summary of a check.
 pub(super) fn check(report: &CheckReport<'_>, paint: Paint) -> String {
     let CheckReport { totals, notes, findings, not_checked, sample, end } = report;
-    let mut table = Table::default();
+    let mut table = SummaryTable::default();
     let each = sample
         .map_or_else(String::new, |rows| format!("the first {} of each", counted(rows, "row")));
     // An object that could not be checked would not load either, so it counts here.
@@ -184,7 +184,7 @@ fn check_sentence(report: &CheckReport<'_>) -> String {
     format!("Checked {checked} in {time}: {found}.")
 }
 
-impl Table {
+impl SummaryTable {
     fn add(&mut self, label: &'static str, figure: impl Into<String>, remark: impl Into<String>) {
         let (figure, remark) = (figure.into(), remark.into());
         self.rows.push(Row { label, figure, remark, is_bad: false });

@@ -31,12 +31,14 @@ pub(super) fn read(
         needs_terminator: false,
     };
     match end {
-        End::BetweenRows => {}
-        End::InQuotes { opened_at } => {
+        ReadingEnd::BetweenRows => {}
+        ReadingEnd::InQuotes { opened_at } => {
             return reading.fail(MalformedKind::UnclosedQuote, opened_at);
         }
-        End::AfterEscape => return reading.fail(MalformedKind::EscapeAtEnd, object.len() - 1),
-        End::InRow => {
+        ReadingEnd::AfterEscape => {
+            return reading.fail(MalformedKind::EscapeAtEnd, object.len() - 1);
+        }
+        ReadingEnd::InRow => {
             let is_data = reading.headers_left == 0;
             let sent = [object, &line].concat();
             let (completed, end) =
@@ -47,7 +49,7 @@ pub(super) fn read(
                     })?;
             let lines =
                 |reading: &ReferenceReader| reading.rows + (ignore_lines - reading.headers_left);
-            if end != End::BetweenRows || lines(&completed) != lines(&reading) + 1 {
+            if end != ReadingEnd::BetweenRows || lines(&completed) != lines(&reading) + 1 {
                 return reading
                     .fail(MalformedKind::TruncatedTerminator { expected: line }, object.len());
             }
@@ -130,7 +132,7 @@ struct ReferenceReader<'a> {
 }
 
 #[derive(PartialEq)]
-enum End {
+enum ReadingEnd {
     BetweenRows,
     InRow,
     InQuotes { opened_at: usize },
@@ -140,7 +142,7 @@ enum End {
 enum ReferenceStep {
     Field,
     Line,
-    Text(End),
+    Text(ReadingEnd),
 }
 
 impl<'a> ReferenceReader<'a> {
@@ -150,7 +152,7 @@ impl<'a> ReferenceReader<'a> {
         fields_per_row: usize,
         ignore_lines: u64,
         text: &'a [u8],
-    ) -> Result<(Self, End), Malformed> {
+    ) -> Result<(Self, ReadingEnd), Malformed> {
         let line = match &dialect.lines_terminated_by {
             LineTerminator::Exact(line) => Some(line.clone()),
             LineTerminator::Detect => None,
@@ -168,7 +170,7 @@ impl<'a> ReferenceReader<'a> {
         };
         loop {
             if reading.at == text.len() {
-                return Ok((reading, End::BetweenRows));
+                return Ok((reading, ReadingEnd::BetweenRows));
             }
             let is_data = reading.headers_left == 0;
             let start = reading.at;
@@ -208,7 +210,7 @@ impl<'a> ReferenceReader<'a> {
         self.text[self.at..].starts_with(what)
     }
 
-    fn row(&mut self, fields: usize) -> Result<Option<End>, Malformed> {
+    fn row(&mut self, fields: usize) -> Result<Option<ReadingEnd>, Malformed> {
         for _ in 0..fields {
             let quote = self.dialect.fields_enclosed_by;
             let step = if quote.is_some() && self.text.get(self.at).copied() == quote {
@@ -239,7 +241,7 @@ impl<'a> ReferenceReader<'a> {
         self.at += 1;
         loop {
             let Some(&byte) = self.text.get(self.at) else {
-                return Ok(ReferenceStep::Text(End::InQuotes { opened_at }));
+                return Ok(ReferenceStep::Text(ReadingEnd::InQuotes { opened_at }));
             };
             let next = self.text.get(self.at + 1).copied();
             if byte == quote && next == Some(quote) {
@@ -254,7 +256,7 @@ impl<'a> ReferenceReader<'a> {
             }
         }
         if self.at == self.text.len() {
-            Ok(ReferenceStep::Text(End::InRow))
+            Ok(ReferenceStep::Text(ReadingEnd::InRow))
         } else if self.line_ends(false)? {
             Ok(ReferenceStep::Line)
         } else if self.here(&self.dialect.fields_terminated_by) {
@@ -283,11 +285,11 @@ impl<'a> ReferenceReader<'a> {
         let mut after_cr = false;
         loop {
             let Some(&byte) = self.text.get(self.at) else {
-                return Ok(ReferenceStep::Text(End::InRow));
+                return Ok(ReferenceStep::Text(ReadingEnd::InRow));
             };
             if Some(byte) == escape {
                 if self.at + 1 == self.text.len() {
-                    return Ok(ReferenceStep::Text(End::AfterEscape));
+                    return Ok(ReferenceStep::Text(ReadingEnd::AfterEscape));
                 }
                 after_cr = false;
                 self.at += 2;

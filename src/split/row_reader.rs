@@ -36,7 +36,7 @@ pub struct RowReader {
     /// The number of bytes of the object that have been read for good.
     pub(super) position: u64,
     /// The places at which the object is to be split, if it is.
-    pub(super) parts: Option<Parts>,
+    pub(super) parts: Option<PartBoundaries>,
 }
 
 impl RowReader {
@@ -80,7 +80,7 @@ impl RowReader {
     pub(super) fn splitting(mut self, part_size_bytes: u64) -> Self {
         let size_bytes = part_size_bytes.max(1);
         let next = (self.position / size_bytes + 1).saturating_mul(size_bytes);
-        self.parts = Some(Parts { size_bytes, next, found: Vec::new() });
+        self.parts = Some(PartBoundaries { size_bytes, next, found: Vec::new() });
         self
     }
 
@@ -354,7 +354,7 @@ impl RowReader {
 
 /// The row boundaries at which parts begin.
 #[derive(Clone, Debug)]
-pub(crate) struct Parts {
+pub(crate) struct PartBoundaries {
     pub(crate) size_bytes: u64,
     /// The offset at or after which the next part begins.
     pub(crate) next: u64,

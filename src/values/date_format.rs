@@ -148,7 +148,7 @@ impl DateFormat {
 
     /// Reads a text without blanks around it, to its end.
     pub(super) fn read<'text>(&self, text: &'text [u8]) -> Result<Moment<'text>, BadKind> {
-        let mut parts = Parts::default();
+        let mut parts = DateParts::default();
         let mut rest = text;
         for item in &self.items {
             rest = match item {
@@ -199,7 +199,7 @@ fn validate(kinds: &[Directive]) -> Result<(), DateFormatError> {
 
 /// The values of a format's directives.
 #[derive(Default)]
-struct Parts<'text> {
+struct DateParts<'text> {
     year: u16,
     month: u16,
     day: u16,
@@ -213,7 +213,7 @@ struct Parts<'text> {
     epoch: Option<i64>,
 }
 
-impl<'text> Parts<'text> {
+impl<'text> DateParts<'text> {
     /// Takes a value from the beginning of the text, and returns the rest.
     fn take(&mut self, directive: Directive, text: &'text [u8]) -> Option<&'text [u8]> {
         let field = match directive {

@@ -49,14 +49,14 @@ impl FloatRule {
         // Every number of so few digits before the point and behind it is far from both limits.
         let is_ordinary = (-30..=30).contains(&significant.point);
         if !is_ordinary {
-            match self.limits(trimmed) {
-                Limits::Within => {}
-                Limits::Below => {
+            match self.range(trimmed) {
+                FloatRange::Within => {}
+                FloatRange::Below => {
                     out.push(b'0');
                     return Verdict::Loss(LossKind::Underflow);
                 }
-                Limits::Above => return Verdict::Bad(BadKind::OutOfRange),
-                Limits::RoundsToHighest => {
+                FloatRange::Above => return Verdict::Bad(BadKind::OutOfRange),
+                FloatRange::RoundsToHighest => {
                     out.extend_from_slice(f64::from(f32::MAX).to_string().as_bytes());
                     if number.is_negative {
                         out.insert(0, b'-');
@@ -88,34 +88,34 @@ impl FloatRule {
         Verdict::ExactAs
     }
 
-    fn limits(&self, text: &[u8]) -> Limits {
+    fn range(&self, text: &[u8]) -> FloatRange {
         let value = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-        let Some(value) = value.map(f64::abs) else { return Limits::Above };
+        let Some(value) = value.map(f64::abs) else { return FloatRange::Above };
         if self.is_double {
             return if value == 0.0 {
-                Limits::Below
+                FloatRange::Below
             } else if value.is_infinite() {
-                Limits::Above
+                FloatRange::Above
             } else {
-                Limits::Within
+                FloatRange::Within
             };
         }
         #[expect(clippy::cast_possible_truncation, reason = "the server rounds in this way, too")]
         let nearest = value as f32;
         if nearest == 0.0 {
-            Limits::Below
+            FloatRange::Below
         } else if nearest.is_infinite() {
-            Limits::Above
+            FloatRange::Above
         } else if value > f64::from(f32::MAX) {
             // 3.4028235e38 is how many programs write the highest FLOAT. The servers refuse it.
-            Limits::RoundsToHighest
+            FloatRange::RoundsToHighest
         } else {
-            Limits::Within
+            FloatRange::Within
         }
     }
 }
 
-enum Limits {
+enum FloatRange {
     Within,
     /// Nearer to zero than to any other number of the type.
     Below,

@@ -43,7 +43,7 @@ struct Reader<'text> {
 }
 
 /// An object or array that is open. Objects have the place of their first key.
-enum Open {
+enum OpenValue {
     Array,
     Object(usize),
 }
@@ -53,7 +53,7 @@ const NOT_JSON: BadKind = BadKind::NotJson;
 impl<'text> Reader<'text> {
     /// Reads one value and nothing else. The nesting is on a stack of its own.
     fn document(&mut self) -> Result<(), BadKind> {
-        let mut open: Vec<Open> = Vec::new();
+        let mut open: Vec<OpenValue> = Vec::new();
         loop {
             self.blanks();
             // A value begins here.
@@ -65,9 +65,9 @@ impl<'text> Reader<'text> {
                     }
                     self.blanks();
                     let (closing, container) = if opening == b'{' {
-                        (b'}', Open::Object(self.keys.len()))
+                        (b'}', OpenValue::Object(self.keys.len()))
                     } else {
-                        (b']', Open::Array)
+                        (b']', OpenValue::Array)
                     };
                     open.push(container);
                     if self.peek() == Some(closing) {
@@ -95,14 +95,14 @@ impl<'text> Reader<'text> {
                 let next = self.peek().ok_or(NOT_JSON)?;
                 self.at += 1;
                 match (container, next) {
-                    (Open::Array, b',') => break,
-                    (Open::Object(_), b',') => {
+                    (OpenValue::Array, b',') => break,
+                    (OpenValue::Object(_), b',') => {
                         self.blanks();
                         self.key()?;
                         break;
                     }
-                    (Open::Array, b']') => drop(open.pop()),
-                    (Open::Object(first), b'}') => {
+                    (OpenValue::Array, b']') => drop(open.pop()),
+                    (OpenValue::Object(first), b'}') => {
                         let first = *first;
                         self.close_object(first);
                         open.pop();

@@ -22,7 +22,7 @@ pub struct RowRules {
     /// The texts that no rule need read, for each item.
     ordinary: Vec<Ordinary>,
     null_strings: Vec<Vec<u8>>,
-    encoding: Encoding,
+    encoding: FieldEncoding,
     notes_as_bad: bool,
     /// True if triggers may change values before the server judges them.
     has_triggers: bool,
@@ -107,7 +107,7 @@ impl RowRules {
             ordinary: ordinary.collect(),
             items,
             null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            encoding: Encoding::new(&format.dialect),
+            encoding: FieldEncoding::new(&format.dialect),
             notes_as_bad,
             has_triggers: false,
         }
@@ -354,7 +354,7 @@ impl BadKind {
 
 /// Writes values as fields of the object's dialect.
 #[derive(Clone, Debug)]
-struct Encoding {
+struct FieldEncoding {
     quote: Option<u8>,
     escape: Option<u8>,
     /// The bytes of the terminators.
@@ -363,7 +363,7 @@ struct Encoding {
     null: Option<Vec<u8>>,
 }
 
-impl Encoding {
+impl FieldEncoding {
     fn new(dialect: &Dialect) -> Self {
         let line: &[u8] = match &dialect.lines_terminated_by {
             LineTerminator::Exact(line) => line,

@@ -23,7 +23,7 @@ pub(super) enum Damage {
 const REPEATED: [&str; 3] = ["Contents", "CommonPrefixes", "ChecksumAlgorithm"];
 
 /// An element that is open.
-struct Open<'a> {
+struct OpenElement<'a> {
     prefix: &'a str,
     name: &'a str,
     children: Vec<&'a str>,
@@ -64,7 +64,7 @@ fn is_foreign(text: &str) -> bool {
 
 fn check_elements(text: &str) -> Result<(), Damage> {
     let malformed = |what: String| Err(Damage::Malformed(what));
-    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut open: Vec<OpenElement<'_>> = Vec::new();
     let mut has_root = false;
     for token in Tokenizer::from(text) {
         let token = match token {
@@ -99,7 +99,7 @@ fn check_elements(text: &str) -> Result<(), Damage> {
                 }
                 has_root = true;
                 let prefix = prefix.as_str();
-                open.push(Open { prefix, name, children: Vec::new(), has_text: false });
+                open.push(OpenElement { prefix, name, children: Vec::new(), has_text: false });
             }
             Token::ElementEnd { end: ElementEnd::Open, .. } | Token::Attribute { .. } => {}
             Token::ElementEnd { end: ElementEnd::Empty, .. } => {
