@@ -53,6 +53,13 @@ struct Group {
     rows: Vec<usize>,
 }
 
+impl Group {
+    /// Returns true if `row` is the first of the rows, and all others have a warning.
+    fn stores_first(&self, row: usize) -> bool {
+        self.rows.first() == Some(&row) && self.rows.len() == self.warnings.len() + 1
+    }
+}
+
 impl ShownKeys {
     /// Returns the keys by which the server names duplicates, if it does. Asks the server.
     pub(super) async fn read(plan: &Plan, conn: &mut Conn) -> Result<Option<Self>> {
@@ -111,31 +118,41 @@ impl ShownKeys {
         rows: &[&[u8]],
         warnings: &[&Diagnostic],
     ) -> Option<Vec<(usize, usize)>> {
-        // For each key and text, the warnings and the rows that have it.
-        let mut groups: BTreeMap<usize, HashMap<&[u8], Group>> = BTreeMap::new();
+        let mut groups: Vec<Group> = Vec::new();
+        // For each key and text, its group.
+        let mut named: BTreeMap<usize, HashMap<&[u8], usize>> = BTreeMap::new();
         for (index, warning) in warnings.iter().enumerate() {
             let (text, name) = shown(&warning.message)?;
-            let of_key = groups.entry(self.key(name)?).or_default();
-            of_key.entry(text.as_bytes()).or_default().warnings.push(index);
+            let of_key = named.entry(self.key(name)?).or_default();
+            let group = *of_key.entry(text.as_bytes()).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Group::default());
+            }
+            groups[group].warnings.push(index);
         }
+        let mut of_several_groups = Vec::new();
+        let mut text = Vec::new();
         for (index, row) in rows.iter().enumerate() {
             let fields = self.reader.read(&CutRow::whole(row));
-            let mut is_taken = false;
-            for (key, of_key) in &mut groups {
-                let mut text = Vec::new();
+            let mut last = None;
+            for (key, of_key) in &named {
+                text.clear();
                 self.keys[*key].write(&fields, &mut text)?;
-                if let Some(group) = of_key.get_mut(text.as_slice()) {
-                    // If two keys of a row exist, the server names one of them.
-                    if is_taken {
-                        return None;
+                if let Some(&group) = of_key.get(text.as_slice()) {
+                    groups[group].rows.push(index);
+                    if let Some(last) = last.replace(group) {
+                        of_several_groups.extend([(index, last), (index, group)]);
                     }
-                    is_taken = true;
-                    group.rows.push(index);
                 }
             }
         }
+        // If two keys of a row exist, the server names only one of them. So each row must belong to
+        // one group, unless the counts show that the server stored it.
+        if !of_several_groups.iter().all(|&(row, group)| groups[group].stores_first(row)) {
+            return None;
+        }
         let mut found = Vec::with_capacity(warnings.len());
-        for Group { warnings, rows } in groups.into_values().flat_map(HashMap::into_values) {
+        for Group { warnings, rows } in groups {
             let stored = rows.len().checked_sub(warnings.len()).filter(|stored| *stored <= 1)?;
             found.extend(rows.into_iter().skip(stored).zip(warnings));
         }
@@ -276,6 +293,20 @@ mod tests {
         let rows = ["1\t5", "2\t6"];
         assert_eq!(found(&keys, &rows, &[("1", "PRIMARY"), ("6", "u")]), Some(vec![0, 1]));
         assert_eq!(found(&keys, &rows, &[("1", "PRIMARY"), ("5", "u")]), None);
+    }
+
+    #[test]
+    fn a_row_whose_two_keys_return_is_stored_if_all_others_with_them_are_named() {
+        let keys = keys(&[("PRIMARY", &[(0, INTEGER)]), ("u", &[(1, INTEGER)])]);
+        let rows = ["1\t5", "1\t6", "2\t5"];
+        let named = [("1", "PRIMARY"), ("5", "u")];
+        assert_eq!(found(&keys, &rows, &named), Some(vec![1, 2]));
+        // The first row may have been skipped for its 5, and then the second was stored.
+        assert_eq!(found(&keys, &rows, &[("5", "u"), ("5", "u")]), Some(vec![0, 2]));
+        let again = ["1\t5", "1\t6", "2\t5", "2\t7"];
+        let named = [("1", "PRIMARY"), ("5", "u"), ("2", "PRIMARY")];
+        assert_eq!(found(&keys, &again, &named), None);
+        assert_eq!(found(&keys, &["3\t5", "1\t5", "1\t6"], &named[..2]), None);
     }
 
     #[test]

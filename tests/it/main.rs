@@ -77,7 +77,9 @@ mod upsert;
 mod values;
 mod verify;
 
-use std::time::Duration;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use contract::{Store, moto};
@@ -90,10 +92,19 @@ use support::servers::{ServerKind, shared, start_shared};
 /// The time limit of a test. None needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);
 const LONG_TEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// The number of tests per core that run at once. Most of them wait most of the time.
+const TESTS_PER_CORE: usize = 2;
+/// The number of tests that the list of the slowest names.
+const SHOWN_SLOW_TESTS: usize = 10;
+
+/// The duration of each test that has ended.
+static DURATIONS: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
 fn main() {
     sign_with_the_endpoints_keys();
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(cores * TESTS_PER_CORE);
     if !arguments.list {
         start_shared(&ServerKind::ALL);
     }
@@ -124,7 +135,21 @@ fn main() {
         }));
     }
     trials.sort_by(|one, other| one.name().cmp(other.name()));
-    libtest_mimic::run(&arguments, trials).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    print_slowest();
+    conclusion.exit();
+}
+
+fn print_slowest() {
+    let mut durations =
+        std::mem::take(&mut *DURATIONS.lock().unwrap_or_else(PoisonError::into_inner));
+    durations.sort_unstable_by(|one, other| other.cmp(one));
+    if durations.len() > SHOWN_SLOW_TESTS {
+        println!("the slowest tests:");
+        for (duration, name) in durations.iter().take(SHOWN_SLOW_TESTS) {
+            println!("{:7.1} s {name}", duration.as_secs_f64());
+        }
+    }
 }
 
 /// Sets the environment for tests that use the library's client in this process. Programs get an
@@ -150,7 +175,8 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
     .into_iter()
     .any(|name| std::env::var_os(name).is_some());
     let limit = if is_long { LONG_TEST_LIMIT } else { TEST_LIMIT };
-    Trial::test(name, move || {
+    Trial::test(name.clone(), move || {
+        let began = Instant::now();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ended = runtime.block_on(async {
@@ -158,6 +184,7 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
                 .await
                 .unwrap_or_else(|_| Err(anyhow!("not ended in {limit:?}")))
         });
+        DURATIONS.lock().unwrap_or_else(PoisonError::into_inner).push((began.elapsed(), name));
         ended.map_err(|error| Failed::from(format!("{error:#}")))
     })
 }
