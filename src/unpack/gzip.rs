@@ -4,11 +4,13 @@
 //! header and the trailer are read here, the deflate data by the library.
 
 use crc_fast::{CrcAlgorithm, Digest, checksum};
-use flate2::{Decompress, FlushDecompress, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::decode::{Decode, Progress, Trouble, little_endian};
 
-/// The window of deflate, with the tables.
+/// The largest window of deflate, 32 KiB.
+const WINDOW_BITS: u8 = 15;
+/// The memory of the window and of the tables.
 const MEMORY_BYTES: u64 = 64 * 1024;
 /// The limit on a header. Its name and comment may be of any length, but nobody writes longer ones.
 const HEADER_LIMIT_BYTES: usize = 256 * 1024;
@@ -34,7 +36,7 @@ pub(super) struct Gzip {
     state: State,
     /// A header or a trailer, as far as it has arrived.
     partial: Vec<u8>,
-    inflate: Decompress,
+    inflate: Inflate,
     crc: Digest,
     member_bytes: u64,
 }
@@ -44,7 +46,7 @@ impl Gzip {
         Self {
             state: State::Start { is_first: true },
             partial: Vec::new(),
-            inflate: Decompress::new(false),
+            inflate: Inflate::new(false, WINDOW_BITS),
             crc: Digest::new(CrcAlgorithm::Crc32IsoHdlc),
             member_bytes: 0,
         }
@@ -80,7 +82,7 @@ impl Gzip {
         let (had_in, had_out) = (self.inflate.total_in(), self.inflate.total_out());
         let status = self
             .inflate
-            .decompress(packed, text, FlushDecompress::None)
+            .decompress(packed, text, InflateFlush::NoFlush)
             .map_err(|_| Trouble::Damaged("is damaged"))?;
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let consumed = size(self.inflate.total_in() - had_in);

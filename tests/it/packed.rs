@@ -91,7 +91,8 @@ async fn a_damaged_object_is_refused_with_its_place_and_leaves_nothing(env: Test
         for key in env.s3.backend().keys("etl") {
             expect_failure(&env, "report", &key, "malformed")?;
             let message = outcome(&env, "report", &key)?["error"]["message"].to_string();
-            ensure!(message.contains("gzip data "), "{message}");
+            // A flipped bit may show in the text before the checksum does.
+            ensure!(message.contains(" its gzip "), "{message}");
         }
     }
     let message = outcome(&env, "report", "small cut")?["error"]["message"].to_string();

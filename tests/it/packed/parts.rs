@@ -101,7 +101,7 @@ async fn a_packed_object_with_missing_parts_is_completed(env: TestEnv) -> Result
 async fn the_last_part_of_a_damaged_packed_object_is_never_loaded(env: TestEnv) -> Result<()> {
     table(&env).await?;
     // Too large for its end to be seen before its parts are loaded.
-    let text = text(4 * ROWS);
+    let text = text(5 * ROWS);
     let packed = gzip(&text)?;
     ensure!(packed.len() > 96 * 1024);
     let last = packed.len() - 6;
