@@ -88,15 +88,22 @@ use registry::{BoxedTest, LoadTest, PlainTest, short_name};
 use support::program::TestEnv;
 use support::s3::{ACCESS_KEY, Backend, Endpoint, SECRET_KEY};
 use support::servers::{ServerKind, shared, start_shared};
+use tokio::sync::Semaphore;
 
 /// The time limit of a test. None needs a tenth of it on a quiet machine.
 const TEST_LIMIT: Duration = Duration::from_secs(300);
 const LONG_TEST_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// The number of tests per core that run at once. Most of them wait most of the time.
 const TESTS_PER_CORE: usize = 2;
+/// The modules whose tests run alone, because they count what happens within milliseconds.
+const ALONE: [&str; 1] = ["::batches::"];
+/// The number of tests that could run at once, if there were threads for them.
+const PLACES: u32 = 1024;
 /// The number of tests that the list of the slowest names.
 const SHOWN_SLOW_TESTS: usize = 10;
 
+/// The places of the tests that run. A test that runs alone takes them all.
+static FREE_PLACES: Semaphore = Semaphore::const_new(PLACES as usize);
 /// The duration of each test that has ended.
 static DURATIONS: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
@@ -176,9 +183,12 @@ fn trial(name: String, test: impl FnOnce() -> BoxedTest + Send + 'static) -> Tri
     .any(|name| std::env::var_os(name).is_some());
     let limit = if is_long { LONG_TEST_LIMIT } else { TEST_LIMIT };
     Trial::test(name.clone(), move || {
-        let began = Instant::now();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let is_alone = ALONE.iter().any(|module| name.contains(module));
+        let places = if is_alone { PLACES } else { 1 };
+        let _place = runtime.block_on(FREE_PLACES.acquire_many(places))?;
+        let began = Instant::now();
         let ended = runtime.block_on(async {
             tokio::time::timeout(limit, test())
                 .await
