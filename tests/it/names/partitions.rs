@@ -113,6 +113,17 @@ async fn a_partition_that_is_a_field_too_must_equal_it_in_every_row(env: TestEnv
 }
 
 #[apply(load_test)]
+async fn a_listed_partition_is_compared_by_position_too(env: TestEnv) -> Result<()> {
+    table(&env).await?;
+    env.put("dt=2024-01-01/region=eu/1", "1\t2024-01-01\tann\n2\t2024-01-01\tbob\n")?;
+    env.put("dt=2024-01-02/region=eu/2", "3\t2024-01-01\tcyd\n")?;
+    let columns = ["--columns", "id,dt,name", "--partition-columns", "dt,region"];
+    load(&env, 3, &columns).await?;
+    ensure_values(&env.schema, ALL, &["1|ann|2024-01-01|eu", "2|bob|2024-01-01|eu"]).await?;
+    ensure_failed(&env, "dt=2024-01-02/region=eu/2", "the key differ in dt", "none reads")
+}
+
+#[apply(load_test)]
 async fn partitions_are_verified_like_fields(env: TestEnv) -> Result<()> {
     table(&env).await?;
     for (key, text) in KEYS {
