@@ -20,14 +20,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::dialect::{ColumnOrVariable, FormatConfig};
+use crate::dialect::FormatConfig;
 use crate::error::{BadRow, BadRows, Error, ErrorKind, Result};
 use crate::isolate::{RowIsolation, Tally};
 use crate::load::Loader;
 use crate::load_data::{LoadConfig, LoadRequest, LoadStats, Plan, Policy, Reservation};
 use crate::mysql::{Phase, Session, TableSchema, classify};
 use crate::policy::{OnBadRow, OnDuplicate};
-use crate::values::RowRules;
 
 /// The plan by which objects are checked. It is made once, and all connections read it.
 #[derive(Debug)]
@@ -78,16 +77,13 @@ impl Check {
     /// Makes a check. `policy` is the policy of a load into the target. `table` must have the
     /// columns of `set_nulls`.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that a load depends on")]
     pub fn new(
         table: TargetClone,
         set_nulls: SetNulls,
         schema: &Arc<TableSchema>,
-        columns: &[ColumnOrVariable],
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
-        values: &Arc<RowRules>,
     ) -> Self {
         // The clone uses InnoDB and has no partitions or foreign keys, whatever the target has.
         let real_policy = Policy { skips_only_duplicates: true, rolls_back: true, ..policy };
@@ -100,15 +96,7 @@ impl Check {
             ..real_policy
         };
         let loader = |schema: &Arc<TableSchema>, format: &FormatConfig, policy| {
-            Loader::new(Plan::new(
-                table.table.clone(),
-                Arc::clone(schema),
-                columns.to_vec(),
-                format,
-                load,
-                policy,
-                Arc::clone(values),
-            ))
+            Loader::new(Plan::new(table.table.clone(), Arc::clone(schema), format, load, policy))
         };
         Self {
             collect_all: loader(&set_nulls.schema(schema), &set_nulls.format(format), collect_all),
@@ -161,9 +149,10 @@ impl Session {
         let what = &request.what;
         self.say(what, "START TRANSACTION").await?;
         let Loader { plan, isolation_setup, .. } = &check.collect_all;
-        let isolation_setup = isolation_setup.get(plan, &mut self.conn).await?;
+        let isolation_setup =
+            isolation_setup.get(plan, &request.layout.shared, &mut self.conn).await?;
         let mut collect_all = Tally::default();
-        let isolation = RowIsolation::new(self, request, plan, isolation_setup, None)
+        let isolation = RowIsolation::new(self, request, plan, &isolation_setup, None)
             .with_tally(&mut collect_all);
         let (stats, _) = isolation.run(&mut None).await?;
         let set_nulls = check.set_nulls.read(&mut self.conn, &check.table.table).await?;
@@ -203,7 +192,8 @@ impl Session {
     async fn real_policy(&mut self, request: &LoadRequest, check: &Check) -> Result<Prediction> {
         let Check { real_policy, .. } = check;
         let what = &request.what;
-        let sql = real_policy.plan.statement.sql(&request.staged.lines_terminated_by);
+        let sql = real_policy.plan.statement(&request.layout.items());
+        let sql = sql.sql(&request.staged.lines_terminated_by);
         let request = LoadRequest { sql, ..request.clone() };
         let tried = match self.attempt(&request, real_policy).await {
             Ok(Some((stats, reserved))) => {

@@ -9,14 +9,16 @@
 mod charset;
 mod delimiter;
 mod format;
+mod names;
 mod sql_tokens;
 
 pub use charset::{Charset, CharsetError};
 pub(crate) use delimiter::show_delimiter;
 pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
 pub use format::{ColumnOrVariable, FormatConfig};
-pub(crate) use sql_tokens::names_in;
+pub use names::{ExtraColumns, MatchColumns, MissingColumns, NameConfig, PartitionColumns};
 pub use sql_tokens::{SqlError, check_expression, check_statement};
+pub(crate) use sql_tokens::{names_in, set_variables, variables_in};
 
 use std::fmt;
 use std::str::FromStr;

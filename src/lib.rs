@@ -42,6 +42,7 @@
 //!   checksum. Large objects arrive in ranges, part by part.
 //! - [`source`]: S3. Only its folder `s3` imports the SDK.
 //! - [`throttle`]: the limits on concurrent transactions, and the pauses.
+//! - [`columns`]: the names in headers and keys, and the columns that they stand for. Pure.
 //! - [`verify`]: the checksums that compare the table with the objects at the end of a job. Pure.
 //! - [`mysql`]: connections, the properties and errors of servers, and the definitions of tables.
 //! - [`values`]: what the text of a field means in a column of the table, for all types of both
@@ -76,6 +77,7 @@ pub mod blocking;
 pub mod check;
 pub mod choices;
 pub mod cli;
+pub mod columns;
 pub mod commands;
 pub mod config;
 pub mod dialect;

@@ -47,6 +47,7 @@ mod decision;
 mod download;
 mod events;
 mod header;
+mod layouts;
 mod load_worker;
 mod options;
 mod prepared;

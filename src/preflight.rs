@@ -1,5 +1,6 @@
 //! Checks everything about the target that could go wrong, before the first byte is read.
 
+mod names;
 mod options;
 mod problems;
 mod rehearse;
@@ -12,19 +13,14 @@ pub use options::PreflightOptions;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dialect::ColumnOrVariable;
+use crate::columns::nearest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Target;
-use crate::load_data::{Plan, Policy, Statement};
-use crate::mysql::{
-    Conn, Connector, Flavor, Phase, Server, Session, TableSchema, classify, table_names,
-};
-use crate::policy::OnBadRow;
+use crate::load_data::{Layout, LayoutMaker, Plan, Policy};
+use crate::mysql::{Conn, Connector, Phase, Server, Session, TableSchema, classify, table_names};
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
-use crate::values;
-use crate::values::{ColumnFacts, ColumnRule, RowRules};
-use problems::{TargetTable, nearest};
+use problems::TargetTable;
 use rehearse::rehearse;
 
 /// A target that is ready to be loaded.
@@ -34,12 +30,10 @@ pub struct Preflight {
     /// The target, in the server's own spelling.
     pub target: Target,
     pub schema: Arc<TableSchema>,
-    pub columns: Vec<ColumnOrVariable>,
-    /// The rules for the values of rows.
-    pub values: Arc<RowRules>,
-    pub statement: Statement,
-    /// The number of fields in a row: the items of the column list.
-    pub fields_per_row: usize,
+    /// The layout of objects by position, or else of objects with every column. Its statement names
+    /// the table as the user did, because people read it.
+    pub layout: Layout,
+    pub layouts: LayoutMaker,
     pub policy: Policy,
     /// The number of connections that may load at once.
     pub load_concurrency: usize,
@@ -68,12 +62,21 @@ pub async fn preflight(
     let table = TargetTable { name: format!("table {}", options.target.table), schema: &schema };
     let of_the_mode =
         swap::check(&mut conn, options, &schema, server.flavor).await.map_err(alone)?;
-    let columns = loaded_columns(options, &schema);
+    let mut layouts = LayoutMaker::new(
+        &schema,
+        options.format,
+        options.load,
+        server.flavor,
+        &options.target.init_sql,
+    );
+    let columns = layouts.possible_items();
     let verification = verify::plan(options, &schema, &columns)?;
+    layouts.verification.clone_from(&verification);
     let unfilled = unfilled::find(&mut conn, options, &schema, &columns, server.flavor)
         .await
         .map_err(alone)?;
     let mut problems = table.problems(options, &server, &columns);
+    problems.extend(names::problems(options, &schema, &layouts));
     problems.extend(of_the_mode);
     problems.extend(unfilled.problem);
     if !problems.is_empty() {
@@ -83,17 +86,11 @@ pub async fn preflight(
     }
 
     let policy = policy(options, &table);
-    let values = Arc::new(row_rules(options, &schema, &columns, server.flavor));
-    let plan = Plan::new(
-        schema.name(),
-        Arc::clone(&schema),
-        columns.clone(),
-        options.format,
-        options.load,
-        policy,
-        Arc::clone(&values),
-    );
-    let session = rehearse(connector, &mut server, conn, &plan, &options.target.table)
+    let plan_for =
+        |table| Plan::new(table, Arc::clone(&schema), options.format, options.load, policy);
+    let plan = plan_for(schema.name());
+    let layout = layouts.ordinary_layout(&plan);
+    let session = rehearse(connector, &mut server, conn, (&plan, &layout), &options.target.table)
         .await
         .map_err(alone)?;
     connector.tell_of_compression(&server);
@@ -101,24 +98,14 @@ pub async fn preflight(
     let load_concurrency = load_concurrency(options, &server, &table);
     let mut warnings = table.warnings(options, &server, &columns);
     warnings.extend(unfilled.warning);
-    let fields_per_row = columns.len();
-    // This statement names the table as the user did, because people read it.
-    let statement = Statement::new(
-        &options.target.table,
-        &schema,
-        &columns,
-        options.format,
-        &options.load.readings,
-        options.load.on_duplicate,
-    );
+    // People read its statement, so it names the table as the user did.
+    let layout = layouts.ordinary_layout(&plan_for(options.target.table.clone()));
     let preflight = Preflight {
         server,
         target: Target { database: schema.database.clone(), table: schema.table.clone() },
         schema,
-        columns,
-        values,
-        statement,
-        fields_per_row,
+        layout,
+        layouts,
         policy,
         load_concurrency,
         is_alone,
@@ -144,18 +131,6 @@ async fn probe(
     }
 }
 
-/// Returns the columns of `--columns`, or all that the table shows.
-fn loaded_columns(options: &PreflightOptions<'_>, schema: &TableSchema) -> Vec<ColumnOrVariable> {
-    options.format.columns.clone().unwrap_or_else(|| {
-        schema
-            .columns
-            .iter()
-            .filter(|column| !column.is_invisible)
-            .map(|column| ColumnOrVariable::Column(column.name.clone()))
-            .collect()
-    })
-}
-
 fn policy(options: &PreflightOptions<'_>, table: &TargetTable<'_>) -> Policy {
     let schema = table.schema;
     Policy {
@@ -170,45 +145,6 @@ fn policy(options: &PreflightOptions<'_>, table: &TargetTable<'_>) -> Policy {
             && schema.foreign_keys.is_empty(),
         rolls_back: table.rolls_back(),
     }
-}
-
-/// Returns the rules for the values of the columns, as this server reads them.
-fn row_rules(
-    options: &PreflightOptions<'_>,
-    schema: &TableSchema,
-    columns: &[ColumnOrVariable],
-    flavor: Flavor,
-) -> RowRules {
-    let kind = match flavor {
-        Flavor::Mariadb => values::Server::MariaDb,
-        Flavor::Mysql => values::Server::MySql,
-    };
-    let rules = RowRules::new(
-        columns,
-        options.format,
-        options.load.notes_as_bad && options.load.on_bad_row != OnBadRow::Accept,
-        |name| {
-            let column = schema.column(name)?;
-            let facts = ColumnFacts {
-                name: &column.name,
-                column_type: &column.column_type,
-                charset: column.charset.as_deref(),
-                collation: column.collation.as_deref(),
-                // The trigger may replace a NULL.
-                is_nullable: column.is_nullable || schema.has_before_insert_trigger(),
-                is_auto_increment: column.is_auto_increment,
-                is_generated: column.is_generated,
-                is_json: column.is_json,
-            };
-            let (charset, readings) = (&options.format.charset, &options.load.readings);
-            let rule = ColumnRule::new(&facts, kind, charset, readings);
-            // Only the server knows what a time means in a zone that a statement sets.
-            let is_timestamp = column.data_type.eq_ignore_ascii_case("timestamp");
-            let is_for_server = is_timestamp && options.sets_time_zone();
-            Some(if is_for_server { rule.leaving_values_to_server() } else { rule })
-        },
-    );
-    rules.with_triggers(!schema.triggers.is_empty())
 }
 
 /// Returns the number of connections that may load at once.

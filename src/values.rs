@@ -22,6 +22,7 @@
 //! Nothing here does I/O. A check does not allocate, except for JSON and for texts that have to be
 //! rewritten.
 
+mod added_value;
 mod binary;
 mod bit;
 mod calendar;
@@ -34,6 +35,7 @@ mod date_format;
 mod date_time;
 mod decimal;
 mod decimal_comma;
+mod field_encoding;
 mod float;
 mod integer;
 mod json;

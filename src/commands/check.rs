@@ -89,7 +89,7 @@ pub(crate) async fn begin(
     let Prepared { connector, preflight, .. } = &prepared;
     let sql_mode = SqlMode::of(preflight.policy.on_bad_row);
     let sessions = connector.pool(&preflight.server, sql_mode, 1);
-    let set_nulls = SetNulls::new(&preflight.schema, &preflight.columns, &config.format);
+    let set_nulls = SetNulls::new(&preflight.schema, &preflight.layout.columns, &config.format);
     let table = check_table(config, &prepared, &sessions, &set_nulls).await;
     sessions.close().await;
     match table {
@@ -98,11 +98,9 @@ pub(crate) async fn begin(
                 table,
                 set_nulls,
                 &preflight.schema,
-                &preflight.columns,
                 &config.format,
                 &config.load,
                 preflight.policy,
-                &preflight.values,
             );
             Ok((prepared, check))
         }

@@ -200,14 +200,21 @@ fn write_statement(
     preflight: &Preflight,
     output: &mut (dyn Write + Send),
 ) -> std::io::Result<()> {
-    for remark in preflight.values.remarks() {
+    for remark in preflight.layout.values.remarks() {
         writeln!(output, "{}", printable(&remark))?;
+    }
+    if config.format.names.by_name() {
+        writeln!(
+            output,
+            "the fields of each object go to the columns that its header names; the statement for \
+             all columns:"
+        )?;
     }
     // If the line terminator is detected for each object, show LF as an example.
     let lines_terminated_by: &[u8] = match &config.format.dialect.lines_terminated_by {
         LineTerminator::Exact(terminator) => terminator,
         LineTerminator::Detect => b"\n",
     };
-    writeln!(output, "{};", preflight.statement.sql(lines_terminated_by))?;
+    writeln!(output, "{};", preflight.layout.statement.sql(lines_terminated_by))?;
     output.flush()
 }

@@ -1,6 +1,7 @@
 //! Reports settings that contradict each other, with the places that they come from and a remedy.
 
 use super::Config;
+use crate::dialect::{ExtraColumns, FormatConfig, MissingColumns};
 use crate::load_data::LoadConfig;
 use crate::policy::{Mode, OnBadRow, OnDuplicate, Verify};
 use crate::rejects::RejectsTo;
@@ -13,6 +14,7 @@ pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
         unverifiable(resolver, &config.load);
     }
     check_mode(resolver, &config.load);
+    check_names(resolver, &config.format);
     check_lag(resolver, config);
     check_rejects(resolver, &config.load);
     check_place_of_rejects(resolver, config);
@@ -69,6 +71,32 @@ fn check_mode(resolver: &mut Resolver, load: &LoadConfig) {
             [&s::DEFER_INDEXES, &s::MODE],
             "add --mode truncate or --mode swap, or leave out --defer-indexes",
         );
+    }
+}
+
+/// Reports names that have no header to come from, and settings of names without any.
+fn check_names(resolver: &mut Resolver, format: &FormatConfig) {
+    if format.names.by_name() && format.ignore_lines == 0 {
+        contradiction(
+            resolver,
+            "match-columns name reads the names in the last ignored line, but ignore-lines is 0",
+            [&s::MATCH_COLUMNS, &s::IGNORE_LINES],
+            "leave out --ignore-lines, which is 1 then",
+        );
+    }
+    let unused = [
+        (&s::EXTRA_COLUMNS, format.names.extra_columns == ExtraColumns::Ignore, "ignore"),
+        (&s::MISSING_COLUMNS, format.names.missing_columns == MissingColumns::Error, "error"),
+    ];
+    for (setting, _, word) in unused.into_iter().filter(|(_, is_set, _)| *is_set) {
+        if !format.names.by_name() {
+            contradiction(
+                resolver,
+                &format!("{} is {word}, but columns go by position", setting.name),
+                [setting, &s::MATCH_COLUMNS],
+                "add --match-columns name",
+            );
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //! the columns that the fields go to.
 
 use crate::dialect::{
-    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, SqlError,
-    check_expression, parse_delimiter, parse_delimiter_byte, show_delimiter,
+    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, MatchColumns, NameConfig,
+    PartitionColumns, Preset, SqlError, check_expression, parse_delimiter, parse_delimiter_byte,
+    show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 use crate::sql_text::quoted_identifier;
@@ -41,16 +42,57 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
             Err(why) => resolver.bad(&s::SET, &text, &origin, why),
         }
     }
+    let names = names(resolver);
     let format = FormatConfig {
         dialect,
         charset,
-        ignore_lines: resolver.integer(&s::IGNORE_LINES),
+        ignore_lines: ignore_lines(resolver, &names),
         columns: resolver.optional(&s::COLUMNS, columns),
         set,
         null_strings,
         readings: Vec::new(),
+        names,
     };
     (format, preset)
+}
+
+/// Resolves the settings by which names decide where fields go.
+fn names(resolver: &mut Resolver) -> NameConfig {
+    let match_columns = resolver.choice(&s::MATCH_COLUMNS).unwrap_or_default();
+    let partition_columns = if resolver.find(&s::PARTITION_COLUMNS).is_some() {
+        resolver.optional(&s::PARTITION_COLUMNS, partition_columns).unwrap_or_default()
+    } else if match_columns == MatchColumns::Name {
+        resolver.record_derived(&s::PARTITION_COLUMNS, "auto", Origin::Default);
+        PartitionColumns::Auto
+    } else {
+        resolver.record_derived(&s::PARTITION_COLUMNS, "none", Origin::Default);
+        PartitionColumns::None
+    };
+    NameConfig {
+        match_columns,
+        extra_columns: resolver.choice(&s::EXTRA_COLUMNS).unwrap_or_default(),
+        missing_columns: resolver.choice(&s::MISSING_COLUMNS).unwrap_or_default(),
+        partition_columns,
+    }
+}
+
+/// Parses `auto`, `none` or a list of columns.
+fn partition_columns(text: &str) -> Result<PartitionColumns, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "auto" => Ok(PartitionColumns::Auto),
+        "none" => Ok(PartitionColumns::None),
+        _ => super::load::column_names(text).map(PartitionColumns::Named),
+    }
+}
+
+/// Resolves the number of header lines: by names, an object has one.
+fn ignore_lines(resolver: &mut Resolver, names: &NameConfig) -> u64 {
+    if resolver.find(&s::IGNORE_LINES).is_some() {
+        return resolver.integer(&s::IGNORE_LINES);
+    }
+    let lines = u64::from(names.by_name());
+    resolver.record_derived(&s::IGNORE_LINES, lines.to_string(), Origin::Default);
+    lines
 }
 
 fn dialect(resolver: &mut Resolver, preset: Preset) -> Dialect {

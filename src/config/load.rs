@@ -29,7 +29,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
 }
 
 /// Parses a list such as `a,b`, with the quotes of `--columns`.
-fn column_names(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn column_names(text: &str) -> Result<Vec<String>, String> {
     super::format::columns(text)
         .map_err(|error| error.to_string())?
         .into_iter()

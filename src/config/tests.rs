@@ -145,6 +145,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             "on-bad-row = 'reject'",
             "on-duplicate = 'update'",
             "rejects = 'r'",
+            "match-columns = 'name'",
         ];
         let is_in = |line: &&str| {
             let key = line.split(' ').next().unwrap_or_default();
@@ -153,6 +154,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
                 "mode" => ["swap-keep-old", "verify", "defer-indexes"].contains(&name),
                 "on-bad-row" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 "on-duplicate" => name == "update-columns",
+                "match-columns" => ["extra-columns", "missing-columns"].contains(&name),
                 "rejects" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 _ => true,
             };

@@ -2,6 +2,7 @@
 
 use super::Dialect;
 use super::charset::Charset;
+use super::names::NameConfig;
 
 /// The format of an object.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct FormatConfig {
     pub null_strings: Vec<String>,
     /// The settings of `values::Readings` that are not the defaults, for the fingerprint of a job.
     pub readings: Vec<String>,
+    /// The settings by which names decide where fields go.
+    pub names: NameConfig,
 }
 
 /// One item of LOAD DATA's column list.

@@ -144,6 +144,58 @@ pub(crate) fn names_in(text: &str) -> Vec<String> {
     names
 }
 
+/// Returns the user variables that the expressions of `--set` read, each once and without its `@`.
+/// A variable that one of them assigns is not read from outside.
+pub(crate) fn set_variables(set: &[(String, String)]) -> Vec<String> {
+    let mut found: Vec<(String, bool)> = Vec::new();
+    for (name, is_assigned) in set.iter().flat_map(|(_, expression)| variables_in(expression)) {
+        let lower = name.to_lowercase();
+        match found.iter_mut().find(|(known, _)| known.to_lowercase() == lower) {
+            Some((_, is_known_assigned)) => *is_known_assigned |= is_assigned,
+            None => found.push((name, is_assigned)),
+        }
+    }
+    found.into_iter().filter(|(_, is_assigned)| !is_assigned).map(|(name, _)| name).collect()
+}
+
+/// Returns the user variables in a text, without their `@`, each with true if `:=` follows it.
+pub(crate) fn variables_in(text: &str) -> Vec<(String, bool)> {
+    let tokens = tokens(text, Backslash::Undecided).unwrap_or_default();
+    let mut found = Vec::new();
+    let mut rest = tokens.as_slice();
+    while let [Token { first, .. }, after @ ..] = rest {
+        rest = after;
+        if *first != '@' {
+            continue;
+        }
+        if let [Token { first: '@', .. }, after @ ..] = rest {
+            // A system variable has no user variables in its name.
+            rest = after;
+            continue;
+        }
+        let is_word = |first: char| first.is_alphanumeric() || matches!(first, '_' | '$' | '.');
+        let name = match rest {
+            [Token { first: quote @ ('`' | '\'' | '"'), place }, after @ ..] => {
+                rest = after;
+                let inner = &text[place.start + 1..place.end - 1];
+                inner.replace(&format!("{quote}{quote}"), &quote.to_string())
+            }
+            _ => {
+                let length = rest.iter().take_while(|token| is_word(token.first)).count();
+                let (word, after) = rest.split_at(length);
+                rest = after;
+                word.iter().map(|token| token.first).collect()
+            }
+        };
+        let mut next = rest.iter().map(|token| token.first).skip_while(|it| it.is_whitespace());
+        let is_assigned = next.next() == Some(':') && next.next() == Some('=');
+        if !name.is_empty() {
+            found.push((name, is_assigned));
+        }
+    }
+    found
+}
+
 /// Returns true for the characters that an expression may hold outside of strings and names.
 fn is_plain(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r')
@@ -254,6 +306,19 @@ mod tests {
         assert_eq!(names("@`a b`+`c``d`-e"), "@a b c`d e");
         assert_eq!(names("IF(@x=\"@y\", né, 2)"), "IF @x né 2");
         assert_eq!(names("'it''s'"), "");
+    }
+
+    #[test]
+    fn variables_of_the_user_are_told_from_those_of_the_system() {
+        let found = |texts: &[&str]| {
+            let set: Vec<(String, String)> =
+                texts.iter().map(|text| (String::new(), (*text).to_owned())).collect();
+            set_variables(&set).join(" ")
+        };
+        assert_eq!(found(&["CONCAT(@a, @`b c`, @'d', '@e', @a.b)", "@A + b@c"]), "a b c d a.b c");
+        assert_eq!(found(&["@@session.time_zone", "@@x + @y"]), "y");
+        assert_eq!(found(&["(@n := @n + 1)", "@m :=1", "@k = 1"]), "k");
+        assert_eq!(found(&["1", "@"]), "");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl RowIsolation<'_> {
             // An accepted bad value would be shown as the server changed it.
             && self.policy.on_bad_row != OnBadRow::Accept
             // The server gets other texts than the rows have.
-            && self.request.staged.rewriter.is_none()
+            && !self.request.values.are_rewritten
             && !duplicates.is_empty()
             && counts.skipped == duplicates.len() as u64
             && counts.records == sent.len() as u64

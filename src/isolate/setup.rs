@@ -2,25 +2,43 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::insert_stats::{InsertStats, OnConflict};
 use super::scratch_table::ScratchTable;
 use super::shown_keys::ShownKeys;
 use crate::error::{ErrorKind, Result};
-use crate::load_data::{Plan, Statement};
+use crate::load_data::{Layout, Plan, Statement};
 use crate::mysql::Conn;
 use crate::policy::OnDuplicate;
 use crate::sql_text::same_name;
 
-/// The setup of all loads by one plan. It is read from the server when the first of them needs it.
+/// The number of layouts whose setup is kept.
+const MAX_KEPT: usize = 64;
+
+/// The setups of all loads by one plan. The one for a layout is read from the server when the first
+/// load needs it.
 #[derive(Debug, Default)]
-pub struct SharedSetup(OnceCell<IsolationSetup>);
+pub struct SharedSetup(Mutex<Vec<(Arc<Layout>, Arc<IsolationSetup>)>>);
 
 impl SharedSetup {
-    /// Returns the setup. `plan` must be the same at each call.
-    pub(crate) async fn get(&self, plan: &Plan, conn: &mut Conn) -> Result<&IsolationSetup> {
-        self.0.get_or_try_init(|| IsolationSetup::read(plan, conn)).await
+    /// Returns the setup for objects of this layout. `plan` must be the same at each call.
+    pub(crate) async fn get(
+        &self,
+        plan: &Plan,
+        layout: &Arc<Layout>,
+        conn: &mut Conn,
+    ) -> Result<Arc<IsolationSetup>> {
+        let mut kept = self.0.lock().await;
+        if let Some((_, setup)) = kept.iter().find(|(of, _)| Arc::ptr_eq(of, layout)) {
+            return Ok(Arc::clone(setup));
+        }
+        let setup = Arc::new(IsolationSetup::read(plan, layout, conn).await?);
+        if kept.len() == MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push((Arc::clone(layout), Arc::clone(&setup)));
+        Ok(setup)
     }
 }
 
@@ -43,9 +61,9 @@ pub(crate) struct Scratch {
 }
 
 impl IsolationSetup {
-    pub(crate) async fn read(plan: &Plan, conn: &mut Conn) -> Result<Self> {
+    pub(crate) async fn read(plan: &Plan, layout: &Layout, conn: &mut Conn) -> Result<Self> {
         let schema = &plan.schema;
-        let table = ScratchTable::new(&plan.table, schema, &plan.columns, &plan.format.set);
+        let table = ScratchTable::new(&plan.table, schema, &layout.items(), &plan.format.set);
         let statement = Statement::new(
             table.table(),
             schema,
@@ -80,7 +98,7 @@ impl IsolationSetup {
         Ok(Self {
             scratch,
             update_columns,
-            shown_keys: ShownKeys::read(plan, conn).await?.map(Arc::new),
+            shown_keys: ShownKeys::read(plan, layout, conn).await?.map(Arc::new),
         })
     }
 

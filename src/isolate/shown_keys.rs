@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::error::Result;
-use crate::load_data::{Diagnostic, Plan};
+use crate::load_data::{Diagnostic, Layout, Plan};
 use crate::mysql::{Conn, Phase, TableSchema, UniqueKey, classify};
 use crate::policy::OnDuplicate;
 use crate::split::{CutRow, Field, FieldReader};
@@ -62,8 +62,13 @@ impl Group {
 
 impl ShownKeys {
     /// Returns the keys by which the server names duplicates, if it does. Asks the server.
-    pub(super) async fn read(plan: &Plan, conn: &mut Conn) -> Result<Option<Self>> {
-        let Plan { schema, policy, columns, format, .. } = plan;
+    pub(super) async fn read(
+        plan: &Plan,
+        layout: &Layout,
+        conn: &mut Conn,
+    ) -> Result<Option<Self>> {
+        let Plan { schema, policy, format, .. } = plan;
+        let columns = &layout.columns;
         let (OnDuplicate::Reject, true, Some(flavor)) =
             (policy.on_duplicate, policy.skips_only_duplicates, plan.flavor)
         else {

@@ -61,7 +61,7 @@ impl<'a> RowIsolation<'a> {
             session,
             request,
             policy: plan.policy,
-            values: &plan.values,
+            values: &request.layout.values,
             isolation_setup,
             rejects,
             stats: LoadStats::default(),

@@ -111,13 +111,13 @@ impl Session {
     }
 }
 
-/// Groups the load requests by the text of their statements.
+/// Groups the load requests by their layouts and the texts of their statements.
 fn statements(batch: &Batch) -> Vec<Vec<&LoadRequest>> {
     let mut statements: Vec<Vec<&LoadRequest>> = Vec::new();
     for request in &batch.requests {
         match statements
             .iter_mut()
-            .find(|together| together.iter().any(|first| first.sql == request.sql))
+            .find(|together| together.first().is_some_and(|first| first.shares_statement(request)))
         {
             Some(together) => together.push(request),
             None => statements.push(vec![request]),

@@ -153,10 +153,13 @@ impl Session {
         let mut stats = match whole {
             Some(stats) => stats,
             None => {
-                let isolation_setup = loader.isolation_setup.get(plan, &mut self.conn).await?;
+                let isolation_setup = loader
+                    .isolation_setup
+                    .get(plan, &request.layout.shared, &mut self.conn)
+                    .await?;
                 let file = reject_file(request, plan).await?;
                 let (mut stats, file) =
-                    RowIsolation::new(self, request, plan, isolation_setup, file)
+                    RowIsolation::new(self, request, plan, &isolation_setup, file)
                         .run(&mut digest)
                         .await?;
                 if stats.loaded.rejected > 0 {
@@ -294,8 +297,9 @@ impl Session {
     ) -> Result<BadRows> {
         let (what, plan) = (&request.what, &loader.plan);
         self.query(what, "START TRANSACTION").await?;
-        let isolation_setup = loader.isolation_setup.get(plan, &mut self.conn).await?;
-        let isolated = RowIsolation::new(self, request, plan, isolation_setup, None)
+        let isolation_setup =
+            loader.isolation_setup.get(plan, &request.layout.shared, &mut self.conn).await?;
+        let isolated = RowIsolation::new(self, request, plan, &isolation_setup, None)
             .for_an_error(error)
             .run(&mut None)
             .await;

@@ -24,8 +24,9 @@ const BLOCKS_AHEAD: usize = 2;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Payload {
     extents: Vec<Extent>,
-    /// Set if the server must get other text than stands in the object for some fields.
-    rewriter: Option<Arc<RowRewriter>>,
+    /// The rewriters of the objects, in order, each with the number of its extents. The rewriter is
+    /// `None` if the server gets the object's rows as they are.
+    rewriters: Vec<(usize, Option<Arc<RowRewriter>>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +60,8 @@ impl Payload {
         let staged = stretches.into_iter().map(|stretch| Extent::Staged(file.clone(), stretch));
         let terminator =
             terminator.map(|terminator| Extent::Terminator(Bytes::copy_from_slice(terminator)));
-        Self { extents: staged.chain(terminator).collect(), rewriter: None }
+        let extents: Vec<Extent> = staged.chain(terminator).collect();
+        Self { rewriters: vec![(extents.len(), None)], extents }
     }
 
     /// Concatenates payloads of the same dialect and line terminator.
@@ -67,15 +69,14 @@ impl Payload {
         let mut joined = Self::empty();
         for payload in payloads {
             joined.extents.extend(payload.extents);
-            // Rows that need no other text are sent as they are.
-            joined.rewriter = joined.rewriter.or(payload.rewriter);
+            joined.rewriters.extend(payload.rewriters);
         }
         joined
     }
 
     /// Sends the rows as the rewriter writes them.
     pub(crate) fn rewritten_by(mut self, rewriter: Option<&Arc<RowRewriter>>) -> Self {
-        self.rewriter = rewriter.cloned();
+        self.rewriters = vec![(self.extents.len(), rewriter.cloned())];
         self
     }
 
@@ -87,41 +88,89 @@ impl Payload {
     /// blocking threads. `sent` counts each block as it is taken.
     pub(crate) fn stream(self, sent: Arc<SendProgress>, max_packet_bytes: usize) -> InfileData {
         let block_bytes = max_packet_bytes.saturating_sub(TERMINATOR_BYTES).clamp(1, PACKET_BYTES);
-        let extents = self.extents.into_iter();
-        let blocks = stream::iter(BlockBuilder { extents, rest: None, block_bytes })
-            .map(|extents| tokio::task::spawn_blocking(move || read(&extents)))
+        let blocks = BlockBuilder {
+            objects: self.rewriters.iter().map(|(extents, _)| *extents).collect(),
+            extents: self.extents.into_iter(),
+            object: 0,
+            rest: None,
+            block_bytes,
+        };
+        let blocks = stream::iter(blocks)
+            .map(|(extents, ends)| {
+                tokio::task::spawn_blocking(move || read(&extents).map(|block| (block, ends)))
+            })
             .buffered(BLOCKS_AHEAD)
             .map(|read| read.unwrap_or_else(|died| Err(io::Error::other(died))))
             .inspect(move |block| {
-                if let Ok(block) = block {
+                if let Ok((block, _)) = block {
                     sent.bytes.fetch_add(block.len() as u64, Ordering::Relaxed);
                 }
             });
-        match self.rewriter {
-            None => blocks.boxed(),
-            Some(rewriter) => {
-                let mut rewriter = Some(RowRewriter::clone(&rewriter));
-                blocks
-                    .map(Some)
-                    .chain(stream::iter([None]))
-                    .flat_map(move |block| {
-                        let rewritten = match (block, &mut rewriter) {
-                            (Some(Ok(block)), Some(rewriter)) => rewriter.feed(&block),
-                            (Some(Err(error)), _) => {
-                                return stream::iter(vec![Err(error)]);
-                            }
-                            // The last row may wait for bytes that do not come.
-                            (None, rewriter) => {
-                                rewriter.take().map_or_else(|| Ok(Vec::new()), RowRewriter::finish)
-                            }
-                            (Some(_), None) => Ok(Vec::new()),
-                        };
-                        let rewritten = rewritten.map_err(io::Error::other);
-                        stream::iter(packets(rewritten, block_bytes))
-                    })
-                    .boxed()
-            }
+        if self.rewriters.iter().all(|(_, rewriter)| rewriter.is_none()) {
+            return blocks.map(|block| block.map(|(block, _)| block)).boxed();
         }
+        let mut rewriting = Rewriting::new(self.rewriters);
+        blocks
+            .map(Some)
+            .chain(stream::iter([None]))
+            .flat_map(move |block| {
+                let rewritten = match block {
+                    Some(Ok((block, ends))) => rewriting.feed(&block, &ends),
+                    Some(Err(error)) => Err(error),
+                    // The last row may wait for bytes that do not come.
+                    None => rewriting.finish(),
+                };
+                stream::iter(packets(rewritten, block_bytes))
+            })
+            .boxed()
+    }
+}
+
+/// Rewrites the rows of each object by its own rewriter.
+struct Rewriting {
+    rest: std::vec::IntoIter<Option<Arc<RowRewriter>>>,
+    current: Option<RowRewriter>,
+}
+
+impl Rewriting {
+    fn new(rewriters: Vec<(usize, Option<Arc<RowRewriter>>)>) -> Self {
+        let rewriters: Vec<_> = rewriters.into_iter().map(|(_, rewriter)| rewriter).collect();
+        let mut rewriting = Self { rest: rewriters.into_iter(), current: None };
+        rewriting.begin_object();
+        rewriting
+    }
+
+    fn begin_object(&mut self) {
+        let next = self.rest.next().flatten();
+        self.current = next.map(|rewriter| RowRewriter::clone(&rewriter));
+    }
+
+    /// Rewrites a block, in which objects end at `ends`.
+    fn feed(&mut self, block: &[u8], ends: &[usize]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(block.len() + block.len() / 8);
+        let mut from = 0;
+        for &end in ends {
+            self.pass(&block[from..end], &mut out)?;
+            out.extend(self.finish()?);
+            self.begin_object();
+            from = end;
+        }
+        self.pass(&block[from..], &mut out)?;
+        Ok(out)
+    }
+
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        match &mut self.current {
+            Some(rewriter) => out.extend(rewriter.feed(bytes).map_err(io::Error::other)?),
+            None => out.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// Returns what is left of the rows of the current object.
+    fn finish(&mut self) -> io::Result<Vec<u8>> {
+        let rest = self.current.take().map_or_else(|| Ok(Vec::new()), RowRewriter::finish);
+        rest.map_err(io::Error::other)
     }
 }
 
@@ -136,6 +185,10 @@ impl Extent {
 
 /// Combines extents and cuts them into blocks.
 struct BlockBuilder {
+    /// The number of extents that each object has left.
+    objects: Vec<usize>,
+    /// The index of the current object.
+    object: usize,
     extents: std::vec::IntoIter<Extent>,
     /// The rest of an extent that only partly fit into the last block.
     rest: Option<(FileSlice, Range<u64>)>,
@@ -143,12 +196,25 @@ struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// Returns the next piece, of at most `room_bytes` bytes.
-    fn piece(&mut self, room_bytes: u64) -> Option<Extent> {
+    fn next_extent(&mut self, at: usize, ends: &mut Vec<usize>) -> Option<Extent> {
+        let extent = self.extents.next()?;
+        while self.objects.get(self.object) == Some(&0) {
+            ends.push(at);
+            self.object += 1;
+        }
+        if let Some(left) = self.objects.get_mut(self.object) {
+            *left -= 1;
+        }
+        Some(extent)
+    }
+
+    /// Returns the next piece, of at most `room_bytes` bytes. Adds `at`, where the piece begins, to
+    /// `ends` for each object that ends before it.
+    fn piece(&mut self, room_bytes: u64, at: usize, ends: &mut Vec<usize>) -> Option<Extent> {
         loop {
             let (file, stretch) = match self.rest.take() {
                 Some(rest) => rest,
-                None => match self.extents.next()? {
+                None => match self.next_extent(at, ends)? {
                     Extent::Staged(file, stretch) => (file, stretch),
                     terminator @ Extent::Terminator(_) => return Some(terminator),
                 },
@@ -164,19 +230,22 @@ impl BlockBuilder {
 }
 
 impl Iterator for BlockBuilder {
-    type Item = Vec<Extent>;
+    /// The extents of a block, and the places in it at which objects end.
+    type Item = (Vec<Extent>, Vec<usize>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut extents: Vec<Extent> = Vec::new();
-        let mut room_bytes = self.block_bytes as u64;
+        let mut ends = Vec::new();
+        let (mut room_bytes, mut block_bytes) = (self.block_bytes as u64, 0);
         while room_bytes > 0
-            && let Some(piece) = self.piece(room_bytes)
+            && let Some(piece) = self.piece(room_bytes, block_bytes, &mut ends)
         {
             // A terminator may exceed the block by its few bytes.
             room_bytes = room_bytes.saturating_sub(piece.size_bytes());
+            block_bytes += usize::try_from(piece.size_bytes()).unwrap_or(usize::MAX);
             extents.push(piece);
         }
-        (!extents.is_empty()).then_some(extents)
+        (!extents.is_empty()).then_some((extents, ends))
     }
 }
 

@@ -1,13 +1,14 @@
-//! The plan by which all objects of a run are loaded: the policy, the statement, the definition of
-//! the table, and the destination of bad rows.
+//! The plan by which all objects of a run are loaded: the policy, the definition of the table, and
+//! the destination of bad rows.
 
 use std::sync::Arc;
 
 use super::assess::Policy;
+use super::layout::{AddedField, Layout};
 use super::options::LoadConfig;
 use super::reject_budget::RejectBudget;
 use super::statement::Statement;
-use crate::dialect::{ColumnOrVariable, FormatConfig};
+use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig};
 use crate::mysql::{Flavor, TableSchema};
 use crate::rejects::Rejects;
 use crate::sql_text::TableName;
@@ -17,8 +18,6 @@ use crate::values::{Readings, RowRules};
 #[derive(Debug)]
 pub struct Plan {
     pub policy: Policy,
-    /// The statement that loads into the job's table.
-    pub statement: Statement,
     /// The destination of rejected rows.
     pub rejects: Option<Rejects>,
     pub reject_budget: RejectBudget,
@@ -26,12 +25,9 @@ pub struct Plan {
     pub(crate) table: TableName,
     /// The target's definition. The table that is loaded into has the same columns.
     pub(crate) schema: Arc<TableSchema>,
-    pub(crate) columns: Vec<ColumnOrVariable>,
     pub(crate) format: FormatConfig,
     pub(crate) readings: Readings,
     pub(crate) update_columns: Option<Vec<String>>,
-    /// The rules for the values of rows.
-    pub values: Arc<RowRules>,
     /// The server; `None` if it does not matter.
     pub(crate) flavor: Option<Flavor>,
 }
@@ -43,33 +39,46 @@ impl Plan {
     pub fn new(
         table: TableName,
         schema: Arc<TableSchema>,
-        columns: Vec<ColumnOrVariable>,
         format: &FormatConfig,
         load: &LoadConfig,
         policy: Policy,
-        values: Arc<RowRules>,
     ) -> Self {
         Self {
-            statement: Statement::new(
-                &table,
-                &schema,
-                &columns,
-                format,
-                &load.readings,
-                policy.on_duplicate,
-            ),
             policy,
             rejects: None,
             reject_budget: RejectBudget::new(load.max_rejects_total),
-            values,
             table,
             schema,
-            columns,
             format: format.clone(),
             readings: load.readings.clone(),
             update_columns: load.update_columns.clone(),
             flavor: None,
         }
+    }
+
+    /// Returns the layout of objects whose fields are read into `columns`, by these rules, and to
+    /// whose rows these fields are added.
+    pub(crate) fn layout(
+        &self,
+        columns: Vec<ColumnOrVariable>,
+        values: Arc<RowRules>,
+        added: Vec<AddedField>,
+    ) -> Layout {
+        let items = added.iter().map(|added| added.item.clone());
+        let items: Vec<ColumnOrVariable> = columns.iter().cloned().chain(items).collect();
+        let statement = self.statement(&items);
+        Layout { added, ..Layout::new(columns, values, statement, &self.format) }
+    }
+
+    pub(crate) fn dialect(&self) -> &Dialect {
+        &self.format.dialect
+    }
+
+    /// Returns the statement that reads fields into `columns` of the plan's table.
+    #[must_use]
+    pub fn statement(&self, columns: &[ColumnOrVariable]) -> Statement {
+        let Self { table, schema, format, readings, .. } = self;
+        Statement::new(table, schema, columns, format, readings, self.policy.on_duplicate)
     }
 
     /// Sets the server.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::assess::Policy;
+use super::layout::ObjectLayout;
 use super::reject_budget::RejectBudget;
 use super::staged_rows::StagedRows;
 use crate::ledger::LedgerEntry;
@@ -17,6 +18,8 @@ pub struct LoadRequest {
     pub what: String,
     /// The text of the LOAD DATA statement.
     pub sql: String,
+    /// The columns that the fields go to, and what is added to them.
+    pub layout: ObjectLayout,
     pub staged: StagedRows,
     /// The number of rows, by our own count.
     pub rows: u64,
@@ -33,6 +36,11 @@ pub struct LoadRequest {
 }
 
 impl LoadRequest {
+    /// Returns true if one statement can load the rows of both.
+    pub(crate) fn shares_statement(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.layout.shared, &other.layout.shared) && self.sql == other.sql
+    }
+
     /// Returns how many of its rows may be rejected. A limit given as a share applies to each part,
     /// so that the whole object keeps it.
     pub(crate) fn max_rejects(&self, policy: &Policy) -> u64 {

@@ -7,7 +7,7 @@ use super::value_pass::with_values;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{CommitOutcome, LedgerEntry};
 use crate::load::LoadOutcome;
-use crate::load_data::{LoadRequest, LoadStats, Reservation, StagedRows};
+use crate::load_data::{LoadRequest, LoadStats, ObjectLayout, Reservation, StagedRows};
 use crate::mysql::Session;
 use crate::object::Object;
 use crate::policy::OnChanged;
@@ -64,13 +64,13 @@ impl Worker {
 /// Returns the load request of an object with its own ledger row and reject file.
 pub(crate) fn request(
     context: &Context,
-    object: &Object,
+    (object, layout): (&Object, &ObjectLayout),
     staged: &StagedObject,
     scan: &Scan,
     values: ValueCounts,
     had_failed: bool,
 ) -> Result<LoadRequest> {
-    let mut request = base_request(context, object, staged, scan, values);
+    let mut request = base_request(context, (object, layout), staged, scan, values);
     request.entry = match &context.ledger {
         Some((ledger, job)) => {
             let version_id = staged.version_id.as_deref();
@@ -99,17 +99,18 @@ pub(crate) fn request(
 /// Returns the load request of an object's rows alone, without ledger row or reject file.
 pub(crate) fn base_request(
     context: &Context,
-    object: &Object,
+    (object, layout): (&Object, &ObjectLayout),
     staged: &StagedObject,
     scan: &Scan,
     values: ValueCounts,
 ) -> LoadRequest {
     let request = LoadRequest {
         what: object.to_string(),
-        sql: context.plan().statement.sql(&scan.lines_terminated_by),
+        sql: layout.statement.sql(&scan.lines_terminated_by),
+        layout: layout.clone(),
         staged: StagedRows {
             file: staged.file.clone(),
-            locator: context.locator.clone(),
+            locator: layout.locator.clone(),
             from: 0,
             data_start: scan.data_start,
             head_bytes: scan.data_start,

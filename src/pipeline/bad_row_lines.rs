@@ -13,7 +13,7 @@ use super::context::Context;
 use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{Error, RawRow};
 use crate::file_slice::FileSlice;
-use crate::load_data::warn_of_rule_hole;
+use crate::load_data::{Layout, warn_of_rule_hole};
 use crate::split::{Boundary, LocatedRow, RowLocator};
 
 /// Returns the same error, with the line number and the bytes of each bad row.
@@ -21,6 +21,7 @@ use crate::split::{Boundary, LocatedRow, RowLocator};
 /// `from` is where the staged bytes begin: a boundary inside the object if they are a part of it.
 pub(crate) async fn with_lines(
     context: &Context,
+    layout: &Layout,
     file: &FileSlice,
     from: Boundary,
     mut error: Error,
@@ -29,16 +30,7 @@ pub(crate) async fn with_lines(
     if rows.is_empty() {
         return error;
     }
-    let format = &context.options.format;
-    let fields_per_row = context.preflight.fields_per_row;
-    let locator = RowLocator::new(
-        &format.dialect,
-        &format.charset,
-        fields_per_row,
-        format.ignore_lines,
-        rows,
-    )
-    .beginning_at(&from);
+    let locator = layout.locator_of(&context.options.format, rows).beginning_at(&from);
     let (file, abandoning) = (file.clone(), context.shutdown.abandoning.clone());
     let located = match run_blocking(move || locate(&file, from.offset, locator, &abandoning)).await
     {
@@ -55,7 +47,7 @@ pub(crate) async fn with_lines(
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
             bad.line = Some(found.line);
             bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
-            warn_of_rule_hole(&context.preflight.values, &what, bad);
+            warn_of_rule_hole(&layout.values, &what, bad);
         }
     }
     error

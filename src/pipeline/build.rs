@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::context::{Checking, Context, Purpose};
 use super::header::HeaderCheck;
+use super::layouts::Layouts;
 use super::options::PipelineOptions;
 use super::prepared::Prepared;
 use super::work::ObjectStream;
@@ -19,7 +20,7 @@ use crate::preflight::Preflight;
 use crate::rejects::Rejects;
 use crate::shutdown::Shutdown;
 use crate::source::SkippedKeys;
-use crate::split::{RowLocator, RowReader, can_split};
+use crate::split::can_split;
 use crate::staging::StagingArea;
 use crate::throttle::{ConcurrencyLimiter, Throttle};
 
@@ -46,27 +47,26 @@ pub(crate) fn build(
     // A small part of the budget, because a shared file frees its space only when all of its
     // objects are loaded.
     let shared_bytes = options.throughput.batch.bytes.min(budget.total().bytes() / 8);
-    let FormatConfig { dialect, charset, ignore_lines, .. } = &options.format;
-    let fields_per_row = preflight.fields_per_row;
+    let FormatConfig { dialect, charset, .. } = &options.format;
     let splits = checking.is_none() && ledger.is_some() && can_split(dialect, charset);
     let split_above = options.throughput.part_size.filter(|_| splits);
     let split_above = split_above.map(|size| size.bytes().min(budget.total().bytes()));
+    let purpose = match checking {
+        Some(checking) => Purpose::Check(checking),
+        None => {
+            let plan = plan(options, &preflight, ledger.as_ref(), rejects);
+            Purpose::Load(Box::new(Loader::new(plan)))
+        }
+    };
     let context = Context {
-        reader: RowReader::new(dialect, charset, fields_per_row, *ignore_lines),
-        locator: RowLocator::every(dialect, charset, fields_per_row, *ignore_lines),
+        layouts: Layouts::new(preflight.layouts.clone(), purpose.plan()),
         header: HeaderCheck::new(&options.format, &preflight),
         options: options.clone(),
         s3,
         staging: StagingArea::new(&options.staging.dir, shared_bytes, budget.clone())
             .splitting_above(split_above),
         budget,
-        purpose: match checking {
-            Some(checking) => Purpose::Check(checking),
-            None => {
-                let plan = plan(options, &preflight, ledger.as_ref(), rejects);
-                Purpose::Load(Box::new(Loader::new(plan)))
-            }
-        },
+        purpose,
         sessions: connector.pool(&preflight.server, sql_mode, load_concurrency),
         preflight,
         ledger,
@@ -91,11 +91,9 @@ fn plan(
     Plan::new(
         load_into,
         Arc::clone(&preflight.schema),
-        preflight.columns.clone(),
         &options.format,
         &options.load,
         preflight.policy,
-        Arc::clone(&preflight.values),
     )
     .on(preflight.server.flavor)
     .rejecting_to(rejects)

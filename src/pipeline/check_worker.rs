@@ -32,7 +32,14 @@ pub(crate) async fn check_staged(
         // A check neither splits objects nor combines them in a batch.
         let Some(Work::Objects(mut objects)) = staged.next().await else { break };
         let Some(ReadyObject {
-            selected, staged, scan, values, began, attempts: downloads, ..
+            selected,
+            layout,
+            staged,
+            scan,
+            values,
+            began,
+            attempts: downloads,
+            ..
         }) = objects.pop()
         else {
             break;
@@ -44,7 +51,7 @@ pub(crate) async fn check_staged(
         }
         let mut attempts = Attempts::new(&context.options.retry);
         let (verified, codecs) = (staged.verified, staged.codecs);
-        let checked = match request(&context, &object, &staged, &scan, values, false) {
+        let checked = match request(&context, (&object, &layout), &staged, &scan, values, false) {
             Ok(request) => match check_one(&context, &mut worker, &request, &mut attempts).await {
                 Ok(mut checked) => {
                     checked.first_notes = first_noted(&context, &request).await;

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use super::header::HeaderCheck;
+use super::layouts::Layouts;
 use super::options::PipelineOptions;
 use crate::check::Check;
+use crate::dialect::FormatConfig;
+use crate::error::Result;
 use crate::ledger::{Job, Ledger};
 use crate::load::Loader;
-use crate::load_data::Plan;
+use crate::load_data::{ObjectLayout, Plan};
 use crate::mysql::Sessions;
+use crate::object::Object;
 use crate::preflight::Preflight;
 use crate::shutdown::Shutdown;
 use crate::source::S3;
-use crate::split::{RowLocator, RowReader};
+use crate::split::header_names;
 use crate::staging::{Budget, StagingArea};
 use crate::throttle::ConcurrencyLimiter;
 
@@ -23,9 +27,7 @@ pub(crate) struct Context {
     pub(crate) budget: Budget,
     pub(crate) staging: StagingArea,
     pub(crate) preflight: Preflight,
-    /// Stands at the beginning of an object. Each object clones it.
-    pub(crate) reader: RowReader,
-    pub(crate) locator: RowLocator,
+    pub(crate) layouts: Layouts,
     /// `None` if objects have no header lines.
     pub(crate) header: Option<HeaderCheck>,
     pub(crate) purpose: Purpose,
@@ -39,10 +41,26 @@ pub(crate) struct Context {
 impl Context {
     /// Returns the plan of the first attempt at an object.
     pub(crate) fn plan(&self) -> &Plan {
-        match &self.purpose {
-            Purpose::Load(loader) => &loader.plan,
-            Purpose::Check(checking) => &checking.check.collect_all.plan,
-        }
+        self.purpose.plan()
+    }
+
+    /// Returns the layout of an object with these names in its header, if they decide it.
+    ///
+    /// # Errors
+    /// `Malformed` if its names do not fit the table.
+    pub(crate) fn layout(
+        &self,
+        object: &Object,
+        header: Option<Vec<String>>,
+    ) -> Result<ObjectLayout> {
+        self.layouts.of(self.plan(), &self.options.format, object, header)
+    }
+
+    /// Returns the names in the header of an object that begins with `first`, or `None` if the
+    /// header does not end in them. `is_cut` is true if the object may go on.
+    pub(crate) fn header_names(&self, first: &[u8], is_cut: bool) -> Option<Vec<String>> {
+        let FormatConfig { dialect, charset, ignore_lines, .. } = &self.options.format;
+        header_names(dialect, charset, *ignore_lines, first, is_cut)
     }
 }
 
@@ -51,6 +69,16 @@ pub(crate) enum Purpose {
     /// Load them into the job's table.
     Load(Box<Loader>),
     Check(Checking),
+}
+
+impl Purpose {
+    /// Returns the plan of the first attempt at an object.
+    pub(crate) fn plan(&self) -> &Plan {
+        match self {
+            Self::Load(loader) => &loader.plan,
+            Self::Check(checking) => &checking.check.collect_all.plan,
+        }
+    }
 }
 
 /// The settings of a check.

@@ -7,19 +7,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::attempt::base_request;
+use super::bad_row_lines::with_lines;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
+use super::header::{HEADER_BYTES, header_too_long};
 use super::split_object::{Route, load_in_parts};
 use super::value_pass::judge_values;
 use super::work::{Ready, ReadyObject, Selected};
 use super::{sample, split_object};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
+use crate::load_data::ObjectLayout;
 use crate::object::Object;
 use crate::policy::OnBadRow;
 use crate::report::Outcome;
 use crate::retry::Attempts;
-use crate::split::{Malformed, RowLocator, RowReader, Scan, TextPlaces};
+use crate::split::{Boundary, Malformed, RowReader, Scan, TextPlaces};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
 use crate::values::ValueCounts;
 
@@ -130,7 +133,7 @@ pub(crate) async fn dispatch(
 /// Downloads an object whole, and hands it to the load workers. Returns a packed object whose text
 /// is so long that it is to be split.
 async fn stage_whole(
-    context: &Context,
+    context: &Arc<Context>,
     selected: Selected,
     space: (Reserved, OwnedSemaphorePermit),
     slots: &DownloadSlots,
@@ -146,7 +149,7 @@ async fn stage_whole(
         tried = download(context, &selected.object, slots, space, &mut attempts) => Some(tried),
     };
     let attempts = attempts.made();
-    let (file, scan, values, _slot) = match tried {
+    let (downloaded, _slot) = match tried {
         None => {
             let object = selected.object;
             emit(events, Event::ended(Outcome::NotReached { object })).await;
@@ -159,8 +162,9 @@ async fn stage_whole(
             return None;
         }
         Some(Ok(None)) => return Some(selected),
-        Some(Ok(Some(((file, scan, values), slot)))) => (file, scan, values, slot),
+        Some(Ok(Some((downloaded, slot)))) => (downloaded, slot),
     };
+    let Downloaded { layout, staged: file, scan, values } = downloaded;
     // An object that failed before is likely to fail again. A forced one replaces a row of the
     // ledger.
     let may_share = !selected.had_failed
@@ -168,7 +172,8 @@ async fn stage_whole(
         && attempts == 1
         && (values.bad_rows == 0 || context.preflight.policy.on_bad_row == OnBadRow::Accept);
     let object = selected.object.clone();
-    let ready = ReadyObject { selected, staged: file, scan, values, began, attempts, may_share };
+    let ready =
+        ReadyObject { selected, layout, staged: file, scan, values, began, attempts, may_share };
     // The workers outlive the downloads, so only a dead worker leaves an object behind.
     if staged.send(Ready::Object(ready)).await.is_err() {
         emit(events, Event::ended(Outcome::NotReached { object })).await;
@@ -177,13 +182,18 @@ async fn stage_whole(
 }
 
 /// A staged object with its counts.
-type Downloaded = (StagedObject, Scan, ValueCounts);
+struct Downloaded {
+    layout: ObjectLayout,
+    staged: StagedObject,
+    scan: Scan,
+    values: ValueCounts,
+}
 
 /// Downloads `object` in a slot. A packed object that needs more space than is free gives up its
 /// slot, too, while it waits for the space: those who hold space wait for slots. Returns `None` for
 /// one that is to be split.
 async fn download(
-    context: &Context,
+    context: &Arc<Context>,
     object: &Object,
     slots: &DownloadSlots,
     (mut reserved, mut slot): (Reserved, OwnedSemaphorePermit),
@@ -210,43 +220,38 @@ enum Tried {
 
 /// Downloads `object`, counts its rows on the way, and then judges their values.
 async fn try_download(
-    context: &Context,
+    context: &Arc<Context>,
     object: &Object,
     reserved: Reserved,
     attempts: &mut Attempts,
 ) -> Result<Tried> {
-    let format = &context.options.format;
-    let reader = || context.reader.clone();
     let sample = match &context.purpose {
         Purpose::Load(_) => None,
         Purpose::Check(checking) => checking.sample,
     };
-    let counter = || RowCounter {
-        reader: reader(),
-        object: object.to_string(),
-        places: TextPlaces::new(&context.reader),
-        malformed: None,
-        sample,
-        has_many_fields: context.preflight.fields_per_row > 1,
+    // By position, the key alone decides the layout.
+    let ordinary = if context.layouts.go_by_name() {
+        context.layouts.ordinary.clone()
+    } else {
+        context.layout(object, None)?
     };
+    let counter = || RowCounter::new(context, object, &ordinary, sample);
     let space = (&context.staging, reserved);
     let open = |from| context.s3.get(object, from);
-    let (mut staged, counter) = match stage(object, space, attempts, open, counter).await? {
+    let (mut staged, mut counter) = match stage(object, space, attempts, open, counter).await? {
         Staged::Whole(staged, counter) => (staged, counter),
         Staged::Wants(wanted) => return Ok(Tried::Wants(wanted)),
     };
+    counter
+        .complete_header()
+        .map_err(|refusal| staged.naming_codecs(counter.locate(refusal, &staged.file)))?;
+    let layout = counter.layout.clone();
     let scan = match sample {
         Some(rows) if counter.is_satisfied() => {
-            let locator = RowLocator::new(
-                &format.dialect,
-                &format.charset,
-                context.preflight.fields_per_row,
-                format.ignore_lines,
-                [rows],
-            );
-            let cut =
-                sample::cut_to_sample(&staged, locator, reader(), &context.shutdown.abandoning)
-                    .await;
+            let locator = layout.locator_of(&context.options.format, [rows]);
+            let reader = layout.reader.clone();
+            let abandoning = &context.shutdown.abandoning;
+            let cut = sample::cut_to_sample(&staged, locator, reader, abandoning).await;
             let (scan, size_bytes) =
                 cut.map_err(|error| Error::new(error.kind, object.to_string()).caused_by(error))?;
             staged.file = staged.file.truncate(size_bytes);
@@ -255,22 +260,34 @@ async fn try_download(
         }
         _ => counter.reader.finish().map_err(|malformed| {
             let malformed = located(&counter.places, malformed, &staged.file);
-            staged.naming_codecs(refused(&counter.object, &malformed))
+            staged.naming_codecs(refused(&counter.name, &malformed))
         })?,
     };
     // Without rows, nothing can be in the wrong column.
     if let Some(header) = context.header.as_ref().filter(|_| scan.rows > 0) {
-        header.check_staged(object, &staged.file, scan.data_start)?;
+        header.check_staged(object, &staged.file, scan.data_start, &layout.columns)?;
     }
-    let request = base_request(context, object, &staged, &scan, ValueCounts::default());
-    let values = judge_values(context, &request.what, &request.staged, scan.rows).await?;
-    Ok(Tried::Done(Box::new((staged, scan, values))))
+    let request = base_request(context, (object, &layout), &staged, &scan, ValueCounts::default());
+    let values = match judge_values(context, &request).await {
+        Ok(values) => values,
+        Err(error) => {
+            let from = Boundary::default();
+            return Err(with_lines(context, &layout, &staged.file, from, error).await);
+        }
+    };
+    Ok(Tried::Done(Box::new(Downloaded { layout, staged, scan, values })))
 }
 
 /// Feeds the bytes of a download to the splitter, which counts rows.
 struct RowCounter {
+    context: Arc<Context>,
+    object: Object,
+    /// The name of the object in messages.
+    name: String,
+    layout: ObjectLayout,
     reader: RowReader,
-    object: String,
+    /// The bytes so far, if the reader waits for the header, which decides the layout.
+    head: Option<Vec<u8>>,
     places: TextPlaces,
     malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
@@ -279,27 +296,86 @@ struct RowCounter {
     has_many_fields: bool,
 }
 
-impl ByteObserver for RowCounter {
-    fn feed(&mut self, chunk: &[u8]) -> Result<()> {
-        if self.is_satisfied() {
+impl RowCounter {
+    fn new(
+        context: &Arc<Context>,
+        object: &Object,
+        layout: &ObjectLayout,
+        sample: Option<u64>,
+    ) -> Self {
+        Self {
+            context: Arc::clone(context),
+            object: object.clone(),
+            name: object.to_string(),
+            reader: layout.reader.clone(),
+            head: context.layouts.go_by_name().then(Vec::new),
+            places: TextPlaces::new(&layout.reader),
+            malformed: None,
+            sample,
+            has_many_fields: layout.fields_per_row() > 1,
+            layout: layout.clone(),
+        }
+    }
+
+    /// Looks for the header in the bytes so far, and reads them by it.
+    fn look_for_header(&mut self, head: Vec<u8>, is_cut: bool) -> Result<()> {
+        if let Some(names) = self.context.header_names(&head, is_cut) {
+            self.layout = self.context.layout(&self.object, Some(names))?;
+            self.reader = self.layout.reader.clone();
+            return self.read(&head);
+        }
+        if is_cut && head.len() as u64 <= HEADER_BYTES {
+            self.head = Some(head);
             return Ok(());
         }
+        // Without a header there are no rows, or something is wrong with it.
+        self.read(&head)?;
+        if is_cut {
+            return Err(header_too_long(&self.object));
+        }
+        Ok(())
+    }
+
+    /// Reads an object that ended before its header did.
+    fn complete_header(&mut self) -> Result<()> {
+        match self.head.take() {
+            Some(head) => self.look_for_header(head, false),
+            None => Ok(()),
+        }
+    }
+
+    fn read(&mut self, chunk: &[u8]) -> Result<()> {
         self.reader.feed(chunk).or_else(|malformed| {
             // What lies beyond the sample is not checked.
             let is_beyond = self.sample.is_some_and(|rows| malformed.row > rows);
             if is_beyond {
                 return Ok(());
             }
-            let error = refused(&self.object, &malformed);
+            let error = refused(&self.name, &malformed);
             self.malformed = Some(malformed);
             Err(error)
         })
+    }
+}
+
+impl ByteObserver for RowCounter {
+    fn feed(&mut self, chunk: &[u8]) -> Result<()> {
+        if self.is_satisfied() {
+            return Ok(());
+        }
+        match self.head.take() {
+            Some(mut head) => {
+                head.extend_from_slice(chunk);
+                self.look_for_header(head, true)
+            }
+            None => self.read(chunk),
+        }
     }
 
     fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
         match &self.malformed {
             Some(malformed) => {
-                refused(&self.object, &located(&self.places, malformed.clone(), received))
+                refused(&self.name, &located(&self.places, malformed.clone(), received))
             }
             None => refusal,
         }

@@ -29,8 +29,6 @@ const NAME_CHARACTERS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct HeaderCheck {
     format: FormatConfig,
-    /// The items of the column list, in the order of the fields.
-    items: Vec<ColumnOrVariable>,
     /// The names of the table's columns, and for each true if the server computes it.
     columns: Vec<(String, bool)>,
     has_warned: AtomicBool,
@@ -39,13 +37,12 @@ pub(crate) struct HeaderCheck {
 impl HeaderCheck {
     /// Creates the check for a run, or `None` if its objects have no header lines.
     pub(crate) fn new(format: &FormatConfig, preflight: &Preflight) -> Option<Self> {
-        if format.ignore_lines == 0 {
+        if format.ignore_lines == 0 || format.names.by_name() {
             return None;
         }
         let TableSchema { columns, .. } = &*preflight.schema;
         Some(Self {
             format: format.clone(),
-            items: preflight.columns.clone(),
             columns: columns
                 .iter()
                 .map(|column| (column.name.clone(), column.is_generated))
@@ -54,7 +51,8 @@ impl HeaderCheck {
         })
     }
 
-    /// Compares the header of a staged object whose data begins at `data_start`.
+    /// Compares the header of a staged object whose data begins at `data_start` with `items`, the
+    /// column list for its fields.
     ///
     /// # Errors
     /// `Malformed` if the header contradicts the column list. `StagingFailed`.
@@ -63,6 +61,7 @@ impl HeaderCheck {
         object: &Object,
         file: &FileSlice,
         data_start: u64,
+        items: &[ColumnOrVariable],
     ) -> Result<()> {
         let Some(length) = usize::try_from(data_start).ok().filter(|_| data_start <= HEADER_BYTES)
         else {
@@ -73,7 +72,7 @@ impl HeaderCheck {
             Error::new(ErrorKind::StagingFailed, format!("{object}: cannot be read back"))
                 .caused_by(error)
         })?;
-        self.check(object, &head, false)
+        self.check(object, &head, false, items)
     }
 
     /// Compares the header in the first bytes of an object. `is_cut` is true if it may go on beyond
@@ -81,13 +80,19 @@ impl HeaderCheck {
     ///
     /// # Errors
     /// `Malformed` if the header contradicts the column list.
-    pub(crate) fn check(&self, object: &Object, first: &[u8], is_cut: bool) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        object: &Object,
+        first: &[u8],
+        is_cut: bool,
+        items: &[ColumnOrVariable],
+    ) -> Result<()> {
         let FormatConfig { dialect, charset, ignore_lines, .. } = &self.format;
         let Some(names) = header_names(dialect, charset, *ignore_lines, first, is_cut) else {
             return Ok(());
         };
         let columns: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
-        match compare(&names, &self.items, &columns) {
+        match compare(&names, items, &columns) {
             Agreement::Fits => Ok(()),
             Agreement::InPart(why) => {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
@@ -95,7 +100,7 @@ impl HeaderCheck {
                         "{object}: its header {} fits the columns {} only in part: {why}; fields \
                          are matched by position, not by name (this warning appears once per run)",
                         listed(names.iter().map(String::as_str)),
-                        listed(self.items.iter().map(name)),
+                        listed(items.iter().map(name)),
                     );
                 }
                 Ok(())
@@ -104,12 +109,12 @@ impl HeaderCheck {
                 let message = format!(
                     "{object}: its header {} contradicts the columns {}: {why}",
                     listed(names.iter().map(String::as_str)),
-                    listed(self.items.iter().map(name)),
+                    listed(items.iter().map(name)),
                 );
                 Err(Error::new(ErrorKind::Malformed, message).with_hint(format!(
                     "fields are matched by position, not by name; --columns '{}' has the order of \
                      this header",
-                    self.columns_of(&names).replace('\'', "'\\''")
+                    self.columns_of(&names, items).replace('\'', "'\\''")
                 )))
             }
         }
@@ -117,10 +122,10 @@ impl HeaderCheck {
 
     /// Returns the value of `--columns` that reads the fields by these names. A field whose name
     /// says nothing, or is there for the second time, goes to a variable.
-    fn columns_of(&self, names: &[String]) -> String {
+    fn columns_of(&self, names: &[String], list: &[ColumnOrVariable]) -> String {
         let mut taken: Vec<&str> = Vec::new();
         let items = names.iter().enumerate().map(|(index, field)| {
-            let item = self.items.iter().find(|item| same_name(name(item), field));
+            let item = list.iter().find(|item| same_name(name(item), field));
             let column = self.columns.iter().find(|(column, _)| same_name(column, field));
             match (item, column) {
                 (None | Some(ColumnOrVariable::Column(_)), Some((column, false)))
@@ -137,6 +142,14 @@ impl HeaderCheck {
         });
         items.collect::<Vec<_>>().join(",")
     }
+}
+
+/// Returns the error of an object whose header does not end soon enough.
+pub(crate) fn header_too_long(object: &Object) -> Error {
+    let message =
+        format!("{object}: its header lines do not end in the first {HEADER_BYTES} bytes");
+    Error::new(ErrorKind::Malformed, message)
+        .with_hint("--ignore-lines sets the number of header lines, and the last one has the names")
 }
 
 /// The result of a comparison, with the reason in words.

@@ -64,14 +64,16 @@ async fn load_alone(
     ready: ReadyObject,
     events: &mpsc::Sender<Event>,
 ) {
-    let ReadyObject { selected, staged, scan, values, began, attempts: downloads, .. } = ready;
+    let ReadyObject { selected, layout, staged, scan, values, began, attempts: downloads, .. } =
+        ready;
+
     let object = selected.object;
     if !worker.begin_slot(context).await {
         return emit(events, Event::ended(Outcome::NotReached { object })).await;
     }
     let mut attempts = Attempts::new(&context.options.retry);
     let (verified, codecs) = (staged.verified, staged.codecs);
-    let request = request(context, &object, &staged, &scan, values, selected.had_failed);
+    let request = request(context, (&object, &layout), &staged, &scan, values, selected.had_failed);
     let loaded = match request {
         Ok(request) if fails(context, &request.values) => {
             Err(bad_values(context, &request).await.unwrap_or_else(|error| error))
@@ -82,9 +84,11 @@ async fn load_alone(
         },
     };
     let loaded = match loaded {
-        Err(error) => Err(with_lines(context, &staged.file, Boundary::default(), error).await),
+        Err(error) => {
+            Err(with_lines(context, &layout, &staged.file, Boundary::default(), error).await)
+        }
         Ok(Some(mut stats)) => {
-            let request = base_request(context, &object, &staged, &scan, values);
+            let request = base_request(context, (&object, &layout), &staged, &scan, values);
             stats.first_inexact = first_inexact(context, &request).await;
             Ok(Some(stats))
         }
@@ -144,9 +148,11 @@ async fn load_together(
         Ok(BatchOutcome::Committed) => {
             batcher.record_success(objects);
             let on_bad_row = context.preflight.policy.on_bad_row;
-            for ReadyObject { selected, staged, scan, values, began, attempts, .. } in batch {
+            for ReadyObject { selected, layout, staged, scan, values, began, attempts, .. } in batch
+            {
                 let mut stats = LoadStats::clean(scan.rows).with_values(&values, on_bad_row);
-                let request = base_request(context, &selected.object, &staged, &scan, values);
+                let request =
+                    base_request(context, (&selected.object, &layout), &staged, &scan, values);
                 stats.first_inexact = first_inexact(context, &request).await;
                 let stats = Box::new(stats);
                 let (verified, codecs) = (staged.verified, staged.codecs);
@@ -194,8 +200,8 @@ async fn load_together(
 
 async fn build_batch(context: &Context, what: &str, batch: &[ReadyObject]) -> Result<Batch> {
     let mut requests = Vec::with_capacity(batch.len());
-    for ReadyObject { selected, staged, scan, values, .. } in batch {
-        let request = base_request(context, &selected.object, staged, scan, *values);
+    for ReadyObject { selected, layout, staged, scan, values, .. } in batch {
+        let request = base_request(context, (&selected.object, layout), staged, scan, *values);
         requests.push(with_digest(context, Ok(request)).await?);
     }
     let entry = match &context.ledger {

@@ -26,14 +26,15 @@ pub(crate) async fn with_digest(
     request: Result<LoadRequest>,
 ) -> Result<LoadRequest> {
     let mut request = request?;
-    let Some(plan) = &context.preflight.verification else { return Ok(request) };
+    let Some(plan) = &request.layout.verification else { return Ok(request) };
     let dialect = &context.options.format.dialect;
+    let plan = Arc::clone(plan);
     let cutter = RowCutter::new(
         dialect,
         &request.staged.lines_terminated_by,
-        context.preflight.fields_per_row,
+        request.layout.fields_per_row(),
     );
-    let (digest, staged) = (RowDigest::new(Arc::clone(plan)), request.staged.clone());
+    let (digest, staged) = (RowDigest::new(plan), request.staged.clone());
     let abandoning = context.shutdown.abandoning.clone();
     let what = &request.what;
     let summed = run_blocking(move || sum(&staged, cutter, digest, &abandoning)).await?;

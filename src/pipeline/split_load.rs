@@ -17,7 +17,6 @@ use crate::file_slice::FileSlice;
 use crate::ledger::{LedgerEntry, Part};
 use crate::load_data::{LoadRequest, LoadStats, PartContext, StagedRows};
 use crate::retry::Attempts;
-use crate::split::RowLocator;
 use crate::staging::StagedPart;
 use crate::values::ValueCounts;
 
@@ -28,14 +27,16 @@ pub(crate) async fn load_part(context: &Context, worker: &mut Worker, ready: Rea
     let outcome = if split.stopping.is_cancelled() || !worker.begin_slot(context).await {
         PartOutcome::NotReached
     } else {
-        let request = request(context, &split, &staged, &part);
+        let request = request(&split, &staged, &part);
         match Box::pin(load_judged(context, worker, request, &mut attempts)).await {
             Ok(Some(stats)) => PartOutcome::Loaded(Box::new(stats)),
             Ok(None) => PartOutcome::AlreadyLoaded,
             Err(error) => {
                 split.stopping.cancel();
                 let file = file_slice(&staged);
-                PartOutcome::Failed(with_lines(context, &file, staged.start, error).await)
+                PartOutcome::Failed(
+                    with_lines(context, &split.layout, &file, staged.start, error).await,
+                )
             }
         }
     };
@@ -51,7 +52,7 @@ async fn load_judged(
     request: LoadRequest,
     attempts: &mut Attempts,
 ) -> Result<Option<LoadStats>> {
-    let values = judge_values(context, &request.what, &request.staged, request.rows).await?;
+    let values = judge_values(context, &request).await?;
     let request = with_values(context, request, values);
     if fails(context, &values) {
         return Err(bad_values(context, &request).await?);
@@ -64,22 +65,15 @@ async fn load_judged(
     Ok(loaded)
 }
 
-fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
-    let format = &context.options.format;
-    let fields_per_row = context.preflight.fields_per_row;
+fn request(split: &Split, staged: &StagedPart, part: &Part) -> LoadRequest {
     let rows = staged.end.rows - staged.start.rows;
     LoadRequest {
         what: format!("{}: part {}", split.object, part.number),
-        sql: context.plan().statement.sql(&staged.lines_terminated_by),
+        sql: split.layout.statement.sql(&staged.lines_terminated_by),
+        layout: split.layout.clone(),
         staged: StagedRows {
             file: file_slice(staged),
-            locator: RowLocator::every(
-                &format.dialect,
-                &format.charset,
-                fields_per_row,
-                format.ignore_lines,
-            )
-            .beginning_at(&staged.start),
+            locator: split.layout.locator.clone().beginning_at(&staged.start),
             from: staged.start.offset,
             data_start: staged.data_start,
             head_bytes: staged.head_bytes,

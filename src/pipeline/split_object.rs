@@ -21,13 +21,13 @@ use tokio::sync::{Semaphore, mpsc};
 use super::attempt::is_skipped;
 use super::context::{Context, Purpose};
 use super::events::{Event, emit, failed};
-use super::header::HEADER_BYTES;
+use super::header::{HEADER_BYTES, header_too_long};
 use super::options::PipelineOptions;
 use super::stage_parts::{PartsStaged, stage_parts};
 use super::work::{PartEnded, PartOutcome, Ready, Selected, Split};
 use crate::error::{Consequence, Error, ErrorKind, Result};
 use crate::ledger::{Completed, Job, Ledger, SplitProgress};
-use crate::load_data::{LoadStats, RejectBudget};
+use crate::load_data::{LoadStats, ObjectLayout, RejectBudget};
 use crate::object::{Object, Stat};
 use crate::policy::MaxRejects;
 use crate::rejects::ObjectName;
@@ -164,34 +164,16 @@ async fn load_object(
     };
     let pinned = Arc::new(pinned?);
     // Before the object is in the ledger, with the columns of this run.
-    let first = pinned.head((HEAD_BYTES as u64).min(object.size_bytes));
-    let Some(first) = stopping.run_until_cancelled(first).await else {
+    let Some(looked) = stopping.run_until_cancelled(look_at_head(context, &pinned)).await else {
         return Ok(SplitOutcome::NotReached);
     };
-    let codec = Codec::of(&first?, object.size_bytes <= HEAD_BYTES as u64);
-    if let Some(codec) = codec {
-        let is_list = context.preflight.fields_per_row > 1;
-        let first = packed_head(&pinned, codec, is_list);
-        let Some(first) = stopping.run_until_cancelled(first).await else {
-            return Ok(SplitOutcome::NotReached);
-        };
-        let (first, is_whole) = first?;
-        if let Some(header) = &context.header {
-            header.check(object, &first, !is_whole)?;
-        }
-    } else if let Some(header) = &context.header {
-        let first = pinned.head(HEADER_BYTES.min(object.size_bytes));
-        let Some(first) = stopping.run_until_cancelled(first).await else {
-            return Ok(SplitOutcome::NotReached);
-        };
-        header.check(object, &first?, object.size_bytes > HEADER_BYTES)?;
-    }
+    let (layout, codec) = looked?;
     let row = ledger.split_object(
         job,
         object,
         pinned.version_id.as_deref(),
         part_size_bytes(context, object),
-        (&context.options.format, context.preflight.fields_per_row, codec.map(Into::into)),
+        (&context.options.format, layout.fields_per_row(), codec.map(Into::into)),
         context.options.ledger.key_policy(again),
     )?;
     let (part_size_bytes, known, rejected) = match ledger.begin_parts(&row).await? {
@@ -206,6 +188,7 @@ async fn load_object(
     let plan = context.plan();
     let split = Arc::new(Split {
         object: object.clone(),
+        layout,
         ledger: ledger.clone(),
         row,
         codec,
@@ -250,6 +233,42 @@ async fn load_object(
             Err(Error::new(ErrorKind::LedgerRowLost, message))
         }
     }
+}
+
+/// Returns the layout of the object, and the codec if it is packed. Its header must fit the
+/// columns.
+async fn look_at_head(
+    context: &Context,
+    pinned: &PinnedObject,
+) -> Result<(ObjectLayout, Option<Codec>)> {
+    let object = &pinned.object;
+    let first = pinned.head((HEAD_BYTES as u64).min(object.size_bytes)).await?;
+    let codec = Codec::of(&first, object.size_bytes <= HEAD_BYTES as u64);
+    let goes_by_name = context.layouts.go_by_name();
+    let (first, is_cut) = match codec {
+        Some(codec) => {
+            let is_list = context.layouts.ordinary.fields_per_row() > 1;
+            let (first, is_whole) = packed_head(pinned, codec, is_list).await?;
+            (first, !is_whole)
+        }
+        None if goes_by_name || context.header.is_some() => {
+            let first = pinned.head(HEADER_BYTES.min(object.size_bytes)).await?;
+            (first, object.size_bytes > HEADER_BYTES)
+        }
+        None => return Ok((context.layout(object, None)?, None)),
+    };
+    if goes_by_name {
+        let names = context.header_names(&first, is_cut);
+        if names.is_none() && is_cut {
+            return Err(header_too_long(object));
+        }
+        return Ok((context.layout(object, names)?, codec));
+    }
+    let layout = context.layout(object, None)?;
+    if let Some(header) = &context.header {
+        header.check(object, &first, is_cut, &layout.columns)?;
+    }
+    Ok((layout, codec))
 }
 
 /// Asks the store for the properties of the object that a range request does not return.

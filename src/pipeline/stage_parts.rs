@@ -15,7 +15,7 @@ use super::context::Context;
 use super::work::{PartEnded, Ready, ReadyPart, Split};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Part;
-use crate::split::{Boundary, RowReader};
+use crate::split::Boundary;
 use crate::staging::{Integrity, PartPlan, PartStager, PinnedObject, verify_parts};
 use crate::unpack::Codecs;
 
@@ -38,21 +38,15 @@ pub(super) async fn stage_parts(
     staged: &mpsc::Sender<Ready>,
     ended: mpsc::UnboundedSender<PartEnded>,
 ) -> Result<Option<PartsStaged>> {
-    let Split { object, stopping, .. } = &**split;
-    let format = &context.options.format;
+    let Split { object, layout, stopping, .. } = &**split;
     let plan = PartPlan {
         dir: context.options.staging.dir.clone(),
         area: context.staging.clone(),
-        dialect: format.dialect.clone(),
-        reader: RowReader::new(
-            &format.dialect,
-            &format.charset,
-            context.preflight.fields_per_row,
-            format.ignore_lines,
-        ),
+        dialect: context.options.format.dialect.clone(),
+        reader: layout.reader.clone(),
         part_size_bytes,
         keeps_head: split.name.is_some(),
-        refuses_json_lines: context.preflight.fields_per_row > 1,
+        refuses_json_lines: layout.fields_per_row() > 1,
         codec: split.codec,
         head_bytes: known
             .first()

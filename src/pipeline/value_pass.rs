@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use crate::blocking::{BLOCK_BYTES, run_blocking};
 use crate::error::{BadRow, BadRows, Error, ErrorKind, RawRow, Result};
-use crate::load_data::{Chunks, Diagnostic, LoadRequest, StagedRows, staged_rows};
+use crate::load_data::{Chunks, Diagnostic, LoadRequest, RequiredValue, StagedRows, staged_rows};
 use crate::policy::OnBadRow;
 use crate::split::{CutRow, RowCutter};
 use crate::values::{RowRewriter, RowRules, RowVerdict, ValueCounts};
@@ -21,23 +21,60 @@ const SMALL_BYTES: u64 = 32 * 1024;
 /// The number of bytes of a row that an error keeps.
 const SHOWN_BYTES: u64 = 1024;
 
-/// Judges all rows of an object or a part. `rows` is their number by the count of the download.
+/// Judges all rows of an object or a part.
 ///
 /// # Errors
 /// `StagingFailed` if the file cannot be read again; `Interrupted` if the run is stopped; `Bug` if
-/// the number of rows differs from `rows`.
-pub(crate) async fn judge_values(
-    context: &Context,
-    what: &str,
-    staged: &StagedRows,
-    rows: u64,
-) -> Result<ValueCounts> {
-    let counts = judged(context, what, staged).await?;
-    if counts.rows == rows {
+/// the number of rows differs from the count of the download.
+pub(crate) async fn judge_values(context: &Context, request: &LoadRequest) -> Result<ValueCounts> {
+    let LoadRequest { what, rows, .. } = request;
+    let Judged { counts, unequal } = judged(context, request).await?;
+    if let Some(unequal) = unequal {
+        return Err(unequal.error(request));
+    }
+    if counts.rows == *rows {
         return Ok(counts);
     }
     let message = format!("{what}: {} rows were judged, but {rows} were counted", counts.rows);
     Err(Error::new(ErrorKind::Bug, message))
+}
+
+/// The verdicts on all rows, and the first row that contradicts the key of its object.
+#[derive(Default)]
+struct Judged {
+    counts: ValueCounts,
+    unequal: Option<UnequalRow>,
+}
+
+/// A row with another value than the key of its object has.
+struct UnequalRow {
+    /// Its number among the staged rows.
+    row: u64,
+    /// The index of the required value.
+    required: usize,
+    value: String,
+}
+
+impl UnequalRow {
+    fn error(&self, request: &LoadRequest) -> Error {
+        let LoadRequest { what, layout, part, .. } = request;
+        let RequiredValue { name, value, .. } = &layout.required[self.required];
+        let of_key = value.as_deref().map_or_else(|| "NULL".to_owned(), |it| format!("'{it}'"));
+        let bad = BadRow {
+            line: None,
+            row: Some(self.row + part.as_ref().map_or(0, |part| part.rows_before)),
+            is_misnumbered: false,
+            column: Some(name.clone()),
+            level: String::new(),
+            code: 0,
+            reason: format!("{} is not the value in the key, {of_key}", self.value),
+            raw: None,
+        };
+        let message = format!("{what}: a row and the key differ in {name}; no row was loaded");
+        Error::new(ErrorKind::Malformed, message)
+            .with_bad_rows(BadRows { shown: vec![bad], more: 0 })
+            .with_hint("--partition-columns none reads such columns from the rows alone")
+    }
 }
 
 /// Returns the request with these verdicts on its values.
@@ -47,12 +84,15 @@ pub(crate) fn with_values(
     values: ValueCounts,
 ) -> LoadRequest {
     request.values = values;
-    if values.are_rewritten {
-        request.staged.rewriter = Some(Arc::new(RowRewriter::new(
-            Arc::clone(&context.preflight.values),
+    let added = &request.layout.added;
+    if values.are_rewritten || !added.is_empty() {
+        let rewriter = RowRewriter::new(
+            Arc::clone(&request.layout.values),
             &context.options.format.dialect,
             &request.staged.lines_terminated_by,
-        )));
+        );
+        let rewriter = rewriter.adding(added, values.are_rewritten);
+        request.staged.rewriter = Some(Arc::new(rewriter));
     }
     request
 }
@@ -64,7 +104,7 @@ pub(crate) fn with_values(
 pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Result<Error> {
     let limit = context.preflight.policy.show_bad_rows;
     let bad = request.values.bad_rows;
-    let found = first_rows(context, request, limit, bad, |verdict| verdict.is_bad).await?;
+    let found = first_rows(request, limit, bad, |verdict| verdict.is_bad).await?;
     let more = bad.saturating_sub(found.len() as u64);
     let mut shown = Vec::new();
     let mut remedies: Vec<String> = Vec::new();
@@ -111,7 +151,7 @@ async fn shown(
         return BadRows::default();
     }
     let limit = context.preflight.policy.show_bad_rows;
-    match first_rows(context, request, limit, count, pick).await {
+    match first_rows(request, limit, count, pick).await {
         Ok(found) => {
             let more = count.saturating_sub(found.len() as u64);
             BadRows { shown: found.into_iter().flatten().map(|(row, _)| row).collect(), more }
@@ -128,7 +168,6 @@ type RowNote = (BadRow, Vec<String>);
 
 /// Returns what is to be said about the first rows with such a verdict, of which there are `count`.
 async fn first_rows(
-    context: &Context,
     request: &LoadRequest,
     limit: usize,
     count: u64,
@@ -143,7 +182,7 @@ async fn first_rows(
         if chunk.is_empty() {
             break;
         }
-        let (file, rules) = (request.staged.file.clone(), Arc::clone(&context.preflight.values));
+        let (file, rules) = (request.staged.file.clone(), Arc::clone(&request.layout.values));
         let room = wanted - rows.len();
         let found = run_blocking(move || {
             let mut scratch = Vec::new();
@@ -179,22 +218,23 @@ pub(crate) fn fails(context: &Context, counts: &ValueCounts) -> bool {
     counts.bad_rows > 0 && context.preflight.policy.on_bad_row == OnBadRow::Fail
 }
 
-async fn judged(context: &Context, what: &str, staged: &StagedRows) -> Result<ValueCounts> {
-    let rules = Arc::clone(&context.preflight.values);
+async fn judged(context: &Context, request: &LoadRequest) -> Result<Judged> {
+    let LoadRequest { what, layout, staged, .. } = request;
+    let rules = Arc::clone(&layout.values);
     let cutter = RowCutter::new(
         &context.options.format.dialect,
         &staged.lines_terminated_by,
-        context.preflight.fields_per_row,
+        layout.fields_per_row(),
     );
     let abandoning = context.shutdown.abandoning.clone();
     let judged = if staged.end - staged.data_start <= SMALL_BYTES {
-        judge(staged, cutter, &rules, &abandoning)
+        judge(staged, cutter, &rules, &layout.required, &abandoning)
     } else {
-        let staged = staged.clone();
-        run_blocking(move || judge(&staged, cutter, &rules, &abandoning)).await?
+        let (staged, required) = (staged.clone(), Arc::clone(&layout.required));
+        run_blocking(move || judge(&staged, cutter, &rules, &required, &abandoning)).await?
     };
     match judged {
-        Ok(Some(counts)) => Ok(counts),
+        Ok(Some(judged)) => Ok(judged),
         Ok(None) => {
             let message = format!("{what}: the run was stopped before it was loaded");
             Err(Error::new(ErrorKind::Interrupted, message))
@@ -208,11 +248,21 @@ fn judge(
     staged: &StagedRows,
     mut cutter: RowCutter,
     rules: &RowRules,
+    required: &[RequiredValue],
     abandoning: &CancellationToken,
-) -> io::Result<Option<ValueCounts>> {
-    let mut counts = ValueCounts::default();
+) -> io::Result<Option<Judged>> {
+    let mut judged = Judged::default();
     let mut scratch = Vec::new();
-    let mut on_row = |row: CutRow<'_>| counts.add(rules.judge(&row, &mut scratch));
+    let mut on_row = |row: CutRow<'_>| {
+        judged.counts.add(rules.judge(&row, &mut scratch));
+        if judged.unequal.is_none() && !required.is_empty() {
+            let row_number = judged.counts.rows;
+            judged.unequal = required.iter().enumerate().find_map(|(index, wanted)| {
+                let value = rules.differing(&row, wanted.field, wanted.value.as_deref())?;
+                Some(UnequalRow { row: row_number, required: index, value })
+            });
+        }
+    };
     let length = staged.end - staged.data_start;
     let mut block =
         vec![0; usize::try_from(length).map_or(BLOCK_BYTES, |all| all.min(BLOCK_BYTES))];
@@ -231,5 +281,5 @@ fn judge(
         cutter.feed(&staged.lines_terminated_by, &mut on_row).map_err(io::Error::other)?;
     }
     cutter.finish(&mut on_row).map_err(io::Error::other)?;
-    Ok(Some(counts))
+    Ok(Some(judged))
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::ledger::{Claim, Ledger, Part, SplitObject};
-use crate::load_data::{LoadStats, RejectBudget};
+use crate::load_data::{LoadStats, ObjectLayout, RejectBudget};
 use crate::object::Object;
 use crate::rejects::ObjectName;
 use crate::source::Listed;
@@ -33,6 +33,7 @@ pub(crate) enum Ready {
 /// An object that is ready to be loaded.
 pub(crate) struct ReadyObject {
     pub(crate) selected: Selected,
+    pub(crate) layout: ObjectLayout,
     pub(crate) staged: StagedObject,
     pub(crate) scan: Scan,
     pub(crate) values: ValueCounts,
@@ -54,6 +55,7 @@ pub(crate) struct ReadyPart {
 /// The state that the parts of one object share.
 pub(crate) struct Split {
     pub(crate) object: Object,
+    pub(crate) layout: ObjectLayout,
     pub(crate) ledger: Ledger,
     pub(crate) row: SplitObject,
     /// The codec of a packed object, whose parts are those of its text.

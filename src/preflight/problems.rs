@@ -2,6 +2,7 @@
 //! the user should only know.
 
 use super::options::PreflightOptions;
+use crate::columns::nearest;
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind};
 use crate::mysql::{Server, TableSchema};
@@ -120,7 +121,14 @@ impl TargetTable<'_> {
         let named = columns
             .iter()
             .filter_map(|item| match item {
-                ColumnOrVariable::Column(name) => Some((name, "--columns")),
+                ColumnOrVariable::Column(name) => Some((
+                    name,
+                    if options.format.columns.is_some() {
+                        "--columns"
+                    } else {
+                        "--partition-columns"
+                    },
+                )),
                 ColumnOrVariable::Variable(_) => None,
             })
             .chain(options.format.set.iter().map(|(name, _)| (name, "--set")))
@@ -200,7 +208,9 @@ impl TargetTable<'_> {
                 })
             })
             .collect();
-        if !ignored.is_empty() {
+        // By name, an object need not have a field for them.
+        let is_listed = options.format.columns.is_some() || !options.format.names.by_name();
+        if is_listed && !ignored.is_empty() {
             warnings.push(format!(
                 "{}: the server computes {} and ignores their fields in the objects; list \
                  @variables for them in --columns to confirm this",
@@ -223,18 +233,4 @@ impl TargetTable<'_> {
         }
         warnings
     }
-}
-
-/// Returns the known name closest to `name`, if it is close enough for a typo.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

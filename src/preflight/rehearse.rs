@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::isolate::IsolationSetup;
-use crate::load_data::{ExchangeOutcome, Payload, Plan, load_data};
+use crate::load_data::{ExchangeOutcome, Layout, Payload, Plan, load_data};
 use crate::mysql::{Conn, Connector, Phase, Server, Session, SqlMode, classify};
 use crate::policy::OnDuplicate;
 use crate::sql_text::TableName;
@@ -15,7 +15,7 @@ pub(super) async fn rehearse(
     connector: &Connector,
     server: &mut Server,
     conn: Conn,
-    plan: &Plan,
+    (plan, layout): (&Plan, &Layout),
     table: &TableName,
 ) -> Result<Session> {
     let sql_mode = SqlMode::of(plan.policy.on_bad_row);
@@ -28,7 +28,7 @@ pub(super) async fn rehearse(
             .await
             .map_err(|error| classify(Phase::Transaction, &what, &error))?;
         server.answered_within(asked.elapsed());
-        let sql = plan.statement.sql(b"\n");
+        let sql = layout.statement.sql(b"\n");
         // One byte is the command's. The server answers a longer packet by hanging up.
         if sql.len() >= server.max_packet_bytes() {
             let message = format!(
@@ -53,7 +53,7 @@ pub(super) async fn rehearse(
             ExchangeOutcome::Accepted { .. } => {}
         }
         if plan.policy.on_duplicate == OnDuplicate::Update {
-            IsolationSetup::read(plan, conn).await?.rehearse(conn).await?;
+            IsolationSetup::read(plan, layout, conn).await?.rehearse(conn).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! column is the key, all rows but one are then duplicates. MariaDB warns of the statement.
 
 use super::options::PreflightOptions;
-use crate::dialect::ColumnOrVariable;
+use crate::dialect::{ColumnOrVariable, PartitionColumns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::{Conn, Flavor, Phase, TableSchema, classify};
 use crate::sql_text::{option_identifier, same_name};
@@ -32,6 +32,10 @@ pub(crate) async fn find(
     flavor: Flavor,
 ) -> Result<Unfilled> {
     let names = names(schema, columns, &options.format.set);
+    if options.format.names.partition_columns == PartitionColumns::Auto {
+        // The key of each object decides.
+        return Ok(Unfilled::default());
+    }
     let has_trigger = schema.has_before_insert_trigger();
     let (Some(first), false) = (names.first(), has_trigger && flavor == Flavor::Mysql) else {
         return Ok(Unfilled::default());

@@ -10,7 +10,7 @@
 use strum::VariantNames as _;
 
 use crate::choices::{BinaryReading, Compress, LogFormat, ProgressMode, SslMode, SummaryForm};
-use crate::dialect::Preset;
+use crate::dialect::{ExtraColumns, MatchColumns, MissingColumns, Preset};
 use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
 
 /// One setting.
@@ -334,7 +334,27 @@ settings! {
         "The terminator of lines")
         .more("auto: CRLF or LF is detected for each object.").derived("\\n", BY_PRESET);
     IGNORE_LINES = Setting::new(Format, "ignore-lines", Integer { min: 0, max: u64::MAX },
-        "The number of header lines to skip in each object").default("0");
+        "The number of header lines to skip in each object")
+        .derived("0", "1 with match-columns name");
+    MATCH_COLUMNS = Setting::new(Format, "match-columns", Choice(MatchColumns::VARIANTS),
+        "How the fields of an object find their columns")
+        .more("position: the fields are in the order of columns, or of the table. name: the last \
+               ignored line of each object names the columns of its fields, in any order; columns \
+               then limits which of them are loaded.")
+        .default("position");
+    EXTRA_COLUMNS = Setting::new(Format, "extra-columns", Choice(ExtraColumns::VARIANTS),
+        "What to do with names in an object that are no columns")
+        .more("error: the object fails. ignore: their values are left out.")
+        .default("error");
+    MISSING_COLUMNS = Setting::new(Format, "missing-columns", Choice(MissingColumns::VARIANTS),
+        "What to do with columns that an object does not name")
+        .more("default: they get their default, and the object fails if one has none. error: the \
+               object fails.")
+        .default("default");
+    PARTITION_COLUMNS = Setting::new(Format, "partition-columns", Text,
+        "The columns that NAME=VALUE parts of the key fill, as in dt,region")
+        .more("auto: each part that is named like a column. none: no part.")
+        .derived("none", "auto with match-columns name").value("LIST");
     CHARSET = Setting::new(Format, "charset", Text,
         "The character set of the objects, as MySQL names it")
         .more("A UTF-8 byte order mark is dropped.").default("utf8mb4").value("NAME");

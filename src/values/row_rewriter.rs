@@ -9,20 +9,43 @@ use crate::split::{CutRow, Malformed, RowCutter};
 /// Writes rows as the server must get them.
 #[derive(Clone, Debug)]
 pub struct RowRewriter {
-    rules: Arc<RowRules>,
+    rows: RowWriter,
     cutter: RowCutter,
+}
+
+#[derive(Clone, Debug)]
+struct RowWriter {
+    rules: Arc<RowRules>,
     lines_terminated_by: Vec<u8>,
+    /// True if the server must get other texts for some fields.
+    rewrites_values: bool,
+    /// The fields that follow the fields of each row, each after a field terminator.
+    added: Arc<[u8]>,
 }
 
 impl RowRewriter {
-    /// Creates a rewriter for the rows of an object with this line terminator.
+    /// Creates a rewriter for the rows of an object with this line terminator. It rewrites values
+    /// that the server must get in another text.
     #[must_use]
     pub fn new(rules: Arc<RowRules>, dialect: &Dialect, lines_terminated_by: &[u8]) -> Self {
         Self {
             cutter: RowCutter::new(dialect, lines_terminated_by, rules.fields_per_row()),
-            rules,
-            lines_terminated_by: lines_terminated_by.to_vec(),
+            rows: RowWriter {
+                rules,
+                lines_terminated_by: lines_terminated_by.to_vec(),
+                rewrites_values: true,
+                added: Arc::default(),
+            },
         }
+    }
+
+    /// Adds fields to each row, and rewrites values only if it is told so. `added` is what
+    /// [`RowRules::append`] wrote.
+    #[must_use]
+    pub fn adding(mut self, added: &Arc<[u8]>, rewrites_values: bool) -> Self {
+        self.rows.added = Arc::clone(added);
+        self.rows.rewrites_values = rewrites_values;
+        self
     }
 
     /// Reads the next bytes, and returns the rows that end in them.
@@ -30,12 +53,9 @@ impl RowRewriter {
     /// # Errors
     /// The errors of [`RowCutter::feed`].
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let Self { rules, cutter, lines_terminated_by } = self;
+        let Self { rows, cutter } = self;
         let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
-        cutter.feed(bytes, |row| {
-            rules.rewrite(&row, &mut out);
-            out.extend_from_slice(lines_terminated_by);
-        })?;
+        cutter.feed(bytes, |row| rows.write_line(&row, &mut out))?;
         Ok(out)
     }
 
@@ -44,12 +64,9 @@ impl RowRewriter {
     /// # Errors
     /// The errors of [`RowCutter::finish`].
     pub fn finish(self) -> Result<Vec<u8>, Malformed> {
-        let Self { rules, cutter, lines_terminated_by } = self;
+        let Self { rows, cutter } = self;
         let mut out = Vec::new();
-        cutter.finish(|row| {
-            rules.rewrite(&row, &mut out);
-            out.extend_from_slice(&lines_terminated_by);
-        })?;
+        cutter.finish(|row| rows.write_line(&row, &mut out))?;
         Ok(out)
     }
 
@@ -57,7 +74,26 @@ impl RowRewriter {
     #[must_use]
     pub fn row(&self, row: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(row.len());
-        self.rules.rewrite(&CutRow::whole(row), &mut out);
+        self.rows.write(&CutRow::whole(row), &mut out);
         out
+    }
+}
+
+impl RowWriter {
+    fn write_line(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
+        self.write(row, out);
+        out.extend_from_slice(&self.lines_terminated_by);
+    }
+
+    fn write(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
+        if self.rewrites_values {
+            self.rules.rewrite(row, out);
+        } else {
+            out.extend_from_slice(row.bytes);
+        }
+        if !self.added.is_empty() {
+            self.rules.end_with_last_field(row, out);
+            out.extend_from_slice(&self.added);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The verdicts on whole rows: each field by the rule of its column, and the number of fields.
 
+use super::field_encoding::FieldEncoding;
 use super::ordinary::Ordinary;
 use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
-use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig, LineTerminator};
+use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::split::{CutRow, Field as Read, FieldReader, FieldText, RowRest};
 use crate::sql_text::same_name;
 
@@ -17,12 +18,12 @@ const DATA_TRUNCATED: u16 = 1265;
 /// The rules for the rows of an object: one for each item of the column list.
 #[derive(Clone, Debug)]
 pub struct RowRules {
-    reader: FieldReader,
+    pub(super) reader: FieldReader,
     items: Vec<Item>,
     /// The texts that no rule need read, for each item.
     ordinary: Vec<Ordinary>,
-    null_strings: Vec<Vec<u8>>,
-    encoding: FieldEncoding,
+    pub(super) null_strings: Vec<Vec<u8>>,
+    pub(super) encoding: FieldEncoding,
     notes_as_bad: bool,
     /// True if triggers may change values before the server judges them.
     has_triggers: bool,
@@ -274,6 +275,18 @@ impl RowRules {
         out.extend_from_slice(&row.bytes[copied..]);
     }
 
+    /// Makes `out`, which ends with the bytes of this row, end with the last listed field. What
+    /// follows that field is cut off, and fields that are missing become NULL.
+    pub(super) fn end_with_last_field(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
+        let rest = self.reader.for_each_unknown(row, |_, _| true, |_, _, _| {});
+        if let Some(bytes) = rest.bytes {
+            out.truncate(out.len() - bytes.len() - self.encoding.terminator().len());
+        }
+        for _ in rest.fields..self.items.len() {
+            self.encoding.append_missing(out);
+        }
+    }
+
     fn rule(&self, index: usize) -> Option<&ColumnRule> {
         self.items.get(index)?.rule.as_ref()
     }
@@ -348,60 +361,6 @@ impl BadKind {
             | Self::NotInFormat => 1292,
             Self::NotJson | Self::JsonTooDeep => 3140,
             _ => 1366,
-        }
-    }
-}
-
-/// Writes values as fields of the object's dialect.
-#[derive(Clone, Debug)]
-struct FieldEncoding {
-    quote: Option<u8>,
-    escape: Option<u8>,
-    /// The bytes of the terminators.
-    terminators: Vec<u8>,
-    /// The bytes that mean NULL, if any do.
-    null: Option<Vec<u8>>,
-}
-
-impl FieldEncoding {
-    fn new(dialect: &Dialect) -> Self {
-        let line: &[u8] = match &dialect.lines_terminated_by {
-            LineTerminator::Exact(line) => line,
-            LineTerminator::Detect => b"\r\n",
-        };
-        let (quote, escape) = (dialect.fields_enclosed_by, dialect.fields_escaped_by);
-        let null = match (quote, escape) {
-            (quote, Some(escape)) if quote != Some(escape) => Some(vec![escape, b'N']),
-            (Some(_), _) => Some(b"NULL".to_vec()),
-            _ => None,
-        };
-        let terminators = [dialect.fields_terminated_by.as_slice(), line].concat();
-        Self { quote, escape, terminators, null }
-    }
-
-    /// Returns true if a field can hold this value.
-    fn can_write(&self, value: &[u8]) -> bool {
-        self.quote.is_some_and(|quote| !value.contains(&quote) && !self.has_escape(value))
-            || !self.is_special(value)
-    }
-
-    fn has_escape(&self, value: &[u8]) -> bool {
-        self.escape.is_some_and(|escape| value.contains(&escape))
-    }
-
-    fn is_special(&self, value: &[u8]) -> bool {
-        let is_special = |byte| self.terminators.contains(byte) || Some(*byte) == self.quote;
-        self.has_escape(value) || value.iter().any(is_special)
-    }
-
-    fn write(&self, value: &[u8], out: &mut Vec<u8>) {
-        match self.quote.filter(|_| self.is_special(value)) {
-            Some(quote) => {
-                out.push(quote);
-                out.extend_from_slice(value);
-                out.push(quote);
-            }
-            None => out.extend_from_slice(value),
         }
     }
 }

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::column::{Encoding, Unverified};
 use super::digest::Digest;
 use super::{column, digest};
-use crate::dialect::{ColumnOrVariable, FormatConfig};
+use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig};
 use crate::mysql::ColumnSchema;
 use crate::split::FieldReader;
 use crate::sql_text::{TableName, quote_identifier, same_name};
@@ -76,6 +76,27 @@ impl ComparePlan {
             reader: FieldReader::new(&format.dialect, items.len()),
             null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
             fingerprint,
+        }
+    }
+
+    /// Returns the same plan for objects whose fields are read into `items`. A column that is not
+    /// among them drops out of the comparison if such an object has a row.
+    #[must_use]
+    pub fn for_items(&self, items: &[ColumnOrVariable], dialect: &Dialect) -> Self {
+        let place = |name: &str| {
+            let is_it = |item: &ColumnOrVariable| match item {
+                ColumnOrVariable::Column(column) => same_name(column, name),
+                ColumnOrVariable::Variable(_) => false,
+            };
+            items.iter().position(is_it).unwrap_or(usize::MAX)
+        };
+        let columns = self.columns.iter();
+        Self {
+            columns: columns.map(|it| Compared { item: place(&it.name), ..it.clone() }).collect(),
+            unverified: self.unverified.clone(),
+            reader: FieldReader::new(dialect, items.len()),
+            null_strings: self.null_strings.clone(),
+            fingerprint: self.fingerprint,
         }
     }
 
@@ -195,7 +216,7 @@ impl ComparePlan {
 }
 
 /// A column that is compared.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Compared {
     pub(crate) name: String,
     /// The column's index in the column list.

@@ -115,7 +115,7 @@ mod tests {
     use super::super::compare_plan::ComparePlan;
     use super::super::row_digest::RowDigest;
     use super::*;
-    use crate::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
+    use crate::dialect::{Charset, ColumnOrVariable, FormatConfig, NameConfig, Preset};
     use crate::split::CutRow;
 
     fn plan() -> Arc<ComparePlan> {
@@ -140,6 +140,7 @@ mod tests {
             set: Vec::new(),
             null_strings: vec!["nil".to_owned()],
             readings: Vec::new(),
+            names: NameConfig::default(),
         };
         Arc::new(ComparePlan::new(&facts, &items, &format, "UTC"))
     }

@@ -41,6 +41,7 @@ mod listing;
 mod locked_ledger;
 mod logins;
 mod lost_ledger;
+mod names;
 mod not_text;
 mod null_times;
 mod oracle;

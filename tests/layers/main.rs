@@ -43,6 +43,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("values", "choices dialect printable split sql_text"),
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "dialect mysql split sql_text"),
+    ("columns", "dialect mysql object sql_text"),
     ("source", "error object retry s3_uri small_file units"),
     ("staging", "blocking dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
@@ -50,8 +51,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("ledger", "dialect error mysql object policy retry s3_uri source split sql_text verify"),
     (
         "load_data",
-        "blocking choices dialect error file_slice ledger mysql policy rejects split sql_text \
-         values verify",
+        "blocking choices columns dialect error file_slice ledger mysql object policy rejects \
+         split sql_text values verify",
     ),
     (
         "isolate",
@@ -62,7 +63,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("check", "dialect error isolate load load_data mysql policy sql_text values"),
     (
         "preflight",
-        "dialect error isolate ledger load_data mysql policy retry sql_text values verify",
+        "columns dialect error isolate ledger load_data mysql policy retry sql_text verify",
     ),
     (
         "report",
@@ -72,7 +73,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("progress", "choices report terminal"),
     (
         "pipeline",
-        "blocking check dialect error file_slice ledger load load_data mysql object policy \
+        "blocking check columns dialect error file_slice ledger load load_data mysql object policy \
          preflight printable progress rejects report retry s3_uri shutdown source split sql_text \
          staging throttle units unpack values verify",
     ),

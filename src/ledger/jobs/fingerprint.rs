@@ -87,6 +87,10 @@ impl Fingerprint {
         if !format.readings.is_empty() {
             fingerprint.sorted("readings", format.readings.iter().cloned());
         }
+        let names = format.names.canonical();
+        if !names.is_empty() {
+            fingerprint.sorted("names", names.into_iter());
+        }
     }
 
     fn items<T: AsRef<[u8]>>(&mut self, name: &str, items: impl IntoIterator<Item = T>) {
@@ -181,6 +185,14 @@ mod tests {
             "columns = \"a,@b\"",
             "set = [\"a = 1\"]",
             "null-string = [\"a\"]",
+            "match-columns = \"name\"",
+            "match-columns = \"name\"\nignore-lines = 2",
+            "match-columns = \"name\"\nextra-columns = \"ignore\"",
+            "match-columns = \"name\"\nmissing-columns = \"error\"",
+            "match-columns = \"name\"\npartition-columns = \"none\"",
+            "partition-columns = \"auto\"",
+            "partition-columns = \"a,b\"",
+            "partition-columns = \"a\"",
         ] {
             seen.push(fingerprint(&format!("{uris}\n{other}")));
         }

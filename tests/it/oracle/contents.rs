@@ -27,11 +27,13 @@ use fastrand::Rng;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 use s3_to_mysql::config::{self, Inputs};
-use s3_to_mysql::dialect::{ColumnOrVariable, FormatConfig, LineTerminator};
+use s3_to_mysql::dialect::{ColumnOrVariable, FormatConfig, LineTerminator, NameConfig};
 use s3_to_mysql::file_slice::FileSlice;
 use s3_to_mysql::load::LoadOutcome;
 use s3_to_mysql::load::Loader;
-use s3_to_mysql::load_data::{LoadConfig, LoadRequest, LoadStats, Plan, Policy, StagedRows};
+use s3_to_mysql::load_data::{
+    Layout, LoadConfig, LoadRequest, LoadStats, ObjectLayout, Plan, Policy, StagedRows,
+};
 use s3_to_mysql::mysql::{Connector, Session, Sessions, SqlMode, TableSchema};
 use s3_to_mysql::policy::OnDuplicate;
 use s3_to_mysql::preflight::preflight;
@@ -223,6 +225,7 @@ impl Twins {
             set: vec![("number".to_owned(), self.number.to_string())],
             null_strings: case.null_string.into_iter().map(str::to_owned).collect(),
             readings: Vec::new(),
+            names: NameConfig::default(),
         };
         // Rejecting duplicates means row isolation. The tables have no key, so nothing else
         // changes.
@@ -234,12 +237,12 @@ impl Twins {
         let loader = Loader::new(Plan::new(
             self.target.name(),
             Arc::clone(&self.target),
-            columns,
             &format,
             &self.load,
             policy,
-            values,
         ));
+        let statement = loader.plan.statement(&columns);
+        let layout: ObjectLayout = Layout::new(columns, values, statement, &format).into();
         let mut session = match self.loading.remove(case.charset.name()) {
             Some(session) => session,
             None => self.sessions.get().await?,
@@ -259,7 +262,8 @@ impl Twins {
             let is_last = part.to.offset == object.len() as u64;
             let request = LoadRequest {
                 what: "the case".to_owned(),
-                sql: loader.plan.statement.sql(&scan.lines_terminated_by),
+                sql: layout.statement.sql(&scan.lines_terminated_by),
+                layout: layout.clone(),
                 staged: StagedRows {
                     file: FileSlice::new(Arc::new(file), 0, part.to.offset),
                     locator: locator.beginning_at(&part.from),

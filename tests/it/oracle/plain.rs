@@ -11,7 +11,7 @@ use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
-use s3_to_mysql::dialect::{Charset, ColumnOrVariable, FormatConfig, Preset};
+use s3_to_mysql::dialect::{Charset, ColumnOrVariable, FormatConfig, NameConfig, Preset};
 use s3_to_mysql::mysql::{Conn, TableSchema};
 use s3_to_mysql::split::CutRow;
 use s3_to_mysql::verify::{ComparePlan, RowDigest};
@@ -142,6 +142,7 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
         set: Vec::new(),
         null_strings: Vec::new(),
         readings: Vec::new(),
+        names: NameConfig::default(),
     };
     Ok(Arc::new(ComparePlan::new(&[column], &items, &format, "")))
 }
