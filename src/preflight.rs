@@ -12,7 +12,7 @@ pub use options::PreflightOptions;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dialect::ColumnOrVariable;
+use crate::dialect::{ColumnOrVariable, JsonFormat, names_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Target;
 use crate::load_data::{Plan, Policy, Statement};
@@ -21,7 +21,7 @@ use crate::mysql::{
 };
 use crate::policy::OnBadRow;
 use crate::retry::Attempts;
-use crate::sql_text::TableName;
+use crate::sql_text::{TableName, same_name};
 use crate::values;
 use crate::values::{ColumnFacts, ColumnRule, RowRules};
 use problems::{TargetTable, nearest};
@@ -146,6 +146,9 @@ async fn probe(
 
 /// Returns the columns of `--columns`, or all that the table shows.
 fn loaded_columns(options: &PreflightOptions<'_>, schema: &TableSchema) -> Vec<ColumnOrVariable> {
+    if let Some(json) = &options.format.json {
+        return named_columns(options, json, schema);
+    }
     options.format.columns.clone().unwrap_or_else(|| {
         schema
             .columns
@@ -154,6 +157,43 @@ fn loaded_columns(options: &PreflightOptions<'_>, schema: &TableSchema) -> Vec<C
             .map(|column| ColumnOrVariable::Column(column.name.clone()))
             .collect()
     })
+}
+
+/// Returns the columns and variables that get a value of JSON by its name or path: those of
+/// `--columns`, or the columns that nothing else fills; and those of `--field`.
+fn named_columns(
+    options: &PreflightOptions<'_>,
+    json: &JsonFormat,
+    schema: &TableSchema,
+) -> Vec<ColumnOrVariable> {
+    let set = &options.format.set;
+    let is_set = |name: &str| {
+        let is_read = |(_, expression): &(String, String)| {
+            names_in(expression).iter().any(|used| same_name(used, name))
+        };
+        set.iter().any(|(column, _)| same_name(column, name)) && !set.iter().any(is_read)
+    };
+    let visible = || {
+        let columns = schema.columns.iter();
+        columns
+            .filter(|column| !column.is_invisible && !column.is_generated && !is_set(&column.name))
+            .map(|column| ColumnOrVariable::Column(column.name.clone()))
+            .collect()
+    };
+    let mut columns: Vec<ColumnOrVariable> = options.format.columns.clone().unwrap_or_else(visible);
+    for (item, _) in &json.fields {
+        let is_listed = columns.iter().any(|listed| match (listed, item) {
+            (ColumnOrVariable::Column(listed), ColumnOrVariable::Column(name))
+            | (ColumnOrVariable::Variable(listed), ColumnOrVariable::Variable(name)) => {
+                same_name(listed, name)
+            }
+            _ => false,
+        });
+        if !is_listed {
+            columns.push(item.clone());
+        }
+    }
+    columns
 }
 
 fn policy(options: &PreflightOptions<'_>, table: &TargetTable<'_>) -> Policy {
@@ -208,7 +248,8 @@ fn row_rules(
             Some(if is_for_server { rule.leaving_values_to_server() } else { rule })
         },
     );
-    rules.with_triggers(!schema.triggers.is_empty())
+    let names = schema.columns.iter().map(|column| column.name.as_str());
+    rules.with_triggers(!schema.triggers.is_empty()).with_table_columns(names)
 }
 
 /// Returns the number of connections that may load at once.

@@ -9,6 +9,14 @@ use crate::settings::{Origin, Problem, Resolver, Setting, table as s};
 /// Reports settings that contradict each other. Each message says where both come from.
 pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
     check_ledger(resolver, config);
+    if config.format.json.is_some() && config.load.on_bad_row == OnBadRow::Accept {
+        contradiction(
+            resolver,
+            "on-bad-row accept lets the server change values, but a line that is not JSON has none",
+            [&s::ON_BAD_ROW, &s::FORMAT],
+            "use --on-bad-row fail or reject",
+        );
+    }
     if config.load.verify == Verify::Checksum {
         unverifiable(resolver, &config.load);
     }
@@ -174,7 +182,7 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
     }
 }
 
-fn contradiction(
+pub(super) fn contradiction(
     resolver: &mut Resolver,
     what: &str,
     between: [&'static Setting; 2],

@@ -2,13 +2,17 @@
 //! the columns that the fields go to.
 
 use crate::dialect::{
-    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, Preset, SqlError,
+    Charset, ColumnOrVariable, Dialect, FormatConfig, JsonFormat, LineTerminator, Preset, SqlError,
     check_expression, parse_delimiter, parse_delimiter_byte, show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 use crate::sql_text::quoted_identifier;
 
-pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
+/// Returns the format, the preset, and the dialect of objects that are text.
+pub(super) fn resolve(
+    resolver: &mut Resolver,
+    json: Option<JsonFormat>,
+) -> (FormatConfig, Preset, Dialect) {
     let preset = resolver.choice(&s::PRESET).unwrap_or(Preset::Mysql);
     let charset = resolver.optional(&s::CHARSET, Charset::new).unwrap_or_default();
     let problems_before = resolver.problems.len();
@@ -42,7 +46,9 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
         }
     }
     let format = FormatConfig {
-        dialect,
+        // What the server gets of JSON.
+        dialect: if json.is_some() { Preset::Mysql.dialect() } else { dialect.clone() },
+        json,
         charset,
         ignore_lines: resolver.integer(&s::IGNORE_LINES),
         columns: resolver.optional(&s::COLUMNS, columns),
@@ -50,7 +56,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
         null_strings,
         readings: Vec::new(),
     };
-    (format, preset)
+    (format, preset, dialect)
 }
 
 fn dialect(resolver: &mut Resolver, preset: Preset) -> Dialect {
@@ -224,7 +230,7 @@ fn assignment(text: &str) -> Result<(String, String), ColumnError> {
 }
 
 /// Returns the first name in `text`, and the text after its separator, if one follows.
-fn column_or_variable(
+pub(super) fn column_or_variable(
     text: &str,
     separator: char,
 ) -> Result<(ColumnOrVariable, Option<&str>), ColumnError> {

@@ -25,20 +25,18 @@ pub(crate) async fn with_lines(
     from: Boundary,
     mut error: Error,
 ) -> Error {
+    if !context.has_lines() {
+        error.bad_rows_mut().iter_mut().for_each(|bad| bad.line = None);
+    }
     let rows: Vec<u64> = error.bad_rows().iter().filter_map(|bad| bad.row).collect();
     if rows.is_empty() {
         return error;
     }
     let format = &context.options.format;
     let fields_per_row = context.preflight.fields_per_row;
-    let locator = RowLocator::new(
-        &format.dialect,
-        &format.charset,
-        fields_per_row,
-        format.ignore_lines,
-        rows,
-    )
-    .beginning_at(&from);
+    let locator =
+        RowLocator::new(format.rows(), &format.charset, fields_per_row, format.ignore_lines, rows)
+            .beginning_at(&from);
     let (file, abandoning) = (file.clone(), context.shutdown.abandoning.clone());
     let located = match run_blocking(move || locate(&file, from.offset, locator, &abandoning)).await
     {
@@ -53,7 +51,7 @@ pub(crate) async fn with_lines(
     let what = error.message().to_owned();
     for bad in error.bad_rows_mut() {
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
-            bad.line = Some(found.line);
+            bad.line = context.has_lines().then_some(found.line);
             bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
             warn_of_rule_hole(&context.preflight.values, &what, bad);
         }

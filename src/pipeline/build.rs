@@ -46,14 +46,15 @@ pub(crate) fn build(
     // A small part of the budget, because a shared file frees its space only when all of its
     // objects are loaded.
     let shared_bytes = options.throughput.batch.bytes.min(budget.total().bytes() / 8);
-    let FormatConfig { dialect, charset, ignore_lines, .. } = &options.format;
+    let FormatConfig { charset, ignore_lines, .. } = &options.format;
+    let rows = options.format.rows();
     let fields_per_row = preflight.fields_per_row;
-    let splits = checking.is_none() && ledger.is_some() && can_split(dialect, charset);
+    let splits = checking.is_none() && ledger.is_some() && can_split(rows, charset);
     let split_above = options.throughput.part_size.filter(|_| splits);
     let split_above = split_above.map(|size| size.bytes().min(budget.total().bytes()));
     let context = Context {
-        reader: RowReader::new(dialect, charset, fields_per_row, *ignore_lines),
-        locator: RowLocator::every(dialect, charset, fields_per_row, *ignore_lines),
+        reader: RowReader::new(rows, charset, fields_per_row, *ignore_lines),
+        locator: RowLocator::every(rows, charset, fields_per_row, *ignore_lines),
         header: HeaderCheck::new(&options.format, &preflight),
         options: options.clone(),
         s3,

@@ -21,6 +21,7 @@ use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::{Malformed, RowLocator, RowReader, Scan, TextPlaces};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
+use crate::unpack::RecordsAt;
 use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
@@ -227,7 +228,8 @@ async fn try_download(
         places: TextPlaces::new(&context.reader),
         malformed: None,
         sample,
-        has_many_fields: context.preflight.fields_per_row > 1,
+        refuses_json_lines: context.refuses_json_lines(),
+        records: context.records(),
     };
     let space = (&context.staging, reserved);
     let open = |from| context.s3.get(object, from);
@@ -238,7 +240,7 @@ async fn try_download(
     let scan = match sample {
         Some(rows) if counter.is_satisfied() => {
             let locator = RowLocator::new(
-                &format.dialect,
+                format.rows(),
                 &format.charset,
                 context.preflight.fields_per_row,
                 format.ignore_lines,
@@ -275,8 +277,8 @@ struct RowCounter {
     malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
-    /// True if the rows must have more than one field.
-    has_many_fields: bool,
+    refuses_json_lines: bool,
+    records: Option<RecordsAt>,
 }
 
 impl ByteObserver for RowCounter {
@@ -305,8 +307,12 @@ impl ByteObserver for RowCounter {
         }
     }
 
+    fn records(&self) -> Option<RecordsAt> {
+        self.records.clone()
+    }
+
     fn refuses_json_lines(&self) -> bool {
-        self.has_many_fields
+        self.refuses_json_lines
     }
 
     fn is_satisfied(&self) -> bool {

@@ -27,9 +27,8 @@ pub(crate) async fn with_digest(
 ) -> Result<LoadRequest> {
     let mut request = request?;
     let Some(plan) = &context.preflight.verification else { return Ok(request) };
-    let dialect = &context.options.format.dialect;
     let cutter = RowCutter::new(
-        dialect,
+        context.options.format.rows(),
         &request.staged.lines_terminated_by,
         context.preflight.fields_per_row,
     );

@@ -74,7 +74,7 @@ fn request(context: &Context, split: &Split, staged: &StagedPart, part: &Part) -
         staged: StagedRows {
             file: file_slice(staged),
             locator: RowLocator::every(
-                &format.dialect,
+                format.rows(),
                 &format.charset,
                 fields_per_row,
                 format.ignore_lines,

@@ -38,7 +38,7 @@ use crate::source::S3;
 use crate::split::can_split;
 use crate::staging::{Budget, Integrity, PinnedObject, packed_head};
 use crate::units::ByteSize;
-use crate::unpack::{Codec, Codecs, HEAD_BYTES};
+use crate::unpack::{Codec, Codecs, HEAD_BYTES, TextForm};
 
 /// The number of objects that are split at the same time. Each has ranges in memory and several
 /// connections of its own.
@@ -92,7 +92,7 @@ pub(crate) fn is_large(
 ) -> bool {
     let Some(part_size) = options.throughput.part_size else { return false };
     let exceeds = size_bytes > part_size.bytes() || size_bytes > budget.total().bytes();
-    exceeds && has_ledger && can_split(&options.format.dialect, &options.format.charset)
+    exceeds && has_ledger && can_split(options.format.rows(), &options.format.charset)
 }
 
 /// Returns the part size for an object that is not split yet.
@@ -170,8 +170,7 @@ async fn load_object(
     };
     let codec = Codec::of(&first?, object.size_bytes <= HEAD_BYTES as u64);
     if let Some(codec) = codec {
-        let is_list = context.preflight.fields_per_row > 1;
-        let first = packed_head(&pinned, codec, is_list);
+        let first = packed_head(&pinned, codec, context.refuses_json_lines());
         let Some(first) = stopping.run_until_cancelled(first).await else {
             return Ok(SplitOutcome::NotReached);
         };
@@ -208,7 +207,7 @@ async fn load_object(
         object: object.clone(),
         ledger: ledger.clone(),
         row,
-        codec,
+        form: TextForm { codec, records: context.records() },
         name: plan.rejects.as_ref().map(|_| ObjectName {
             bucket: object.bucket.clone(),
             key: object.key.clone(),
@@ -326,7 +325,7 @@ async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
     if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject) {
         return error;
     }
-    if split.codec.is_some() {
+    if !split.form.is_plain() {
         // The number of its parts is known only when all of it has been unpacked.
         return match split.ledger.loaded_parts(&split.row).await {
             Ok(loaded) => {

@@ -47,10 +47,11 @@ pub(crate) fn with_values(
     values: ValueCounts,
 ) -> LoadRequest {
     request.values = values;
-    if values.are_rewritten {
+    // No line of JSON is sent as it is, not even one without a row.
+    if values.are_rewritten || context.options.format.json.is_some() {
         request.staged.rewriter = Some(Arc::new(RowRewriter::new(
             Arc::clone(&context.preflight.values),
-            &context.options.format.dialect,
+            context.options.format.rows(),
             &request.staged.lines_terminated_by,
         )));
     }
@@ -144,7 +145,7 @@ async fn first_rows(
             break;
         }
         let (file, rules) = (request.staged.file.clone(), Arc::clone(&context.preflight.values));
-        let room = wanted - rows.len();
+        let (room, has_lines) = (wanted - rows.len(), context.has_lines());
         let found = run_blocking(move || {
             let mut scratch = Vec::new();
             let mut found = Vec::new();
@@ -156,7 +157,7 @@ async fn first_rows(
                     let notes = rules.faults(&raw).into_iter().map(|mut fault| {
                         let remedies = std::mem::take(&mut fault.remedies);
                         let note = BadRow {
-                            line: Some(row.line),
+                            line: has_lines.then_some(row.line),
                             row: Some(row.row),
                             raw: Some(shown.clone()),
                             ..Diagnostic::by_value(fault).bad_row()
@@ -182,7 +183,7 @@ pub(crate) fn fails(context: &Context, counts: &ValueCounts) -> bool {
 async fn judged(context: &Context, what: &str, staged: &StagedRows) -> Result<ValueCounts> {
     let rules = Arc::clone(&context.preflight.values);
     let cutter = RowCutter::new(
-        &context.options.format.dialect,
+        context.options.format.rows(),
         &staged.lines_terminated_by,
         context.preflight.fields_per_row,
     );

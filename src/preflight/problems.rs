@@ -120,7 +120,11 @@ impl TargetTable<'_> {
         let named = columns
             .iter()
             .filter_map(|item| match item {
-                ColumnOrVariable::Column(name) => Some((name, "--columns")),
+                ColumnOrVariable::Column(name) => {
+                    let listed = options.format.columns.as_ref();
+                    let is_listed = listed.is_some_and(|listed| listed.contains(item));
+                    Some((name, if is_listed { "--columns" } else { "--field" }))
+                }
                 ColumnOrVariable::Variable(_) => None,
             })
             .chain(options.format.set.iter().map(|(name, _)| (name, "--set")))

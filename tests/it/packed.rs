@@ -27,7 +27,7 @@ fn samples() -> Result<Vec<(&'static str, &'static str, Vec<u8>)>> {
     SAMPLES.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
 }
 
-fn gzip(text: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn gzip(text: &[u8]) -> Result<Vec<u8>> {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(text)?;
     Ok(packed.finish()?)
