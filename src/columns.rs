@@ -4,12 +4,14 @@
 //! Nothing here does I/O, and nothing looks at rows.
 
 mod item;
+mod json_columns;
 mod key_facts;
 mod name_matcher;
 mod nearest;
 mod partitions;
 
 pub(crate) use item::is_column;
+pub(crate) use json_columns::json_columns;
 pub(crate) use key_facts::{KeyFact, partition};
 pub(crate) use name_matcher::{NameMatcher, NameProblem};
 pub(crate) use nearest::nearest;

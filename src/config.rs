@@ -8,6 +8,7 @@
 mod conflicts;
 mod database_url;
 mod format;
+mod json;
 mod ledger;
 mod load;
 mod readings;

@@ -1,4 +1,5 @@
-//! Delimited-text dialects: the bytes that end a field or a line, quote, and escape.
+//! Delimited-text dialects: the bytes that end a field or a line, quote, and escape. And the paths
+//! to the values of records in JSON.
 //!
 //! A [`Dialect`] holds the content of LOAD DATA's FIELDS and LINES clauses, and [`crate::split`]
 //! reads by it. It comes from a [`Preset`], any part of which can be replaced.
@@ -7,15 +8,21 @@
 //! such things.
 
 mod charset;
+mod column_list;
 mod delimiter;
 mod format;
+mod json;
+mod json_path;
 mod names;
 mod sql_tokens;
 
 pub use charset::{Charset, CharsetError};
+pub use column_list::ColumnOrVariable;
 pub(crate) use delimiter::show_delimiter;
 pub use delimiter::{DelimiterError, parse_delimiter, parse_delimiter_byte};
-pub use format::{ColumnOrVariable, FormatConfig};
+pub use format::{FormatConfig, RowFormat};
+pub use json::{JsonFormat, JsonLayout, MissingKeys, ObjectFormat};
+pub use json_path::{JsonPath, JsonPathError, JsonStep};
 pub use names::{ExtraColumns, MatchColumns, MissingColumns, NameConfig, PartitionColumns};
 pub use sql_tokens::{SqlError, check_expression, check_statement};
 pub(crate) use sql_tokens::{names_in, set_variables, variables_in};

@@ -13,6 +13,9 @@
 //! so before it allocates anything ([`Trouble::NeedsMemory`]), and goes on after
 //! [`Unpacker::allow`].
 //!
+//! The [`TextSource`] is an unpacker, and puts the records of a JSON document on lines, if there is
+//! one.
+//!
 //! Pure, without I/O.
 
 mod blocks;
@@ -21,9 +24,11 @@ mod codec;
 mod decode;
 mod gzip;
 mod lz4;
+mod records;
 mod snappy;
 #[cfg(test)]
 mod tests;
+mod text_source;
 mod xz;
 mod zstd;
 
@@ -32,6 +37,8 @@ use std::fmt::{Display, Formatter};
 pub use codec::{Codec, HEAD_BYTES};
 use decode::{Decode, Progress};
 pub use decode::{MAX_MEMORY_BYTES, Trouble};
+pub use records::{BrokenJson, RecordsAt};
+pub use text_source::{TextFault, TextForm, TextSource};
 
 /// The size limit of one block of text: small enough to stay in the processor's cache until it is
 /// written and split.

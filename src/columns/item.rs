@@ -10,3 +10,14 @@ pub(crate) fn is_column(item: &ColumnOrVariable, name: &str) -> bool {
         ColumnOrVariable::Variable(_) => false,
     }
 }
+
+/// Returns true if both are the same column or the same variable.
+pub(super) fn is_same(one: &ColumnOrVariable, other: &ColumnOrVariable) -> bool {
+    match (one, other) {
+        (ColumnOrVariable::Column(one), ColumnOrVariable::Column(other))
+        | (ColumnOrVariable::Variable(one), ColumnOrVariable::Variable(other)) => {
+            same_name(one, other)
+        }
+        _ => false,
+    }
+}

@@ -10,6 +10,14 @@ use crate::settings::{Origin, Problem, Resolver, Setting, table as s};
 /// Reports settings that contradict each other. Each message says where both come from.
 pub(super) fn contradictions(resolver: &mut Resolver, config: &Config) {
     check_ledger(resolver, config);
+    if config.format.json.is_some() && config.load.on_bad_row == OnBadRow::Accept {
+        contradiction(
+            resolver,
+            "on-bad-row accept lets the server change values, but a line that is not JSON has none",
+            [&s::ON_BAD_ROW, &s::FORMAT],
+            "use --on-bad-row fail or reject",
+        );
+    }
     if config.load.verify == Verify::Checksum {
         unverifiable(resolver, &config.load);
     }
@@ -76,6 +84,10 @@ fn check_mode(resolver: &mut Resolver, load: &LoadConfig) {
 
 /// Reports names that have no header to come from, and settings of names without any.
 fn check_names(resolver: &mut Resolver, format: &FormatConfig) {
+    // JSON always goes by names.
+    if format.json.is_some() {
+        return;
+    }
     if format.names.by_name() && format.ignore_lines == 0 {
         contradiction(
             resolver,
@@ -202,7 +214,7 @@ fn unverifiable(resolver: &mut Resolver, load: &LoadConfig) {
     }
 }
 
-fn contradiction(
+pub(super) fn contradiction(
     resolver: &mut Resolver,
     what: &str,
     between: [&'static Setting; 2],

@@ -2,14 +2,18 @@
 //! the columns that the fields go to.
 
 use crate::dialect::{
-    Charset, ColumnOrVariable, Dialect, FormatConfig, LineTerminator, MatchColumns, NameConfig,
-    PartitionColumns, Preset, SqlError, check_expression, parse_delimiter, parse_delimiter_byte,
-    show_delimiter,
+    Charset, ColumnOrVariable, Dialect, ExtraColumns, FormatConfig, JsonFormat, LineTerminator,
+    MatchColumns, NameConfig, PartitionColumns, Preset, SqlError, check_expression,
+    parse_delimiter, parse_delimiter_byte, show_delimiter,
 };
 use crate::settings::{Origin, Problem, Resolver, Setting, Value, table as s};
 use crate::sql_text::quoted_identifier;
 
-pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
+/// Returns the format, the preset, and the dialect of objects that are text.
+pub(super) fn resolve(
+    resolver: &mut Resolver,
+    json: Option<JsonFormat>,
+) -> (FormatConfig, Preset, Dialect) {
     let preset = resolver.choice(&s::PRESET).unwrap_or(Preset::Mysql);
     let charset = resolver.optional(&s::CHARSET, Charset::new).unwrap_or_default();
     let problems_before = resolver.problems.len();
@@ -42,9 +46,11 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
             Err(why) => resolver.bad(&s::SET, &text, &origin, why),
         }
     }
-    let names = names(resolver);
+    let names = names(resolver, json.as_ref());
     let format = FormatConfig {
-        dialect,
+        // What the server gets of JSON.
+        dialect: if json.is_some() { Preset::Mysql.dialect() } else { dialect.clone() },
+        json,
         charset,
         ignore_lines: ignore_lines(resolver, &names),
         columns: resolver.optional(&s::COLUMNS, columns),
@@ -53,11 +59,11 @@ pub(super) fn resolve(resolver: &mut Resolver) -> (FormatConfig, Preset) {
         readings: Vec::new(),
         names,
     };
-    (format, preset)
+    (format, preset, dialect)
 }
 
-/// Resolves the settings by which names decide where fields go.
-fn names(resolver: &mut Resolver) -> NameConfig {
+/// Resolves the settings by which names decide where fields go. Those of JSON are in [`JsonFormat`].
+fn names(resolver: &mut Resolver, json: Option<&JsonFormat>) -> NameConfig {
     let match_columns = resolver.choice(&s::MATCH_COLUMNS).unwrap_or_default();
     let partition_columns = if resolver.find(&s::PARTITION_COLUMNS).is_some() {
         resolver.optional(&s::PARTITION_COLUMNS, partition_columns).unwrap_or_default()
@@ -70,7 +76,10 @@ fn names(resolver: &mut Resolver) -> NameConfig {
     };
     NameConfig {
         match_columns,
-        extra_columns: resolver.choice(&s::EXTRA_COLUMNS).unwrap_or_default(),
+        extra_columns: match json {
+            Some(_) => ExtraColumns::default(),
+            None => resolver.choice(&s::EXTRA_COLUMNS).unwrap_or_default(),
+        },
         missing_columns: resolver.choice(&s::MISSING_COLUMNS).unwrap_or_default(),
         partition_columns,
     }
@@ -266,7 +275,7 @@ fn assignment(text: &str) -> Result<(String, String), ColumnError> {
 }
 
 /// Returns the first name in `text`, and the text after its separator, if one follows.
-fn column_or_variable(
+pub(super) fn column_or_variable(
     text: &str,
     separator: char,
 ) -> Result<(ColumnOrVariable, Option<&str>), ColumnError> {

@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::conflicts::{contradictions, files_that_collide};
-use super::{Config, format, ledger, load, source, target, throughput};
+use super::{Config, format, json, ledger, load, source, target, throughput};
 use crate::choices::{LogFormat, ProgressMode, SummaryForm};
 use crate::report::OutputConfig;
 use crate::retry::RetryConfig;
@@ -82,7 +82,9 @@ where
         ..Resolver::default()
     };
 
-    let (format, preset) = format::resolve(&mut resolver);
+    let json = json::resolve(&mut resolver);
+    let (format, preset, dialect) = format::resolve(&mut resolver, json);
+    json::check_text(&mut resolver, preset, &format, &dialect);
     let mut config = Config {
         source: source::resolve(&mut resolver, preset, scope),
         staging: staging(&mut resolver, environment.temporary_dir),

@@ -108,6 +108,8 @@ fn sample(setting: &table::Setting) -> Value {
         ("set", _) => return Value::List(vec!["a=1".into()]),
         ("date-format", _) => return Value::List(vec!["a=%d.%m.%Y".into()]),
         ("time-zone", _) => "Europe/Rome",
+        ("field", _) => return Value::List(vec!["a=$.b".into()]),
+        ("rows-at", _) => "$.a",
         (_, ValueKind::List) => return Value::List(vec!["x".into(), "y".into()]),
         ("endpoint-url", _) => "http://h",
         ("charset", _) => "latin1",
@@ -146,6 +148,7 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
             "on-duplicate = 'update'",
             "rejects = 'r'",
             "match-columns = 'name'",
+            "format = 'json'",
         ];
         let is_in = |line: &&str| {
             let key = line.split(' ').next().unwrap_or_default();
@@ -154,7 +157,8 @@ fn every_setting_works_in_every_place_and_reaches_the_configuration() {
                 "mode" => ["swap-keep-old", "verify", "defer-indexes"].contains(&name),
                 "on-bad-row" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 "on-duplicate" => name == "update-columns",
-                "match-columns" => ["extra-columns", "missing-columns"].contains(&name),
+                "match-columns" => name == "missing-columns",
+                "format" => ["field", "rows-at", "extra-columns", "missing-keys"].contains(&name),
                 "rejects" => ["rejects", "max-rejects", "max-rejects-total"].contains(&name),
                 _ => true,
             };

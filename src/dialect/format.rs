@@ -2,12 +2,17 @@
 
 use super::Dialect;
 use super::charset::Charset;
+use super::column_list::ColumnOrVariable;
+use super::json::JsonFormat;
 use super::names::NameConfig;
 
 /// The format of an object.
 #[derive(Clone, Debug)]
 pub struct FormatConfig {
+    /// The dialect of what the server gets. Delimited objects have the same.
     pub dialect: Dialect,
+    /// Set if the objects hold JSON. Each row is then rewritten into the dialect.
+    pub json: Option<JsonFormat>,
     pub charset: Charset,
     /// The number of header lines at the start of every object. They are never loaded.
     pub ignore_lines: u64,
@@ -24,10 +29,27 @@ pub struct FormatConfig {
     pub names: NameConfig,
 }
 
-/// One item of LOAD DATA's column list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ColumnOrVariable {
-    Column(String),
-    /// The name without its `@`.
-    Variable(String),
+/// The rules that divide an object, or what it unpacks to, into rows.
+#[derive(Clone, Copy, Debug)]
+pub enum RowFormat<'format> {
+    Delimited(&'format Dialect),
+    /// A row is a line that has more than white space.
+    JsonLines,
+}
+
+impl<'format> From<&'format Dialect> for RowFormat<'format> {
+    fn from(dialect: &'format Dialect) -> Self {
+        Self::Delimited(dialect)
+    }
+}
+
+impl FormatConfig {
+    /// Returns the rules that divide objects into rows.
+    #[must_use]
+    pub fn rows(&self) -> RowFormat<'_> {
+        match self.json {
+            Some(_) => RowFormat::JsonLines,
+            None => RowFormat::Delimited(&self.dialect),
+        }
+    }
 }

@@ -69,10 +69,10 @@ impl Layout {
         statement: Statement,
         format: &FormatConfig,
     ) -> Self {
-        let FormatConfig { dialect, charset, ignore_lines, .. } = format;
+        let FormatConfig { charset, ignore_lines, .. } = format;
         Self {
-            reader: RowReader::new(dialect, charset, columns.len(), *ignore_lines),
-            locator: RowLocator::every(dialect, charset, columns.len(), *ignore_lines),
+            reader: RowReader::new(format.rows(), charset, columns.len(), *ignore_lines),
+            locator: RowLocator::every(format.rows(), charset, columns.len(), *ignore_lines),
             columns,
             added: Vec::new(),
             repeated: Vec::new(),
@@ -100,8 +100,8 @@ impl Layout {
         format: &FormatConfig,
         rows: impl IntoIterator<Item = u64>,
     ) -> RowLocator {
-        let FormatConfig { dialect, charset, ignore_lines, .. } = format;
-        RowLocator::new(dialect, charset, self.fields_per_row(), *ignore_lines, rows)
+        let FormatConfig { charset, ignore_lines, .. } = format;
+        RowLocator::new(format.rows(), charset, self.fields_per_row(), *ignore_lines, rows)
     }
 }
 

@@ -7,7 +7,7 @@ use super::layout::{AddedField, Layout};
 use super::options::LoadConfig;
 use super::plan::Plan;
 use super::rule_source::RuleSource;
-use crate::columns::{KeyFact, NameMatcher, NameProblem, Partition, is_column};
+use crate::columns::{KeyFact, NameMatcher, NameProblem, Partition, is_column, json_columns};
 use crate::dialect::{
     ColumnOrVariable, FormatConfig, PartitionColumns, set_variables, variables_in,
 };
@@ -53,15 +53,19 @@ impl LayoutMaker {
         init_sql: &[String],
     ) -> Self {
         let sets_time_zone = init_sql.iter().any(|sql| may_set_time_zone(sql));
-        let columns = format.columns.clone().unwrap_or_else(|| {
+        let visible = || {
             let visible = schema.columns.iter().filter(|column| !column.is_invisible);
             visible.map(|column| ColumnOrVariable::Column(column.name.clone())).collect()
-        });
+        };
+        let columns: Vec<ColumnOrVariable> = match &format.json {
+            Some(json) => json_columns(schema, format, json),
+            None => format.columns.clone().unwrap_or_else(visible),
+        };
         let of_session: Vec<String> =
             init_sql.iter().flat_map(|sql| variables_in(sql)).map(|(name, _)| name).collect();
         let is_of_session = |name: &str| of_session.iter().any(|it| same_name(it, name));
         let is_listed = |name: &str| {
-            format.columns.iter().flatten().any(|item| match item {
+            columns.iter().any(|item| match item {
                 ColumnOrVariable::Variable(listed) => same_name(listed, name),
                 ColumnOrVariable::Column(_) => false,
             })
@@ -88,7 +92,8 @@ impl LayoutMaker {
             ),
             schema: Arc::clone(schema),
             columns,
-            has_list: format.columns.is_some(),
+            // Records need not have the columns that partitions fill.
+            has_list: format.columns.is_some() && format.json.is_none(),
             matcher,
             facts,
             partitions: format.names.partition_columns.clone(),
@@ -222,7 +227,7 @@ impl LayoutMaker {
             fact: fact.clone(),
             rule: None,
         }));
-        let values = Arc::new(self.rules.rules(&columns));
+        let values = Arc::new(self.rules.rules(&columns, partitions));
         let mut layout = plan.layout(columns, values, added);
         layout.repeated = repeated;
         let items = layout.items();

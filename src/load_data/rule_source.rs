@@ -6,6 +6,7 @@ use super::options::LoadConfig;
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::mysql::{Flavor, TableSchema};
 use crate::policy::OnBadRow;
+use crate::sql_text::same_name;
 use crate::values::{ColumnFacts, ColumnRule, RowRules, Server};
 
 /// The facts that the rules for values depend on, whatever the columns of an object are.
@@ -36,12 +37,16 @@ impl RuleSource {
         Self { schema, format, load, server, leaves_timestamps: sets_time_zone }
     }
 
-    /// Returns the rules for rows whose fields are read into `columns`.
-    pub(super) fn rules(&self, columns: &[ColumnOrVariable]) -> RowRules {
+    /// Returns the rules for rows whose fields are read into `columns`. The `partitions` of the key
+    /// fill other columns.
+    pub(super) fn rules(&self, columns: &[ColumnOrVariable], partitions: &[String]) -> RowRules {
         let LoadConfig { notes_as_bad, on_bad_row, .. } = self.load;
         let notes_as_bad = notes_as_bad && on_bad_row != OnBadRow::Accept;
+        let names = self.schema.columns.iter().map(|column| column.name.as_str());
+        let names = names.filter(|name| !partitions.iter().any(|it| same_name(it, name)));
         RowRules::new(columns, &self.format, notes_as_bad, |name| self.column(name))
             .with_triggers(!self.schema.triggers.is_empty())
+            .with_table_columns(names)
     }
 
     /// Returns the rule of a column, or `None` if the table lacks it.

@@ -26,6 +26,9 @@ pub(crate) async fn with_lines(
     from: Boundary,
     mut error: Error,
 ) -> Error {
+    if !context.has_lines() {
+        error.bad_rows_mut().iter_mut().for_each(|bad| bad.line = None);
+    }
     let rows: Vec<u64> = error.bad_rows().iter().filter_map(|bad| bad.row).collect();
     if rows.is_empty() {
         return error;
@@ -45,7 +48,7 @@ pub(crate) async fn with_lines(
     let what = error.message().to_owned();
     for bad in error.bad_rows_mut() {
         if let Some(found) = located.iter().find(|found| Some(found.row) == bad.row) {
-            bad.line = Some(found.line);
+            bad.line = context.has_lines().then_some(found.line);
             bad.raw = Some(RawRow { bytes: found.raw.clone(), is_cut: found.is_cut() });
             warn_of_rule_hole(&layout.values, &what, bad);
         }

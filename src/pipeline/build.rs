@@ -47,8 +47,9 @@ pub(crate) fn build(
     // A small part of the budget, because a shared file frees its space only when all of its
     // objects are loaded.
     let shared_bytes = options.throughput.batch.bytes.min(budget.total().bytes() / 8);
-    let FormatConfig { dialect, charset, .. } = &options.format;
-    let splits = checking.is_none() && ledger.is_some() && can_split(dialect, charset);
+    let FormatConfig { charset, .. } = &options.format;
+    let rows = options.format.rows();
+    let splits = checking.is_none() && ledger.is_some() && can_split(rows, charset);
     let split_above = options.throughput.part_size.filter(|_| splits);
     let split_above = split_above.map(|size| size.bytes().min(budget.total().bytes()));
     let purpose = match checking {

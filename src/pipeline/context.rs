@@ -6,7 +6,7 @@ use super::header::HeaderCheck;
 use super::layouts::Layouts;
 use super::options::PipelineOptions;
 use crate::check::Check;
-use crate::dialect::FormatConfig;
+use crate::dialect::{FormatConfig, JsonLayout, JsonStep};
 use crate::error::Result;
 use crate::ledger::{Job, Ledger};
 use crate::load::Loader;
@@ -19,6 +19,7 @@ use crate::source::S3;
 use crate::split::header_names;
 use crate::staging::{Budget, StagingArea};
 use crate::throttle::ConcurrencyLimiter;
+use crate::unpack::RecordsAt;
 
 /// The settings, clients and limits that all tasks of a run share.
 pub(crate) struct Context {
@@ -39,6 +40,29 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Returns the place of the records in objects of JSON that have them anywhere.
+    pub(crate) fn records(&self) -> Option<RecordsAt> {
+        let JsonLayout::Document(path) = &self.options.format.json.as_ref()?.layout else {
+            return None;
+        };
+        let steps = path.iter().flat_map(|path| &path.steps);
+        let names = steps.filter_map(|step| match step {
+            JsonStep::Member(name) => Some(name.clone()),
+            JsonStep::Element(_) => None,
+        });
+        Some(names.collect())
+    }
+
+    /// Returns true if rows have lines that a person can look for. Records of a document do not.
+    pub(crate) fn has_lines(&self) -> bool {
+        self.records().is_none()
+    }
+
+    /// Returns true if rows must have several fields, and none of them is JSON.
+    pub(crate) fn refuses_json_lines(&self, fields_per_row: usize) -> bool {
+        fields_per_row > 1 && self.options.format.json.is_none()
+    }
+
     /// Returns the plan of the first attempt at an object.
     pub(crate) fn plan(&self) -> &Plan {
         self.purpose.plan()

@@ -24,6 +24,7 @@ use crate::report::Outcome;
 use crate::retry::Attempts;
 use crate::split::{Boundary, Malformed, RowReader, Scan, TextPlaces};
 use crate::staging::{ByteObserver, Reserved, Staged, StagedObject, Wanted, stage};
+use crate::unpack::RecordsAt;
 use crate::values::ValueCounts;
 
 /// Objects of up to this size take 1/[`DownloadSlots::SMALL_SHARE`] of a slot. They cost mostly the
@@ -292,8 +293,8 @@ struct RowCounter {
     malformed: Option<Malformed>,
     /// The number of rows to check; `None` for all.
     sample: Option<u64>,
-    /// True if the rows must have more than one field.
-    has_many_fields: bool,
+    refuses_json_lines: bool,
+    records: Option<RecordsAt>,
 }
 
 impl RowCounter {
@@ -312,7 +313,8 @@ impl RowCounter {
             places: TextPlaces::new(&layout.reader),
             malformed: None,
             sample,
-            has_many_fields: layout.fields_per_row() > 1,
+            refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
+            records: context.records(),
             layout: layout.clone(),
         }
     }
@@ -381,8 +383,12 @@ impl ByteObserver for RowCounter {
         }
     }
 
+    fn records(&self) -> Option<RecordsAt> {
+        self.records.clone()
+    }
+
     fn refuses_json_lines(&self) -> bool {
-        self.has_many_fields
+        self.refuses_json_lines
     }
 
     fn is_satisfied(&self) -> bool {

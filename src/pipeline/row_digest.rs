@@ -27,10 +27,9 @@ pub(crate) async fn with_digest(
 ) -> Result<LoadRequest> {
     let mut request = request?;
     let Some(plan) = &request.layout.verification else { return Ok(request) };
-    let dialect = &context.options.format.dialect;
     let plan = Arc::clone(plan);
     let cutter = RowCutter::new(
-        dialect,
+        context.options.format.rows(),
         &request.staged.lines_terminated_by,
         request.layout.fields_per_row(),
     );

@@ -38,7 +38,7 @@ use crate::source::S3;
 use crate::split::can_split;
 use crate::staging::{Budget, Integrity, PinnedObject, packed_head};
 use crate::units::ByteSize;
-use crate::unpack::{Codec, Codecs, HEAD_BYTES};
+use crate::unpack::{Codec, Codecs, HEAD_BYTES, TextForm};
 
 /// The number of objects that are split at the same time. Each has ranges in memory and several
 /// connections of its own.
@@ -92,7 +92,7 @@ pub(crate) fn is_large(
 ) -> bool {
     let Some(part_size) = options.throughput.part_size else { return false };
     let exceeds = size_bytes > part_size.bytes() || size_bytes > budget.total().bytes();
-    exceeds && has_ledger && can_split(&options.format.dialect, &options.format.charset)
+    exceeds && has_ledger && can_split(options.format.rows(), &options.format.charset)
 }
 
 /// Returns the part size for an object that is not split yet.
@@ -191,7 +191,7 @@ async fn load_object(
         layout,
         ledger: ledger.clone(),
         row,
-        codec,
+        form: TextForm { codec, records: context.records() },
         name: plan.rejects.as_ref().map(|_| ObjectName {
             bucket: object.bucket.clone(),
             key: object.key.clone(),
@@ -247,8 +247,9 @@ async fn look_at_head(
     let goes_by_name = context.layouts.go_by_name();
     let (first, is_cut) = match codec {
         Some(codec) => {
-            let is_list = context.layouts.ordinary.fields_per_row() > 1;
-            let (first, is_whole) = packed_head(pinned, codec, is_list).await?;
+            let fields_per_row = context.layouts.ordinary.fields_per_row();
+            let refuses_json_lines = context.refuses_json_lines(fields_per_row);
+            let (first, is_whole) = packed_head(pinned, codec, refuses_json_lines).await?;
             (first, !is_whole)
         }
         None if goes_by_name || context.header.is_some() => {
@@ -345,7 +346,7 @@ async fn partial(split: &Split, part_size_bytes: u64, error: Error) -> Error {
     if !matches!(error.kind.consequence(), Consequence::Retry | Consequence::FailObject) {
         return error;
     }
-    if split.codec.is_some() {
+    if !split.form.is_plain() {
         // The number of its parts is known only when all of it has been unpacked.
         return match split.ledger.loaded_parts(&split.row).await {
             Ok(loaded) => {

@@ -42,23 +42,22 @@ pub(super) async fn stage_parts(
     let plan = PartPlan {
         dir: context.options.staging.dir.clone(),
         area: context.staging.clone(),
-        dialect: context.options.format.dialect.clone(),
         reader: layout.reader.clone(),
         part_size_bytes,
         keeps_head: split.name.is_some(),
-        refuses_json_lines: layout.fields_per_row() > 1,
-        codec: split.codec,
+        refuses_json_lines: context.refuses_json_lines(layout.fields_per_row()),
+        form: split.form.clone(),
         head_bytes: known
             .first()
             .filter(|part| split.name.is_some() && part.start.offset == 0)
             .map_or(0, |part| part.data_start),
     };
     // What a packed object unpacks to is known only at its end.
-    let end_of_text = if split.codec.is_some() { u64::MAX } else { object.size_bytes };
+    let end_of_text = if split.form.is_plain() { object.size_bytes } else { u64::MAX };
     let mut head = Vec::new();
     // The header lines of a packed object are read on the way to its missing parts.
     if let Some(first) = known.first().filter(|part| {
-        plan.codec.is_none() && plan.keeps_head && part.start.offset == 0 && part.data_start > 0
+        plan.form.is_plain() && plan.keeps_head && part.start.offset == 0 && part.data_start > 0
     }) {
         let Some(read) = stopping.run_until_cancelled(pinned.head(first.data_start)).await else {
             return Ok(None);
@@ -79,7 +78,7 @@ pub(super) async fn stage_parts(
                 return Ok(None);
             };
             let Some(part) = next? else { break };
-            if plan.keeps_head && (part.start.offset == 0 || plan.codec.is_some()) {
+            if plan.keeps_head && (part.start.offset == 0 || !plan.form.is_plain()) {
                 head = parts.head();
             }
             if let Some(to) = gap.to.filter(|_| part.is_last)

@@ -85,13 +85,15 @@ pub(crate) fn with_values(
 ) -> LoadRequest {
     request.values = values;
     let added = &request.layout.added;
-    if values.are_rewritten || !added.is_empty() {
+    // No line of JSON is sent as it is, not even one without a row.
+    let is_json = context.options.format.json.is_some();
+    if values.are_rewritten || !added.is_empty() || is_json {
         let rewriter = RowRewriter::new(
             Arc::clone(&request.layout.values),
-            &context.options.format.dialect,
+            context.options.format.rows(),
             &request.staged.lines_terminated_by,
         );
-        let rewriter = rewriter.adding(added, values.are_rewritten);
+        let rewriter = rewriter.adding(added, values.are_rewritten || is_json);
         request.staged.rewriter = Some(Arc::new(rewriter));
     }
     request
@@ -102,9 +104,8 @@ pub(crate) fn with_values(
 /// # Errors
 /// `StagingFailed` if the file cannot be read again.
 pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Result<Error> {
-    let limit = context.preflight.policy.show_bad_rows;
     let bad = request.values.bad_rows;
-    let found = first_rows(request, limit, bad, |verdict| verdict.is_bad).await?;
+    let found = first_rows(context, request, bad, |verdict| verdict.is_bad).await?;
     let more = bad.saturating_sub(found.len() as u64);
     let mut shown = Vec::new();
     let mut remedies: Vec<String> = Vec::new();
@@ -150,8 +151,7 @@ async fn shown(
     if count == 0 {
         return BadRows::default();
     }
-    let limit = context.preflight.policy.show_bad_rows;
-    match first_rows(request, limit, count, pick).await {
+    match first_rows(context, request, count, pick).await {
         Ok(found) => {
             let more = count.saturating_sub(found.len() as u64);
             BadRows { shown: found.into_iter().flatten().map(|(row, _)| row).collect(), more }
@@ -168,11 +168,12 @@ type RowNote = (BadRow, Vec<String>);
 
 /// Returns what is to be said about the first rows with such a verdict, of which there are `count`.
 async fn first_rows(
+    context: &Context,
     request: &LoadRequest,
-    limit: usize,
     count: u64,
     pick: impl Fn(RowVerdict) -> bool + Copy + Send + 'static,
 ) -> Result<Vec<Vec<RowNote>>> {
+    let limit = context.preflight.policy.show_bad_rows;
     let wanted = usize::try_from(count).map_or(limit, |count| count.min(limit));
     let mut rows: Vec<Vec<RowNote>> = Vec::new();
     let mut chunks = Chunks::new(&request.staged);
@@ -183,7 +184,7 @@ async fn first_rows(
             break;
         }
         let (file, rules) = (request.staged.file.clone(), Arc::clone(&request.layout.values));
-        let room = wanted - rows.len();
+        let (room, has_lines) = (wanted - rows.len(), context.has_lines());
         let found = run_blocking(move || {
             let mut scratch = Vec::new();
             let mut found = Vec::new();
@@ -195,7 +196,7 @@ async fn first_rows(
                     let notes = rules.faults(&raw).into_iter().map(|mut fault| {
                         let remedies = std::mem::take(&mut fault.remedies);
                         let note = BadRow {
-                            line: Some(row.line),
+                            line: has_lines.then_some(row.line),
                             row: Some(row.row),
                             raw: Some(shown.clone()),
                             ..Diagnostic::by_value(fault).bad_row()
@@ -222,7 +223,7 @@ async fn judged(context: &Context, request: &LoadRequest) -> Result<Judged> {
     let LoadRequest { what, layout, staged, .. } = request;
     let rules = Arc::clone(&layout.values);
     let cutter = RowCutter::new(
-        &context.options.format.dialect,
+        context.options.format.rows(),
         &staged.lines_terminated_by,
         layout.fields_per_row(),
     );

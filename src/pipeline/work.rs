@@ -14,7 +14,7 @@ use crate::rejects::ObjectName;
 use crate::source::Listed;
 use crate::split::Scan;
 use crate::staging::{StagedObject, StagedPart};
-use crate::unpack::Codec;
+use crate::unpack::TextForm;
 use crate::values::ValueCounts;
 
 /// One page of an S3 listing: the listing is one page ahead of the work and holds no more.
@@ -58,8 +58,8 @@ pub(crate) struct Split {
     pub(crate) layout: ObjectLayout,
     pub(crate) ledger: Ledger,
     pub(crate) row: SplitObject,
-    /// The codec of a packed object, whose parts are those of its text.
-    pub(crate) codec: Option<Codec>,
+    /// The way to the object's text, of which the parts are.
+    pub(crate) form: TextForm,
     pub(crate) name: Option<ObjectName>,
     pub(crate) reject_budget: Option<Arc<RejectBudget>>,
     /// Cancelled when no further part may begin.

@@ -121,14 +121,18 @@ impl TargetTable<'_> {
         let named = columns
             .iter()
             .filter_map(|item| match item {
-                ColumnOrVariable::Column(name) => Some((
-                    name,
-                    if options.format.columns.is_some() {
-                        "--columns"
-                    } else {
-                        "--partition-columns"
-                    },
-                )),
+                ColumnOrVariable::Column(name) => {
+                    let listed = options.format.columns.as_ref();
+                    let is_listed = listed.is_some_and(|listed| listed.contains(item));
+                    let json = options.format.json.as_ref();
+                    let is_field = json.is_some_and(|json| json.path_of(item).is_some());
+                    let option = match (is_listed, is_field) {
+                        (true, _) => "--columns",
+                        (false, true) => "--field",
+                        (false, false) => "--partition-columns",
+                    };
+                    Some((name, option))
+                }
                 ColumnOrVariable::Variable(_) => None,
             })
             .chain(options.format.set.iter().map(|(name, _)| (name, "--set")))

@@ -10,7 +10,9 @@
 use strum::VariantNames as _;
 
 use crate::choices::{BinaryReading, Compress, LogFormat, ProgressMode, SslMode, SummaryForm};
-use crate::dialect::{ExtraColumns, MatchColumns, MissingColumns, Preset};
+use crate::dialect::{
+    ExtraColumns, MatchColumns, MissingColumns, MissingKeys, ObjectFormat, Preset,
+};
 use crate::policy::{Mode, OnBadRow, OnChanged, OnDuplicate, Verify};
 
 /// One setting.
@@ -310,6 +312,12 @@ settings! {
         .more("For objects of up to 64 KiB the maximum is four times as high, unless this is 1.")
         .default("16");
 
+    FORMAT = Setting::new(Format, "format", Choice(ObjectFormat::VARIANTS),
+        "The format of the objects: text with delimiters, or JSON")
+        .more("delimited: as the preset says. jsonl: JSON Lines, one object of JSON per line. \
+               json: objects of JSON with or without white space between them, or in an array. \
+               JSON goes into columns by the names of its keys.")
+        .default("delimited");
     PRESET = Setting::new(Format, "preset", Choice(Preset::VARIANTS),
         "The text format of the objects")
         .more("mysql: the defaults of LOAD DATA. hive: fields end with byte 0x01, NULL is \\N, \
@@ -344,8 +352,9 @@ settings! {
         .default("position");
     EXTRA_COLUMNS = Setting::new(Format, "extra-columns", Choice(ExtraColumns::VARIANTS),
         "What to do with names in an object that are no columns")
-        .more("error: the object fails. ignore: their values are left out.")
-        .default("error");
+        .more("error: refuse the object, or the row of JSON, because a name that is misspelled is \
+               one of these. ignore: leave their values out.")
+        .derived("error", "ignore if field is set");
     MISSING_COLUMNS = Setting::new(Format, "missing-columns", Choice(MissingColumns::VARIANTS),
         "What to do with columns that an object does not name")
         .more("default: they get their default, and the object fails if one has none. error: the \
@@ -362,7 +371,7 @@ settings! {
         "The columns in the order of the fields, as in a,@skip,b")
         .more("@NAME reads a field into a variable, to drop the field or to use it in --set. Quote \
                unusual names with backticks. If not set, fields go to the columns of the table in \
-               their order.")
+               their order. JSON goes by names, and only into these columns if they are set.")
         .value("LIST");
     SET = Setting::new(Format, "set", List,
         "Set a column to an SQL expression, as in day=DATE(@t) (repeatable)")
@@ -371,6 +380,19 @@ settings! {
         "A field value that means NULL (repeatable)")
         .more("These values are added to what the dialect itself reads as NULL. An empty value \
                makes empty fields NULL. If set, it replaces the values of the preset.");
+    FIELD = Setting::new(Format, "field", List,
+        "The path in JSON of a column's value, as in city=$.address.city (repeatable)")
+        .more("A path has members and indexes, as in $.user.tags[0]['odd key']; $ is the whole \
+               record. @NAME instead of a column reads the value into a variable for --set.")
+        .value("COLUMN=PATH");
+    ROWS_AT = Setting::new(Format, "rows-at", Text,
+        "The path of the array in JSON whose elements are the rows, as in $.Records")
+        .more("Only with --format json.")
+        .value("PATH");
+    MISSING_KEYS = Setting::new(Format, "missing-keys", Choice(MissingKeys::VARIANTS),
+        "What to do if a record of JSON lacks a key")
+        .more("null: load NULL. error: the row is bad.")
+        .default("null");
     EMPTY_AS_NULL = Setting::new(Format, "empty-as-null", Switch { opposite: "no-empty-as-null" },
         "Load empty fields as NULL, except in text columns");
     TIME_ZONE = Setting::new(Format, "time-zone", Text,

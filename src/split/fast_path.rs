@@ -103,7 +103,7 @@ impl Line {
             (Lines::Lf, _) => Self::Lf,
             (Lines::Detect, Some(LineEnding::Lf)) => Self::LfOnly,
             (Lines::CrLf, _) | (Lines::Detect, Some(LineEnding::CrLf)) => Self::CrLf,
-            (Lines::Detect, None) => return None,
+            (Lines::Detect, None) | (Lines::Json, _) => return None,
             (Lines::Other(line), _) => match line.as_slice() {
                 &[byte] => Self::Other(byte),
                 _ => return None,
@@ -201,7 +201,7 @@ fn pass_by_search(grammar: &Grammar, machine: &mut FieldMachine, data: &[u8]) ->
     let (line, checks_returns): (&[u8], bool) = match (&grammar.lines, machine.detected) {
         (Lines::Lf, _) | (Lines::Detect, Some(LineEnding::Lf)) => (b"\n", true),
         (Lines::Other(line), _) => (line, false),
-        (Lines::CrLf | Lines::Detect, _) => return None,
+        (Lines::CrLf | Lines::Detect | Lines::Json, _) => return None,
     };
     if checks_returns && memchr::memchr(b'\r', data).is_some() {
         return None;

@@ -2,7 +2,7 @@
 //! line.
 
 use super::malformed::MalformedKind;
-use crate::dialect::{Dialect, LineTerminator};
+use crate::dialect::{Dialect, LineTerminator, RowFormat};
 
 pub(super) const LF: &[u8] = b"\n";
 pub(super) const CRLF: &[u8] = b"\r\n";
@@ -44,6 +44,8 @@ pub(super) enum Lines {
     Detect,
     /// Anything else, unchecked.
     Other(Vec<u8>),
+    /// LF. A line of nothing but the white space of JSON is no row.
+    Json,
 }
 
 /// The line ending that a reader has detected.
@@ -84,7 +86,29 @@ pub(super) enum LineTest {
 }
 
 impl Grammar {
-    pub(super) fn new(dialect: &Dialect, fields_per_row: usize) -> Self {
+    pub(super) fn new<'format>(
+        format: impl Into<RowFormat<'format>>,
+        fields_per_row: usize,
+    ) -> Self {
+        match format.into() {
+            RowFormat::Delimited(dialect) => Self::of_dialect(dialect, fields_per_row),
+            RowFormat::JsonLines => Self {
+                field: Vec::new(),
+                quote: None,
+                escape: None,
+                field_escape: None,
+                lines: Lines::Json,
+                fields_per_row: fields_per_row.max(1),
+                tracks_fields: false,
+                lookahead_bytes: 1,
+                plain_set: [false; 256],
+                quoted_set: [false; 256],
+                skipped_set: [false; 256],
+            },
+        }
+    }
+
+    fn of_dialect(dialect: &Dialect, fields_per_row: usize) -> Self {
         let field = dialect.fields_terminated_by.clone();
         let quote = dialect.fields_enclosed_by;
         let escape = dialect.fields_escaped_by;
@@ -96,7 +120,7 @@ impl Grammar {
             LineTerminator::Exact(line) => Lines::Other(line.clone()),
         };
         let line: &[u8] = match &lines {
-            Lines::Lf => LF,
+            Lines::Lf | Lines::Json => LF,
             Lines::CrLf | Lines::Detect => CRLF,
             Lines::Other(line) => line,
         };
@@ -150,7 +174,7 @@ impl Grammar {
     /// Returns the line terminator, if it is known.
     pub(super) fn line_terminator(&self, detected: Option<LineEnding>) -> Option<&[u8]> {
         match &self.lines {
-            Lines::Lf => Some(LF),
+            Lines::Lf | Lines::Json => Some(LF),
             Lines::CrLf => Some(CRLF),
             Lines::Other(line) => Some(line),
             Lines::Detect => detected.map(LineEnding::bytes),
@@ -202,7 +226,7 @@ impl Grammar {
                     },
                 }
             }
-            Lines::Lf | Lines::CrLf | Lines::Other(_) => LineTest::No,
+            Lines::Lf | Lines::CrLf | Lines::Other(_) | Lines::Json => LineTest::No,
         }
     }
 

@@ -14,12 +14,12 @@ use memchr::{memchr_iter, memmem};
 
 use super::boundary::Boundary;
 use super::fast_path;
-use super::grammar::Grammar;
+use super::grammar::{Grammar, LF, Lines};
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
 use super::row_reader::UTF8_BYTE_ORDER_MARK;
 use super::text_place::line_break;
-use crate::dialect::{Charset, Dialect};
+use crate::dialect::{Charset, RowFormat};
 
 /// The number of bytes that are kept of a row: more than a person reads of a line, and too few for
 /// ten rows to matter.
@@ -84,8 +84,8 @@ impl RowLocator {
     /// Creates a locator. It takes the arguments of [`super::RowReader::new`], and the numbers of
     /// the rows in any order.
     #[must_use]
-    pub fn new(
-        dialect: &Dialect,
+    pub fn new<'format>(
+        format: impl Into<RowFormat<'format>>,
         charset: &Charset,
         fields_per_row: usize,
         ignore_lines: u64,
@@ -94,18 +94,20 @@ impl RowLocator {
         let mut wanted: Vec<u64> = rows.into_iter().filter(|&row| row > 0).collect();
         wanted.sort_unstable_by(|left, right| right.cmp(left));
         wanted.dedup();
-        Self::wanting(RowSelection::These(wanted), dialect, charset, fields_per_row, ignore_lines)
+        let grammar = Grammar::new(format, fields_per_row);
+        Self::wanting(RowSelection::These(wanted), grammar, charset, ignore_lines)
     }
 
     /// Creates a locator for every row. Call [`Self::take`] after each chunk to get the rows.
     #[must_use]
-    pub fn every(
-        dialect: &Dialect,
+    pub fn every<'format>(
+        format: impl Into<RowFormat<'format>>,
         charset: &Charset,
         fields_per_row: usize,
         ignore_lines: u64,
     ) -> Self {
-        Self::wanting(RowSelection::Every, dialect, charset, fields_per_row, ignore_lines)
+        let grammar = Grammar::new(format, fields_per_row);
+        Self::wanting(RowSelection::Every, grammar, charset, ignore_lines)
     }
 
     /// Begins at `boundary` instead of the start of the object.
@@ -122,20 +124,19 @@ impl RowLocator {
 
     fn wanting(
         wanted: RowSelection,
-        dialect: &Dialect,
+        grammar: Grammar,
         charset: &Charset,
-        fields_per_row: usize,
         ignore_lines: u64,
     ) -> Self {
-        let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
         Self {
             machine: FieldMachine::new(ignore_lines),
             lines: LineBreaks::new(&grammar),
-            grammar,
+            // In JSON the mark is part of the first row, as the reader counts it.
+            may_start_with_mark: charset.is_utf8() && grammar.lines != Lines::Json,
+            grammar: Arc::new(grammar),
             wanted,
             found: Vec::new(),
             begun: None,
-            may_start_with_mark: charset.is_utf8(),
             pending: Vec::new(),
             position: 0,
         }
@@ -255,6 +256,9 @@ impl RowLocator {
                 self.grammar.line_terminator(self.machine.detected).map_or(0, <[u8]>::len);
             let end = self.position + next as u64;
             self.end_row(end - terminator_bytes as u64, end);
+        } else if self.grammar.lines == Lines::Json && data[..next].ends_with(LF) {
+            // A line without a row.
+            self.begun = None;
         }
         Ok(next)
     }

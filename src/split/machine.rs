@@ -4,7 +4,7 @@
 //! skips stretches in which there is nothing to decide.
 
 use super::boundary::Boundary;
-use super::grammar::{Grammar, LineEnding, LineTest};
+use super::grammar::{Grammar, LineEnding, LineTest, Lines};
 use super::malformed::{Malformed, MalformedKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,9 @@ impl FieldMachine {
         last: bool,
         base: u64,
     ) -> Result<usize, Malformed> {
+        if grammar.lines == Lines::Json {
+            return Ok(self.run_json_lines(data, from, stop));
+        }
         let mut at = from;
         while at < stop {
             let set = match self.state {
@@ -146,6 +149,28 @@ impl FieldMachine {
             at += decided;
         }
         Ok(at)
+    }
+
+    /// Reads lines of JSON. The only decision is about a line feed, and needs no further bytes. A
+    /// line is a row if it has a byte that is not white space.
+    fn run_json_lines(&mut self, data: &[u8], from: usize, stop: usize) -> usize {
+        let mut at = from;
+        while at < stop {
+            let rest = &data[at..];
+            let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            if length > 0 {
+                let is_blank = || rest[..length].iter().copied().all(is_json_blank);
+                if self.state == FieldState::FieldStart && !is_blank() {
+                    self.state = FieldState::Plain;
+                }
+                at += length;
+                continue;
+            }
+            at += 1;
+            self.rows += u64::from(self.state == FieldState::Plain);
+            self.begin_row();
+        }
+        at
     }
 
     /// Decides about the first byte of `rest`, outside quotes, and returns the number of bytes that
@@ -231,4 +256,9 @@ impl FieldMachine {
             }),
         }
     }
+}
+
+/// Returns true for the white space of JSON.
+fn is_json_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }

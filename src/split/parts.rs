@@ -19,7 +19,8 @@ use super::boundary::Boundary;
 use super::grammar::LineEnding;
 use super::malformed::Malformed;
 use super::row_reader::{RowReader, Scan};
-use crate::dialect::{Charset, Dialect, LineTerminator};
+use super::text_place;
+use crate::dialect::{Charset, LineTerminator, RowFormat};
 
 /// The output of a splitter, in the order of the bytes that it is fed.
 #[derive(Clone, Debug)]
@@ -40,12 +41,13 @@ pub enum SplitStep {
 /// validity together with the neighboring bytes. It also returns false if no single byte identifies
 /// a line break.
 #[must_use]
-pub fn can_split(dialect: &Dialect, charset: &Charset) -> bool {
-    charset.is_self_contained() && line_break(dialect).is_some()
+pub fn can_split<'format>(format: impl Into<RowFormat<'format>>, charset: &Charset) -> bool {
+    charset.is_self_contained() && line_break(format.into()).is_some()
 }
 
 /// Returns the byte that ends a line for a person who reads the object.
-fn line_break(dialect: &Dialect) -> Option<u8> {
+fn line_break(format: RowFormat<'_>) -> Option<u8> {
+    let RowFormat::Delimited(dialect) = format else { return Some(b'\n') };
     match &dialect.lines_terminated_by {
         LineTerminator::Detect => Some(b'\n'),
         LineTerminator::Exact(bytes) if bytes.contains(&b'\n') => Some(b'\n'),
@@ -67,17 +69,13 @@ pub struct PartSplitter {
 
 impl PartSplitter {
     /// Creates a splitter. `reader` must be one for the object's beginning, and [`can_split`] must
-    /// accept the dialect.
+    /// accept its format.
     #[must_use]
-    pub fn new(
-        reader: RowReader,
-        dialect: &Dialect,
-        from: &Boundary,
-        part_size_bytes: u64,
-    ) -> Self {
+    pub fn new(reader: RowReader, from: &Boundary, part_size_bytes: u64) -> Self {
+        let line_break = text_place::line_break(&reader.grammar);
         Self {
+            line_break: line_break.last().copied().unwrap_or(b'\n'),
             reader: reader.beginning_at(from).splitting(part_size_bytes),
-            line_break: line_break(dialect).unwrap_or(b'\n'),
             held: VecDeque::new(),
             handed_out: from.offset,
             lines: from.lines,

@@ -6,11 +6,11 @@
 //! This module does no I/O. Its memory depends on the longest row, which is held whole.
 
 use super::cut_row::CutRow;
-use super::grammar::Grammar;
+use super::grammar::{Grammar, LF, Lines};
 use super::machine::FieldMachine;
 use super::malformed::Malformed;
 use super::row_index::RowIndex;
-use crate::dialect::{Dialect, LineTerminator};
+use crate::dialect::{Dialect, LineTerminator, RowFormat};
 
 /// Cuts an object's data into rows.
 #[derive(Clone, Debug)]
@@ -30,12 +30,21 @@ impl RowCutter {
     /// Creates a cutter for an object with this line terminator, from [`super::Scan::data_start`]
     /// on.
     #[must_use]
-    pub fn new(dialect: &Dialect, lines_terminated_by: &[u8], fields_per_row: usize) -> Self {
-        let settled = Dialect {
-            lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()),
-            ..dialect.clone()
+    pub fn new<'format>(
+        format: impl Into<RowFormat<'format>>,
+        lines_terminated_by: &[u8],
+        fields_per_row: usize,
+    ) -> Self {
+        let grammar = match format.into() {
+            RowFormat::Delimited(dialect) => {
+                let settled = Dialect {
+                    lines_terminated_by: LineTerminator::Exact(lines_terminated_by.to_vec()),
+                    ..dialect.clone()
+                };
+                Grammar::new(&settled, fields_per_row)
+            }
+            RowFormat::JsonLines => Grammar::new(RowFormat::JsonLines, fields_per_row),
         };
-        let grammar = Grammar::new(&settled, fields_per_row);
         Self {
             index: RowIndex::new(&grammar),
             machine: FieldMachine::new(0),
@@ -87,6 +96,9 @@ impl RowCutter {
             let next = machine.run(grammar, held, *read, *read + 1, is_last, *position)?;
             if machine.rows > rows {
                 on_row(CutRow::whole(&held[row_start..next - terminator_bytes]));
+                row_start = next;
+            } else if grammar.lines == Lines::Json && held[..next].ends_with(LF) {
+                // A line without a row.
                 row_start = next;
             }
             if next == *read {

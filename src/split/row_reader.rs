@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::boundary::Boundary;
-use super::grammar::{Grammar, LF};
+use super::grammar::{Grammar, LF, Lines};
 use super::machine::{FieldMachine, FieldState};
 use super::malformed::{Malformed, MalformedKind};
 use super::utf8::CharCheck;
 use super::{fast_path, utf8};
-use crate::dialect::{Charset, Dialect};
+use crate::dialect::{Charset, RowFormat};
 
 /// The result of reading an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +44,16 @@ impl RowReader {
     /// including `@variables`, or the number of the table's columns if there is no list. The first
     /// `ignore_lines` lines are headers with any number of fields, and not data.
     #[must_use]
-    pub fn new(
-        dialect: &Dialect,
+    pub fn new<'format>(
+        format: impl Into<RowFormat<'format>>,
         charset: &Charset,
         fields_per_row: usize,
         ignore_lines: u64,
     ) -> Self {
-        let grammar = Arc::new(Grammar::new(dialect, fields_per_row));
-        let text = charset.is_utf8().then(|| Utf8 {
+        let grammar = Arc::new(Grammar::new(format, fields_per_row));
+        // A line of JSON with other bytes is a bad row.
+        let is_text = charset.is_utf8() && grammar.lines != Lines::Json;
+        let text = is_text.then(|| Utf8 {
             charset: charset.name().to_owned(),
             four_byte_characters: charset.has_four_byte_characters(),
             incomplete: Vec::new(),

@@ -1,3 +1,4 @@
+mod json_lines;
 mod locate;
 mod parts;
 

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_slice::FileSlice;
 use crate::object::Object;
 use crate::units::ByteSize;
-use crate::unpack::{Fault, MAX_MEMORY_BYTES, Trouble, Unpacker};
+use crate::unpack::{MAX_MEMORY_BYTES, TextFault, TextSource};
 
 /// The most text of one packed object that is kept in memory. Sixty-four small objects may be
 /// downloaded at once.
@@ -249,10 +249,10 @@ impl Space {
     pub(super) fn allow(
         &mut self,
         object: &Object,
-        unpacker: &mut Unpacker,
-        fault: &Fault,
+        unpacker: &mut TextSource,
+        fault: &TextFault,
     ) -> Result<()> {
-        let Trouble::NeedsMemory(needed) = fault.trouble else {
+        let Some(needed) = fault.needed_memory() else {
             return Err(refused(object, fault));
         };
         if needed > MAX_MEMORY_BYTES {
@@ -358,7 +358,7 @@ impl StagingArea {
 }
 
 /// Returns the error for a fault of an object's packed bytes.
-pub(super) fn refused(object: &Object, fault: &Fault) -> Error {
+pub(super) fn refused(object: &Object, fault: &impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Malformed, format!("{object}: {fault}"))
 }
 

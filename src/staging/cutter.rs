@@ -19,11 +19,10 @@ use super::checksum::{Hasher, combinable};
 use super::part_text::{PartText, TextStep};
 use super::ranges::PinnedObject;
 use super::sink::inside;
-use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{ChecksumAlgorithm, Object, PartChecksum};
 use crate::split::{Boundary, PartSplitter, RowReader, Scan, SplitStep, TextPlaces};
-use crate::unpack::Codec;
+use crate::unpack::TextForm;
 
 /// The limit on header lines, which are kept in memory for the reject files of all parts.
 const HEAD_LIMIT_BYTES: u64 = 1024 * 1024;
@@ -33,7 +32,6 @@ const HEAD_LIMIT_BYTES: u64 = 1024 * 1024;
 pub(crate) struct PartPlan {
     pub(crate) dir: PathBuf,
     pub(crate) area: StagingArea,
-    pub(crate) dialect: Dialect,
     /// A reader in the state of an object's beginning.
     pub(crate) reader: RowReader,
     pub(crate) part_size_bytes: u64,
@@ -41,8 +39,8 @@ pub(crate) struct PartPlan {
     pub(crate) keeps_head: bool,
     /// True if the rows must have more than one field.
     pub(crate) refuses_json_lines: bool,
-    /// The codec of a packed object. Offsets are those of its text.
-    pub(crate) codec: Option<Codec>,
+    /// The way to the object's text, whose offsets count.
+    pub(crate) form: TextForm,
     /// The length of a packed object's header lines, if they are known and kept.
     pub(crate) head_bytes: u64,
 }
@@ -72,15 +70,15 @@ pub(crate) struct StagedPart {
 
 impl PartPlan {
     pub(super) fn splitter(&self, from: &Boundary) -> PartSplitter {
-        PartSplitter::new(self.reader.clone(), &self.dialect, from, self.part_size_bytes)
+        PartSplitter::new(self.reader.clone(), from, self.part_size_bytes)
     }
 
     pub(super) fn text(&self, pinned: &PinnedObject, from: &Boundary, end: u64) -> PartText {
         let algorithm = pinned.checksum.as_ref().map(|checksum| checksum.algorithm);
-        match self.codec {
-            Some(codec) => PartText::packed(codec, algorithm, (from.offset, end), self.head_bytes),
-            None => PartText::plain(),
+        if self.form.is_plain() {
+            return PartText::plain();
         }
+        PartText::packed(&self.form, algorithm, (from.offset, end), self.head_bytes)
     }
 
     pub(super) fn stream(
@@ -89,9 +87,10 @@ impl PartPlan {
         from: &Boundary,
         end: u64,
     ) -> Pin<Box<dyn Stream<Item = Result<Vec<Bytes>>> + Send>> {
-        match self.codec {
-            Some(_) => pinned.stream(0, pinned.object.size_bytes),
-            None => pinned.stream(from.offset, end),
+        if self.form.is_plain() {
+            pinned.stream(from.offset, end)
+        } else {
+            pinned.stream(0, pinned.object.size_bytes)
         }
     }
 }
@@ -213,10 +212,7 @@ impl Cutter {
                 }
                 let error =
                     Error::new(ErrorKind::Malformed, format!("{}: {malformed}", self.object));
-                Err(match self.text.codecs() {
-                    Some(codecs) => inside(error, codecs),
-                    None => error,
-                })
+                Err(inside(error, self.text.codecs()))
             }
         }
     }

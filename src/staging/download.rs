@@ -65,10 +65,7 @@ impl StagedObject {
     /// Says that an error is about the text inside a packed object.
     #[must_use]
     pub fn naming_codecs(&self, error: Error) -> Error {
-        match self.codecs {
-            Some(codecs) => inside(error, codecs),
-            None => error,
-        }
+        inside(error, self.codecs)
     }
 }
 

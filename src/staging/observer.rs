@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::file_slice::FileSlice;
+use crate::unpack::RecordsAt;
 
 /// Receives an object's text in order as they arrive, on a blocking thread.
 pub trait ByteObserver: Send + 'static {
@@ -20,6 +21,11 @@ pub trait ByteObserver: Send + 'static {
     fn locate(&self, refusal: Error, received: &FileSlice) -> Error {
         let _ = received;
         refusal
+    }
+
+    /// Returns the place of the records, if it wants each on a line of its own.
+    fn records(&self) -> Option<RecordsAt> {
+        None
     }
 
     /// Returns true if an object of JSON Lines cannot be what the observer wants.

@@ -44,6 +44,6 @@ pub(crate) async fn packed_head(
     let codecs = unpacker.codecs();
     let mut check = TextCheck::new(refuses_json_lines);
     let checked = check.feed(object, &text).and_then(|()| check.finish(object, is_whole, None));
-    checked.map_err(|error| inside(error, codecs))?;
+    checked.map_err(|error| inside(error, Some(codecs)))?;
     Ok((text, is_whole))
 }

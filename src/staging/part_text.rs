@@ -11,7 +11,7 @@ use super::area::refused;
 use super::checksum::Hasher;
 use crate::error::Result;
 use crate::object::{ChecksumAlgorithm, Object};
-use crate::unpack::{Codec, Codecs, Fault, MAX_MEMORY_BYTES, Trouble, Unpacker};
+use crate::unpack::{Codecs, MAX_MEMORY_BYTES, TextFault, TextForm, TextSource};
 
 /// The text of a range of an object.
 pub(super) struct PartText {
@@ -23,7 +23,7 @@ pub(super) struct PartText {
 }
 
 struct Unpacking {
-    unpacker: Unpacker,
+    unpacker: TextSource,
     /// The packed bytes that are being unpacked.
     current: Bytes,
     /// The checksum of all packed bytes so far.
@@ -52,13 +52,13 @@ impl PartText {
     /// Creates the text from `from` to `end` of a packed object, which must be fed from its
     /// beginning. The first `head_bytes` of its text are kept.
     pub(super) fn packed(
-        codec: Codec,
+        form: &TextForm,
         algorithm: Option<ChecksumAlgorithm>,
         (from, end): (u64, u64),
         head_bytes: u64,
     ) -> Self {
         let unpacking = Unpacking {
-            unpacker: Unpacker::new(codec),
+            unpacker: TextSource::new(form),
             current: Bytes::new(),
             running: algorithm.map(Hasher::new),
             dropped_bytes: from,
@@ -109,8 +109,8 @@ impl PartText {
                 Ok(Some(text)) => return Ok(TextStep::Text(text)),
                 Ok(None) if is_end => return Ok(TextStep::Ended),
                 Ok(None) => {}
-                Err(fault) => match fault.trouble {
-                    Trouble::NeedsMemory(bytes) if bytes <= MAX_MEMORY_BYTES => {
+                Err(fault) => match fault.needed_memory() {
+                    Some(bytes) if bytes <= MAX_MEMORY_BYTES => {
                         return Ok(TextStep::WantsMemory(bytes));
                     }
                     _ => return Err(refused(object, &fault)),
@@ -133,7 +133,7 @@ impl PartText {
     }
 
     pub(super) fn codecs(&self) -> Option<Codecs> {
-        self.packed.as_ref().map(|unpacking| unpacking.unpacker.codecs())
+        self.packed.as_ref()?.unpacker.codecs()
     }
 
     /// Returns the first bytes of a packed object's text, if all that are wanted have been seen.
@@ -152,7 +152,7 @@ impl PartText {
 impl Unpacking {
     /// Returns the next text that is wanted, which may be empty; `None` if all packed bytes are
     /// unpacked.
-    fn next(&mut self, is_end: bool) -> std::result::Result<Option<Bytes>, Fault> {
+    fn next(&mut self, is_end: bool) -> std::result::Result<Option<Bytes>, TextFault> {
         let mut rest = &self.current[..];
         let had = rest.len();
         let block = if is_end { self.unpacker.finish() } else { self.unpacker.next(&mut rest) };

@@ -71,7 +71,7 @@ impl PartStager {
         head: Vec<u8>,
     ) -> Self {
         let algorithm = pinned.checksum.as_ref().map(|checksum| checksum.algorithm);
-        let is_whole = plan.codec.is_none() && from.offset == 0 && end == pinned.object.size_bytes;
+        let is_whole = plan.form.is_plain() && from.offset == 0 && end == pinned.object.size_bytes;
         let running = algorithm
             .filter(|algorithm| is_whole && combinable(*algorithm).is_none())
             .map(Hasher::new);
@@ -96,7 +96,7 @@ impl PartStager {
             ahead: Ahead::NotAsked,
             cutter: Some(cutter),
             overhang_bytes: (plan.part_size_bytes / 16).max(LEAST_OVERHANG_BYTES),
-            is_looked_at: from.offset > 0 || plan.codec.is_some(),
+            is_looked_at: from.offset > 0 || !plan.form.is_plain(),
             memory: None,
             pinned,
             plan,
@@ -110,7 +110,7 @@ impl PartStager {
     /// The errors of requests; `Malformed`, `UnsupportedFormat`, `StagingFailed`, `ObjectTooLarge`.
     pub(crate) async fn next(&mut self) -> Result<Option<StagedPart>> {
         if let Some(cutter) = &self.cutter
-            && self.plan.codec.is_some()
+            && !self.plan.form.is_plain()
             && self.memory.is_none()
         {
             let memory_bytes = cutter.text.memory_bytes();

@@ -9,14 +9,15 @@ use super::slot::StagingSlot;
 use super::text_check::TextCheck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
-use crate::unpack::{Codec, Codecs, HEAD_BYTES, Trouble, Unpacker};
+use crate::unpack::{Codec, Codecs, HEAD_BYTES, TextForm, TextSource};
 
 /// The result of a look at the first bytes of an object.
 enum Packing {
     /// They have not all arrived.
     Unknown(Vec<u8>),
     Plain,
-    Packed(Box<Unpacker>),
+    /// The text is not that of the object.
+    Packed(Box<TextSource>),
 }
 
 /// The destination of the blocks.
@@ -66,13 +67,13 @@ impl<W: ByteObserver> BlockSink<W> {
 
     /// Decides by the first bytes if the object is packed.
     fn begin(&mut self, object: &Object, head: &[u8], is_whole: bool) -> Result<()> {
-        self.packing = match Codec::of(head, is_whole) {
-            Some(codec) => {
-                let unpacker = Box::new(Unpacker::new(codec));
-                self.space.remember(object, unpacker.memory_bytes())?;
-                Packing::Packed(unpacker)
-            }
-            None => Packing::Plain,
+        let form = TextForm { codec: Codec::of(head, is_whole), records: self.watch.records() };
+        self.packing = if form.is_plain() {
+            Packing::Plain
+        } else {
+            let source = Box::new(TextSource::new(&form));
+            self.space.remember(object, source.memory_bytes())?;
+            Packing::Packed(source)
         };
         Ok(())
     }
@@ -95,7 +96,7 @@ impl<W: ByteObserver> BlockSink<W> {
     fn unpack(
         &mut self,
         object: &Object,
-        unpacker: &mut Unpacker,
+        unpacker: &mut TextSource,
         mut packed: &[u8],
         is_end: bool,
     ) -> Result<()> {
@@ -113,7 +114,7 @@ impl<W: ByteObserver> BlockSink<W> {
                 }
                 Err(fault) => fault,
             };
-            if matches!(fault.trouble, Trouble::Damaged(_))
+            if fault.needed_memory().is_none()
                 && let Some(refusal) = self.refusal.take()
             {
                 return Err(self.located(object, refusal));
@@ -170,7 +171,7 @@ impl<W: ByteObserver> BlockSink<W> {
 
     fn codecs(&self) -> Option<Codecs> {
         match &self.packing {
-            Packing::Packed(unpacker) => Some(unpacker.codecs()),
+            Packing::Packed(unpacker) => unpacker.codecs(),
             Packing::Unknown(_) | Packing::Plain => None,
         }
     }
@@ -178,10 +179,7 @@ impl<W: ByteObserver> BlockSink<W> {
     /// Decides if the staged bytes are text. `is_whole` means that all of the object has been fed.
     pub(super) fn check_text(&mut self, object: &Object, is_whole: bool) -> Result<()> {
         let codecs = self.codecs();
-        let named = |error| match codecs {
-            Some(codecs) => inside(error, codecs),
-            None => error,
-        };
+        let named = |error| inside(error, codecs);
         let tail = if is_whole && self.text.needs_tail() { Some(self.tail(object)?) } else { None };
         self.text.finish(object, is_whole, tail.as_deref()).map_err(named)?;
         match self.refusal.take() {
@@ -223,9 +221,9 @@ impl<W: ByteObserver> BlockSink<W> {
 }
 
 /// Says that an error is about the text inside a packed object, which its lines and offsets count.
-pub(super) fn inside(error: Error, codecs: Codecs) -> Error {
-    match error.kind {
-        ErrorKind::Malformed | ErrorKind::UnsupportedFormat => {
+pub(super) fn inside(error: Error, codecs: Option<Codecs>) -> Error {
+    match (error.kind, codecs) {
+        (ErrorKind::Malformed | ErrorKind::UnsupportedFormat, Some(codecs)) => {
             error.adding(&format!(" (in its {codecs} content)"))
         }
         _ => error,

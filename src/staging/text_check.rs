@@ -90,8 +90,6 @@ fn unsupported(object: &Object, format: &Format) -> Error {
 
 fn json_lines(object: &Object) -> Error {
     let message = format!("{object}: this looks like JSON Lines, not delimited text");
-    Error::new(ErrorKind::UnsupportedFormat, message).with_hint(
-        "convert it to CSV first, as with jq's @csv; or read each line into a variable: --preset \
-         tsv --columns @line --set \"id=JSON_VALUE(@line, '$.id')\"",
-    )
+    Error::new(ErrorKind::UnsupportedFormat, message)
+        .with_hint("--format jsonl loads each line into the columns that its keys are named after")
 }

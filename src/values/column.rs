@@ -160,6 +160,26 @@ impl ColumnRule {
         self.kind.check(text, out)
     }
 
+    /// Returns the verdict on a text in which a comma is no decimal point, whatever the options
+    /// say. It is like [`Self::check`] otherwise.
+    pub(super) fn check_number(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
+        self.kind.check(text, out)
+    }
+
+    /// Returns true if the dates of the column have a format.
+    pub(super) fn has_date_format(&self) -> bool {
+        match &self.kind {
+            Kind::Date(rule) => rule.has_format(),
+            Kind::DateTime(rule) => rule.has_format(),
+            _ => false,
+        }
+    }
+
+    /// Returns true if the fields of a BIT column are numbers, and not bytes.
+    pub(super) fn reads_numbers(&self) -> bool {
+        matches!(self.kind, Kind::Bit(_))
+    }
+
     /// Returns the labels of an ENUM or SET.
     pub(super) fn labels(&self) -> &[String] {
         if let Kind::Labels(rule) = &self.kind { rule.labels() } else { &[] }

@@ -149,6 +149,11 @@ impl ColumnType {
         matches!(self, Self::Characters(_) | Self::Text(_))
     }
 
+    /// Returns true if the type has a date, with or without a time.
+    pub(super) fn is_date(&self) -> bool {
+        matches!(self, Self::Date | Self::DateTime { .. } | Self::Timestamp { .. })
+    }
+
     pub(super) fn is_number(&self) -> bool {
         matches!(
             self,

@@ -17,6 +17,10 @@ impl DateRule {
         Self { format }
     }
 
+    pub(super) fn has_format(&self) -> bool {
+        self.format.is_some()
+    }
+
     pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
         let moment = match moment(text, self.format.as_ref()) {
             Ok(moment) => moment,

@@ -38,6 +38,10 @@ impl DateTimeRule {
         Self { is_timestamp, digits: digits.into(), format, zone: zone.clone(), is_utc, server }
     }
 
+    pub(super) fn has_format(&self) -> bool {
+        self.format.is_some()
+    }
+
     pub(super) fn check(&self, text: &[u8], out: &mut Vec<u8>) -> Verdict {
         let moment = match moment(text, self.format.as_ref()) {
             Ok(moment) => moment,

@@ -35,7 +35,7 @@ impl ColumnRule {
         format!("{}: {value} {why}", self.place())
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("column {} ({})", printable(&self.name), printable(&self.type_name))
     }
 
@@ -94,6 +94,16 @@ impl ColumnRule {
             BadKind::NotBase64 => "is not Base64",
             BadKind::NotJson => "is not JSON",
             BadKind::JsonTooDeep => "is JSON that is nested too deeply for the server",
+            BadKind::LoneSurrogate => "has half of a surrogate pair, which is no character",
+            BadKind::JsonKind => {
+                let kind = match value.as_bytes().get(1) {
+                    Some(b'{') => "an object",
+                    Some(b'[') => "an array",
+                    Some(b't' | b'f') => "a truth value",
+                    _ => "a number",
+                };
+                return format!("{value} is {kind} of JSON, which the column does not take");
+            }
         };
         format!("{value} {text}")
     }

@@ -136,6 +136,13 @@ impl ColumnRule {
                 date_formats(text, has_time).iter().copied().map(Remedy::DateFormat).collect()
             }
             BadKind::EpochSeconds if text.len() == 10 => vec![Remedy::DateFormat("%s")],
+            BadKind::JsonKind
+                if text.len() == 10
+                    && text.iter().all(u8::is_ascii_digit)
+                    && self.column_type.is_date() =>
+            {
+                vec![Remedy::DateFormat("%s")]
+            }
             BadKind::OffsetInDate => vec![Remedy::DateOfInstant],
             BadKind::SkippedByZone | BadKind::TwiceInZone => vec![Remedy::Offset],
             BadKind::TimeWithoutColon if text.contains(&b'.') => {

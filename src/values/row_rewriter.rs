@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::row_rules::RowRules;
-use crate::dialect::Dialect;
+use crate::dialect::RowFormat;
 use crate::split::{CutRow, Malformed, RowCutter};
 
 /// Writes rows as the server must get them.
@@ -27,9 +27,9 @@ impl RowRewriter {
     /// Creates a rewriter for the rows of an object with this line terminator. It rewrites values
     /// that the server must get in another text.
     #[must_use]
-    pub fn new(rules: Arc<RowRules>, dialect: &Dialect, lines_terminated_by: &[u8]) -> Self {
+    pub fn new(rules: Arc<RowRules>, format: RowFormat<'_>, lines_terminated_by: &[u8]) -> Self {
         Self {
-            cutter: RowCutter::new(dialect, lines_terminated_by, rules.fields_per_row()),
+            cutter: RowCutter::new(format, lines_terminated_by, rules.fields_per_row()),
             rows: RowWriter {
                 rules,
                 lines_terminated_by: lines_terminated_by.to_vec(),

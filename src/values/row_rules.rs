@@ -1,7 +1,10 @@
 //! The verdicts on whole rows: each field by the rule of its column, and the number of fields.
 
+mod records;
+
 use super::field_encoding::FieldEncoding;
 use super::ordinary::Ordinary;
+use super::record::RecordReader;
 use super::{BadKind, ColumnRule, Field, LossKind, Verdict};
 use crate::dialect::{ColumnOrVariable, FormatConfig};
 use crate::split::{CutRow, Field as Read, FieldReader, FieldText, RowRest};
@@ -19,6 +22,8 @@ const DATA_TRUNCATED: u16 = 1265;
 #[derive(Clone, Debug)]
 pub struct RowRules {
     pub(super) reader: FieldReader,
+    /// Reads rows that are records instead.
+    records: Option<RecordReader>,
     items: Vec<Item>,
     /// The texts that no rule need read, for each item.
     ordinary: Vec<Ordinary>,
@@ -105,6 +110,7 @@ impl RowRules {
         });
         Self {
             reader: FieldReader::new(&format.dialect, columns.len()),
+            records: format.json.as_ref().map(|json| RecordReader::new(columns, json)),
             ordinary: ordinary.collect(),
             items,
             null_strings: format.null_strings.iter().map(|word| word.as_bytes().to_vec()).collect(),
@@ -120,6 +126,19 @@ impl RowRules {
         Self { has_triggers, ..self }
     }
 
+    /// Tells the rules the names of all columns of the table. A key of a record with such a name is
+    /// known, even if no field goes into the column.
+    #[must_use]
+    pub fn with_table_columns<'names>(
+        mut self,
+        names: impl IntoIterator<Item = &'names str>,
+    ) -> Self {
+        if let Some(records) = &mut self.records {
+            records.columns = names.into_iter().map(str::to_lowercase).collect();
+        }
+        self
+    }
+
     /// Returns the remarks about columns, one line each.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
@@ -133,6 +152,9 @@ impl RowRules {
 
     /// Returns the verdict on a row, given without its line terminator. `scratch` is overwritten.
     pub fn judge(&self, row: &CutRow<'_>, scratch: &mut Vec<u8>) -> RowVerdict {
+        if let Some(records) = &self.records {
+            return self.judge_record(records, row.bytes, scratch);
+        }
         let mut verdict = RowVerdict::default();
         let is_known = |index: usize, text: FieldText<'_>| match (self.ordinary[index], text) {
             (ordinary, FieldText::Value(text)) => ordinary.takes(text),
@@ -179,6 +201,9 @@ impl RowRules {
     /// Returns everything that is wrong with a row that is bad, or its losses if it is not.
     #[must_use]
     pub fn faults(&self, row: &[u8]) -> Vec<RowFault> {
+        if let Some(records) = &self.records {
+            return self.record_faults(records, row);
+        }
         let mut bad = Vec::new();
         let mut noted = Vec::new();
         let mut scratch = Vec::new();
@@ -233,6 +258,9 @@ impl RowRules {
     /// trigger can change it.
     #[must_use]
     pub fn takes(&self, row: &[u8], column: &str) -> bool {
+        if let Some(records) = &self.records {
+            return self.takes_of_record(records, row, column);
+        }
         let mut takes = false;
         let mut scratch = Vec::new();
         self.reader.for_each(row, |index, _, read| {
@@ -248,6 +276,9 @@ impl RowRules {
 
     /// Writes the row as the server must get it, without its line terminator.
     pub fn rewrite(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
+        if let Some(records) = &self.records {
+            return self.rewrite_record(records, row.bytes, out);
+        }
         let mut scratch = Vec::new();
         let mut copied = 0;
         self.reader.for_each_unknown(
@@ -278,6 +309,9 @@ impl RowRules {
     /// Makes `out`, which ends with the bytes of this row, end with the last listed field. What
     /// follows that field is cut off, and fields that are missing become NULL.
     pub(super) fn end_with_last_field(&self, row: &CutRow<'_>, out: &mut Vec<u8>) {
+        if self.records.is_some() {
+            return;
+        }
         let rest = self.reader.for_each_unknown(row, |_, _| true, |_, _, _| {});
         if let Some(bytes) = rest.bytes {
             out.truncate(out.len() - bytes.len() - self.encoding.terminator().len());
@@ -359,7 +393,7 @@ impl BadKind {
             | Self::TimeWithoutColon
             | Self::DateBeforeTime
             | Self::NotInFormat => 1292,
-            Self::NotJson | Self::JsonTooDeep => 3140,
+            Self::NotJson | Self::JsonTooDeep | Self::LoneSurrogate => 3140,
             _ => 1366,
         }
     }

@@ -7,6 +7,7 @@ mod numbers;
 mod options;
 mod ordinary;
 mod page;
+mod records;
 mod rows;
 mod texts;
 mod timing;

@@ -134,6 +134,7 @@ mod tests {
             ["a", "b", "c"].map(|name| ColumnOrVariable::Column(name.to_owned())).to_vec();
         let format = FormatConfig {
             dialect: Preset::Mysql.dialect(),
+            json: None,
             charset: Charset::default(),
             ignore_lines: 0,
             columns: None,

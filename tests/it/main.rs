@@ -30,6 +30,7 @@ mod headers;
 mod hot_keys;
 mod insert_diagnostics;
 mod jobs;
+mod json;
 mod kill;
 mod ledger;
 mod ledger_commands;

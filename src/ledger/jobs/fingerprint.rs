@@ -83,6 +83,9 @@ impl Fingerprint {
         fingerprint
             .items("set", format.set.iter().flat_map(|(column, expression)| [column, expression]));
         fingerprint.sorted("null-string", format.null_strings.iter().cloned());
+        if let Some(json) = &format.json {
+            fingerprint.sorted("json", json.canonical().into_iter());
+        }
         // A job that was begun before these options existed has the same fingerprint.
         if !format.readings.is_empty() {
             fingerprint.sorted("readings", format.readings.iter().cloned());
@@ -193,6 +196,12 @@ mod tests {
             "partition-columns = \"auto\"",
             "partition-columns = \"a,b\"",
             "partition-columns = \"a\"",
+            "format = \"jsonl\"",
+            "format = \"json\"",
+            "format = \"json\"\nrows-at = \"$.a\"",
+            "format = \"jsonl\"\nfield = [\"a=$.b\"]",
+            "format = \"jsonl\"\nfield = [\"@a=$.b\"]",
+            "format = \"jsonl\"\nfield = [\"a=$.b[0]\"]",
         ] {
             seen.push(fingerprint(&format!("{uris}\n{other}")));
         }

@@ -12,7 +12,7 @@ fn cut<'a>(
 ) -> Cut {
     let charset = Charset::new(case.charset).unwrap();
     let reader = RowReader::new(&case.dialect, &charset, case.fields, case.ignore);
-    let mut splitter = PartSplitter::new(reader, &case.dialect, from, size);
+    let mut splitter = PartSplitter::new(reader, from, size);
     let mut parts = vec![(*from, Vec::new())];
     let mut steps = Vec::new();
     for chunk in chunks {

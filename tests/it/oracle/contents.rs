@@ -219,6 +219,7 @@ impl Twins {
         let columns: Vec<ColumnOrVariable> = case.items.iter().map(item).collect();
         let format = FormatConfig {
             dialect: case.dialect.clone(),
+            json: None,
             charset: case.charset.clone(),
             ignore_lines: case.ignore_lines,
             columns: Some(columns.clone()),
@@ -322,7 +323,7 @@ impl Twins {
         let reader =
             RowReader::new(&case.dialect, &case.charset, case.items.len(), case.ignore_lines);
         let size = u64::from(self.number / 2 % 60 + 1);
-        let mut splitter = PartSplitter::new(reader, &case.dialect, &whole.from, size);
+        let mut splitter = PartSplitter::new(reader, &whole.from, size);
         let mut steps = splitter.feed(Bytes::copy_from_slice(object));
         steps.extend(splitter.finish());
         let mut from = whole.from;

@@ -136,6 +136,7 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
         [ColumnOrVariable::Variable("id".to_owned()), ColumnOrVariable::Column("v".to_owned())];
     let format = FormatConfig {
         dialect: Preset::Mysql.dialect(),
+        json: None,
         charset: Charset::default(),
         ignore_lines: 0,
         columns: None,

@@ -1,0 +1,128 @@
+//! The settings of objects that hold JSON.
+
+use super::conflicts::contradiction;
+use super::format::column_or_variable;
+use crate::dialect::{
+    ColumnOrVariable, Dialect, ExtraColumns, FormatConfig, JsonFormat, JsonLayout, JsonPath,
+    JsonStep, MissingColumns, MissingKeys, ObjectFormat, Preset,
+};
+use crate::settings::{Origin, Resolver, Setting, table as s};
+
+/// Returns the reading of JSON, or `None` for text with delimiters.
+pub(super) fn resolve(resolver: &mut Resolver) -> Option<JsonFormat> {
+    let format: ObjectFormat = resolver.choice(&s::FORMAT).unwrap_or_default();
+    let rows_at = resolver.optional(&s::ROWS_AT, rows_at);
+    let fields = fields(resolver);
+    let extra_columns = if resolver.find_set(&s::EXTRA_COLUMNS).is_some() {
+        resolver.choice(&s::EXTRA_COLUMNS).unwrap_or_default()
+    } else {
+        let derived = if fields.is_empty() { ExtraColumns::Error } else { ExtraColumns::Ignore };
+        resolver.record_derived(&s::EXTRA_COLUMNS, derived.to_string(), Origin::Default);
+        derived
+    };
+    let missing_keys: MissingKeys = resolver.choice(&s::MISSING_KEYS).unwrap_or_default();
+    let has_rows_at = rows_at.is_some();
+    let layout = match format {
+        ObjectFormat::Delimited | ObjectFormat::Jsonl => JsonLayout::Lines,
+        ObjectFormat::Json => JsonLayout::Document(rows_at),
+    };
+    let json = JsonFormat { layout, fields, extra_columns, missing_keys };
+    check(resolver, &json, format, has_rows_at);
+    (format != ObjectFormat::Delimited).then_some(json)
+}
+
+/// Reports settings of one format beside another one. What a setting says without being set may be
+/// said.
+fn check(resolver: &mut Resolver, json: &JsonFormat, format: ObjectFormat, has_rows_at: bool) {
+    let why = "is for JSON, and format is delimited";
+    let is_delimited = format == ObjectFormat::Delimited;
+    if is_delimited && !json.fields.is_empty() {
+        is_for_another(resolver, &s::FIELD, why);
+    }
+    if is_delimited && json.missing_keys == MissingKeys::Error {
+        is_for_another(resolver, &s::MISSING_KEYS, why);
+    }
+    if has_rows_at && format != ObjectFormat::Json {
+        is_for_another(resolver, &s::ROWS_AT, "is for format json");
+    }
+}
+
+fn is_for_another(resolver: &mut Resolver, setting: &'static Setting, why: &str) {
+    contradiction(
+        resolver,
+        &format!("{} {why}", setting.name),
+        [setting, &s::FORMAT],
+        &format!("leave out --{}, or choose another --format", setting.name),
+    );
+}
+
+/// Reports settings of text with delimiters beside JSON.
+pub(super) fn check_text(
+    resolver: &mut Resolver,
+    preset: Preset,
+    format: &FormatConfig,
+    dialect: &Dialect,
+) {
+    if format.json.is_none() {
+        return;
+    }
+    let sent = &format.dialect;
+    let parts = [
+        (&s::PRESET, preset != Preset::Mysql),
+        (&s::FIELDS_TERMINATED_BY, dialect.fields_terminated_by != sent.fields_terminated_by),
+        (&s::FIELDS_ENCLOSED_BY, dialect.fields_enclosed_by != sent.fields_enclosed_by),
+        (&s::FIELDS_ESCAPED_BY, dialect.fields_escaped_by != sent.fields_escaped_by),
+        (&s::LINES_TERMINATED_BY, dialect.lines_terminated_by != sent.lines_terminated_by),
+        (&s::IGNORE_LINES, format.ignore_lines > 0),
+        (&s::NULL_STRING, !format.null_strings.is_empty()),
+        (&s::MATCH_COLUMNS, format.names.by_name()),
+        (&s::MISSING_COLUMNS, format.names.missing_columns == MissingColumns::Error),
+    ];
+    // The parts of a preset are not reported beside it.
+    let parts = if preset == Preset::Mysql { &parts[..] } else { &parts[..1] };
+    for &(setting, is_set) in parts {
+        if is_set {
+            let why = "is for delimited text, and format is JSON";
+            is_for_another(resolver, setting, why);
+        }
+    }
+    if !["utf8mb4", "utf8mb3", "utf8"].contains(&format.charset.name()) {
+        is_for_another(resolver, &s::CHARSET, "names another character set, but JSON is UTF-8");
+    }
+}
+
+fn fields(resolver: &mut Resolver) -> Vec<(ColumnOrVariable, JsonPath)> {
+    let (texts, origin) = resolver.list(&s::FIELD);
+    let mut fields: Vec<(ColumnOrVariable, JsonPath)> = Vec::new();
+    for text in texts {
+        match field(&text) {
+            Ok((item, _)) if fields.iter().any(|(other, _)| *other == item) => {
+                resolver.bad(&s::FIELD, &text, &origin, "it has a path already");
+            }
+            Ok(field) => fields.push(field),
+            Err(why) => resolver.bad(&s::FIELD, &text, &origin, why),
+        }
+    }
+    fields
+}
+
+/// Parses `column=$.path` or `@variable=$.path`.
+fn field(text: &str) -> Result<(ColumnOrVariable, JsonPath), String> {
+    let (item, path) = column_or_variable(text, '=').map_err(|error| error.to_string())?;
+    let path = path.ok_or("it must be COLUMN=PATH, as in city=$.address.city")?;
+    let path: JsonPath = path.parse().map_err(|error| format!("{error}"))?;
+    match path.steps.first() {
+        Some(JsonStep::Element(_)) => Err("a record has members, and no elements".to_owned()),
+        _ => Ok((item, path)),
+    }
+}
+
+fn rows_at(text: &str) -> Result<JsonPath, String> {
+    let path: JsonPath = text.parse().map_err(|error| format!("{error}"))?;
+    let is_member = |step: &JsonStep| matches!(step, JsonStep::Member(_));
+    if path.steps.iter().all(is_member) {
+        Ok(path)
+    } else {
+        Err("it must have members alone, as in $.data.rows".to_owned())
+    }
+}

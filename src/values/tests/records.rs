@@ -1,0 +1,153 @@
+//! Lines of JSON: the values that go to columns and variables.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::rows::rule;
+use crate::dialect::{
+    Charset, ColumnOrVariable, ExtraColumns, FormatConfig, JsonFormat, JsonLayout, MissingKeys,
+    Preset,
+};
+use crate::split::{CutRow, Field, FieldReader};
+use crate::values::{Readings, RowRules, Server};
+
+/// Returns the rules for columns of a type, and for variables, some with paths.
+fn rules(column_type: &str, items: &[(&str, Option<&str>)], extra: ExtraColumns) -> RowRules {
+    let item = |name: &str| match name.strip_prefix('@') {
+        Some(variable) => ColumnOrVariable::Variable(variable.to_owned()),
+        None => ColumnOrVariable::Column(name.to_owned()),
+    };
+    let columns: Vec<ColumnOrVariable> = items.iter().map(|(name, _)| item(name)).collect();
+    let fields =
+        items.iter().filter_map(|(name, path)| Some((item(name), path.as_ref()?.parse().unwrap())));
+    let json = JsonFormat {
+        layout: JsonLayout::Lines,
+        fields: fields.collect(),
+        extra_columns: extra,
+        missing_keys: MissingKeys::Null,
+    };
+    let format = FormatConfig {
+        dialect: Preset::Mysql.dialect(),
+        json: Some(json),
+        charset: Charset::default(),
+        ignore_lines: 0,
+        columns: None,
+        set: Vec::new(),
+        null_strings: Vec::new(),
+        readings: Vec::new(),
+    };
+    let rules = RowRules::new(&columns, &format, false, |_| {
+        Some(rule(column_type, Server::MySql, &Readings::default()))
+    });
+    rules.with_table_columns(["known"])
+}
+
+/// Returns the fields that the server gets.
+fn sent(rules: &RowRules, items: usize, line: &str) -> Vec<Option<String>> {
+    let mut out = Vec::new();
+    rules.rewrite(&CutRow::whole(line.as_bytes()), &mut out);
+    assert!(!out.contains(&b'\n'), "{}", out.escape_ascii());
+    let fields = FieldReader::new(&Preset::Mysql.dialect(), items).read(&CutRow::whole(&out));
+    let text = |field: Field<'_>| match field {
+        Field::Missing => panic!("a field is missing"),
+        Field::Null => None,
+        Field::Value(value) => Some(String::from_utf8(value.into_owned()).unwrap()),
+    };
+    fields.into_iter().map(text).collect()
+}
+
+fn is_bad(rules: &RowRules, line: &str) -> bool {
+    let is_bad = rules.judge(&CutRow::whole(line.as_bytes()), &mut Vec::new()).is_bad;
+    assert_eq!(is_bad, !rules.faults(line.as_bytes()).is_empty(), "{line}");
+    is_bad
+}
+
+#[test]
+fn paths_lead_to_members_and_elements() {
+    let items = [
+        ("@whole", Some("$")),
+        ("@a", Some("$.a.b")),
+        ("@b", Some("$.a['x y'][1]")),
+        ("@c", Some("$.a")),
+        ("@a2", Some("$.a.b")),
+    ];
+    let rules = rules("text", &items, ExtraColumns::Ignore);
+    let of = |line: &str| sent(&rules, items.len(), line);
+    let some = |text: &str| Some(text.to_owned());
+    let line = r#"{"z":0, "a": {"b":1.50,"x y":[0,"\u00e9\n"]}}"#;
+    assert_eq!(
+        of(&format!("  {line}\r")),
+        [
+            some(line),
+            some("1.50"),
+            some("é\n"),
+            some(r#"{"b":1.50,"x y":[0,"\u00e9\n"]}"#),
+            some("1.50")
+        ]
+    );
+    for line in ["{}", r#"{"a":null}"#, r#"{"a":{"b":null,"x y":[1]}}"#, r#"{"a":{"x y":{}}}"#] {
+        assert_eq!([&of(line)[1], &of(line)[2], &of(line)[4]], [&None, &None, &None], "{line}");
+    }
+    assert!(is_bad(&rules, r#"{"a":{"b":1,"b":1}}"#));
+    assert!(is_bad(&rules, r#"{"a":{},"a":{}}"#));
+    assert!(!is_bad(&rules, r#"{"a":{"c":1,"c":1},"z":1,"z":2}"#));
+}
+
+#[test]
+fn keys_match_exactly_or_without_case() {
+    let items = [("id", None), ("Name", None), ("@v", None)];
+    let rules = rules("text", &items, ExtraColumns::Error);
+    let of = |line: &str| sent(&rules, items.len(), line);
+    let some = |text: &str| Some(text.to_owned());
+    for line in [
+        r#"{"id":"1","Name":"2","v":"3"}"#,
+        r#"{"v":"3","NAME":"2","Id":"1"}"#,
+        r#"{"KNOWN":0,"\u0069d":"1","name":"2","V":"3"}"#,
+    ] {
+        assert_eq!(of(line), [some("1"), some("2"), some("3")], "{line}");
+        assert!(!is_bad(&rules, line), "{line}");
+    }
+    assert!(is_bad(&rules, r#"{"id":"1","ID":"1"}"#));
+    assert!(is_bad(&rules, r#"{"id":"1","idx":"1"}"#));
+}
+
+proptest! {
+    #[test]
+    fn texts_arrive_as_they_are(
+        texts in proptest::collection::vec(any::<String>(), 3),
+        is_ascii in any::<bool>(),
+    ) {
+        let items = [("a", None), ("b", None), ("@c", None)];
+        let rules = rules("longtext", &items, ExtraColumns::Error);
+        let members = ["a", "b", "c"].into_iter().zip(texts.iter().cloned().map(Value::from));
+        let record: Map<String, Value> =
+            members.map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut line = Value::Object(record).to_string();
+        if is_ascii {
+            let escape = |character: char| match character {
+                '\0'..='\x7f' => character.to_string(),
+                _ => character
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .map(|unit| format!("\\u{unit:04x}"))
+                    .collect(),
+            };
+            line = line.chars().map(escape).collect();
+        }
+        prop_assert!(!is_bad(&rules, &line));
+        let expected: Vec<Option<String>> = texts.into_iter().map(Some).collect();
+        prop_assert_eq!(sent(&rules, 3, &line), expected);
+    }
+
+    #[test]
+    fn a_line_is_bad_unless_another_reader_takes_it(text in r#"[{}\[\]",:0-9a-z\\ .-]{0,20}"#) {
+        let rules = rules("text", &[("a", None)], ExtraColumns::Ignore);
+        let is_object = serde_json::from_str::<Value>(&text).is_ok_and(|value| value.is_object());
+        // The other reader keeps the last of two values.
+        if !is_bad(&rules, &text) {
+            prop_assert!(is_object, "{}", text);
+        }
+        let line = format!("{{\"a\":\"{}\"}}", text.replace(['\\', '"'], "x"));
+        prop_assert!(!is_bad(&rules, &line));
+    }
+}

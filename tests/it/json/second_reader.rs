@@ -1,0 +1,192 @@
+//! The table holds what Python's reader of JSON makes of the same lines. It has decimals instead of
+//! floating point, and shares nothing with this project.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::load;
+use crate::registry::{apply, load_test};
+use crate::support::program::TestEnv;
+
+const ROWS: usize = 400;
+
+/// Writes a line for each record: its values, with decimals in full, and texts in hexadecimal
+/// digits.
+const READER: &str = r#"
+import decimal, json, sys
+for line in sys.stdin.buffer.read().split(b"\n"):
+    if not line.strip():
+        continue
+    record = json.loads(line, parse_float=decimal.Decimal)
+    fields = []
+    for key in ("id", "i", "d", "s", "flag"):
+        value = record.get(key)
+        if value is None:
+            fields.append("NULL")
+        elif key == "s":
+            fields.append(value.encode().hex().upper())
+        elif key == "d":
+            text = format(decimal.Decimal(value), "f")
+            text = text.rstrip("0").rstrip(".") if "." in text else text
+            fields.append(text if value else "0")
+        else:
+            fields.append(str(int(value)))
+    print("|".join(fields))
+"#;
+
+/// Writes random records in the ways in which they may be written.
+struct Writer(fastrand::Rng);
+
+impl Writer {
+    fn blank(&mut self) -> &'static str {
+        *self.0.choice(&["", "", "", " ", "\t", "\r"]).unwrap_or(&"")
+    }
+
+    fn digits(&mut self, most: usize) -> String {
+        let count = self.0.usize(1..=most);
+        (0..count).map(|_| char::from(b'0' + self.0.u8(0..10))).collect()
+    }
+
+    fn whole(&mut self, most: usize) -> String {
+        let digits = self.digits(most);
+        let digits = digits.trim_start_matches('0');
+        let sign = if self.0.bool() { "-" } else { "" };
+        format!("{sign}{}", if digits.is_empty() { "0" } else { digits })
+    }
+
+    fn decimal(&mut self) -> String {
+        let mut text = self.whole(20);
+        if self.0.bool() {
+            text += &format!(".{}", self.digits(15));
+        }
+        if self.0.u8(0..3) == 0 {
+            let sign = *self.0.choice(&["", "+", "-"]).unwrap_or(&"");
+            text +=
+                &format!("{}{sign}{}", self.0.choice(['e', 'E']).unwrap_or('e'), self.0.u8(0..9));
+        }
+        text
+    }
+
+    fn string(&mut self) -> String {
+        let mut text = String::from("\"");
+        for _ in 0..self.0.usize(0..12) {
+            let character = match self.0.u8(0..6) {
+                0 => *self
+                    .0
+                    .choice(&['"', '\\', '/', '\n', '\t', '\r', '\0', '\u{8}', '\u{7f}'])
+                    .unwrap_or(&'x'),
+                1 => self.0.char('\u{80}'..='\u{d7ff}'),
+                2 => self.0.char('\u{1f300}'..='\u{1f5ff}'),
+                _ => self.0.char(' '..='~'),
+            };
+            let short = match character {
+                '"' => Some("\\\""),
+                '\\' => Some("\\\\"),
+                '/' => Some("\\/"),
+                '\n' => Some("\\n"),
+                '\t' => Some("\\t"),
+                '\r' => Some("\\r"),
+                '\u{8}' => Some("\\b"),
+                _ => None,
+            };
+            let must_escape = character < ' ' || matches!(character, '"' | '\\');
+            match short {
+                Some(short) if self.0.bool() => text += short,
+                _ if must_escape || self.0.u8(0..5) == 0 => {
+                    for unit in character.encode_utf16(&mut [0; 2]) {
+                        text += &format!("\\u{unit:04x}");
+                    }
+                }
+                _ => text.push(character),
+            }
+        }
+        text + "\""
+    }
+
+    fn record(&mut self, id: usize) -> String {
+        let word = |rng: &mut fastrand::Rng, words: &[&'static str]| {
+            (*rng.choice(words).unwrap_or(&"null")).to_owned()
+        };
+        let mut members = vec![
+            ("id", id.to_string()),
+            ("i", self.whole(18)),
+            ("d", self.decimal()),
+            ("s", self.string()),
+            ("flag", word(&mut self.0, &["true", "false", "null", "1", "0"])),
+            (
+                "other",
+                word(&mut self.0, &["[]", "{\"i\":[1,{\"d\":null}]}", "1e999", "\"\\ud800\""]),
+            ),
+        ];
+        members[1..].iter_mut().for_each(|(_, value)| {
+            if self.0.u8(0..8) == 0 {
+                "null".clone_into(value);
+            }
+        });
+        self.0.shuffle(&mut members);
+        members.retain(|(key, _)| *key == "id" || self.0.u8(0..8) > 0);
+        let mut line = format!("{}{{", self.blank());
+        for (index, (key, value)) in members.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            line += &format!(
+                "{comma}{}\"{key}\"{}:{}{value}",
+                self.blank(),
+                self.blank(),
+                self.blank()
+            );
+        }
+        line + self.blank() + "}" + self.blank()
+    }
+}
+
+fn read_by_python(lines: &str) -> Result<Vec<String>> {
+    let mut python = Command::new("python3")
+        .args(["-c", READER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("python3 is missing")?;
+    let mut input = python.stdin.take().context("no standard input")?;
+    input.write_all(lines.as_bytes())?;
+    drop(input);
+    let output = python.wait_with_output()?;
+    ensure!(output.status.success());
+    Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+}
+
+#[apply(load_test)]
+async fn the_table_holds_what_another_reader_reads(env: TestEnv) -> Result<()> {
+    env.schema
+        .exec(
+            "CREATE TABLE t (id INT, i BIGINT, d DECIMAL(65,30), s LONGTEXT, flag TINYINT) \
+             CHARSET utf8mb4",
+        )
+        .await?;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut writer = Writer(fastrand::Rng::with_seed(seed));
+    let lines: Vec<String> = (0..ROWS).map(|id| writer.record(id)).collect();
+    let object = lines.join("\n");
+    env.put("a", object.clone())?;
+    load(&env, 0, &["--extra-columns", "ignore"]).await?;
+    let sql = format!(
+        "SELECT CONCAT_WS('|', {}) FROM t ORDER BY id",
+        [
+            "id",
+            "COALESCE(i, 'NULL')",
+            "COALESCE(IF(d = 0, '0', TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM d))), 'NULL')",
+            "COALESCE(HEX(s), 'NULL')",
+            "COALESCE(flag, 'NULL')",
+        ]
+        .join(", ")
+    );
+    let found: Vec<String> = env.schema.query(&sql).await?;
+    let expected = read_by_python(&object)?;
+    ensure!(expected.len() == ROWS && found.len() == ROWS, "{} rows", found.len());
+    for ((line, found), expected) in lines.iter().zip(found).zip(expected) {
+        ensure!(found == expected, "seed {seed}: {line}\nis {found}\nnot {expected}");
+    }
+    Ok(())
+}
