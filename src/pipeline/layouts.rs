@@ -93,7 +93,10 @@ impl Layouts {
         partitions: &[Partition],
         field: &AddedField,
     ) -> std::result::Result<Option<String>, String> {
-        field.fact.value(object, partitions, self.began)
+        field.fact.value(object, partitions, self.began).map_err(|why| match &field.item {
+            ColumnOrVariable::Variable(name) => format!("@{name}: {why}"),
+            ColumnOrVariable::Column(_) => why,
+        })
     }
 
     /// Returns the layout with this key. It is made once.

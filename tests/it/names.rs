@@ -216,7 +216,8 @@ async fn bad_rows_and_samples_are_read_by_the_header(env: TestEnv) -> Result<()>
     let rejects = env.path("rejects").display().to_string();
     let args = ["--on-bad-row", "reject", "--on-duplicate", "reject", "--rejects", &rejects];
     for size in ["1GiB", "4"] {
-        let more = [&args[..], &["--part-size", size]].concat();
+        // Of the rows with one key, the first that is loaded stays.
+        let more = [&args[..], &["--part-size", size, "--load-concurrency", "1"]].concat();
         load(&env, 7, &[&BY_NAME[..], &more].concat()).await?;
         ensure_values(&env.schema, "SELECT * FROM t ORDER BY id", &["1|7", "3|9", "4|6"]).await?;
         ensure!(outcome(&env, "report", "1")?["rejected"] == 2);
@@ -234,6 +235,31 @@ async fn bad_rows_and_samples_are_read_by_the_header(env: TestEnv) -> Result<()>
     let ended = env.run(&[&plan[..], &BY_NAME].concat()).await?;
     ended.expect(0)?;
     ensure!(ended.stdout.contains("the columns that its header names"), "{ended}");
+    Ok(())
+}
+
+#[apply(load_test)]
+async fn updates_and_rejected_duplicates_go_by_each_header(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT)").await?;
+    env.put("1", "v,id\n10,1\n20,2\n")?;
+    env.put("2", "id,w,v\n3,3,30\n4,4,40\n")?;
+    let rejects = env.path("rejects").display().to_string();
+    let reject = ["--on-duplicate", "reject", "--rejects", &rejects];
+    let before = "INSERT INTO t VALUES (1, 0, 7), (3, 0, 7)";
+    let all = "SELECT * FROM t ORDER BY id";
+    for one in [&["--load-concurrency", "1"][..], &["--no-batch"], &["--part-size", "4"]] {
+        env.schema.exec(before).await?;
+        let update = [&BY_NAME[..], &["--on-duplicate", "update"], one].concat();
+        load(&env, 0, &update).await?;
+        let rows = ["1|10|7", "2|20|\u{2205}", "3|30|3", "4|40|4"];
+        ensure_values(&env.schema, all, &rows).await?;
+        start_afresh(&env).await?;
+        env.schema.exec(before).await?;
+        load(&env, 7, &[&BY_NAME[..], &reject, one].concat()).await?;
+        let rows = ["1|0|7", "2|20|\u{2205}", "3|0|7", "4|40|4"];
+        ensure_values(&env.schema, all, &rows).await?;
+        start_afresh(&env).await?;
+    }
     Ok(())
 }
 
