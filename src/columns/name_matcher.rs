@@ -238,6 +238,7 @@ mod tests {
         let schema =
             TableSchema { columns: NAMES.iter().map(column).collect(), ..TableSchema::default() };
         let format = FormatConfig {
+            json: None,
             dialect: Preset::Csv.dialect(),
             charset: Charset::default(),
             ignore_lines: 1,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::rows::rule;
 use crate::dialect::{
     Charset, ColumnOrVariable, ExtraColumns, FormatConfig, JsonFormat, JsonLayout, MissingKeys,
-    Preset,
+    NameConfig, Preset,
 };
 use crate::split::{CutRow, Field, FieldReader};
 use crate::values::{Readings, RowRules, Server};
@@ -27,6 +27,7 @@ fn rules(column_type: &str, items: &[(&str, Option<&str>)], extra: ExtraColumns)
         missing_keys: MissingKeys::Null,
     };
     let format = FormatConfig {
+        names: NameConfig::default(),
         dialect: Preset::Mysql.dialect(),
         json: Some(json),
         charset: Charset::default(),
