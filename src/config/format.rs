@@ -90,7 +90,7 @@ fn partition_columns(text: &str) -> Result<PartitionColumns, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "auto" => Ok(PartitionColumns::Auto),
         "none" => Ok(PartitionColumns::None),
-        _ => super::load::column_names(text).map(PartitionColumns::Named),
+        _ => column_names(text).map(PartitionColumns::Named),
     }
 }
 
@@ -252,6 +252,18 @@ pub(super) fn columns(text: &str) -> Result<Vec<ColumnOrVariable>, ColumnError> 
             None => return Ok(columns),
         }
     }
+}
+
+/// Parses a list such as `a,b`, with the quotes of `--columns`.
+pub(super) fn column_names(text: &str) -> Result<Vec<String>, String> {
+    columns(text)
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .map(|item| match item {
+            ColumnOrVariable::Column(name) => Ok(name),
+            ColumnOrVariable::Variable(name) => Err(format!("@{name} is not a column")),
+        })
+        .collect()
 }
 
 /// Parses an assignment such as `` `odd=name` = EXPR ``.

@@ -1,7 +1,7 @@
 //! The settings of loading: how rows are loaded, and what happens to rows that do not fit.
 
+use super::format::column_names;
 use super::readings;
-use crate::dialect::ColumnOrVariable;
 use crate::load_data::LoadConfig;
 use crate::policy::{Mode, OnBadRow, OnDuplicate, Verify};
 use crate::rejects::RejectsTo;
@@ -26,16 +26,4 @@ pub(super) fn resolve(resolver: &mut Resolver) -> LoadConfig {
         verify: resolver.choice(&s::VERIFY).unwrap_or(Verify::None),
         readings: readings::resolve(resolver),
     }
-}
-
-/// Parses a list such as `a,b`, with the quotes of `--columns`.
-pub(super) fn column_names(text: &str) -> Result<Vec<String>, String> {
-    super::format::columns(text)
-        .map_err(|error| error.to_string())?
-        .into_iter()
-        .map(|item| match item {
-            ColumnOrVariable::Column(name) => Ok(name),
-            ColumnOrVariable::Variable(name) => Err(format!("@{name} is not a column")),
-        })
-        .collect()
 }

@@ -254,11 +254,13 @@ async fn updates_and_rejected_duplicates_go_by_each_header(env: TestEnv) -> Resu
         let rows = ["1|10|7", "2|20|\u{2205}", "3|30|3", "4|40|4"];
         ensure_values(&env.schema, all, &rows).await?;
         start_afresh(&env).await?;
+        env.schema.exec("DELETE FROM s3_to_mysql_runs").await?;
         env.schema.exec(before).await?;
         load(&env, 7, &[&BY_NAME[..], &reject, one].concat()).await?;
         let rows = ["1|0|7", "2|20|\u{2205}", "3|0|7", "4|40|4"];
         ensure_values(&env.schema, all, &rows).await?;
         start_afresh(&env).await?;
+        env.schema.exec("DELETE FROM s3_to_mysql_runs").await?;
     }
     Ok(())
 }
