@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::check::{Checked, Prediction};
+use crate::dialect::ObjectFormat;
 use crate::error::{Error, Result};
 use crate::load_data::LoadStats;
 use crate::object::Object;
@@ -114,6 +115,7 @@ impl LoadTotals {
 pub struct Report {
     lines: LineFile,
     failed_keys: LineFile,
+    format: ObjectFormat,
     totals: LoadTotals,
     check_totals: CheckTotals,
     /// The first objects in which something is wrong, for the summary.
@@ -141,6 +143,7 @@ impl Report {
                 config.failed_keys.as_deref(),
                 &[("--keys-from", keys_from), ("--report", report)],
             )?,
+            format: config.format,
             totals: LoadTotals::default(),
             check_totals: CheckTotals::default(),
             findings: Vec::new(),
@@ -221,7 +224,7 @@ impl Report {
         if !self.lines.is_open() {
             return kept;
         }
-        self.lines.add(&to_line(&ObjectLine::new(outcome))).and(kept)
+        self.lines.add(&to_line(&ObjectLine::new(outcome, self.format))).and(kept)
     }
 
     fn find(&mut self, finding: Finding) {
@@ -295,7 +298,7 @@ impl Report {
 }
 
 impl<'a> ObjectLine<'a> {
-    fn new(outcome: &'a Outcome) -> Self {
+    fn new(outcome: &'a Outcome, format: ObjectFormat) -> Self {
         match outcome {
             Outcome::Loaded { object, stats, verified, codecs, again, attempts, elapsed } => Self {
                 codec: codecs.map(|codecs| codecs.to_string()),
@@ -303,7 +306,7 @@ impl<'a> ObjectLine<'a> {
                 attempts: *attempts,
                 seconds: Some(elapsed.as_secs_f64()),
                 loaded: Some(LoadedFields::new(stats, *verified, *again)),
-                ..Self::untouched(ObjectStatus::Loaded, object)
+                ..Self::untouched(ObjectStatus::Loaded, object, format)
             },
             Outcome::Checked { object, checked, verified, codecs, attempts, elapsed } => Self {
                 codec: codecs.map(|codecs| codecs.to_string()),
@@ -312,7 +315,7 @@ impl<'a> ObjectLine<'a> {
                 seconds: Some(elapsed.as_secs_f64()),
                 error: checked::error(checked),
                 checked: Some(checked::fields(checked, *verified)),
-                ..Self::untouched(ObjectStatus::Checked, object)
+                ..Self::untouched(ObjectStatus::Checked, object, format)
             },
             Outcome::Failed { bucket, key, object, error, attempts, elapsed } => Self {
                 status: ObjectStatus::Failed,
@@ -320,6 +323,7 @@ impl<'a> ObjectLine<'a> {
                 key,
                 etag: object.as_ref().map(|object| object.etag.as_str()),
                 size_bytes: object.as_ref().map(|object| object.size_bytes),
+                format: format.into(),
                 codec: None,
                 rows: None,
                 attempts: *attempts,
@@ -332,22 +336,25 @@ impl<'a> ObjectLine<'a> {
                 checked: None,
             },
             Outcome::AlreadyLoaded { object } => {
-                Self::untouched(ObjectStatus::AlreadyLoaded, object)
+                Self::untouched(ObjectStatus::AlreadyLoaded, object, format)
             }
             Outcome::SkippedChanged { object } => {
-                Self::untouched(ObjectStatus::SkippedChanged, object)
+                Self::untouched(ObjectStatus::SkippedChanged, object, format)
             }
-            Outcome::NotReached { object } => Self::untouched(ObjectStatus::NotReached, object),
+            Outcome::NotReached { object } => {
+                Self::untouched(ObjectStatus::NotReached, object, format)
+            }
         }
     }
 
-    fn untouched(status: ObjectStatus, object: &'a Object) -> Self {
+    fn untouched(status: ObjectStatus, object: &'a Object, format: ObjectFormat) -> Self {
         Self {
             status,
             bucket: &object.bucket,
             key: &object.key,
             etag: Some(&object.etag),
             size_bytes: Some(object.size_bytes),
+            format: format.into(),
             codec: None,
             rows: None,
             attempts: 0,

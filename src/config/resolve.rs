@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use super::conflicts::{contradictions, files_that_collide};
 use super::{Config, format, json, ledger, load, source, target, throughput};
 use crate::choices::{LogFormat, ProgressMode, SummaryForm};
+use crate::dialect::ObjectFormat;
 use crate::report::OutputConfig;
 use crate::retry::RetryConfig;
 use crate::settings::{
@@ -99,6 +100,7 @@ where
         },
         output: output(&mut resolver),
     };
+    config.output.format = config.format.object_format();
     config.format.readings = config.load.readings.canonical();
     files_that_collide(&mut resolver, &config);
     contradictions(&mut resolver, &config);
@@ -141,6 +143,7 @@ fn staging(resolver: &mut Resolver, temporary_dir: Option<String>) -> StagingCon
 
 fn output(resolver: &mut Resolver) -> OutputConfig {
     OutputConfig {
+        format: ObjectFormat::default(),
         report: resolver.path(&s::REPORT),
         failed_keys: resolver.path(&s::FAILED_KEYS),
         summary: resolver.choice(&s::SUMMARY).unwrap_or(SummaryForm::Auto),

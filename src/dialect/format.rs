@@ -3,7 +3,7 @@
 use super::Dialect;
 use super::charset::Charset;
 use super::column_list::ColumnOrVariable;
-use super::json::JsonFormat;
+use super::json::{JsonFormat, JsonLayout, ObjectFormat};
 use super::names::NameConfig;
 
 /// The format of an object.
@@ -44,6 +44,16 @@ impl<'format> From<&'format Dialect> for RowFormat<'format> {
 }
 
 impl FormatConfig {
+    /// Returns the format of the objects.
+    #[must_use]
+    pub fn object_format(&self) -> ObjectFormat {
+        match &self.json {
+            None => ObjectFormat::Delimited,
+            Some(JsonFormat { layout: JsonLayout::Lines, .. }) => ObjectFormat::Jsonl,
+            Some(JsonFormat { layout: JsonLayout::Document(_), .. }) => ObjectFormat::Json,
+        }
+    }
+
     /// Returns the rules that divide objects into rows.
     #[must_use]
     pub fn rows(&self) -> RowFormat<'_> {

@@ -29,6 +29,8 @@ pub(super) struct ObjectLine<'a> {
     pub(super) etag: Option<&'a str>,
     /// The listed size in bytes. `null` if the object failed before it was known.
     pub(super) size_bytes: Option<u64>,
+    /// The format in which it was read: `delimited`, `jsonl` or `json`.
+    pub(super) format: &'static str,
     /// The compression of the object, found by its first bytes: `gzip`, `zstd`, `bzip2`, `xz`,
     /// `lz4`, `snappy` or `hadoop-snappy`; `gzip+gzip` if it was compressed twice. `null` if the
     /// object is plain text, or was not loaded or checked whole.

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use crate::choices::{LogFormat, ProgressMode, SummaryForm};
+use crate::dialect::ObjectFormat;
 
 /// The settings of the report, the summary, the log and the progress.
 #[derive(Clone, Debug)]
 pub struct OutputConfig {
+    /// The format of the objects.
+    pub format: ObjectFormat,
     /// The file for JSON Lines: one line for each object, then a summary.
     pub report: Option<PathBuf>,
     /// The file for the keys that failed, in the format that `--keys-from` reads.

@@ -126,6 +126,7 @@ fn job() -> Job {
 /// Returns a report with these outcomes.
 fn report(path: Option<&Path>, style: SummaryStyle, outcomes: &[Outcome]) -> Report {
     let mut report = Report {
+        format: ObjectFormat::Delimited,
         lines: LineFile::create("--report", path, &[]).unwrap(),
         failed_keys: LineFile::create("--failed-keys", None, &[]).unwrap(),
         totals: LoadTotals::default(),

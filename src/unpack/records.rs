@@ -182,7 +182,10 @@ impl Records {
         }
         match self.expected {
             Expected::Document | Expected::Value => self.begin_value(byte, lines),
-            Expected::ValueOrEnd if byte == b']' => self.close(lines),
+            Expected::ValueOrEnd if byte == b']' => {
+                self.close(byte, lines);
+                Ok(())
+            }
             Expected::ValueOrEnd => self.begin_value(byte, lines),
             Expected::KeyOrEnd if byte == b'}' => self.close_object(lines),
             Expected::Key | Expected::KeyOrEnd if byte == b'"' => {
@@ -301,7 +304,10 @@ impl Records {
     fn after_value(&mut self, byte: u8, lines: &mut Vec<u8>) -> Result<(), &'static str> {
         let is_array = matches!(self.open.last(), Some(Open::Array | Open::Records));
         match (byte, is_array) {
-            (b']', true) => self.close(lines),
+            (b']', true) => {
+                self.close(byte, lines);
+                Ok(())
+            }
             (b'}', false) => self.close_object(lines),
             (b',', _) => {
                 self.keep(b",", lines);
@@ -313,20 +319,17 @@ impl Records {
         }
     }
 
-    fn close(&mut self, lines: &mut Vec<u8>) -> Result<(), &'static str> {
-        self.keep(b"]", lines);
+    fn close(&mut self, bracket: u8, lines: &mut Vec<u8>) {
+        self.keep(&[bracket], lines);
         self.open.pop();
         self.end_value();
-        Ok(())
     }
 
     fn close_object(&mut self, lines: &mut Vec<u8>) -> Result<(), &'static str> {
         if self.open.last() == Some(&Open::OnPath(0)) && !self.is_found {
             return Err("the document ends, and has no array at the path of rows-at");
         }
-        self.keep(b"}", lines);
-        self.open.pop();
-        self.end_value();
+        self.close(b'}', lines);
         Ok(())
     }
 

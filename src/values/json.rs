@@ -9,6 +9,8 @@ use super::verdict::{BadKind, LossKind, Verdict};
 /// The deepest nesting that the servers take.
 const MYSQL_DEPTH: usize = 100;
 const MARIADB_DEPTH: usize = 31;
+/// The longest key of an object. A longer one fails the whole statement.
+const MYSQL_KEY_BYTES: usize = 65_535;
 
 /// Checks a text that must be JSON. MariaDB keeps the text; MySQL keeps values, and may lose some.
 pub(super) fn check(text: &[u8], server: Server, is_utf8: bool, out: &mut Vec<u8>) -> Verdict {
@@ -127,6 +129,9 @@ impl<'text> Reader<'text> {
             return Err(NOT_JSON);
         }
         let key = self.string()?;
+        if key.len() > MYSQL_KEY_BYTES && self.server == Server::MySql {
+            return Err(BadKind::JsonKeyTooLong);
+        }
         self.keys.push(key);
         self.blanks();
         if self.peek() != Some(b':') {

@@ -94,6 +94,7 @@ impl ColumnRule {
             BadKind::NotBase64 => "is not Base64",
             BadKind::NotJson => "is not JSON",
             BadKind::JsonTooDeep => "is JSON that is nested too deeply for the server",
+            BadKind::JsonKeyTooLong => "is JSON with a key that is too long for the server",
             BadKind::LoneSurrogate => "has half of a surrogate pair, which is no character",
             BadKind::JsonKind => {
                 let kind = match value.as_bytes().get(1) {

@@ -393,7 +393,7 @@ impl BadKind {
             | Self::TimeWithoutColon
             | Self::DateBeforeTime
             | Self::NotInFormat => 1292,
-            Self::NotJson | Self::JsonTooDeep | Self::LoneSurrogate => 3140,
+            Self::NotJson | Self::JsonTooDeep | Self::JsonKeyTooLong | Self::LoneSurrogate => 3140,
             _ => 1366,
         }
     }

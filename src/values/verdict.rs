@@ -96,6 +96,7 @@ pub enum BadKind {
     NotBase64,
     NotJson,
     JsonTooDeep,
+    JsonKeyTooLong,
     /// A string of JSON with half of a surrogate pair.
     LoneSurrogate,
     /// A value of JSON of a kind that the column does not take, such as an object in an INT.

@@ -66,7 +66,8 @@ async fn records_go_into_columns_by_the_names_of_their_keys(env: TestEnv) -> Res
         ],
     )
     .await?;
-    ensure!(outcome(&env, "report", "rows")?["rows"] == 4);
+    let line = outcome(&env, "report", "rows")?;
+    ensure!(line["rows"] == 4 && line["format"] == "jsonl", "{line}");
     // Case does not matter, and neither do blanks, CR and a byte order mark.
     env.start_afresh("t").await?;
     env.put("rows", "\u{feff} {\"ID\" : 5, \"Name\":\"a\"} \r\n \t\r\n{\"id\":6}\r\n   ")?;

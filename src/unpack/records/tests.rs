@@ -130,9 +130,9 @@ proptest! {
         is_pretty in any::<bool>(),
         chunk in 1_usize..40,
     ) {
-        let write = |value: &Value| match is_pretty {
-            true => serde_json::to_string_pretty(value).unwrap(),
-            false => value.to_string(),
+        let write = |value: &Value| {
+            let pretty = is_pretty.then(|| serde_json::to_string_pretty(value).unwrap());
+            pretty.unwrap_or_else(|| value.to_string())
         };
         let found = |path: &[&str], text: &str| -> Vec<Value> {
             let lines = records(path, text.as_bytes(), chunk).unwrap();

@@ -38,7 +38,8 @@ async fn records_without_line_breaks_and_in_arrays_are_rows(env: TestEnv) -> Res
         &["1|}{|∅", "2|a\\\"b|∅", "3|∅|2", "4|∅|∅", "5|[|∅", "6|∅|∅", "7|∅|∅", "8|∅|∅"],
     )
     .await?;
-    ensure!(outcome(&env, "report", "array.gz")?["codec"] == "gzip");
+    let packed = outcome(&env, "report", "array.gz")?;
+    ensure!(packed["codec"] == "gzip" && packed["format"] == "json", "{packed}");
     ensure!(outcome(&env, "report", "array")?["codec"].is_null());
     Ok(())
 }

@@ -41,7 +41,7 @@ struct Writer(fastrand::Rng);
 
 impl Writer {
     fn blank(&mut self) -> &'static str {
-        *self.0.choice(&["", "", "", " ", "\t", "\r"]).unwrap_or(&"")
+        self.0.choice(["", "", "", " ", "\t", "\r"]).unwrap_or("")
     }
 
     fn digits(&mut self, most: usize) -> String {
@@ -59,12 +59,12 @@ impl Writer {
     fn decimal(&mut self) -> String {
         let mut text = self.whole(20);
         if self.0.bool() {
-            text += &format!(".{}", self.digits(15));
+            text = format!("{text}.{}", self.digits(15));
         }
         if self.0.u8(0..3) == 0 {
-            let sign = *self.0.choice(&["", "+", "-"]).unwrap_or(&"");
-            text +=
-                &format!("{}{sign}{}", self.0.choice(['e', 'E']).unwrap_or('e'), self.0.u8(0..9));
+            let sign = self.0.choice(["", "+", "-"]).unwrap_or("");
+            let e = self.0.choice(['e', 'E']).unwrap_or('e');
+            text = format!("{text}{e}{sign}{}", self.0.u8(0..9));
         }
         text
     }
@@ -96,7 +96,7 @@ impl Writer {
                 Some(short) if self.0.bool() => text += short,
                 _ if must_escape || self.0.u8(0..5) == 0 => {
                     for unit in character.encode_utf16(&mut [0; 2]) {
-                        text += &format!("\\u{unit:04x}");
+                        text = format!("{text}\\u{unit:04x}");
                     }
                 }
                 _ => text.push(character),
@@ -130,12 +130,8 @@ impl Writer {
         let mut line = format!("{}{{", self.blank());
         for (index, (key, value)) in members.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            line += &format!(
-                "{comma}{}\"{key}\"{}:{}{value}",
-                self.blank(),
-                self.blank(),
-                self.blank()
-            );
+            let [before, after, behind] = [self.blank(), self.blank(), self.blank()];
+            line = format!("{line}{comma}{before}\"{key}\"{after}:{behind}{value}");
         }
         line + self.blank() + "}" + self.blank()
     }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::load;
 use crate::registry::{apply, load_test};
 use crate::support::program::TestEnv;
+use crate::support::servers::ServerKind;
 use crate::support::values::ensure_values;
 
 /// A column's type, a value of JSON, and what the server stores. `!` and words are in the message
@@ -114,4 +115,23 @@ async fn options_for_texts_leave_numbers_of_json_alone(env: TestEnv) -> Result<(
         &["1|1.234|2024-04-01 22:21:41", "2|1234.500|∅"],
     )
     .await
+}
+
+/// MySQL fails the whole statement for such a key, and so would the load of all other rows.
+#[apply(load_test)]
+async fn a_key_that_is_too_long_for_mysql_is_in_one_bad_row(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, v JSON) CHARSET utf8mb4").await?;
+    let line = |id: u32, length: usize| {
+        format!("{{\"id\":{id},\"v\":{{\"{}\":1}}}}\n", "k".repeat(length))
+    };
+    env.put("a", line(1, 65_535) + &line(2, 65_536))?;
+    let rejects = env.path("rejects").display().to_string();
+    let args = ["--on-bad-row", "reject", "--rejects", &rejects];
+    if env.server.kind() == ServerKind::Mysql {
+        load(&env, 7, &args).await?;
+        ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1"]).await
+    } else {
+        load(&env, 0, &args).await?;
+        ensure_values(&env.schema, "SELECT id FROM t ORDER BY id", &["1", "2"]).await
+    }
 }
