@@ -62,7 +62,7 @@ pub(super) fn resolve(
     (format, preset, dialect)
 }
 
-/// Resolves the settings by which names decide where fields go. Those of JSON are in [`JsonFormat`].
+/// Resolves the settings by which names decide where fields go. [`JsonFormat`] has those of JSON.
 fn names(resolver: &mut Resolver, json: Option<&JsonFormat>) -> NameConfig {
     let match_columns = resolver.choice(&s::MATCH_COLUMNS).unwrap_or_default();
     let partition_columns = if resolver.find(&s::PARTITION_COLUMNS).is_some() {
