@@ -18,6 +18,7 @@
 
 mod filter;
 mod fingerprints;
+mod key_file;
 mod key_order;
 mod listing;
 mod options;

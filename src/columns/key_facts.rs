@@ -26,6 +26,17 @@ pub(crate) enum KeyFact {
 }
 
 impl KeyFact {
+    /// The variables of all facts but the partitions, without their `@`.
+    pub(crate) const NAMES: [&str; 7] = [
+        "object_key",
+        "object_name",
+        "object_bucket",
+        "object_etag",
+        "object_size",
+        "object_modified",
+        "loaded_at",
+    ];
+
     /// Returns the fact that a variable of this name, without its `@`, stands for.
     pub(crate) fn of(variable: &str) -> Option<Self> {
         let lower = variable.to_lowercase();

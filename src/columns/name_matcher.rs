@@ -34,12 +34,11 @@ pub(crate) struct NameProblem {
 
 impl NameMatcher {
     /// Creates the matcher for a table. `is_known` returns true for the variables that have a value
-    /// from elsewhere. A trigger may fill columns if `has_trigger`.
+    /// from elsewhere.
     pub(crate) fn new(
         schema: &TableSchema,
         format: &FormatConfig,
         is_known: impl Fn(&str) -> bool,
-        has_trigger: bool,
     ) -> Self {
         let FormatConfig { columns, set, names, .. } = format;
         let mut items = columns.clone().unwrap_or_else(|| {
@@ -63,7 +62,7 @@ impl NameMatcher {
             columns.is_none() || items.iter().any(|item| same_name(name_of(item), column))
         };
         let needed = schema.columns.iter().filter(|column| {
-            let has_value = column.has_default || column.is_auto_increment || has_trigger;
+            let has_value = column.has_default || column.is_auto_increment;
             let is_needed = match names.missing_columns {
                 MissingColumns::Default => !has_value,
                 MissingColumns::Error => {
@@ -106,6 +105,7 @@ impl NameMatcher {
             self.items.iter().find(is_it).filter(|_| !name.is_empty())
         };
         let found: Vec<Option<&ColumnOrVariable>> = names.iter().map(item).collect();
+        Self::ensure_read(names)?;
         Self::ensure_once(names)?;
         if found.iter().all(Option::is_none) {
             let why = "none of its names is a column of the table".to_owned();
@@ -116,6 +116,16 @@ impl NameMatcher {
         self.ensure_complete(&found, filled)?;
         let extra = || ColumnOrVariable::Variable(EXTRA.to_owned());
         Ok(found.into_iter().map(|item| item.cloned().unwrap_or_else(extra)).collect())
+    }
+
+    fn ensure_read(names: &[String]) -> Result<(), NameProblem> {
+        let is_unreadable = |name: &String| name.starts_with(char::REPLACEMENT_CHARACTER);
+        let Some(index) = names.iter().position(is_unreadable) else { return Ok(()) };
+        Err(NameProblem {
+            why: format!("the name of field {} cannot be read", index + 1),
+            hint: "names that are not ASCII must be in UTF-8, which --charset then names"
+                .to_owned(),
+        })
     }
 
     fn ensure_once(names: &[String]) -> Result<(), NameProblem> {
@@ -186,8 +196,8 @@ impl NameMatcher {
         let (noun, pronoun) =
             if missing.len() == 1 { ("column", "it") } else { ("columns", "they") };
         let hint = format!(
-            "--set '{}=EXPRESSION' gives a value; a column with a DEFAULT may be missing unless \
-             --missing-columns is error",
+            "--set '{}=EXPRESSION' gives a value, and NULL is enough where a trigger replaces it; \
+             a column with a DEFAULT may be missing unless --missing-columns is error",
             option_identifier(first)
         );
         let why = format!(
@@ -253,7 +263,7 @@ mod tests {
                 partition_columns: PartitionColumns::Auto,
             },
         };
-        NameMatcher::new(&schema, &format, |name| name == "session", false)
+        NameMatcher::new(&schema, &format, |name| name == "session")
     }
 
     fn item(text: &str) -> ColumnOrVariable {

@@ -246,7 +246,12 @@ fn write_objects(text: &mut String, status: &Status) {
     for object in status.partial.iter().take(NAMED) {
         let Partial { parts_loaded: loaded, parts, .. } = object;
         let uri = uri(&object.bucket, &object.key);
-        sentence(text, format_args!("partial: {uri}: {loaded} of {parts} parts"));
+        // The number of parts that a packed object unpacks to is known only at its end.
+        if loaded > parts {
+            sentence(text, format_args!("partial: {uri}: {loaded} parts"));
+        } else {
+            sentence(text, format_args!("partial: {uri}: {loaded} of {parts} parts"));
+        }
     }
     write_more(text, "partial", status.partial.len() as u64);
     for object in status.in_flight.iter().take(NAMED) {

@@ -67,7 +67,7 @@ fn names(resolver: &mut Resolver, json: Option<&JsonFormat>) -> NameConfig {
     let match_columns = resolver.choice(&s::MATCH_COLUMNS).unwrap_or_default();
     let partition_columns = if resolver.find(&s::PARTITION_COLUMNS).is_some() {
         resolver.optional(&s::PARTITION_COLUMNS, partition_columns).unwrap_or_default()
-    } else if match_columns == MatchColumns::Name {
+    } else if match_columns == MatchColumns::Name || json.is_some() {
         resolver.record_derived(&s::PARTITION_COLUMNS, "auto", Origin::Default);
         PartitionColumns::Auto
     } else {

@@ -4,7 +4,7 @@ use super::conflicts::contradiction;
 use super::format::column_or_variable;
 use crate::dialect::{
     ColumnOrVariable, Dialect, ExtraColumns, FormatConfig, JsonFormat, JsonLayout, JsonPath,
-    JsonStep, MissingColumns, MissingKeys, ObjectFormat, Preset,
+    JsonStep, MissingColumns, MissingKeys, ObjectFormat, PartitionColumns, Preset,
 };
 use crate::settings::{Origin, Resolver, Setting, table as s};
 
@@ -85,6 +85,15 @@ pub(super) fn check_text(
             let why = "is for delimited text, and format is JSON";
             is_for_another(resolver, setting, why);
         }
+    }
+    if let PartitionColumns::Named(names) = &format.names.partition_columns {
+        let name = names.first().map_or("dt", String::as_str);
+        contradiction(
+            resolver,
+            "partition-columns is for delimited text, and format is JSON",
+            [&s::PARTITION_COLUMNS, &s::FORMAT],
+            &format!("use --set '{name}=@partition_{name}'"),
+        );
     }
     if !["utf8mb4", "utf8mb3", "utf8"].contains(&format.charset.name()) {
         is_for_another(resolver, &s::CHARSET, "names another character set, but JSON is UTF-8");

@@ -74,7 +74,13 @@ impl IsolationSetup {
         );
         let is_key = |name: &str| schema.unique_key_columns.iter().any(|key| same_name(key, name));
         let update_columns = match &plan.update_columns {
-            Some(columns) => columns.clone(),
+            // The object may lack some, which then keep their values.
+            Some(columns) => {
+                let is_loaded = |name: &&String| {
+                    table.insert_columns().iter().any(|column| same_name(column, name))
+                };
+                columns.iter().filter(is_loaded).cloned().collect()
+            }
             None => table.insert_columns().iter().filter(|name| !is_key(name)).cloned().collect(),
         };
         let scratch = match table.create(conn).await {

@@ -37,8 +37,15 @@ pub struct LayoutMaker {
     /// The facts that expressions of `--set` use, with their variables.
     facts: Vec<(String, KeyFact)>,
     partitions: PartitionColumns,
+    is_json: bool,
     /// The columns that `--set` fills.
     set: Vec<String>,
+    /// The columns that records of JSON fill by their names.
+    record_columns: Vec<String>,
+    /// The columns that the fields or the key must fill, if fields go by position.
+    needed: Vec<String>,
+    /// The variables that `--set` reads, and that nothing fills.
+    pub(crate) unknown_variables: Vec<String>,
     pub(crate) verification: Option<Arc<ComparePlan>>,
 }
 
@@ -79,10 +86,32 @@ impl LayoutMaker {
             let is_known = |name: &str| {
                 is_of_session(name) || facts.iter().any(|(fact, _)| same_name(fact, name))
             };
-            let has_trigger = schema.has_before_insert_trigger() && flavor == Flavor::Mysql;
-            NameMatcher::new(schema, format, is_known, has_trigger)
+            NameMatcher::new(schema, format, is_known)
         });
+        let unknown_variables = set_variables(&format.set)
+            .into_iter()
+            .filter(|name| !is_listed(name) && !is_of_session(name) && KeyFact::of(name).is_none());
+        let unknown_variables: Vec<String> =
+            if matcher.is_some() { Vec::new() } else { unknown_variables.collect() };
+        let record_columns = format.json.iter().flat_map(|json| {
+            columns.iter().filter_map(|item| match item {
+                ColumnOrVariable::Column(name) if json.path_of(item).is_none() => {
+                    Some(name.clone())
+                }
+                _ => None,
+            })
+        });
+        let is_set = |name: &str| format.set.iter().any(|(column, _)| same_name(column, name));
+        let may_be_filled_by_trigger =
+            schema.has_before_insert_trigger() && flavor == Flavor::Mysql;
+        let needed = schema.columns.iter().filter(|column| {
+            !column.has_default && !column.is_auto_increment && !column.is_generated
+        });
+        let needed = needed.map(|column| column.name.clone()).filter(|name| !is_set(name));
         Self {
+            record_columns: record_columns.collect(),
+            needed: if may_be_filled_by_trigger { Vec::new() } else { needed.collect() },
+            unknown_variables,
             rules: RuleSource::new(
                 Arc::clone(schema),
                 format.clone(),
@@ -97,6 +126,7 @@ impl LayoutMaker {
             matcher,
             facts,
             partitions: format.names.partition_columns.clone(),
+            is_json: format.json.is_some(),
             set: format.set.iter().map(|(column, _)| column.clone()).collect(),
             verification: None,
         }
@@ -145,7 +175,7 @@ impl LayoutMaker {
     /// Returns the key of the layout of an object with these names in its header and these
     /// partitions in its key.
     pub(crate) fn key(&self, header: Option<Vec<String>>, partitions: &[Partition]) -> LayoutKey {
-        if self.partitions != PartitionColumns::Auto {
+        if self.partitions != PartitionColumns::Auto || self.is_json {
             return LayoutKey { header, partitions: self.ordinary() };
         }
         let is_wanted = |name: &str| {
@@ -186,9 +216,50 @@ impl LayoutMaker {
     pub(crate) fn make(&self, plan: &Plan, key: &LayoutKey) -> Result<Layout, NameProblem> {
         let columns = match (&self.matcher, &key.header) {
             (Some(matcher), Some(names)) => matcher.columns_of(names, &key.partitions)?,
-            _ => self.listed_columns(&key.partitions),
+            _ => {
+                let columns = self.listed_columns(&key.partitions);
+                self.ensure_filled(&columns, &key.partitions)?;
+                columns
+            }
         };
         Ok(self.layout(plan, columns, &key.partitions))
+    }
+
+    /// Returns the name of a partition that may or may not stand for the values of records.
+    pub(crate) fn unclear_partition<'key>(
+        &self,
+        partitions: &'key [Partition],
+    ) -> Option<&'key str> {
+        let is_unclear = |partition: &&Partition| {
+            self.record_columns.iter().any(|column| same_name(column, &partition.name))
+        };
+        let found = partitions.iter().find(is_unclear)?;
+        (self.partitions == PartitionColumns::Auto).then_some(&found.name)
+    }
+
+    /// Requires that fields that go by position, or the key, fill each column that needs a value.
+    fn ensure_filled(
+        &self,
+        columns: &[ColumnOrVariable],
+        partitions: &[String],
+    ) -> Result<(), NameProblem> {
+        if self.matcher.is_some() || self.is_json || self.partitions != PartitionColumns::Auto {
+            return Ok(());
+        }
+        let is_filled = |name: &&String| {
+            columns.iter().any(|item| is_column(item, name))
+                || partitions.iter().any(|it| same_name(it, name))
+        };
+        let Some(name) = self.needed.iter().find(|name| !is_filled(name)) else { return Ok(()) };
+        Err(NameProblem {
+            why: format!(
+                "column {name} must have a value, and neither the fields nor the key of the object \
+                 fill it"
+            ),
+            hint: format!(
+                "list it in --columns, or give it a value with --set '{name}=EXPRESSION'"
+            ),
+        })
     }
 
     /// Returns the items that fields are read into if no header says otherwise.

@@ -64,12 +64,23 @@ impl Layouts {
             return Ok(self.ordinary.clone());
         }
         let partitions = partitions(&object.key);
+        if let Some(name) = self.maker.unclear_partition(&partitions) {
+            let why = format!("its key has {name}=, and its records may have {name}, too");
+            return Err(malformed(object, &why).with_hint(format!(
+                "--set '{name}=@partition_{name}' takes it from the key, and --partition-columns \
+                 none from the records"
+            )));
+        }
         let key = self.maker.key(header, &partitions);
         let shared = self.shared(plan, &key).map_err(|NameProblem { why, hint }| {
             let shown: String =
                 key.header.unwrap_or_default().join(", ").chars().take(SHOWN_CHARACTERS).collect();
-            let message =
-                format!("{object}: its header ({}): {}", printable(&shown), printable(&why));
+            let header = if shown.is_empty() {
+                String::new()
+            } else {
+                format!("its header ({}): ", printable(&shown))
+            };
+            let message = format!("{object}: {header}{}", printable(&why));
             Error::new(ErrorKind::Malformed, message).with_hint(hint)
         })?;
         let mut added = Vec::new();

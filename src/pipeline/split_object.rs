@@ -249,7 +249,8 @@ async fn look_at_head(
         Some(codec) => {
             let fields_per_row = context.layouts.ordinary.fields_per_row();
             let refuses_json_lines = context.refuses_json_lines(fields_per_row);
-            let (first, is_whole) = packed_head(pinned, codec, refuses_json_lines).await?;
+            let (first, is_whole) =
+                packed_head(pinned, &context.staging, codec, refuses_json_lines).await?;
             (first, !is_whole)
         }
         None if goes_by_name || context.header.is_some() => {

@@ -122,6 +122,10 @@ pub(crate) async fn bad_values(context: &Context, request: &LoadRequest) -> Resu
         rows => format!("{}: {bad} of {rows} rows are bad; no row was loaded", request.what),
     };
     let error = Error::new(ErrorKind::BadRows, message).with_bad_rows(BadRows { shown, more });
+    // JSON cannot be accepted as it is.
+    if remedies.is_empty() && context.options.format.json.is_some() {
+        remedies.push("fix the rows, or use --on-bad-row reject to load the others".to_owned());
+    }
     Ok(if remedies.is_empty() { error } else { error.with_hint(remedies.join("\n")) })
 }
 

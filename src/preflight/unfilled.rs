@@ -32,7 +32,8 @@ pub(crate) async fn find(
     flavor: Flavor,
 ) -> Result<Unfilled> {
     let names = names(schema, columns, &options.format.set);
-    if options.format.names.partition_columns == PartitionColumns::Auto {
+    let is_json = options.format.json.is_some();
+    if options.format.names.partition_columns == PartitionColumns::Auto && !is_json {
         // The key of each object decides.
         return Ok(Unfilled::default());
     }

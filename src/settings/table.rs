@@ -269,7 +269,8 @@ settings! {
         "Load the objects listed in this file; - reads standard input")
         .more("The file has one S3 URI per line, and each names one object. A line that starts \
                with a double quote is a JSON string. Empty lines and lines that start with # are \
-               ignored. --failed-keys writes this format.");
+               ignored. --failed-keys writes this format. The manifest of a Redshift UNLOAD will \
+               do, too.");
     ALLOW_EMPTY = Setting::new(Source, "allow-empty", Switch { opposite: "no-allow-empty" },
         "Exit with code 0 instead of 4 if no object matches");
     SKIP_HIDDEN = Setting::new(Source, "skip-hidden", Switch { opposite: "no-skip-hidden" },
@@ -362,8 +363,9 @@ settings! {
         .default("default");
     PARTITION_COLUMNS = Setting::new(Format, "partition-columns", Text,
         "The columns that NAME=VALUE parts of the key fill, as in dt,region")
-        .more("auto: each part that is named like a column. none: no part.")
-        .derived("none", "auto with match-columns name").value("LIST");
+        .more("auto: each part that is named like a column, but an object of JSON with such a part \
+               fails. none: no part.")
+        .derived("none", "auto with match-columns name and with JSON").value("LIST");
     CHARSET = Setting::new(Format, "charset", Text,
         "The character set of the objects, as MySQL names it")
         .more("A UTF-8 byte order mark is dropped.").default("utf8mb4").value("NAME");

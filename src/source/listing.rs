@@ -5,14 +5,12 @@
 //! remembers only the exact keys, and the keys of stores that do not list in order, in sixteen
 //! bytes each.
 
-use std::path::Path;
-
 use futures_util::{StreamExt, stream};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::filter::{Filter, KeyMatch};
 use super::fingerprints::Fingerprints;
+use super::key_file::named_keys;
 use super::key_order::KeyOrder;
 use super::options::SourceConfig;
 use super::s3::{Page, S3};
@@ -25,8 +23,6 @@ use crate::s3_uri::SourceUri;
 /// without an ETag.
 const HEADS_IN_FLIGHT: usize = 16;
 
-/// The longest line of a key file. A key has up to 1024 bytes, and JSON takes up to six for one.
-const LINE_LIMIT_BYTES: u64 = 64 * 1024;
 /// The number of pages in a row without a key after which a listing counts as endless. S3 sends
 /// such pages while it passes over deleted keys.
 const PAGES_WITHOUT_KEYS: u32 = 10_000;
@@ -152,7 +148,7 @@ impl Listing {
         let exact: Vec<_> = exact.filter(|(bucket, key)| named.insert((bucket, key))).collect();
         self.look_up(stream::iter(exact.into_iter().map(Ok)), &found).await?;
         if let Some(path) = &self.keys_from {
-            let lines = key_lines(path).await?.filter(|line| {
+            let lines = named_keys(path).await?.filter(|line| {
                 let fresh = line.as_ref().map_or(true, |(bucket, key)| named.insert((bucket, key)));
                 async move { fresh }
             });
@@ -328,70 +324,6 @@ fn outermost_prefixes(uris: &[SourceUri]) -> Vec<(&str, &str)> {
         .filter(|&(index, &prefix)| !covered(index, prefix))
         .map(|(_, &prefix)| prefix)
         .collect()
-}
-
-/// Returns the keys of a `--keys-from` file, one per line, as a stream.
-async fn key_lines(
-    path: &Path,
-) -> Result<impl futures_util::Stream<Item = Result<(String, String)>> + use<>> {
-    let name = path.display().to_string();
-    let unreadable = move |error: std::io::Error| {
-        Error::new(ErrorKind::Usage, format!("--keys-from {name} cannot be read")).caused_by(error)
-    };
-    let reader: Box<dyn AsyncBufRead + Unpin + Send> = if path == Path::new("-") {
-        Box::new(BufReader::new(tokio::io::stdin()))
-    } else {
-        let file = tokio::fs::File::open(path).await.map_err(&unreadable)?;
-        Box::new(BufReader::new(file))
-    };
-    let name = path.display().to_string();
-    Ok(stream::unfold(Some((reader, 0_u64)), move |state| {
-        let name = name.clone();
-        let unreadable = unreadable.clone();
-        async move {
-            let (mut reader, mut number) = state?;
-            loop {
-                number += 1;
-                match next_line(&mut reader).await {
-                    Ok(Some(line)) => match SourceUri::from_key_line(&line) {
-                        Ok(None) => {}
-                        Ok(Some(
-                            SourceUri::Key { bucket, key }
-                            | SourceUri::Prefix { bucket, prefix: key },
-                        )) => {
-                            return Some((Ok((bucket, key)), Some((reader, number))));
-                        }
-                        Err(error) => {
-                            let message = format!("--keys-from {name}, line {number}: {error}");
-                            return Some((Err(Error::new(ErrorKind::Usage, message)), None));
-                        }
-                    },
-                    Ok(None) => return None,
-                    Err(error) => return Some((Err(unreadable(error)), None)),
-                }
-            }
-        }
-    }))
-}
-
-/// Returns the next line without its line feed.
-async fn next_line(
-    reader: &mut (dyn AsyncBufRead + Unpin + Send),
-) -> std::io::Result<Option<String>> {
-    let mut line = Vec::new();
-    if reader.take(LINE_LIMIT_BYTES).read_until(b'\n', &mut line).await? == 0 {
-        return Ok(None);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if line.len() as u64 == LINE_LIMIT_BYTES {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::FileTooLarge,
-            "a line is longer than 64 KiB, and no URI is",
-        ));
-    }
-    let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-    String::from_utf8(line).map(Some).map_err(invalid)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::dialect::{Charset, Dialect};
 /// The maximum number of fields that are read of a header line: more than a table has columns.
 const MAX_FIELDS: usize = 5000;
 
-/// Returns the fields of the last ignored line, as texts without surrounding blanks. A field
-/// without a readable text is empty. Returns `None` if the line does not end within `bytes`.
+/// Returns the fields of the last ignored line, as texts without surrounding blanks. A field in
+/// unknown characters is U+FFFD. Returns `None` if the line does not end within `bytes`.
 ///
 /// `bytes` is the beginning of an object. `is_cut` is true if the header may go on beyond them.
 #[must_use]
@@ -53,8 +53,10 @@ pub fn header_names(
             std::str::from_utf8(&value)
                 .ok()
                 .filter(|name| charset.is_utf8() || name.is_ascii())
-                .map(|name| name.trim().to_owned())
-                .unwrap_or_default(),
+                .map_or_else(
+                    || char::REPLACEMENT_CHARACTER.to_string(),
+                    |name| name.trim().to_owned(),
+                ),
         ),
     });
     Some(names.collect())
@@ -104,6 +106,6 @@ mod tests {
         let latin = Charset::new("latin1").unwrap();
         let dialect = Preset::Csv.dialect();
         let text = b"gr\xf6\xdfe,v\n";
-        assert_eq!(header_names(&dialect, &latin, 1, text, false).unwrap(), ["", "v"]);
+        assert_eq!(header_names(&dialect, &latin, 1, text, false).unwrap(), ["\u{fffd}", "v"]);
     }
 }

@@ -1,46 +1,64 @@
 //! The first text of a large packed object, before the object is split.
 
-use super::area::refused;
+use super::area::{StagingArea, refused};
 use super::ranges::PinnedObject;
 use super::sink::inside;
 use super::text_check::TextCheck;
-use crate::error::Result;
-use crate::unpack::{Codec, Trouble, Unpacker};
+use crate::error::{Error, ErrorKind, Result};
+use crate::unpack::{Codec, MAX_MEMORY_BYTES, Trouble, Unpacker};
 
-/// The packed bytes that are fetched: most header lines, and a sample of the rows, are in them.
-const PACKED_BYTES: u64 = 64 * 1024;
+/// The packed bytes that are fetched first. Each further request is for as many as came so far.
+const FIRST_BYTES: u64 = 64 * 1024;
+/// The most packed bytes that are fetched. The blocks of most formats are far smaller: bzip2 and
+/// lz4 have the largest, of up to 4 MiB.
+const PACKED_BYTES: u64 = 16 * 1024 * 1024;
 /// The most text that they may unpack to. A header line has at most as much.
 const TEXT_BYTES: usize = 1024 * 1024;
-/// The memory that the decoder may take for it: enough for everything but huge windows. What needs
-/// more is not looked at here.
-const MEMORY_BYTES: u64 = 20 << 20;
 
-/// Returns the first text of an object, and true if all of it.
+/// Returns the first text of an object, and true if all of it. The caller must hold no disk space,
+/// and no memory of decoders.
 ///
 /// # Errors
 /// `UnsupportedFormat` if it is no text; `Malformed` if it is damaged; and the errors of requests.
 pub(crate) async fn packed_head(
     pinned: &PinnedObject,
+    area: &StagingArea,
     codec: Codec,
     refuses_json_lines: bool,
 ) -> Result<(Vec<u8>, bool)> {
     let object = &pinned.object;
-    let end = PACKED_BYTES.min(object.size_bytes);
-    let packed = pinned.fetch(0, end).await?.concat();
     let mut unpacker = Unpacker::new(codec);
-    let (mut text, mut rest) = (Vec::new(), &packed[..]);
-    while text.len() < TEXT_BYTES {
-        match unpacker.next(&mut rest) {
-            Ok([]) => break,
-            Ok(block) => text.extend_from_slice(block),
-            Err(fault) => match fault.trouble {
-                Trouble::NeedsMemory(bytes) if bytes <= MEMORY_BYTES => unpacker.allow(bytes),
-                Trouble::NeedsMemory(_) => break,
-                Trouble::Damaged(_) => return Err(refused(object, &fault)),
-            },
+    let mut memory = area.reserve_memory(unpacker.memory_bytes()).await?;
+    let mut text = Vec::new();
+    let (mut end, mut rest_bytes) = (0, 0);
+    while text.len() < TEXT_BYTES && end < object.size_bytes.min(PACKED_BYTES) {
+        let from = end;
+        end = object.size_bytes.min(PACKED_BYTES).min((2 * end).max(FIRST_BYTES));
+        let packed = pinned.fetch(from, end).await?.concat();
+        let mut rest = &packed[..];
+        while text.len() < TEXT_BYTES {
+            match unpacker.next(&mut rest) {
+                Ok([]) => break,
+                Ok(block) => text.extend_from_slice(block),
+                Err(fault) => match fault.trouble {
+                    Trouble::NeedsMemory(bytes) if bytes <= MAX_MEMORY_BYTES => {
+                        drop(memory);
+                        memory = area.reserve_memory(bytes + unpacker.memory_bytes()).await?;
+                        unpacker.allow(bytes);
+                    }
+                    _ => return Err(refused(object, &fault)),
+                },
+            }
         }
+        rest_bytes = rest.len();
     }
-    let is_whole = rest.is_empty() && end == object.size_bytes;
+    drop(memory);
+    let is_whole = rest_bytes == 0 && end == object.size_bytes;
+    if text.is_empty() && !is_whole {
+        let message = format!("{object}: its first block has more than {PACKED_BYTES} bytes");
+        return Err(Error::new(ErrorKind::UnsupportedFormat, message)
+            .with_hint("pack it again with the options of an ordinary packer"));
+    }
     let codecs = unpacker.codecs();
     let mut check = TextCheck::new(refuses_json_lines);
     let checked = check.feed(object, &text).and_then(|()| check.finish(object, is_whole, None));

@@ -52,6 +52,16 @@ pub(super) struct Record<'line> {
     text: &'line str,
 }
 
+impl Record<'_> {
+    /// Returns true if the record has values, but none that is looked for.
+    pub(super) fn is_foreign(&self) -> bool {
+        let inner = self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default();
+        !self.values.is_empty()
+            && self.values.iter().all(Option::is_none)
+            && !inner.trim().is_empty()
+    }
+}
+
 impl RecordReader {
     pub(super) fn new(items: &[ColumnOrVariable], json: &JsonFormat) -> Self {
         let mut reader = Self {

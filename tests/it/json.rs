@@ -277,3 +277,17 @@ fn expect_nothing_failed(env: &TestEnv) -> Result<()> {
     ensure!(expect_failure(env, "report", "a", "bad_rows").is_err());
     Ok(())
 }
+
+#[apply(load_test)]
+async fn a_record_with_nothing_for_any_column_is_bad(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT, s VARCHAR(9))").await?;
+    env.put("a", r#"{"Records":[{"id":1,"u":{"arn":"x"}}]}"#)?;
+    let document = ["--format", "json", "--field", "s=$.u.arn"];
+    let report = env.path("report").display().to_string();
+    let args = [&document[..], &["--report", &report]].concat();
+    env.load_ending(3, "t", &args).await?.says("the record has nothing for any column")?;
+    let hint = outcome(&env, "report", "a")?["error"]["hint"].to_string();
+    ensure!(hint.contains("--rows-at"), "{hint}");
+    env.load_ending(0, "t", &[&args[..], &["--rows-at", "$.Records"]].concat()).await?;
+    ensure_values(&env.schema, "SELECT id, s FROM t", &["1|x"]).await
+}

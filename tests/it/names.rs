@@ -279,3 +279,42 @@ async fn a_job_by_names_is_verified_by_its_values(env: TestEnv) -> Result<()> {
     ensure!(ended.summary("verified")?.starts_with("4 rows, 2 of 3 columns"), "{ended}");
     Ok(())
 }
+
+#[apply(load_test)]
+async fn an_update_leaves_columns_alone_that_the_object_lacks(env: TestEnv) -> Result<()> {
+    table(&env).await?;
+    env.schema.exec("INSERT INTO t VALUES (1, 1, 111)").await?;
+    env.put("1.csv", "sku,qty\n1,10\n")?;
+    let update = ["--on-duplicate", "update", "--update-columns", "qty,cost"];
+    load(&env, 0, &[&BY_NAME[..], &update].concat()).await?;
+    ensure_values(&env.schema, ALL, &["1|10|111"]).await
+}
+
+#[apply(load_test)]
+async fn a_trigger_is_no_reason_to_leave_a_needed_column_out(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, a INT NOT NULL, b INT)").await?;
+    env.schema.exec("CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.b = 1").await?;
+    env.put("1.csv", "id\n1\n")?;
+    load(&env, 3, &BY_NAME).await?;
+    ensure_failed(&env, "1.csv", "it lacks the column a", "--set 'a=EXPRESSION'")
+}
+
+#[apply(load_test)]
+async fn names_that_cannot_be_read_are_not_left_out(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, `gr\u{f6}\u{df}e` INT)").await?;
+    env.put("1.csv", b"id,gr\xf6\xdfe\n1,2\n".to_vec())?;
+    let args = ["--charset", "latin1", "--extra-columns", "ignore"];
+    load(&env, 3, &[&BY_NAME[..], &args].concat()).await?;
+    ensure_failed(&env, "1.csv", "the name of field 2 cannot be read", "UTF-8")
+}
+
+#[apply(load_test)]
+async fn a_variable_that_nothing_fills_is_a_problem(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))").await?;
+    env.put("1", "1\n")?;
+    let set = ["--columns", "id", "--set", "v=@object_nmae"];
+    load(&env, 6, &set).await?.says("--set reads @object_nmae, which nothing fills")?;
+    let set = ["--columns", "id", "--set", "v=@object_name"];
+    load(&env, 0, &set).await?;
+    ensure_values(&env.schema, "SELECT id, v FROM t", &["1|1"]).await
+}

@@ -25,6 +25,10 @@ const LANGUAGES: &[&str] = &["sh", "sql", "toml", "console", "json", "text"];
 /// Returns the language and the text of each fenced block of a document.
 fn fences(document: &str) -> Result<Vec<(String, String)>> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document))?;
+    Ok(fences_in(&text))
+}
+
+fn fences_in(text: &str) -> Vec<(String, String)> {
     let mut fences = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -34,7 +38,20 @@ fn fences(document: &str) -> Result<Vec<(String, String)>> {
             fences.push((language.to_owned(), text));
         }
     }
-    Ok(fences)
+    fences
+}
+
+/// The fenced blocks below a heading, each with its language.
+type Section = (String, Vec<(String, String)>);
+
+/// Returns the fenced blocks below each `## ` heading of a document.
+pub(crate) fn fences_below(document: &str) -> Result<Vec<Section>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document))?;
+    let sections = text.split("\n## ").skip(1).map(|section| {
+        let (heading, rest) = section.split_once('\n').unwrap_or((section, ""));
+        (heading.to_owned(), fences_in(rest))
+    });
+    Ok(sections.collect())
 }
 
 /// Returns the text of all blocks in this language, one after another.
@@ -82,7 +99,7 @@ fn at_server(text: &str, server: &Server) -> Result<String> {
 }
 
 /// Runs a script in one shell, because later blocks need what earlier ones export.
-async fn run_in_shell(env: &TestEnv, s3: &Endpoint, script: &str) -> Result<Ended> {
+pub(crate) async fn run_in_shell(env: &TestEnv, s3: &Endpoint, script: &str) -> Result<Ended> {
     let mut shell = Command::new("sh");
     shell
         .env_clear()

@@ -25,6 +25,7 @@ impl RowRules {
             return RowVerdict { is_bad: true, ..verdict };
         };
         verdict.is_bad = !record.extra.is_empty()
+            || record.is_foreign()
             || reader.refuses_missing && record.values.iter().any(Option::is_none);
         for (index, value) in record.values.iter().enumerate() {
             match self.check_value(index, *value, scratch).0 {
@@ -71,6 +72,18 @@ impl RowRules {
             }
         };
         let mut bad = self.extra_keys(&record, line);
+        if bad.is_empty() && record.is_foreign() {
+            bad.push(RowFault {
+                column: None,
+                code: UNKNOWN_COLUMN,
+                text: "the record has nothing for any column".to_owned(),
+                remedies: vec![
+                    "if the records are in an array of the document, --format json --rows-at \
+                     '$.Records' reads them"
+                        .to_owned(),
+                ],
+            });
+        }
         let mut noted = Vec::new();
         let mut scratch = Vec::new();
         for (index, (item, value)) in self.items.iter().zip(&record.values).enumerate() {

@@ -135,3 +135,30 @@ async fn partitions_are_verified_like_fields(env: TestEnv) -> Result<()> {
     ensure!(outcome(&env, "report", KEYS[0].0)?["rows"] == 1);
     Ok(())
 }
+
+#[apply(load_test)]
+async fn a_needed_column_that_the_key_lacks_fails_the_object(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (dt DATE NOT NULL, id INT PRIMARY KEY)").await?;
+    env.put("dt=2024-01-01/a", "1\n")?;
+    env.put("b", "2\n")?;
+    let args = ["--preset", "csv", "--partition-columns", "auto"];
+    load(&env, 3, &args).await?;
+    ensure_values(&env.schema, "SELECT id, dt FROM t", &["1|2024-01-01"]).await
+}
+
+#[apply(load_test)]
+async fn records_of_json_and_keys_do_not_compete_in_silence(env: TestEnv) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, dt VARCHAR(9))").await?;
+    env.put("dt=k/a", "{\"id\":1,\"dt\":\"r\"}\n")?;
+    let json = ["--format", "jsonl"];
+    load(&env, 3, &json).await?;
+    ensure_failed(&env, "dt=k/a", "its key has dt=", "--set 'dt=@partition_dt'")?;
+    load(&env, 2, &["--format", "jsonl", "--partition-columns", "dt"])
+        .await?
+        .says("use --set 'dt=@partition_dt'")?;
+    load(&env, 0, &["--format", "jsonl", "--set", "dt=@partition_dt"]).await?;
+    ensure_values(&env.schema, "SELECT id, dt FROM t", &["1|k"]).await?;
+    start_afresh(&env).await?;
+    load(&env, 0, &["--format", "jsonl", "--partition-columns", "none"]).await?;
+    ensure_values(&env.schema, "SELECT id, dt FROM t", &["1|r"]).await
+}

@@ -39,6 +39,34 @@ async fn parts(env: &TestEnv) -> Result<u64> {
 }
 
 #[apply(load_test)]
+async fn the_header_of_a_packed_object_in_parts_is_checked_however_large_its_blocks_are(
+    env: TestEnv,
+) -> Result<()> {
+    env.schema.exec("CREATE TABLE t (id INT NOT NULL, qty INT NOT NULL)").await?;
+    let mut random = fastrand::Rng::with_seed(3);
+    let rows = (0..100_000).map(|id| format!("{},{id}\n", random.u32(..1 << 30)));
+    let text = format!("qty,id\n{}", rows.collect::<String>()).into_bytes();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&text)?;
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 9);
+    xz.write_all(&text)?;
+    for (codec, packed) in [
+        ("bzip2", bzip2.finish()?),
+        ("xz", xz.finish()?),
+        ("zstd", zstd::stream::encode_all(&text[..], 22)?),
+        ("gzip", gzip(&text)?),
+    ] {
+        env.put("a", packed)?;
+        let args = ["--preset", "csv", "--ignore-lines", "1", "--part-size", "256KiB"];
+        load(&env, 3, &args).await?;
+        let message = outcome(&env, "report", "a")?["error"]["message"].to_string();
+        ensure!(message.contains("header"), "{codec}: {message}");
+        ensure!(env.count("t").await? == 0, "{codec}");
+    }
+    Ok(())
+}
+
+#[apply(load_test)]
 async fn a_packed_object_is_split_by_what_it_unpacks_to(env: TestEnv) -> Result<()> {
     table(&env).await?;
     let text = text(ROWS);
@@ -101,7 +129,7 @@ async fn a_packed_object_with_missing_parts_is_completed(env: TestEnv) -> Result
 async fn the_last_part_of_a_damaged_packed_object_is_never_loaded(env: TestEnv) -> Result<()> {
     table(&env).await?;
     // Too large for its end to be seen before its parts are loaded.
-    let text = text(5 * ROWS);
+    let text = text(10 * ROWS);
     let packed = gzip(&text)?;
     ensure!(packed.len() > 96 * 1024);
     let last = packed.len() - 6;
