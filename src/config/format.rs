@@ -47,12 +47,13 @@ pub(super) fn resolve(
         }
     }
     let names = names(resolver, json.as_ref());
+    let ignore_lines = ignore_lines(resolver, names.by_name() && json.is_none());
     let format = FormatConfig {
         // What the server gets of JSON.
         dialect: if json.is_some() { Preset::Mysql.dialect() } else { dialect.clone() },
         json,
         charset,
-        ignore_lines: ignore_lines(resolver, &names),
+        ignore_lines,
         columns: resolver.optional(&s::COLUMNS, columns),
         set,
         null_strings,
@@ -95,11 +96,11 @@ fn partition_columns(text: &str) -> Result<PartitionColumns, String> {
 }
 
 /// Resolves the number of header lines: by names, an object has one.
-fn ignore_lines(resolver: &mut Resolver, names: &NameConfig) -> u64 {
+fn ignore_lines(resolver: &mut Resolver, has_header: bool) -> u64 {
     if resolver.find(&s::IGNORE_LINES).is_some() {
         return resolver.integer(&s::IGNORE_LINES);
     }
-    let lines = u64::from(names.by_name());
+    let lines = u64::from(has_header);
     resolver.record_derived(&s::IGNORE_LINES, lines.to_string(), Origin::Default);
     lines
 }

@@ -25,7 +25,13 @@ pub(crate) fn plan(
     }
     let what = format!("table {}", options.target.table);
     let zone = if options.sets_time_zone() { "set by --init-sql" } else { "UTC" };
-    let plan = ComparePlan::new(&schema.columns, items, options.format, zone);
+    let plan = ComparePlan::new(
+        &schema.columns,
+        items,
+        options.format,
+        options.load.readings.binary,
+        zone,
+    );
 
     // A trigger that the account cannot see is not found here, but its changes make the comparison
     // fail.

@@ -1,5 +1,6 @@
 //! The words for records that cannot be read.
 
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use crate::printable::printable;
@@ -33,7 +34,10 @@ impl RecordFault {
         let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
         let spans = error.classify() == Category::Eof || what == "trailing characters";
         let text = match error.classify() {
-            Category::Data => "the record is JSON, but not an object".to_owned(),
+            Category::Data if serde_json::from_str::<IgnoredAny>(&line[skipped..]).is_ok() => {
+                "the record is JSON, but not an object".to_owned()
+            }
+            Category::Data => "the record is not JSON: it does not begin with a brace".to_owned(),
             _ => {
                 let what = what.replace("EOF while parsing", "it ends inside");
                 let what = what.replace("trailing characters", "more follows the record");

@@ -15,6 +15,9 @@ const TOO_FEW_FIELDS: u16 = 1261;
 /// The number that the servers use for a row with too many fields.
 const TOO_MANY_FIELDS: u16 = 1262;
 
+/// The most names of columns in a message.
+const SHOWN_NAMES: usize = 40;
+
 /// The number that the servers use for a value that lost something.
 const DATA_TRUNCATED: u16 = 1265;
 
@@ -343,7 +346,11 @@ impl RowRules {
             Some(bytes) if !bytes.is_empty() => (format!("more than {listed}"), TOO_MANY_FIELDS),
             _ => return None,
         };
-        let names: Vec<&str> = self.items.iter().map(|item| item.name.as_str()).collect();
+        let mut names: Vec<&str> =
+            self.items.iter().take(SHOWN_NAMES).map(|item| item.name.as_str()).collect();
+        if listed > SHOWN_NAMES {
+            names.push("...");
+        }
         let word = if fields == "1" { "field" } else { "fields" };
         Some(RowFault {
             column: None,

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::canonical;
+use crate::choices::BinaryReading;
 use crate::dialect::Charset;
 use crate::mysql::ColumnSchema;
 
@@ -55,7 +56,11 @@ pub(super) enum Encoding {
 ///
 /// # Errors
 /// Returns the reason why the column cannot be compared with objects in this character set.
-pub(super) fn encoding(column: &ColumnSchema, charset: &Charset) -> Result<Encoding, String> {
+pub(super) fn encoding(
+    column: &ColumnSchema,
+    charset: &Charset,
+    binary: BinaryReading,
+) -> Result<Encoding, String> {
     if column.is_generated {
         return Err(IS_GENERATED.to_owned());
     }
@@ -77,6 +82,12 @@ pub(super) fn encoding(column: &ColumnSchema, charset: &Charset) -> Result<Encod
         "char" => Encoding::Unpadded,
         "varchar" | "tinytext" | "text" => Encoding::Bytes { is_character: true, long: false },
         "mediumtext" | "longtext" => Encoding::Bytes { is_character: true, long: true },
+        // The server stores the bytes that such a text stands for.
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob"
+            if matches!(binary, BinaryReading::Hex | BinaryReading::Base64) =>
+        {
+            return Err(format!("its fields are written in {binary}"));
+        }
         "binary" => Encoding::Padded { length_bytes: digits(column.octet_length) },
         "varbinary" | "tinyblob" | "blob" => Encoding::Bytes { is_character: false, long: false },
         "mediumblob" | "longblob" => Encoding::Bytes { is_character: false, long: true },
@@ -223,6 +234,10 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn encoding(column: &ColumnSchema, charset: &Charset) -> Result<Encoding, String> {
+        super::encoding(column, charset, BinaryReading::Auto)
+    }
 
     fn facts(column_type: &str, charset: &str) -> ColumnSchema {
         ColumnSchema {

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::column::{Encoding, Unverified};
 use super::digest::Digest;
 use super::{column, digest};
+use crate::choices::BinaryReading;
 use crate::dialect::{ColumnOrVariable, Dialect, FormatConfig};
 use crate::mysql::ColumnSchema;
 use crate::split::FieldReader;
@@ -24,12 +25,14 @@ pub struct ComparePlan {
 
 impl ComparePlan {
     /// Plans the comparison of a table with the columns `schema` that is loaded through the column
-    /// list `items`. `time_zone` is the time zone in which the sessions read and show TIMESTAMPs.
+    /// list `items`. `binary` is how the fields of binary data are written. `time_zone` is the time
+    /// zone in which the sessions read and show TIMESTAMPs.
     #[must_use]
     pub fn new(
         schema: &[ColumnSchema],
         items: &[ColumnOrVariable],
         format: &FormatConfig,
+        binary: BinaryReading,
         time_zone: &str,
     ) -> Self {
         let mut columns = Vec::new();
@@ -47,9 +50,8 @@ impl ComparePlan {
                 match places.as_slice() {
                     [] if column.is_generated => Err(column::IS_GENERATED.to_owned()),
                     [] => Err("no field of the objects goes into it".to_owned()),
-                    [place] => {
-                        column::encoding(column, &format.charset).map(|encoding| (*place, encoding))
-                    }
+                    [place] => column::encoding(column, &format.charset, binary)
+                        .map(|encoding| (*place, encoding)),
                     _ => Err("it is in the column list more than once".to_owned()),
                 }
             };

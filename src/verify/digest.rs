@@ -109,6 +109,7 @@ impl Digest {
 
 #[cfg(test)]
 mod tests {
+    use crate::choices::BinaryReading;
     use crate::mysql::ColumnSchema;
     use std::sync::Arc;
 
@@ -143,7 +144,7 @@ mod tests {
             readings: Vec::new(),
             names: NameConfig::default(),
         };
-        Arc::new(ComparePlan::new(&facts, &items, &format, "UTC"))
+        Arc::new(ComparePlan::new(&facts, &items, &format, BinaryReading::Auto, "UTC"))
     }
 
     fn of(rows: &[&str]) -> Digest {

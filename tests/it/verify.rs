@@ -491,3 +491,20 @@ async fn a_row_that_the_server_can_not_make_into_one_text_is_told(env: TestEnv) 
     ended.says("2 rows are longer than its max_allowed_packet")?;
     ended.says("hint: raise max_allowed_packet on the server, or leave out --verify")
 }
+
+#[apply(load_test)]
+async fn binary_fields_in_hex_or_base64_are_not_compared(env: TestEnv) -> Result<()> {
+    for (binary, text) in [("base64", "AAH/"), ("hex", "0001ff")] {
+        env.schema.exec("CREATE TABLE t (id INT PRIMARY KEY, b VARBINARY(10))").await?;
+        env.put("in/a", format!("1,{text}\n"))?;
+        for mode in MODES {
+            let args = ["--preset", "csv", "--binary", binary, "--force"];
+            let ended = load(&env, mode, &args).await?;
+            ended.expect(0)?;
+            ended.says(&format!("b: its fields are written in {binary}"))?;
+        }
+        ensure_values(&env.schema, "SELECT id, HEX(b) FROM t", &["1|0001FF"]).await?;
+        env.schema.exec("DROP TABLE t").await?;
+    }
+    Ok(())
+}

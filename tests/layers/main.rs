@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("split", "dialect"),
     ("values", "choices dialect printable split sql_text"),
     ("mysql", "choices error policy small_file sql_text"),
-    ("verify", "dialect mysql split sql_text"),
+    ("verify", "choices dialect mysql split sql_text"),
     ("columns", "dialect mysql object sql_text"),
     ("source", "error object retry s3_uri small_file units"),
     ("staging", "blocking dialect error file_slice object retry split units unpack"),

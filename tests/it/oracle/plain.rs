@@ -11,6 +11,7 @@ use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use mysql_async::Row;
 use mysql_async::prelude::Queryable;
+use s3_to_mysql::choices::BinaryReading;
 use s3_to_mysql::dialect::{Charset, ColumnOrVariable, FormatConfig, NameConfig, Preset};
 use s3_to_mysql::mysql::{Conn, TableSchema};
 use s3_to_mysql::split::CutRow;
@@ -145,5 +146,5 @@ async fn plan(schema: &Schema<'_>, table: &str) -> Result<Arc<ComparePlan>> {
         readings: Vec::new(),
         names: NameConfig::default(),
     };
-    Ok(Arc::new(ComparePlan::new(&[column], &items, &format, "")))
+    Ok(Arc::new(ComparePlan::new(&[column], &items, &format, BinaryReading::Auto, "")))
 }
