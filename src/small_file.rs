@@ -1,20 +1,54 @@
 //! Files that are small by nature: configuration, passwords, certificates.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 /// Far more than a bundle of all public certificates.
 const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The time that a pipe may be silent.
+const PIPE_WAIT: Duration = Duration::from_secs(10);
+/// The pause before a pipe is looked at again.
+const PIPE_PAUSE: Duration = Duration::from_millis(10);
+
 /// Reads the file, which may also be a pipe. Blocking.
 ///
 /// # Errors
-/// The errors of reading, and `FileTooLarge` for a file that is larger than 4 MiB, of which no more
-/// is read.
+/// The errors of reading; `FileTooLarge` for a file that is larger than 4 MiB, of which no more is
+/// read; `TimedOut` for a pipe to which nothing is written for ten seconds.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_within(path, PIPE_WAIT)
+}
+
+fn read_within(path: &Path, wait: Duration) -> io::Result<Vec<u8>> {
+    let is_pipe = path.metadata().is_ok_and(|found| found.file_type().is_fifo());
+    // Otherwise a pipe is not even opened before somebody writes to it.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let mut file = file.take(LIMIT_BYTES + 1);
     let mut bytes = Vec::new();
-    File::open(path)?.take(LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
+    let mut deadline = Instant::now() + wait;
+    loop {
+        let had = bytes.len();
+        let is_silent = match file.read_to_end(&mut bytes) {
+            Ok(_) if !bytes.is_empty() || !is_pipe => break,
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes.len() == had,
+            Err(error) => return Err(error),
+        };
+        if !is_silent {
+            deadline = Instant::now() + wait;
+        } else if Instant::now() >= deadline {
+            let message = format!("nothing was written to this pipe for {} s", wait.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+        std::thread::sleep(PIPE_PAUSE);
+    }
     if bytes.len() as u64 > LIMIT_BYTES {
         let message = "it is larger than 4 MiB, the limit for such a file";
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
@@ -54,6 +88,8 @@ pub fn check(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -63,6 +99,25 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(LIMIT_BYTES).unwrap();
         assert_eq!(read(file.path()).unwrap().len() as u64, LIMIT_BYTES);
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = read_within(&pipe, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || {
+            let mut writer = OpenOptions::new().write(true).open(to).unwrap();
+            for part in ["one ", "two"] {
+                std::thread::sleep(Duration::from_millis(50));
+                writer.write_all(part.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(read_text(&pipe).unwrap(), "one two");
+        writer.join().unwrap();
     }
 
     #[test]
