@@ -7,12 +7,10 @@ mod item;
 mod json_columns;
 mod key_facts;
 mod name_matcher;
-mod nearest;
 mod partitions;
 
 pub(crate) use item::is_column;
 pub(crate) use json_columns::json_columns;
 pub(crate) use key_facts::{KeyFact, partition};
 pub(crate) use name_matcher::{NameMatcher, NameProblem};
-pub(crate) use nearest::nearest;
 pub(crate) use partitions::{Partition, partitions};

@@ -56,9 +56,9 @@
 //! - [`object`]: the nouns that `source`, `staging` and `load` share.
 //! - [`error`], [`retry`] and [`blocking`]: one table of the consequences of failures, one layer
 //!   that retries, and one way to run work that blocks.
-//! - [`choices`], [`file_slice`], [`limits`], [`memory`], [`policy`], [`printable`], [`s3_uri`],
-//!   [`small_file`], [`sql_text`], [`terminal`] and [`units`]: small types and functions that
-//!   several layers share.
+//! - [`choices`], [`file_slice`], [`limits`], [`memory`], [`nearest`], [`policy`], [`printable`],
+//!   [`s3_uri`], [`small_file`], [`sql_text`], [`terminal`] and [`units`]: small types and
+//!   functions that several layers share.
 //!
 //! # What it promises
 //!
@@ -91,6 +91,7 @@ pub mod load;
 pub mod load_data;
 pub mod memory;
 pub mod mysql;
+pub mod nearest;
 pub mod object;
 pub mod pipeline;
 pub mod policy;

@@ -13,11 +13,11 @@ pub use options::PreflightOptions;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::columns::nearest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Target;
 use crate::load_data::{Layout, LayoutMaker, Plan, Policy};
 use crate::mysql::{Conn, Connector, Phase, Server, Session, TableSchema, classify, table_names};
+use crate::nearest::nearest;
 use crate::retry::Attempts;
 use crate::sql_text::TableName;
 use problems::TargetTable;

@@ -1,20 +1,20 @@
 //! Files that are small by nature: configuration, passwords, certificates.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// Far more than a bundle of all public certificates.
 const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The time that a pipe may be silent.
 const PIPE_WAIT: Duration = Duration::from_secs(10);
-/// The pause before a pipe is looked at again.
-const PIPE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Reads the file, which may also be a pipe. Blocking.
 ///
@@ -30,30 +30,40 @@ fn read_within(path: &Path, wait: Duration) -> io::Result<Vec<u8>> {
     // Otherwise a pipe is not even opened before somebody writes to it.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let mut file = file.take(LIMIT_BYTES + 1);
     let mut bytes = Vec::new();
-    let mut deadline = Instant::now() + wait;
     loop {
-        let had = bytes.len();
-        let is_silent = match file.read_to_end(&mut bytes) {
-            Ok(_) if !bytes.is_empty() || !is_pipe => break,
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => bytes.len() == had,
-            Err(error) => return Err(error),
-        };
-        if !is_silent {
-            deadline = Instant::now() + wait;
-        } else if Instant::now() >= deadline {
-            let message = format!("nothing was written to this pipe for {} s", wait.as_secs());
-            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        if is_pipe {
+            await_writer(&file, wait)?;
         }
-        std::thread::sleep(PIPE_PAUSE);
+        let room = LIMIT_BYTES + 1 - bytes.len() as u64;
+        match (&file).take(room).read_to_end(&mut bytes) {
+            Ok(_) => break,
+            // The writer of a pipe has more to write.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
     if bytes.len() as u64 > LIMIT_BYTES {
         let message = "it is larger than 4 MiB, the limit for such a file";
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// Waits until the pipe has bytes, or its last writer has closed it.
+fn await_writer(pipe: &File, wait: Duration) -> io::Result<()> {
+    let limit = Timespec::try_from(wait).map_err(io::Error::other)?;
+    loop {
+        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&limit)) {
+            Ok(0) => {
+                let message = format!("nothing was written to this pipe for {} s", wait.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Does the same as [`read`] for a text.

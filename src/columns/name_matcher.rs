@@ -4,9 +4,9 @@
 //! the names of columns. Nothing else of a name is changed.
 
 use super::item::is_column;
-use super::nearest::nearest;
 use crate::dialect::{ColumnOrVariable, ExtraColumns, FormatConfig, MissingColumns, set_variables};
 use crate::mysql::TableSchema;
+use crate::nearest::nearest;
 use crate::sql_text::{option_identifier, same_name};
 
 /// The variable for the fields that are left out.

@@ -102,7 +102,7 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
 }
 
 /// Returns a value that is valid and not the default.
-fn sample(setting: &table::Setting) -> Value {
+fn sample(setting: &crate::settings::Setting) -> Value {
     let text = match (setting.name, setting.kind) {
         ("uris", _) => return Value::List(vec!["s3://b/other".into()]),
         ("set", _) => return Value::List(vec!["a=1".into()]),

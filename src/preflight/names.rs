@@ -1,11 +1,12 @@
 //! Finds what names in headers and keys cannot do for this table.
 
 use super::options::PreflightOptions;
-use crate::columns::{KeyFact, NameMatcher, nearest};
+use crate::columns::{KeyFact, NameMatcher};
 use crate::dialect::PartitionColumns;
 use crate::error::{Error, ErrorKind};
 use crate::load_data::LayoutMaker;
 use crate::mysql::TableSchema;
+use crate::nearest::nearest;
 use crate::sql_text::same_name;
 
 /// Returns what prevents the load.

@@ -2,10 +2,10 @@
 //! the user should only know.
 
 use super::options::PreflightOptions;
-use crate::columns::nearest;
 use crate::dialect::ColumnOrVariable;
 use crate::error::{Error, ErrorKind};
 use crate::mysql::{Server, TableSchema};
+use crate::nearest::nearest;
 use crate::policy::{OnBadRow, OnDuplicate};
 
 const SPLITS_LOAD_DATA: &str =

@@ -9,8 +9,9 @@
 use std::ffi::OsString;
 
 use super::layer::{Layer, Origin, Problem, Value, closest};
+use super::setting::{ENVIRONMENT_PREFIX, Setting, ValueKind};
 use super::table;
-use super::table::{DATABASE_URL, ENVIRONMENT_PREFIX, PASSWORD, Setting, ValueKind};
+use super::table::{DATABASE_URL, PASSWORD};
 
 /// Names with our prefix that are not settings: the path of the configuration file, and variables
 /// that the scripts and tests of this repository read.

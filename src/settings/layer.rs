@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::setting::Setting;
 use super::table;
-use super::table::Setting;
 use crate::printable::printable;
 
 /// A value as it was written. It is not `Debug`, because it may be a secret.

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 use super::layer::Value;
 use super::resolver::{Effective, Shown};
+use super::setting::{Setting, ValueKind};
 use super::table;
-use super::table::{Setting, ValueKind};
 use crate::printable::is_unprintable;
 
 /// The place that every value came from. Displayed as TOML.
@@ -96,7 +96,7 @@ fn toml_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::table::{Default, Flag};
+    use super::super::setting::{Default, Flag};
     use super::*;
     use proptest::prelude::*;
 

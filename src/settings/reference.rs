@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::setting::{Default, Flag, Setting, ValueKind};
 use super::table;
-use super::table::{Default, Flag, Setting, ValueKind};
 
 /// The text above this line is written by hand.
 const MARKER: &str = "<!-- generated below: \

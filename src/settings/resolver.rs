@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::layer::{Given, Layer, Origin, Problem, Value, shown};
-use super::table::{Default, Setting, ValueKind};
+use super::setting::{Default, Setting, ValueKind};
 use crate::units::parse_duration;
 
 /// The effective value of one setting, and where it came from.

@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::layer::{Layer, Origin, Problem, Value, closest};
-use super::table::{Setting, ValueKind};
+use super::setting::{Setting, ValueKind};
 use crate::printable::printable;
 
 /// The values in a file, as far as it could be read.

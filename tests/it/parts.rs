@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::registry::{apply, load_test};
 use crate::support::lines::{expect_failure, outcome};
+use crate::support::numbered_rows::{expect_rows, rows};
 use crate::support::program::{
     BUCKET, Ended, TestEnv, finish, finish_with_peak, signal, wait_for_log,
 };
@@ -20,28 +21,6 @@ const PARTS: u64 = 24;
 
 async fn table(env: &TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(10000) NOT NULL)").await
-}
-
-/// Returns rows with the ids 1 to `rows`, of 20 bytes and more.
-fn rows(rows: u32) -> String {
-    (1..=rows).fold(String::new(), |mut text, id| {
-        let _ = writeln!(text, "{id}\tvalue number {id:06}");
-        text
-    })
-}
-
-/// Requires that every id from 1 to `rows` is in the table once, with its value.
-async fn expect_rows(env: &TestEnv, rows: u32) -> Result<()> {
-    let found: (u64, u64, u64) = env
-        .schema
-        .query_one(
-            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(v = CONCAT('value number ', \
-             LPAD(id, 6, '0')), 1, NULL)) FROM t",
-        )
-        .await?;
-    let rows = u64::from(rows);
-    ensure!(found == (rows, rows, rows), "rows, ids, right values: {found:?}, not {rows}");
-    Ok(())
 }
 
 async fn state(env: &TestEnv) -> Result<(String, u64)> {

@@ -20,6 +20,7 @@ use sources::Sources;
 const LAYERS: &[(&str, &str)] = &[
     ("lib", ""),
     ("limits", ""),
+    ("nearest", ""),
     ("printable", ""),
     ("small_file", ""),
     ("units", ""),
@@ -40,10 +41,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("dialect", ""),
     ("settings", "choices dialect policy printable units"),
     ("split", "dialect"),
-    ("values", "choices dialect printable split sql_text"),
+    ("values", "choices dialect nearest printable split sql_text"),
     ("mysql", "choices error policy small_file sql_text"),
     ("verify", "choices dialect mysql split sql_text"),
-    ("columns", "dialect mysql object sql_text"),
+    ("columns", "dialect mysql nearest object sql_text"),
     ("source", "error object retry s3_uri small_file units"),
     ("staging", "blocking dialect error file_slice object retry split units unpack"),
     ("rejects", "error printable retry s3_uri source"),
@@ -63,7 +64,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("check", "dialect error isolate load load_data mysql policy sql_text values"),
     (
         "preflight",
-        "columns dialect error isolate ledger load_data mysql policy retry sql_text verify",
+        "columns dialect error isolate ledger load_data mysql nearest policy retry sql_text verify",
     ),
     (
         "report",

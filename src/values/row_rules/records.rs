@@ -1,6 +1,7 @@
 //! The verdicts on records, which are lines of JSON, and their form for the server.
 
 use super::{Item, RowFault, RowRules, RowVerdict, is_rewritten};
+use crate::nearest::nearest;
 use crate::printable::printable;
 use crate::sql_text::same_name;
 use crate::values::record::{Record, RecordReader};
@@ -127,7 +128,8 @@ impl RowRules {
         let fault = |(key, at): &(std::borrow::Cow<'_, str>, usize)| {
             let mut remedies =
                 vec!["--extra-columns ignore passes over keys that have no column".to_owned()];
-            if let Some(near) = self.nearest(key) {
+            let names = self.items.iter().filter(|item| item.rule.is_some());
+            if let Some(near) = nearest(key, names.map(|item| item.name.as_str())) {
                 remedies.insert(0, format!("did you mean {near:?}?"));
             }
             RowFault {
@@ -142,16 +144,6 @@ impl RowRules {
             }
         };
         record.extra.iter().map(fault).collect()
-    }
-
-    /// Returns the column whose name is close enough to a key for a typo.
-    fn nearest(&self, key: &str) -> Option<&str> {
-        let names = self.items.iter().filter(|item| item.rule.is_some());
-        names
-            .map(|item| (strsim::damerau_levenshtein(key, &item.name), item.name.as_str()))
-            .filter(|(distance, name)| *distance <= name.chars().count().max(3) / 3)
-            .min()
-            .map(|(_, name)| name)
     }
 
     pub(super) fn takes_of_record(&self, reader: &RecordReader, line: &[u8], column: &str) -> bool {

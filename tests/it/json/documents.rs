@@ -8,6 +8,7 @@ use super::super::packed::gzip;
 use super::rejected;
 use crate::registry::{apply, load_test};
 use crate::support::lines::{expect_failure, outcome};
+use crate::support::numbered_rows::expect_rows;
 use crate::support::program::{Ended, TestEnv, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::values::ensure_values;
@@ -110,18 +111,6 @@ fn records(is_array: bool) -> String {
     text + if is_array { "]" } else { "\n\n" }
 }
 
-async fn expect_rows(env: &TestEnv) -> Result<()> {
-    let found: (u64, u64, u64) = env
-        .schema
-        .query_one(
-            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(v = CONCAT('value number ', \
-             LPAD(id, 6, '0')), 1, NULL)) FROM t",
-        )
-        .await?;
-    ensure!(found == (ROWS, ROWS, ROWS), "rows, ids, right values: {found:?}");
-    Ok(())
-}
-
 #[apply(load_test)]
 async fn large_objects_of_json_are_split_and_completed_after_a_kill(env: TestEnv) -> Result<()> {
     env.schema.exec("CREATE TABLE t (id INT NOT NULL, v VARCHAR(40) NOT NULL)").await?;
@@ -145,7 +134,7 @@ async fn large_objects_of_json_are_split_and_completed_after_a_kill(env: TestEnv
         ensure!(loaded > 0 && loaded < ROWS, "{loaded}");
         let again = [&PART[..], &["--format", format]].concat();
         env.load_ending(0, "t", &again).await?;
-        expect_rows(&env).await?;
+        expect_rows(&env, ROWS).await?;
         let parts: u64 = env
             .schema
             .query_one("SELECT COUNT(*) FROM s3_to_mysql_parts WHERE loaded_at IS NOT NULL")

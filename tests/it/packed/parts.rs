@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use super::{gzip, load};
 use crate::registry::{apply, load_test};
 use crate::support::lines::{expect_failure, outcome};
+use crate::support::numbered_rows;
+use crate::support::numbered_rows::expect_rows;
 use crate::support::program::{TestEnv, finish, signal};
 use crate::support::proxy::{Break, Proxy, Step};
 use crate::support::s3::{Algorithm, Object};
@@ -15,19 +17,7 @@ const PART: [&str; 2] = ["--part-size", "16KiB"];
 const ROWS: u64 = 5000;
 
 fn text(rows: u64) -> Vec<u8> {
-    (1..=rows).flat_map(|id| format!("{id}\tvalue number {id:06}\n").into_bytes()).collect()
-}
-
-async fn expect_rows(env: &TestEnv) -> Result<()> {
-    let found: (u64, u64, u64) = env
-        .schema
-        .query_one(
-            "SELECT COUNT(*), COUNT(DISTINCT id), COUNT(IF(v = CONCAT('value number ', \
-             LPAD(id, 6, '0')), 1, NULL)) FROM t",
-        )
-        .await?;
-    ensure!(found == (ROWS, ROWS, ROWS), "rows, ids, right values: {found:?}");
-    Ok(())
+    numbered_rows::rows(rows).into_bytes()
 }
 
 async fn table(env: &TestEnv) -> Result<()> {
@@ -83,7 +73,7 @@ async fn a_packed_object_is_split_by_what_it_unpacks_to(env: TestEnv) -> Result<
     for (codec, packed) in packed {
         env.put("a", Object::new(packed).with_checksum(Algorithm::Crc64Nvme))?;
         load(&env, 0, &PART).await?;
-        expect_rows(&env).await?;
+        expect_rows(&env, ROWS).await?;
         ensure!(parts(&env).await? == (text.len() as u64).div_ceil(16 * 1024));
         let line = outcome(&env, "report", "a")?;
         ensure!(
@@ -118,11 +108,11 @@ async fn a_packed_object_with_missing_parts_is_completed(env: TestEnv) -> Result
         )
         .await?;
     load(&env, 0, &PART).await?;
-    expect_rows(&env).await?;
+    expect_rows(&env, ROWS).await?;
     // All parts are there, and only the object's own row lacks.
     env.schema.exec("UPDATE s3_to_mysql_objects SET state = 'partial', loaded_at = NULL").await?;
     load(&env, 0, &PART).await?;
-    expect_rows(&env).await
+    expect_rows(&env, ROWS).await
 }
 
 #[apply(load_test)]

@@ -5,6 +5,7 @@ pub mod conversation;
 pub mod lines;
 pub mod link;
 pub mod many_bad_rows;
+pub mod numbered_rows;
 pub mod program;
 pub mod proxy;
 pub mod raw_store;

@@ -1,7 +1,8 @@
 //! Suggests the name that was meant.
 
 /// Returns the known name closest to `name`, if it is close enough for a typo.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| {
             (
