@@ -18,7 +18,7 @@ use clap_complete::Shell;
 
 use crate::config::{Inputs, Resolved, resolve};
 use crate::printable::printable;
-use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem, table};
+use crate::settings::{ENVIRONMENT_PREFIX, Origin, Problem};
 use crate::small_file;
 use help::{after_long_help, check_help, ledger_help};
 use setting_args::SettingArgs;
@@ -168,7 +168,7 @@ impl<S: Scoped> ScopedArgs<S> {
         read_file: impl Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Resolved, Vec<Problem>> {
         let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
-        let variable = format!("{}CONFIG", ENVIRONMENT_PREFIX);
+        let variable = format!("{ENVIRONMENT_PREFIX}CONFIG");
         let named =
             environment.iter().find(|(name, value)| *name == *variable && !value.is_empty());
         let file = match (self.config, named) {
@@ -226,6 +226,7 @@ impl<S: Scoped> ScopedArgs<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::table;
     use crate::settings::{Flag, Scope};
 
     #[test]

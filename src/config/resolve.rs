@@ -27,8 +27,8 @@ use crate::dialect::ObjectFormat;
 use crate::report::OutputConfig;
 use crate::retry::RetryConfig;
 use crate::settings::{
-    FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, count, env, table as s,
-    toml_file,
+    FileLayer, Layer, Origin, Problem, Provenance, Resolver, Scope, Setting, count, env,
+    table as s, toml_file,
 };
 use crate::staging::StagingConfig;
 use crate::units::ByteSize;
@@ -108,7 +108,7 @@ where
     if resolver.problems.is_empty() {
         resolver
             .effective
-            .retain(|name, _| s::Setting::by_name(name).is_some_and(|setting| scope.uses(setting)));
+            .retain(|name, _| Setting::by_name(name).is_some_and(|setting| scope.uses(setting)));
         let provenance = Provenance::new(resolver.effective);
         Ok(Resolved { config, provenance, warnings: resolver.warnings })
     } else {

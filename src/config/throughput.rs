@@ -1,6 +1,6 @@
 //! The settings of throughput: the speed of a run, and the load that it puts on the server.
 
-use crate::settings::{Resolver, table as s};
+use crate::settings::{Resolver, Setting, table as s};
 use crate::throttle::{BatchConfig, ThroughputConfig};
 use crate::units::ByteSize;
 
@@ -30,7 +30,7 @@ pub(super) fn resolve(resolver: &mut Resolver) -> ThroughputConfig {
     }
 }
 
-fn size(resolver: &mut Resolver, setting: &'static s::Setting) -> Option<ByteSize> {
+fn size(resolver: &mut Resolver, setting: &'static Setting) -> Option<ByteSize> {
     resolver.optional(setting, |text| match text.parse::<ByteSize>() {
         Ok(size) if size.bytes() == 0 => Err("it must be at least 1 byte".to_owned()),
         Ok(size) => Ok(size),
